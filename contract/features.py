@@ -1,0 +1,258 @@
+"""One feature: what a request may send under its name, and what happens when the value is missing or odd.
+
+Everything that has to know a field (request validation, OpenAPI, the graph's inputs, documents, drift) is derived from
+these classes, so a fact about a field stands here and nowhere else.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
+from typing_extensions import override
+
+#: Integers beyond it cannot be told apart as float64, the type in which the graph takes every number (IEEE 754).
+EXACT_INTEGER = 2**53
+
+#: Characters of a categorical value that has no list of categories.
+LONGEST_CATEGORY = 1_000
+
+
+class _Feature(BaseModel):
+    """What every kind of feature says of itself.
+
+    Attributes:
+        name: The key in a request's row and the name of the graph's input.
+        description: What it means, in a sentence for someone who never saw the data.
+        unit: The unit of measure, as people write it ("miles").
+        required: The key has to be present in every row.
+        missing: What a null does: ``reject`` refuses the row, ``impute`` lets the model stand in for it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str = Field(min_length=1)
+    description: str | None = None
+    unit: str | None = None
+    required: bool = True
+    missing: Literal["reject", "impute"] = "reject"
+
+    @model_validator(mode="after")
+    def _absence_needs_a_policy(self) -> "_Feature":
+        if not self.required and not self.nullable:
+            raise ValueError("a feature that may be left out needs `missing: impute`")
+        return self
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def nullable(self) -> bool:
+        """Whether null is a legal value."""
+        return self.missing == "impute"
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def dtype(self) -> Literal["float64", "string"]:
+        """The element type of the graph's input, of shape [rows, 1]; missing is NaN or ""."""
+        return "float64"
+
+    def expected(self) -> str:
+        """What a value that is present has to be: the noun phrase after "expected"."""
+        raise NotImplementedError
+
+    def value_schema(self) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of a value that is present."""
+        raise NotImplementedError
+
+    def consequences(self) -> list[str]:
+        """Sentences on what a missing, unknown or out-of-range value leads to, where it is not refused."""
+        if not self.nullable:
+            return []
+        return [f"May be null{'' if self.required else ' or left out'}; the model then answers without it."]
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of this field: null, description and example included."""
+        schema = self.value_schema()
+        if self.nullable:
+            schema["type"] = [schema["type"], "null"]
+            if "enum" in schema:
+                schema["enum"] = [*schema["enum"], None]
+        sentences = [self.description, self.unit and f"Unit: {self.unit}.", *self.consequences()]
+        if text := " ".join(sentence for sentence in sentences if sentence):
+            schema["description"] = text
+        example = getattr(self, "example", None)
+        if example is not None:
+            schema["examples"] = [example]
+        return schema
+
+
+class _Number(_Feature):
+    """A number with inclusive bounds; what lies beyond is refused (``reject``) or counts as the bound (``clamp``)."""
+
+    out_of_range: Literal["reject", "clamp"] = "clamp"
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> "_Number":
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError("`minimum` lies above `maximum`")
+        return self
+
+    def _bounds(self) -> dict[str, float]:
+        ends = {"minimum": self.minimum, "maximum": self.maximum}
+        return {name: end for name, end in ends.items() if end is not None}
+
+    @override
+    def expected(self) -> str:
+        noun = "a whole number" if isinstance(self, Integer) else "a number"
+        if self.out_of_range == "clamp":
+            return noun
+        words = {"minimum": "at least", "maximum": "at most"}
+        return f"{noun} of {' and '.join(f'{words[name]} {end:g}' for name, end in self._bounds().items())}".rstrip()
+
+    @override
+    def value_schema(self) -> dict[str, Any]:
+        schema: dict[str, Any] = {"type": "number"}
+        return schema | self._bounds() if self.out_of_range == "reject" else schema
+
+    @override
+    def consequences(self) -> list[str]:
+        sentences = super().consequences()
+        if self.out_of_range == "clamp" and self._bounds():
+            words = {"minimum": "below", "maximum": "above"}
+            ends = " or ".join(f"{words[name]} {end:g}" for name, end in self._bounds().items())
+            sentences.append(f"A value {ends} counts as that bound.")
+        return sentences
+
+
+class Numeric(_Number):
+    """A real number. Infinity and NaN are no JSON and are refused."""
+
+    kind: Literal["numeric"] = "numeric"
+    example: float | None = None
+
+
+class Integer(_Number):
+    """A whole number of at most 2**53 in size; 3.0 counts as 3 (JSON knows one kind of number, RFC 8259)."""
+
+    kind: Literal["integer"] = "integer"
+    minimum: int | None = None
+    maximum: int | None = None
+    example: int | None = None
+
+    @override
+    def value_schema(self) -> dict[str, Any]:
+        return super().value_schema() | {"type": "integer"}
+
+
+class Boolean(_Feature):
+    """true or false; the graph takes 1, 0 or NaN."""
+
+    kind: Literal["boolean"] = "boolean"
+    example: bool | None = None
+
+    @override
+    def expected(self) -> str:
+        return "true or false"
+
+    @override
+    def value_schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+class Categorical(_Feature):
+    """One of a set of strings.
+
+    Attributes:
+        categories: The values known from training, sorted; None where there are too many to list.
+        unknown: What a value outside of them does: ``reject`` refuses the row (needs ``categories``), ``accept`` has
+            the model treat it as a category it never saw.
+    """
+
+    kind: Literal["categorical"] = "categorical"
+    categories: tuple[str, ...] | None = None
+    unknown: Literal["reject", "accept"] = "accept"
+    example: str | None = None
+
+    @model_validator(mode="after")
+    def _rejection_needs_a_list(self) -> "Categorical":
+        if self.unknown == "reject" and not self.categories:
+            raise ValueError("`unknown: reject` needs the list of `categories`")
+        return self
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    @override
+    def dtype(self) -> Literal["float64", "string"]:
+        return "string"
+
+    @override
+    def expected(self) -> str:
+        if self.unknown == "accept" or self.categories is None:
+            return f"a string of 1 to {LONGEST_CATEGORY} characters"
+        if len(self.categories) > 20:
+            return f"one of the {len(self.categories)} categories that GET /model lists"
+        return "one of " + ", ".join(f"'{category}'" for category in self.categories)
+
+    @override
+    def value_schema(self) -> dict[str, Any]:
+        if self.unknown == "reject":
+            return {"type": "string", "enum": list(self.categories or ())}
+        return {"type": "string", "minLength": 1, "maxLength": LONGEST_CATEGORY}
+
+    @override
+    def consequences(self) -> list[str]:
+        sentences = super().consequences()
+        if self.unknown == "accept":
+            if self.categories and len(self.categories) <= 20:
+                sentences.append(f"Known values: {', '.join(self.categories)}.")
+            sentences.append("A value not seen in training is treated as unknown.")
+        return sentences
+
+
+class Datetime(_Feature):
+    """A point in time as ISO 8601 text; the graph takes seconds since 1970-01-01T00:00:00.
+
+    Attributes:
+        zoned: True where training saw times with an offset, so that requests must carry one ("...Z", "...+02:00");
+            False where it saw wall-clock times, so that an offset is refused: nobody could say what it should mean.
+    """
+
+    kind: Literal["datetime"] = "datetime"
+    zoned: bool = False
+    example: str | None = None
+
+    @override
+    def expected(self) -> str:
+        if self.zoned:
+            return "a time with its offset, such as 2013-11-01T17:05:00Z"
+        return "a local time without offset, such as 2013-11-01T17:05:00"
+
+    @override
+    def value_schema(self) -> dict[str, Any]:
+        if self.zoned:
+            return {"type": "string", "format": "date-time"}
+        return {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?$"}
+
+
+class Text(_Feature):
+    """Free text."""
+
+    kind: Literal["text"] = "text"
+    longest: int = Field(default=10_000, ge=1)
+    example: str | None = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    @override
+    def dtype(self) -> Literal["float64", "string"]:
+        return "string"
+
+    @override
+    def expected(self) -> str:
+        return f"a string of at most {self.longest} characters"
+
+    @override
+    def value_schema(self) -> dict[str, Any]:
+        return {"type": "string", "maxLength": self.longest}
+
+
+Feature = Annotated[Numeric | Integer | Boolean | Categorical | Datetime | Text, Field(discriminator="kind")]

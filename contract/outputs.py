@@ -1,0 +1,130 @@
+"""What a model answers: the graph's output tensors, and the prediction that a client reads."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Classification(BaseModel):
+    """A probability for every label, and a decision.
+
+    The graph's output ``probabilities`` is float32 [rows, labels], calibrated; a row sums to 1.
+
+    Attributes:
+        target: The column that was learnt.
+        labels: The classes, in the order of the tensor's columns.
+        positive: With two labels, the one that ``threshold`` speaks of: the second.
+        threshold: With two labels, the decision is ``positive`` from this probability on; with more, the likeliest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: Literal["classification"] = "classification"
+    target: str
+    labels: tuple[str, ...] = Field(min_length=2)
+    positive: str | None = None
+    threshold: float | None = Field(default=None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _two_labels_have_a_threshold(self) -> "Classification":
+        if (len(self.labels) == 2) != (self.threshold is not None and self.positive == self.labels[-1]):
+            raise ValueError("`positive` (the second label) and `threshold` go with exactly two labels")
+        return self
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The names of the graph's outputs."""
+        return ("probabilities",)
+
+    def decisions(self, arrays: Arrays) -> NDArray[np.intp]:
+        """The index of the decided label for each row."""
+        probabilities: NDArray[np.float32] = arrays["probabilities"]
+        if self.threshold is None:
+            likeliest: NDArray[np.intp] = probabilities.argmax(axis=1)
+            return likeliest
+        positive: NDArray[np.intp] = (probabilities[:, 1] >= np.float32(self.threshold)).astype(np.intp)
+        return positive
+
+    def predictions(self, arrays: Arrays) -> list[dict[str, Any]]:
+        """One JSON-ready prediction a row: ``{"decision": label, "probabilities": {label: number}}``."""
+        labels = self.labels
+        return [
+            {"decision": labels[decision], "probabilities": dict(zip(labels, row, strict=True))}
+            for decision, row in zip(self.decisions(arrays).tolist(), arrays["probabilities"].tolist(), strict=True)
+        ]
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of one prediction."""
+        decision = (
+            f"'{self.positive}' from a probability of {self.threshold:g} on" if self.positive else "The likeliest"
+        )
+        probability = {"type": "number", "minimum": 0, "maximum": 1}
+        return {
+            "type": "object",
+            "description": f"What the model expects for `{self.target}`.",
+            "required": ["decision", "probabilities"],
+            "additionalProperties": False,
+            "properties": {
+                "decision": {"type": "string", "enum": list(self.labels), "description": f"{decision}."},
+                "probabilities": {
+                    "type": "object",
+                    "description": "Calibrated: of many rows with 0.3, three in ten turn out so. They sum to 1.",
+                    "required": list(self.labels),
+                    "additionalProperties": False,
+                    "properties": dict.fromkeys(self.labels, probability),
+                },
+            },
+        }
+
+
+class Regression(BaseModel):
+    """A value, and the interval that holds the truth with a stated frequency.
+
+    The graph's outputs ``value``, ``lower`` and ``upper`` are float32 [rows, 1].
+
+    Attributes:
+        target: The column that was learnt.
+        unit: Its unit of measure.
+        coverage: The share of cases in which the truth lies between ``lower`` and ``upper``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: Literal["regression"] = "regression"
+    target: str
+    unit: str | None = None
+    coverage: float = Field(default=0.9, gt=0, lt=1)
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The names of the graph's outputs."""
+        return ("value", "lower", "upper")
+
+    def predictions(self, arrays: Arrays) -> list[dict[str, Any]]:
+        """One JSON-ready prediction a row: ``{"value": v, "lower": l, "upper": u}``."""
+        columns = [arrays[name][:, 0].tolist() for name in self.tensors]
+        return [dict(zip(self.tensors, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of one prediction."""
+        unit = f" Unit: {self.unit}." if self.unit else ""
+        share = f"in {self.coverage:.0%} of cases the truth lies between `lower` and `upper`"
+        return {
+            "type": "object",
+            "description": f"What the model expects for `{self.target}`: {share}.",
+            "required": list(self.tensors),
+            "additionalProperties": False,
+            "properties": {
+                "value": {"type": "number", "description": f"The estimate.{unit}"},
+                "lower": {"type": "number", "description": f"The lower end of the interval.{unit}"},
+                "upper": {"type": "number", "description": f"The upper end of the interval.{unit}"},
+            },
+        }
+
+
+Output = Annotated[Classification | Regression, Field(discriminator="kind")]

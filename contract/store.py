@@ -1,0 +1,145 @@
+"""Models in the BentoML model store: ``name:version``, immutable, and complete or absent."""
+
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import bentoml
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml._internal.models import ModelStore
+
+from contract.artifact import MANIFEST, Artifact, Manifest, open_artifact, sha256
+from contract.contract import Contract
+from contract.errors import AmbiguousModel, ArtifactError, EnvironmentFault, ModelNotFound
+from contract.versions import Version
+
+#: The label that tells our models from others in the same store.
+LABEL = {"made-by": "model-deployer"}
+
+
+def versions(name: str) -> list[Version]:
+    """The versions of model ``name``, the lowest first; empty where there is none."""
+    return sorted(version for model, version in _ours() if model == name)
+
+
+def names() -> list[str]:
+    """The names of the models in the store, sorted."""
+    return sorted({model for model, _ in _ours()})
+
+
+def resolve(tag: str | None = None) -> str:
+    """The exact ``name:version`` meant by ``name:version``, ``name``, or nothing at all.
+
+    A name means its highest semantic version; nothing means the one model that the store holds.
+
+    Raises:
+        ModelNotFound: No such model; the message lists those there are.
+        AmbiguousModel: Nothing was named and there are several models.
+    """
+    name, _, version = (tag or _only_name()).partition(":")
+    there = versions(name)
+    if not there:
+        known = ", ".join(names()) or "nothing yet: train a model with `deployer train model.yaml`"
+        raise ModelNotFound(f"no model '{name}' in the store, which holds {known}")
+    if not version or version == "latest":
+        return f"{name}:{there[-1]}"
+    if version not in map(str, there):
+        raise ModelNotFound(f"no version '{version}' of '{name}'; there is {', '.join(map(str, there))}")
+    return f"{name}:{version}"
+
+
+def load(tag: str | None = None) -> Artifact:
+    """Open a model of the store after verifying every file of it.
+
+    Raises:
+        ModelNotFound, AmbiguousModel: As :func:`resolve`.
+        ArtifactError: A file is missing or altered, or the folder holds another model than its tag says.
+    """
+    model = bentoml.models.get(resolve(tag))
+    folder = Path(model.path)
+    if (folder / MANIFEST).exists() and sha256(folder / MANIFEST) != model.info.metadata.get("manifest_sha256"):
+        raise ArtifactError(f"{folder}: {MANIFEST} was altered after training; restore the model, or train it again")
+    artifact = open_artifact(folder)
+    if artifact.tag != str(model.tag):
+        raise ArtifactError(f"{folder} holds {artifact.tag}, not {model.tag}; restore the model from its source")
+    return artifact
+
+
+def latest(name: str) -> tuple[Version, Contract] | None:
+    """The highest version of ``name`` and its contract; None where there is no such model."""
+    there = versions(name)
+    return (there[-1], load(f"{name}:{there[-1]}").contract) if there else None
+
+
+def save(folder: Path, manifest: Manifest) -> str:
+    """Put a sealed folder into the store and return its tag.
+
+    The copy is made beside the store and renamed into it (rename is atomic, POSIX.1-2017), so that a full disk or a
+    killed process leaves the store as it was.
+
+    Raises:
+        EnvironmentFault: No room on the disk, or the version was taken in the meantime.
+    """
+    tag = f"{manifest.name}:{manifest.version}"
+    store = _store_path()
+    try:
+        with _staging(store) as staging:
+            metadata = {"manifest_sha256": sha256(folder / MANIFEST), "format": manifest.format}
+            with bentoml.models.create(tag, labels=LABEL, metadata=metadata, _model_store=ModelStore(staging)) as model:
+                shutil.copytree(folder, model.path, dirs_exist_ok=True)
+            home = store / manifest.name
+            home.mkdir(parents=True, exist_ok=True)
+            (staging / manifest.name / manifest.version).rename(home / manifest.version)
+            _point_latest(home)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise EnvironmentFault(f"cannot save {tag} in {store}: {reason}; the store is as it was") from None
+    return tag
+
+
+def _point_latest(home: Path) -> None:
+    """BentoML keeps the tag `latest` in a file; for us it is the highest version, not the last one saved."""
+    highest = max(versions(home.name))
+    pointer = home / f".latest-{uuid.uuid4().hex}"
+    pointer.write_text(str(highest))
+    pointer.replace(home / "latest")
+
+
+@contextmanager
+def _staging(store: Path) -> Iterator[Path]:
+    """A folder on the store's file system; what a killed save left there a day or more ago is removed."""
+    root = store.parent / "model-deployer-staging"
+    root.mkdir(parents=True, exist_ok=True)
+    for leftover in root.iterdir():
+        if leftover.stat().st_mtime < time.time() - 86_400:
+            shutil.rmtree(leftover, ignore_errors=True)
+    folder = root / uuid.uuid4().hex
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _store_path() -> Path:
+    return Path(BentoMLContainer.model_store.get()._path)
+
+
+def _ours() -> Iterator[tuple[str, Version]]:
+    for model in bentoml.models.list():
+        if LABEL.items() <= model.info.labels.items():
+            yield model.tag.name, Version.parse(str(model.tag.version))
+
+
+def _only_name() -> str:
+    there = names()
+    if not there:
+        raise ModelNotFound("the model store is empty; train a model with `deployer train model.yaml` first")
+    if len(there) > 1:
+        raise AmbiguousModel(
+            f"the store holds several models ({', '.join(there)}): name one of them, as name or name:version"
+        )
+    return there[0]

@@ -1,0 +1,78 @@
+"""The BentoML service: `bentoml serve` answers with a model of the store, `bentoml build` pins that model in a Bento.
+
+`bentoml serve --arg model=flight_delay:1.0.0` names the model; without it, the store's only model answers.
+"""
+
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated, Any
+
+import bentoml
+import msgspec
+import yaml
+from bentoml.exceptions import BentoMLException
+from bentoml.models import BentoModel
+from pydantic import BaseModel, Field, WithJsonSchema
+
+from contract.errors import DeployerError, RequestError
+from serving import logs, openapi, startup
+from serving.gateway import Gateway
+from serving.predictor import Predictor
+from serving.selection import select
+
+HERE = Path(__file__).resolve()
+
+
+class Arguments(BaseModel):
+    """What `--arg` takes."""
+
+    model: str | None = None
+
+
+try:
+    artifact = select(HERE, bentoml.use_arguments(Arguments).model)
+except DeployerError as error:
+    raise BentoMLException(str(error)) from None
+
+logs.configure()
+predictor = Predictor(artifact)
+settings = yaml.safe_load((HERE.parent / "configuration.yaml").read_text(encoding="utf-8"))["services"]
+
+Row = Annotated[dict[str, Any], WithJsonSchema(artifact.contract.row_schema())]
+Answer = Annotated[dict[str, Any], WithJsonSchema(openapi.answer_schema(artifact.contract))]
+
+
+@bentoml.service(**settings)
+class ModelService:
+    """Answers with the predictions of one model."""
+
+    model = BentoModel(artifact.tag)
+
+    def __init__(self) -> None:
+        predictor.start()
+
+    @bentoml.api
+    async def predict(self, rows: Annotated[list[Row], Field(examples=[[artifact.contract.example()]])]) -> Answer:
+        """One prediction for every row, in order."""
+        try:
+            answer: dict[str, Any] = msgspec.json.decode(await predictor.answer(msgspec.json.encode({"rows": rows})))
+        except RequestError as error:
+            raise BentoMLException(str(error), error_code=HTTPStatus(error.status)) from None
+        return answer
+
+    @bentoml.on_deployment
+    @staticmethod
+    def before_start() -> None:
+        """Run once, in the parent of all workers."""
+        startup.explain_failures()
+
+    def __is_ready__(self) -> bool:
+        return predictor.ready
+
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """Let go of the engine."""
+        predictor.close()
+
+
+ModelService.add_asgi_middleware(Gateway, predictor=predictor)

@@ -1,0 +1,1 @@
+"""A request becomes a prediction; `serving.predictor` is the path of one request, top to bottom."""

@@ -1,0 +1,97 @@
+"""The body of a request as validated rows.
+
+The fast path decodes and validates in one pass over the bytes, with decoders compiled from the contract. Only where
+that fails is the body read a second time, by :mod:`serving.validation`, which finds every problem of every row. That
+slow path also accepts the two things that are right but cannot be compiled: 3.0 as a whole number, and features whose
+names JSON has to escape.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from contract.contract import Contract
+from contract.features import EXACT_INTEGER, LONGEST_CATEGORY, Boolean, Categorical, Datetime, Feature, Integer, Text
+from serving.columns import Values
+from serving.validation import Validator
+
+
+class Decoder:
+    """Reads ``{"rows": [{...}, ...]}`` and one bare row ``{...}``."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._validator = Validator(contract)
+        self._limit = contract.limits.rows
+        self._decode_rows, self._decode_row = _compile(contract)
+
+    def __call__(self, body: bytes) -> list[Values]:
+        """The rows of a JSON body, each in the contract's order with None for what is missing.
+
+        Raises:
+            MalformedBody: The body is no such JSON document, or holds no row.
+            TooManyRows: It holds more rows than the contract allows.
+            InvalidRows: Rows break the contract.
+        """
+        rows = self._fast(body)
+        if 0 < len(rows) <= self._limit:
+            return [msgspec.structs.astuple(row) for row in rows]
+        return self._validator.rows(body)
+
+    def _fast(self, body: bytes) -> list[msgspec.Struct]:
+        """The rows as structs; empty where the slow path has to look."""
+        try:
+            rows: list[msgspec.Struct] = self._decode_rows(body).rows
+            return rows
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+        try:
+            return [self._decode_row(body)]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return []
+
+
+def _compile(contract: Contract) -> tuple[Any, Any]:
+    """Decoders of the envelope and of one bare row, as functions of bytes."""
+    fields = [_field(f"f{index}", feature) for index, feature in enumerate(contract.features)]
+    names = {f"f{index}": feature.name for index, feature in enumerate(contract.features)}
+    try:
+        row = msgspec.defstruct("Row", fields, rename=names, kw_only=True, forbid_unknown_fields=True)
+    except ValueError:  # msgspec takes no field names that JSON has to escape
+        return _refuse, _refuse
+    rows = msgspec.defstruct("Rows", [("rows", list[row])], forbid_unknown_fields=True)  # type: ignore[valid-type]
+    return msgspec.json.Decoder(rows).decode, msgspec.json.Decoder(row).decode
+
+
+def _refuse(body: bytes) -> Any:
+    raise msgspec.DecodeError
+
+
+def _field(identifier: str, feature: Feature) -> tuple[Any, ...]:
+    annotation = _type(feature)
+    if feature.nullable:
+        annotation = annotation | None
+    return (identifier, annotation) if feature.required else (identifier, annotation, None)
+
+
+def _type(feature: Feature) -> Any:
+    match feature:
+        case Boolean():
+            return bool
+        case Datetime():
+            return Annotated[datetime, Meta(tz=feature.zoned)]
+        case Text():
+            return Annotated[str, Meta(max_length=feature.longest)]
+        case Categorical() if feature.unknown == "reject":
+            return Literal[feature.categories]
+        case Categorical():
+            return Annotated[str, Meta(min_length=1, max_length=LONGEST_CATEGORY)]
+    rejects = feature.out_of_range == "reject"
+    low = feature.minimum if rejects else None
+    high = feature.maximum if rejects else None
+    if isinstance(feature, Integer):
+        exact_low = -EXACT_INTEGER if low is None else max(int(low), -EXACT_INTEGER)
+        exact_high = EXACT_INTEGER if high is None else min(int(high), EXACT_INTEGER)
+        return Annotated[int, Meta(ge=exact_low, le=exact_high)]
+    return Annotated[float, Meta(ge=low, le=high)]

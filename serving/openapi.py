@@ -1,0 +1,131 @@
+"""The OpenAPI 3.1 document of one model's service: its own fields, ranges, categories and examples."""
+
+from typing import Any
+
+from contract import errors
+from contract.artifact import Artifact
+from contract.contract import Contract
+from contract.errors import RequestError
+from serving import problem
+
+#: What POST /predict may refuse a request with.
+PREDICT_ERRORS: tuple[type[RequestError], ...] = (
+    errors.MalformedBody,
+    errors.MethodNotAllowed,
+    errors.BodyTooLarge,
+    errors.TooManyRows,
+    errors.UnsupportedMediaType,
+    errors.InvalidRows,
+    errors.PredictionFailed,
+    errors.Overloaded,
+    errors.DeadlineExceeded,
+)
+
+
+def answer_schema(contract: Contract) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the answer to POST /predict."""
+    model = {"type": "object", "required": ["name", "version"], "properties": {"name": _TEXT, "version": _TEXT}}
+    return {
+        "type": "object",
+        "required": ["predictions", "model"],
+        "properties": {
+            "predictions": {
+                "type": "array",
+                "description": "One prediction a row, in the order of the rows.",
+                "items": contract.output.json_schema(),
+            },
+            "model": model | {"description": "The model that answered."},
+        },
+    }
+
+
+def document(artifact: Artifact) -> dict[str, Any]:
+    """The whole document, ready to be written as JSON."""
+    manifest, contract = artifact.manifest, artifact.contract
+    paragraphs = [manifest.description, manifest.business_context]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": manifest.name,
+            "version": manifest.version,
+            "description": "\n\n".join(text for text in paragraphs if text),
+        }
+        | ({"license": {"name": manifest.license}} if manifest.license else {}),
+        "paths": {
+            "/predict": {"post": _predict(contract)},
+            "/model": {"get": _get("The model and its contract", "application/json", {"type": "object"})},
+            "/livez": {"get": _get("Alive: restart the process when this fails", "text/plain", _TEXT)},
+            "/readyz": {"get": _get("Ready: files verified, golden predictions reproduced", "text/plain", _TEXT)},
+            "/metrics": {"get": _get("Counters in Prometheus' text format", "text/plain", _TEXT)},
+        },
+        "components": {
+            "schemas": {
+                "Row": contract.row_schema(),
+                "Rows": _rows_schema(contract),
+                "Answer": answer_schema(contract),
+                "Problem": problem.json_schema(),
+            },
+        },
+    }
+
+
+_TEXT = {"type": "string"}
+
+
+def _rows_schema(contract: Contract) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["rows"],
+        "additionalProperties": False,
+        "properties": {
+            "rows": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": contract.limits.rows,
+                "items": {"$ref": "#/components/schemas/Row"},
+            }
+        },
+    }
+
+
+def _predict(contract: Contract) -> dict[str, Any]:
+    examples = {
+        "one row": {"summary": "One row", "value": contract.example()},
+        "several rows": {"summary": "Several rows", "value": {"rows": [contract.example()] * 2}},
+    }
+    body = {"anyOf": [{"$ref": "#/components/schemas/Rows"}, {"$ref": "#/components/schemas/Row"}]}
+    return {
+        "operationId": "predict",
+        "summary": "Predict",
+        "description": f"At most {contract.limits.rows:,} rows and {contract.limits.body_bytes:,} bytes a request.",
+        "parameters": [_REQUEST_ID],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body, "examples": examples}}},
+        "responses": {"200": _json("One prediction a row, in order.", "Answer")} | _error_responses(),
+    }
+
+
+_REQUEST_ID = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "description": "Your own id of the request; it comes back in the answer and stands in the log.",
+    "schema": {"type": "string", "maxLength": 128},
+}
+
+
+def _error_responses() -> dict[str, Any]:
+    """One response a status; errors that share one are told apart by ``code``."""
+    found: dict[str, list[str]] = {}
+    for error in PREDICT_ERRORS:
+        found.setdefault(str(error.status), []).append(f"{error.title} (`{error.code}`)")
+    content = {problem.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": "; ".join(titles), "content": content} for status, titles in found.items()}
+
+
+def _json(description: str, schema: str) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{schema}"}
+    return {"description": description, "content": {"application/json": {"schema": reference}}}
+
+
+def _get(summary: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+    response = {"description": summary, "content": {media_type: {"schema": schema}}}
+    return {"summary": summary, "responses": {"200": response}}

@@ -1,0 +1,104 @@
+"""The path of one request: bytes, rows, columns, batch, engine, predictions, bytes. Read :meth:`Predictor.answer`."""
+
+import asyncio
+import json
+import logging
+import math
+from typing import Any
+
+import msgspec
+
+from contract.artifact import Artifact, Golden
+from contract.errors import ArtifactError, DeadlineExceeded, InvalidRows
+from serving.batching import Arrays, Batcher
+from serving.columns import Columns, Stacker
+from serving.decoding import Decoder
+from serving.engine import Engine
+from serving.metrics import Metrics
+
+logger = logging.getLogger("model_deployer")
+
+
+class Predictor:
+    """One model. It answers once :meth:`start` has held it to its golden predictions."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        contract = artifact.contract
+        self.artifact = artifact
+        self.metrics = Metrics(artifact.tag, contract.names)
+        self.ready = False
+        self._decode = Decoder(contract)
+        self._stack = Stacker(contract.features)
+        self._predictions = contract.output.predictions
+        self._timeout = contract.limits.timeout_seconds
+        self._model = {"name": artifact.manifest.name, "version": artifact.manifest.version}
+
+    def start(self) -> None:
+        """Load the graph, warm it up on the golden rows and compare the predictions.
+
+        Raises:
+            ArtifactError: The model does not reproduce its golden predictions on this machine.
+        """
+        self._engine = Engine(self.artifact.model, self.artifact.contract.output)
+        self._replay()
+        self._batch = Batcher(self._run)
+        self.ready = True
+
+    async def answer(self, body: bytes) -> bytes:
+        """The JSON answer to a JSON request.
+
+        Raises:
+            RequestError: One of its kinds, for whoever speaks to the client to put into that client's form.
+        """
+        try:
+            rows = self._decode(body)
+        except InvalidRows as error:
+            self.metrics.refused(error)
+            raise
+        columns = self._stack(rows)
+        try:
+            async with asyncio.timeout(self._timeout):
+                outputs = await self._batch(columns, len(rows))
+        except TimeoutError:
+            raise DeadlineExceeded(f"no answer within {self._timeout:g} seconds; try again with fewer rows") from None
+        return self._encode(outputs)
+
+    def close(self) -> None:
+        """Take no more requests and let go of the engine's thread."""
+        self.ready = False
+        self._batch.close()
+
+    def _run(self, columns: Columns) -> Arrays:
+        self.metrics.batch(len(next(iter(columns.values()))))
+        return self._engine.run(columns)
+
+    def _encode(self, outputs: Arrays) -> bytes:
+        return msgspec.json.encode({"predictions": self._predictions(outputs), "model": self._model})
+
+    def _replay(self) -> None:
+        """Every golden row alone, as a lone request sends it, and all of them together, as a batch."""
+        golden = list(self.artifact.golden())
+        rows = [self._decode(json.dumps({"rows": [case.row]}).encode())[0] for case in golden]
+        together = self._predictions(self._engine.run(self._stack(rows)))
+        for case, row, prediction in zip(golden, rows, together, strict=True):
+            alone = self._predictions(self._engine.run(self._stack([row])))[0]
+            self._compare(case, alone)
+            self._compare(case, prediction)
+        logger.info("golden predictions reproduced", extra={"model": self.artifact.tag, "cases": len(golden)})
+
+    def _compare(self, case: Golden, prediction: dict[str, Any]) -> None:
+        if not _agree(case.prediction, prediction, self.artifact.manifest.tolerance):
+            raise ArtifactError(
+                f"{self.artifact.tag} answers the golden case '{case.case}' differently than when it was trained; "
+                "do not serve it: compare the onnxruntime versions, or train again on this platform"
+            )
+
+
+def _agree(expected: Any, found: Any, tolerance: float) -> bool:
+    """Whether two predictions are equal, numbers within ``tolerance`` (relative above 1, absolute below)."""
+    if isinstance(expected, dict):
+        same_keys = isinstance(found, dict) and expected.keys() == found.keys()
+        return same_keys and all(_agree(expected[key], found[key], tolerance) for key in expected)
+    if isinstance(expected, str):
+        return bool(expected == found)
+    return math.isclose(expected, found, rel_tol=tolerance, abs_tol=tolerance)

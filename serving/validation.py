@@ -1,0 +1,216 @@
+"""The slow reading of a body that the compiled decoder refused: every problem of every row, in the contract's words."""
+
+import difflib
+import json
+import math
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from contract.contract import Contract
+from contract.errors import InvalidRows, MalformedBody, Problem, TooManyRows
+from contract.features import (
+    EXACT_INTEGER,
+    LONGEST_CATEGORY,
+    Boolean,
+    Categorical,
+    Datetime,
+    Feature,
+    Integer,
+    Numeric,
+    Text,
+)
+from serving.columns import Values
+
+#: Problems listed in one answer; the rest is counted: nobody wants 100 MB in answer to a million wrong values.
+LISTED = 1_000
+
+#: Digits beyond which no integer fits a float64; such a number is read as infinite and refused by its field.
+_LONGEST_INTEGER = 400
+
+
+class _Wrong(Exception):
+    """A value that breaks the contract: the problem's code and, where the field's own words do not fit, its message."""
+
+    def __init__(self, code: str, message: str | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+
+
+class Validator:
+    """Checks rows one value at a time."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._features = {feature.name: feature for feature in contract.features}
+        self._checks = {feature.name: _check(feature) for feature in contract.features}
+        self._limit = contract.limits.rows
+
+    def rows(self, body: bytes) -> list[Values]:
+        """The rows of a body that turns out to be right after all; raises as :class:`serving.decoding.Decoder`."""
+        rows = self._unwrap(_parse(body))
+        if len(rows) > self._limit:
+            raise TooManyRows(f"{len(rows)} rows; send at most {self._limit} in one request")
+        problems: list[Problem] = []
+        values = [self._row(index, row, problems) for index, row in enumerate(rows)]
+        if problems:
+            raise InvalidRows(problems[:LISTED], len(problems))
+        return values
+
+    def _unwrap(self, document: Any) -> list[Any]:
+        if not isinstance(document, dict):
+            raise MalformedBody('expected a JSON object: {"rows": [{...}, ...]} or one row {...}')
+        if "rows" not in document or ("rows" in self._features and not isinstance(document["rows"], list)):
+            return [document]
+        if len(document) > 1:
+            raise MalformedBody("expected no other key beside `rows`")
+        if not isinstance(document["rows"], list):
+            raise MalformedBody("expected `rows` to be a list of rows")
+        if not document["rows"]:
+            raise MalformedBody("`rows` is empty; send at least one row")
+        return document["rows"]
+
+    def _row(self, index: int, row: Any, problems: list[Problem]) -> Values:
+        if not isinstance(row, dict):
+            problems.append(Problem(index, None, "wrong_type", "expected an object with one key per feature"))
+            return ()
+        problems.extend(Problem(index, name, code, text) for name, code, text in self._strangers(row))
+        values = []
+        for name, feature in self._features.items():
+            try:
+                values.append(self._value(row, feature))
+            except _Wrong as wrong:
+                message = wrong.message or f"expected {feature.expected()}"
+                problems.append(Problem(index, name, wrong.code, message))
+        return tuple(values)
+
+    def _value(self, row: dict[str, Any], feature: Feature) -> Any:
+        value = row.get(feature.name)
+        if value is not None:
+            return self._checks[feature.name](value)
+        if feature.name not in row and feature.required:
+            raise _Wrong("missing_field", f"the field is required: send {feature.expected()}{_or_null(feature)}")
+        if not feature.nullable:
+            raise _Wrong("not_nullable", f"null is not accepted: send {feature.expected()}")
+        return None
+
+    def _strangers(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+        for name in row.keys() - self._features.keys():
+            near = difflib.get_close_matches(name[:100], self._features, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else "leave it out; GET /model lists the fields"
+            shown = name[:100].encode("utf-8", "replace").decode()
+            yield shown, "unknown_field", f"the model has no such field: {hint}"
+
+
+def _or_null(feature: Feature) -> str:
+    return " or null" if feature.nullable else ""
+
+
+def _parse(body: bytes) -> Any:
+    """JSON as the standard library reads it, which also reads NaN and Infinity, so that their fields can be named."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"byte {error.start} is not UTF-8; send JSON in UTF-8") from None
+    if not text.strip():
+        raise MalformedBody('the body is empty; send {"rows": [{...}, ...]} or one row {...}')
+    try:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        raise MalformedBody("the JSON is nested too deeply; a row is a flat object") from None
+    except ValueError as error:
+        where = f"line {error.lineno}, column {error.colno}: " if isinstance(error, json.JSONDecodeError) else ""
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "a number cannot be read"
+        raise MalformedBody(f"the body is not JSON: {where}{reason}") from None
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else math.inf
+
+
+def _check(feature: Feature) -> Callable[[Any], Any]:
+    """The function that returns a value of ``feature`` as the compiled decoder would, or raises :class:`_Wrong`."""
+    match feature:
+        case Numeric() | Integer():
+            return lambda value: _number(feature, value)
+        case Boolean():
+            return _boolean
+        case Categorical():
+            return lambda value: _category(feature, value)
+        case Datetime():
+            return lambda value: _time(feature, value)
+        case Text():
+            return lambda value: _string(value, 0, feature.longest)
+
+
+def _number(feature: Numeric | Integer, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        hint = " without quotes" if isinstance(value, str) else ""
+        raise _Wrong("wrong_type", f"expected {feature.expected()}, as a JSON number{hint}")
+    if isinstance(value, float) and math.isnan(value):
+        raise _Wrong("not_finite", f"NaN is no JSON: send {feature.expected()}{_or_null(feature)}")
+    if isinstance(value, float) and math.isinf(value):
+        raise _Wrong("not_finite", f"the number is too large or infinite: send {feature.expected()}")
+    number = _whole(feature, value) if isinstance(feature, Integer) else _real(feature, value)
+    if feature.out_of_range == "reject":
+        too_low = feature.minimum is not None and number < feature.minimum
+        if too_low or (feature.maximum is not None and number > feature.maximum):
+            raise _Wrong("out_of_range")
+    return number
+
+
+def _whole(feature: Integer, value: float) -> int:
+    if value != int(value):
+        raise _Wrong("not_an_integer")
+    if abs(value) > EXACT_INTEGER:
+        raise _Wrong("out_of_range", f"expected {feature.expected()}, of at most 2**53 in size")
+    return int(value)
+
+
+def _real(feature: Numeric, value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise _Wrong("not_finite", f"the number is too large: send {feature.expected()}") from None
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Wrong("wrong_type")
+    return value
+
+
+def _string(value: Any, shortest: int, longest: int) -> str:
+    if not isinstance(value, str):
+        raise _Wrong("wrong_type")
+    if not shortest <= len(value) <= longest:
+        raise _Wrong("wrong_length")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _Wrong("invalid_text", "the text holds half a surrogate pair, which is no Unicode character") from None
+    return value
+
+
+def _category(feature: Categorical, value: Any) -> str:
+    if feature.unknown == "accept":
+        return _string(value, 1, LONGEST_CATEGORY)
+    if not isinstance(value, str):
+        raise _Wrong("wrong_type")
+    if value not in (feature.categories or ()):
+        raise _Wrong("unknown_category")
+    return value
+
+
+def _time(feature: Datetime, value: Any) -> datetime:
+    if not isinstance(value, str):
+        raise _Wrong("wrong_type")
+    try:
+        time = msgspec.convert(value, datetime)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        raise _Wrong("invalid_datetime") from None
+    if (time.tzinfo is not None) != feature.zoned:
+        raise _Wrong("invalid_datetime")
+    return time

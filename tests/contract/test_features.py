@@ -1,0 +1,67 @@
+import jsonschema
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from contract.contract import Contract
+from contract.features import Categorical, Datetime, Feature, Integer, Numeric
+from tests import tiny
+
+FEATURES: TypeAdapter[Feature] = TypeAdapter(Feature)
+
+
+@pytest.mark.parametrize("feature", tiny.FEATURES, ids=lambda feature: feature.name)
+def test_a_feature_survives_its_json(feature: Feature) -> None:
+    assert FEATURES.validate_json(FEATURES.dump_json(feature)) == feature
+
+
+@pytest.mark.parametrize("feature", tiny.FEATURES, ids=lambda feature: feature.name)
+def test_the_schema_is_valid_and_accepts_the_example(feature: Feature) -> None:
+    schema = feature.json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(feature.example, schema)
+
+
+@pytest.mark.parametrize("feature", tiny.FEATURES, ids=lambda feature: feature.name)
+def test_null_is_in_the_schema_exactly_where_it_is_accepted(feature: Feature) -> None:
+    validator = jsonschema.Draft202012Validator(feature.json_schema())
+    assert validator.is_valid(None) == feature.nullable
+
+
+def test_what_may_be_left_out_needs_a_policy_for_missing_values() -> None:
+    with pytest.raises(ValidationError, match="missing: impute"):
+        Numeric(name="x", required=False)
+
+
+def test_unknown_categories_can_only_be_refused_where_they_are_listed() -> None:
+    with pytest.raises(ValidationError, match="categories"):
+        Categorical(name="x", unknown="reject")
+
+
+def test_bounds_are_in_order() -> None:
+    with pytest.raises(ValidationError, match="above"):
+        Numeric(name="x", minimum=2, maximum=1)
+
+
+def test_a_range_is_a_constraint_only_where_it_refuses() -> None:
+    assert Integer(name="x", minimum=1, maximum=9, out_of_range="reject").json_schema()["maximum"] == 9
+    clamped = Integer(name="x", minimum=1, maximum=9).json_schema()
+    assert "maximum" not in clamped
+    assert "counts as that bound" in clamped["description"]
+
+
+def test_local_times_carry_no_offset_and_zoned_ones_do() -> None:
+    local = jsonschema.Draft202012Validator(Datetime(name="t").json_schema())
+    assert local.is_valid("2013-11-01T17:05:00")
+    assert not local.is_valid("2013-11-01T17:05:00Z")
+    assert Datetime(name="t", zoned=True).json_schema()["format"] == "date-time"
+
+
+def test_feature_names_are_unique() -> None:
+    with pytest.raises(ValidationError, match="same name"):
+        Contract(features=(Numeric(name="x"), Integer(name="x")), output=tiny.CONTRACT.output)
+
+
+def test_the_row_schema_accepts_the_example_and_no_stranger() -> None:
+    validator = jsonschema.Draft202012Validator(tiny.CONTRACT.row_schema())
+    assert validator.is_valid(tiny.ROW)
+    assert not validator.is_valid(tiny.ROW | {"stranger": 1})

@@ -1,0 +1,51 @@
+import jsonschema
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from contract.outputs import Classification, Regression
+
+
+def test_two_labels_are_decided_by_the_threshold() -> None:
+    output = Classification(target="y", labels=("no", "yes"), positive="yes", threshold=0.2)
+    probabilities = np.array([[0.81, 0.19], [0.8, 0.2], [0.1, 0.9]], dtype=np.float32)
+    decisions = [prediction["decision"] for prediction in output.predictions({"probabilities": probabilities})]
+    assert decisions == ["no", "yes", "yes"]
+
+
+def test_more_labels_are_decided_by_the_likeliest() -> None:
+    output = Classification(target="y", labels=("a", "b", "c"))
+    probabilities = np.array([[0.2, 0.5, 0.3]], dtype=np.float32)
+    (prediction,) = output.predictions({"probabilities": probabilities})
+    assert prediction["decision"] == "b"
+    assert list(prediction["probabilities"]) == ["a", "b", "c"]
+
+
+def test_a_regression_answers_a_value_and_its_interval() -> None:
+    output = Regression(target="price", unit="USD")
+    column = np.array([[2.0]], dtype=np.float32)
+    predictions = output.predictions({"value": column, "lower": column - 1, "upper": column + 1})
+    assert predictions == [{"value": 2.0, "lower": 1.0, "upper": 3.0}]
+    jsonschema.validate(predictions[0], output.json_schema())
+
+
+def test_probabilities_survive_to_the_last_bit() -> None:
+    output = Classification(target="y", labels=("a", "b", "c"))
+    probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], size=50).astype(np.float32)
+    predictions = output.predictions({"probabilities": probabilities})
+    sent = np.array([list(prediction["probabilities"].values()) for prediction in predictions], dtype=np.float32)
+    assert (sent == probabilities).all()
+    jsonschema.validate(predictions[0], output.json_schema())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"labels": ("a", "b")},
+        {"labels": ("a", "b"), "positive": "a", "threshold": 0.5},
+        {"labels": ("a", "b", "c"), "positive": "c", "threshold": 0.5},
+    ],
+)
+def test_a_threshold_belongs_to_the_second_of_two_labels(arguments: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="exactly two labels"):
+        Classification(target="y", **arguments)

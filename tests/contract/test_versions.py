@@ -1,0 +1,77 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contract.contract import Contract, Limits
+from contract.features import Categorical, Feature, Integer, Numeric, Text
+from contract.outputs import Classification
+from contract.versions import FIRST, Step, Version, compare, next_version
+from tests import tiny
+
+NUMBERS = st.integers(min_value=0, max_value=10**6)
+VERSIONS = st.builds(Version, NUMBERS, NUMBERS, NUMBERS)
+
+RANGED = Numeric(name="x", minimum=0, maximum=10, out_of_range="reject")
+OPTIONAL = Numeric(name="x", required=False, missing="impute")
+CLOSED = Categorical(name="x", categories=("a", "b"), unknown="reject")
+
+
+def contract(*features: Feature, **changes: Any) -> Contract:
+    return Contract(features=(Integer(name="id"), *features), output=tiny.CONTRACT.output, **changes)
+
+
+@given(VERSIONS)
+def test_a_version_survives_its_text(version: Version) -> None:
+    assert Version.parse(str(version)) == version
+
+
+@given(VERSIONS, st.sampled_from(Step))
+def test_the_next_version_lies_above(version: Version, step: Step) -> None:
+    assert version.next(step) > version
+
+
+@pytest.mark.parametrize("text", ["", "1", "1.2", "1.2.3.4", "v1.2.3", "1.2.x", "1.2.-3", "1.2.٣", "latest"])
+def test_other_texts_are_no_versions(text: str) -> None:
+    with pytest.raises(ValueError, match="no version"):
+        Version.parse(text)
+
+
+def test_the_first_version_is_one() -> None:
+    assert next_version(None, tiny.CONTRACT) == FIRST == Version(1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "step"),
+    [
+        (contract(), contract(), Step.PATCH),
+        (contract(RANGED), contract(), Step.MAJOR),
+        (contract(), contract(RANGED), Step.MAJOR),
+        (contract(), contract(OPTIONAL), Step.MINOR),
+        (contract(Numeric(name="x")), contract(Integer(name="x")), Step.MAJOR),
+        (contract(Numeric(name="x")), contract(OPTIONAL), Step.MINOR),
+        (contract(OPTIONAL), contract(Numeric(name="x")), Step.MAJOR),
+        (contract(RANGED), contract(RANGED.model_copy(update={"maximum": 9})), Step.MAJOR),
+        (contract(RANGED), contract(RANGED.model_copy(update={"maximum": 11})), Step.MINOR),
+        (contract(RANGED), contract(RANGED.model_copy(update={"maximum": 11, "minimum": 1})), Step.MAJOR),
+        (contract(RANGED), contract(RANGED.model_copy(update={"out_of_range": "clamp"})), Step.MINOR),
+        (contract(Numeric(name="x", minimum=0)), contract(Numeric(name="x", minimum=5)), Step.PATCH),
+        (contract(RANGED), contract(RANGED.model_copy(update={"unit": "km"})), Step.MAJOR),
+        (contract(CLOSED), contract(CLOSED.model_copy(update={"categories": ("a",)})), Step.MAJOR),
+        (contract(CLOSED), contract(CLOSED.model_copy(update={"categories": ("a", "b", "c")})), Step.MINOR),
+        (contract(CLOSED), contract(CLOSED.model_copy(update={"unknown": "accept"})), Step.MINOR),
+        (contract(Text(name="x", longest=9)), contract(Text(name="x", longest=8)), Step.MAJOR),
+        (contract(), contract(limits=Limits(rows=5)), Step.MAJOR),
+    ],
+)
+def test_a_change_asks_for_its_step(old: Contract, new: Contract, step: Step) -> None:
+    assert max((change.step for change in compare(old, new)), default=Step.PATCH) is step
+    assert next_version((Version(1, 2, 3), old), new) == Version(1, 2, 3).next(step)
+
+
+def test_a_moved_threshold_is_told_in_figures() -> None:
+    output = Classification(target="arrival", labels=("late", "on_time"), positive="on_time", threshold=0.3)
+    (change,) = compare(tiny.CONTRACT, tiny.CONTRACT.model_copy(update={"output": output}))
+    assert change.step is Step.MAJOR
+    assert "0.5 to 0.3" in change.message

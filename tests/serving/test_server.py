@@ -1,0 +1,261 @@
+"""The service as a stranger meets it: a real server, a real socket, real clients."""
+
+import json
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import httpx
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openapi_spec_validator import validate
+
+from tests import tiny
+from tests.processes import ROOT, Server, run, serve
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> httpx.Client:
+    return httpx.Client(base_url=server.url, timeout=30)
+
+
+def post(client: httpx.Client, content: bytes | Any, **headers: str) -> httpx.Response:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return client.post("/predict", content=body, headers={"content-type": "application/json"} | headers)
+
+
+def test_rows_get_predictions_in_their_order(client: httpx.Client) -> None:
+    rows = [tiny.ROW | {"origin": origin} for origin in ("JFK", "EWR", "JFK")]
+    answer = post(client, {"rows": rows})
+    assert answer.status_code == 200
+    predictions = answer.json()["predictions"]
+    assert predictions[0] == predictions[2] != predictions[1]
+    assert answer.json()["model"] == {"name": "served", "version": "1.0.0"}
+
+
+def test_a_bare_row_gets_one_prediction(client: httpx.Client) -> None:
+    assert post(client, tiny.ROW).json() == post(client, {"rows": [tiny.ROW]}).json()
+
+
+def test_the_answer_is_the_same_alone_and_in_a_full_request(client: httpx.Client) -> None:
+    alone = post(client, tiny.ROW).json()["predictions"][0]
+    assert post(client, {"rows": [tiny.ROW] * 100}).json()["predictions"] == [alone] * 100
+
+
+def test_a_request_id_comes_back_and_is_made_where_none_came(client: httpx.Client) -> None:
+    assert post(client, tiny.ROW, **{"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
+    assert re.fullmatch("[0-9a-f]{32}", post(client, tiny.ROW).headers["x-request-id"])
+    assert re.fullmatch("[0-9a-f]{32}", post(client, tiny.ROW, **{"x-request-id": "x" * 129}).headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code"),
+    [
+        (b"", {}, 400, "malformed_body"),
+        (b"{", {}, 400, "malformed_body"),
+        (b"\xff", {}, 400, "malformed_body"),
+        (b"[" * 90_000, {}, 400, "malformed_body"),
+        ({"rows": []}, {}, 400, "malformed_body"),
+        ({"rows": [tiny.ROW] * 101}, {}, 413, "too_many_rows"),
+        (b'{"rows": "' + b"x" * 100_000 + b'"}', {}, 413, "body_too_large"),
+        (tiny.ROW, {"content-type": "text/plain"}, 415, "unsupported_media_type"),
+        (tiny.ROW, {"content-type": "multipart/form-data; boundary=x"}, 415, "unsupported_media_type"),
+        (tiny.ROW, {"content-encoding": "gzip"}, 415, "unsupported_media_type"),
+        ({"rows": [tiny.ROW | {"distance": "x"}]}, {}, 422, "invalid_rows"),
+    ],
+)
+def test_what_is_wrong_is_answered_as_a_problem(
+    client: httpx.Client, body: Any, headers: dict[str, str], status: int, code: str
+) -> None:
+    answer = post(client, body, **headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == code
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/predict"), ("PUT", "/predict"), ("DELETE", "/model")])
+def test_a_wrong_method_is_answered_with_the_right_ones(client: httpx.Client, method: str, path: str) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == {"/predict": "POST", "/model": "GET, HEAD"}[path]
+
+
+def test_an_unknown_path_is_not_found(client: httpx.Client) -> None:
+    assert client.get("/predictions").status_code == 404
+
+
+def test_a_body_in_chunks_is_held_to_the_limit(client: httpx.Client) -> None:
+    answer = client.post("/predict", content=iter([b"x" * 60_000] * 2), headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+
+
+def test_bad_requests_leave_nothing_behind(server: Server, client: httpx.Client) -> None:
+    secret = "do-not-log-me-4711"
+    post(client, tiny.ROW | {"distance": secret, "origin": secret})
+    post(client, secret.encode())
+    answer = post(client, tiny.ROW | {"distance": secret})
+    assert secret not in answer.text
+    assert secret not in server.log.read_text()
+    assert post(client, tiny.ROW).status_code == 200
+
+
+def test_a_client_that_leaves_in_the_midst_of_its_body_does_not_keep_the_server_from_stopping(tmp_path: Path) -> None:
+    home = tiny.home(tmp_path / "home", "1.0.0")
+    with serve([], home, tmp_path / "log") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n{")
+        assert httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code == 200
+        server.process.terminate()
+        assert server.process.wait(timeout=20) == 0
+
+
+def test_the_service_is_alive_and_ready(client: httpx.Client) -> None:
+    assert client.get("/livez").status_code == 200
+    assert client.get("/readyz").status_code == 200
+
+
+def test_the_model_describes_itself(client: httpx.Client) -> None:
+    model = client.get("/model").json()
+    assert model["version"] == "1.0.0"
+    assert [feature["name"] for feature in model["contract"]["features"]] == tiny.CONTRACT.names
+
+
+def test_metrics_count_what_happened(client: httpx.Client) -> None:
+    def count(line: str) -> float:
+        found = re.search(rf"^{re.escape(line)} (\S+)$", client.get("/metrics").text, re.MULTILINE)
+        return float(found[1]) if found else 0
+
+    answered = 'model_requests_total{route="/predict",status="200"}'
+    refused = 'model_invalid_values_total{code="out_of_range",field="distance"}'
+    strange = 'model_invalid_values_total{code="unknown_field",field="other"}'
+    before = [count(answered), count("model_rows_total"), count(refused), count(strange)]
+    post(client, {"rows": [tiny.ROW] * 3})
+    post(client, tiny.ROW | {"distance": -1, "stranger": 1})
+    after = [count(answered), count("model_rows_total"), count(refused), count(strange)]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 3, 1, 1]
+
+
+def test_the_openapi_document_is_valid_and_speaks_of_this_model(client: httpx.Client) -> None:
+    document = client.get("/docs.json").json()
+    validate(document)
+    row = document["components"]["schemas"]["Row"]
+    assert row["properties"]["origin"]["enum"] == ["EWR", "JFK", "LGA"]
+    assert row["properties"]["distance"]["maximum"] == 5000
+    assert "Unit: miles." in row["properties"]["distance"]["description"]
+
+
+def test_the_documented_examples_and_schemas_are_true(client: httpx.Client) -> None:
+    document = client.get("/docs.json").json()
+    schemas = document["components"]["schemas"]
+    operation = document["paths"]["/predict"]["post"]
+    for example in operation["requestBody"]["content"]["application/json"]["examples"].values():
+        answer = post(client, example["value"])
+        assert answer.status_code == 200
+        jsonschema.validate(answer.json(), schemas["Answer"])
+    refusal = post(client, {"distance": "far"})
+    jsonschema.validate(refusal.json(), schemas["Problem"])
+    assert str(refusal.status_code) in operation["responses"]
+
+
+def test_the_docs_page_is_served(client: httpx.Client) -> None:
+    assert "swagger" in client.get("/").text
+
+
+def test_bentomls_own_client_works(server: Server, client: httpx.Client) -> None:
+    with bentoml.SyncHTTPClient(server.url) as own:
+        assert own.predict(rows=[tiny.ROW]) == post(client, {"rows": [tiny.ROW]}).json()
+        with pytest.raises(bentoml.exceptions.BentoMLException, match="invalid_rows") as caught:
+            own.predict(rows=[tiny.ROW | {"distance": -5}])
+        assert caught.value.error_code == 422
+
+
+async def test_bentomls_own_asynchronous_client_works(server: Server, client: httpx.Client) -> None:
+    async with bentoml.AsyncHTTPClient(server.url) as own:
+        assert await own.predict(rows=[tiny.ROW]) == post(client, {"rows": [tiny.ROW]}).json()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+VALUES = st.fixed_dictionaries({}, optional={feature.name: JSON for feature in tiny.FEATURES})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(JSON, VALUES, st.fixed_dictionaries({"rows": st.lists(VALUES | JSON, max_size=3)})))
+def test_no_json_is_a_server_error(client: httpx.Client, content: Any) -> None:
+    answer = post(client, json.dumps(content).encode())
+    assert answer.status_code in {200, 400, 422}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300), st.sampled_from(["application/json", "text/csv", "", "application/problem+json"]))
+def test_no_bytes_are_a_server_error(client: httpx.Client, content: bytes, media_type: str) -> None:
+    answer = post(client, content, **{"content-type": media_type})
+    assert answer.status_code in {200, 400, 415, 422}
+
+
+def test_a_store_without_models_says_what_to_do(tmp_path: Path) -> None:
+    ended = run("bentoml", "serve", BENTOML_HOME=str(tmp_path))
+    assert ended.returncode == 1
+    assert "deployer train model.yaml" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_unknown_model_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    home = tiny.home(tmp_path, "1.0.0")
+    ended = run("bentoml", "serve", "--arg", "model=served:9.9.9", BENTOML_HOME=str(home))
+    assert ended.returncode == 1
+    assert "there is 1.0.0" in ended.stderr
+
+
+def test_an_altered_model_is_not_served(tmp_path: Path) -> None:
+    home = tiny.home(tmp_path, "1.0.0")
+    contract = home / "models/served/1.0.0/contract.json"
+    contract.write_text(contract.read_text().replace("5000", "9000"))
+    ended = run("bentoml", "serve", BENTOML_HOME=str(home))
+    assert ended.returncode == 1
+    assert "contract.json was altered" in ended.stderr
+
+
+def test_a_taken_port_is_said_in_one_line(server: Server, tmp_path: Path) -> None:
+    home = tiny.home(tmp_path, "1.0.0")
+    ended = run("bentoml", "serve", "--port", server.url.rpartition(":")[2], BENTOML_HOME=str(home))
+    assert ended.returncode == 1
+    assert "port is taken" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_highest_version_answers_unless_another_is_named(tmp_path: Path) -> None:
+    home = tiny.home(tmp_path / "home", "1.9.0", "1.10.0", "1.2.0")
+    with serve([], home, tmp_path / "log") as highest:
+        assert httpx.get(f"{highest.url}/model").json()["version"] == "1.10.0"
+    with serve(["--arg", "model=served:1.2.0"], home, tmp_path / "log") as named:
+        assert httpx.get(f"{named.url}/model").json()["version"] == "1.2.0"
+
+
+def test_a_bento_pins_its_model_and_runs_from_any_directory(tmp_path: Path) -> None:
+    home = tiny.home(tmp_path / "home", "1.0.0", "1.1.0")
+    built = run("bentoml", "build", "--output", "tag", "--arg", "model=served:1.0.0", BENTOML_HOME=str(home))
+    assert built.returncode == 0, built.stderr
+    tag = built.stdout.strip().removeprefix("__tag__:")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with serve([tag], home, tmp_path / "log", cwd=elsewhere) as bento:
+        assert httpx.get(f"{bento.url}/model").json()["version"] == "1.0.0"
+        assert httpx.post(f"{bento.url}/predict", json=tiny.ROW).status_code == 200
+
+
+def test_a_bento_holds_no_path_of_the_machine_that_built_it(tmp_path: Path) -> None:
+    home = tiny.home(tmp_path / "home", "1.0.0")
+    assert run("bentoml", "build", "--output", "tag", BENTOML_HOME=str(home)).returncode == 0
+    texts = [path.read_text() for path in (home / "bentos").rglob("*") if path.suffix in {".txt", ".yaml", ".py"}]
+    assert len(texts) > 5
+    assert not [text for text in texts if str(ROOT) in text or "--find-links" in text or "--index-url" in text]
