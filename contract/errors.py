@@ -9,6 +9,7 @@
     │   ├── ModelNotFound                              no such model or version in the store
     │   ├── AmbiguousModel                             several models, and none was named
     │   └── ArtifactError                              files of a model are missing, altered or of an unknown format
+    ├── Interrupted                        130         stopped by Ctrl-C; the message says how to go on
     ├── CheckFailed                        1           the job ran, and its answer is no (leakage under `strict`)
     ├── EnvironmentFault                   3           disk, port or package: the machine has to change
     └── RequestError                       HTTP  gRPC                 retry  code
@@ -64,6 +65,12 @@ class CheckFailed(DeployerError):
     """The job ran to its end and its answer is no."""
 
     exit_code = 1
+
+
+class Interrupted(DeployerError):
+    """The user stopped the job; the message says how to go on with it."""
+
+    exit_code = 130
 
 
 class EnvironmentFault(DeployerError):

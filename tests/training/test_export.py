@@ -1,0 +1,94 @@
+import copy
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import polars as pl
+import pytest
+import torch
+
+from contract.errors import CheckFailed
+from tests.tables import FEATURES, classes_of, scores, spec, table, unfitted
+from training.export import TOLERANCE, check_parity, export_onnx, run_onnx
+from training.heads import RegressionHead
+from training.model import Model, load_model, save_model
+
+NAN = float("nan")
+
+
+def shaken(model: Model) -> Model:
+    """The model with every parameter moved, those that begin as zeros included."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    return model
+
+
+@cache
+def exported(classes: int | None, *, by_time: bool = False) -> tuple[Model, onnx.ModelProto]:
+    frame = table(1500)
+    target = np.exp(scores(frame)) if classes is None else classes_of(frame, classes)
+    model = shaken(unfitted(frame, target, classes, spec(by_time=by_time))[0])
+    return model, export_onnx(model, FEATURES)
+
+
+@pytest.mark.parametrize(("classes", "by_time"), [(None, False), (2, True), (3, False)])
+def test_the_graph_answers_as_the_model_does(classes: int | None, by_time: bool) -> None:
+    model, graph = exported(classes, by_time=by_time)
+    assert check_parity(graph, model, table(700, seed=1)) <= TOLERANCE
+    assert [value.name for value in graph.graph.input] == [feature.name for feature in FEATURES]
+    assert [value.name for value in graph.graph.output] == list(model.head.names)
+
+
+def test_odd_rows_are_answered_alike_and_finitely() -> None:
+    odd = pl.DataFrame(
+        {
+            "size, in m²": [NAN, 1e300, -1e300, 0.0],
+            "dial 'x'": [NAN, -1e-300, 5e-324, 1e9],
+            "open": [NAN, 0.0, 1.0, NAN],
+            "when": [NAN, -1e10, 1e11, 0.0],
+            "colour": ["", "never seen", "réd", "x" * 1000],
+            "model_street": ["", "never seen", "street 1", "\U0001f600"],
+        }
+    )
+    model, graph = exported(3)
+    assert check_parity(graph, model, odd) <= TOLERANCE
+    assert np.allclose(run_onnx(graph, odd)["probabilities"].sum(1), 1)
+
+
+@pytest.mark.parametrize("kept", [["colour"], ["model_street"], ["open"]])
+def test_a_single_feature_is_enough(kept: list[str]) -> None:
+    frame = table(1500)
+    model, _ = unfitted(frame.select(kept), classes_of(frame, 2), 2, spec())
+    features = [feature for feature in FEATURES if feature.name in kept]
+    assert check_parity(export_onnx(shaken(model), features), model, table(50, seed=1).select(kept)) <= TOLERANCE
+
+
+def test_a_row_is_answered_alike_alone_and_among_others() -> None:
+    frame = table(20)
+    _, graph = exported(None)
+    together = run_onnx(graph, frame)
+    alone = [run_onnx(graph, frame[row : row + 1])["value"][0, 0] for row in range(20)]
+    assert np.allclose(together["value"][:, 0], alone, rtol=1e-5)
+    assert (together["lower"] <= together["value"]).all()
+    assert run_onnx(graph, frame[:0])["value"].shape == (0, 1)
+
+
+def test_the_same_model_gives_the_same_bytes_without_traces_of_this_machine(tmp_path: Path) -> None:
+    model, graph = exported(2, by_time=True)
+    first = graph.SerializeToString(deterministic=True)
+    save_model(model, tmp_path)
+    assert first == export_onnx(load_model(tmp_path), FEATURES).SerializeToString(deterministic=True)
+    assert str(Path.cwd()).encode() not in first
+    assert b".py" not in first
+
+
+def test_a_graph_that_answers_otherwise_is_refused() -> None:
+    model, graph = exported(None)
+    other = copy.deepcopy(model)
+    assert isinstance(other.head, RegressionHead)
+    other.head.mean.add_(0.01)
+    with pytest.raises(CheckFailed, match="the exported graph answers otherwise than the model"):
+        check_parity(graph, other, table(50))

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from tests.tables import scores, spec, table, unfitted
+from training.heads import RegressionHead
+from training.interval import fit_interval
+
+
+@pytest.mark.parametrize("logarithm", [False, True])
+def test_the_interval_covers_new_rows_as_often_as_promised(logarithm: bool) -> None:
+    frame = table(9000)
+    target = np.exp(scores(frame)) if logarithm else scores(frame)
+    model, train = unfitted(frame, target, None, spec())
+    assert model.blueprint.logarithm is logarithm
+    known, new = train.take(np.arange(1000)), train.take(np.arange(1000, 9000))
+    fit_interval(model, known, 0.8)
+    lower, value, upper = (model.predict(new.inputs)[name][:, 0].numpy() for name in ("lower", "value", "upper"))
+    assert ((lower < value) & (value < upper)).all()
+    assert np.mean((lower <= new.target) & (new.target <= upper)) == pytest.approx(0.8, abs=0.04)
+
+
+def test_the_half_width_is_the_residual_of_the_right_rank() -> None:
+    frame = table(200)
+    model, train = unfitted(frame, scores(frame), None, spec())
+    head = model.head
+    assert isinstance(head, RegressionHead)
+    nine = train.take(np.arange(9))
+    residuals = np.sort(np.abs(model.predict(nine.inputs)["value"][:, 0].numpy() - nine.target))
+    deviation = head.deviation.item()
+    for coverage, rank in ((0.5, 5), (0.8, 8), (0.9, 9), (0.99, 9)):
+        fit_interval(model, nine, coverage)
+        assert head.half_width.item() * deviation == pytest.approx(residuals[rank - 1], rel=1e-4)

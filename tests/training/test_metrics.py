@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as oracle
+
+from training.metrics import classification_metrics, regression_metrics
+
+
+def random_rows(seed: int, classes: int, rows: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Target, coarse probabilities (so that there are ties) and weights, some of them 0."""
+    random = np.random.default_rng(seed)
+    raw = random.integers(1, 9, (rows, classes)).astype(float)
+    target = np.concatenate([np.arange(classes), random.integers(0, classes, rows - classes)])
+    weights = random.integers(0, 4, rows).astype(float)
+    weights[:classes] = 1
+    return target, raw / raw.sum(1, keepdims=True), weights
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_two_classes_agree_with_scikit_learn(seed: int) -> None:
+    target, probabilities, weights = random_rows(seed, 2)
+    score, decided = probabilities[:, 1], probabilities[:, 1] >= 0.4
+    expected = {
+        "log_loss": oracle.log_loss(target, probabilities, sample_weight=weights),
+        "roc_auc": oracle.roc_auc_score(target, score, sample_weight=weights),
+        "average_precision": oracle.average_precision_score(target, score, sample_weight=weights),
+        "brier": oracle.brier_score_loss(target, score, sample_weight=weights),
+        "accuracy": oracle.accuracy_score(target, decided, sample_weight=weights),
+        "precision": oracle.precision_score(target, decided, sample_weight=weights, zero_division=0),
+        "recall": oracle.recall_score(target, decided, sample_weight=weights),
+        "f1": oracle.f1_score(target, decided, sample_weight=weights),
+    }
+    found = classification_metrics(target, probabilities, 0.4)
+    assert {name: found[name](weights) for name in expected} == pytest.approx(expected)
+
+
+def test_more_classes_agree_with_scikit_learn() -> None:
+    target, probabilities, weights = random_rows(0, 4)
+    decided = probabilities.argmax(1)
+    expected = {
+        "log_loss": oracle.log_loss(target, probabilities, sample_weight=weights),
+        "roc_auc": oracle.roc_auc_score(target, probabilities, multi_class="ovr", sample_weight=weights),
+        "accuracy": oracle.accuracy_score(target, decided, sample_weight=weights),
+        "f1": oracle.f1_score(target, decided, average="macro", sample_weight=weights),
+    }
+    found = classification_metrics(target, probabilities, None)
+    assert {name: found[name](weights) for name in expected} == pytest.approx(expected)
+
+
+def test_the_calibration_error_is_the_gap_between_promise_and_frequency() -> None:
+    target = np.array([1, 0, 0, 0, 1, 1, 1, 1])
+    score = np.array([0.2] * 4 + [0.9] * 4)
+    error = classification_metrics(target, np.stack([1 - score, score], 1), 0.5)["calibration_error"]
+    assert error(np.ones(8)) == pytest.approx((0.05 + 0.1) / 2)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1))
+def test_a_regression_agrees_with_scikit_learn(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    target, value = random.normal(size=(2, 101))
+    arrays = {"value": value[:, None], "lower": value[:, None] - 1, "upper": value[:, None] + 1}
+    weights = random.integers(1, 4, 101).astype(float)
+    found = {name: metric(weights) for name, metric in regression_metrics(target, arrays).items()}
+    repeated = np.repeat(np.abs(value - target), weights.astype(int))
+    assert found == pytest.approx(
+        {
+            "rmse": oracle.root_mean_squared_error(target, value, sample_weight=weights),
+            "mae": oracle.mean_absolute_error(target, value, sample_weight=weights),
+            "median_absolute_error": np.quantile(repeated, 0.5, method="inverted_cdf"),
+            "r2": oracle.r2_score(target, value, sample_weight=weights),
+            "coverage": np.mean(repeated <= 1),
+            "interval_width": 2,
+        }
+    )

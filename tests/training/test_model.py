@@ -1,0 +1,44 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from contract.artifact import ARCHITECTURE, WEIGHTS
+from contract.errors import ArtifactError
+from tests.tables import classes_of, scores, spec, table, unfitted
+from training.model import CHUNK, load_model, save_model
+
+FRAME = table(1200)
+
+
+@pytest.mark.parametrize("classes", [None, 2])
+def test_two_files_without_code_bring_the_model_back(classes: int | None, tmp_path: Path) -> None:
+    model, train = unfitted(FRAME, scores(FRAME) if classes is None else classes_of(FRAME, classes), classes, spec())
+    save_model(model, tmp_path)
+    again = load_model(tmp_path)
+    assert again.blueprint == model.blueprint
+    expected = model.predict(train.inputs)
+    assert all(torch.equal(value, expected[name]) for name, value in again.predict(train.inputs).items())
+    first = [(tmp_path / name).read_bytes() for name in (ARCHITECTURE, WEIGHTS)]
+    save_model(again, tmp_path)
+    assert first == [(tmp_path / name).read_bytes() for name in (ARCHITECTURE, WEIGHTS)]
+
+
+def test_files_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="holds no model that can be rebuilt"):
+        load_model(tmp_path)
+    save_model(unfitted(FRAME, scores(FRAME), None, spec())[0], tmp_path)
+    weights = (tmp_path / WEIGHTS).read_bytes()
+    save_model(unfitted(FRAME, scores(FRAME), None, spec(width=8))[0], tmp_path)
+    (tmp_path / WEIGHTS).write_bytes(weights)
+    with pytest.raises(ArtifactError, match="holds no model that can be rebuilt"):
+        load_model(tmp_path)
+    (tmp_path / WEIGHTS).write_bytes(weights[:100])
+    with pytest.raises(ArtifactError, match="holds no model that can be rebuilt"):
+        load_model(tmp_path)
+
+
+def test_many_rows_are_answered_as_a_few_are() -> None:
+    model, train = unfitted(FRAME, scores(FRAME), None, spec())
+    many = train.take(torch.arange(CHUNK + 500).remainder(len(train)).numpy())
+    assert torch.allclose(model.predict(many.inputs)["value"][:1200], model.predict(train.inputs)["value"], rtol=1e-5)

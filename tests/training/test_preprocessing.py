@@ -1,0 +1,72 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from contract.errors import DataError
+from contract.features import Categorical, Numeric, Text
+from tests.tables import FEATURES, classes_of, scores, table
+from training.preprocessing import MOST_LEVELS, Preprocessor, fit_preprocessor
+
+
+def test_levels_are_coded_and_rare_or_new_ones_are_unknown() -> None:
+    frame = pl.DataFrame({"c": ["a"] * 6 + ["b"] * 6 + [""] * 6 + ["rare"]})
+    preprocessor, inputs = fit_preprocessor(frame, [Categorical(name="c")], np.arange(19.0), None, 0)
+    assert preprocessor.levels == {"c": ("", "a", "b")}
+    assert inputs.codes[:, 0].tolist() == [2] * 6 + [3] * 6 + [1] * 6 + [0]
+    assert preprocessor.transform(pl.DataFrame({"c": ["b", "new", ""]})).codes[:, 0].tolist() == [3, 0, 1]
+
+
+def test_many_levels_become_the_shrunken_mean_of_the_target() -> None:
+    levels = [f"l{number}" for number in range(MOST_LEVELS + 1) for _ in range(30)]
+    target = np.array([float(level == "l7") for level in levels])
+    preprocessor, inputs = fit_preprocessor(
+        pl.DataFrame({"c": levels}), [Categorical(name="c")], target.astype(np.int64), 2, 0
+    )
+    prior = target.mean()
+    known, unknown = preprocessor.transform(pl.DataFrame({"c": ["l7", "new"]})).numbers[:, 0].tolist()
+    assert known == pytest.approx((30 + 20 * prior) / (30 + 20))
+    assert unknown == pytest.approx(prior)
+    assert inputs.numbers[target == 1].max().item() < known
+
+
+def test_training_rows_get_no_hint_of_their_own_target() -> None:
+    random = np.random.default_rng(0)
+    frame = pl.DataFrame({"c": [f"l{number}" for number in range(1000)]})
+    noise = random.normal(size=1000)
+    preprocessor, inputs = fit_preprocessor(frame, [Categorical(name="c")], noise, None, 0)
+    assert np.corrcoef(preprocessor.transform(frame).numbers[:, 0], noise)[0, 1] > 0.9
+    assert np.corrcoef(inputs.numbers[:, 0], noise)[0, 1] < 0.1
+
+
+def test_infinite_training_values_count_as_missing() -> None:
+    frame = pl.DataFrame({"n": [1.0, float("inf"), -float("inf"), float("nan")]})
+    _, inputs = fit_preprocessor(frame, [Numeric(name="n")], np.arange(4.0), None, 0)
+    assert inputs.numbers[:, 0].isnan().tolist() == [False, True, True, True]
+
+
+def test_more_classes_than_two_give_a_number_each() -> None:
+    frame = table(2000)
+    preprocessor, inputs = fit_preprocessor(frame, FEATURES, classes_of(frame, 3), 3, 0)
+    assert len(preprocessor.encoded["model_street"].columns) == 3
+    assert inputs.numbers.shape == (2000, 2 + 3 + 1 + 1)
+
+
+def test_it_survives_json_and_the_seed_decides() -> None:
+    frame = table(1000)
+    preprocessor, inputs = fit_preprocessor(frame, FEATURES, scores(frame), None, 0)
+    assert Preprocessor.model_validate_json(preprocessor.model_dump_json()) == preprocessor
+    again = fit_preprocessor(frame, FEATURES, scores(frame), None, 0)[1]
+    other = fit_preprocessor(frame, FEATURES, scores(frame), None, 1)[1]
+    assert np.array_equal(inputs.numbers, again.numbers, equal_nan=True)
+    assert not np.array_equal(inputs.numbers, other.numbers, equal_nan=True)
+
+
+def test_text_is_refused_with_a_way_out() -> None:
+    with pytest.raises(DataError, match=r"free text cannot be learnt from yet: t\. List .* `data\.ignore`"):
+        fit_preprocessor(pl.DataFrame({"t": ["a"]}), [Text(name="t")], np.zeros(1), None, 0)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("value", None), ("upper", None), ("probabilities", 2)])
+def test_a_column_named_as_an_output_is_refused(name: str, classes: int | None) -> None:
+    with pytest.raises(DataError, match=f"no column to learn from can be called {name}"):
+        fit_preprocessor(pl.DataFrame({name: [1.0]}), [Numeric(name=name)], np.zeros(1), classes, 0)

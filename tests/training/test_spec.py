@@ -1,0 +1,134 @@
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from contract.errors import SpecError
+from training.spec import read_spec
+
+LEAST = "name: m\ndata:\n  path: t.csv\n  target: y\n"
+
+
+def written(folder: Path, text: str | bytes) -> Path:
+    path = folder / "model.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def complaints(folder: Path, text: str | bytes) -> list[str]:
+    """The lines of the error, without the folder."""
+    with pytest.raises(SpecError) as caught:
+        read_spec(written(folder, text))
+    return str(caught.value).replace(f"{folder}/", "").splitlines()
+
+
+def test_three_fields_are_enough(tmp_path: Path) -> None:
+    spec = read_spec(written(tmp_path, LEAST))
+    assert (spec.name, spec.data.path, spec.data.target) == ("m", "t.csv", "y")
+    assert (spec.task, spec.seed, spec.split.test, spec.by_time) == ("auto", 0, 0.15, False)
+
+
+def test_every_fault_is_named_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = """name: Bad Name
+data:
+  path: t.csv
+  targt: y
+  format: parqet
+split:
+  metod: time
+features:
+  origin:
+    kind: categoric
+seed: -1
+"""
+    assert complaints(tmp_path, text) == [
+        "model.yaml:1: name: expected lower-case letters, digits, '.', '_' and '-', with no sign at either end",
+        "model.yaml:2: data.target: missing; it has no default",
+        "model.yaml:4: data.targt: unknown key; did you mean 'target'?",
+        "model.yaml:5: data.format: expected 'auto', 'csv', 'parquet', 'arrow' or 'jsonl'; did you mean 'parquet'?",
+        "model.yaml:7: split.metod: unknown key; did you mean 'method'?",
+        "model.yaml:10: features.origin.kind: expected 'numeric', 'integer', 'boolean', 'categorical', 'datetime' or "
+        "'text'; did you mean 'categorical'?",
+        "model.yaml:11: seed: expected greater than or equal to 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "model.yaml: the file is empty; it needs at least `name`, `data.path` and `data.target`"),
+        (
+            "# only a comment\n",
+            "model.yaml: the file is empty; it needs at least `name`, `data.path` and `data.target`",
+        ),
+        ("- a\n- b\n", "model.yaml:1: expected `key: value` lines at the top level"),
+        ("name: m\nname: n\n", "model.yaml:2: name: the key stands twice, first on line 1; keep one"),
+        ("name: m\n1: n\n", "model.yaml:2: 1: a key must be text; put it in quotes"),
+        ("name: m\ndata: [\n", "model.yaml:3: not valid YAML: expected the node content, but found '<stream end>'"),
+        ("name: m\n\tdata: x\n", "model.yaml:2: not valid YAML: found character '\\t' that cannot start any token"),
+        (b"name: m\n# caf\xe9\n", "model.yaml:2: the file is not UTF-8; save it with that encoding"),
+        ("a: &a [*a]\n", "model.yaml:1: a[0]: an alias must not contain itself"),
+        (LEAST + "estimator: 5\n", "model.yaml:5: estimator: expected `key: value` lines"),
+        (LEAST + "cost:\n  false_negative: .inf\n", "model.yaml:6: cost.false_negative: expected a finite number"),
+        (LEAST + "  ignore: x\n", "model.yaml:5: data.ignore: expected a list"),
+        (LEAST + "limits:\n  row: 5\n", "model.yaml:6: limits.row: unknown key; did you mean 'rows'?"),
+    ],
+)
+def test_a_file_that_cannot_be_used(tmp_path: Path, text: str | bytes, complaint: str) -> None:
+    assert complaints(tmp_path, text) == [complaint]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"absent\.yaml: no such file; `deployer init` writes one"):
+        read_spec(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    ("split", "complaint"),
+    [
+        ("validation: 2", "split.validation: expected a share between 0 and 1, or a date"),
+        ("validation: true", "split.validation: expected a share"),
+        ("{validation: 0.5, test: 0.5}", "leave nothing to train on"),
+        ("{validation: 0.5, test: 2013-11-01}", "two shares or two dates"),
+        ("{validation: 2013-11-01, test: 2013-10-01}", "`validation` has to begin before `test`"),
+        ("{validation: 2013-10-01, test: 2013-11-01}", "need `split.method: time` and `data.time`"),
+        ("{method: time}", "needs the column named under `data.time`"),
+        ("{method: group}", "needs the column named under `data.group`"),
+    ],
+)
+def test_a_split_that_cannot_be(tmp_path: Path, split: str, complaint: str) -> None:
+    text = f"{LEAST}split: {split}\n" if split.startswith("{") else f"{LEAST}split:\n  {split}\n"
+    assert re.search(re.escape(complaint), complaints(tmp_path, text)[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2013-11-01", datetime(2013, 11, 1)),
+        ("2013-11-01 06:30:00", datetime(2013, 11, 1, 6, 30)),
+        ("'2013-11-01T06:30:00+00:00'", datetime(2013, 11, 1, 6, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_date_is_its_first_instant(tmp_path: Path, text: str, instant: datetime) -> None:
+    before = text.replace("2013", "2012")
+    spec = read_spec(written(tmp_path, f"{LEAST}  time: when\nsplit:\n  validation: {before}\n  test: {text}\n"))
+    assert spec.split.test == instant
+    assert spec.by_time
+
+
+@pytest.mark.parametrize(("text", "label"), [("true", "true"), ("1", "1"), ("late", "late")])
+def test_the_positive_label_is_text(tmp_path: Path, text: str, label: str) -> None:
+    assert read_spec(written(tmp_path, f"{LEAST}positive: {text}\n")).positive == label
+
+
+def test_a_column_has_one_role(tmp_path: Path) -> None:
+    assert complaints(tmp_path, LEAST + "  ignore: [y]\n") == [
+        "model.yaml:2: data: the column 'y' has two roles; keep one of them"
+    ]
+
+
+def test_a_field_knows_its_line(tmp_path: Path) -> None:
+    path = written(tmp_path, LEAST)
+    assert read_spec(path).place("data", "target") == f"{path}:4: data.target"
+    assert read_spec(path).place("features", "x") == f"{path}:1: features.x"

@@ -1,0 +1,74 @@
+"""How good a model is on rows that nothing was learnt from, with the uncertainty of the figures."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.outputs import Arrays
+from training.metrics import Floats, Metric, classification_metrics, regression_metrics
+from training.sample import Sample
+from training.spec import Cost
+
+#: Bootstrap resamples (Efron and Tibshirani, 1993, "An introduction to the bootstrap").
+RESAMPLES = 200
+
+#: Share of the resamples that an interval holds.
+CONFIDENCE = 0.95
+
+Figures = dict[str, dict[str, float]]
+
+
+def evaluate_classification(
+    predictions: Mapping[str, Arrays],
+    test: Sample,
+    threshold: float | None,
+    cost: Cost,
+    seed: int,
+) -> dict[str, Figures]:
+    """The metrics of some classifiers on the same rows.
+
+    Args:
+        predictions: For each classifier its ``probabilities``.
+        test: The rows that were predicted.
+        threshold: With two classes, from which probability on the second is decided for; None for more.
+        cost: What wrong decisions cost, for ``cost``, the average cost of a row; left out without a threshold.
+        seed: Decides the resamples.
+
+    Returns:
+        For each classifier and metric ``value``, and ``low`` and ``high``: the 95 % bootstrap interval.
+    """
+    judged: dict[str, dict[str, Metric]] = {}
+    for name, arrays in predictions.items():
+        probabilities = arrays["probabilities"]
+        judged[name] = classification_metrics(test.target, probabilities, threshold)
+        if threshold is not None:
+            judged[name]["cost"] = _cost(test.target, probabilities[:, 1] >= threshold, cost)
+    return _bootstrap(judged, test.each_weight, seed)
+
+
+def evaluate_regression(predictions: Mapping[str, Arrays], test: Sample, seed: int) -> dict[str, Figures]:
+    """The metrics of some regressions on the same rows; as :func:`evaluate_classification`."""
+    judged = {name: regression_metrics(test.target, arrays) for name, arrays in predictions.items()}
+    return _bootstrap(judged, test.each_weight, seed)
+
+
+def _cost(target: NDArray[np.int64], positive: NDArray[np.bool_], cost: Cost) -> Metric:
+    each = np.where(positive, cost.false_positive * (target == 0), cost.false_negative * (target == 1))
+    return lambda weights: float(np.average(each, weights=weights))
+
+
+def _bootstrap(judged: Mapping[str, Mapping[str, Metric]], whole: Floats, seed: int) -> dict[str, Figures]:
+    """Every metric on the rows as they are, and its spread over resamples that all models share."""
+    random, rows = np.random.default_rng(seed), len(whole)
+    resamples = [whole * np.bincount(random.integers(rows, size=rows), minlength=rows) for _ in range(RESAMPLES)]
+    return {
+        model: {name: _figure(metric, whole, resamples) for name, metric in metrics.items()}
+        for model, metrics in judged.items()
+    }
+
+
+def _figure(metric: Metric, whole: Floats, resamples: list[Floats]) -> dict[str, float]:
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile([metric(resample) for resample in resamples], [tail, 1 - tail]).tolist()
+    return {"value": metric(whole), "low": low, "high": high}

@@ -1,0 +1,171 @@
+"""A trained model becomes one ONNX graph: raw features in, calibrated prediction out.
+
+torch exports everything numeric; strings are looked up by one LabelEncoder (ai.onnx.ml) a column, put in front of it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, compose, helper
+
+from contract.errors import CheckFailed
+from contract.features import Feature
+from training.model import Model
+from training.preprocessing import UNKNOWN, Preprocessor
+from training.quiet import quiet
+
+OPSETS = {"": 20, "ai.onnx.ml": 4}
+IR_VERSION = 10
+
+#: The largest difference between the graph and torch that is still the same answer; relative for values above 1.
+TOLERANCE = 1e-5
+
+
+def export_onnx(model: Model, features: Sequence[Feature]) -> onnx.ModelProto:
+    """The graph of a model; the same model always gives the same bytes.
+
+    It has one input a feature, named as the feature, of shape [rows, 1] and of the feature's dtype; a missing number is
+    NaN, a missing string "". Its outputs are those of contract/outputs.py.
+    """
+    prefix = _unused_prefix(features)
+    core = compose.add_prefix(_export_core(model), prefix, rename_outputs=False)
+    front = _front(model.blueprint.preprocessor, features, prefix)
+    graph = compose.merge_models(front, core, io_map=[(name, name) for name in (f"{prefix}numbers", f"{prefix}codes")])
+    _strip(graph)
+    onnx.checker.check_model(graph, full_check=True)
+    return graph
+
+
+def run_onnx(graph: onnx.ModelProto, frame: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
+    """The graph's answers to the rows of a conformed frame, by output name."""
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    feeds = {value.name: frame[value.name].to_numpy().reshape(-1, 1) for value in session.get_inputs()}
+    names = [value.name for value in session.get_outputs()]
+    return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+def check_parity(graph: onnx.ModelProto, model: Model, frame: pl.DataFrame) -> float:
+    """The largest difference between the graph and torch over the rows of a conformed frame.
+
+    Raises:
+        CheckFailed: It is larger than ``TOLERANCE``, or one of them has no answer where the other does.
+    """
+    exact = model.predict(model.blueprint.preprocessor.transform(frame))
+    answers = run_onnx(graph, frame)
+    largest = max(_difference(answers[name], exact[name].numpy()) for name in exact)
+    if not largest <= TOLERANCE:
+        raise CheckFailed(
+            f"the exported graph answers otherwise than the model: by up to {largest:g}; {TOLERANCE:g} is allowed"
+        )
+    return largest
+
+
+def _difference(answer: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
+    return float(np.max(np.abs(answer - exact) / np.maximum(1, np.abs(exact)), initial=0.0))
+
+
+def _unused_prefix(features: Sequence[Feature]) -> str:
+    """What no feature's name begins with, so that inner names cannot clash with them."""
+    prefix = "model_"
+    while any(feature.name.startswith(prefix) for feature in features):
+        prefix = f"_{prefix}"
+    return prefix
+
+
+def _export_core(model: Model) -> onnx.ModelProto:
+    layout, levels = model.blueprint.layout, model.blueprint.preprocessor.levels
+    numbers = torch.zeros(2, layout.plain + layout.datetimes + layout.booleans, dtype=torch.float64)
+    codes = torch.zeros(2, len(levels), dtype=torch.int64)
+    rows = torch.export.Dim("rows")
+    with quiet():
+        program = torch.onnx.export(
+            model.eval(),
+            (numbers, codes),
+            input_names=["numbers", "codes"],
+            output_names=list(model.head.names),
+            dynamic_shapes={"numbers": {0: rows}, "codes": {0: rows}},
+            opset_version=OPSETS[""],
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _front(preprocessor: Preprocessor, features: Sequence[Feature], prefix: str) -> onnx.ModelProto:
+    """The graph that makes ``numbers`` and ``codes`` of the features, as :class:`Preprocessor` does."""
+    matrices = [_numbers(preprocessor, prefix), _codes(preprocessor, prefix)]
+    matrices.sort(key=lambda nodes: nodes[-1].op_type == "Cast")  # an empty matrix is made from the other one
+    graph = helper.make_graph(
+        [node for nodes in matrices for node in nodes],
+        "model",
+        [
+            _tensor(feature.name, TensorProto.STRING if feature.dtype == "string" else TensorProto.DOUBLE, 1)
+            for feature in features
+        ],
+        [_tensor(f"{prefix}numbers", TensorProto.DOUBLE, None), _tensor(f"{prefix}codes", TensorProto.INT64, None)],
+    )
+    opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+
+
+def _tensor(name: str, element: int, columns: int | None) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, element, ["rows", columns])
+
+
+def _numbers(preprocessor: Preprocessor, prefix: str) -> list[NodeProto]:
+    nodes = [
+        _look_up(name, f"{prefix}encoded_{name}_{place}", encoding.levels, values_floats=values, default_float=unknown)
+        for name, encoding in preprocessor.encoded.items()
+        for place, (values, unknown) in enumerate(zip(encoding.columns, encoding.unknown, strict=True))
+    ]
+    doubles = []
+    if nodes:
+        encoded, double = f"{prefix}encoded", f"{prefix}encoded_double"
+        nodes.append(helper.make_node("Concat", [node.output[0] for node in nodes], [encoded], axis=1))
+        nodes.append(helper.make_node("Cast", [encoded], [double], to=TensorProto.DOUBLE))
+        doubles.append(double)
+    columns = [*preprocessor.numeric, *doubles, *preprocessor.datetimes, *preprocessor.booleans]
+    return [*nodes, *_side_by_side(columns, f"{prefix}numbers", f"{prefix}codes", TensorProto.DOUBLE)]
+
+
+def _codes(preprocessor: Preprocessor, prefix: str) -> list[NodeProto]:
+    nodes = [
+        _look_up(name, f"{prefix}code_{name}", levels, values_int64s=range(1, 1 + len(levels)), default_int64=UNKNOWN)
+        for name, levels in preprocessor.levels.items()
+    ]
+    columns = [node.output[0] for node in nodes]
+    return [*nodes, *_side_by_side(columns, f"{prefix}codes", f"{prefix}numbers", TensorProto.INT64)]
+
+
+def _look_up(source: str, result: str, levels: Sequence[str], **values: Any) -> NodeProto:
+    return helper.make_node("LabelEncoder", [source], [result], domain="ai.onnx.ml", keys_strings=levels, **values)
+
+
+def _side_by_side(columns: Sequence[str], result: str, other: str, element: int) -> list[NodeProto]:
+    """One matrix of the columns; where there are none, one of no columns and as many rows as the ``other`` has."""
+    if columns:
+        return [helper.make_node("Concat", columns, [result], axis=1)]
+    ends = helper.make_tensor(f"{result}_ends", TensorProto.INT64, [1], [0])
+    return [
+        helper.make_node("Constant", [], [ends.name], value=ends),
+        helper.make_node("Constant", [], [f"{result}_axes"], value_ints=[1]),
+        helper.make_node("Slice", [other, ends.name, ends.name, f"{result}_axes"], [f"{result}_none"]),
+        helper.make_node("Cast", [f"{result}_none"], [result], to=element),
+    ]
+
+
+def _strip(graph: onnx.ModelProto) -> None:
+    """Take out what only tells where and by what the graph was made."""
+    graph.producer_name = "model-deployer"
+    graph.ClearField("producer_version")
+    graph.ClearField("metadata_props")
+    inner = graph.graph
+    for part in (inner, *inner.node, *inner.input, *inner.output, *inner.value_info, *inner.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")

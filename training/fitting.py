@@ -1,0 +1,268 @@
+"""The network learns from the training rows, and stops where the validation rows say so."""
+
+import math
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from rich import get_console
+from torch import Tensor
+from torch.nn import functional
+
+from contract.errors import CheckFailed
+from training.heads import ClassificationHead
+from training.model import CHUNK, Model
+from training.progress import EpochProgress
+from training.quiet import quiet
+from training.sample import Sample
+from training.spec import Estimator
+
+#: Multiplications in hidden layers that all epochs together may take, where the spec names no epochs: about 100 seconds
+#: of one ordinary core.
+WORK = 6e11
+
+#: Most and fewest epochs that are planned.
+MOST_EPOCHS, FEWEST_EPOCHS = 100, 1
+
+#: Steps that an epoch has at least, as far as the smallest batch allows: few rows need steps more than large batches.
+STEPS = 128
+SMALLEST_BATCH, LARGEST_BATCH = 32, 1024
+
+#: Share of the steps after which the learning rate falls along a cosine.
+FLAT = 0.5
+
+#: Norm that gradients are clipped to.
+CLIP = 1.0
+
+#: Threads of a fit. With one, weights do not depend on the number of cores, nor the time on what else they do.
+THREADS = 1
+
+LAST = "last.ckpt"
+BEST = "best.ckpt"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one fit goes: fixed before it begins, by the spec and the number of rows alone."""
+
+    epochs: int
+    batch_size: int
+    steps: int
+    learning_rate: float
+    weight_decay: float
+    patience: int
+    seed: int
+
+
+def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int) -> Plan:
+    """Choose epochs and batch size for so many training rows."""
+    affordable = int(WORK / (rows * model.network.work))
+    epochs = estimator.epochs or min(MOST_EPOCHS, max(FEWEST_EPOCHS, affordable))
+    fitting = 2 ** math.floor(math.log2(max(1, rows / STEPS)))
+    batch_size = estimator.batch_size or min(LARGEST_BATCH, max(SMALLEST_BATCH, fitting))
+    return Plan(
+        epochs=epochs,
+        batch_size=batch_size,
+        steps=epochs * math.ceil(rows / batch_size),
+        learning_rate=estimator.learning_rate,
+        weight_decay=estimator.weight_decay,
+        patience=estimator.patience,
+        seed=seed,
+    )
+
+
+def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Path) -> list[dict[str, float]]:
+    """Fit the model in place and leave it with the weights of the epoch that was best on the validation rows.
+
+    Every epoch ends with a checkpoint in ``folder``, and a checkpoint found there is gone on from. Whatever is random
+    in an epoch depends on the seed and the number of the epoch alone, so a resumed fit ends with the very weights of
+    one that was never interrupted.
+
+    Args:
+        model: From :func:`training.building.build_model`.
+        train: The rows to learn from.
+        validation: The rows that choose the epoch.
+        plan: From :func:`plan_fit`.
+        folder: Takes the checkpoints of this fit and no other.
+
+    Returns:
+        For each epoch ``epoch`` (from 1), ``train_loss`` and ``validation_loss``: log loss, or the squared error in
+        standard deviations of the (transformed) target.
+
+    Raises:
+        CheckFailed: The losses became infinite before there was anything to keep.
+        KeyboardInterrupt: The user interrupted; the last complete epoch lies in ``folder``.
+    """
+    learner = _Learner(model, train, validation, plan)
+    with quiet(), torch.random.fork_rng(), _threads(THREADS):
+        _run(learner, _trainer(plan, folder), folder / LAST)
+    best = folder / BEST
+    if not best.exists() or not math.isfinite(min(entry["validation_loss"] for entry in learner.history)):
+        raise CheckFailed("the loss became infinite in the first epoch; lower `estimator.learning_rate`")
+    learner.load_state_dict(torch.load(best, weights_only=False)["state_dict"])
+    model.eval()
+    return learner.history
+
+
+def _trainer(plan: Plan, folder: Path) -> lightning.Trainer:
+    best = ModelCheckpoint(
+        folder,
+        filename=Path(BEST).stem,
+        monitor="validation_loss",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    return lightning.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=plan.epochs,
+        gradient_clip_val=CLIP,
+        deterministic=True,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        callbacks=[EpochProgress(get_console()), EarlyStopping("validation_loss", patience=plan.patience), best],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+
+
+def _run(learner: "_Learner", trainer: lightning.Trainer, last: Path) -> None:
+    """Lightning answers Ctrl-C with an exit of its own and deaf to the next one; both are undone."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(learner, ckpt_path=last if last.exists() else None, weights_only=False)
+    except SystemExit as stop:
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from stop
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Rows of some tensors, a batch at a time; in an order that the seed decides, or in their own."""
+
+    tensors: tuple[Tensor, ...]
+    size: int
+    seed: int | None = None
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.tensors[0]) / self.size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        rows = len(self.tensors[0])
+        order = torch.arange(rows)
+        if self.seed is not None:
+            order = torch.randperm(rows, generator=torch.Generator().manual_seed(self.seed))
+        return (tuple(tensor[batch] for tensor in self.tensors) for batch in torch.split(order, self.size))
+
+
+class _Learner(lightning.LightningModule):
+    """What Lightning has to know: the batches, the losses, the optimiser."""
+
+    def __init__(self, model: Model, train: Sample, validation: Sample, plan: Plan) -> None:
+        super().__init__()
+        self.network = model.network
+        self.history: list[dict[str, float]] = []
+        self._head = (model.head,)
+        self._plan = plan
+        self._train_rows = _tensors(model, train)
+        self._validation_rows = _tensors(model, validation)
+        self._losses: dict[str, list[Tensor]] = {"train": [], "validation": []}
+
+    def train_dataloader(self) -> Any:
+        return _Batches(self._train_rows, self._plan.batch_size, self._epoch_seed())
+
+    def val_dataloader(self) -> Any:
+        return _Batches(self._validation_rows, CHUNK)
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(self._epoch_seed())
+
+    def training_step(self, batch: tuple[Tensor, ...]) -> Tensor:
+        *inputs, target, weights = batch
+        answers = self.network(*inputs)
+        members = answers.shape[1]
+        each = self._loss(answers.flatten(0, 1), target.repeat_interleave(members))
+        return self._weighted("train", each.view(-1, members).mean(1), weights)
+
+    def validation_step(self, batch: tuple[Tensor, ...]) -> None:
+        *inputs, target, weights = batch
+        self._weighted("validation", self._joint_loss(self.network(*inputs), target), weights)
+
+    def on_validation_epoch_end(self) -> None:
+        train, validation = self._mean("train"), self._mean("validation")
+        self.log("validation_loss", validation)
+        losses = {"train_loss": train.item(), "validation_loss": validation.item()}
+        self.history.append({"epoch": self.current_epoch + 1} | losses)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = checkpoint["history"]
+
+    def configure_optimizers(self) -> Any:
+        plan = self._plan
+        optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _flat_then_cosine(step / plan.steps))
+        return [optimiser], [{"scheduler": schedule, "interval": "step"}]
+
+    def _epoch_seed(self) -> int:
+        return int(np.random.SeedSequence([self._plan.seed, self.current_epoch]).generate_state(1)[0])
+
+    def _loss(self, answers: Tensor, target: Tensor) -> Tensor:
+        if target.is_floating_point():
+            return functional.mse_loss(answers[:, 0], target, reduction="none")
+        return functional.cross_entropy(answers, target, reduction="none")
+
+    def _joint_loss(self, answers: Tensor, target: Tensor) -> Tensor:
+        """The loss of the members' common answer, which is what a caller gets."""
+        (head,) = self._head
+        if isinstance(head, ClassificationHead):
+            return functional.nll_loss(head.uncalibrated(answers), target, reduction="none")
+        return self._loss(answers.mean(1), target)
+
+    def _weighted(self, part: str, losses: Tensor, weights: Tensor) -> Tensor:
+        total, weight = (losses * weights).sum(), weights.sum()
+        self._losses[part].append(torch.stack([total.detach(), weight]))
+        return total / weight
+
+    def _mean(self, part: str) -> Tensor:
+        totals = torch.stack(self._losses[part]).sum(0)
+        self._losses[part].clear()
+        return totals[0] / totals[1]
+
+
+def _flat_then_cosine(share: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * max(0.0, share - FLAT) / (1 - FLAT)))
+
+
+@torch.no_grad()
+def _tensors(model: Model, sample: Sample) -> tuple[Tensor, ...]:
+    """Scaled inputs, target and weights: scaling is the same in every epoch, so it is done once."""
+    scaled = model.scaling(sample.inputs.numbers, sample.inputs.codes)
+    target = torch.tensor(sample.target)
+    if not isinstance(model.head, ClassificationHead):
+        target = model.head.standardise(target)
+    return (*scaled, target, torch.tensor(sample.each_weight).float())

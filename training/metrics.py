@@ -1,0 +1,160 @@
+"""Metrics as functions of the rows' weights.
+
+A bootstrap resample is a vector of weights (how often each row was drawn), so whatever does not depend on it, above all
+the order of the scores, is worked out once and not once a resample.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.outputs import Arrays
+
+Floats = NDArray[np.float64]
+
+#: From the weight of each row to the metric.
+Metric = Callable[[Floats], float]
+
+#: Keeps the logarithm of a probability finite.
+LEAST = 1e-15
+
+#: Equally wide bins of confidence in the calibration error.
+BINS = 15
+
+
+def classification_metrics(
+    target: NDArray[Any], probabilities: NDArray[Any], threshold: float | None
+) -> dict[str, Metric]:
+    """The metrics of a classifier, by name.
+
+    Args:
+        target: Class codes.
+        probabilities: Of every class, [rows, classes].
+        threshold: With two classes, the second one is decided for from this probability on; None for more classes,
+            where the likeliest is decided for.
+    """
+    probabilities = probabilities.astype(np.float64)
+    truth = np.eye(probabilities.shape[1])[target]
+    decision = probabilities.argmax(1) if threshold is None else (probabilities[:, 1] >= threshold).astype(np.intp)
+    positives = [1] if threshold is not None else list(range(probabilities.shape[1]))
+    columns = [(truth[:, column], probabilities[:, column]) for column in positives]
+    own = probabilities[np.arange(len(target)), target]
+    return {
+        "log_loss": _average(-np.log(np.clip(own, LEAST, 1))),
+        "roc_auc": _mean_of([roc_auc(*column) for column in columns]),
+        "average_precision": _mean_of([average_precision(*column) for column in columns]),
+        "brier": _average(((probabilities - truth) ** 2).sum(1) / (2 if threshold is not None else 1)),
+        "calibration_error": calibration_error(target, probabilities),
+        "accuracy": _average((decision == target).astype(np.float64)),
+        **_decision_metrics(target, decision, positives),
+    }
+
+
+def regression_metrics(target: Floats, arrays: Arrays) -> dict[str, Metric]:
+    """The metrics of a regression, by name; those of the interval only where there is one.
+
+    Args:
+        target: The true values.
+        arrays: ``value`` and maybe ``lower`` and ``upper``, each [rows, 1].
+    """
+    error = arrays["value"][:, 0].astype(np.float64) - target
+    metrics = {
+        "rmse": lambda weights: float(np.sqrt(np.average(error**2, weights=weights))),
+        "mae": _average(np.abs(error)),
+        "median_absolute_error": _median(np.abs(error)),
+        "r2": _explained(target, error),
+    }
+    if "lower" in arrays:
+        lower, upper = (arrays[name][:, 0].astype(np.float64) for name in ("lower", "upper"))
+        metrics["coverage"] = _average(((lower <= target) & (target <= upper)).astype(np.float64))
+        metrics["interval_width"] = _average(upper - lower)
+    return metrics
+
+
+def roc_auc(truth: Floats, scores: Floats) -> Metric:
+    """Area under the ROC curve: how often a positive row outranks a negative one; a tie counts half."""
+    ranks = np.unique(scores, return_inverse=True)[1]
+
+    def metric(weights: Floats) -> float:
+        positive = np.bincount(ranks, weights * truth)
+        negative = np.bincount(ranks, weights * (1 - truth))
+        outranked = np.cumsum(negative) - negative / 2
+        return _ratio(positive @ outranked, positive.sum() * negative.sum())
+
+    return metric
+
+
+def average_precision(truth: Floats, scores: Floats) -> Metric:
+    """The mean of precision over recall, taken at every score, without interpolation."""
+    ranks = np.unique(-scores, return_inverse=True)[1]
+
+    def metric(weights: Floats) -> float:
+        positive = np.bincount(ranks, weights * truth)
+        found, taken = np.cumsum(positive), np.cumsum(np.bincount(ranks, weights))
+        precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
+        return _ratio(positive @ precision, positive.sum())
+
+    return metric
+
+
+def calibration_error(target: NDArray[Any], probabilities: Floats) -> Metric:
+    """Expected calibration error: the mean gap between a probability and how often it comes true.
+
+    Of the second class where there are two, else of the likeliest (Naeini et al., 2015, "Obtaining well calibrated
+    probabilities using Bayesian binning").
+    """
+    if probabilities.shape[1] == 2:
+        confidence, right = probabilities[:, 1], target == 1
+    else:
+        confidence, right = probabilities.max(1), target == probabilities.argmax(1)
+    bins = np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
+    gaps = confidence - right
+    return lambda weights: _ratio(np.abs(np.bincount(bins, weights * gaps)).sum(), weights.sum())
+
+
+def _decision_metrics(target: NDArray[Any], decision: NDArray[Any], classes: list[int]) -> dict[str, Metric]:
+    """Precision, recall and F1 of the decisions, averaged over the classes of interest."""
+    pairs = [((decision == label).astype(np.float64), (target == label).astype(np.float64)) for label in classes]
+    hits = [(decided * true, decided, true) for decided, true in pairs]
+    return {
+        "precision": _mean_of([_share(hit, decided) for hit, decided, _ in hits]),
+        "recall": _mean_of([_share(hit, true) for hit, _, true in hits]),
+        "f1": _mean_of([_share(2 * hit, decided + true) for hit, decided, true in hits]),
+    }
+
+
+def _share(part: Floats, whole: Floats) -> Metric:
+    return lambda weights: _ratio(weights @ part, weights @ whole)
+
+
+def _average(each: Floats) -> Metric:
+    return lambda weights: _ratio(weights @ each, weights.sum())
+
+
+def _median(each: Floats) -> Metric:
+    order = np.argsort(each)
+
+    def metric(weights: Floats) -> float:
+        below = np.cumsum(weights[order])
+        return float(each[order[np.searchsorted(below, below[-1] / 2)]])
+
+    return metric
+
+
+def _explained(target: Floats, error: Floats) -> Metric:
+    def metric(weights: Floats) -> float:
+        spread = (target - np.average(target, weights=weights)) ** 2
+        return 1 - _ratio(weights @ error**2, weights @ spread)
+
+    return metric
+
+
+def _mean_of(metrics: list[Metric]) -> Metric:
+    return lambda weights: float(np.mean([metric(weights) for metric in metrics]))
+
+
+def _ratio(part: Any, whole: Any) -> float:
+    """Where there is nothing to count in, 0."""
+    return float(part / whole) if whole else 0.0

@@ -1,0 +1,56 @@
+"""What a person sees while a model is fitted."""
+
+from typing import Any
+
+import pytorch_lightning as lightning
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+
+class EpochProgress(lightning.Callback):
+    """A live bar on a terminal; elsewhere one line an epoch."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("fitting, epoch {task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("batches"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = TaskID(0)
+
+    def on_train_start(self, trainer: lightning.Trainer, learner: Any) -> None:
+        """Show the bar, as far along as a resumed run already is."""
+        total = int(trainer.estimated_stepping_batches)
+        self._task = self._bar.add_task("", total=total, completed=trainer.global_step, epoch="", losses="")
+        self._bar.start()
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, learner: Any) -> None:
+        """Name the epoch."""
+        self._bar.update(self._task, epoch=f"{trainer.current_epoch + 1} of at most {trainer.max_epochs}")
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """One batch further."""
+        self._bar.advance(self._task)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, learner: Any) -> None:
+        """Tell both losses of the epoch."""
+        last = learner.history[-1]
+        losses = f"train loss {last['train_loss']:.4f}, validation loss {last['validation_loss']:.4f}"
+        self._bar.update(self._task, losses=losses)
+        if not self._console.is_terminal:
+            self._console.print(f"epoch {last['epoch']} of at most {trainer.max_epochs}: {losses}", highlight=False)
+
+    def on_train_end(self, *_: Any) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def on_exception(self, *_: Any) -> None:
+        """Take the bar away before an error is shown."""
+        self._bar.stop()

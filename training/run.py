@@ -1,0 +1,239 @@
+"""A training run, top to bottom: from a model.yaml to a model in the store."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import polars as pl
+from numpy.typing import NDArray
+from rich import get_console
+
+from contract import artifact, store
+from contract.artifact import Manifest, write_json
+from contract.contract import Contract, Limits
+from contract.errors import CheckFailed, Interrupted
+from contract.outputs import Arrays, Classification, Output, Regression
+from contract.versions import next_version
+from training.baselines import fit_baselines
+from training.building import build_model
+from training.calibration import calibrate
+from training.evaluation import evaluate_classification, evaluate_regression
+from training.export import TOLERANCE, check_parity, export_onnx, run_onnx
+from training.features import conform, infer_features
+from training.fitting import LAST, fit, plan_fit
+from training.golden import lines, write_golden
+from training.interval import fit_interval
+from training.model import Model, save_model
+from training.origin import origin
+from training.preprocessing import Inputs, fit_preprocessor
+from training.profile import Finding, profile
+from training.reference import reference
+from training.sample import Sample
+from training.spec import Spec, read_spec
+from training.split import Parts, method, split
+from training.table import Table, read_table
+from training.target import Target, read_target, read_weights
+from training.threshold import decision_threshold
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run leaves behind: the model's tag in the store, and its evaluation.json."""
+
+    tag: str
+    evaluation: dict[str, Any]
+
+
+def train(spec_path: Path) -> Trained:
+    """Train, evaluate and save the model that a model.yaml describes.
+
+    An interrupted run is gone on with when it is started again with the same model.yaml and the same data.
+
+    Raises:
+        SpecError, DataError: The model.yaml or the table cannot be used.
+        CheckFailed: A column gives the target away under `strict`, or the exported graph disagrees with the model.
+        EnvironmentFault: The model could not be saved; the store is as it was.
+        Interrupted: Ctrl-C; what was learnt so far is kept.
+    """
+    spec = read_spec(spec_path)
+    table = read_table(spec, spec_path.parent)
+    _say("read", f"{table.frame.height:,} rows and {table.frame.width} columns, {table.version[:19]}")
+
+    target = read_target(table.frame, spec)
+    parts = split(table.frame, target, spec)
+    _say("split", f"by {method(target, spec)}: {_sizes(parts)}")
+
+    findings = profile(table.frame, target, parts, spec)
+    _tell(findings)
+
+    features = infer_features(table.frame[parts.train], spec)
+    frame = conform(table.frame, features)
+    classes = None if target.labels is None else len(target.labels)
+    preprocessor, inputs = fit_preprocessor(
+        frame[parts.train], features, target.values[parts.train], classes, spec.seed
+    )
+    samples = _Samples(target, read_weights(table.frame, spec))
+    training = samples.of(parts.train, inputs)
+    validation = samples.of(parts.validation, preprocessor.transform(frame[parts.validation]))
+    test = samples.of(parts.test, preprocessor.transform(frame[parts.test]))
+    _say("preprocess", f"{len(features)} features, fitted on the training part")
+
+    model = build_model(preprocessor, features, training, classes, spec)
+    plan = plan_fit(model, spec.estimator, len(training), spec.seed)
+    checkpoints = _checkpoints(spec, table, spec_path.parent)
+    _say("fit", f"{_parameters(model):,} parameters, at most {plan.epochs} epochs of {plan.batch_size} rows a step")
+    try:
+        history = fit(model, training, validation, plan, checkpoints)
+    except KeyboardInterrupt:
+        raise Interrupted(_how_to_resume(checkpoints)) from None
+
+    output = _output(target, spec)
+    calibrated = _calibrate(model, training, validation, output, spec)
+
+    graph = export_onnx(model, features)
+    difference = check_parity(graph, model, frame[parts.test])
+    predictions = run_onnx(graph, frame[parts.test])
+    _say("export", f"{graph.ByteSize():,} bytes of ONNX, at most {difference:.1g} from torch on the test part")
+
+    answers = {"model": predictions} | _baseline_answers(model, training, test)
+    evaluation = {
+        "task": output.kind,
+        "rows": {name: len(rows) for name, rows in vars(parts).items()},
+        "split": method(target, spec),
+        "calibrated": calibrated,
+        "parity": difference,
+        "metrics": _evaluate(answers, test, output, spec),
+        "findings": [asdict(finding) for finding in findings],
+        "history": history,
+    }
+    contract = Contract(features=features, output=output, limits=Limits(**spec.limits.model_dump()))
+    files = _Files(spec_path, model, graph, contract, evaluation)
+    tag = _save(files, _manifest(spec, contract, table, spec_path.parent), frame, parts, predictions)
+    shutil.rmtree(checkpoints.parent, ignore_errors=True)
+    _say("saved", tag)
+    return Trained(tag, evaluation)
+
+
+@dataclass(frozen=True)
+class _Samples:
+    target: Target
+    weights: NDArray[np.float64] | None
+
+    def of(self, rows: NDArray[np.int64], inputs: Inputs) -> Sample:
+        return Sample(inputs, self.target.values[rows], None if self.weights is None else self.weights[rows])
+
+
+@dataclass(frozen=True)
+class _Files:
+    spec_path: Path
+    model: Model
+    graph: onnx.ModelProto
+    contract: Contract
+    evaluation: Mapping[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """All that does not depend on the table."""
+        shutil.copyfile(self.spec_path, folder / artifact.SPEC)
+        save_model(self.model, folder)
+        (folder / artifact.MODEL).write_bytes(self.graph.SerializeToString(deterministic=True))
+        write_json(folder / artifact.CONTRACT, self.contract.model_dump(mode="json"))
+        write_json(folder / artifact.EVALUATION, self.evaluation)
+
+
+def _save(files: _Files, manifest: Manifest, frame: pl.DataFrame, parts: Parts, predictions: Arrays) -> str:
+    predict: Callable[[pl.DataFrame], Arrays] = lambda rows: run_onnx(files.graph, rows)  # noqa: E731
+    golden = write_golden(files.contract, frame[parts.test], predict)
+    with tempfile.TemporaryDirectory(prefix="model-deployer-") as name:
+        folder = Path(name)
+        files.write(folder)
+        (folder / artifact.GOLDEN).write_text(lines(golden), encoding="utf-8")
+        write_json(folder / artifact.REFERENCE, reference(files.contract.features, frame[parts.train], predictions))
+        return store.save(folder, artifact.seal(folder, manifest))
+
+
+def _manifest(spec: Spec, contract: Contract, table: Table, folder: Path) -> Manifest:
+    return Manifest(
+        name=spec.name,
+        version=str(next_version(store.latest(spec.name), contract)),
+        created=datetime.now(UTC).replace(microsecond=0),
+        description=spec.description,
+        owner=spec.owner,
+        license=spec.license,
+        business_context=spec.business_context,
+        tolerance=TOLERANCE,
+        origin=origin(table.version, spec.seed, folder),
+    )
+
+
+def _output(target: Target, spec: Spec) -> Output:
+    if target.labels is None:
+        return Regression(target=spec.data.target, unit=spec.unit)
+    if len(target.labels) > 2:
+        return Classification(target=spec.data.target, labels=target.labels)
+    threshold = decision_threshold(spec.cost)
+    return Classification(target=spec.data.target, labels=target.labels, positive=target.labels[1], threshold=threshold)
+
+
+def _calibrate(model: Model, training: Sample, validation: Sample, output: Output, spec: Spec) -> bool:
+    """Make probabilities or intervals mean what they say; whether that changed the model's probabilities."""
+    if isinstance(output, Regression):
+        fit_interval(model, validation, output.coverage)
+        _say("calibrate", f"interval for {output.coverage:.0%} of the cases, from {len(validation):,} rows")
+        return False
+    kept = calibrate(model, training, validation, spec.seed)
+    _say("calibrate", "kept: it lowers the log loss" if kept else "left out: nothing shows that it would help")
+    return kept
+
+
+def _baseline_answers(model: Model, training: Sample, test: Sample) -> dict[str, Arrays]:
+    baselines = fit_baselines(model, training)
+    return {name: baseline.predict(test.inputs) for name, baseline in baselines.items()}
+
+
+def _evaluate(answers: Mapping[str, Arrays], test: Sample, output: Output, spec: Spec) -> dict[str, Any]:
+    if isinstance(output, Classification):
+        return dict(evaluate_classification(answers, test, output.threshold, spec.cost, spec.seed))
+    return dict(evaluate_regression(answers, test, spec.seed))
+
+
+def _checkpoints(spec: Spec, table: Table, folder: Path) -> Path:
+    """The folder that a run with this spec, this table and these libraries shares with no other run."""
+    identity = [spec.model_dump(mode="json"), table.version, origin(table.version, spec.seed, folder).libraries]
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return folder / ".deployer" / spec.name / key
+
+
+def _how_to_resume(checkpoints: Path) -> str:
+    if (checkpoints / LAST).exists():
+        return "interrupted; run the same command again to go on after the last complete epoch"
+    return "interrupted before the first epoch was complete; run the same command again to start anew"
+
+
+def _tell(findings: list[Finding]) -> None:
+    for finding in findings:
+        _say(finding.severity, f"{f'{finding.column}: ' if finding.column else ''}{finding.message}")
+    if errors := [finding for finding in findings if finding.severity == "error"]:
+        columns = ", ".join(str(finding.column) for finding in errors)
+        raise CheckFailed(f"not trained, as model.yaml says `strict`: {columns}; see above")
+
+
+def _sizes(parts: Parts) -> str:
+    return ", ".join(f"{len(rows):,} {name}" for name, rows in vars(parts).items())
+
+
+def _parameters(model: Model) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _say(stage: str, text: str) -> None:
+    style = {"warning": "yellow", "error": "red", "saved": "green"}.get(stage, "cyan")
+    get_console().print(f"[{style}]{stage:>10}[/]  ", end="")
+    get_console().print(text, markup=False, highlight=False)

@@ -1,0 +1,39 @@
+"""Rows with their known answers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.preprocessing import Inputs
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows to learn from or to be judged on.
+
+    Attributes:
+        inputs: What the model takes.
+        target: Class codes, int64, or the regression target, float64; one a row.
+        weights: How much each row counts; None where all count the same.
+    """
+
+    inputs: Inputs
+    target: NDArray[Any]
+    weights: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def each_weight(self) -> NDArray[np.float64]:
+        """A weight for every row."""
+        return np.ones(len(self)) if self.weights is None else self.weights
+
+    def take(self, rows: NDArray[np.intp]) -> "Sample":
+        """Only these rows, in this order."""
+        places = torch.from_numpy(rows)
+        inputs = Inputs(self.inputs.numbers[places], self.inputs.codes[places])
+        return Sample(inputs, self.target[rows], None if self.weights is None else self.weights[rows])

@@ -1,0 +1,296 @@
+"""model.yaml: what a data scientist says about a model before it is trained."""
+
+import re
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from contract.contract import Limits
+from contract.errors import SpecError
+from training.yaml_source import Path_, YamlSource, dotted, read_yaml, suggestion
+
+#: A share of the rows, or the instant at which a part begins.
+Boundary = float | datetime
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Data(_Section):
+    """The table.
+
+    Attributes:
+        path: A file, or a glob of files of one schema; relative to the folder of model.yaml.
+        format: ``auto`` goes by the file's suffix.
+        target: The column to predict.
+        time: The column that says when a row happened.
+        group: The column whose rows belong together, such as a customer; no group is ever in two parts of a split.
+        weight: The column that says how much a row counts.
+        ignore: Columns that are left out.
+    """
+
+    path: str = Field(min_length=1)
+    format: Literal["auto", "csv", "parquet", "arrow", "jsonl"] = "auto"
+    target: str
+    time: str | None = None
+    group: str | None = None
+    weight: str | None = None
+    ignore: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_role_a_column(self) -> "Data":
+        shared = {self.time, self.group}  # a column may be both the time and the group
+        taken = [name for name in (self.target, self.weight, *shared, *self.ignore) if name is not None]
+        for name in taken:
+            if taken.count(name) > 1:
+                raise ValueError(f"the column '{name}' has two roles; keep one of them")
+        return self
+
+
+class FeatureOverride(_Section):
+    """What is said of one feature; what is left out is taken from the data. The fields are those of a contract's."""
+
+    kind: Literal["numeric", "integer", "boolean", "categorical", "datetime", "text"] | None = None
+    description: str | None = None
+    unit: str | None = None
+    required: bool | None = None
+    missing: Literal["reject", "impute"] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    out_of_range: Literal["reject", "clamp"] | None = None
+    categories: tuple[str, ...] | None = None
+    unknown: Literal["reject", "accept"] | None = None
+    longest: int | None = Field(default=None, ge=1)
+    example: Any = None
+
+
+class SplitSpec(_Section):
+    """How rows are divided into training, validation and test.
+
+    Attributes:
+        method: None is ``time`` where ``data.time`` is given, else ``group`` where ``data.group`` is, else
+            ``stratified`` for classification and ``random`` for regression.
+        validation: The share of rows, or with ``time`` the first instant, of the validation part.
+        test: The same of the test part.
+    """
+
+    method: Literal["random", "stratified", "group", "time"] | None = None
+    validation: Boundary = 0.15
+    test: Boundary = 0.15
+
+    @field_validator("validation", "test", mode="plain")
+    @classmethod
+    def _share_or_instant(cls, value: Any) -> Boundary:
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                value = None
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return datetime.combine(value, time())
+        if isinstance(value, datetime):
+            return value
+        if isinstance(value, int | float) and 0 < value < 1:
+            return float(value)
+        raise ValueError("expected a share between 0 and 1, or a date such as 2013-11-01")
+
+    @model_validator(mode="after")
+    def _parts_in_order(self) -> "SplitSpec":
+        if isinstance(self.validation, float) and isinstance(self.test, float):
+            if self.validation + self.test >= 1:
+                raise ValueError("`validation` and `test` leave nothing to train on; their sum must be below 1")
+            return self
+        if isinstance(self.validation, float) or isinstance(self.test, float):
+            raise ValueError("`validation` and `test` have to be two shares or two dates")
+        if (self.validation.tzinfo is None) != (self.test.tzinfo is None):
+            raise ValueError("`validation` and `test` have to be both with an offset or both without")
+        if self.validation >= self.test:
+            raise ValueError("`validation` has to begin before `test`")
+        return self
+
+
+class Estimator(_Section):
+    """The model and how it is fitted: TabM-mini (Gorishniy et al., "TabM", ICLR 2025).
+
+    Attributes:
+        name: The only one so far.
+        members: Networks in the ensemble, which share most of their weights.
+        width: Neurons of a hidden layer.
+        blocks: Hidden layers.
+        embedding: Numbers that one feature is turned into.
+        dropout: Share of neurons that are silenced in a training step.
+        learning_rate: Of AdamW.
+        weight_decay: Of AdamW.
+        batch_size: Rows of one training step; None is planned from the number of rows.
+        epochs: Passes over the training rows; None is planned from their number.
+        patience: Epochs without improvement on the validation part after which training ends.
+    """
+
+    name: Literal["tabm"] = "tabm"
+    members: int = Field(default=8, ge=1, le=256)
+    width: int = Field(default=256, ge=1)
+    blocks: int = Field(default=2, ge=1)
+    embedding: int = Field(default=16, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    weight_decay: float = Field(default=3e-4, ge=0)
+    batch_size: int | None = Field(default=None, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
+    patience: int = Field(default=16, ge=1)
+
+
+class Cost(_Section):
+    """What the two errors of a two-label decision cost, in any one unit; only their ratio matters.
+
+    Attributes:
+        false_positive: Of deciding for ``positive`` when it is not.
+        false_negative: Of deciding against it when it is.
+    """
+
+    false_positive: float = Field(default=1, gt=0)
+    false_negative: float = Field(default=1, gt=0)
+
+
+class LimitsSpec(Limits):
+    """The limits of one request, without room for a misspelt key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Spec(_Section):
+    """A model.yaml.
+
+    Attributes:
+        name: The model's name in the store.
+        description: What it predicts, in a sentence.
+        business_context: Who decides what with it.
+        owner: Whom to ask.
+        license: Under which its use is allowed.
+        data: The table.
+        task: ``auto`` is decided from the target column.
+        features: What is said of single features, by column.
+        split: How rows are divided.
+        estimator: The model and how it is fitted.
+        seed: Of everything that is drawn at random.
+        positive: With two labels, the one that is looked for; None is the last in sorted order.
+        cost: What the two errors of a two-label decision cost.
+        unit: The unit of measure of a regression target.
+        strict: Whether a leaking column ends the run.
+        limits: How much one request may ask for.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$", max_length=63)
+    description: str | None = None
+    business_context: str | None = None
+    owner: str | None = None
+    license: str | None = None
+    data: Data
+    task: Literal["auto", "classification", "regression"] = "auto"
+    features: dict[str, FeatureOverride] = {}
+    split: SplitSpec = SplitSpec()
+    estimator: Estimator = Estimator()
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    positive: str | None = None
+    cost: Cost = Cost()
+    unit: str | None = None
+    strict: bool = False
+    limits: LimitsSpec = LimitsSpec()
+    _source: YamlSource | None = PrivateAttr(default=None)
+
+    @field_validator("positive", mode="before")
+    @classmethod
+    def _as_label(cls, value: Any) -> Any:
+        """`positive: true` or `positive: 1` in YAML mean the labels "true" and "1"."""
+        if isinstance(value, bool):
+            return str(value).lower()
+        return str(value) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _split_has_its_column(self) -> "Spec":
+        if self.split.method == "time" and self.data.time is None:
+            raise ValueError("`split.method: time` needs the column named under `data.time`")
+        if self.split.method == "group" and self.data.group is None:
+            raise ValueError("`split.method: group` needs the column named under `data.group`")
+        if isinstance(self.split.test, datetime) and not self.by_time:
+            raise ValueError("dates under `split` need `split.method: time` and `data.time`")
+        return self
+
+    @property
+    def by_time(self) -> bool:
+        """Whether the test part is the latest part of the data."""
+        return self.split.method == "time" or (self.split.method is None and self.data.time is not None)
+
+    def place(self, *path: str | int) -> str:
+        """Where a field stands, for a message: ``model.yaml:4: data.target``; without a file, only the field."""
+        return self._source.place(path) if self._source else dotted(path)
+
+
+def read_spec(path: Path) -> Spec:
+    """Read a model.yaml.
+
+    Raises:
+        SpecError: It cannot be used; every reason that was found, a line each, in the order of the file.
+    """
+    source = read_yaml(path)
+    try:
+        spec = Spec.model_validate(source.values)
+    except ValidationError as error:
+        raise SpecError("\n".join(_complaints(error, source))) from None
+    spec._source = source
+    return spec
+
+
+_QUOTED = re.compile("'([^']*)'")
+
+#: By pydantic's type of error, where its own words would not help the author of a YAML file.
+_REASONS = {
+    "missing": "missing; it has no default",
+    "string_pattern_mismatch": "expected lower-case letters, digits, '.', '_' and '-', with no sign at either end",
+    "model_type": "expected `key: value` lines",
+    "dict_type": "expected `key: value` lines",
+    "tuple_type": "expected a list",
+}
+
+
+def _complaints(error: ValidationError, source: YamlSource) -> list[str]:
+    """One line a field at fault, sorted by the line of the file; a field of several types is named once."""
+    found: dict[Path_, tuple[int, str]] = {}
+    for detail in error.errors(include_url=False):
+        path = _path_in_file(detail, source)
+        place = source.place(path)
+        line = int(place.removeprefix(f"{source.path}:").split(":", 1)[0])
+        found.setdefault(path, (line, f"{place.rstrip(': ')}: {_reason(detail, path)}"))
+    return [text for _, text in sorted(found.values(), key=lambda complaint: complaint[0])]
+
+
+def _path_in_file(detail: ErrorDetails, source: YamlSource) -> Path_:
+    """The error's path without the types of a union, which pydantic appends and the file does not have."""
+    path: Path_ = detail["loc"]
+    if detail["type"] == "missing":
+        return path
+    return next((path[:end] for end in range(len(path), 0, -1) if path[:end] in source.lines), ())
+
+
+def _reason(detail: ErrorDetails, path: Path_) -> str:
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return f"unknown key{suggestion(str(path[-1]), _keys_at(path[:-1]))}"
+    if kind == "literal_error":
+        expected = str(detail["ctx"]["expected"])
+        return f"expected {expected}{suggestion(str(detail['input']), _QUOTED.findall(expected))}"
+    if kind in _REASONS:
+        return _REASONS[kind]
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return message[:1].lower() + message[1:]
+
+
+def _keys_at(path: Path_) -> list[str]:
+    """The keys that are legal below a path."""
+    if not path:
+        return list(Spec.model_fields)
+    section = FeatureOverride if path[0] == "features" else Spec.model_fields[str(path[0])].annotation
+    return list(cast(type[BaseModel], section).model_fields)

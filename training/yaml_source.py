@@ -1,0 +1,127 @@
+"""A YAML file as plain values that still know the line they stand on."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from contract.errors import SpecError
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class YamlSource:
+    """The mapping that a YAML file holds.
+
+    Attributes:
+        path: The file.
+        values: Its content as dicts, lists and scalars.
+        lines: The line, counted from 1, of every key and list item by its path: ``("data", "target")`` to 4.
+    """
+
+    path: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: Mapping[Path_, int] = field(default_factory=dict)
+
+    def place(self, path: Path_) -> str:
+        """Where a field stands, or would stand: ``model.yaml:4: data.target``."""
+        known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self.lines), ())
+        return f"{self.path}:{self.lines.get(known, 1)}: {dotted(path)}"
+
+
+def dotted(path: Path_) -> str:
+    """A path as people write it: ``data.ignore[2]``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` when one of the known names is close to ``name``, else nothing."""
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{nearest[0]}'?" if nearest else ""
+
+
+def read_yaml(path: Path) -> YamlSource:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises:
+        SpecError: There is no such file, it is not UTF-8 or not YAML, it is empty or no mapping, a key stands twice or
+            is no text. All keys at fault are named at once, a line each.
+    """
+    text = _text(path)
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            raise SpecError(f"{path}: the file is empty; it needs at least `name`, `data.path` and `data.target`")
+        if not isinstance(node, yaml.MappingNode):
+            raise SpecError(f"{path}:1: expected `key: value` lines at the top level")
+        lines, faults = _walk(node)
+        if faults:
+            raise SpecError("\n".join(f"{path}:{line}: {fault}" for line, fault in faults))
+        return YamlSource(path, loader.construct_document(node), lines)
+    except yaml.MarkedYAMLError as error:
+        raise SpecError(f"{path}:{_line(error)}: not valid YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SpecError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    finally:
+        loader.dispose()
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file; `deployer init` writes one for a table") from None
+    except OSError as error:
+        raise SpecError(f"{path}: the file cannot be read: {error.strerror}") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SpecError(f"{path}:{line}: the file is not UTF-8; save it with that encoding") from None
+
+
+def _line(error: yaml.MarkedYAMLError) -> int:
+    mark = error.problem_mark or error.context_mark
+    return mark.line + 1 if mark else 1
+
+
+def _walk(root: yaml.Node) -> tuple[dict[Path_, int], list[tuple[int, str]]]:
+    """The line of every path below ``root``, and the faults of its keys as (line, message)."""
+    lines: dict[Path_, int] = {}
+    faults: list[tuple[int, str]] = []
+    above: set[int] = set()
+
+    def visit(node: yaml.Node, path: Path_) -> None:
+        if id(node) in above:
+            faults.append((node.start_mark.line + 1, f"{dotted(path)}: an alias must not contain itself"))
+            return
+        above.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            visit_mapping(node, path)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                lines[(*path, index)] = item.start_mark.line + 1
+                visit(item, (*path, index))
+        above.discard(id(node))
+
+    def visit_mapping(node: yaml.MappingNode, path: Path_) -> None:
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            where = dotted((*path, key.value)) if isinstance(key, yaml.ScalarNode) else dotted(path)
+            if key.tag != "tag:yaml.org,2002:str":
+                faults.append((line, f"{where}: a key must be text; put it in quotes"))
+                continue
+            if key.value in seen:
+                faults.append((line, f"{where}: the key stands twice, first on line {seen[key.value]}; keep one"))
+            seen.setdefault(key.value, line)
+            lines[(*path, key.value)] = line
+            visit(value, (*path, key.value))
+
+    visit(root, ())
+    return lines, faults
