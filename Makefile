@@ -1,10 +1,11 @@
+# make run    set up, train the example if the store has none, build a Bento, serve it on http://localhost:3000
 # make test   set up, check style and types, run every test
 # Both need Python (3.11 or newer) and make; a network only the first time.
 
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
-
 BIN := .venv/bin
 INSTALLED := .venv/installed
+FLIGHTS := examples/flight_delay/data/flights.parquet
 
 # Without a GPU, torch is held to the version whose CPU build the tests ran with.
 GPU := $(shell nvidia-smi -L 2>/dev/null | head -n 1)
@@ -12,9 +13,16 @@ CONSTRAINTS := -c requirements/lock.txt $(if $(GPU),,-c requirements/torch-cpu.t
 
 export BENTOML_DO_NOT_TRACK := 1
 
-.PHONY: test format lock clean
+.PHONY: run test format lock clean
 
-test: $(INSTALLED)
+run: $(INSTALLED) $(FLIGHTS)
+	@$(BIN)/deployer show flight_delay >/dev/null 2>&1 || $(BIN)/deployer train examples/flight_delay/model.yaml
+	@$(BIN)/deployer show flight_delay
+	@bento=$$($(BIN)/bentoml build --output tag --arg model=flight_delay) && \
+	echo "\nServing $${bento#__tag__:}; the documentation page is http://localhost:3000, Ctrl-C stops it.\n" && \
+	exec $(BIN)/bentoml serve "$${bento#__tag__:}" --port 3000
+
+test: $(INSTALLED) $(FLIGHTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -24,6 +32,8 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+$(FLIGHTS): examples/flight_delay/prepare.py | $(INSTALLED)
+	$(BIN)/python examples/flight_delay/prepare.py
 
 $(INSTALLED): pyproject.toml requirements/lock.txt requirements/torch-cpu.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; }

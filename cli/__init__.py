@@ -1,0 +1,1 @@
+"""`deployer ...`: one file a command; what a command does stands in the package it calls."""

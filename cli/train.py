@@ -1,0 +1,28 @@
+"""`deployer train model.yaml`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.extra import training_packages
+from cli.output import Json, print_json
+from cli.show import print_metrics
+
+
+def train(
+    spec: Annotated[Path, typer.Argument(help="What to train, and from what.")] = Path("model.yaml"),
+    json: Json = False,
+) -> None:
+    """Train, evaluate and save the model that a model.yaml describes.
+
+    An interrupted run goes on where it was when it is started again.
+    """
+    with training_packages():
+        from training import run  # noqa: PLC0415
+    trained = run.train(spec)
+    if json:
+        print_json({"tag": trained.tag, "metrics": trained.evaluation["metrics"]})
+    else:
+        print_metrics(trained.evaluation)
+        print(f"\n{trained.tag} is in the model store. Serve it:  bentoml serve --arg model={trained.tag}")

@@ -1,0 +1,232 @@
+"""The commands of the README, as a stranger types them, from a table to an answered request."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+
+from tests.acceptance.conftest import SMALL
+from tests.processes import BIN, run, serve
+
+
+class Workplace:
+    """A folder with the table, and a BentoML home."""
+
+    def __init__(self, folder: Path, table: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        shutil.copy(table, folder)
+
+    def deployer(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return run("deployer", *arguments, cwd=self.folder, BENTOML_HOME=str(self.home))
+
+    def spec(self, target: str = "churn", more: str = SMALL, name: str = "customers") -> None:
+        ignored = {"churn": "spend", "spend": "churn"}.get(target, "")
+        data = f"{{path: customers.csv, target: {target}, ignore: [{ignored}]}}"
+        (self.folder / "model.yaml").write_text(f"name: {name}\ndata: {data}\n{more}")
+
+    def train(self) -> Any:
+        done = self.deployer("train", "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    @contextmanager
+    def training(self) -> Iterator["subprocess.Popen[str]"]:
+        """A training of forty epochs, of which three are complete."""
+        self.spec(more=SMALL.replace("epochs: 3", "epochs: 40, patience: 40"))
+        environment = os.environ | {"BENTOML_HOME": str(self.home)}
+        command = [str(BIN / "deployer"), "train"]
+        with subprocess.Popen(
+            command, cwd=self.folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stderr is not None
+            next(line for line in process.stderr if line.startswith("epoch 3 "))
+            yield process
+
+    def weights(self, tag: str) -> bytes:
+        return (self.home / "models" / tag.replace(":", "/") / "weights.safetensors").read_bytes()
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, table: Path) -> Workplace:
+    return Workplace(tmp_path, table)
+
+
+def test_from_a_table_to_an_answered_request(workplace: Workplace) -> None:
+    written = workplace.deployer("init", "customers.csv", "--target", "churn")
+    assert written.returncode == 0, written.stderr
+    spec = workplace.folder / "model.yaml"
+    spec.write_text(spec.read_text() + SMALL)
+    trained = workplace.train()
+    assert trained["tag"] == "customers:1.0.0"
+    assert trained["metrics"]["model"]["log_loss"]["value"] < trained["metrics"]["trivial"]["log_loss"]["value"]
+
+    shown = workplace.deployer("show")
+    assert "customers:1.0.0" in shown.stdout
+    command = next(line for line in shown.stdout.splitlines() if line.startswith("curl "))
+    with serve([], workplace.home, workplace.folder / "log") as server:
+        arguments = shlex.split(command.replace("http://localhost:3000", server.url))
+        answer = subprocess.run([*arguments, "--silent"], capture_output=True, check=True)
+        predictions = json.loads(answer.stdout)["predictions"]
+        assert set(predictions[0]["probabilities"]) == {"no", "yes"}
+        _assert_the_server_answers_as_golden(server.url, workplace.home / "models/customers/1.0.0")
+
+
+def _assert_the_server_answers_as_golden(url: str, model: Path) -> None:
+    golden = [json.loads(line) for line in (model / "golden.jsonl").read_text().splitlines()]
+    answer = httpx.post(f"{url}/predict", json={"rows": [case["row"] for case in golden]}).json()
+    assert {case["case"] for case in golden} > {"categories never seen", "numbers above their range"}
+    for case, prediction in zip(golden, answer["predictions"], strict=True):
+        assert prediction["probabilities"] == pytest.approx(case["prediction"]["probabilities"], abs=1e-5)
+
+
+def test_a_regression_answers_a_value_within_its_interval(workplace: Workplace) -> None:
+    workplace.spec(target="spend", more=SMALL + "unit: CHF\n")
+    trained = workplace.train()
+    assert trained["metrics"]["model"]["mae"]["value"] < trained["metrics"]["trivial"]["mae"]["value"]
+    shown = json.loads(workplace.deployer("show", trained["tag"], "--json").stdout)
+    row = {feature["name"]: feature["example"] for feature in shown["contract"]["features"]}
+    with serve([], workplace.home, workplace.folder / "log") as server:
+        (prediction,) = httpx.post(f"{server.url}/predict", json=row).json()["predictions"]
+        assert prediction["lower"] < prediction["value"] < prediction["upper"]
+
+
+def test_the_same_data_and_seed_give_the_same_weights_byte_for_byte(workplace: Workplace) -> None:
+    workplace.spec()
+    first, second = workplace.train()["tag"], workplace.train()["tag"]
+    assert (first, second) == ("customers:1.0.0", "customers:1.0.1")
+    assert workplace.weights(first) == workplace.weights(second)
+    files = [workplace.home / "models" / tag.replace(":", "/") / "model.onnx" for tag in (first, second)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_an_interrupted_training_says_how_to_go_on_and_ends_as_if_it_had_not_been(workplace: Workplace) -> None:
+    with workplace.training() as training:
+        training.send_signal(signal.SIGINT)
+        assert training.stderr is not None
+        rest = training.stderr.read()
+    assert training.returncode == 130
+    assert "run the same command again" in rest
+    assert "Traceback" not in rest
+    assert not list((workplace.home / "models").glob("customers/*"))
+
+    resumed = workplace.deployer("train")
+    assert resumed.returncode == 0
+    assert "epoch 1 of" not in resumed.stderr
+    assert workplace.weights(workplace.train()["tag"]) == workplace.weights("customers:1.0.0")
+
+
+def test_a_killed_training_goes_on_where_it_was(workplace: Workplace) -> None:
+    with workplace.training() as training:
+        training.kill()
+    resumed = workplace.deployer("train")
+    assert resumed.returncode == 0
+    assert "epoch 1 of" not in resumed.stderr
+
+
+def test_versions_follow_the_contract(workplace: Workplace) -> None:
+    workplace.spec()
+    assert workplace.train()["tag"] == "customers:1.0.0"
+    workplace.spec(more=SMALL + "features: {city: {unknown: reject}}\n")
+    assert workplace.train()["tag"] == "customers:2.0.0"
+    listed = json.loads(workplace.deployer("list", "--json").stdout)
+    assert [(model["name"], model["version"]) for model in listed] == [("customers", "2.0.0"), ("customers", "1.0.0")]
+    compared = workplace.deployer("diff", "customers:1.0.0", "customers", "--json")
+    document = json.loads(compared.stdout)
+    assert document["step"] == "major"
+    assert [change["field"] for change in document["changes"]] == ["city"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("estimatr: {}\n", "did you mean 'estimator'"),
+        ("split: {method: tiem}\n", "did you mean 'time'"),
+        ("seed: many\n", "model.yaml:3: seed"),
+        ("features: {citi: {kind: text}}\n", "did you mean 'city'"),
+        ("split: {validation: 0.6, test: 0.6}\n", "model.yaml:3: split"),
+    ],
+)
+def test_a_wrong_model_yaml_is_answered_with_file_line_and_field(workplace: Workplace, more: str, said: str) -> None:
+    workplace.spec(more=more)
+    done = workplace.deployer("train")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+TABLES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "no rows"),
+    "header only": (b"x,y\n", "row"),
+    "no target": (b"a,b\n1,2\n3,4\n", "y"),
+    "constant target": (b"x,y\n1,a\n2,a\n3,a\n4,a\n", "same value"),
+    "missing target": (b"x,y\n1,a\n2,\n3,b\n4,a\n", "missing"),
+    "duplicate columns": (b"x,x,y\n1,2,a\n3,4,b\n", "x"),
+    "not UTF-8": ("x,y\nü,a\nö,b\n".encode("latin-1"), "UTF-8"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_cannot_be_trained_on_is_answered_clearly(workplace: Workplace, name: str) -> None:
+    content, said = TABLES[name]
+    (workplace.folder / "t.csv").write_bytes(content)
+    (workplace.folder / "model.yaml").write_text("name: t\ndata: {path: t.csv, target: y}\n")
+    done = workplace.deployer("train")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((workplace.home / "models").glob("t/*"))
+
+
+def test_a_parquet_file_without_rows_is_answered_clearly(workplace: Workplace) -> None:
+    pl.DataFrame({"x": [1.0], "y": ["a"]}).clear().write_parquet(workplace.folder / "t.parquet")
+    (workplace.folder / "model.yaml").write_text("name: t\ndata: {path: t.parquet, target: y}\n")
+    done = workplace.deployer("train")
+    assert done.returncode == 2
+    assert "row" in done.stderr
+
+
+def test_a_leak_is_told_and_ends_the_run_only_when_strict(workplace: Workplace) -> None:
+    frame = pl.read_csv(workplace.folder / "customers.csv")
+    leak = pl.when(pl.col("churn") == "yes").then(pl.lit("gone")).otherwise(pl.lit("here"))
+    frame.with_columns(left_on=leak).write_csv(workplace.folder / "customers.csv")
+    workplace.spec()
+    told = workplace.deployer("train")
+    assert told.returncode == 0
+    assert re.search(r"warning\s+left_on: ", told.stderr)
+    workplace.spec(more=SMALL + "strict: true\n")
+    refused = workplace.deployer("train")
+    assert refused.returncode == 1
+    assert "left_on" in refused.stderr
+    listed = json.loads(workplace.deployer("list", "--json").stdout)
+    assert [model["version"] for model in listed] == ["1.0.0"]
+
+
+def test_what_is_not_there_is_named_with_what_there_is(workplace: Workplace) -> None:
+    for arguments in (["train", "nowhere.yaml"], ["show"], ["show", "nothing"], ["diff", "a", "b"]):
+        done = workplace.deployer(*arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: ")
+    missing = workplace.deployer("init", "nowhere.csv", "--target", "y")
+    assert missing.returncode == 2
+    assert "nowhere.csv" in missing.stderr
+
+
+def test_an_existing_model_yaml_is_not_overwritten_unasked(workplace: Workplace) -> None:
+    workplace.spec()
+    before = (workplace.folder / "model.yaml").read_text()
+    assert workplace.deployer("init", "customers.csv", "--target", "churn").returncode == 2
+    assert (workplace.folder / "model.yaml").read_text() == before
+    assert workplace.deployer("init", "customers.csv", "--target", "churn", "--force").returncode == 0
+    assert (workplace.folder / "model.yaml").read_text() != before

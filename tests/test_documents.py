@@ -1,0 +1,50 @@
+"""What is written in docs/ names everything that there is, and nothing that there is not."""
+
+import re
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from contract.errors import RequestError
+from tests.processes import ROOT
+from training.spec import FeatureOverride, Spec
+
+SERVICE = (ROOT / "docs/02-service.md").read_text()
+MODEL_YAML = (ROOT / "docs/01-model-yaml.md").read_text()
+
+
+def keys(section: type[BaseModel]) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from keys(field.annotation)
+        else:
+            yield name
+
+
+def test_every_key_of_model_yaml_is_described() -> None:
+    for name in {*keys(Spec), *keys(FeatureOverride)}:
+        assert re.search(rf"`(\w+\.)?{name}`|^## {name}$", MODEL_YAML, re.MULTILINE), name
+
+
+def test_the_table_of_errors_is_the_tree_of_errors() -> None:
+    documented = re.findall(r"^\| (\d{3}) \| `(\w+)` \|.*\| (yes|no) \|$", SERVICE, re.MULTILINE)
+    tree = [(str(error.status), error.code, "yes" if error.retry else "no") for error in RequestError.__subclasses__()]
+    assert sorted(documented) == sorted(tree)
+
+
+def test_every_code_of_a_wrong_value_is_described() -> None:
+    source = (ROOT / "serving/validation.py").read_text()
+    raised = set(re.findall(r'_Wrong\("(\w+)"', source)) | {"unknown_field"}
+    table = SERVICE.split("| code | the value |")[1].split("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == raised
+
+
+def test_the_links_lead_somewhere() -> None:
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_readme_speaks_before_it_commands() -> None:
+    before = (ROOT / "README.md").read_text().split("    make run")[0]
+    assert len(before.splitlines()) >= 20
