@@ -68,14 +68,17 @@ def _value(figure: dict[str, float] | None) -> str:
 
 
 def _features(artifact: Artifact) -> Table:
-    table = Table("Feature", "Kind", "Unit", "Missing", "Example", box=None)
+    table = Table("Feature", "Kind", "Unit", "Must be sent", "Example", box=None)
     for feature in artifact.contract.features:
-        example = "" if feature.example is None else json_module.dumps(feature.example, ensure_ascii=False)
-        table.add_row(feature.name, feature.kind, feature.unit or "", _missing(feature), example)
+        table.add_row(feature.name, feature.kind, feature.unit or "", _must_be_sent(feature), _example(feature))
     return table
 
 
-def _missing(feature: Feature) -> str:
-    if not feature.nullable:
-        return "refused"
-    return "null" if feature.required else "null or left out"
+def _must_be_sent(feature: Feature) -> str:
+    return ("yes, or null" if feature.nullable else "yes") if feature.required else "no"
+
+
+def _example(feature: Feature) -> str:
+    if isinstance(feature.example, float):
+        return f"{feature.example:g}"
+    return "" if feature.example is None else json_module.dumps(feature.example, ensure_ascii=False)

@@ -52,7 +52,7 @@ def document(artifact: Artifact) -> dict[str, Any]:
         }
         | ({"license": {"name": manifest.license}} if manifest.license else {}),
         "paths": {
-            "/predict": {"post": _predict(contract)},
+            "/predict": {"post": _predict(artifact)},
             "/model": {"get": _get("The model and its contract", "application/json", {"type": "object"})},
             "/livez": {"get": _get("Alive: restart the process when this fails", "text/plain", _TEXT)},
             "/readyz": {"get": _get("Ready: files verified, golden predictions reproduced", "text/plain", _TEXT)},
@@ -88,7 +88,8 @@ def _rows_schema(contract: Contract) -> dict[str, Any]:
     }
 
 
-def _predict(contract: Contract) -> dict[str, Any]:
+def _predict(artifact: Artifact) -> dict[str, Any]:
+    contract = artifact.contract
     examples = {
         "one row": {"summary": "One row", "value": contract.example()},
         "several rows": {"summary": "Several rows", "value": {"rows": [contract.example()] * 2}},
@@ -96,12 +97,28 @@ def _predict(contract: Contract) -> dict[str, Any]:
     body = {"anyOf": [{"$ref": "#/components/schemas/Rows"}, {"$ref": "#/components/schemas/Row"}]}
     return {
         "operationId": "predict",
+        "tags": ["Predictions"],
         "summary": "Predict",
         "description": f"At most {contract.limits.rows:,} rows and {contract.limits.body_bytes:,} bytes a request.",
         "parameters": [_REQUEST_ID],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body, "examples": examples}}},
-        "responses": {"200": _json("One prediction a row, in order.", "Answer")} | _error_responses(),
+        "responses": {"200": _answer(artifact)} | _error_responses(),
     }
+
+
+def _answer(artifact: Artifact) -> dict[str, Any]:
+    """With the model's real answer to the example row, which stands among the golden predictions."""
+    example = artifact.contract.example()
+    answers = [
+        {
+            "predictions": [golden.prediction],
+            "model": {"name": artifact.manifest.name, "version": artifact.manifest.version},
+        }
+        for golden in artifact.golden()
+        if {name: value for name, value in golden.row.items() if value is not None} == example
+    ]
+    content = {"schema": {"$ref": "#/components/schemas/Answer"}} | ({"example": answers[0]} if answers else {})
+    return {"description": "One prediction a row, in order.", "content": {"application/json": content}}
 
 
 _REQUEST_ID = {
@@ -121,11 +138,6 @@ def _error_responses() -> dict[str, Any]:
     return {status: {"description": "; ".join(titles), "content": content} for status, titles in found.items()}
 
 
-def _json(description: str, schema: str) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{schema}"}
-    return {"description": description, "content": {"application/json": {"schema": reference}}}
-
-
 def _get(summary: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
     response = {"description": summary, "content": {media_type: {"schema": schema}}}
-    return {"summary": summary, "responses": {"200": response}}
+    return {"summary": summary, "tags": ["Operation"], "responses": {"200": response}}

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from contract.errors import DataError, SpecError
 from contract.features import EXACT_INTEGER, LONGEST_CATEGORY, Feature, Text
 from training.columns import canonical, is_constant, is_readable, missing, times
+from training.rows import legal, request
 from training.spec import FeatureOverride, Spec
 from training.yaml_source import suggestion
 
@@ -39,7 +40,24 @@ def infer_features(train: pl.DataFrame, spec: Spec) -> tuple[Feature, ...]:
     features = [infer_feature(train[name], spec) for name in columns if not is_constant(train[name])]
     if not features:
         raise DataError("no column is left to learn from: all others are constant, ignored or have a role under `data`")
-    return tuple(features)
+    return _with_examples_of_one_row(features, train, spec)
+
+
+def _with_examples_of_one_row(features: list[Feature], train: pl.DataFrame, spec: Spec) -> tuple[Feature, ...]:
+    """Examples that fit each other: from the middle one of those legal rows in which the fewest values are missing."""
+    columns = pl.DataFrame([canonical(train[feature.name], feature.kind) for feature in features])
+    frame = columns.with_columns(pl.col(pl.Float64).fill_null(float("nan")), pl.col(pl.String).fill_null(""))
+    possible = frame.select(legal(features)).to_series()
+    gaps = columns.select(pl.sum_horizontal(pl.all().is_null())).to_series()
+    fullest = (possible & (gaps == gaps.filter(possible).min())).arg_true()
+    if fullest.is_empty():
+        return tuple(features)
+    row = request(features, frame.row(fullest[len(fullest) // 2], named=True))
+    said = {name for name, override in spec.features.items() if override.example is not None}
+    examples = {name: value for name, value in row.items() if value is not None and name not in said}
+    return tuple(
+        feature.model_copy(update={"example": examples.get(feature.name, feature.example)}) for feature in features
+    )
 
 
 def infer_feature(column: pl.Series, spec: Spec) -> Feature:

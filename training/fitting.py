@@ -33,7 +33,7 @@ MOST_EPOCHS, FEWEST_EPOCHS = 100, 1
 
 #: Steps that an epoch has at least, as far as the smallest batch allows: few rows need steps more than large batches.
 STEPS = 128
-SMALLEST_BATCH, LARGEST_BATCH = 32, 1024
+SMALLEST_BATCH, LARGEST_BATCH = 32, 256
 
 #: Share of the steps after which the learning rate falls along a cosine.
 FLAT = 0.5

@@ -158,6 +158,12 @@ def test_the_documented_examples_and_schemas_are_true(client: httpx.Client) -> N
         answer = post(client, example["value"])
         assert answer.status_code == 200
         jsonschema.validate(answer.json(), schemas["Answer"])
+    documented = operation["responses"]["200"]["content"]["application/json"]["example"]
+    assert post(client, tiny.ROW).json()["model"] == documented["model"]
+    (prediction,) = documented["predictions"]
+    assert post(client, tiny.ROW).json()["predictions"][0]["probabilities"] == pytest.approx(
+        prediction["probabilities"]
+    )
     refusal = post(client, {"distance": "far"})
     jsonschema.validate(refusal.json(), schemas["Problem"])
     assert str(refusal.status_code) in operation["responses"]

@@ -30,22 +30,28 @@ def values_of(column: pl.Series, feature: Feature) -> list[Any]:
 
 
 def test_numbers() -> None:
-    assert infer([0.5, 2.5, 1.5]) == Numeric(name="x", minimum=0.5, maximum=2.5, example=1.5)
-    assert infer([3, 1, 2]) == Integer(name="x", minimum=1, maximum=3, example=2)
-    assert infer([0, 1, 0]) == Integer(name="x", minimum=0, maximum=1, example=0)
+    assert infer([0.5, 2.5, 1.5]) == Numeric(name="x", minimum=0.5, maximum=2.5, example=2.5)
+    assert infer([3, 1, 2]) == Integer(name="x", minimum=1, maximum=3, example=1)
+    assert infer([0, 1, 0]) == Integer(name="x", minimum=0, maximum=1, example=1)
     assert infer([Decimal("1.5"), Decimal("2.5")]).kind == "numeric"
     assert infer([1.0, float("inf"), 2.0]) == Numeric(name="x", minimum=1, maximum=2, example=2)
 
 
 def test_strings_booleans_and_times() -> None:
-    assert infer(["b", "a", "b"]) == Categorical(name="x", categories=("a", "b"), example="b")
+    assert infer(["b", "a", "b"]) == Categorical(name="x", categories=("a", "b"), example="a")
     assert infer(["b", "a", "b"], pl.Categorical).kind == "categorical"
-    assert infer([True, False, True]) == Boolean(name="x", example=True)
+    assert infer([True, False, True]) == Boolean(name="x", example=False)
     noons = [datetime(2013, 1, day, 12) for day in (1, 2, 3)]
     assert infer(noons) == Datetime(name="x", example="2013-01-02T12:00:00")
     assert infer([date(2013, 1, 1), date(2013, 1, 2)]).example in {"2013-01-01T00:00:00", "2013-01-02T00:00:00"}
     zoned = infer(noons, pl.Datetime("us", "UTC"))
     assert zoned == Datetime(name="x", zoned=True, example="2013-01-02T12:00:00Z")
+
+
+def test_examples_stand_in_one_row_as_full_as_there_is() -> None:
+    frame = pl.DataFrame({"a": [1, 2, 3, None], "b": [None, "y", "z", "w"], "y": [0, 1, 0, 1]})
+    features = infer_features(frame, Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y"}}))
+    assert [feature.example for feature in features] == [3, "z"]
 
 
 def test_long_and_different_strings_are_text() -> None:
