@@ -1,6 +1,5 @@
 """The path of one request: bytes, rows, columns, batch, engine, predictions, bytes. Read :meth:`Predictor.answer`."""
 
-import asyncio
 import json
 import logging
 import math
@@ -9,7 +8,7 @@ from typing import Any
 import msgspec
 
 from contract.artifact import Artifact, Golden
-from contract.errors import ArtifactError, DeadlineExceeded, InvalidRows
+from contract.errors import ArtifactError, InvalidRows
 from serving.batching import Arrays, Batcher
 from serving.columns import Columns, Stacker
 from serving.decoding import Decoder
@@ -56,11 +55,7 @@ class Predictor:
             self.metrics.refused(error)
             raise
         columns = self._stack(rows)
-        try:
-            async with asyncio.timeout(self._timeout):
-                outputs = await self._batch(columns, len(rows))
-        except TimeoutError:
-            raise DeadlineExceeded(f"no answer within {self._timeout:g} seconds; try again with fewer rows") from None
+        outputs = await self._batch(columns, len(rows), self._timeout)
         return self._encode(outputs)
 
     def close(self) -> None:
