@@ -89,10 +89,12 @@ def save(folder: Path, manifest: Manifest) -> str:
         with _staging(store) as staging:
             metadata = {"manifest_sha256": sha256(folder / MANIFEST), "format": manifest.format}
             with bentoml.models.create(tag, labels=LABEL, metadata=metadata, _model_store=ModelStore(staging)) as model:
-                shutil.copytree(folder, model.path, dirs_exist_ok=True)
+                shutil.copytree(folder, model.path, dirs_exist_ok=True, copy_function=shutil.copyfile)
             home = store / manifest.name
             home.mkdir(parents=True, exist_ok=True)
-            (staging / manifest.name / manifest.version).rename(home / manifest.version)
+            staged = staging / manifest.name / manifest.version
+            staged.chmod(home.stat().st_mode)  # a temporary folder is its owner's alone; a store is read by servers too
+            staged.rename(home / manifest.version)
             _point_latest(home)
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -10,7 +10,7 @@ import bentoml
 import pytest
 
 from contract import store
-from contract.artifact import MANIFEST, open_artifact
+from contract.artifact import MANIFEST, MODEL, open_artifact
 from contract.errors import AmbiguousModel, ArtifactError, EnvironmentFault, ModelNotFound
 from tests import tiny
 from tests.processes import ROOT
@@ -21,6 +21,16 @@ def test_a_saved_model_loads_again(home: Path, tmp_path: Path) -> None:
     assert tag == "tiny:1.0.0"
     assert store.load(tag).contract == tiny.CONTRACT
     assert bentoml.models.get("tiny:latest").tag.version == "1.0.0"
+
+
+def test_a_stored_model_may_be_read_by_whoever_may_read_the_store(home: Path, tmp_path: Path) -> None:
+    manifest = tiny.write(tmp_path)
+    (tmp_path / MODEL).chmod(0o600)
+    tmp_path.chmod(0o700)
+    store.save(tmp_path, manifest)
+    folder = home / "models/tiny/1.0.0"
+    assert folder.stat().st_mode == folder.parent.stat().st_mode
+    assert (folder / MODEL).stat().st_mode == (folder / "model.yaml").stat().st_mode
 
 
 def test_a_name_means_its_highest_version_whatever_was_saved_last(home: Path, tmp_path: Path) -> None:
