@@ -1,5 +1,6 @@
 # make run    set up, train the example if the store has none, build a Bento, serve it on http://localhost:3000
 # make test   set up, check style and types, run every test
+# make bench-serving   measure the service beside its peers (a quiet machine of two cores or more; 3 minutes)
 # Both need Python (3.11 or newer) and make; a network only the first time.
 
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
@@ -13,7 +14,7 @@ CONSTRAINTS := -c requirements/lock.txt $(if $(GPU),,-c requirements/torch-cpu.t
 
 export BENTOML_DO_NOT_TRACK := 1
 
-.PHONY: run test format lock clean
+.PHONY: run test bench-serving format lock clean
 
 run: $(INSTALLED) $(FLIGHTS)
 	@$(BIN)/deployer show flight_delay >/dev/null 2>&1 || $(BIN)/deployer train examples/flight_delay/model.yaml
@@ -28,6 +29,9 @@ test: $(INSTALLED) $(FLIGHTS)
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+bench-serving: $(INSTALLED)
+	$(BIN)/python -m benchmarks.serving
+
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -39,7 +43,7 @@ $(INSTALLED): pyproject.toml requirements/lock.txt requirements/torch-cpu.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[train,examples,dev]'
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[train,examples,bench,dev]'
 	@touch $@
 
 # Write the exact versions anew: of everything for development, and of what a Bento needs to serve.

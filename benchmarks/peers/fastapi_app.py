@@ -1,0 +1,49 @@
+"""FastAPI with pydantic models that state the same ranges, under uvicorn."""
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import FastAPI
+from pydantic import BaseModel, Field, create_model
+
+from benchmarks.mlp import NAMES
+from benchmarks.peers.session import session
+
+SESSION = session()
+fields: dict[str, Any] = {name: (Annotated[float, Field(ge=-5, le=5)], ...) for name in NAMES}
+Row = create_model("Row", **fields)
+
+
+class Rows(BaseModel):
+    """A request."""
+
+    rows: list[Row]
+
+
+class Prediction(BaseModel):
+    """The answer to one row."""
+
+    decision: str
+    probabilities: dict[str, float]
+
+
+class Answer(BaseModel):
+    """An answer."""
+
+    predictions: list[Prediction]
+
+
+app = FastAPI()
+
+
+@app.post("/predict")
+async def predict(request: Rows) -> Answer:
+    """Probabilities and decisions."""
+    matrix = np.array([[getattr(row, name) for name in NAMES] for row in request.rows], dtype=np.float32)
+    (probabilities,) = SESSION.run(None, {"x": matrix})
+    return Answer(
+        predictions=[
+            Prediction(decision="yes" if yes >= 0.5 else "no", probabilities={"no": no, "yes": yes})
+            for no, yes in probabilities.tolist()
+        ]
+    )
