@@ -3,6 +3,7 @@
 `bentoml serve --arg model=flight_delay:1.0.0` names the model; without it, the store's only model answers.
 """
 
+import uuid
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +14,10 @@ import yaml
 from bentoml.exceptions import BentoMLException
 from bentoml.models import BentoModel
 from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic_core import to_json
 
-from contract.errors import DeployerError, RequestError
-from serving import logs, openapi, startup
+from contract.errors import DeployerError, MalformedBody, RequestError
+from serving import logs, metrics, openapi, problem, startup
 from serving.gateway import Gateway
 from serving.predictor import Predictor
 from serving.selection import select
@@ -42,6 +44,14 @@ Row = Annotated[dict[str, Any], WithJsonSchema(artifact.contract.row_schema())]
 Answer = Annotated[dict[str, Any], WithJsonSchema(openapi.answer_schema(artifact.contract))]
 
 
+def body(rows: list[dict[str, Any]]) -> bytes:
+    """Rows from Python as a client would send them; NaN stays NaN, so that it is refused from everybody alike."""
+    try:
+        return to_json({"rows": rows}, inf_nan_mode="constants")
+    except ValueError:
+        raise MalformedBody("the rows hold a value that JSON cannot express") from None
+
+
 @bentoml.service(**settings)
 class ModelService:
     """Answers with the predictions of one model."""
@@ -55,16 +65,19 @@ class ModelService:
     async def predict(self, rows: Annotated[list[Row], Field(examples=[[artifact.contract.example()]])]) -> Answer:
         """One prediction for every row, in order."""
         try:
-            answer: dict[str, Any] = msgspec.json.decode(await predictor.answer(msgspec.json.encode({"rows": rows})))
+            answer: dict[str, Any] = msgspec.json.decode(await predictor.answer(body(rows)))
         except RequestError as error:
-            raise BentoMLException(str(error), error_code=HTTPStatus(error.status)) from None
+            document = problem.problem(error, request_id=uuid.uuid4().hex).decode()
+            raise BentoMLException(document, error_code=HTTPStatus(error.status)) from None
         return answer
 
     @bentoml.on_deployment
     @staticmethod
     def before_start() -> None:
-        """Run once, in the parent of all workers."""
+        """Run once, in the parent of all workers, which would start a worker that fails again and again."""
         startup.explain_failures()
+        Predictor(artifact).start()
+        metrics.share_folder()
 
     def __is_ready__(self) -> bool:
         return predictor.ready
@@ -75,4 +88,6 @@ class ModelService:
         predictor.close()
 
 
-ModelService.add_asgi_middleware(Gateway, predictor=predictor)
+ModelService.add_asgi_middleware(
+    Gateway, predictor=predictor, is_dependency=lambda: bentoml.server_context.service_type == "service"
+)

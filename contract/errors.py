@@ -14,7 +14,9 @@
     ├── EnvironmentFault                   3           disk, port or package: the machine has to change
     └── RequestError                       HTTP  gRPC                 retry  code
         ├── MalformedBody                  400   INVALID_ARGUMENT     no     malformed_body
+        ├── NotFound                       404   UNIMPLEMENTED        no     not_found
         ├── MethodNotAllowed               405   UNIMPLEMENTED        no     method_not_allowed
+        ├── RequestTimeout                 408   DEADLINE_EXCEEDED    yes    request_timeout
         ├── BodyTooLarge                   413   RESOURCE_EXHAUSTED   no     body_too_large
         ├── TooManyRows                    413   RESOURCE_EXHAUSTED   no     too_many_rows
         ├── UnsupportedMediaType           415   INVALID_ARGUMENT     no     unsupported_media_type
@@ -110,6 +112,15 @@ class MalformedBody(RequestError):
     title = "The body cannot be read"
 
 
+class NotFound(RequestError):
+    """The service has no such path."""
+
+    status = 404
+    grpc_status = "UNIMPLEMENTED"
+    code = "not_found"
+    title = "No such path"
+
+
 @dataclass
 class MethodNotAllowed(RequestError):
     """The path exists, under other methods; ``allow`` lists them as the Allow header wants them (RFC 9110)."""
@@ -123,6 +134,16 @@ class MethodNotAllowed(RequestError):
 
     def __str__(self) -> str:
         return f"this path answers {self.allow} only"
+
+
+class RequestTimeout(RequestError):
+    """The body did not arrive in the time allowed; nothing was done."""
+
+    status = 408
+    grpc_status = "DEADLINE_EXCEEDED"
+    code = "request_timeout"
+    title = "The body took too long"
+    retry = True
 
 
 class BodyTooLarge(RequestError):

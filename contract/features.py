@@ -12,8 +12,18 @@ from typing_extensions import override
 #: Integers beyond it cannot be told apart as float64, the type in which the graph takes every number (IEEE 754).
 EXACT_INTEGER = 2**53
 
+#: Calendar days and times of day, as far as a pattern can tell them (RFC 3339, section 5.6, without the offset).
+_DATE = "(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
+_LOCAL_TIME = f"^{_DATE}[Tt ]{_TIME}$"
+
 #: Characters of a categorical value that has no list of categories.
 LONGEST_CATEGORY = 1_000
+
+
+def figure(number: float) -> str:
+    """A number in words for people: every digit of it, and none that it does not have."""
+    return repr(number).removesuffix(".0")
 
 
 class _Feature(BaseModel):
@@ -103,10 +113,15 @@ class _Number(_Feature):
     @override
     def expected(self) -> str:
         noun = "a whole number" if isinstance(self, Integer) else "a number"
-        if self.out_of_range == "clamp":
-            return noun
-        words = {"minimum": "at least", "maximum": "at most"}
-        return f"{noun} of {' and '.join(f'{words[name]} {end:g}' for name, end in self._bounds().items())}".rstrip()
+        ends = {name: figure(end) for name, end in self._bounds().items()} if self.out_of_range == "reject" else {}
+        match ends:
+            case {"minimum": low, "maximum": high}:
+                return f"{noun} from {low} to {high}"
+            case {"minimum": low}:
+                return f"{noun} of at least {low}"
+            case {"maximum": high}:
+                return f"{noun} of at most {high}"
+        return noun
 
     @override
     def value_schema(self) -> dict[str, Any]:
@@ -118,7 +133,7 @@ class _Number(_Feature):
         sentences = super().consequences()
         if self.out_of_range == "clamp" and self._bounds():
             words = {"minimum": "below", "maximum": "above"}
-            ends = " or ".join(f"{words[name]} {end:g}" for name, end in self._bounds().items())
+            ends = " or ".join(f"{words[name]} {figure(end)}" for name, end in self._bounds().items())
             sentences.append(f"A value {ends} counts as that bound.")
         return sentences
 
@@ -230,7 +245,7 @@ class Datetime(_Feature):
     def value_schema(self) -> dict[str, Any]:
         if self.zoned:
             return {"type": "string", "format": "date-time"}
-        return {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?$"}
+        return {"type": "string", "pattern": _LOCAL_TIME}
 
 
 class Text(_Feature):

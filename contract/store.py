@@ -1,5 +1,6 @@
 """Models in the BentoML model store: ``name:version``, immutable, and complete or absent."""
 
+import errno
 import shutil
 import time
 import uuid
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import bentoml
+import yaml
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 
@@ -58,13 +60,14 @@ def load(tag: str | None = None) -> Artifact:
         ModelNotFound, AmbiguousModel: As :func:`resolve`.
         ArtifactError: A file is missing or altered, or the folder holds another model than its tag says.
     """
-    model = bentoml.models.get(resolve(tag))
+    exact = resolve(tag)
+    model = bentoml.models.get(exact)
     folder = Path(model.path)
     if (folder / MANIFEST).exists() and sha256(folder / MANIFEST) != model.info.metadata.get("manifest_sha256"):
         raise ArtifactError(f"{folder}: {MANIFEST} was altered after training; restore the model, or train it again")
     artifact = open_artifact(folder)
-    if artifact.tag != str(model.tag):
-        raise ArtifactError(f"{folder} holds {artifact.tag}, not {model.tag}; restore the model from its source")
+    if artifact.tag != exact:
+        raise ArtifactError(f"{folder} holds {artifact.tag}, not {exact}; restore the model from its source")
     return artifact
 
 
@@ -97,6 +100,10 @@ def save(folder: Path, manifest: Manifest) -> str:
             staged.rename(home / manifest.version)
             _point_latest(home)
     except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise EnvironmentFault(
+                f"{tag} is in {store} already and never changes; train again, and the next version is saved"
+            ) from None
         reason = error.strerror or type(error).__name__
         raise EnvironmentFault(f"cannot save {tag} in {store}: {reason}; the store is as it was") from None
     return tag
@@ -131,9 +138,15 @@ def _store_path() -> Path:
 
 
 def _ours() -> Iterator[tuple[str, Version]]:
-    for model in bentoml.models.list():
-        if LABEL.items() <= model.info.labels.items():
-            yield model.tag.name, Version.parse(str(model.tag.version))
+    """Names and versions of our models; `bentoml.models.list` fails as a whole on one broken model of somebody else."""
+    for info in _store_path().glob("*/*/model.yaml"):
+        try:
+            labels = yaml.safe_load(info.read_bytes())["labels"] or {}
+            version = Version.parse(info.parent.name)
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+            continue
+        if LABEL.items() <= labels.items():
+            yield info.parent.parent.name, version
 
 
 def _only_name() -> str:

@@ -5,7 +5,7 @@ from enum import IntEnum
 from typing import Self
 
 from contract.contract import Contract
-from contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
+from contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, figure
 from contract.outputs import Classification, Output
 
 
@@ -143,7 +143,7 @@ def _range_changes(old: Numeric | Integer, new: Numeric | Integer) -> list[Chang
 def _span(feature: Numeric | Integer) -> str:
     if feature.out_of_range == "clamp":
         return "any number"
-    ends = ["-" if end is None else f"{end:g}" for end in (feature.minimum, feature.maximum)]
+    ends = ["-" if end is None else figure(end) for end in (feature.minimum, feature.maximum)]
     return f"[{', '.join(ends)}]"
 
 
@@ -164,7 +164,7 @@ def _output_changes(old: Output, new: Output) -> list[Change]:
     if isinstance(old, Classification) and isinstance(new, Classification):
         same_shape = old.model_copy(update={"threshold": new.threshold}) == new
         if same_shape:
-            return [Change(Step.MAJOR, None, f"decision threshold moved from {old.threshold:g} to {new.threshold:g}")]
+            return [Change(Step.MAJOR, None, f"decision threshold moved from {old.threshold} to {new.threshold}")]
     return [Change(Step.MAJOR, None, "the output's target, labels, unit or coverage changed")]
 
 
@@ -175,5 +175,5 @@ def _limit_changes(old: Contract, new: Contract) -> list[Change]:
         before, after = getattr(old.limits, name), getattr(new.limits, name)
         if before != after:
             step = Step.MAJOR if after < before else Step.MINOR
-            changes.append(Change(step, None, f"limit changed from {before:g} to {after:g} {noun}"))
+            changes.append(Change(step, None, f"limit changed from {figure(before)} to {figure(after)} {noun}"))
     return changes

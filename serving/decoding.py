@@ -23,7 +23,6 @@ class Decoder:
 
     def __init__(self, contract: Contract) -> None:
         self._validator = Validator(contract)
-        self._limit = contract.limits.rows
         self._decode_rows, self._decode_row = _compile(contract)
 
     def __call__(self, body: bytes) -> list[Values]:
@@ -34,13 +33,19 @@ class Decoder:
             TooManyRows: It holds more rows than the contract allows.
             InvalidRows: Rows break the contract.
         """
-        rows = self._fast(body)
-        if 0 < len(rows) <= self._limit:
-            return [msgspec.structs.astuple(row) for row in rows]
+        return self.fast(body) or self.slow(body)
+
+    def fast(self, body: bytes) -> list[Values]:
+        """The rows; none where :meth:`slow` has to look. It raises TooManyRows only."""
+        rows = self._structs(body)
+        self._validator.check_count(len(rows))
+        return [msgspec.structs.astuple(row) for row in rows]
+
+    def slow(self, body: bytes) -> list[Values]:
+        """The rows of a body that :meth:`fast` could not read; else raises as a call does. It may take a second."""
         return self._validator.rows(body)
 
-    def _fast(self, body: bytes) -> list[msgspec.Struct]:
-        """The rows as structs; empty where the slow path has to look."""
+    def _structs(self, body: bytes) -> list[msgspec.Struct]:
         try:
             rows: list[msgspec.Struct] = self._decode_rows(body).rows
             return rows

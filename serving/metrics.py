@@ -1,17 +1,33 @@
 """What Prometheus reads at /metrics. Every label has few values, whatever is sent."""
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from contract.errors import InvalidRows
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_FOLDER = "MODEL_DEPLOYER_METRICS"
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
+def share_folder() -> None:
+    """Give the workers that this process is about to start a folder of their own for their counters.
+
+    BentoML's folder belongs to all servers of a BENTOML_HOME, and each empties it when it starts.
+    """
+    os.environ[_FOLDER] = tempfile.mkdtemp(prefix="model-deployer-metrics-")
+    atexit.register(shutil.rmtree, os.environ[_FOLDER], ignore_errors=True)
+
+
 class Metrics:
-    """Counters of one worker; BentoML adds those of all workers together.
+    """Counters of one worker, and the text that adds those of all workers of a server together.
 
     Args:
         model: The tag of the model, as a label of ``model_info``.
@@ -20,8 +36,9 @@ class Metrics:
 
     def __init__(self, model: str, fields: Sequence[str]) -> None:
         self._fields = frozenset(fields)
-        # Every worker writes to files that BentoML collects; a registry of our own lets a process hold two models.
-        registry = CollectorRegistry()
+        if _FOLDER in os.environ:
+            os.environ[_SHARED] = os.environ[_FOLDER]
+        registry = self._registry = CollectorRegistry()
         self._requests = Counter("model_requests", "Requests answered.", ["route", "status"], registry=registry)
         self._seconds = Histogram(
             "model_request_seconds", "From a request to its answer.", ["route"], buckets=_SECONDS, registry=registry
@@ -35,6 +52,14 @@ class Metrics:
             "model_info", "The model that answers.", ["name", "version"], multiprocess_mode="livemax", registry=registry
         )
         info.labels(*model.split(":")).set(1)
+
+    def text(self) -> bytes:
+        """The counters of all workers, as Prometheus reads them."""
+        if _SHARED not in os.environ:
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count an answer; ``route`` is one of the service's own, never the path of a request."""

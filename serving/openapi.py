@@ -12,6 +12,7 @@ from serving import problem
 PREDICT_ERRORS: tuple[type[RequestError], ...] = (
     errors.MalformedBody,
     errors.MethodNotAllowed,
+    errors.RequestTimeout,
     errors.BodyTooLarge,
     errors.TooManyRows,
     errors.UnsupportedMediaType,
@@ -53,9 +54,9 @@ def document(artifact: Artifact) -> dict[str, Any]:
         | ({"license": {"name": manifest.license}} if manifest.license else {}),
         "paths": {
             "/predict": {"post": _predict(artifact)},
-            "/model": {"get": _get("The model and its contract", "application/json", {"type": "object"})},
+            "/model": {"get": _get("The model and its contract", "application/json", _MODEL)},
             "/livez": {"get": _get("Alive: restart the process when this fails", "text/plain", _TEXT)},
-            "/readyz": {"get": _get("Ready: files verified, golden predictions reproduced", "text/plain", _TEXT)},
+            "/readyz": {"get": _ready()},
             "/metrics": {"get": _get("Counters in Prometheus' text format", "text/plain", _TEXT)},
         },
         "components": {
@@ -70,6 +71,48 @@ def document(artifact: Artifact) -> dict[str, Any]:
 
 
 _TEXT = {"type": "string"}
+_OBJECT = {"type": "object"}
+
+#: What GET /model answers; the contract's own words are in the schemas of the rows and the answer.
+_MODEL = {
+    "type": "object",
+    "required": ["name", "version", "created", "origin", "contract", "evaluation"],
+    "properties": {
+        "name": _TEXT,
+        "version": _TEXT | {"description": "Semantic: a new major version may refuse what this one takes."},
+        "created": _TEXT | {"format": "date-time"},
+        "description": {"type": ["string", "null"]},
+        "business_context": {"type": ["string", "null"]},
+        "owner": {"type": ["string", "null"]},
+        "license": {"type": ["string", "null"]},
+        "tolerance": {"type": "number", "description": "How far a prediction may differ from machine to machine."},
+        "origin": _OBJECT
+        | {"description": "Data version, seed and library versions: what it takes to train it again."},
+        "contract": {
+            "type": "object",
+            "description": "What callers may rely on.",
+            "required": ["features", "output", "limits"],
+            "properties": {
+                "features": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["name", "kind", "required", "nullable"],
+                        "properties": {
+                            "name": _TEXT,
+                            "kind": _TEXT,
+                            "required": {"type": "boolean", "description": "Whether the key has to be in every row."},
+                            "nullable": {"type": "boolean", "description": "Whether null is accepted."},
+                        },
+                    },
+                },
+                "output": _OBJECT,
+                "limits": _OBJECT | {"description": "Rows, bytes and seconds of one request."},
+            },
+        },
+        "evaluation": _OBJECT | {"description": "How good it was on rows that it never saw."},
+    },
+}
 
 
 def _rows_schema(contract: Contract) -> dict[str, Any]:
@@ -124,8 +167,9 @@ def _answer(artifact: Artifact) -> dict[str, Any]:
 _REQUEST_ID = {
     "name": "X-Request-ID",
     "in": "header",
-    "description": "Your own id of the request; it comes back in the answer and stands in the log.",
-    "schema": {"type": "string", "maxLength": 128},
+    "description": "Your own id, at most 128 printable ASCII characters: it comes back in the answer and "
+    "stands in the log if the request fails. In place of any other the service makes one.",
+    "schema": {"type": "string"},
 }
 
 
@@ -136,6 +180,12 @@ def _error_responses() -> dict[str, Any]:
         found.setdefault(str(error.status), []).append(f"{error.title} (`{error.code}`)")
     content = {problem.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": "; ".join(titles), "content": content} for status, titles in found.items()}
+
+
+def _ready() -> dict[str, Any]:
+    operation = _get("Ready: files verified, golden predictions reproduced", "text/plain", _TEXT)
+    operation["responses"]["503"] = {"description": "Not ready: send no requests"}
+    return operation
 
 
 def _get(summary: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,21 +1,27 @@
 """The path of one request: bytes, rows, columns, batch, engine, predictions, bytes. Read :meth:`Predictor.answer`."""
 
+import asyncio
 import json
 import logging
 import math
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from contract.artifact import Artifact, Golden
 from contract.errors import ArtifactError, InvalidRows
 from serving.batching import Arrays, Batcher
-from serving.columns import Columns, Stacker
+from serving.columns import Columns, Stacker, Values
 from serving.decoding import Decoder
 from serving.engine import Engine
 from serving.metrics import Metrics
 
 logger = logging.getLogger("model_deployer")
+
+#: Bytes of a body that is read in less time than the way to a thread and back takes.
+_SHORT_BODY = 16_384
 
 
 class Predictor:
@@ -41,31 +47,45 @@ class Predictor:
         self._engine = Engine(self.artifact.model, self.artifact.contract.output)
         self._replay()
         self._batch = Batcher(self._run)
+        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
         self.ready = True
 
-    async def answer(self, body: bytes) -> bytes:
+    async def answer(self, body: bytes, waited: float = 0) -> bytes:
         """The JSON answer to a JSON request.
+
+        Args:
+            body: The request.
+            waited: Seconds of the time allowed that are gone already.
 
         Raises:
             RequestError: One of its kinds, for whoever speaks to the client to put into that client's form.
         """
         try:
-            rows = self._decode(body)
+            rows = await self._rows(body)
         except InvalidRows as error:
             self.metrics.refused(error)
             raise
         columns = self._stack(rows)
-        outputs = await self._batch(columns, len(rows), self._timeout)
+        outputs = await self._batch(columns, len(rows), self._timeout - waited)
         return self._encode(outputs)
 
     def close(self) -> None:
         """Take no more requests and let go of the engine's thread."""
         self.ready = False
         self._batch.close()
+        self._reader.shutdown(wait=False, cancel_futures=True)
+
+    async def _rows(self, body: bytes) -> list[Values]:
+        """Decode; a long body that is wrong is read in a thread, one at a time, so that everybody else gets answers."""
+        if rows := self._decode.fast(body):
+            return rows
+        if len(body) <= _SHORT_BODY:
+            return self._decode.slow(body)
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._decode.slow, body)
 
     def _run(self, columns: Columns) -> Arrays:
         self.metrics.batch(len(next(iter(columns.values()))))
-        return self._engine.run(columns)
+        return _finite(self._engine.run(columns))
 
     def _encode(self, outputs: Arrays) -> bytes:
         return msgspec.json.encode({"predictions": self._predictions(outputs), "model": self._model})
@@ -87,6 +107,13 @@ class Predictor:
                 f"{self.artifact.tag} answers the golden case '{case.case}' differently than when it was trained; "
                 "do not serve it: compare the onnxruntime versions, or train again on this platform"
             )
+
+
+def _finite(outputs: Arrays) -> Arrays:
+    """The outputs, where all are numbers: JSON has neither NaN nor infinity, and msgspec would write null."""
+    if all(np.isfinite(array).all() for array in outputs.values()):
+        return outputs
+    raise ArithmeticError("the model answers with NaN or infinity")
 
 
 def _agree(expected: Any, found: Any, tolerance: float) -> bool:

@@ -6,6 +6,7 @@ import yaml
 
 from contract import store
 from contract.artifact import Artifact
+from contract.errors import ModelNotFound
 
 
 def select(service_file: Path, asked_for: str | None) -> Artifact:
@@ -17,7 +18,16 @@ def select(service_file: Path, asked_for: str | None) -> Artifact:
     Raises:
         ModelNotFound, AmbiguousModel, ArtifactError: As :func:`contract.store.load`.
     """
-    return store.load(_pinned(service_file.parent.parent / "bento.yaml") or asked_for)
+    pinned = _pinned(service_file.parent.parent / "bento.yaml")
+    if pinned is None:
+        return store.load(asked_for)
+    try:
+        return store.load(pinned)
+    except ModelNotFound:
+        raise ModelNotFound(
+            f"this Bento answers with {pinned}, which the model store lacks; "
+            f"run `bentoml models export {pinned}` where the Bento was built, and `bentoml models import FILE` here"
+        ) from None
 
 
 def _pinned(bento: Path) -> str | None:

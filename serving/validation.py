@@ -3,8 +3,9 @@
 import difflib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -40,6 +41,19 @@ class _Wrong(Exception):
         self.message = message
 
 
+class _Problems:
+    """Counts every problem and keeps the first: one body can hold millions."""
+
+    def __init__(self) -> None:
+        self.listed: list[Problem] = []
+        self.total = 0
+
+    def add(self, row: int, field: str | None, code: str, message: Callable[[], str]) -> None:
+        self.total += 1
+        if self.total <= LISTED:
+            self.listed.append(Problem(row, field, code, message()))
+
+
 class Validator:
     """Checks rows one value at a time."""
 
@@ -51,13 +65,17 @@ class Validator:
     def rows(self, body: bytes) -> list[Values]:
         """The rows of a body that turns out to be right after all; raises as :class:`serving.decoding.Decoder`."""
         rows = self._unwrap(_parse(body))
-        if len(rows) > self._limit:
-            raise TooManyRows(f"{len(rows)} rows; send at most {self._limit} in one request")
-        problems: list[Problem] = []
+        self.check_count(len(rows))
+        problems = _Problems()
         values = [self._row(index, row, problems) for index, row in enumerate(rows)]
-        if problems:
-            raise InvalidRows(problems[:LISTED], len(problems))
+        if problems.total:
+            raise InvalidRows(problems.listed, problems.total)
         return values
+
+    def check_count(self, rows: int) -> None:
+        """Raise TooManyRows where a request has more rows than the contract allows."""
+        if rows > self._limit:
+            raise TooManyRows(f"{rows:,} rows; send at most {self._limit:,} in one request")
 
     def _unwrap(self, document: Any) -> list[Any]:
         if not isinstance(document, dict):
@@ -72,18 +90,19 @@ class Validator:
             raise MalformedBody("`rows` is empty; send at least one row")
         return document["rows"]
 
-    def _row(self, index: int, row: Any, problems: list[Problem]) -> Values:
+    def _row(self, index: int, row: Any, problems: _Problems) -> Values:
         if not isinstance(row, dict):
-            problems.append(Problem(index, None, "wrong_type", "expected an object with one key per feature"))
+            problems.add(index, None, "wrong_type", lambda: "expected an object with one key per feature")
             return ()
-        problems.extend(Problem(index, name, code, text) for name, code, text in self._strangers(row))
+        for name in row:
+            if name not in self._features:
+                problems.add(index, _shown(name), "unknown_field", partial(self._hint, name))
         values = []
         for name, feature in self._features.items():
             try:
                 values.append(self._value(row, feature))
             except _Wrong as wrong:
-                message = wrong.message or f"expected {feature.expected()}"
-                problems.append(Problem(index, name, wrong.code, message))
+                problems.add(index, name, wrong.code, partial(_message, wrong, feature))
         return tuple(values)
 
     def _value(self, row: dict[str, Any], feature: Feature) -> Any:
@@ -96,12 +115,18 @@ class Validator:
             raise _Wrong("not_nullable", f"null is not accepted: send {feature.expected()}")
         return None
 
-    def _strangers(self, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-        for name in row.keys() - self._features.keys():
-            near = difflib.get_close_matches(name[:100], self._features, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else "leave it out; GET /model lists the fields"
-            shown = name[:100].encode("utf-8", "replace").decode()
-            yield shown, "unknown_field", f"the model has no such field: {hint}"
+    def _hint(self, name: str) -> str:
+        near = difflib.get_close_matches(name[:100], self._features, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "leave it out; GET /model lists the fields"
+        return f"the model has no such field: {hint}"
+
+
+def _shown(name: str) -> str:
+    return name[:100].encode("utf-8", "replace").decode()
+
+
+def _message(wrong: _Wrong, feature: Feature) -> str:
+    return wrong.message or f"expected {feature.expected()}"
 
 
 def _or_null(feature: Feature) -> str:
@@ -114,6 +139,8 @@ def _parse(body: bytes) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise MalformedBody(f"byte {error.start} is not UTF-8; send JSON in UTF-8") from None
+    if text.startswith("\ufeff"):
+        raise MalformedBody("the body begins with a byte order mark; send UTF-8 without one")
     if not text.strip():
         raise MalformedBody('the body is empty; send {"rows": [{...}, ...]} or one row {...}')
     try:
@@ -153,19 +180,19 @@ def _number(feature: Numeric | Integer, value: Any) -> float:
         raise _Wrong("not_finite", f"NaN is no JSON: send {feature.expected()}{_or_null(feature)}")
     if isinstance(value, float) and math.isinf(value):
         raise _Wrong("not_finite", f"the number is too large or infinite: send {feature.expected()}")
-    number = _whole(feature, value) if isinstance(feature, Integer) else _real(feature, value)
+    number = value if isinstance(feature, Integer) else _real(feature, value)
     if feature.out_of_range == "reject":
         too_low = feature.minimum is not None and number < feature.minimum
         if too_low or (feature.maximum is not None and number > feature.maximum):
             raise _Wrong("out_of_range")
-    return number
+    return _whole(number) if isinstance(feature, Integer) else number
 
 
-def _whole(feature: Integer, value: float) -> int:
+def _whole(value: float) -> int:
     if value != int(value):
         raise _Wrong("not_an_integer")
     if abs(value) > EXACT_INTEGER:
-        raise _Wrong("out_of_range", f"expected {feature.expected()}, of at most 2**53 in size")
+        raise _Wrong("out_of_range", f"expected a whole number from -{EXACT_INTEGER:,} to {EXACT_INTEGER:,}")
     return int(value)
 
 

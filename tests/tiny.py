@@ -102,6 +102,16 @@ def home(folder: Path, *versions: str) -> Path:
     """A BentoML home for another process, with these versions of the model."""
     for version in versions:
         save(folder / "files" / version, "served", version)
+    return _moved(folder)
+
+
+def home_of(folder: Path, files: Path, manifest: Manifest) -> Path:
+    """A BentoML home for another process, with these sealed ``files`` of a model named "served"."""
+    store.save(files, manifest)
+    return _moved(folder)
+
+
+def _moved(folder: Path) -> Path:
     stored = Path(os.environ["BENTOML_HOME"]) / "models" / "served"
     shutil.copytree(stored, folder / "models" / "served")
     shutil.rmtree(stored)

@@ -49,6 +49,27 @@ def test_a_range_is_a_constraint_only_where_it_refuses() -> None:
     assert "counts as that bound" in clamped["description"]
 
 
+@pytest.mark.parametrize(
+    ("feature", "words"),
+    [
+        (Numeric(name="x", minimum=0, maximum=1_234_567, out_of_range="reject"), "a number from 0 to 1234567"),
+        (Numeric(name="x", minimum=0.1, out_of_range="reject"), "a number of at least 0.1"),
+        (Integer(name="x", maximum=10**7, out_of_range="reject"), "a whole number of at most 10000000"),
+        (Numeric(name="x", out_of_range="reject"), "a number"),
+        (Integer(name="x", minimum=3), "a whole number"),
+    ],
+)
+def test_what_is_expected_is_said_to_the_last_digit(feature: Feature, words: str) -> None:
+    assert feature.expected() == words
+
+
+@pytest.mark.parametrize(
+    "text", ["0000-01-01T00:00:00", "2013-13-01T00:00:00", "2013-01-32T00:00:00", "2013-01-01T24:00:00"]
+)
+def test_the_schema_of_a_local_time_knows_the_calendar(text: str) -> None:
+    assert not jsonschema.Draft202012Validator(Datetime(name="t").json_schema()).is_valid(text)
+
+
 def test_local_times_carry_no_offset_and_zoned_ones_do() -> None:
     local = jsonschema.Draft202012Validator(Datetime(name="t").json_schema())
     assert local.is_valid("2013-11-01T17:05:00")

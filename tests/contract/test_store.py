@@ -48,6 +48,27 @@ def test_other_models_of_the_store_are_left_alone(home: Path, tmp_path: Path) ->
     assert store.names() == ["tiny"]
 
 
+def test_what_others_left_in_the_store_breaks_nothing(home: Path, tmp_path: Path) -> None:
+    """A version of another form under our label, a model.yaml that is no YAML, and a folder without one."""
+    with bentoml.models.create("tiny:final", labels=store.LABEL):
+        pass
+    for name, text in (("broken", "{{{"), ("empty", ""), ("null", "labels: null")):
+        (home / "models" / name / "1.0.0").mkdir(parents=True)
+        (home / "models" / name / "1.0.0/model.yaml").write_text(text)
+    (home / "models/nothing/1.0.0").mkdir(parents=True)
+    assert tiny.save(tmp_path) == "tiny:1.0.0"
+    assert store.names() == ["tiny"]
+    assert store.resolve() == "tiny:1.0.0"
+
+
+def test_an_exported_model_is_the_same_after_its_import(home: Path, tmp_path: Path) -> None:
+    tag = tiny.save(tmp_path / "files")
+    bentoml.models.export_model(tag, str(tmp_path / "tiny.bentomodel"))
+    bentoml.models.delete(tag)
+    bentoml.models.import_model(str(tmp_path / "tiny.bentomodel"))
+    assert store.load(tag).contract == tiny.CONTRACT
+
+
 def test_an_empty_store_says_what_to_do(home: Path) -> None:
     with pytest.raises(ModelNotFound, match="deployer train"):
         store.resolve()
@@ -69,7 +90,7 @@ def test_an_unknown_tag_is_answered_with_those_there_are(home: Path, tmp_path: P
 
 def test_a_version_is_never_overwritten(home: Path, tmp_path: Path) -> None:
     tiny.save(tmp_path / "a")
-    with pytest.raises(EnvironmentFault, match=r"tiny:1\.0\.0"):
+    with pytest.raises(EnvironmentFault, match=r"tiny:1\.0\.0 is in .* already"):
         tiny.save(tmp_path / "b")
     assert open_artifact(home / "models/tiny/1.0.0").tag == "tiny:1.0.0"
 

@@ -70,6 +70,11 @@ def test_a_change_asks_for_its_step(old: Contract, new: Contract, step: Step) ->
     assert next_version((Version(1, 2, 3), old), new) == Version(1, 2, 3).next(step)
 
 
+def test_a_changed_limit_is_told_to_the_last_digit() -> None:
+    (change,) = compare(contract(), contract(limits=Limits(body_bytes=16_777_215)))
+    assert "from 16777216 to 16777215" in change.message
+
+
 def test_a_moved_threshold_is_told_in_figures() -> None:
     output = Classification(target="arrival", labels=("late", "on_time"), positive="on_time", threshold=0.3)
     (change,) = compare(tiny.CONTRACT, tiny.CONTRACT.model_copy(update={"output": output}))

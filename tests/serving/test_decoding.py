@@ -113,6 +113,26 @@ def test_every_problem_of_every_row_is_listed() -> None:
     assert found == [(0, name) for name in expected] + [(2, None)] + [(3, name) for name in expected]
 
 
+def test_unknown_fields_are_listed_in_the_order_in_which_they_came() -> None:
+    names = [f"stranger {number}" for number in range(2_000)]
+    with pytest.raises(InvalidRows) as caught:
+        DECODER(json.dumps(tiny.ROW | dict.fromkeys(names, 1)).encode())
+    assert [problem.field for problem in caught.value.problems] == names[:LISTED]
+    assert caught.value.total == 2_000
+
+
+def test_a_byte_order_mark_is_named() -> None:
+    with pytest.raises(MalformedBody, match="byte order mark"):
+        DECODER(b"\xef\xbb\xbf" + json.dumps(tiny.ROW).encode())
+
+
+def test_a_number_without_bounds_is_still_held_to_what_is_exact() -> None:
+    decoder = Decoder(Contract(features=(Integer(name="id"),), output=tiny.CONTRACT.output))
+    with pytest.raises(InvalidRows) as caught:
+        decoder(b'{"id": 9007199254740993}')
+    assert caught.value.problems[0].message.endswith("to 9,007,199,254,740,992")
+
+
 def test_the_list_of_problems_is_bounded_and_counted() -> None:
     contract = tiny.CONTRACT.model_copy(update={"limits": tiny.CONTRACT.limits.model_copy(update={"rows": 10_000})})
     with pytest.raises(InvalidRows) as caught:

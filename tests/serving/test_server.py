@@ -1,7 +1,9 @@
 """The service as a stranger meets it: a real server, a real socket, real clients."""
 
+import http.client
 import json
 import re
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,16 @@ from typing import Any
 import bentoml
 import httpx
 import jsonschema
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
+from prometheus_client.parser import text_string_to_metric_families
 
+from contract import artifact
 from tests import tiny
-from tests.processes import ROOT, Server, run, serve
+from tests.processes import ROOT, Server, free_port, run, serve
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +90,39 @@ def test_a_wrong_method_is_answered_with_the_right_ones(client: httpx.Client, me
     assert answer.headers["allow"] == {"/predict": "POST", "/model": "GET, HEAD"}[path]
 
 
-def test_an_unknown_path_is_not_found(client: httpx.Client) -> None:
-    assert client.get("/predictions").status_code == 404
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/predictions", 404, "not_found"),
+        ("POST", "/predict/flights", 404, "not_found"),
+        ("POST", "/livez", 405, "method_not_allowed"),
+    ],
+)
+def test_what_bentoml_refuses_is_answered_as_a_problem_too(
+    client: httpx.Client, method: str, path: str, status: int, code: str
+) -> None:
+    answer = client.request(method, path, headers={"x-request-id": "mine-2"})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert (answer.json()["code"], answer.json()["request_id"]) == (code, "mine-2")
+
+
+@pytest.mark.parametrize("second", ["application/vnd.bentoml+pickle", "multipart/form-data; boundary=x", "text/plain"])
+def test_a_second_content_type_opens_no_other_door(client: httpx.Client, second: str) -> None:
+    headers = [("content-type", "application/json"), ("content-type", second)]
+    for pair in (headers, headers[::-1]):
+        answer = client.post("/predict", content=json.dumps(tiny.ROW), headers=pair)
+        assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+def test_a_connection_is_of_use_after_a_body_that_was_too_large(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    for content, status in ((b"x" * 5_000_000, 413), (json.dumps(tiny.ROW).encode(), 200)):
+        connection.request("POST", "/predict", content, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.status == status
+        answer.read()
+    connection.close()
 
 
 def test_a_body_in_chunks_is_held_to_the_limit(client: httpx.Client) -> None:
@@ -141,6 +177,14 @@ def test_metrics_count_what_happened(client: httpx.Client) -> None:
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 3, 1, 1]
 
 
+def test_no_path_becomes_a_label(client: httpx.Client) -> None:
+    client.get("/made-up-by-a-scanner")
+    text = client.get("/metrics").text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert {"model_requests", "model_request_seconds", "model_rows", "model_info"} <= families.keys()
+    assert "made-up-by-a-scanner" not in text
+
+
 def test_the_openapi_document_is_valid_and_speaks_of_this_model(client: httpx.Client) -> None:
     document = client.get("/docs.json").json()
     validate(document)
@@ -166,6 +210,8 @@ def test_the_documented_examples_and_schemas_are_true(client: httpx.Client) -> N
     )
     refusal = post(client, {"distance": "far"})
     jsonschema.validate(refusal.json(), schemas["Problem"])
+    model = document["paths"]["/model"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    jsonschema.validate(client.get("/model").json(), model)
     assert str(refusal.status_code) in operation["responses"]
 
 
@@ -231,6 +277,20 @@ def test_an_altered_model_is_not_served(tmp_path: Path) -> None:
     assert "contract.json was altered" in ended.stderr
 
 
+def test_a_model_that_answers_otherwise_than_in_training_ends_the_server_in_one_line(tmp_path: Path) -> None:
+    manifest = tiny.write(tmp_path / "files", "served")
+    (tmp_path / "files" / artifact.MANIFEST).unlink()
+    golden = tmp_path / "files" / artifact.GOLDEN
+    case = json.loads(golden.read_text())
+    case["prediction"]["probabilities"] = {"late": 0.5, "on_time": 0.5}
+    golden.write_text(json.dumps(case) + "\n")
+    home = tiny.home_of(tmp_path / "home", tmp_path / "files", artifact.seal(tmp_path / "files", manifest))
+    ended = run("bentoml", "serve", "--port", str(free_port()), BENTOML_HOME=str(home))
+    assert ended.returncode == 1
+    assert "answers the golden case 'example' differently" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_a_taken_port_is_said_in_one_line(server: Server, tmp_path: Path) -> None:
     home = tiny.home(tmp_path, "1.0.0")
     ended = run("bentoml", "serve", "--port", server.url.rpartition(":")[2], BENTOML_HOME=str(home))
@@ -240,11 +300,38 @@ def test_a_taken_port_is_said_in_one_line(server: Server, tmp_path: Path) -> Non
 
 
 def test_the_highest_version_answers_unless_another_is_named(tmp_path: Path) -> None:
+    """Both at once from one store, each with counters of its own."""
     home = tiny.home(tmp_path / "home", "1.9.0", "1.10.0", "1.2.0")
-    with serve([], home, tmp_path / "log") as highest:
-        assert httpx.get(f"{highest.url}/model").json()["version"] == "1.10.0"
-    with serve(["--arg", "model=served:1.2.0"], home, tmp_path / "log") as named:
-        assert httpx.get(f"{named.url}/model").json()["version"] == "1.2.0"
+    with (
+        serve([], home, tmp_path / "highest") as highest,
+        serve(["--arg", "model=served:1.2.0"], home, tmp_path / "named") as named,
+    ):
+        for server, version in ((highest, "1.10.0"), (named, "1.2.0")):
+            assert httpx.get(f"{server.url}/model").json()["version"] == version
+            infos = re.findall(r"^model_info\{.*\}", httpx.get(f"{server.url}/metrics").text, re.MULTILINE)
+            assert infos == [f'model_info{{name="served",version="{version}"}}']
+
+
+def test_workers_add_up_and_one_that_dies_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("services: {ModelService: {workers: 2}}\n")
+    monkeypatch.setenv("BENTOML_CONFIG", str(settings))
+    with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as server:
+
+        def rows() -> float:
+            found = re.search(r"^model_rows_total (\S+)$", httpx.get(f"{server.url}/metrics").text, re.MULTILINE)
+            return float(found[1]) if found else 0
+
+        def workers() -> list[psutil.Process]:
+            return [child for child in psutil.Process(server.process.pid).children() if "python" in child.name()]
+
+        assert len(workers()) == 2
+        for _ in range(20):
+            assert httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code == 200
+        assert {rows() for _ in range(10)} == {20}
+        workers()[0].kill()
+        assert [httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code for _ in range(20)] == [200] * 20
+        assert rows() == 40
 
 
 def test_a_bento_pins_its_model_and_runs_from_any_directory(tmp_path: Path) -> None:
@@ -257,6 +344,15 @@ def test_a_bento_pins_its_model_and_runs_from_any_directory(tmp_path: Path) -> N
     with serve([tag], home, tmp_path / "log", cwd=elsewhere) as bento:
         assert httpx.get(f"{bento.url}/model").json()["version"] == "1.0.0"
         assert httpx.post(f"{bento.url}/predict", json=tiny.ROW).status_code == 200
+
+
+def test_a_bento_without_its_model_says_how_to_get_it(tmp_path: Path) -> None:
+    home = tiny.home(tmp_path / "home", "1.0.0")
+    built = run("bentoml", "build", "--output", "tag", BENTOML_HOME=str(home))
+    shutil.rmtree(home / "models/served")
+    ended = run("bentoml", "serve", built.stdout.strip().removeprefix("__tag__:"), BENTOML_HOME=str(home))
+    assert ended.returncode == 1
+    assert "bentoml models export served:1.0.0" in ended.stderr
 
 
 def test_a_bento_holds_no_path_of_the_machine_that_built_it(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""HTTP, another service of the deployment, and a call in the same process: three doors, the same answers."""
+
+import json
+import math
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import tiny
+from tests.processes import ROOT, Server, serve
+
+FRONT = """
+import json
+import bentoml
+from bentoml.exceptions import BentoMLException
+from service import ModelService
+
+@bentoml.service
+class Front:
+    model = bentoml.depends(ModelService)
+
+    @bentoml.api
+    async def ask(self, rows: list) -> dict:
+        try:
+            return await self.model.to_async.predict(rows=rows)
+        except BentoMLException as error:
+            (entry,) = json.loads(str(error))
+            return json.loads(entry["error"])
+"""
+
+IN_PROCESS = """
+import asyncio, json, sys
+from bentoml.exceptions import BentoMLException
+from service import ModelService
+
+async def ask(service, rows):
+    try:
+        return await service.predict(rows=rows)
+    except BentoMLException as error:
+        return json.loads(str(error)) | {"error_code": int(error.error_code)}
+
+service = ModelService()
+print(json.dumps([asyncio.run(ask(service, rows)) for rows in json.load(sys.stdin)]))
+"""
+
+PICKLED = """
+import sys
+from starlette.testclient import TestClient
+from service import ModelService
+
+with TestClient(ModelService.to_asgi()) as client:
+    media_type = {"content-type": "application/vnd.bentoml+pickle"}
+    print(client.post("/predict", content=sys.stdin.buffer.read(), headers=media_type).status_code)
+"""
+
+CASES: list[list[dict[str, Any]]] = [
+    [tiny.ROW],
+    [tiny.ROW | {"origin": "EWR"}, {key: tiny.ROW[key] for key in ("distance", "seats", "origin", "departure")}],
+    [],
+    [tiny.ROW | {"distance": "far", "stranger": 1}, {}],
+    [tiny.ROW | {"temp": math.nan}],
+    [tiny.ROW] * 101,
+]
+
+
+class Touch:
+    """A pickle that leaves a trace where it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (self.path, "w")
+
+
+def python(script: str, home: Path, sent: bytes) -> str:
+    environment = os.environ | {"BENTOML_HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=sent, env=environment, cwd=ROOT, capture_output=True, check=True
+    )
+    return done.stdout.decode().splitlines()[-1]
+
+
+def over_http(server: Server) -> Iterator[dict[str, Any]]:
+    for rows in CASES:
+        body = json.dumps({"rows": rows}).encode()
+        answer = httpx.post(f"{server.url}/predict", content=body, headers={"content-type": "application/json"})
+        yield same(answer.json())
+
+
+def same(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer without what differs from request to request."""
+    return {key: value for key, value in answer.items() if key != "request_id"}
+
+
+def test_a_call_in_the_same_process_answers_as_http_does(server: Server, tmp_path: Path) -> None:
+    home = tiny.home(tmp_path, "1.0.0")
+    answers = json.loads(python(IN_PROCESS, home, json.dumps(CASES).encode()))
+    assert [answer.pop("error_code", None) for answer in answers] == [answer.get("status") for answer in answers]
+    assert [same(answer) for answer in answers] == list(over_http(server))
+
+
+def test_another_service_gets_the_answers_that_http_gets(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tiny.home(tmp_path / "home", "1.0.0")
+    (tmp_path / "front.py").write_text(FRONT)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with serve(["front:Front"], home, tmp_path / "log", cwd=tmp_path) as front:
+        posted = [httpx.post(f"{front.url}/ask", content=json.dumps({"rows": rows})) for rows in CASES]
+    assert [same(answer.json()) for answer in posted] == list(over_http(server))
+
+
+def test_no_pickle_is_loaded_whoever_sends_it(server: Server, tmp_path: Path) -> None:
+    trace = tmp_path / "loaded"
+    sent = pickle.dumps(Touch(trace))
+    media_type = "application/vnd.bentoml+pickle"
+    answer = httpx.post(f"{server.url}/predict", content=sent, headers={"content-type": media_type})
+    assert (answer.status_code, answer.headers["content-type"]) == (415, "application/problem+json")
+    assert python(PICKLED, tiny.home(tmp_path / "home", "1.0.0"), sent) == "415"
+    assert not trace.exists()

@@ -1,0 +1,81 @@
+"""The gateway and what is behind it, in this process: what a real server shows too late or too seldom."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from contract.artifact import open_artifact
+from contract.contract import Contract, Limits
+from contract.errors import InvalidRows, PredictionFailed
+from contract.features import Numeric
+from serving.gateway import Gateway, Receive, Scope, Send
+from serving.predictor import Predictor
+from tests import tiny
+
+
+def start(folder: Path, contract: Contract = tiny.CONTRACT) -> Predictor:
+    tiny.write(folder, contract=contract)
+    predictor = Predictor(open_artifact(folder))
+    predictor.start()
+    return predictor
+
+
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("fell through")
+
+
+async def post(predictor: Predictor, content: Any) -> httpx.Response:
+    transport = httpx.ASGITransport(app=Gateway(nothing, predictor, is_dependency=lambda: False))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        return await client.post("/predict", content=content, headers={"content-type": "application/json"})
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_refused(tmp_path: Path) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"distance": '
+        await asyncio.Event().wait()
+
+    answer = await post(
+        start(tmp_path, tiny.CONTRACT.model_copy(update={"limits": Limits(timeout_seconds=0.2)})), slowly()
+    )
+    assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
+    assert answer.headers["connection"] == "close"
+
+
+async def test_a_long_wrong_body_holds_up_nobody_else(tmp_path: Path) -> None:
+    contract = tiny.CONTRACT.model_copy(update={"limits": Limits(rows=100_000)})
+    predictor = start(tmp_path, contract)
+    finished = []
+
+    async def one(name: str, body: bytes) -> None:
+        try:
+            await predictor.answer(body)
+        except InvalidRows as error:
+            assert error.total == 1
+        finished.append(name)
+
+    rows = [tiny.ROW] * 20_000
+    long = json.dumps({"rows": [*rows, tiny.ROW | {"distance": "far"}]}).encode()
+    await asyncio.gather(one("long and wrong", long), one("short", json.dumps(tiny.ROW).encode()))
+    assert finished == ["short", "long and wrong"]
+
+
+async def test_a_model_that_answers_nan_fails_instead_of_sending_null(tmp_path: Path) -> None:
+    free = (Numeric(name="distance", example=733.5), Numeric(name="temp", example=51.1), *tiny.FEATURES[2:])
+    predictor = start(tmp_path, tiny.CONTRACT.model_copy(update={"features": free}))
+    with pytest.raises(PredictionFailed):
+        await predictor.answer(json.dumps(tiny.ROW | {"distance": 1e308, "temp": -1e308}).encode())
+    assert b"null" not in await predictor.answer(json.dumps(tiny.ROW).encode())
+
+
+async def test_without_a_shared_folder_a_process_shows_its_own_counters(tmp_path: Path) -> None:
+    assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
+    predictor = start(tmp_path)
+    await post(predictor, json.dumps(tiny.ROW).encode())
+    assert b'model_requests_total{route="/predict",status="200"} 1.0' in predictor.metrics.text()
