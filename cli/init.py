@@ -18,6 +18,8 @@ def init(
     """Write a commented model.yaml for a table, with what can be inferred from it."""
     with training_packages():
         from training.draft import draft_spec  # noqa: PLC0415
+    if output.is_dir() or not output.parent.is_dir():
+        raise UsageError(f"{output} cannot be written: --output names a file in a folder that is there")
     if output.exists() and not force:
         raise UsageError(f"{output} exists; name another file with --output, or write over it with --force")
     text = draft_spec(table, target, output.parent)

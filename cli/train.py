@@ -19,8 +19,11 @@ def train(
     An interrupted run goes on where it was when it is started again.
     """
     with training_packages():
-        from training import run  # noqa: PLC0415
-    trained = run.train(spec)
+        from training.dataset import read_dataset  # noqa: PLC0415
+
+        dataset = read_dataset(spec)
+        from training import run  # noqa: PLC0415 (torch takes seconds to load; what is wrong with the input is known by now)
+    trained = run.train(dataset)
     if json:
         print_json({"tag": trained.tag, "metrics": trained.evaluation["metrics"]})
     else:

@@ -104,7 +104,7 @@ def save(folder: Path, manifest: Manifest) -> str:
             raise EnvironmentFault(
                 f"{tag} is in {store} already and never changes; train again, and the next version is saved"
             ) from None
-        reason = error.strerror or type(error).__name__
+        reason = error.strerror or "not every file could be written"
         raise EnvironmentFault(f"cannot save {tag} in {store}: {reason}; the store is as it was") from None
     return tag
 

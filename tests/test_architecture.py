@@ -39,4 +39,4 @@ def test_training_knows_neither_serving_nor_the_commands() -> None:
 
 
 def test_the_commands_wait_for_heavy_packages_until_they_need_them() -> None:
-    assert not loaded_by("cli.main") & (HEAVY | {"training", "serving"})
+    assert not loaded_by("cli.app") & (HEAVY | {"training", "serving"})

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.preprocessing import OneHotEncoder
 
 from contract.outputs import Arrays
 from training.heads import RegressionHead
@@ -16,7 +15,6 @@ from training.model import Model
 from training.preprocessing import Inputs
 from training.quiet import quiet
 from training.sample import Sample
-from training.scaling import Scaling
 
 
 class Baseline(Protocol):
@@ -70,19 +68,24 @@ class _Linear:
 class _Design:
     """Scaled numbers, gaps and one-hot codes as one sparse matrix."""
 
-    def __init__(self, scaling: Scaling, inputs: Inputs) -> None:
-        self._scaling = scaling
-        self._encoder = OneHotEncoder(handle_unknown="ignore")
-        self._encoder.fit(scaling(inputs.numbers, inputs.codes).codes.numpy())
+    def __init__(self, model: Model) -> None:
+        self._scaling = model.scaling
+        self._cardinalities = model.blueprint.network.cardinalities
 
     def matrix(self, inputs: Inputs) -> Any:
         scaled = self._scaling(inputs.numbers, inputs.codes)
         dense = csr_matrix(np.hstack([scaled.numbers.numpy(), scaled.gaps.numpy()]).astype(np.float64))
-        return hstack([dense, self._encoder.transform(scaled.codes.numpy())], format="csr")
+        return hstack([dense, self._one_hot(scaled.codes.numpy())], format="csr")
+
+    def _one_hot(self, codes: NDArray[np.int64]) -> Any:
+        rows, columns = codes.shape
+        starts = np.cumsum([0, *self._cardinalities])
+        ends = np.arange(rows + 1) * columns
+        return csr_matrix((np.ones(codes.size), (codes + starts[:-1]).ravel(), ends), shape=(rows, starts[-1]))
 
 
 def _fit_linear(model: Model, train: Sample) -> _Linear:
-    design = _Design(model.scaling, train.inputs)
+    design = _Design(model)
     head = model.head if isinstance(model.head, RegressionHead) else None
     if head is None:
         estimator: Any = LogisticRegression(max_iter=200, tol=1e-3)

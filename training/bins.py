@@ -19,6 +19,9 @@ ROWS = 50_000
 #: Edges nearer to each other than this are one: a steeper slope is beyond what float32 can resolve.
 NEAREST = 1e-3
 
+#: Rows that it takes to have quantiles between the smallest and the largest value.
+FEWEST_ROWS = 3
+
 #: Rows on either side of a split of the tree.
 LEAF_ROWS = 64
 
@@ -46,6 +49,8 @@ def _edges(column: Tensor, target: Tensor, regression: bool) -> tuple[float, ...
     low, high = column.min().item(), column.max().item()
     if high - low < NEAREST:
         return (low - 1, high + 1)
+    if len(column) < FEWEST_ROWS:
+        return (low, high)
     intervals = min(INTERVALS, len(column) - 1)
     tree = {"min_samples_leaf": min(LEAF_ROWS, max(1, len(column) // 4)), "random_state": 0}
     edges = torch.cat(

@@ -13,9 +13,9 @@ def is_readable(column: pl.Series) -> bool:
 
 
 def missing(column: pl.Series) -> pl.Series:
-    """Which values are null, NaN or an empty string."""
+    """Which values are null, NaN, infinite or an empty string."""
     if column.dtype.is_float():
-        return column.is_null() | column.is_nan().fill_null(False)
+        return ~column.is_finite().fill_null(False)
     if isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum):
         return column.cast(pl.String).fill_null("") == ""
     return column.is_null()

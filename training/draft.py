@@ -9,6 +9,7 @@ import yaml
 
 from contract.errors import DataError
 from contract.features import Categorical, Feature, Integer, Numeric, Text
+from contract.outputs import Classification, Regression
 from training.columns import is_constant, missing
 from training.features import candidates, infer_feature
 from training.profile import is_identifier
@@ -89,7 +90,7 @@ def draft_spec(table: Path, target: str, folder: Path) -> str:
     spec = Spec(name=_name(table.stem), data=Data(path=path, target=target))
     frame = read_table(spec, folder).frame
     truth = read_target(frame, spec)
-    features, ignored = _sorted_out(frame, spec)
+    features, ignored = _sorted_out(frame, spec, truth)
     return "".join(
         [
             _HEAD.format(name=_scalar(spec.name), path=_scalar(path), target=_scalar(target)),
@@ -114,8 +115,9 @@ def _scalar(value: str) -> str:
     return yaml.safe_dump(value, width=float("inf"), allow_unicode=True).removesuffix("...\n").rstrip("\n")
 
 
-def _sorted_out(frame: pl.DataFrame, spec: Spec) -> tuple[list[Feature], dict[str, str]]:
+def _sorted_out(frame: pl.DataFrame, spec: Spec, truth: Target) -> tuple[list[Feature], dict[str, str]]:
     """The features, and the columns to ignore with the reason."""
+    answers = _names_of_answers(truth)
     features: list[Feature] = []
     ignored: dict[str, str] = {}
     for name in candidates(frame, spec):
@@ -123,9 +125,13 @@ def _sorted_out(frame: pl.DataFrame, spec: Spec) -> tuple[list[Feature], dict[st
         try:
             feature = infer_feature(column, spec)
         except DataError:
-            ignored[name] = f"{column.dtype}: no feature can be made of it as it is"
+            ignored[name] = (
+                f"{column.dtype}: no feature can be made of it as it is" if name else "it has no name: an index?"
+            )
             continue
-        if is_constant(column):
+        if name in answers:
+            ignored[name] = "the model's answer has this name: rename the column in the table to learn from it"
+        elif is_constant(column):
             ignored[name] = "the same value in every row"
         elif is_identifier(column) and not column.dtype.is_integer():
             ignored[name] = "a different value in every row: an identifier?"
@@ -134,6 +140,13 @@ def _sorted_out(frame: pl.DataFrame, spec: Spec) -> tuple[list[Feature], dict[st
         else:
             features.append(feature)
     return features, ignored
+
+
+def _names_of_answers(truth: Target) -> tuple[str, ...]:
+    """What no feature can be called, as an ONNX graph names every tensor once."""
+    if truth.labels is None:
+        return Regression(target="").tensors
+    return Classification.model_construct(target="", labels=truth.labels).tensors
 
 
 def _roles(frame: pl.DataFrame, spec: Spec) -> list[str]:

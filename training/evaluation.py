@@ -1,5 +1,6 @@
 """How good a model is on rows that nothing was learnt from, with the uncertainty of the figures."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -36,7 +37,8 @@ def evaluate_classification(
         seed: Decides the resamples.
 
     Returns:
-        For each classifier and metric ``value``, and ``low`` and ``high``: the 95 % bootstrap interval.
+        For each classifier and metric ``value``, and ``low`` and ``high``: the 95 % bootstrap interval. A metric that
+        these rows say nothing about is left out.
     """
     judged: dict[str, dict[str, Metric]] = {}
     for name, arrays in predictions.items():
@@ -61,14 +63,20 @@ def _cost(target: NDArray[np.int64], positive: NDArray[np.bool_], cost: Cost) ->
 def _bootstrap(judged: Mapping[str, Mapping[str, Metric]], whole: Floats, seed: int) -> dict[str, Figures]:
     """Every metric on the rows as they are, and its spread over resamples that all models share."""
     random, rows = np.random.default_rng(seed), len(whole)
-    resamples = [whole * np.bincount(random.integers(rows, size=rows), minlength=rows) for _ in range(RESAMPLES)]
-    return {
+    drawn = (whole * np.bincount(random.integers(rows, size=rows), minlength=rows) for _ in range(RESAMPLES))
+    resamples = [resample for resample in drawn if resample.any()]
+    figures = {
         model: {name: _figure(metric, whole, resamples) for name, metric in metrics.items()}
         for model, metrics in judged.items()
     }
+    return {model: {name: figure for name, figure in each.items() if figure} for model, each in figures.items()}
 
 
-def _figure(metric: Metric, whole: Floats, resamples: list[Floats]) -> dict[str, float]:
+def _figure(metric: Metric, whole: Floats, resamples: list[Floats]) -> dict[str, float] | None:
+    value = metric(whole)
+    spread = [again for resample in resamples if not math.isnan(again := metric(resample))]
+    if math.isnan(value) or not spread:
+        return None
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile([metric(resample) for resample in resamples], [tail, 1 - tail]).tolist()
-    return {"value": metric(whole), "low": low, "high": high}
+    low, high = np.quantile(spread, [tail, 1 - tail]).tolist()
+    return {"value": value, "low": low, "high": high}

@@ -16,6 +16,7 @@ from onnx import NodeProto, TensorProto, compose, helper
 
 from contract.errors import CheckFailed
 from contract.features import Feature
+from training.heads import RegressionHead
 from training.model import Model
 from training.preprocessing import UNKNOWN, Preprocessor
 from training.quiet import quiet
@@ -23,7 +24,7 @@ from training.quiet import quiet
 OPSETS = {"": 20, "ai.onnx.ml": 4}
 IR_VERSION = 10
 
-#: The largest difference between the graph and torch that is still the same answer; relative for values above 1.
+#: The largest difference between two answers that are still the same; relative for values above the answers' scale.
 TOLERANCE = 1e-5
 
 
@@ -51,14 +52,15 @@ def run_onnx(graph: onnx.ModelProto, frame: pl.DataFrame) -> dict[str, NDArray[n
 
 
 def check_parity(graph: onnx.ModelProto, model: Model, frame: pl.DataFrame) -> float:
-    """The largest difference between the graph and torch over the rows of a conformed frame.
+    """The largest difference between the graph and torch over the rows of a conformed frame, by :func:`answer_scale`.
 
     Raises:
         CheckFailed: It is larger than ``TOLERANCE``, or one of them has no answer where the other does.
     """
     exact = model.predict(model.blueprint.preprocessor.transform(frame))
     answers = run_onnx(graph, frame)
-    largest = max(_difference(answers[name], exact[name].numpy()) for name in exact)
+    scale = answer_scale(model)
+    largest = max(_difference(answers[name], exact[name].numpy(), scale) for name in exact)
     if not largest <= TOLERANCE:
         raise CheckFailed(
             f"the exported graph answers otherwise than the model: by up to {largest:g}; {TOLERANCE:g} is allowed"
@@ -66,8 +68,19 @@ def check_parity(graph: onnx.ModelProto, model: Model, frame: pl.DataFrame) -> f
     return largest
 
 
-def _difference(answer: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
-    return float(np.max(np.abs(answer - exact) / np.maximum(1, np.abs(exact)), initial=0.0))
+def answer_scale(model: Model) -> float:
+    """What a difference between answers is measured by: 1, or the deviation of a regression target where it is larger.
+
+    A prediction near 0 is a small difference of numbers of that size, and float32 keeps seven digits of them.
+    """
+    head = model.head
+    if isinstance(head, RegressionHead) and not head.logarithm:
+        return max(1.0, head.deviation.item())
+    return 1.0
+
+
+def _difference(answer: NDArray[np.float32], exact: NDArray[np.float32], scale: float) -> float:
+    return float(np.max(np.abs(answer - exact) / np.maximum(scale, np.abs(exact)), initial=0.0))
 
 
 def _unused_prefix(features: Sequence[Feature]) -> str:

@@ -47,11 +47,11 @@ def _with_examples_of_one_row(features: list[Feature], train: pl.DataFrame, spec
     """Examples that fit each other: from the middle one of those legal rows in which the fewest values are missing."""
     columns = pl.DataFrame([canonical(train[feature.name], feature.kind) for feature in features])
     frame = columns.with_columns(pl.col(pl.Float64).fill_null(float("nan")), pl.col(pl.String).fill_null(""))
-    possible = frame.select(legal(features)).to_series()
+    possible = legal(features, frame)
+    if not possible.any():
+        return tuple(features)
     gaps = columns.select(pl.sum_horizontal(pl.all().is_null())).to_series()
     fullest = (possible & (gaps == gaps.filter(possible).min())).arg_true()
-    if fullest.is_empty():
-        return tuple(features)
     row = request(features, frame.row(fullest[len(fullest) // 2], named=True))
     said = {name for name, override in spec.features.items() if override.example is not None}
     examples = {name: value for name, value in row.items() if value is not None and name not in said}
@@ -62,6 +62,8 @@ def _with_examples_of_one_row(features: list[Feature], train: pl.DataFrame, spec
 
 def infer_feature(column: pl.Series, spec: Spec) -> Feature:
     """The contract of one column of the training part; raises as infer_features."""
+    if not column.name:
+        raise DataError('a column of the table has no name; name it, or list "" under `data.ignore`')
     if not is_readable(column):
         raise _no_feature(column)
     override = spec.features.get(column.name, FeatureOverride())
@@ -85,8 +87,8 @@ def infer_feature(column: pl.Series, spec: Spec) -> Feature:
 def conform(frame: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
     """The columns of ``features`` as the graph takes them.
 
-    Numbers, booleans (1 and 0) and times (seconds since 1970-01-01T00:00:00) become Float64 with NaN for a missing
-    value; categories and texts become String with "" for one.
+    Numbers, booleans (1 and 0) and times (seconds since 1970-01-01T00:00:00) become Float64 with NaN for a missing or
+    infinite value; categories and texts become String with "" for a missing one.
 
     Raises:
         DataError: A column is absent, or a value cannot be read as its feature's kind; rows count from 1.
@@ -116,7 +118,9 @@ def _conformed(frame: pl.DataFrame, feature: Feature) -> pl.Series:
             f"column '{feature.name}', row {row + 1}: expected {feature.expected()}; correct the value, or say another "
             f"`kind` under `features` in model.yaml"
         )
-    return values.fill_null("" if feature.dtype == "string" else float("nan"))
+    if feature.dtype == "string":
+        return values.fill_null("")
+    return values.set(~values.is_finite(), None).fill_null(float("nan"))
 
 
 def _kind(column: pl.Series) -> str:

@@ -1,8 +1,9 @@
 """The network learns from the training rows, and stops where the validation rows say so."""
 
 import math
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich import get_console
 from torch import Tensor
 from torch.nn import functional
 
-from contract.errors import CheckFailed
+from contract.errors import CheckFailed, EnvironmentFault
 from training.heads import ClassificationHead
 from training.model import CHUNK, Model
 from training.progress import EpochProgress
@@ -81,7 +82,8 @@ def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int) -> Plan:
 def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Path) -> list[dict[str, float]]:
     """Fit the model in place and leave it with the weights of the epoch that was best on the validation rows.
 
-    Every epoch ends with a checkpoint in ``folder``, and a checkpoint found there is gone on from. Whatever is random
+    Every epoch ends with a checkpoint in ``folder``, and a checkpoint found there is gone on from, unless it is damaged
+    or of another network: then the fit starts anew. Whatever is random
     in an epoch depends on the seed and the number of the epoch alone, so a resumed fit ends with the very weights of
     one that was never interrupted.
 
@@ -98,9 +100,12 @@ def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Pat
 
     Raises:
         CheckFailed: The losses became infinite before there was anything to keep.
+        EnvironmentFault: A checkpoint could not be written.
         KeyboardInterrupt: The user interrupted; the last complete epoch lies in ``folder``.
     """
     learner = _Learner(model, train, validation, plan)
+    if not all(_belongs(folder / name, learner) for name in (LAST, BEST)):
+        shutil.rmtree(folder, ignore_errors=True)
     with quiet(), torch.random.fork_rng(), _threads(THREADS):
         _run(learner, _trainer(plan, folder), folder / LAST)
     best = folder / BEST
@@ -109,6 +114,19 @@ def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Pat
     learner.load_state_dict(torch.load(best, weights_only=False)["state_dict"])
     model.eval()
     return learner.history
+
+
+def _belongs(checkpoint: Path, learner: "_Learner") -> bool:
+    """Whether a checkpoint is there, whole, and of such a network."""
+    try:
+        found = torch.load(checkpoint, weights_only=False)["state_dict"]
+    except Exception:  # a damaged pickle may raise anything
+        return False
+    return _shapes(found) == _shapes(learner.state_dict())
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in state.items()}
 
 
 def _trainer(plan: Plan, folder: Path) -> lightning.Trainer:
@@ -141,6 +159,10 @@ def _run(learner: "_Learner", trainer: lightning.Trainer, last: Path) -> None:
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(learner, ckpt_path=last if last.exists() else None, weights_only=False)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        message = f"cannot keep checkpoints in {last.parent}: {reason}; mend that and run the same command again"
+        raise EnvironmentFault(message) from None
     except SystemExit as stop:
         signal.signal(signal.SIGINT, handler)
         raise KeyboardInterrupt from stop
@@ -246,7 +268,7 @@ class _Learner(lightning.LightningModule):
     def _weighted(self, part: str, losses: Tensor, weights: Tensor) -> Tensor:
         total, weight = (losses * weights).sum(), weights.sum()
         self._losses[part].append(torch.stack([total.detach(), weight]))
-        return total / weight
+        return total / weight.clamp_min(torch.finfo(weight.dtype).tiny)  # all rows of a batch may weigh nothing
 
     def _mean(self, part: str) -> Tensor:
         totals = torch.stack(self._losses[part]).sum(0)

@@ -47,7 +47,7 @@ def lines(golden: Sequence[Golden]) -> str:
 
 def _ordinary(features: Sequence[Feature], test: pl.DataFrame) -> pl.DataFrame:
     """Legal rows at even distances through the test part."""
-    possible = test.filter(legal(features))
+    possible = test.filter(legal(features, test))
     return possible.gather_every(max(1, possible.height // ORDINARY)).head(ORDINARY)
 
 
@@ -69,7 +69,10 @@ def _beyond(feature: Feature, sign: int) -> float | None:
     if not isinstance(feature, Numeric | Integer) or feature.out_of_range == "reject":
         return None
     end = feature.minimum if sign < 0 else feature.maximum
-    return None if end is None else float(end + sign * (1 + abs(end)))
+    if end is None:
+        return None
+    beyond = end + sign * (1 + abs(end))
+    return float(beyond) if math.isfinite(beyond) else None
 
 
 def _missing(feature: Feature) -> float | str:

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+#: The logarithm of the largest value that is answered; float32 ends at about exp(88.7).
+LARGEST_LOGARITHM = 88.0
+
 #: Keeps the logarithm of a probability finite in float32.
 LEAST_PROBABILITY = 1e-12
 
@@ -66,7 +69,7 @@ class RegressionHead(nn.Module):
         centre = answers.mean(1)
         standard = torch.cat([centre, centre - self.half_width, centre + self.half_width], dim=1)
         values = standard * self.deviation + self.mean
-        return torch.split(values.exp() if self.logarithm else values, 1, dim=1)
+        return torch.split(values.clamp_max(LARGEST_LOGARITHM).exp() if self.logarithm else values, 1, dim=1)
 
     def _transform(self, target: Tensor) -> Tensor:
         return target.log() if self.logarithm else target

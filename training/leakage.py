@@ -11,6 +11,9 @@ from training.target import Target
 #: From these associations on a column counts as a leak.
 LEAK = {"classification": 0.999, "regression": 0.9999}
 
+#: Fewer rows are no evidence: some column tells them apart by chance.
+FEWEST_ROWS = 50
+
 _ROWS = 50_000
 _CLASSES = 10
 _Numbers = NDArray[np.float64]
@@ -19,7 +22,7 @@ _Numbers = NDArray[np.float64]
 def leaks(column: pl.Series, target: Target, seed: int) -> bool:
     """Whether a column tells the target (nearly) perfectly on its own, by its order or by its levels."""
     task = "regression" if target.labels is None else "classification"
-    return association(column, target, seed) >= LEAK[task]
+    return len(column) >= FEWEST_ROWS and association(column, target, seed) >= LEAK[task]
 
 
 def association(column: pl.Series, target: Target, seed: int) -> float:

@@ -1,9 +1,11 @@
 """Metrics as functions of the rows' weights.
 
 A bootstrap resample is a vector of weights (how often each row was drawn), so whatever does not depend on it, above all
-the order of the scores, is worked out once and not once a resample.
+the order of the scores, is worked out once and not once a resample. A metric that the rows say nothing about, such as
+the area under the curve where all rows are of one class, is NaN.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -119,10 +121,16 @@ def _decision_metrics(target: NDArray[Any], decision: NDArray[Any], classes: lis
     pairs = [((decision == label).astype(np.float64), (target == label).astype(np.float64)) for label in classes]
     hits = [(decided * true, decided, true) for decided, true in pairs]
     return {
-        "precision": _mean_of([_share(hit, decided) for hit, decided, _ in hits]),
+        "precision": _mean_of([_precision(*hit) for hit in hits]),
         "recall": _mean_of([_share(hit, true) for hit, _, true in hits]),
         "f1": _mean_of([_share(2 * hit, decided + true) for hit, decided, true in hits]),
     }
+
+
+def _precision(hit: Floats, decided: Floats, true: Floats) -> Metric:
+    """0 for a class that is there and never decided for."""
+    share, there = _share(hit, decided), _share(hit, true)
+    return lambda weights: share(weights) if weights @ decided else 0 * there(weights)
 
 
 def _share(part: Floats, whole: Floats) -> Metric:
@@ -152,9 +160,14 @@ def _explained(target: Floats, error: Floats) -> Metric:
 
 
 def _mean_of(metrics: list[Metric]) -> Metric:
-    return lambda weights: float(np.mean([metric(weights) for metric in metrics]))
+    """The mean of those that the rows say something about."""
+
+    def metric(weights: Floats) -> float:
+        values = [value for each in metrics if not math.isnan(value := each(weights))]
+        return float(np.mean(values)) if values else math.nan
+
+    return metric
 
 
 def _ratio(part: Any, whole: Any) -> float:
-    """Where there is nothing to count in, 0."""
-    return float(part / whole) if whole else 0.0
+    return float(part / whole) if whole else math.nan

@@ -105,9 +105,9 @@ class Preprocessor(BaseModel):
 
     def _assemble(self, frame: pl.DataFrame, encoded: Sequence[NDArray[np.float64]]) -> Inputs:
         columns = [
-            *(_finite(frame[name]) for name in self.numeric),
+            *(frame[name].to_numpy() for name in self.numeric),
             *encoded,
-            *(_finite(frame[name]) for name in (*self.datetimes, *self.booleans)),
+            *(frame[name].to_numpy() for name in (*self.datetimes, *self.booleans)),
         ]
         codes = [_codes(frame[name], levels) for name, levels in self.levels.items()]
         return Inputs(
@@ -163,7 +163,7 @@ def _refuse_output_names(features: Sequence[Feature], outputs: Sequence[str]) ->
     if names := [feature.name for feature in features if feature.name in outputs]:
         raise DataError(
             f"the model's answer is called {', '.join(outputs)}, so no column to learn from can be called "
-            f"{' or '.join(names)}; rename it in the table"
+            f"{' or '.join(names)}; rename it in the table, or list it under `data.ignore`"
         )
 
 
@@ -172,8 +172,8 @@ def _of_kind(features: Sequence[Feature], *kinds: str) -> tuple[str, ...]:
 
 
 def _frequent(values: pl.Series) -> tuple[str, ...]:
-    counts = values.value_counts(name="rows")
-    return tuple(counts.filter(pl.col("rows") >= RAREST_LEVEL)[values.name].sort())
+    counts = values.alias("level").value_counts(name="rows")
+    return tuple(counts.filter(pl.col("rows") >= RAREST_LEVEL)["level"].sort())
 
 
 def _encode(
@@ -207,12 +207,6 @@ def _encoded_classes(target: NDArray[Any], classes: int | None) -> list[int]:
 def _codes(values: pl.Series, levels: Sequence[str]) -> NDArray[np.int64]:
     places = list(range(UNKNOWN + 1, UNKNOWN + 1 + len(levels)))
     return values.replace_strict(list(levels), places, default=UNKNOWN, return_dtype=pl.Int64).to_numpy()
-
-
-def _finite(values: pl.Series) -> NDArray[np.float64]:
-    """An infinite value says no more than that there was none worth recording."""
-    array = values.to_numpy()
-    return np.where(np.isfinite(array), array, np.nan)
 
 
 def _matrix(columns: Sequence[NDArray[Any]], rows: int, dtype: type[Any]) -> NDArray[Any]:

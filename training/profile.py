@@ -1,5 +1,6 @@
 """What is odd about a table, said before anything is trained on it."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -14,8 +15,10 @@ from training.spec import Spec
 from training.split import Parts
 from training.target import Target
 
-#: From this distance between the distributions of the training and the test part on, drift is reported.
+#: From this distance between the distributions of the training and the test part on, drift is reported, unless chance
+#: alone makes such a distance in more than one of a thousand columns (the Kolmogorov-Smirnov test).
 DRIFT = 0.15
+CRITICAL = 1.95
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,11 @@ def profile(frame: pl.DataFrame, target: Target, parts: Parts, spec: Spec) -> li
     train, test = frame[parts.train], frame[parts.test]
     learnt = Target(target.values[parts.train], target.labels)
     findings = [finding for name in columns for finding in _of_column(train[name], test[name], learnt, spec)]
-    return [*findings, *_of_duplicates(frame.select(*columns, spec.data.target), parts), *_of_classes(target, parts)]
+    return [
+        *findings,
+        *_of_duplicates(pl.DataFrame({name: frame[name] for name in (*columns, spec.data.target)}), parts),
+        *_of_classes(target, parts),
+    ]
 
 
 def is_identifier(column: pl.Series) -> bool:
@@ -76,10 +83,12 @@ def _of_column(train: pl.Series, test: pl.Series, learnt: Target, spec: Spec) ->
             "list it under `data.ignore`"
         )
         yield Finding("error" if spec.strict else "warning", name, "leakage", advice)
+    if train.dtype.is_float() and (infinite := train.is_infinite().sum()):
+        yield Finding("warning", name, "infinite_values", f"holds {infinite:,} infinite values, which count as missing")
     if _is_numbers_as_text(train):
         advice = "holds numbers and a few other strings; leave the field empty where a value is missing"
         yield Finding("warning", name, "numbers_as_text", advice)
-    if (distance := _distance(train, test)) >= DRIFT:
+    if (distance := _drift(train, test)) >= DRIFT:
         advice = f"is distributed differently in the test part (Kolmogorov-Smirnov distance {distance:.2f})"
         yield Finding("info", name, "drift", advice)
 
@@ -92,8 +101,8 @@ def _is_numbers_as_text(column: pl.Series) -> bool:
     return len(levels) > 10 and 0.9 <= share < 1
 
 
-def _distance(train: pl.Series, test: pl.Series) -> float:
-    """The two-sample Kolmogorov-Smirnov statistic of the numbers in two columns; 0 where there are none."""
+def _drift(train: pl.Series, test: pl.Series) -> float:
+    """The two-sample Kolmogorov-Smirnov statistic of the numbers in two columns; 0 where chance explains it."""
     if not train.dtype.is_numeric():
         return 0.0
     left, right = (np.sort(numbers(column).drop_nulls().to_numpy()) for column in (train, test))
@@ -101,7 +110,8 @@ def _distance(train: pl.Series, test: pl.Series) -> float:
         return 0.0
     points = np.concatenate([left, right])
     shares = [np.searchsorted(values, points, side="right") / len(values) for values in (left, right)]
-    return float(np.abs(shares[0] - shares[1]).max())
+    distance = float(np.abs(shares[0] - shares[1]).max())
+    return distance if distance > CRITICAL * math.sqrt(1 / len(left) + 1 / len(right)) else 0.0
 
 
 def _of_duplicates(frame: pl.DataFrame, parts: Parts) -> Iterator[Finding]:

@@ -50,7 +50,7 @@ def _quantiles(values: Any) -> list[float]:
 
 
 def _frequencies(values: pl.Series) -> dict[str, Any]:
-    counts = values.value_counts(name="rows").sort(["rows", values.name], descending=[True, False])
+    counts = values.alias("level").value_counts(name="rows").sort(["rows", "level"], descending=[True, False])
     kept, rows = counts.head(MOST_CATEGORIES), max(1, len(values))
     shares = {level: count / rows for level, count in kept.iter_rows()}
     return {"frequencies": shares, "other": (len(values) - kept["rows"].sum()) / rows}

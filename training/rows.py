@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import and_
 from typing import Any
 
 import polars as pl
@@ -17,9 +19,9 @@ _CALENDAR = (datetime.min - EPOCH).total_seconds(), (datetime.max - EPOCH).total
 Row = dict[str, Any]
 
 
-def legal(features: Sequence[Feature]) -> pl.Expr:
-    """Whether a client may send a row: every value within its feature's contract."""
-    return pl.all_horizontal(_legal(feature) for feature in features)
+def legal(features: Sequence[Feature], frame: pl.DataFrame) -> pl.Series:
+    """Which rows of a conformed frame a client may send: every value within its feature's contract."""
+    return reduce(and_, (_legal(feature, frame[feature.name]) for feature in features))
 
 
 def request(features: Sequence[Feature], row: Row) -> Row:
@@ -27,27 +29,30 @@ def request(features: Sequence[Feature], row: Row) -> Row:
     return {feature.name: _json(feature, row[feature.name]) for feature in features}
 
 
-def _legal(feature: Feature) -> pl.Expr:
-    value = pl.col(feature.name)
+def _legal(feature: Feature, values: pl.Series) -> pl.Series:
     if feature.dtype == "string":
-        absent, present = value == "", pl.lit(True)
-        if isinstance(feature, Categorical) and feature.unknown == "reject":
-            present = value.is_in(list(feature.categories or ()))
+        absent, present = values == "", _legal_strings(feature, values)
     else:
-        absent, present = value.is_nan(), _legal_number(feature, value)
-    return (absent & pl.lit(feature.nullable)) | (~absent & present)
+        absent, present = values.is_nan(), _legal_numbers(feature, values)
+    return (absent & feature.nullable) | (~absent & present)
 
 
-def _legal_number(feature: Feature, value: pl.Expr) -> pl.Expr:
+def _legal_strings(feature: Feature, values: pl.Series) -> pl.Series:
+    if isinstance(feature, Categorical) and feature.unknown == "reject":
+        return values.is_in(list(feature.categories or ()))
+    return values.is_not_null()
+
+
+def _legal_numbers(feature: Feature, values: pl.Series) -> pl.Series:
     if isinstance(feature, Datetime):
-        return value.is_between(*_CALENDAR)
-    present = value.is_finite()
+        return values.is_between(*_CALENDAR)
+    present = values.is_finite()
     if isinstance(feature, Integer):
-        present &= value.abs() <= EXACT_INTEGER
+        present &= values.abs() <= EXACT_INTEGER
     if isinstance(feature, Numeric | Integer) and feature.out_of_range == "reject":
         low = -math.inf if feature.minimum is None else feature.minimum
         high = math.inf if feature.maximum is None else feature.maximum
-        present &= value.is_between(low, high)
+        present &= values.is_between(low, high)
     return present
 
 

@@ -1,4 +1,4 @@
-"""A training run, top to bottom: from a model.yaml to a model in the store."""
+"""A training run, top to bottom: from the table that `training.dataset` read and checked to a model in the store."""
 
 import hashlib
 import json
@@ -14,33 +14,31 @@ import numpy as np
 import onnx
 import polars as pl
 from numpy.typing import NDArray
-from rich import get_console
 
 from contract import artifact, store
-from contract.artifact import Manifest, write_json
+from contract.artifact import Manifest, Origin, write_json
 from contract.contract import Contract, Limits
-from contract.errors import CheckFailed, Interrupted
+from contract.errors import Interrupted
 from contract.outputs import Arrays, Classification, Output, Regression
 from contract.versions import next_version
 from training.baselines import fit_baselines
 from training.building import build_model
 from training.calibration import calibrate
+from training.dataset import Dataset
 from training.evaluation import evaluate_classification, evaluate_regression
-from training.export import TOLERANCE, check_parity, export_onnx, run_onnx
-from training.features import conform, infer_features
+from training.export import TOLERANCE, answer_scale, check_parity, export_onnx, run_onnx
 from training.fitting import LAST, fit, plan_fit
 from training.golden import lines, write_golden
 from training.interval import fit_interval
 from training.model import Model, save_model
 from training.origin import origin
 from training.preprocessing import Inputs, fit_preprocessor
-from training.profile import Finding, profile
 from training.reference import reference
 from training.sample import Sample
-from training.spec import Spec, read_spec
-from training.split import Parts, method, split
-from training.table import Table, read_table
-from training.target import Target, read_target, read_weights
+from training.spec import Spec
+from training.split import Parts, method
+from training.stages import say
+from training.target import Target
 from training.threshold import decision_threshold
 
 
@@ -52,48 +50,40 @@ class Trained:
     evaluation: dict[str, Any]
 
 
-def train(spec_path: Path) -> Trained:
-    """Train, evaluate and save the model that a model.yaml describes.
+def train(dataset: Dataset) -> Trained:
+    """Train, evaluate and save the model that a model.yaml describes; :func:`read_dataset` comes before it.
 
     An interrupted run is gone on with when it is started again with the same model.yaml and the same data.
 
     Raises:
-        SpecError, DataError: The model.yaml or the table cannot be used.
-        CheckFailed: A column gives the target away under `strict`, or the exported graph disagrees with the model.
+        DataError: A feature is one that nothing can be learnt from.
+        CheckFailed: The fit ends in infinity, or the exported graph disagrees with the model.
         EnvironmentFault: The model could not be saved; the store is as it was.
         Interrupted: Ctrl-C; what was learnt so far is kept.
     """
-    spec = read_spec(spec_path)
-    table = read_table(spec, spec_path.parent)
-    _say("read", f"{table.frame.height:,} rows and {table.frame.width} columns, {table.version[:19]}")
+    checkpoints = _checkpoints(dataset)
+    try:
+        return _train(dataset, checkpoints)
+    except KeyboardInterrupt:
+        raise Interrupted(_how_to_resume(checkpoints)) from None
 
-    target = read_target(table.frame, spec)
-    parts = split(table.frame, target, spec)
-    _say("split", f"by {method(target, spec)}: {_sizes(parts)}")
 
-    findings = profile(table.frame, target, parts, spec)
-    _tell(findings)
-
-    features = infer_features(table.frame[parts.train], spec)
-    frame = conform(table.frame, features)
-    classes = None if target.labels is None else len(target.labels)
+def _train(dataset: Dataset, checkpoints: Path) -> Trained:
+    spec, target, parts, frame = dataset.spec, dataset.target, dataset.parts, dataset.frame
+    features, classes = dataset.features, target.classes
     preprocessor, inputs = fit_preprocessor(
         frame[parts.train], features, target.values[parts.train], classes, spec.seed
     )
-    samples = _Samples(target, read_weights(table.frame, spec))
+    samples = _Samples(target, dataset.weights)
     training = samples.of(parts.train, inputs)
     validation = samples.of(parts.validation, preprocessor.transform(frame[parts.validation]))
     test = samples.of(parts.test, preprocessor.transform(frame[parts.test]))
-    _say("preprocess", f"{len(features)} features, fitted on the training part")
+    say("preprocess", f"{len(features)} features, fitted on the training part")
 
     model = build_model(preprocessor, features, training, classes, spec)
     plan = plan_fit(model, spec.estimator, len(training), spec.seed)
-    checkpoints = _checkpoints(spec, table, spec_path.parent)
-    _say("fit", f"{_parameters(model):,} parameters, at most {plan.epochs} epochs of {plan.batch_size} rows a step")
-    try:
-        history = fit(model, training, validation, plan, checkpoints)
-    except KeyboardInterrupt:
-        raise Interrupted(_how_to_resume(checkpoints)) from None
+    say("fit", f"{_parameters(model):,} parameters, at most {plan.epochs} epochs of {plan.batch_size} rows a step")
+    history = fit(model, training, validation, plan, checkpoints)
 
     output = _output(target, spec)
     calibrated = _calibrate(model, training, validation, output, spec)
@@ -101,7 +91,7 @@ def train(spec_path: Path) -> Trained:
     graph = export_onnx(model, features)
     difference = check_parity(graph, model, frame[parts.test])
     predictions = run_onnx(graph, frame[parts.test])
-    _say("export", f"{graph.ByteSize():,} bytes of ONNX, at most {difference:.1g} from torch on the test part")
+    say("export", f"{graph.ByteSize():,} bytes of ONNX, at most {difference:.1g} from torch on the test part")
 
     answers = {"model": predictions} | _baseline_answers(model, training, test)
     evaluation = {
@@ -111,14 +101,14 @@ def train(spec_path: Path) -> Trained:
         "calibrated": calibrated,
         "parity": difference,
         "metrics": _evaluate(answers, test, output, spec),
-        "findings": [asdict(finding) for finding in findings],
+        "findings": [asdict(finding) for finding in dataset.findings],
         "history": history,
     }
     contract = Contract(features=features, output=output, limits=Limits(**spec.limits.model_dump()))
-    files = _Files(spec_path, model, graph, contract, evaluation)
-    tag = _save(files, _manifest(spec, contract, table, spec_path.parent), frame, parts, predictions)
+    files = _Files(dataset.path, model, graph, contract, evaluation)
+    tag = _save(files, _manifest(dataset, contract, model), frame, parts, predictions)
     shutil.rmtree(checkpoints.parent, ignore_errors=True)
-    _say("saved", tag)
+    say("saved", tag)
     return Trained(tag, evaluation)
 
 
@@ -159,7 +149,8 @@ def _save(files: _Files, manifest: Manifest, frame: pl.DataFrame, parts: Parts, 
         return store.save(folder, artifact.seal(folder, manifest))
 
 
-def _manifest(spec: Spec, contract: Contract, table: Table, folder: Path) -> Manifest:
+def _manifest(dataset: Dataset, contract: Contract, model: Model) -> Manifest:
+    spec = dataset.spec
     return Manifest(
         name=spec.name,
         version=str(next_version(store.latest(spec.name), contract)),
@@ -168,9 +159,13 @@ def _manifest(spec: Spec, contract: Contract, table: Table, folder: Path) -> Man
         owner=spec.owner,
         license=spec.license,
         business_context=spec.business_context,
-        tolerance=TOLERANCE,
-        origin=origin(table.version, spec.seed, folder),
+        tolerance=TOLERANCE * answer_scale(model),
+        origin=_origin(dataset),
     )
+
+
+def _origin(dataset: Dataset) -> Origin:
+    return origin(dataset.version, dataset.spec.seed, dataset.path.parent)
 
 
 def _output(target: Target, spec: Spec) -> Output:
@@ -186,10 +181,10 @@ def _calibrate(model: Model, training: Sample, validation: Sample, output: Outpu
     """Make probabilities or intervals mean what they say; whether that changed the model's probabilities."""
     if isinstance(output, Regression):
         fit_interval(model, validation, output.coverage)
-        _say("calibrate", f"interval for {output.coverage:.0%} of the cases, from {len(validation):,} rows")
+        say("calibrate", f"interval for {output.coverage:.0%} of the cases, from {len(validation):,} rows")
         return False
     kept = calibrate(model, training, validation, spec.seed)
-    _say("calibrate", "kept: it lowers the log loss" if kept else "left out: nothing shows that it would help")
+    say("calibrate", "kept: it lowers the log loss" if kept else "left out: nothing shows that it would help")
     return kept
 
 
@@ -204,11 +199,12 @@ def _evaluate(answers: Mapping[str, Arrays], test: Sample, output: Output, spec:
     return dict(evaluate_regression(answers, test, spec.seed))
 
 
-def _checkpoints(spec: Spec, table: Table, folder: Path) -> Path:
+def _checkpoints(dataset: Dataset) -> Path:
     """The folder that a run with this spec, this table and these libraries shares with no other run."""
-    identity = [spec.model_dump(mode="json"), table.version, origin(table.version, spec.seed, folder).libraries]
+    spec = dataset.spec
+    identity = [spec.model_dump(mode="json"), dataset.version, _origin(dataset).libraries]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    return folder / ".deployer" / spec.name / key
+    return dataset.path.parent / ".deployer" / spec.name / key
 
 
 def _how_to_resume(checkpoints: Path) -> str:
@@ -217,23 +213,5 @@ def _how_to_resume(checkpoints: Path) -> str:
     return "interrupted before the first epoch was complete; run the same command again to start anew"
 
 
-def _tell(findings: list[Finding]) -> None:
-    for finding in findings:
-        _say(finding.severity, f"{f'{finding.column}: ' if finding.column else ''}{finding.message}")
-    if errors := [finding for finding in findings if finding.severity == "error"]:
-        columns = ", ".join(str(finding.column) for finding in errors)
-        raise CheckFailed(f"not trained, as model.yaml says `strict`: {columns}; see above")
-
-
-def _sizes(parts: Parts) -> str:
-    return ", ".join(f"{len(rows):,} {name}" for name, rows in vars(parts).items())
-
-
 def _parameters(model: Model) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _say(stage: str, text: str) -> None:
-    style = {"warning": "yellow", "error": "red", "saved": "green"}.get(stage, "cyan")
-    get_console().print(f"[{style}]{stage:>10}[/]  ", end="")
-    get_console().print(text, markup=False, highlight=False)

@@ -12,14 +12,19 @@ from training.preprocessing import Inputs, Preprocessor
 
 DAY = 86_400.0
 
-#: Mean length of a Gregorian year, in days: what is read from it is at most about a day off the calendar.
-YEAR = 365.2425
+#: Mean length of a year, in days: what is read from it is at most about a day off the calendar. A sum of powers of two,
+#: as the exporter of torch takes constants for float32: another number would not be the same in the graph.
+YEAR = 365 + 31 / 128
 
 #: 1970-01-01 was a Thursday; with Monday as 0 that is weekday 3.
 FIRST_WEEKDAY = 3
 
 #: Scales from the median beyond which the smooth clip is flat in float32; the square of much more would overflow.
 REACH = 1e4
+
+
+#: No number counts as more, so that the difference of two is a float64.
+LARGEST = 1e307
 
 
 class Scaled(NamedTuple):
@@ -152,10 +157,10 @@ def fit_scaling(preprocessor: Preprocessor, features: Sequence[Feature], inputs:
 
 def _bounds(features: Mapping[str, Any], name: str | None) -> tuple[float, float]:
     feature = features.get(name or "")
-    low, high = -torch.inf, torch.inf
+    low, high = -LARGEST, LARGEST
     if isinstance(feature, Numeric | Integer):
-        low = low if feature.minimum is None else float(feature.minimum)
-        high = high if feature.maximum is None else float(feature.maximum)
+        low = low if feature.minimum is None else max(low, float(feature.minimum))
+        high = high if feature.maximum is None else min(high, float(feature.maximum))
     return low, high
 
 

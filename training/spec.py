@@ -132,9 +132,9 @@ class Estimator(_Section):
 
     name: Literal["tabm"] = "tabm"
     members: int = Field(default=8, ge=1, le=256)
-    width: int = Field(default=256, ge=1)
-    blocks: int = Field(default=2, ge=1)
-    embedding: int = Field(default=16, ge=1)
+    width: int = Field(default=256, ge=1, le=8192)
+    blocks: int = Field(default=2, ge=1, le=32)
+    embedding: int = Field(default=16, ge=1, le=512)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=3e-4, ge=0)
@@ -253,6 +253,7 @@ _REASONS = {
     "model_type": "expected `key: value` lines",
     "dict_type": "expected `key: value` lines",
     "tuple_type": "expected a list",
+    "string_type": "expected text; put it in quotes if it is a number, a date or a word such as yes or no",
 }
 
 

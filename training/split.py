@@ -26,12 +26,12 @@ class Parts:
     test: Rows
 
 
-def split(frame: pl.DataFrame, target: Target, spec: Spec) -> Parts:
+def split(frame: pl.DataFrame, target: Target, spec: Spec, weights: NDArray[np.float64] | None = None) -> Parts:
     """Divide the rows as ``split`` of model.yaml says; the same seed gives the same parts.
 
     Raises:
-        DataError: A part would be empty, the training part would lack a class, a row has no time or group, or
-            there are no classes to stratify by.
+        DataError: A part would be empty or of no weight, the training part would lack a class or hold a single value,
+            a row has no time or group, or there are no classes to stratify by.
     """
     name = method(target, spec)
     if name == "stratified" and target.labels is None:
@@ -45,6 +45,7 @@ def split(frame: pl.DataFrame, target: Target, spec: Spec) -> Parts:
     part = divide[name]()
     parts = Parts(*(np.flatnonzero(part == index) for index in range(3)))
     _check(parts, target, name, spec)
+    _check_weights(parts, weights, spec)
     return parts
 
 
@@ -145,11 +146,24 @@ def _check(parts: Parts, target: Target, name: str, spec: Spec) -> None:
         if not len(getattr(parts, field.name)):
             raise DataError(f"{place}: no row is in the {field.name} part of a split by {name}; {_REMEDIES[name]}")
     if target.labels is None:
+        if len(np.unique(target.values[parts.train])) < 2:
+            raise DataError(
+                f"{place}: the target has one value in the training part of a split by {name}; {_REMEDIES[name]}"
+            )
         return
     learnt = set(np.unique(target.values[parts.train]))
     if lacking := [label for code, label in enumerate(target.labels) if code not in learnt]:
         listed = ", ".join(f"'{label}'" for label in lacking[:20])
         raise DataError(f"{place}: the training part of a split by {name} has no row of {listed}; {_REMEDIES[name]}")
+
+
+def _check_weights(parts: Parts, weights: NDArray[np.float64] | None, spec: Spec) -> None:
+    if weights is None:
+        return
+    for field in fields(parts):
+        if not weights[getattr(parts, field.name)].any():
+            place = spec.place("data", "weight")
+            raise DataError(f"{place}: '{spec.data.weight}' is 0 in every row of the {field.name} part")
 
 
 _REMEDIES = {

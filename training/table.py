@@ -54,7 +54,7 @@ def read_table(spec: Spec, folder: Path) -> Table:
 
     Raises:
         DataError: Nothing is there, a file cannot be read as its format, there are no rows, a header names a column
-            twice or not at all, files disagree, or a column that model.yaml names is absent.
+            twice, files disagree, or a column that model.yaml names is absent.
     """
     paths = _paths(spec, folder)
     digest = hashlib.sha256()
@@ -68,7 +68,8 @@ def read_table(spec: Spec, folder: Path) -> Table:
     if not frame.height:
         raise DataError(f"{paths[0]}: the table has no rows")
     _check_columns(frame, spec)
-    return Table(frame.drop(spec.data.ignore), f"sha256:{digest.hexdigest()}")
+    kept = [name for name in frame.columns if name not in spec.data.ignore]
+    return Table(_columns(frame, kept), f"sha256:{digest.hexdigest()}")
 
 
 def _paths(spec: Spec, folder: Path) -> list[Path]:
@@ -119,8 +120,7 @@ def _read(path: Path, form: str, spec: Spec) -> pl.DataFrame:
     try:
         with path.open("rb") as file:  # polars would take some names for globs
             if form == "csv":
-                _check_header(path, file)
-                return _read_csv(file, spec)
+                return _read_csv(file, _header(path, file), spec)
             if form == "jsonl":
                 frame = pl.read_ndjson(file, infer_schema_length=None)
                 return frame.with_columns(_as_times(column) for column in frame.select(pl.col(pl.String)))
@@ -132,9 +132,9 @@ def _read(path: Path, form: str, spec: Spec) -> pl.DataFrame:
         raise DataError(f"{path}: cannot be read as {form}: {reason or 'it is damaged'}") from None
 
 
-def _read_csv(file: BinaryIO, spec: Spec) -> pl.DataFrame:
+def _read_csv(file: BinaryIO, header: list[str], spec: Spec) -> pl.DataFrame:
     """A CSV file, in which all that model.yaml calls a category or text stays as it is written."""
-    written = pl.read_csv(file, infer_schema=False)
+    written = pl.read_csv(file, infer_schema=False, new_columns=header)
     said = {name for name, override in spec.features.items() if override.kind in {"categorical", "text"}}
     return written.with_columns(_typed(column) for column in written if column.name not in said)
 
@@ -162,13 +162,14 @@ def _as_times(strings: pl.Series) -> pl.Series:
     return times if times.null_count() == strings.null_count() else strings
 
 
-def _check_header(path: Path, file: BinaryIO) -> None:
-    """Polars renames a column that stands twice; a model must not learn from a name that nobody wrote."""
-    header = pl.read_csv(file, has_header=False, n_rows=1, infer_schema=False).row(0)
+def _header(path: Path, file: BinaryIO) -> list[str]:
+    """The names as they are written: as a header, polars renames one that stands twice, and keeps doubled quotes."""
+    header = [name or "" for name in pl.read_csv(file, has_header=False, n_rows=1, infer_schema=False).row(0)]
     file.seek(0)
-    if twice := sorted({name or "" for name in header if header.count(name) > 1}):
+    if twice := sorted({name for name in header if header.count(name) > 1}):
         listed = ", ".join(f"'{name}'" for name in twice)
         raise DataError(f"{path}: the header names {listed} more than once; every column needs its own name")
+    return header
 
 
 def _concatenate(frames: list[pl.DataFrame], paths: list[Path]) -> pl.DataFrame:
@@ -178,13 +179,18 @@ def _concatenate(frames: list[pl.DataFrame], paths: list[Path]) -> pl.DataFrame:
         if odd := set(first.columns) ^ set(frame.columns):
             listed = ", ".join(f"'{name}'" for name in sorted(odd))
             raise DataError(f"{path}: its columns differ from those of {paths[0]}: {listed}")
-    aligned = [frame.select(first.columns) for frame in frames]
+    aligned = [_columns(frame, first.columns) for frame in frames]
     for name in first.columns:
         _check_types([frame[name] for frame in aligned], paths)
     filled = [
         frame.select(pl.lit(None).alias(s.name) if s.null_count() == s.len() else s for s in frame) for frame in aligned
     ]
     return pl.concat(filled, how="vertical_relaxed") if len(filled) > 1 else first
+
+
+def _columns(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """These columns; polars' own selection would take a name such as ``*`` or ``^x$`` for a pattern."""
+    return pl.DataFrame({name: frame[name] for name in names})
 
 
 def _check_types(columns: list[pl.Series], paths: list[Path]) -> None:
@@ -196,7 +202,7 @@ def _check_types(columns: list[pl.Series], paths: list[Path]) -> None:
 
 
 def _check_columns(frame: pl.DataFrame, spec: Spec) -> None:
-    """Every column that ``data`` names has to be there, and every other one needs a name."""
+    """Every column that ``data`` names has to be there, and none may have a name that stands for others."""
     data = spec.data
     named: list[tuple[Path_, str | None]] = [
         (("data", role), getattr(data, role)) for role in ("target", "time", "group", "weight")
@@ -207,15 +213,17 @@ def _check_columns(frame: pl.DataFrame, spec: Spec) -> None:
         for path, name in named
         if name is not None and name not in frame.columns
     ]
+    faults += [
+        f"a column cannot be called '{name}', which polars reads as a pattern; rename it"
+        for name in frame.columns
+        if name.startswith("^") and name.endswith("$")
+    ]
     if faults:
         raise DataError("\n".join(faults))
-    if "" in set(frame.columns) - set(data.ignore):
-        number = frame.columns.index("") + 1
-        raise DataError(f'column {number} of the table has no name; name it, or list "" under `data.ignore`')
 
 
 def _hint(name: str, columns: list[str]) -> str:
     if len(columns) == 1 and any(sign in columns[0] for sign in ";\t|"):
-        return "; its header is not separated by commas, as CSV needs it (RFC 4180)"
+        return "; its header is not separated by commas, as CSV needs it (RFC 4180); write it so"
     listed = ", ".join(f"'{column}'" for column in columns[:20])
     return suggestion(name, columns) or f"; it has {listed}"

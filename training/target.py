@@ -9,10 +9,16 @@ from numpy.typing import NDArray
 
 from contract.errors import DataError, SpecError
 from training.columns import canonical
-from training.spec import Spec
+from training.spec import Cost, Spec
 
 #: With more distinct integers than this, an integer target is a quantity.
 MOST_INTEGER_CLASSES = 20
+
+#: Quantities are answered as float32: none may be larger, nor all of them smaller.
+LARGEST, SMALLEST = 1e30, 1e-30
+
+#: Standard deviation, as a share of the largest value, below which a quantity varies within a few steps of float32.
+FINEST = 16 * float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,11 @@ class Target:
     values: NDArray[Any]
     labels: tuple[str, ...] | None
 
+    @property
+    def classes(self) -> int | None:
+        """How many classes there are; None for regression."""
+        return None if self.labels is None else len(self.labels)
+
 
 def read_target(frame: pl.DataFrame, spec: Spec) -> Target:
     """Read the target column.
@@ -34,8 +45,9 @@ def read_target(frame: pl.DataFrame, spec: Spec) -> Target:
     Under ``task: auto``, strings, booleans and integers of at most 20 different values are classes.
 
     Raises:
-        DataError: A value is missing or infinite, all are the same, or they cannot be what ``task`` says.
-        SpecError: ``positive`` is none of two labels.
+        DataError: A value is missing or infinite, all are the same, they cannot be what ``task`` says, or are beyond
+            what float32 can answer.
+        SpecError: ``positive`` is none of two labels, or ``positive`` or ``cost`` is said of another target.
     """
     column = frame[spec.data.target]
     place = spec.place("data", "target")
@@ -44,11 +56,11 @@ def read_target(frame: pl.DataFrame, spec: Spec) -> Target:
     _check_present(values, column, place)
     if values.n_unique() < 2:
         raise DataError(f"{place}: '{column.name}' has the same value in every row; there is nothing to predict")
-    return _classes(values, spec, place) if classes else _quantity(values, place)
+    return _classes(values, spec, place) if classes else _quantity(values, spec, place)
 
 
 def read_weights(frame: pl.DataFrame, spec: Spec) -> NDArray[np.float64] | None:
-    """How much each row counts, or None without ``data.weight``.
+    """How much each row counts, 1 on average, or None without ``data.weight``: only the ratios matter.
 
     Raises:
         DataError: A weight is missing, negative or infinite, or all are zero.
@@ -61,7 +73,12 @@ def read_weights(frame: pl.DataFrame, spec: Spec) -> NDArray[np.float64] | None:
         raise DataError(f"{place}: '{weights.name}', row {row}: expected a number of at least 0")
     if not (weights > 0).any():
         raise DataError(f"{place}: '{weights.name}' is 0 in every row")
-    return weights.to_numpy()
+    return _averaging_one(weights.to_numpy())
+
+
+def _averaging_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    shares = weights / weights.max()  # first, as a sum of large numbers may be infinite
+    return np.asarray(shares / shares.mean())
 
 
 def _are_classes(column: pl.Series, place: str) -> bool:
@@ -89,19 +106,37 @@ def _classes(values: pl.Series, spec: Spec, place: str) -> Target:
             f"{place}: '{values.name}' has {len(labels):,} classes in {len(values):,} rows, too many to learn; it may "
             f"be an identifier, or a quantity: say `task: regression`"
         )
+    if len(labels) > 2:
+        _refuse_two_label_fields(spec, f"{len(labels)} labels")
     if spec.positive is not None:
-        if len(labels) != 2 or spec.positive not in labels:
-            listed = ", ".join(f"'{label}'" for label in labels[:20])
-            raise SpecError(f"{spec.place('positive')}: expected one of two labels; '{values.name}' has {listed}")
+        if spec.positive not in labels:
+            listed = " or ".join(f"'{label}'" for label in labels)
+            said = f"'{spec.positive}'; a label such as yes or no needs quotes in YAML"
+            raise SpecError(f"{spec.place('positive')}: expected {listed}, but this says {said}")
         labels.sort(key=lambda label: label == spec.positive)
     codes = values.replace_strict({label: code for code, label in enumerate(labels)}, return_dtype=pl.Int64)
     return Target(codes.to_numpy(), tuple(labels))
 
 
-def _quantity(values: pl.Series, place: str) -> Target:
-    if (row := _first(~values.is_finite())) is not None:
-        raise DataError(f"{place}: '{values.name}', row {row}: expected a finite number")
-    return Target(values.to_numpy(), None)
+def _quantity(values: pl.Series, spec: Spec, place: str) -> Target:
+    _refuse_two_label_fields(spec, "a number")
+    if (row := _first(~(values.abs() <= LARGEST))) is not None:
+        raise DataError(f"{place}: '{values.name}', row {row}: expected a finite number of at most {LARGEST:g} in size")
+    quantities = values.to_numpy()
+    finest = FINEST * max(np.abs(quantities).max(), SMALLEST)
+    if quantities.std() < finest:
+        raise DataError(
+            f"{place}: the values of '{values.name}' lie too near to each other, for their size, to be told apart in "
+            f"float32; subtract their mean, or use a smaller unit"
+        )
+    return Target(quantities, None)
+
+
+def _refuse_two_label_fields(spec: Spec, found: str) -> None:
+    """What is said of two labels must not be passed over in silence where there are none."""
+    for field, default in (("positive", None), ("cost", Cost())):
+        if getattr(spec, field) != default:
+            raise SpecError(f"{spec.place(field)}: only for a target of two labels; this one is {found}")
 
 
 def _first(mask: pl.Series) -> int | None:

@@ -52,7 +52,11 @@ def read_yaml(path: Path) -> YamlSource:
             is no text. All keys at fault are named at once, a line each.
     """
     text = _text(path)
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SpecError(f"{path}:{line}: not valid YAML: a control character; remove it") from None
     try:
         node = loader.get_single_node()
         if node is None:
@@ -114,6 +118,9 @@ def _walk(root: yaml.Node) -> tuple[dict[Path_, int], list[tuple[int, str]]]:
         for key, value in node.value:
             line = key.start_mark.line + 1
             where = dotted((*path, key.value)) if isinstance(key, yaml.ScalarNode) else dotted(path)
+            if key.tag == "tag:yaml.org,2002:merge":
+                faults.append((line, f"{where}: merge keys are not read; write the fields out"))
+                continue
             if key.tag != "tag:yaml.org,2002:str":
                 faults.append((line, f"{where}: a key must be text; put it in quotes"))
                 continue

@@ -45,14 +45,17 @@ class Workplace:
     def training(self) -> Iterator["subprocess.Popen[str]"]:
         """A training of forty epochs, of which three are complete."""
         self.spec(more=SMALL.replace("epochs: 3", "epochs: 40, patience: 40"))
-        environment = os.environ | {"BENTOML_HOME": str(self.home)}
-        command = [str(BIN / "deployer"), "train"]
-        with subprocess.Popen(
-            command, cwd=self.folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-        ) as process:
+        with self.started("train") as process:
             assert process.stderr is not None
             next(line for line in process.stderr if line.startswith("epoch 3 "))
             yield process
+
+    def started(self, *arguments: str) -> "subprocess.Popen[str]":
+        environment = os.environ | {"BENTOML_HOME": str(self.home)}
+        command = [str(BIN / "deployer"), *arguments]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
 
     def weights(self, tag: str) -> bytes:
         return (self.home / "models" / tag.replace(":", "/") / "weights.safetensors").read_bytes()
@@ -230,3 +233,10 @@ def test_an_existing_model_yaml_is_not_overwritten_unasked(workplace: Workplace)
     assert (workplace.folder / "model.yaml").read_text() == before
     assert workplace.deployer("init", "customers.csv", "--target", "churn", "--force").returncode == 0
     assert (workplace.folder / "model.yaml").read_text() != before
+
+
+@pytest.mark.parametrize("output", [".", "nowhere/model.yaml"])
+def test_init_writes_a_file_in_a_folder_that_is_there(workplace: Workplace, output: str) -> None:
+    done = workplace.deployer("init", "customers.csv", "--target", "churn", "--output", output, "--force")
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr

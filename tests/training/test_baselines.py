@@ -37,3 +37,13 @@ def test_weights_count() -> None:
     weighted = Sample(train.inputs, train.target, 1.0 + 2 * train.target)
     trivial = fit_baselines(model, weighted)["trivial"].predict(train.inputs)["probabilities"]
     assert np.allclose(trivial, [0.25, 0.75], atol=0.01)
+
+
+@pytest.mark.parametrize("columns", [["size, in m²"], ["colour"], ["open"], ["when"], ["model_street"]])
+@pytest.mark.parametrize("classes", [2, None])
+def test_a_table_may_have_columns_of_one_kind_only(columns: list[str], classes: int | None) -> None:
+    frame = FRAME.select(columns)
+    target = scores(FRAME) if classes is None else classes_of(FRAME, classes)
+    model, train = unfitted(frame, target, classes, spec())
+    answers = fit_baselines(model, train)["linear"].predict(train.inputs)
+    assert all(np.isfinite(answer).all() and len(answer) == len(frame) for answer in answers.values())

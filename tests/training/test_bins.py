@@ -19,6 +19,11 @@ def test_a_constant_column_has_one_interval() -> None:
     assert edges == (-0.75, 1.25)
 
 
+def test_two_rows_are_enough() -> None:
+    (edges,) = fit_bins(torch.tensor([[0.5], [-0.5]]), np.array([0.0, 1.0]), True, 0)
+    assert edges == (-0.5, 0.5)
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.floats(-3, 3, width=32), min_size=8, max_size=60))
 def test_edges_ascend_span_the_column_and_keep_their_distance(values: list[float]) -> None:

@@ -55,3 +55,12 @@ def test_a_regression_without_interval_has_no_coverage() -> None:
     assert figures["model"]["coverage"]["value"] == pytest.approx(0.683, abs=0.03)
     assert set(figures["model"]) - set(figures["linear"]) == {"coverage", "interval_width"}
     assert figures["model"]["rmse"] == figures["linear"]["rmse"]
+
+
+def test_a_metric_that_the_rows_say_nothing_about_is_left_out() -> None:
+    few = Inputs(torch.empty(3, 0), torch.empty(3, 0))
+    answer = {"probabilities": np.array([[0.7, 0.3], [0.6, 0.4], [0.8, 0.2]])}
+    weights = np.array([0.0, 0.0, 1.0])
+    figures = evaluate_classification({"model": answer}, Sample(few, np.zeros(3, int), weights), 0.5, Cost(), 0)
+    assert "roc_auc" not in figures["model"]
+    assert figures["model"]["log_loss"]["value"] == pytest.approx(-np.log(0.8))

@@ -1,4 +1,5 @@
 import copy
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from contract.errors import CheckFailed
 from tests.tables import FEATURES, classes_of, scores, spec, table, unfitted
-from training.export import TOLERANCE, check_parity, export_onnx, run_onnx
+from training.export import TOLERANCE, answer_scale, check_parity, export_onnx, run_onnx
 from training.heads import RegressionHead
 from training.model import Model, load_model, save_model
 
@@ -92,3 +93,26 @@ def test_a_graph_that_answers_otherwise_is_refused() -> None:
     other.head.mean.add_(0.01)
     with pytest.raises(CheckFailed, match="the exported graph answers otherwise than the model"):
         check_parity(graph, other, table(50))
+
+
+def test_a_target_of_large_numbers_around_zero_is_held_to_its_scale() -> None:
+    frame = table(1500)
+    target = scores(frame) * 1e6
+    model = shaken(unfitted(frame, target - target.mean(), None, spec())[0])
+    assert check_parity(export_onnx(model, FEATURES), model, table(700, seed=1)) <= TOLERANCE
+    assert answer_scale(model) == pytest.approx(target.std(), rel=0.01)
+
+
+def test_times_of_all_centuries_are_read_alike() -> None:
+    frame = table(1500)
+    model, graph = exported(2)
+    firsts = [(datetime(year, 1, 1) - datetime(1970, 1, 1)).total_seconds() for year in range(1, 9999, 7)]
+    assert check_parity(graph, model, frame[: len(firsts)].with_columns(when=pl.Series(firsts))) <= TOLERANCE
+
+
+def test_the_end_of_a_skewed_interval_is_finite() -> None:
+    frame = table(1500)
+    model, _ = unfitted(frame, np.exp(scores(frame)), None, spec())
+    assert isinstance(model.head, RegressionHead)
+    model.head.half_width.fill_(1e4)
+    assert torch.isfinite(model.predict(model.blueprint.preprocessor.transform(frame))["upper"]).all()

@@ -34,7 +34,14 @@ def test_numbers() -> None:
     assert infer([3, 1, 2]) == Integer(name="x", minimum=1, maximum=3, example=1)
     assert infer([0, 1, 0]) == Integer(name="x", minimum=0, maximum=1, example=1)
     assert infer([Decimal("1.5"), Decimal("2.5")]).kind == "numeric"
-    assert infer([1.0, float("inf"), 2.0]) == Numeric(name="x", minimum=1, maximum=2, example=2)
+
+
+def test_an_infinite_number_counts_as_missing() -> None:
+    feature = infer([1.0, float("inf"), 2.0])
+    assert feature == Numeric(name="x", minimum=1, maximum=2, example=2, missing="impute", required=False)
+    conformed = values_of(pl.Series([float("-inf"), 1.0]), feature)
+    assert np.isnan(conformed[0])
+    assert conformed[1] == 1
 
 
 def test_strings_booleans_and_times() -> None:
@@ -203,3 +210,17 @@ def test_every_training_number_lies_in_range_unchanged(values: list[int]) -> Non
     assert (feature.minimum, feature.maximum) == (min(values), max(values))
     assert feature.example in values
     assert values_of(pl.Series(values), feature) == values
+
+
+def test_a_feature_needs_a_name() -> None:
+    frame = pl.DataFrame({"": [1, 2], "y": [0, 1]})
+    with pytest.raises(DataError, match=r'has no name; name it, or list "" under `data.ignore`'):
+        infer_features(frame, a_spec())
+
+
+@pytest.mark.parametrize("kind", ["datetime", "boolean"])
+def test_a_column_that_is_not_what_model_yaml_calls_it_is_found_when_it_is_read(kind: str) -> None:
+    frame = pl.DataFrame({"x": [1.5, 2.5], "y": [0, 1]})
+    (feature,) = infer_features(frame, a_spec(features={"x": {"kind": kind}}))
+    with pytest.raises(DataError, match="column 'x', row 1: expected"):
+        conform(frame, [feature])

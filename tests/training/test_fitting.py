@@ -14,7 +14,7 @@ import rich
 import torch
 from safetensors.torch import save
 
-from contract.errors import CheckFailed
+from contract.errors import CheckFailed, EnvironmentFault
 from tests.tables import classes_of, scores, spec, table, unfitted
 from training.fitting import LAST, Plan, fit, plan_fit
 from training.model import Model
@@ -140,3 +140,33 @@ def test_more_rows_get_fewer_epochs_and_larger_batches(rows: int, epochs: int, b
     plan = plan_fit(prepared()[0], said.estimator, rows, 0)
     assert (plan.epochs, plan.batch_size) == (epochs, batch)
     assert plan.steps == epochs * -(-rows // batch)
+
+
+@pytest.mark.parametrize("content", [b"no checkpoint", None])
+def test_a_checkpoint_that_is_damaged_or_of_another_network_is_not_gone_on_from(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    model, train, validation, plan = prepared()
+    whole = fit(model, train, validation, plan, tmp_path / "whole")
+    other, *_ = prepared(width=8)
+    fit(other, train, validation, plan, tmp_path / "parts")
+    if content is not None:
+        (tmp_path / "parts" / LAST).write_bytes(content)
+    again, *_ = prepared()
+    assert fit(again, train, validation, plan, tmp_path / "parts") == whole
+    assert weights(again) == weights(model)
+
+
+def test_batches_may_weigh_nothing(tmp_path: Path) -> None:
+    model, train, validation, plan = prepared()
+    few = np.zeros(len(train))
+    few[::100] = 100.0
+    history = fit(model, Sample(train.inputs, train.target, few), validation, plan, tmp_path)
+    assert np.isfinite([entry["train_loss"] for entry in history]).all()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_environment_fault(tmp_path: Path) -> None:
+    model, train, validation, plan = prepared(epochs=1)
+    (tmp_path / "taken").touch()
+    with pytest.raises(EnvironmentFault, match=r"cannot keep checkpoints in .*; mend that"):
+        fit(model, train, validation, plan, tmp_path / "taken" / "folder")

@@ -84,3 +84,13 @@ def test_edge_cases_stand_beside_ordinary_rows() -> None:
     assert golden["numbers below their range"]["dial"] < -1
     assert golden["numbers above their range"]["seats"] > 9
     assert golden["numbers above their range"]["size"] == 1.0
+
+
+def test_there_is_nothing_beyond_the_largest_number() -> None:
+    largest = float(np.finfo(np.float64).max)
+    contract = Contract(features=(Numeric(name="x", minimum=-largest, maximum=largest),), output=Regression(target="y"))
+    test = pl.DataFrame({"x": [1.0, 2.0]})
+    cases = write_golden(
+        contract, test, lambda rows: {name: np.zeros((len(rows), 1)) for name in contract.output.tensors}
+    )
+    assert [case.row["x"] for case in cases][-2:] == [1.0, 2.0]

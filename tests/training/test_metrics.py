@@ -75,3 +75,22 @@ def test_a_regression_agrees_with_scikit_learn(seed: int) -> None:
             "interval_width": 2,
         }
     )
+
+
+def test_what_the_rows_say_nothing_about_is_no_number() -> None:
+    probabilities = np.array([[0.6, 0.4], [0.3, 0.7]])
+    found = classification_metrics(np.array([0, 0]), probabilities, 0.5)
+    assert np.isnan([found[name](np.ones(2)) for name in ("roc_auc", "average_precision", "recall")]).all()
+    regression = regression_metrics(np.array([3.0, 3.0]), {"value": np.array([[1.0], [2.0]])})
+    assert np.isnan(regression["r2"](np.ones(2)))
+
+
+def test_a_class_that_is_absent_does_not_lower_the_mean_of_the_others() -> None:
+    target, probabilities, weights = random_rows(0, 4)
+    weights = np.where(target == 3, 0.0, weights)
+    rest = target != 3
+    areas = [
+        oracle.roc_auc_score(target[rest] == code, probabilities[rest, code], sample_weight=weights[rest])
+        for code in range(3)
+    ]
+    assert classification_metrics(target, probabilities, None)["roc_auc"](weights) == pytest.approx(np.mean(areas))

@@ -74,3 +74,17 @@ def test_a_trend_is_drift_and_a_late_class_is_missed() -> None:
     found = codes(findings({"when": when, "trend": np.arange(ROWS) // 4 * 1.0, "y": truth}, {"time": "when"}))
     assert ("info", "trend", "drift") in found
     assert ("warning", None, "class_not_in_part") in found
+
+
+def test_infinite_numbers_are_told() -> None:
+    odd = np.where(np.arange(ROWS) % 9, GENERATOR.normal(size=ROWS), np.inf)
+    assert ("warning", "odd", "infinite_values") in codes(findings({"odd": odd}))
+
+
+def test_chance_in_a_small_table_is_neither_drift_nor_leak() -> None:
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        frame = pl.DataFrame({"x": random.normal(size=40), "y": random.normal(size=40)})
+        spec = Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y"}, "seed": seed})
+        target = read_target(frame, spec)
+        assert profile(frame, target, split(frame, target, spec), spec) == []

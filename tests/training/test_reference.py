@@ -30,3 +30,8 @@ def test_a_column_without_values_has_no_distribution() -> None:
     found = reference(FEATURES, train, {})["features"]
     assert found["x"] == {"missing": 1.0, "quantiles": []}
     assert found["c"] == {"missing": 1.0, "frequencies": {}, "other": 0.0}
+
+
+def test_a_column_may_be_called_rows() -> None:
+    found = reference([Categorical(name="rows")], pl.DataFrame({"rows": ["a", "a", "b"]}), {})
+    assert found["features"]["rows"]["frequencies"] == pytest.approx({"a": 2 / 3, "b": 1 / 3})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contract.features import Boolean, Datetime, Feature, Numeric
 from training.preprocessing import fit_preprocessor
-from training.scaling import Scaled, Scaling, fit_scaling
+from training.scaling import DAY, YEAR, Scaled, Scaling, fit_scaling
 
 NAN = float("nan")
 
@@ -92,3 +92,12 @@ def test_a_missing_time_has_a_weekday_of_its_own() -> None:
 def test_booleans_have_three_states() -> None:
     codes = scaled(fitted(Boolean(name="b"), [0.0, 1.0]), 0.0, 1.0, NAN).codes
     assert codes[:, 0].tolist() == [1, 2, 0]
+
+
+def test_numbers_as_large_as_float64_holds_stay_finite() -> None:
+    scaling = fitted(Numeric(name="x"), [1.7e308, -1.7e308, 1e308, 0.0])
+    assert torch.isfinite(scaled(scaling, 1.7e308, -1.7e308, 0.0).numbers).all()
+
+
+def test_constants_are_the_same_in_float32() -> None:
+    assert all(np.float32(constant) == constant for constant in (DAY, YEAR))

@@ -68,6 +68,13 @@ seed: -1
         ("name: m\ndata: [\n", "model.yaml:3: not valid YAML: expected the node content, but found '<stream end>'"),
         ("name: m\n\tdata: x\n", "model.yaml:2: not valid YAML: found character '\\t' that cannot start any token"),
         (b"name: m\n# caf\xe9\n", "model.yaml:2: the file is not UTF-8; save it with that encoding"),
+        ("name: m\x00\n", "model.yaml:1: not valid YAML: a control character; remove it"),
+        ("name: m\ndata: {<<: {path: t}}\n", "model.yaml:2: data.<<: merge keys are not read; write the fields out"),
+        (
+            LEAST.replace("y\n", "no\n"),
+            "model.yaml:4: data.target: expected text; put it in quotes if it is a number, a date or a word such as "
+            "yes or no",
+        ),
         ("a: &a [*a]\n", "model.yaml:1: a[0]: an alias must not contain itself"),
         (LEAST + "estimator: 5\n", "model.yaml:5: estimator: expected `key: value` lines"),
         (LEAST + "cost:\n  false_negative: .inf\n", "model.yaml:6: cost.false_negative: expected a finite number"),

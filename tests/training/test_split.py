@@ -140,3 +140,17 @@ def test_the_target_decides_the_method_only_where_model_yaml_does_not() -> None:
     spec = Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y"}, "split": {"method": "random"}})
     target = Target(np.array([0] * 50 + [1] * 50), ("a", "b"))
     assert sizes(split(pl.DataFrame({"y": target.values}), target, spec)) == (70, 15, 15)
+
+
+def test_every_part_needs_weight() -> None:
+    frame = pl.DataFrame({"y": [0, 1] * 50, "when": range(100), "w": [1] * 80 + [0] * 20})
+    data = {"path": "t", "target": "y", "time": "when", "weight": "w"}
+    spec = Spec.model_validate({"name": "m", "data": data})
+    with pytest.raises(DataError, match="'w' is 0 in every row of the test part"):
+        split(frame, read_target(frame, spec), spec, frame["w"].to_numpy())
+
+
+def test_a_quantity_varies_in_training() -> None:
+    frame = pl.DataFrame({"y": [5.0] * 80 + [1.5 * row for row in range(20)], "when": range(100)})
+    with pytest.raises(DataError, match="one value in the training part"):
+        parts_of(frame, {"time": "when"})

@@ -121,7 +121,6 @@ def test_a_file_that_differs_is_named(tmp_path: Path, second: str, complaint: st
         ("t.csv", b"x,y\n", "the table has no rows"),
         ("t.csv", b"x,y,x\n1,a,2\n", "the header names 'x' more than once"),
         ("t.csv", b"x,\n1,a\n", "has no column 'y'"),
-        ("t.csv", b",y\n1,a\n", "column 1 of the table has no name"),
         ("t.csv", b"x;y\n1;a\n", "not separated by commas"),
         ("t.csv", b"x,y\n1,caf\xe9\n", r"t\.csv: the file is not UTF-8; convert it"),
         ("t.csv", b"x,y\n1,caf\xc3", r"t\.csv: the file is not UTF-8; convert it"),
@@ -176,3 +175,17 @@ def test_every_absent_column_is_named(tmp_path: Path) -> None:
         "data.time: the table has no column 'origins'; did you mean 'origin'?",
         "data.ignore[0]: the table has no column 'zzz'; it has 'arrival', 'origin'",
     ]
+
+
+def test_names_of_columns_are_read_as_they_are_meant(tmp_path: Path) -> None:
+    names = ['say "x"', "a,b", "two\nlines", " lead", "", "y"]
+    pl.DataFrame({name: [1, 2] for name in names}).write_csv(tmp_path / "t.csv")
+    assert read(tmp_path, "t.csv").frame.columns == names
+
+
+def test_a_name_that_polars_takes_for_a_pattern(tmp_path: Path) -> None:
+    pl.DataFrame({"*": [1, 2], "x": [3, 4], "y": [5, 6]}).write_parquet(tmp_path / "star.parquet")
+    assert read(tmp_path, "star.parquet").frame.columns == ["*", "x", "y"]
+    pl.DataFrame({"^x$": [1, 2], "x": [3, 4], "y": [5, 6]}).write_parquet(tmp_path / "pattern.parquet")
+    with pytest.raises(DataError, match="rename it"):
+        read(tmp_path, "pattern.parquet")

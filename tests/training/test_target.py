@@ -63,20 +63,42 @@ def test_a_target_that_cannot_be_learnt(values: list[Any], said: dict[str, Any],
         read(values, **said)
 
 
-@pytest.mark.parametrize("values", [["a", "b"], ["a", "b", "c", "a", "b", "c"]])
-def test_positive_is_one_of_two_labels(values: list[str]) -> None:
-    with pytest.raises(SpecError, match="positive: expected one of two labels; 'y' has 'a', 'b'"):
-        read(values, positive="c")
+def test_positive_is_one_of_two_labels() -> None:
+    with pytest.raises(SpecError, match=r"positive: expected 'no' or 'yes', but this says 'false'; .* needs quotes"):
+        read(["no", "yes"], positive=False)
 
 
 def test_weights() -> None:
-    frame = pl.DataFrame({"y": [0, 1], "w": [1, 2], "zero": [0, 0], "bad": [1.0, -1.0], "gap": [None, 1]})
+    frame = pl.DataFrame(
+        {"y": [0, 1], "w": [1, 2], "huge": [1e308, 1e308], "zero": [0, 0], "bad": [1.0, -1.0], "gap": [None, 1]}
+    )
 
     def weights(column: str | None) -> Any:
         return read_weights(frame, Spec(name="m", data=Data(path="t", target="y", weight=column)))
 
     assert weights(None) is None
-    assert weights("w").tolist() == [1.0, 2.0]
+    assert weights("w").tolist() == pytest.approx([2 / 3, 4 / 3])
+    assert weights("huge").tolist() == pytest.approx([1, 1])
     for column, complaint in [("zero", "0 in every row"), ("bad", "row 2: expected"), ("gap", "row 1: expected")]:
         with pytest.raises(DataError, match=complaint):
             weights(column)
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ([1.0, 1e31, 2.0], "row 2: expected a finite number of at most"),
+        ([1e9, 1e9 + 1, 1e9 + 2], "too near to each other"),
+        ([1e-200, 2e-200, 3e-200], "too near to each other"),
+    ],
+)
+def test_a_quantity_that_float32_cannot_answer(values: list[float], complaint: str) -> None:
+    with pytest.raises(DataError, match=complaint):
+        read(values)
+
+
+@pytest.mark.parametrize("said", [{"positive": "a"}, {"cost": {"false_positive": 2}}])
+@pytest.mark.parametrize("values", [["a", "b", "c", "a", "b", "c"], [0.5, 1.5, 2.5]])
+def test_what_is_said_of_two_labels_needs_two_labels(values: list[Any], said: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=f"{next(iter(said))}: only for a target of two labels"):
+        read(values, **said)

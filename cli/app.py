@@ -1,0 +1,44 @@
+"""The commands of `deployer`, as one application."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import typer
+
+from cli.diff import diff
+from cli.init import init
+from cli.list import list_models
+from cli.show import show
+from cli.train import train
+from contract.errors import Interrupted
+
+app = typer.Typer(
+    help="From a table and a model.yaml to a model behind an API.",
+    epilog="Exit codes: 0 done; 1 the job ran and its answer is no; 2 the input is wrong; 3 the machine cannot do it; "
+    "130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _saying_so(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, which answers Ctrl-C with an error of ours: typer would end without a word."""
+
+    @wraps(command)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; nothing was changed") from None
+
+    return run
+
+
+app.command()(_saying_so(init))
+app.command()(_saying_so(train))
+app.command("list")(_saying_so(list_models))
+app.command()(_saying_so(show))
+app.command()(_saying_so(diff))

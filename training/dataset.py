@@ -1,0 +1,83 @@
+"""What a model learns from: the table, read, checked, divided and conformed.
+
+Nothing here needs torch, which takes seconds to load: what is wrong with a model.yaml or a table is said before that.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from contract.errors import CheckFailed
+from contract.features import Feature
+from training.features import conform, infer_features
+from training.profile import Finding, profile
+from training.spec import Spec, read_spec
+from training.split import Parts, method, split
+from training.stages import say
+from training.table import read_table
+from training.target import Target, read_target, read_weights
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything about a table that a training run needs.
+
+    Attributes:
+        spec: The model.yaml, and ``path``, where it lies.
+        version: The digest of the table's content.
+        target: What is to be predicted, row by row.
+        weights: How much each row counts; None where all count the same.
+        parts: Which rows are for training, validation and test.
+        findings: What is odd about the table.
+        features: The contract of every column that is learnt from.
+        frame: Those columns as the graph takes them.
+    """
+
+    spec: Spec
+    path: Path
+    version: str
+    target: Target
+    weights: NDArray[np.float64] | None
+    parts: Parts
+    findings: list[Finding]
+    features: tuple[Feature, ...]
+    frame: pl.DataFrame
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Read a model.yaml and the table that it names.
+
+    Raises:
+        SpecError, DataError: One of them cannot be used.
+        CheckFailed: A column gives the target away, and model.yaml says ``strict``.
+    """
+    spec = read_spec(path)
+    table = read_table(spec, path.parent)
+    frame = table.frame
+    say("read", f"{frame.height:,} rows and {frame.width} columns, {table.version[:19]}")
+
+    target, weights = read_target(frame, spec), read_weights(frame, spec)
+    parts = split(frame, target, spec, weights)
+    say("split", f"by {method(target, spec)}: {_sizes(parts)}")
+
+    findings = profile(frame, target, parts, spec)
+    _tell(findings)
+
+    features = infer_features(frame[parts.train], spec)
+    conformed = conform(frame, features)
+    return Dataset(spec, path, table.version, target, weights, parts, findings, features, conformed)
+
+
+def _sizes(parts: Parts) -> str:
+    return ", ".join(f"{len(rows):,} {name}" for name, rows in vars(parts).items())
+
+
+def _tell(findings: list[Finding]) -> None:
+    for finding in findings:
+        say(finding.severity, f"{f'{finding.column}: ' if finding.column else ''}{finding.message}")
+    if errors := [finding for finding in findings if finding.severity == "error"]:
+        columns = ", ".join(str(finding.column) for finding in errors)
+        raise CheckFailed(f"not trained, as model.yaml says `strict`: {columns}; see above")
