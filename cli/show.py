@@ -69,6 +69,8 @@ def _value(figure: dict[str, float] | None) -> str:
 
 def _features(artifact: Artifact) -> Table:
     table = Table("Feature", "Kind", "Unit", "Must be sent", "Example", box=None)
+    for column in table.columns:
+        column.overflow = "fold"  # a name that is cut off cannot be sent
     for feature in artifact.contract.features:
         table.add_row(feature.name, feature.kind, feature.unit or "", _must_be_sent(feature), _example(feature))
     return table

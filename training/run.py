@@ -202,8 +202,8 @@ def _evaluate(answers: Mapping[str, Arrays], test: Sample, output: Output, spec:
 def _checkpoints(dataset: Dataset) -> Path:
     """The folder that a run with this spec, this table and these libraries shares with no other run."""
     spec = dataset.spec
-    identity = [spec.model_dump(mode="json"), dataset.version, _origin(dataset).libraries]
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    identity = [spec.model_dump(), dataset.version, _origin(dataset).libraries]
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
     return dataset.path.parent / ".deployer" / spec.name / key
 
 

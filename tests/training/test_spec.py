@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import SpecError
-from training.spec import read_spec
+from training.spec import Spec, read_spec
 
 LEAST = "name: m\ndata:\n  path: t.csv\n  target: y\n"
 
@@ -139,3 +139,15 @@ def test_a_field_knows_its_line(tmp_path: Path) -> None:
     path = written(tmp_path, LEAST)
     assert read_spec(path).place("data", "target") == f"{path}:4: data.target"
     assert read_spec(path).place("features", "x") == f"{path}:1: features.x"
+
+
+def test_a_split_by_dates_is_dumped_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    spec = Spec.model_validate(
+        {
+            "name": "m",
+            "data": {"path": "t", "target": "y", "time": "when"},
+            "split": {"validation": "2013-10-01", "test": "2013-11-01"},
+        }
+    )
+    assert spec.model_dump()["split"]["test"] == datetime(2013, 11, 1)
+    assert not recwarn.list
