@@ -65,13 +65,13 @@ def test_the_same_seed_gives_the_same_weights_byte_for_byte_and_another_does_not
 
 
 def test_an_interrupted_fit_goes_on_to_the_very_weights_of_one_that_was_not(tmp_path: Path) -> None:
-    model, train, validation, plan = prepared(epochs=6)
+    model, train, validation, plan = prepared(epochs=40)
     whole = fit(model, train, validation, plan, tmp_path / "whole")
-    interrupted, *_ = prepared(epochs=6)
+    interrupted, *_ = prepared(epochs=40)
     with pytest.raises(KeyboardInterrupt), interrupt_when((tmp_path / "parts" / LAST).exists):
         fit(interrupted, train, validation, plan, tmp_path / "parts")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    resumed, *_ = prepared(epochs=6)
+    resumed, *_ = prepared(epochs=40)
     assert fit(resumed, train, validation, plan, tmp_path / "parts") == whole
     assert weights(resumed) == weights(model)
 
@@ -82,7 +82,8 @@ def interrupt_when(condition: Callable[[], bool]) -> Iterator[None]:
 
     def press(*_: object) -> None:
         if condition():
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            # Pressed again until it is heard: an exception raised within a callback of C code is lost.
+            signal.setitimer(signal.ITIMER_REAL, 0.3, 0.3)
             os.kill(os.getpid(), signal.SIGINT)
 
     before = signal.signal(signal.SIGALRM, press)
