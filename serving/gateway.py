@@ -37,6 +37,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 logger = logging.getLogger("model_deployer")
 
 _JSON = "application/json"
+_FAILED = "the service failed; report it with the request id"
 
 
 class _Disconnected(Exception):
@@ -86,15 +87,12 @@ class Gateway:
             # Nobody reads it, but BentoML's timeout holds the request, and with it a stopping server, until an answer.
             await _send(send, 400, [], b"")
             return
-        except RequestError as error:
-            body, status, media_type = problem.problem(error, request_id), error.status, problem.MEDIA_TYPE
-            extra = _error_headers(error)
+        except Exception as error:
+            refusal = error if isinstance(error, RequestError) else PredictionFailed(_FAILED)
+            body, status, media_type = problem.problem(refusal, request_id), refusal.status, problem.MEDIA_TYPE
+            extra = _error_headers(refusal)
             if status >= 500:
                 _log(error, request_id)
-        except Exception as error:
-            failure = PredictionFailed("the service failed; report it with the request id")
-            body, status, media_type = problem.problem(failure, request_id), failure.status, problem.MEDIA_TYPE
-            _log(error, request_id)
         # Counted before it is sent, so that a client who has its answer finds it in the metrics.
         self._predictor.metrics.answered(scope["path"], status, time.perf_counter() - started)
         await _send(send, status, [*_entity(media_type, body, request_id), *extra], body)

@@ -29,8 +29,13 @@ def origin(data_version: str, seed: int, folder: Path) -> Origin:
         seed=seed,
         git_commit=_commit(folder),
         python=platform.python_version(),
-        libraries={name: version(name) for name in LIBRARIES},
+        libraries=libraries(),
     )
+
+
+def libraries() -> dict[str, str]:
+    """The versions installed of the libraries that shape the weights or the graph."""
+    return {name: version(name) for name in LIBRARIES}
 
 
 def _commit(folder: Path) -> str | None:

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from contract import artifact, store
-from contract.artifact import Manifest, Origin, write_json
+from contract.artifact import Manifest, write_json
 from contract.contract import Contract, Limits
 from contract.errors import Interrupted
 from contract.outputs import Arrays, Classification, Output, Regression
@@ -31,7 +31,7 @@ from training.fitting import LAST, fit, plan_fit
 from training.golden import lines, write_golden
 from training.interval import fit_interval
 from training.model import Model, save_model
-from training.origin import origin
+from training.origin import libraries, origin
 from training.preprocessing import Inputs, fit_preprocessor
 from training.reference import reference
 from training.sample import Sample
@@ -160,12 +160,8 @@ def _manifest(dataset: Dataset, contract: Contract, model: Model) -> Manifest:
         license=spec.license,
         business_context=spec.business_context,
         tolerance=TOLERANCE * answer_scale(model),
-        origin=_origin(dataset),
+        origin=origin(dataset.version, spec.seed, dataset.path.parent),
     )
-
-
-def _origin(dataset: Dataset) -> Origin:
-    return origin(dataset.version, dataset.spec.seed, dataset.path.parent)
 
 
 def _output(target: Target, spec: Spec) -> Output:
@@ -202,7 +198,7 @@ def _evaluate(answers: Mapping[str, Arrays], test: Sample, output: Output, spec:
 def _checkpoints(dataset: Dataset) -> Path:
     """The folder that a run with this spec, this table and these libraries shares with no other run."""
     spec = dataset.spec
-    identity = [spec.model_dump(), dataset.version, _origin(dataset).libraries]
+    identity = [spec.model_dump(), dataset.version, libraries()]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
     return dataset.path.parent / ".deployer" / spec.name / key
 
