@@ -65,7 +65,7 @@ class ModelService:
     async def predict(self, rows: Annotated[list[Row], Field(examples=[[artifact.contract.example()]])]) -> Answer:
         """One prediction for every row, in order."""
         try:
-            answer: dict[str, Any] = msgspec.json.decode(await predictor.answer(body(rows)))
+            answer: dict[str, Any] = msgspec.json.decode(await predictor.ask(body(rows)))
         except RequestError as error:
             document = problem.problem(error, request_id=uuid.uuid4().hex).decode()
             raise BentoMLException(document, error_code=HTTPStatus(error.status)) from None

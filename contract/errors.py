@@ -14,6 +14,7 @@
     ├── EnvironmentFault                   3           disk, port or package: the machine has to change
     └── RequestError                       HTTP  gRPC                 retry  code
         ├── MalformedBody                  400   INVALID_ARGUMENT     no     malformed_body
+        ├── InvalidHeader                  400   INVALID_ARGUMENT     no     invalid_header
         ├── NotFound                       404   UNIMPLEMENTED        no     not_found
         ├── MethodNotAllowed               405   UNIMPLEMENTED        no     method_not_allowed
         ├── RequestTimeout                 408   DEADLINE_EXCEEDED    yes    request_timeout
@@ -110,6 +111,13 @@ class MalformedBody(RequestError):
 
     code = "malformed_body"
     title = "The body cannot be read"
+
+
+class InvalidHeader(RequestError):
+    """A header of the request has a value that cannot be read."""
+
+    code = "invalid_header"
+    title = "A header cannot be read"
 
 
 class NotFound(RequestError):
@@ -214,11 +222,17 @@ class Overloaded(RequestError):
     retry = True
 
 
+@dataclass
 class DeadlineExceeded(RequestError):
-    """The time allowed ran out before the answer was there."""
+    """The time allowed, ``seconds``, ran out before the answer was there."""
 
     status = 504
     grpc_status = "DEADLINE_EXCEEDED"
     code = "deadline_exceeded"
     title = "Out of time"
     retry = True
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"no answer within {self.seconds:g} seconds; try again with fewer rows"

@@ -1,6 +1,7 @@
 """What a model answers: the graph's output tensors, and the prediction that a client reads."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -41,22 +42,22 @@ class Classification(BaseModel):
         """The names of the graph's outputs."""
         return ("probabilities",)
 
-    def decisions(self, arrays: Arrays) -> NDArray[np.intp]:
-        """The index of the decided label for each row."""
-        probabilities: NDArray[np.float32] = arrays["probabilities"]
-        if self.threshold is None:
-            likeliest: NDArray[np.intp] = probabilities.argmax(axis=1)
-            return likeliest
-        positive: NDArray[np.intp] = (probabilities[:, 1] >= np.float32(self.threshold)).astype(np.intp)
-        return positive
-
     def predictions(self, arrays: Arrays) -> list[dict[str, Any]]:
         """One JSON-ready prediction a row: ``{"decision": label, "probabilities": {label: number}}``."""
-        labels = self.labels
+        labels, decide = self.labels, self._decide
         return [
-            {"decision": labels[decision], "probabilities": dict(zip(labels, row, strict=True))}
-            for decision, row in zip(self.decisions(arrays).tolist(), arrays["probabilities"].tolist(), strict=True)
+            {"decision": labels[decide(row)], "probabilities": dict(zip(labels, row, strict=True))}
+            for row in arrays["probabilities"].tolist()
         ]
+
+    @cached_property
+    def _decide(self) -> Callable[[list[float]], int]:
+        """The index of the decided label, from the probabilities of a row."""
+        if self.threshold is None:
+            return lambda row: row.index(max(row))
+        # The probabilities are float32 values: what they are compared with has to be one too.
+        threshold = float(np.float32(self.threshold))
+        return lambda row: row[1] >= threshold
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema (2020-12) of one prediction."""

@@ -7,67 +7,95 @@ meanwhile is gathered, and goes next. A lone request waits for nothing.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.errors import DeadlineExceeded, Overloaded, PredictionFailed
-from serving.columns import Columns
+from contract.errors import Overloaded, PredictionFailed
 
-Arrays = dict[str, NDArray[Any]]
-Engine = Callable[[Columns], Arrays]
+Arrays = Mapping[str, NDArray[Any]]
 
-
-class _Request:
-    """What one caller waits for: the answers to all parts of its rows."""
-
-    __slots__ = ("answer", "missing", "parts")
-
-    def __init__(self, parts: int, loop: asyncio.AbstractEventLoop) -> None:
-        self.answer: asyncio.Future[Arrays] = loop.create_future()
-        self.parts: list[Arrays] = [{}] * parts
-        self.missing = parts
-
-    def settle(self, place: int, part: Arrays) -> None:
-        """Take the answer to one part; the last one completes the request."""
-        self.parts[place] = part
-        self.missing -= 1
-        if not self.missing and not self.answer.done():
-            self.answer.set_result(_join(self.parts))
-
-    def fail(self, error: Exception) -> None:
-        """End the request, whatever is still to come."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
+#: What the batches of before still count, when a new one tells the pace of work.
+_MEMORY = 0.9
 
 
-class _Part:
-    """At most a batch of a request's rows."""
+class Payload(Protocol):
+    """Rows in whatever form the engine takes: they can be counted and cut."""
 
-    __slots__ = ("columns", "place", "request", "rows")
+    def __len__(self) -> int: ...
 
-    def __init__(self, request: _Request, place: int, columns: Columns, rows: int) -> None:
-        self.request = request
-        self.place = place
-        self.columns = columns
-        self.rows = rows
+    def __getitem__(self, rows: slice, /) -> Any: ...
 
 
-class Batcher:
+P = TypeVar("P", bound=Payload)
+
+
+class Batch(NamedTuple):
+    """What is known of a batch when it begins.
+
+    ``rows`` counts them; ``waits`` holds the seconds that each of its parts has waited.
+    """
+
+    rows: int
+    waits: list[float]
+
+
+class _Part(NamedTuple):
+    """At most a batch of a request's rows, and who waits for their answer."""
+
+    payload: Any
+    answer: "asyncio.Future[Arrays]"
+    arrived: float
+
+
+class _Pace:
+    """How long a row takes from batch to batch, with all that happens in between, learnt while work waits."""
+
+    def __init__(self) -> None:
+        self._rows = 0.0
+        self._seconds = 0.0
+        self._last = 0.0
+
+    def begin(self, now: float) -> None:
+        """Work begins after a rest."""
+        self._last = now
+
+    def ended(self, rows: int, now: float, more_waits: bool) -> None:
+        """A batch has ended. Only where the next one waits for it does its time say what the next will take."""
+        if more_waits:
+            self._rows = _MEMORY * self._rows + rows
+            self._seconds = _MEMORY * self._seconds + now - self._last
+        self._last = now
+
+    def seconds(self, rows: int) -> float:
+        """What ``rows`` rows will take; 0 where nothing is known yet."""
+        return rows * self._seconds / self._rows if self._rows else 0.0
+
+
+class Batcher(Generic[P]):
     """Runs ``engine`` on gathered rows, one batch at a time.
 
     Args:
-        engine: Columns of any number of rows to output arrays with as many.
+        engine: Payloads to output arrays, whose rows are those of the first payload, then of the second...
+        observe: Told of every batch before it runs.
         batch_rows: Most rows of one batch; a larger request is split and put together again.
         inline_rows: Most rows of a batch that runs in the event loop.
         queue_rows: Most rows that may wait; beyond it a request is refused at once.
     """
 
-    def __init__(self, engine: Engine, batch_rows: int = 512, inline_rows: int = 32, queue_rows: int = 50_000) -> None:
+    def __init__(
+        self,
+        engine: Callable[[Sequence[P]], Arrays],
+        observe: Callable[[Batch], None],
+        batch_rows: int = 512,
+        inline_rows: int = 32,
+        queue_rows: int = 50_000,
+    ) -> None:
         self._engine = engine
+        self._observe = observe
         self._batch_rows = batch_rows
         self._inline_rows = inline_rows
         self._queue_rows = queue_rows
@@ -75,41 +103,57 @@ class Batcher:
         self._waiting_rows = 0
         self._suspects: deque[_Part] = deque()
         self._busy = False
+        self._pace = _Pace()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
 
-    async def __call__(self, columns: Columns, rows: int, seconds: float) -> Arrays:
-        """The outputs for ``rows`` rows, in their order.
+    def admit(self, seconds: float) -> None:
+        """Refuse a request at once where it would wait in vain; to be asked before its body is decoded.
 
         Args:
-            columns: One array a feature, of ``rows`` rows.
-            rows: At least 1.
-            seconds: After which nobody waits for the answer any more.
+            seconds: Left to the request. Where those before it take more than half of that, its answer would come too
+                late, and the work on it would be lost to the others.
+
+        Raises:
+            Overloaded: Too much waits already.
+        """
+        if self._pace.seconds(self._waiting_rows) > seconds / 2:
+            raise Overloaded("more work waits than fits into the time allowed; send the request again in a moment")
+
+    async def __call__(self, payload: P) -> Arrays:
+        """The outputs for the rows of ``payload``, at least one, in their order. Cancelled, it leaves the queue.
 
         Raises:
             Overloaded: Too many rows wait already; nothing was done.
-            DeadlineExceeded: The seconds have passed; what had not begun was left undone.
             PredictionFailed: The engine failed on these very rows.
         """
+        rows = len(payload)
         # A request larger than the queue is still served when nothing waits: it could never be served otherwise.
         if self._waiting_rows and self._waiting_rows + rows > self._queue_rows:
             raise Overloaded("too many rows are waiting; send the request again in a moment")
-        loop = asyncio.get_running_loop()
-        parts = _split(columns, rows, self._batch_rows)
-        request = _Request(len(parts), loop)
-        self._waiting.extend(_Part(request, place, *part) for place, part in enumerate(parts))
-        self._waiting_rows += rows
-        if not self._busy:
-            self._busy = True
-            loop.call_soon(self._next, loop)
-        timer = loop.call_later(seconds, _expire, request, seconds)
+        if rows <= self._batch_rows:
+            return await self._put(payload, rows)
+        starts = range(0, rows, self._batch_rows)
+        parts = [self._put(payload[start : start + self._batch_rows], self._batch_rows) for start in starts]
         try:
-            return await request.answer
+            return join(await asyncio.gather(*parts))
         finally:
-            timer.cancel()
+            for part in parts:
+                part.cancel()
 
     def close(self) -> None:
         """End the engine's thread after the batch that it is running."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _put(self, payload: P, rows: int) -> "asyncio.Future[Arrays]":
+        loop = asyncio.get_running_loop()
+        part = _Part(payload, loop.create_future(), loop.time())
+        self._waiting.append(part)
+        self._waiting_rows += len(payload)
+        if not self._busy:
+            self._busy = True
+            self._pace.begin(part.arrived)
+            loop.call_soon(self._next, loop)
+        return part.answer
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run what waits, or rest until something does."""
@@ -117,65 +161,68 @@ class Batcher:
         if not batch:
             self._busy = False
             return
-        columns = _join([part.columns for part in batch])
-        if sum(part.rows for part in batch) > self._inline_rows:
-            running = loop.run_in_executor(self._thread, self._attempt, columns)
-            running.add_done_callback(lambda done: self._settle(batch, done.result(), loop))
+        payloads = [part.payload for part in batch]
+        began = loop.time()
+        rows = sum(map(len, payloads))
+        self._observe(Batch(rows, [began - part.arrived for part in batch]))
+        if rows <= self._inline_rows:
+            self._settle(batch, self._attempt(payloads), rows, loop)
         else:
-            self._settle(batch, self._attempt(columns), loop)
+            running = loop.run_in_executor(self._thread, self._attempt, payloads)
+            running.add_done_callback(lambda done: self._settle(batch, done.result(), rows, loop))
 
     def _gather(self) -> list[_Part]:
         """The next batch: as many parts as fit, or a part of a failed batch by itself."""
         while self._suspects:
-            if not (suspect := self._suspects.popleft()).request.answer.done():
+            if not (suspect := self._suspects.popleft()).answer.done():
                 return [suspect]
         batch: list[_Part] = []
-        rows = 0
-        while self._waiting and rows + self._waiting[0].rows <= self._batch_rows:
+        room = self._batch_rows
+        while self._waiting and len(self._waiting[0].payload) <= room:
             part = self._waiting.popleft()
-            self._waiting_rows -= part.rows
-            if not part.request.answer.done():  # else its client went away, or its time is up
+            rows = len(part.payload)
+            self._waiting_rows -= rows
+            if not part.answer.done():  # else its client went away, or its time is up
                 batch.append(part)
-                rows += part.rows
+                room -= rows
         return batch
 
-    def _attempt(self, columns: Columns) -> Arrays | Exception:
+    def _attempt(self, payloads: Sequence[P]) -> Arrays | Exception:
         try:
-            return self._engine(columns)
+            return self._engine(payloads)
         except Exception as error:
             return error
 
-    def _settle(self, batch: list[_Part], outputs: Arrays | Exception, loop: asyncio.AbstractEventLoop) -> None:
+    def _settle(
+        self, batch: list[_Part], outputs: Arrays | Exception, rows: int, loop: asyncio.AbstractEventLoop
+    ) -> None:
         """Hand out the answers; of a batch that failed, try each part alone, so that only the one at fault fails."""
         if not isinstance(outputs, Exception):
-            start = 0
-            for part in batch:
-                part.request.settle(part.place, outputs if len(batch) == 1 else _slice(outputs, start, part.rows))
-                start += part.rows
+            self._hand_out(batch, outputs)
         elif len(batch) > 1:
             self._suspects.extend(batch)
-        else:
+        elif not batch[0].answer.done():
             failure = PredictionFailed("the model could not answer these rows; report it with the request id")
             failure.__cause__ = outputs
-            batch[0].request.fail(failure)
+            batch[0].answer.set_exception(failure)
+        self._pace.ended(rows, loop.time(), more_waits=bool(self._waiting))
         loop.call_soon(self._next, loop)
 
-
-def _expire(request: _Request, seconds: float) -> None:
-    request.fail(DeadlineExceeded(f"no answer within {seconds:g} seconds; try again with fewer rows"))
-
-
-def _split(columns: Columns, rows: int, size: int) -> list[tuple[Columns, int]]:
-    if rows <= size:
-        return [(columns, rows)]
-    return [(_slice(columns, start, size), min(size, rows - start)) for start in range(0, rows, size)]
-
-
-def _slice(columns: Columns, start: int, rows: int) -> Arrays:
-    return {name: array[start : start + rows] for name, array in columns.items()}
+    def _hand_out(self, batch: list[_Part], outputs: Arrays) -> None:
+        if len(batch) == 1:
+            if not batch[0].answer.done():
+                batch[0].answer.set_result(outputs)
+            return
+        start = 0
+        for part in batch:
+            end = start + len(part.payload)
+            if not part.answer.done():
+                part.answer.set_result({name: array[start:end] for name, array in outputs.items()})
+            start = end
 
 
-def _join(parts: Sequence[Columns]) -> Arrays:
+def join(parts: Sequence[Arrays]) -> Arrays:
+    """Arrays of the same names, one below the other."""
     if len(parts) == 1:
-        return dict(parts[0])
+        return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

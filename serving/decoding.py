@@ -62,7 +62,7 @@ def _compile(contract: Contract) -> tuple[Any, Any]:
     fields = [_field(f"f{index}", feature) for index, feature in enumerate(contract.features)]
     names = {f"f{index}": feature.name for index, feature in enumerate(contract.features)}
     try:
-        row = msgspec.defstruct("Row", fields, rename=names, kw_only=True, forbid_unknown_fields=True)
+        row = msgspec.defstruct("Row", fields, rename=names, kw_only=True, forbid_unknown_fields=True, gc=False)
     except ValueError:  # msgspec takes no field names that JSON has to escape
         return _refuse, _refuse
     rows = msgspec.defstruct("Rows", [("rows", list[row])], forbid_unknown_fields=True)  # type: ignore[valid-type]

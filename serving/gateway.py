@@ -1,47 +1,35 @@
 """The door: an ASGI middleware that answers the service's own routes before BentoML's router sees them.
 
 Everything else (the docs page, health, the client's schema, calls between services) falls through to BentoML, whose
-refusals are put into the form of ours. Specification of the interface:
-https://asgi.readthedocs.io/en/latest/specs/www.html
+refusals are put into the form of ours.
 """
 
-import asyncio
-import logging
 import time
-import traceback
-import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from contract.errors import (
-    BodyTooLarge,
+    DeadlineExceeded,
     MethodNotAllowed,
     NotFound,
     PredictionFailed,
     RequestError,
     RequestTimeout,
-    UnsupportedMediaType,
 )
-from serving import openapi, problem
+from serving import asgi, headers, logs, middleware, openapi, problem
+from serving.asgi import App, Message, Receive, Scope, Send
+from serving.deadlines import Gone
+from serving.headers import JSON, Headers
 from serving.predictor import Predictor
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-logger = logging.getLogger("model_deployer")
-
-_JSON = "application/json"
 _FAILED = "the service failed; report it with the request id"
+_PROBLEM = problem.MEDIA_TYPE.encode()
 
-
-class _Disconnected(Exception):
-    """The client went away before its request was complete."""
+#: Nobody reads it: the client is gone. nginx made the number known.
+_CLIENT_CLOSED_REQUEST = 499
 
 
 class Gateway:
@@ -57,84 +45,71 @@ class Gateway:
     def __init__(self, app: App, predictor: Predictor, is_dependency: Callable[[], bool]) -> None:
         self._app = app
         self._predictor = predictor
-        self._is_dependency = is_dependency
         self._limits = predictor.artifact.contract.limits
         description = msgspec.json.encode(_description(predictor))
         document = msgspec.json.encode(openapi.document(predictor.artifact))
-        self._pages: dict[str, tuple[str, Callable[[], bytes]]] = {
-            "/model": (_JSON, lambda: description),
-            "/docs.json": (_JSON, lambda: document),
-            "/metrics": (CONTENT_TYPE_LATEST, predictor.metrics.text),
+        self._pages: dict[str, tuple[bytes, Callable[[], bytes]]] = {
+            "/model": (JSON, lambda: description),
+            "/docs.json": (JSON, lambda: document),
+            "/metrics": (CONTENT_TYPE_LATEST.encode(), predictor.metrics.text),
         }
+        self._paths = frozenset() if is_dependency() else frozenset({"/predict", *self._pages})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
-        if scope["type"] != "http" or self._is_dependency():
-            return await self._app(scope, receive, send)
-        path: str = scope["path"]
-        if path != "/predict" and path not in self._pages:
-            return await self._app(scope, receive, _refusing(scope, send))
-        return await self._respond(scope, _headers(scope), receive, send)
+        if scope["type"] == "http" and self._paths:
+            if scope["path"] in self._paths:
+                return await self._respond(scope, receive, send)
+            send = _refusing(scope, send)
+        elif scope["type"] == "lifespan":
+            middleware.shed_idle(scope["app"])
+        return await self._app(scope, receive, send)
 
-    async def _respond(self, scope: Scope, headers: dict[bytes, str], receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
-        request_id = _request_id(headers)
-        extra: list[tuple[bytes, bytes]] = []
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        given: Headers = dict(scope["headers"])
+        answer = [(b"x-request-id", request_id := headers.request_id(given))]
         try:
-            media_type, body = await self._answer(scope, headers, receive)
+            if scope["path"] == "/predict":
+                media_type, body = JSON, await self._predict(scope, given, receive)
+            else:
+                media_type, body = self._page(scope)
             status = 200
-        except _Disconnected:
-            # Nobody reads it, but BentoML's timeout holds the request, and with it a stopping server, until an answer.
-            await _send(send, 400, [], b"")
-            return
+        except Gone:
+            status, media_type, body = _CLIENT_CLOSED_REQUEST, JSON, b""
         except Exception as error:
             refusal = error if isinstance(error, RequestError) else PredictionFailed(_FAILED)
-            body, status, media_type = problem.problem(refusal, request_id), refusal.status, problem.MEDIA_TYPE
-            extra = _error_headers(refusal)
+            status, media_type, body = refusal.status, _PROBLEM, problem.problem(refusal, request_id.decode())
+            answer += _error_headers(refusal)
             if status >= 500:
-                _log(error, request_id)
+                logs.failure(error, request_id.decode())
         # Counted before it is sent, so that a client who has its answer finds it in the metrics.
-        self._predictor.metrics.answered(scope["path"], status, time.perf_counter() - started)
-        await _send(send, status, [*_entity(media_type, body, request_id), *extra], body)
+        self._predictor.metrics.answered("native", scope["path"], status, time.perf_counter() - began)
+        answer.append((b"content-type", media_type))
+        await asgi.respond(send, status, answer, body)
 
-    async def _answer(self, scope: Scope, headers: dict[bytes, str], receive: Receive) -> tuple[str, bytes]:
-        page = self._pages.get(scope["path"])
-        if page is not None:
-            if scope["method"] not in ("GET", "HEAD"):
-                raise MethodNotAllowed("GET, HEAD")
-            media_type, content = page
-            return media_type, content()
+    async def _predict(self, scope: Scope, given: Headers, receive: Receive) -> bytes:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
-        _check_media_type(scope, headers)
-        started = time.perf_counter()
+        headers.check_json(given, scope["headers"])
+        headers.check_encoding(given)
+        headers.check_length(given, self._limits.body_bytes)
+        seconds = headers.seconds(given, self._limits.timeout_seconds)
+        body = None
         try:
-            async with asyncio.timeout(self._limits.timeout_seconds):
-                body = await self._read(headers, receive)
+            with self._predictor.deadlines.within(seconds) as watch:
+                self._predictor.admit(seconds)
+                body = await asgi.read(receive, self._limits.body_bytes)
+                watch.receive = receive
+                return await self._predictor.answer(body)
         except TimeoutError:
-            raise RequestTimeout(f"the body did not arrive within {self._limits.timeout_seconds:g} seconds") from None
-        return _JSON, await self._predictor.answer(body, time.perf_counter() - started)
+            raise _too_late(seconds, has_body=body is not None) from None
 
-    async def _read(self, headers: dict[bytes, str], receive: Receive) -> bytes:
-        announced = headers.get(b"content-length", "")
-        if announced.isdigit() and int(announced) > self._limits.body_bytes:
-            raise self._too_large()
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _Disconnected
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > self._limits.body_bytes:
-                raise self._too_large()
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"the service takes at most {self._limits.body_bytes:,} bytes; send fewer rows a request")
+    def _page(self, scope: Scope) -> tuple[bytes, bytes]:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed("GET, HEAD")
+        media_type, content = self._pages[scope["path"]]
+        return media_type, content()
 
 
 def _refusing(scope: Scope, send: Send) -> Send:
@@ -147,31 +122,13 @@ def _refusing(scope: Scope, send: Send) -> Send:
             refused = True
             allow = dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1")
             error = NotFound("the paths are in /docs.json") if message["status"] == 404 else MethodNotAllowed(allow)
-            request_id = _request_id(_headers(scope))
-            body = problem.problem(error, request_id)
-            entity = _entity(problem.MEDIA_TYPE, body, request_id)
-            await _send(send, error.status, [*entity, *_error_headers(error)], body)
+            request_id = headers.request_id(dict(scope["headers"]))
+            answer = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *_error_headers(error)]
+            await asgi.respond(send, error.status, answer, problem.problem(error, request_id.decode()))
         elif not refused:
             await send(message)
 
     return forward
-
-
-def _headers(scope: Scope) -> dict[bytes, str]:
-    return {name: value.decode("latin-1") for name, value in scope["headers"]}
-
-
-def _entity(media_type: str, body: bytes, request_id: str) -> list[tuple[bytes, bytes]]:
-    return [
-        (b"content-type", media_type.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", request_id.encode()),
-    ]
-
-
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _description(predictor: Predictor) -> dict[str, Any]:
@@ -181,35 +138,16 @@ def _description(predictor: Predictor) -> dict[str, Any]:
     return manifest | {"contract": predictor.artifact.contract.model_dump(mode="json"), "evaluation": evaluation}
 
 
-def _check_media_type(scope: Scope, headers: dict[bytes, str]) -> None:
-    if sum(name == b"content-type" for name, _ in scope["headers"]) > 1:
-        raise UnsupportedMediaType("send one Content-Type")
-    media_type = headers.get(b"content-type", _JSON).partition(";")[0].strip().lower()
-    if media_type != _JSON and not media_type.endswith("+json"):
-        raise UnsupportedMediaType(f"send the rows as {_JSON}, with the header `Content-Type: {_JSON}`")
-    if headers.get(b"content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType("send the body uncompressed, without a Content-Encoding")
-
-
-def _request_id(headers: dict[bytes, str]) -> str:
-    """The client's own id where it is short and printable, else a new one."""
-    given = headers.get(b"x-request-id", "")
-    if 0 < len(given) <= 128 and given.isascii() and given.isprintable():
-        return given
-    return uuid.uuid4().hex
+def _too_late(seconds: float, has_body: bool) -> RequestError:
+    if has_body:
+        return DeadlineExceeded(seconds)
+    return RequestTimeout(f"the body did not arrive within {seconds:g} seconds")
 
 
 def _error_headers(error: RequestError) -> list[tuple[bytes, bytes]]:
-    headers = [(b"allow", error.allow.encode())] if isinstance(error, MethodNotAllowed) else []
+    answer = [(b"allow", error.allow.encode())] if isinstance(error, MethodNotAllowed) else []
     if error.status == 408:
-        headers.append((b"connection", b"close"))
+        answer.append((b"connection", b"close"))
     if error.status == 503:
-        headers.append((b"retry-after", b"1"))
-    return headers
-
-
-def _log(error: BaseException, request_id: str) -> None:
-    """Where a failure happened, without its text: that may hold what the caller sent."""
-    cause = error.__cause__ or error
-    frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(cause.__traceback__)]
-    logger.error("request failed", extra={"request_id": request_id, "error": type(cause).__name__, "at": frames[-5:]})
+        answer.append((b"retry-after", b"1"))
+    return answer

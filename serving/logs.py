@@ -2,7 +2,10 @@
 
 import json
 import logging
+import traceback
 from datetime import UTC, datetime
+
+logger = logging.getLogger("model_deployer")
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -23,10 +26,18 @@ class JsonFormatter(logging.Formatter):
 
 def configure() -> None:
     """Send the lines of this project's logger to standard error, as JSON; calling it again changes nothing."""
-    logger = logging.getLogger("model_deployer")
     if not logger.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(JsonFormatter())
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    # uvicorn prepares a line for every request as long as anybody might listen.
+    logging.getLogger("uvicorn.access").propagate = False
+
+
+def failure(error: BaseException, request_id: str) -> None:
+    """Log where a request failed, without the error's text: that may hold what the caller sent."""
+    cause = error.__cause__ or error
+    frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(cause.__traceback__)]
+    logger.error("request failed", extra={"request_id": request_id, "error": type(cause).__name__, "at": frames[-5:]})

@@ -1,15 +1,20 @@
 """What Prometheus reads at /metrics. Every label has few values, whatever is sent."""
 
+import asyncio
 import atexit
 import os
 import shutil
 import tempfile
+from collections import Counter as Tally
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from contract.errors import InvalidRows
+from serving.batching import Batch
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _FOLDER = "MODEL_DEPLOYER_METRICS"
@@ -29,6 +34,8 @@ def share_folder() -> None:
 class Metrics:
     """Counters of one worker, and the text that adds those of all workers of a server together.
 
+    What happens in one turn of the event loop is written down together, at the turn's end.
+
     Args:
         model: The tag of the model, as a label of ``model_info``.
         fields: The features' names: the only fields that become labels.
@@ -38,41 +45,98 @@ class Metrics:
         self._fields = frozenset(fields)
         if _FOLDER in os.environ:
             os.environ[_SHARED] = os.environ[_FOLDER]
-        registry = self._registry = CollectorRegistry()
-        self._requests = Counter("model_requests", "Requests answered.", ["route", "status"], registry=registry)
-        self._seconds = Histogram(
+        registry = self.registry = CollectorRegistry()
+        requests = Counter("model_requests", "Answers.", ["protocol", "route", "status"], registry=registry)
+        self._requests = cache(requests.labels)
+        seconds = Histogram(
             "model_request_seconds", "From a request to its answer.", ["route"], buckets=_SECONDS, registry=registry
+        )
+        self._seconds = cache(seconds.labels)
+        self._queue_seconds = Histogram(
+            "model_queue_seconds", "From decoded rows to the start of their batch.", buckets=_SECONDS, registry=registry
         )
         self._rows = Counter("model_rows", "Rows predicted.", registry=registry)
         self._batch_rows = Histogram(
             "model_batch_rows", "Rows that went through the engine at once.", buckets=_ROWS, registry=registry
         )
         self._invalid = Counter("model_invalid_values", "Values refused.", ["field", "code"], registry=registry)
+        self._degraded = Gauge(
+            "model_degraded",
+            "1 while an engine that stands in for the configured one answers.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         info = Gauge(
             "model_info", "The model that answers.", ["name", "version"], multiprocess_mode="livemax", registry=registry
         )
         info.labels(*model.split(":")).set(1)
+        self._answers: list[tuple[str, str, int, float]] = []
+        self._batches: list[Batch] = []
+        self._writing = False
 
     def text(self) -> bytes:
         """The counters of all workers, as Prometheus reads them."""
+        self._write()
         if _SHARED not in os.environ:
-            return generate_latest(self._registry)
+            return generate_latest(self.registry)
+        _forget_the_dead(Path(os.environ[_SHARED]))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
+    def answered(self, protocol: str, route: str, status: int, seconds: float) -> None:
         """Count an answer; ``route`` is one of the service's own, never the path of a request."""
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._answers.append((protocol, route, status, seconds))
+        self._write_soon()
 
-    def batch(self, rows: int) -> None:
+    def batch(self, batch: Batch) -> None:
         """Count rows that go through the engine together."""
-        self._batch_rows.observe(rows)
-        self._rows.inc(rows)
+        self._batches.append(batch)
+        self._write_soon()
 
     def refused(self, error: InvalidRows) -> None:
         """Count the problems of a refused request, those of fields that the model lacks under ``other``."""
-        for problem in error.problems:
-            field = problem.field if problem.field in self._fields else "other"
-            self._invalid.labels(field, problem.code).inc()
+        known = ((each.field if each.field in self._fields else "other", each.code) for each in error.problems)
+        for labels, count in Tally(known).items():
+            self._invalid.labels(*labels).inc(count)
+
+    def degraded(self, is_degraded: bool) -> None:
+        """Say whether another engine than the configured one answers."""
+        self._degraded.set(is_degraded)
+
+    def _write_soon(self) -> None:
+        if not self._writing:
+            self._writing = True
+            asyncio.get_running_loop().call_soon(self._write)
+
+    def _write(self) -> None:
+        self._writing = False
+        answers, self._answers = self._answers, []
+        for labels, count in Tally(answer[:3] for answer in answers).items():
+            self._requests(*labels).inc(count)
+        for _, route, _, seconds in answers:
+            self._seconds(route).observe(seconds)
+        batches, self._batches = self._batches, []
+        for batch in batches:
+            self._rows.inc(batch.rows)
+            self._batch_rows.observe(batch.rows)
+            for seconds in batch.waits:
+                self._queue_seconds.observe(seconds)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """What a worker that was killed said of its present state holds no longer; what it counted stays."""
+    for file in folder.glob("gauge_live*.db"):
+        pid = int(file.stem.rpartition("_")[2])
+        if not _is_alive(pid):
+            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

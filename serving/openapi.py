@@ -11,6 +11,7 @@ from serving import problem
 #: What POST /predict may refuse a request with.
 PREDICT_ERRORS: tuple[type[RequestError], ...] = (
     errors.MalformedBody,
+    errors.InvalidHeader,
     errors.MethodNotAllowed,
     errors.RequestTimeout,
     errors.BodyTooLarge,
@@ -143,7 +144,7 @@ def _predict(artifact: Artifact) -> dict[str, Any]:
         "tags": ["Predictions"],
         "summary": "Predict",
         "description": f"At most {contract.limits.rows:,} rows and {contract.limits.body_bytes:,} bytes a request.",
-        "parameters": [_REQUEST_ID],
+        "parameters": [_REQUEST_ID, _REQUEST_TIMEOUT],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body, "examples": examples}}},
         "responses": {"200": _answer(artifact)} | _error_responses(),
     }
@@ -170,6 +171,15 @@ _REQUEST_ID = {
     "description": "Your own id, at most 128 printable ASCII characters: it comes back in the answer and "
     "stands in the log if the request fails. In place of any other the service makes one.",
     "schema": {"type": "string"},
+}
+
+
+_REQUEST_TIMEOUT = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "description": "How long you wait, in milliseconds: no work is begun that would come too late. "
+    "The model's own limit holds in any case.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
 }
 
 

@@ -1,24 +1,31 @@
 """The path of one request: bytes, rows, columns, batch, engine, predictions, bytes. Read :meth:`Predictor.answer`."""
 
 import asyncio
+import gc
 import json
 import logging
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from contract.artifact import Artifact, Golden
-from contract.errors import ArtifactError, InvalidRows
-from serving.batching import Arrays, Batcher
-from serving.columns import Columns, Stacker, Values
+from contract.errors import ArtifactError, DeadlineExceeded, InvalidRows
+from serving.batching import Arrays, Batcher, join
+from serving.columns import Columns, Stacker, Table, Values
+from serving.deadlines import Deadlines
 from serving.decoding import Decoder
 from serving.engine import Engine
 from serving.metrics import Metrics
 
 logger = logging.getLogger("model_deployer")
+
+#: What a batch is made of: rows as a client sends them, or as columns.
+Rows = list[Values] | Table
 
 #: Bytes of a body that is read in less time than the way to a thread and back takes.
 _SHORT_BODY = 16_384
@@ -31,12 +38,14 @@ class Predictor:
         contract = artifact.contract
         self.artifact = artifact
         self.metrics = Metrics(artifact.tag, contract.names)
+        self.deadlines = Deadlines()
         self.ready = False
         self._decode = Decoder(contract)
         self._stack = Stacker(contract.features)
         self._predictions = contract.output.predictions
-        self._timeout = contract.limits.timeout_seconds
-        self._model = {"name": artifact.manifest.name, "version": artifact.manifest.version}
+        self._encode = msgspec.json.Encoder().encode
+        model = {"name": artifact.manifest.name, "version": artifact.manifest.version}
+        self._end = b',"model":' + self._encode(model) + b"}"
 
     def start(self) -> None:
         """Load the graph, warm it up on the golden rows and compare the predictions.
@@ -46,28 +55,43 @@ class Predictor:
         """
         self._engine = Engine(self.artifact.model, self.artifact.contract.output)
         self._replay()
-        self._batch = Batcher(self._run)
+        self._batch: Batcher[Rows] = Batcher(self._run, self.metrics.batch, inline_rows=512)
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
+        # What is there now stays: to look through it again and again would hold up requests for tens of milliseconds.
+        gc.collect()
+        gc.freeze()
         self.ready = True
 
-    async def answer(self, body: bytes, waited: float = 0) -> bytes:
-        """The JSON answer to a JSON request.
+    def admit(self, seconds: float) -> None:
+        """Refuse a request that would wait in vain, before any work is done on it; see :meth:`Batcher.admit`."""
+        self._batch.admit(seconds)
 
-        Args:
-            body: The request.
-            waited: Seconds of the time allowed that are gone already.
+    async def answer(self, body: bytes) -> bytes:
+        """The JSON answer to a JSON request.
 
         Raises:
             RequestError: One of its kinds, for whoever speaks to the client to put into that client's form.
         """
         try:
-            rows = await self._rows(body)
+            rows = self._decode.fast(body) or await self._read_slowly(body)
         except InvalidRows as error:
             self.metrics.refused(error)
             raise
-        columns = self._stack(rows)
-        outputs = await self._batch(columns, len(rows), self._timeout - waited)
-        return self._encode(outputs)
+        outputs = await self._batch(rows)
+        return b'{"predictions":' + self._encode(self._predictions(outputs)) + self._end
+
+    async def ask(self, body: bytes) -> bytes:
+        """:meth:`answer`, within the time that the model allows; for callers that come by no socket.
+
+        Raises:
+            DeadlineExceeded: The time is up.
+        """
+        seconds = self.artifact.contract.limits.timeout_seconds
+        try:
+            with self.deadlines.within(seconds):
+                return await self.answer(body)
+        except TimeoutError:
+            raise DeadlineExceeded(seconds) from None
 
     def close(self) -> None:
         """Take no more requests and let go of the engine's thread."""
@@ -75,20 +99,21 @@ class Predictor:
         self._batch.close()
         self._reader.shutdown(wait=False, cancel_futures=True)
 
-    async def _rows(self, body: bytes) -> list[Values]:
-        """Decode; a long body that is wrong is read in a thread, one at a time, so that everybody else gets answers."""
-        if rows := self._decode.fast(body):
-            return rows
+    async def _read_slowly(self, body: bytes) -> list[Values]:
+        """A long body that is wrong is read in a thread, one at a time, so that everybody else gets answers."""
         if len(body) <= _SHORT_BODY:
             return self._decode.slow(body)
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._decode.slow, body)
 
-    def _run(self, columns: Columns) -> Arrays:
-        self.metrics.batch(len(next(iter(columns.values()))))
-        return _finite(self._engine.run(columns))
+    def _run(self, payloads: Sequence[Rows]) -> Arrays:
+        return _finite(self._engine.run(self._columns(payloads)))
 
-    def _encode(self, outputs: Arrays) -> bytes:
-        return msgspec.json.encode({"predictions": self._predictions(outputs), "model": self._model})
+    def _columns(self, payloads: Sequence[Rows]) -> Columns:
+        """What a batch holds; rows that came in different requests are turned into columns together."""
+        lists = [payload for payload in payloads if not isinstance(payload, Table)]
+        if len(lists) == len(payloads):
+            return self._stack(list(chain.from_iterable(lists)))
+        return join([each.columns if isinstance(each, Table) else self._stack(each) for each in payloads])
 
     def _replay(self) -> None:
         """Every golden row alone, as a lone request sends it, and all of them together, as a batch."""

@@ -14,7 +14,8 @@ from contract.artifact import open_artifact
 from contract.contract import Contract, Limits
 from contract.errors import InvalidRows, PredictionFailed
 from contract.features import Numeric
-from serving.gateway import Gateway, Receive, Scope, Send
+from serving.asgi import Receive, Scope, Send
+from serving.gateway import Gateway
 from serving.predictor import Predictor
 from tests import tiny
 
@@ -78,4 +79,4 @@ async def test_without_a_shared_folder_a_process_shows_its_own_counters(tmp_path
     assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
     predictor = start(tmp_path)
     await post(predictor, json.dumps(tiny.ROW).encode())
-    assert b'model_requests_total{route="/predict",status="200"} 1.0' in predictor.metrics.text()
+    assert b'model_requests_total{protocol="native",route="/predict",status="200"} 1.0' in predictor.metrics.text()

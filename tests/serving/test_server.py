@@ -57,6 +57,23 @@ def test_a_request_id_comes_back_and_is_made_where_none_came(client: httpx.Clien
     assert re.fullmatch("[0-9a-f]{32}", post(client, tiny.ROW, **{"x-request-id": "x" * 129}).headers["x-request-id"])
 
 
+@pytest.mark.parametrize("given", ["5s", "-1", "0", "", "1.5", "9999999999"])
+def test_a_timeout_that_cannot_be_read_is_refused(client: httpx.Client, given: str) -> None:
+    answer = post(client, tiny.ROW, **{"x-request-timeout-ms": given})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_header")
+
+
+def test_a_body_has_to_arrive_in_the_time_that_the_client_allows(server: Server) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Request-Timeout-Ms: 50\r\nContent-Length: 5000\r\n\r\n{"
+        )
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, json.loads(answer.read())["code"]) == (408, "request_timeout")
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status", "code"),
     [
@@ -167,7 +184,7 @@ def test_metrics_count_what_happened(client: httpx.Client) -> None:
         found = re.search(rf"^{re.escape(line)} (\S+)$", client.get("/metrics").text, re.MULTILINE)
         return float(found[1]) if found else 0
 
-    answered = 'model_requests_total{route="/predict",status="200"}'
+    answered = 'model_requests_total{protocol="native",route="/predict",status="200"}'
     refused = 'model_invalid_values_total{code="out_of_range",field="distance"}'
     strange = 'model_invalid_values_total{code="unknown_field",field="other"}'
     before = [count(answered), count("model_rows_total"), count(refused), count(strange)]

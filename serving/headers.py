@@ -1,0 +1,64 @@
+"""What the headers of a request say."""
+
+import itertools
+import secrets
+from collections.abc import Sequence
+
+from contract.errors import InvalidHeader, UnsupportedMediaType
+from serving.asgi import too_large
+
+Headers = dict[bytes, bytes]
+
+JSON = b"application/json"
+
+#: 64 random bits of this process, and a count: ids that no other process makes, without asking the system each time.
+_PROCESS = secrets.token_hex(8).encode()
+_COUNT = itertools.count()
+
+
+def request_id(headers: Headers) -> bytes:
+    """The client's own X-Request-ID where it is short and printable, else a new one."""
+    given = headers.get(b"x-request-id")
+    if given and len(given) <= 128 and given.isascii() and given.decode().isprintable():
+        return given
+    return b"%s%016x" % (_PROCESS, next(_COUNT))
+
+
+def check_json(headers: Headers, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+    """Raise UnsupportedMediaType unless the body is announced as JSON, once (RFC 9110, section 8.3)."""
+    if headers.get(b"content-type") == JSON and len(headers) == len(pairs):
+        return
+    if sum(name == b"content-type" for name, _ in pairs) > 1:
+        raise UnsupportedMediaType("send one Content-Type")
+    media_type = headers.get(b"content-type", JSON).decode("latin-1").partition(";")[0].strip().lower()
+    if media_type != JSON.decode() and not media_type.endswith("+json"):
+        raise UnsupportedMediaType(
+            "send the rows as application/json, with the header `Content-Type: application/json`"
+        )
+
+
+def check_encoding(headers: Headers) -> None:
+    """Raise UnsupportedMediaType where the body is compressed."""
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedMediaType("send the body uncompressed, without a Content-Encoding")
+
+
+def check_length(headers: Headers, limit: int) -> None:
+    """Raise BodyTooLarge where the body is announced as one, so that nobody waits for it."""
+    announced = headers.get(b"content-length", b"")
+    if len(announced) > 19 or (announced.isdigit() and int(announced) > limit):
+        raise too_large(limit)
+
+
+def seconds(headers: Headers, most: float) -> float:
+    """The time that the client allows in X-Request-Timeout-Ms, at most ``most``; without the header, ``most``.
+
+    Raises:
+        InvalidHeader: The header is no whole number of milliseconds.
+    """
+    given = headers.get(b"x-request-timeout-ms")
+    if given is None:
+        return most
+    if not given.isdigit() or len(given) > 9 or int(given) == 0:
+        raise InvalidHeader("X-Request-Timeout-Ms: expected a whole number of milliseconds, such as 500")
+    return min(most, int(given) / 1000)
