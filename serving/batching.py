@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.errors import Overloaded, PredictionFailed
+from serving.loop import running
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -145,7 +146,7 @@ class Batcher(Generic[P]):
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _put(self, payload: P, rows: int) -> "asyncio.Future[Arrays]":
-        loop = asyncio.get_running_loop()
+        loop = running()
         part = _Part(payload, loop.create_future(), loop.time())
         self._waiting.append(part)
         self._waiting_rows += len(payload)
@@ -168,8 +169,8 @@ class Batcher(Generic[P]):
         if rows <= self._inline_rows:
             self._settle(batch, self._attempt(payloads), rows, loop)
         else:
-            running = loop.run_in_executor(self._thread, self._attempt, payloads)
-            running.add_done_callback(lambda done: self._settle(batch, done.result(), rows, loop))
+            attempt = loop.run_in_executor(self._thread, self._attempt, payloads)
+            attempt.add_done_callback(lambda done: self._settle(batch, done.result(), rows, loop))
 
     def _gather(self) -> list[_Part]:
         """The next batch: as many parts as fit, or a part of a failed batch by itself."""

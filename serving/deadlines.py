@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
 
+from serving.loop import running
+
 #: Seconds between two looks: how late the end of a request may come.
 TICK = 0.02
 
@@ -56,7 +58,7 @@ class Watch:
 
     def __init__(self, deadlines: Deadlines, seconds: float) -> None:
         self._deadlines = deadlines
-        self.loop = asyncio.get_running_loop()
+        self.loop = running()
         self.until = self.loop.time() + seconds
         #: Set once the body is there: from then on it is worth knowing that the client leaves.
         self.receive: Receive | None = None
@@ -64,7 +66,7 @@ class Watch:
         self._reason: type[Exception] | None = None
 
     def __enter__(self) -> "Watch":
-        task = asyncio.current_task()
+        task = asyncio.current_task(self.loop)
         assert task is not None, "a request is answered in a task"
         self._task = task
         self._deadlines._add(self)

@@ -1,20 +1,21 @@
 """What Prometheus reads at /metrics. Every label has few values, whatever is sent."""
 
-import asyncio
 import atexit
 import os
 import shutil
 import tempfile
 from collections import Counter as Tally
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.values import MultiProcessValue
 
 from contract.errors import InvalidRows
 from serving.batching import Batch
+from serving.loop import running
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _FOLDER = "MODEL_DEPLOYER_METRICS"
@@ -45,6 +46,8 @@ class Metrics:
         self._fields = frozenset(fields)
         if _FOLDER in os.environ:
             os.environ[_SHARED] = os.environ[_FOLDER]
+            # A counter would else ask the system for the process id each time that it counts.
+            values.ValueClass = MultiProcessValue(partial(int, os.getpid()))  # type: ignore[no-untyped-call]
         registry = self.registry = CollectorRegistry()
         requests = Counter("model_requests", "Answers.", ["protocol", "route", "status"], registry=registry)
         self._requests = cache(requests.labels)
@@ -107,7 +110,7 @@ class Metrics:
     def _write_soon(self) -> None:
         if not self._writing:
             self._writing = True
-            asyncio.get_running_loop().call_soon(self._write)
+            running().call_soon(self._write)
 
     def _write(self) -> None:
         self._writing = False
