@@ -48,6 +48,9 @@ def save_model(folder: Path) -> str:
     onnx.save(features_graph(), folder / artifact.MODEL)
     write_json(folder / artifact.CONTRACT, CONTRACT.model_dump(mode="json"))
     write_json(folder / artifact.EVALUATION, {"metrics": {}})
+    quantiles = {"quantiles": np.linspace(-1, 1, 21).tolist()}
+    seen = {"features": dict.fromkeys(NAMES, quantiles), "predictions": {"probabilities[1]": quantiles}}
+    write_json(folder / artifact.REFERENCE, seen)
     session = onnxruntime.InferenceSession(matrix_graph().SerializeToString())
     (probabilities,) = session.run(None, {"x": np.array([list(ROW.values())], dtype=np.float32)})
     (prediction,) = CONTRACT.output.predictions({"probabilities": probabilities})

@@ -114,6 +114,14 @@ class Artifact:
         evaluation: dict[str, Any] = json.loads((self.path / EVALUATION).read_bytes())
         return evaluation
 
+    @cached_property
+    def reference(self) -> dict[str, Any] | None:
+        """The content of reference.json, where the model has one."""
+        if REFERENCE not in self.manifest.files:
+            return None
+        reference: dict[str, Any] = json.loads((self.path / REFERENCE).read_bytes())
+        return reference
+
     @property
     def model(self) -> Path:
         """The ONNX graph."""

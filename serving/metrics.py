@@ -5,16 +5,19 @@ import os
 import shutil
 import tempfile
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.values import MultiProcessValue
 
 from contract.errors import InvalidRows
-from serving.batching import Batch
+from serving.batching import Arrays, Batch
+from serving.columns import Columns
+from serving.drift import INTERVAL, Drift
 from serving.loop import running
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -40,9 +43,10 @@ class Metrics:
     Args:
         model: The tag of the model, as a label of ``model_info``.
         fields: The features' names: the only fields that become labels.
+        reference: The content of reference.json; without it, no distributions are counted.
     """
 
-    def __init__(self, model: str, fields: Sequence[str]) -> None:
+    def __init__(self, model: str, fields: Sequence[str], reference: Mapping[str, Any] | None = None) -> None:
         self._fields = frozenset(fields)
         if _FOLDER in os.environ:
             os.environ[_SHARED] = os.environ[_FOLDER]
@@ -73,13 +77,16 @@ class Metrics:
             "model_info", "The model that answers.", ["name", "version"], multiprocess_mode="livemax", registry=registry
         )
         info.labels(*model.split(":")).set(1)
+        self._drift = Drift(reference, registry) if reference else None
         self._answers: list[tuple[str, str, int, float]] = []
         self._batches: list[Batch] = []
         self._writing = False
+        self._counting = False
 
     def text(self) -> bytes:
         """The counters of all workers, as Prometheus reads them."""
         self._write()
+        self._count_drift()
         if _SHARED not in os.environ:
             return generate_latest(self.registry)
         _forget_the_dead(Path(os.environ[_SHARED]))
@@ -96,6 +103,11 @@ class Metrics:
         """Count rows that go through the engine together."""
         self._batches.append(batch)
         self._write_soon()
+
+    def predicted(self, columns: Columns, outputs: Arrays, rows: int) -> None:
+        """Take a batch and its outputs into the distributions; any thread may call it."""
+        if self._drift:
+            self._drift.see(columns, outputs, rows)
 
     def refused(self, error: InvalidRows) -> None:
         """Count the problems of a refused request, those of fields that the model lacks under ``other``."""
@@ -125,6 +137,14 @@ class Metrics:
             self._batch_rows.observe(batch.rows)
             for seconds in batch.waits:
                 self._queue_seconds.observe(seconds)
+        if batches and self._drift and not self._counting:
+            self._counting = True
+            running().call_later(INTERVAL, self._count_drift)
+
+    def _count_drift(self) -> None:
+        self._counting = False
+        if self._drift:
+            self._drift.count()
 
 
 def _forget_the_dead(folder: Path) -> None:

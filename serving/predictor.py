@@ -37,7 +37,7 @@ class Predictor:
     def __init__(self, artifact: Artifact) -> None:
         contract = artifact.contract
         self.artifact = artifact
-        self.metrics = Metrics(artifact.tag, contract.names)
+        self.metrics = Metrics(artifact.tag, contract.names, artifact.reference)
         self.deadlines = Deadlines()
         self.ready = False
         self._decode = Decoder(contract)
@@ -106,7 +106,10 @@ class Predictor:
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._decode.slow, body)
 
     def _run(self, payloads: Sequence[Rows]) -> Arrays:
-        return _finite(self._engine.run(self._columns(payloads)))
+        columns = self._columns(payloads)
+        outputs = _finite(self._engine.run(columns))
+        self.metrics.predicted(columns, outputs, sum(map(len, payloads)))
+        return outputs
 
     def _columns(self, payloads: Sequence[Rows]) -> Columns:
         """What a batch holds; rows that came in different requests are turned into columns together."""

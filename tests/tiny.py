@@ -36,6 +36,16 @@ CONTRACT = Contract(
     limits=Limits(rows=100, body_bytes=100_000, timeout_seconds=10),
 )
 
+REFERENCE: dict[str, Any] = {
+    "features": {
+        "distance": {"missing": 0.0, "quantiles": [50.0 * step for step in range(21)]},
+        "temp": {"missing": 0.1, "quantiles": [30.0] * 11 + [60.0] * 10},
+        "origin": {"missing": 0.0, "frequencies": {"JFK": 0.6, "EWR": 0.3}, "other": 0.1},
+        "remark": {"missing": 0.5, "lengths": [float(step) for step in range(21)]},
+    },
+    "predictions": {"probabilities[1]": {"quantiles": [step / 20 for step in range(21)]}},
+}
+
 ROW: dict[str, Any] = CONTRACT.example()
 
 
@@ -85,6 +95,7 @@ def write(folder: Path, name: str = "tiny", version: str = "1.0.0", contract: Co
     onnx.save(graph(contract), folder / artifact.MODEL)
     artifact.write_json(folder / artifact.CONTRACT, contract.model_dump(mode="json"))
     artifact.write_json(folder / artifact.EVALUATION, {"metrics": {}})
+    artifact.write_json(folder / artifact.REFERENCE, REFERENCE)
     _write_golden(folder, contract)
     manifest = Manifest(
         name=name, version=version, created=datetime(2024, 1, 1, tzinfo=UTC), description="A model for tests.",

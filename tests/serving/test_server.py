@@ -194,6 +194,38 @@ def test_metrics_count_what_happened(client: httpx.Client) -> None:
     assert [now - then for now, then in zip(after, before, strict=True)] == [1, 3, 1, 1]
 
 
+def test_live_values_are_counted_in_the_bins_of_training(server: Server, client: httpx.Client) -> None:
+    def counts() -> dict[tuple[str, str], float]:
+        families = text_string_to_metric_families(client.get("/metrics").text)
+        return {
+            (sample.labels.get("feature", "prediction"), sample.labels["bin"]): sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name in ("model_feature_values_total", "model_predictions_total")
+        }
+
+    before = counts()
+    rows: list[dict[str, Any]] = [
+        {"distance": 733.5},
+        {"distance": 4000, "origin": "LGA", "remark": None},
+        {"temp": None, "origin": "EWR"},
+    ]
+    assert post(client, {"rows": [tiny.ROW | row for row in rows]}).status_code == 200
+    seen = {key: count - before[key] for key, count in counts().items() if count != before[key]}
+    assert seen == {
+        ("distance", "800"): 2,
+        ("distance", "+Inf"): 1,
+        ("temp", "60"): 2,
+        ("temp", "missing"): 1,
+        ("origin", "JFK"): 1,
+        ("origin", "EWR"): 1,
+        ("origin", "other"): 1,
+        ("remark", "10"): 2,
+        ("remark", "missing"): 1,
+        ("prediction", "+Inf"): 3,
+    }
+
+
 def test_no_path_becomes_a_label(client: httpx.Client) -> None:
     client.get("/made-up-by-a-scanner")
     text = client.get("/metrics").text
