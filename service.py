@@ -3,6 +3,7 @@
 `bentoml serve --arg model=flight_delay:1.0.0` names the model; without it, the store's only model answers.
 """
 
+import asyncio
 import uuid
 from http import HTTPStatus
 from pathlib import Path
@@ -17,12 +18,15 @@ from pydantic import BaseModel, Field, WithJsonSchema
 from pydantic_core import to_json
 
 from contract.errors import DeployerError, MalformedBody, RequestError
-from serving import logs, metrics, openapi, problem, startup
+from serving import engine, keys, logs, metrics, openapi, problem, settings, startup
 from serving.gateway import Gateway
+from serving.onnx import OnnxEngine
 from serving.predictor import Predictor
+from serving.remote import PATIENCE, RemoteEngine, answer_batches
 from serving.selection import select
 
 HERE = Path(__file__).resolve()
+CONFIGURATION = HERE.parent / "configuration.yaml"
 
 
 class Arguments(BaseModel):
@@ -33,15 +37,25 @@ class Arguments(BaseModel):
 
 try:
     artifact = select(HERE, bentoml.use_arguments(Arguments).model)
+    chosen = settings.load(CONFIGURATION)
+    api_keys = keys.load(chosen.api_key_file)
 except DeployerError as error:
     raise BentoMLException(str(error)) from None
 
 logs.configure()
-predictor = Predictor(artifact)
-settings = yaml.safe_load((HERE.parent / "configuration.yaml").read_text(encoding="utf-8"))["services"]
+predictor = Predictor(artifact, chosen)
+kind = engine.choose(chosen)
+services: dict[str, Any] = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))["services"]
+# BentoML would open the connection to the runner anew every hundred calls, and lose those that are under way.
+lasting = {"runner_connection": {"max_requests": 10**9, "max_age": 1e9}}
 
 Row = Annotated[dict[str, Any], WithJsonSchema(artifact.contract.row_schema())]
 Answer = Annotated[dict[str, Any], WithJsonSchema(openapi.answer_schema(artifact.contract))]
+
+
+def onnx_engine(device: int | None, threads: int | None = 1) -> OnnxEngine:
+    """The engine in this process."""
+    return OnnxEngine(artifact.model, artifact.contract.output, threads, device)
 
 
 def body(rows: list[dict[str, Any]]) -> bytes:
@@ -52,14 +66,46 @@ def body(rows: list[dict[str, Any]]) -> bytes:
         raise MalformedBody("the rows hold a value that JSON cannot express") from None
 
 
-@bentoml.service(**settings)
+@bentoml.service(
+    **services
+    | lasting
+    | {"workers": max(1, engine.gpus()), "traffic": {"timeout": PATIENCE}}
+    | ({"resources": {"gpu": engine.gpus()}} if engine.gpus() else {})
+)
+class Runner:
+    """Runs the graph for all workers, one process a GPU; reached by no network, only by the workers' socket."""
+
+    def __init__(self) -> None:
+        gpus = engine.gpus()
+        self.engine = onnx_engine((bentoml.server_context.worker_index or 1) % gpus if gpus else None)
+        predictor.replay(self.engine)
+
+    @bentoml.api(batchable=True, max_batch_size=16, max_latency_ms=int(1000 * PATIENCE))
+    def run(self, batches: list[Any]) -> list[Any]:
+        """The output tensors of each batch of columns; None for one on which the graph fails."""
+        return answer_batches(self.engine, batches)
+
+
+@bentoml.service(**services)
 class ModelService:
     """Answers with the predictions of one model."""
 
     model = BentoModel(artifact.tag)
+    if kind == "runner":
+        runner = bentoml.depends(Runner)
 
     def __init__(self) -> None:
-        predictor.start()
+        local = onnx_engine(0 if kind == "cuda" else None, None if chosen.threads == "auto" else chosen.threads)
+        predictor.start(self._remote(local) if kind == "runner" else local)
+
+    def _remote(self, local: OnnxEngine) -> RemoteEngine:
+        """The runner, asked over its socket; its client has its methods only once it is connected."""
+        return RemoteEngine(
+            lambda batches: self.runner.to_async.run(batches),  # noqa: PLW0108
+            local,
+            asyncio.get_running_loop(),
+            predictor.metrics.degraded,
+        )
 
     @bentoml.api
     async def predict(self, rows: Annotated[list[Row], Field(examples=[[artifact.contract.example()]])]) -> Answer:
@@ -76,7 +122,7 @@ class ModelService:
     def before_start() -> None:
         """Run once, in the parent of all workers, which would start a worker that fails again and again."""
         startup.explain_failures()
-        Predictor(artifact).start()
+        predictor.replay(onnx_engine(0 if kind == "cuda" else None))
         metrics.share_folder()
 
     def __is_ready__(self) -> bool:
@@ -89,5 +135,9 @@ class ModelService:
 
 
 ModelService.add_asgi_middleware(
-    Gateway, predictor=predictor, is_dependency=lambda: bentoml.server_context.service_type == "service"
+    Gateway,
+    predictor=predictor,
+    settings=chosen,
+    keys=api_keys,
+    is_dependency=lambda: bentoml.server_context.service_type == "service",
 )

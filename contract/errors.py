@@ -15,6 +15,7 @@
     └── RequestError                       HTTP  gRPC                 retry  code
         ├── MalformedBody                  400   INVALID_ARGUMENT     no     malformed_body
         ├── InvalidHeader                  400   INVALID_ARGUMENT     no     invalid_header
+        ├── Unauthorized                   401   UNAUTHENTICATED      no     unauthorized
         ├── NotFound                       404   UNIMPLEMENTED        no     not_found
         ├── MethodNotAllowed               405   UNIMPLEMENTED        no     method_not_allowed
         ├── RequestTimeout                 408   DEADLINE_EXCEEDED    yes    request_timeout
@@ -118,6 +119,15 @@ class InvalidHeader(RequestError):
 
     code = "invalid_header"
     title = "A header cannot be read"
+
+
+class Unauthorized(RequestError):
+    """The service wants an API key, and the request carries none that is valid."""
+
+    status = 401
+    grpc_status = "UNAUTHENTICATED"
+    code = "unauthorized"
+    title = "No valid API key"
 
 
 class NotFound(RequestError):

@@ -1,28 +1,65 @@
-"""The ONNX Runtime engine: columns in, output tensors out. It knows arrays, never HTTP."""
+"""What runs the graph. An engine knows arrays, never HTTP.
 
+============ =========================================================================================================
+cpu          ONNX Runtime in the worker
+cuda         ONNX Runtime in the worker, on a GPU
+runner       another service of the same deployment, one process a GPU; while it does not answer, the worker's own CPU
+============ =========================================================================================================
+"""
+
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import onnxruntime
 from numpy.typing import NDArray
 
-from contract.outputs import Output
 from serving.columns import Columns
+from serving.settings import Settings
+
+_CUDA = "CUDAExecutionProvider"
+_DRIVER = Path("/proc/driver/nvidia/gpus")
 
 
-class Engine:
-    """One session on the CPU, safe to call from any thread."""
+class Engine(Protocol):
+    """Columns in, output tensors out.
 
-    def __init__(self, model: Path, output: Output, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # A spinning pool burns the core that the event loop needs between two batches.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        self._tensors = list(output.tensors)
+    Attributes:
+        name: What the settings call it.
+        inline_rows: Most rows of a batch that may run in the event loop, because it takes no longer than a moment.
+    """
 
-    def run(self, columns: Columns) -> dict[str, NDArray[Any]]:
-        """The output tensors, one row for each row of ``columns``."""
-        return dict(zip(self._tensors, self._session.run(self._tensors, dict(columns)), strict=True))
+    name: str
+    inline_rows: int
+
+    @property
+    def degraded(self) -> str | None:
+        """Why another engine stands in for this one; None while none does."""
+
+    def tune(self, columns: Columns) -> None:
+        """Measure the engine on a full batch, and choose what it does best with."""
+
+    def run(self, columns: Columns) -> Mapping[str, NDArray[Any]]:
+        """The output tensors, one row for each row of ``columns``. Blocks; one call at a time."""
+
+    def check(self, columns: Columns) -> Mapping[str, NDArray[Any]]:
+        """As :meth:`run`, in this process: what the golden predictions are replayed with."""
+
+    def close(self) -> None:
+        """Let go of what runs beside this thread."""
+
+
+def choose(settings: Settings) -> str:
+    """Which engine a server uses: ``cpu``, ``cuda`` or ``runner``."""
+    if settings.engine != "auto":
+        return settings.engine
+    return "runner" if gpus() and _CUDA in onnxruntime.get_available_providers() else "cpu"
+
+
+def gpus() -> int:
+    """How many NVIDIA GPUs this process may use."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
+    return len(list(_DRIVER.iterdir())) if _DRIVER.is_dir() else 0

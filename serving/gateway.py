@@ -4,6 +4,8 @@ Everything else (the docs page, health, the client's schema, calls between servi
 refusals are put into the form of ours.
 """
 
+import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,47 +20,64 @@ from contract.errors import (
     PredictionFailed,
     RequestError,
     RequestTimeout,
+    Unauthorized,
 )
 from serving import asgi, headers, logs, middleware, openapi, problem
 from serving.asgi import App, Message, Receive, Scope, Send
+from serving.compression import inflate
 from serving.deadlines import Gone
 from serving.headers import JSON, Headers
+from serving.keys import Keys
 from serving.predictor import Predictor
+from serving.settings import Settings
 
 _FAILED = "the service failed; report it with the request id"
 _PROBLEM = problem.MEDIA_TYPE.encode()
+_TEXT = b"text/plain; charset=utf-8"
 
 #: Nobody reads it: the client is gone. nginx made the number known.
 _CLIENT_CLOSED_REQUEST = 499
 
+#: What an orchestrator asks without an API key.
+_HEALTH = frozenset({"/livez", "/readyz", "/healthz"})
+
+Page = tuple[int, bytes, bytes]
+
 
 class Gateway:
-    """Answers ``POST /predict``, ``GET /model``, ``GET /docs.json`` and ``GET /metrics``.
+    """Answers ``POST /predict``, ``GET /model``, ``GET /docs.json``, ``GET /metrics`` and ``GET /readyz``.
 
     Args:
         app: BentoML's application.
         predictor: What answers.
+        settings: Which requests are logged.
+        keys: Who is answered; None for everybody.
         is_dependency: Whether the caller is another service of the same deployment. Such calls are pickled and go to
             BentoML, which would load a pickle from anybody who reaches it; from anybody else it is refused here.
     """
 
-    def __init__(self, app: App, predictor: Predictor, is_dependency: Callable[[], bool]) -> None:
+    def __init__(
+        self, app: App, predictor: Predictor, settings: Settings, keys: Keys | None, is_dependency: Callable[[], bool]
+    ) -> None:
         self._app = app
         self._predictor = predictor
         self._limits = predictor.artifact.contract.limits
-        description = msgspec.json.encode(_description(predictor))
-        document = msgspec.json.encode(openapi.document(predictor.artifact))
-        self._pages: dict[str, tuple[bytes, Callable[[], bytes]]] = {
-            "/model": (JSON, lambda: description),
-            "/docs.json": (JSON, lambda: document),
-            "/metrics": (CONTENT_TYPE_LATEST.encode(), predictor.metrics.text),
+        self._keys = keys
+        self._logged_from = {"all": 0.0, "slow": settings.slow_seconds, "errors": math.inf}[settings.log_requests]
+        description = (200, JSON, msgspec.json.encode(_description(predictor)))
+        document = (200, JSON, msgspec.json.encode(openapi.document(predictor.artifact)))
+        self._pages: dict[str, Callable[[], Page]] = {
+            "/model": lambda: description,
+            "/docs.json": lambda: document,
+            "/metrics": lambda: (200, CONTENT_TYPE_LATEST.encode(), predictor.metrics.text()),
+            "/readyz": self._readiness,
         }
         self._paths = frozenset() if is_dependency() else frozenset({"/predict", *self._pages})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
         if scope["type"] == "http" and self._paths:
-            if scope["path"] in self._paths:
+            if scope["path"] in self._paths or not self._is_allowed(scope, dict(scope["headers"])):
                 return await self._respond(scope, receive, send)
             send = _refusing(scope, send)
         elif scope["type"] == "lifespan":
@@ -70,46 +89,75 @@ class Gateway:
         given: Headers = dict(scope["headers"])
         answer = [(b"x-request-id", request_id := headers.request_id(given))]
         try:
+            if not self._is_allowed(scope, given):
+                raise Unauthorized("send your API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
             if scope["path"] == "/predict":
-                media_type, body = JSON, await self._predict(scope, given, receive)
+                status, media_type, body = 200, JSON, await self._predict(scope, given, receive)
             else:
-                media_type, body = self._page(scope)
-            status = 200
+                status, media_type, body = self._page(scope)
         except Gone:
-            status, media_type, body = _CLIENT_CLOSED_REQUEST, JSON, b""
+            status, media_type, body = _CLIENT_CLOSED_REQUEST, _TEXT, b""
         except Exception as error:
             refusal = error if isinstance(error, RequestError) else PredictionFailed(_FAILED)
             status, media_type, body = refusal.status, _PROBLEM, problem.problem(refusal, request_id.decode())
             answer += _error_headers(refusal)
-            if status >= 500:
+            if status == 500:
                 logs.failure(error, request_id.decode())
+        seconds = time.perf_counter() - began
         # Counted before it is sent, so that a client who has its answer finds it in the metrics.
-        self._predictor.metrics.answered("native", scope["path"], status, time.perf_counter() - began)
+        self._predictor.metrics.answered("native", self._route(scope), status, seconds)
+        if seconds >= self._logged_from or status in (500, 504):
+            logs.request(
+                request_id=request_id.decode(),
+                trace_id=headers.trace_id(given),
+                method=scope["method"],
+                route=self._route(scope),
+                status=status,
+                milliseconds=round(1000 * seconds, 3),
+            )
         answer.append((b"content-type", media_type))
         await asgi.respond(send, status, answer, body)
+
+    def _is_allowed(self, scope: Scope, given: Headers) -> bool:
+        return self._keys is None or scope["path"] in _HEALTH or self._keys.allow(given)
+
+    def _route(self, scope: Scope) -> str:
+        return scope["path"] if scope["path"] in self._paths else "other"
 
     async def _predict(self, scope: Scope, given: Headers, receive: Receive) -> bytes:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
         headers.check_json(given, scope["headers"])
-        headers.check_encoding(given)
         headers.check_length(given, self._limits.body_bytes)
         seconds = headers.seconds(given, self._limits.timeout_seconds)
         body = None
         try:
             with self._predictor.deadlines.within(seconds) as watch:
                 self._predictor.admit(seconds)
-                body = await asgi.read(receive, self._limits.body_bytes)
+                body = await self._body(given, receive)
                 watch.receive = receive
                 return await self._predictor.answer(body)
         except TimeoutError:
             raise _too_late(seconds, has_body=body is not None) from None
 
-    def _page(self, scope: Scope) -> tuple[bytes, bytes]:
+    async def _body(self, given: Headers, receive: Receive) -> bytes:
+        body = await asgi.read(receive, self._limits.body_bytes)
+        encoding = given.get(b"content-encoding", b"identity").decode("latin-1").lower()
+        if encoding == "identity":
+            return body
+        return await asyncio.to_thread(inflate, body, encoding, self._limits.body_bytes)
+
+    def _page(self, scope: Scope) -> Page:
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed("GET, HEAD")
-        media_type, content = self._pages[scope["path"]]
-        return media_type, content()
+        return self._pages[scope["path"]]()
+
+    def _readiness(self) -> Page:
+        """Ready also where another engine stands in: the answers are the same, and nobody gains from refusing them."""
+        if not self._predictor.ready:
+            return 503, _TEXT, b"not ready\n"
+        degraded = self._predictor.degraded
+        return 200, _TEXT, f"degraded: {degraded}\n".encode() if degraded else b"ready\n"
 
 
 def _refusing(scope: Scope, send: Send) -> Send:
@@ -146,6 +194,8 @@ def _too_late(seconds: float, has_body: bool) -> RequestError:
 
 def _error_headers(error: RequestError) -> list[tuple[bytes, bytes]]:
     answer = [(b"allow", error.allow.encode())] if isinstance(error, MethodNotAllowed) else []
+    if error.status == 401:
+        answer.append((b"www-authenticate", b"Bearer"))
     if error.status == 408:
         answer.append((b"connection", b"close"))
     if error.status == 503:

@@ -1,6 +1,7 @@
 """What the headers of a request say."""
 
 import itertools
+import re
 import secrets
 from collections.abc import Sequence
 
@@ -10,6 +11,8 @@ from serving.asgi import too_large
 Headers = dict[bytes, bytes]
 
 JSON = b"application/json"
+
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
 #: 64 random bits of this process, and a count: ids that no other process makes, without asking the system each time.
 _PROCESS = secrets.token_hex(8).encode()
@@ -24,6 +27,12 @@ def request_id(headers: Headers) -> bytes:
     return b"%s%016x" % (_PROCESS, next(_COUNT))
 
 
+def trace_id(headers: Headers) -> str:
+    """The trace that a request belongs to, from its traceparent (W3C Trace Context); empty where there is none."""
+    found = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
+    return found[1].decode() if found else ""
+
+
 def check_json(headers: Headers, pairs: Sequence[tuple[bytes, bytes]]) -> None:
     """Raise UnsupportedMediaType unless the body is announced as JSON, once (RFC 9110, section 8.3)."""
     if headers.get(b"content-type") == JSON and len(headers) == len(pairs):
@@ -35,12 +44,6 @@ def check_json(headers: Headers, pairs: Sequence[tuple[bytes, bytes]]) -> None:
         raise UnsupportedMediaType(
             "send the rows as application/json, with the header `Content-Type: application/json`"
         )
-
-
-def check_encoding(headers: Headers) -> None:
-    """Raise UnsupportedMediaType where the body is compressed."""
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise UnsupportedMediaType("send the body uncompressed, without a Content-Encoding")
 
 
 def check_length(headers: Headers, limit: int) -> None:

@@ -21,11 +21,15 @@ from serving.deadlines import Deadlines
 from serving.decoding import Decoder
 from serving.engine import Engine
 from serving.metrics import Metrics
+from serving.settings import Settings
 
 logger = logging.getLogger("model_deployer")
 
 #: What a batch is made of: rows as a client sends them, or as columns.
 Rows = list[Values] | Table
+
+#: Most rows that go through the engine at once.
+_BATCH_ROWS = 512
 
 #: Bytes of a body that is read in less time than the way to a thread and back takes.
 _SHORT_BODY = 16_384
@@ -34,9 +38,10 @@ _SHORT_BODY = 16_384
 class Predictor:
     """One model. It answers once :meth:`start` has held it to its golden predictions."""
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, settings: Settings) -> None:
         contract = artifact.contract
         self.artifact = artifact
+        self._settings = settings
         self.metrics = Metrics(artifact.tag, contract.names, artifact.reference)
         self.deadlines = Deadlines()
         self.ready = False
@@ -47,15 +52,23 @@ class Predictor:
         model = {"name": artifact.manifest.name, "version": artifact.manifest.version}
         self._end = b',"model":' + self._encode(model) + b"}"
 
-    def start(self) -> None:
-        """Load the graph, warm it up on the golden rows and compare the predictions.
+    @property
+    def degraded(self) -> str | None:
+        """Why another engine answers than the one that was asked for; None while none does."""
+        return self._engine.degraded
+
+    def start(self, engine: Engine) -> None:
+        """Warm the engine up on the golden rows, compare its predictions, and take requests.
 
         Raises:
             ArtifactError: The model does not reproduce its golden predictions on this machine.
         """
-        self._engine = Engine(self.artifact.model, self.artifact.contract.output)
-        self._replay()
-        self._batch: Batcher[Rows] = Batcher(self._run, self.metrics.batch, inline_rows=512)
+        self._engine = engine
+        golden = self.replay(engine)
+        engine.tune(_repeated(golden, _BATCH_ROWS))
+        self._batch: Batcher[Rows] = Batcher(
+            self._run, self.metrics.batch, _BATCH_ROWS, engine.inline_rows, self._settings.queue_rows
+        )
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
         # What is there now stays: to look through it again and again would hold up requests for tens of milliseconds.
         gc.collect()
@@ -97,6 +110,7 @@ class Predictor:
         """Take no more requests and let go of the engine's thread."""
         self.ready = False
         self._batch.close()
+        self._engine.close()
         self._reader.shutdown(wait=False, cancel_futures=True)
 
     async def _read_slowly(self, body: bytes) -> list[Values]:
@@ -118,16 +132,25 @@ class Predictor:
             return self._stack(list(chain.from_iterable(lists)))
         return join([each.columns if isinstance(each, Table) else self._stack(each) for each in payloads])
 
-    def _replay(self) -> None:
-        """Every golden row alone, as a lone request sends it, and all of them together, as a batch."""
+    def replay(self, engine: Engine) -> Columns:
+        """Hold an engine to every golden row alone, as a lone request sends it, and to all of them as a batch.
+
+        Returns:
+            The golden rows.
+
+        Raises:
+            ArtifactError: It does not reproduce the golden predictions on this machine.
+        """
         golden = list(self.artifact.golden())
         rows = [self._decode(json.dumps({"rows": [case.row]}).encode())[0] for case in golden]
-        together = self._predictions(self._engine.run(self._stack(rows)))
+        columns = self._stack(rows)
+        together = self._predictions(engine.check(columns))
         for case, row, prediction in zip(golden, rows, together, strict=True):
-            alone = self._predictions(self._engine.run(self._stack([row])))[0]
+            alone = self._predictions(engine.check(self._stack([row])))[0]
             self._compare(case, alone)
             self._compare(case, prediction)
         logger.info("golden predictions reproduced", extra={"model": self.artifact.tag, "cases": len(golden)})
+        return columns
 
     def _compare(self, case: Golden, prediction: dict[str, Any]) -> None:
         if not _agree(case.prediction, prediction, self.artifact.manifest.tolerance):
@@ -135,6 +158,11 @@ class Predictor:
                 f"{self.artifact.tag} answers the golden case '{case.case}' differently than when it was trained; "
                 "do not serve it: compare the onnxruntime versions, or train again on this platform"
             )
+
+
+def _repeated(columns: Columns, rows: int) -> Columns:
+    """As many rows as asked for, over and over the same."""
+    return {name: np.resize(array, (rows, 1)) for name, array in columns.items()}
 
 
 def _finite(outputs: Arrays) -> Arrays:

@@ -16,14 +16,17 @@ from contract.errors import InvalidRows, PredictionFailed
 from contract.features import Numeric
 from serving.asgi import Receive, Scope, Send
 from serving.gateway import Gateway
+from serving.onnx import OnnxEngine
 from serving.predictor import Predictor
+from serving.settings import Settings
 from tests import tiny
 
 
 def start(folder: Path, contract: Contract = tiny.CONTRACT) -> Predictor:
     tiny.write(folder, contract=contract)
-    predictor = Predictor(open_artifact(folder))
-    predictor.start()
+    artifact = open_artifact(folder)
+    predictor = Predictor(artifact, Settings())
+    predictor.start(OnnxEngine(artifact.model, contract.output))
     return predictor
 
 
@@ -32,7 +35,7 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def post(predictor: Predictor, content: Any) -> httpx.Response:
-    transport = httpx.ASGITransport(app=Gateway(nothing, predictor, is_dependency=lambda: False))
+    transport = httpx.ASGITransport(app=Gateway(nothing, predictor, Settings(), None, is_dependency=lambda: False))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         return await client.post("/predict", content=content, headers={"content-type": "application/json"})
 

@@ -1,10 +1,12 @@
 """The service as a stranger meets it: a real server, a real socket, real clients."""
 
+import gzip
 import http.client
 import json
 import re
 import shutil
 import socket
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,12 @@ def test_rows_get_predictions_in_their_order(client: httpx.Client) -> None:
 
 def test_a_bare_row_gets_one_prediction(client: httpx.Client) -> None:
     assert post(client, tiny.ROW).json() == post(client, {"rows": [tiny.ROW]}).json()
+
+
+@pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_body_is_as_good_as_a_plain_one(client: httpx.Client, encoding: str, compress: Any) -> None:
+    sent = compress(json.dumps({"rows": [tiny.ROW] * 3}).encode())
+    assert post(client, sent, **{"content-encoding": encoding}).json() == post(client, {"rows": [tiny.ROW] * 3}).json()
 
 
 def test_the_answer_is_the_same_alone_and_in_a_full_request(client: httpx.Client) -> None:
@@ -86,7 +94,9 @@ def test_a_body_has_to_arrive_in_the_time_that_the_client_allows(server: Server)
         (b'{"rows": "' + b"x" * 100_000 + b'"}', {}, 413, "body_too_large"),
         (tiny.ROW, {"content-type": "text/plain"}, 415, "unsupported_media_type"),
         (tiny.ROW, {"content-type": "multipart/form-data; boundary=x"}, 415, "unsupported_media_type"),
-        (tiny.ROW, {"content-encoding": "gzip"}, 415, "unsupported_media_type"),
+        (tiny.ROW, {"content-encoding": "br"}, 415, "unsupported_media_type"),
+        (tiny.ROW, {"content-encoding": "gzip"}, 400, "malformed_body"),
+        (gzip.compress(b"0" * 100_000_000), {"content-encoding": "gzip"}, 413, "body_too_large"),
         ({"rows": [tiny.ROW | {"distance": "x"}]}, {}, 422, "invalid_rows"),
     ],
 )
