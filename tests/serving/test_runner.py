@@ -1,0 +1,99 @@
+"""The graph in a service of its own, on the CPU here: the same answers, also while it is gone."""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from tests import tiny
+from tests.processes import Server, serve
+
+ROWS: list[dict[str, Any]] = [
+    tiny.ROW | changed
+    for changed in (
+        {},
+        {"origin": "LGA", "remark": "", "temp": None},
+        {"carrier": None, "booked": None, "holiday": True},
+        {"carrier": "ÅÄÖ", "remark": "x" * 200},
+    )
+]
+
+
+@pytest.fixture
+def with_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("DEPLOYER_ENGINE", "runner")
+    with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as running:
+        until(lambda: ask(running) is not None and readiness(running) == "ready")
+        yield running
+
+
+def ask(server: Server, rows: Any = None) -> Any:
+    answer = httpx.post(f"{server.url}/predict", json={"rows": rows or ROWS}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["predictions"]
+
+
+def readiness(server: Server) -> str:
+    answer = httpx.get(f"{server.url}/readyz")
+    assert answer.status_code == 200
+    return answer.text.strip()
+
+
+def degraded(server: Server) -> float:
+    found = re.search(r"^model_degraded (\S+)$", httpx.get(f"{server.url}/metrics").text, re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
+def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def runner_of(server: Server) -> psutil.Process:
+    (found,) = (child for child in psutil.Process(server.process.pid).children() if "Runner" in child.cmdline())
+    return found
+
+
+def test_the_runner_answers_what_the_worker_would(server: Server, with_runner: Server) -> None:
+    assert ask(with_runner) == ask(server)
+    assert degraded(with_runner) == 0
+    lines = [json.loads(line) for line in with_runner.log.read_text().splitlines() if line.startswith("{")]
+    assert not [line for line in lines if line["level"] == "error"]
+
+
+@pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP])
+def test_nobody_notices_that_the_runner_is_gone(server: Server, with_runner: Server, what: signal.Signals) -> None:
+    """Killed, or hung: under load every answer is right, the state is shown, and it ends by itself."""
+    expected = ask(server)
+    lost = runner_of(with_runner)
+    with ThreadPoolExecutor(4) as pool:
+        before = [pool.submit(ask, with_runner) for _ in range(40)]
+        os.kill(lost.pid, what)
+        after = [pool.submit(ask, with_runner) for _ in range(40)]
+        assert all(answer.result() == expected for answer in before + after)
+    until(lambda: degraded(with_runner) == 1 or runner_of(with_runner).pid != lost.pid)
+    if what == signal.SIGSTOP:
+        assert readiness(with_runner) == "degraded: the runner does not answer; the CPU of the worker does"
+        os.kill(lost.pid, signal.SIGCONT)
+    until(lambda: readiness(with_runner) == "ready" and degraded(with_runner) == 0)
+    assert ask(with_runner) == expected
+    log = with_runner.log.read_text()
+    assert log.count("the runner does not answer; this worker does") == log.count("the runner answers again")
+
+
+def test_the_runner_is_reached_by_no_network(with_runner: Server) -> None:
+    ports = {each.laddr.port for each in runner_of(with_runner).net_connections() if each.status == "LISTEN"}
+    assert ports <= {int(with_runner.url.rpartition(":")[2])}
+    assert httpx.post(f"{with_runner.url}/run", json={"batches": []}).status_code == 404
