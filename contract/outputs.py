@@ -50,6 +50,22 @@ class Classification(BaseModel):
             for row in arrays["probabilities"].tolist()
         ]
 
+    def columns(self, arrays: Arrays) -> dict[str, list[str] | NDArray[np.float32]]:
+        """The predictions as a table: ``decision``, and a column ``probabilities.LABEL`` for each label."""
+        probabilities = arrays["probabilities"]
+        decisions = [self.labels[self._decide(row)] for row in probabilities.tolist()]
+        return {"decision": decisions} | {
+            f"probabilities.{label}": probabilities[:, index] for index, label in enumerate(self.labels)
+        }
+
+    def columns_schema(self) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of a value of each column of :meth:`columns`."""
+        schemas = self.json_schema()["properties"]
+        probabilities = schemas["probabilities"]["properties"]
+        return {"decision": schemas["decision"]} | {
+            f"probabilities.{label}": schema for label, schema in probabilities.items()
+        }
+
     @cached_property
     def _decide(self) -> Callable[[list[float]], int]:
         """The index of the decided label, from the probabilities of a row."""
@@ -110,6 +126,15 @@ class Regression(BaseModel):
         """One JSON-ready prediction a row: ``{"value": v, "lower": l, "upper": u}``."""
         columns = [arrays[name][:, 0].tolist() for name in self.tensors]
         return [dict(zip(self.tensors, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def columns_schema(self) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of a value of each column of :meth:`columns`."""
+        schemas: dict[str, Any] = self.json_schema()["properties"]
+        return schemas
+
+    def columns(self, arrays: Arrays) -> dict[str, list[str] | NDArray[np.float32]]:
+        """The predictions as a table: ``value``, ``lower`` and ``upper``."""
+        return {name: arrays[name][:, 0] for name in self.tensors}
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema (2020-12) of one prediction."""

@@ -40,7 +40,10 @@ class Stacker:
 
     def __call__(self, rows: Sequence[Values]) -> Columns:
         """The columns of at least one row."""
-        values = list(zip(*rows, strict=True))
+        return self.columns(list(zip(*rows, strict=True)))
+
+    def columns(self, values: Sequence[Values]) -> Columns:
+        """The same from the values of each feature, in the contract's order."""
         columns = {name: convert(values[place]) for place, name, convert in self._others}
         if self._plain:
             # One array for all numbers: numpy takes longer to begin an array than to fill it with a few rows.

@@ -6,6 +6,7 @@ slow path also accepts the two things that are right but cannot be compiled: 3.0
 names JSON has to escape.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -14,19 +15,25 @@ from msgspec import Meta
 
 from contract.contract import Contract
 from contract.features import EXACT_INTEGER, LONGEST_CATEGORY, Boolean, Categorical, Datetime, Feature, Integer, Text
-from serving.columns import Values
+from serving.columns import Stacker, Table, Values
 from serving.validation import Validator
+
+#: Rows as a client sends them, or as columns: what the engine's batches are made of.
+Rows = list[Values] | Table
+
+_COLUMNAR = re.compile(rb'\s*\{\s*"columns"\s*:\s*\{')
 
 
 class Decoder:
-    """Reads ``{"rows": [{...}, ...]}`` and one bare row ``{...}``."""
+    """Reads ``{"rows": [{...}, ...]}``, one bare row ``{...}``, and ``{"columns": {"name": [...], ...}}``."""
 
     def __init__(self, contract: Contract) -> None:
         self._validator = Validator(contract)
-        self._decode_rows, self._decode_row = _compile(contract)
+        self._stack = Stacker(contract.features)
+        self._decode_rows, self._decode_row, self._decode_columns = _compile(contract)
 
-    def __call__(self, body: bytes) -> list[Values]:
-        """The rows of a JSON body, each in the contract's order with None for what is missing.
+    def __call__(self, body: bytes) -> Rows:
+        """The rows of a JSON body, each in the contract's order with None for what is missing; columns as a table.
 
         Raises:
             MalformedBody: The body is no such JSON document, or holds no row.
@@ -35,15 +42,30 @@ class Decoder:
         """
         return self.fast(body) or self.slow(body)
 
-    def fast(self, body: bytes) -> list[Values]:
+    def fast(self, body: bytes) -> Rows:
         """The rows; none where :meth:`slow` has to look. It raises TooManyRows only."""
+        if _COLUMNAR.match(body):
+            return self._columns(body)
         rows = self._structs(body)
         self._validator.check_count(len(rows))
         return [msgspec.structs.astuple(row) for row in rows]
 
-    def slow(self, body: bytes) -> list[Values]:
+    def slow(self, body: bytes) -> Rows:
         """The rows of a body that :meth:`fast` could not read; else raises as a call does. It may take a second."""
-        return self._validator.rows(body)
+        rows = self._validator.rows(body)
+        return Table(self._stack(rows)) if _COLUMNAR.match(body) else rows
+
+    def _columns(self, body: bytes) -> Rows:
+        try:
+            columns = msgspec.structs.astuple(self._decode_columns(body).columns)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return []
+        lengths = {len(column) for column in columns if column is not None}
+        if len(lengths) != 1 or lengths == {0}:
+            return []
+        (length,) = lengths
+        self._validator.check_count(length)
+        return Table(self._stack.columns([[None] * length if column is None else column for column in columns]))
 
     def _structs(self, body: bytes) -> list[msgspec.Struct]:
         try:
@@ -57,16 +79,19 @@ class Decoder:
             return []
 
 
-def _compile(contract: Contract) -> tuple[Any, Any]:
-    """Decoders of the envelope and of one bare row, as functions of bytes."""
+def _compile(contract: Contract) -> tuple[Any, Any, Any]:
+    """Decoders of rows, of one bare row and of columns, as functions of bytes."""
     fields = [_field(f"f{index}", feature) for index, feature in enumerate(contract.features)]
     names = {f"f{index}": feature.name for index, feature in enumerate(contract.features)}
     try:
         row = msgspec.defstruct("Row", fields, rename=names, kw_only=True, forbid_unknown_fields=True, gc=False)
     except ValueError:  # msgspec takes no field names that JSON has to escape
-        return _refuse, _refuse
+        return _refuse, _refuse, _refuse
     rows = msgspec.defstruct("Rows", [("rows", list[row])], forbid_unknown_fields=True)  # type: ignore[valid-type]
-    return msgspec.json.Decoder(rows).decode, msgspec.json.Decoder(row).decode
+    lists = [(identifier, list.__class_getitem__(kind), *default) for identifier, kind, *default in fields]
+    table = msgspec.defstruct("Table", lists, rename=names, kw_only=True, forbid_unknown_fields=True)
+    columns = msgspec.defstruct("Columns", [("columns", table)], forbid_unknown_fields=True)
+    return msgspec.json.Decoder(rows).decode, msgspec.json.Decoder(row).decode, msgspec.json.Decoder(columns).decode
 
 
 def _refuse(body: bytes) -> Any:

@@ -92,7 +92,7 @@ class Gateway:
             if not self._is_allowed(scope, given):
                 raise Unauthorized("send your API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
             if scope["path"] == "/predict":
-                status, media_type, body = 200, JSON, await self._predict(scope, given, receive)
+                status, media_type, body = await self._predict(scope, given, receive)
             else:
                 status, media_type, body = self._page(scope)
         except Gone:
@@ -116,6 +116,8 @@ class Gateway:
                 milliseconds=round(1000 * seconds, 3),
             )
         answer.append((b"content-type", media_type))
+        if media_type.decode() in headers.TABLES:
+            answer.append((b"x-model", self._predictor.artifact.tag.encode()))
         await asgi.respond(send, status, answer, body)
 
     def _is_allowed(self, scope: Scope, given: Headers) -> bool:
@@ -124,10 +126,10 @@ class Gateway:
     def _route(self, scope: Scope) -> str:
         return scope["path"] if scope["path"] in self._paths else "other"
 
-    async def _predict(self, scope: Scope, given: Headers, receive: Receive) -> bytes:
+    async def _predict(self, scope: Scope, given: Headers, receive: Receive) -> Page:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
-        headers.check_json(given, scope["headers"])
+        media_type, wanted = headers.media_type(given, scope["headers"]), headers.accepted(given)
         headers.check_length(given, self._limits.body_bytes)
         seconds = headers.seconds(given, self._limits.timeout_seconds)
         body = None
@@ -136,7 +138,7 @@ class Gateway:
                 self._predictor.admit(seconds)
                 body = await self._body(given, receive)
                 watch.receive = receive
-                return await self._predictor.answer(body)
+                return 200, wanted.encode(), await self._predictor.answer(body, media_type, wanted)
         except TimeoutError:
             raise _too_late(seconds, has_body=body is not None) from None
 

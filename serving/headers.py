@@ -6,11 +6,15 @@ import secrets
 from collections.abc import Sequence
 
 from contract.errors import InvalidHeader, UnsupportedMediaType
+from serving import tables
 from serving.asgi import too_large
 
 Headers = dict[bytes, bytes]
 
 JSON = b"application/json"
+
+#: The formats of tables.
+TABLES = frozenset({tables.STREAM, tables.FILE, tables.PARQUET})
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
@@ -33,17 +37,32 @@ def trace_id(headers: Headers) -> str:
     return found[1].decode() if found else ""
 
 
-def check_json(headers: Headers, pairs: Sequence[tuple[bytes, bytes]]) -> None:
-    """Raise UnsupportedMediaType unless the body is announced as JSON, once (RFC 9110, section 8.3)."""
-    if headers.get(b"content-type") == JSON and len(headers) == len(pairs):
-        return
+def media_type(headers: Headers, pairs: Sequence[tuple[bytes, bytes]]) -> str:
+    """What the body is (RFC 9110, section 8.3): JSON, or one of Arrow's formats.
+
+    Raises:
+        UnsupportedMediaType: It is announced as something else, or twice.
+    """
+    given = headers.get(b"content-type", JSON)
+    if given == JSON and len(headers) == len(pairs):
+        return "application/json"
     if sum(name == b"content-type" for name, _ in pairs) > 1:
         raise UnsupportedMediaType("send one Content-Type")
-    media_type = headers.get(b"content-type", JSON).decode("latin-1").partition(";")[0].strip().lower()
-    if media_type != JSON.decode() and not media_type.endswith("+json"):
-        raise UnsupportedMediaType(
-            "send the rows as application/json, with the header `Content-Type: application/json`"
-        )
+    kind = given.decode("latin-1").partition(";")[0].strip().lower()
+    if kind == "application/json" or kind.endswith("+json"):
+        return "application/json"
+    if kind in TABLES:
+        return kind
+    raise UnsupportedMediaType(f"send the rows as application/json, or as {', '.join(sorted(TABLES))}")
+
+
+def accepted(headers: Headers) -> str:
+    """The format of the answer: of those in Accept the first that the service writes, else JSON (RFC 9110, 12.5.1)."""
+    given = headers.get(b"accept")
+    if given is None or given in (b"*/*", JSON):
+        return "application/json"
+    kinds = (each.partition(";")[0].strip().lower() for each in given.decode("latin-1").split(","))
+    return next((kind for kind in kinds if kind in TABLES or kind == "application/json"), "application/json")
 
 
 def check_length(headers: Headers, limit: int) -> None:

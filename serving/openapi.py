@@ -6,7 +6,7 @@ from contract import errors
 from contract.artifact import Artifact
 from contract.contract import Contract
 from contract.errors import RequestError
-from serving import problem
+from serving import problem, tables
 
 #: What POST /predict may refuse a request with.
 PREDICT_ERRORS: tuple[type[RequestError], ...] = (
@@ -41,6 +41,18 @@ def answer_schema(contract: Contract) -> dict[str, Any]:
     }
 
 
+def table_schema(contract: Contract) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the answer to columns."""
+    schema = answer_schema(contract)
+    columns = {name: {"type": "array", "items": each} for name, each in contract.output.columns_schema().items()}
+    answer = schema["properties"].pop("predictions")
+    table = {"type": "object", "required": list(columns), "additionalProperties": False, "properties": columns}
+    return schema | {
+        "required": ["columns", "model"],
+        "properties": {"columns": table | {"description": answer["description"]}} | schema["properties"],
+    }
+
+
 def document(artifact: Artifact) -> dict[str, Any]:
     """The whole document, ready to be written as JSON."""
     manifest, contract = artifact.manifest, artifact.contract
@@ -64,7 +76,9 @@ def document(artifact: Artifact) -> dict[str, Any]:
             "schemas": {
                 "Row": contract.row_schema(),
                 "Rows": _rows_schema(contract),
+                "Columns": _columns_schema(contract),
                 "Answer": answer_schema(contract),
+                "TableAnswer": table_schema(contract),
                 "Problem": problem.json_schema(),
             },
         },
@@ -132,20 +146,41 @@ def _rows_schema(contract: Contract) -> dict[str, Any]:
     }
 
 
+def _columns_schema(contract: Contract) -> dict[str, Any]:
+    row = contract.row_schema()
+    columns = {
+        name: {"type": "array", "minItems": 1, "maxItems": contract.limits.rows, "items": value}
+        for name, value in row["properties"].items()
+    }
+    table = {"type": "object", "required": row["required"], "additionalProperties": False, "properties": columns}
+    return {
+        "type": "object",
+        "required": ["columns"],
+        "additionalProperties": False,
+        "properties": {"columns": table | {"description": "Lists of the same length: the first row, the second..."}},
+    }
+
+
 def _predict(artifact: Artifact) -> dict[str, Any]:
     contract = artifact.contract
     examples = {
         "one row": {"summary": "One row", "value": contract.example()},
         "several rows": {"summary": "Several rows", "value": {"rows": [contract.example()] * 2}},
+        "columns": {
+            "summary": "Columns",
+            "value": {"columns": {name: [value] * 2 for name, value in contract.example().items()}},
+        },
     }
-    body = {"anyOf": [{"$ref": "#/components/schemas/Rows"}, {"$ref": "#/components/schemas/Row"}]}
+    body = {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("Rows", "Row", "Columns")]}
+    content = {"application/json": {"schema": body, "examples": examples}} | _TABLES
     return {
         "operationId": "predict",
         "tags": ["Predictions"],
         "summary": "Predict",
-        "description": f"At most {contract.limits.rows:,} rows and {contract.limits.body_bytes:,} bytes a request.",
+        "description": f"At most {contract.limits.rows:,} rows and {contract.limits.body_bytes:,} bytes a request, as "
+        "JSON, Arrow or Parquet; gzip and deflate are taken.",
         "parameters": [_REQUEST_ID, _REQUEST_TIMEOUT],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body, "examples": examples}}},
+        "requestBody": {"required": True, "content": content},
         "responses": {"200": _answer(artifact)} | _error_responses(),
     }
 
@@ -161,8 +196,14 @@ def _answer(artifact: Artifact) -> dict[str, Any]:
         for golden in artifact.golden()
         if {name: value for name, value in golden.row.items() if value is not None} == example
     ]
-    content = {"schema": {"$ref": "#/components/schemas/Answer"}} | ({"example": answers[0]} if answers else {})
-    return {"description": "One prediction a row, in order.", "content": {"application/json": content}}
+    either = [{"$ref": "#/components/schemas/Answer"}, {"$ref": "#/components/schemas/TableAnswer"}]
+    content = {"schema": {"anyOf": either}} | ({"example": answers[0]} if answers else {})
+    description = "One prediction a row, in order; columns are answered with columns, and Accept names another format."
+    return {"description": description, "content": {"application/json": content} | _TABLES}
+
+
+#: Formats that OpenAPI has no schema for; their columns are those of JSON.
+_TABLES: dict[str, Any] = {media_type: {"schema": {}} for media_type in (tables.STREAM, tables.FILE, tables.PARQUET)}
 
 
 _REQUEST_ID = {

@@ -5,28 +5,34 @@ import gc
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from contract.artifact import Artifact, Golden
 from contract.errors import ArtifactError, DeadlineExceeded, InvalidRows
+from serving import tables
+from serving.arrow import Packed
 from serving.batching import Arrays, Batcher, join
-from serving.columns import Columns, Stacker, Table, Values
+from serving.columns import Columns, Stacker, Table
 from serving.deadlines import Deadlines
-from serving.decoding import Decoder
+from serving.decoding import Decoder, Rows
 from serving.engine import Engine
 from serving.metrics import Metrics
 from serving.settings import Settings
+from serving.tabular import TableReader
 
 logger = logging.getLogger("model_deployer")
 
-#: What a batch is made of: rows as a client sends them, or as columns.
-Rows = list[Values] | Table
+R = TypeVar("R")
+
+JSON = "application/json"
 
 #: Most rows that go through the engine at once.
 _BATCH_ROWS = 512
@@ -47,7 +53,9 @@ class Predictor:
         self.ready = False
         self._decode = Decoder(contract)
         self._stack = Stacker(contract.features)
+        self._read_stream = TableReader(contract)
         self._predictions = contract.output.predictions
+        self._table = contract.output.columns
         self._encode = msgspec.json.Encoder().encode
         model = {"name": artifact.manifest.name, "version": artifact.manifest.version}
         self._end = b',"model":' + self._encode(model) + b"}"
@@ -69,6 +77,7 @@ class Predictor:
         self._batch: Batcher[Rows] = Batcher(
             self._run, self.metrics.batch, _BATCH_ROWS, engine.inline_rows, self._settings.queue_rows
         )
+        self._unpack = tables.Unpacker(self.artifact.contract.limits)
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
         # What is there now stays: to look through it again and again would hold up requests for tens of milliseconds.
         gc.collect()
@@ -79,18 +88,30 @@ class Predictor:
         """Refuse a request that would wait in vain, before any work is done on it; see :meth:`Batcher.admit`."""
         self._batch.admit(seconds)
 
-    async def answer(self, body: bytes) -> bytes:
-        """The JSON answer to a JSON request.
+    async def answer(self, body: bytes, media_type: str = JSON, wanted: str = JSON) -> bytes:
+        """The answer to a request; rows are answered with rows, and a table with a table.
+
+        Args:
+            body: JSON, Arrow or Parquet.
+            media_type: Which of them it is.
+            wanted: Which of them the answer is to be.
 
         Raises:
             RequestError: One of its kinds, for whoever speaks to the client to put into that client's form.
         """
         try:
-            rows = self._decode.fast(body) or await self._read_slowly(body)
+            if media_type == JSON:
+                rows = self._decode.fast(body) or await self._slowly(self._decode.slow, body)
+            else:
+                rows = await self._read(body, media_type)
         except InvalidRows as error:
             self.metrics.refused(error)
             raise
         outputs = await self._batch(rows)
+        if wanted != JSON:
+            return tables.write(self._table(outputs), wanted)
+        if isinstance(rows, Table):
+            return b'{"columns":' + self._encode(_plain(self._table(outputs))) + self._end
         return b'{"predictions":' + self._encode(self._predictions(outputs)) + self._end
 
     async def ask(self, body: bytes) -> bytes:
@@ -113,11 +134,17 @@ class Predictor:
         self._engine.close()
         self._reader.shutdown(wait=False, cancel_futures=True)
 
-    async def _read_slowly(self, body: bytes) -> list[Values]:
-        """A long body that is wrong is read in a thread, one at a time, so that everybody else gets answers."""
+    async def _slowly(self, read: Callable[[bytes], R], body: bytes) -> R:
+        """A long body is read in a thread, one at a time, so that everybody else gets answers."""
         if len(body) <= _SHORT_BODY:
-            return self._decode.slow(body)
-        return await asyncio.get_running_loop().run_in_executor(self._reader, self._decode.slow, body)
+            return read(body)
+        return await asyncio.get_running_loop().run_in_executor(self._reader, read, body)
+
+    async def _read(self, body: bytes, media_type: str) -> Table:
+        if media_type == tables.STREAM:
+            with suppress(Packed):
+                return await self._slowly(self._read_stream, body)
+        return await self._slowly(self._read_stream, await self._unpack(body, media_type))
 
     def _run(self, payloads: Sequence[Rows]) -> Arrays:
         columns = self._columns(payloads)
@@ -142,11 +169,11 @@ class Predictor:
             ArtifactError: It does not reproduce the golden predictions on this machine.
         """
         golden = list(self.artifact.golden())
-        rows = [self._decode(json.dumps({"rows": [case.row]}).encode())[0] for case in golden]
-        columns = self._stack(rows)
+        requests = [self._decode(json.dumps({"rows": [case.row]}).encode()) for case in golden]
+        columns = self._columns(requests)
         together = self._predictions(engine.check(columns))
-        for case, row, prediction in zip(golden, rows, together, strict=True):
-            alone = self._predictions(engine.check(self._stack([row])))[0]
+        for case, request, prediction in zip(golden, requests, together, strict=True):
+            (alone,) = self._predictions(engine.check(self._columns([request])))
             self._compare(case, alone)
             self._compare(case, prediction)
         logger.info("golden predictions reproduced", extra={"model": self.artifact.tag, "cases": len(golden)})
@@ -158,6 +185,10 @@ class Predictor:
                 f"{self.artifact.tag} answers the golden case '{case.case}' differently than when it was trained; "
                 "do not serve it: compare the onnxruntime versions, or train again on this platform"
             )
+
+
+def _plain(columns: Mapping[str, list[str] | NDArray[Any]]) -> dict[str, list[Any]]:
+    return {name: column.tolist() if isinstance(column, np.ndarray) else column for name, column in columns.items()}
 
 
 def _repeated(columns: Columns, rows: int) -> Columns:

@@ -3,7 +3,7 @@
 import difflib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -66,6 +66,14 @@ class Validator:
         """The rows of a body that turns out to be right after all; raises as :class:`serving.decoding.Decoder`."""
         rows = self._unwrap(_parse(body))
         self.check_count(len(rows))
+        return self.check(rows)
+
+    def check(self, rows: Sequence[Any]) -> list[Values]:
+        """The values of rows that were read already.
+
+        Raises:
+            InvalidRows: Rows break the contract.
+        """
         problems = _Problems()
         values = [self._row(index, row, problems) for index, row in enumerate(rows)]
         if problems.total:
@@ -80,6 +88,8 @@ class Validator:
     def _unwrap(self, document: Any) -> list[Any]:
         if not isinstance(document, dict):
             raise MalformedBody('expected a JSON object: {"rows": [{...}, ...]} or one row {...}')
+        if _is_columnar(document):
+            return _rows(document)
         if "rows" not in document or ("rows" in self._features and not isinstance(document["rows"], list)):
             return [document]
         if len(document) > 1:
@@ -119,6 +129,25 @@ class Validator:
         near = difflib.get_close_matches(name[:100], self._features, n=1)
         hint = f"did you mean '{near[0]}'?" if near else "leave it out; GET /model lists the fields"
         return f"the model has no such field: {hint}"
+
+
+def _is_columnar(document: dict[str, Any]) -> bool:
+    return isinstance(document.get("columns"), dict)
+
+
+def _rows(document: dict[str, Any]) -> list[Any]:
+    """The rows of ``{"columns": {"name": [...], ...}}``."""
+    columns = document["columns"]
+    if len(document) > 1:
+        raise MalformedBody("expected no other key beside `columns`")
+    if not all(isinstance(column, list) for column in columns.values()):
+        raise MalformedBody("expected every column to be a list of values")
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) > 1:
+        raise MalformedBody("expected all columns to have the same number of values")
+    if lengths in (set(), {0}):
+        raise MalformedBody("`columns` holds no row; send at least one")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _shown(name: str) -> str:

@@ -59,6 +59,7 @@ def test_every_golden_row_is_served_as_it_was_predicted(rows: list[dict[str, Any
     cases = [json.loads(line) for line in lines(golden).splitlines()]
     cases = [case for case in cases if case["case"] != "example"]
     decoded = Decoder(CONTRACT)(json.dumps({"rows": [case["row"] for case in cases]}).encode())
+    assert isinstance(decoded, list)
     frame = pl.DataFrame({name: column[:, 0] for name, column in Stacker(FEATURES)(decoded).items()}, schema=schema)
     for case, prediction in zip(cases, CONTRACT.output.predictions(total(frame)), strict=True):
         assert math.isclose(case["prediction"]["value"], prediction["value"], rel_tol=1e-6, abs_tol=1e-6)
