@@ -22,6 +22,9 @@ Arrays = Mapping[str, NDArray[Any]]
 #: What the batches of before still count, when a new one tells the pace of work.
 _MEMORY = 0.9
 
+#: How many times longer than expected a batch may count: a lone stall says nothing about the next batch.
+_SURPRISE = 4
+
 
 class Payload(Protocol):
     """Rows in whatever form the engine takes: they can be counted and cut."""
@@ -67,8 +70,11 @@ class _Pace:
     def ended(self, rows: int, now: float, more_waits: bool) -> None:
         """A batch has ended. Only where the next one waits for it does its time say what the next will take."""
         if more_waits:
+            seconds = now - self._last
+            if self._rows:
+                seconds = min(seconds, _SURPRISE * self.seconds(rows))
             self._rows = _MEMORY * self._rows + rows
-            self._seconds = _MEMORY * self._seconds + now - self._last
+            self._seconds = _MEMORY * self._seconds + seconds
         self._last = now
 
     def seconds(self, rows: int) -> float:

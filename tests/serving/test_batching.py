@@ -116,6 +116,20 @@ async def test_who_would_wait_in_vain_is_refused_before_any_work() -> None:
     running.admit(0.05)
 
 
+async def test_a_lone_stall_does_not_turn_later_requests_away() -> None:
+    pauses = iter([0.002] * 20 + [1.0] + [0.002] * 20)
+
+    def stalling(payloads: Sequence[Values]) -> Arrays:
+        time.sleep(next(pauses))
+        return double(payloads)
+
+    running = batcher(stalling, batch_rows=1, inline_rows=0)
+    answers = [asyncio.create_task(running([value])) for value in range(41)]
+    await answers[20]
+    running.admit(1.0)
+    await asyncio.gather(*answers)
+
+
 async def test_what_arrives_in_one_turn_of_the_loop_is_one_batch() -> None:
     batches: list[Batch] = []
     running = Batcher(double, batches.append)
