@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 from pydantic_core import to_json
 
 from contract.errors import DeployerError, MalformedBody, RequestError
-from serving import engine, keys, logs, metrics, openapi, problem, settings, startup
+from serving import connection, engine, keys, logs, metrics, openapi, problem, settings, startup
 from serving.gateway import Gateway
 from serving.onnx import OnnxEngine
 from serving.predictor import Predictor
@@ -44,6 +44,7 @@ except DeployerError as error:
 
 logs.configure()
 predictor = Predictor(artifact, chosen)
+connection.install(chosen.keep_alive_seconds, predictor.metrics.refused_connection)
 kind = engine.choose(chosen)
 services: dict[str, Any] = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))["services"]
 # BentoML would open the connection to the runner anew every hundred calls, and lose those that are under way.

@@ -14,6 +14,7 @@
     ├── EnvironmentFault                   3           disk, port or package: the machine has to change
     └── RequestError                       HTTP  gRPC                 retry  code
         ├── MalformedBody                  400   INVALID_ARGUMENT     no     malformed_body
+        ├── MalformedRequest               400   INVALID_ARGUMENT     no     malformed_request
         ├── InvalidHeader                  400   INVALID_ARGUMENT     no     invalid_header
         ├── Unauthorized                   401   UNAUTHENTICATED      no     unauthorized
         ├── NotFound                       404   UNIMPLEMENTED        no     not_found
@@ -23,6 +24,7 @@
         ├── TooManyRows                    413   RESOURCE_EXHAUSTED   no     too_many_rows
         ├── UnsupportedMediaType           415   INVALID_ARGUMENT     no     unsupported_media_type
         ├── InvalidRows                    422   INVALID_ARGUMENT     no     invalid_rows
+        ├── HeadersTooLarge                431   RESOURCE_EXHAUSTED   no     headers_too_large
         ├── PredictionFailed               500   INTERNAL             no     prediction_failed
         ├── Overloaded                     503   UNAVAILABLE          yes    overloaded
         └── DeadlineExceeded               504   DEADLINE_EXCEEDED    yes    deadline_exceeded
@@ -114,6 +116,13 @@ class MalformedBody(RequestError):
     title = "The body cannot be read"
 
 
+class MalformedRequest(RequestError):
+    """What was sent is no HTTP."""
+
+    code = "malformed_request"
+    title = "This is no HTTP request"
+
+
 class InvalidHeader(RequestError):
     """A header of the request has a value that cannot be read."""
 
@@ -155,12 +164,12 @@ class MethodNotAllowed(RequestError):
 
 
 class RequestTimeout(RequestError):
-    """The body did not arrive in the time allowed; nothing was done."""
+    """The request did not arrive in the time allowed; nothing was done."""
 
     status = 408
     grpc_status = "DEADLINE_EXCEEDED"
     code = "request_timeout"
-    title = "The body took too long"
+    title = "The request took too long"
     retry = True
 
 
@@ -211,6 +220,15 @@ class InvalidRows(RequestError):
         if self.total > len(self.problems):
             return f"{found}; the first {len(self.problems)}, in {where}, are listed under `errors`"
         return f"{found} in {where}, listed under `errors`"
+
+
+class HeadersTooLarge(RequestError):
+    """The headers have more bytes than the service takes."""
+
+    status = 431
+    grpc_status = "RESOURCE_EXHAUSTED"
+    code = "headers_too_large"
+    title = "The headers are too large"
 
 
 class PredictionFailed(RequestError):

@@ -79,7 +79,7 @@ class Gateway:
         if scope["type"] == "http" and self._paths:
             if scope["path"] in self._paths or not self._is_allowed(scope, dict(scope["headers"])):
                 return await self._respond(scope, receive, send)
-            send = _refusing(scope, send)
+            send = self._watching(scope, send)
         elif scope["type"] == "lifespan":
             middleware.shed_idle(scope["app"])
         return await self._app(scope, receive, send)
@@ -120,11 +120,29 @@ class Gateway:
             answer.append((b"x-model", self._predictor.artifact.tag.encode()))
         await asgi.respond(send, status, answer, body)
 
+    def _watching(self, scope: Scope, send: Send) -> Send:
+        """A ``send`` for BentoML that counts its answers, and turns its plain 404 and 405 into problems."""
+        began = time.perf_counter()
+        refused = False
+
+        async def forward(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                self._predictor.metrics.answered("native", self._route(scope), status, time.perf_counter() - began)
+                refused = status in (404, 405)
+                if refused:
+                    await _refuse(scope, send, message)
+            if not refused:
+                await send(message)
+
+        return forward
+
     def _is_allowed(self, scope: Scope, given: Headers) -> bool:
         return self._keys is None or scope["path"] in _HEALTH or self._keys.allow(given)
 
     def _route(self, scope: Scope) -> str:
-        return scope["path"] if scope["path"] in self._paths else "other"
+        return scope["path"] if scope["path"] in self._paths or scope["path"] in _HEALTH else "other"
 
     async def _predict(self, scope: Scope, given: Headers, receive: Receive) -> Page:
         if scope["method"] != "POST":
@@ -162,23 +180,13 @@ class Gateway:
         return 200, _TEXT, f"degraded: {degraded}\n".encode() if degraded else b"ready\n"
 
 
-def _refusing(scope: Scope, send: Send) -> Send:
-    """A ``send`` for BentoML that turns its plain 404 and 405 into problems."""
-    refused = False
-
-    async def forward(message: Message) -> None:
-        nonlocal refused
-        if message["type"] == "http.response.start" and message["status"] in (404, 405):
-            refused = True
-            allow = dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1")
-            error = NotFound("the paths are in /docs.json") if message["status"] == 404 else MethodNotAllowed(allow)
-            request_id = headers.request_id(dict(scope["headers"]))
-            answer = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *_error_headers(error)]
-            await asgi.respond(send, error.status, answer, problem.problem(error, request_id.decode()))
-        elif not refused:
-            await send(message)
-
-    return forward
+async def _refuse(scope: Scope, send: Send, message: Message) -> None:
+    """Send the problem that stands for BentoML's refusal."""
+    allow = dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1")
+    error = NotFound("the paths are in /docs.json") if message["status"] == 404 else MethodNotAllowed(allow)
+    request_id = headers.request_id(dict(scope["headers"]))
+    answer = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *_error_headers(error)]
+    await asgi.respond(send, error.status, answer, problem.problem(error, request_id.decode()))
 
 
 def _description(predictor: Predictor) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from serving import problem, tables
 #: What POST /predict may refuse a request with.
 PREDICT_ERRORS: tuple[type[RequestError], ...] = (
     errors.MalformedBody,
+    errors.MalformedRequest,
     errors.InvalidHeader,
     errors.MethodNotAllowed,
     errors.RequestTimeout,
@@ -18,6 +19,7 @@ PREDICT_ERRORS: tuple[type[RequestError], ...] = (
     errors.TooManyRows,
     errors.UnsupportedMediaType,
     errors.InvalidRows,
+    errors.HeadersTooLarge,
     errors.PredictionFailed,
     errors.Overloaded,
     errors.DeadlineExceeded,

@@ -24,6 +24,8 @@ class Settings(BaseModel):
         threads: Threads of ONNX Runtime in a worker on the CPU. ``auto`` measures at the start whether more than one
             make a full batch clearly faster.
         queue_rows: Rows that may wait in one worker; a request beyond that is refused at once.
+        keep_alive_seconds: How long an idle connection is kept open for its client's next request; it takes the place
+            of BentoML's ``--timeout-keep-alive``.
         log_requests: Which requests get a line in the log: ``errors`` those that failed by our fault, ``slow`` also
             those that took longer than ``slow_seconds``, ``all`` every one.
         slow_seconds: What counts as slow.
@@ -36,6 +38,7 @@ class Settings(BaseModel):
     engine: Literal["auto", "cpu", "cuda", "runner"] = "auto"
     threads: PositiveInt | Literal["auto"] = "auto"
     queue_rows: PositiveInt = 50_000
+    keep_alive_seconds: PositiveFloat = 75.0
     log_requests: Literal["errors", "slow", "all"] = "slow"
     slow_seconds: PositiveFloat = 1.0
     api_key_file: Path | None = None

@@ -2,10 +2,8 @@
 
 import json
 import os
-import re
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import psutil
 import pytest
 
 from tests import tiny
-from tests.processes import Server, serve
+from tests.processes import Server, serve, until
 
 ROWS: list[dict[str, Any]] = [
     tiny.ROW | changed
@@ -48,27 +46,14 @@ def readiness(server: Server) -> str:
     return answer.text.strip()
 
 
-def degraded(server: Server) -> float:
-    found = re.search(r"^model_degraded (\S+)$", httpx.get(f"{server.url}/metrics").text, re.MULTILINE)
-    assert found
-    return float(found[1])
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
 def runner_of(server: Server) -> psutil.Process:
-    (found,) = (child for child in psutil.Process(server.process.pid).children() if "Runner" in child.cmdline())
+    (found,) = (worker for worker in server.workers() if "Runner" in worker.cmdline())
     return found
 
 
 def test_the_runner_answers_what_the_worker_would(server: Server, with_runner: Server) -> None:
     assert ask(with_runner) == ask(server)
-    assert degraded(with_runner) == 0
+    assert with_runner.metric("model_degraded") == 0
     lines = [json.loads(line) for line in with_runner.log.read_text().splitlines() if line.startswith("{")]
     assert not [line for line in lines if line["level"] == "error"]
 
@@ -79,15 +64,16 @@ def test_nobody_notices_that_the_runner_is_gone(server: Server, with_runner: Ser
     expected = ask(server)
     lost = runner_of(with_runner)
     with ThreadPoolExecutor(4) as pool:
-        before = [pool.submit(ask, with_runner) for _ in range(40)]
+        before = [pool.submit(ask, with_runner) for _ in range(80)]
+        assert before[39].result() == expected
         os.kill(lost.pid, what)
         after = [pool.submit(ask, with_runner) for _ in range(40)]
         assert all(answer.result() == expected for answer in before + after)
-    until(lambda: degraded(with_runner) == 1 or runner_of(with_runner).pid != lost.pid)
+    until(lambda: with_runner.metric("model_degraded") == 1 or runner_of(with_runner).pid != lost.pid)
     if what == signal.SIGSTOP:
         assert readiness(with_runner) == "degraded: the runner does not answer; the CPU of the worker does"
         os.kill(lost.pid, signal.SIGCONT)
-    until(lambda: readiness(with_runner) == "ready" and degraded(with_runner) == 0)
+    until(lambda: readiness(with_runner) == "ready" and with_runner.metric("model_degraded") == 0)
     assert ask(with_runner) == expected
     log = with_runner.log.read_text()
     assert log.count("the runner does not answer; this worker does") == log.count("the runner answers again")
@@ -95,5 +81,5 @@ def test_nobody_notices_that_the_runner_is_gone(server: Server, with_runner: Ser
 
 def test_the_runner_is_reached_by_no_network(with_runner: Server) -> None:
     ports = {each.laddr.port for each in runner_of(with_runner).net_connections() if each.status == "LISTEN"}
-    assert ports <= {int(with_runner.url.rpartition(":")[2])}
+    assert ports <= {with_runner.port}
     assert httpx.post(f"{with_runner.url}/run", json={"batches": []}).status_code == 404

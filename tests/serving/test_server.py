@@ -13,7 +13,6 @@ from typing import Any
 import bentoml
 import httpx
 import jsonschema
-import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,8 +71,7 @@ def test_a_timeout_that_cannot_be_read_is_refused(client: httpx.Client, given: s
 
 
 def test_a_body_has_to_arrive_in_the_time_that_the_client_allows(server: Server) -> None:
-    host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(
             b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Request-Timeout-Ms: 50\r\nContent-Length: 5000\r\n\r\n{"
         )
@@ -142,8 +140,7 @@ def test_a_second_content_type_opens_no_other_door(client: httpx.Client, second:
 
 
 def test_a_connection_is_of_use_after_a_body_that_was_too_large(server: Server) -> None:
-    host, port = server.url.removeprefix("http://").split(":")
-    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     for content, status in ((b"x" * 5_000_000, 413), (json.dumps(tiny.ROW).encode(), 200)):
         connection.request("POST", "/predict", content, {"content-type": "application/json"})
         answer = connection.getresponse()
@@ -170,8 +167,7 @@ def test_bad_requests_leave_nothing_behind(server: Server, client: httpx.Client)
 def test_a_client_that_leaves_in_the_midst_of_its_body_does_not_keep_the_server_from_stopping(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0")
     with serve([], home, tmp_path / "log") as server:
-        host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as connection:
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
             connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n{")
         assert httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code == 200
         server.process.terminate()
@@ -189,19 +185,17 @@ def test_the_model_describes_itself(client: httpx.Client) -> None:
     assert [feature["name"] for feature in model["contract"]["features"]] == tiny.CONTRACT.names
 
 
-def test_metrics_count_what_happened(client: httpx.Client) -> None:
-    def count(line: str) -> float:
-        found = re.search(rf"^{re.escape(line)} (\S+)$", client.get("/metrics").text, re.MULTILINE)
-        return float(found[1]) if found else 0
-
-    answered = 'model_requests_total{protocol="native",route="/predict",status="200"}'
-    refused = 'model_invalid_values_total{code="out_of_range",field="distance"}'
-    strange = 'model_invalid_values_total{code="unknown_field",field="other"}'
-    before = [count(answered), count("model_rows_total"), count(refused), count(strange)]
+def test_metrics_count_what_happened(server: Server, client: httpx.Client) -> None:
+    counted = (
+        'model_requests_total{protocol="native",route="/predict",status="200"}',
+        "model_rows_total",
+        'model_invalid_values_total{code="out_of_range",field="distance"}',
+        'model_invalid_values_total{code="unknown_field",field="other"}',
+    )
+    before = list(map(server.metric, counted))
     post(client, {"rows": [tiny.ROW] * 3})
     post(client, tiny.ROW | {"distance": -1, "stranger": 1})
-    after = [count(answered), count("model_rows_total"), count(refused), count(strange)]
-    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 3, 1, 1]
+    assert [server.metric(sample) - then for sample, then in zip(counted, before, strict=True)] == [1, 3, 1, 1]
 
 
 def test_live_values_are_counted_in_the_bins_of_training(server: Server, client: httpx.Client) -> None:
@@ -236,8 +230,11 @@ def test_live_values_are_counted_in_the_bins_of_training(server: Server, client:
     }
 
 
-def test_no_path_becomes_a_label(client: httpx.Client) -> None:
+def test_no_path_becomes_a_label(server: Server, client: httpx.Client) -> None:
+    unknown = 'model_requests_total{protocol="native",route="other",status="404"}'
+    before = server.metric(unknown)
     client.get("/made-up-by-a-scanner")
+    assert server.metric(unknown) == before + 1
     text = client.get("/metrics").text
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert {"model_requests", "model_request_seconds", "model_rows", "model_info"} <= families.keys()
@@ -352,7 +349,7 @@ def test_a_model_that_answers_otherwise_than_in_training_ends_the_server_in_one_
 
 def test_a_taken_port_is_said_in_one_line(server: Server, tmp_path: Path) -> None:
     home = tiny.home(tmp_path, "1.0.0")
-    ended = run("bentoml", "serve", "--port", server.url.rpartition(":")[2], BENTOML_HOME=str(home))
+    ended = run("bentoml", "serve", "--port", str(server.port), BENTOML_HOME=str(home))
     assert ended.returncode == 1
     assert "port is taken" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -376,21 +373,13 @@ def test_workers_add_up_and_one_that_dies_is_not_missed(tmp_path: Path, monkeypa
     settings.write_text("services: {ModelService: {workers: 2}}\n")
     monkeypatch.setenv("BENTOML_CONFIG", str(settings))
     with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as server:
-
-        def rows() -> float:
-            found = re.search(r"^model_rows_total (\S+)$", httpx.get(f"{server.url}/metrics").text, re.MULTILINE)
-            return float(found[1]) if found else 0
-
-        def workers() -> list[psutil.Process]:
-            return [child for child in psutil.Process(server.process.pid).children() if "python" in child.name()]
-
-        assert len(workers()) == 2
+        assert len(server.workers()) == 2
         for _ in range(20):
             assert httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code == 200
-        assert {rows() for _ in range(10)} == {20}
-        workers()[0].kill()
+        assert {server.metric("model_rows_total") for _ in range(10)} == {20}
+        server.workers()[0].kill()
         assert [httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code for _ in range(20)] == [200] * 20
-        assert rows() == 40
+        assert server.metric("model_rows_total") == 40
 
 
 def test_a_bento_pins_its_model_and_runs_from_any_directory(tmp_path: Path) -> None:
