@@ -11,14 +11,13 @@ from typing import Annotated, Any
 
 import bentoml
 import msgspec
-import yaml
 from bentoml.exceptions import BentoMLException
 from bentoml.models import BentoModel
 from pydantic import BaseModel, Field, WithJsonSchema
 from pydantic_core import to_json
 
 from contract.errors import DeployerError, MalformedBody, RequestError
-from serving import connection, engine, keys, logs, metrics, openapi, problem, settings, startup
+from serving import configuration, connection, engine, keys, logs, metrics, openapi, problem, settings, startup
 from serving.gateway import Gateway
 from serving.onnx import OnnxEngine
 from serving.predictor import Predictor
@@ -46,9 +45,9 @@ logs.configure()
 predictor = Predictor(artifact, chosen)
 connection.install(chosen.keep_alive_seconds, predictor.metrics.refused_connection)
 kind = engine.choose(chosen)
-services: dict[str, Any] = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))["services"]
 # BentoML would open the connection to the runner anew every hundred calls, and lose those that are under way.
-lasting = {"runner_connection": {"max_requests": 10**9, "max_age": 1e9}}
+lasting = {"max_requests": 10**9, "max_age": 1e9}
+on_gpus = {"resources": {"gpu": engine.gpus()}} if engine.gpus() else {}
 
 Row = Annotated[dict[str, Any], WithJsonSchema(artifact.contract.row_schema())]
 Answer = Annotated[dict[str, Any], WithJsonSchema(openapi.answer_schema(artifact.contract))]
@@ -68,10 +67,14 @@ def body(rows: list[dict[str, Any]]) -> bytes:
 
 
 @bentoml.service(
-    **services
-    | lasting
-    | {"workers": max(1, engine.gpus()), "traffic": {"timeout": PATIENCE}}
-    | ({"resources": {"gpu": engine.gpus()}} if engine.gpus() else {})
+    **configuration.of_service(
+        CONFIGURATION,
+        "Runner",
+        runner_connection=lasting,
+        workers=max(1, engine.gpus()),
+        traffic={"timeout": PATIENCE},
+        **on_gpus,
+    )
 )
 class Runner:
     """Runs the graph for all workers, one process a GPU; reached by no network, only by the workers' socket."""
@@ -87,7 +90,7 @@ class Runner:
         return answer_batches(self.engine, batches)
 
 
-@bentoml.service(**services)
+@bentoml.service(**configuration.of_service(CONFIGURATION, "ModelService"))
 class ModelService:
     """Answers with the predictions of one model."""
 
@@ -123,6 +126,8 @@ class ModelService:
     def before_start() -> None:
         """Run once, in the parent of all workers, which would start a worker that fails again and again."""
         startup.explain_failures()
+        for complaint in configuration.check(CONFIGURATION):
+            logs.logger.warning(complaint)
         predictor.replay(onnx_engine(0 if kind == "cuda" else None))
         metrics.share_folder()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from cli.check import check
 from cli.diff import diff
 from cli.init import init
 from cli.list import list_models
@@ -42,3 +43,4 @@ app.command()(_saying_so(train))
 app.command("list")(_saying_so(list_models))
 app.command()(_saying_so(show))
 app.command()(_saying_so(diff))
+app.command()(_saying_so(check))

@@ -4,7 +4,7 @@
 
     DeployerError                          exit code   meaning
     ├── UsageError                         2           what was asked for cannot be: the caller changes the input
-    │   ├── SpecError                                  model.yaml is wrong: file, line and field are named
+    │   ├── SpecError                                  model.yaml or configuration.yaml is wrong, on which line
     │   ├── DataError                                  the table cannot be trained on
     │   ├── ModelNotFound                              no such model or version in the store
     │   ├── AmbiguousModel                             several models, and none was named
@@ -48,7 +48,7 @@ class UsageError(DeployerError):
 
 
 class SpecError(UsageError):
-    """A model.yaml that cannot be used."""
+    """A YAML file of the user's that cannot be used."""
 
 
 class DataError(UsageError):

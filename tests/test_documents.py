@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 
+import yaml
 from pydantic import BaseModel
 
 from contract.errors import RequestError
+from serving.settings import Settings
 from tests.processes import ROOT
 from training.spec import FeatureOverride, Spec
 
@@ -37,6 +39,14 @@ def test_every_code_of_a_wrong_value_is_described() -> None:
     raised = set(re.findall(r'_Wrong\("(\w+)"', source)) | {"unknown_field"}
     table = SERVICE.split("| code | the value |")[1].split("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == raised
+
+
+def test_every_setting_of_the_server_is_described_with_its_default() -> None:
+    lean = yaml.safe_load((ROOT / "configuration.yaml").read_text())["serving"]
+    assert Settings.model_validate(lean) == Settings()
+    assert lean.keys() == Settings.model_fields.keys()
+    documented = re.findall(r"^\| `(\w+)` \|", SERVICE.split("| setting | default | what |")[1].split("\n\n")[0], re.M)
+    assert documented == list(Settings.model_fields)
 
 
 def test_the_links_lead_somewhere() -> None:

@@ -9,10 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from contract.errors import DataError, SpecError
 from contract.features import EXACT_INTEGER, LONGEST_CATEGORY, Feature, Text
+from contract.yaml_source import suggestion
 from training.columns import canonical, is_constant, is_readable, missing, times
 from training.rows import legal, request
 from training.spec import FeatureOverride, Spec
-from training.yaml_source import suggestion
 
 #: More levels than this are not listed in a contract.
 LISTED_CATEGORIES = 200

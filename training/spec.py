@@ -1,16 +1,14 @@
 """model.yaml: what a data scientist says about a model before it is trained."""
 
-import re
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
 from contract.contract import Limits
 from contract.errors import SpecError
-from training.yaml_source import Path_, YamlSource, dotted, read_yaml, suggestion
+from contract.yaml_source import Path_, YamlSource, complaints, dotted, read_yaml
 
 #: A share of the rows, or the instant at which a part begins.
 Boundary = float | datetime
@@ -235,58 +233,17 @@ def read_spec(path: Path) -> Spec:
     Raises:
         SpecError: It cannot be used; every reason that was found, a line each, in the order of the file.
     """
-    source = read_yaml(path)
+    source = read_yaml(
+        path,
+        absent="`deployer init` writes one for a table",
+        empty="it needs at least `name`, `data.path` and `data.target`",
+    )
     try:
         spec = Spec.model_validate(source.values)
     except ValidationError as error:
-        raise SpecError("\n".join(_complaints(error, source))) from None
+        raise SpecError("\n".join(complaints(error, source, _keys_at))) from None
     spec._source = source
     return spec
-
-
-_QUOTED = re.compile("'([^']*)'")
-
-#: By pydantic's type of error, where its own words would not help the author of a YAML file.
-_REASONS = {
-    "missing": "missing; it has no default",
-    "string_pattern_mismatch": "expected lower-case letters, digits, '.', '_' and '-', with no sign at either end",
-    "model_type": "expected `key: value` lines",
-    "dict_type": "expected `key: value` lines",
-    "tuple_type": "expected a list",
-    "string_type": "expected text; put it in quotes if it is a number, a date or a word such as yes or no",
-}
-
-
-def _complaints(error: ValidationError, source: YamlSource) -> list[str]:
-    """One line a field at fault, sorted by the line of the file; a field of several types is named once."""
-    found: dict[Path_, tuple[int, str]] = {}
-    for detail in error.errors(include_url=False):
-        path = _path_in_file(detail, source)
-        place = source.place(path)
-        line = int(place.removeprefix(f"{source.path}:").split(":", 1)[0])
-        found.setdefault(path, (line, f"{place.rstrip(': ')}: {_reason(detail, path)}"))
-    return [text for _, text in sorted(found.values(), key=lambda complaint: complaint[0])]
-
-
-def _path_in_file(detail: ErrorDetails, source: YamlSource) -> Path_:
-    """The error's path without the types of a union, which pydantic appends and the file does not have."""
-    path: Path_ = detail["loc"]
-    if detail["type"] == "missing":
-        return path
-    return next((path[:end] for end in range(len(path), 0, -1) if path[:end] in source.lines), ())
-
-
-def _reason(detail: ErrorDetails, path: Path_) -> str:
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        return f"unknown key{suggestion(str(path[-1]), _keys_at(path[:-1]))}"
-    if kind == "literal_error":
-        expected = str(detail["ctx"]["expected"])
-        return f"expected {expected}{suggestion(str(detail['input']), _QUOTED.findall(expected))}"
-    if kind in _REASONS:
-        return _REASONS[kind]
-    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    return message[:1].lower() + message[1:]
 
 
 def _keys_at(path: Path_) -> list[str]:

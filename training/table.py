@@ -11,8 +11,8 @@ from typing import BinaryIO
 import polars as pl
 
 from contract.errors import DataError
+from contract.yaml_source import Path_, suggestion
 from training.spec import Data, Spec
-from training.yaml_source import Path_, suggestion
 
 _FORMATS = {
     ".csv": "csv",

@@ -1,12 +1,15 @@
 """A YAML file as plain values that still know the line they stand on."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from contract.errors import SpecError
 
@@ -44,14 +47,19 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
 
 
-def read_yaml(path: Path) -> YamlSource:
+def read_yaml(path: Path, absent: str = "", empty: str = "") -> YamlSource:
     """Read a YAML file whose top level is a mapping.
+
+    Args:
+        path: The file.
+        absent: What to do where there is no such file.
+        empty: What the file needs where it is empty.
 
     Raises:
         SpecError: There is no such file, it is not UTF-8 or not YAML, it is empty or no mapping, a key stands twice or
             is no text. All keys at fault are named at once, a line each.
     """
-    text = _text(path)
+    text = _text(path, absent)
     try:
         loader = yaml.SafeLoader(text)
     except yaml.reader.ReaderError as error:
@@ -60,7 +68,7 @@ def read_yaml(path: Path) -> YamlSource:
     try:
         node = loader.get_single_node()
         if node is None:
-            raise SpecError(f"{path}: the file is empty; it needs at least `name`, `data.path` and `data.target`")
+            raise SpecError(f"{path}: the file is empty{_also(empty)}")
         if not isinstance(node, yaml.MappingNode):
             raise SpecError(f"{path}:1: expected `key: value` lines at the top level")
         lines, faults = _walk(node)
@@ -75,11 +83,70 @@ def read_yaml(path: Path) -> YamlSource:
         loader.dispose()
 
 
-def _text(path: Path) -> str:
+def complaints(error: ValidationError, source: YamlSource, keys: Callable[[Path_], Iterable[str]]) -> list[str]:
+    """What pydantic found wrong in a file, in words for its author.
+
+    Args:
+        error: Its paths are those of the file.
+        source: The file.
+        keys: The keys that are legal below a path.
+
+    Returns:
+        One line a field at fault, sorted by the line of the file; a field of several types is named once.
+    """
+    found: dict[Path_, tuple[int, str]] = {}
+    for detail in error.errors(include_url=False):
+        path = _path_in_file(detail, source)
+        place = source.place(path)
+        line = int(place.removeprefix(f"{source.path}:").split(":", 1)[0])
+        found.setdefault(path, (line, f"{place.rstrip(': ')}: {_reason(detail, path, keys)}"))
+    return [text for _, text in sorted(found.values(), key=lambda complaint: complaint[0])]
+
+
+_QUOTED = re.compile("'([^']*)'")
+
+#: By pydantic's type of error, where its own words would not help the author of a YAML file.
+_REASONS = {
+    "missing": "missing; it has no default",
+    "string_pattern_mismatch": "expected lower-case letters, digits, '.', '_' and '-', with no sign at either end",
+    "model_type": "expected `key: value` lines",
+    "dict_type": "expected `key: value` lines",
+    "tuple_type": "expected a list",
+    "list_type": "expected a list",
+    "string_type": "expected text; put it in quotes if it is a number, a date or a word such as yes or no",
+}
+
+
+def _path_in_file(detail: ErrorDetails, source: YamlSource) -> Path_:
+    """The error's path without the types of a union, which pydantic appends and the file does not have."""
+    path: Path_ = detail["loc"]
+    if detail["type"] == "missing":
+        return path
+    return next((path[:end] for end in range(len(path), 0, -1) if path[:end] in source.lines), ())
+
+
+def _reason(detail: ErrorDetails, path: Path_, keys: Callable[[Path_], Iterable[str]]) -> str:
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return f"unknown key{suggestion(str(path[-1]), keys(path[:-1]))}"
+    if kind == "literal_error":
+        expected = str(detail["ctx"]["expected"])
+        return f"expected {expected}{suggestion(str(detail['input']), _QUOTED.findall(expected))}"
+    if kind in _REASONS:
+        return _REASONS[kind]
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return message[:1].lower() + message[1:]
+
+
+def _also(hint: str) -> str:
+    return f"; {hint}" if hint else ""
+
+
+def _text(path: Path, absent: str) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise SpecError(f"{path}: no such file; `deployer init` writes one for a table") from None
+        raise SpecError(f"{path}: no such file{_also(absent)}") from None
     except OSError as error:
         raise SpecError(f"{path}: the file cannot be read: {error.strerror}") from None
     try:
