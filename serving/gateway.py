@@ -38,9 +38,6 @@ _TEXT = b"text/plain; charset=utf-8"
 #: Nobody reads it: the client is gone. nginx made the number known.
 _CLIENT_CLOSED_REQUEST = 499
 
-#: What an orchestrator asks without an API key.
-_HEALTH = frozenset({"/livez", "/readyz", "/healthz"})
-
 Page = tuple[int, bytes, bytes]
 
 
@@ -65,7 +62,7 @@ class Gateway:
         self._keys = keys
         self._logged_from = {"all": 0.0, "slow": settings.slow_seconds, "errors": math.inf}[settings.log_requests]
         description = (200, JSON, msgspec.json.encode(_description(predictor)))
-        document = (200, JSON, msgspec.json.encode(openapi.document(predictor.artifact)))
+        document = (200, JSON, msgspec.json.encode(openapi.document(predictor.artifact, needs_key=keys is not None)))
         self._pages: dict[str, Callable[[], Page]] = {
             "/model": lambda: description,
             "/docs.json": lambda: document,
@@ -139,10 +136,10 @@ class Gateway:
         return forward
 
     def _is_allowed(self, scope: Scope, given: Headers) -> bool:
-        return self._keys is None or scope["path"] in _HEALTH or self._keys.allow(given)
+        return self._keys is None or scope["path"] in openapi.HEALTH or self._keys.allow(given)
 
     def _route(self, scope: Scope) -> str:
-        return scope["path"] if scope["path"] in self._paths or scope["path"] in _HEALTH else "other"
+        return scope["path"] if scope["path"] in self._paths or scope["path"] in openapi.HEALTH else "other"
 
     async def _predict(self, scope: Scope, given: Headers, receive: Receive) -> Page:
         if scope["method"] != "POST":

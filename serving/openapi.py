@@ -8,6 +8,9 @@ from contract.contract import Contract
 from contract.errors import RequestError
 from serving import problem, tables
 
+#: What an orchestrator asks without an API key.
+HEALTH = frozenset({"/livez", "/readyz", "/healthz"})
+
 #: What POST /predict may refuse a request with.
 PREDICT_ERRORS: tuple[type[RequestError], ...] = (
     errors.MalformedBody,
@@ -55,11 +58,16 @@ def table_schema(contract: Contract) -> dict[str, Any]:
     }
 
 
-def document(artifact: Artifact) -> dict[str, Any]:
-    """The whole document, ready to be written as JSON."""
+def document(artifact: Artifact, needs_key: bool = False) -> dict[str, Any]:
+    """The whole document, ready to be written as JSON.
+
+    Args:
+        artifact: The model.
+        needs_key: Whether callers have to send an API key.
+    """
     manifest, contract = artifact.manifest, artifact.contract
     paragraphs = [manifest.description, manifest.business_context]
-    return {
+    described: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": manifest.name,
@@ -85,6 +93,23 @@ def document(artifact: Artifact) -> dict[str, Any]:
             },
         },
     }
+    return _secured(described) if needs_key else described
+
+
+def _secured(described: dict[str, Any]) -> dict[str, Any]:
+    """The document of a service that wants an API key on every path but those of its health."""
+    schemes = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            if path in HEALTH:
+                operation["security"] = []
+            else:
+                operation["responses"] |= _error_responses((errors.Unauthorized,))
+    components = described["components"] | {"securitySchemes": schemes}
+    return described | {"components": components, "security": [{name: []} for name in schemes]}
 
 
 _TEXT = {"type": "string"}
@@ -226,10 +251,10 @@ _REQUEST_TIMEOUT = {
 }
 
 
-def _error_responses() -> dict[str, Any]:
+def _error_responses(refusals: tuple[type[RequestError], ...] = PREDICT_ERRORS) -> dict[str, Any]:
     """One response a status; errors that share one are told apart by ``code``."""
     found: dict[str, list[str]] = {}
-    for error in PREDICT_ERRORS:
+    for error in refusals:
         found.setdefault(str(error.status), []).append(f"{error.title} (`{error.code}`)")
     content = {problem.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": "; ".join(titles), "content": content} for status, titles in found.items()}

@@ -33,7 +33,7 @@ def test_nothing_is_wrong_with_the_file_that_is_there() -> None:
         ("services: {Runer: {}}", "1: services.Runer: unknown key; did you mean 'Runner'?"),
         ("services: {Runner: {workers: 0}}", "1: services.Runner.workers: expected greater than 0"),
         ("serving:\n  engin: cpu", "2: serving.engin: unknown key; did you mean 'engine'?"),
-        ("serving: {engine: cpus}", "1: serving.engine: expected 'auto', 'cpu', 'cuda' or 'runner'; did you mean 'cpu'?"),
+        ("serving: {engine: cp}", "1: serving.engine: expected 'auto', 'cpu', 'cuda' or 'runner'; did you mean 'cpu'?"),
         ("serving: 5", "1: serving: expected `key: value` lines"),
     ],
 )  # fmt: skip

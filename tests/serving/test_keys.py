@@ -5,6 +5,7 @@ from pathlib import Path
 import bentoml
 import httpx
 import pytest
+from openapi_spec_validator import validate
 
 from contract.errors import UsageError
 from serving import keys
@@ -44,6 +45,14 @@ def test_each_of_the_keys_opens_in_either_header(server: Server, key: str) -> No
     for headers in ({"x-api-key": key}, {"authorization": f"Bearer {key}"}, {"authorization": f"bearer {key}"}):
         assert httpx.post(f"{server.url}/predict", json=tiny.ROW, headers=headers).status_code == 200
         assert httpx.get(f"{server.url}/schema.json", headers=headers).status_code == 200
+
+
+def test_the_openapi_document_says_where_a_key_is_wanted(server: Server) -> None:
+    document = httpx.get(f"{server.url}/docs.json", headers={"x-api-key": OLD}).json()
+    validate(document)
+    assert document["security"] == [{"bearer": []}, {"header": []}]
+    assert "401" in document["paths"]["/predict"]["post"]["responses"]
+    assert document["paths"]["/readyz"]["get"]["security"] == []
 
 
 def test_health_needs_no_key(server: Server) -> None:
