@@ -12,8 +12,12 @@ from typing_extensions import override
 #: Integers beyond it cannot be told apart as float64, the type in which the graph takes every number (IEEE 754).
 EXACT_INTEGER = 2**53
 
-#: Calendar days and times of day, as far as a pattern can tell them (RFC 3339, section 5.6, without the offset).
-_DATE = "(?!0000)[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+#: Calendar days and times of day (RFC 3339, section 5.6, without the offset), leap years included.
+_LONG_MONTH = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])"
+_SHORT_MONTH = "(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+_FEBRUARY = "02-(0[1-9]|1[0-9]|2[0-8])"
+_LEAP_YEAR = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
+_DATE = f"(?!0000)([0-9]{{4}}-({_LONG_MONTH}|{_SHORT_MONTH}|{_FEBRUARY})|{_LEAP_YEAR}-02-29)"
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
 _LOCAL_TIME = f"^{_DATE}[Tt ]{_TIME}$"
 

@@ -1,5 +1,10 @@
+import re
+from datetime import date
+
 import jsonschema
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from contract.contract import Contract
@@ -86,3 +91,22 @@ def test_the_row_schema_accepts_the_example_and_no_stranger() -> None:
     validator = jsonschema.Draft202012Validator(tiny.CONTRACT.row_schema())
     assert validator.is_valid(tiny.ROW)
     assert not validator.is_valid(tiny.ROW | {"stranger": 1})
+
+
+def is_a_day(year: int, month: int, day: int) -> bool:
+    try:
+        date(year, month, day)
+    except ValueError:
+        return False
+    return True
+
+
+@settings(max_examples=2_000)
+@given(st.integers(0, 9999), st.integers(0, 13), st.integers(0, 32))
+@example(2000, 2, 29)
+@example(1900, 2, 29)
+@example(2024, 2, 29)
+@example(2023, 2, 29)
+def test_the_pattern_of_a_day_is_the_calendar(year: int, month: int, day: int) -> None:
+    pattern = Datetime(name="t").json_schema()["pattern"]
+    assert bool(re.search(pattern, f"{year:04}-{month:02}-{day:02}T00:00:00")) == is_a_day(year, month, day)
