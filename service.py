@@ -18,6 +18,7 @@ from pydantic_core import to_json
 
 from contract.errors import DeployerError, MalformedBody, RequestError
 from serving import configuration, connection, engine, keys, logs, metrics, openapi, problem, settings, startup
+from serving.door import Door
 from serving.gateway import Gateway
 from serving.onnx import OnnxEngine
 from serving.predictor import Predictor
@@ -43,7 +44,7 @@ except DeployerError as error:
 
 logs.configure()
 predictor = Predictor(artifact, chosen)
-connection.install(chosen.keep_alive_seconds, predictor.metrics.refused_connection)
+connection.install(chosen.keep_alive_seconds, Door(predictor))
 kind = engine.choose(chosen)
 # BentoML would open the connection to the runner anew every hundred calls, and lose those that are under way.
 lasting = {"max_requests": 10**9, "max_age": 1e9}

@@ -4,6 +4,7 @@ Every server gets the first core and the client the last one; one server runs at
 what else the machine does falls on all of them alike. Medians over the rounds; the ratios are what holds elsewhere.
 """
 
+import gzip
 import json
 import os
 import platform
@@ -12,9 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.load import Load
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 BIN = Path(sys.executable).parent
@@ -32,6 +35,12 @@ ROUNDS = 3
 SECONDS = 4.0
 CEILING = "bare ASGI"
 OURS = "model-deployer"
+HEAVY = "1,000 rows in gzip"
+
+#: How long clients wait for an answer in the measurement of overload.
+PATIENCE_MS = 250
+
+Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -53,22 +62,42 @@ PEERS = {
 }
 
 
+@dataclass(frozen=True)
+class Target:
+    """A figure of ours that has to be at least, or at most, so much."""
+
+    name: str
+    found: float
+    least: float | None = None
+    most: float | None = None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it is."""
+        return (self.least is None or self.found >= self.least) and (self.most is None or self.found <= self.most)
+
+
 def main() -> None:
-    """Measure, and write table, picture and JSON."""
+    """Measure, and write tables, picture and JSON."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         environment = _prepare(Path(name))
         from benchmarks.mlp import ROW  # noqa: PLC0415 (only now does BENTOML_HOME say where the store is)
 
-        rounds: dict[str, list[dict[str, float]]] = {peer: [] for peer in PEERS}
+        rounds: dict[str, list[Figures]] = {peer: [] for peer in PEERS}
+        ours: list[Figures] = []
         for number in range(ROUNDS):
             for peer in PEERS:
                 print(f"round {number + 1} of {ROUNDS}: {peer}", file=sys.stderr)
                 rounds[peer].append(_measure(peer, environment, ROW))
-    results = {peer: _medians(measured) for peer, measured in rounds.items()}
-    RESULTS.mkdir(exist_ok=True)
-    document = {"machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores", "results": results}
-    (RESULTS / "serving.json").write_text(json.dumps(document, indent=2) + "\n")
-    Console(width=160).print(_table(results))
+            print(f"round {number + 1} of {ROUNDS}: tables, overload, workers", file=sys.stderr)
+            ours.append(_measure_ours(environment, ROW, Path(name)))
+    results, alone = {peer: _medians(measured) for peer, measured in rounds.items()}, _medians(ours)
+    targets = _targets(results, alone)
+    _write(results, alone, targets)
+    console = Console(width=170)
+    console.print(_table(results))
+    console.print(_list("model-deployer", alone))
+    console.print(_verdict(targets))
     _draw(results)
 
 
@@ -82,26 +111,92 @@ def _prepare(folder: Path) -> dict[str, str]:
     return dict(os.environ)
 
 
-def _measure(peer: str, environment: dict[str, str], row: dict[str, float]) -> dict[str, float]:
-    single = json.dumps({"rows": [row]}).encode()
+def _measure(peer: str, environment: dict[str, str], row: Figures) -> Figures:
+    single = _rows(row, 1)
     with _server(peer, environment, single) as (process, ready):
-        busy = _load(32, single)
-        lone = _load(1, single)
+        busy, lone = _ask(single, 32), _ask(single, 1)
         measured = {
-            "requests/s, 32 connections": busy["requests_per_second"],
+            "requests/s, 32 connections": busy["per_second"],
             "p99 ms, 32 connections": busy["p99_ms"],
             "lone client p50 ms": lone["p50_ms"],
             "ready after s": ready,
-            "resident MB": _resident(process),
+            "resident MB, of the worker": max(each.memory_info().rss for each in _processes(process)) / 1e6,
         }
         if PEERS[peer].bulk:
-            thousand = json.dumps({"rows": [row] * 1_000}).encode()
-            measured["rows/s, 1,000 a request"] = 1_000 * _load(2, thousand)["requests_per_second"]
+            measured["rows/s, 1,000 a request"] = 1_000 * _ask(_rows(row, 1_000), 2)["per_second"]
         return measured
 
 
+def _measure_ours(environment: dict[str, str], row: Figures, folder: Path) -> Figures:
+    """What the peers do not have: tables, refusals, and several workers; beside it a loop without any server."""
+    with _server(OURS, environment, _rows(row, 1)):
+        measured = _measure_tables(row)
+        measured |= _measure_overload(_rows(row, 100), "100 rows")
+        measured |= _measure_overload(gzip.compress(_rows(row, 1_000)), HEAVY, **{"Content-Encoding": "gzip"})
+    done = _run([sys.executable, "-m", "benchmarks.peers.loop", "1000", str(SECONDS)], min, environment)
+    measured["rows/s of a loop without a server, 1,000 a turn"] = float(done.stdout)
+    for workers in (1, 2):
+        settings = folder / f"{workers}.yaml"
+        settings.write_text(f"services: {{ModelService: {{workers: {workers}}}}}\n")
+        environment = environment | {"BENTOML_CONFIG": str(settings)}
+        measured |= _measure_workers(workers, environment, row)
+    return measured
+
+
+def _measure_tables(row: Figures) -> Figures:
+    import polars as pl  # noqa: PLC0415
+
+    columns = {name: [value] * 1_000 for name, value in row.items()}
+    stream = pl.DataFrame(columns).write_ipc_stream(None, compression="uncompressed").getvalue()
+    arrow = "application/vnd.apache.arrow.stream"
+    bodies = {
+        "JSON rows": (_rows(row, 1_000), "application/json", "application/json"),
+        "JSON columns": (json.dumps({"columns": columns}).encode(), "application/json", "application/json"),
+        "Arrow stream": (stream, arrow, arrow),
+    }
+    return {
+        f"rows/s, 1,000 a request, {name}": 1_000
+        * _ask(body, 2, headers={"Content-Type": media_type, "Accept": accept})["per_second"]
+        for name, (body, media_type, accept) in bodies.items()
+    }
+
+
+def _measure_overload(body: bytes, name: str, **headers: str) -> Figures:
+    """Four times as many requests as can be answered, from clients who wait for a quarter of a second."""
+    headers = {"Content-Type": "application/json", "X-Request-Timeout-Ms": str(PATIENCE_MS)} | headers
+    peak = _ask(body, 8, headers=headers)["per_second"]
+    found = _load(Load(PORT, SECONDS, connections=1_000, rate=4 * peak, headers=headers), body)
+    accepted, refused = (found["statuses"].get(status, {}) for status in ("200", "503"))
+    return {
+        f"{name}: peak, requests/s": peak,
+        f"{name}: answered/s at four times the peak": accepted.get("per_second", 0.0),
+        f"{name}: refused/s": refused.get("per_second", 0.0),
+        f"{name}: too late/s": found["statuses"].get("504", {}).get("per_second", 0.0),
+        f"{name}: p99 ms of the answered": accepted.get("p99_ms", 0.0),
+        f"{name}: p99 ms of the refused": refused.get("p99_ms", 0.0),
+    }
+
+
+def _measure_workers(workers: int, environment: dict[str, str], row: Figures) -> Figures:
+    """The processor time of a request: what N workers need no more of than one, N cores answer N times as often."""
+    body = _rows(row, 1)
+    with _server(OURS, environment, body, cores=os.sched_getaffinity(0)) as (process, _):
+        before = _processor_seconds(process)
+        found = _load(Load(PORT, SECONDS, connections=32), body)
+        used = _processor_seconds(process) - before
+        # The warm-up is a quarter of the measured time, and its answers are not counted.
+        answers = 1.25 * sum(found["answers"].values())
+        return {f"processor us a request, {workers} worker{'s' * (workers > 1)}": 1e6 * used / answers}
+
+
+def _rows(row: Figures, count: int) -> bytes:
+    return json.dumps({"rows": [row] * count}).encode()
+
+
 @contextmanager
-def _server(peer: str, environment: dict[str, str], body: bytes) -> Iterator[tuple["subprocess.Popen[bytes]", float]]:
+def _server(
+    peer: str, environment: dict[str, str], body: bytes, cores: Sequence[int] | set[int] = ()
+) -> Iterator[tuple["subprocess.Popen[bytes]", float]]:
     program, *arguments = PEERS[peer].command
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -110,7 +205,7 @@ def _server(peer: str, environment: dict[str, str], body: bytes) -> Iterator[tup
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}),  # noqa: PLW1509 (no threads yet)
+        preexec_fn=lambda: os.sched_setaffinity(0, cores or {min(os.sched_getaffinity(0))}),  # noqa: PLW1509 (no threads yet)
     )
     try:
         _wait(peer, process, body)
@@ -134,30 +229,93 @@ def _wait(peer: str, process: "subprocess.Popen[bytes]", body: bytes) -> None:
     raise SystemExit(f"{peer} did not start: {' '.join(PEERS[peer].command)}")
 
 
-def _load(connections: int, body: bytes) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.load", str(PORT), str(connections), str(SECONDS)]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        input=body,
-        capture_output=True,
-        check=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {max(os.sched_getaffinity(0))}),
-    )
-    measured: dict[str, float] = json.loads(done.stdout)
+def _ask(body: bytes, connections: int, **headers: Any) -> Figures:
+    """As often as answers come; every one of them has to be an answer."""
+    found = _load(Load(PORT, SECONDS, connections, **headers), body)
+    if found["statuses"].keys() != {"200"}:
+        raise SystemExit(f"not all requests were answered: {found['answers']}")
+    figures: Figures = found["statuses"]["200"]
+    return figures
+
+
+def _load(load: Load, body: bytes) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.load", json.dumps(asdict(load))]
+    measured: dict[str, Any] = json.loads(_run(command, max, dict(os.environ), body).stdout)
     return measured
 
 
-def _resident(process: "subprocess.Popen[bytes]") -> float:
+def _run(
+    command: list[str], core: Any, environment: dict[str, str], body: bytes = b""
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run a program on the first or the last core: ``min`` or ``max``."""
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment,
+        input=body,
+        stdout=subprocess.PIPE,
+        check=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core(os.sched_getaffinity(0))}),
+    )
+
+
+def _processes(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
     parent = psutil.Process(process.pid)
-    return float(sum(each.memory_info().rss for each in (parent, *parent.children(recursive=True))) / 1e6)
+    return [parent, *parent.children(recursive=True)]
 
 
-def _medians(measured: list[dict[str, float]]) -> dict[str, float]:
+def _processor_seconds(process: "subprocess.Popen[bytes]") -> float:
+    times = [each.cpu_times() for each in _processes(process)]
+    return float(sum(each.user + each.system for each in times))
+
+
+def _medians(measured: list[Figures]) -> Figures:
     return {name: statistics.median(each[name] for each in measured) for name in measured[0]}
 
 
-def _table(results: dict[str, dict[str, float]]) -> Table:
+def _targets(results: dict[str, Figures], alone: Figures) -> list[Target]:
+    """What the service is held to."""
+    ours, ceiling = results[OURS], results[CEILING]
+    busy, peak = "requests/s, 32 connections", alone[f"{HEAVY}: peak, requests/s"]
+    json_rows = alone["rows/s, 1,000 a request, JSON rows"]
+    return [
+        Target("requests/s to the bare ceiling's", ours[busy] / ceiling[busy], least=0.75),
+        Target("requests/s to FastAPI's", ours[busy] / results["FastAPI"][busy], least=1.6),
+        Target("requests/s to LitServe's", ours[busy] / results["LitServe"][busy], least=6),
+        Target("requests/s to stock BentoML's", ours[busy] / results["BentoML stock"][busy], least=10),
+        Target("lone p50 to the ceiling's", ours["lone client p50 ms"] / ceiling["lone client p50 ms"], most=2),
+        Target("JSON rows/s to a bare loop", json_rows / alone["rows/s of a loop without a server, 1,000 a turn"], 0.7),
+        Target("Arrow rows/s to JSON rows/s", alone["rows/s, 1,000 a request, Arrow stream"] / json_rows, least=5),
+        Target(
+            "goodput to the peak, at four times the peak",
+            alone[f"{HEAVY}: answered/s at four times the peak"] / peak,
+            0.9,
+        ),
+        Target("p99 ms of the answered", alone[f"{HEAVY}: p99 ms of the answered"], most=PATIENCE_MS),
+        Target("p99 ms of the refused", alone[f"{HEAVY}: p99 ms of the refused"], most=50),
+        Target("ready after s", ours["ready after s"], most=4),
+        Target("resident MB, of the worker", ours["resident MB, of the worker"], most=250),
+        Target(
+            "processor time of a request, one worker to two",
+            alone["processor us a request, 1 worker"] / alone["processor us a request, 2 workers"],
+            least=0.9,
+        ),
+    ]
+
+
+def _write(results: dict[str, Figures], alone: Figures, targets: list[Target]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    document = {
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "rounds": ROUNDS,
+        "results": results,
+        "model-deployer alone": alone,
+        "targets": [asdict(target) | {"is_met": target.is_met} for target in targets],
+    }
+    (RESULTS / "serving.json").write_text(json.dumps(document, indent=2) + "\n")
+
+
+def _table(results: dict[str, Figures]) -> Table:
     """A row a server: every figure, and what it is of the ceiling's."""
     ceiling = results[CEILING]
     table = Table("", *ceiling)
@@ -170,7 +328,22 @@ def _cell(figure: float | None, ceiling: float) -> str:
     return "" if figure is None else f"{figure:,.4g} (x{figure / ceiling:.2f})"
 
 
-def _draw(results: dict[str, dict[str, float]]) -> None:
+def _list(title: str, figures: Figures) -> Table:
+    table = Table(title, "")
+    for name, figure in figures.items():
+        table.add_row(name, f"{figure:,.4g}")
+    return table
+
+
+def _verdict(targets: list[Target]) -> Table:
+    table = Table("target", "found", "asked for", "")
+    for target in targets:
+        asked = f"at most {target.most:g}" if target.least is None else f"at least {target.least:g}"
+        table.add_row(target.name, f"{target.found:,.3g}", asked, "met" if target.is_met else "[red]missed[/]")
+    return table
+
+
+def _draw(results: dict[str, Figures]) -> None:
     import matplotlib  # noqa: PLC0415 (needed only here)
 
     matplotlib.use("Agg")

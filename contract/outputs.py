@@ -53,7 +53,7 @@ class Classification(BaseModel):
     def columns(self, arrays: Arrays) -> dict[str, list[str] | NDArray[np.float32]]:
         """The predictions as a table: ``decision``, and a column ``probabilities.LABEL`` for each label."""
         probabilities = arrays["probabilities"]
-        decisions = [self.labels[self._decide(row)] for row in probabilities.tolist()]
+        decisions = np.array(self.labels, dtype=object)[self._decide_all(probabilities)].tolist()
         return {"decision": decisions} | {
             f"probabilities.{label}": probabilities[:, index] for index, label in enumerate(self.labels)
         }
@@ -74,6 +74,12 @@ class Classification(BaseModel):
         # The probabilities are float32 values: what they are compared with has to be one too.
         threshold = float(np.float32(self.threshold))
         return lambda row: row[1] >= threshold
+
+    def _decide_all(self, probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
+        """The same for many rows at once."""
+        if self.threshold is None:
+            return np.asarray(probabilities.argmax(axis=1), dtype=np.intp)
+        return np.asarray(probabilities[:, 1] >= np.float32(self.threshold), dtype=np.intp)
 
     def json_schema(self) -> dict[str, Any]:
         """The JSON Schema (2020-12) of one prediction."""

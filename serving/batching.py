@@ -19,6 +19,8 @@ from serving.loop import running
 
 Arrays = Mapping[str, NDArray[Any]]
 
+_FULL = "too many rows are waiting; send the request again in a moment"
+
 #: What the batches of before still count, when a new one tells the pace of work.
 _MEMORY = 0.9
 
@@ -113,18 +115,23 @@ class Batcher(Generic[P]):
         self._pace = _Pace()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
 
-    def admit(self, seconds: float) -> None:
-        """Refuse a request at once where it would wait in vain; to be asked before its body is decoded.
+    @property
+    def waiting_seconds(self) -> float:
+        """How long what waits will take, as far as the pace of work is known."""
+        return self._pace.seconds(self._waiting_rows)
+
+    def refusal(self, seconds: float) -> Overloaded | None:
+        """Whether a request would wait in vain; to be asked before its body is decoded.
 
         Args:
-            seconds: Left to the request. Where those before it take more than half of that, its answer would come too
-                late, and the work on it would be lost to the others.
-
-        Raises:
-            Overloaded: Too much waits already.
+            seconds: Left to the request. Where those before it take more than a quarter of that, its answer may come
+                too late, and the work on it would be lost to the others.
         """
-        if self._pace.seconds(self._waiting_rows) > seconds / 2:
-            raise Overloaded("more work waits than fits into the time allowed; send the request again in a moment")
+        if self.waiting_seconds > seconds / 4:
+            return Overloaded("more work waits than fits into the time allowed; send the request again in a moment")
+        if self._waiting_rows >= self._queue_rows:
+            return Overloaded(_FULL)
+        return None
 
     async def __call__(self, payload: P) -> Arrays:
         """The outputs for the rows of ``payload``, at least one, in their order. Cancelled, it leaves the queue.
@@ -136,7 +143,7 @@ class Batcher(Generic[P]):
         rows = len(payload)
         # A request larger than the queue is still served when nothing waits: it could never be served otherwise.
         if self._waiting_rows and self._waiting_rows + rows > self._queue_rows:
-            raise Overloaded("too many rows are waiting; send the request again in a moment")
+            raise Overloaded(_FULL)
         if rows <= self._batch_rows:
             return await self._put(payload, rows)
         starts = range(0, rows, self._batch_rows)

@@ -5,17 +5,19 @@ every few milliseconds; nothing runs while nothing is under way.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any
+from typing import Protocol
 
 from serving.loop import running
 
 #: Seconds between two looks: how late the end of a request may come.
 TICK = 0.02
 
-#: Waits for the next message of the client; after the whole body, that is its leaving.
-Receive = Callable[[], Awaitable[Any]]
+
+class Line(Protocol):
+    """The connection of a client, which tells the request under way, if there is one, that the client has left."""
+
+    watch: "Watch | None"
 
 
 class Gone(Exception):
@@ -29,9 +31,9 @@ class Deadlines:
         self._watches: set[Watch] = set()
         self._ticking = False
 
-    def within(self, seconds: float) -> "Watch":
-        """A context that is left with TimeoutError once ``seconds`` have passed."""
-        return Watch(self, seconds)
+    def within(self, seconds: float, line: Line | None = None) -> "Watch":
+        """A context that is left with TimeoutError once ``seconds`` have passed, and with Gone once the client left."""
+        return Watch(self, seconds, line)
 
     def _add(self, watch: "Watch") -> None:
         self._watches.add(watch)
@@ -54,21 +56,21 @@ class Deadlines:
 class Watch:
     """One request under way, from its first line on."""
 
-    __slots__ = ("_deadlines", "_listener", "_reason", "_task", "loop", "receive", "until")
+    __slots__ = ("_deadlines", "_line", "_reason", "_task", "loop", "until")
 
-    def __init__(self, deadlines: Deadlines, seconds: float) -> None:
+    def __init__(self, deadlines: Deadlines, seconds: float, line: Line | None) -> None:
         self._deadlines = deadlines
+        self._line = line
         self.loop = running()
         self.until = self.loop.time() + seconds
-        #: Set once the body is there: from then on it is worth knowing that the client leaves.
-        self.receive: Receive | None = None
-        self._listener: asyncio.Task[None] | None = None
         self._reason: type[Exception] | None = None
 
     def __enter__(self) -> "Watch":
         task = asyncio.current_task(self.loop)
         assert task is not None, "a request is answered in a task"
         self._task = task
+        if self._line:
+            self._line.watch = self
         self._deadlines._add(self)
         return self
 
@@ -76,23 +78,20 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._deadlines._remove(self)
-        if self._listener:
-            self._listener.cancel()
+        if self._line:
+            self._line.watch = None
         if self._reason and kind is asyncio.CancelledError:
             self._task.uncancel()
             raise self._reason from None
 
     def look(self, now: float) -> None:
-        """End the request if its time is up; listen for its client's leaving if it takes longer than a moment."""
+        """End the request if its time is up."""
         if now >= self.until:
             self._end(TimeoutError)
-        elif self.receive and not self._listener:
-            self._listener = self.loop.create_task(self._listen(self.receive))
 
-    async def _listen(self, receive: Receive) -> None:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            self._end(Gone)
+    def leave(self) -> None:
+        """End the request: its client has left."""
+        self._end(Gone)
 
     def _end(self, reason: type[Exception]) -> None:
         if not self._reason:

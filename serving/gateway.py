@@ -25,6 +25,7 @@ from contract.errors import (
 from serving import asgi, headers, logs, middleware, openapi, problem
 from serving.asgi import App, Message, Receive, Scope, Send
 from serving.compression import inflate
+from serving.connection import LINE
 from serving.deadlines import Gone
 from serving.headers import JSON, Headers
 from serving.keys import Keys
@@ -97,7 +98,7 @@ class Gateway:
         except Exception as error:
             refusal = error if isinstance(error, RequestError) else PredictionFailed(_FAILED)
             status, media_type, body = refusal.status, _PROBLEM, problem.problem(refusal, request_id.decode())
-            answer += _error_headers(refusal)
+            answer += problem.headers(refusal)
             if status == 500:
                 logs.failure(error, request_id.decode())
         seconds = time.perf_counter() - began
@@ -149,10 +150,10 @@ class Gateway:
         seconds = headers.seconds(given, self._limits.timeout_seconds)
         body = None
         try:
-            with self._predictor.deadlines.within(seconds) as watch:
-                self._predictor.admit(seconds)
+            with self._predictor.deadlines.within(seconds, scope.get(LINE)):
+                if refusal := self._predictor.refusal(seconds):
+                    raise refusal
                 body = await self._body(given, receive)
-                watch.receive = receive
                 return 200, wanted.encode(), await self._predictor.answer(body, media_type, wanted)
         except TimeoutError:
             raise _too_late(seconds, has_body=body is not None) from None
@@ -182,7 +183,7 @@ async def _refuse(scope: Scope, send: Send, message: Message) -> None:
     allow = dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1")
     error = NotFound("the paths are in /docs.json") if message["status"] == 404 else MethodNotAllowed(allow)
     request_id = headers.request_id(dict(scope["headers"]))
-    answer = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *_error_headers(error)]
+    answer = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *problem.headers(error)]
     await asgi.respond(send, error.status, answer, problem.problem(error, request_id.decode()))
 
 
@@ -197,14 +198,3 @@ def _too_late(seconds: float, has_body: bool) -> RequestError:
     if has_body:
         return DeadlineExceeded(seconds)
     return RequestTimeout(f"the body did not arrive within {seconds:g} seconds")
-
-
-def _error_headers(error: RequestError) -> list[tuple[bytes, bytes]]:
-    answer = [(b"allow", error.allow.encode())] if isinstance(error, MethodNotAllowed) else []
-    if error.status == 401:
-        answer.append((b"www-authenticate", b"Bearer"))
-    if error.status == 408:
-        answer.append((b"connection", b"close"))
-    if error.status == 503:
-        answer.append((b"retry-after", b"1"))
-    return answer

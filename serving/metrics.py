@@ -99,10 +99,6 @@ class Metrics:
         self._answers.append((protocol, route, status, seconds))
         self._write_soon()
 
-    def refused_connection(self, status: int) -> None:
-        """Count what was refused before it was a request."""
-        self._requests("none", "other", status).inc()
-
     def batch(self, batch: Batch) -> None:
         """Count rows that go through the engine together."""
         self._batches.append(batch)

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from contract.errors import InvalidRows, RequestError
+from contract.errors import InvalidRows, MethodNotAllowed, RequestError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -27,6 +27,20 @@ def problem(error: RequestError, request_id: str) -> bytes:
         document["errors"] = error.problems
         document["error_count"] = error.total
     return msgspec.json.encode(document)
+
+
+def headers(error: RequestError) -> list[tuple[bytes, bytes]]:
+    """What HTTP wants beside the body, by the status (RFC 9110)."""
+    match error.status:
+        case 401:
+            return [(b"www-authenticate", b"Bearer")]
+        case 405 if isinstance(error, MethodNotAllowed):
+            return [(b"allow", error.allow.encode())]
+        case 408:
+            return [(b"connection", b"close")]
+        case 503:
+            return [(b"retry-after", b"1")]
+    return []
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,6 +1,8 @@
 import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from contract.outputs import Classification, Regression
@@ -36,6 +38,25 @@ def test_probabilities_survive_to_the_last_bit() -> None:
     sent = np.array([list(prediction["probabilities"].values()) for prediction in predictions], dtype=np.float32)
     assert (sent == probabilities).all()
     jsonschema.validate(predictions[0], output.json_schema())
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Classification(target="y", labels=("no", "yes"), positive="yes", threshold=0.3),
+        Classification(target="y", labels=("a", "b", "c")),
+    ],
+)
+@given(st.data())
+def test_a_table_says_what_the_rows_say(output: Classification, data: st.DataObject) -> None:
+    share = st.floats(0, 1, width=32) | st.just(float(np.float32(0.3)))
+    rows = data.draw(st.lists(st.lists(share, min_size=len(output.labels), max_size=len(output.labels)), min_size=1))
+    arrays = {"probabilities": np.array(rows, dtype=np.float32)}
+    table, predictions = output.columns(arrays), output.predictions(arrays)
+    assert table["decision"] == [prediction["decision"] for prediction in predictions]
+    for label in output.labels:
+        column = np.asarray(table[f"probabilities.{label}"]).tolist()
+        assert column == [prediction["probabilities"][label] for prediction in predictions]
 
 
 @pytest.mark.parametrize(

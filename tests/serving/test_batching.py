@@ -106,14 +106,13 @@ async def test_who_would_wait_in_vain_is_refused_before_any_work() -> None:
         return double(payloads)
 
     running = batcher(slowly, batch_rows=1, inline_rows=0)
-    running.admit(0.001)
+    assert not running.refusal(0.001)
     answers = [asyncio.create_task(running([value])) for value in range(8)]
     await answers[1]
-    running.admit(10)
-    with pytest.raises(Overloaded):
-        running.admit(0.05)
+    assert not running.refusal(10)
+    assert running.refusal(0.05)
     await asyncio.gather(*answers)
-    running.admit(0.05)
+    assert not running.refusal(0.05)
 
 
 async def test_a_lone_stall_does_not_turn_later_requests_away() -> None:
@@ -126,7 +125,7 @@ async def test_a_lone_stall_does_not_turn_later_requests_away() -> None:
     running = batcher(stalling, batch_rows=1, inline_rows=0)
     answers = [asyncio.create_task(running([value])) for value in range(41)]
     await answers[20]
-    running.admit(1.0)
+    assert not running.refusal(1.0)
     await asyncio.gather(*answers)
 
 

@@ -1,9 +1,8 @@
 import asyncio
-from typing import Any
 
 import pytest
 
-from serving.deadlines import Deadlines, Gone
+from serving.deadlines import Deadlines, Gone, Watch
 
 
 async def test_what_takes_too_long_ends_with_a_timeout() -> None:
@@ -34,13 +33,17 @@ async def test_a_time_that_is_up_ends_nobody_elses_request() -> None:
     assert (late, others) == ([0.01, 0.05], [30, 20])
 
 
-async def test_a_client_that_leaves_ends_its_request() -> None:
-    async def leaves() -> dict[str, Any]:
-        return {"type": "http.disconnect"}
+class Connection:
+    watch: Watch | None = None
 
-    with pytest.raises(Gone), Deadlines().within(30) as watch:
-        watch.receive = leaves
+
+async def test_a_client_that_leaves_ends_its_request() -> None:
+    line = Connection()
+    with pytest.raises(Gone), Deadlines().within(30, line):
+        assert line.watch
+        asyncio.get_running_loop().call_soon(line.watch.leave)
         await asyncio.Event().wait()
+    assert not line.watch
 
 
 async def test_a_cancelled_task_stays_cancelled() -> None:
