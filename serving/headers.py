@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 
 from contract.errors import InvalidHeader, UnsupportedMediaType
-from serving import tables
+from serving import formats
 from serving.asgi import too_large
 
 Headers = dict[bytes, bytes]
@@ -14,7 +14,7 @@ Headers = dict[bytes, bytes]
 JSON = b"application/json"
 
 #: The formats of tables.
-TABLES = frozenset({tables.STREAM, tables.FILE, tables.PARQUET})
+TABLES = frozenset({formats.STREAM, formats.FILE, formats.PARQUET})
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 

@@ -6,7 +6,7 @@ from contract import errors
 from contract.artifact import Artifact
 from contract.contract import Contract
 from contract.errors import RequestError
-from serving import problem, tables
+from serving import formats, problem
 
 #: What an orchestrator asks without an API key.
 HEALTH = frozenset({"/livez", "/readyz", "/healthz"})
@@ -230,7 +230,7 @@ def _answer(artifact: Artifact) -> dict[str, Any]:
 
 
 #: Formats that OpenAPI has no schema for; their columns are those of JSON.
-_TABLES: dict[str, Any] = {media_type: {"schema": {}} for media_type in (tables.STREAM, tables.FILE, tables.PARQUET)}
+_TABLES: dict[str, Any] = {media_type: {"schema": {}} for media_type in (formats.STREAM, formats.FILE, formats.PARQUET)}
 
 
 _REQUEST_ID = {

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from contract.artifact import Artifact, Golden
 from contract.errors import ArtifactError, DeadlineExceeded, InvalidRows, Overloaded
-from serving import tables
+from serving import formats
 from serving.arrow import Packed
 from serving.batching import Arrays, Batcher, join
 from serving.columns import Columns, Stacker, Table
@@ -26,7 +26,7 @@ from serving.decoding import Decoder, Rows
 from serving.engine import Engine
 from serving.metrics import Metrics
 from serving.settings import Settings
-from serving.tabular import TableReader
+from serving.tables import TableReader
 
 logger = logging.getLogger("model_deployer")
 
@@ -86,7 +86,7 @@ class Predictor:
         self._batch: Batcher[Rows] = Batcher(
             self._run, self.metrics.batch, _BATCH_ROWS, engine.inline_rows, self._settings.queue_rows
         )
-        self._unpack = tables.Unpacker(self.artifact.contract.limits)
+        self._unpack = formats.Unpacker(self.artifact.contract.limits)
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
         # What is there now stays: to look through it again and again would hold up requests for tens of milliseconds.
         gc.collect()
@@ -118,7 +118,7 @@ class Predictor:
             raise
         outputs = await self._batch(self._compact(rows))
         if wanted != JSON:
-            return tables.write(self._table(outputs), wanted)
+            return formats.write(self._table(outputs), wanted)
         if isinstance(rows, Table):
             return b'{"columns":' + self._encode(_plain(self._table(outputs))) + self._end
         return b'{"predictions":' + self._encode(self._predictions(outputs)) + self._end
@@ -150,7 +150,7 @@ class Predictor:
         return await asyncio.get_running_loop().run_in_executor(self._reader, read, body)
 
     async def _read(self, body: bytes, media_type: str) -> Table:
-        if media_type == tables.STREAM:
+        if media_type == formats.STREAM:
             with suppress(Packed):
                 return await self._slowly(self._read_stream, body, _SHORT_STREAM)
         stream = await self._unpack(body, media_type)

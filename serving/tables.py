@@ -1,97 +1,179 @@
-"""The formats of a table: Arrow's stream and file, and Parquet.
+"""A table's columns, read and checked against the contract: all values of a column at once where nothing is wrong.
 
-A stream whose buffers are not compressed is read by :mod:`serving.arrow`. Whatever can be blown up (Parquet, files,
-compressed streams) is rewritten first, by a process of its own that may fail: :mod:`serving.unpack`.
+Where anything is doubtful, the table is looked at row by row by :mod:`serving.validation`, which knows every problem:
+the same table gets the same answer, or the same problems, whether it comes as rows, as columns of JSON or as Arrow.
 """
 
-import asyncio
-import errno
-import io
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.contract import Limits
+from contract.contract import Contract
 from contract.errors import MalformedBody
-from serving.asgi import too_large
+from contract.features import (
+    EXACT_INTEGER,
+    LONGEST_CATEGORY,
+    Boolean,
+    Categorical,
+    Datetime,
+    Feature,
+    Integer,
+    Numeric,
+    Text,
+)
+from serving import arrow
+from serving.arrow import Column, nothing
+from serving.columns import Stacker, Table
+from serving.validation import Validator
 
-STREAM = "application/vnd.apache.arrow.stream"
-FILE = "application/vnd.apache.arrow.file"
-PARQUET = "application/vnd.apache.parquet"
+#: The years that a datetime knows, 1 to 9999, in seconds from 1970.
+_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
 
-_PROGRAM = Path(__file__).with_name("unpack.py")
+_EPOCH = datetime(1970, 1, 1)
 
-#: Processes that rewrite at the same time in one worker.
-_AT_ONCE = 2
+#: Columns beyond the model's fields that are still told apart, each with its problem.
+_STRANGERS = 100
 
 
-class Unpacker:
-    """Rewrites tables as uncompressed Arrow streams.
+class _Doubt(Exception):
+    """A column that has to be looked at value by value."""
 
-    Args:
-        limits: Of a request; they hold for what is unpacked, too.
-    """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._turn = asyncio.Semaphore(_AT_ONCE)
+class TableReader:
+    """Turns an Arrow stream into the graph's columns."""
 
-    async def __call__(self, body: bytes, media_type: str) -> bytes:
-        """The same table as a stream. Cancelled, its process is ended.
+    def __init__(self, contract: Contract) -> None:
+        self._features = {feature.name: feature for feature in contract.features}
+        self._most_rows = contract.limits.rows
+        self._validator = Validator(contract)
+        self._stack = Stacker(contract.features)
+
+    def __call__(self, stream: bytes) -> Table:
+        """The rows of a request.
+
+        In a column of floating-point numbers NaN means missing, as it does for the libraries that write such columns.
 
         Raises:
-            MalformedBody: The body is no such table, or takes too much memory or time.
-            BodyTooLarge: There is more in it than a body may be long.
+            MalformedBody: It is no stream, or there is no row, or a column that no feature can be.
+            TooManyRows: It has more rows than the contract allows.
+            InvalidRows: Values break the contract.
+            Packed: Its buffers are compressed.
         """
-        async with self._turn:
-            status, stream = await self._run(body, media_type)
-        if status == errno.EFBIG:
-            raise too_large(self._limits.body_bytes)
-        if status:
-            raise MalformedBody(f"the body cannot be read as {media_type}")
-        return stream
-
-    async def _run(self, body: bytes, media_type: str) -> tuple[int | None, bytes]:
-        limits = (str(self._limits.rows), str(self._limits.body_bytes))
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            str(_PROGRAM),
-            media_type,
-            *limits,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+        columns = arrow.read(stream, self._most_rows, len(self._features) + _STRANGERS)
+        rows = len(next(iter(columns.values())).values) if columns else 0
+        if not rows:
+            raise MalformedBody("the table has no rows; send at least one")
         try:
-            stream, _ = await process.communicate(body)
-        finally:
-            if process.returncode is None:
-                process.kill()
-        return process.returncode, stream
+            return Table(self._fast(columns, rows))
+        except _Doubt:
+            return Table(self._stack(self._validator.check(_rows(columns))))
+
+    def _fast(self, columns: Mapping[str, Column], rows: int) -> dict[str, NDArray[Any]]:
+        if not columns.keys() <= self._features.keys():
+            raise _Doubt
+        absent = nothing(rows)
+        if any(feature.required and name not in columns for name, feature in self._features.items()):
+            raise _Doubt
+        return {
+            name: _checked(feature, columns.get(name, absent)).reshape(-1, 1)
+            for name, feature in self._features.items()
+        }
 
 
-def write(columns: Mapping[str, Sequence[str] | NDArray[Any]], media_type: str) -> bytes:
-    """A table of these columns: text, or numbers of one dimension."""
-    import arro3.core  # noqa: PLC0415 (only who asks for tables pays for it)
-    import arro3.io  # noqa: PLC0415
+def _checked(feature: Feature, column: Column) -> NDArray[Any]:
+    """The values as the graph takes them, where all of them are right."""
+    match feature:
+        case Categorical() | Text():
+            return _texts(feature, column)
+        case Numeric() | Integer():
+            values = _numbers(column, "number")
+            _check_range(feature, values)
+        case Boolean():
+            values = _numbers(column, "boolean")
+        case Datetime():
+            values = _times(feature, column)
+    if not feature.nullable and np.isnan(values).any():
+        raise _Doubt
+    return values
 
-    table = arro3.core.Table.from_pydict({name: _array(arro3.core, column) for name, column in columns.items()})
-    file = io.BytesIO()
-    if media_type == PARQUET:
-        arro3.io.write_parquet(table, file)
-    elif media_type == FILE:
-        arro3.io.write_ipc(table, file, compression=None)
+
+def _numbers(column: Column, kind: str) -> NDArray[np.float64]:
+    if column.kind not in (kind, "nothing"):
+        raise _Doubt
+    values = column.values.astype(np.float64)
+    if column.missing is not None:
+        values[column.missing] = np.nan
+    return values
+
+
+def _check_range(feature: Numeric | Integer, values: NDArray[np.float64]) -> None:
+    """Every present number is finite, within the bounds where these refuse, and whole where it has to be."""
+    low: float = -sys.float_info.max
+    high: float = sys.float_info.max
+    if feature.out_of_range == "reject":
+        low = low if feature.minimum is None else feature.minimum
+        high = high if feature.maximum is None else feature.maximum
+    if isinstance(feature, Integer):
+        low, high = max(low, -EXACT_INTEGER), min(high, EXACT_INTEGER)
+        if (np.floor(values) < values).any():
+            raise _Doubt
+    if ((values < low) | (values > high)).any():
+        raise _Doubt
+
+
+def _times(feature: Datetime, column: Column) -> NDArray[np.float64]:
+    if column.kind == "time" and column.zoned != feature.zoned:
+        raise _Doubt
+    seconds = _numbers(column, "time") / column.units
+    if ((seconds < _EARLIEST) | (seconds > _LATEST)).any():
+        raise _Doubt
+    return seconds
+
+
+def _texts(feature: Categorical | Text, column: Column) -> NDArray[Any]:
+    if column.kind not in ("text", "nothing"):
+        raise _Doubt
+    missing = column.missing
+    if missing is not None and not feature.nullable:
+        raise _Doubt
+    present = column.values if missing is None else column.values[~missing]
+    known = set(present.tolist())
+    if isinstance(feature, Categorical) and "" in known:
+        raise _Doubt
+    if isinstance(feature, Categorical) and feature.unknown == "reject" and not known <= set(feature.categories or ()):
+        raise _Doubt
+    longest = feature.longest if isinstance(feature, Text) else LONGEST_CATEGORY
+    if max(map(len, known), default=0) > longest:
+        raise _Doubt
+    return column.values if missing is None else np.where(missing, "", column.values.astype(object))
+
+
+def _rows(columns: Mapping[str, Column]) -> list[dict[str, Any]]:
+    """The table as the rows that a client could have sent as JSON."""
+    values = [_values(column) for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def _values(column: Column) -> list[Any]:
+    if column.kind == "boolean":
+        values: list[Any] = column.values.astype(bool).tolist()
+    elif column.kind == "time":
+        values = [_time(count / column.units, column.zoned) for count in column.values.tolist()]
     else:
-        arro3.io.write_ipc_stream(table, file, compression=None)
-    return file.getvalue()
+        values = column.values.tolist()
+    missing = np.isnan(column.values) if column.values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
+    if column.missing is not None:
+        missing |= column.missing
+    return [None if gap else value for value, gap in zip(values, missing.tolist(), strict=True)]
 
 
-def _array(core: Any, column: Sequence[str] | NDArray[Any]) -> Any:
-    if isinstance(column, np.ndarray):
-        return core.Array.from_numpy(np.ascontiguousarray(column))
-    return core.Array(column, type=core.DataType.utf8())
+def _time(seconds: float, zoned: bool) -> str:
+    """As JSON says it; what no calendar knows becomes a text that is no time."""
+    try:
+        return (_EPOCH + timedelta(seconds=seconds)).isoformat() + ("Z" if zoned else "")
+    except OverflowError:
+        return "beyond the calendar"

@@ -12,10 +12,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 import uvicorn
 
 from contract.errors import Overloaded, RequestError
+from serving import connection as connections
 from serving.asgi import Scope, respond
 from serving.connection import HEAD_BYTES, HEAD_SECONDS, LINE, Connection
 from serving.deadlines import Deadlines, Gone
@@ -168,6 +170,22 @@ def test_a_refusal_says_when_to_come_again(door: int) -> None:
         assert (answer.status, answer.headers["retry-after"], answer.headers["connection"]) == (503, "1", "close")
         answer.read()
         assert connection.recv(1) == b""
+
+
+def test_a_client_that_never_reads_its_answer_is_let_go(door: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "_TICK", 0.1)
+    large = b"x" * 50_000_000
+    with socket.create_connection(("127.0.0.1", door), timeout=30) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(large), large))
+        probe = psutil.Process()
+        here = connection.getsockname()[1]
+        until(
+            lambda: (
+                here
+                not in {each.raddr.port for each in probe.net_connections() if each.raddr and each.laddr.port == door}
+            )
+        )
 
 
 def test_requests_that_are_sent_without_waiting_are_answered_in_their_order(door: int) -> None:

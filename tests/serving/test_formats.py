@@ -9,7 +9,7 @@ import httpx
 import polars as pl
 import pytest
 
-from serving.tables import FILE, PARQUET, STREAM
+from serving.formats import FILE, PARQUET, STREAM
 from tests import tiny
 from tests.processes import Server
 

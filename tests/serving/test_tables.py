@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from contract.errors import InvalidRows, MalformedBody, RequestError, TooManyRows
 from contract.features import EXACT_INTEGER
-from serving import tables as formats
+from serving import formats
 from serving.arrow import Packed
 from serving.columns import Columns, Stacker, Table
 from serving.decoding import Decoder
-from serving.tabular import TableReader
+from serving.tables import TableReader
 from tests import tiny
 
 DECODER = Decoder(tiny.CONTRACT)
