@@ -354,9 +354,16 @@ def _draw(results: dict[str, Figures]) -> None:
     for axis, measure in zip(axes, measures, strict=True):
         shown: dict[str, Any] = {peer: figures[measure] for peer, figures in results.items() if measure in figures}
         colours = ["tab:green" if peer == OURS else "lightgrey" if peer == CEILING else "tab:blue" for peer in shown]
-        axis.barh(list(shown), list(shown.values()), color=colours)
+        bars = axis.barh(list(shown), list(shown.values()), color=colours)
+        axis.bar_label(
+            bars, labels=[f"{figure:,.3g}" if figure < 100 else f"{figure:,.0f}" for figure in shown.values()]
+        )
+        axis.set_xscale("log" if "ms" in measure else "linear")
+        axis.set_xticks([])
+        axis.margins(x=0.2)
+        axis.spines[["top", "right", "bottom"]].set_visible(False)
         axis.invert_yaxis()
-        axis.set_title(measure)
+        axis.set_title(f"{measure} (logarithmic)" if "ms" in measure else measure)
     figure.savefig(RESULTS / "serving.png", dpi=120)
 
 
