@@ -1,13 +1,17 @@
 """`deployer diff OLD NEW`."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from cli.output import Json, console, print_json
 from contract import store
-from contract.versions import Change, Step, compare
+from contract.difference import Difference, difference
+from contract.evaluations import Figure, MetricChange, SliceChange
+from contract.versions import Change, Step
 
 Old = Annotated[str, typer.Argument(metavar="OLD", help="NAME or NAME:VERSION.")]
 New = Annotated[str, typer.Argument(metavar="NEW", help="NAME or NAME:VERSION.")]
@@ -15,45 +19,72 @@ New = Annotated[str, typer.Argument(metavar="NEW", help="NAME or NAME:VERSION.")
 
 def diff(old: Old, new: New, json: Json = False) -> None:
     """Show what a caller meets when NEW takes the place of OLD, and the version step that follows."""
-    before, after = store.load(old), store.load(new)
-    changes = compare(before.contract, after.contract)
-    step = max((change.step for change in changes), default=Step.PATCH)
-    metrics = _metrics(before.evaluation, after.evaluation)
+    from serving.replay import predict  # noqa: PLC0415 (it loads ONNX Runtime)
+
+    found = difference(store.load(old), store.load(new), predict)
     if json:
-        print_json(
-            {
-                "old": before.tag,
-                "new": after.tag,
-                "step": step.name.lower(),
-                "changes": [_entry(change) for change in changes],
-                "metrics": metrics,
-            }
-        )
+        print_json(_document(found))
         return
-    console.print(f"[bold]{before.tag}[/] to [bold]{after.tag}[/]: a {step.name.lower()} change of the contract")
-    for change in changes:
-        console.print(f"  {change.step.name.lower():5}  {_subject(change)}{change.message}", markup=False)
-    if metrics:
+    console.print(f"[bold]{found.old.tag}[/] to [bold]{found.new.tag}[/]: a {_word(found.step)} step")
+    _print_contract(found.changes)
+    _print_behaviour(found)
+    if found.metrics:
         console.print()
-        console.print(_table(metrics))
+        console.print(_metrics(found.metrics))
+    if found.slices:
+        console.print()
+        console.print(_slices(found.slices))
 
 
-def _entry(change: Change) -> dict[str, Any]:
-    return {"step": change.step.name.lower(), "field": change.field, "message": change.message}
+def _document(found: Difference) -> dict[str, Any]:
+    return {
+        "old": found.old.tag,
+        "new": found.new.tag,
+        "step": _word(found.step),
+        "changes": [asdict(change) | {"step": _word(change.step)} for change in found.changes],
+        "behaviour": asdict(found.behaviour) | {"moved": found.moved} if found.behaviour else None,
+        "metrics": {name: asdict(change) for name, change in found.metrics.items()},
+        "slices": [asdict(change) for change in found.slices],
+    }
 
 
-def _subject(change: Change) -> str:
-    return f"{change.field}: " if change.field else ""
+def _print_contract(changes: list[Change]) -> None:
+    console.print("\nContract" if changes else "\nContract: the same")
+    for change in changes:
+        subject = f"{change.field}: " if change.field else ""
+        console.print(f"  {_word(change.step):5}  {subject}{change.message}", markup=False)
 
 
-def _metrics(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """The metrics that both have; each was measured on the test part of its own training."""
-    old, new = (evaluation["metrics"].get("model", {}) for evaluation in (before, after))
-    return {name: {"old": old[name]["value"], "new": new[name]["value"]} for name in old if name in new}
+def _print_behaviour(found: Difference) -> None:
+    console.print("\nBehaviour")
+    behaviour, tolerance = found.behaviour, found.new.manifest.patch_tolerance
+    if behaviour is None:
+        console.print("  cannot be compared: the outputs differ, or the new model refuses every golden request")
+        return
+    step, relation = (Step.MINOR, "beyond") if found.moved else (Step.PATCH, "within")
+    console.print(f"  {_word(step):5}  {behaviour} ({relation} the tolerance of {tolerance:g})", markup=False)
+    if behaviour.flipped:
+        more = ", ..." if len(behaviour.flipped) < (behaviour.flips or 0) else ""
+        console.print(f"         flipped: {', '.join(behaviour.flipped)}{more}", markup=False)
 
 
-def _table(metrics: dict[str, dict[str, float]]) -> Table:
-    table = Table("", "old", "new", box=None)
-    for name, values in metrics.items():
-        table.add_row(name.replace("_", " "), f"{values['old']:.4g}", f"{values['new']:.4g}")
+def _metrics(metrics: dict[str, MetricChange]) -> Table:
+    table = Table("Test parts", "old, 95 %", "new, 95 %", "", box=None, pad_edge=False, collapse_padding=True)
+    for name, change in metrics.items():
+        table.add_row(name.replace("_", " "), _cell(change.old), _cell(change.new), change.verdict)
     return table
+
+
+def _cell(figure: Figure) -> str:
+    return f"{figure['value']:.3g} ({figure['low']:.3g} to {figure['high']:.3g})"
+
+
+def _slices(slices: list[SliceChange]) -> Table:
+    table = Table("Slice", "old loss", "new loss", "change", box=None, pad_edge=False, collapse_padding=True)
+    for change in slices:
+        table.add_row(escape(change.slice), f"{change.old:.4g}", f"{change.new:.4g}", f"{change.new - change.old:+.2g}")
+    return table
+
+
+def _word(step: Step) -> str:
+    return step.name.lower()

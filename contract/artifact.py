@@ -5,6 +5,7 @@ manifest.json      name, version, format number, hash of every other file, and w
 contract.json      :class:`contract.contract.Contract`
 model.onnx         raw features in, calibrated predictions out
 weights.safetensors, architecture.json   the torch module, for a GPU and for further training
+trees.txt          LightGBM's text, where the model has trees
 reference.json     distribution of features and predictions in the training data, against which drift is measured
 golden.jsonl       rows with the predictions that any engine has to reproduce within the manifest's tolerance
 evaluation.json    metrics with intervals, baselines, findings about the data
@@ -25,6 +26,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contract.behaviour import TOLERANCE
 from contract.contract import Contract
 from contract.errors import ArtifactError
 
@@ -35,6 +37,7 @@ CONTRACT = "contract.json"
 MODEL = "model.onnx"
 WEIGHTS = "weights.safetensors"
 ARCHITECTURE = "architecture.json"
+TREES = "trees.txt"
 REFERENCE = "reference.json"
 GOLDEN = "golden.jsonl"
 EVALUATION = "evaluation.json"
@@ -64,7 +67,8 @@ class Origin(BaseModel):
 class Manifest(BaseModel):
     """The list of a model's files and what identifies it.
 
-    ``tolerance`` is the largest difference from a golden prediction that an engine may show.
+    ``tolerance`` is the largest difference from a golden prediction that an engine may show; ``patch_tolerance`` is how
+    far behaviour may move from one version to the next in a patch, see :func:`contract.behaviour.moved`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -78,6 +82,7 @@ class Manifest(BaseModel):
     license: str | None = None
     business_context: str | None = None
     tolerance: float
+    patch_tolerance: float = TOLERANCE
     origin: Origin
     files: dict[str, str] = {}
 

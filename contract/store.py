@@ -14,7 +14,6 @@ from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 
 from contract.artifact import MANIFEST, Artifact, Manifest, open_artifact, sha256
-from contract.contract import Contract
 from contract.errors import AmbiguousModel, ArtifactError, EnvironmentFault, ModelNotFound
 from contract.versions import Version
 
@@ -71,10 +70,13 @@ def load(tag: str | None = None) -> Artifact:
     return artifact
 
 
-def latest(name: str) -> tuple[Version, Contract] | None:
-    """The highest version of ``name`` and its contract; None where there is no such model."""
-    there = versions(name)
-    return (there[-1], load(f"{name}:{there[-1]}").contract) if there else None
+def latest(name: str) -> Artifact | None:
+    """The highest version of ``name``; None where there is no such model.
+
+    Raises:
+        ArtifactError: As :func:`load`.
+    """
+    return load(name) if versions(name) else None
 
 
 def save(folder: Path, manifest: Manifest) -> str:

@@ -1,9 +1,11 @@
-"""Semantic versions of models, and the step that a change of contract asks for (https://semver.org)."""
+"""Semantic versions of models, and the step that a change of contract or behaviour asks for (https://semver.org)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
 
+from contract.artifact import Artifact
 from contract.contract import Contract
 from contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, figure
 from contract.outputs import Classification, Output
@@ -76,12 +78,27 @@ def compare(old: Contract, new: Contract) -> list[Change]:
     return sorted(changes, key=lambda change: (-change.step, change.field or "", change.message))
 
 
-def next_version(latest: tuple[Version, Contract] | None, new: Contract) -> Version:
-    """The version for a model with contract ``new`` that follows ``latest``; 1.0.0 for the first one."""
+def step_of(changes: Sequence[Change], moved: bool = False) -> Step:
+    """The largest step that is asked for.
+
+    Args:
+        changes: Those of the contract, as :func:`compare` finds them.
+        moved: Whether behaviour moved by more than a patch may move it: at least a minor step.
+    """
+    return max([Step.MINOR if moved else Step.PATCH, *(change.step for change in changes)])
+
+
+def next_version(latest: Artifact | None, new: Contract, moved: bool = False) -> Version:
+    """The version for a model that follows ``latest``; 1.0.0 for the first one.
+
+    Args:
+        latest: The highest version so far.
+        new: The contract of the model that follows.
+        moved: Whether its behaviour moved by more than a patch may move it; see :func:`contract.behaviour.moved`.
+    """
     if latest is None:
         return FIRST
-    version, old = latest
-    return version.next(max((change.step for change in compare(old, new)), default=Step.PATCH))
+    return Version.parse(latest.manifest.version).next(step_of(compare(latest.contract, new), moved))
 
 
 def _added(feature: Feature) -> Change:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from contract.features import Boolean, Categorical, Datetime, Feature, Numeric
 from training.building import build_model
 from training.model import Model
+from training.network import Network
 from training.preprocessing import fit_preprocessor
 from training.sample import Sample
 from training.spec import Spec
@@ -58,7 +59,7 @@ def classes_of(frame: pl.DataFrame, classes: int) -> NDArray[np.int64]:
 
 def spec(*, by_time: bool = False, **estimator: Any) -> Spec:
     """A spec with a small network."""
-    sizes = {"members": 2, "width": 16, "embedding": 4, "epochs": 3, **estimator}
+    sizes = {"members": 2, "width": 16, "embedding": 4, "epochs": 3, "trials": 1, **estimator}
     data = {"path": "t", "target": "y"} | ({"time": "when"} if by_time else {})
     return Spec.model_validate({"name": "m", "data": data, "estimator": sizes})
 
@@ -71,3 +72,9 @@ def unfitted(
     preprocessor, inputs = fit_preprocessor(frame, features, target, classes, said.seed)
     train = Sample(inputs, target)
     return build_model(preprocessor, features, train, classes, said), train
+
+
+def network_of(model: Model) -> Network:
+    """The network of a model that has one."""
+    assert isinstance(model.network, Network)
+    return model.network

@@ -18,7 +18,9 @@ def loaded_by(module: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["contract.features", "contract.outputs", "contract.contract", "contract.artifact"])
+@pytest.mark.parametrize(
+    "module", ["contract.features", "contract.outputs", "contract.contract", "contract.difference"]
+)
 def test_the_contract_knows_no_other_part_and_no_framework(module: str) -> None:
     assert loaded_by(module) & (PARTS | HEAVY | {"bentoml"}) == {"contract"}
 

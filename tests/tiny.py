@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,16 @@ REFERENCE: dict[str, Any] = {
     "predictions": {"probabilities[1]": {"quantiles": [step / 20 for step in range(21)]}},
 }
 
+EVALUATION: dict[str, Any] = {"metrics": {}}
+
 ROW: dict[str, Any] = CONTRACT.example()
 
 
-def graph(contract: Contract) -> onnx.ModelProto:
-    """Probabilities from the number of features that are present and the distance: little, but of every input."""
+def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
+    """Probabilities from the number of features that are present and the distance: little, but of every input.
+
+    The ``opposite`` graph gives every label the probability of the other one.
+    """
     nodes, terms = [], []
     for index, feature in enumerate(contract.features):
         term = f"_term{index}"
@@ -73,7 +79,7 @@ def graph(contract: Contract) -> onnx.ModelProto:
         helper.make_node("Sum", terms, ["_logit"]),
         helper.make_node("Sigmoid", ["_logit"], ["_p"]),
         helper.make_node("Sub", ["_one", "_p"], ["_q"]),
-        helper.make_node("Concat", ["_q", "_p"], ["probabilities"], axis=1),
+        helper.make_node("Concat", ["_p", "_q"] if opposite else ["_q", "_p"], ["probabilities"], axis=1),
     ]
     constants = [
         helper.make_tensor("_zero", TensorProto.DOUBLE, [1], [0.0]),
@@ -89,12 +95,20 @@ def graph(contract: Contract) -> onnx.ModelProto:
     )
 
 
-def write(folder: Path, name: str = "tiny", version: str = "1.0.0", contract: Contract = CONTRACT) -> Manifest:
+def write(
+    folder: Path,
+    name: str = "tiny",
+    version: str = "1.0.0",
+    contract: Contract = CONTRACT,
+    *,
+    opposite: bool = False,
+    evaluation: Mapping[str, Any] = EVALUATION,
+) -> Manifest:
     """Write the files of the model into ``folder`` and seal them."""
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(graph(contract), folder / artifact.MODEL)
+    onnx.save(graph(contract, opposite), folder / artifact.MODEL)
     artifact.write_json(folder / artifact.CONTRACT, contract.model_dump(mode="json"))
-    artifact.write_json(folder / artifact.EVALUATION, {"metrics": {}})
+    artifact.write_json(folder / artifact.EVALUATION, evaluation)
     artifact.write_json(folder / artifact.REFERENCE, REFERENCE)
     _write_golden(folder, contract)
     manifest = Manifest(
@@ -104,9 +118,9 @@ def write(folder: Path, name: str = "tiny", version: str = "1.0.0", contract: Co
     return artifact.seal(folder, manifest)
 
 
-def save(folder: Path, name: str = "tiny", version: str = "1.0.0", contract: Contract = CONTRACT) -> str:
+def save(folder: Path, name: str = "tiny", version: str = "1.0.0", contract: Contract = CONTRACT, **said: Any) -> str:
     """Write the model and put it into the store of BENTOML_HOME."""
-    return store.save(folder, write(folder, name, version, contract))
+    return store.save(folder, write(folder, name, version, contract, **said))
 
 
 def home(folder: Path, *versions: str) -> Path:

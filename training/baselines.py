@@ -1,19 +1,16 @@
-"""Two simple models on the same rows: what the network has to be better than to be worth its cost."""
+"""Two simple models on the same rows: what a model has to be better than to be worth its cost."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, hstack
-from sklearn.linear_model import LogisticRegression, Ridge
 
 from contract.outputs import Arrays
-from training.heads import RegressionHead
+from training.heads import ClassificationHead, RegressionHead
+from training.linear import LinearArchitecture, fit_linear
 from training.model import Model
 from training.preprocessing import Inputs
-from training.quiet import quiet
 from training.sample import Sample
 
 
@@ -31,7 +28,20 @@ def fit_baselines(model: Model, train: Sample) -> dict[str, Baseline]:
         model: Whose scaling, and whose transformation of the target, they share.
         train: The training rows.
     """
-    return {"trivial": _fit_trivial(model, train), "linear": _fit_linear(model, train)}
+    return {"trivial": _fit_trivial(model, train), "linear": _Linear(linear_model(model, train))}
+
+
+def linear_model(model: Model, train: Sample) -> Model:
+    """A linear model that shares the scaling, and the transformation of the target, of another."""
+    layout = model.scaling.layout
+    architecture = LinearArchitecture(
+        numbers=layout.numbers,
+        gaps=len(layout.gaps),
+        cardinalities=model.blueprint.cardinalities,
+        outputs=model.blueprint.outputs,
+    )
+    linear = fit_linear(model.scaling, architecture, train, model.learnt(train.target))
+    return model.with_network(linear)
 
 
 @dataclass(frozen=True)
@@ -47,52 +57,15 @@ def _fit_trivial(model: Model, train: Sample) -> _Trivial:
     """The frequencies of the classes, or the mean of the target."""
     if isinstance(model.head, RegressionHead):
         return _Trivial("value", np.array([np.average(train.target, weights=train.weights)]))
-    counts = np.bincount(train.target, train.weights, minlength=model.blueprint.network.outputs)
+    counts = np.bincount(train.target, train.weights, minlength=model.blueprint.outputs)
     return _Trivial("probabilities", counts / counts.sum())
 
 
 @dataclass(frozen=True)
 class _Linear:
-    design: "_Design"
-    estimator: Any
-    head: RegressionHead | None
+    model: Model
 
     def predict(self, inputs: Inputs) -> Arrays:
-        matrix = self.design.matrix(inputs)
-        if self.head is None:
-            return {"probabilities": self.estimator.predict_proba(matrix)}
-        answers = torch.from_numpy(self.estimator.predict(matrix)).float()[:, None, None]
-        return {"value": self.head(answers)[0].numpy()}
-
-
-class _Design:
-    """Scaled numbers, gaps and one-hot codes as one sparse matrix."""
-
-    def __init__(self, model: Model) -> None:
-        self._scaling = model.scaling
-        self._cardinalities = model.blueprint.network.cardinalities
-
-    def matrix(self, inputs: Inputs) -> Any:
-        scaled = self._scaling(inputs.numbers, inputs.codes)
-        dense = csr_matrix(np.hstack([scaled.numbers.numpy(), scaled.gaps.numpy()]).astype(np.float64))
-        return hstack([dense, self._one_hot(scaled.codes.numpy())], format="csr")
-
-    def _one_hot(self, codes: NDArray[np.int64]) -> Any:
-        rows, columns = codes.shape
-        starts = np.cumsum([0, *self._cardinalities])
-        ends = np.arange(rows + 1) * columns
-        return csr_matrix((np.ones(codes.size), (codes + starts[:-1]).ravel(), ends), shape=(rows, starts[-1]))
-
-
-def _fit_linear(model: Model, train: Sample) -> _Linear:
-    design = _Design(model)
-    head = model.head if isinstance(model.head, RegressionHead) else None
-    if head is None:
-        estimator: Any = LogisticRegression(max_iter=200, tol=1e-3)
-        target = train.target
-    else:
-        estimator = Ridge()
-        target = head.standardise(torch.tensor(train.target)).numpy()
-    with quiet():
-        estimator.fit(design.matrix(train.inputs), target, sample_weight=train.weights)
-    return _Linear(design, estimator, head)
+        answers = self.model.predict(inputs)
+        name = "probabilities" if isinstance(self.model.head, ClassificationHead) else "value"
+        return {name: answers[name].numpy()}

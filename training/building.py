@@ -43,10 +43,13 @@ def build_model(
     logarithm = None if classes is not None else _prefers_logarithm(target)
     scaled = scaling(train.inputs.numbers, train.inputs.codes)
     bins = fit_bins(scaled.numbers, np.log(target) if logarithm else target, classes is None, spec.seed)
+    cardinalities = _cardinalities(preprocessor, scaling.layout)
     blueprint = Blueprint(
         preprocessor=preprocessor,
         layout=scaling.layout,
-        network=_architecture(preprocessor, scaling.layout, bins, classes or 1, spec.estimator),
+        cardinalities=cardinalities,
+        outputs=classes or 1,
+        network=_architecture(scaling.layout, bins, cardinalities, classes or 1, spec.estimator),
         logarithm=logarithm,
     )
     with torch.random.fork_rng():
@@ -58,18 +61,22 @@ def build_model(
     return model
 
 
+def _cardinalities(preprocessor: Preprocessor, layout: Layout) -> tuple[int, ...]:
+    levels = [1 + len(levels) for levels in preprocessor.levels.values()]
+    return (*levels, *[WEEKDAYS] * layout.datetimes, *[STATES] * layout.booleans)
+
+
 def _architecture(
-    preprocessor: Preprocessor,
     layout: Layout,
     bins: tuple[tuple[float, ...], ...],
+    cardinalities: tuple[int, ...],
     outputs: int,
     estimator: Estimator,
 ) -> Architecture:
-    levels = [1 + len(levels) for levels in preprocessor.levels.values()]
     return Architecture(
         bins=bins,
         gaps=len(layout.gaps),
-        cardinalities=(*levels, *[WEEKDAYS] * layout.datetimes, *[STATES] * layout.booleans),
+        cardinalities=cardinalities,
         outputs=outputs,
         members=estimator.members,
         width=estimator.width,

@@ -31,7 +31,7 @@ def calibrate(model: Model, train: Sample, validation: Sample, seed: int) -> boo
     head = model.head
     if not isinstance(head, ClassificationHead):
         raise TypeError("only a classifier is calibrated")
-    scores = head.uncalibrated(model.all_answers(validation.inputs)).double().numpy()
+    scores = model.joint(validation.inputs).double().numpy()
     rows = _Rows(scores, validation.target, validation.each_weight)
     if _drift(train, validation, scores.shape[1]) > DRIFT or not _helps(rows, seed):
         return False

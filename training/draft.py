@@ -63,6 +63,10 @@ split:
 seed: {seed}
 strict: false  # true ends the run when a column gives the target away
 
+# gates:  # what the trained model has to fulfil, or it is not saved
+#   better_than_linear: true
+#   p99_ms: 5
+
 # limits:  # of one request to the trained model
 #   rows: {limits.rows}
 #   timeout_seconds: {limits.timeout_seconds:g}

@@ -3,8 +3,8 @@
 torch exports everything numeric; strings are looked up by one LabelEncoder (ai.onnx.ml) a column, put in front of it.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -13,6 +13,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, compose, helper
+from torch import Tensor, nn
 
 from contract.errors import CheckFailed
 from contract.features import Feature
@@ -35,7 +36,7 @@ def export_onnx(model: Model, features: Sequence[Feature]) -> onnx.ModelProto:
     NaN, a missing string "". Its outputs are those of contract/outputs.py.
     """
     prefix = _unused_prefix(features)
-    core = compose.add_prefix(_export_core(model), prefix, rename_outputs=False)
+    core = _core(model, prefix)
     front = _front(model.blueprint.preprocessor, features, prefix)
     graph = compose.merge_models(front, core, io_map=[(name, name) for name in (f"{prefix}numbers", f"{prefix}codes")])
     _strip(graph)
@@ -45,10 +46,20 @@ def export_onnx(model: Model, features: Sequence[Feature]) -> onnx.ModelProto:
 
 def run_onnx(graph: onnx.ModelProto, frame: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
     """The graph's answers to the rows of a conformed frame, by output name."""
+    return answerer(graph)(frame)
+
+
+def answerer(graph: onnx.ModelProto) -> Callable[[pl.DataFrame], dict[str, NDArray[np.float32]]]:
+    """:func:`run_onnx` for whoever asks more than once: the graph is loaded now."""
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    feeds = {value.name: frame[value.name].to_numpy().reshape(-1, 1) for value in session.get_inputs()}
+    inputs = [value.name for value in session.get_inputs()]
     names = [value.name for value in session.get_outputs()]
-    return dict(zip(names, session.run(names, feeds), strict=True))
+
+    def answer(frame: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
+        feeds = {name: frame[name].to_numpy().reshape(-1, 1) for name in inputs}
+        return dict(zip(names, session.run(names, feeds), strict=True))
+
+    return answer
 
 
 def check_parity(graph: onnx.ModelProto, model: Model, frame: pl.DataFrame) -> float:
@@ -91,23 +102,84 @@ def _unused_prefix(features: Sequence[Feature]) -> str:
     return prefix
 
 
-def _export_core(model: Model) -> onnx.ModelProto:
+def _core(model: Model, prefix: str) -> onnx.ModelProto:
+    """Everything but the strings: one graph of ``numbers`` and ``codes``; trees stand between its two halves."""
     layout, levels = model.blueprint.layout, model.blueprint.preprocessor.levels
     numbers = torch.zeros(2, layout.plain + layout.datetimes + layout.booleans, dtype=torch.float64)
     codes = torch.zeros(2, len(levels), dtype=torch.int64)
+    inputs = {"numbers": numbers, "codes": codes}
+    if not (model.trees and model.columns):
+        return compose.add_prefix(_export(model, inputs, model.head.names), prefix, rename_outputs=False)
+    middle = [*(["answers"] if model.network else []), "columns"]
+    with torch.no_grad():
+        before = _Before(model)(numbers, codes)
+        scores = model.trees.scores(model.columns(numbers, codes))
+    first = compose.add_prefix(_export(_Before(model), inputs, middle), prefix)
+    after = dict(zip([*middle[:-1], "scores"], [*before[:-1], scores], strict=True))
+    last = compose.add_prefix(_export(_After(model), after, model.head.names), f"{prefix}after_", rename_outputs=False)
+    trees = _trees(model, f"{prefix}columns", f"{prefix}scores", scores.shape[1])
+    grown = compose.merge_models(first, trees, io_map=[(f"{prefix}columns", f"{prefix}columns")])
+    return compose.merge_models(grown, last, io_map=[(f"{prefix}{name}", f"{prefix}after_{name}") for name in after])
+
+
+class _Before(nn.Module):
+    """Up to the trees: what the network's members answer, if there is one, and what trees are asked with."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self._model = model
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
+        assert self._model.columns
+        answers, columns = self._model.answers(numbers, codes), self._model.columns(numbers, codes)
+        return (columns,) if answers is None else (answers, columns)
+
+
+class _After(nn.Module):
+    """What follows the trees: the head."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self._head = model.head
+
+    def forward(self, *parts: Tensor) -> tuple[Tensor, ...]:
+        *answers, scores = parts
+        return cast(tuple[Tensor, ...], self._head(self._head.joint(answers[0] if answers else None, scores)))
+
+
+def _export(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> onnx.ModelProto:
     rows = torch.export.Dim("rows")
     with quiet():
         program = torch.onnx.export(
-            model.eval(),
-            (numbers, codes),
-            input_names=["numbers", "codes"],
-            output_names=list(model.head.names),
-            dynamic_shapes={"numbers": {0: rows}, "codes": {0: rows}},
+            module.eval(),
+            tuple(inputs.values()),
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=_dynamic(module, list(inputs), rows),
             opset_version=OPSETS[""],
             verbose=False,
         )
     assert program is not None
     return program.model_proto
+
+
+def _dynamic(module: nn.Module, names: Sequence[str], rows: Any) -> Any:
+    """Which dimension of each input is the number of rows."""
+    if isinstance(module, _After):
+        return (tuple({0: rows} for _ in names),)
+    return {name: {0: rows} for name in names}
+
+
+def _trees(model: Model, columns: str, scores: str, outputs: int) -> onnx.ModelProto:
+    assert model.trees
+    graph = helper.make_graph(
+        [model.trees.node(columns, scores)],
+        "trees",
+        [_tensor(columns, TensorProto.FLOAT, None)],
+        [_tensor(scores, TensorProto.FLOAT, outputs)],
+    )
+    opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 
 def _front(preprocessor: Preprocessor, features: Sequence[Feature], prefix: str) -> onnx.ModelProto:

@@ -20,6 +20,7 @@ from torch.nn import functional
 from contract.errors import CheckFailed, EnvironmentFault
 from training.heads import ClassificationHead
 from training.model import CHUNK, Model
+from training.network import Network
 from training.progress import EpochProgress
 from training.quiet import quiet
 from training.sample import Sample
@@ -64,7 +65,7 @@ class Plan:
 
 def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int) -> Plan:
     """Choose epochs and batch size for so many training rows."""
-    affordable = int(WORK / (rows * model.network.work))
+    affordable = int(WORK / (rows * _network(model).work))
     epochs = estimator.epochs or min(MOST_EPOCHS, max(FEWEST_EPOCHS, affordable))
     fitting = 2 ** math.floor(math.log2(max(1, rows / STEPS)))
     batch_size = estimator.batch_size or min(LARGEST_BATCH, max(SMALLEST_BATCH, fitting))
@@ -114,6 +115,12 @@ def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Pat
     learner.load_state_dict(torch.load(best, weights_only=False)["state_dict"])
     model.eval()
     return learner.history
+
+
+def _network(model: Model) -> Network:
+    if not isinstance(model.network, Network):
+        raise TypeError("only a network is fitted by gradient")
+    return model.network
 
 
 def _belongs(checkpoint: Path, learner: "_Learner") -> bool:
@@ -202,7 +209,7 @@ class _Learner(lightning.LightningModule):
 
     def __init__(self, model: Model, train: Sample, validation: Sample, plan: Plan) -> None:
         super().__init__()
-        self.network = model.network
+        self.network = _network(model)
         self.history: list[dict[str, float]] = []
         self._head = (model.head,)
         self._plan = plan
@@ -262,7 +269,7 @@ class _Learner(lightning.LightningModule):
         """The loss of the members' common answer, which is what a caller gets."""
         (head,) = self._head
         if isinstance(head, ClassificationHead):
-            return functional.nll_loss(head.uncalibrated(answers), target, reduction="none")
+            return functional.nll_loss(head.joint(answers, None), target, reduction="none")
         return self._loss(answers.mean(1), target)
 
     def _weighted(self, part: str, losses: Tensor, weights: Tensor) -> Tensor:

@@ -3,15 +3,14 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 
 import polars as pl
 
 from contract.artifact import Golden
 from contract.contract import Contract
-from contract.features import Categorical, Datetime, Feature, Integer, Numeric
+from contract.features import Categorical, Feature, Integer, Numeric
 from contract.outputs import Arrays
-from training.rows import EPOCH, Row, legal, request
+from training.rows import Row, legal, raw, request
 
 #: Rows taken from the test part.
 ORDINARY = 24
@@ -28,7 +27,7 @@ def write_golden(contract: Contract, test: pl.DataFrame, predict: Callable[[pl.D
         test: The conformed test part: numbers with NaN, strings with "".
         predict: The graph's output tensors for a conformed frame.
     """
-    example = {feature.name: _raw(feature) for feature in contract.features}
+    example = {feature.name: raw(feature, feature.example) for feature in contract.features}
     ordinary = _ordinary(contract.features, test).iter_rows(named=True)
     cases = [("example", example), *((f"test row {index}", row) for index, row in enumerate(ordinary))]
     cases += _edges(contract.features, cases[-1][1])
@@ -53,7 +52,7 @@ def _ordinary(features: Sequence[Feature], test: pl.DataFrame) -> pl.DataFrame:
 
 def _edges(features: Sequence[Feature], base: Row) -> Iterator[tuple[str, Row]]:
     """One row for each kind of oddity that the contract accepts."""
-    nothing = {feature.name: _missing(feature) for feature in features if feature.nullable}
+    nothing = {feature.name: raw(feature, None) for feature in features if feature.nullable}
     if nothing:
         yield "everything missing that may be", base | nothing
     strangers = {f.name: STRANGER for f in features if isinstance(f, Categorical) and f.unknown == "accept"}
@@ -73,17 +72,3 @@ def _beyond(feature: Feature, sign: int) -> float | None:
         return None
     beyond = end + sign * (1 + abs(end))
     return float(beyond) if math.isfinite(beyond) else None
-
-
-def _missing(feature: Feature) -> float | str:
-    return "" if feature.dtype == "string" else math.nan
-
-
-def _raw(feature: Feature) -> float | str:
-    """A feature's example as a conformed frame holds it."""
-    example = feature.example
-    if example is None:
-        return _missing(feature)
-    if isinstance(feature, Datetime):
-        return (datetime.fromisoformat(str(example)).replace(tzinfo=None) - EPOCH).total_seconds()
-    return str(example) if feature.dtype == "string" else float(example)

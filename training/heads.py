@@ -11,33 +11,49 @@ LEAST_PROBABILITY = 1e-12
 
 
 class ClassificationHead(nn.Module):
-    """The members' average probabilities, calibrated: ``softmax(slope * log p + intercept)``.
+    """The average probabilities of network and trees, calibrated: ``softmax(slope * log p + intercept)``.
 
-    Slope 1 and intercept 0 change nothing; :mod:`training.calibration` learns better ones.
+    Slope 1 and intercept 0 change nothing; :mod:`training.calibration` learns better ones. ``share`` is what the trees
+    count in the average.
     """
 
     names = ("probabilities",)
     slope: Tensor
     intercept: Tensor
+    share: Tensor
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.register_buffer("slope", torch.ones(()))
         self.register_buffer("intercept", torch.zeros(classes))
+        self.register_buffer("share", torch.zeros(()))
 
-    def uncalibrated(self, logits: Tensor) -> Tensor:
-        """Logarithms of the members' average probabilities; ``logits`` are [rows, members, classes]."""
-        return logits.softmax(-1).mean(1).clamp_min(LEAST_PROBABILITY).log()
+    def fresh(self) -> "ClassificationHead":
+        """One of as many classes that has learnt nothing yet."""
+        return ClassificationHead(len(self.intercept))
 
-    def forward(self, logits: Tensor) -> tuple[Tensor, ...]:
-        """Probabilities [rows, classes]; a row sums to 1."""
-        return ((self.slope * self.uncalibrated(logits) + self.intercept).softmax(-1),)
+    def joint(self, answers: Tensor | None, scores: Tensor | None) -> Tensor:
+        """Logarithms of the average probabilities, [rows, classes].
+
+        Args:
+            answers: The logits of the network's members, [rows, members, classes]; None without a network.
+            scores: Raw scores of trees, [rows, classes], or [rows, 1] for two classes; None without trees.
+        """
+        parts = [] if answers is None else [answers.softmax(-1).mean(1)]
+        if scores is not None:
+            logits = torch.cat([torch.zeros_like(scores), scores], dim=1) if scores.shape[1] == 1 else scores
+            parts.append(logits.softmax(-1))
+        return _average(parts, self.share).clamp_min(LEAST_PROBABILITY).log()
+
+    def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
+        """Probabilities [rows, classes] from :meth:`joint`; a row sums to 1."""
+        return ((self.slope * joint + self.intercept).softmax(-1),)
 
 
 class RegressionHead(nn.Module):
-    """The members' average, in the target's own unit, and the ends of an interval around it.
+    """The average of network and trees, in the target's own unit, and the ends of an interval around it.
 
-    Members answer in standard deviations from the mean of the training target, or of its logarithm. The average is
+    Both answer in standard deviations from the mean of the training target, or of its logarithm. The average is
     taken there; so is the interval's half width, which :mod:`training.interval` learns. Under a logarithm ``value`` is
     therefore nearer to the median than to the mean of what can be expected.
     """
@@ -46,6 +62,7 @@ class RegressionHead(nn.Module):
     mean: Tensor
     deviation: Tensor
     half_width: Tensor
+    share: Tensor
 
     def __init__(self, logarithm: bool) -> None:
         super().__init__()
@@ -53,6 +70,7 @@ class RegressionHead(nn.Module):
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("deviation", torch.ones(()))
         self.register_buffer("half_width", torch.zeros(()))
+        self.register_buffer("share", torch.zeros(()))
 
     def standardise(self, target: Tensor) -> Tensor:
         """Target values, float64, as members answer them, float32."""
@@ -64,15 +82,39 @@ class RegressionHead(nn.Module):
         self.mean.copy_(transformed.mean())
         self.deviation.copy_(transformed.std())
 
-    def forward(self, answers: Tensor) -> tuple[Tensor, ...]:
-        """Value, lower and upper end, each [rows, 1]; ``answers`` are [rows, members, 1]."""
-        centre = answers.mean(1)
-        standard = torch.cat([centre, centre - self.half_width, centre + self.half_width], dim=1)
+    def fresh(self) -> "RegressionHead":
+        """One that knows the target, and nothing else yet."""
+        head = RegressionHead(self.logarithm)
+        head.mean.copy_(self.mean)
+        head.deviation.copy_(self.deviation)
+        return head
+
+    def joint(self, answers: Tensor | None, scores: Tensor | None) -> Tensor:
+        """The average in standard deviations, [rows, 1].
+
+        Args:
+            answers: Of the network's members, [rows, members, 1]; None without a network.
+            scores: Of trees, [rows, 1]; None without trees.
+        """
+        parts = [] if answers is None else [answers.mean(1)]
+        return _average(parts if scores is None else [*parts, scores], self.share)
+
+    def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
+        """Value, lower and upper end, each [rows, 1], from :meth:`joint`."""
+        standard = torch.cat([joint, joint - self.half_width, joint + self.half_width], dim=1)
         values = standard * self.deviation + self.mean
         return torch.split(values.clamp_max(LARGEST_LOGARITHM).exp() if self.logarithm else values, 1, dim=1)
 
     def _transform(self, target: Tensor) -> Tensor:
         return target.log() if self.logarithm else target
+
+
+def _average(parts: list[Tensor], share: Tensor) -> Tensor:
+    """Of the network and of trees, which count ``share``; the only one of them where there is no other."""
+    if len(parts) == 1:
+        return parts[0]
+    network, trees = parts
+    return (1 - share) * network + share * trees
 
 
 Head = ClassificationHead | RegressionHead

@@ -21,6 +21,6 @@ def fit_interval(model: Model, validation: Sample, coverage: float) -> None:
     if not isinstance(head, RegressionHead):
         raise TypeError("only a regression has an interval")
     truth = head.standardise(torch.tensor(validation.target))
-    residuals = (truth - model.all_answers(validation.inputs).mean(1)[:, 0]).abs().sort().values
+    residuals = (truth - model.joint(validation.inputs)[:, 0]).abs().sort().values
     rank = math.ceil((len(residuals) + 1) * coverage)
     head.half_width.copy_(residuals[min(rank, len(residuals)) - 1])

@@ -1,22 +1,27 @@
-"""A whole model: raw numbers and codes in, the promised tensors out; and the two files that it is stored in."""
+"""A whole model: raw numbers and codes in, the promised tensors out; and the files that it is stored in."""
 
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, Self, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from contract.artifact import ARCHITECTURE, WEIGHTS
+from contract.artifact import ARCHITECTURE, TREES, WEIGHTS
 from contract.errors import ArtifactError
 from training.heads import ClassificationHead, Head, RegressionHead
+from training.linear import Linear, LinearArchitecture
 from training.network import Architecture, Network
 from training.preprocessing import Inputs, Preprocessor
 from training.scaling import Layout, Scaling
+from training.trees import Columns, Trees
 
 #: Rows that pass through the network at once outside of training.
 CHUNK = 4_096
@@ -28,7 +33,10 @@ class Blueprint(BaseModel):
     Attributes:
         preprocessor: How columns become numbers and codes.
         layout: How those are read.
-        network: The network's shape.
+        cardinalities: For every code column, weekdays and booleans included, the number of codes.
+        outputs: Numbers that are answered: one a class, or one for regression.
+        network: The shape of the network or linear model; None for trees alone.
+        has_trees: Whether there are trees.
         logarithm: For regression, whether the logarithm of the target was learnt; None for classification.
     """
 
@@ -36,44 +44,88 @@ class Blueprint(BaseModel):
 
     preprocessor: Preprocessor
     layout: Layout
-    network: Architecture
+    cardinalities: tuple[int, ...]
+    outputs: int
+    network: Architecture | LinearArchitecture | None
+    has_trees: bool = False
     logarithm: bool | None
 
 
 class Model(nn.Module):
-    """Scaling, network and head in a row; everything of a model but the strings."""
+    """Scaling, network or trees or both, and head in a row; everything of a model but the strings."""
 
     def __init__(self, blueprint: Blueprint) -> None:
         super().__init__()
         self.blueprint = blueprint
         self.scaling = Scaling(blueprint.layout)
-        self.network = Network(blueprint.network)
+        self.network = _network(blueprint.network)
+        self.columns = _columns(blueprint, self.scaling) if blueprint.has_trees else None
+        self.trees: Trees | None = None
         self.head: Head = (
-            ClassificationHead(blueprint.network.outputs)
+            ClassificationHead(blueprint.outputs)
             if blueprint.logarithm is None
             else RegressionHead(blueprint.logarithm)
         )
 
     def forward(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
         """The tensors that ``head.names`` names, for ``numbers`` float64 [rows, n] and ``codes`` int64 [rows, c]."""
-        return cast(tuple[Tensor, ...], self.head(self.answers(numbers, codes)))
+        return cast(tuple[Tensor, ...], self.head(self._joint(numbers, codes)))
 
-    def answers(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        """What the members say, float32 [rows, members, outputs]."""
-        return cast(Tensor, self.network(*self.scaling(numbers, codes)))
+    def answers(self, numbers: Tensor, codes: Tensor) -> Tensor | None:
+        """What the network's members say, float32 [rows, members, outputs]; None without a network."""
+        return self.network(*self.scaling(numbers, codes)) if self.network else None
 
     @torch.no_grad()
     def predict(self, inputs: Inputs) -> dict[str, Tensor]:
         """The output tensors by name, for any number of rows."""
         self.eval()
-        chunks = [self(*chunk) for chunk in _chunks(inputs)]
-        return {name: torch.cat(parts) for name, parts in zip(self.head.names, zip(*chunks, strict=True), strict=True)}
+        return dict(zip(self.head.names, self.head(self.joint(inputs)), strict=True))
 
     @torch.no_grad()
-    def all_answers(self, inputs: Inputs) -> Tensor:
-        """What the members say, for any number of rows."""
+    def joint(self, inputs: Inputs) -> Tensor:
+        """What the head makes its output of, for any number of rows; see ``joint`` of the heads."""
         self.eval()
-        return torch.cat([self.answers(*chunk) for chunk in _chunks(inputs)])
+        return torch.cat([self._joint(*chunk) for chunk in _chunks(inputs)])
+
+    def learnt(self, target: NDArray[Any]) -> NDArray[Any]:
+        """A target as it is learnt: class codes, or standard deviations."""
+        if isinstance(self.head, ClassificationHead):
+            return target
+        return self.head.standardise(torch.tensor(target)).numpy()
+
+    def with_network(self, network: Network | Linear | None) -> Self:
+        """The same model with another network, or none, and without trees."""
+        shape = network.architecture if network else None
+        other = copy.copy(self)
+        other._modules = dict(self._modules)
+        other.head = self.head.fresh()
+        other.blueprint = self.blueprint.model_copy(update={"network": shape, "has_trees": False})
+        other.network, other.columns, other.trees = network, None, None
+        return other
+
+    def with_trees(self, columns: Columns, trees: Trees, share: float) -> Self:
+        """The same model with trees beside its network, which count ``share`` of the whole."""
+        other = self.with_network(self.network)
+        other.blueprint = self.blueprint.model_copy(update={"has_trees": True})
+        other.columns, other.trees = columns, trees
+        other.head.share.fill_(share)
+        return other
+
+    def _joint(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        scores = self.trees.scores(self.columns(numbers, codes)) if self.trees and self.columns else None
+        return self.head.joint(self.answers(numbers, codes), scores)
+
+
+def _network(shape: Architecture | LinearArchitecture | None) -> Network | Linear | None:
+    if shape is None:
+        return None
+    return Linear(shape) if isinstance(shape, LinearArchitecture) else Network(shape)
+
+
+def _columns(blueprint: Blueprint, scaling: Scaling) -> Columns:
+    classes = 1 if blueprint.outputs <= 2 else blueprint.outputs
+    starts = np.cumsum([0, *blueprint.cardinalities])
+    return Columns(scaling, int(starts[-1]), classes, starts[:-1].tolist())
 
 
 def _chunks(inputs: Inputs) -> Iterator[tuple[Tensor, Tensor]]:
@@ -81,22 +133,27 @@ def _chunks(inputs: Inputs) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def save_model(model: Model, folder: Path) -> None:
-    """Write weights.safetensors and architecture.json; the same model always gives the same bytes."""
+    """Write weights.safetensors, architecture.json and maybe trees.txt; the same model always gives the same bytes."""
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
     text = json.dumps(model.blueprint.model_dump(mode="json"), ensure_ascii=False, sort_keys=False, indent=1)
     (folder / ARCHITECTURE).write_text(text + "\n", encoding="utf-8")
+    if model.trees:
+        (folder / TREES).write_text(model.trees.text, encoding="utf-8")
 
 
 def load_model(folder: Path) -> Model:
     """Rebuild a model from the files that :func:`save_model` wrote.
 
     Raises:
-        ArtifactError: A file is missing, or the two do not fit together.
+        ArtifactError: A file is missing, or they do not fit together.
+        EnvironmentFault: The model has trees, and LightGBM is not installed.
     """
     try:
         blueprint = Blueprint.model_validate_json((folder / ARCHITECTURE).read_text(encoding="utf-8"))
         model = Model(blueprint)
         model.load_state_dict(load_file(folder / WEIGHTS))
+        if blueprint.has_trees:
+            model.trees = Trees((folder / TREES).read_text(encoding="utf-8"))
     except (OSError, ValidationError, RuntimeError, SafetensorError) as error:
         raise ArtifactError(f"{folder} holds no model that can be rebuilt: {error}") from error
     return model.eval()

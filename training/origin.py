@@ -2,13 +2,15 @@
 
 import platform
 import subprocess
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from contract.artifact import Origin
 
 #: The libraries that shape the weights or the graph.
 LIBRARIES = (
+    "lightgbm",
     "numpy",
     "onnx",
     "onnxruntime",
@@ -34,8 +36,12 @@ def origin(data_version: str, seed: int, folder: Path) -> Origin:
 
 
 def libraries() -> dict[str, str]:
-    """The versions installed of the libraries that shape the weights or the graph."""
-    return {name: version(name) for name in LIBRARIES}
+    """The versions of the libraries that shape the weights or the graph, as far as they are installed."""
+    found = {}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _commit(folder: Path) -> str | None:

@@ -1,15 +1,25 @@
-"""Rows of a conformed frame as a client sends them."""
+"""Rows of a conformed frame as a client sends them, and the way back."""
 
 import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import and_
 from typing import Any
 
 import polars as pl
 
-from contract.features import EXACT_INTEGER, Boolean, Categorical, Datetime, Feature, Integer, Numeric
+from contract.features import (
+    EXACT_INTEGER,
+    LONGEST_CATEGORY,
+    Boolean,
+    Categorical,
+    Datetime,
+    Feature,
+    Integer,
+    Numeric,
+    Text,
+)
 
 EPOCH = datetime(1970, 1, 1)
 
@@ -29,6 +39,24 @@ def request(features: Sequence[Feature], row: Row) -> Row:
     return {feature.name: _json(feature, row[feature.name]) for feature in features}
 
 
+def conformed(features: Sequence[Feature], rows: Sequence[Row]) -> pl.DataFrame:
+    """Rows as clients send them as a conformed frame; a field that is not there is missing, another one is left out."""
+    schema = {feature.name: pl.String if feature.dtype == "string" else pl.Float64 for feature in features}
+    values = [{feature.name: raw(feature, row.get(feature.name)) for feature in features} for row in rows]
+    return pl.DataFrame(values, schema=schema)
+
+
+def raw(feature: Feature, value: Any) -> float | str:
+    """A value of JSON as a conformed frame holds it."""
+    if value is None:
+        return "" if feature.dtype == "string" else math.nan
+    if isinstance(feature, Datetime):
+        time = datetime.fromisoformat(str(value))
+        local = time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
+        return (local - EPOCH).total_seconds()
+    return str(value) if feature.dtype == "string" else float(value)
+
+
 def _legal(feature: Feature, values: pl.Series) -> pl.Series:
     if feature.dtype == "string":
         absent, present = values == "", _legal_strings(feature, values)
@@ -40,7 +68,7 @@ def _legal(feature: Feature, values: pl.Series) -> pl.Series:
 def _legal_strings(feature: Feature, values: pl.Series) -> pl.Series:
     if isinstance(feature, Categorical) and feature.unknown == "reject":
         return values.is_in(list(feature.categories or ()))
-    return values.is_not_null()
+    return values.str.len_chars() <= (feature.longest if isinstance(feature, Text) else LONGEST_CATEGORY)
 
 
 def _legal_numbers(feature: Feature, values: pl.Series) -> pl.Series:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from contract import artifact, store
 from contract.artifact import Manifest, write_json
+from contract.behaviour import Movement, moved
 from contract.contract import Contract, Limits
 from contract.errors import Interrupted
 from contract.outputs import Arrays, Classification, Output, Regression
@@ -24,17 +25,27 @@ from contract.versions import next_version
 from training.baselines import fit_baselines
 from training.building import build_model
 from training.calibration import calibrate
+from training.candidates import choose_model
 from training.dataset import Dataset
 from training.evaluation import evaluate_classification, evaluate_regression
-from training.export import TOLERANCE, answer_scale, check_parity, export_onnx, run_onnx
-from training.fitting import LAST, fit, plan_fit
+from training.exam import Exam, Predict
+from training.export import TOLERANCE, answer_scale, answerer, check_parity, export_onnx
+from training.fitting import LAST
+from training.gates import check_gates, refuse
 from training.golden import lines, write_golden
+from training.importance import importance
 from training.interval import fit_interval
+from training.latency import measure
 from training.model import Model, save_model
+from training.movement import behaviour_since
 from training.origin import libraries, origin
 from training.preprocessing import Inputs, fit_preprocessor
 from training.reference import reference
+from training.reliability import reliability
+from training.report import write_report
 from training.sample import Sample
+from training.sensitivity import missing_values
+from training.slices import slices
 from training.spec import Spec
 from training.split import Parts, method
 from training.stages import say
@@ -57,7 +68,7 @@ def train(dataset: Dataset) -> Trained:
 
     Raises:
         DataError: A feature is one that nothing can be learnt from.
-        CheckFailed: The fit ends in infinity, or the exported graph disagrees with the model.
+        CheckFailed: The fit ends in infinity, the exported graph disagrees with the model, or a gate is not met.
         EnvironmentFault: The model could not be saved; the store is as it was.
         Interrupted: Ctrl-C; what was learnt so far is kept.
     """
@@ -81,17 +92,21 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     say("preprocess", f"{len(features)} features, fitted on the training part")
 
     model = build_model(preprocessor, features, training, classes, spec)
-    plan = plan_fit(model, spec.estimator, len(training), spec.seed)
-    say("fit", f"{_parameters(model):,} parameters, at most {plan.epochs} epochs of {plan.batch_size} rows a step")
-    history = fit(model, training, validation, plan, checkpoints)
+    choice = choose_model(model, training, validation, spec, checkpoints)
+    model = choice.model
 
     output = _output(target, spec)
     calibrated = _calibrate(model, training, validation, output, spec)
 
     graph = export_onnx(model, features)
     difference = check_parity(graph, model, frame[parts.test])
-    predictions = run_onnx(graph, frame[parts.test])
+    predict = answerer(graph)
+    exam = Exam(predict, frame[parts.test], features, output, test.target, test.each_weight)
+    predictions = exam.answers
     say("export", f"{graph.ByteSize():,} bytes of ONNX, at most {difference:.1g} from torch on the test part")
+
+    contract = Contract(features=features, output=output, limits=Limits(**spec.limits.model_dump()))
+    change = _compare(spec, contract, predict)
 
     answers = {"model": predictions} | _baseline_answers(model, training, test)
     evaluation = {
@@ -101,12 +116,20 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
         "calibrated": calibrated,
         "parity": difference,
         "metrics": _evaluate(answers, test, output, spec),
+        "slices": slices(exam, [feature for feature in features if feature.name in spec.slices]),
+        "importance": importance(exam, spec.seed),
+        "missing": missing_values(exam, spec.seed),
+        "reliability": reliability(exam),
+        "latency": measure(graph, frame[parts.test]),
+        "behaviour": change.report,
         "findings": [asdict(finding) for finding in dataset.findings],
-        "history": history,
+        "candidates": choice.tried,
+        "history": choice.history,
     }
-    contract = Contract(features=features, output=output, limits=Limits(**spec.limits.model_dump()))
-    files = _Files(dataset.path, model, graph, contract, evaluation)
-    tag = _save(files, _manifest(dataset, contract, model), frame, parts, predictions)
+    _check(spec, evaluation)
+    files = _Files(dataset.path, model, graph, predict, contract, evaluation)
+    manifest = _manifest(dataset, model, str(next_version(change.previous, contract, change.is_step)))
+    tag = _save(files, manifest, frame, parts, predictions)
     shutil.rmtree(checkpoints.parent, ignore_errors=True)
     say("saved", tag)
     return Trained(tag, evaluation)
@@ -126,6 +149,7 @@ class _Files:
     spec_path: Path
     model: Model
     graph: onnx.ModelProto
+    predict: Predict
     contract: Contract
     evaluation: Mapping[str, Any]
 
@@ -137,29 +161,72 @@ class _Files:
         write_json(folder / artifact.CONTRACT, self.contract.model_dump(mode="json"))
         write_json(folder / artifact.EVALUATION, self.evaluation)
 
+    def report(self, manifest: Manifest) -> dict[str, Any]:
+        """What report.html is about."""
+        facts = {"manifest": manifest.model_dump(mode="json"), "contract": self.contract.model_dump(mode="json")}
+        return facts | {"evaluation": self.evaluation}
+
 
 def _save(files: _Files, manifest: Manifest, frame: pl.DataFrame, parts: Parts, predictions: Arrays) -> str:
-    predict: Callable[[pl.DataFrame], Arrays] = lambda rows: run_onnx(files.graph, rows)  # noqa: E731
-    golden = write_golden(files.contract, frame[parts.test], predict)
+    golden = write_golden(files.contract, frame[parts.test], files.predict)
     with tempfile.TemporaryDirectory(prefix="model-deployer-") as name:
         folder = Path(name)
         files.write(folder)
         (folder / artifact.GOLDEN).write_text(lines(golden), encoding="utf-8")
+        write_report(folder, files.report(manifest))
         write_json(folder / artifact.REFERENCE, reference(files.contract.features, frame[parts.train], predictions))
         return store.save(folder, artifact.seal(folder, manifest))
 
 
-def _manifest(dataset: Dataset, contract: Contract, model: Model) -> Manifest:
+@dataclass(frozen=True)
+class _Change:
+    """From the previous version in the store, if there is one, to this model."""
+
+    previous: artifact.Artifact | None
+    movement: Movement | None
+    tolerance: float
+
+    @property
+    def is_step(self) -> bool:
+        """Whether behaviour moved by more than a patch may."""
+        return self.movement is not None and moved(self.movement, self.tolerance)
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        if self.previous is None or self.movement is None:
+            return None
+        return asdict(self.movement) | {"since": self.previous.tag, "tolerance": self.tolerance}
+
+
+def _compare(spec: Spec, contract: Contract, predict: Predict) -> _Change:
+    previous = store.latest(spec.name)
+    movement = behaviour_since(previous, contract, predict)
+    if previous and movement:
+        say("compare", f"with {previous.tag}: {movement}")
+    return _Change(previous, movement, spec.tolerance)
+
+
+def _check(spec: Spec, evaluation: dict[str, Any]) -> None:
+    """Hold the model to the gates of its spec, and keep in the evaluation what they found."""
+    gates = check_gates(spec.gates, evaluation)
+    evaluation["gates"] = [asdict(gate) for gate in gates]
+    for gate in gates:
+        say("gate" if gate.passed else "error", f"{gate.name}: {gate.message}")
+    refuse(gates)
+
+
+def _manifest(dataset: Dataset, model: Model, version: str) -> Manifest:
     spec = dataset.spec
     return Manifest(
         name=spec.name,
-        version=str(next_version(store.latest(spec.name), contract)),
+        version=version,
         created=datetime.now(UTC).replace(microsecond=0),
         description=spec.description,
         owner=spec.owner,
         license=spec.license,
         business_context=spec.business_context,
         tolerance=TOLERANCE * answer_scale(model),
+        patch_tolerance=spec.tolerance,
         origin=origin(dataset.version, spec.seed, dataset.path.parent),
     )
 
@@ -198,7 +265,7 @@ def _evaluate(answers: Mapping[str, Arrays], test: Sample, output: Output, spec:
 def _checkpoints(dataset: Dataset) -> Path:
     """The folder that a run with this spec, this table and these libraries shares with no other run."""
     spec = dataset.spec
-    identity = [spec.model_dump(), dataset.version, libraries()]
+    identity = [spec.model_dump(exclude={"gates"}), dataset.version, libraries()]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
     return dataset.path.parent / ".deployer" / spec.name / key
 
@@ -207,7 +274,3 @@ def _how_to_resume(checkpoints: Path) -> str:
     if (checkpoints / LAST).exists():
         return "interrupted; run the same command again to go on after the last complete epoch"
     return "interrupted before the first epoch was complete; run the same command again to start anew"
-
-
-def _parameters(model: Model) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

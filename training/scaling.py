@@ -89,14 +89,23 @@ class Scaling(nn.Module):
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Scaled:
         """Scale ``numbers`` float64 [rows, n] and complete ``codes`` int64 [rows, c] by weekdays and booleans."""
-        plain, times, booleans = self._parts(numbers)
-        raw = torch.cat([plain, *self._clock(times)], dim=1)
-        missing = torch.isnan(raw)
-        bounded = torch.where(missing, self.median, raw).clamp(self.low, self.high)
+        missing, bounded = self.bounded(numbers)
         z = ((bounded - self.median) / self.scale).float()
         smooth = z / torch.sqrt(1 + (z / 3) ** 2)
         gaps = missing.index_select(1, self.gaps).float()
-        return Scaled(smooth, gaps, torch.cat([codes, _weekdays(times), _states(booleans)], dim=1))
+        return Scaled(smooth, gaps, self.all_codes(numbers, codes))
+
+    def bounded(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Numbers and calendar parts before the scale, float64: where they are missing, and what stands for them."""
+        plain, times, _ = self._parts(numbers)
+        raw = torch.cat([plain, *self._clock(times)], dim=1)
+        missing = torch.isnan(raw)
+        return missing, torch.where(missing, self.median, raw).clamp(self.low, self.high)
+
+    def all_codes(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        """The codes of categories, weekdays and booleans, int64."""
+        _, times, booleans = self._parts(numbers)
+        return torch.cat([codes, _weekdays(times), _states(booleans)], dim=1)
 
     def _parts(self, numbers: Tensor) -> Sequence[Tensor]:
         layout = self.layout

@@ -6,12 +6,29 @@ from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from contract.behaviour import TOLERANCE
 from contract.contract import Limits
 from contract.errors import SpecError
 from contract.yaml_source import Path_, YamlSource, complaints, dotted, read_yaml
 
 #: A share of the rows, or the instant at which a part begins.
 Boundary = float | datetime
+
+#: The metrics of evaluation.json.
+ClassificationMetric = Literal[
+    "log_loss",
+    "roc_auc",
+    "average_precision",
+    "brier",
+    "calibration_error",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "cost",
+]
+RegressionMetric = Literal["rmse", "mae", "median_absolute_error", "r2", "coverage", "interval_width"]
+MetricName = Literal[ClassificationMetric, RegressionMetric]
 
 
 class _Section(BaseModel):
@@ -112,10 +129,14 @@ class SplitSpec(_Section):
 
 
 class Estimator(_Section):
-    """The model and how it is fitted: TabM-mini (Gorishniy et al., "TabM", ICLR 2025).
+    """The model and how it is fitted.
+
+    All but ``name`` and ``trials`` is about the network, TabM-mini (Gorishniy et al., "TabM", ICLR 2025).
 
     Attributes:
-        name: The only one so far.
+        name: ``tabm``, ``lightgbm`` or ``linear``; ``auto`` tries all of them and a blend of the better network with
+            the trees, and takes what is best on the validation part.
+        trials: Sets of parameters that are tried for LightGBM; None is planned from the size of the table.
         members: Networks in the ensemble, which share most of their weights.
         width: Neurons of a hidden layer.
         blocks: Hidden layers.
@@ -128,7 +149,8 @@ class Estimator(_Section):
         patience: Epochs without improvement on the validation part after which training ends.
     """
 
-    name: Literal["tabm"] = "tabm"
+    name: Literal["auto", "tabm", "lightgbm", "linear"] = "auto"
+    trials: int | None = Field(default=None, ge=1, le=1000)
     members: int = Field(default=8, ge=1, le=256)
     width: int = Field(default=256, ge=1, le=8192)
     blocks: int = Field(default=2, ge=1, le=32)
@@ -151,6 +173,51 @@ class Cost(_Section):
 
     false_positive: float = Field(default=1, gt=0)
     false_negative: float = Field(default=1, gt=0)
+
+
+class Bound(_Section):
+    """What a metric of the model may be; the bounds themselves are allowed.
+
+    Attributes:
+        at_least: The lowest value, for what is better when high.
+        at_most: The highest value, for what is better when low.
+    """
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_a_bare_number(cls, value: Any) -> Any:
+        if isinstance(value, int | float):
+            raise ValueError(f"expected `{{at_least: {value}}}` or `{{at_most: {value}}}`")
+        return value
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> "Bound":
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("expected `at_least`, `at_most` or both")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError("no value is both `at_least` and `at_most` what they say; swap them")
+        return self
+
+
+class Gates(_Section):
+    """What a trained model has to fulfil to get into the store, measured on the test part.
+
+    Attributes:
+        metrics: The bounds of metrics, by the names they have in evaluation.json.
+        better_than_linear: Whether log_loss, or rmse for a regression, has to be lower than the linear baseline's.
+        slice_gap: How much higher log_loss, or rmse, may be in the worst slice than in all rows, as a share of it.
+        size_mb: The largest model.onnx, in millions of bytes.
+        p99_ms: The longest that 99 of 100 answers to one row may take, in milliseconds on one thread.
+    """
+
+    metrics: dict[MetricName, Bound] = {}
+    better_than_linear: bool = False
+    slice_gap: float | None = Field(default=None, gt=0)
+    size_mb: float | None = Field(default=None, gt=0)
+    p99_ms: float | None = Field(default=None, gt=0)
 
 
 class LimitsSpec(Limits):
@@ -178,6 +245,10 @@ class Spec(_Section):
         cost: What the two errors of a two-label decision cost.
         unit: The unit of measure of a regression target.
         strict: Whether a leaking column ends the run.
+        tolerance: How far behaviour may move in a patch: the share of golden decisions that may flip, and the mean
+            change of a probability, or of a value in standard deviations. A model that moves further is a minor step.
+        slices: Columns whose values are reported as slices, beside those that are found.
+        gates: What the trained model has to fulfil to be saved.
         limits: How much one request may ask for.
     """
 
@@ -196,6 +267,9 @@ class Spec(_Section):
     cost: Cost = Cost()
     unit: str | None = None
     strict: bool = False
+    tolerance: float = Field(default=TOLERANCE, ge=0)
+    slices: tuple[str, ...] = ()
+    gates: Gates = Gates()
     limits: LimitsSpec = LimitsSpec()
     _source: YamlSource | None = PrivateAttr(default=None)
 
@@ -250,5 +324,7 @@ def _keys_at(path: Path_) -> list[str]:
     """The keys that are legal below a path."""
     if not path:
         return list(Spec.model_fields)
+    if path[:2] == ("gates", "metrics"):
+        return list(Bound.model_fields)
     section = FeatureOverride if path[0] == "features" else Spec.model_fields[str(path[0])].annotation
     return list(cast(type[BaseModel], section).model_fields)

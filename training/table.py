@@ -202,12 +202,13 @@ def _check_types(columns: list[pl.Series], paths: list[Path]) -> None:
 
 
 def _check_columns(frame: pl.DataFrame, spec: Spec) -> None:
-    """Every column that ``data`` names has to be there, and none may have a name that stands for others."""
+    """Every column that model.yaml names has to be there, and none may have a name that stands for others."""
     data = spec.data
     named: list[tuple[Path_, str | None]] = [
         (("data", role), getattr(data, role)) for role in ("target", "time", "group", "weight")
     ]
     named += [(("data", "ignore", index), name) for index, name in enumerate(data.ignore)]
+    named += [(("slices", index), name) for index, name in enumerate(spec.slices)]
     faults = [
         f"{spec.place(*path)}: the table has no column '{name}'{_hint(name, frame.columns)}"
         for path, name in named

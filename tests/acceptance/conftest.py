@@ -6,7 +6,7 @@ import pytest
 
 ROWS = 400
 
-SMALL = "estimator: {members: 2, width: 16, embedding: 4, epochs: 3}\n"
+SMALL = "estimator: {members: 2, width: 16, embedding: 4, epochs: 3, trials: 1}\n"
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,15 @@ def test_a_name_means_its_highest_version_whatever_was_saved_last(home: Path, tm
     assert bentoml.models.get("tiny:latest").tag.version == "1.10.0"
 
 
+def test_the_latest_model_is_the_highest_version(home: Path, tmp_path: Path) -> None:
+    assert store.latest("tiny") is None
+    for version in ("1.10.0", "1.9.0"):
+        tiny.save(tmp_path / version, version=version)
+    tiny.save(tmp_path / "other", name="other", version="3.0.0")
+    latest = store.latest("tiny")
+    assert latest and latest.tag == "tiny:1.10.0"
+
+
 def test_other_models_of_the_store_are_left_alone(home: Path, tmp_path: Path) -> None:
     with bentoml.models.create("stranger"):
         pass

@@ -1,13 +1,15 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.artifact import open_artifact
 from contract.contract import Contract, Limits
 from contract.features import Categorical, Feature, Integer, Numeric, Text
 from contract.outputs import Classification
-from contract.versions import FIRST, Step, Version, compare, next_version
+from contract.versions import FIRST, Change, Step, Version, compare, next_version, step_of
 from tests import tiny
 
 NUMBERS = st.integers(min_value=0, max_value=10**6)
@@ -66,8 +68,31 @@ def test_the_first_version_is_one() -> None:
     ],
 )
 def test_a_change_asks_for_its_step(old: Contract, new: Contract, step: Step) -> None:
-    assert max((change.step for change in compare(old, new)), default=Step.PATCH) is step
-    assert next_version((Version(1, 2, 3), old), new) == Version(1, 2, 3).next(step)
+    assert step_of(compare(old, new)) is step
+
+
+@given(st.lists(st.sampled_from(Step)), st.booleans())
+def test_the_largest_step_wins(steps: list[Step], moved: bool) -> None:
+    changes = [Change(step, None, "changed") for step in steps]
+    assert step_of(changes, moved) == max([*steps, Step.MINOR if moved else Step.PATCH])
+
+
+@pytest.mark.parametrize(
+    ("added", "moved", "expected"),
+    [
+        ((), False, "1.2.4"),
+        ((), True, "1.3.0"),
+        ((OPTIONAL,), False, "1.3.0"),
+        ((OPTIONAL,), True, "1.3.0"),
+        ((RANGED,), True, "2.0.0"),
+    ],
+)
+def test_the_next_version_follows_from_contract_and_behaviour(
+    tmp_path: Path, added: tuple[Feature, ...], moved: bool, expected: str
+) -> None:
+    tiny.write(tmp_path, version="1.2.3")
+    new = tiny.CONTRACT.model_copy(update={"features": (*tiny.FEATURES, *added)})
+    assert str(next_version(open_artifact(tmp_path), new, moved)) == expected
 
 
 def test_a_changed_limit_is_told_to_the_last_digit() -> None:

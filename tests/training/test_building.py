@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tables import classes_of, scores, spec, table, unfitted
+from tests.tables import classes_of, network_of, scores, spec, table, unfitted
 from training.heads import RegressionHead
-from training.model import Model
+from training.network import Network
 
 FRAME = table(1200)
 
@@ -21,20 +21,21 @@ def test_the_head_takes_back_what_was_standardised(target: np.ndarray) -> None:
     assert isinstance(head, RegressionHead)
     standard = head.standardise(torch.tensor(target))
     assert standard.mean().item() == pytest.approx(0, abs=1e-5)
-    value, lower, upper = (tensor[:, 0].numpy() for tensor in head(standard[:, None, None]))
+    value, lower, upper = (tensor[:, 0].numpy() for tensor in head(standard[:, None]))
     assert np.allclose(value, target, rtol=1e-4, atol=1e-4)
     assert (lower == upper).all()
 
 
-def first_weights(seed: int) -> Model:
-    return unfitted(FRAME, classes_of(FRAME, 2), 2, spec().model_copy(update={"seed": seed}))[0]
+def first_weights(seed: int) -> Network:
+    said = spec().model_copy(update={"seed": seed})
+    return network_of(unfitted(FRAME, classes_of(FRAME, 2), 2, said)[0])
 
 
 def test_the_seed_alone_decides_the_first_weights() -> None:
     torch.manual_seed(5)
-    one = first_weights(0).network.output.weight
-    assert torch.equal(one, first_weights(0).network.output.weight)
-    assert not torch.equal(one, first_weights(1).network.output.weight)
+    one = first_weights(0).output.weight
+    assert torch.equal(one, first_weights(0).output.weight)
+    assert not torch.equal(one, first_weights(1).output.weight)
 
 
 def test_the_position_in_the_year_is_not_learnt_from_under_a_split_by_time() -> None:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.tables import classes_of, spec, table, unfitted
+from tests.tables import classes_of, network_of, spec, table, unfitted
 from training.calibration import calibrate
 from training.heads import ClassificationHead
 from training.model import Model
@@ -41,7 +41,7 @@ def overconfident(classes: int) -> tuple[Model, Sample]:
     torch.manual_seed(0)
     model, train = unfitted(FRAME, classes_of(FRAME, classes), classes, spec())
     with torch.no_grad():
-        model.network.output.weight.mul_(150)
+        network_of(model).output.weight.mul_(150)
     return model, train
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from contract.errors import CheckFailed
-from tests.tables import FEATURES, classes_of, scores, spec, table, unfitted
+from tests.tables import FEATURES, classes_of, network_of, scores, spec, table, unfitted
 from training.export import TOLERANCE, answer_scale, check_parity, export_onnx, run_onnx
 from training.heads import RegressionHead
 from training.model import Model, load_model, save_model
@@ -22,7 +22,7 @@ def shaken(model: Model) -> Model:
     """The model with every parameter moved, those that begin as zeros included."""
     torch.manual_seed(0)
     with torch.no_grad():
-        for parameter in model.network.parameters():
+        for parameter in network_of(model).parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
     return model
 

@@ -3,10 +3,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from contract.artifact import ARCHITECTURE, WEIGHTS
+from contract.artifact import ARCHITECTURE, TREES, WEIGHTS
 from contract.errors import ArtifactError
 from tests.tables import classes_of, scores, spec, table, unfitted
+from training.candidates import choose_model
 from training.model import CHUNK, load_model, save_model
+from training.sample import Sample
 
 FRAME = table(1200)
 
@@ -42,3 +44,17 @@ def test_many_rows_are_answered_as_a_few_are() -> None:
     model, train = unfitted(FRAME, scores(FRAME), None, spec())
     many = train.take(torch.arange(CHUNK + 500).remainder(len(train)).numpy())
     assert torch.allclose(model.predict(many.inputs)["value"][:1200], model.predict(train.inputs)["value"], rtol=1e-5)
+
+
+def test_trees_come_back_too(tmp_path: Path) -> None:
+    later = table(500, seed=1)
+    said = spec(name="lightgbm")
+    model, train = unfitted(FRAME, classes_of(FRAME, 3), 3, said)
+    validation = Sample(model.blueprint.preprocessor.transform(later), classes_of(later, 3))
+    model = choose_model(model, train, validation, said, tmp_path / "run").model
+    save_model(model, tmp_path)
+    again = load_model(tmp_path)
+    assert torch.equal(again.predict(train.inputs)["probabilities"], model.predict(train.inputs)["probabilities"])
+    (tmp_path / TREES).unlink()
+    with pytest.raises(ArtifactError, match="holds no model that can be rebuilt"):
+        load_model(tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import SpecError
-from training.spec import Spec, read_spec
+from training.spec import Bound, Spec, read_spec
 
 LEAST = "name: m\ndata:\n  path: t.csv\n  target: y\n"
 
@@ -151,3 +151,31 @@ def test_a_split_by_dates_is_dumped_without_a_warning(recwarn: pytest.WarningsRe
     )
     assert spec.model_dump()["split"]["test"] == datetime(2013, 11, 1)
     assert not recwarn.list
+
+
+def test_a_gate_bounds_a_metric_from_one_side_or_both(tmp_path: Path) -> None:
+    metrics = "    log_loss: {at_most: 0.53}\n    coverage: {at_least: 0.85, at_most: 0.95}\n"
+    text = f"{LEAST}gates:\n  metrics:\n{metrics}  better_than_linear: true\n  p99_ms: 2\n"
+    gates = read_spec(written(tmp_path, text)).gates
+    assert gates.metrics == {"log_loss": Bound(at_most=0.53), "coverage": Bound(at_least=0.85, at_most=0.95)}
+    assert (gates.better_than_linear, gates.slice_gap, gates.size_mb, gates.p99_ms) == (True, None, None, 2)
+
+
+@pytest.mark.parametrize(
+    ("gates", "complaint"),
+    [
+        ("metrics: {log_los: {at_most: 1}}", r"gates\.metrics\.log_los: expected .*; did you mean 'log_loss'\?"),
+        ("metrics: {rmsle: {at_most: 1}}", r"gates\.metrics\.rmsle: expected .*; did you mean 'rmse'\?"),
+        ("metrics: {f1: {at_lest: 1}}", r"gates\.metrics\.f1\.at_lest: unknown key; did you mean 'at_least'\?"),
+        ("metrics: {f1: 0.7}", r"gates\.metrics\.f1: expected `\{at_least: 0\.7\}` or `\{at_most: 0\.7\}`"),
+        ("metrics: {f1: {}}", r"gates\.metrics\.f1: expected `at_least`, `at_most` or both"),
+        ("metrics: {f1: {at_least: 0.9, at_most: 0.8}}", r"gates\.metrics\.f1: no value is both .*; swap them"),
+        ("metrics: {f1: {at_least: .nan}}", r"gates\.metrics\.f1\.at_least: expected a finite number"),
+        ("slice_gap: 0", r"gates\.slice_gap: expected greater than 0"),
+        ("size_mb: -1", r"gates\.size_mb: expected greater than 0"),
+        ("p99ms: 2", r"gates\.p99ms: unknown key; did you mean 'p99_ms'\?"),
+    ],
+)
+def test_a_gate_that_cannot_be(tmp_path: Path, gates: str, complaint: str) -> None:
+    (found,) = complaints(tmp_path, f"{LEAST}gates:\n  {gates}\n")
+    assert re.fullmatch(rf"model\.yaml:6: {complaint}", found)

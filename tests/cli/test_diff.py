@@ -1,0 +1,111 @@
+"""`deployer diff` as a person and as a program read it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.features import Numeric
+from tests import tiny
+from tests.processes import run
+
+OLD: dict[str, Any] = {
+    "metrics": {
+        "model": {
+            "log_loss": {"value": 0.5, "low": 0.45, "high": 0.55},
+            "accuracy": {"value": 0.8, "low": 0.79, "high": 0.81},
+        }
+    },
+    "slices": [
+        {"slice": "distance [0, 500)", "rows": 90, "loss": 0.7},
+        {"slice": "origin JFK", "rows": 80, "loss": 0.4},
+    ],
+}
+NEW: dict[str, Any] = {
+    "metrics": {
+        "model": {
+            "log_loss": {"value": 0.52, "low": 0.47, "high": 0.57},
+            "accuracy": {"value": 0.7, "low": 0.69, "high": 0.71},
+        }
+    },
+    "slices": [{"slice": "distance [0, 500)", "rows": 91, "loss": 0.9}],
+}
+
+
+def diff(*more: str) -> str:
+    done = run("deployer", "diff", "tiny:1.0.0", "tiny", *more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def document() -> Any:
+    return json.loads(diff("--json"))
+
+
+@pytest.fixture
+def opposite(home: Path, tmp_path: Path) -> None:
+    """Two versions that decide the opposite of each other, with evaluations."""
+    tiny.save(tmp_path / "old", evaluation=OLD)
+    tiny.save(tmp_path / "new", version="1.1.0", evaluation=NEW, opposite=True)
+
+
+@pytest.mark.usefixtures("opposite")
+def test_a_program_reads_how_far_a_model_moved() -> None:
+    found = document()
+    assert (found["old"], found["new"], found["step"]) == ("tiny:1.0.0", "tiny:1.1.0", "minor")
+    assert found["changes"] == []
+    behaviour = found["behaviour"]
+    assert (behaviour["requests"], behaviour["flips"], behaviour["flipped"]) == (1, 1, ["example"])
+    assert behaviour["moved"]
+    assert behaviour["largest"] == behaviour["mean"] > 0.5
+    assert {name: change["verdict"] for name, change in found["metrics"].items()} == {
+        "log_loss": "within the noise",
+        "accuracy": "worse",
+    }
+    assert found["metrics"]["accuracy"]["new"] == NEW["metrics"]["model"]["accuracy"]
+    assert [(part["slice"], part["old"], part["new"]) for part in found["slices"]] == [("distance [0, 500)", 0.7, 0.9)]
+
+
+@pytest.mark.usefixtures("opposite")
+def test_a_person_reads_the_same() -> None:
+    told = diff()
+    assert told.startswith("tiny:1.0.0 to tiny:1.1.0: a minor step\n")
+    for part in (
+        "Contract: the same",
+        "1 of 1 decisions flip",
+        "beyond the tolerance of 0.05",
+        "flipped: example",
+        "0.5 (0.45 to 0.55)",
+        "within the noise",
+        "worse",
+        "distance [0, 500)",
+        "+0.2",
+    ):
+        assert part in told
+
+
+def test_the_same_model_again_is_a_patch(home: Path, tmp_path: Path) -> None:
+    tiny.save(tmp_path / "old")
+    tiny.save(tmp_path / "new", version="1.0.1")
+    assert document()["step"] == "patch"
+    assert "0 of 1 decisions flip" in diff()
+
+
+def test_the_larger_step_wins(home: Path, tmp_path: Path) -> None:
+    tiny.save(tmp_path / "old")
+    narrow = Numeric(name="distance", minimum=0, maximum=1000, out_of_range="reject", unit="miles", example=733.5)
+    contract = tiny.CONTRACT.model_copy(update={"features": (narrow, *tiny.FEATURES[1:])})
+    tiny.save(tmp_path / "new", version="2.0.0", contract=contract, opposite=True)
+    found = document()
+    assert found["step"] == "major"
+    assert [change["step"] for change in found["changes"]] == ["major"]
+    assert found["behaviour"]["moved"]
+
+
+def test_a_model_that_refuses_every_old_request_is_not_compared(home: Path, tmp_path: Path) -> None:
+    tiny.save(tmp_path / "old")
+    contract = tiny.CONTRACT.model_copy(update={"features": tiny.FEATURES[1:]})
+    tiny.save(tmp_path / "new", version="2.0.0", contract=contract)
+    assert document()["behaviour"] is None
+    assert "cannot be compared" in diff()

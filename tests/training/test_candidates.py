@@ -1,0 +1,111 @@
+"""Which model it is to be."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from contract.errors import EnvironmentFault
+from tests.tables import FEATURES, classes_of, scores, spec, table, unfitted
+from training.candidates import TREES, Choice, choose_model
+from training.export import TOLERANCE, check_parity, export_onnx
+from training.linear import Linear
+from training.model import Model
+from training.preprocessing import Inputs
+from training.sample import Sample
+
+FRAME, LATER, LAST = table(2000), table(700, seed=1), table(500, seed=2)
+
+
+def chosen(folder: Path, classes: int | None = 2, targets: list[Any] | None = None, **estimator: Any) -> Choice:
+    said = spec(**{"epochs": 4, **estimator})
+    targets = targets or [scores(frame) if classes is None else classes_of(frame, classes) for frame in (FRAME, LATER)]
+    model, train = unfitted(FRAME, targets[0], classes, said)
+    validation = Sample(model.blueprint.preprocessor.transform(LATER), targets[1])
+    return choose_model(model, train, validation, said, folder)
+
+
+def inputs(model: Model) -> Inputs:
+    return model.blueprint.preprocessor.transform(LAST)
+
+
+@pytest.mark.parametrize("classes", [None, 2, 3])
+def test_the_least_loss_on_the_validation_part_is_chosen(classes: int | None, tmp_path: Path) -> None:
+    choice = chosen(tmp_path, classes)
+    names = [each["name"] for each in choice.tried]
+    assert {"linear", "lightgbm", "tabm"} <= set(names)
+    assert [each["loss"] for each in choice.tried] == sorted(each["loss"] for each in choice.tried)
+    assert [each["name"] for each in choice.tried if each["chosen"]] == names[:1]
+    assert len(choice.history) == 4
+
+
+@pytest.mark.parametrize("classes", [None, 2, 3])
+def test_a_blend_is_one_graph_that_answers_as_its_parts_do(classes: int | None, tmp_path: Path) -> None:
+    trees = chosen(tmp_path / "trees", classes, name="lightgbm").model
+    network = chosen(tmp_path / "network", classes, name="tabm").model
+    assert trees.columns
+    assert trees.trees
+    blend = network.with_trees(trees.columns, trees.trees, share=0.3)
+    graph = export_onnx(blend, FEATURES)
+    assert check_parity(graph, blend, LAST) <= TOLERANCE
+    assert [value.name for value in graph.graph.output] == list(blend.head.names)
+    again = export_onnx(blend, FEATURES)
+    assert again.SerializeToString(deterministic=True) == graph.SerializeToString(deterministic=True)
+    name = blend.head.names[0]
+    one, other, both = (model.predict(inputs(model))[name].numpy() for model in (network, trees, blend))
+    assert np.allclose(both, 0.7 * one + 0.3 * other, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "network", "has_trees"), [("linear", Linear, False), ("lightgbm", type(None), True)])
+def test_one_that_is_named_is_the_only_one(name: str, network: type[Any], has_trees: bool, tmp_path: Path) -> None:
+    choice = chosen(tmp_path, name=name)
+    assert [each["name"] for each in choice.tried] == [name]
+    assert isinstance(choice.model.network, network)
+    assert bool(choice.model.trees) == has_trees
+    assert choice.history == []
+    assert check_parity(export_onnx(choice.model, FEATURES), choice.model, LAST) <= TOLERANCE
+
+
+def test_a_linear_model_wins_where_the_world_is_linear(tmp_path: Path) -> None:
+    def target(frame: pl.DataFrame) -> Any:
+        noise = np.random.default_rng(3).normal(size=frame.height)
+        return (frame["colour"] == "red").to_numpy() * 2.0 + frame["dial 'x'"].to_numpy() + noise
+
+    choice = chosen(tmp_path, None, [target(FRAME), target(LATER)], epochs=1)
+    assert "linear" in next(each["name"] for each in choice.tried if each["chosen"])
+
+
+def test_the_same_seed_gives_the_same_choice(tmp_path: Path) -> None:
+    one, two = (chosen(tmp_path / name) for name in ("one", "two"))
+    assert [each | {"seconds": 0} for each in one.tried] == [each | {"seconds": 0} for each in two.tried]
+
+
+def test_trees_of_an_interrupted_run_are_not_grown_again(tmp_path: Path) -> None:
+    first = chosen(tmp_path, name="lightgbm")
+    kept = (tmp_path / TREES).read_text()
+    assert first.model.trees
+    assert first.model.trees.text == kept
+    (tmp_path / TREES).write_text(chosen(tmp_path / "other", name="lightgbm", epochs=4).model.trees.text)  # type: ignore[union-attr]
+    again = chosen(tmp_path, name="lightgbm")
+    assert again.model.trees
+    assert again.model.trees.text == (tmp_path / TREES).read_text()
+
+
+@pytest.mark.parametrize("left", [b"", b"\xff\xfe", b"tree\nversion=v4\n"])
+def test_damaged_trees_are_grown_anew(left: bytes, tmp_path: Path) -> None:
+    expected = chosen(tmp_path / "whole", name="lightgbm").model
+    (tmp_path / TREES).write_bytes(left)
+    found = chosen(tmp_path, name="lightgbm").model
+    assert found.trees
+    assert expected.trees
+    assert found.trees.text == expected.trees.text
+
+
+def test_without_lightgbm_the_others_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    assert {each["name"] for each in chosen(tmp_path).tried} == {"linear", "tabm"}
+    with pytest.raises(EnvironmentFault, match="pip install lightgbm"):
+        chosen(tmp_path, name="lightgbm")

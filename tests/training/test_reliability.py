@@ -1,0 +1,90 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from tests.exams import THREE, chance, exam, exam_of_quantity, exam_of_two, table, two
+from training.quantiles import quantile_parts
+from training.reliability import reliability
+
+
+def inside(found: dict[str, list[dict[str, float]]]) -> int:
+    return sum(one["low"] <= one["predicted"] <= one["high"] for one in found["bins"])
+
+
+def test_a_perfectly_calibrated_model_keeps_to_its_curve() -> None:
+    found = reliability(exam_of_two(20_000))
+    assert found["label"] == "yes"
+    assert [one["rows"] for one in found["bins"]] == [2000] * 10
+    assert inside(found) >= 8
+    predicted = [one["predicted"] for one in found["bins"]]
+    assert predicted == sorted(predicted)
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_an_overconfident_model_does_not() -> None:
+    def overconfident(frame: pl.DataFrame) -> dict[str, np.ndarray]:
+        odds = (two(frame)["probabilities"] / (1 - two(frame)["probabilities"])) ** 3
+        return {"probabilities": odds / (1 + odds)}
+
+    found = reliability(exam_of_two(20_000, predict=overconfident))
+    assert inside(found) <= 2
+    assert found["bins"][0]["observed"] > found["bins"][0]["high"] / 2 > found["bins"][0]["predicted"]
+
+
+def test_of_more_labels_the_likeliest_is_judged() -> None:
+    frame = table(20_000)
+    probabilities = np.stack([chance(frame) * 0.5, chance(frame) * 0.5, 1 - chance(frame)], 1)
+    drawn = np.random.default_rng(3).random(20_000)
+    target = (drawn[:, None] > np.cumsum(probabilities, 1)).sum(1)
+    found = reliability(exam(frame, target, THREE, lambda rows: {"probabilities": probabilities}))
+    assert found["label"] is None
+    assert inside(found) >= 8
+    assert found["bins"][0]["predicted"] >= 1 / 3
+
+
+def test_the_interval_of_a_regression_is_judged_by_fifths() -> None:
+    found = reliability(exam_of_quantity(10_000))
+    assert found["coverage"] == 0.9
+    assert [one["rows"] for one in found["bins"]] == pytest.approx([2000] * 5, abs=1000)
+    assert sum(one["low"] <= 0.9 <= one["high"] for one in found["bins"]) >= 4
+
+
+def test_the_intervals_are_those_of_scipy() -> None:
+    found = reliability(exam_of_two(1000))
+    for one in found["bins"]:
+        expected = binomtest(round(one["observed"] * one["rows"]), one["rows"]).proportion_ci(method="wilson")
+        assert (one["low"], one["high"]) == pytest.approx((expected.low, expected.high))
+
+
+def test_only_the_ratios_of_weights_matter() -> None:
+    judged = exam_of_two(1000)
+    equal = reliability(replace(judged, weights=np.full(1000, 0.25)))
+    for one, other in zip(equal["bins"], reliability(judged)["bins"], strict=True):
+        assert one == pytest.approx(other)
+    heavy = replace(judged, weights=np.where(np.arange(1000) < 10, 100.0, 0.1))
+    widths = [max(one["high"] - one["low"] for one in reliability(each)["bins"]) for each in (judged, heavy)]
+    assert widths[1] > 2 * widths[0]
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.sampled_from([-1.0, 0.0, 0.5, 0.5000001, 3.0, 1e9]) | st.floats(-1, 1), min_size=1), st.integers(1, 6)
+)
+def test_parts_follow_the_order_of_the_values(values: list[float], parts: int) -> None:
+    part = quantile_parts(np.array(values), parts)
+    assert set(part) == set(range(part.max() + 1))
+    assert part.max() < parts
+    order = np.argsort(values, kind="stable")
+    assert (np.diff(part[order]) >= 0).all()
+    assert len({(value, place) for value, place in zip(values, part, strict=True)}) == len({*values})
+
+
+def test_a_constant_answer_is_one_part() -> None:
+    judged = exam_of_two(100, predict=lambda frame: {"probabilities": np.tile([0.5, 0.5], (frame.height, 1))})
+    assert [one["rows"] for one in reliability(judged)["bins"]] == [100]

@@ -1,0 +1,212 @@
+import json
+import re
+from dataclasses import asdict
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from contract.artifact import Manifest, Origin
+from contract.contract import Contract
+from tests.exams import FEATURES, exam_of_quantity, exam_of_two
+from training.evaluation import evaluate_classification, evaluate_regression
+from training.exam import Exam
+from training.importance import importance
+from training.preprocessing import Inputs
+from training.profile import Finding
+from training.reliability import reliability
+from training.report import write_report
+from training.sample import Sample
+from training.sensitivity import missing_values
+from training.slices import slices
+from training.spec import Cost
+
+VOID = {"meta", "img"}
+
+
+class Page(HTMLParser):
+    """Fails where elements are not closed in the order in which they were opened."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def evaluation(judged: Exam) -> dict[str, Any]:
+    """Everything but what needs a training run."""
+    nothing = torch.empty(len(judged), 0)
+    sample = Sample(Inputs(nothing, nothing), judged.target)
+    answers = {"model": judged.answers, "linear": judged.answers}
+    metrics = (
+        evaluate_classification(answers, sample, 0.5, Cost(), 0)
+        if judged.loss == "log_loss"
+        else evaluate_regression(answers, sample, 0)
+    )
+    return {
+        "task": judged.output.kind,
+        "rows": {"train": 70_001, "validation": 15_002, "test": len(judged)},
+        "split": "random",
+        "metrics": metrics,
+        "slices": slices(judged, [FEATURES[4]]),
+        "importance": importance(judged, 0),
+        "missing": missing_values(judged, 0),
+        "reliability": reliability(judged),
+        "history": [{"epoch": 1, "train_loss": 0.7, "validation_loss": 0.61}],
+        "parity": 2e-6,
+        "findings": [asdict(Finding("warning", "noise", "leakage", "tells the target"))],
+        "gates": [
+            {"name": "gates.p99_ms", "asked": "at most 5", "found": 7.25, "passed": False, "message": "2.25 too high"}
+        ],
+        "candidates": [{"name": "trees", "loss": 0.4567, "seconds": 12.5}],
+        "latency": {"one_row_ms": {"p50": 0.125, "p99": 0.25}, "threads": 1},
+    }
+
+
+def document(judged: Exam, **said: Any) -> dict[str, Any]:
+    origin = Origin(data_version="sha256:abc", seed=42, python="3.12.1", libraries={"torch": "2.9.9"})
+    manifest = Manifest.model_validate(
+        {"name": "delays", "version": "1.2.3", "created": "2026-01-02T03:04:05Z", "tolerance": 1e-5, "origin": origin}
+        | said
+    )
+    contract = Contract(features=judged.features, output=judged.output)
+    whole = {"manifest": manifest.model_dump(mode="json"), "contract": contract.model_dump(mode="json")}
+    content: dict[str, Any] = json.loads(json.dumps(whole | {"evaluation": evaluation(judged)}))
+    return content
+
+
+def written(folder: Path, content: dict[str, Any]) -> Page:
+    write_report(folder, content)
+    return Page((folder / "report.html").read_text(encoding="utf-8"))
+
+
+EXAMS = [exam_of_two(1500), exam_of_quantity(1500)]
+
+
+@pytest.mark.parametrize("judged", EXAMS)
+def test_every_figure_is_in_the_report(judged: Exam, tmp_path: Path) -> None:
+    content = document(judged, description="Whether it is late.", owner="ops")
+    found = content["evaluation"]
+    text = written(tmp_path, content).text
+    for name, figure in found["metrics"]["model"].items():
+        assert name.replace("_", " ") in text
+        assert all(f"{figure[side]:.4g}" in text for side in ("value", "low", "high"))
+    for one in found["slices"]:
+        assert one["slice"] in text
+        assert f"{one['rows']:,}" in text
+        assert f"{one['loss']:.4g}" in text
+    for one in (*found["importance"]["features"], *found["missing"]["features"]):
+        assert one["feature"] in text
+        assert f"{one['rise']:.4g}" in text
+    for one in found["reliability"]["bins"]:
+        assert f"{one['observed']:.4g}" in text
+    said = [
+        "delays",
+        "1.2.3",
+        "Whether it is late.",
+        "ops",
+        "70,001",
+        "1,500",
+        "7.25",
+        "2.25 too high",
+        "tells the target",
+    ]
+    made = ["trees", "0.4567", "p50 0.125, p99 0.25", "sha256:abc", "42", "3.12.1", "torch 2.9.9", "2e-06", "0.61"]
+    assert [word for word in (*said, *made) if word not in text] == []
+
+
+@pytest.mark.parametrize("judged", EXAMS)
+def test_the_page_needs_nothing_but_itself(judged: Exam, tmp_path: Path) -> None:
+    page = written(tmp_path, document(judged))
+    assert {"script", "link", "iframe"}.isdisjoint(page.tags)
+    addresses = [value or "" for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
+    assert len(addresses) == 4
+    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    raw = (tmp_path / "report.html").read_text()
+    assert not re.search(r"https?:|url\(|@import", raw)
+
+
+def test_the_plots_lie_beside_it_and_are_the_same_each_time(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    pages = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        write_report(folder, content)
+        pages.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")})
+    assert pages[0] == pages[1]
+    names = {"history.png", "importance.png", "reliability.png", "slices.png"}
+    assert {path.name for path in pages[0]} == names | {"report.html"}
+    assert all(content.startswith(b"\x89PNG") for path, content in pages[0].items() if path.suffix == ".png")
+
+
+def test_what_has_no_figures_is_left_out(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    whole = content["evaluation"]
+    content["evaluation"] = {name: whole[name] for name in ("task", "rows", "split", "metrics")} | {"history": []}
+    page = written(tmp_path, content)
+    assert page.tags.count("h2") == 2
+    assert page.tags.count("img") == 0
+    assert list((tmp_path / "plots").iterdir()) == []
+    content["evaluation"]["metrics"] = {}
+    assert written(tmp_path, content).tags.count("h2") == 1
+
+
+def test_that_no_slice_is_worse_is_said(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    content["evaluation"]["slices"] = []
+    page = written(tmp_path, content)
+    assert "above that of the others beyond chance" in page.text
+    assert page.tags.count("img") == 3
+
+
+def test_what_people_wrote_is_text(tmp_path: Path) -> None:
+    hostile = "<script>alert('$x^2$')</script> & \"more\" $\\frac{$ " + "長い" * 60
+    content = document(EXAMS[0], description=hostile, owner=hostile, license=hostile)
+    found = content["evaluation"]
+    found["slices"][0] |= {"slice": hostile, "low": None, "high": None}
+    found["importance"]["features"][0]["feature"] = hostile
+    found["missing"]["features"][0]["feature"] = hostile
+    found["reliability"]["label"] = hostile
+    found["findings"][0] |= {"column": hostile, "message": hostile}
+    found["candidates"][0][hostile] = hostile
+    content["contract"]["output"]["labels"][0] = hostile
+    content["contract"]["output"]["target"] = hostile
+    page = written(tmp_path, content)
+    assert "script" not in page.tags
+    assert page.text.count(hostile) >= 10
+
+
+def test_many_features_and_labels_are_summed_up(tmp_path: Path) -> None:
+    content = document(EXAMS[1])
+    one = content["evaluation"]["importance"]["features"][-1]
+    content["evaluation"]["importance"]["features"] += [one | {"feature": f"extra {place}"} for place in range(200)]
+    labels = [f"label {place}" for place in range(30)]
+    content["contract"]["output"] = {
+        "kind": "classification",
+        "target": "y",
+        "labels": labels,
+        "positive": None,
+        "threshold": None,
+    }
+    text = written(tmp_path, content).text
+    assert "And 185 more" in text
+    assert "'label 9' and 20 more; the decision is the likeliest" in text

@@ -1,0 +1,97 @@
+"""A model under examination: its answers to rows whose truth is known, and what each of them costs."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from contract.features import Feature
+from contract.outputs import Arrays, Classification, Output
+from training.evaluation import CONFIDENCE
+from training.metrics import LEAST, Floats
+
+#: From conformed rows to the graph's output tensors.
+Predict = Callable[[pl.DataFrame], Arrays]
+
+#: Standard errors on either side of a mean that make its interval.
+Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+
+
+@dataclass(frozen=True)
+class Exam:
+    """A model, and the rows that it is judged on.
+
+    Attributes:
+        predict: The model; it is asked often, so a session of ONNX Runtime should outlive a call.
+        frame: Conformed rows: float64 columns with NaN for missing, string columns with "" for missing.
+        features: The columns of ``frame`` that the model takes.
+        output: What the model's answers mean.
+        target: Class codes, int64, or the regression target, float64; one a row.
+        weights: How much each row counts.
+    """
+
+    predict: Predict
+    frame: pl.DataFrame
+    features: tuple[Feature, ...]
+    output: Output
+    target: NDArray[Any]
+    weights: Floats
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    @cached_property
+    def answers(self) -> Arrays:
+        """What the model answers to the rows."""
+        return self.predict(self.frame)
+
+    @cached_property
+    def losses(self) -> Floats:
+        """What each of the answers costs; see :func:`row_losses`."""
+        return row_losses(self.target, self.answers, self.output)
+
+    @property
+    def loss(self) -> str:
+        """The metric that the mean of the losses is stated as: ``log_loss`` or ``rmse``."""
+        return "log_loss" if isinstance(self.output, Classification) else "rmse"
+
+    def stated(self, mean: float) -> float:
+        """A mean of losses as that metric: itself, or its root where it is a squared error."""
+        return mean if self.loss == "log_loss" else math.sqrt(mean)
+
+    def score(self, losses: Floats) -> float:
+        """The losses of the rows as that metric."""
+        return self.stated(float(np.average(losses, weights=self.weights)))
+
+    def take(self, rows: NDArray[np.intp]) -> "Exam":
+        """The same model on some of the rows."""
+        return replace(self, frame=self.frame[rows], target=self.target[rows], weights=self.weights[rows])
+
+    def sample(self, rows: int, seed: int) -> "Exam":
+        """The same model on at most so many of the rows, drawn at random; the weightless ones are left out."""
+        there = np.flatnonzero(self.weights)
+        drawn = np.random.default_rng(seed).permutation(there)[:rows]
+        return self.take(np.sort(drawn))
+
+
+def row_losses(target: NDArray[Any], arrays: Arrays, output: Output) -> Floats:
+    """What the answer to each row costs by a proper loss, one that no answer but the truth makes lowest on average.
+
+    Args:
+        target: Class codes or the regression target, one a row.
+        arrays: The graph's answers to those rows.
+        output: What they mean.
+
+    Returns:
+        The negative logarithm of the true class's probability, in nats, or the squared error.
+    """
+    if isinstance(output, Classification):
+        own = arrays["probabilities"][np.arange(len(target)), target]
+        return np.asarray(-np.log(np.clip(own.astype(np.float64), LEAST, 1)))
+    return np.asarray((arrays["value"][:, 0].astype(np.float64) - target) ** 2)

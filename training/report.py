@@ -1,0 +1,353 @@
+"""report.html: what is known of a model, for a data scientist who doubts it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from training.page import Html, element, facts, number, page, picture, section, table
+from training.plots import draw, loss_name
+
+FILE = "report.html"
+PLOTS = "plots"
+
+#: Features of a table, and labels of a sentence, that are not summed up.
+MOST_ROWS, MOST_LABELS = 20, 10
+
+#: By task, the metrics that stand on top.
+_HEADLINE = {"classification": ("log_loss", "roc_auc", "accuracy"), "regression": ("rmse", "mae", "r2")}
+
+#: What each metric says, and whether it is better when high or low.
+_MEANING = {
+    "log_loss": ("how much probability the truth was denied, in nats", "lower"),
+    "roc_auc": ("how often a row of the class outranks one of another", "higher"),
+    "average_precision": ("precision, averaged over all recalls", "higher"),
+    "brier": ("squared error of the probabilities", "lower"),
+    "calibration_error": ("mean gap between a probability and how often it comes true", "lower"),
+    "accuracy": ("share of decisions that are right", "higher"),
+    "precision": ("share of the decisions for a class that are right", "higher"),
+    "recall": ("share of a class that is decided for", "higher"),
+    "f1": ("harmonic mean of precision and recall", "higher"),
+    "cost": ("what decisions cost, on average a row", "lower"),
+    "rmse": ("root of the mean squared error", "lower"),
+    "mae": ("mean absolute error", "lower"),
+    "median_absolute_error": ("half of the errors are smaller", "lower"),
+    "r2": ("share of the target's variance that is explained", "higher"),
+    "coverage": ("share of truths inside the interval", ""),
+    "interval_width": ("mean width of the interval", "lower"),
+}
+
+
+def write_report(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write report.html, a page that needs nothing but itself, and its plots as PNG files in ``plots``.
+
+    Args:
+        folder: An existing folder.
+        document: ``manifest``, ``contract`` and ``evaluation``: the content of the files of these names in an artifact.
+            A part that the evaluation has no figures for is left out.
+    """
+    plots = draw(document["evaluation"])
+    (folder / PLOTS).mkdir(exist_ok=True)
+    for name, content in plots.items():
+        (folder / PLOTS / f"{name}.png").write_bytes(content)
+    (folder / FILE).write_text(_page(document, plots), encoding="utf-8")
+
+
+def _page(document: Mapping[str, Any], plots: Mapping[str, bytes]) -> str:
+    evaluation, manifest = document["evaluation"], document["manifest"]
+    parts = [
+        _header(document),
+        _cards(evaluation),
+        _gates(evaluation),
+        _metrics(evaluation),
+        _reliability(evaluation, plots),
+        _slices(evaluation, plots),
+        _importance(evaluation, plots),
+        _missing(document),
+        _candidates(evaluation),
+        _history(evaluation, plots),
+        _latency(evaluation),
+        _findings(evaluation),
+        _origin(document),
+    ]
+    return page(f"{manifest['name']} {manifest['version']}", *(part for part in parts if part))
+
+
+def _header(document: Mapping[str, Any]) -> Html:
+    manifest, evaluation = document["manifest"], document["evaluation"]
+    rows = evaluation["rows"]
+    said = [element("p", text.strip()) for text in (manifest["description"], manifest["business_context"]) if text]
+    judged = (
+        f"{rows['test']:,} rows that nothing was learnt from; {rows['train']:,} taught the model, "
+        f"{rows['validation']:,} chose and calibrated it; split by {evaluation['split']}"
+    )
+    about = [
+        ("Predicts", _prediction(document["contract"]["output"])),
+        ("From", f"{len(document['contract']['features'])} fields"),
+        ("Judged on", judged),
+        ("Trained", manifest["created"].replace("T", " ").removesuffix("Z") + " UTC"),
+        ("Owner", manifest["owner"] or ""),
+        ("License", manifest["license"] or ""),
+    ]
+    title = element("h1", manifest["name"], " ", element("small", manifest["version"]))
+    return element("header", title, *said, facts(about))
+
+
+def _prediction(output: Mapping[str, Any]) -> str:
+    target = output["target"]
+    if output["kind"] == "regression":
+        unit = f" in {output['unit']}" if output["unit"] else ""
+        return f"{target}{unit}, with an interval that is to hold the truth in {output['coverage']:.0%} of the cases"
+    labels = _listed([f"'{label}'" for label in output["labels"]])
+    rule = f"'{output['positive']}' from {output['threshold']:.4g} on" if output["positive"] else "the likeliest"
+    return f"{target}: the probabilities of {labels}; the decision is {rule}"
+
+
+def _cards(evaluation: Mapping[str, Any]) -> Html | None:
+    cards = [_card(name, evaluation["metrics"]) for name in _HEADLINE[evaluation["task"]]]
+    return element("div", *cards, of="cards") if any(cards) else None
+
+
+def _card(name: str, metrics: Mapping[str, Any]) -> Html:
+    figure, linear = (metrics.get(model, {}).get(name) for model in ("model", "linear"))
+    if not figure:
+        return Html()
+    beside = [element("span", f"linear model {_number(linear['value'])}")] if linear else []
+    interval = element("span", f"95 % interval {_interval(figure)}")
+    return element(
+        "div", element("span", _words(name)), element("b", _number(figure["value"])), interval, *beside, of="card"
+    )
+
+
+def _metrics(evaluation: Mapping[str, Any]) -> Html | None:
+    metrics = evaluation["metrics"]
+    if not metrics:
+        return None
+    baselines = [name for name in metrics if name != "model"]
+    rows = [
+        [
+            _explained(name),
+            number(_number(figure["value"])),
+            number(_interval(figure)),
+            *(number(_number(metrics[other][name]["value"]) if name in metrics[other] else "") for other in baselines),
+        ]
+        for name, figure in metrics["model"].items()
+    ]
+    text = "All models were measured on the same test rows; the intervals come from resampling those."
+    return section("How good is it?", element("p", text), table(["Metric", "Model", "95 % interval", *baselines], rows))
+
+
+def _explained(metric: str) -> Html:
+    meaning, better = _MEANING.get(metric, ("", ""))
+    return element("td", _words(metric), element("small", f"{meaning}{f'; {better} is better' if better else ''}"))
+
+
+def _gates(evaluation: Mapping[str, Any]) -> Html | None:
+    gates = evaluation.get("gates")
+    if not gates:
+        return None
+    rows = [
+        [_mark(gate["passed"]), gate["name"], gate["asked"], number(_value(gate["found"])), gate["message"]]
+        for gate in gates
+    ]
+    return section("Does it meet what was asked?", table(["", "Gate", "Asked for", "Found", ""], rows))
+
+
+def _mark(passed: bool) -> Html:
+    return element("td", element("span", "met" if passed else "missed", of="good" if passed else "bad"))
+
+
+def _reliability(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
+    reliability = evaluation.get("reliability")
+    if not reliability:
+        return None
+    bins = reliability["bins"]
+    promises = [reliability.get("coverage", one["predicted"]) for one in bins]
+    kept = sum(one["low"] <= promise <= one["high"] for one, promise in zip(bins, promises, strict=True))
+    columns = [
+        [_number(one["predicted"]), _number(one["observed"]), _interval(one), _number(one["rows"])] for one in bins
+    ]
+    rows = [[number(cell) for cell in row] for row in columns]
+    if "coverage" in reliability:
+        title, promise = "Does its interval hold what it promises?", f"the promised {reliability['coverage']:.0%}"
+    else:
+        title, promise = "Do its probabilities come true?", "the predicted probability"
+    text = f"In {kept} of {len(bins)} parts of the test rows, {promise} lies in the 95 % interval of what was observed."
+    return section(
+        title,
+        element("p", text),
+        picture(plots["reliability"], text),
+        table(["Predicted", "Observed", "95 % interval", "Rows"], rows),
+    )
+
+
+def _slices(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
+    slices = evaluation.get("slices")
+    if slices is None:
+        return None
+    title, loss = "Where is it worst?", _words(loss_name(evaluation))
+    if not slices:
+        text = f"No part of the test rows that was looked at has a {loss} above that of the others beyond chance."
+        return section(title, element("p", text))
+    text = (
+        f"Parts of the test rows by their {loss}, the most surely worse ones first. A high loss may mean that the "
+        f"cases are hard, not that the model is at fault. Parts that model.yaml names are marked; the others were "
+        f"found, and lie above the rest by more than chance makes of the worst of so many."
+    )
+    return section(title, element("p", text), picture(plots["slices"], text), table(*_slice_table(slices, loss)))
+
+
+def _slice_table(slices: Sequence[Mapping[str, Any]], loss: str) -> tuple[list[str], list[list[Html]]]:
+    rows = [
+        [
+            element("td", one["slice"], *([element("small", "named in model.yaml")] if one["named"] else [])),
+            number(f"{one['rows']:,}"),
+            number(_number(one["loss"])),
+            number(_interval(one) if one["low"] is not None else "too few rows"),
+            number(f"{one['gap']:+.1%}"),
+        ]
+        for one in slices
+    ]
+    return ["Slice", "Rows", loss.capitalize(), "95 % interval", "Against all rows"], rows
+
+
+def _importance(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
+    importance = evaluation.get("importance")
+    if not importance:
+        return None
+    features = importance["features"]
+    text = (
+        f"How much the {_words(importance['loss'])} rises, from {_number(importance['value'])}, when a column is "
+        f"shuffled among the rows: the mean of {importance['repeats']} times, on {importance['rows']:,} rows, with the "
+        f"standard deviation. Of two columns that say the same, each may seem to matter little."
+    )
+    shown = features[:MOST_ROWS]
+    rows = [[one["feature"], number(_number(one["rise"])), number(_number(one["spread"]))] for one in shown]
+    return section(
+        "What does it use?",
+        element("p", text),
+        picture(plots["importance"], text),
+        table(["Feature", "Rise", "Standard deviation"], rows),
+        _rest(features),
+    )
+
+
+def _missing(document: Mapping[str, Any]) -> Html | None:
+    missing = document["evaluation"].get("missing")
+    if not missing or not missing["features"]:
+        return None
+    loss = _words(missing["loss"])
+    text = (
+        f"Each field that may be null was made null in {missing['rows']:,} test rows, one at a time: how far the "
+        f"answer moves on average ({_distance(document['contract']['output'])}), and how much the {loss} rises from "
+        f"{_number(missing['value'])}."
+    )
+    features = missing["features"]
+    rows = [
+        [one["feature"], number(f"{one['missing']:.1%}"), number(_number(one["change"])), number(_number(one["rise"]))]
+        for one in features[:MOST_ROWS]
+    ]
+    head = ["Field", "Missing in the test rows", "Answer moves by", f"Rise of {loss}"]
+    return section("What if a field is missing?", element("p", text), table(head, rows), _rest(features))
+
+
+def _distance(output: Mapping[str, Any]) -> str:
+    if output["kind"] == "regression":
+        return f"in {output['unit']}" if output["unit"] else "in units of the target"
+    return "in probability" if output["positive"] else "the probability that changes its label"
+
+
+def _rest(features: Sequence[Any]) -> Html:
+    more = len(features) - MOST_ROWS
+    return element("p", f"And {more:,} more, with a smaller rise.", of="soft") if more > 0 else Html()
+
+
+def _candidates(evaluation: Mapping[str, Any]) -> Html | None:
+    candidates = evaluation.get("candidates")
+    if not candidates:
+        return None
+    names = list(dict.fromkeys(name for candidate in candidates for name in candidate))
+    rows = [[_cell(candidate.get(name)) for name in names] for candidate in candidates]
+    return section("What else was tried?", table([_words(name).capitalize() for name in names], rows))
+
+
+def _history(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
+    history = evaluation.get("history")
+    if not history:
+        return None
+    best = min(history, key=lambda one: one["validation_loss"])
+    text = (
+        f"The loss of the validation part is lowest after epoch {best['epoch']} of {len(history)}, at "
+        f"{_number(best['validation_loss'])}."
+    )
+    return section("How did it learn?", element("p", text), picture(plots["history"], text))
+
+
+def _latency(evaluation: Mapping[str, Any]) -> Html | None:
+    latency = evaluation.get("latency")
+    if not latency:
+        return None
+    text = "Of the exported graph alone, on the machine that trained it; a server adds its own time."
+    pairs = ((_words(name), _value(found)) for name, found in latency.items())
+    return section("How fast does it answer?", element("p", text), facts(pairs))
+
+
+def _findings(evaluation: Mapping[str, Any]) -> Html | None:
+    findings = evaluation.get("findings")
+    if not findings:
+        return None
+    rows = [[one["severity"], one["column"] or "the table", one["message"]] for one in findings]
+    return section("What is odd about the data?", table(["", "Column", "Finding"], rows))
+
+
+def _origin(document: Mapping[str, Any]) -> Html:
+    origin, evaluation = document["manifest"]["origin"], document["evaluation"]
+    text = "The same model.yaml (spec.yaml among the model's files), data, seed and libraries give the same weights."
+    command = element("pre", "deployer train model.yaml")
+    pairs = [
+        ("Data", origin["data_version"]),
+        ("Seed", str(origin["seed"])),
+        ("Commit", origin["git_commit"] or ""),
+        ("Python", origin["python"]),
+        ("Libraries", ", ".join(f"{name} {version}" for name, version in origin["libraries"].items())),
+        ("Exported graph", _parity(evaluation)),
+    ]
+    return section("How is it trained again?", element("p", text), command, facts(pairs))
+
+
+def _parity(evaluation: Mapping[str, Any]) -> str:
+    if "parity" not in evaluation:
+        return ""
+    return f"at most {evaluation['parity']:.1g} from the trained model on the test rows; it is what all figures are of"
+
+
+def _cell(value: Any) -> str:
+    return number(_value(value)) if isinstance(value, int | float) else _value(value)
+
+
+def _value(value: Any) -> str:
+    """Any value of the evaluation in a line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_words(name)} {_value(inner)}" for name, inner in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return _number(value)
+    return "" if value is None else str(value)
+
+
+def _number(value: float) -> str:
+    """Four digits, or all those before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1000 or isinstance(value, int) else f"{value:.4g}"
+
+
+def _interval(figure: Mapping[str, float]) -> str:
+    return f"{_number(figure['low'])} to {_number(figure['high'])}"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = names if len(names) <= MOST_LABELS else [*names[:MOST_LABELS], f"{len(names) - MOST_LABELS:,} more"]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
