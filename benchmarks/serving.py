@@ -7,7 +7,6 @@ what else the machine does falls on all of them alike. Medians over the rounds; 
 import gzip
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -26,9 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.load import Load
+from benchmarks.record import RESULTS, Target, verdict, write_results
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
 BIN = Path(sys.executable).parent
 PORT = 3900
 ROUNDS = 3
@@ -62,21 +61,6 @@ PEERS = {
 }
 
 
-@dataclass(frozen=True)
-class Target:
-    """A figure of ours that has to be at least, or at most, so much."""
-
-    name: str
-    found: float
-    least: float | None = None
-    most: float | None = None
-
-    @property
-    def is_met(self) -> bool:
-        """Whether it is."""
-        return (self.least is None or self.found >= self.least) and (self.most is None or self.found <= self.most)
-
-
 def main() -> None:
     """Measure, and write tables, picture and JSON."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
@@ -93,11 +77,12 @@ def main() -> None:
             ours.append(_measure_ours(environment, ROW, Path(name)))
     results, alone = {peer: _medians(measured) for peer, measured in rounds.items()}, _medians(ours)
     targets = _targets(results, alone)
-    _write(results, alone, targets)
+    measured = {"rounds": ROUNDS, "results": results, "model-deployer alone": alone}
+    write_results(RESULTS / "serving.json", measured, targets)
     console = Console(width=170)
     console.print(_table(results))
     console.print(_list("model-deployer", alone))
-    console.print(_verdict(targets))
+    console.print(verdict(targets))
     _draw(results)
 
 
@@ -303,18 +288,6 @@ def _targets(results: dict[str, Figures], alone: Figures) -> list[Target]:
     ]
 
 
-def _write(results: dict[str, Figures], alone: Figures, targets: list[Target]) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    document = {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "rounds": ROUNDS,
-        "results": results,
-        "model-deployer alone": alone,
-        "targets": [asdict(target) | {"is_met": target.is_met} for target in targets],
-    }
-    (RESULTS / "serving.json").write_text(json.dumps(document, indent=2) + "\n")
-
-
 def _table(results: dict[str, Figures]) -> Table:
     """A row a server: every figure, and what it is of the ceiling's."""
     ceiling = results[CEILING]
@@ -332,14 +305,6 @@ def _list(title: str, figures: Figures) -> Table:
     table = Table(title, "")
     for name, figure in figures.items():
         table.add_row(name, f"{figure:,.4g}")
-    return table
-
-
-def _verdict(targets: list[Target]) -> Table:
-    table = Table("target", "found", "asked for", "")
-    for target in targets:
-        asked = f"at most {target.most:g}" if target.least is None else f"at least {target.least:g}"
-        table.add_row(target.name, f"{target.found:,.3g}", asked, "met" if target.is_met else "[red]missed[/]")
     return table
 
 

@@ -27,8 +27,8 @@ SHARES = np.linspace(0, 1, 21)
 #: after training, two models that err differently err less together, and validation rows show only part of that.
 GAIN = 0.001
 
-#: Trees of an earlier, interrupted run.
-TREES = "trees.txt"
+#: What the trees of an interrupted run are kept in: beside its folder, which the network empties when it starts anew.
+TREES = ".trees.txt"
 
 
 @dataclass(frozen=True)
@@ -147,13 +147,13 @@ class _Contest:
         classes = model.blueprint.outputs
         learnt = Sample(train.inputs, model.learnt(train.target), train.weights)
         columns, own = fit_columns(model.scaling, model.blueprint.cardinalities, learnt, classes, self._spec.seed)
-        trees = _kept(folder / TREES)
+        trees = _kept(folder.with_suffix(TREES))
         if trees is None:
             judged = columns(self._validation.inputs.numbers, self._validation.inputs.codes)
             trials = self._spec.estimator.trials or plan_trials(len(train), own.shape[1])
             options = Options(classes, train.weights, self._validation.weights, self._spec.seed, trials)
             trees = fit_trees(own, learnt.target, judged, self._truth.numpy(), options)
-            _keep(trees, folder / TREES)
+            _keep(trees, folder.with_suffix(TREES))
         return model.with_network(None).with_trees(columns, trees, share=1.0)
 
     def blends(self, candidates: list[Candidate]) -> list[Candidate]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self, cast
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -59,7 +58,9 @@ class Model(nn.Module):
         self.blueprint = blueprint
         self.scaling = Scaling(blueprint.layout)
         self.network = _network(blueprint.network)
-        self.columns = _columns(blueprint, self.scaling) if blueprint.has_trees else None
+        self.columns = (
+            Columns(self.scaling, blueprint.cardinalities, blueprint.outputs) if blueprint.has_trees else None
+        )
         self.trees: Trees | None = None
         self.head: Head = (
             ClassificationHead(blueprint.outputs)
@@ -120,12 +121,6 @@ def _network(shape: Architecture | LinearArchitecture | None) -> Network | Linea
     if shape is None:
         return None
     return Linear(shape) if isinstance(shape, LinearArchitecture) else Network(shape)
-
-
-def _columns(blueprint: Blueprint, scaling: Scaling) -> Columns:
-    classes = 1 if blueprint.outputs <= 2 else blueprint.outputs
-    starts = np.cumsum([0, *blueprint.cardinalities])
-    return Columns(scaling, int(starts[-1]), classes, starts[:-1].tolist())
 
 
 def _chunks(inputs: Inputs) -> Iterator[tuple[Tensor, Tensor]]:

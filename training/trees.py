@@ -36,6 +36,9 @@ _COMMON = {"bagging_freq": 1, "min_sum_hessian_in_leaf": 1e-7, "max_bin": 255}
 _CLASSIFICATION = {"num_leaves": 50, "learning_rate": 0.04, "bagging_fraction": 0.75, "min_data_in_leaf": 40}
 _REGRESSION = {"num_leaves": 100, "learning_rate": 0.05, "bagging_fraction": 0.7, "min_data_in_leaf": 3}
 
+#: Codes, unknown included, whose order tells all there is to tell.
+ORDERED_CODES = 3
+
 #: Folds in which categories are encoded for the rows that are learnt from.
 _FOLDS = 5
 
@@ -52,23 +55,28 @@ class Columns(nn.Module):
     """What trees are asked with: float32 [rows, columns], a missing number as NaN.
 
     Numbers are bounded as those of the network are, and taken from their median, so that float32 tells neighbours
-    apart. Of every category there is the average target, one column a class that is told apart.
+    apart. Codes are numbers too, since the order of levels often means something; of categories with more than two
+    levels there is the average target where one holds as well, one column a class that is told apart.
 
     Args:
         scaling: Whose bounds, medians and calendar parts it shares.
-        categories: How many codes there are, of all categories together.
-        classes: How many columns a category becomes.
-        starts: The first code of each category among those.
+        cardinalities: For every code column the number of codes.
+        outputs: Numbers that the model answers: one a class, or one for regression.
     """
 
     means: Tensor
+    many: Tensor
     starts: Tensor
 
-    def __init__(self, scaling: Scaling, categories: int, classes: int, starts: Sequence[int]) -> None:
+    def __init__(self, scaling: Scaling, cardinalities: Sequence[int], outputs: int) -> None:
         super().__init__()
         self._scaling = (scaling,)
-        self.register_buffer("means", torch.zeros(categories, classes))
-        self.register_buffer("starts", torch.tensor(starts, dtype=torch.int64), persistent=False)
+        categories = len(cardinalities) - scaling.layout.datetimes - scaling.layout.booleans
+        many = [place for place, codes in enumerate(cardinalities[:categories]) if codes > ORDERED_CODES]
+        starts = np.cumsum([0, *(cardinalities[place] for place in many)])
+        self.register_buffer("means", torch.zeros(int(starts[-1]), 1 if outputs <= 2 else outputs))
+        for name, values in (("many", many), ("starts", starts[:-1].tolist())):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.int64), persistent=False)
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
         """The columns of ``numbers`` float64 [rows, n] and ``codes`` int64 [rows, c]."""
@@ -76,12 +84,14 @@ class Columns(nn.Module):
         return torch.cat([plain, self.means[places].flatten(1)], dim=1)
 
     def parts(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """The numbers' columns, and the row of ``means`` for each category."""
+        """The columns of numbers and codes, and the row of ``means`` for each category of more than two levels."""
         (scaling,) = self._scaling
         missing, bounded = scaling.bounded(numbers)
         plain = (bounded - scaling.median).clamp(-_LARGEST, _LARGEST).float()
         plain = torch.where(plain.abs() < _SMALLEST, 0.0, plain)
-        return torch.where(missing, torch.nan, plain), scaling.all_codes(numbers, codes) + self.starts
+        every = scaling.all_codes(numbers, codes)
+        plain = torch.cat([torch.where(missing, torch.nan, plain), every.float()], dim=1)
+        return plain, every.index_select(1, self.many) + self.starts
 
 
 class Trees:
@@ -130,10 +140,9 @@ def fit_columns(
         seed: Decides the folds.
     """
     told = _told(train.target, classes)
-    starts = np.cumsum([0, *cardinalities])
-    columns = Columns(scaling, int(starts[-1]), told.shape[1], starts[:-1].tolist())
+    columns = Columns(scaling, cardinalities, classes)
     plain, places = columns.parts(train.inputs.numbers, train.inputs.codes)
-    rows = _Rows(places.numpy(), told, train.each_weight, int(starts[-1]))
+    rows = _Rows(places.numpy(), told, train.each_weight, len(columns.means))
     own = np.empty((len(train), places.shape[1], told.shape[1]), dtype=np.float32)
     if places.shape[1]:
         folds = KFold(min(_FOLDS, len(train)), shuffle=True, random_state=seed)
@@ -229,13 +238,12 @@ def _draws(options: Options) -> Iterator[dict[str, Any]]:
     random = np.random.default_rng(options.seed)
     for _ in range(options.trials - 1):
         yield {
-            "num_leaves": int(_between(random, 8, 256)),
-            "learning_rate": _between(random, 0.02, 0.15),
-            "min_data_in_leaf": int(_between(random, 2, 200)),
-            "bagging_fraction": random.uniform(0.5, 1.0),
-            "feature_fraction": random.uniform(0.4, 1.0),
-            "lambda_l1": _between(random, 1e-6, 10),
-            "lambda_l2": _between(random, 1e-6, 10),
+            "num_leaves": round(_between(random, 8, 256)),
+            "learning_rate": _between(random, 0.03, 0.2),
+            "min_data_in_leaf": round(_between(random, 3, 100)),
+            "bagging_fraction": random.uniform(0.6, 1.0),
+            "feature_fraction": random.uniform(0.5, 1.0),
+            "lambda_l2": _between(random, 1e-3, 10),
         }
 
 

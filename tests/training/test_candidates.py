@@ -16,6 +16,7 @@ from training.linear import Linear
 from training.model import Model
 from training.preprocessing import Inputs
 from training.sample import Sample
+from training.trees import Trees
 
 FRAME, LATER, LAST = table(2000), table(700, seed=1), table(500, seed=2)
 
@@ -83,25 +84,28 @@ def test_the_same_seed_gives_the_same_choice(tmp_path: Path) -> None:
     assert [each | {"seconds": 0} for each in one.tried] == [each | {"seconds": 0} for each in two.tried]
 
 
+def grown(folder: Path, **estimator: Any) -> Trees:
+    trees = chosen(folder, name="lightgbm", **estimator).model.trees
+    assert trees
+    return trees
+
+
 def test_trees_of_an_interrupted_run_are_not_grown_again(tmp_path: Path) -> None:
-    first = chosen(tmp_path, name="lightgbm")
-    kept = (tmp_path / TREES).read_text()
-    assert first.model.trees
-    assert first.model.trees.text == kept
-    (tmp_path / TREES).write_text(chosen(tmp_path / "other", name="lightgbm", epochs=4).model.trees.text)  # type: ignore[union-attr]
-    again = chosen(tmp_path, name="lightgbm")
-    assert again.model.trees
-    assert again.model.trees.text == (tmp_path / TREES).read_text()
+    """Also where the network, which comes after them, begins in an empty folder."""
+    run = tmp_path / "run"
+    chosen(run)
+    kept = run.with_suffix(TREES)
+    assert kept.read_text() == grown(tmp_path / "alone").text
+    others = grown(tmp_path / "others", trials=4)
+    kept.write_text(others.text)
+    assert grown(run).text == others.text
 
 
 @pytest.mark.parametrize("left", [b"", b"\xff\xfe", b"tree\nversion=v4\n"])
 def test_damaged_trees_are_grown_anew(left: bytes, tmp_path: Path) -> None:
-    expected = chosen(tmp_path / "whole", name="lightgbm").model
-    (tmp_path / TREES).write_bytes(left)
-    found = chosen(tmp_path, name="lightgbm").model
-    assert found.trees
-    assert expected.trees
-    assert found.trees.text == expected.trees.text
+    run = tmp_path / "run"
+    run.with_suffix(TREES).write_bytes(left)
+    assert grown(run).text == grown(tmp_path / "whole").text
 
 
 def test_without_lightgbm_the_others_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
