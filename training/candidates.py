@@ -103,7 +103,7 @@ def _wanted(estimator: Estimator) -> tuple[str, ...]:
         return (estimator.name,)
     if is_installed():
         return ("linear", "lightgbm", "tabm")
-    say("warning", "LightGBM is not installed: no trees are tried; pip install lightgbm")
+    say("warning", "no trees are tried: LightGBM, or the libgomp that it needs, is not installed; pip install lightgbm")
     return ("linear", "tabm")
 
 
@@ -151,6 +151,7 @@ class _Contest:
         if trees is None:
             judged = columns(self._validation.inputs.numbers, self._validation.inputs.codes)
             trials = self._spec.estimator.trials or plan_trials(len(train), own.shape[1])
+            say("fit", f"trees, with {trials} set{'s' * (trials > 1)} of parameters")
             options = Options(classes, train.weights, self._validation.weights, self._spec.seed, trials)
             trees = fit_trees(own, learnt.target, judged, self._truth.numpy(), options)
             _keep(trees, folder.with_suffix(TREES))

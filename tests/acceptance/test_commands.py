@@ -216,6 +216,23 @@ def test_a_leak_is_told_and_ends_the_run_only_when_strict(workplace: Workplace) 
     assert [model["version"] for model in listed] == ["1.0.0"]
 
 
+def test_a_model_that_misses_a_gate_is_not_saved(workplace: Workplace) -> None:
+    gates = "gates: {metrics: {roc_auc: {at_least: 0.999}}, size_mb: 50}\n"
+    workplace.spec(more=SMALL + gates)
+    refused = workplace.deployer("train")
+    assert refused.returncode == 1
+    assert "the model was not saved: it fails 1 of 2 gates" in refused.stderr
+    assert re.search(
+        r"gates\.metrics\.roc_auc: 0\.\d+ found, at least 0\.999 asked for: 0\.\d+ too low", refused.stderr
+    )
+    assert json.loads(workplace.deployer("list", "--json").stdout) == []
+    workplace.spec(more=SMALL + gates.replace("0.999", "0.5"))
+    assert workplace.train()["tag"] == "customers:1.0.0"
+    evaluation = workplace.home / "models" / "customers" / "1.0.0" / "evaluation.json"
+    assert [gate["passed"] for gate in json.loads(evaluation.read_text())["gates"]] == [True, True]
+    assert "<h1>customers" in (evaluation.parent / "report.html").read_text()
+
+
 def test_what_is_not_there_is_named_with_what_there_is(workplace: Workplace) -> None:
     for arguments in (["train", "nowhere.yaml"], ["show"], ["show", "nothing"], ["diff", "a", "b"]):
         done = workplace.deployer(*arguments)
