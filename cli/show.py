@@ -8,7 +8,7 @@ from rich.table import Table
 
 from cli.output import Json, console, print_json
 from contract import store
-from contract.artifact import Artifact
+from contract.artifact import REPORT, Artifact
 from contract.features import Feature
 
 Tag = Annotated[str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="Default: the only model of the store.")]
@@ -29,6 +29,8 @@ def show(tag: Tag = None, json: Json = False) -> None:
     console.print(_features(artifact))
     console.print()
     print_metrics(artifact.evaluation)
+    if REPORT in artifact.manifest.files:
+        console.print(f"\nThe whole report: {artifact.path / REPORT}", markup=False)
     console.print("\nTry it, once it is served:\n")
     console.print(curl(artifact), markup=False)
 

@@ -8,6 +8,8 @@ import typer
 from cli.extra import training_packages
 from cli.output import Json, print_json
 from cli.show import print_metrics
+from contract import store
+from contract.artifact import REPORT
 
 
 def train(
@@ -28,4 +30,5 @@ def train(
         print_json({"tag": trained.tag, "metrics": trained.evaluation["metrics"]})
     else:
         print_metrics(trained.evaluation)
-        print(f"\n{trained.tag} is in the model store. Serve it:  bentoml serve --arg model={trained.tag}")
+        print(f"\nThe whole report: {store.load(trained.tag).path / REPORT}")
+        print(f"{trained.tag} is in the model store. Serve it:  bentoml serve --arg model={trained.tag}")

@@ -8,7 +8,8 @@ weights.safetensors, architecture.json   the torch module, for a GPU and for fur
 trees.txt          LightGBM's text, where the model has trees
 reference.json     distribution of features and predictions in the training data, against which drift is measured
 golden.jsonl       rows with the predictions that any engine has to reproduce within the manifest's tolerance
-evaluation.json    metrics with intervals, baselines, findings about the data
+evaluation.json    metrics with intervals, baselines, candidates, slices, gates, latency, findings about the data
+report.html        the same to look at, with its plots in plots/
 spec.yaml          the model.yaml it was trained from
 ================== ====================================================================================================
 
@@ -41,6 +42,8 @@ TREES = "trees.txt"
 REFERENCE = "reference.json"
 GOLDEN = "golden.jsonl"
 EVALUATION = "evaluation.json"
+REPORT = "report.html"
+PLOTS = "plots"
 SPEC = "spec.yaml"
 
 

@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from contract.artifact import PLOTS, REPORT
 from training.page import Html, element, facts, number, page, picture, section, table
 from training.plots import draw, loss_name
-
-FILE = "report.html"
-PLOTS = "plots"
 
 #: Features of a table, and labels of a sentence, that are not summed up.
 MOST_ROWS, MOST_LABELS = 20, 10
@@ -49,7 +47,7 @@ def write_report(folder: Path, document: Mapping[str, Any]) -> None:
     (folder / PLOTS).mkdir(exist_ok=True)
     for name, content in plots.items():
         (folder / PLOTS / f"{name}.png").write_bytes(content)
-    (folder / FILE).write_text(_page(document, plots), encoding="utf-8")
+    (folder / REPORT).write_text(_page(document, plots), encoding="utf-8")
 
 
 def _page(document: Mapping[str, Any], plots: Mapping[str, bytes]) -> str:
