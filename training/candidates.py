@@ -23,9 +23,8 @@ from training.trees import Options, Trees, fit_columns, fit_trees, is_installed,
 #: Shares of the trees that are tried.
 SHARES = np.linspace(0, 1, 21)
 
-#: What a blend has to win, of the better one's loss, to be worth the cost of both. Little: where the world moves on
-#: after training, two models that err differently err less together, and validation rows show only part of that.
-GAIN = 0.001
+#: A share of less is not worth the cost of both.
+LEAST_SHARE = 0.1
 
 #: What the trees of an interrupted run are kept in: beside its folder, which the network empties when it starts anew.
 TREES = ".trees.txt"
@@ -127,11 +126,23 @@ class _Contest:
 
     def loss(self, joint: Tensor, model: Model) -> float:
         """The weighted loss of joint answers."""
+        return self._mean(self._losses(joint, model))
+
+    def _losses(self, joint: Tensor, model: Model) -> Tensor:
         if isinstance(model.head, ClassificationHead):
-            each = -joint.double().gather(1, self._truth[:, None])[:, 0]
-        else:
-            each = (joint[:, 0].double() - self._truth) ** 2
+            return -joint.double().gather(1, self._truth[:, None])[:, 0]
+        return (joint[:, 0].double() - self._truth) ** 2
+
+    def _mean(self, each: Tensor) -> float:
         return float((each * self._weights).sum() / self._weights.sum())
+
+    def _is_worse(self, losses: Tensor, others: Tensor) -> bool:
+        """Whether the losses are higher than others by more than a standard error of their difference."""
+        difference = losses - others
+        mean = self._mean(difference)
+        weights = self._weights / self._weights.sum()
+        error = float(((weights * (difference - mean)) ** 2).sum().sqrt())
+        return mean > error
 
     def with_network(self, folder: Path, history: list[dict[str, float]]) -> Model:
         """The network, fitted."""
@@ -164,16 +175,27 @@ class _Contest:
         if trees is None or not networks:
             return []
         network = min(networks, key=lambda each: each.loss)
-        joints = [each.model.joint(self._validation.inputs) for each in (network, trees)]
-        losses = [self.loss(_mixed(joints, share, network.model), network.model) for share in SHARES]
-        share = float(SHARES[int(np.argmin(losses))])
-        if share in (0.0, 1.0):
+        share = self._share(network, trees)
+        if not LEAST_SHARE <= share <= 1 - LEAST_SHARE:
             return []
         assert trees.model.columns and trees.model.trees
         model = network.model.with_trees(trees.model.columns, trees.model.trees, share)
-        seconds = network.seconds + trees.seconds
-        say("tried", f"{network.name} with {share:.0%} of {trees.name}: {min(losses):.4g} on the validation part")
-        return [Candidate(f"{network.name}+{trees.name}", min(losses), seconds, model)]
+        loss = self.loss(model.joint(self._validation.inputs), model)
+        say("tried", f"{network.name} with {share:.0%} of {trees.name}: {loss:.4g} on the validation part")
+        return [Candidate(f"{network.name}+{trees.name}", loss, network.seconds + trees.seconds, model)]
+
+    def _share(self, network: Candidate, trees: Candidate) -> float:
+        """What the trees are to count: of all shares that are as good as the best, the most even one.
+
+        Where the world moves on after training, two models that err differently err less together, and the validation
+        rows show only part of that: a share is not taken to the last digit from them (the rule of one standard error:
+        Breiman et al., 1984, "Classification and regression trees").
+        """
+        joints = [each.model.joint(self._validation.inputs) for each in (network, trees)]
+        losses = [self._losses(_mixed(joints, share, network.model), network.model) for share in SHARES]
+        best = min(losses, key=self._mean)
+        good = [share for share, each in zip(SHARES, losses, strict=True) if not self._is_worse(each, best)]
+        return float(min(good, key=lambda share: abs(share - 0.5)))
 
 
 def _mixed(joints: list[Tensor], share: float, model: Model) -> Tensor:
@@ -185,10 +207,9 @@ def _mixed(joints: list[Tensor], share: float, model: Model) -> Tensor:
 
 
 def _best(candidates: list[Candidate]) -> Candidate:
-    """The one of least loss; a blend only where it wins clearly."""
-    single = min((each for each in candidates if "+" not in each.name), key=lambda each: each.loss)
-    best = min(candidates, key=lambda each: each.loss)
-    return best if best.loss < (1 - GAIN) * single.loss else single
+    """The blend, if there is one: it is as good as any on the validation rows, and more robust; else the least loss."""
+    blends = [each for each in candidates if "+" in each.name]
+    return blends[0] if blends else min(candidates, key=lambda each: each.loss)
 
 
 def _why(best: Candidate, others: list[Candidate]) -> str:
