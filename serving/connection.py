@@ -32,6 +32,8 @@ HEAD_BYTES = 64 * 1024
 #: Seconds between two looks at a connection.
 _TICK = 2.0
 
+_CLOSE = (b"connection", b"close")
+
 #: Seconds in which a connection may be used a last time after the server was told to stop.
 _FAREWELL = 1.0
 
@@ -178,7 +180,7 @@ class Connection(HttpToolsProtocol):
         body = problem.problem(error, request_id.decode())
         answer = [(b"content-type", problem.MEDIA_TYPE.encode()), (b"x-request-id", request_id)]
         answer += [*problem.headers(error), (b"content-length", b"%d" % len(body))]
-        if is_last:
-            answer.append((b"connection", b"close"))
+        if is_last and _CLOSE not in answer:
+            answer.append(_CLOSE)
         lines = b"".join(b"%s: %s\r\n" % pair for pair in answer)
         self.transport.write(b"%s%s\r\n%s" % (STATUS_LINE[error.status], lines, body))

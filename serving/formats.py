@@ -19,6 +19,7 @@ from contract.contract import Limits
 from contract.errors import MalformedBody
 from serving.asgi import too_large
 
+JSON = "application/json"
 STREAM = "application/vnd.apache.arrow.stream"
 FILE = "application/vnd.apache.arrow.file"
 PARQUET = "application/vnd.apache.parquet"

@@ -11,7 +11,7 @@ from serving.asgi import too_large
 
 Headers = dict[bytes, bytes]
 
-JSON = b"application/json"
+JSON = formats.JSON.encode()
 
 #: The formats of tables.
 TABLES = frozenset({formats.STREAM, formats.FILE, formats.PARQUET})
@@ -45,24 +45,24 @@ def media_type(headers: Headers, pairs: Sequence[tuple[bytes, bytes]]) -> str:
     """
     given = headers.get(b"content-type", JSON)
     if given == JSON and len(headers) == len(pairs):
-        return "application/json"
+        return formats.JSON
     if sum(name == b"content-type" for name, _ in pairs) > 1:
         raise UnsupportedMediaType("send one Content-Type")
     kind = given.decode("latin-1").partition(";")[0].strip().lower()
-    if kind == "application/json" or kind.endswith("+json"):
-        return "application/json"
+    if kind == formats.JSON or kind.endswith("+json"):
+        return formats.JSON
     if kind in TABLES:
         return kind
-    raise UnsupportedMediaType(f"send the rows as application/json, or as {', '.join(sorted(TABLES))}")
+    raise UnsupportedMediaType(f"send the rows as {formats.JSON}, or as {', '.join(sorted(TABLES))}")
 
 
 def accepted(headers: Headers) -> str:
     """The format of the answer: of those in Accept the first that the service writes, else JSON (RFC 9110, 12.5.1)."""
     given = headers.get(b"accept")
     if given is None or given in (b"*/*", JSON):
-        return "application/json"
+        return formats.JSON
     kinds = (each.partition(";")[0].strip().lower() for each in given.decode("latin-1").split(","))
-    return next((kind for kind in kinds if kind in TABLES or kind == "application/json"), "application/json")
+    return next((kind for kind in kinds if kind in TABLES or kind == formats.JSON), formats.JSON)
 
 
 def check_length(headers: Headers, limit: int) -> None:

@@ -24,6 +24,7 @@ from serving.columns import Columns, Stacker, Table
 from serving.deadlines import Deadlines
 from serving.decoding import Decoder, Rows
 from serving.engine import Engine
+from serving.formats import JSON
 from serving.metrics import Metrics
 from serving.settings import Settings
 from serving.tables import TableReader
@@ -31,8 +32,6 @@ from serving.tables import TableReader
 logger = logging.getLogger("model_deployer")
 
 R = TypeVar("R")
-
-JSON = "application/json"
 
 #: Most rows that go through the engine at once.
 _BATCH_ROWS = 512

@@ -39,12 +39,14 @@ class Candidate:
         loss: On the validation rows: log loss, or the mean squared error in standard deviations of the target.
         seconds: Spent on fitting it.
         model: The fitted model.
+        joint: What its head makes answers of, for the validation rows.
     """
 
     name: str
     loss: float
     seconds: float
     model: Model
+    joint: Tensor
 
     def entry(self) -> dict[str, Any]:
         """What evaluation.json keeps of it."""
@@ -118,9 +120,8 @@ class _Contest:
         """Fit a candidate and judge it."""
         began = time.perf_counter()
         model = make()
-        candidate = Candidate(
-            name, self.loss(model.joint(self._validation.inputs), model), time.perf_counter() - began, model
-        )
+        joint = model.joint(self._validation.inputs)
+        candidate = Candidate(name, self.loss(joint, model), time.perf_counter() - began, model, joint)
         say("tried", f"{name}: {candidate.loss:.4g} on the validation part, {candidate.seconds:.0f} s")
         return candidate
 
@@ -180,9 +181,10 @@ class _Contest:
             return []
         assert trees.model.columns and trees.model.trees
         model = network.model.with_trees(trees.model.columns, trees.model.trees, share)
-        loss = self.loss(model.joint(self._validation.inputs), model)
+        joint = _mixed(network, trees, share)
+        loss = self.loss(joint, model)
         say("tried", f"{network.name} with {share:.0%} of {trees.name}: {loss:.4g} on the validation part")
-        return [Candidate(f"{network.name}+{trees.name}", loss, network.seconds + trees.seconds, model)]
+        return [Candidate(f"{network.name}+{trees.name}", loss, network.seconds + trees.seconds, model, joint)]
 
     def _share(self, network: Candidate, trees: Candidate) -> float:
         """What the trees are to count: of all shares that are as good as the best, the most even one.
@@ -191,19 +193,17 @@ class _Contest:
         rows show only part of that: a share is not taken to the last digit from them (the rule of one standard error:
         Breiman et al., 1984, "Classification and regression trees").
         """
-        joints = [each.model.joint(self._validation.inputs) for each in (network, trees)]
-        losses = [self._losses(_mixed(joints, share, network.model), network.model) for share in SHARES]
+        losses = [self._losses(_mixed(network, trees, share), network.model) for share in SHARES]
         best = min(losses, key=self._mean)
         good = [share for share, each in zip(SHARES, losses, strict=True) if not self._is_worse(each, best)]
         return float(min(good, key=lambda share: abs(share - 0.5)))
 
 
-def _mixed(joints: list[Tensor], share: float, model: Model) -> Tensor:
+def _mixed(network: Candidate, trees: Candidate, share: float) -> Tensor:
     """As the heads do it: probabilities are averaged, or values."""
-    network, trees = joints
-    if isinstance(model.head, ClassificationHead):
-        return ((1 - share) * network.exp() + share * trees.exp()).log()
-    return (1 - share) * network + share * trees
+    if isinstance(network.model.head, ClassificationHead):
+        return ((1 - share) * network.joint.exp() + share * trees.joint.exp()).log()
+    return (1 - share) * network.joint + share * trees.joint
 
 
 def _best(candidates: list[Candidate]) -> Candidate:
@@ -235,7 +235,5 @@ def _keep(trees: Trees, file: Path) -> None:
 def _kept(file: Path) -> Trees | None:
     try:
         return Trees(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        return None
-    except Exception:  # LightGBM's own error of a damaged file
+    except Exception:  # there is none, or it is damaged: that raises LightGBM's own errors too
         return None

@@ -52,14 +52,13 @@ def run_onnx(graph: onnx.ModelProto, frame: pl.DataFrame) -> dict[str, NDArray[n
 def answerer(graph: onnx.ModelProto) -> Callable[[pl.DataFrame], dict[str, NDArray[np.float32]]]:
     """:func:`run_onnx` for whoever asks more than once: the graph is loaded now."""
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    inputs = [value.name for value in session.get_inputs()]
     names = [value.name for value in session.get_outputs()]
+    return lambda frame: dict(zip(names, session.run(names, feeds(session, frame)), strict=True))
 
-    def answer(frame: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
-        feeds = {name: frame[name].to_numpy().reshape(-1, 1) for name in inputs}
-        return dict(zip(names, session.run(names, feeds), strict=True))
 
-    return answer
+def feeds(session: onnxruntime.InferenceSession, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
+    """The rows of a conformed frame as a session takes them: [rows, 1] for each input."""
+    return {value.name: frame[value.name].to_numpy().reshape(-1, 1) for value in session.get_inputs()}
 
 
 def check_parity(graph: onnx.ModelProto, model: Model, frame: pl.DataFrame) -> float:
@@ -178,8 +177,7 @@ def _trees(model: Model, columns: str, scores: str, outputs: int) -> onnx.ModelP
         [_tensor(columns, TensorProto.FLOAT, None)],
         [_tensor(scores, TensorProto.FLOAT, outputs)],
     )
-    opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+    return _model(graph)
 
 
 def _front(preprocessor: Preprocessor, features: Sequence[Feature], prefix: str) -> onnx.ModelProto:
@@ -195,6 +193,10 @@ def _front(preprocessor: Preprocessor, features: Sequence[Feature], prefix: str)
         ],
         [_tensor(f"{prefix}numbers", TensorProto.DOUBLE, None), _tensor(f"{prefix}codes", TensorProto.INT64, None)],
     )
+    return _model(graph)
+
+
+def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
     opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 

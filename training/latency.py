@@ -13,6 +13,8 @@ import onnxruntime
 import polars as pl
 from numpy.typing import NDArray
 
+from training.export import feeds
+
 #: Rows in a batch, and different rows that are asked for one by one.
 BATCH_ROWS = 512
 
@@ -42,9 +44,9 @@ def measure(graph: onnx.ModelProto, frame: pl.DataFrame) -> dict[str, Any]:
     """
     content = graph.SerializeToString()
     session = _session(content)
-    batch = _feeds(session, frame[np.resize(np.arange(frame.height), BATCH_ROWS)])
+    batch = feeds(session, frame[np.resize(np.arange(frame.height), BATCH_ROWS)])
     rows = [{name: column[row : row + 1] for name, column in batch.items()} for row in range(BATCH_ROWS)]
-    answer: Callable[[Feeds], Any] = lambda feeds: session.run(None, feeds)  # noqa: E731
+    answer: Callable[[Feeds], Any] = lambda asked: session.run(None, asked)  # noqa: E731
     one_row, batches = _times(answer, rows, SINGLE_CALLS), _times(answer, [batch], BATCH_CALLS)
     return {
         "one_row_ms": _milliseconds(one_row),
@@ -67,20 +69,16 @@ def _session(content: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _feeds(session: onnxruntime.InferenceSession, frame: pl.DataFrame) -> Feeds:
-    return {value.name: frame[value.name].to_numpy().reshape(-1, 1) for value in session.get_inputs()}
-
-
-def _times(answer: Callable[[Feeds], Any], feeds: Sequence[Feeds], calls: int) -> list[float]:
+def _times(answer: Callable[[Feeds], Any], asked: Sequence[Feeds], calls: int) -> list[float]:
     """Seconds of each answer, at least one, after a warm-up that no figure shows."""
-    _repeat(answer, feeds, calls, WARM_UP_SECONDS)
-    return _repeat(answer, feeds, calls, SECONDS)
+    _repeat(answer, asked, calls, WARM_UP_SECONDS)
+    return _repeat(answer, asked, calls, SECONDS)
 
 
-def _repeat(answer: Callable[[Feeds], Any], feeds: Sequence[Feeds], calls: int, seconds: float) -> list[float]:
+def _repeat(answer: Callable[[Feeds], Any], asked: Sequence[Feeds], calls: int, seconds: float) -> list[float]:
     times: list[float] = []
     end = perf_counter() + seconds
-    for feed in islice(cycle(feeds), calls):
+    for feed in islice(cycle(asked), calls):
         start = perf_counter()
         answer(feed)
         stop = perf_counter()

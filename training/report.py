@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.artifact import PLOTS, REPORT
+from contract.evaluations import HIGHER_IS_BETTER, LOWER_IS_BETTER
 from training.page import Html, element, facts, number, page, picture, section, table
 from training.plots import draw, loss_name
 
@@ -14,24 +15,24 @@ MOST_ROWS, MOST_LABELS = 20, 10
 #: By task, the metrics that stand on top.
 _HEADLINE = {"classification": ("log_loss", "roc_auc", "accuracy"), "regression": ("rmse", "mae", "r2")}
 
-#: What each metric says, and whether it is better when high or low.
+#: What each metric says.
 _MEANING = {
-    "log_loss": ("how much probability the truth was denied, in nats", "lower"),
-    "roc_auc": ("how often a row of the class outranks one of another", "higher"),
-    "average_precision": ("precision, averaged over all recalls", "higher"),
-    "brier": ("squared error of the probabilities", "lower"),
-    "calibration_error": ("mean gap between a probability and how often it comes true", "lower"),
-    "accuracy": ("share of decisions that are right", "higher"),
-    "precision": ("share of the decisions for a class that are right", "higher"),
-    "recall": ("share of a class that is decided for", "higher"),
-    "f1": ("harmonic mean of precision and recall", "higher"),
-    "cost": ("what decisions cost, on average a row", "lower"),
-    "rmse": ("root of the mean squared error", "lower"),
-    "mae": ("mean absolute error", "lower"),
-    "median_absolute_error": ("half of the errors are smaller", "lower"),
-    "r2": ("share of the target's variance that is explained", "higher"),
-    "coverage": ("share of truths inside the interval", ""),
-    "interval_width": ("mean width of the interval", "lower"),
+    "log_loss": "how much probability the truth was denied, in nats",
+    "roc_auc": "how often a row of the class outranks one of another",
+    "average_precision": "precision, averaged over all recalls",
+    "brier": "squared error of the probabilities",
+    "calibration_error": "mean gap between a probability and how often it comes true",
+    "accuracy": "share of decisions that are right",
+    "precision": "share of the decisions for a class that are right",
+    "recall": "share of a class that is decided for",
+    "f1": "harmonic mean of precision and recall",
+    "cost": "what decisions cost, on average a row",
+    "rmse": "root of the mean squared error",
+    "mae": "mean absolute error",
+    "median_absolute_error": "half of the errors are smaller",
+    "r2": "share of the target's variance that is explained",
+    "coverage": "share of truths inside the interval",
+    "interval_width": "mean width of the interval",
 }
 
 
@@ -135,8 +136,13 @@ def _metrics(evaluation: Mapping[str, Any]) -> Html | None:
 
 
 def _explained(metric: str) -> Html:
-    meaning, better = _MEANING.get(metric, ("", ""))
-    return element("td", _words(metric), element("small", f"{meaning}{f'; {better} is better' if better else ''}"))
+    return element("td", _words(metric), element("small", f"{_MEANING.get(metric, '')}{_better(metric)}"))
+
+
+def _better(metric: str) -> str:
+    if metric in HIGHER_IS_BETTER:
+        return "; higher is better"
+    return "; lower is better" if metric in LOWER_IS_BETTER else ""
 
 
 def _gates(evaluation: Mapping[str, Any]) -> Html | None:

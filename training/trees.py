@@ -102,11 +102,6 @@ class Trees:
         self.text = text
         self._booster = lightgbm.Booster(model_str=text)
 
-    @property
-    def count(self) -> int:
-        """How many trees there are."""
-        return int(self._booster.num_trees())
-
     def scores(self, columns: Tensor) -> Tensor:
         """Raw scores float32 [rows, outputs] for the columns of :class:`Columns`."""
         raw = self._booster.predict(columns.numpy(), raw_score=True, num_threads=_threads(columns.numel()))

@@ -31,13 +31,13 @@ def connected(server: Server) -> Iterator[socket.socket]:
         yield connection
 
 
-def refusal(connection: socket.socket) -> tuple[int, str, str | None]:
+def refusal(connection: socket.socket) -> tuple[int, str, str]:
     """Status, code and Connection of the answer; what follows it is the connection's end."""
     answer = http.client.HTTPResponse(connection)
     answer.begin()
     assert answer.headers["content-type"] == "application/problem+json"
     code = json.loads(answer.read())["code"]
-    return answer.status, code, answer.headers["connection"]
+    return answer.status, code, ", ".join(answer.headers.get_all("connection", []))
 
 
 def dribble(connection: socket.socket, text: bytes, seconds: float) -> None:
