@@ -78,7 +78,7 @@ def _architecture(
         gaps=len(layout.gaps),
         cardinalities=cardinalities,
         outputs=outputs,
-        members=estimator.members,
+        members=estimator.networks,
         width=estimator.width,
         blocks=estimator.blocks,
         embedding=estimator.embedding,

@@ -11,10 +11,10 @@ LEAST_PROBABILITY = 1e-12
 
 
 class ClassificationHead(nn.Module):
-    """The average probabilities of network and trees, calibrated: ``softmax(slope * log p + intercept)``.
+    """The average probabilities of network and scorer, calibrated: ``softmax(slope * log p + intercept)``.
 
-    Slope 1 and intercept 0 change nothing; :mod:`training.calibration` learns better ones. ``share`` is what the trees
-    count in the average.
+    Slope 1 and intercept 0 change nothing; :mod:`training.calibration` learns better ones. ``share`` is what the
+    scorer (trees, or another estimator) counts in the average.
     """
 
     names = ("probabilities",)
@@ -37,7 +37,7 @@ class ClassificationHead(nn.Module):
 
         Args:
             answers: The logits of the network's members, [rows, members, classes]; None without a network.
-            scores: Raw scores of trees, [rows, classes], or [rows, 1] for two classes; None without trees.
+            scores: Of the scorer, [rows, classes], or [rows, 1] for two classes; None without one.
         """
         parts = [] if answers is None else [answers.softmax(-1).mean(1)]
         if scores is not None:
@@ -51,7 +51,7 @@ class ClassificationHead(nn.Module):
 
 
 class RegressionHead(nn.Module):
-    """The average of network and trees, in the target's own unit, and the ends of an interval around it.
+    """The average of network and scorer, in the target's own unit, and the ends of an interval around it.
 
     Both answer in standard deviations from the mean of the training target, or of its logarithm. The average is
     taken there; so is the interval's half width, which :mod:`training.interval` learns. Under a logarithm ``value`` is
@@ -94,7 +94,7 @@ class RegressionHead(nn.Module):
 
         Args:
             answers: Of the network's members, [rows, members, 1]; None without a network.
-            scores: Of trees, [rows, 1]; None without trees.
+            scores: Of the scorer, [rows, 1]; None without one.
         """
         parts = [] if answers is None else [answers.mean(1)]
         return _average(parts if scores is None else [*parts, scores], self.share)
@@ -110,11 +110,11 @@ class RegressionHead(nn.Module):
 
 
 def _average(parts: list[Tensor], share: Tensor) -> Tensor:
-    """Of the network and of trees, which count ``share``; the only one of them where there is no other."""
+    """Of the network and of the scorer, which counts ``share``; the only one of them where there is no other."""
     if len(parts) == 1:
         return parts[0]
-    network, trees = parts
-    return (1 - share) * network + share * trees
+    network, scorer = parts
+    return (1 - share) * network + share * scorer
 
 
 Head = ClassificationHead | RegressionHead
