@@ -13,7 +13,6 @@ from torch import Tensor
 from contract.errors import EnvironmentFault
 from training.baselines import linear_model
 from training.fitting import fit, plan_fit
-from training.heads import ClassificationHead
 from training.model import Model
 from training.sample import Sample
 from training.spec import Estimator, Spec
@@ -36,7 +35,7 @@ class Candidate:
 
     Attributes:
         name: ``linear``, ``lightgbm``, ``tabm``, or the names of network and trees with a plus between them.
-        loss: On the validation rows: log loss, or the mean squared error in standard deviations of the target.
+        loss: On the validation rows; see ``losses`` of the heads.
         seconds: Spent on fitting it.
         model: The fitted model.
         joint: What its head makes answers of, for the validation rows.
@@ -130,9 +129,7 @@ class _Contest:
         return self._mean(self._losses(joint, model))
 
     def _losses(self, joint: Tensor, model: Model) -> Tensor:
-        if isinstance(model.head, ClassificationHead):
-            return -joint.double().gather(1, self._truth[:, None])[:, 0]
-        return (joint[:, 0].double() - self._truth) ** 2
+        return model.head.losses(joint.double(), self._truth)
 
     def _mean(self, each: Tensor) -> float:
         return float((each * self._weights).sum() / self._weights.sum())
@@ -164,7 +161,7 @@ class _Contest:
             judged = columns(self._validation.inputs.numbers, self._validation.inputs.codes)
             trials = self._spec.estimator.trials or plan_trials(len(train), own.shape[1])
             say("fit", f"trees, with {trials} set{'s' * (trials > 1)} of parameters")
-            options = Options(classes, train.weights, self._validation.weights, self._spec.seed, trials)
+            options = Options(model.head.objective, train.weights, self._validation.weights, self._spec.seed, trials)
             trees = fit_trees(own, learnt.target, judged, self._truth.numpy(), options)
             _keep(trees, folder.with_suffix(TREES))
         return model.with_network(None).with_trees(columns, trees, share=1.0)
@@ -200,10 +197,7 @@ class _Contest:
 
 
 def _mixed(network: Candidate, trees: Candidate, share: float) -> Tensor:
-    """As the heads do it: probabilities are averaged, or values."""
-    if isinstance(network.model.head, ClassificationHead):
-        return ((1 - share) * network.joint.exp() + share * trees.joint.exp()).log()
-    return (1 - share) * network.joint + share * trees.joint
+    return network.model.head.mixed(network.joint, trees.joint, share)
 
 
 def _best(candidates: list[Candidate]) -> Candidate:

@@ -162,10 +162,10 @@ def fit_trees(
 
     Args:
         train: Columns of the training rows.
-        target: Class codes, or standard deviations.
+        target: As it is learnt; see ``learnt`` of the heads.
         validation: Columns of the rows that say when to stop, and which parameters are best.
         truth: Their targets.
-        options: Classes, weights, seed, and how many sets of parameters are tried.
+        options: Objective, weights, seed, and how many sets of parameters are tried.
 
     Raises:
         EnvironmentFault: LightGBM is not installed.
@@ -192,14 +192,14 @@ class Options:
     """How trees are fitted.
 
     Attributes:
-        classes: The number of classes; 1 for regression.
+        objective: LightGBM's parameters that say what is learnt; see ``objective`` of the heads.
         weights: How much each training row counts; None where all count the same.
         judged: The same of the validation rows.
         seed: Decides which rows each tree sees, and which parameters are tried.
         trials: How many sets of parameters are tried.
     """
 
-    classes: int
+    objective: dict[str, Any]
     weights: NDArray[np.float64] | None
     judged: NDArray[np.float64] | None
     seed: int
@@ -207,15 +207,9 @@ class Options:
 
     def parameters(self) -> dict[str, Any]:
         """What LightGBM is told."""
-        sort = _REGRESSION if self.classes == 1 else _CLASSIFICATION
-        if self.classes == 1:
-            task: dict[str, Any] = {"objective": "regression"}
-        elif self.classes == 2:
-            task = {"objective": "binary"}
-        else:
-            task = {"objective": "multiclass", "num_class": self.classes}
+        sort = _CLASSIFICATION if self.objective["objective"] in ("binary", "multiclass") else _REGRESSION
         machine = {"deterministic": True, "force_row_wise": True, "verbosity": -1}
-        return _COMMON | sort | task | machine | {"seed": self.seed, "feature_pre_filter": False}
+        return _COMMON | sort | self.objective | machine | {"seed": self.seed, "feature_pre_filter": False}
 
 
 def is_installed() -> bool:

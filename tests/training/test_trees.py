@@ -30,7 +30,8 @@ def grown(classes: int, seed: int = 0) -> tuple[Columns, Trees, Tensor]:
     columns, own = fit_columns(model.scaling, model.blueprint.cardinalities, train, classes, seed)
     later = model.blueprint.preprocessor.transform(LATER)
     judged = columns(later.numbers, later.codes)
-    return columns, fit_trees(own, targets[0], judged, targets[1], Options(classes, None, None, seed)), judged
+    options = Options(model.head.objective, None, None, seed)
+    return columns, fit_trees(own, targets[0], judged, targets[1], options), judged
 
 
 def in_a_graph(trees: Trees, columns: Tensor) -> Tensor:
