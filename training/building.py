@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from contract.features import Feature
 from training.bins import fit_bins
-from training.heads import RegressionHead
 from training.model import Blueprint, Model
 from training.network import Architecture
 from training.preprocessing import Preprocessor
@@ -56,8 +55,7 @@ def build_model(
         torch.manual_seed(spec.seed)
         model = Model(blueprint)
     model.scaling.load_state_dict(scaling.state_dict())
-    if isinstance(model.head, RegressionHead):
-        model.head.learn(torch.tensor(target))
+    model.head.learn(torch.tensor(target))
     return model
 
 

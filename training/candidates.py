@@ -16,7 +16,6 @@ from training.baselines import linear_model
 from training.budget import Budget
 from training.estimators import fit_estimator, installed_boosting
 from training.fitting import Plan, fit, kept_plan, plan_fit, plan_within
-from training.heads import ClassificationHead
 from training.matrix import Matrix, fit_columns
 from training.model import Model
 from training.sample import Sample
@@ -44,7 +43,7 @@ class Candidate:
 
     Attributes:
         name: As in model.yaml, or the names of network and scorer with a plus between them.
-        loss: On the validation rows: log loss, or the mean squared error in standard deviations of the target.
+        loss: On the validation rows; see ``losses`` of the heads.
         seconds: Spent on fitting it.
         model: The fitted model.
         joint: What its head makes answers of, for the validation rows.
@@ -140,9 +139,7 @@ class _Contest:
         return self._mean(self._losses(joint, model))
 
     def _losses(self, joint: Tensor, model: Model) -> Tensor:
-        if isinstance(model.head, ClassificationHead):
-            return -joint.double().gather(1, self._truth[:, None])[:, 0]
-        return (joint[:, 0].double() - self._truth) ** 2
+        return model.head.losses(joint.double(), self._truth)
 
     def _mean(self, each: Tensor) -> float:
         return float((each * self._weights).sum() / self._weights.sum())
@@ -181,6 +178,7 @@ class _Contest:
         found = _kept(folder.with_suffix(KEPT))
         if found is None:
             judged = columns(self._validation.inputs.numbers, self._validation.inputs.codes)
+            say("fit", name)
             matrices = (
                 Matrix(own, learnt.target, train.weights),
                 Matrix(judged, self._truth.numpy(), self._validation.weights),
@@ -193,7 +191,7 @@ class _Contest:
         estimator = self._spec.estimator
         planned = MOST_TRIALS if estimator.budget_seconds else plan_trials(*columns.shape)
         return Options(
-            classes=self._model.blueprint.outputs,
+            objective=self._model.head.objective,
             seed=self._spec.seed,
             trials=estimator.trials or planned,
             parameters=estimator.parameters,
@@ -232,10 +230,7 @@ class _Contest:
 
 
 def _mixed(network: Candidate, scorer: Candidate, share: float) -> Tensor:
-    """As the heads do it: probabilities are averaged, or values."""
-    if isinstance(network.model.head, ClassificationHead):
-        return ((1 - share) * network.joint.exp() + share * scorer.joint.exp()).log()
-    return (1 - share) * network.joint + share * scorer.joint
+    return network.model.head.mixed(network.joint, scorer.joint, share)
 
 
 def _best(candidates: list[Candidate]) -> Candidate:

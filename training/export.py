@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from contract.errors import CheckFailed
 from contract.features import Feature
-from training.heads import RegressionHead
 from training.model import Model
 from training.preprocessing import UNKNOWN, Preprocessor
 from training.quiet import quiet
@@ -81,10 +80,7 @@ def answer_scale(model: Model) -> float:
 
     A prediction near 0 is a small difference of numbers of that size, and float32 keeps seven digits of them.
     """
-    head = model.head
-    if isinstance(head, RegressionHead) and not head.logarithm:
-        return max(1.0, head.deviation.item())
-    return 1.0
+    return model.head.scale
 
 
 def _difference(answer: NDArray[np.float32], exact: NDArray[np.float32], scale: float) -> float:

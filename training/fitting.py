@@ -19,10 +19,8 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from rich import get_console
 from torch import Tensor
-from torch.nn import functional
 
 from contract.errors import CheckFailed, EnvironmentFault
-from training.heads import ClassificationHead
 from training.model import CHUNK, Model
 from training.network import Network
 from training.progress import EpochProgress
@@ -149,8 +147,7 @@ def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Pat
         folder: Takes the checkpoints of this fit and no other.
 
     Returns:
-        For each epoch ``epoch`` (from 1), ``train_loss`` and ``validation_loss``: log loss, or the squared error in
-        standard deviations of the (transformed) target.
+        For each epoch ``epoch`` (from 1), ``train_loss`` and ``validation_loss``: see ``losses`` of the heads.
 
     Raises:
         CheckFailed: The losses became infinite before there was anything to keep.
@@ -282,14 +279,16 @@ class _Learner(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, ...]) -> Tensor:
         *inputs, target, weights = batch
-        answers = self.network(*inputs)
+        (head,), answers = self._head, self.network(*inputs)
         members = answers.shape[1]
-        each = self._loss(answers.flatten(0, 1), target.repeat_interleave(members))
+        each = head.losses(answers.flatten(0, 1), target.repeat_interleave(members))
         return self._weighted("train", each.view(-1, members).mean(1), weights)
 
     def validation_step(self, batch: tuple[Tensor, ...]) -> None:
+        """The loss of the members' common answer, which is what a caller gets."""
         *inputs, target, weights = batch
-        self._weighted("validation", self._joint_loss(self.network(*inputs), target), weights)
+        (head,) = self._head
+        self._weighted("validation", head.losses(head.joint(self.network(*inputs), None), target), weights)
 
     def step(self, optimiser: torch.optim.Optimizer, batch: tuple[Tensor, ...]) -> None:
         """One step, outside of Lightning."""
@@ -329,18 +328,6 @@ class _Learner(lightning.LightningModule):
     def _epoch_seed(self) -> int:
         return int(np.random.SeedSequence([self._plan.seed, self.current_epoch]).generate_state(1)[0])
 
-    def _loss(self, answers: Tensor, target: Tensor) -> Tensor:
-        if target.is_floating_point():
-            return functional.mse_loss(answers[:, 0], target, reduction="none")
-        return functional.cross_entropy(answers, target, reduction="none")
-
-    def _joint_loss(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The loss of the members' common answer, which is what a caller gets."""
-        (head,) = self._head
-        if isinstance(head, ClassificationHead):
-            return functional.nll_loss(head.joint(answers, None), target, reduction="none")
-        return self._loss(answers.mean(1), target)
-
     def _weighted(self, part: str, losses: Tensor, weights: Tensor) -> Tensor:
         total, weight = (losses * weights).sum(), weights.sum()
         self._losses[part].append(torch.stack([total.detach(), weight]))
@@ -360,7 +347,5 @@ def _flat_then_cosine(share: float) -> float:
 def _tensors(model: Model, sample: Sample) -> tuple[Tensor, ...]:
     """Scaled inputs, target and weights: scaling is the same in every epoch, so it is done once."""
     scaled = model.scaling(sample.inputs.numbers, sample.inputs.codes)
-    target = torch.tensor(sample.target)
-    if not isinstance(model.head, ClassificationHead):
-        target = model.head.standardise(target)
+    target = model.head.learnt(torch.tensor(sample.target))
     return (*scaled, target, torch.tensor(sample.each_weight).float())

@@ -79,14 +79,8 @@ class _Deadline:
 
 def _parameters(options: Options) -> dict[str, Any]:
     sort = _REGRESSION if options.classes == 1 else _CLASSIFICATION
-    if options.classes == 1:
-        task: dict[str, Any] = {"objective": "regression"}
-    elif options.classes == 2:
-        task = {"objective": "binary"}
-    else:
-        task = {"objective": "multiclass", "num_class": options.classes}
     machine = {"deterministic": True, "force_row_wise": True, "verbosity": -1}
-    return _COMMON | sort | task | machine | {"seed": options.seed, "feature_pre_filter": False}
+    return {**_COMMON, **sort, **options.objective, **machine} | {"seed": options.seed, "feature_pre_filter": False}
 
 
 def _draw(random: np.random.Generator) -> Parameters:

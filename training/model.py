@@ -89,10 +89,8 @@ class Model(nn.Module):
         return torch.cat([self._joint(*chunk) for chunk in _chunks(inputs)])
 
     def learnt(self, target: NDArray[Any]) -> NDArray[Any]:
-        """A target as it is learnt: class codes, or standard deviations."""
-        if isinstance(self.head, ClassificationHead):
-            return target
-        return self.head.standardise(torch.tensor(target)).numpy()
+        """A target as it is learnt; see ``learnt`` of the heads."""
+        return self.head.learnt(torch.tensor(target)).numpy()
 
     def with_network(self, network: Network | Linear | None) -> Self:
         """The same model with another network, or none, and without another estimator."""

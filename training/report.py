@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from contract.artifact import PLOTS, REPORT
-from contract.evaluations import HIGHER_IS_BETTER, LOWER_IS_BETTER
+from contract.evaluations import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER
 from training.page import Html, element, facts, number, page, picture, section, table
-from training.plots import draw, loss_name
+from training.plots import draw
 
 #: Features of a table, and labels of a sentence, that are not summed up.
 MOST_ROWS, MOST_LABELS = 20, 10
@@ -188,7 +188,7 @@ def _slices(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html |
     slices = evaluation.get("slices")
     if slices is None:
         return None
-    title, loss = "Where is it worst?", _words(loss_name(evaluation))
+    title, loss = "Where is it worst?", _words(LOSS[evaluation["task"]])
     if not slices:
         text = f"No part of the test rows that was looked at has a {loss} above that of the others beyond chance."
         return section(title, element("p", text))

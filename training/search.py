@@ -22,18 +22,24 @@ class Options:
     """How an estimator is fitted.
 
     Attributes:
-        classes: The number of classes; 1 for regression.
+        objective: What is learnt, in LightGBM's terms: its ``objective``, and ``num_class`` where there are more than
+            two classes.
         seed: Of everything that is drawn at random.
         trials: How many sets of parameters are tried.
         parameters: What model.yaml says of the estimator: never drawn.
         budget: When to stop, at the latest.
     """
 
-    classes: int
+    objective: Parameters
     seed: int
     trials: int = 1
     parameters: Parameters = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes; 1 for a quantity."""
+        return 2 if self.objective["objective"] == "binary" else int(self.objective.get("num_class", 1))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contract.features import Feature, figure
 from training.exam import Exam, Z
-from training.metrics import Floats
+from training.losses import Floats
 from training.quantiles import quantile_parts
 
 #: Rows, and the share of all rows, that a slice has to have to be found.
@@ -51,7 +51,7 @@ def slices(exam: Exam, named: Sequence[Feature]) -> list[dict[str, Any]]:
         named: Columns of the exam's frame, features or not, whose slices are all reported.
 
     Returns:
-        For each slice, the most surely worse one first: ``slice``, in words; ``rows``; ``loss``, log_loss or rmse;
+        For each slice, the most surely worse one first: ``slice``, in words; ``rows``; ``loss``, that of the exam;
         ``gap``, how far it lies above the loss of all rows, as a share of that; ``low`` and ``high``, its 95 %
         interval, or None with fewer than 10 rows; ``named``, whether it was asked for. Empty where none was asked for
         and none is found.

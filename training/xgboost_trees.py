@@ -22,6 +22,9 @@ _COMMON = {"tree_method": "hist", "max_bin": 256, "verbosity": 0}
 _CLASSIFICATION = {"eta": 0.08, "max_depth": 6, "min_child_weight": 5e-6, "subsample": 0.65, "lambda": 1e-3}
 _REGRESSION = {"eta": 0.05, "max_depth": 9, "min_child_weight": 2.0, "subsample": 0.7, "lambda": 1e-3}
 
+#: Its names for what LightGBM calls so.
+_OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
+
 
 def fit_xgboost(train: Matrix, validation: Matrix, options: Options) -> Found:
     """Boost on the training rows until the validation rows get no better, with tuned defaults and then others.
@@ -84,12 +87,9 @@ def _base(train: Matrix, classes: int) -> float:
 
 def _parameters(options: Options, base: float) -> dict[str, Any]:
     sort = _REGRESSION if options.classes == 1 else _CLASSIFICATION
-    if options.classes == 1:
-        task: dict[str, Any] = {"objective": "reg:squarederror"}
-    elif options.classes == 2:
-        task = {"objective": "binary:logistic"}
-    else:
-        task = {"objective": "multi:softprob", "num_class": options.classes}
+    task: dict[str, Any] = {"objective": _OBJECTIVES[options.objective["objective"]]}
+    if options.classes > 2:
+        task["num_class"] = options.classes
     return _COMMON | sort | task | {"seed": options.seed, "base_score": base}
 
 

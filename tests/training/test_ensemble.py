@@ -28,13 +28,20 @@ def matrix(rows: int, classes: int, seed: int = 0) -> Matrix:
     return Matrix(torch.from_numpy(values.astype(np.float32)), truth if classes == 1 else codes)
 
 
+def objective(classes: int) -> dict[str, Any]:
+    """What is learnt of so many classes; of 1, a quantity."""
+    return {1: {"objective": "regression"}, 2: {"objective": "binary"}}.get(
+        classes, {"objective": "multiclass", "num_class": classes}
+    )
+
+
 @pytest.mark.parametrize("classes", [1, 2, 3])
 @pytest.mark.parametrize("name", TREES)
 def test_numbers_next_to_a_threshold_go_where_the_library_sends_them(name: str, classes: int) -> None:
     """The fit itself compares the two on the rows that it is given as validation: here, on the very edges."""
     train, validation = matrix(600, classes), matrix(200, classes, 1)
     few = {"random_forest": {"n_estimators": 20}, "xgboost": {"max_depth": 4}, "lightgbm": {"num_leaves": 15}}
-    options = Options(classes, 0, parameters=few.get(name, {}))
+    options = Options(objective(classes), 0, parameters=few.get(name, {}))
     scorer = fit_estimator(name, train, validation, options).scorer
     (trees,) = [node for node in scorer.model.graph.node if node.op_type == "TreeEnsembleRegressor"]
     told: dict[str, Any] = {field.name: field for field in trees.attribute}

@@ -8,7 +8,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from contract.errors import CheckFailed, EnvironmentFault, SpecError
-from tests.training.test_ensemble import matrix
+from tests.training.test_ensemble import matrix, objective
 from training.estimators import fit_estimator
 from training.matrix import Matrix
 from training.search import Options
@@ -39,7 +39,7 @@ class Opaque(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 @pytest.mark.parametrize(("name", "classes"), CONVERTED)
 def test_any_estimator_becomes_onnx_and_learns(name: str, classes: int) -> None:
     train, validation = matrix(800, classes), matrix(400, classes, 1)
-    scores = fit_estimator(name, train, validation, Options(classes, 0)).scorer.scores(validation.values)
+    scores = fit_estimator(name, train, validation, Options(objective(classes), 0)).scorer.scores(validation.values)
     assert scores.shape == (400, max(1, classes if classes > 1 else 1))
     if classes == 1:
         assert np.corrcoef(scores[:, 0], validation.target)[0, 1] > 0.7
@@ -64,7 +64,7 @@ def test_what_cannot_be_used_is_refused_in_words(
     name: str, parameters: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        fit_estimator(name, matrix(100, 2), matrix(50, 2), Options(2, 0, parameters=parameters))
+        fit_estimator(name, matrix(100, 2), matrix(50, 2), Options(objective(2), 0, parameters=parameters))
 
 
 def test_rows_are_weighed_or_the_estimator_is_refused() -> None:
@@ -73,18 +73,20 @@ def test_rows_are_weighed_or_the_estimator_is_refused() -> None:
     weighed = Matrix(plain.values, plain.target, weights)
     means = []
     for train in (plain, weighed):
-        scorer = fit_estimator("random_forest", train, plain, Options(2, 0, parameters={"n_estimators": 10})).scorer
+        scorer = fit_estimator(
+            "random_forest", train, plain, Options(objective(2), 0, parameters={"n_estimators": 10})
+        ).scorer
         means.append(float(scorer.scores(plain.values).softmax(1)[:, 1].mean()))
     assert means[1] > means[0] + 0.1
     with pytest.raises(SpecError, match="cannot weigh rows"):
-        fit_estimator("sklearn.neighbors.KNeighborsClassifier", weighed, plain, Options(2, 0))
+        fit_estimator("sklearn.neighbors.KNeighborsClassifier", weighed, plain, Options(objective(2), 0))
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost", "random_forest", "histogram_boosting"])
 def test_the_same_seed_gives_the_same_bytes(name: str) -> None:
     def fitted(seed: int) -> bytes:
         parameters = {"n_estimators": 5} if name == "random_forest" else {}
-        options = Options(2, seed, 2, parameters)
+        options = Options(objective(2), seed, 2, parameters)
         return fit_estimator(name, matrix(300, 2), matrix(100, 2, 1), options).scorer.stored
 
     assert fitted(0) == fitted(0)
@@ -92,7 +94,7 @@ def test_the_same_seed_gives_the_same_bytes(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
 def test_parameters_of_the_spec_are_not_drawn(name: str) -> None:
-    options = Options(2, 0, 3, {"max_depth": 1, "num_leaves": 2} if name == "lightgbm" else {"max_depth": 1})
+    options = Options(objective(2), 0, 3, {"max_depth": 1, "num_leaves": 2} if name == "lightgbm" else {"max_depth": 1})
     scorer = fit_estimator(name, matrix(300, 2), matrix(100, 2, 1), options).scorer
     (trees,) = scorer.model.graph.node
     told: dict[str, Any] = {field.name: field for field in trees.attribute}
@@ -106,5 +108,5 @@ def test_a_gap_is_a_column_of_its_own_for_those_that_know_none() -> None:
     target = random.integers(0, 2, 500)
     values[target == 1] = np.nan
     rows = Matrix(torch.from_numpy(values), target)
-    scorer = fit_estimator("sklearn.linear_model.LogisticRegression", rows, rows, Options(2, 0)).scorer
+    scorer = fit_estimator("sklearn.linear_model.LogisticRegression", rows, rows, Options(objective(2), 0)).scorer
     assert (scorer.scores(rows.values).argmax(1).numpy() == target).all()

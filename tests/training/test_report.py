@@ -10,6 +10,7 @@ import torch
 
 from contract.artifact import Manifest, Origin
 from contract.contract import Contract
+from contract.outputs import Classification
 from tests.exams import FEATURES, exam_of_quantity, exam_of_two
 from training.evaluation import evaluate_classification, evaluate_regression
 from training.exam import Exam
@@ -59,8 +60,8 @@ def evaluation(judged: Exam) -> dict[str, Any]:
     answers = {"model": judged.answers, "linear": judged.answers}
     metrics = (
         evaluate_classification(answers, sample, 0.5, Cost(), 0)
-        if judged.loss == "log_loss"
-        else evaluate_regression(answers, sample, 0)
+        if isinstance(judged.output, Classification)
+        else evaluate_regression(answers, sample, judged.output, 0)
     )
     return {
         "task": judged.output.kind,
