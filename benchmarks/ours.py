@@ -6,15 +6,16 @@ import numpy as np
 
 from benchmarks.task import Answers
 from contract.outputs import Arrays, Regression
-from training.building import build_model
+from training.building import build_model, rebuild_model
 from training.calibration import calibrate
-from training.candidates import choose_model
+from training.candidates import Choice, choose_model
 from training.dataset import Dataset
 from training.export import check_parity, export_onnx, run_onnx
 from training.heads import RegressionHead
 from training.interval import fit_interval
 from training.model import Model
-from training.preprocessing import Inputs, fit_preprocessor
+from training.preprocessing import Preprocessor, fit_preprocessor
+from training.refit import refit
 from training.sample import Sample
 from training.spec import Estimator
 from training.split import Rows
@@ -35,18 +36,13 @@ class Ours:
     """
 
     coverage: float | None = None
-    _chosen: Model
+    _chosen: Choice
 
     def __init__(self, dataset: Dataset, folder: Path) -> None:
-        parts, frame, features, classes = dataset.parts, dataset.frame, dataset.features, dataset.target.classes
         self._dataset, self._folder = dataset, folder
-        preprocessor, inputs = fit_preprocessor(
-            frame[parts.train], features, dataset.target.values[parts.train], classes, dataset.spec.seed
-        )
-        self._train = self._sample(parts.train, inputs)
-        self._validation = self._sample(parts.validation, preprocessor.transform(frame[parts.validation]))
-        self._test = self._sample(parts.test, preprocessor.transform(frame[parts.test]))
-        self._model = build_model(preprocessor, features, self._train, classes, dataset.spec)
+        preprocessor, self._train = self._fit(dataset.parts.train)
+        self._validation = self._sample(dataset.parts.validation, preprocessor)
+        self._model = build_model(preprocessor, dataset.features, self._train, dataset.target.classes, dataset.spec)
 
     @property
     def logarithm(self) -> bool:
@@ -64,37 +60,49 @@ class Ours:
     def network(self) -> Answers:
         """Those of the network. All candidates compete here, but the trees are taken from the folder."""
         self._chosen = self._choose("auto")
-        return self._answers_of(self._model)  # the network was fitted in place
+        return self._answers_of(self._choose("tabm"))  # whose checkpoints lie in the folder by now
 
     def graph(self) -> Answers:
         """Those of the candidate that was chosen, exported."""
         test = self._dataset.frame[self._dataset.parts.test]
-        self._finish(self._chosen)
-        graph = export_onnx(self._chosen, self._dataset.features)
-        check_parity(graph, self._chosen, test)
+        model = self._refitted(self._chosen)
+        graph = export_onnx(model, self._dataset.features)
+        check_parity(graph, model, test)
         arrays = run_onnx(graph, test)
         if "lower" in arrays:
-            lower, upper, truth = arrays["lower"][:, 0], arrays["upper"][:, 0], self._test.target
+            truth = self._dataset.target.values[self._dataset.parts.test]
+            lower, upper = arrays["lower"][:, 0], arrays["upper"][:, 0]
             self.coverage = float(np.mean((lower <= truth) & (truth <= upper)))
         return self._told(arrays)
 
-    def _sample(self, rows: Rows, inputs: Inputs) -> Sample:
-        return Sample(inputs, self._dataset.target.values[rows])
+    def _fit(self, rows: Rows) -> tuple[Preprocessor, Sample]:
+        frame, target = self._dataset.frame[rows], self._dataset.target
+        preprocessor, inputs = fit_preprocessor(
+            frame, self._dataset.features, target.values[rows], target.classes, self._dataset.spec.seed
+        )
+        return preprocessor, Sample(inputs, target.values[rows])
 
-    def _choose(self, name: str) -> Model:
+    def _sample(self, rows: Rows, preprocessor: Preprocessor) -> Sample:
+        return Sample(preprocessor.transform(self._dataset.frame[rows]), self._dataset.target.values[rows])
+
+    def _choose(self, name: str) -> Choice:
         estimator = Estimator.model_validate({"name": name})
         spec = self._dataset.spec.model_copy(update={"estimator": estimator})
-        return choose_model(self._model, self._train, self._validation, spec, self._folder).model
+        return choose_model(self._model, self._train, self._validation, spec, self._folder)
 
-    def _answers_of(self, model: Model) -> Answers:
-        self._finish(model)
-        return self._told({name: answer.numpy() for name, answer in model.predict(self._test.inputs).items()})
+    def _answers_of(self, choice: Choice) -> Answers:
+        model = self._refitted(choice)
+        test = self._sample(self._dataset.parts.test, model.blueprint.preprocessor)
+        return self._told({name: answer.numpy() for name, answer in model.predict(test.inputs).items()})
 
-    def _finish(self, model: Model) -> None:
-        if isinstance(model.head, RegressionHead):
-            fit_interval(model, self._validation, COVERAGE)
+    def _refitted(self, choice: Choice) -> Model:
+        if isinstance(choice.model.head, RegressionHead):
+            fit_interval(choice.model, self._validation, COVERAGE)
         else:
-            calibrate(model, self._train, self._validation, self._dataset.spec.seed)
+            calibrate(choice.model, self._train, self._validation, self._dataset.spec.seed)
+        preprocessor, rows = self._fit(self._dataset.parts.learnt)
+        model = rebuild_model(preprocessor, self._dataset.features, rows, choice.model, self._dataset.spec)
+        return refit(choice, model, rows, self._dataset.spec, self._folder / "refit")
 
     def _told(self, arrays: Arrays) -> Answers:
         if "probabilities" in arrays:

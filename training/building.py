@@ -1,7 +1,7 @@
 """A model with scales, bins and random weights, ready to be fitted."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,25 +37,45 @@ def build_model(
         spec: Its ``estimator`` gives the sizes and its ``seed`` the first weights; under a split by time nothing is
             learnt from the position in the year.
     """
-    target = train.target
+    logarithm = None if classes is not None else _prefers_logarithm(train.target)
+    model = _build(preprocessor, features, train, _Task(classes or 1, logarithm), spec)
+    model.head.learn(torch.tensor(train.target))
+    return model
+
+
+def rebuild_model(
+    preprocessor: Preprocessor, features: Sequence[Feature], train: Sample, like: Model, spec: Spec
+) -> Model:
+    """The same for other rows, with the target learnt as another model learns it."""
+    task = _Task(like.blueprint.outputs, like.blueprint.logarithm)
+    model = _build(preprocessor, features, train, task, spec)
+    model.head = like.head.fresh()
+    return model
+
+
+class _Task(NamedTuple):
+    outputs: int
+    logarithm: bool | None
+
+
+def _build(preprocessor: Preprocessor, features: Sequence[Feature], train: Sample, task: _Task, spec: Spec) -> Model:
     scaling = fit_scaling(preprocessor, features, train.inputs, season=not spec.by_time)
-    logarithm = None if classes is not None else _prefers_logarithm(target)
     scaled = scaling(train.inputs.numbers, train.inputs.codes)
-    bins = fit_bins(scaled.numbers, np.log(target) if logarithm else target, classes is None, spec.seed)
+    target = np.log(train.target) if task.logarithm else train.target
+    bins = fit_bins(scaled.numbers, target, task.logarithm is not None, spec.seed)
     cardinalities = _cardinalities(preprocessor, scaling.layout)
     blueprint = Blueprint(
         preprocessor=preprocessor,
         layout=scaling.layout,
         cardinalities=cardinalities,
-        outputs=classes or 1,
-        network=_architecture(scaling.layout, bins, cardinalities, classes or 1, spec.estimator),
-        logarithm=logarithm,
+        outputs=task.outputs,
+        network=_architecture(scaling.layout, bins, cardinalities, task.outputs, spec.estimator),
+        logarithm=task.logarithm,
     )
     with torch.random.fork_rng():
         torch.manual_seed(spec.seed)
         model = Model(blueprint)
     model.scaling.load_state_dict(scaling.state_dict())
-    model.head.learn(torch.tensor(target))
     return model
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from training.fitting import Plan, fit, kept_plan, plan_fit, plan_within
 from training.matrix import Matrix, fit_columns
 from training.model import Model
 from training.sample import Sample
-from training.scorer import Scorer
 from training.search import MOST_TRIALS, Found, Options, plan_trials
 from training.spec import NETWORKS, Estimator, Spec
 from training.stages import say
@@ -38,6 +37,34 @@ SEARCH_SHARE = 0.45
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How to fit the parts of a model again, on other rows.
+
+    Attributes:
+        plan: Of the network, if there is one that is fitted by gradient.
+        history: Of its fit.
+        name: Of the other estimator, if there is one.
+        found: What the search for it found.
+        options: Of that search.
+    """
+
+    plan: Plan | None = None
+    history: tuple[dict[str, float], ...] = ()
+    name: str | None = None
+    found: Found | None = None
+    options: Options | None = None
+
+    def entry(self) -> dict[str, Any]:
+        """What evaluation.json keeps of it."""
+        entry: dict[str, Any] = {}
+        if self.plan:
+            entry |= {"epochs": self.plan.epochs, "batch_size": self.plan.batch_size}
+        if self.found and self.found.trials:
+            entry |= {"trials": self.found.trials}
+        return entry
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One model that was tried.
 
@@ -47,7 +74,7 @@ class Candidate:
         seconds: Spent on fitting it.
         model: The fitted model.
         joint: What its head makes answers of, for the validation rows.
-        plan: What was planned or tried in fitting it.
+        recipe: How it was fitted.
     """
 
     name: str
@@ -55,11 +82,11 @@ class Candidate:
     seconds: float
     model: Model
     joint: Tensor
-    plan: dict[str, Any]
+    recipe: Recipe
 
     def entry(self) -> dict[str, Any]:
         """What evaluation.json keeps of it."""
-        return {"name": self.name, "loss": self.loss, "seconds": round(self.seconds, 1), **self.plan}
+        return {"name": self.name, "loss": self.loss, "seconds": round(self.seconds, 1), **self.recipe.entry()}
 
 
 @dataclass(frozen=True)
@@ -70,11 +97,13 @@ class Choice:
         model: The one that is best on the validation rows.
         tried: Every candidate's ``name``, ``loss``, ``seconds`` and plan, the best first; one of them is ``chosen``.
         history: Of the network's fit; empty without one.
+        recipe: How the model was fitted.
     """
 
     model: Model
     tried: list[dict[str, Any]]
     history: list[dict[str, float]]
+    recipe: Recipe
 
 
 def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, folder: Path) -> Choice:
@@ -96,7 +125,7 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
     history: list[dict[str, float]] = []
     for name in _wanted(spec.estimator):
         if name == "linear":
-            candidates.append(contest.enter(name, lambda: (linear_model(model, train), {})))
+            candidates.append(contest.enter(name, lambda: (linear_model(model, train), Recipe())))
         elif name in NETWORKS:
             plan = contest.plan(folder)
             if plan.is_cut and candidates:
@@ -109,7 +138,7 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
     best = _best(candidates)
     tried = sorted(candidates, key=lambda each: each.loss)
     say("choose", _why(best, [each for each in tried if each is not best]))
-    return Choice(best.model, [each.entry() | {"chosen": each is best} for each in tried], history)
+    return Choice(best.model, [each.entry() | {"chosen": each is best} for each in tried], history, best.recipe)
 
 
 def _wanted(estimator: Estimator) -> tuple[str, ...]:
@@ -124,13 +153,14 @@ class _Contest:
         self._truth = torch.tensor(model.learnt(validation.target))
         self._weights = torch.tensor(validation.each_weight)
         self._budget = Budget(spec.estimator.budget_seconds)
+        self._first = 0.5 if spec.estimator.refit else 1.0  # the other half is for fitting what was chosen again
 
-    def enter(self, name: str, make: Callable[[], tuple[Model, dict[str, Any]]]) -> Candidate:
+    def enter(self, name: str, make: Callable[[], tuple[Model, Recipe]]) -> Candidate:
         """Fit a candidate and judge it."""
         began = time.perf_counter()
-        model, plan = make()
+        model, recipe = make()
         joint = model.joint(self._validation.inputs)
-        candidate = Candidate(name, self.loss(joint, model), time.perf_counter() - began, model, joint, plan)
+        candidate = Candidate(name, self.loss(joint, model), time.perf_counter() - began, model, joint, recipe)
         say("tried", f"{name}: {candidate.loss:.4g} on the validation part, {candidate.seconds:.0f} s")
         return candidate
 
@@ -160,21 +190,22 @@ class _Contest:
         plan = plan_fit(self._model, estimator, len(self._train), self._spec.seed)
         if estimator.budget_seconds is None or estimator.epochs:
             return plan
-        return plan_within(self._budget.left, plan, self._model, self._train, self._validation)
+        return plan_within(self._budget.left * self._first, plan, self._model, self._train, self._validation)
 
-    def with_network(self, plan: Plan, folder: Path, history: list[dict[str, float]]) -> tuple[Model, dict[str, Any]]:
+    def with_network(self, plan: Plan, folder: Path, history: list[dict[str, float]]) -> tuple[Model, Recipe]:
         """The network, fitted."""
         parameters = sum(parameter.numel() for parameter in self._model.parameters())
         say("fit", f"{parameters:,} parameters, at most {plan.epochs} epochs of {plan.batch_size} rows a step")
         history += fit(self._model, self._train, self._validation, plan, folder)
-        return self._model, {"epochs": plan.epochs, "batch_size": plan.batch_size}
+        return self._model, Recipe(plan, tuple(history))
 
-    def with_scorer(self, name: str, folder: Path) -> tuple[Model, dict[str, Any]]:
+    def with_scorer(self, name: str, folder: Path) -> tuple[Model, Recipe]:
         """Another estimator alone; that of an interrupted run where there is one."""
         model, train, seed = self._model, self._train, self._spec.seed
         classes = model.blueprint.outputs
         learnt = Sample(train.inputs, model.learnt(train.target), train.weights)
         columns, own = fit_columns(model.scaling, model.blueprint.cardinalities, learnt, classes, seed)
+        options = self._options(own)
         found = _kept(folder.with_suffix(KEPT))
         if found is None:
             judged = columns(self._validation.inputs.numbers, self._validation.inputs.codes)
@@ -183,9 +214,10 @@ class _Contest:
                 Matrix(own, learnt.target, train.weights),
                 Matrix(judged, self._truth.numpy(), self._validation.weights),
             )
-            found = fit_estimator(name, *matrices, self._options(own))
-            _keep(found.scorer, folder.with_suffix(KEPT))
-        return model.with_network(None).with_scorer(columns, found.scorer, share=1.0), found.plan
+            found = fit_estimator(name, *matrices, options)
+            _keep(found, folder.with_suffix(KEPT))
+        alone = model.with_network(None).with_scorer(columns, found.scorer, share=1.0)
+        return alone, Recipe(name=name, found=found, options=options)
 
     def _options(self, columns: Tensor) -> Options:
         estimator = self._spec.estimator
@@ -195,7 +227,7 @@ class _Contest:
             seed=self._spec.seed,
             trials=estimator.trials or planned,
             parameters=estimator.parameters,
-            budget=self._budget.part(SEARCH_SHARE if estimator.name == "auto" else 1),
+            budget=self._budget.part((SEARCH_SHARE if estimator.name == "auto" else 1) * self._first),
         )
 
     def blends(self, candidates: list[Candidate]) -> list[Candidate]:
@@ -214,7 +246,8 @@ class _Contest:
         loss = self.loss(joint, model)
         say("tried", f"{network.name} with {share:.0%} of {scorer.name}: {loss:.4g} on the validation part")
         seconds = network.seconds + scorer.seconds
-        return [Candidate(f"{network.name}+{scorer.name}", loss, seconds, model, joint, {"share": share})]
+        recipe = replace(scorer.recipe, plan=network.recipe.plan, history=network.recipe.history)
+        return [Candidate(f"{network.name}+{scorer.name}", loss, seconds, model, joint, recipe)]
 
     def _share(self, network: Candidate, scorer: Candidate) -> float:
         """What the scorer is to count: of all shares that are as good as the best, the most even one.
@@ -250,10 +283,10 @@ def _gap(best: Candidate, other: Candidate) -> str:
     return f"{abs(percent):.2g} % {'below' if percent >= 0 else 'above'} {other.name}'s"
 
 
-def _keep(scorer: Scorer, file: Path) -> None:
+def _keep(found: Found, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(scorer.stored)
+        file.write_bytes(found.stored)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise EnvironmentFault(f"cannot keep {file}: {reason}; mend that and run the same command again") from None
@@ -261,6 +294,6 @@ def _keep(scorer: Scorer, file: Path) -> None:
 
 def _kept(file: Path) -> Found | None:
     try:
-        return Found(Scorer.load(file.read_bytes()))
+        return Found.load(file.read_bytes())
     except Exception:  # there is none, or it is damaged: that raises ONNX Runtime's own errors too
         return None

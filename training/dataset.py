@@ -66,7 +66,7 @@ def read_dataset(path: Path) -> Dataset:
     findings = profile(frame, target, parts, spec)
     _tell(findings)
 
-    features = infer_features(frame[parts.train], spec)
+    features = infer_features(frame[parts.learnt], spec)
     conformed = conform(frame, features)
     return Dataset(spec, path, table.version, target, weights, parts, findings, features, conformed)
 

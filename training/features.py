@@ -28,7 +28,7 @@ def infer_features(train: pl.DataFrame, spec: Spec) -> tuple[Feature, ...]:
     it under ``features``. A column with a single value, or none, is left out: nothing can be learnt from it.
 
     Args:
-        train: The training part only, so that no range or category is learnt from rows that are to be predicted.
+        train: The rows to learn from only, so that no range or category is learnt from rows that are to be predicted.
         spec: Its ``features`` overrule what the data say.
 
     Raises:
@@ -61,7 +61,7 @@ def _with_examples_of_one_row(features: list[Feature], train: pl.DataFrame, spec
 
 
 def infer_feature(column: pl.Series, spec: Spec) -> Feature:
-    """The contract of one column of the training part; raises as infer_features."""
+    """The contract of one column of the rows to learn from; raises as infer_features."""
     if not column.name:
         raise DataError('a column of the table has no name; name it, or list "" under `data.ignore`')
     if not is_readable(column):
@@ -161,7 +161,7 @@ def _override_fault(error: ValidationError, name: str, spec: Spec) -> SpecError:
 
 
 def _facts(column: pl.Series, kind: str) -> dict[str, Any]:
-    """What the training part says of a column of this kind."""
+    """What the rows to learn from say of a column of this kind."""
     values = canonical(column, kind).drop_nulls()
     if kind in _STRINGS:
         return _string_facts(values, kind)

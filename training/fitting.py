@@ -6,7 +6,7 @@ import shutil
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -67,6 +67,7 @@ class Plan:
         patience: Epochs without improvement after which it ends.
         seed: Of everything that is drawn at random.
         is_cut: Whether the only epoch ends before all rows were seen, as there is no time for more.
+        is_final: Whether all epochs are run, and the last one counts: no rows are left to judge them by.
     """
 
     epochs: int
@@ -77,6 +78,13 @@ class Plan:
     patience: int
     seed: int
     is_cut: bool = False
+    is_final: bool = False
+
+    def finally_for(self, rows: int, history: Sequence[Mapping[str, float]]) -> "Plan":
+        """The plan by which a fit that went so is done again on so many rows: up to the epoch that was best."""
+        best = min(history, key=lambda entry: entry["validation_loss"])
+        steps = self.steps if self.is_cut else self.epochs * math.ceil(rows / self.batch_size)
+        return replace(self, epochs=int(best["epoch"]), steps=steps, is_final=True)
 
 
 def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int) -> Plan:
@@ -134,6 +142,8 @@ def kept_plan(folder: Path) -> Plan | None:
 def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Path) -> list[dict[str, float]]:
     """Fit the model in place and leave it with the weights of the epoch that was best on the validation rows.
 
+    Under a final plan these are the weights of the last epoch.
+
     Every epoch ends with a checkpoint in ``folder``, and a checkpoint found there is gone on from, unless it is damaged
     or of another network: then the fit starts anew. Whatever is random
     in an epoch depends on the seed and the number of the epoch alone, so a resumed fit ends with the very weights of
@@ -162,7 +172,8 @@ def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Pat
     best = folder / BEST
     if not best.exists() or not math.isfinite(min(entry["validation_loss"] for entry in learner.history)):
         raise CheckFailed("the loss became infinite in the first epoch; lower `estimator.learning_rate`")
-    learner.load_state_dict(torch.load(best, weights_only=False)["state_dict"])
+    chosen = folder / LAST if plan.is_final else best
+    learner.load_state_dict(torch.load(chosen, weights_only=False)["state_dict"])
     model.eval()
     return learner.history
 
@@ -195,6 +206,7 @@ def _trainer(plan: Plan, folder: Path) -> lightning.Trainer:
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
+    stops = [] if plan.is_final else [EarlyStopping("validation_loss", patience=plan.patience)]
     return lightning.Trainer(
         accelerator="cpu",
         devices=1,
@@ -204,7 +216,7 @@ def _trainer(plan: Plan, folder: Path) -> lightning.Trainer:
         deterministic=True,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
-        callbacks=[EpochProgress(get_console()), EarlyStopping("validation_loss", patience=plan.patience), best],
+        callbacks=[EpochProgress(get_console()), best, *stops],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

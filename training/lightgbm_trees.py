@@ -42,13 +42,20 @@ def fit_lightgbm(train: Matrix, validation: Matrix, options: Options) -> Found:
     def fit(parameters: Parameters) -> tuple[float, Any]:
         stops = [lightgbm.early_stopping(PATIENCE, verbose=False), _Deadline(options.budget)]
         with quiet():
-            booster = lightgbm.train({**fixed, **parameters}, learnt, ROUNDS, valid_sets=[others], callbacks=stops)
-        return next(iter(booster.best_score["valid_0"].values())), booster
+            booster = lightgbm.train(
+                {**fixed, **parameters},
+                learnt,
+                options.rounds or ROUNDS,
+                valid_sets=[others],
+                callbacks=[] if options.rounds else stops,
+            )
+        return next(iter(booster.best_score["valid_0"].values()), 0.0), booster
 
-    booster, tried = search(fit, _draw, options)
+    booster, parameters, tried = search(fit, _draw, options)
     rounds = booster.best_iteration or booster.current_iteration()
     exact = booster.predict(judged, raw_score=True, num_iteration=rounds)
-    return Found(_scorer(booster.dump_model(num_iteration=rounds)).checked(validation.values, exact), {"trials": tried})
+    scorer = _scorer(booster.dump_model(num_iteration=rounds)).checked(validation.values, exact)
+    return Found(scorer, parameters, rounds, tried)
 
 
 def is_installed() -> bool:

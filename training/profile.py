@@ -41,11 +41,12 @@ class Finding:
 def profile(frame: pl.DataFrame, target: Target, parts: Parts, spec: Spec) -> list[Finding]:
     """Look for leaks, identifiers, empty and constant columns, duplicates, rare classes and drift.
 
-    A leak is an ``error`` under ``strict`` of model.yaml, else a ``warning``. Columns are judged on the training part.
+    A leak is an ``error`` under ``strict`` of model.yaml, else a ``warning``. Columns are judged on the rows of
+    training and validation.
     """
     columns = candidates(frame, spec)
-    train, test = frame[parts.train], frame[parts.test]
-    learnt = Target(target.values[parts.train], target.labels)
+    train, test = frame[parts.learnt], frame[parts.test]
+    learnt = Target(target.values[parts.learnt], target.labels)
     findings = [finding for name in columns for finding in _of_column(train[name], test[name], learnt, spec)]
     return [
         *findings,
@@ -69,10 +70,10 @@ def _of_column(train: pl.Series, test: pl.Series, learnt: Target, spec: Spec) ->
     if not is_readable(train):
         return
     if missing(train).all():
-        yield Finding("warning", name, "empty_column", "has no value in the training part; it is left out")
+        yield Finding("warning", name, "empty_column", "has no value in the rows to learn from; it is left out")
         return
     if is_constant(train):
-        yield Finding("info", name, "constant_column", "has one value in the training part; it is left out")
+        yield Finding("info", name, "constant_column", "has one value in the rows to learn from; it is left out")
         return
     if is_identifier(train):
         advice = "has a different value in every row; if it is an identifier, list it under `data.ignore`"
@@ -118,9 +119,9 @@ def _of_duplicates(frame: pl.DataFrame, parts: Parts) -> Iterator[Finding]:
     rows = frame.select(column for column in frame if not column.dtype.is_nested()).hash_rows()
     if repeated := len(rows) - rows.n_unique():
         yield Finding("info", None, "duplicate_rows", f"{repeated:,} of {len(rows):,} rows repeat an earlier one")
-    if shared := rows[parts.test].is_in(rows[parts.train].implode()).sum():
+    if shared := rows[parts.test].is_in(rows[parts.learnt].implode()).sum():
         message = (
-            f"{shared:,} of {len(parts.test):,} test rows are also in the training part, so the test flatters the "
+            f"{shared:,} of {len(parts.test):,} test rows are also among those to learn from, so the test flatters the "
             f"model; remove duplicates, or name what they share under `data.group`"
         )
         yield Finding("warning", None, "test_rows_in_training", message)

@@ -21,7 +21,7 @@ def reference(features: Sequence[Feature], train: pl.DataFrame, predictions: Arr
 
     Args:
         features: The columns of ``train``.
-        train: The conformed training part.
+        train: The conformed rows that were learnt from.
         predictions: The output tensors for the test part; each column of each is a distribution.
     """
     return {

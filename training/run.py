@@ -23,9 +23,9 @@ from contract.errors import Interrupted
 from contract.outputs import Arrays, Classification, Output, Regression
 from contract.versions import next_version
 from training.baselines import fit_baselines
-from training.building import build_model
+from training.building import build_model, rebuild_model
 from training.calibration import calibrate
-from training.candidates import choose_model
+from training.candidates import Choice, choose_model
 from training.dataset import Dataset
 from training.evaluation import evaluate_classification, evaluate_regression
 from training.exam import Exam, Predict
@@ -39,8 +39,9 @@ from training.latency import measure
 from training.model import Model, save_model
 from training.movement import behaviour_since
 from training.origin import libraries, origin
-from training.preprocessing import Inputs, fit_preprocessor
+from training.preprocessing import Inputs, Preprocessor, fit_preprocessor
 from training.reference import reference
+from training.refit import refit
 from training.reliability import reliability
 from training.report import write_report
 from training.sample import Sample
@@ -82,21 +83,17 @@ def train(dataset: Dataset) -> Trained:
 def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     spec, target, parts, frame = dataset.spec, dataset.target, dataset.parts, dataset.frame
     features, classes = dataset.features, target.classes
-    preprocessor, inputs = fit_preprocessor(
-        frame[parts.train], features, target.values[parts.train], classes, spec.seed
-    )
-    samples = _Samples(target, dataset.weights)
-    training = samples.of(parts.train, inputs)
-    validation = samples.of(parts.validation, preprocessor.transform(frame[parts.validation]))
-    test = samples.of(parts.test, preprocessor.transform(frame[parts.test]))
+    samples = _Samples(dataset)
+    preprocessor, training = samples.fit(parts.train)
+    validation = samples.of(parts.validation, preprocessor)
     say("preprocess", f"{len(features)} features, fitted on the training part")
 
     model = build_model(preprocessor, features, training, classes, spec)
     choice = choose_model(model, training, validation, spec, checkpoints)
-    model = choice.model
-
     output = _output(target, spec)
-    calibrated = _calibrate(model, training, validation, output, spec)
+    calibrated = _calibrate(choice.model, training, validation, output, spec)
+    model, learnt = _refit(choice, samples, checkpoints) if spec.estimator.refit else (choice.model, training)
+    test = samples.of(parts.test, model.blueprint.preprocessor)
 
     graph = export_onnx(model, features)
     difference = check_parity(graph, model, frame[parts.test])
@@ -108,11 +105,12 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     contract = Contract(features=features, output=output, limits=Limits(**spec.limits.model_dump()))
     change = _compare(spec, contract, predict)
 
-    answers = {"model": predictions} | _baseline_answers(model, training, test)
+    answers = {"model": predictions} | _baseline_answers(model, learnt, test)
     evaluation = {
         "task": output.task,
         "rows": {name: len(rows) for name, rows in vars(parts).items()},
         "split": method(target, spec),
+        "refitted": spec.estimator.refit,
         "calibrated": calibrated,
         "parity": difference,
         "metrics": _evaluate(answers, test, output, spec),
@@ -137,11 +135,31 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
 
 @dataclass(frozen=True)
 class _Samples:
-    target: Target
-    weights: NDArray[np.float64] | None
+    dataset: Dataset
 
-    def of(self, rows: NDArray[np.int64], inputs: Inputs) -> Sample:
-        return Sample(inputs, self.target.values[rows], None if self.weights is None else self.weights[rows])
+    def fit(self, rows: NDArray[np.int64]) -> tuple[Preprocessor, Sample]:
+        """The preprocessing that rows teach, and these rows."""
+        dataset = self.dataset
+        values, classes = dataset.target.values[rows], dataset.target.classes
+        preprocessor, inputs = fit_preprocessor(
+            dataset.frame[rows], dataset.features, values, classes, dataset.spec.seed
+        )
+        return preprocessor, self._sample(rows, inputs)
+
+    def of(self, rows: NDArray[np.int64], preprocessor: Preprocessor) -> Sample:
+        return self._sample(rows, preprocessor.transform(self.dataset.frame[rows]))
+
+    def _sample(self, rows: NDArray[np.int64], inputs: Inputs) -> Sample:
+        weights = self.dataset.weights
+        return Sample(inputs, self.dataset.target.values[rows], None if weights is None else weights[rows])
+
+
+def _refit(choice: Choice, samples: _Samples, checkpoints: Path) -> tuple[Model, Sample]:
+    """The chosen model on all rows that may be learnt from, and these rows."""
+    dataset = samples.dataset
+    preprocessor, rows = samples.fit(dataset.parts.learnt)
+    model = rebuild_model(preprocessor, dataset.features, rows, choice.model, dataset.spec)
+    return refit(choice, model, rows, dataset.spec, checkpoints / "refit"), rows
 
 
 @dataclass(frozen=True)
@@ -174,7 +192,7 @@ def _save(files: _Files, manifest: Manifest, frame: pl.DataFrame, parts: Parts, 
         files.write(folder)
         (folder / artifact.GOLDEN).write_text(lines(golden), encoding="utf-8")
         write_report(folder, files.report(manifest))
-        write_json(folder / artifact.REFERENCE, reference(files.contract.features, frame[parts.train], predictions))
+        write_json(folder / artifact.REFERENCE, reference(files.contract.features, frame[parts.learnt], predictions))
         return store.save(folder, artifact.seal(folder, manifest))
 
 

@@ -1,11 +1,14 @@
 """Parameters of an estimator, tried one set after another while the time lasts."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
+import onnx
+from onnx import helper
 
 from training.budget import Budget
 from training.scorer import Scorer
@@ -28,6 +31,7 @@ class Options:
         trials: How many sets of parameters are tried.
         parameters: What model.yaml says of the estimator: never drawn.
         budget: When to stop, at the latest.
+        rounds: Of boosting, where they are known: then nothing is searched for, and no round is judged.
     """
 
     objective: Parameters
@@ -35,6 +39,7 @@ class Options:
     trials: int = 1
     parameters: Parameters = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
+    rounds: int | None = None
 
     @property
     def classes(self) -> int:
@@ -44,10 +49,40 @@ class Options:
 
 @dataclass(frozen=True)
 class Found:
-    """A fitted estimator, and what evaluation.json keeps of how it was found."""
+    """A fitted estimator, and how to fit it again.
+
+    Attributes:
+        scorer: Its ONNX.
+        parameters: Those that were best, where any were tried.
+        rounds: Of boosting; None for what is not boosted.
+        trials: How many sets of parameters were tried; None where nothing is searched for.
+    """
 
     scorer: Scorer
-    plan: dict[str, Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
+    rounds: int | None = None
+    trials: int | None = None
+
+    def again(self, options: Options) -> Options:
+        """The options by which other rows give the same kind of estimator, without a search."""
+        return replace(options, parameters=self.parameters, rounds=self.rounds, trials=1, budget=Budget())
+
+    @property
+    def stored(self) -> bytes:
+        """All of it."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.scorer.model)
+        told = {"parameters": dict(self.parameters), "rounds": self.rounds, "trials": self.trials}
+        helper.set_model_props(model, {"found": json.dumps(told)})
+        return bytes(model.SerializeToString(deterministic=True))
+
+    @classmethod
+    def load(cls, stored: bytes) -> "Found":
+        """From :attr:`stored`; raises whatever protobuf, JSON and ONNX Runtime do where it is damaged."""
+        scorer = Scorer.load(stored)
+        (entry,) = scorer.model.metadata_props
+        scorer.model.ClearField("metadata_props")
+        return cls(scorer, **json.loads(entry.value))
 
 
 def plan_trials(rows: int, columns: int) -> int:
@@ -59,8 +94,8 @@ def search(
     fit: Callable[[Parameters], tuple[float, Fitted]],
     draw: Callable[[np.random.Generator], Parameters],
     options: Options,
-) -> tuple[Fitted, int]:
-    """The best of the defaults and of parameters drawn at random, and how many sets were tried.
+) -> tuple[Fitted, Parameters, int]:
+    """The best of the defaults and of parameters drawn at random, its parameters, and how many sets were tried.
 
     Bergstra and Bengio, 2012, "Random search for hyper-parameter optimization".
 
@@ -70,14 +105,16 @@ def search(
         options: How many, the seed, and the time; the defaults are always tried.
     """
     random = np.random.default_rng(options.seed)
-    least, best = fit(options.parameters)
+    best = options.parameters
+    least, fitted = fit(best)
     tried = 1
     while tried < options.trials and options.budget.left:
-        loss, fitted = fit({**draw(random), **options.parameters})
+        parameters = {**draw(random), **options.parameters}
+        loss, other = fit(parameters)
         tried += 1
         if loss < least or math.isnan(least):
-            least, best = loss, fitted
-    return best, tried
+            least, best, fitted = loss, parameters, other
+    return fitted, best, tried
 
 
 def between(random: np.random.Generator, low: float, high: float) -> float:

@@ -66,7 +66,7 @@ def fit_sklearn(name: str, train: Matrix, validation: Matrix, options: Options) 
         except (ValueError, TypeError) as error:
             raise SpecError(f"{name} cannot be fitted to this table: {error}") from None
         exact = _scores(estimator, prepare(validation.values.numpy()))
-    return Found(_scorer(estimator, prepare, name).checked(validation.values, exact))
+    return Found(_scorer(estimator, prepare, name).checked(validation.values, exact), options.parameters)
 
 
 def _plain(columns: Floats) -> Floats:

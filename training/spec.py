@@ -149,6 +149,8 @@ class Estimator(_Section):
             its own library; a search does not touch them.
         budget_seconds: What fitting may take, of the clock. None is a plan from the size of the table, which is the
             same on every machine.
+        refit: Whether the chosen model is fitted again on the training and validation rows together, before the test;
+            what the validation rows decided (parameters, epochs, calibration, interval) stays.
         trials: Sets of parameters that are tried for LightGBM and XGBoost; None is planned.
         members: Networks in the ensemble, which share most of their weights.
         width: Neurons of a hidden layer.
@@ -165,6 +167,7 @@ class Estimator(_Section):
     name: str = "auto"
     parameters: dict[str, Any] = {}
     budget_seconds: float | None = Field(default=None, gt=0)
+    refit: bool = True
     trials: int | None = Field(default=None, ge=1, le=1000)
     members: int = Field(default=8, ge=1, le=256)
     width: int = Field(default=256, ge=1, le=8192)

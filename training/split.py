@@ -25,6 +25,11 @@ class Parts:
     validation: Rows
     test: Rows
 
+    @property
+    def learnt(self) -> Rows:
+        """All that may be learnt from: those of training and validation."""
+        return np.sort(np.concatenate([self.train, self.validation]))
+
 
 def split(frame: pl.DataFrame, target: Target, spec: Spec, weights: NDArray[np.float64] | None = None) -> Parts:
     """Divide the rows as ``split`` of model.yaml says; the same seed gives the same parts.

@@ -41,22 +41,24 @@ def fit_xgboost(train: Matrix, validation: Matrix, options: Options) -> Found:
     )
 
     def fit(parameters: Parameters) -> tuple[float, Any]:
-        stops = [_deadline(xgboost, options.budget)]
         with quiet():
             booster = xgboost.train(
                 {**fixed, **parameters},
                 learnt,
-                ROUNDS,
+                options.rounds or ROUNDS,
                 evals=[(judged, "judged")],
-                early_stopping_rounds=PATIENCE,
+                early_stopping_rounds=None if options.rounds else PATIENCE,
                 verbose_eval=False,
-                callbacks=stops,
+                callbacks=[_deadline(xgboost, options.budget)],
             )
+        if options.rounds:
+            return 0.0, booster
         return booster.best_score, booster[: booster.best_iteration + 1]
 
-    booster, tried = search(fit, _draw, options)
+    booster, parameters, tried = search(fit, _draw, options)
     exact = booster.predict(judged, output_margin=True)
-    return Found(_scorer(booster, base, options.classes).checked(validation.values, exact), {"trials": tried})
+    scorer = _scorer(booster, base, options.classes).checked(validation.values, exact)
+    return Found(scorer, parameters, booster.num_boosted_rounds(), tried)
 
 
 def is_installed() -> bool:

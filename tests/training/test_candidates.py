@@ -105,9 +105,9 @@ def test_the_same_seed_gives_the_same_choice(tmp_path: Path) -> None:
 
 
 def grown(folder: Path, **estimator: Any) -> bytes:
-    scorer = chosen(folder, name="lightgbm", **estimator).model.scorer
-    assert scorer
-    return scorer.stored
+    found = chosen(folder, name="lightgbm", **estimator).recipe.found
+    assert found
+    return found.stored
 
 
 def test_trees_of_an_interrupted_run_are_not_grown_again(tmp_path: Path) -> None:
