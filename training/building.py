@@ -61,6 +61,29 @@ def build_model(
     return model
 
 
+def rescaled(model: Model, preprocessor: Preprocessor, features: Sequence[Feature], train: Sample) -> Model:
+    """A model without network and trees that knows the target as another does, and of the inputs only these rows.
+
+    Args:
+        model: The other.
+        preprocessor: What made ``train``.
+        features: As for :func:`build_model`.
+        train: The rows to learn scales from.
+    """
+    scaling = fit_scaling(preprocessor, features, train.inputs, season=model.blueprint.layout.season)
+    changes = {
+        "preprocessor": preprocessor,
+        "layout": scaling.layout,
+        "cardinalities": _cardinalities(preprocessor, scaling.layout),
+        "network": None,
+        "has_trees": False,
+    }
+    other = Model(model.blueprint.model_copy(update=changes))
+    other.scaling.load_state_dict(scaling.state_dict())
+    other.head = model.head.fresh()
+    return other
+
+
 def _cardinalities(preprocessor: Preprocessor, layout: Layout) -> tuple[int, ...]:
     levels = [1 + len(levels) for levels in preprocessor.levels.values()]
     return (*levels, *[WEEKDAYS] * layout.datetimes, *[STATES] * layout.booleans)

@@ -15,7 +15,7 @@ from contract.features import Feature
 from training.features import conform, infer_features
 from training.profile import Finding, profile
 from training.spec import Spec, read_spec
-from training.split import Parts, method, split
+from training.split import Parts, Rows, growing, method, split
 from training.stages import say
 from training.table import read_table
 from training.target import Target, read_target, read_weights
@@ -31,6 +31,7 @@ class Dataset:
         target: What is to be predicted, row by row.
         weights: How much each row counts; None where all count the same.
         parts: Which rows are for training, validation and test.
+        order: The training rows, those first that a smaller table would have held.
         findings: What is odd about the table.
         features: The contract of every column that is learnt from.
         frame: Those columns as the graph takes them.
@@ -42,6 +43,7 @@ class Dataset:
     target: Target
     weights: NDArray[np.float64] | None
     parts: Parts
+    order: Rows
     findings: list[Finding]
     features: tuple[Feature, ...]
     frame: pl.DataFrame
@@ -68,7 +70,8 @@ def read_dataset(path: Path) -> Dataset:
 
     features = infer_features(frame[parts.train], spec)
     conformed = conform(frame, features)
-    return Dataset(spec, path, table.version, target, weights, parts, findings, features, conformed)
+    order = growing(frame, target, spec, parts.train)
+    return Dataset(spec, path, table.version, target, weights, parts, order, findings, features, conformed)
 
 
 def _sizes(parts: Parts) -> str:

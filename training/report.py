@@ -6,6 +6,7 @@ from typing import Any
 
 from contract.artifact import PLOTS, REPORT
 from contract.evaluations import HIGHER_IS_BETTER, LOWER_IS_BETTER
+from training.curve import verdict
 from training.page import Html, element, facts, number, page, picture, section, table
 from training.plots import draw, loss_name
 
@@ -62,6 +63,7 @@ def _page(document: Mapping[str, Any], plots: Mapping[str, bytes]) -> str:
         _slices(evaluation, plots),
         _importance(evaluation, plots),
         _missing(document),
+        _curve(evaluation, plots),
         _candidates(evaluation),
         _history(evaluation, plots),
         _latency(evaluation),
@@ -263,6 +265,42 @@ def _distance(output: Mapping[str, Any]) -> str:
 def _rest(features: Sequence[Any]) -> Html:
     more = len(features) - MOST_ROWS
     return element("p", f"And {more:,} more, with a smaller rise.", of="soft") if more > 0 else Html()
+
+
+def _curve(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
+    curve = evaluation.get("curve")
+    if not curve:
+        return None
+    title, said = "Would more rows help?", verdict(curve)
+    if "reason" in curve:
+        return section(title, element("p", f"It was not measured: {said}."))
+    about = (
+        f"{_REFITTED[curve['model']]} was fitted anew on shares of the training rows, {_SHARES[curve['split']]}, and "
+        f"judged on the same test rows. Its slope says what rows are worth; its level is not that of the model above. "
+        f"The gain is surer than the intervals look, since all shares were judged on the same rows. "
+        f"What the next doubling brings is taken to lie between half of the last gain and all of it."
+    )
+    points = curve["points"]
+    if points[-1]["rows"] < curve["rows"]:
+        about += f" To save time, the largest share has {points[-1]['rows']:,} of the {curve['rows']:,} rows."
+    rows = [[number(f"{one['rows']:,}"), number(_number(one["loss"])), number(_interval(one))] for one in points]
+    return section(
+        title,
+        element("p", f"{said[0].upper()}{said[1:]}."),
+        picture(plots["curve"], said),
+        table(["Training rows", _words(curve["loss"]).capitalize(), "95 % interval"], rows),
+        element("p", about, of="soft"),
+    )
+
+
+#: By what was refitted, and by how the rows are split: how the report says it.
+_REFITTED = {"lightgbm": "LightGBM with its defaults, at twice the learning rate,", "linear": "The linear model"}
+_SHARES = {
+    "time": "the latest ones, so that more rows are a longer history",
+    "group": "by whole groups, so that more rows are more groups",
+    "random": "drawn at random",
+    "stratified": "drawn at random with every class in its share",
+}
 
 
 def _candidates(evaluation: Mapping[str, Any]) -> Html | None:

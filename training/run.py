@@ -10,10 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import polars as pl
-from numpy.typing import NDArray
 
 from contract import artifact, store
 from contract.artifact import Manifest, write_json
@@ -26,6 +24,7 @@ from training.baselines import fit_baselines
 from training.building import build_model
 from training.calibration import calibrate
 from training.candidates import choose_model
+from training.curve import learning_curve, verdict
 from training.dataset import Dataset
 from training.evaluation import evaluate_classification, evaluate_regression
 from training.exam import Exam, Predict
@@ -39,11 +38,11 @@ from training.latency import measure
 from training.model import Model, save_model
 from training.movement import behaviour_since
 from training.origin import libraries, origin
-from training.preprocessing import Inputs, fit_preprocessor
+from training.preprocessing import fit_preprocessor
 from training.reference import reference
 from training.reliability import reliability
 from training.report import write_report
-from training.sample import Sample
+from training.sample import Sample, sample_of
 from training.sensitivity import missing_values
 from training.slices import slices
 from training.spec import Spec
@@ -85,10 +84,9 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     preprocessor, inputs = fit_preprocessor(
         frame[parts.train], features, target.values[parts.train], classes, spec.seed
     )
-    samples = _Samples(target, dataset.weights)
-    training = samples.of(parts.train, inputs)
-    validation = samples.of(parts.validation, preprocessor.transform(frame[parts.validation]))
-    test = samples.of(parts.test, preprocessor.transform(frame[parts.test]))
+    training = sample_of(dataset, parts.train, inputs)
+    validation = sample_of(dataset, parts.validation, preprocessor.transform(frame[parts.validation]))
+    test = sample_of(dataset, parts.test, preprocessor.transform(frame[parts.test]))
     say("preprocess", f"{len(features)} features, fitted on the training part")
 
     model = build_model(preprocessor, features, training, classes, spec)
@@ -107,6 +105,8 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
 
     contract = Contract(features=features, output=output, limits=Limits(**spec.limits.model_dump()))
     change = _compare(spec, contract, predict)
+    curve = learning_curve(dataset, model, output)
+    say("curve", verdict(curve))
 
     answers = {"model": predictions} | _baseline_answers(model, training, test)
     evaluation = {
@@ -120,6 +120,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
         "importance": importance(exam, spec.seed),
         "missing": missing_values(exam, spec.seed),
         "reliability": reliability(exam),
+        "curve": curve,
         "latency": measure(graph, frame[parts.test]),
         "behaviour": change.report,
         "findings": [asdict(finding) for finding in dataset.findings],
@@ -133,15 +134,6 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     shutil.rmtree(checkpoints.parent, ignore_errors=True)
     say("saved", tag)
     return Trained(tag, evaluation)
-
-
-@dataclass(frozen=True)
-class _Samples:
-    target: Target
-    weights: NDArray[np.float64] | None
-
-    def of(self, rows: NDArray[np.int64], inputs: Inputs) -> Sample:
-        return Sample(inputs, self.target.values[rows], None if self.weights is None else self.weights[rows])
 
 
 @dataclass(frozen=True)

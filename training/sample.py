@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from training.dataset import Dataset
 from training.preprocessing import Inputs
 
 
@@ -37,3 +38,9 @@ class Sample:
         places = torch.from_numpy(rows)
         inputs = Inputs(self.inputs.numbers[places], self.inputs.codes[places])
         return Sample(inputs, self.target[rows], None if self.weights is None else self.weights[rows])
+
+
+def sample_of(dataset: Dataset, rows: NDArray[np.int64], inputs: Inputs) -> Sample:
+    """Rows of a table, with what was made of their columns."""
+    weights = None if dataset.weights is None else dataset.weights[rows]
+    return Sample(inputs, dataset.target.values[rows], weights)

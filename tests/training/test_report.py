@@ -25,6 +25,19 @@ from training.spec import Cost
 
 VOID = {"meta", "img"}
 
+CURVE: dict[str, Any] = {
+    "model": "lightgbm",
+    "loss": "log_loss",
+    "split": "time",
+    "rows": 70_001,
+    "points": [
+        {"rows": 35_000, "loss": 0.3456, "low": 0.3345, "high": 0.3567},
+        {"rows": 70_001, "loss": 0.3123, "low": 0.3012, "high": 0.3234},
+    ],
+    "last": {"gain": 0.0333, "low": 0.0321, "high": 0.0345},
+    "next": {"rows": 140_002, "low": 0.0161, "high": 0.0345, "measurable": True},
+}
+
 
 class Page(HTMLParser):
     """Fails where elements are not closed in the order in which they were opened."""
@@ -71,6 +84,7 @@ def evaluation(judged: Exam) -> dict[str, Any]:
         "importance": importance(judged, 0),
         "missing": missing_values(judged, 0),
         "reliability": reliability(judged),
+        "curve": CURVE | {"loss": judged.loss},
         "history": [{"epoch": 1, "train_loss": 0.7, "validation_loss": 0.61}],
         "parity": 2e-6,
         "findings": [asdict(Finding("warning", "noise", "leakage", "tells the target"))],
@@ -119,6 +133,11 @@ def test_every_figure_is_in_the_report(judged: Exam, tmp_path: Path) -> None:
         assert f"{one['rise']:.4g}" in text
     for one in found["reliability"]["bins"]:
         assert f"{one['observed']:.4g}" in text
+    for one in found["curve"]["points"]:
+        assert f"{one['rows']:,}" in text
+        assert f"{one['loss']:.4g}" in text
+    assert "140,002 rows in place of 70,001 may lower it by 0.0161 to 0.0345" in text
+    assert "the latest ones, so that more rows are a longer history" in text
     said = [
         "delays",
         "1.2.3",
@@ -139,7 +158,7 @@ def test_the_page_needs_nothing_but_itself(judged: Exam, tmp_path: Path) -> None
     page = written(tmp_path, document(judged))
     assert {"script", "link", "iframe"}.isdisjoint(page.tags)
     addresses = [value or "" for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
-    assert len(addresses) == 4
+    assert len(addresses) == 5
     assert all(address.startswith("data:image/png;base64,") for address in addresses)
     raw = (tmp_path / "report.html").read_text()
     assert not re.search(r"https?:|url\(|@import", raw)
@@ -153,7 +172,7 @@ def test_the_plots_lie_beside_it_and_are_the_same_each_time(tmp_path: Path) -> N
         write_report(folder, content)
         pages.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")})
     assert pages[0] == pages[1]
-    names = {"history.png", "importance.png", "reliability.png", "slices.png"}
+    names = {"curve.png", "history.png", "importance.png", "reliability.png", "slices.png"}
     assert {path.name for path in pages[0]} == names | {"report.html"}
     assert all(content.startswith(b"\x89PNG") for path, content in pages[0].items() if path.suffix == ".png")
 
@@ -175,7 +194,21 @@ def test_that_no_slice_is_worse_is_said(tmp_path: Path) -> None:
     content["evaluation"]["slices"] = []
     page = written(tmp_path, content)
     assert "above that of the others beyond chance" in page.text
-    assert page.tags.count("img") == 3
+    assert page.tags.count("img") == 4
+
+
+def test_a_curve_that_was_not_measured_says_why(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    content["evaluation"]["curve"] = {"reason": "7 training rows are too few to learn from shares of them"}
+    page = written(tmp_path, content)
+    assert "It was not measured: 7 training rows are too few" in page.text
+    assert not (tmp_path / "plots" / "curve.png").exists()
+
+
+def test_a_curve_of_part_of_the_rows_says_so(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    content["evaluation"]["curve"] |= {"rows": 900_000}
+    assert "the largest share has 70,001 of the 900,000 rows" in written(tmp_path, content).text
 
 
 def test_what_people_wrote_is_text(tmp_path: Path) -> None:
