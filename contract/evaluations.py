@@ -18,6 +18,7 @@ LOWER_IS_BETTER = {
     "mae",
     "median_absolute_error",
     "interval_width",
+    "set_size",
 }
 
 Verdict = Literal["within the noise", "better", "worse", "higher", "lower"]

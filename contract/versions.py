@@ -176,13 +176,20 @@ def _category_changes(old: Categorical, new: Categorical) -> list[Change]:
 
 
 def _output_changes(old: Output, new: Output) -> list[Change]:
-    if old == new:
-        return []
-    if isinstance(old, Classification) and isinstance(new, Classification):
-        same_shape = old.model_copy(update={"threshold": new.threshold}) == new
-        if same_shape:
-            return [Change(Step.MAJOR, None, f"decision threshold moved from {old.threshold} to {new.threshold}")]
-    return [Change(Step.MAJOR, None, "the output's target, labels, unit or coverage changed")]
+    """Where predictions carry sets, from which probability on a label is in them is the model's own business."""
+    if not (isinstance(old, Classification) and isinstance(new, Classification)):
+        return [] if old == new else [_OTHER_OUTPUT]
+    changes = []
+    if old.threshold != new.threshold and old.labels == new.labels:
+        changes.append(Change(Step.MAJOR, None, f"decision threshold moved from {old.threshold} to {new.threshold}"))
+    if (old.set_threshold is None) != (new.set_threshold is None):
+        said = "carry a `set` of labels" if old.set_threshold is None else "no longer carry a `set` of labels"
+        changes.append(Change(Step.MAJOR, None, f"predictions {said}"))
+    moved = {"threshold": new.threshold, "set_threshold": new.set_threshold}
+    return changes if old.model_copy(update=moved) == new else [*changes, _OTHER_OUTPUT]
+
+
+_OTHER_OUTPUT = Change(Step.MAJOR, None, "the output's target, labels, unit or coverage changed")
 
 
 def _limit_changes(old: Contract, new: Contract) -> list[Change]:

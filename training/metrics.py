@@ -54,6 +54,20 @@ def classification_metrics(
     }
 
 
+def set_metrics(target: NDArray[Any], sets: NDArray[np.bool_]) -> dict[str, Metric]:
+    """Of sets of labels the share that holds the truth, and how many labels they hold.
+
+    Args:
+        target: Class codes.
+        sets: Which labels are in the set of each row, [rows, classes].
+    """
+    held = sets[np.arange(len(target)), target]
+    return {
+        "coverage": _average(held.astype(np.float64)),
+        "set_size": _average(sets.sum(axis=1).astype(np.float64)),
+    }
+
+
 def regression_metrics(target: Floats, arrays: Arrays) -> dict[str, Metric]:
     """The metrics of a regression, by name; those of the interval only where there is one.
 

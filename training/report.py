@@ -32,8 +32,9 @@ _MEANING = {
     "mae": "mean absolute error",
     "median_absolute_error": "half of the errors are smaller",
     "r2": "share of the target's variance that is explained",
-    "coverage": "share of truths inside the interval",
+    "coverage": "share of truths inside the interval, or among the labels of the set",
     "interval_width": "mean width of the interval",
+    "set_size": "mean number of labels in the set",
 }
 
 
@@ -60,6 +61,7 @@ def _page(document: Mapping[str, Any], plots: Mapping[str, bytes]) -> str:
         _gates(evaluation),
         _metrics(evaluation),
         _reliability(evaluation, plots),
+        _sets(evaluation),
         _slices(evaluation, plots),
         _importance(evaluation, plots),
         _missing(document),
@@ -100,7 +102,10 @@ def _prediction(output: Mapping[str, Any]) -> str:
         return f"{target}{unit}, with an interval that is to hold the truth in {output['coverage']:.0%} of the cases"
     labels = _listed([f"'{label}'" for label in output["labels"]])
     rule = f"'{output['positive']}' from {output['threshold']:.4g} on" if output["positive"] else "the likeliest"
-    return f"{target}: the probabilities of {labels}; the decision is {rule}"
+    said = f"{target}: the probabilities of {labels}; the decision is {rule}"
+    if output["set_threshold"] is None:
+        return said
+    return f"{said}; with the set of labels that is to hold the truth in {output['coverage']:.0%} of the cases"
 
 
 def _cards(evaluation: Mapping[str, Any]) -> Html | None:
@@ -186,6 +191,30 @@ def _reliability(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> H
     )
 
 
+def _sets(evaluation: Mapping[str, Any]) -> Html | None:
+    sets = evaluation.get("reliability", {}).get("sets")
+    if not sets:
+        return None
+    labels, promised = sets["labels"], sets["coverage"]
+    sizes = ", ".join(f"{one['labels']} in {one['share']:.1%}" for one in sets["sizes"][:MOST_LABELS])
+    missed = sum(one["high"] < promised for one in labels)
+    text = (
+        f"Of the test rows, by the number of labels in their set: {sizes}. {promised:.0%} are promised of all cases "
+        f"together, not of each label: {missed} of {len(labels)} labels are surely in the sets of their own rows less "
+        f"often than that. The worst come first."
+    )
+    rows = [
+        [one["label"], number(f"{one['rows']:,}"), number(f"{one['observed']:.1%}"), number(_percent(one))]
+        for one in labels[:MOST_ROWS]
+    ]
+    head = ["True label", "Rows", "In its set", "95 % interval"]
+    return section("Do its sets hold what they promise?", element("p", text), table(head, rows), _more(labels))
+
+
+def _percent(figure: Mapping[str, float]) -> str:
+    return f"{figure['low']:.1%} to {figure['high']:.1%}"
+
+
 def _slices(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
     slices = evaluation.get("slices")
     if slices is None:
@@ -263,8 +292,12 @@ def _distance(output: Mapping[str, Any]) -> str:
 
 
 def _rest(features: Sequence[Any]) -> Html:
-    more = len(features) - MOST_ROWS
-    return element("p", f"And {more:,} more, with a smaller rise.", of="soft") if more > 0 else Html()
+    return _more(features, ", with a smaller rise")
+
+
+def _more(entries: Sequence[Any], which: str = "") -> Html:
+    more = len(entries) - MOST_ROWS
+    return element("p", f"And {more:,} more{which}.", of="soft") if more > 0 else Html()
 
 
 def _curve(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:

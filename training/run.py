@@ -44,6 +44,7 @@ from training.reliability import reliability
 from training.report import write_report
 from training.sample import Sample, sample_of
 from training.sensitivity import missing_values
+from training.sets import set_threshold
 from training.slices import slices
 from training.spec import Spec
 from training.split import Parts, method
@@ -93,8 +94,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     choice = choose_model(model, training, validation, spec, checkpoints)
     model = choice.model
 
-    output = _output(target, spec)
-    calibrated = _calibrate(model, training, validation, output, spec)
+    output, calibrated = _calibrate(model, training, validation, _output(target, spec), spec)
 
     graph = export_onnx(model, features)
     difference = check_parity(graph, model, frame[parts.test])
@@ -108,7 +108,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     curve = learning_curve(dataset, model, output)
     say("curve", verdict(curve))
 
-    answers = {"model": predictions} | _baseline_answers(model, training, test)
+    answers = {"model": _with_sets(predictions, output)} | _baseline_answers(model, training, test)
     evaluation = {
         "task": output.kind,
         "rows": {name: len(rows) for name, rows in vars(parts).items()},
@@ -232,15 +232,32 @@ def _output(target: Target, spec: Spec) -> Output:
     return Classification(target=spec.data.target, labels=target.labels, positive=target.labels[1], threshold=threshold)
 
 
-def _calibrate(model: Model, training: Sample, validation: Sample, output: Output, spec: Spec) -> bool:
-    """Make probabilities or intervals mean what they say; whether that changed the model's probabilities."""
+def _calibrate(model: Model, training: Sample, validation: Sample, output: Output, spec: Spec) -> tuple[Output, bool]:
+    """Make probabilities, intervals and sets mean what they say: the output, and whether the probabilities changed."""
     if isinstance(output, Regression):
         fit_interval(model, validation, output.coverage)
         say("calibrate", f"interval for {output.coverage:.0%} of the cases, from {len(validation):,} rows")
-        return False
+        return output, False
     kept = calibrate(model, training, validation, spec.seed)
     say("calibrate", "kept: it lowers the log loss" if kept else "left out: nothing shows that it would help")
-    return kept
+    return _promise_sets(model, validation, output), kept
+
+
+def _promise_sets(model: Model, validation: Sample, output: Classification) -> Classification:
+    """With more than two labels, from which probability on a label is in the set."""
+    if len(output.labels) == 2:
+        return output
+    probabilities = model.predict(validation.inputs)["probabilities"].numpy()
+    threshold = set_threshold(probabilities, validation.target, validation.each_weight, output.coverage)
+    say("calibrate", f"sets for {output.coverage:.0%} of the cases: labels from a probability of {threshold:.4g} on")
+    return output.model_copy(update={"set_threshold": threshold})
+
+
+def _with_sets(predictions: Arrays, output: Output) -> Arrays:
+    """The predictions and, where they carry sets, these."""
+    if isinstance(output, Regression) or output.set_threshold is None:
+        return predictions
+    return {**predictions, "set": output.sets(predictions)}
 
 
 def _baseline_answers(model: Model, training: Sample, test: Sample) -> dict[str, Arrays]:

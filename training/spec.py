@@ -26,6 +26,8 @@ ClassificationMetric = Literal[
     "recall",
     "f1",
     "cost",
+    "coverage",
+    "set_size",
 ]
 RegressionMetric = Literal["rmse", "mae", "median_absolute_error", "r2", "coverage", "interval_width"]
 MetricName = Literal[ClassificationMetric, RegressionMetric]

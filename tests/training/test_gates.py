@@ -155,7 +155,7 @@ def test_a_slice_without_a_loss_is_the_worst() -> None:
 def test_a_metric_of_the_other_task_is_refused_by_name() -> None:
     assert gate({"metrics": {"rmse": {"at_most": 3}}}).message == (
         "nothing found, at most 3 asked for: a classification has no such metric; it has log_loss, roc_auc, "
-        "average_precision, brier, calibration_error, accuracy, precision, recall, f1, cost"
+        "average_precision, brier, calibration_error, accuracy, precision, recall, f1, cost, coverage, set_size"
     )
 
 
@@ -184,7 +184,11 @@ def test_the_names_are_those_of_the_evaluation() -> None:
     labels, values = (random.random(rows) < score).astype(np.int64), random.normal(size=rows)
     answer = {"probabilities": np.stack([1 - score, score], 1)}
     figures = evaluate_classification({"model": answer}, Sample(nothing, labels), 0.5, Cost(), 0)
-    assert tuple(figures["model"]) == get_args(ClassificationMetric)
+    of_sets = {"coverage", "set_size"}
+    assert tuple(figures["model"]) == tuple(name for name in get_args(ClassificationMetric) if name not in of_sets)
+    more = {"probabilities": np.stack([1 - score, score / 2, score / 2], 1), "set": np.ones((rows, 3), dtype=bool)}
+    figures = evaluate_classification({"model": more}, Sample(nothing, labels), None, Cost(), 0)
+    assert set(figures["model"]) == {*get_args(ClassificationMetric)} - {"cost"}
     interval = {"value": score[:, None], "lower": score[:, None] - 1, "upper": score[:, None] + 1}
     figures = evaluate_regression({"model": interval}, Sample(nothing, values), 0)
     assert tuple(figures["model"]) == get_args(RegressionMetric)

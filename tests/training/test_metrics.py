@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
-from training.metrics import classification_metrics, regression_metrics
+from training.metrics import classification_metrics, regression_metrics, set_metrics
 
 
 def random_rows(seed: int, classes: int, rows: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -75,6 +75,15 @@ def test_a_regression_agrees_with_scikit_learn(seed: int) -> None:
             "interval_width": 2,
         }
     )
+
+
+def test_sets_are_judged_by_how_often_they_hold_the_truth_and_by_their_size() -> None:
+    sets = np.array([[True, False, False], [True, True, False], [False, True, True], [True, True, True]])
+    found = set_metrics(np.array([0, 2, 2, 1]), sets)
+    assert found["coverage"](np.ones(4)) == 0.75
+    assert found["set_size"](np.ones(4)) == 2
+    weights = np.array([0.0, 3.0, 1.0, 0.0])
+    assert (found["coverage"](weights), found["set_size"](weights)) == (0.25, 2)
 
 
 def test_what_the_rows_say_nothing_about_is_no_number() -> None:

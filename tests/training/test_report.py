@@ -197,6 +197,27 @@ def test_that_no_slice_is_worse_is_said(tmp_path: Path) -> None:
     assert page.tags.count("img") == 4
 
 
+def test_sets_are_shown_by_the_labels_that_they_miss(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    content["contract"]["output"] |= {"positive": None, "threshold": None, "set_threshold": 0.2}
+    missed, held = (
+        {"label": name, "rows": 1234, "observed": share} for name, share in (("rare", 0.5), ("often", 0.95))
+    )
+    content["evaluation"]["reliability"]["sets"] = {
+        "coverage": 0.9,
+        "sizes": [{"labels": 1, "share": 0.75}, {"labels": 2, "share": 0.25}],
+        "labels": [missed | {"low": 0.456, "high": 0.543}, held | {"low": 0.93, "high": 0.97}],
+    }
+    content["evaluation"]["metrics"]["model"]["set_size"] = {"value": 1.2345, "low": 1.2, "high": 1.3}
+    text = written(tmp_path, content).text
+    assert "with the set of labels that is to hold the truth in 90% of the cases" in text
+    assert "1 in 75.0%, 2 in 25.0%" in text
+    assert "1 of 2 labels are surely in the sets of their own rows less often than that" in text
+    assert text.index("rare") < text.index("often", text.index("True label"))
+    assert "45.6% to 54.3%" in text
+    assert "1.234" in text
+
+
 def test_a_curve_that_was_not_measured_says_why(tmp_path: Path) -> None:
     content = document(EXAMS[0])
     content["evaluation"]["curve"] = {"reason": "7 training rows are too few to learn from shares of them"}
@@ -239,6 +260,7 @@ def test_many_features_and_labels_are_summed_up(tmp_path: Path) -> None:
         "labels": labels,
         "positive": None,
         "threshold": None,
+        "set_threshold": None,
     }
     text = written(tmp_path, content).text
     assert "And 185 more" in text
