@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from contract.errors import CheckFailed
 from contract.features import Feature
-from training.features import conform, infer_features
+from training.features import conform, infer_features, slice_features
 from training.profile import Finding, profile
 from training.spec import Spec, read_spec
 from training.split import Parts, Rows, growing, method, split
@@ -35,6 +35,8 @@ class Dataset:
         findings: What is odd about the table.
         features: The contract of every column that is learnt from.
         frame: Those columns as the graph takes them.
+        slices: What is known of every column whose values are judged one by one, learnt from or not.
+        aside: Those of them that are not learnt from, in the form of ``frame``.
     """
 
     spec: Spec
@@ -47,6 +49,8 @@ class Dataset:
     findings: list[Finding]
     features: tuple[Feature, ...]
     frame: pl.DataFrame
+    slices: tuple[Feature, ...]
+    aside: pl.DataFrame
 
 
 def read_dataset(path: Path) -> Dataset:
@@ -70,8 +74,12 @@ def read_dataset(path: Path) -> Dataset:
 
     features = infer_features(frame[parts.train], spec)
     conformed = conform(frame, features)
+    by_slice = slice_features(frame[parts.train], features, spec)
+    aside = conform(frame, [feature for feature in by_slice if feature not in features])
     order = growing(frame, target, spec, parts.train)
-    return Dataset(spec, path, table.version, target, weights, parts, order, findings, features, conformed)
+    return Dataset(
+        spec, path, table.version, target, weights, parts, order, findings, features, conformed, by_slice, aside
+    )
 
 
 def _sizes(parts: Parts) -> str:

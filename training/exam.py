@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from contract.features import Feature
 from contract.outputs import Arrays, Classification, Output
 from training.evaluation import CONFIDENCE
-from training.metrics import LEAST, Floats
+from training.metrics import LEAST, Floats, promises
 
 #: From conformed rows to the graph's output tensors.
 Predict = Callable[[pl.DataFrame], Arrays]
@@ -55,6 +55,18 @@ class Exam:
     def losses(self) -> Floats:
         """What each of the answers costs; see :func:`row_losses`."""
         return row_losses(self.target, self.answers, self.output)
+
+    @cached_property
+    def promises(self) -> tuple[Floats, NDArray[np.bool_]]:
+        """The probability that is promised of each row, and whether it came true.
+
+        Of a classification as :func:`training.metrics.promises` has it; of a regression that the interval holds the
+        truth.
+        """
+        if isinstance(self.output, Classification):
+            return promises(self.target, self.answers["probabilities"].astype(np.float64))
+        lower, upper = (self.answers[name][:, 0].astype(np.float64) for name in ("lower", "upper"))
+        return np.full(len(self), self.output.coverage), (lower <= self.target) & (self.target <= upper)
 
     @property
     def loss(self) -> str:

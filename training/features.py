@@ -13,6 +13,7 @@ from contract.yaml_source import suggestion
 from training.columns import canonical, is_constant, is_readable, missing, times
 from training.rows import legal, request
 from training.spec import FeatureOverride, Spec
+from training.target import MOST_INTEGER_CLASSES
 
 #: More levels than this are not listed in a contract.
 LISTED_CATEGORIES = 200
@@ -82,6 +83,35 @@ def infer_feature(column: pl.Series, spec: Spec) -> Feature:
         place = spec.place("features", column.name, foreign[0])
         raise SpecError(f"{place}: a feature of kind '{kind}' has no such field")
     return feature
+
+
+def slice_features(train: pl.DataFrame, features: Sequence[Feature], spec: Spec) -> tuple[Feature, ...]:
+    """What is known of the columns under ``slices``: the features among them, and of the others only the kind.
+
+    Of those, integers of at most 20 different values are categories: more often than not they are codes.
+
+    Raises:
+        DataError: A column that is no feature holds what cannot be divided into slices.
+    """
+    learnt = {feature.name: feature for feature in features}
+    found = [
+        learnt.get(name) or _of_kind(train[name], spec.place("slices", place))
+        for place, name in enumerate(dict.fromkeys(spec.slices))
+    ]
+    return tuple(found)
+
+
+def _of_kind(column: pl.Series, place: str) -> Feature:
+    if column.dtype == pl.Null or (column.dtype.is_integer() and column.n_unique() <= MOST_INTEGER_CLASSES):
+        kind = "categorical"
+    elif is_readable(column) and column.dtype != pl.Time:
+        kind = _kind(column)
+    else:
+        raise DataError(
+            f"{place}: '{column.name}' holds {column.dtype}, which cannot be divided into slices; turn it into "
+            f"numbers, strings or times"
+        )
+    return _FEATURE.validate_python({"name": column.name, "kind": kind})
 
 
 def conform(frame: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:

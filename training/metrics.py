@@ -48,7 +48,7 @@ def classification_metrics(
         "roc_auc": _mean_of([roc_auc(*column) for column in columns]),
         "average_precision": _mean_of([average_precision(*column) for column in columns]),
         "brier": _average(((probabilities - truth) ** 2).sum(1) / (2 if threshold is not None else 1)),
-        "calibration_error": calibration_error(target, probabilities),
+        "calibration_error": calibration_error(*promises(target, probabilities)),
         "accuracy": _average((decision == target).astype(np.float64)),
         **_decision_metrics(target, decision, positives),
     }
@@ -115,19 +115,43 @@ def average_precision(truth: Floats, scores: Floats) -> Metric:
     return metric
 
 
-def calibration_error(target: NDArray[Any], probabilities: Floats) -> Metric:
-    """Expected calibration error: the mean gap between a probability and how often it comes true.
+def promises(target: NDArray[Any], probabilities: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """The probability that is promised of each row, and whether it came true.
 
-    Of the second class where there are two, else of the likeliest (Naeini et al., 2015, "Obtaining well calibrated
-    probabilities using Bayesian binning").
+    Of the second class where there are two, else of the likeliest.
     """
     if probabilities.shape[1] == 2:
-        confidence, right = probabilities[:, 1], target == 1
-    else:
-        confidence, right = probabilities.max(1), target == probabilities.argmax(1)
-    bins = np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
-    gaps = confidence - right
+        return probabilities[:, 1], target == 1
+    return probabilities.max(1), target == probabilities.argmax(1)
+
+
+def calibration_error(promised: Floats, kept: NDArray[np.bool_]) -> Metric:
+    """Expected calibration error: the mean gap between a probability and how often it comes true.
+
+    In equally wide bins of the probability (Naeini et al., 2015, "Obtaining well calibrated probabilities using
+    Bayesian binning").
+    """
+    bins, gaps = _bins(promised), promised - kept
     return lambda weights: _ratio(np.abs(np.bincount(bins, weights * gaps)).sum(), weights.sum())
+
+
+def calibration_chance(promised: Floats, z: float) -> Metric:
+    """What the calibration error of a perfectly calibrated model does not exceed, but for chance.
+
+    Of few rows it is never 0: a bin's gap is about normal, and the sum of their sizes lies below its mean and ``z`` of
+    its standard deviations, which is taken somewhat too large: as if the sizes had their sign.
+    """
+    bins, variances = _bins(promised), promised * (1 - promised)
+
+    def metric(weights: Floats) -> float:
+        each = np.bincount(bins, weights**2 * variances)
+        return _ratio(math.sqrt(2 / math.pi) * np.sqrt(each).sum() + z * math.sqrt(each.sum()), weights.sum())
+
+    return metric
+
+
+def _bins(promised: Floats) -> NDArray[np.intp]:
+    return np.minimum((promised * BINS).astype(np.intp), BINS - 1)
 
 
 def _decision_metrics(target: NDArray[Any], decision: NDArray[Any], classes: list[int]) -> dict[str, Metric]:

@@ -33,16 +33,12 @@ def reliability(exam: Exam) -> dict[str, Any]:
         number of labels in a set the ``share`` of the rows; and ``labels``, those that are surely missed most first:
         ``label``, ``rows``, and ``observed``, ``low`` and ``high``, the share of its rows whose set holds it.
     """
+    promised, kept = exam.promises
     if isinstance(exam.output, Regression):
-        value, lower, upper = (exam.answers[name][:, 0].astype(np.float64) for name in exam.output.tensors)
-        held = (lower <= exam.target) & (exam.target <= upper)
-        return {"coverage": exam.output.coverage, "bins": list(_bins(exam, value, held, VALUE_PARTS))}
-    probabilities = exam.answers["probabilities"].astype(np.float64)
-    if len(exam.output.labels) == 2:
-        label, confidence, right = exam.output.labels[1], probabilities[:, 1], exam.target == 1
-    else:
-        label, confidence, right = None, probabilities.max(1), exam.target == probabilities.argmax(1)
-    bins = {"label": label, "bins": list(_bins(exam, confidence, right, PROBABILITY_PARTS))}
+        value = exam.answers["value"][:, 0].astype(np.float64)
+        return {"coverage": exam.output.coverage, "bins": list(_bins(exam, value, kept, VALUE_PARTS))}
+    label = exam.output.labels[1] if len(exam.output.labels) == 2 else None
+    bins = {"label": label, "bins": list(_bins(exam, promised, kept, PROBABILITY_PARTS))}
     return bins if exam.output.set_threshold is None else bins | {"sets": _sets(exam, exam.output)}
 
 

@@ -226,23 +226,47 @@ def _slices(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html |
     text = (
         f"Parts of the test rows by their {loss}, the most surely worse ones first. A high loss may mean that the "
         f"cases are hard, not that the model is at fault. Parts that model.yaml names are marked; the others were "
-        f"found, and lie above the rest by more than chance makes of the worst of so many."
+        f"found, and lie above the rest by more than chance makes of the worst of so many. The calibration error is "
+        f"{_CALIBRATION[evaluation['task']]}; of few rows it is never 0, and the more slices there are, the larger the "
+        f"largest."
     )
     return section(title, element("p", text), picture(plots["slices"], text), table(*_slice_table(slices, loss)))
+
+
+#: By task, what the calibration error of a slice is.
+_CALIBRATION = {
+    "classification": "the mean gap between a probability and how often it comes true",
+    "regression": "how far the share of truths inside the interval is from what is promised",
+}
 
 
 def _slice_table(slices: Sequence[Mapping[str, Any]], loss: str) -> tuple[list[str], list[list[Html]]]:
     rows = [
         [
-            element("td", one["slice"], *([element("small", "named in model.yaml")] if one["named"] else [])),
+            element("td", one["slice"], _note(one)),
             number(f"{one['rows']:,}"),
             number(_number(one["loss"])),
             number(_interval(one) if one["low"] is not None else "too few rows"),
             number(f"{one['gap']:+.1%}"),
+            _calibration(one),
         ]
         for one in slices
     ]
-    return ["Slice", "Rows", loss.capitalize(), "95 % interval", "Against all rows"], rows
+    return ["Slice", "Rows", loss.capitalize(), "95 % interval", "Against all rows", "Calibration error"], rows
+
+
+def _note(one: Mapping[str, Any]) -> str:
+    notes = {"named in model.yaml": one["named"], "not learnt from": not one["learnt"]}
+    said = ", ".join(note for note, holds in notes.items() if holds)
+    return element("small", said) if said else ""
+
+
+def _calibration(one: Mapping[str, Any]) -> Html:
+    error, chance = one["calibration_error"], one["calibration_chance"]
+    if error is None:
+        return number("too few rows")
+    within = [element("small", "chance explains it")] if error <= chance else []
+    return element("td", _number(error), *within)
 
 
 def _importance(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:

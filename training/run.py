@@ -99,7 +99,8 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     graph = export_onnx(model, features)
     difference = check_parity(graph, model, frame[parts.test])
     predict = answerer(graph)
-    exam = Exam(predict, frame[parts.test], features, output, test.target, test.each_weight)
+    judged = frame.hstack(dataset.aside)[parts.test]
+    exam = Exam(predict, judged, features, output, test.target, test.each_weight)
     predictions = exam.answers
     say("export", f"{graph.ByteSize():,} bytes of ONNX, at most {difference:.1g} from torch on the test part")
 
@@ -116,7 +117,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
         "calibrated": calibrated,
         "parity": difference,
         "metrics": _evaluate(answers, test, output, spec),
-        "slices": slices(exam, [feature for feature in features if feature.name in spec.slices]),
+        "slices": slices(exam, dataset.slices),
         "importance": importance(exam, spec.seed),
         "missing": missing_values(exam, spec.seed),
         "reliability": reliability(exam),

@@ -47,7 +47,7 @@ class Data(_Section):
         time: The column that says when a row happened.
         group: The column whose rows belong together, such as a customer; no group is ever in two parts of a split.
         weight: The column that says how much a row counts.
-        ignore: Columns that are left out.
+        ignore: Columns that nothing is learnt from.
     """
 
     path: str = Field(min_length=1)
@@ -211,6 +211,8 @@ class Gates(_Section):
         metrics: The bounds of metrics, by the names they have in evaluation.json.
         better_than_linear: Whether log_loss, or rmse for a regression, has to be lower than the linear baseline's.
         slice_gap: How much higher log_loss, or rmse, may be in the worst slice than in all rows, as a share of it.
+        slice_calibration: The highest calibration error in a slice, or how far the share of a regression's intervals
+            that hold the truth may be from what is promised; what chance alone may make does not count.
         size_mb: The largest model.onnx, in millions of bytes.
         p99_ms: The longest that 99 of 100 answers to one row may take, in milliseconds on one thread.
     """
@@ -218,6 +220,7 @@ class Gates(_Section):
     metrics: dict[MetricName, Bound] = {}
     better_than_linear: bool = False
     slice_gap: float | None = Field(default=None, gt=0)
+    slice_calibration: float | None = Field(default=None, gt=0, lt=1)
     size_mb: float | None = Field(default=None, gt=0)
     p99_ms: float | None = Field(default=None, gt=0)
 
@@ -249,7 +252,7 @@ class Spec(_Section):
         strict: Whether a leaking column ends the run.
         tolerance: How far behaviour may move in a patch: the share of golden decisions that may flip, and the mean
             change of a probability, or of a value in standard deviations. A model that moves further is a minor step.
-        slices: Columns whose values are reported as slices, beside those that are found.
+        slices: Columns whose values are reported as slices, beside those that are found; learnt from or not.
         gates: What the trained model has to fulfil to be saved.
         limits: How much one request may ask for.
     """
@@ -291,6 +294,12 @@ class Spec(_Section):
             raise ValueError("`split.method: group` needs the column named under `data.group`")
         if isinstance(self.split.test, datetime) and not self.by_time:
             raise ValueError("dates under `split` need `split.method: time` and `data.time`")
+        return self
+
+    @model_validator(mode="after")
+    def _calibration_has_its_slices(self) -> "Spec":
+        if self.gates.slice_calibration is not None and not self.slices:
+            raise ValueError("`gates.slice_calibration` needs the columns that are to be judged, under `slices`")
         return self
 
     @property

@@ -14,6 +14,11 @@ from training.preprocessing import Inputs
 from training.sample import Sample
 from training.spec import ClassificationMetric, Cost, Gates, RegressionMetric
 
+
+def calibration(error: float | None, chance: float | None) -> dict[str, float | None]:
+    return {"calibration_error": error, "calibration_chance": chance}
+
+
 CLASSIFICATION: dict[str, Any] = {
     "task": "classification",
     "metrics": {
@@ -21,9 +26,9 @@ CLASSIFICATION: dict[str, Any] = {
         "linear": {"log_loss": {"value": 0.55}},
     },
     "slices": [
-        {"slice": "colour = red", "rows": 120, "loss": 0.61, "low": 0.55, "high": 0.67},
-        {"slice": "colour = grey", "rows": 4, "loss": 9.0, "low": None, "high": None},
-        {"slice": "colour = blue", "rows": 90, "loss": 0.5, "low": 0.45, "high": 0.55},
+        {"slice": "colour = red", "rows": 120, "loss": 0.61, "low": 0.55, "high": 0.67} | calibration(0.09, 0.05),
+        {"slice": "colour = grey", "rows": 4, "loss": 9.0, "low": None, "high": None} | calibration(None, None),
+        {"slice": "colour = blue", "rows": 90, "loss": 0.5, "low": 0.45, "high": 0.55} | calibration(0.12, 0.15),
     ],
     "latency": {"one_row_ms": {"p50": 0.2, "p99": 0.4}, "bytes": 2_500_000},
 }
@@ -65,6 +70,7 @@ def test_nothing_asked_nothing_refused() -> None:
             {"slice_gap": 0.2},
             "0.61 found in the slice colour = red, at most 0.6492 (log_loss of all rows and 0.2 of it) asked for",
         ),
+        ({"slice_calibration": 0.09}, "0.09 found in the slice colour = red, at most 0.09 asked for"),
         ({"size_mb": 2.5}, "2.5 found, at most 2.5 asked for"),
         ({"p99_ms": 0.4}, "0.4 found, at most 0.4 asked for"),
     ],
@@ -83,6 +89,7 @@ def test_a_gate_that_is_met(asked: dict[str, Any], message: str) -> None:
         ({"metrics": {"roc_auc": {"at_least": 0.8}}}, "gates.metrics.roc_auc", "0.05 too low"),
         ({"metrics": {"roc_auc": {"at_least": 0.5, "at_most": 0.7}}}, "gates.metrics.roc_auc", "0.05 too high"),
         ({"slice_gap": 0.1}, "gates.slice_gap", "0.015 too high"),
+        ({"slice_calibration": 0.05}, "gates.slice_calibration", "0.04 too high"),
         ({"size_mb": 2}, "gates.size_mb", "0.5 too high"),
         ({"p99_ms": 0.25}, "gates.p99_ms", "0.15 too high"),
     ],
@@ -119,6 +126,7 @@ def test_what_is_no_number_meets_no_gate(value: float) -> None:
     [
         {"metrics": {"mae": {"at_most": 1}}},
         {"slice_gap": 0.1},
+        {"slice_calibration": 0.1},
         {"size_mb": 1000},
         {"p99_ms": 1000},
     ],
@@ -142,6 +150,16 @@ def test_a_gap_is_kept_to_where_no_slice_is_surely_worse() -> None:
     checked = gate({"slice_gap": 0.1}, REGRESSION | {"slices": []})
     assert checked.passed
     assert checked.message.startswith("no slice found that is surely worse than the others")
+
+
+def test_a_calibration_that_chance_explains_is_no_fault() -> None:
+    slices = [{"slice": "colour = blue", "rows": 90, "loss": 0.5, "low": 0.45, "high": 0.55} | calibration(0.12, 0.15)]
+    checked = gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": slices})
+    assert checked.passed
+    assert checked.found is None
+    assert checked.message == "in no slice a calibration error beyond what chance makes, at most 0.01 asked for"
+    slices[0]["calibration_error"] = float("nan")
+    assert not gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": slices}).passed
 
 
 def test_a_slice_without_a_loss_is_the_worst() -> None:

@@ -179,3 +179,10 @@ def test_a_gate_bounds_a_metric_from_one_side_or_both(tmp_path: Path) -> None:
 def test_a_gate_that_cannot_be(tmp_path: Path, gates: str, complaint: str) -> None:
     (found,) = complaints(tmp_path, f"{LEAST}gates:\n  {gates}\n")
     assert re.fullmatch(rf"model\.yaml:6: {complaint}", found)
+
+
+def test_a_bound_of_the_calibration_of_slices_needs_slices(tmp_path: Path) -> None:
+    bounded = LEAST + "gates: {slice_calibration: 0.05}\n"
+    (complaint,) = complaints(tmp_path, bounded)
+    assert complaint.endswith("`gates.slice_calibration` needs the columns that are to be judged, under `slices`")
+    assert read_spec(written(tmp_path, bounded + "slices: [x]\n")).gates.slice_calibration == 0.05
