@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from contract.errors import EnvironmentFault
 from training.preprocessing import SMOOTHING
+from training.progress import trials
 from training.quiet import quiet
 from training.sample import Sample
 from training.scaling import Scaling
@@ -176,7 +177,7 @@ def fit_trees(
     learnt = lightgbm.Dataset(train.numpy(), target, weight=options.weights, params=fixed, free_raw_data=False)
     judged = lightgbm.Dataset(validation.numpy(), truth, weight=options.judged, reference=learnt, free_raw_data=False)
     best, least = None, math.inf
-    for drawn in _draws(options):
+    for drawn in trials(_draws(options), options.trials, lambda: least):  # noqa: B023 (asked between two turns)
         stop = lightgbm.early_stopping(PATIENCE, verbose=False)
         with quiet():
             booster = lightgbm.train(fixed | drawn, learnt, ROUNDS, valid_sets=[judged], callbacks=[stop])
