@@ -97,11 +97,11 @@ def verdict(curve: Mapping[str, Any]) -> str:
         return str(curve["reason"])
     last, following, loss = curve["last"], curve["next"], curve["loss"].replace("_", " ")
     gain, low, high = (_figure(last[name]) for name in ("gain", "low", "high"))
-    said = f"the last doubling, to {curve['points'][-1]['rows']:,} rows, lowered the {loss} by {gain} ({low} to {high})"
+    said = f"the last doubling, to {curve['points'][-1]['rows']:,} rows, lowered it by {gain} ({low} to {high})"
     if following["measurable"]:
         ends = f"{_figure(following['low'])} to {_figure(following['high'])}"
-        return f"{following['rows']:,} rows in place of {curve['rows']:,} may lower it by {ends}: {said}"
-    return f"no measurable gain from more rows: {said}"
+        return f"{following['rows']:,} rows in place of {curve['rows']:,} may lower the {loss} by {ends}: {said}"
+    return f"no measurable gain in {loss} from more rows: {said}"
 
 
 def _shares(dataset: Dataset) -> list[Rows]:

@@ -59,7 +59,7 @@ def _page(document: Mapping[str, Any], plots: Mapping[str, bytes]) -> str:
         _header(document),
         _cards(evaluation),
         _gates(evaluation),
-        _metrics(evaluation),
+        _metrics(document),
         _reliability(evaluation, plots),
         _sets(evaluation),
         _slices(evaluation, plots),
@@ -85,6 +85,7 @@ def _header(document: Mapping[str, Any]) -> Html:
     )
     about = [
         ("Predicts", _prediction(document["contract"]["output"])),
+        ("Learnt as", _AS_LOGARITHM if evaluation.get("logarithm") else ""),
         ("From", f"{len(document['contract']['features'])} fields"),
         ("Judged on", judged),
         ("Trained", manifest["created"].replace("T", " ").removesuffix("Z") + " UTC"),
@@ -93,6 +94,9 @@ def _header(document: Mapping[str, Any]) -> Html:
     ]
     title = element("h1", manifest["name"], " ", element("small", manifest["version"]))
     return element("header", title, *said, facts(about))
+
+
+_AS_LOGARITHM = "its logarithm, so that a value is nearer to the median than to the mean of what can be expected"
 
 
 def _prediction(output: Mapping[str, Any]) -> str:
@@ -124,8 +128,8 @@ def _card(name: str, metrics: Mapping[str, Any]) -> Html:
     )
 
 
-def _metrics(evaluation: Mapping[str, Any]) -> Html | None:
-    metrics = evaluation["metrics"]
+def _metrics(document: Mapping[str, Any]) -> Html | None:
+    metrics = document["evaluation"]["metrics"]
     if not metrics:
         return None
     baselines = [name for name in metrics if name != "model"]
@@ -139,7 +143,19 @@ def _metrics(evaluation: Mapping[str, Any]) -> Html | None:
         for name, figure in metrics["model"].items()
     ]
     text = "All models were measured on the same test rows; the intervals come from resampling those."
+    text += _of_which_class(document["contract"]["output"])
     return section("How good is it?", element("p", text), table(["Metric", "Model", "95 % interval", *baselines], rows))
+
+
+def _of_which_class(output: Mapping[str, Any]) -> str:
+    if output["kind"] == "regression":
+        return ""
+    if output["positive"]:
+        return f" What is said of a class is said of '{output['positive']}'."
+    return (
+        " What is said of a class is the mean over all classes, of which the rare ones count as much as the others; "
+        "the calibration error is that of the likeliest label."
+    )
 
 
 def _explained(metric: str) -> Html:
@@ -180,9 +196,15 @@ def _reliability(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> H
     rows = [[number(cell) for cell in row] for row in columns]
     if "coverage" in reliability:
         title, promise = "Does its interval hold what it promises?", f"the promised {reliability['coverage']:.0%}"
+        about = " What is promised is promised of all cases together, not of each part."
     else:
-        title, promise = "Do its probabilities come true?", "the predicted probability"
-    text = f"In {kept} of {len(bins)} parts of the test rows, {promise} lies in the 95 % interval of what was observed."
+        whose = "the likeliest label" if reliability["label"] is None else f"'{reliability['label']}'"
+        title, promise = "Do its probabilities come true?", f"the predicted probability of {whose}"
+        about = ""
+    text = (
+        f"In {kept} of {len(bins)} parts of the test rows, {promise} lies in the 95 % interval of what was observed; "
+        f"where all is right, it does so in 19 of 20.{about}"
+    )
     return section(
         title,
         element("p", text),
@@ -223,12 +245,13 @@ def _slices(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html |
     if not slices:
         text = f"No part of the test rows that was looked at has a {loss} above that of the others beyond chance."
         return section(title, element("p", text))
+    larger = "" if evaluation["task"] == "classification" else " or its values larger"
     text = (
         f"Parts of the test rows by their {loss}, the most surely worse ones first. A high loss may mean that the "
-        f"cases are hard, not that the model is at fault. Parts that model.yaml names are marked; the others were "
-        f"found, and lie above the rest by more than chance makes of the worst of so many. The calibration error is "
-        f"{_CALIBRATION[evaluation['task']]}; of few rows it is never 0, and the more slices there are, the larger the "
-        f"largest."
+        f"cases are harder{larger}, not that the model is at fault. Parts that model.yaml names are marked; the others "
+        f"were found, and lie above the rest by more than chance makes of the worst of so many. The calibration error "
+        f"is {_CALIBRATION[evaluation['task']]}; of few rows it is never 0, and it is marked where it is beyond what "
+        f"chance makes of them."
     )
     return section(title, element("p", text), picture(plots["slices"], text), table(*_slice_table(slices, loss)))
 
@@ -265,8 +288,8 @@ def _calibration(one: Mapping[str, Any]) -> Html:
     error, chance = one["calibration_error"], one["calibration_chance"]
     if error is None:
         return number("too few rows")
-    within = [element("small", "chance explains it")] if error <= chance else []
-    return element("td", _number(error), *within)
+    beyond = [] if error <= chance else [element("span", " beyond chance", of="bad")]
+    return element("td", _number(error), *beyond)
 
 
 def _importance(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
@@ -366,7 +389,18 @@ def _candidates(evaluation: Mapping[str, Any]) -> Html | None:
         return None
     names = list(dict.fromkeys(name for candidate in candidates for name in candidate))
     rows = [[_cell(candidate.get(name)) for name in names] for candidate in candidates]
-    return section("What else was tried?", table([_words(name).capitalize() for name in names], rows))
+    text = (
+        f"The loss is that of the validation part: {_learnt_loss(evaluation)}. Since it decided which one was "
+        f"chosen and when to stop, it flatters them; what the chosen one is worth stands above."
+    )
+    head = [_words(name).capitalize() for name in names]
+    return section("What else was tried?", element("p", text), table(head, rows))
+
+
+def _learnt_loss(evaluation: Mapping[str, Any]) -> str:
+    if evaluation["task"] == "classification":
+        return "the log loss, before the calibration"
+    return f"the squared error in standard deviations of the {'logarithm' if evaluation.get('logarithm') else 'target'}"
 
 
 def _history(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
@@ -374,11 +408,13 @@ def _history(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html 
     if not history:
         return None
     best = min(history, key=lambda one: one["validation_loss"])
+    chosen = [one["name"] for one in evaluation.get("candidates", ()) if one.get("chosen")]
+    part = "is part of the chosen model" if any("tabm" in name for name in chosen) else "was not chosen"
     text = (
-        f"The loss of the validation part is lowest after epoch {best['epoch']} of {len(history)}, at "
-        f"{_number(best['validation_loss'])}."
+        f"Its loss on the validation part is lowest after epoch {best['epoch']} of {len(history)}, at "
+        f"{_number(best['validation_loss'])}. The network (tabm) {part}."
     )
-    return section("How did it learn?", element("p", text), picture(plots["history"], text))
+    return section("How did the network learn?", element("p", text), picture(plots["history"], text))
 
 
 def _latency(evaluation: Mapping[str, Any]) -> Html | None:

@@ -115,6 +115,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
         "rows": {name: len(rows) for name, rows in vars(parts).items()},
         "split": method(target, spec),
         "calibrated": calibrated,
+        "logarithm": bool(model.blueprint.logarithm),
         "parity": difference,
         "metrics": _evaluate(answers, test, output, spec),
         "slices": slices(exam, dataset.slices),

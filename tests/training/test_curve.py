@@ -89,7 +89,9 @@ def test_the_loss_falls_as_the_rows_double(classes: int, tmp_path: Path) -> None
     assert last["gain"] == pytest.approx(half - whole)
     assert last["low"] < last["gain"] < last["high"]
     assert following == {"rows": 2 * count, "low": last["low"] / 2, "high": last["high"], "measurable": True}
-    assert verdict(found).startswith(f"{2 * count:,} rows in place of {count:,} may lower it by ")
+    assert verdict(found).startswith(
+        f"{2 * count:,} rows in place of {count:,} may lower the {found['loss'].replace('_', ' ')} by "
+    )
 
 
 def test_where_nothing_can_be_learnt_more_rows_bring_no_measurable_gain(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_where_nothing_can_be_learnt_more_rows_bring_no_measurable_gain(tmp_path
     assert found["model"] == "linear"
     assert not found["next"]["measurable"]
     assert found["next"]["low"] == 0
-    assert verdict(found).startswith("no measurable gain from more rows")
+    assert verdict(found).startswith("no measurable gain in rmse from more rows")
 
 
 def test_a_longer_history_does_not_help_where_the_world_has_changed(tmp_path: Path) -> None:

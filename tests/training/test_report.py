@@ -86,6 +86,7 @@ def evaluation(judged: Exam) -> dict[str, Any]:
         "reliability": reliability(judged),
         "curve": CURVE | {"loss": judged.loss},
         "history": [{"epoch": 1, "train_loss": 0.7, "validation_loss": 0.61}],
+        "logarithm": judged.loss == "rmse",
         "parity": 2e-6,
         "findings": [asdict(Finding("warning", "noise", "leakage", "tells the target"))],
         "gates": [
@@ -136,7 +137,8 @@ def test_every_figure_is_in_the_report(judged: Exam, tmp_path: Path) -> None:
     for one in found["curve"]["points"]:
         assert f"{one['rows']:,}" in text
         assert f"{one['loss']:.4g}" in text
-    assert "140,002 rows in place of 70,001 may lower it by 0.0161 to 0.0345" in text
+    loss = judged.loss.replace("_", " ")
+    assert f"140,002 rows in place of 70,001 may lower the {loss} by 0.0161 to 0.0345" in text
     assert "the latest ones, so that more rows are a longer history" in text
     said = [
         "delays",
@@ -216,6 +218,32 @@ def test_sets_are_shown_by_the_labels_that_they_miss(tmp_path: Path) -> None:
     assert text.index("rare") < text.index("often", text.index("True label"))
     assert "45.6% to 54.3%" in text
     assert "1.234" in text
+
+
+def test_figures_say_what_they_are_of(tmp_path: Path) -> None:
+    contents = [document(judged) for judged in EXAMS]
+    contents[1]["evaluation"]["candidates"] = [{"name": "tabm+lightgbm", "loss": 0.4, "chosen": True}]
+    two, quantity = (written(tmp_path, content).text for content in contents)
+    assert "What is said of a class is said of 'yes'." in two
+    assert "the predicted probability of 'yes' lies" in two
+    assert "the log loss, before the calibration" in two
+    assert "The network (tabm) was not chosen." in two
+    assert "nearer to the median than to the mean" in quantity
+    assert "the squared error in standard deviations of the logarithm" in quantity
+    assert "of all cases together, not of each part" in quantity
+    assert "cases are harder or its values larger" in quantity
+    assert "The network (tabm) is part of the chosen model." in quantity
+
+
+def test_a_calibration_beyond_chance_is_marked(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    found = content["evaluation"]["slices"]
+    found[0] |= {"calibration_error": 0.3456, "calibration_chance": 0.2, "learnt": False, "named": True}
+    found[1] |= {"calibration_error": None, "calibration_chance": None}
+    text = written(tmp_path, content).text
+    assert "named in model.yaml, not learnt from" in text
+    assert text.count("0.3456 beyond chance") == 1
+    assert "too few rows" in text
 
 
 def test_a_curve_that_was_not_measured_says_why(tmp_path: Path) -> None:
