@@ -5,7 +5,7 @@ manifest.json      name, version, format number, hash of every other file, and w
 contract.json      :class:`contract.contract.Contract`
 model.onnx         raw features in, calibrated predictions out
 weights.safetensors, architecture.json   the torch module, for a GPU and for further training
-trees.txt          LightGBM's text, where the model has trees
+estimator.onnx     trees or another estimator alone, as it stands inside model.onnx; where the model has one
 reference.json     distribution of features and predictions in the training data, against which drift is measured
 golden.jsonl       rows with the predictions that any engine has to reproduce within the manifest's tolerance
 evaluation.json    metrics with intervals, baselines, candidates, slices, gates, latency, findings about the data
@@ -38,7 +38,7 @@ CONTRACT = "contract.json"
 MODEL = "model.onnx"
 WEIGHTS = "weights.safetensors"
 ARCHITECTURE = "architecture.json"
-TREES = "trees.txt"
+SCORER = "estimator.onnx"
 REFERENCE = "reference.json"
 GOLDEN = "golden.jsonl"
 EVALUATION = "evaluation.json"

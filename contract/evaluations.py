@@ -21,6 +21,9 @@ LOWER_IS_BETTER = {
     "set_size",
 }
 
+#: By task, the metric that no answer but the truth makes lowest; slices and features are judged by it.
+LOSS = {"classification": "log_loss", "regression": "rmse"}
+
 Verdict = Literal["within the noise", "better", "worse", "higher", "lower"]
 
 #: ``value``, and ``low`` and ``high``: its 95 % interval.
@@ -44,7 +47,7 @@ class MetricChange:
 
 @dataclass(frozen=True, slots=True)
 class SliceChange:
-    """The loss in one slice, log_loss or rmse, of two models.
+    """The loss in one slice, see ``LOSS``, of two models.
 
     Attributes:
         slice: Its name.

@@ -54,6 +54,11 @@ class Classification(BaseModel):
         return self
 
     @property
+    def task(self) -> Literal["classification"]:
+        """What is asked of the model, by the name that evaluation.json has for it."""
+        return "classification"
+
+    @property
     def tensors(self) -> tuple[str, ...]:
         """The names of the graph's outputs."""
         return ("probabilities",)
@@ -182,6 +187,11 @@ class Regression(BaseModel):
     target: str
     unit: str | None = None
     coverage: float = Field(default=0.9, gt=0, lt=1)
+
+    @property
+    def task(self) -> Literal["regression"]:
+        """What is asked of the model, by the name that evaluation.json has for it."""
+        return "regression"
 
     @property
     def tensors(self) -> tuple[str, ...]:

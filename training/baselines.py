@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.outputs import Arrays
-from training.heads import ClassificationHead, RegressionHead
 from training.linear import LinearArchitecture, fit_linear
 from training.model import Model
 from training.preprocessing import Inputs
@@ -28,7 +27,9 @@ def fit_baselines(model: Model, train: Sample) -> dict[str, Baseline]:
         model: Whose scaling, and whose transformation of the target, they share.
         train: The training rows.
     """
-    return {"trivial": _fit_trivial(model, train), "linear": _Linear(linear_model(model, train))}
+    name = model.head.names[0]
+    trivial = _Trivial(name, model.head.trivial(train.target, train.each_weight))
+    return {"trivial": trivial, "linear": _Linear(name, linear_model(model, train))}
 
 
 def linear_model(model: Model, train: Sample) -> Model:
@@ -40,7 +41,7 @@ def linear_model(model: Model, train: Sample) -> Model:
         cardinalities=model.blueprint.cardinalities,
         outputs=model.blueprint.outputs,
     )
-    linear = fit_linear(model.scaling, architecture, train, model.learnt(train.target))
+    linear = fit_linear(model.head.linear(), model.scaling, architecture, train, model.learnt(train.target))
     return model.with_network(linear)
 
 
@@ -53,19 +54,10 @@ class _Trivial:
         return {self.name: np.tile(self.answer, (len(inputs), 1))}
 
 
-def _fit_trivial(model: Model, train: Sample) -> _Trivial:
-    """The frequencies of the classes, or the mean of the target."""
-    if isinstance(model.head, RegressionHead):
-        return _Trivial("value", np.array([np.average(train.target, weights=train.weights)]))
-    counts = np.bincount(train.target, train.weights, minlength=model.blueprint.outputs)
-    return _Trivial("probabilities", counts / counts.sum())
-
-
 @dataclass(frozen=True)
 class _Linear:
+    name: str
     model: Model
 
     def predict(self, inputs: Inputs) -> Arrays:
-        answers = self.model.predict(inputs)
-        name = "probabilities" if isinstance(self.model.head, ClassificationHead) else "value"
-        return {name: answers[name].numpy()}
+        return {self.name: self.model.predict(inputs)[self.name].numpy()}

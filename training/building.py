@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from contract.features import Feature
 from training.bins import fit_bins
-from training.heads import RegressionHead
 from training.model import Blueprint, Model
 from training.network import Architecture
 from training.preprocessing import Preprocessor
@@ -56,8 +55,7 @@ def build_model(
         torch.manual_seed(spec.seed)
         model = Model(blueprint)
     model.scaling.load_state_dict(scaling.state_dict())
-    if isinstance(model.head, RegressionHead):
-        model.head.learn(torch.tensor(target))
+    model.head.learn(torch.tensor(target))
     return model
 
 
@@ -76,7 +74,7 @@ def rescaled(model: Model, preprocessor: Preprocessor, features: Sequence[Featur
         "layout": scaling.layout,
         "cardinalities": _cardinalities(preprocessor, scaling.layout),
         "network": None,
-        "has_trees": False,
+        "has_scorer": False,
     }
     other = Model(model.blueprint.model_copy(update=changes))
     other.scaling.load_state_dict(scaling.state_dict())
@@ -101,7 +99,7 @@ def _architecture(
         gaps=len(layout.gaps),
         cardinalities=cardinalities,
         outputs=outputs,
-        members=estimator.members,
+        members=estimator.networks,
         width=estimator.width,
         blocks=estimator.blocks,
         embedding=estimator.embedding,

@@ -1,8 +1,9 @@
-"""Which model it is to be: a linear one, trees, the network, or a blend; the validation rows decide."""
+"""Which model it is to be: linear, trees or another estimator, the network, or a blend; validation rows decide."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,28 @@ from torch import Tensor
 
 from contract.errors import EnvironmentFault
 from training.baselines import linear_model
-from training.fitting import fit, plan_fit
-from training.heads import ClassificationHead
+from training.budget import Budget
+from training.estimators import fit_estimator, installed_boosting
+from training.fitting import Plan, fit, kept_plan, plan_fit, plan_within
+from training.matrix import Matrix, fit_columns
 from training.model import Model
 from training.sample import Sample
-from training.spec import Estimator, Spec
+from training.scorer import Scorer
+from training.search import MOST_TRIALS, Found, Options, plan_trials
+from training.spec import NETWORKS, Estimator, Spec
 from training.stages import say
-from training.trees import Options, Trees, fit_columns, fit_trees, is_installed, plan_trials
 
-#: Shares of the trees that are tried.
+#: Shares of the scorer that are tried.
 SHARES = np.linspace(0, 1, 21)
 
 #: A share of less is not worth the cost of both.
 LEAST_SHARE = 0.1
 
-#: What the trees of an interrupted run are kept in: beside its folder, which the network empties when it starts anew.
-TREES = ".trees.txt"
+#: What the scorer of an interrupted run is kept in: beside its folder, which the network empties when it starts anew.
+KEPT = ".estimator.onnx"
+
+#: Of the time that is left, what the search for a scorer may take where the network comes after it.
+SEARCH_SHARE = 0.45
 
 
 @dataclass(frozen=True)
@@ -35,11 +42,12 @@ class Candidate:
     """One model that was tried.
 
     Attributes:
-        name: ``linear``, ``lightgbm``, ``tabm``, or the names of network and trees with a plus between them.
-        loss: On the validation rows: log loss, or the mean squared error in standard deviations of the target.
+        name: As in model.yaml, or the names of network and scorer with a plus between them.
+        loss: On the validation rows; see ``losses`` of the heads.
         seconds: Spent on fitting it.
         model: The fitted model.
         joint: What its head makes answers of, for the validation rows.
+        plan: What was planned or tried in fitting it.
     """
 
     name: str
@@ -47,10 +55,11 @@ class Candidate:
     seconds: float
     model: Model
     joint: Tensor
+    plan: dict[str, Any]
 
     def entry(self) -> dict[str, Any]:
         """What evaluation.json keeps of it."""
-        return {"name": self.name, "loss": self.loss, "seconds": round(self.seconds, 1)}
+        return {"name": self.name, "loss": self.loss, "seconds": round(self.seconds, 1), **self.plan}
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class Choice:
 
     Attributes:
         model: The one that is best on the validation rows.
-        tried: Every candidate's ``name``, ``loss`` and ``seconds``, the best first, and whether it was ``chosen``.
+        tried: Every candidate's ``name``, ``loss``, ``seconds`` and plan, the best first; one of them is ``chosen``.
         history: Of the network's fit; empty without one.
     """
 
@@ -75,23 +84,27 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
         model: From :func:`training.building.build_model`, with a network of random weights.
         train: The rows to learn from.
         validation: The rows that decide.
-        spec: Its ``estimator`` names a candidate, or ``auto`` for all of them.
+        spec: Its ``estimator`` names a candidate, or ``auto`` for a linear model, boosted trees and the network.
         folder: Takes what an interrupted run goes on with.
 
     Raises:
         CheckFailed, EnvironmentFault, KeyboardInterrupt: As :func:`training.fitting.fit`.
-        EnvironmentFault: LightGBM is asked for by name, and not installed.
+        SpecError, EnvironmentFault: As :func:`training.estimators.fit_estimator`.
     """
     contest = _Contest(model, train, validation, spec)
-    wanted = _wanted(spec.estimator)
     candidates: list[Candidate] = []
     history: list[dict[str, float]] = []
-    if "linear" in wanted:
-        candidates.append(contest.enter("linear", lambda: linear_model(model, train)))
-    if "lightgbm" in wanted:
-        candidates.append(contest.enter("lightgbm", lambda: contest.with_trees(folder)))
-    if "tabm" in wanted:
-        candidates.append(contest.enter("tabm", lambda: contest.with_network(folder, history)))
+    for name in _wanted(spec.estimator):
+        if name == "linear":
+            candidates.append(contest.enter(name, lambda: (linear_model(model, train), {})))
+        elif name in NETWORKS:
+            plan = contest.plan(folder)
+            if plan.is_cut and candidates:
+                say("skip", f"{name}: there is no time left for a single pass over the training rows")
+                continue
+            candidates.append(contest.enter(name, partial(contest.with_network, plan, folder, history)))
+        else:
+            candidates.append(contest.enter(name, partial(contest.with_scorer, name, folder)))
     candidates += contest.blends(candidates)
     best = _best(candidates)
     tried = sorted(candidates, key=lambda each: each.loss)
@@ -100,12 +113,7 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
 
 
 def _wanted(estimator: Estimator) -> tuple[str, ...]:
-    if estimator.name != "auto":
-        return (estimator.name,)
-    if is_installed():
-        return ("linear", "lightgbm", "tabm")
-    say("warning", "no trees are tried: LightGBM, or the libgomp that it needs, is not installed; pip install lightgbm")
-    return ("linear", "tabm")
+    return ("linear", installed_boosting(), "tabm") if estimator.name == "auto" else (estimator.name,)
 
 
 class _Contest:
@@ -115,13 +123,14 @@ class _Contest:
         self._model, self._train, self._validation, self._spec = model, train, validation, spec
         self._truth = torch.tensor(model.learnt(validation.target))
         self._weights = torch.tensor(validation.each_weight)
+        self._budget = Budget(spec.estimator.budget_seconds)
 
-    def enter(self, name: str, make: Callable[[], Model]) -> Candidate:
+    def enter(self, name: str, make: Callable[[], tuple[Model, dict[str, Any]]]) -> Candidate:
         """Fit a candidate and judge it."""
         began = time.perf_counter()
-        model = make()
+        model, plan = make()
         joint = model.joint(self._validation.inputs)
-        candidate = Candidate(name, self.loss(joint, model), time.perf_counter() - began, model, joint)
+        candidate = Candidate(name, self.loss(joint, model), time.perf_counter() - began, model, joint, plan)
         say("tried", f"{name}: {candidate.loss:.4g} on the validation part, {candidate.seconds:.0f} s")
         return candidate
 
@@ -130,9 +139,7 @@ class _Contest:
         return self._mean(self._losses(joint, model))
 
     def _losses(self, joint: Tensor, model: Model) -> Tensor:
-        if isinstance(model.head, ClassificationHead):
-            return -joint.double().gather(1, self._truth[:, None])[:, 0]
-        return (joint[:, 0].double() - self._truth) ** 2
+        return model.head.losses(joint.double(), self._truth)
 
     def _mean(self, each: Tensor) -> float:
         return float((each * self._weights).sum() / self._weights.sum())
@@ -145,65 +152,85 @@ class _Contest:
         error = float(((weights * (difference - mean)) ** 2).sum().sqrt())
         return mean > error
 
-    def with_network(self, folder: Path, history: list[dict[str, float]]) -> Model:
+    def plan(self, folder: Path) -> Plan:
+        """How the network is fitted; as an interrupted run planned it, if there was one."""
+        if kept := kept_plan(folder):
+            return kept
+        estimator = self._spec.estimator
+        plan = plan_fit(self._model, estimator, len(self._train), self._spec.seed)
+        if estimator.budget_seconds is None or estimator.epochs:
+            return plan
+        return plan_within(self._budget.left, plan, self._model, self._train, self._validation)
+
+    def with_network(self, plan: Plan, folder: Path, history: list[dict[str, float]]) -> tuple[Model, dict[str, Any]]:
         """The network, fitted."""
-        plan = plan_fit(self._model, self._spec.estimator, len(self._train), self._spec.seed)
         parameters = sum(parameter.numel() for parameter in self._model.parameters())
         say("fit", f"{parameters:,} parameters, at most {plan.epochs} epochs of {plan.batch_size} rows a step")
         history += fit(self._model, self._train, self._validation, plan, folder)
-        return self._model
+        return self._model, {"epochs": plan.epochs, "batch_size": plan.batch_size}
 
-    def with_trees(self, folder: Path) -> Model:
-        """Trees alone; those of an interrupted run where there are any."""
-        model, train = self._model, self._train
+    def with_scorer(self, name: str, folder: Path) -> tuple[Model, dict[str, Any]]:
+        """Another estimator alone; that of an interrupted run where there is one."""
+        model, train, seed = self._model, self._train, self._spec.seed
         classes = model.blueprint.outputs
         learnt = Sample(train.inputs, model.learnt(train.target), train.weights)
-        columns, own = fit_columns(model.scaling, model.blueprint.cardinalities, learnt, classes, self._spec.seed)
-        trees = _kept(folder.with_suffix(TREES))
-        if trees is None:
+        columns, own = fit_columns(model.scaling, model.blueprint.cardinalities, learnt, classes, seed)
+        found = _kept(folder.with_suffix(KEPT))
+        if found is None:
             judged = columns(self._validation.inputs.numbers, self._validation.inputs.codes)
-            trials = self._spec.estimator.trials or plan_trials(len(train), own.shape[1])
-            say("fit", f"trees, with {trials} set{'s' * (trials > 1)} of parameters")
-            options = Options(classes, train.weights, self._validation.weights, self._spec.seed, trials)
-            trees = fit_trees(own, learnt.target, judged, self._truth.numpy(), options)
-            _keep(trees, folder.with_suffix(TREES))
-        return model.with_network(None).with_trees(columns, trees, share=1.0)
+            say("fit", name)
+            matrices = (
+                Matrix(own, learnt.target, train.weights),
+                Matrix(judged, self._truth.numpy(), self._validation.weights),
+            )
+            found = fit_estimator(name, *matrices, self._options(own))
+            _keep(found.scorer, folder.with_suffix(KEPT))
+        return model.with_network(None).with_scorer(columns, found.scorer, share=1.0), found.plan
+
+    def _options(self, columns: Tensor) -> Options:
+        estimator = self._spec.estimator
+        planned = MOST_TRIALS if estimator.budget_seconds else plan_trials(*columns.shape)
+        return Options(
+            objective=self._model.head.objective,
+            seed=self._spec.seed,
+            trials=estimator.trials or planned,
+            parameters=estimator.parameters,
+            budget=self._budget.part(SEARCH_SHARE if estimator.name == "auto" else 1),
+        )
 
     def blends(self, candidates: list[Candidate]) -> list[Candidate]:
-        """The better network and the trees, if both are there, with the share that suits the validation rows."""
-        trees = next((each for each in candidates if each.model.trees), None)
+        """The better network and the scorer, if both are there, with the share that suits the validation rows."""
+        scorer = next((each for each in candidates if each.model.scorer), None)
         networks = [each for each in candidates if each.model.network]
-        if trees is None or not networks:
+        if scorer is None or not networks:
             return []
         network = min(networks, key=lambda each: each.loss)
-        share = self._share(network, trees)
+        share = self._share(network, scorer)
         if not LEAST_SHARE <= share <= 1 - LEAST_SHARE:
             return []
-        assert trees.model.columns and trees.model.trees
-        model = network.model.with_trees(trees.model.columns, trees.model.trees, share)
-        joint = _mixed(network, trees, share)
+        assert scorer.model.columns and scorer.model.scorer
+        model = network.model.with_scorer(scorer.model.columns, scorer.model.scorer, share)
+        joint = _mixed(network, scorer, share)
         loss = self.loss(joint, model)
-        say("tried", f"{network.name} with {share:.0%} of {trees.name}: {loss:.4g} on the validation part")
-        return [Candidate(f"{network.name}+{trees.name}", loss, network.seconds + trees.seconds, model, joint)]
+        say("tried", f"{network.name} with {share:.0%} of {scorer.name}: {loss:.4g} on the validation part")
+        seconds = network.seconds + scorer.seconds
+        return [Candidate(f"{network.name}+{scorer.name}", loss, seconds, model, joint, {"share": share})]
 
-    def _share(self, network: Candidate, trees: Candidate) -> float:
-        """What the trees are to count: of all shares that are as good as the best, the most even one.
+    def _share(self, network: Candidate, scorer: Candidate) -> float:
+        """What the scorer is to count: of all shares that are as good as the best, the most even one.
 
         Where the world moves on after training, two models that err differently err less together, and the validation
         rows show only part of that: a share is not taken to the last digit from them (the rule of one standard error:
         Breiman et al., 1984, "Classification and regression trees").
         """
-        losses = [self._losses(_mixed(network, trees, share), network.model) for share in SHARES]
+        losses = [self._losses(_mixed(network, scorer, share), network.model) for share in SHARES]
         best = min(losses, key=self._mean)
         good = [share for share, each in zip(SHARES, losses, strict=True) if not self._is_worse(each, best)]
         return float(min(good, key=lambda share: abs(share - 0.5)))
 
 
-def _mixed(network: Candidate, trees: Candidate, share: float) -> Tensor:
-    """As the heads do it: probabilities are averaged, or values."""
-    if isinstance(network.model.head, ClassificationHead):
-        return ((1 - share) * network.joint.exp() + share * trees.joint.exp()).log()
-    return (1 - share) * network.joint + share * trees.joint
+def _mixed(network: Candidate, scorer: Candidate, share: float) -> Tensor:
+    return network.model.head.mixed(network.joint, scorer.joint, share)
 
 
 def _best(candidates: list[Candidate]) -> Candidate:
@@ -223,17 +250,17 @@ def _gap(best: Candidate, other: Candidate) -> str:
     return f"{abs(percent):.2g} % {'below' if percent >= 0 else 'above'} {other.name}'s"
 
 
-def _keep(trees: Trees, file: Path) -> None:
+def _keep(scorer: Scorer, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(trees.text, encoding="utf-8")
+        file.write_bytes(scorer.stored)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise EnvironmentFault(f"cannot keep {file}: {reason}; mend that and run the same command again") from None
 
 
-def _kept(file: Path) -> Trees | None:
+def _kept(file: Path) -> Found | None:
     try:
-        return Trees(file.read_text(encoding="utf-8"))
-    except Exception:  # there is none, or it is damaged: that raises LightGBM's own errors too
+        return Found(Scorer.load(file.read_bytes()))
+    except Exception:  # there is none, or it is damaged: that raises ONNX Runtime's own errors too
         return None

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.outputs import Arrays
-from training.metrics import Floats, Metric, classification_metrics, regression_metrics, set_metrics
+from contract.outputs import Arrays, Regression
+from training.losses import Floats
+from training.metrics import Metric, classification_metrics, regression_metrics, set_metrics
 from training.sample import Sample
 from training.spec import Cost
 
@@ -51,9 +52,11 @@ def evaluate_classification(
     return _bootstrap(judged, test.each_weight, seed)
 
 
-def evaluate_regression(predictions: Mapping[str, Arrays], test: Sample, seed: int) -> dict[str, Figures]:
-    """The metrics of some regressions on the same rows; as :func:`evaluate_classification`."""
-    judged = {name: regression_metrics(test.target, arrays) for name, arrays in predictions.items()}
+def evaluate_regression(
+    predictions: Mapping[str, Arrays], test: Sample, output: Regression, seed: int
+) -> dict[str, Figures]:
+    """The metrics of some models of a quantity on the same rows; as :func:`evaluate_classification`."""
+    judged = {name: regression_metrics(test.target, arrays, output) for name, arrays in predictions.items()}
     return _bootstrap(judged, test.each_weight, seed)
 
 

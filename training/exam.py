@@ -1,6 +1,5 @@
 """A model under examination: its answers to rows whose truth is known, and what each of them costs."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,10 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from contract.evaluations import LOSS
 from contract.features import Feature
 from contract.outputs import Arrays, Classification, Output
 from training.evaluation import CONFIDENCE
-from training.metrics import LEAST, Floats, promises
+from training.losses import Floats, row_losses, stated
+from training.metrics import promises
 
 #: From conformed rows to the graph's output tensors.
 Predict = Callable[[pl.DataFrame], Arrays]
@@ -32,7 +33,7 @@ class Exam:
         frame: Conformed rows: float64 columns with NaN for missing, string columns with "" for missing.
         features: The columns of ``frame`` that the model takes.
         output: What the model's answers mean.
-        target: Class codes, int64, or the regression target, float64; one a row.
+        target: Class codes, int64, or quantities, float64; one a row.
         weights: How much each row counts.
     """
 
@@ -53,7 +54,7 @@ class Exam:
 
     @cached_property
     def losses(self) -> Floats:
-        """What each of the answers costs; see :func:`row_losses`."""
+        """What each of the answers costs; see :func:`training.losses.row_losses`."""
         return row_losses(self.target, self.answers, self.output)
 
     @cached_property
@@ -70,12 +71,12 @@ class Exam:
 
     @property
     def loss(self) -> str:
-        """The metric that the mean of the losses is stated as: ``log_loss`` or ``rmse``."""
-        return "log_loss" if isinstance(self.output, Classification) else "rmse"
+        """The metric that the mean of the losses is stated as."""
+        return LOSS[self.output.task]
 
     def stated(self, mean: float) -> float:
-        """A mean of losses as that metric: itself, or its root where it is a squared error."""
-        return mean if self.loss == "log_loss" else math.sqrt(mean)
+        """A mean of losses as that metric."""
+        return stated(mean, self.output)
 
     def score(self, losses: Floats) -> float:
         """The losses of the rows as that metric."""
@@ -90,20 +91,3 @@ class Exam:
         there = np.flatnonzero(self.weights)
         drawn = np.random.default_rng(seed).permutation(there)[:rows]
         return self.take(np.sort(drawn))
-
-
-def row_losses(target: NDArray[Any], arrays: Arrays, output: Output) -> Floats:
-    """What the answer to each row costs by a proper loss, one that no answer but the truth makes lowest on average.
-
-    Args:
-        target: Class codes or the regression target, one a row.
-        arrays: The graph's answers to those rows.
-        output: What they mean.
-
-    Returns:
-        The negative logarithm of the true class's probability, in nats, or the squared error.
-    """
-    if isinstance(output, Classification):
-        own = arrays["probabilities"][np.arange(len(target)), target]
-        return np.asarray(-np.log(np.clip(own.astype(np.float64), LEAST, 1)))
-    return np.asarray((arrays["value"][:, 0].astype(np.float64) - target) ** 2)

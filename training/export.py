@@ -17,13 +17,10 @@ from torch import Tensor, nn
 
 from contract.errors import CheckFailed
 from contract.features import Feature
-from training.heads import RegressionHead
 from training.model import Model
 from training.preprocessing import UNKNOWN, Preprocessor
 from training.quiet import quiet
-
-OPSETS = {"": 20, "ai.onnx.ml": 4}
-IR_VERSION = 10
+from training.scorer import COLUMNS, IR_VERSION, OPSETS, SCORES
 
 #: The largest difference between two answers that are still the same; relative for values above the answers' scale.
 TOLERANCE = 1e-5
@@ -83,10 +80,7 @@ def answer_scale(model: Model) -> float:
 
     A prediction near 0 is a small difference of numbers of that size, and float32 keeps seven digits of them.
     """
-    head = model.head
-    if isinstance(head, RegressionHead) and not head.logarithm:
-        return max(1.0, head.deviation.item())
-    return 1.0
+    return model.head.scale
 
 
 def _difference(answer: NDArray[np.float32], exact: NDArray[np.float32], scale: float) -> float:
@@ -102,27 +96,28 @@ def _unused_prefix(features: Sequence[Feature]) -> str:
 
 
 def _core(model: Model, prefix: str) -> onnx.ModelProto:
-    """Everything but the strings: one graph of ``numbers`` and ``codes``; trees stand between its two halves."""
+    """All but the strings: one graph of ``numbers`` and ``codes``; the scorer stands between its two halves."""
     layout, levels = model.blueprint.layout, model.blueprint.preprocessor.levels
     numbers = torch.zeros(2, layout.plain + layout.datetimes + layout.booleans, dtype=torch.float64)
     codes = torch.zeros(2, len(levels), dtype=torch.int64)
     inputs = {"numbers": numbers, "codes": codes}
-    if not (model.trees and model.columns):
+    if not (model.scorer and model.columns):
         return compose.add_prefix(_export(model, inputs, model.head.names), prefix, rename_outputs=False)
-    middle = [*(["answers"] if model.network else []), "columns"]
+    middle = [*(["answers"] if model.network else []), COLUMNS]
     with torch.no_grad():
         before = _Before(model)(numbers, codes)
-        scores = model.trees.scores(model.columns(numbers, codes))
+        scores = model.scorer.scores(model.columns(numbers, codes))
+    after = dict(zip([*middle[:-1], SCORES], [*before[:-1], scores], strict=True))
     first = compose.add_prefix(_export(_Before(model), inputs, middle), prefix)
-    after = dict(zip([*middle[:-1], "scores"], [*before[:-1], scores], strict=True))
+    scorer = compose.add_prefix(model.scorer.model, f"{prefix}by_")
     last = compose.add_prefix(_export(_After(model), after, model.head.names), f"{prefix}after_", rename_outputs=False)
-    trees = _trees(model, f"{prefix}columns", f"{prefix}scores", scores.shape[1])
-    grown = compose.merge_models(first, trees, io_map=[(f"{prefix}columns", f"{prefix}columns")])
-    return compose.merge_models(grown, last, io_map=[(f"{prefix}{name}", f"{prefix}after_{name}") for name in after])
+    grown = compose.merge_models(first, scorer, io_map=[(f"{prefix}{COLUMNS}", f"{prefix}by_{COLUMNS}")])
+    sources = {name: f"{prefix}by_{name}" if name == SCORES else f"{prefix}{name}" for name in after}
+    return compose.merge_models(grown, last, io_map=[(sources[name], f"{prefix}after_{name}") for name in after])
 
 
 class _Before(nn.Module):
-    """Up to the trees: what the network's members answer, if there is one, and what trees are asked with."""
+    """Up to the scorer: what the network's members answer, if there is one, and what the scorer is asked with."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -135,7 +130,7 @@ class _Before(nn.Module):
 
 
 class _After(nn.Module):
-    """What follows the trees: the head."""
+    """What follows the scorer: the head."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -167,17 +162,6 @@ def _dynamic(module: nn.Module, names: Sequence[str], rows: Any) -> Any:
     if isinstance(module, _After):
         return (tuple({0: rows} for _ in names),)
     return {name: {0: rows} for name in names}
-
-
-def _trees(model: Model, columns: str, scores: str, outputs: int) -> onnx.ModelProto:
-    assert model.trees
-    graph = helper.make_graph(
-        [model.trees.node(columns, scores)],
-        "trees",
-        [_tensor(columns, TensorProto.FLOAT, None)],
-        [_tensor(scores, TensorProto.FLOAT, outputs)],
-    )
-    return _model(graph)
 
 
 def _front(preprocessor: Preprocessor, features: Sequence[Feature], prefix: str) -> onnx.ModelProto:

@@ -1,11 +1,15 @@
 """The network learns from the training rows, and stops where the validation rows say so."""
 
+import copy
 import math
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +19,8 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from rich import get_console
 from torch import Tensor
-from torch.nn import functional
 
 from contract.errors import CheckFailed, EnvironmentFault
-from training.heads import ClassificationHead
 from training.model import CHUNK, Model
 from training.network import Network
 from training.progress import EpochProgress
@@ -40,6 +42,9 @@ SMALLEST_BATCH, LARGEST_BATCH = 32, 256
 #: Share of the steps after which the learning rate falls along a cosine.
 FLAT = 0.5
 
+#: Steps that are timed where a budget has to be kept.
+TIMED = 12
+
 #: Norm that gradients are clipped to.
 CLIP = 1.0
 
@@ -52,7 +57,17 @@ BEST = "best.ckpt"
 
 @dataclass(frozen=True)
 class Plan:
-    """How one fit goes: fixed before it begins, by the spec and the number of rows alone."""
+    """How one fit goes: fixed before it begins.
+
+    Attributes:
+        epochs: Passes over the training rows.
+        batch_size: Rows of a step.
+        steps: Of all epochs together.
+        learning_rate, weight_decay: Of AdamW.
+        patience: Epochs without improvement after which it ends.
+        seed: Of everything that is drawn at random.
+        is_cut: Whether the only epoch ends before all rows were seen, as there is no time for more.
+    """
 
     epochs: int
     batch_size: int
@@ -61,10 +76,11 @@ class Plan:
     weight_decay: float
     patience: int
     seed: int
+    is_cut: bool = False
 
 
 def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int) -> Plan:
-    """Choose epochs and batch size for so many training rows."""
+    """Choose epochs and batch size for so many training rows, whatever the machine."""
     affordable = int(WORK / (rows * _network(model).work))
     epochs = estimator.epochs or min(MOST_EPOCHS, max(FEWEST_EPOCHS, affordable))
     fitting = 2 ** math.floor(math.log2(max(1, rows / STEPS)))
@@ -78,6 +94,41 @@ def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int) -> Plan:
         patience=estimator.patience,
         seed=seed,
     )
+
+
+def plan_within(seconds: float, plan: Plan, model: Model, train: Sample, validation: Sample) -> Plan:
+    """The plan with as many epochs as this machine has time for: a dozen steps are timed on a copy of the network."""
+    batches = plan.steps // plan.epochs
+    began = time.monotonic()
+    step, judging = _pace(_Learner(copy.deepcopy(model), train, validation, plan))
+    left = max(0.0, seconds - (time.monotonic() - began))
+    if epochs := min(MOST_EPOCHS, int(left / (batches * step + judging))):
+        return replace(plan, epochs=epochs, steps=epochs * batches)
+    return replace(plan, epochs=1, steps=max(1, int((left - judging) / step)), is_cut=True)
+
+
+def _pace(learner: "_Learner") -> tuple[float, float]:
+    """Seconds of a training step, and of judging an epoch; what the learner has learnt by that is of no use."""
+    optimiser = learner.configure_optimizers()[0][0]
+    judged = learner.val_dataloader()
+    with _threads(THREADS), torch.random.fork_rng():
+        steps = [_seconds_of(learner.step, optimiser, batch) for batch in islice(learner.train_dataloader(), TIMED)]
+        judging = _seconds_of(learner.judge, next(iter(judged))) * len(judged)
+    return statistics.median(steps), judging
+
+
+def _seconds_of(work: Callable[..., None], *arguments: Any) -> float:
+    began = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - began
+
+
+def kept_plan(folder: Path) -> Plan | None:
+    """The plan of the interrupted fit whose checkpoint lies in a folder; None where there is none, or it is damaged."""
+    try:
+        return Plan(**torch.load(folder / LAST, weights_only=False)["plan"])
+    except Exception:  # a damaged pickle may raise anything
+        return None
 
 
 def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Path) -> list[dict[str, float]]:
@@ -96,8 +147,7 @@ def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Pat
         folder: Takes the checkpoints of this fit and no other.
 
     Returns:
-        For each epoch ``epoch`` (from 1), ``train_loss`` and ``validation_loss``: log loss, or the squared error in
-        standard deviations of the (transformed) target.
+        For each epoch ``epoch`` (from 1), ``train_loss`` and ``validation_loss``: see ``losses`` of the heads.
 
     Raises:
         CheckFailed: The losses became infinite before there was anything to keep.
@@ -149,6 +199,7 @@ def _trainer(plan: Plan, folder: Path) -> lightning.Trainer:
         accelerator="cpu",
         devices=1,
         max_epochs=plan.epochs,
+        limit_train_batches=plan.steps if plan.is_cut else None,
         gradient_clip_val=CLIP,
         deterministic=True,
         reload_dataloaders_every_n_epochs=1,
@@ -228,14 +279,30 @@ class _Learner(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, ...]) -> Tensor:
         *inputs, target, weights = batch
-        answers = self.network(*inputs)
+        (head,), answers = self._head, self.network(*inputs)
         members = answers.shape[1]
-        each = self._loss(answers.flatten(0, 1), target.repeat_interleave(members))
+        each = head.losses(answers.flatten(0, 1), target.repeat_interleave(members))
         return self._weighted("train", each.view(-1, members).mean(1), weights)
 
     def validation_step(self, batch: tuple[Tensor, ...]) -> None:
+        """The loss of the members' common answer, which is what a caller gets."""
         *inputs, target, weights = batch
-        self._weighted("validation", self._joint_loss(self.network(*inputs), target), weights)
+        (head,) = self._head
+        self._weighted("validation", head.losses(head.joint(self.network(*inputs), None), target), weights)
+
+    def step(self, optimiser: torch.optim.Optimizer, batch: tuple[Tensor, ...]) -> None:
+        """One step, outside of Lightning."""
+        self.train()
+        optimiser.zero_grad()
+        self.training_step(batch).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        optimiser.step()
+
+    @torch.no_grad()
+    def judge(self, batch: tuple[Tensor, ...]) -> None:
+        """The loss of some rows, outside of Lightning."""
+        self.eval()
+        self.validation_step(batch)
 
     def on_validation_epoch_end(self) -> None:
         train, validation = self._mean("train"), self._mean("validation")
@@ -245,6 +312,7 @@ class _Learner(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
+        checkpoint["plan"] = asdict(self._plan)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
@@ -259,18 +327,6 @@ class _Learner(lightning.LightningModule):
 
     def _epoch_seed(self) -> int:
         return int(np.random.SeedSequence([self._plan.seed, self.current_epoch]).generate_state(1)[0])
-
-    def _loss(self, answers: Tensor, target: Tensor) -> Tensor:
-        if target.is_floating_point():
-            return functional.mse_loss(answers[:, 0], target, reduction="none")
-        return functional.cross_entropy(answers, target, reduction="none")
-
-    def _joint_loss(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The loss of the members' common answer, which is what a caller gets."""
-        (head,) = self._head
-        if isinstance(head, ClassificationHead):
-            return functional.nll_loss(head.joint(answers, None), target, reduction="none")
-        return self._loss(answers.mean(1), target)
 
     def _weighted(self, part: str, losses: Tensor, weights: Tensor) -> Tensor:
         total, weight = (losses * weights).sum(), weights.sum()
@@ -291,7 +347,5 @@ def _flat_then_cosine(share: float) -> float:
 def _tensors(model: Model, sample: Sample) -> tuple[Tensor, ...]:
     """Scaled inputs, target and weights: scaling is the same in every epoch, so it is done once."""
     scaled = model.scaling(sample.inputs.numbers, sample.inputs.codes)
-    target = torch.tensor(sample.target)
-    if not isinstance(model.head, ClassificationHead):
-        target = model.head.standardise(target)
+    target = model.head.learnt(torch.tensor(sample.target))
     return (*scaled, target, torch.tensor(sample.each_weight).float())

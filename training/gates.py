@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from contract.errors import CheckFailed
+from contract.evaluations import LOSS
 from training.spec import Bound, ClassificationMetric, Gates, RegressionMetric
 
 _METRICS = {"classification": get_args(ClassificationMetric), "regression": get_args(RegressionMetric)}
-
-#: By task, the loss that no answer but the truth makes lowest.
-_LOSS = {"classification": "log_loss", "regression": "rmse"}
 
 _BYTES_PER_MB = 1_000_000
 
@@ -89,7 +87,7 @@ def _metric(name: str, bound: Bound, evaluation: Mapping[str, Any]) -> Gate:
 
 
 def _better_than_linear(evaluation: Mapping[str, Any]) -> Gate:
-    name, loss = "gates.better_than_linear", _LOSS[evaluation["task"]]
+    name, loss = "gates.better_than_linear", LOSS[evaluation["task"]]
     found, linear = _value(evaluation, "model", loss), _value(evaluation, "linear", loss)
     if not math.isfinite(found - linear):
         return _unmet(name, f"a lower {loss} than that of linear", _NOT_MEASURED)
@@ -98,7 +96,7 @@ def _better_than_linear(evaluation: Mapping[str, Any]) -> Gate:
 
 
 def _slice_gap(gap: float, evaluation: Mapping[str, Any]) -> Gate:
-    name, loss = "gates.slice_gap", _LOSS[evaluation["task"]]
+    name, loss = "gates.slice_gap", LOSS[evaluation["task"]]
     asked = f"{loss} at most {gap:.6g} of it above that of all rows"
     slices: Sequence[Mapping[str, Any]] | None = evaluation.get("slices")
     if slices is None:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from contract.outputs import Arrays
-from training.exam import Exam, row_losses
-from training.metrics import Floats
+from training.exam import Exam
+from training.losses import Floats, row_losses
 from training.perturbation import affordable_rows, perturbed
 
 #: How often each column is shuffled.
@@ -25,7 +25,7 @@ def importance(exam: Exam, seed: int) -> dict[str, Any]:
         seed: Decides which rows, and how they are shuffled.
 
     Returns:
-        ``loss``: the metric, log_loss or rmse; ``value``: what it is on the rows as they are; ``rows``; ``repeats``;
+        ``loss``: the metric; ``value``: what it is on the rows as they are; ``rows``; ``repeats``;
         and ``features``, the most important first: ``feature``, ``rise`` of the loss, the mean of the repeats, and
         ``spread``, their standard deviation.
     """

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_matrix, hstack
-from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor, nn
 
 from training.quiet import quiet
@@ -57,18 +56,19 @@ class Linear(nn.Module):
 
 
 @torch.no_grad()
-def fit_linear(scaling: Scaling, architecture: LinearArchitecture, train: Sample, target: NDArray[Any]) -> Linear:
-    """Fit by scikit-learn: a ridge regression, or a logistic one.
+def fit_linear(
+    estimator: Any, scaling: Scaling, architecture: LinearArchitecture, train: Sample, target: NDArray[Any]
+) -> Linear:
+    """Fit as scikit-learn does.
 
     Args:
+        estimator: A linear model of scikit-learn; see ``linear`` of the heads.
         scaling: Makes numbers, gaps and codes of the inputs.
         architecture: Of the model.
         train: The training rows.
-        target: Class codes, or the target in standard deviations.
+        target: As it is learnt; see ``learnt`` of the heads.
     """
     scaled = scaling(train.inputs.numbers, train.inputs.codes)
-    regression = architecture.outputs == 1
-    estimator: Any = Ridge() if regression else LogisticRegression(max_iter=200, tol=1e-3)
     with quiet():
         estimator.fit(_design(scaled, architecture.cardinalities), target, sample_weight=train.weights)
     weights, bias = np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_)

@@ -12,15 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.outputs import Arrays
-
-Floats = NDArray[np.float64]
+from contract.evaluations import LOSS
+from contract.outputs import Arrays, Regression
+from training.losses import LEAST, Floats, row_losses, stated
 
 #: From the weight of each row to the metric.
 Metric = Callable[[Floats], float]
-
-#: Keeps the logarithm of a probability finite.
-LEAST = 1e-15
 
 #: Equally wide bins of confidence in the calibration error.
 BINS = 15
@@ -68,16 +65,18 @@ def set_metrics(target: NDArray[Any], sets: NDArray[np.bool_]) -> dict[str, Metr
     }
 
 
-def regression_metrics(target: Floats, arrays: Arrays) -> dict[str, Metric]:
-    """The metrics of a regression, by name; those of the interval only where there is one.
+def regression_metrics(target: Floats, arrays: Arrays, output: Regression) -> dict[str, Metric]:
+    """The metrics of a quantity, by name, its loss first; those of the interval only where there is one.
 
     Args:
         target: The true values.
         arrays: ``value`` and maybe ``lower`` and ``upper``, each [rows, 1].
+        output: What they mean.
     """
+    loss = _average(row_losses(target, arrays, output))
     error = arrays["value"][:, 0].astype(np.float64) - target
     metrics = {
-        "rmse": lambda weights: float(np.sqrt(np.average(error**2, weights=weights))),
+        LOSS[output.task]: lambda weights: stated(loss(weights), output),
         "mae": _average(np.abs(error)),
         "median_absolute_error": _median(np.abs(error)),
         "r2": _explained(target, error),

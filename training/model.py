@@ -8,19 +8,19 @@ from typing import Any, Self, cast
 
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
+from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from contract.artifact import ARCHITECTURE, TREES, WEIGHTS
+from contract.artifact import ARCHITECTURE, SCORER, WEIGHTS
 from contract.errors import ArtifactError
 from training.heads import ClassificationHead, Head, RegressionHead
 from training.linear import Linear, LinearArchitecture
+from training.matrix import Columns
 from training.network import Architecture, Network
 from training.preprocessing import Inputs, Preprocessor
 from training.scaling import Layout, Scaling
-from training.trees import Columns, Trees
+from training.scorer import Scorer
 
 #: Rows that pass through the network at once outside of training.
 CHUNK = 4_096
@@ -34,8 +34,8 @@ class Blueprint(BaseModel):
         layout: How those are read.
         cardinalities: For every code column, weekdays and booleans included, the number of codes.
         outputs: Numbers that are answered: one a class, or one for regression.
-        network: The shape of the network or linear model; None for trees alone.
-        has_trees: Whether there are trees.
+        network: The shape of the network or linear model; None for another estimator alone.
+        has_scorer: Whether there is another estimator, such as trees.
         logarithm: For regression, whether the logarithm of the target was learnt; None for classification.
     """
 
@@ -46,12 +46,12 @@ class Blueprint(BaseModel):
     cardinalities: tuple[int, ...]
     outputs: int
     network: Architecture | LinearArchitecture | None
-    has_trees: bool = False
+    has_scorer: bool = False
     logarithm: bool | None
 
 
 class Model(nn.Module):
-    """Scaling, network or trees or both, and head in a row; everything of a model but the strings."""
+    """Scaling, network or another estimator or both, and head in a row; everything of a model but the strings."""
 
     def __init__(self, blueprint: Blueprint) -> None:
         super().__init__()
@@ -59,9 +59,9 @@ class Model(nn.Module):
         self.scaling = Scaling(blueprint.layout)
         self.network = _network(blueprint.network)
         self.columns = (
-            Columns(self.scaling, blueprint.cardinalities, blueprint.outputs) if blueprint.has_trees else None
+            Columns(self.scaling, blueprint.cardinalities, blueprint.outputs) if blueprint.has_scorer else None
         )
-        self.trees: Trees | None = None
+        self.scorer: Scorer | None = None
         self.head: Head = (
             ClassificationHead(blueprint.outputs)
             if blueprint.logarithm is None
@@ -89,31 +89,29 @@ class Model(nn.Module):
         return torch.cat([self._joint(*chunk) for chunk in _chunks(inputs)])
 
     def learnt(self, target: NDArray[Any]) -> NDArray[Any]:
-        """A target as it is learnt: class codes, or standard deviations."""
-        if isinstance(self.head, ClassificationHead):
-            return target
-        return self.head.standardise(torch.tensor(target)).numpy()
+        """A target as it is learnt; see ``learnt`` of the heads."""
+        return self.head.learnt(torch.tensor(target)).numpy()
 
     def with_network(self, network: Network | Linear | None) -> Self:
-        """The same model with another network, or none, and without trees."""
+        """The same model with another network, or none, and without another estimator."""
         shape = network.architecture if network else None
         other = copy.copy(self)
         other._modules = dict(self._modules)
         other.head = self.head.fresh()
-        other.blueprint = self.blueprint.model_copy(update={"network": shape, "has_trees": False})
-        other.network, other.columns, other.trees = network, None, None
+        other.blueprint = self.blueprint.model_copy(update={"network": shape, "has_scorer": False})
+        other.network, other.columns, other.scorer = network, None, None
         return other
 
-    def with_trees(self, columns: Columns, trees: Trees, share: float) -> Self:
-        """The same model with trees beside its network, which count ``share`` of the whole."""
+    def with_scorer(self, columns: Columns, scorer: Scorer, share: float) -> Self:
+        """The same model with another estimator beside its network, which counts ``share`` of the whole."""
         other = self.with_network(self.network)
-        other.blueprint = self.blueprint.model_copy(update={"has_trees": True})
-        other.columns, other.trees = columns, trees
+        other.blueprint = self.blueprint.model_copy(update={"has_scorer": True})
+        other.columns, other.scorer = columns, scorer
         other.head.share.fill_(share)
         return other
 
     def _joint(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        scores = self.trees.scores(self.columns(numbers, codes)) if self.trees and self.columns else None
+        scores = self.scorer.scores(self.columns(numbers, codes)) if self.scorer and self.columns else None
         return self.head.joint(self.answers(numbers, codes), scores)
 
 
@@ -128,12 +126,12 @@ def _chunks(inputs: Inputs) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def save_model(model: Model, folder: Path) -> None:
-    """Write weights.safetensors, architecture.json and maybe trees.txt; the same model always gives the same bytes."""
+    """Write weights.safetensors, architecture.json and maybe estimator.onnx; the same model gives the same bytes."""
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
     text = json.dumps(model.blueprint.model_dump(mode="json"), ensure_ascii=False, sort_keys=False, indent=1)
     (folder / ARCHITECTURE).write_text(text + "\n", encoding="utf-8")
-    if model.trees:
-        (folder / TREES).write_text(model.trees.text, encoding="utf-8")
+    if model.scorer:
+        (folder / SCORER).write_bytes(model.scorer.stored)
 
 
 def load_model(folder: Path) -> Model:
@@ -141,14 +139,13 @@ def load_model(folder: Path) -> Model:
 
     Raises:
         ArtifactError: A file is missing, or they do not fit together.
-        EnvironmentFault: The model has trees, and LightGBM is not installed.
     """
     try:
         blueprint = Blueprint.model_validate_json((folder / ARCHITECTURE).read_text(encoding="utf-8"))
         model = Model(blueprint)
         model.load_state_dict(load_file(folder / WEIGHTS))
-        if blueprint.has_trees:
-            model.trees = Trees((folder / TREES).read_text(encoding="utf-8"))
-    except (OSError, ValidationError, RuntimeError, SafetensorError) as error:
+        if blueprint.has_scorer:
+            model.scorer = Scorer.load((folder / SCORER).read_bytes())
+    except Exception as error:  # a damaged file may raise anything
         raise ArtifactError(f"{folder} holds no model that can be rebuilt: {error}") from error
     return model.eval()

@@ -19,8 +19,11 @@ LIBRARIES = (
     "pytorch-lightning",
     "rtdl_num_embeddings",
     "scikit-learn",
+    "skl2onnx",
     "tabm",
     "torch",
+    "xgboost",
+    "xgboost-cpu",
 )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from contract.evaluations import LOSS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -55,11 +57,6 @@ def _has(evaluation: Mapping[str, Any], name: str) -> bool:
     return bool(evaluation.get(name)) and "reason" not in evaluation[name]
 
 
-def loss_name(evaluation: Mapping[str, Any]) -> str:
-    """The metric that the losses of slices and features are stated as."""
-    return "log_loss" if evaluation["task"] == "classification" else "rmse"
-
-
 def _reliability(evaluation: Mapping[str, Any]) -> "Figure":
     figure, axes = _figure(4.2)
     reliability = evaluation["reliability"]
@@ -81,7 +78,7 @@ def _reliability(evaluation: Mapping[str, Any]) -> "Figure":
 
 
 def _slices(evaluation: Mapping[str, Any]) -> "Figure":
-    slices, loss = evaluation["slices"][:MOST_BARS], loss_name(evaluation)
+    slices, loss = evaluation["slices"][:MOST_BARS], LOSS[evaluation["task"]]
     figure, axes = _bars([one["slice"] for one in slices])
     if whole := evaluation["metrics"].get("model", {}).get(loss):
         axes.axvline(whole["value"], color=MUTED, linestyle="--", label="all rows")

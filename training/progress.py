@@ -26,7 +26,7 @@ def trials(draws: Iterable[T], count: int, least: Callable[[], float]) -> Iterat
         return
     console = get_console()
     bar = Progress(
-        TextColumn("trying trees, trial {task.fields[trial]} of {task.total}"),
+        TextColumn("searching, trial {task.fields[trial]} of {task.total}"),
         BarColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[lowest]}"),

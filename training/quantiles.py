@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from training.metrics import Floats
+from training.losses import Floats
 
 
 def quantile_parts(values: Floats, parts: int) -> NDArray[np.intp]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from contract.outputs import Classification, Regression
 from training.exam import Exam, Z
-from training.metrics import Floats
+from training.losses import Floats
 from training.quantiles import quantile_parts
 
 #: Parts of the rows, by probability and by predicted value.

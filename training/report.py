@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from contract.artifact import PLOTS, REPORT
-from contract.evaluations import HIGHER_IS_BETTER, LOWER_IS_BETTER
+from contract.evaluations import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER
 from training.curve import verdict
 from training.page import Html, element, facts, number, page, picture, section, table
-from training.plots import draw, loss_name
+from training.plots import draw
+from training.spec import NETWORKS
 
 #: Features of a table, and labels of a sentence, that are not summed up.
 MOST_ROWS, MOST_LABELS = 20, 10
@@ -241,26 +242,24 @@ def _slices(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html |
     slices = evaluation.get("slices")
     if slices is None:
         return None
-    title, loss = "Where is it worst?", _words(loss_name(evaluation))
+    title, loss = "Where is it worst?", _words(LOSS[evaluation["task"]])
     if not slices:
         text = f"No part of the test rows that was looked at has a {loss} above that of the others beyond chance."
         return section(title, element("p", text))
-    larger = "" if evaluation["task"] == "classification" else " or its values larger"
+    larger, about = ("", _GAPS) if evaluation["task"] == "classification" else (" or its values larger", _MISSES)
     text = (
         f"Parts of the test rows by their {loss}, the most surely worse ones first. A high loss may mean that the "
         f"cases are harder{larger}, not that the model is at fault. Parts that model.yaml names are marked; the others "
         f"were found, and lie above the rest by more than chance makes of the worst of so many. The calibration error "
-        f"is {_CALIBRATION[evaluation['task']]}; of few rows it is never 0, and it is marked where it is beyond what "
+        f"is {about}; of few rows it is never 0, and it is marked where it is beyond what "
         f"chance makes of them."
     )
     return section(title, element("p", text), picture(plots["slices"], text), table(*_slice_table(slices, loss)))
 
 
-#: By task, what the calibration error of a slice is.
-_CALIBRATION = {
-    "classification": "the mean gap between a probability and how often it comes true",
-    "regression": "how far the share of truths inside the interval is from what is promised",
-}
+#: What the calibration error of a slice is: of classes, and of a quantity.
+_GAPS = "the mean gap between a probability and how often it comes true"
+_MISSES = "how far the share of truths inside the interval is from what is promised"
 
 
 def _slice_table(slices: Sequence[Mapping[str, Any]], loss: str) -> tuple[list[str], list[list[Html]]]:
@@ -374,7 +373,7 @@ def _curve(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | 
 
 
 #: By what was refitted, and by how the rows are split: how the report says it.
-_REFITTED = {"lightgbm": "LightGBM with its defaults, at twice the learning rate,", "linear": "The linear model"}
+_REFITTED = {"lightgbm": "LightGBM with its defaults, at about twice the learning rate,", "linear": "The linear model"}
 _SHARES = {
     "time": "the latest ones, so that more rows are a longer history",
     "group": "by whole groups, so that more rows are more groups",
@@ -408,11 +407,11 @@ def _history(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html 
     if not history:
         return None
     best = min(history, key=lambda one: one["validation_loss"])
-    chosen = [one["name"] for one in evaluation.get("candidates", ()) if one.get("chosen")]
-    part = "is part of the chosen model" if any("tabm" in name for name in chosen) else "was not chosen"
+    chosen = [name for one in evaluation.get("candidates", ()) if one.get("chosen") for name in one["name"].split("+")]
+    part = "is part of the chosen model" if {*chosen} & {*NETWORKS} else "was not chosen"
     text = (
         f"Its loss on the validation part is lowest after epoch {best['epoch']} of {len(history)}, at "
-        f"{_number(best['validation_loss'])}. The network (tabm) {part}."
+        f"{_number(best['validation_loss'])}. The network {part}."
     )
     return section("How did the network learn?", element("p", text), picture(plots["history"], text))
 

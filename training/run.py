@@ -111,7 +111,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
 
     answers = {"model": _with_sets(predictions, output)} | _baseline_answers(model, training, test)
     evaluation = {
-        "task": output.kind,
+        "task": output.task,
         "rows": {name: len(rows) for name, rows in vars(parts).items()},
         "split": method(target, spec),
         "calibrated": calibrated,
@@ -270,7 +270,7 @@ def _baseline_answers(model: Model, training: Sample, test: Sample) -> dict[str,
 def _evaluate(answers: Mapping[str, Arrays], test: Sample, output: Output, spec: Spec) -> dict[str, Any]:
     if isinstance(output, Classification):
         return dict(evaluate_classification(answers, test, output.threshold, spec.cost, spec.seed))
-    return dict(evaluate_regression(answers, test, spec.seed))
+    return dict(evaluate_regression(answers, test, output, spec.seed))
 
 
 def _checkpoints(dataset: Dataset) -> Path:

@@ -7,7 +7,8 @@ import polars as pl
 
 from contract.features import Feature
 from contract.outputs import Arrays, Classification
-from training.exam import Exam, row_losses
+from training.exam import Exam
+from training.losses import row_losses
 from training.perturbation import affordable_rows, perturbed
 
 
@@ -19,7 +20,7 @@ def missing_values(exam: Exam, seed: int) -> dict[str, Any]:
         seed: Decides which rows.
 
     Returns:
-        ``loss``: the metric, log_loss or rmse; ``value``: what it is on the rows as they are; ``rows``; and
+        ``loss``: the metric; ``value``: what it is on the rows as they are; ``rows``; and
         ``features``, those that may be null, the most needed first: ``feature``; ``missing``, the share of the rows
         without it as they are; ``rise`` of the loss; ``change``, the mean distance between the answers: half the sum of
         the absolute changes of the probabilities, which with two labels is that of either, or the absolute change of

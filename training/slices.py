@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from contract.features import Feature, figure
 from training.exam import Exam, Z
-from training.metrics import Floats, calibration_chance, calibration_error
+from training.losses import Floats
+from training.metrics import calibration_chance, calibration_error
 from training.quantiles import quantile_parts
 
 #: Rows, and the share of all rows, that a slice has to have to be found.
@@ -51,7 +52,7 @@ def slices(exam: Exam, named: Sequence[Feature]) -> list[dict[str, Any]]:
         named: Columns of the exam's frame, features or not, whose slices are all reported.
 
     Returns:
-        For each slice, the most surely worse one first: ``slice``, in words; ``rows``; ``loss``, log_loss or rmse;
+        For each slice, the most surely worse one first: ``slice``, in words; ``rows``; ``loss``, that of the exam;
         ``gap``, how far it lies above the loss of all rows, as a share of that; ``low`` and ``high``, its 95 %
         interval; ``calibration_error``, of a regression how far the share of intervals that hold the truth is from what
         is promised; ``calibration_chance``, what chance alone makes of that at most, in all of these slices;

@@ -1,5 +1,6 @@
 """model.yaml: what a data scientist says about a model before it is trained."""
 
+import re
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -130,15 +131,27 @@ class SplitSpec(_Section):
         return self
 
 
+#: What ``estimator.name`` may be beside the import path of a class built like those of scikit-learn.
+ESTIMATORS = ("auto", "linear", "lightgbm", "xgboost", "random_forest", "histogram_boosting", "tabm", "mlp")
+
+#: Those that are fitted by gradient.
+NETWORKS = ("tabm", "mlp")
+
+
 class Estimator(_Section):
     """The model and how it is fitted.
 
-    All but ``name`` and ``trials`` is about the network, TabM-mini (Gorishniy et al., "TabM", ICLR 2025).
+    From ``members`` on, all is about the network, TabM-mini (Gorishniy et al., "TabM", ICLR 2025).
 
     Attributes:
-        name: ``tabm``, ``lightgbm`` or ``linear``; ``auto`` tries all of them and a blend of the better network with
-            the trees, and takes what is best on the validation part.
-        trials: Sets of parameters that are tried for LightGBM; None is planned from the size of the table.
+        name: One of ``ESTIMATORS``, or an import path such as ``sklearn.svm.SVC``. ``auto`` tries a linear model,
+            boosted trees, the network ``tabm`` and a blend of the better network with the trees, and takes what is best
+            on the validation part. ``mlp`` is a network of one member, for the least latency.
+        parameters: What the class of an estimator other than the networks and ``linear`` is made with, in the terms of
+            its own library; a search does not touch them.
+        budget_seconds: What fitting may take, of the clock. None is a plan from the size of the table, which is the
+            same on every machine.
+        trials: Sets of parameters that are tried for LightGBM and XGBoost; None is planned.
         members: Networks in the ensemble, which share most of their weights.
         width: Neurons of a hidden layer.
         blocks: Hidden layers.
@@ -147,11 +160,13 @@ class Estimator(_Section):
         learning_rate: Of AdamW.
         weight_decay: Of AdamW.
         batch_size: Rows of one training step; None is planned from the number of rows.
-        epochs: Passes over the training rows; None is planned from their number.
+        epochs: Passes over the training rows; None is planned.
         patience: Epochs without improvement on the validation part after which training ends.
     """
 
-    name: Literal["auto", "tabm", "lightgbm", "linear"] = "auto"
+    name: str = "auto"
+    parameters: dict[str, Any] = {}
+    budget_seconds: float | None = Field(default=None, gt=0)
     trials: int | None = Field(default=None, ge=1, le=1000)
     members: int = Field(default=8, ge=1, le=256)
     width: int = Field(default=256, ge=1, le=8192)
@@ -163,6 +178,24 @@ class Estimator(_Section):
     batch_size: int | None = Field(default=None, ge=1)
     epochs: int | None = Field(default=None, ge=1)
     patience: int = Field(default=16, ge=1)
+
+    @field_validator("name")
+    @classmethod
+    def _known_or_importable(cls, name: str) -> str:
+        if name in ESTIMATORS or re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", name):
+            return name
+        raise ValueError(f"expected {', '.join(ESTIMATORS)}, or an import path such as sklearn.svm.SVC")
+
+    @model_validator(mode="after")
+    def _parameters_have_an_estimator(self) -> "Estimator":
+        if self.parameters and self.name in {"auto", "linear", *NETWORKS}:
+            raise ValueError(f"`parameters` are for an estimator of another library, not for `name: {self.name}`")
+        return self
+
+    @property
+    def networks(self) -> int:
+        """Members of the ensemble; one where it is to be a plain network."""
+        return 1 if self.name == "mlp" else self.members
 
 
 class Cost(_Section):

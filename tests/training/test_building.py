@@ -19,7 +19,7 @@ def test_a_skewed_positive_target_is_learnt_as_its_logarithm() -> None:
 def test_the_head_takes_back_what_was_standardised(target: np.ndarray) -> None:
     head = unfitted(FRAME, target, None, spec())[0].head
     assert isinstance(head, RegressionHead)
-    standard = head.standardise(torch.tensor(target))
+    standard = head.learnt(torch.tensor(target))
     assert standard.mean().item() == pytest.approx(0, abs=1e-5)
     value, lower, upper = (tensor[:, 0].numpy() for tensor in head(standard[:, None]))
     assert np.allclose(value, target, rtol=1e-4, atol=1e-4)

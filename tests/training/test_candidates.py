@@ -10,13 +10,14 @@ import pytest
 
 from contract.errors import EnvironmentFault
 from tests.tables import FEATURES, classes_of, scores, spec, table, unfitted
-from training.candidates import TREES, Choice, choose_model
+from training.candidates import KEPT, Choice, choose_model
 from training.export import TOLERANCE, check_parity, export_onnx
 from training.linear import Linear
 from training.model import Model
+from training.network import Network
 from training.preprocessing import Inputs
 from training.sample import Sample
-from training.trees import Trees
+from training.scorer import Scorer
 
 FRAME, LATER, LAST = table(2000), table(700, seed=1), table(500, seed=2)
 
@@ -49,8 +50,8 @@ def test_a_blend_is_one_graph_that_answers_as_its_parts_do(classes: int | None, 
     trees = chosen(tmp_path / "trees", classes, name="lightgbm").model
     network = chosen(tmp_path / "network", classes, name="tabm").model
     assert trees.columns
-    assert trees.trees
-    blend = network.with_trees(trees.columns, trees.trees, share=0.3)
+    assert trees.scorer
+    blend = network.with_scorer(trees.columns, trees.scorer, share=0.3)
     graph = export_onnx(blend, FEATURES)
     assert check_parity(graph, blend, LAST) <= TOLERANCE
     assert [value.name for value in graph.graph.output] == list(blend.head.names)
@@ -61,14 +62,32 @@ def test_a_blend_is_one_graph_that_answers_as_its_parts_do(classes: int | None, 
     assert np.allclose(both, 0.7 * one + 0.3 * other, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "network", "has_trees"), [("linear", Linear, False), ("lightgbm", type(None), True)])
-def test_one_that_is_named_is_the_only_one(name: str, network: type[Any], has_trees: bool, tmp_path: Path) -> None:
-    choice = chosen(tmp_path, name=name)
+NAMED = [
+    ("linear", {}, Linear),
+    ("lightgbm", {}, type(None)),
+    ("xgboost", {"parameters": {"max_depth": 3}}, type(None)),
+    ("random_forest", {"parameters": {"n_estimators": 20}}, type(None)),
+    ("histogram_boosting", {"parameters": {"max_iter": 20}}, type(None)),
+    ("sklearn.neighbors.KNeighborsClassifier", {"parameters": {"n_neighbors": 9}}, type(None)),
+    ("mlp", {"epochs": 1}, Network),
+]
+
+
+@pytest.mark.parametrize(("name", "said", "network"), NAMED)
+def test_one_that_is_named_is_the_only_one(name: str, said: dict[str, Any], network: type[Any], tmp_path: Path) -> None:
+    choice = chosen(tmp_path, name=name, **said)
     assert [each["name"] for each in choice.tried] == [name]
     assert isinstance(choice.model.network, network)
-    assert bool(choice.model.trees) == has_trees
-    assert choice.history == []
+    assert bool(choice.model.scorer) == (network is type(None))
+    assert len(choice.history) == (network is Network)
     assert check_parity(export_onnx(choice.model, FEATURES), choice.model, LAST) <= TOLERANCE
+
+
+def test_a_plain_network_has_one_member(tmp_path: Path) -> None:
+    model = chosen(tmp_path, name="mlp", members=8, epochs=1).model
+    answers = model.answers(inputs(model).numbers, inputs(model).codes)
+    assert answers is not None
+    assert answers.shape == (LAST.height, 1, 2)
 
 
 def test_a_linear_model_wins_where_the_world_is_linear(tmp_path: Path) -> None:
@@ -85,32 +104,58 @@ def test_the_same_seed_gives_the_same_choice(tmp_path: Path) -> None:
     assert [each | {"seconds": 0} for each in one.tried] == [each | {"seconds": 0} for each in two.tried]
 
 
-def grown(folder: Path, **estimator: Any) -> Trees:
-    trees = chosen(folder, name="lightgbm", **estimator).model.trees
-    assert trees
-    return trees
+def grown(folder: Path, **estimator: Any) -> bytes:
+    scorer = chosen(folder, name="lightgbm", **estimator).model.scorer
+    assert scorer
+    return scorer.stored
 
 
 def test_trees_of_an_interrupted_run_are_not_grown_again(tmp_path: Path) -> None:
     """Also where the network, which comes after them, begins in an empty folder."""
     run = tmp_path / "run"
     chosen(run)
-    kept = run.with_suffix(TREES)
-    assert kept.read_text() == grown(tmp_path / "alone").text
+    kept = run.with_suffix(KEPT)
+    assert kept.read_bytes() == grown(tmp_path / "alone")
     others = grown(tmp_path / "others", trials=4)
-    kept.write_text(others.text)
-    assert grown(run).text == others.text
+    kept.write_bytes(others)
+    assert grown(run) == others
 
 
-@pytest.mark.parametrize("left", [b"", b"\xff\xfe", b"tree\nversion=v4\n"])
+@pytest.mark.parametrize("left", [b"", b"\xff\xfe", Scorer.of_nodes([]).stored])
 def test_damaged_trees_are_grown_anew(left: bytes, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    run.with_suffix(TREES).write_bytes(left)
-    assert grown(run).text == grown(tmp_path / "whole").text
+    run.with_suffix(KEPT).write_bytes(left)
+    assert grown(run) == grown(tmp_path / "whole")
 
 
-def test_without_lightgbm_the_others_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_lightgbm_other_trees_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    assert {each["name"] for each in chosen(tmp_path).tried} == {"linear", "tabm"}
+    names = {each["name"] for each in chosen(tmp_path / "xgboost", epochs=1).tried}
+    assert {"linear", "xgboost", "tabm"} <= names
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    names = {each["name"] for each in chosen(tmp_path / "sklearn", epochs=1).tried}
+    assert {"linear", "histogram_boosting", "tabm"} <= names
     with pytest.raises(EnvironmentFault, match="pip install lightgbm"):
-        chosen(tmp_path, name="lightgbm")
+        chosen(tmp_path / "named", name="lightgbm")
+    with pytest.raises(EnvironmentFault, match="pip install xgboost"):
+        chosen(tmp_path / "named", name="xgboost")
+
+
+def test_a_spent_budget_leaves_the_network_out_and_ends_the_search(tmp_path: Path) -> None:
+    choice = chosen(tmp_path, budget_seconds=1e-9, epochs=None, trials=None)
+    tried = {each["name"]: each for each in choice.tried}
+    assert set(tried) <= {"linear", "lightgbm", "linear+lightgbm"}
+    assert tried["lightgbm"]["trials"] == 1
+
+
+def test_a_network_that_is_named_takes_a_step_even_without_time(tmp_path: Path) -> None:
+    choice = chosen(tmp_path, name="tabm", budget_seconds=1e-9, epochs=None)
+    assert len(choice.history) == 1
+    assert choice.tried[0]["epochs"] == 1
+
+
+def test_a_plan_says_what_a_budget_came_to_and_a_spec_that_says_it_gives_the_same_model(tmp_path: Path) -> None:
+    one = chosen(tmp_path / "one", name="tabm", budget_seconds=2, epochs=None)
+    (tried,) = one.tried
+    two = chosen(tmp_path / "two", name="tabm", epochs=tried["epochs"], batch_size=tried["batch_size"])
+    assert two.history == one.history

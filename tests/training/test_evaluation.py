@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from contract.outputs import Regression
 from training.evaluation import evaluate_classification, evaluate_regression
 from training.preprocessing import Inputs
 from training.sample import Sample
@@ -51,7 +52,7 @@ def test_a_regression_without_interval_has_no_coverage() -> None:
     value = random.normal(size=(ROWS, 1))
     arrays = {"value": value, "lower": value - 1, "upper": value + 1}
     test = Sample(NOTHING, value[:, 0] + random.normal(size=ROWS))
-    figures = evaluate_regression({"model": arrays, "linear": {"value": value}}, test, 0)
+    figures = evaluate_regression({"model": arrays, "linear": {"value": value}}, test, Regression(target="y"), 0)
     assert figures["model"]["coverage"]["value"] == pytest.approx(0.683, abs=0.03)
     assert set(figures["model"]) - set(figures["linear"]) == {"coverage", "interval_width"}
     assert figures["model"]["rmse"] == figures["linear"]["rmse"]

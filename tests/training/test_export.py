@@ -114,5 +114,5 @@ def test_the_end_of_a_skewed_interval_is_finite() -> None:
     frame = table(1500)
     model, _ = unfitted(frame, np.exp(scores(frame)), None, spec())
     assert isinstance(model.head, RegressionHead)
-    model.head.half_width.fill_(1e4)
+    model.head.above.fill_(1e4)
     assert torch.isfinite(model.predict(model.blueprint.preprocessor.transform(frame))["upper"]).all()

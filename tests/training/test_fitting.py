@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from contract.errors import CheckFailed, EnvironmentFault
 from tests.tables import classes_of, scores, spec, table, unfitted
-from training.fitting import LAST, Plan, fit, plan_fit
+from training.fitting import LAST, MOST_EPOCHS, Plan, fit, kept_plan, plan_fit, plan_within
 from training.model import Model
 from training.sample import Sample
 
@@ -141,6 +141,22 @@ def test_more_rows_get_fewer_epochs_and_larger_batches(rows: int, epochs: int, b
     plan = plan_fit(prepared()[0], said.estimator, rows, 0)
     assert (plan.epochs, plan.batch_size) == (epochs, batch)
     assert plan.steps == epochs * -(-rows // batch)
+
+
+def test_an_hour_is_more_than_few_rows_need_and_no_time_is_one_step() -> None:
+    model, train, validation, plan = prepared()
+    before = weights(model)
+    assert plan_within(3600, plan, model, train, validation).epochs == MOST_EPOCHS
+    cut = plan_within(0, plan, model, train, validation)
+    assert (cut.epochs, cut.steps, cut.is_cut) == (1, 1, True)
+    assert weights(model) == before
+
+
+def test_an_interrupted_fit_keeps_its_plan(tmp_path: Path) -> None:
+    model, train, validation, plan = prepared()
+    assert kept_plan(tmp_path) is None
+    fit(model, train, validation, dataclasses.replace(plan, learning_rate=1e-3), tmp_path)
+    assert kept_plan(tmp_path) == dataclasses.replace(plan, learning_rate=1e-3)
 
 
 @pytest.mark.parametrize("content", [b"no checkpoint", None])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from contract.errors import CheckFailed
+from contract.outputs import Regression
 from training.evaluation import evaluate_classification, evaluate_regression
 from training.gates import Gate, check_gates, refuse
 from training.preprocessing import Inputs
@@ -208,5 +209,5 @@ def test_the_names_are_those_of_the_evaluation() -> None:
     figures = evaluate_classification({"model": more}, Sample(nothing, labels), None, Cost(), 0)
     assert set(figures["model"]) == {*get_args(ClassificationMetric)} - {"cost"}
     interval = {"value": score[:, None], "lower": score[:, None] - 1, "upper": score[:, None] + 1}
-    figures = evaluate_regression({"model": interval}, Sample(nothing, values), 0)
+    figures = evaluate_regression({"model": interval}, Sample(nothing, values), Regression(target="y"), 0)
     assert tuple(figures["model"]) == get_args(RegressionMetric)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from tests.tables import scores, spec, table, unfitted
+from tests.tables import classes_of, scores, spec, table, unfitted
 from training.heads import RegressionHead
 from training.interval import fit_interval
+from training.sample import Sample
 
 
 @pytest.mark.parametrize("logarithm", [False, True])
@@ -29,4 +30,26 @@ def test_the_half_width_is_the_residual_of_the_right_rank() -> None:
     deviation = head.deviation.item()
     for coverage, rank in ((0.5, 5), (0.8, 8), (0.9, 9), (0.99, 9)):
         fit_interval(model, nine, coverage)
-        assert head.half_width.item() * deviation == pytest.approx(residuals[rank - 1], rel=1e-4)
+        assert head.below.item() * deviation == pytest.approx(residuals[rank - 1], rel=1e-4)
+        assert head.above == head.below
+
+
+def test_rows_count_by_their_weight() -> None:
+    frame = table(9000)
+    target = scores(frame)
+    model, train = unfitted(frame, target, None, spec())
+    weights = np.where(np.abs(target - target.mean()) > target.std(), 9.0, 1.0)
+    weighted = Sample(train.inputs, target, weights)
+    known, new = weighted.take(np.arange(1000)), weighted.take(np.arange(1000, 9000))
+    fit_interval(model, known, 0.8)
+    lower, upper = (model.predict(new.inputs)[name][:, 0].numpy() for name in ("lower", "upper"))
+    held = (lower <= new.target) & (new.target <= upper)
+    assert np.average(held, weights=new.weights) == pytest.approx(0.8, abs=0.04)
+    assert held.mean() > 0.85
+
+
+def test_a_classification_has_no_interval() -> None:
+    frame = table(200)
+    model, train = unfitted(frame, classes_of(frame, 2), 2, spec())
+    with pytest.raises(TypeError, match="only a quantity"):
+        fit_interval(model, train, 0.9)

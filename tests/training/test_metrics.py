@@ -4,7 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
+from contract.outputs import Regression
 from training.metrics import classification_metrics, regression_metrics, set_metrics
+
+OUTPUT = Regression(target="y")
 
 
 def random_rows(seed: int, classes: int, rows: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -63,7 +66,7 @@ def test_a_regression_agrees_with_scikit_learn(seed: int) -> None:
     target, value = random.normal(size=(2, 101))
     arrays = {"value": value[:, None], "lower": value[:, None] - 1, "upper": value[:, None] + 1}
     weights = random.integers(1, 4, 101).astype(float)
-    found = {name: metric(weights) for name, metric in regression_metrics(target, arrays).items()}
+    found = {name: metric(weights) for name, metric in regression_metrics(target, arrays, OUTPUT).items()}
     repeated = np.repeat(np.abs(value - target), weights.astype(int))
     assert found == pytest.approx(
         {
@@ -90,7 +93,7 @@ def test_what_the_rows_say_nothing_about_is_no_number() -> None:
     probabilities = np.array([[0.6, 0.4], [0.3, 0.7]])
     found = classification_metrics(np.array([0, 0]), probabilities, 0.5)
     assert np.isnan([found[name](np.ones(2)) for name in ("roc_auc", "average_precision", "recall")]).all()
-    regression = regression_metrics(np.array([3.0, 3.0]), {"value": np.array([[1.0], [2.0]])})
+    regression = regression_metrics(np.array([3.0, 3.0]), {"value": np.array([[1.0], [2.0]])}, OUTPUT)
     assert np.isnan(regression["r2"](np.ones(2)))
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from contract.artifact import ARCHITECTURE, TREES, WEIGHTS
+from contract.artifact import ARCHITECTURE, SCORER, WEIGHTS
 from contract.errors import ArtifactError
 from tests.tables import classes_of, scores, spec, table, unfitted
 from training.candidates import choose_model
@@ -55,6 +55,6 @@ def test_trees_come_back_too(tmp_path: Path) -> None:
     save_model(model, tmp_path)
     again = load_model(tmp_path)
     assert torch.equal(again.predict(train.inputs)["probabilities"], model.predict(train.inputs)["probabilities"])
-    (tmp_path / TREES).unlink()
+    (tmp_path / SCORER).unlink()
     with pytest.raises(ArtifactError, match="holds no model that can be rebuilt"):
         load_model(tmp_path)

@@ -9,8 +9,10 @@ import pytest
 import rich
 
 from tests.tables import classes_of, spec, table, unfitted
+from training.lightgbm_trees import fit_lightgbm
+from training.matrix import Matrix, fit_columns
 from training.progress import trials
-from training.trees import Options, fit_columns, fit_trees
+from training.search import Options
 
 FRAME, LATER = table(600), table(200, seed=1)
 
@@ -29,7 +31,8 @@ def search(count: int) -> Any:
     columns, own = fit_columns(model.scaling, model.blueprint.cardinalities, train, 2, 0)
     later = model.blueprint.preprocessor.transform(LATER)
     judged = columns(later.numbers, later.codes)
-    return fit_trees(own, train.target, judged, classes_of(LATER, 2), Options(2, None, None, 0, trials=count))
+    matrices = Matrix(own, train.target), Matrix(judged, classes_of(LATER, 2))
+    return fit_lightgbm(*matrices, Options(model.head.objective, seed=0, trials=count))
 
 
 def losses(text: str) -> list[float]:

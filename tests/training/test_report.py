@@ -10,6 +10,7 @@ import torch
 
 from contract.artifact import Manifest, Origin
 from contract.contract import Contract
+from contract.outputs import Classification
 from tests.exams import FEATURES, exam_of_quantity, exam_of_two
 from training.evaluation import evaluate_classification, evaluate_regression
 from training.exam import Exam
@@ -72,8 +73,8 @@ def evaluation(judged: Exam) -> dict[str, Any]:
     answers = {"model": judged.answers, "linear": judged.answers}
     metrics = (
         evaluate_classification(answers, sample, 0.5, Cost(), 0)
-        if judged.loss == "log_loss"
-        else evaluate_regression(answers, sample, 0)
+        if isinstance(judged.output, Classification)
+        else evaluate_regression(answers, sample, judged.output, 0)
     )
     return {
         "task": judged.output.kind,
@@ -227,12 +228,12 @@ def test_figures_say_what_they_are_of(tmp_path: Path) -> None:
     assert "What is said of a class is said of 'yes'." in two
     assert "the predicted probability of 'yes' lies" in two
     assert "the log loss, before the calibration" in two
-    assert "The network (tabm) was not chosen." in two
+    assert "The network was not chosen." in two
     assert "nearer to the median than to the mean" in quantity
     assert "the squared error in standard deviations of the logarithm" in quantity
     assert "of all cases together, not of each part" in quantity
     assert "cases are harder or its values larger" in quantity
-    assert "The network (tabm) is part of the chosen model." in quantity
+    assert "The network is part of the chosen model." in quantity
 
 
 def test_a_calibration_beyond_chance_is_marked(tmp_path: Path) -> None:

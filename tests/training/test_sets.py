@@ -36,10 +36,7 @@ def test_the_threshold_is_that_of_split_conformal_prediction(rows: int, coverage
     probabilities, target = drawn(rows, 4, seed)
     threshold = set_threshold(probabilities, target, np.ones(rows), coverage)
     own = np.sort(of_their_own(probabilities, target))[::-1]
-    rank = math.ceil((rows + 1) * coverage - 1e-9)
-    if rank > rows:
-        assert threshold == 0
-        return
+    rank = min(math.ceil((rows + 1) * coverage - 1e-9), rows)
     assert threshold < own[rank - 1]
     assert (own >= threshold).sum() >= rank
     assert not ((own > threshold) & (own < own[rank - 1])).any()
@@ -56,7 +53,7 @@ def test_a_row_that_weighs_two_counts_as_two(seed: int) -> None:
     alone = set_threshold(probabilities[repeated], target[repeated], np.ones(len(repeated)), 0.8)
     own = of_their_own(probabilities, target)
     between = (own >= min(weighted, alone)) & (own < max(weighted, alone))
-    assert between.sum() <= 1  # the row to come weighs as much as the average one
+    assert between.sum() <= 2  # the row to come counts for about two of weight 1, which is the only difference
 
 
 def test_rows_that_weigh_nothing_say_nothing() -> None:

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.features import Categorical, Integer, Numeric, Text
+from contract.outputs import Classification
 from tests.exams import FEATURES, QUANTITY, THREE, TWO, exam, exam_of_quantity, exam_of_two, table
-from training.exam import Exam, row_losses
+from training.exam import Exam
+from training.losses import row_losses
 from training.metrics import classification_metrics, regression_metrics
 from training.slices import slices
 
@@ -143,8 +145,8 @@ def test_the_losses_are_those_of_the_metrics(judged: Exam) -> None:
     weights = np.random.default_rng(0).random(500)
     metrics = (
         classification_metrics(judged.target, judged.answers["probabilities"], 0.5)
-        if judged.output == TWO
-        else regression_metrics(judged.target, judged.answers)
+        if isinstance(judged.output, Classification)
+        else regression_metrics(judged.target, judged.answers, judged.output)
     )
     weighted = replace(judged, weights=weights)
     assert weighted.score(weighted.losses) == pytest.approx(metrics[judged.loss](weights))

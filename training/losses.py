@@ -1,0 +1,54 @@
+"""What one answer costs, by the proper loss of the task: one that no answer but the truth makes lowest on average."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.evaluations import LOSS
+from contract.outputs import Arrays, Classification, Output, Regression
+
+Floats = NDArray[np.float64]
+
+#: Keeps the logarithm of a probability finite.
+LEAST = 1e-15
+
+
+def row_losses(target: NDArray[Any], arrays: Arrays, output: Output) -> Floats:
+    """What the answer to each row costs.
+
+    Args:
+        target: Class codes or quantities, one a row.
+        arrays: The graph's answers to those rows.
+        output: What they mean.
+
+    Returns:
+        The negative logarithm of the true class's probability, in nats, or the squared error.
+    """
+    return _LOSSES[output.task](target, arrays, output)
+
+
+def stated(mean: float, output: Output) -> float:
+    """A mean of such losses as the metric that ``LOSS`` names: itself, or its root where it is a squared error."""
+    return math.sqrt(mean) if LOSS[output.task] == "rmse" else mean
+
+
+def _logarithms(target: NDArray[Any], arrays: Arrays, output: Classification) -> Floats:
+    own = arrays["probabilities"][np.arange(len(target)), target]
+    return np.asarray(-np.log(np.clip(own.astype(np.float64), LEAST, 1)))
+
+
+def _squares(target: NDArray[Any], arrays: Arrays, output: Regression) -> Floats:
+    return np.asarray((_value(arrays) - target) ** 2)
+
+
+def _value(arrays: Arrays) -> Floats:
+    return arrays["value"][:, 0].astype(np.float64)
+
+
+_LOSSES: dict[str, Callable[[NDArray[Any], Arrays, Any], Floats]] = {
+    "classification": _logarithms,
+    "regression": _squares,
+}

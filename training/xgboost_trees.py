@@ -1,0 +1,134 @@
+"""Boosted trees by XGBoost (Chen and Guestrin, 2016, "XGBoost: A scalable tree boosting system")."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.special import logit
+
+from contract.errors import EnvironmentFault
+from training.budget import Budget
+from training.ensemble import Ensemble, Leaf, Split
+from training.lightgbm_trees import PATIENCE, ROUNDS
+from training.matrix import Matrix
+from training.quiet import quiet
+from training.scorer import COLUMNS, SCORES, Scorer
+from training.search import Found, Options, Parameters, between, search
+from training.threads import idle_cores
+
+#: After Holzmüller et al. (2024, "Better by default"): their XGB-TD.
+_COMMON = {"tree_method": "hist", "max_bin": 256, "verbosity": 0}
+_CLASSIFICATION = {"eta": 0.08, "max_depth": 6, "min_child_weight": 5e-6, "subsample": 0.65, "lambda": 1e-3}
+_REGRESSION = {"eta": 0.05, "max_depth": 9, "min_child_weight": 2.0, "subsample": 0.7, "lambda": 1e-3}
+
+#: Its names for what LightGBM calls so.
+_OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
+
+
+def fit_xgboost(train: Matrix, validation: Matrix, options: Options) -> Found:
+    """Boost on the training rows until the validation rows get no better, with tuned defaults and then others.
+
+    Raises:
+        EnvironmentFault: XGBoost is not installed.
+        KeyboardInterrupt: The user interrupted.
+    """
+    xgboost = _xgboost()
+    base = _base(train, options.classes)
+    fixed = _parameters(options, base) | {"nthread": idle_cores(train.values.numel())}
+    learnt, judged = (
+        xgboost.DMatrix(part.values.numpy(), part.target, weight=part.weights) for part in (train, validation)
+    )
+
+    def fit(parameters: Parameters) -> tuple[float, Any]:
+        stops = [_deadline(xgboost, options.budget)]
+        with quiet():
+            booster = xgboost.train(
+                {**fixed, **parameters},
+                learnt,
+                ROUNDS,
+                evals=[(judged, "judged")],
+                early_stopping_rounds=PATIENCE,
+                verbose_eval=False,
+                callbacks=stops,
+            )
+        return booster.best_score, booster[: booster.best_iteration + 1]
+
+    booster, tried = search(fit, _draw, options)
+    exact = booster.predict(judged, output_margin=True)
+    return Found(_scorer(booster, base, options.classes).checked(validation.values, exact), {"trials": tried})
+
+
+def is_installed() -> bool:
+    """Whether XGBoost is there."""
+    try:
+        _xgboost()
+    except EnvironmentFault:
+        return False
+    return True
+
+
+def _deadline(xgboost: Any, budget: Budget) -> Any:
+    class Deadline(xgboost.callback.TrainingCallback):  # type: ignore[misc]
+        """Ends boosting where the time is up."""
+
+        def after_iteration(self, *_: Any) -> bool:
+            return not budget.left
+
+    return Deadline()
+
+
+def _base(train: Matrix, classes: int) -> float:
+    """What boosting starts from: how often the second of two classes is seen."""
+    if classes != 2:
+        return 0.0
+    return float(np.clip(np.average(train.target, weights=train.weights), 1e-6, 1 - 1e-6))
+
+
+def _parameters(options: Options, base: float) -> dict[str, Any]:
+    sort = _REGRESSION if options.classes == 1 else _CLASSIFICATION
+    task: dict[str, Any] = {"objective": _OBJECTIVES[options.objective["objective"]]}
+    if options.classes > 2:
+        task["num_class"] = options.classes
+    return _COMMON | sort | task | {"seed": options.seed, "base_score": base}
+
+
+def _draw(random: np.random.Generator) -> Parameters:
+    return {
+        "max_depth": int(random.integers(3, 11)),
+        "eta": between(random, 0.03, 0.2),
+        "min_child_weight": between(random, 1e-3, 30),
+        "subsample": random.uniform(0.6, 1.0),
+        "colsample_bytree": random.uniform(0.5, 1.0),
+        "lambda": between(random, 1e-3, 10),
+    }
+
+
+def _scorer(booster: Any, base: float, classes: int) -> Scorer:
+    outputs = classes if classes > 2 else 1
+    ensemble = Ensemble(outputs, [logit(base) if classes == 2 else base] * outputs, comparison="BRANCH_LT")
+    model = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]["model"]
+    for tree, output in zip(model["trees"], model["tree_info"], strict=True):
+        ensemble.add(_nodes(tree), output)
+    return Scorer.of_nodes([ensemble.node(COLUMNS, SCORES)])
+
+
+def _nodes(tree: Mapping[str, Any]) -> list[Split | Leaf]:
+    """The nodes of one tree; a leaf's value stands where a split has its threshold."""
+    fields = ("split_indices", "split_conditions", "default_left", "left_children", "right_children")
+    return [
+        (value,) if left < 0 else Split(column, value, bool(missing_left), left, right)
+        for column, value, missing_left, left, right in zip(*(tree[name] for name in fields), strict=True)
+    ]
+
+
+def _xgboost() -> Any:
+    try:
+        import xgboost  # noqa: PLC0415 (an installation without it trains without it)
+    except (ImportError, OSError):
+        raise EnvironmentFault(
+            "XGBoost is not installed: pip install xgboost, or set another `estimator.name`"
+        ) from None
+    except Exception as error:  # its own error where the shared library cannot be loaded
+        raise EnvironmentFault(f"XGBoost cannot be loaded ({type(error).__name__}); install it anew") from None
+    return xgboost
