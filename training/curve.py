@@ -63,7 +63,8 @@ def learning_curve(dataset: Dataset, model: Model, output: Output) -> dict[str, 
         ``split``, which decides what a share is (see :func:`training.split.growing`); ``rows``, those of the training
         part; ``points``, by ascending ``rows``: ``loss``, and ``low`` and ``high``, its 95 % interval; ``last``, what
         the last doubling brought: ``gain``, and ``low`` and ``high``, its 95 % interval, which is narrower than those
-        of the points, since the test rows are the same; ``next``, what twice the training rows may bring: ``rows``,
+        of the points, since the test rows are the same (of neither does it say what another draw of the shares would
+        change); ``next``, what twice the training rows may bring: ``rows``,
         ``low`` and ``high``, and ``measurable``: whether the last gain was more than chance makes.
     """
     shares = _shares(dataset)
@@ -97,7 +98,8 @@ def verdict(curve: Mapping[str, Any]) -> str:
     if following["measurable"]:
         ends = f"{_figure(following['low'])} to {_figure(following['high'])}"
         return f"{following['rows']:,} rows in place of {curve['rows']:,} may lower the {loss} by {ends}: {said}"
-    return f"no measurable gain in {loss} from more rows: {said}"
+    most = f", though up to {high} is possible" if following["high"] > 0 else ""
+    return f"no measurable gain in {loss} from more rows{most}: {said}"
 
 
 def _shares(dataset: Dataset) -> list[Rows]:

@@ -356,7 +356,8 @@ def _curve(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | 
     about = (
         f"{_REFITTED[curve['model']]} was fitted anew on shares of the training rows, {_SHARES[curve['split']]}, and "
         f"judged on the same test rows. Its slope says what rows are worth; its level is not that of the model above. "
-        f"The gain is surer than the intervals look, since all shares were judged on the same rows. "
+        f"The gain is surer than the intervals look, since all shares were judged on the same rows; what another draw "
+        f"of the shares would change is in neither. "
         f"What the next doubling brings is taken to lie between half of the last gain and all of it."
     )
     points = curve["points"]

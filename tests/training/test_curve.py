@@ -100,7 +100,7 @@ def test_where_nothing_can_be_learnt_more_rows_bring_no_measurable_gain(tmp_path
     assert found["model"] == "linear"
     assert not found["next"]["measurable"]
     assert found["next"]["low"] == 0
-    assert verdict(found).startswith("no measurable gain in rmse from more rows")
+    assert verdict(found).startswith("no measurable gain in rmse from more rows, though up to ")
 
 
 def test_a_longer_history_does_not_help_where_the_world_has_changed(tmp_path: Path) -> None:
@@ -111,6 +111,7 @@ def test_a_longer_history_does_not_help_where_the_world_has_changed(tmp_path: Pa
     )
     assert (by_time["split"], at_random["split"]) == ("time", "random")
     assert by_time["last"]["high"] < 0 == by_time["next"]["high"]
+    assert verdict(by_time).startswith("no measurable gain in rmse from more rows: the last doubling")
     assert at_random["last"]["gain"] > by_time["last"]["high"]
 
 
