@@ -22,7 +22,7 @@ class Difference:
         changes: Of the contract, the gravest first.
         behaviour: How far the answers to the golden requests of ``old`` moved; None where they cannot be compared.
         metrics: By name, in the order of ``old``.
-        slices: Those whose loss rose most first.
+        slices: Those whose loss rose most first; none where the losses of the two are not the same metric.
     """
 
     old: Artifact
@@ -51,7 +51,7 @@ def difference(old: Artifact, new: Artifact, predict: Predict) -> Difference:
         compare(old.contract, new.contract),
         _behaviour(old, new, predict),
         metric_changes(old.evaluation, new.evaluation),
-        slice_changes(old.evaluation, new.evaluation),
+        slice_changes(old.evaluation, new.evaluation) if old.contract.output.task == new.contract.output.task else [],
     )
 
 

@@ -15,13 +15,14 @@ LOWER_IS_BETTER = {
     "calibration_error",
     "cost",
     "rmse",
+    "poisson_deviance",
     "mae",
     "median_absolute_error",
     "interval_width",
 }
 
 #: By task, the metric that no answer but the truth makes lowest; slices and features are judged by it.
-LOSS = {"classification": "log_loss", "regression": "rmse"}
+LOSS = {"classification": "log_loss", "regression": "rmse", "count": "poisson_deviance"}
 
 Verdict = Literal["within the noise", "better", "worse", "higher", "lower"]
 

@@ -119,6 +119,7 @@ class Regression(BaseModel):
         target: The column that was learnt.
         unit: Its unit of measure.
         coverage: The share of cases in which the truth lies between ``lower`` and ``upper``.
+        count: Whether the truth is a whole number of at least 0, of which ``value`` is the expected one.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -127,11 +128,12 @@ class Regression(BaseModel):
     target: str
     unit: str | None = None
     coverage: float = Field(default=0.9, gt=0, lt=1)
+    count: bool = False
 
     @property
-    def task(self) -> Literal["regression"]:
+    def task(self) -> Literal["regression", "count"]:
         """What is asked of the model, by the name that evaluation.json has for it."""
-        return "regression"
+        return "count" if self.count else "regression"
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -156,15 +158,17 @@ class Regression(BaseModel):
         """The JSON Schema (2020-12) of one prediction."""
         unit = f" Unit: {self.unit}." if self.unit else ""
         share = f"in {self.coverage:.0%} of cases the truth lies between `lower` and `upper`"
+        number: dict[str, Any] = {"type": "number"} | ({"minimum": 0} if self.count else {})
+        estimate = "The expected count." if self.count else "The estimate."
         return {
             "type": "object",
             "description": f"What the model expects for `{self.target}`: {share}.",
             "required": list(self.tensors),
             "additionalProperties": False,
             "properties": {
-                "value": {"type": "number", "description": f"The estimate.{unit}"},
-                "lower": {"type": "number", "description": f"The lower end of the interval.{unit}"},
-                "upper": {"type": "number", "description": f"The upper end of the interval.{unit}"},
+                "value": number | {"description": f"{estimate}{unit}"},
+                "lower": number | {"description": f"The lower end of the interval.{unit}"},
+                "upper": number | {"description": f"The upper end of the interval.{unit}"},
             },
         }
 

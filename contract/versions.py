@@ -178,6 +178,8 @@ def _category_changes(old: Categorical, new: Categorical) -> list[Change]:
 def _output_changes(old: Output, new: Output) -> list[Change]:
     if old == new:
         return []
+    if old.task != new.task:
+        return [Change(Step.MAJOR, None, f"the task changed from {old.task} to {new.task}")]
     if isinstance(old, Classification) and isinstance(new, Classification):
         same_shape = old.model_copy(update={"threshold": new.threshold}) == new
         if same_shape:

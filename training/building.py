@@ -39,7 +39,8 @@ def build_model(
     """
     target = train.target
     scaling = fit_scaling(preprocessor, features, train.inputs, season=not spec.by_time)
-    logarithm = None if classes is not None else _prefers_logarithm(target)
+    count = spec.task == "count"
+    logarithm = None if classes is not None else not count and _prefers_logarithm(target)
     scaled = scaling(train.inputs.numbers, train.inputs.codes)
     bins = fit_bins(scaled.numbers, np.log(target) if logarithm else target, classes is None, spec.seed)
     cardinalities = _cardinalities(preprocessor, scaling.layout)
@@ -50,6 +51,7 @@ def build_model(
         outputs=classes or 1,
         network=_architecture(scaling.layout, bins, cardinalities, classes or 1, spec.estimator),
         logarithm=logarithm,
+        count=count,
     )
     with torch.random.fork_rng():
         torch.manual_seed(spec.seed)

@@ -5,19 +5,21 @@ averaged, and what scikit-learn and LightGBM are told, so that network, trees an
 """
 
 import copy
+import math
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from torch import Tensor, nn
 from torch.nn import functional
 
 from training.conformal import bound
 
-#: The logarithm of the largest value that is answered; float32 ends at about exp(88.7).
+#: The logarithm of the largest value that is answered, and that value; float32 ends at about exp(88.7).
 LARGEST_LOGARITHM = 88.0
+LARGEST = math.exp(LARGEST_LOGARITHM)
 
 #: Keeps the logarithm of a probability finite in float32.
 LEAST_PROBABILITY = 1e-12
@@ -48,8 +50,8 @@ class ClassificationHead(nn.Module):
         classes = len(self.intercept)
         return {"objective": "binary"} if classes == 2 else {"objective": "multiclass", "num_class": classes}
 
-    def linear(self) -> Any:
-        """A linear model as scikit-learn fits it."""
+    def linear(self, rows: int) -> Any:
+        """A linear model as scikit-learn fits it, for so many rows."""
         return LogisticRegression(max_iter=200, tol=1e-3)
 
     def trivial(self, target: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -134,6 +136,20 @@ class QuantityHead(nn.Module):
         """What :meth:`joint` would be of both, from what it is of either, where the trees count ``share``."""
         return (1 - share) * network + share * trees
 
+    def trivial(self, target: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The best answer of all that are the same for every row: the mean."""
+        return np.array([np.average(target, weights=weights)])
+
+    def residuals(self, joint: Tensor, target: Tensor) -> Tensor:
+        """How far the truth lies above the answer, on the scale on which the interval is as wide for all rows."""
+        raise NotImplementedError
+
+    def promise(self, joint: Tensor, target: Tensor, weights: Tensor, coverage: float) -> None:
+        """Learn the interval from rows that the model was not fitted on; see :func:`training.interval.fit_interval`."""
+        width = bound(self.residuals(joint, target).abs(), weights, coverage)
+        self.below.copy_(width)
+        self.above.copy_(width)
+
 
 class RegressionHead(QuantityHead):
     """A value in the target's own unit, learnt by its squared error.
@@ -162,13 +178,9 @@ class RegressionHead(QuantityHead):
         """What a difference between answers is measured by; see :func:`training.export.answer_scale`."""
         return 1.0 if self.logarithm else max(1.0, self.deviation.item())
 
-    def linear(self) -> Any:
-        """A linear model as scikit-learn fits it."""
+    def linear(self, rows: int) -> Any:
+        """A linear model as scikit-learn fits it, for so many rows."""
         return Ridge()
-
-    def trivial(self, target: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The best answer of all that are the same for every row: the mean."""
-        return np.array([np.average(target, weights=weights)])
 
     def learn(self, target: Tensor) -> None:
         """Take mean and deviation from the training target, float64 and not constant."""
@@ -184,11 +196,9 @@ class RegressionHead(QuantityHead):
         """The squared error of each row, in standard deviations, for answers [rows, 1] and :meth:`learnt`."""
         return (answers[:, 0] - target) ** 2
 
-    def promise(self, joint: Tensor, target: Tensor, weights: Tensor, coverage: float) -> None:
-        """Learn the interval from rows that the weights were not learnt from; see :mod:`training.interval`."""
-        width = bound((self.learnt(target) - joint[:, 0]).abs(), weights, coverage)
-        self.below.copy_(width)
-        self.above.copy_(width)
+    def residuals(self, joint: Tensor, target: Tensor) -> Tensor:
+        """How far the truth lies above the answer, in standard deviations."""
+        return self.learnt(target) - joint[:, 0]
 
     def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
         """Value, lower and upper end, each [rows, 1], from :meth:`joint`."""
@@ -200,6 +210,70 @@ class RegressionHead(QuantityHead):
         return target.log() if self.logarithm else target
 
 
+class CountHead(QuantityHead):
+    """How many there are to be expected, learnt by the Poisson deviance of the rate.
+
+    Network and trees answer the logarithm of the rate, in units of the mean training target; the average is taken
+    there. The rate is right on average however the counts scatter around it (Gourieroux, Monfort and Trognon, 1984,
+    "Pseudo maximum likelihood methods: applications to Poisson models"). The interval is as wide for all rows in twice
+    the root of the count, in which counts scatter alike at all rates (Anscombe, 1948, "The transformation of Poisson,
+    binomial and negative-binomial data"), so it grows with the rate.
+    """
+
+    logarithm = False
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.ones(()))
+
+    @property
+    def objective(self) -> dict[str, Any]:
+        """What LightGBM is told."""
+        return {"objective": "poisson"}
+
+    @property
+    def scale(self) -> float:
+        """What a difference between answers is measured by; see :func:`training.export.answer_scale`."""
+        return max(1.0, self.mean.item())
+
+    def linear(self, rows: int) -> Any:
+        """A linear model as scikit-learn fits it, for so many rows: as little shrunk as by a ridge regression."""
+        return PoissonRegressor(alpha=1 / rows, max_iter=200)
+
+    def learn(self, target: Tensor) -> None:
+        """Take the mean from the training target, float64 and not all 0."""
+        self.mean.copy_(target.mean())
+
+    def learnt(self, target: Tensor) -> Tensor:
+        """Counts, float64, as they are learnt: in units of their mean, float32."""
+        return (target / self.mean).float()
+
+    def losses(self, answers: Tensor, target: Tensor) -> Tensor:
+        """The Poisson deviance of each row, in units of the mean, for answers [rows, 1] and :meth:`learnt`."""
+        logarithm = answers[:, 0].clamp_max(LARGEST_LOGARITHM)
+        return 2 * (logarithm.exp() - target - target * logarithm + torch.xlogy(target, target))
+
+    def residuals(self, joint: Tensor, target: Tensor) -> Tensor:
+        """How far twice the root of the truth lies above that of the answer."""
+        return _twice_the_root(target) - _twice_the_root(self._rate(joint))[:, 0]
+
+    def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
+        """Value, lower and upper end, each [rows, 1], from :meth:`joint`."""
+        value = self._rate(joint)
+        root = _twice_the_root(value)
+        lower, upper = (((end.clamp_min(0) / 2) ** 2 - 3 / 8) for end in (root - self.below, root + self.above))
+        # The root and its square may round to the other side of a value that has many digits.
+        return value, torch.minimum(lower.clamp_min(0), value), torch.maximum(upper.clamp_max(LARGEST), value)
+
+    def _rate(self, joint: Tensor) -> Tensor:
+        return (joint.exp() * self.mean).clamp_max(LARGEST)
+
+
+def _twice_the_root(count: Tensor) -> Tensor:
+    return 2 * (count + 3 / 8).sqrt()
+
+
 def _average(parts: list[Tensor], share: Tensor) -> Tensor:
     """Of the network and of trees, which count ``share``; the only one of them where there is no other."""
     if len(parts) == 1:
@@ -208,4 +282,4 @@ def _average(parts: list[Tensor], share: Tensor) -> Tensor:
     return (1 - share) * network + share * trees
 
 
-Head = ClassificationHead | RegressionHead
+Head = ClassificationHead | RegressionHead | CountHead

@@ -61,8 +61,9 @@ def regression_metrics(target: Floats, arrays: Arrays, output: Regression) -> di
     """
     loss = _average(row_losses(target, arrays, output))
     error = arrays["value"][:, 0].astype(np.float64) - target
-    metrics = {
+    metrics: dict[str, Metric] = {
         LOSS[output.task]: lambda weights: stated(loss(weights), output),
+        "rmse": lambda weights: float(np.sqrt(np.average(error**2, weights=weights))),
         "mae": _average(np.abs(error)),
         "median_absolute_error": _median(np.abs(error)),
         "r2": _explained(target, error),

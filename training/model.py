@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from contract.artifact import ARCHITECTURE, TREES, WEIGHTS
 from contract.errors import ArtifactError
-from training.heads import ClassificationHead, Head, RegressionHead
+from training.heads import ClassificationHead, CountHead, Head, RegressionHead
 from training.linear import Linear, LinearArchitecture
 from training.network import Architecture, Network
 from training.preprocessing import Inputs, Preprocessor
@@ -36,7 +36,8 @@ class Blueprint(BaseModel):
         outputs: Numbers that are answered: one a class, or one for regression.
         network: The shape of the network or linear model; None for trees alone.
         has_trees: Whether there are trees.
-        logarithm: For regression, whether the logarithm of the target was learnt; None for classification.
+        logarithm: For a quantity, whether the logarithm of the target was learnt; None for classification.
+        count: Whether the target is a count.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +49,13 @@ class Blueprint(BaseModel):
     network: Architecture | LinearArchitecture | None
     has_trees: bool = False
     logarithm: bool | None
+    count: bool = False
+
+    def head(self) -> Head:
+        """The last layer, which has learnt nothing yet."""
+        if self.logarithm is None:
+            return ClassificationHead(self.outputs)
+        return CountHead() if self.count else RegressionHead(self.logarithm)
 
 
 class Model(nn.Module):
@@ -62,11 +70,7 @@ class Model(nn.Module):
             Columns(self.scaling, blueprint.cardinalities, blueprint.outputs) if blueprint.has_trees else None
         )
         self.trees: Trees | None = None
-        self.head: Head = (
-            ClassificationHead(blueprint.outputs)
-            if blueprint.logarithm is None
-            else RegressionHead(blueprint.logarithm)
-        )
+        self.head = blueprint.head()
 
     def forward(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
         """The tensors that ``head.names`` names, for ``numbers`` float64 [rows, n] and ``codes`` int64 [rows, c]."""

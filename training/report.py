@@ -13,7 +13,11 @@ from training.plots import draw
 MOST_ROWS, MOST_LABELS = 20, 10
 
 #: By task, the metrics that stand on top.
-_HEADLINE = {"classification": ("log_loss", "roc_auc", "accuracy"), "regression": ("rmse", "mae", "r2")}
+_HEADLINE = {
+    "classification": ("log_loss", "roc_auc", "accuracy"),
+    "regression": ("rmse", "mae", "r2"),
+    "count": ("poisson_deviance", "mae", "r2"),
+}
 
 #: What each metric says.
 _MEANING = {
@@ -27,6 +31,7 @@ _MEANING = {
     "recall": "share of a class that is decided for",
     "f1": "harmonic mean of precision and recall",
     "cost": "what decisions cost, on average a row",
+    "poisson_deviance": "what the counts lack in likelihood, twice, in nats",
     "rmse": "root of the mean squared error",
     "mae": "mean absolute error",
     "median_absolute_error": "half of the errors are smaller",
@@ -95,7 +100,9 @@ def _prediction(output: Mapping[str, Any]) -> str:
     target = output["target"]
     if output["kind"] == "regression":
         unit = f" in {output['unit']}" if output["unit"] else ""
-        return f"{target}{unit}, with an interval that is to hold the truth in {output['coverage']:.0%} of the cases"
+        estimate = f"the expected count of {target}" if output["count"] else target
+        interval = f"an interval that is to hold the truth in {output['coverage']:.0%} of the cases"
+        return f"{estimate}{unit}, with {interval}"
     labels = _listed([f"'{label}'" for label in output["labels"]])
     rule = f"'{output['positive']}' from {output['threshold']:.4g} on" if output["positive"] else "the likeliest"
     return f"{target}: the probabilities of {labels}; the decision is {rule}"

@@ -28,7 +28,8 @@ ClassificationMetric = Literal[
     "cost",
 ]
 RegressionMetric = Literal["rmse", "mae", "median_absolute_error", "r2", "coverage", "interval_width"]
-MetricName = Literal[ClassificationMetric, RegressionMetric]
+CountMetric = Literal["poisson_deviance", RegressionMetric]
+MetricName = Literal[ClassificationMetric, RegressionMetric, CountMetric]
 
 
 class _Section(BaseModel):
@@ -207,8 +208,9 @@ class Gates(_Section):
 
     Attributes:
         metrics: The bounds of metrics, by the names they have in evaluation.json.
-        better_than_linear: Whether log_loss, or rmse for a regression, has to be lower than the linear baseline's.
-        slice_gap: How much higher log_loss, or rmse, may be in the worst slice than in all rows, as a share of it.
+        better_than_linear: Whether the task's loss, such as log_loss or rmse, has to be lower than the linear
+            baseline's; see ``LOSS`` of :mod:`contract.evaluations`.
+        slice_gap: How much higher that loss may be in the worst slice than in all rows, as a share of it.
         size_mb: The largest model.onnx, in millions of bytes.
         p99_ms: The longest that 99 of 100 answers to one row may take, in milliseconds on one thread.
     """
@@ -236,14 +238,14 @@ class Spec(_Section):
         owner: Whom to ask.
         license: Under which its use is allowed.
         data: The table.
-        task: ``auto`` is decided from the target column.
+        task: ``auto`` is decided from the target column, and is never ``count``.
         features: What is said of single features, by column.
         split: How rows are divided.
         estimator: The model and how it is fitted.
         seed: Of everything that is drawn at random.
         positive: With two labels, the one that is looked for; None is the last in sorted order.
         cost: What the two errors of a two-label decision cost.
-        unit: The unit of measure of a regression target.
+        unit: The unit of measure of a target that is no class.
         strict: Whether a leaking column ends the run.
         tolerance: How far behaviour may move in a patch: the share of golden decisions that may flip, and the mean
             change of a probability, or of a value in standard deviations. A model that moves further is a minor step.
@@ -258,7 +260,7 @@ class Spec(_Section):
     owner: str | None = None
     license: str | None = None
     data: Data
-    task: Literal["auto", "classification", "regression"] = "auto"
+    task: Literal["auto", "classification", "regression", "count"] = "auto"
     features: dict[str, FeatureOverride] = {}
     split: SplitSpec = SplitSpec()
     estimator: Estimator = Estimator()

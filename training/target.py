@@ -120,6 +120,10 @@ def _classes(values: pl.Series, spec: Spec, place: str) -> Target:
 
 def _quantity(values: pl.Series, spec: Spec, place: str) -> Target:
     _refuse_two_label_fields(spec, "a number")
+    if spec.task == "count" and (row := _first(~((values >= 0) & (values == values.floor())))) is not None:
+        raise DataError(
+            f"{place}: '{values.name}', row {row}: expected a whole number of at least 0; or say `task: regression`"
+        )
     if (row := _first(~(values.abs() <= LARGEST))) is not None:
         raise DataError(f"{place}: '{values.name}', row {row}: expected a finite number of at most {LARGEST:g} in size")
     quantities = values.to_numpy()
@@ -127,7 +131,7 @@ def _quantity(values: pl.Series, spec: Spec, place: str) -> Target:
     if quantities.std() < finest:
         raise DataError(
             f"{place}: the values of '{values.name}' lie too near to each other, for their size, to be told apart in "
-            f"float32; subtract their mean, or use a smaller unit"
+            f"float32; subtract the smallest of them, or use a smaller unit"
         )
     return Target(quantities, None)
 

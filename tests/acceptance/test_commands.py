@@ -105,6 +105,20 @@ def test_a_regression_answers_a_value_within_its_interval(workplace: Workplace) 
         assert prediction["lower"] < prediction["value"] < prediction["upper"]
 
 
+def test_a_count_is_answered_by_what_can_be_expected(workplace: Workplace) -> None:
+    workplace.spec(target="age", more=SMALL + "task: count\ngates: {metrics: {poisson_deviance: {at_most: 20}}}\n")
+    trained = workplace.train()
+    metrics = trained["metrics"]
+    assert metrics["model"]["poisson_deviance"]["value"] < metrics["trivial"]["poisson_deviance"]["value"]
+    shown = json.loads(workplace.deployer("show", trained["tag"], "--json").stdout)
+    assert shown["contract"]["output"]["count"]
+    with serve([], workplace.home, workplace.folder / "log") as server:
+        assert "The expected count." in httpx.get(f"{server.url}/docs.json").text
+        row = {feature["name"]: feature["example"] for feature in shown["contract"]["features"]}
+        (prediction,) = httpx.post(f"{server.url}/predict", json=row).json()["predictions"]
+        assert 0 <= prediction["lower"] < prediction["value"] < prediction["upper"]
+
+
 def test_the_same_data_and_seed_give_the_same_weights_byte_for_byte(workplace: Workplace) -> None:
     workplace.spec()
     first, second = workplace.train()["tag"], workplace.train()["tag"]

@@ -31,6 +31,19 @@ def test_a_regression_answers_a_value_and_its_interval() -> None:
     jsonschema.validate(predictions[0], output.json_schema())
 
 
+def test_a_count_is_not_negative() -> None:
+    schema = Regression(target="calls", count=True).json_schema()
+    assert schema["properties"]["value"] == {"type": "number", "minimum": 0, "description": "The expected count."}
+    jsonschema.validate({"value": 0.25, "lower": 0.0, "upper": 2.0}, schema)
+    with pytest.raises(jsonschema.ValidationError, match="less than the minimum"):
+        jsonschema.validate({"value": 0.25, "lower": -0.5, "upper": 2.0}, schema)
+
+
+def test_a_contract_from_before_counts_is_a_regression() -> None:
+    output = Regression.model_validate({"kind": "regression", "target": "y", "unit": None, "coverage": 0.9})
+    assert (output.count, output.task) == (False, "regression")
+
+
 def test_probabilities_survive_to_the_last_bit() -> None:
     output = Classification(target="y", labels=("a", "b", "c"))
     probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], size=50).astype(np.float32)

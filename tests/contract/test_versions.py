@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from contract.artifact import open_artifact
 from contract.contract import Contract, Limits
 from contract.features import Categorical, Feature, Integer, Numeric, Text
-from contract.outputs import Classification
+from contract.outputs import Classification, Output, Regression
 from contract.versions import FIRST, Change, Step, Version, compare, next_version, step_of
 from tests import tiny
 
@@ -105,3 +105,17 @@ def test_a_moved_threshold_is_told_in_figures() -> None:
     (change,) = compare(tiny.CONTRACT, tiny.CONTRACT.model_copy(update={"output": output}))
     assert change.step is Step.MAJOR
     assert "0.5 to 0.3" in change.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (Regression(target="y"), Regression(target="y", count=True), "the task changed from regression to count"),
+        (Regression(target="y"), tiny.CONTRACT.output, "the task changed from regression to classification"),
+        (Regression(target="y"), Regression(target="y", unit="km"), "unit or coverage changed"),
+    ],
+)
+def test_another_output_is_another_major_version(old: Output, new: Output, message: str) -> None:
+    (change,) = compare(*(tiny.CONTRACT.model_copy(update={"output": output}) for output in (old, new)))
+    assert change.step is Step.MAJOR
+    assert message in change.message

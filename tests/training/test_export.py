@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from contract.errors import CheckFailed
-from tests.tables import FEATURES, classes_of, network_of, scores, spec, table, unfitted
+from tests.tables import FEATURES, classes_of, counts_of, network_of, scores, spec, table, unfitted
 from training.export import TOLERANCE, answer_scale, check_parity, export_onnx, run_onnx
 from training.heads import RegressionHead
+from training.interval import fit_interval
 from training.model import Model, load_model, save_model
 
 NAN = float("nan")
@@ -101,6 +102,18 @@ def test_a_target_of_large_numbers_around_zero_is_held_to_its_scale() -> None:
     model = shaken(unfitted(frame, target - target.mean(), None, spec())[0])
     assert check_parity(export_onnx(model, FEATURES), model, table(700, seed=1)) <= TOLERANCE
     assert answer_scale(model) == pytest.approx(target.std(), rel=0.01)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e9])
+def test_counts_of_any_size_are_answered_alike(unit: float) -> None:
+    frame = table(1500)
+    target = counts_of(frame) * unit
+    model, train = unfitted(frame, target, None, spec(task="count"))
+    fit_interval(shaken(model), train, 0.9)
+    graph = export_onnx(model, FEATURES)
+    assert check_parity(graph, model, table(700, seed=1)) <= TOLERANCE
+    assert answer_scale(model) == pytest.approx(target.mean(), rel=1e-6)
+    assert run_onnx(graph, frame)["lower"].min() >= 0
 
 
 def test_times_of_all_centuries_are_read_alike() -> None:

@@ -13,8 +13,9 @@ from training.evaluation import evaluate_classification, evaluate_regression
 from training.gates import Gate, check_gates, refuse
 from training.preprocessing import Inputs
 from training.sample import Sample
-from training.spec import ClassificationMetric, Cost, Gates, RegressionMetric
+from training.spec import ClassificationMetric, Cost, CountMetric, Gates, RegressionMetric
 
+COUNT = Regression(target="y", count=True)
 CLASSIFICATION: dict[str, Any] = {
     "task": "classification",
     "metrics": {
@@ -104,6 +105,14 @@ def test_a_model_that_is_no_better_than_linear() -> None:
     assert not same.passed
 
 
+def test_a_count_is_judged_by_its_deviance() -> None:
+    figures = {"model": {"poisson_deviance": {"value": 1.5}}, "linear": {"poisson_deviance": {"value": 2.0}}}
+    evaluation = {"task": "count", "metrics": figures}
+    better = gate({"better_than_linear": True}, evaluation)
+    assert better.message == "1.5 found, less than 2 (poisson_deviance of linear) asked for"
+    assert gate({"metrics": {"poisson_deviance": {"at_most": 1.5}}}, evaluation).passed
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_meets_no_gate(value: float) -> None:
     for bound in ({"at_least": 0}, {"at_most": 1}):
@@ -187,5 +196,9 @@ def test_the_names_are_those_of_the_evaluation() -> None:
     figures = evaluate_classification({"model": answer}, Sample(nothing, labels), 0.5, Cost(), 0)
     assert tuple(figures["model"]) == get_args(ClassificationMetric)
     interval = {"value": score[:, None], "lower": score[:, None] - 1, "upper": score[:, None] + 1}
-    figures = evaluate_regression({"model": interval}, Sample(nothing, values), Regression(target="y"), 0)
-    assert tuple(figures["model"]) == get_args(RegressionMetric)
+    for output, names in (
+        (Regression(target="y"), RegressionMetric),
+        (Regression(target="y", count=True), CountMetric),
+    ):
+        figures = evaluate_regression({"model": interval}, Sample(nothing, np.abs(values.round())), output, 0)
+        assert tuple(figures["model"]) == get_args(names)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from tests.tables import classes_of, scores, spec, table, unfitted
+from tests.tables import classes_of, counts_of, scores, spec, table, unfitted
+from training.baselines import linear_model
 from training.heads import RegressionHead
 from training.interval import fit_interval
 from training.sample import Sample
@@ -18,6 +19,18 @@ def test_the_interval_covers_new_rows_as_often_as_promised(logarithm: bool) -> N
     lower, value, upper = (model.predict(new.inputs)[name][:, 0].numpy() for name in ("lower", "value", "upper"))
     assert ((lower < value) & (value < upper)).all()
     assert np.mean((lower <= new.target) & (new.target <= upper)) == pytest.approx(0.8, abs=0.04)
+
+
+def test_the_interval_of_a_count_grows_with_its_rate_and_covers_as_promised() -> None:
+    frame = table(9000)
+    model, train = unfitted(frame, counts_of(frame), None, spec(task="count"))
+    model = linear_model(model, train)
+    known, new = train.take(np.arange(3000)), train.take(np.arange(3000, 9000))
+    fit_interval(model, known, 0.9)
+    lower, value, upper = (model.predict(new.inputs)[name][:, 0].numpy() for name in ("lower", "value", "upper"))
+    assert np.mean((lower <= new.target) & (new.target <= upper)) == pytest.approx(0.9, abs=0.015)
+    assert np.corrcoef(value, upper - lower)[0, 1] > 0.8
+    assert lower.min() == 0
 
 
 def test_the_half_width_is_the_residual_of_the_right_rank() -> None:

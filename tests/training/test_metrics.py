@@ -80,6 +80,21 @@ def test_a_regression_agrees_with_scikit_learn(seed: int) -> None:
     )
 
 
+def test_a_count_agrees_with_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    target, rate, weights = random.poisson(2, 200).astype(float), random.uniform(0.1, 5, 200), random.random(200)
+    found = regression_metrics(target, {"value": rate[:, None]}, Regression(target="y", count=True))
+    assert found["poisson_deviance"](weights) == pytest.approx(
+        oracle.mean_poisson_deviance(target, rate, sample_weight=weights)
+    )
+    assert found["rmse"](weights) == pytest.approx(oracle.root_mean_squared_error(target, rate, sample_weight=weights))
+
+
+def test_a_rate_of_nothing_costs_a_finite_loss() -> None:
+    metrics = regression_metrics(np.array([1.0, 0.0]), {"value": np.zeros((2, 1))}, Regression(target="y", count=True))
+    assert 30 < metrics["poisson_deviance"](np.ones(2)) < 1000
+
+
 def test_what_the_rows_say_nothing_about_is_no_number() -> None:
     probabilities = np.array([[0.6, 0.4], [0.3, 0.7]])
     found = classification_metrics(np.array([0, 0]), probabilities, 0.5)

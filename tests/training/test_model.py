@@ -5,7 +5,7 @@ import torch
 
 from contract.artifact import ARCHITECTURE, TREES, WEIGHTS
 from contract.errors import ArtifactError
-from tests.tables import classes_of, scores, spec, table, unfitted
+from tests.tables import classes_of, counts_of, scores, spec, table, unfitted
 from training.candidates import choose_model
 from training.model import CHUNK, load_model, save_model
 from training.sample import Sample
@@ -24,6 +24,12 @@ def test_two_files_without_code_bring_the_model_back(classes: int | None, tmp_pa
     first = [(tmp_path / name).read_bytes() for name in (ARCHITECTURE, WEIGHTS)]
     save_model(again, tmp_path)
     assert first == [(tmp_path / name).read_bytes() for name in (ARCHITECTURE, WEIGHTS)]
+
+
+def test_a_count_comes_back_as_a_count(tmp_path: Path) -> None:
+    model, train = unfitted(FRAME, counts_of(FRAME), None, spec(task="count"))
+    save_model(model, tmp_path)
+    assert torch.equal(load_model(tmp_path).predict(train.inputs)["value"], model.predict(train.inputs)["value"])
 
 
 def test_files_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from contract.artifact import Manifest, Origin
 from contract.contract import Contract
 from contract.outputs import Classification
-from tests.exams import FEATURES, exam_of_quantity, exam_of_two
+from tests.exams import FEATURES, exam_of_count, exam_of_quantity, exam_of_two
 from training.evaluation import evaluate_classification, evaluate_regression
 from training.exam import Exam
 from training.importance import importance
@@ -100,7 +100,7 @@ def written(folder: Path, content: dict[str, Any]) -> Page:
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
-EXAMS = [exam_of_two(1500), exam_of_quantity(1500)]
+EXAMS = [exam_of_two(1500), exam_of_quantity(1500), exam_of_count(1500)]
 
 
 @pytest.mark.parametrize("judged", EXAMS)

@@ -2,6 +2,7 @@
 
 import sys
 
+import lightgbm
 import numpy as np
 import onnx
 import onnxruntime
@@ -14,7 +15,7 @@ from onnx import TensorProto, helper
 from torch import Tensor
 
 from contract.errors import EnvironmentFault
-from tests.tables import classes_of, scores, spec, table, unfitted
+from tests.tables import classes_of, counts_of, scores, spec, table, unfitted
 from training.export import IR_VERSION, OPSETS
 from training.model import Model
 from training.sample import Sample
@@ -53,6 +54,18 @@ def test_a_graph_answers_as_lightgbm_does(classes: int) -> None:
     odd[: len(columns)] = torch.nan
     odd[len(columns) : 2 * len(columns)] *= 1e30
     assert torch.allclose(in_a_graph(trees, odd), trees.scores(odd), atol=1e-5)
+
+
+def test_of_a_count_the_raw_score_is_the_logarithm_of_the_rate() -> None:
+    target = counts_of(FRAME)
+    model, train = unfitted(FRAME, target, None, spec(task="count"))
+    learnt, later = Sample(train.inputs, model.learnt(target)), model.blueprint.preprocessor.transform(LATER)
+    columns, own = fit_columns(model.scaling, model.blueprint.cardinalities, learnt, 1, 0)
+    judged, truth = columns(later.numbers, later.codes), model.learnt(counts_of(LATER))
+    trees = fit_trees(own, learnt.target, judged, truth, Options(model.head.objective, None, None, 0))
+    rate = trees.scores(own).exp()[:, 0].numpy()
+    assert np.allclose(rate, lightgbm.Booster(model_str=trees.text).predict(own.numpy()), rtol=1e-5)
+    assert rate.mean() == pytest.approx(1, rel=0.01)
 
 
 def test_numbers_next_to_a_threshold_go_where_lightgbm_sends_them() -> None:
