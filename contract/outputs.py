@@ -120,6 +120,8 @@ class Regression(BaseModel):
         unit: Its unit of measure.
         coverage: The share of cases in which the truth lies between ``lower`` and ``upper``.
         count: Whether the truth is a whole number of at least 0, of which ``value`` is the expected one.
+        quantile: The share of cases in which the truth stays at or below ``value``; None where that is an estimate of
+            what is to be expected.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -129,10 +131,19 @@ class Regression(BaseModel):
     unit: str | None = None
     coverage: float = Field(default=0.9, gt=0, lt=1)
     count: bool = False
+    quantile: float | None = Field(default=None, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> "Regression":
+        if self.count and self.quantile is not None:
+            raise ValueError("`value` is either an expected count or a quantile")
+        return self
 
     @property
-    def task(self) -> Literal["regression", "count"]:
+    def task(self) -> Literal["regression", "count", "quantile"]:
         """What is asked of the model, by the name that evaluation.json has for it."""
+        if self.quantile is not None:
+            return "quantile"
         return "count" if self.count else "regression"
 
     @property
@@ -160,6 +171,8 @@ class Regression(BaseModel):
         share = f"in {self.coverage:.0%} of cases the truth lies between `lower` and `upper`"
         number: dict[str, Any] = {"type": "number"} | ({"minimum": 0} if self.count else {})
         estimate = "The expected count." if self.count else "The estimate."
+        if self.quantile is not None:
+            estimate = f"The value that the truth stays at or below in {100 * self.quantile:g}% of cases."
         return {
             "type": "object",
             "description": f"What the model expects for `{self.target}`: {share}.",

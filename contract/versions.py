@@ -8,7 +8,7 @@ from typing import Self
 from contract.artifact import Artifact
 from contract.contract import Contract
 from contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, figure
-from contract.outputs import Classification, Output
+from contract.outputs import Classification, Output, Regression
 
 
 class Step(IntEnum):
@@ -184,6 +184,8 @@ def _output_changes(old: Output, new: Output) -> list[Change]:
         same_shape = old.model_copy(update={"threshold": new.threshold}) == new
         if same_shape:
             return [Change(Step.MAJOR, None, f"decision threshold moved from {old.threshold} to {new.threshold}")]
+    if isinstance(old, Regression) and isinstance(new, Regression) and old.quantile != new.quantile:
+        return [Change(Step.MAJOR, None, f"quantile moved from {old.quantile} to {new.quantile}")]
     return [Change(Step.MAJOR, None, "the output's target, labels, unit or coverage changed")]
 
 

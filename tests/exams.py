@@ -21,6 +21,7 @@ TWO = Classification(target="late", labels=("no", "yes"), positive="yes", thresh
 THREE = Classification(target="late", labels=("no", "a bit", "very"))
 QUANTITY = Regression(target="delay", unit="minutes")
 COUNT = Regression(target="calls", count=True)
+QUANTILE = Regression(target="delay", quantile=0.95)
 
 
 def table(rows: int, seed: int = 0) -> pl.DataFrame:
@@ -78,6 +79,17 @@ def exam_of_count(rows: int, seed: int = 0) -> Exam:
     frame = table(rows, seed)
     target = np.random.default_rng(seed + 1).poisson(9 * chance(frame)).astype(np.float64)
     return exam(frame, target, COUNT, count)
+
+
+def exam_of_quantile(rows: int, seed: int = 0) -> Exam:
+    """The upper end of a perfect regression's interval."""
+    judged = exam_of_quantity(rows, seed)
+
+    def predict(frame: pl.DataFrame) -> Arrays:
+        arrays = quantity(frame)
+        return {**arrays, "value": arrays["upper"]}
+
+    return exam(judged.frame, judged.target, QUANTILE, predict)
 
 
 def exam(frame: pl.DataFrame, target: np.ndarray, output: Output, predict: Callable[[pl.DataFrame], Arrays]) -> Exam:

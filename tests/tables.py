@@ -62,11 +62,11 @@ def counts_of(frame: pl.DataFrame) -> NDArray[np.float64]:
     return np.random.default_rng(11).poisson(np.exp(1 + scores(frame) / 2)).astype(np.float64)
 
 
-def spec(*, by_time: bool = False, task: str = "auto", **estimator: Any) -> Spec:
+def spec(*, by_time: bool = False, task: str = "auto", quantile: float | None = None, **estimator: Any) -> Spec:
     """A spec with a small network."""
     sizes = {"members": 2, "width": 16, "embedding": 4, "epochs": 3, "trials": 1, **estimator}
     data = {"path": "t", "target": "y"} | ({"time": "when"} if by_time else {})
-    return Spec.model_validate({"name": "m", "data": data, "task": task, "estimator": sizes})
+    return Spec.model_validate({"name": "m", "data": data, "task": task, "quantile": quantile, "estimator": sizes})
 
 
 def unfitted(

@@ -52,6 +52,7 @@ def build_model(
         network=_architecture(scaling.layout, bins, cardinalities, classes or 1, spec.estimator),
         logarithm=logarithm,
         count=count,
+        quantile=spec.quantile,
     )
     with torch.random.fork_rng():
         torch.manual_seed(spec.seed)

@@ -7,12 +7,13 @@ from typing import Any, get_args
 
 from contract.errors import CheckFailed
 from contract.evaluations import LOSS
-from training.spec import Bound, ClassificationMetric, CountMetric, Gates, RegressionMetric
+from training.spec import Bound, ClassificationMetric, CountMetric, Gates, QuantileMetric, RegressionMetric
 
 _METRICS = {
     "classification": get_args(ClassificationMetric),
     "regression": get_args(RegressionMetric),
     "count": get_args(CountMetric),
+    "quantile": get_args(QuantileMetric),
 }
 
 _BYTES_PER_MB = 1_000_000

@@ -16,10 +16,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.conformal import bound
+from training.linear_quantile import LinearQuantile
 
 #: The logarithm of the largest value that is answered, and that value; float32 ends at about exp(88.7).
 LARGEST_LOGARITHM = 88.0
 LARGEST = math.exp(LARGEST_LOGARITHM)
+
+#: Rows of a leaf that lie beyond its quantile, at least, and leaves of a tree: a quantile takes more rows than a mean.
+BEYOND, LEAVES = 3, 50
+
+#: Rows that a leaf can ask for at most.
+MOST_ROWS = 10**9
 
 #: Keeps the logarithm of a probability finite in float32.
 LEAST_PROBABILITY = 1e-12
@@ -105,7 +112,7 @@ class QuantityHead(nn.Module):
     names = ("value", "lower", "upper")
 
     #: Buffers that belong to one model, not to the target.
-    own = ("share", "below", "above")
+    own: tuple[str, ...] = ("share", "below", "above")
     below: Tensor
     above: Tensor
     share: Tensor
@@ -208,6 +215,56 @@ class RegressionHead(QuantityHead):
 
     def _transform(self, target: Tensor) -> Tensor:
         return target.log() if self.logarithm else target
+
+
+class QuantileHead(RegressionHead):
+    """The value that the truth stays at or below with a stated frequency, learnt by its pinball loss.
+
+    The loss is that of Koenker and Bassett (1978, "Regression quantiles"). Validation rows then ``shift`` the value so
+    that it keeps its promise on new ones (Romano, Patterson and Candes, 2019, "Conformalized quantile regression"). A
+    quantile of a logarithm is the logarithm of the quantile, so a target is learnt as for a regression.
+    """
+
+    own = (*RegressionHead.own, "shift")
+    shift: Tensor
+
+    def __init__(self, logarithm: bool, quantile: float) -> None:
+        super().__init__(logarithm)
+        self.quantile = quantile
+
+    @property
+    def objective(self) -> dict[str, Any]:
+        """What LightGBM is told."""
+        rows = min(MOST_ROWS, round(BEYOND / min(self.quantile, 1 - self.quantile)))
+        return {"objective": "quantile", "alpha": self.quantile, "min_data_in_leaf": rows, "num_leaves": LEAVES}
+
+    def linear(self, rows: int) -> Any:
+        """A linear model that is fitted as scikit-learn's are, for so many rows: as little shrunk as by a ridge."""
+        return LinearQuantile(self.quantile, alpha=1 / rows)
+
+    def trivial(self, target: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The best answer of all that are the same for every row: the quantile."""
+        return np.asarray(np.quantile(target, [self.quantile], weights=weights, method="inverted_cdf"))
+
+    def losses(self, answers: Tensor, target: Tensor) -> Tensor:
+        """The pinball loss of each row, in standard deviations, for answers [rows, 1] and :meth:`learnt`."""
+        residuals = target - answers[:, 0]
+        return torch.maximum(self.quantile * residuals, (self.quantile - 1) * residuals)
+
+    def promise(self, joint: Tensor, target: Tensor, weights: Tensor, coverage: float) -> None:
+        """As for other quantities; but the ends are quantiles too.
+
+        Equally many truths lie beyond either end, or fewer where the value itself lies further out than that.
+        """
+        residuals, quantile = self.residuals(joint, target), self.quantile
+        lowest = min(max((1 - coverage) / 2, quantile - coverage), quantile)
+        self.shift.copy_(bound(residuals, weights, quantile))
+        self.below.copy_(bound(self.shift - residuals, weights, 1 - lowest).clamp_min(0))
+        self.above.copy_(bound(residuals - self.shift, weights, lowest + coverage).clamp_min(0))
+
+    def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
+        """Value, lower and upper end, each [rows, 1], from :meth:`joint`."""
+        return super().forward(joint + self.shift)
 
 
 class CountHead(QuantityHead):

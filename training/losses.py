@@ -26,8 +26,8 @@ def row_losses(target: NDArray[Any], arrays: Arrays, output: Output) -> Floats:
         output: What they mean.
 
     Returns:
-        The negative logarithm of the true class's probability, in nats; the squared error; or the Poisson deviance of
-        a count.
+        The negative logarithm of the true class's probability, in nats; the squared error; the Poisson deviance of a
+        count; or the pinball loss of a quantile.
     """
     return _LOSSES[output.task](target, arrays, output)
 
@@ -51,6 +51,12 @@ def _deviances(target: NDArray[Any], arrays: Arrays, output: Regression) -> Floa
     return np.asarray(2 * (rate - target - xlogy(target, rate) + xlogy(target, target)))
 
 
+def _pinballs(target: NDArray[Any], arrays: Arrays, output: Regression) -> Floats:
+    assert output.quantile is not None
+    residuals = target - _value(arrays)
+    return np.asarray(np.maximum(output.quantile * residuals, (output.quantile - 1) * residuals))
+
+
 def _value(arrays: Arrays) -> Floats:
     return arrays["value"][:, 0].astype(np.float64)
 
@@ -59,4 +65,5 @@ _LOSSES: dict[str, Callable[[NDArray[Any], Arrays, Any], Floats]] = {
     "classification": _logarithms,
     "regression": _squares,
     "count": _deviances,
+    "quantile": _pinballs,
 }

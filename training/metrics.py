@@ -61,18 +61,25 @@ def regression_metrics(target: Floats, arrays: Arrays, output: Regression) -> di
     """
     loss = _average(row_losses(target, arrays, output))
     error = arrays["value"][:, 0].astype(np.float64) - target
-    metrics: dict[str, Metric] = {
-        LOSS[output.task]: lambda weights: stated(loss(weights), output),
-        "rmse": lambda weights: float(np.sqrt(np.average(error**2, weights=weights))),
-        "mae": _average(np.abs(error)),
-        "median_absolute_error": _median(np.abs(error)),
-        "r2": _explained(target, error),
-    }
+    metrics: dict[str, Metric] = {LOSS[output.task]: lambda weights: stated(loss(weights), output)}
+    if output.quantile is None:
+        metrics |= _error_metrics(target, error)
+    else:
+        metrics["share_below"] = _average((error >= 0).astype(np.float64))
     if "lower" in arrays:
         lower, upper = (arrays[name][:, 0].astype(np.float64) for name in ("lower", "upper"))
         metrics["coverage"] = _average(((lower <= target) & (target <= upper)).astype(np.float64))
         metrics["interval_width"] = _average(upper - lower)
     return metrics
+
+
+def _error_metrics(target: Floats, error: Floats) -> dict[str, Metric]:
+    return {
+        "rmse": lambda weights: float(np.sqrt(np.average(error**2, weights=weights))),
+        "mae": _average(np.abs(error)),
+        "median_absolute_error": _median(np.abs(error)),
+        "r2": _explained(target, error),
+    }
 
 
 def roc_auc(truth: Floats, scores: Floats) -> Metric:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from contract.artifact import ARCHITECTURE, TREES, WEIGHTS
 from contract.errors import ArtifactError
-from training.heads import ClassificationHead, CountHead, Head, RegressionHead
+from training.heads import ClassificationHead, CountHead, Head, QuantileHead, RegressionHead
 from training.linear import Linear, LinearArchitecture
 from training.network import Architecture, Network
 from training.preprocessing import Inputs, Preprocessor
@@ -38,6 +38,7 @@ class Blueprint(BaseModel):
         has_trees: Whether there are trees.
         logarithm: For a quantity, whether the logarithm of the target was learnt; None for classification.
         count: Whether the target is a count.
+        quantile: The quantile that is answered; None for another answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,11 +51,14 @@ class Blueprint(BaseModel):
     has_trees: bool = False
     logarithm: bool | None
     count: bool = False
+    quantile: float | None = None
 
     def head(self) -> Head:
         """The last layer, which has learnt nothing yet."""
         if self.logarithm is None:
             return ClassificationHead(self.outputs)
+        if self.quantile is not None:
+            return QuantileHead(self.logarithm, self.quantile)
         return CountHead() if self.count else RegressionHead(self.logarithm)
 
 

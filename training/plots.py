@@ -20,6 +20,9 @@ LINE, LINES = 40, 2
 
 INK, ACCENT, MUTED, WARM = "#1f2933", "#2f6690", "#9aa5b1", "#b5533c"
 
+#: What shares of truths are promised, by their name in ``reliability``.
+_PROMISES = {"coverage": "share of truths in the interval", "share_below": "share of truths at or below the value"}
+
 _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
@@ -52,9 +55,9 @@ def _reliability(evaluation: Mapping[str, Any]) -> "Figure":
     reliability = evaluation["reliability"]
     bins = reliability["bins"]
     predicted = [one["predicted"] for one in bins]
-    if "coverage" in reliability:
-        axes.axhline(reliability["coverage"], color=MUTED, linestyle="--", label="promised")
-        axes.set(xlabel="predicted value, mean of each fifth of the rows", ylabel="share of truths in the interval")
+    if promise := next((name for name in _PROMISES if name in reliability), None):
+        axes.axhline(reliability[promise], color=MUTED, linestyle="--", label="promised")
+        axes.set(xlabel="predicted value, mean of each fifth of the rows", ylabel=_PROMISES[promise])
     else:
         label = reliability["label"]
         ends = [side(one[name] for one in bins for name in ("predicted", "low", "high")) for side in (min, max)]

@@ -18,21 +18,24 @@ PROBABILITY_PARTS, VALUE_PARTS = 10, 5
 def reliability(exam: Exam) -> dict[str, Any]:
     """How often what the model promises comes true, by what it answers.
 
-    Of a classification the reliability curve, in tenths of the rows by probability; of a regression the coverage of its
-    interval, in fifths by predicted value.
+    Of a classification the reliability curve, in tenths of the rows by probability; of a quantity, in fifths by
+    predicted value, the coverage of its interval, or of a quantile how often the truth stays at or below it.
 
     Args:
         exam: The model and the test rows.
 
     Returns:
-        Of a classification ``label``: the second of two labels, or None for whichever is likeliest; of a regression
-        ``coverage``: the promised share. And ``bins``, by ascending answer: ``rows``, ``predicted``: the mean of the
-        probability or value, ``observed``: the share in which it came true, or in which the interval held the truth,
-        and ``low`` and ``high``, its 95 % interval (Wilson, 1927; with weights, of as many rows as they are worth:
-        Kish, 1965).
+        Of a classification ``label``: the second of two labels, or None for whichever is likeliest; of a quantity the
+        promised share, as ``coverage`` or ``share_below``. And ``bins``, by ascending answer: ``rows``; ``predicted``,
+        the mean of the probability or value; ``observed``, the share in which it came true, or in which the promise was
+        kept; and ``low`` and ``high``, its 95 % interval (Wilson, 1927; with weights, of as many rows as they are
+        worth: Kish, 1965).
     """
     if isinstance(exam.output, Regression):
         value, lower, upper = (exam.answers[name][:, 0].astype(np.float64) for name in exam.output.tensors)
+        if exam.output.quantile is not None:
+            below = exam.target <= value
+            return {"share_below": exam.output.quantile, "bins": list(_bins(exam, value, below, VALUE_PARTS))}
         held = (lower <= exam.target) & (exam.target <= upper)
         return {"coverage": exam.output.coverage, "bins": list(_bins(exam, value, held, VALUE_PARTS))}
     probabilities = exam.answers["probabilities"].astype(np.float64)

@@ -17,6 +17,13 @@ _HEADLINE = {
     "classification": ("log_loss", "roc_auc", "accuracy"),
     "regression": ("rmse", "mae", "r2"),
     "count": ("poisson_deviance", "mae", "r2"),
+    "quantile": ("pinball", "share_below", "coverage"),
+}
+
+#: What is asked of the shares that ``reliability`` promises.
+_PROMISES = {
+    "coverage": "Does its interval hold what it promises?",
+    "share_below": "Does its value hold what it promises?",
 }
 
 #: What each metric says.
@@ -32,6 +39,8 @@ _MEANING = {
     "f1": "harmonic mean of precision and recall",
     "cost": "what decisions cost, on average a row",
     "poisson_deviance": "what the counts lack in likelihood, twice, in nats",
+    "pinball": "mean error, those above and below weighed as the quantile asks",
+    "share_below": "share of truths at or below the value",
     "rmse": "root of the mean squared error",
     "mae": "mean absolute error",
     "median_absolute_error": "half of the errors are smaller",
@@ -101,6 +110,8 @@ def _prediction(output: Mapping[str, Any]) -> str:
     if output["kind"] == "regression":
         unit = f" in {output['unit']}" if output["unit"] else ""
         estimate = f"the expected count of {target}" if output["count"] else target
+        if output["quantile"] is not None:
+            estimate = f"the value that {target} stays at or below in {100 * output['quantile']:g}% of the cases"
         interval = f"an interval that is to hold the truth in {output['coverage']:.0%} of the cases"
         return f"{estimate}{unit}, with {interval}"
     labels = _listed([f"'{label}'" for label in output["labels"]])
@@ -172,14 +183,15 @@ def _reliability(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> H
     if not reliability:
         return None
     bins = reliability["bins"]
-    promises = [reliability.get("coverage", one["predicted"]) for one in bins]
+    promised = next((name for name in _PROMISES if name in reliability), None)
+    promises = [reliability[promised] if promised else one["predicted"] for one in bins]
     kept = sum(one["low"] <= promise <= one["high"] for one, promise in zip(bins, promises, strict=True))
     columns = [
         [_number(one["predicted"]), _number(one["observed"]), _interval(one), _number(one["rows"])] for one in bins
     ]
     rows = [[number(cell) for cell in row] for row in columns]
-    if "coverage" in reliability:
-        title, promise = "Does its interval hold what it promises?", f"the promised {reliability['coverage']:.0%}"
+    if promised:
+        title, promise = _PROMISES[promised], f"the promised {100 * reliability[promised]:g}%"
     else:
         title, promise = "Do its probabilities come true?", "the predicted probability"
     text = f"In {kept} of {len(bins)} parts of the test rows, {promise} lies in the 95 % interval of what was observed."

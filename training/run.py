@@ -233,7 +233,8 @@ def _manifest(dataset: Dataset, model: Model, version: str) -> Manifest:
 
 def _output(target: Target, spec: Spec) -> Output:
     if target.labels is None:
-        return Regression(target=spec.data.target, unit=spec.unit, count=spec.task == "count")
+        count = spec.task == "count"
+        return Regression(target=spec.data.target, unit=spec.unit, count=count, quantile=spec.quantile)
     if len(target.labels) > 2:
         return Classification(target=spec.data.target, labels=target.labels)
     threshold = decision_threshold(spec.cost)

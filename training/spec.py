@@ -4,7 +4,16 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from contract.behaviour import TOLERANCE
 from contract.contract import Limits
@@ -29,7 +38,8 @@ ClassificationMetric = Literal[
 ]
 RegressionMetric = Literal["rmse", "mae", "median_absolute_error", "r2", "coverage", "interval_width"]
 CountMetric = Literal["poisson_deviance", RegressionMetric]
-MetricName = Literal[ClassificationMetric, RegressionMetric, CountMetric]
+QuantileMetric = Literal["pinball", "share_below", "coverage", "interval_width"]
+MetricName = Literal[ClassificationMetric, RegressionMetric, CountMetric, QuantileMetric]
 
 
 class _Section(BaseModel):
@@ -238,7 +248,9 @@ class Spec(_Section):
         owner: Whom to ask.
         license: Under which its use is allowed.
         data: The table.
-        task: ``auto`` is decided from the target column, and is never ``count``.
+        task: ``auto`` is decided from the target column: ``classification`` or ``regression``.
+        quantile: Under ``task: quantile``, the share of cases in which the truth is to stay at or below the answer, by
+            default 0.5; None under another task.
         features: What is said of single features, by column.
         split: How rows are divided.
         estimator: The model and how it is fitted.
@@ -260,7 +272,8 @@ class Spec(_Section):
     owner: str | None = None
     license: str | None = None
     data: Data
-    task: Literal["auto", "classification", "regression", "count"] = "auto"
+    task: Literal["auto", "classification", "regression", "count", "quantile"] = "auto"
+    quantile: float | None = Field(default=None, gt=0, lt=1, validate_default=True)
     features: dict[str, FeatureOverride] = {}
     split: SplitSpec = SplitSpec()
     estimator: Estimator = Estimator()
@@ -282,6 +295,15 @@ class Spec(_Section):
         if isinstance(value, bool):
             return str(value).lower()
         return str(value) if isinstance(value, int) else value
+
+    @field_validator("quantile")
+    @classmethod
+    def _of_its_task(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if info.data.get("task") == "quantile":
+            return 0.5 if value is None else value
+        if value is not None and "task" in info.data:
+            raise ValueError("only for `task: quantile`")
+        return value
 
     @model_validator(mode="after")
     def _split_has_its_column(self) -> "Spec":

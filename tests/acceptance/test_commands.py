@@ -119,6 +119,21 @@ def test_a_count_is_answered_by_what_can_be_expected(workplace: Workplace) -> No
         assert 0 <= prediction["lower"] < prediction["value"] < prediction["upper"]
 
 
+def test_a_quantile_is_answered_with_what_it_promises(workplace: Workplace) -> None:
+    workplace.spec(target="spend", more=SMALL + "task: quantile\nquantile: 0.9\nunit: CHF\n")
+    trained = workplace.train()
+    metrics = trained["metrics"]
+    assert metrics["model"]["pinball"]["value"] < metrics["trivial"]["pinball"]["value"]
+    assert metrics["model"]["share_below"]["value"] > 0.7
+    shown = json.loads(workplace.deployer("show", trained["tag"], "--json").stdout)
+    with serve([], workplace.home, workplace.folder / "log") as server:
+        said = httpx.get(f"{server.url}/docs.json").text
+        assert "The value that the truth stays at or below in 90% of cases. Unit: CHF." in said
+        row = {feature["name"]: feature["example"] for feature in shown["contract"]["features"]}
+        (prediction,) = httpx.post(f"{server.url}/predict", json=row).json()["predictions"]
+        assert prediction["lower"] < prediction["value"] < prediction["upper"]
+
+
 def test_the_same_data_and_seed_give_the_same_weights_byte_for_byte(workplace: Workplace) -> None:
     workplace.spec()
     first, second = workplace.train()["tag"], workplace.train()["tag"]

@@ -28,9 +28,9 @@ def test_a_metric_changed_where_the_intervals_lie_apart(name: str, old: float, n
     assert (change.old["value"], change.new["value"]) == (old, new)
 
 
-def test_every_metric_but_the_coverage_has_a_direction() -> None:
+def test_every_metric_but_a_promised_share_has_a_direction() -> None:
     measured = set(get_args(MetricName))
-    assert measured - HIGHER_IS_BETTER - LOWER_IS_BETTER == {"coverage"}
+    assert measured - HIGHER_IS_BETTER - LOWER_IS_BETTER == {"coverage", "share_below"}
     assert not HIGHER_IS_BETTER & LOWER_IS_BETTER
     assert set(LOSS.values()) <= LOWER_IS_BETTER
 

@@ -41,7 +41,21 @@ def test_a_count_is_not_negative() -> None:
 
 def test_a_contract_from_before_counts_is_a_regression() -> None:
     output = Regression.model_validate({"kind": "regression", "target": "y", "unit": None, "coverage": 0.9})
-    assert (output.count, output.task) == (False, "regression")
+    assert (output.count, output.quantile, output.task) == (False, None, "regression")
+
+
+@pytest.mark.parametrize(("quantile", "share"), [(0.9, "90"), (0.07, "7"), (0.995, "99.5")])
+def test_a_quantile_says_how_often_the_truth_stays_below(quantile: float, share: str) -> None:
+    output = Regression(target="y", quantile=quantile, unit="h")
+    described = f"The value that the truth stays at or below in {share}% of cases. Unit: h."
+    assert output.json_schema()["properties"]["value"]["description"] == described
+    assert output.task == "quantile"
+
+
+@pytest.mark.parametrize("said", [{"quantile": 0.5, "count": True}, {"quantile": 0}, {"quantile": 1}])
+def test_a_quantile_that_cannot_be(said: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Regression(target="y", **said)
 
 
 def test_probabilities_survive_to_the_last_bit() -> None:

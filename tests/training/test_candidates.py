@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import mean_poisson_deviance
+from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance
 
 from contract.errors import EnvironmentFault
 from tests.tables import FEATURES, classes_of, counts_of, scores, spec, table, unfitted
@@ -81,6 +81,19 @@ def test_every_candidate_for_a_count_is_better_than_the_mean_and_a_blend_average
     assert check_parity(export_onnx(blend, FEATURES), blend, LAST) <= TOLERANCE
     one, other, both = (model.predict(inputs(model))["value"].log().numpy() for model in (network, trees, blend))
     assert np.allclose(both, 0.7 * one + 0.3 * other, atol=1e-5)
+
+
+def test_every_candidate_for_a_quantile_is_better_than_the_same_for_all(tmp_path: Path) -> None:
+    quantile = 0.9
+    targets = [scores(frame) for frame in (FRAME, LATER)]
+    choice = chosen(tmp_path, None, targets, task="quantile", quantile=quantile)
+    trivial = mean_pinball_loss(targets[1], np.full(len(LATER), np.quantile(targets[0], quantile)), alpha=quantile)
+    assert {each["name"] for each in choice.tried} >= {"linear", "lightgbm", "tabm"}
+    assert max(each["loss"] for each in choice.tried) < 0.8 * trivial / targets[0].std()
+    fit_interval(choice.model, Sample(choice.model.blueprint.preprocessor.transform(LATER), targets[1]), 0.9)
+    assert check_parity(export_onnx(choice.model, FEATURES), choice.model, LAST) <= TOLERANCE
+    answers = choice.model.predict(inputs(choice.model))
+    assert np.mean(scores(LAST) <= answers["value"][:, 0].numpy()) == pytest.approx(quantile, abs=0.05)
 
 
 @pytest.mark.parametrize(("name", "network", "has_trees"), [("linear", Linear, False), ("lightgbm", type(None), True)])

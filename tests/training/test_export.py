@@ -116,6 +116,17 @@ def test_counts_of_any_size_are_answered_alike(unit: float) -> None:
     assert run_onnx(graph, frame)["lower"].min() >= 0
 
 
+@pytest.mark.parametrize("quantile", [0.01, 0.99])
+def test_quantiles_of_few_rows_are_answered_alike(quantile: float) -> None:
+    frame = table(1500)
+    model, train = unfitted(frame, np.exp(scores(frame)), None, spec(task="quantile", quantile=quantile))
+    fit_interval(shaken(model), train.take(np.arange(10)), 0.9)
+    graph = export_onnx(model, FEATURES)
+    assert check_parity(graph, model, table(700, seed=1)) <= TOLERANCE
+    answers = run_onnx(graph, frame)
+    assert ((answers["lower"] <= answers["value"]) & (answers["value"] <= answers["upper"])).all()
+
+
 def test_times_of_all_centuries_are_read_alike() -> None:
     frame = table(1500)
     model, graph = exported(2)

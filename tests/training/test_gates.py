@@ -13,9 +13,10 @@ from training.evaluation import evaluate_classification, evaluate_regression
 from training.gates import Gate, check_gates, refuse
 from training.preprocessing import Inputs
 from training.sample import Sample
-from training.spec import ClassificationMetric, Cost, CountMetric, Gates, RegressionMetric
+from training.spec import ClassificationMetric, Cost, CountMetric, Gates, QuantileMetric, RegressionMetric
 
 COUNT = Regression(target="y", count=True)
+QUANTILE = Regression(target="y", quantile=0.9)
 CLASSIFICATION: dict[str, Any] = {
     "task": "classification",
     "metrics": {
@@ -105,12 +106,12 @@ def test_a_model_that_is_no_better_than_linear() -> None:
     assert not same.passed
 
 
-def test_a_count_is_judged_by_its_deviance() -> None:
-    figures = {"model": {"poisson_deviance": {"value": 1.5}}, "linear": {"poisson_deviance": {"value": 2.0}}}
-    evaluation = {"task": "count", "metrics": figures}
+@pytest.mark.parametrize(("task", "loss"), [("count", "poisson_deviance"), ("quantile", "pinball")])
+def test_a_task_is_judged_by_its_own_loss(task: str, loss: str) -> None:
+    evaluation = {"task": task, "metrics": {"model": {loss: {"value": 1.5}}, "linear": {loss: {"value": 2.0}}}}
     better = gate({"better_than_linear": True}, evaluation)
-    assert better.message == "1.5 found, less than 2 (poisson_deviance of linear) asked for"
-    assert gate({"metrics": {"poisson_deviance": {"at_most": 1.5}}}, evaluation).passed
+    assert better.message == f"1.5 found, less than 2 ({loss} of linear) asked for"
+    assert gate({"metrics": {loss: {"at_most": 1.5}}}, evaluation).passed
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -196,9 +197,7 @@ def test_the_names_are_those_of_the_evaluation() -> None:
     figures = evaluate_classification({"model": answer}, Sample(nothing, labels), 0.5, Cost(), 0)
     assert tuple(figures["model"]) == get_args(ClassificationMetric)
     interval = {"value": score[:, None], "lower": score[:, None] - 1, "upper": score[:, None] + 1}
-    for output, names in (
-        (Regression(target="y"), RegressionMetric),
-        (Regression(target="y", count=True), CountMetric),
-    ):
+    quantities = ((Regression(target="y"), RegressionMetric), (COUNT, CountMetric), (QUANTILE, QuantileMetric))
+    for output, names in quantities:
         figures = evaluate_regression({"model": interval}, Sample(nothing, np.abs(values.round())), output, 0)
         assert tuple(figures["model"]) == get_args(names)

@@ -90,6 +90,20 @@ def test_a_count_agrees_with_scikit_learn() -> None:
     assert found["rmse"](weights) == pytest.approx(oracle.root_mean_squared_error(target, rate, sample_weight=weights))
 
 
+@pytest.mark.parametrize("quantile", [0.01, 0.5, 0.9])
+def test_a_quantile_agrees_with_scikit_learn(quantile: float) -> None:
+    random = np.random.default_rng(0)
+    target, value, weights = random.normal(size=200), random.normal(size=200), random.random(200)
+    value[:20] = target[:20]
+    arrays = {"value": value[:, None], "lower": value[:, None] - 1, "upper": value[:, None]}
+    found = regression_metrics(target, arrays, Regression(target="y", quantile=quantile))
+    assert list(found) == ["pinball", "share_below", "coverage", "interval_width"]
+    assert found["pinball"](weights) == pytest.approx(
+        oracle.mean_pinball_loss(target, value, alpha=quantile, sample_weight=weights)
+    )
+    assert found["share_below"](weights) == pytest.approx(np.average(target <= value, weights=weights))
+
+
 def test_a_rate_of_nothing_costs_a_finite_loss() -> None:
     metrics = regression_metrics(np.array([1.0, 0.0]), {"value": np.zeros((2, 1))}, Regression(target="y", count=True))
     assert 30 < metrics["poisson_deviance"](np.ones(2)) < 1000

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from tests.exams import THREE, chance, exam, exam_of_quantity, exam_of_two, table, two
+from tests.exams import THREE, chance, exam, exam_of_quantile, exam_of_quantity, exam_of_two, quantity, table, two
 from training.quantiles import quantile_parts
 from training.reliability import reliability
 
@@ -53,6 +53,15 @@ def test_the_interval_of_a_regression_is_judged_by_fifths() -> None:
     assert found["coverage"] == 0.9
     assert [one["rows"] for one in found["bins"]] == pytest.approx([2000] * 5, abs=1000)
     assert sum(one["low"] <= 0.9 <= one["high"] for one in found["bins"]) >= 4
+
+
+def test_a_quantile_is_judged_by_how_often_the_truth_stays_below() -> None:
+    judged = exam_of_quantile(10_000)
+    found = reliability(judged)
+    assert (found["share_below"], len(found["bins"])) == (0.95, 5)
+    assert sum(one["low"] <= 0.95 <= one["high"] for one in found["bins"]) >= 4
+    average = reliability(replace(judged, predict=quantity))
+    assert max(one["high"] for one in average["bins"]) < 0.6
 
 
 def test_the_intervals_are_those_of_scipy() -> None:

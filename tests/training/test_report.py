@@ -11,7 +11,7 @@ import torch
 from contract.artifact import Manifest, Origin
 from contract.contract import Contract
 from contract.outputs import Classification
-from tests.exams import FEATURES, exam_of_count, exam_of_quantity, exam_of_two
+from tests.exams import FEATURES, exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two
 from training.evaluation import evaluate_classification, evaluate_regression
 from training.exam import Exam
 from training.importance import importance
@@ -100,7 +100,7 @@ def written(folder: Path, content: dict[str, Any]) -> Page:
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
-EXAMS = [exam_of_two(1500), exam_of_quantity(1500), exam_of_count(1500)]
+EXAMS = [exam_of_two(1500), exam_of_quantity(1500), exam_of_count(1500), exam_of_quantile(1500)]
 
 
 @pytest.mark.parametrize("judged", EXAMS)
@@ -133,6 +133,24 @@ def test_every_figure_is_in_the_report(judged: Exam, tmp_path: Path) -> None:
     ]
     made = ["trees", "0.4567", "p50 0.125, p99 0.25", "sha256:abc", "42", "3.12.1", "torch 2.9.9", "2e-06", "0.61"]
     assert [word for word in (*said, *made) if word not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("judged", "said"),
+    [
+        (EXAMS[1], "delay in minutes, with an interval that is to hold the truth in 90% of the cases"),
+        (EXAMS[2], "the expected count of calls, with an interval"),
+        (EXAMS[3], "the value that delay stays at or below in 95% of the cases, with an interval"),
+    ],
+)
+def test_what_is_predicted_is_said_in_words(judged: Exam, said: str, tmp_path: Path) -> None:
+    assert said in written(tmp_path, document(judged)).text
+
+
+def test_a_quantile_is_held_to_its_share(tmp_path: Path) -> None:
+    text = written(tmp_path, document(EXAMS[3])).text
+    assert "Does its value hold what it promises?" in text
+    assert re.search(r"In [45] of 5 parts of the test rows, the promised 95% lies in", text)
 
 
 @pytest.mark.parametrize("judged", EXAMS)

@@ -9,12 +9,24 @@ from hypothesis import strategies as st
 
 from contract.features import Categorical, Integer, Numeric, Text
 from contract.outputs import Classification
-from tests.exams import FEATURES, QUANTITY, THREE, TWO, exam, exam_of_count, exam_of_quantity, exam_of_two, table
+from tests.exams import (
+    FEATURES,
+    QUANTITY,
+    THREE,
+    TWO,
+    exam,
+    exam_of_count,
+    exam_of_quantile,
+    exam_of_quantity,
+    exam_of_two,
+    table,
+)
 from training.exam import Exam
 from training.losses import row_losses
 from training.metrics import classification_metrics, regression_metrics
 from training.slices import slices
 
+EXAMS = (exam_of_two, exam_of_quantity, exam_of_count, exam_of_quantile)
 EACH = {feature.name: feature for feature in FEATURES}
 
 
@@ -104,7 +116,7 @@ def test_slices_are_named_as_people_write_values() -> None:
     assert "city = city 50" not in names
 
 
-@pytest.mark.parametrize("judged", [exam_of_two(500), exam_of_quantity(500), exam_of_count(500)])
+@pytest.mark.parametrize("judged", [each(500) for each in EXAMS])
 def test_the_losses_are_those_of_the_metrics(judged: Exam) -> None:
     weights = np.random.default_rng(0).random(500)
     metrics = (

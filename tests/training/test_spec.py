@@ -129,6 +129,28 @@ def test_the_positive_label_is_text(tmp_path: Path, text: str, label: str) -> No
     assert read_spec(written(tmp_path, f"{LEAST}positive: {text}\n")).positive == label
 
 
+@pytest.mark.parametrize(
+    ("said", "quantile"),
+    [("task: quantile\n", 0.5), ("quantile: 0.9\ntask: quantile\n", 0.9), ("task: regression\n", None), ("", None)],
+)
+def test_a_quantile_belongs_to_its_task(tmp_path: Path, said: str, quantile: float | None) -> None:
+    assert read_spec(written(tmp_path, LEAST + said)).quantile == quantile
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ("quantile: 0.9\n", "model.yaml:5: quantile: only for `task: quantile`"),
+        ("task: count\nquantile: 0.5\n", "model.yaml:6: quantile: only for `task: quantile`"),
+        ("task: quantile\nquantile: 0\n", "model.yaml:6: quantile: expected greater than 0"),
+        ("task: quantile\nquantile: 1\n", "model.yaml:6: quantile: expected less than 1"),
+        ("task: quantile\nquantile: .nan\n", "model.yaml:6: quantile: expected a finite number"),
+    ],
+)
+def test_a_quantile_that_cannot_be(tmp_path: Path, said: str, complaint: str) -> None:
+    assert complaints(tmp_path, LEAST + said) == [complaint]
+
+
 def test_a_column_has_one_role(tmp_path: Path) -> None:
     assert complaints(tmp_path, LEAST + "  ignore: [y]\n") == [
         "model.yaml:2: data: the column 'y' has two roles; keep one of them"

@@ -39,6 +39,7 @@ def test_classes(values: list[Any], said: dict[str, Any], labels: tuple[str, ...
         (["1.5", "2"], {"task": "regression"}),
         ([0, 1, 1], {"task": "count"}),
         ([0.0, 1e9, 3.0], {"task": "count"}),
+        ([0, 1, 1], {"task": "quantile", "quantile": 0.9}),
     ],
 )
 def test_quantities(values: list[Any], said: dict[str, Any]) -> None:
