@@ -30,8 +30,8 @@ def split(frame: pl.DataFrame, target: Target, spec: Spec, weights: NDArray[np.f
     """Divide the rows as ``split`` of model.yaml says; the same seed gives the same parts.
 
     Raises:
-        DataError: A part would be empty or of no weight, the training part would lack a class or hold a single value,
-            a row has no time or group, or there are no classes to stratify by.
+        DataError: A part would be empty or of no weight, the training part would lack a class, or hold a single value
+            in the rows that have a weight, a row has no time or group, or there are no classes to stratify by.
     """
     name = method(target, spec)
     if name == "stratified" and target.labels is None:
@@ -45,7 +45,7 @@ def split(frame: pl.DataFrame, target: Target, spec: Spec, weights: NDArray[np.f
     part = divide[name]()
     parts = Parts(*(np.flatnonzero(part == index) for index in range(3)))
     _check(parts, target, name, spec)
-    _check_weights(parts, weights, spec)
+    _check_weights(parts, target, weights, spec)
     return parts
 
 
@@ -157,13 +157,18 @@ def _check(parts: Parts, target: Target, name: str, spec: Spec) -> None:
         raise DataError(f"{place}: the training part of a split by {name} has no row of {listed}; {_REMEDIES[name]}")
 
 
-def _check_weights(parts: Parts, weights: NDArray[np.float64] | None, spec: Spec) -> None:
+def _check_weights(parts: Parts, target: Target, weights: NDArray[np.float64] | None, spec: Spec) -> None:
     if weights is None:
         return
+    place = spec.place("data", "weight")
     for field in fields(parts):
         if not weights[getattr(parts, field.name)].any():
-            place = spec.place("data", "weight")
             raise DataError(f"{place}: '{spec.data.weight}' is 0 in every row of the {field.name} part")
+    if len(np.unique(target.values[parts.train][weights[parts.train] > 0])) < 2:
+        raise DataError(
+            f"{place}: the target has one value in all rows of the training part whose '{spec.data.weight}' is not 0; "
+            f"there is nothing to learn"
+        )
 
 
 _REMEDIES = {

@@ -96,6 +96,36 @@ def test_every_candidate_for_a_quantile_is_better_than_the_same_for_all(tmp_path
     assert np.mean(scores(LAST) <= answers["value"][:, 0].numpy()) == pytest.approx(quantile, abs=0.05)
 
 
+RARE = [np.where(np.arange(frame.height) % 300 == 7, 1.0, 0.0) for frame in (FRAME, LATER)]
+HUGE = [np.round(counts_of(frame) * 1e9 / 3) for frame in (FRAME, LATER)]
+NEAR = [1e5 + scores(frame) for frame in (FRAME, LATER)]
+
+
+@pytest.mark.parametrize("name", ["linear", "lightgbm"])
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (RARE, {"task": "count"}),
+        ([RARE[0], 0 * RARE[1]], {"task": "count"}),
+        (HUGE, {"task": "count"}),
+        (RARE, {"task": "quantile", "quantile": 0.5}),
+        (NEAR, {"task": "quantile", "quantile": 0.99}),
+    ],
+    ids=["rare", "none judged", "huge", "mostly nothing", "near each other"],
+)
+def test_odd_targets_are_answered_finitely_and_in_order(
+    name: str, targets: list[Any], said: dict[str, Any], tmp_path: Path
+) -> None:
+    choice = chosen(tmp_path, None, targets, name=name, **said)
+    model = choice.model
+    assert np.isfinite([each["loss"] for each in choice.tried]).all()
+    fit_interval(model, Sample(model.blueprint.preprocessor.transform(LATER), targets[1]), 0.9)
+    value, lower, upper = (tensor.numpy() for tensor in model.predict(inputs(model)).values())
+    assert np.isfinite(upper).all()
+    assert ((lower <= value) & (value <= upper)).all()
+    assert value.mean() == pytest.approx(targets[0].mean(), rel=0.2, abs=0.1)
+
+
 @pytest.mark.parametrize(("name", "network", "has_trees"), [("linear", Linear, False), ("lightgbm", type(None), True)])
 def test_one_that_is_named_is_the_only_one(name: str, network: type[Any], has_trees: bool, tmp_path: Path) -> None:
     choice = chosen(tmp_path, name=name)

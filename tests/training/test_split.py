@@ -154,3 +154,11 @@ def test_a_quantity_varies_in_training() -> None:
     frame = pl.DataFrame({"y": [5.0] * 80 + [1.5 * row for row in range(20)], "when": range(100)})
     with pytest.raises(DataError, match="one value in the training part"):
         parts_of(frame, {"time": "when"})
+
+
+def test_the_target_varies_in_the_rows_that_count() -> None:
+    target = Target(np.repeat([0.0, 3.0], 50), None)
+    spec = Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y", "weight": "w"}})
+    weights = np.where(target.values == 0, 2.0, 0.0)
+    with pytest.raises(DataError, match=r"data\.weight: the target has one value in all rows .* whose 'w' is not 0"):
+        split(pl.DataFrame({"y": target.values, "w": weights}), target, spec, weights)
