@@ -184,9 +184,11 @@ def _output_changes(old: Output, new: Output) -> list[Change]:
         same_shape = old.model_copy(update={"threshold": new.threshold}) == new
         if same_shape:
             return [Change(Step.MAJOR, None, f"decision threshold moved from {old.threshold} to {new.threshold}")]
-    if isinstance(old, Regression) and isinstance(new, Regression) and old.quantile != new.quantile:
-        return [Change(Step.MAJOR, None, f"quantile moved from {old.quantile} to {new.quantile}")]
-    return [Change(Step.MAJOR, None, "the output's target, labels, unit or coverage changed")]
+    if isinstance(old, Regression) and isinstance(new, Regression):
+        same_but_quantile = old.model_copy(update={"quantile": new.quantile}) == new
+        if same_but_quantile:
+            return [Change(Step.MAJOR, None, f"quantile moved from {old.quantile} to {new.quantile}")]
+    return [Change(Step.MAJOR, None, "the output's target, labels, unit, coverage or quantile changed")]
 
 
 def _limit_changes(old: Contract, new: Contract) -> list[Change]:

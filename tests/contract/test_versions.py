@@ -114,7 +114,7 @@ def test_a_moved_threshold_is_told_in_figures() -> None:
         (Regression(target="y", count=True), Regression(target="y", quantile=0.5), "from count to quantile"),
         (Regression(target="y", quantile=0.5), Regression(target="y", quantile=0.9), "quantile moved from 0.5 to 0.9"),
         (Regression(target="y"), tiny.CONTRACT.output, "the task changed from regression to classification"),
-        (Regression(target="y"), Regression(target="y", unit="km"), "unit or coverage changed"),
+        (Regression(target="y"), Regression(target="y", unit="km"), "unit, coverage or quantile changed"),
     ],
 )
 def test_another_output_is_another_major_version(old: Output, new: Output, message: str) -> None:
