@@ -1,11 +1,9 @@
 """A model with scales, bins and random weights, ready to be fitted."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from contract.features import Feature
 from training.bins import fit_bins
@@ -15,6 +13,7 @@ from training.preprocessing import Preprocessor
 from training.sample import Sample
 from training.scaling import Layout, fit_scaling
 from training.spec import Estimator, Spec
+from training.target import prefers_logarithm
 
 #: Codes of a weekday and of a boolean, "missing" included.
 WEEKDAYS, STATES = 8, 3
@@ -39,7 +38,7 @@ def build_model(
     """
     target = train.target
     scaling = fit_scaling(preprocessor, features, train.inputs, season=not spec.by_time)
-    logarithm = None if classes is not None else _prefers_logarithm(target)
+    logarithm = None if classes is not None else prefers_logarithm(target)
     scaled = scaling(train.inputs.numbers, train.inputs.codes)
     bins = fit_bins(scaled.numbers, np.log(target) if logarithm else target, classes is None, spec.seed)
     cardinalities = _cardinalities(preprocessor, scaling.layout)
@@ -82,15 +81,3 @@ def _architecture(
         embedding=estimator.embedding,
         dropout=estimator.dropout,
     )
-
-
-def _prefers_logarithm(target: NDArray[Any]) -> bool:
-    """Whether a target is positive throughout, with a long tail that the logarithm shortens."""
-    if target.min() <= 0:
-        return False
-    return _skewness(target) > 1 and abs(_skewness(np.log(target))) < _skewness(target) / 2
-
-
-def _skewness(values: NDArray[Any]) -> float:
-    standard = (values - values.mean()) / values.std()
-    return float((standard**3).mean())

@@ -76,6 +76,13 @@ def read_weights(frame: pl.DataFrame, spec: Spec) -> NDArray[np.float64] | None:
     return _averaging_one(weights.to_numpy())
 
 
+def prefers_logarithm(target: NDArray[Any]) -> bool:
+    """Whether a target is positive throughout, with a long tail that the logarithm shortens."""
+    if target.min() <= 0:
+        return False
+    return _skewness(target) > 1 and abs(_skewness(np.log(target))) < _skewness(target) / 2
+
+
 def _averaging_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     shares = weights / weights.max()  # first, as a sum of large numbers may be infinite
     return np.asarray(shares / shares.mean())
@@ -143,3 +150,8 @@ def _first(mask: pl.Series) -> int | None:
     """The first row, counted from 1, where a mask holds."""
     row = mask.arg_max()
     return row + 1 if row is not None and mask[row] else None
+
+
+def _skewness(values: NDArray[Any]) -> float:
+    standard = (values - values.mean()) / values.std()
+    return float((standard**3).mean())
