@@ -8,7 +8,7 @@ import polars as pl
 import yaml
 
 from contract.errors import DataError
-from contract.features import Categorical, Feature, Integer, Numeric, Text
+from contract.features import Categorical, Feature, Integer, Numeric
 from contract.outputs import Classification, Regression
 from training.columns import is_constant, missing
 from training.features import candidates, infer_feature
@@ -80,7 +80,7 @@ strict: false  # true ends the run when a column gives the target away
 def draft_spec(table: Path, target: str, folder: Path) -> str:
     """Write a model.yaml for a table.
 
-    Columns that cannot be learnt from (identifiers, free text, nested values) are listed under ``data.ignore``.
+    Columns that cannot be learnt from (identifiers, nested values) are listed under ``data.ignore``.
 
     Args:
         table: The file to learn from.
@@ -139,8 +139,6 @@ def _sorted_out(frame: pl.DataFrame, spec: Spec, truth: Target) -> tuple[list[Fe
             ignored[name] = "the same value in every row"
         elif is_identifier(column) and not column.dtype.is_integer():
             ignored[name] = "a different value in every row: an identifier?"
-        elif isinstance(feature, Text):
-            ignored[name] = "free text"
         else:
             features.append(feature)
     return features, ignored

@@ -8,9 +8,9 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
 from contract.errors import DataError, SpecError
-from contract.features import EXACT_INTEGER, LONGEST_CATEGORY, Feature, Text
+from contract.features import EXACT_INTEGER, Feature, Text
 from contract.yaml_source import suggestion
-from training.columns import canonical, is_constant, is_readable, missing, times
+from training.columns import canonical, is_constant, is_readable, is_text, missing, times
 from training.rows import legal, request
 from training.spec import FeatureOverride, Spec
 
@@ -124,7 +124,7 @@ def _conformed(frame: pl.DataFrame, feature: Feature) -> pl.Series:
 
 
 def _kind(column: pl.Series) -> str:
-    """What a column is, by its type; a column of long and mostly different strings is text."""
+    """What a column is, by its type and, if it holds strings, by what they look like."""
     dtype = column.dtype
     if dtype == pl.Boolean:
         return "boolean"
@@ -135,7 +135,7 @@ def _kind(column: pl.Series) -> str:
     if isinstance(dtype, pl.Date | pl.Datetime):
         return "datetime"
     if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
-        return "text" if _is_text(column.cast(pl.String)) else "categorical"
+        return "text" if is_text(column.cast(pl.String)) else "categorical"
     raise _no_feature(column)
 
 
@@ -144,14 +144,6 @@ def _no_feature(column: pl.Series) -> DataError:
         f"column '{column.name}' holds {column.dtype}, which no feature can be; turn it into numbers, strings or "
         f"times, or list it under `data.ignore`"
     )
-
-
-def _is_text(strings: pl.Series) -> bool:
-    lengths = strings.str.len_chars()
-    longest, mean = lengths.max(), lengths.mean()
-    if not isinstance(longest, int) or not isinstance(mean, float):
-        return False
-    return longest > LONGEST_CATEGORY or (mean > 40 and strings.n_unique() > 0.5 * strings.len())
 
 
 def _override_fault(error: ValidationError, name: str, spec: Spec) -> SpecError:

@@ -34,6 +34,7 @@ def test_a_draft_says_what_was_inferred(tmp_path: Path) -> None:
             None, 59
         ),
         "key": [f"{number}" for number in range(ROWS)],
+        "remark": [f"note number {number}" for number in range(ROWS)],
         "same": 1,
         "parts": [[1, 2]] * ROWS,
         "y": TRUTH,
@@ -45,6 +46,7 @@ def test_a_draft_says_what_was_inferred(tmp_path: Path) -> None:
     lines = text.splitlines()
     assert "#   distance: {}  # numeric, 0 to 3" in lines
     assert "#   origin: {}  # categorical, 2 categories, 33.3% missing" in lines
+    assert "#   remark: {}  # text" in lines
     assert "  # time: when  # the latest rows become the test part, as in live use" in lines
     assert "# positive: b" in lines
     assert max(map(len, lines)) <= 120

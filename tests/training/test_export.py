@@ -10,10 +10,16 @@ import pytest
 import torch
 
 from contract.errors import CheckFailed
+from contract.features import Text
+from tests.reviews import reviews
 from tests.tables import FEATURES, classes_of, network_of, scores, spec, table, unfitted
+from training.building import build_model
+from training.candidates import choose_model
 from training.export import TOLERANCE, answer_scale, check_parity, export_onnx, run_onnx
 from training.heads import RegressionHead
 from training.model import Model, load_model, save_model
+from training.preprocessing import fit_preprocessor
+from training.sample import Sample
 
 NAN = float("nan")
 
@@ -84,6 +90,40 @@ def test_the_same_model_gives_the_same_bytes_without_traces_of_this_machine(tmp_
     assert first == export_onnx(load_model(tmp_path), FEATURES).SerializeToString(deterministic=True)
     assert str(Path.cwd()).encode() not in first
     assert b".py" not in first
+
+
+@pytest.mark.parametrize(("classes", "name"), [(None, "lightgbm"), (3, "tabm")])
+def test_texts_are_answered_alike(classes: int | None, name: str, tmp_path: Path) -> None:
+    features = (*FEATURES, Text(name="review", missing="impute"), Text(name="model_text0", missing="impute"))
+    samples, frames = [], []
+    for seed in range(3):
+        (review, goodness), (other, _) = reviews(800, seed), reviews(800, seed + 10)
+        frames.append(table(800, seed).with_columns(review=review, model_text0=other))
+        samples.append(
+            goodness if classes is None else (goodness > 0).astype(np.int64) + (goodness > 1) * (classes - 2)
+        )
+    said = spec(name=name)
+    preprocessor, inputs = fit_preprocessor(frames[0], features, samples[0], classes, said.seed)
+    train = Sample(inputs, samples[0])
+    validation = Sample(preprocessor.transform(frames[1]), samples[1])
+    model = build_model(preprocessor, features, train, classes, said)
+    model = choose_model(model, train, validation, said, tmp_path / "fit").model
+    graph = export_onnx(model, features)
+    assert check_parity(graph, model, frames[2]) <= TOLERANCE
+    assert len(run_onnx(graph, frames[2][:0])[model.head.names[0]]) == 0
+    emptied = frames[2].with_columns(review=pl.lit(""))
+    moved = [run_onnx(graph, frame)[model.head.names[0]] for frame in (frames[2], emptied)]
+    assert np.abs(moved[0] - moved[1]).mean() > 0.05
+    save_model(model, tmp_path)
+    assert load_model(tmp_path).blueprint == model.blueprint
+
+
+def test_a_text_is_enough() -> None:
+    features = [Text(name="review", missing="impute")]
+    texts, goodness = reviews(600)
+    preprocessor, inputs = fit_preprocessor(texts.to_frame(), features, goodness, None, 0)
+    model = shaken(build_model(preprocessor, features, Sample(inputs, goodness), None, spec()))
+    assert check_parity(export_onnx(model, features), model, reviews(300, seed=1)[0].to_frame()) <= TOLERANCE
 
 
 def test_a_graph_that_answers_otherwise_is_refused() -> None:
