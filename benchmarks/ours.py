@@ -14,11 +14,9 @@ from training.export import check_parity, export_onnx, run_onnx
 from training.heads import RegressionHead
 from training.interval import fit_interval
 from training.model import Model
-from training.preprocessing import Preprocessor, fit_preprocessor
 from training.refit import refit
-from training.sample import Sample
+from training.sample import fit_sample, sample_of
 from training.spec import Estimator
-from training.split import Rows
 
 #: The share of test rows that an interval promises to hold.
 COVERAGE = float(Regression.model_fields["coverage"].default)
@@ -40,8 +38,8 @@ class Ours:
 
     def __init__(self, dataset: Dataset, folder: Path) -> None:
         self._dataset, self._folder = dataset, folder
-        preprocessor, self._train = self._fit(dataset.parts.train)
-        self._validation = self._sample(dataset.parts.validation, preprocessor)
+        preprocessor, self._train = fit_sample(dataset, dataset.parts.train)
+        self._validation = sample_of(dataset, dataset.parts.validation, preprocessor)
         self._model = build_model(preprocessor, dataset.features, self._train, dataset.target.classes, dataset.spec)
 
     @property
@@ -75,16 +73,6 @@ class Ours:
             self.coverage = float(np.mean((lower <= truth) & (truth <= upper)))
         return self._told(arrays)
 
-    def _fit(self, rows: Rows) -> tuple[Preprocessor, Sample]:
-        frame, target = self._dataset.frame[rows], self._dataset.target
-        preprocessor, inputs = fit_preprocessor(
-            frame, self._dataset.features, target.values[rows], target.classes, self._dataset.spec.seed
-        )
-        return preprocessor, Sample(inputs, target.values[rows])
-
-    def _sample(self, rows: Rows, preprocessor: Preprocessor) -> Sample:
-        return Sample(preprocessor.transform(self._dataset.frame[rows]), self._dataset.target.values[rows])
-
     def _choose(self, name: str) -> Choice:
         estimator = Estimator.model_validate({"name": name})
         spec = self._dataset.spec.model_copy(update={"estimator": estimator})
@@ -92,7 +80,7 @@ class Ours:
 
     def _answers_of(self, choice: Choice) -> Answers:
         model = self._refitted(choice)
-        test = self._sample(self._dataset.parts.test, model.blueprint.preprocessor)
+        test = sample_of(self._dataset, self._dataset.parts.test, model.blueprint.preprocessor)
         return self._told({name: answer.numpy() for name, answer in model.predict(test.inputs).items()})
 
     def _refitted(self, choice: Choice) -> Model:
@@ -100,7 +88,7 @@ class Ours:
             fit_interval(choice.model, self._validation, COVERAGE)
         else:
             calibrate(choice.model, self._train, self._validation, self._dataset.spec.seed)
-        preprocessor, rows = self._fit(self._dataset.parts.learnt)
+        preprocessor, rows = fit_sample(self._dataset, self._dataset.parts.learnt)
         model = rebuild_model(preprocessor, self._dataset.features, rows, choice.model, self._dataset.spec)
         return refit(choice, model, rows, self._dataset.spec, self._folder / "refit")
 

@@ -59,7 +59,7 @@ def comparable(old: Output, new: Output) -> bool:
     if isinstance(old, Classification) and isinstance(new, Classification):
         return old.target == new.target and set(old.labels) == set(new.labels)
     if isinstance(old, Regression) and isinstance(new, Regression):
-        return old.target == new.target and old.unit == new.unit
+        return (old.target, old.unit, old.quantile) == (new.target, new.unit, new.quantile)
     return False
 
 

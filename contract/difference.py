@@ -6,7 +6,8 @@ from typing import Any
 
 from contract.artifact import Artifact
 from contract.behaviour import Movement, Prediction, comparable, moved, movement
-from contract.evaluations import MetricChange, SliceChange, metric_changes, slice_changes
+from contract.evaluations import LOSS, OF_A_QUANTILE, MetricChange, SliceChange, metric_changes, slice_changes
+from contract.outputs import Regression
 from contract.versions import Change, Step, compare, step_of
 
 #: A model's predictions for rows as clients send them; None for a row that it refuses.
@@ -21,8 +22,8 @@ class Difference:
         old, new: The models.
         changes: Of the contract, the gravest first.
         behaviour: How far the answers to the golden requests of ``old`` moved; None where they cannot be compared.
-        metrics: By name, in the order of ``old``.
-        slices: Those whose loss rose most first.
+        metrics: By name, in the order of ``old``; without those of a quantile where the two answer different ones.
+        slices: Those whose loss rose most first; none where the losses of the two are not the same metric.
     """
 
     old: Artifact
@@ -50,9 +51,22 @@ def difference(old: Artifact, new: Artifact, predict: Predict) -> Difference:
         new,
         compare(old.contract, new.contract),
         _behaviour(old, new, predict),
-        metric_changes(old.evaluation, new.evaluation),
-        slice_changes(old.evaluation, new.evaluation),
+        _metrics(old, new),
+        slice_changes(old.evaluation, new.evaluation) if _loss(old) == _loss(new) else [],
     )
+
+
+def _metrics(old: Artifact, new: Artifact) -> dict[str, MetricChange]:
+    changes = metric_changes(old.evaluation, new.evaluation)
+    if _loss(old) == _loss(new):
+        return changes
+    return {name: change for name, change in changes.items() if name not in OF_A_QUANTILE}
+
+
+def _loss(artifact: Artifact) -> tuple[str, float | None]:
+    """What makes two losses comparable: the metric, and of which quantile it is."""
+    output = artifact.contract.output
+    return LOSS[output.task], output.quantile if isinstance(output, Regression) else None
 
 
 def _behaviour(old: Artifact, new: Artifact, predict: Predict) -> Movement | None:

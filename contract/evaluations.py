@@ -15,13 +15,19 @@ LOWER_IS_BETTER = {
     "calibration_error",
     "cost",
     "rmse",
+    "poisson_deviance",
+    "pinball",
     "mae",
     "median_absolute_error",
     "interval_width",
+    "set_size",
 }
 
 #: By task, the metric that no answer but the truth makes lowest; slices and features are judged by it.
-LOSS = {"classification": "log_loss", "regression": "rmse"}
+LOSS = {"classification": "log_loss", "regression": "rmse", "count": "poisson_deviance", "quantile": "pinball"}
+
+#: Metrics that say nothing beside those of another quantile.
+OF_A_QUANTILE = {"pinball", "share_below"}
 
 Verdict = Literal["within the noise", "better", "worse", "higher", "lower"]
 

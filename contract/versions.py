@@ -8,7 +8,7 @@ from typing import Self
 from contract.artifact import Artifact
 from contract.contract import Contract
 from contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, figure
-from contract.outputs import Classification, Output
+from contract.outputs import Classification, Output, Regression
 
 
 class Step(IntEnum):
@@ -176,13 +176,32 @@ def _category_changes(old: Categorical, new: Categorical) -> list[Change]:
 
 
 def _output_changes(old: Output, new: Output) -> list[Change]:
+    """Where predictions carry sets, from which probability on a label is in them is the model's own business."""
+    if old.task != new.task:
+        return [Change(Step.MAJOR, None, f"the task changed from {old.task} to {new.task}")]
+    if isinstance(old, Classification) and isinstance(new, Classification):
+        return _classification_changes(old, new)
     if old == new:
         return []
-    if isinstance(old, Classification) and isinstance(new, Classification):
-        same_shape = old.model_copy(update={"threshold": new.threshold}) == new
-        if same_shape:
-            return [Change(Step.MAJOR, None, f"decision threshold moved from {old.threshold} to {new.threshold}")]
-    return [Change(Step.MAJOR, None, "the output's target, labels, unit or coverage changed")]
+    if isinstance(old, Regression) and isinstance(new, Regression):
+        same_but_quantile = old.model_copy(update={"quantile": new.quantile}) == new
+        if same_but_quantile:
+            return [Change(Step.MAJOR, None, f"quantile moved from {old.quantile} to {new.quantile}")]
+    return [_OTHER_OUTPUT]
+
+
+def _classification_changes(old: Classification, new: Classification) -> list[Change]:
+    changes = []
+    if old.threshold != new.threshold and old.labels == new.labels:
+        changes.append(Change(Step.MAJOR, None, f"decision threshold moved from {old.threshold} to {new.threshold}"))
+    if (old.set_threshold is None) != (new.set_threshold is None):
+        said = "carry a `set` of labels" if old.set_threshold is None else "no longer carry a `set` of labels"
+        changes.append(Change(Step.MAJOR, None, f"predictions {said}"))
+    moved = {"threshold": new.threshold, "set_threshold": new.set_threshold}
+    return changes if old.model_copy(update=moved) == new else [*changes, _OTHER_OUTPUT]
+
+
+_OTHER_OUTPUT = Change(Step.MAJOR, None, "the output's target, labels, unit, coverage or quantile changed")
 
 
 def _limit_changes(old: Contract, new: Contract) -> list[Change]:

@@ -77,7 +77,7 @@ class Unpacker:
 
 
 def write(columns: Mapping[str, Sequence[str] | NDArray[Any]], media_type: str) -> bytes:
-    """A table of these columns: text, or numbers of one dimension."""
+    """A table of these columns: text, or numbers or booleans of one dimension."""
     import arro3.core  # noqa: PLC0415 (only who asks for tables pays for it)
     import arro3.io  # noqa: PLC0415
 

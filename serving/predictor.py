@@ -4,7 +4,6 @@ import asyncio
 import gc
 import json
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -59,6 +58,7 @@ class Predictor:
         self._read_stream = TableReader(contract)
         self._predictions = contract.output.predictions
         self._table = contract.output.columns
+        self._agree = contract.output.agree
         self._encode = msgspec.json.Encoder().encode
         model = {"name": artifact.manifest.name, "version": artifact.manifest.version}
         self._end = b',"model":' + self._encode(model) + b"}"
@@ -193,7 +193,7 @@ class Predictor:
         return columns
 
     def _compare(self, case: Golden, prediction: dict[str, Any]) -> None:
-        if not _agree(case.prediction, prediction, self.artifact.manifest.tolerance):
+        if not self._agree(case.prediction, prediction, self.artifact.manifest.tolerance):
             raise ArtifactError(
                 f"{self.artifact.tag} answers the golden case '{case.case}' differently than when it was trained; "
                 "do not serve it: compare the onnxruntime versions, or train again on this platform"
@@ -214,13 +214,3 @@ def _finite(outputs: Arrays) -> Arrays:
     if all(np.isfinite(array).all() for array in outputs.values()):
         return outputs
     raise ArithmeticError("the model answers with NaN or infinity")
-
-
-def _agree(expected: Any, found: Any, tolerance: float) -> bool:
-    """Whether two predictions are equal, numbers within ``tolerance`` or within the last digits of float32."""
-    if isinstance(expected, dict):
-        same_keys = isinstance(found, dict) and expected.keys() == found.keys()
-        return same_keys and all(_agree(expected[key], found[key], tolerance) for key in expected)
-    if isinstance(expected, str):
-        return bool(expected == found)
-    return math.isclose(expected, found, rel_tol=1e-5, abs_tol=tolerance)

@@ -20,6 +20,8 @@ FEATURES: tuple[Feature, ...] = (
 TWO = Classification(target="late", labels=("no", "yes"), positive="yes", threshold=0.5)
 THREE = Classification(target="late", labels=("no", "a bit", "very"))
 QUANTITY = Regression(target="delay", unit="minutes")
+COUNT = Regression(target="calls", count=True)
+QUANTILE = Regression(target="delay", quantile=0.95)
 
 
 def table(rows: int, seed: int = 0) -> pl.DataFrame:
@@ -55,6 +57,12 @@ def quantity(frame: pl.DataFrame) -> Arrays:
     return {"value": value, "lower": value - 1.645, "upper": value + 1.645}
 
 
+def count(frame: pl.DataFrame) -> Arrays:
+    """The answers of a perfect model of a count, and an interval of three deviations."""
+    rate = 9 * chance(frame)[:, None]
+    return {"value": rate, "lower": np.maximum(rate - 3 * np.sqrt(rate), 0), "upper": rate + 3 * np.sqrt(rate)}
+
+
 def exam_of_two(rows: int, seed: int = 0, predict: Callable[[pl.DataFrame], Arrays] = two) -> Exam:
     frame = table(rows, seed)
     target = (np.random.default_rng(seed + 1).random(rows) < chance(frame)).astype(np.int64)
@@ -65,6 +73,23 @@ def exam_of_quantity(rows: int, seed: int = 0) -> Exam:
     frame = table(rows, seed)
     target = 3 * chance(frame) + np.random.default_rng(seed + 1).normal(size=rows)
     return exam(frame, target, QUANTITY, quantity)
+
+
+def exam_of_count(rows: int, seed: int = 0) -> Exam:
+    frame = table(rows, seed)
+    target = np.random.default_rng(seed + 1).poisson(9 * chance(frame)).astype(np.float64)
+    return exam(frame, target, COUNT, count)
+
+
+def exam_of_quantile(rows: int, seed: int = 0) -> Exam:
+    """The upper end of a perfect regression's interval."""
+    judged = exam_of_quantity(rows, seed)
+
+    def predict(frame: pl.DataFrame) -> Arrays:
+        arrays = quantity(frame)
+        return {**arrays, "value": arrays["upper"]}
+
+    return exam(judged.frame, judged.target, QUANTILE, predict)
 
 
 def exam(frame: pl.DataFrame, target: np.ndarray, output: Output, predict: Callable[[pl.DataFrame], Arrays]) -> Exam:

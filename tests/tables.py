@@ -57,11 +57,16 @@ def classes_of(frame: pl.DataFrame, classes: int) -> NDArray[np.int64]:
     return np.searchsorted(np.quantile(values, np.arange(1, classes) / classes), values).astype(np.int64)
 
 
-def spec(*, by_time: bool = False, **estimator: Any) -> Spec:
+def counts_of(frame: pl.DataFrame) -> NDArray[np.float64]:
+    """The target as a count, which scatters more than Poisson's around its rate."""
+    return np.random.default_rng(11).poisson(np.exp(1 + scores(frame) / 2)).astype(np.float64)
+
+
+def spec(*, by_time: bool = False, task: str = "auto", quantile: float | None = None, **estimator: Any) -> Spec:
     """A spec with a small network."""
     sizes = {"members": 2, "width": 16, "embedding": 4, "epochs": 3, "trials": 1, **estimator}
     data = {"path": "t", "target": "y"} | ({"time": "when"} if by_time else {})
-    return Spec.model_validate({"name": "m", "data": data, "estimator": sizes})
+    return Spec.model_validate({"name": "m", "data": data, "task": task, "quantile": quantile, "estimator": sizes})
 
 
 def unfitted(

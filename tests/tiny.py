@@ -37,6 +37,11 @@ CONTRACT = Contract(
     limits=Limits(rows=100, body_bytes=100_000, timeout_seconds=10),
 )
 
+#: Of three labels, with sets.
+WITH_SETS = CONTRACT.model_copy(
+    update={"output": Classification(target="arrival", labels=("late", "on_time", "early"), set_threshold=0.2)}
+)
+
 REFERENCE: dict[str, Any] = {
     "features": {
         "distance": {"missing": 0.0, "quantiles": [50.0 * step for step in range(21)]},
@@ -55,9 +60,12 @@ ROW: dict[str, Any] = CONTRACT.example()
 def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
     """Probabilities from the number of features that are present and the distance: little, but of every input.
 
-    The ``opposite`` graph gives every label the probability of the other one.
+    The ``opposite`` graph gives every label the probability of the other one; of three labels the third has a quarter
+    of what the second would have.
     """
     nodes, terms = [], []
+    labels = len(contract.output.labels) if isinstance(contract.output, Classification) else 1
+    parts = ["_q", "_second", "_third"] if labels == 3 else ["_p", "_q"] if opposite else ["_q", "_p"]
     for index, feature in enumerate(contract.features):
         term = f"_term{index}"
         if feature.dtype == "string":
@@ -79,16 +87,19 @@ def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
         helper.make_node("Sum", terms, ["_logit"]),
         helper.make_node("Sigmoid", ["_logit"], ["_p"]),
         helper.make_node("Sub", ["_one", "_p"], ["_q"]),
-        helper.make_node("Concat", ["_p", "_q"] if opposite else ["_q", "_p"], ["probabilities"], axis=1),
+        helper.make_node("Mul", ["_p", "_quarter"], ["_third"]),
+        helper.make_node("Sub", ["_p", "_third"], ["_second"]),
+        helper.make_node("Concat", parts, ["probabilities"], axis=1),
     ]
     constants = [
         helper.make_tensor("_zero", TensorProto.DOUBLE, [1], [0.0]),
         helper.make_tensor("_one", TensorProto.FLOAT, [1], [1.0]),
+        helper.make_tensor("_quarter", TensorProto.FLOAT, [1], [0.25]),
         helper.make_tensor("_scale", TensorProto.FLOAT, [1], [1e9]),
     ]
     types = {"float64": TensorProto.DOUBLE, "string": TensorProto.STRING}
     inputs = [helper.make_tensor_value_info(f.name, types[f.dtype], ["rows", 1]) for f in contract.features]
-    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", 2])]
+    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", labels])]
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 4)]
     return helper.make_model(
         helper.make_graph(nodes, "tiny", inputs, outputs, constants), opset_imports=opsets, ir_version=10

@@ -41,7 +41,8 @@ def linear_model(model: Model, train: Sample) -> Model:
         cardinalities=model.blueprint.cardinalities,
         outputs=model.blueprint.outputs,
     )
-    linear = fit_linear(model.head.linear(), model.scaling, architecture, train, model.learnt(train.target))
+    estimator, target = model.head.linear(len(train)), model.learnt(train.target)
+    linear = fit_linear(estimator, model.scaling, architecture, train, target)
     return model.with_network(linear)
 
 

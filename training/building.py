@@ -1,20 +1,19 @@
 """A model with scales, bins and random weights, ready to be fitted."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from contract.features import Feature
 from training.bins import fit_bins
 from training.model import Blueprint, Model
-from training.network import Architecture
+from training.network import Architecture, Network
 from training.preprocessing import Preprocessor
 from training.sample import Sample
 from training.scaling import Layout, fit_scaling
 from training.spec import Estimator, Spec
+from training.target import prefers_logarithm
 
 #: Codes of a weekday and of a boolean, "missing" included.
 WEEKDAYS, STATES = 8, 3
@@ -37,46 +36,64 @@ def build_model(
         spec: Its ``estimator`` gives the sizes and its ``seed`` the first weights; under a split by time nothing is
             learnt from the position in the year.
     """
-    logarithm = None if classes is not None else _prefers_logarithm(train.target)
-    model = _build(preprocessor, features, train, _Task(classes or 1, logarithm), spec)
+    scaling = fit_scaling(preprocessor, features, train.inputs, season=not spec.by_time)
+    count = spec.task == "count"
+    blueprint = Blueprint(
+        preprocessor=preprocessor,
+        layout=scaling.layout,
+        cardinalities=_cardinalities(preprocessor, scaling.layout),
+        outputs=classes or 1,
+        network=None,
+        logarithm=None if classes is not None else not count and prefers_logarithm(train.target),
+        count=count,
+        quantile=spec.quantile,
+    )
+    model = Model(blueprint)
+    model.scaling.load_state_dict(scaling.state_dict())
     model.head.learn(torch.tensor(train.target))
-    return model
+    return _with_network(model, train, spec)
 
 
 def rebuild_model(
     preprocessor: Preprocessor, features: Sequence[Feature], train: Sample, like: Model, spec: Spec
 ) -> Model:
     """The same for other rows, with the target learnt as another model learns it."""
-    task = _Task(like.blueprint.outputs, like.blueprint.logarithm)
-    model = _build(preprocessor, features, train, task, spec)
-    model.head = like.head.fresh()
-    return model
+    return _with_network(rescaled(like, preprocessor, features, train), train, spec)
 
 
-class _Task(NamedTuple):
-    outputs: int
-    logarithm: bool | None
+def rescaled(model: Model, preprocessor: Preprocessor, features: Sequence[Feature], train: Sample) -> Model:
+    """A model that knows the target as another does, and of the inputs only these rows; nothing learnt answers yet.
+
+    Args:
+        model: The other.
+        preprocessor: What made ``train``.
+        features: As for :func:`build_model`.
+        train: The rows to learn scales from.
+    """
+    scaling = fit_scaling(preprocessor, features, train.inputs, season=model.blueprint.layout.season)
+    changes = {
+        "preprocessor": preprocessor,
+        "layout": scaling.layout,
+        "cardinalities": _cardinalities(preprocessor, scaling.layout),
+        "network": None,
+        "has_scorer": False,
+    }
+    other = Model(model.blueprint.model_copy(update=changes))
+    other.scaling.load_state_dict(scaling.state_dict())
+    other.head = model.head.fresh()
+    return other
 
 
-def _build(preprocessor: Preprocessor, features: Sequence[Feature], train: Sample, task: _Task, spec: Spec) -> Model:
-    scaling = fit_scaling(preprocessor, features, train.inputs, season=not spec.by_time)
-    scaled = scaling(train.inputs.numbers, train.inputs.codes)
-    target = np.log(train.target) if task.logarithm else train.target
-    bins = fit_bins(scaled.numbers, target, task.logarithm is not None, spec.seed)
-    cardinalities = _cardinalities(preprocessor, scaling.layout)
-    blueprint = Blueprint(
-        preprocessor=preprocessor,
-        layout=scaling.layout,
-        cardinalities=cardinalities,
-        outputs=task.outputs,
-        network=_architecture(scaling.layout, bins, cardinalities, task.outputs, spec.estimator),
-        logarithm=task.logarithm,
-    )
+def _with_network(model: Model, train: Sample, spec: Spec) -> Model:
+    """The model with a network of random weights."""
+    blueprint = model.blueprint
+    scaled = model.scaling(train.inputs.numbers, train.inputs.codes)
+    target = np.log(train.target) if blueprint.logarithm else train.target
+    bins = fit_bins(scaled.numbers, target, blueprint.logarithm is not None, spec.seed)
+    shape = _architecture(blueprint.layout, bins, blueprint.cardinalities, blueprint.outputs, spec.estimator)
     with torch.random.fork_rng():
         torch.manual_seed(spec.seed)
-        model = Model(blueprint)
-    model.scaling.load_state_dict(scaling.state_dict())
-    return model
+        return model.with_network(Network(shape))
 
 
 def _cardinalities(preprocessor: Preprocessor, layout: Layout) -> tuple[int, ...]:
@@ -102,15 +119,3 @@ def _architecture(
         embedding=estimator.embedding,
         dropout=estimator.dropout,
     )
-
-
-def _prefers_logarithm(target: NDArray[Any]) -> bool:
-    """Whether a target is positive throughout, with a long tail that the logarithm shortens."""
-    if target.min() <= 0:
-        return False
-    return _skewness(target) > 1 and abs(_skewness(np.log(target))) < _skewness(target) / 2
-
-
-def _skewness(values: NDArray[Any]) -> float:
-    standard = (values - values.mean()) / values.std()
-    return float((standard**3).mean())

@@ -2,7 +2,13 @@
 
 import polars as pl
 
-from contract.features import EXACT_INTEGER
+from contract.features import EXACT_INTEGER, LONGEST_CATEGORY
+
+#: What has a word on either side: a space, or a character of a script that has no spaces.
+_GAP = r"\s|[\x{3041}-\x{9FFF}]"
+
+#: Gaps between words that free text has on average at the least.
+_GAPS = 2
 
 _STRINGS = {"categorical", "text"}
 
@@ -25,6 +31,23 @@ def is_constant(column: pl.Series) -> bool:
     """Whether all values are the same, or all are missing."""
     absent = missing(column)
     return is_readable(column) and column.filter(~absent).n_unique() + absent.any() < 2
+
+
+def is_worded(strings: pl.Series) -> bool:
+    """Whether strings that are there have three words or more on average."""
+    gaps = strings.filter(~missing(strings)).str.count_matches(_GAP).mean()
+    return isinstance(gaps, float) and gaps >= _GAPS
+
+
+def is_text(strings: pl.Series) -> bool:
+    """Whether strings are too long for categories, or mostly different and of several words or many characters."""
+    present = strings.filter(~missing(strings))
+    lengths = present.str.len_chars()
+    longest, mean = lengths.max(), lengths.mean()
+    if not isinstance(longest, int) or not isinstance(mean, float):
+        return False
+    differ = present.n_unique() > 0.5 * len(present)
+    return longest > LONGEST_CATEGORY or (differ and (mean > 40 or is_worded(present)))
 
 
 def canonical(column: pl.Series, kind: str) -> pl.Series:

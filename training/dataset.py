@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from contract.errors import CheckFailed
 from contract.features import Feature
-from training.features import conform, infer_features
+from training.features import conform, infer_features, slice_features
 from training.profile import Finding, profile
 from training.spec import Spec, read_spec
-from training.split import Parts, method, split
+from training.split import Parts, Rows, growing, method, split
 from training.stages import say
 from training.table import read_table
 from training.target import Target, read_target, read_weights
@@ -31,9 +31,12 @@ class Dataset:
         target: What is to be predicted, row by row.
         weights: How much each row counts; None where all count the same.
         parts: Which rows are for training, validation and test.
+        order: The training rows, those first that a smaller table would have held.
         findings: What is odd about the table.
         features: The contract of every column that is learnt from.
         frame: Those columns as the graph takes them.
+        slices: What is known of every column whose values are judged one by one, learnt from or not.
+        aside: Those of them that are not learnt from, in the form of ``frame``.
     """
 
     spec: Spec
@@ -42,9 +45,12 @@ class Dataset:
     target: Target
     weights: NDArray[np.float64] | None
     parts: Parts
+    order: Rows
     findings: list[Finding]
     features: tuple[Feature, ...]
     frame: pl.DataFrame
+    slices: tuple[Feature, ...]
+    aside: pl.DataFrame
 
 
 def read_dataset(path: Path) -> Dataset:
@@ -68,7 +74,12 @@ def read_dataset(path: Path) -> Dataset:
 
     features = infer_features(frame[parts.learnt], spec)
     conformed = conform(frame, features)
-    return Dataset(spec, path, table.version, target, weights, parts, findings, features, conformed)
+    by_slice = slice_features(frame[parts.train], features, spec)
+    aside = conform(frame, [feature for feature in by_slice if feature not in features])
+    order = growing(frame, target, spec, parts.train)
+    return Dataset(
+        spec, path, table.version, target, weights, parts, order, findings, features, conformed, by_slice, aside
+    )
 
 
 def _sizes(parts: Parts) -> str:

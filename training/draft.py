@@ -8,7 +8,7 @@ import polars as pl
 import yaml
 
 from contract.errors import DataError
-from contract.features import Categorical, Feature, Integer, Numeric, Text
+from contract.features import Categorical, Feature, Integer, Numeric
 from contract.outputs import Classification, Regression
 from training.columns import is_constant, missing
 from training.features import candidates, infer_feature
@@ -80,7 +80,7 @@ strict: false  # true ends the run when a column gives the target away
 def draft_spec(table: Path, target: str, folder: Path) -> str:
     """Write a model.yaml for a table.
 
-    Columns that cannot be learnt from (identifiers, free text, nested values) are listed under ``data.ignore``.
+    Columns that cannot be learnt from (identifiers, nested values) are listed under ``data.ignore``.
 
     Args:
         table: The file to learn from.
@@ -100,7 +100,7 @@ def draft_spec(table: Path, target: str, folder: Path) -> str:
             _HEAD.format(name=_scalar(spec.name), path=_scalar(path), target=_scalar(target)),
             *_roles(frame, spec),
             *_ignore(ignored),
-            *_task(truth),
+            *_task(truth, frame[target]),
             _TAIL.format(**{**dict(spec), **dict(SplitSpec()), "method": method(truth, spec)}),
             *(f"#   {_scalar(feature.name)}: {{}}  # {_summary(feature, frame)}\n" for feature in features),
         ]
@@ -139,8 +139,6 @@ def _sorted_out(frame: pl.DataFrame, spec: Spec, truth: Target) -> tuple[list[Fe
             ignored[name] = "the same value in every row"
         elif is_identifier(column) and not column.dtype.is_integer():
             ignored[name] = "a different value in every row: an identifier?"
-        elif isinstance(feature, Text):
-            ignored[name] = "free text"
         else:
             features.append(feature)
     return features, ignored
@@ -166,11 +164,21 @@ def _ignore(ignored: dict[str, str]) -> list[str]:
     return ["  ignore:  # also list columns that are not known when a prediction is needed\n", *lines]
 
 
-def _task(target: Target) -> list[str]:
+def _task(target: Target, column: pl.Series) -> list[str]:
+    notes = ["`count` if it says how many of something there are"] if _may_count(column) else []
     if target.labels is None:
-        return ["\ntask: regression\n", _REGRESSION]
-    lines = [f"\ntask: classification  # {len(target.labels)} classes\n"]
+        return [_said("regression", notes), _REGRESSION]
+    lines = [_said("classification", [f"{len(target.labels)} classes", *notes])]
     return [*lines, _CLASSIFICATION.format(positive=_scalar(target.labels[1]))] if len(target.labels) == 2 else lines
+
+
+def _said(task: str, notes: list[str]) -> str:
+    return f"\ntask: {task}{'  # ' if notes else ''}{'; '.join(notes)}\n"
+
+
+def _may_count(column: pl.Series) -> bool:
+    """Whether a target may be a number of events: integers from 0 or 1 on, of more than two values."""
+    return column.dtype.is_integer() and column.n_unique() > 2 and column.min() in (0, 1)
 
 
 def _summary(feature: Feature, frame: pl.DataFrame) -> str:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from contract.outputs import Arrays, Regression
 from training.losses import Floats
-from training.metrics import Metric, classification_metrics, regression_metrics
+from training.metrics import Metric, classification_metrics, regression_metrics, set_metrics
 from training.sample import Sample
 from training.spec import Cost
 
@@ -31,7 +31,7 @@ def evaluate_classification(
     """The metrics of some classifiers on the same rows.
 
     Args:
-        predictions: For each classifier its ``probabilities``.
+        predictions: For each classifier its ``probabilities``, and maybe ``set``: which labels are in each row's set.
         test: The rows that were predicted.
         threshold: With two classes, from which probability on the second is decided for; None for more.
         cost: What wrong decisions cost, for ``cost``, the average cost of a row; left out without a threshold.
@@ -47,6 +47,8 @@ def evaluate_classification(
         judged[name] = classification_metrics(test.target, probabilities, threshold)
         if threshold is not None:
             judged[name]["cost"] = _cost(test.target, probabilities[:, 1] >= threshold, cost)
+        if "set" in arrays:
+            judged[name] |= set_metrics(test.target, arrays["set"])
     return _bootstrap(judged, test.each_weight, seed)
 
 

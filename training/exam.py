@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from contract.evaluations import LOSS
 from contract.features import Feature
-from contract.outputs import Arrays, Output
+from contract.outputs import Arrays, Classification, Output
 from training.evaluation import CONFIDENCE
 from training.losses import Floats, row_losses, stated
+from training.metrics import promises
 
 #: From conformed rows to the graph's output tensors.
 Predict = Callable[[pl.DataFrame], Arrays]
@@ -55,6 +56,20 @@ class Exam:
     def losses(self) -> Floats:
         """What each of the answers costs; see :func:`training.losses.row_losses`."""
         return row_losses(self.target, self.answers, self.output)
+
+    @cached_property
+    def promises(self) -> tuple[Floats, NDArray[np.bool_]]:
+        """The probability that is promised of each row, and whether it came true.
+
+        Of a classification as :func:`training.metrics.promises` has it; of a quantity that the interval holds the
+        truth, or that the truth is at or below a quantile.
+        """
+        if isinstance(self.output, Classification):
+            return promises(self.target, self.answers["probabilities"].astype(np.float64))
+        value, lower, upper = (self.answers[name][:, 0].astype(np.float64) for name in self.output.tensors)
+        if self.output.quantile is not None:
+            return np.full(len(self), self.output.quantile), self.target <= value
+        return np.full(len(self), self.output.coverage), (lower <= self.target) & (self.target <= upper)
 
     @property
     def loss(self) -> str:

@@ -1,6 +1,7 @@
 """A trained model becomes one ONNX graph: raw features in, calibrated prediction out.
 
-torch exports everything numeric; strings are looked up by one LabelEncoder (ai.onnx.ml) a column, put in front of it.
+torch exports everything numeric; what strings become stands in front of it: one LabelEncoder (ai.onnx.ml) a column of
+categories, and a handful of nodes a free text.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +18,11 @@ from torch import Tensor, nn
 
 from contract.errors import CheckFailed
 from contract.features import Feature
-from training.model import Model
+from training.model import CHUNK, Model
 from training.preprocessing import UNKNOWN, Preprocessor
 from training.quiet import quiet
 from training.scorer import COLUMNS, IR_VERSION, OPSETS, SCORES
+from training.vocabulary import DOMAIN
 
 #: The largest difference between two answers that are still the same; relative for values above the answers' scale.
 TOLERANCE = 1e-5
@@ -50,7 +52,13 @@ def answerer(graph: onnx.ModelProto) -> Callable[[pl.DataFrame], dict[str, NDArr
     """:func:`run_onnx` for whoever asks more than once: the graph is loaded now."""
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
-    return lambda frame: dict(zip(names, session.run(names, feeds(session, frame)), strict=True))
+
+    def answer(frame: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
+        chunks = [frame[first : first + CHUNK] for first in range(0, max(1, frame.height), CHUNK)]
+        arrays = zip(*(session.run(names, feeds(session, chunk)) for chunk in chunks), strict=True)
+        return {name: np.concatenate(parts) for name, parts in zip(names, arrays, strict=True)}
+
+    return answer
 
 
 def feeds(session: onnxruntime.InferenceSession, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
@@ -177,11 +185,10 @@ def _front(preprocessor: Preprocessor, features: Sequence[Feature], prefix: str)
         ],
         [_tensor(f"{prefix}numbers", TensorProto.DOUBLE, None), _tensor(f"{prefix}codes", TensorProto.INT64, None)],
     )
-    return _model(graph)
-
-
-def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
-    opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
+    for result, name in _texts(preprocessor, prefix).items():
+        graph.value_info.extend(preprocessor.texts[name].types(result))
+    versions = OPSETS | DOMAIN if preprocessor.texts else OPSETS
+    opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 
@@ -201,8 +208,16 @@ def _numbers(preprocessor: Preprocessor, prefix: str) -> list[NodeProto]:
         nodes.append(helper.make_node("Concat", [node.output[0] for node in nodes], [encoded], axis=1))
         nodes.append(helper.make_node("Cast", [encoded], [double], to=TensorProto.DOUBLE))
         doubles.append(double)
-    columns = [*preprocessor.numeric, *doubles, *preprocessor.datetimes, *preprocessor.booleans]
+    texts = _texts(preprocessor, prefix)
+    for result, name in texts.items():
+        nodes += preprocessor.texts[name].nodes(name, result)
+    columns = [*preprocessor.numeric, *doubles, *texts, *preprocessor.datetimes, *preprocessor.booleans]
     return [*nodes, *_side_by_side(columns, f"{prefix}numbers", f"{prefix}codes", TensorProto.DOUBLE)]
+
+
+def _texts(preprocessor: Preprocessor, prefix: str) -> dict[str, str]:
+    """What the numbers of each free text are called."""
+    return {f"{prefix}text{place}": name for place, name in enumerate(preprocessor.texts)}
 
 
 def _codes(preprocessor: Preprocessor, prefix: str) -> list[NodeProto]:

@@ -8,11 +8,12 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
 from contract.errors import DataError, SpecError
-from contract.features import EXACT_INTEGER, LONGEST_CATEGORY, Feature, Text
+from contract.features import EXACT_INTEGER, Feature, Text
 from contract.yaml_source import suggestion
-from training.columns import canonical, is_constant, is_readable, missing, times
+from training.columns import canonical, is_constant, is_readable, is_text, missing, times
 from training.rows import legal, request
 from training.spec import FeatureOverride, Spec
+from training.target import MOST_INTEGER_CLASSES
 
 #: More levels than this are not listed in a contract.
 LISTED_CATEGORIES = 200
@@ -84,6 +85,35 @@ def infer_feature(column: pl.Series, spec: Spec) -> Feature:
     return feature
 
 
+def slice_features(train: pl.DataFrame, features: Sequence[Feature], spec: Spec) -> tuple[Feature, ...]:
+    """What is known of the columns under ``slices``: the features among them, and of the others only the kind.
+
+    Of those, integers of at most 20 different values are categories: more often than not they are codes.
+
+    Raises:
+        DataError: A column that is no feature holds what cannot be divided into slices.
+    """
+    learnt = {feature.name: feature for feature in features}
+    found = [
+        learnt.get(name) or _of_kind(train[name], spec.place("slices", place))
+        for place, name in enumerate(dict.fromkeys(spec.slices))
+    ]
+    return tuple(found)
+
+
+def _of_kind(column: pl.Series, place: str) -> Feature:
+    if column.dtype == pl.Null or (column.dtype.is_integer() and column.n_unique() <= MOST_INTEGER_CLASSES):
+        kind = "categorical"
+    elif is_readable(column) and column.dtype != pl.Time:
+        kind = _kind(column)
+    else:
+        raise DataError(
+            f"{place}: '{column.name}' holds {column.dtype}, which cannot be divided into slices; turn it into "
+            f"numbers, strings or times"
+        )
+    return _FEATURE.validate_python({"name": column.name, "kind": kind})
+
+
 def conform(frame: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
     """The columns of ``features`` as the graph takes them.
 
@@ -124,7 +154,7 @@ def _conformed(frame: pl.DataFrame, feature: Feature) -> pl.Series:
 
 
 def _kind(column: pl.Series) -> str:
-    """What a column is, by its type; a column of long and mostly different strings is text."""
+    """What a column is, by its type and, if it holds strings, by what they look like."""
     dtype = column.dtype
     if dtype == pl.Boolean:
         return "boolean"
@@ -135,7 +165,7 @@ def _kind(column: pl.Series) -> str:
     if isinstance(dtype, pl.Date | pl.Datetime):
         return "datetime"
     if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
-        return "text" if _is_text(column.cast(pl.String)) else "categorical"
+        return "text" if is_text(column.cast(pl.String)) else "categorical"
     raise _no_feature(column)
 
 
@@ -144,14 +174,6 @@ def _no_feature(column: pl.Series) -> DataError:
         f"column '{column.name}' holds {column.dtype}, which no feature can be; turn it into numbers, strings or "
         f"times, or list it under `data.ignore`"
     )
-
-
-def _is_text(strings: pl.Series) -> bool:
-    lengths = strings.str.len_chars()
-    longest, mean = lengths.max(), lengths.mean()
-    if not isinstance(longest, int) or not isinstance(mean, float):
-        return False
-    return longest > LONGEST_CATEGORY or (mean > 40 and strings.n_unique() > 0.5 * strings.len())
 
 
 def _override_fault(error: ValidationError, name: str, spec: Spec) -> SpecError:

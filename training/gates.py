@@ -7,9 +7,14 @@ from typing import Any, get_args
 
 from contract.errors import CheckFailed
 from contract.evaluations import LOSS
-from training.spec import Bound, ClassificationMetric, Gates, RegressionMetric
+from training.spec import Bound, ClassificationMetric, CountMetric, Gates, QuantileMetric, RegressionMetric
 
-_METRICS = {"classification": get_args(ClassificationMetric), "regression": get_args(RegressionMetric)}
+_METRICS = {
+    "classification": get_args(ClassificationMetric),
+    "regression": get_args(RegressionMetric),
+    "count": get_args(CountMetric),
+    "quantile": get_args(QuantileMetric),
+}
 
 _BYTES_PER_MB = 1_000_000
 
@@ -41,8 +46,8 @@ def check_gates(gates: Gates, evaluation: Mapping[str, Any]) -> list[Gate]:
     Args:
         gates: What is asked for.
         evaluation: The content of evaluation.json: ``task``, ``metrics`` of ``model`` and ``linear``, ``latency`` as
-            :func:`training.latency.measure` gives it, and ``slices``, each with its name, ``slice``, and its ``loss``.
-            A gate whose figure is not there, or is no finite number, is not met.
+            :func:`training.latency.measure` gives it, and ``slices`` as :func:`training.slices.slices` does. A gate
+            whose figure is not there, or is no finite number, is not met.
     """
     return list(_gates(gates, evaluation))
 
@@ -70,6 +75,8 @@ def _gates(gates: Gates, evaluation: Mapping[str, Any]) -> Iterator[Gate]:
         yield _better_than_linear(evaluation)
     if gates.slice_gap is not None:
         yield _slice_gap(gates.slice_gap, evaluation)
+    if gates.slice_calibration is not None:
+        yield _slice_calibration(gates.slice_calibration, evaluation)
     if gates.size_mb is not None:
         yield _bounded("gates.size_mb", latency.get("bytes", math.nan) / _BYTES_PER_MB, Bound(at_most=gates.size_mb))
     if gates.p99_ms is not None:
@@ -102,7 +109,7 @@ def _slice_gap(gap: float, evaluation: Mapping[str, Any]) -> Gate:
     slices = [part for part in slices if part["low"] is not None]  # of a handful of rows, chance alone decides
     if not slices:  # only those that are surely worse are found
         return Gate(name, asked, None, True, f"no slice found that is surely worse than the others, {asked} asked for")
-    worst = max(slices, key=lambda part: part["loss"] if math.isfinite(part["loss"]) else math.inf)
+    worst = max(slices, key=lambda part: _order(part["loss"]))
     found, highest = worst["loss"], (1 + gap) * _value(evaluation, "model", loss)
     if not math.isfinite(found - highest):
         return _unmet(name, asked, _NOT_MEASURED)
@@ -110,10 +117,30 @@ def _slice_gap(gap: float, evaluation: Mapping[str, Any]) -> Gate:
     return _gate(name, asked, found, _missed(found, Bound(at_most=highest)), f" in the slice {worst['slice']}")
 
 
-def _bounded(name: str, found: float, bound: Bound) -> Gate:
+def _slice_calibration(highest: float, evaluation: Mapping[str, Any]) -> Gate:
+    """Of few rows the calibration error is never 0; where chance explains it, it says nothing."""
+    name, bound = "gates.slice_calibration", Bound(at_most=highest)
+    slices: Sequence[Mapping[str, Any]] | None = evaluation.get("slices")
+    if slices is None:
+        return _unmet(name, _asked(bound), "no slices are reported")
+    judged = [part for part in slices if part["calibration_error"] is not None]
+    sure = [part for part in judged if not part["calibration_error"] <= part["calibration_chance"]]
+    if not sure:
+        message = f"in no slice a calibration error beyond what chance makes, {_asked(bound)} asked for"
+        return Gate(name, _asked(bound), None, True, message)
+    worst = max(sure, key=lambda part: _order(part["calibration_error"]))
+    return _bounded(name, worst["calibration_error"], bound, f" in the slice {worst['slice']}")
+
+
+def _order(found: float) -> float:
+    """What is no number is the worst."""
+    return found if math.isfinite(found) else math.inf
+
+
+def _bounded(name: str, found: float, bound: Bound, where: str = "") -> Gate:
     if not math.isfinite(found):
         return _unmet(name, _asked(bound), _NOT_MEASURED)
-    return _gate(name, _asked(bound), found, _missed(found, bound))
+    return _gate(name, _asked(bound), found, _missed(found, bound), where)
 
 
 def _gate(name: str, asked: str, found: float, missed: str, where: str = "") -> Gate:

@@ -8,7 +8,7 @@ import polars as pl
 
 from contract.artifact import Golden
 from contract.contract import Contract
-from contract.features import Categorical, Feature, Integer, Numeric
+from contract.features import Categorical, Feature, Integer, Numeric, Text
 from contract.outputs import Arrays
 from training.rows import Row, legal, raw, request
 
@@ -17,6 +17,9 @@ ORDINARY = 24
 
 #: A category that no training table holds.
 STRANGER = "a category never seen"
+
+#: A text of all that parts words, and of words with and without letters.
+ODD_TEXT = "Never SEEN,\tnever\u00a0heard:\r\n\u2014 \u00e9t\u00e9 \u597d\u5403 \U0001f600"
 
 
 def write_golden(contract: Contract, test: pl.DataFrame, predict: Callable[[pl.DataFrame], Arrays]) -> list[Golden]:
@@ -58,6 +61,9 @@ def _edges(features: Sequence[Feature], base: Row) -> Iterator[tuple[str, Row]]:
     strangers = {f.name: STRANGER for f in features if isinstance(f, Categorical) and f.unknown == "accept"}
     if strangers:
         yield "categories never seen", base | strangers
+    texts = {feature.name: ODD_TEXT[: feature.longest] for feature in features if isinstance(feature, Text)}
+    if texts:
+        yield "texts of odd characters", base | texts
     for word, sign in (("below", -1), ("above", 1)):
         beyond = {feature.name: end for feature in features if (end := _beyond(feature, sign)) is not None}
         if beyond:

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import xlogy
 
 from contract.evaluations import LOSS
 from contract.outputs import Arrays, Classification, Output, Regression
 
 Floats = NDArray[np.float64]
 
-#: Keeps the logarithm of a probability finite.
+#: Keeps the logarithm of a probability, or of a rate, finite.
 LEAST = 1e-15
 
 
@@ -25,7 +26,8 @@ def row_losses(target: NDArray[Any], arrays: Arrays, output: Output) -> Floats:
         output: What they mean.
 
     Returns:
-        The negative logarithm of the true class's probability, in nats, or the squared error.
+        The negative logarithm of the true class's probability, in nats; the squared error; the Poisson deviance of a
+        count; or the pinball loss of a quantile.
     """
     return _LOSSES[output.task](target, arrays, output)
 
@@ -44,6 +46,17 @@ def _squares(target: NDArray[Any], arrays: Arrays, output: Regression) -> Floats
     return np.asarray((_value(arrays) - target) ** 2)
 
 
+def _deviances(target: NDArray[Any], arrays: Arrays, output: Regression) -> Floats:
+    rate = np.maximum(_value(arrays), LEAST)
+    return np.asarray(2 * (rate - target - xlogy(target, rate) + xlogy(target, target)))
+
+
+def _pinballs(target: NDArray[Any], arrays: Arrays, output: Regression) -> Floats:
+    assert output.quantile is not None
+    residuals = target - _value(arrays)
+    return np.asarray(np.maximum(output.quantile * residuals, (output.quantile - 1) * residuals))
+
+
 def _value(arrays: Arrays) -> Floats:
     return arrays["value"][:, 0].astype(np.float64)
 
@@ -51,4 +64,6 @@ def _value(arrays: Arrays) -> Floats:
 _LOSSES: dict[str, Callable[[NDArray[Any], Arrays, Any], Floats]] = {
     "classification": _logarithms,
     "regression": _squares,
+    "count": _deviances,
+    "quantile": _pinballs,
 }

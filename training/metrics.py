@@ -45,9 +45,23 @@ def classification_metrics(
         "roc_auc": _mean_of([roc_auc(*column) for column in columns]),
         "average_precision": _mean_of([average_precision(*column) for column in columns]),
         "brier": _average(((probabilities - truth) ** 2).sum(1) / (2 if threshold is not None else 1)),
-        "calibration_error": calibration_error(target, probabilities),
+        "calibration_error": calibration_error(*promises(target, probabilities)),
         "accuracy": _average((decision == target).astype(np.float64)),
         **_decision_metrics(target, decision, positives),
+    }
+
+
+def set_metrics(target: NDArray[Any], sets: NDArray[np.bool_]) -> dict[str, Metric]:
+    """Of sets of labels the share that holds the truth, and how many labels they hold.
+
+    Args:
+        target: Class codes.
+        sets: Which labels are in the set of each row, [rows, classes].
+    """
+    held = sets[np.arange(len(target)), target]
+    return {
+        "coverage": _average(held.astype(np.float64)),
+        "set_size": _average(sets.sum(axis=1).astype(np.float64)),
     }
 
 
@@ -61,17 +75,25 @@ def regression_metrics(target: Floats, arrays: Arrays, output: Regression) -> di
     """
     loss = _average(row_losses(target, arrays, output))
     error = arrays["value"][:, 0].astype(np.float64) - target
-    metrics = {
-        LOSS[output.task]: lambda weights: stated(loss(weights), output),
-        "mae": _average(np.abs(error)),
-        "median_absolute_error": _median(np.abs(error)),
-        "r2": _explained(target, error),
-    }
+    metrics: dict[str, Metric] = {LOSS[output.task]: lambda weights: stated(loss(weights), output)}
+    if output.quantile is None:
+        metrics |= _error_metrics(target, error)
+    else:
+        metrics["share_below"] = _average((error >= 0).astype(np.float64))
     if "lower" in arrays:
         lower, upper = (arrays[name][:, 0].astype(np.float64) for name in ("lower", "upper"))
         metrics["coverage"] = _average(((lower <= target) & (target <= upper)).astype(np.float64))
         metrics["interval_width"] = _average(upper - lower)
     return metrics
+
+
+def _error_metrics(target: Floats, error: Floats) -> dict[str, Metric]:
+    return {
+        "rmse": lambda weights: float(np.sqrt(np.average(error**2, weights=weights))),
+        "mae": _average(np.abs(error)),
+        "median_absolute_error": _median(np.abs(error)),
+        "r2": _explained(target, error),
+    }
 
 
 def roc_auc(truth: Floats, scores: Floats) -> Metric:
@@ -100,19 +122,43 @@ def average_precision(truth: Floats, scores: Floats) -> Metric:
     return metric
 
 
-def calibration_error(target: NDArray[Any], probabilities: Floats) -> Metric:
-    """Expected calibration error: the mean gap between a probability and how often it comes true.
+def promises(target: NDArray[Any], probabilities: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """The probability that is promised of each row, and whether it came true.
 
-    Of the second class where there are two, else of the likeliest (Naeini et al., 2015, "Obtaining well calibrated
-    probabilities using Bayesian binning").
+    Of the second class where there are two, else of the likeliest.
     """
     if probabilities.shape[1] == 2:
-        confidence, right = probabilities[:, 1], target == 1
-    else:
-        confidence, right = probabilities.max(1), target == probabilities.argmax(1)
-    bins = np.minimum((confidence * BINS).astype(np.intp), BINS - 1)
-    gaps = confidence - right
+        return probabilities[:, 1], target == 1
+    return probabilities.max(1), target == probabilities.argmax(1)
+
+
+def calibration_error(promised: Floats, kept: NDArray[np.bool_]) -> Metric:
+    """Expected calibration error: the mean gap between a probability and how often it comes true.
+
+    In equally wide bins of the probability (Naeini et al., 2015, "Obtaining well calibrated probabilities using
+    Bayesian binning").
+    """
+    bins, gaps = _bins(promised), promised - kept
     return lambda weights: _ratio(np.abs(np.bincount(bins, weights * gaps)).sum(), weights.sum())
+
+
+def calibration_chance(promised: Floats, z: float) -> Metric:
+    """What the calibration error of a perfectly calibrated model does not exceed, but for chance.
+
+    Of few rows it is never 0: a bin's gap is about normal, and the sum of their sizes lies below its mean and ``z`` of
+    its standard deviations, which is taken somewhat too large: as if the sizes had their sign.
+    """
+    bins, variances = _bins(promised), promised * (1 - promised)
+
+    def metric(weights: Floats) -> float:
+        each = np.bincount(bins, weights**2 * variances)
+        return _ratio(math.sqrt(2 / math.pi) * np.sqrt(each).sum() + z * math.sqrt(each.sum()), weights.sum())
+
+    return metric
+
+
+def _bins(promised: Floats) -> NDArray[np.intp]:
+    return np.minimum((promised * BINS).astype(np.intp), BINS - 1)
 
 
 def _decision_metrics(target: NDArray[Any], decision: NDArray[Any], classes: list[int]) -> dict[str, Metric]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from contract.artifact import ARCHITECTURE, SCORER, WEIGHTS
 from contract.errors import ArtifactError
-from training.heads import ClassificationHead, Head, RegressionHead
+from training.heads import ClassificationHead, CountHead, Head, QuantileHead, RegressionHead
 from training.linear import Linear, LinearArchitecture
 from training.matrix import Columns
 from training.network import Architecture, Network
@@ -36,7 +36,9 @@ class Blueprint(BaseModel):
         outputs: Numbers that are answered: one a class, or one for regression.
         network: The shape of the network or linear model; None for another estimator alone.
         has_scorer: Whether there is another estimator, such as trees.
-        logarithm: For regression, whether the logarithm of the target was learnt; None for classification.
+        logarithm: For a quantity, whether the logarithm of the target was learnt; None for classification.
+        count: Whether the target is a count.
+        quantile: The quantile that is answered; None for another answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +50,16 @@ class Blueprint(BaseModel):
     network: Architecture | LinearArchitecture | None
     has_scorer: bool = False
     logarithm: bool | None
+    count: bool = False
+    quantile: float | None = None
+
+    def head(self) -> Head:
+        """The last layer, which has learnt nothing yet."""
+        if self.logarithm is None:
+            return ClassificationHead(self.outputs)
+        if self.quantile is not None:
+            return QuantileHead(self.logarithm, self.quantile)
+        return CountHead() if self.count else RegressionHead(self.logarithm)
 
 
 class Model(nn.Module):
@@ -62,11 +74,7 @@ class Model(nn.Module):
             Columns(self.scaling, blueprint.cardinalities, blueprint.outputs) if blueprint.has_scorer else None
         )
         self.scorer: Scorer | None = None
-        self.head: Head = (
-            ClassificationHead(blueprint.outputs)
-            if blueprint.logarithm is None
-            else RegressionHead(blueprint.logarithm)
-        )
+        self.head = blueprint.head()
 
     def forward(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
         """The tensors that ``head.names`` names, for ``numbers`` float64 [rows, n] and ``codes`` int64 [rows, c]."""

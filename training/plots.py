@@ -20,6 +20,9 @@ LINE, LINES = 40, 2
 
 INK, ACCENT, MUTED, WARM = "#1f2933", "#2f6690", "#9aa5b1", "#b5533c"
 
+#: What shares of truths are promised, by their name in ``reliability``.
+_PROMISES = {"coverage": "share of truths in the interval", "share_below": "share of truths at or below the value"}
+
 _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
@@ -38,13 +41,23 @@ _STYLE: dict[Any, Any] = {
 
 
 def draw(evaluation: Mapping[str, Any]) -> dict[str, bytes]:
-    """Those of ``reliability``, ``slices``, ``importance`` and ``history`` that an evaluation.json has figures for."""
+    """Those of the plots below that an evaluation.json has figures for, by the name of its part."""
     import matplotlib  # noqa: PLC0415 (slow, and needed only here)
 
-    plots = {"reliability": _reliability, "slices": _slices, "importance": _importance, "history": _history}
+    plots = {
+        "reliability": _reliability,
+        "slices": _slices,
+        "importance": _importance,
+        "curve": _curve,
+        "history": _history,
+    }
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name in a script that the font does not have
-        return {name: _png(plot(evaluation)) for name, plot in plots.items() if evaluation.get(name)}
+        return {name: _png(plot(evaluation)) for name, plot in plots.items() if _has(evaluation, name)}
+
+
+def _has(evaluation: Mapping[str, Any], name: str) -> bool:
+    return bool(evaluation.get(name)) and "reason" not in evaluation[name]
 
 
 def _reliability(evaluation: Mapping[str, Any]) -> "Figure":
@@ -52,9 +65,9 @@ def _reliability(evaluation: Mapping[str, Any]) -> "Figure":
     reliability = evaluation["reliability"]
     bins = reliability["bins"]
     predicted = [one["predicted"] for one in bins]
-    if "coverage" in reliability:
-        axes.axhline(reliability["coverage"], color=MUTED, linestyle="--", label="promised")
-        axes.set(xlabel="predicted value, mean of each fifth of the rows", ylabel="share of truths in the interval")
+    if promise := next((name for name in _PROMISES if name in reliability), None):
+        axes.axhline(reliability[promise], color=MUTED, linestyle="--", label="promised")
+        axes.set(xlabel="predicted value, mean of each fifth of the rows", ylabel=_PROMISES[promise])
     else:
         label = reliability["label"]
         ends = [side(one[name] for one in bins for name in ("predicted", "low", "high")) for side in (min, max)]
@@ -92,6 +105,30 @@ def _importance(evaluation: Mapping[str, Any]) -> "Figure":
     )
     axes.barh(places, rises, xerr=spreads, color=ACCENT, height=0.62, error_kw={"ecolor": INK, "elinewidth": 1})
     axes.set_xlabel(f"rise of {_words(importance['loss'])} when the column is shuffled")
+    return figure
+
+
+def _curve(evaluation: Mapping[str, Any]) -> "Figure":
+    from matplotlib.ticker import NullLocator  # noqa: PLC0415
+
+    figure, axes = _figure(3.6)
+    curve = evaluation["curve"]
+    points, ahead = curve["points"], curve["next"]
+    rows, losses, low, high = ([one[name] for one in points] for name in ("rows", "loss", "low", "high"))
+    axes.fill_between(rows, low, high, color=ACCENT, alpha=0.15, lw=0)
+    axes.plot(rows, losses, color=ACCENT, marker="o", label=f"{curve['model']} refitted, 95 % interval")
+    ticks = rows
+    if rows[-1] == curve["rows"]:
+        ends = [losses[-1] - ahead[end] for end in ("high", "low")]
+        axes.vlines(ahead["rows"], *ends, color=WARM, lw=3, label="what twice the rows may bring")
+        ticks = [*rows, ahead["rows"]]
+    if whole := evaluation["metrics"].get("model", {}).get(curve["loss"]):
+        axes.axhline(whole["value"], color=MUTED, linestyle="--", label="the model of this report")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.set(xlabel="training rows", ylabel=_words(curve["loss"]))
+    axes.legend()
     return figure
 
 

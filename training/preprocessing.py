@@ -1,10 +1,11 @@
 """From a table's columns to the two matrices that a model takes.
 
-What needs strings happens here and, in the graph, in one LabelEncoder a column; everything numeric is in
-:mod:`training.scaling`, which is part of the network.
+What needs strings happens here and, in the graph, in front of the network: in one LabelEncoder a column of categories,
+and for free text as :mod:`training.text` says. Everything numeric is in :mod:`training.scaling`, which is part of the
+network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,11 @@ from sklearn.preprocessing import TargetEncoder
 from torch import Tensor
 
 from contract.errors import DataError
-from contract.features import Categorical, Feature, Text
+from contract.features import Categorical, Feature
 from training.heads import ClassificationHead, RegressionHead
+from training.target import prefers_logarithm
+from training.text import TextEncoding, fit_text
+from training.vocabulary import FEWEST_ROWS
 
 #: Above so many levels a column is encoded by its relation to the target instead of being embedded.
 MOST_LEVELS = 200
@@ -80,11 +84,12 @@ class TargetEncoding(BaseModel):
 class Preprocessor(BaseModel):
     """How columns become numbers and codes: learnt from the training rows, stored as JSON.
 
-    The numbers stand in this order: ``numeric``, ``encoded``, ``datetimes``, ``booleans``.
+    The numbers stand in this order: ``numeric``, ``encoded``, ``texts``, ``datetimes``, ``booleans``.
 
     Attributes:
         numeric: Numeric and integer features.
         encoded: Categorical features of many levels, with their encoding.
+        texts: Features of free text, with their encoding.
         datetimes: Features that are epoch seconds.
         booleans: Features that are 1, 0 or missing.
         levels: Categorical features of few levels; a level's code is its place, counted from 1.
@@ -94,6 +99,7 @@ class Preprocessor(BaseModel):
 
     numeric: tuple[str, ...]
     encoded: dict[str, TargetEncoding]
+    texts: dict[str, TextEncoding]
     datetimes: tuple[str, ...]
     booleans: tuple[str, ...]
     levels: dict[str, tuple[str, ...]]
@@ -101,7 +107,8 @@ class Preprocessor(BaseModel):
     def transform(self, frame: pl.DataFrame) -> Inputs:
         """The rows of a conformed frame (float64 and string columns) as a model takes them."""
         encoded = [column for name, encoding in self.encoded.items() for column in encoding.transform(frame[name])]
-        return self._assemble(frame, encoded)
+        mixtures = [column for name, encoding in self.texts.items() for column in encoding.transform(frame[name])]
+        return self._assemble(frame, [*encoded, *mixtures])
 
     def _assemble(self, frame: pl.DataFrame, encoded: Sequence[NDArray[np.float64]]) -> Inputs:
         columns = [
@@ -121,8 +128,8 @@ def fit_preprocessor(
 ) -> tuple[Preprocessor, Inputs]:
     """Learn the preprocessing from the training rows, and apply it to them.
 
-    The training rows get target encodings from folds that they are not part of (scikit-learn's ``TargetEncoder``):
-    with their own target in it, an encoding would look more telling than it is.
+    The training rows get encodings that know the target, of categories (scikit-learn's ``TargetEncoder``) and of texts,
+    from folds that they are not part of: with their own target in it, an encoding would look more telling than it is.
 
     Args:
         frame: The conformed training rows: float64 columns with NaN, string columns with "".
@@ -132,29 +139,32 @@ def fit_preprocessor(
         seed: Decides the folds.
 
     Raises:
-        DataError: A text feature, from which nothing can be learnt yet; or one named as an output of the graph.
+        DataError: A feature is named as an output of the graph; or there is nothing but texts, and all different.
     """
-    _refuse_text(features)
     _refuse_output_names(features, RegressionHead.names if classes is None else ClassificationHead.names)
     strings = [feature.name for feature in features if isinstance(feature, Categorical)]
     frequent = {name: _frequent(frame[name]) for name in strings}
     many = [name for name in strings if frame[name].n_unique() > MOST_LEVELS]
     encodings, columns = _encode(frame, many, target, classes, seed)
+    texts, mixtures = _encode_texts(frame, _of_kind(features, "text"), target, classes, seed)
+    _refuse_strange_words(features, texts)
     preprocessor = Preprocessor(
         numeric=_of_kind(features, "numeric", "integer"),
         encoded=encodings,
+        texts=texts,
         datetimes=_of_kind(features, "datetime"),
         booleans=_of_kind(features, "boolean"),
         levels={name: levels for name, levels in frequent.items() if levels and name not in many},
     )
-    return preprocessor, preprocessor._assemble(frame, columns)
+    return preprocessor, preprocessor._assemble(frame, [*columns, *mixtures])
 
 
-def _refuse_text(features: Sequence[Feature]) -> None:
-    if names := [feature.name for feature in features if isinstance(feature, Text)]:
+def _refuse_strange_words(features: Sequence[Feature], texts: Mapping[str, TextEncoding]) -> None:
+    if len(texts) == len(features) and not any(encoding.columns for encoding in texts.values()):
         raise DataError(
-            f"free text cannot be learnt from yet: {', '.join(names)}. List these columns under `data.ignore`, or give "
-            "them `kind: categorical` under `features` if they hold a limited set of values."
+            f"no word of {', '.join(texts)} is in {FEWEST_ROWS} or more training rows, and there is no other column: "
+            "nothing can be learnt. Give more rows or columns, or say `kind: categorical` under `features` if a column "
+            "holds a limited set of values."
         )
 
 
@@ -194,6 +204,25 @@ def _encode(
             unknown=tuple(np.float32(np.atleast_1d(encoder.target_mean_)[index]).item() for index in kept),
         )
     return encodings, columns
+
+
+def _encode_texts(
+    frame: pl.DataFrame, names: Sequence[str], target: NDArray[Any], classes: int | None, seed: int
+) -> tuple[dict[str, TextEncoding], list[NDArray[np.float64]]]:
+    """As :func:`_encode`, for free text."""
+    encodings, columns = {}, []
+    for name in names:
+        encodings[name], own = fit_text(frame[name], _told(target, classes), seed)
+        columns += own
+    return encodings, columns
+
+
+def _told(target: NDArray[Any], classes: int | None) -> NDArray[np.float64]:
+    """What a text is to tell, [rows, columns]: the quantity as it is learnt, or whether it is one of the classes."""
+    if classes is None and prefers_logarithm(target):
+        target = np.log(target)
+    told = target[:, None] if classes is None or classes == 2 else np.eye(classes)[target]
+    return told[:, _encoded_classes(target, classes)].astype(np.float64)
 
 
 def _encoded_classes(target: NDArray[Any], classes: int | None) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from training.columns import canonical, is_constant, is_readable, missing
+from training.columns import canonical, is_constant, is_readable, is_worded, missing
 from training.features import candidates
 from training.leakage import leaks, numbers
 from training.spec import Spec
@@ -56,13 +56,13 @@ def profile(frame: pl.DataFrame, target: Target, parts: Parts, spec: Spec) -> li
 
 
 def is_identifier(column: pl.Series) -> bool:
-    """Whether every value differs, in a column of strings, or of integers as close as running numbers."""
+    """Whether every value differs: strings of a word or two, or integers as close as running numbers."""
     if column.len() < 50 or column.n_unique() < column.len():
         return False
     if column.dtype.is_integer():
         numbers = column.cast(pl.Float64)
         return bool((numbers - numbers.min()).max() < 2 * column.len())  # type: ignore[operator]
-    return isinstance(column.dtype, pl.String | pl.Categorical)
+    return isinstance(column.dtype, pl.String | pl.Categorical) and not is_worded(column.cast(pl.String))
 
 
 def _of_column(train: pl.Series, test: pl.Series, learnt: Target, spec: Spec) -> Iterator[Finding]:

@@ -1,10 +1,48 @@
 """What a person sees while a model is fitted."""
 
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import pytorch_lightning as lightning
+from rich import get_console
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+
+
+def trials(draws: Iterable[T], count: int, least: Callable[[], float]) -> Iterator[T]:
+    """The draws of a search, one after the other: on a terminal under a live bar, elsewhere with one line a trial.
+
+    Of a single one there is nothing to see.
+
+    Args:
+        draws: What is tried.
+        count: How many there are.
+        least: The lowest validation loss of those that were tried so far.
+    """
+    if count == 1:
+        yield from draws
+        return
+    console = get_console()
+    bar = Progress(
+        TextColumn("searching, trial {task.fields[trial]} of {task.total}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[lowest]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("", total=count, trial=1, lowest="")
+        for trial, draw in enumerate(draws, 1):
+            bar.update(task, trial=trial)
+            yield draw
+            lowest = f"lowest validation loss {least():.4g}"
+            bar.update(task, advance=1, lowest=lowest)
+            if not console.is_terminal:
+                console.print(f"trial {trial} of {count}: {lowest}", highlight=False)
 
 
 class EpochProgress(lightning.Callback):

@@ -6,14 +6,27 @@ from typing import Any
 
 from contract.artifact import PLOTS, REPORT
 from contract.evaluations import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER
+from training.curve import verdict
 from training.page import Html, element, facts, number, page, picture, section, table
 from training.plots import draw
+from training.spec import NETWORKS
 
 #: Features of a table, and labels of a sentence, that are not summed up.
 MOST_ROWS, MOST_LABELS = 20, 10
 
 #: By task, the metrics that stand on top.
-_HEADLINE = {"classification": ("log_loss", "roc_auc", "accuracy"), "regression": ("rmse", "mae", "r2")}
+_HEADLINE = {
+    "classification": ("log_loss", "roc_auc", "accuracy"),
+    "regression": ("rmse", "mae", "r2"),
+    "count": ("poisson_deviance", "mae", "r2"),
+    "quantile": ("pinball", "share_below", "coverage"),
+}
+
+#: What is asked of the shares that ``reliability`` promises.
+_PROMISES = {
+    "coverage": "Does its interval hold what it promises?",
+    "share_below": "Does its value hold what it promises?",
+}
 
 #: What each metric says.
 _MEANING = {
@@ -27,12 +40,16 @@ _MEANING = {
     "recall": "share of a class that is decided for",
     "f1": "harmonic mean of precision and recall",
     "cost": "what decisions cost, on average a row",
+    "poisson_deviance": "what the counts lack in likelihood, twice, in nats",
+    "pinball": "mean error, those above and below weighed as the quantile asks",
+    "share_below": "share of truths at or below the value",
     "rmse": "root of the mean squared error",
     "mae": "mean absolute error",
     "median_absolute_error": "half of the errors are smaller",
     "r2": "share of the target's variance that is explained",
-    "coverage": "share of truths inside the interval",
+    "coverage": "share of truths inside the interval, or among the labels of the set",
     "interval_width": "mean width of the interval",
+    "set_size": "mean number of labels in the set",
 }
 
 
@@ -57,11 +74,13 @@ def _page(document: Mapping[str, Any], plots: Mapping[str, bytes]) -> str:
         _header(document),
         _cards(evaluation),
         _gates(evaluation),
-        _metrics(evaluation),
+        _metrics(document),
         _reliability(evaluation, plots),
+        _sets(evaluation),
         _slices(evaluation, plots),
         _importance(evaluation, plots),
         _missing(document),
+        _curve(evaluation, plots),
         _candidates(evaluation),
         _history(evaluation, plots),
         _latency(evaluation),
@@ -81,6 +100,7 @@ def _header(document: Mapping[str, Any]) -> Html:
     )
     about = [
         ("Predicts", _prediction(document["contract"]["output"])),
+        ("Learnt as", _AS_LOGARITHM if evaluation.get("logarithm") else ""),
         ("From", f"{len(document['contract']['features'])} fields"),
         ("Judged on", judged),
         ("Trained", manifest["created"].replace("T", " ").removesuffix("Z") + " UTC"),
@@ -91,14 +111,24 @@ def _header(document: Mapping[str, Any]) -> Html:
     return element("header", title, *said, facts(about))
 
 
+_AS_LOGARITHM = "its logarithm, so that a value is nearer to the median than to the mean of what can be expected"
+
+
 def _prediction(output: Mapping[str, Any]) -> str:
     target = output["target"]
     if output["kind"] == "regression":
         unit = f" in {output['unit']}" if output["unit"] else ""
-        return f"{target}{unit}, with an interval that is to hold the truth in {output['coverage']:.0%} of the cases"
+        estimate = f"the expected count of {target}" if output["count"] else target
+        if output["quantile"] is not None:
+            estimate = f"the value that {target} stays at or below in {100 * output['quantile']:g}% of the cases"
+        interval = f"an interval that is to hold the truth in {output['coverage']:.0%} of the cases"
+        return f"{estimate}{unit}, with {interval}"
     labels = _listed([f"'{label}'" for label in output["labels"]])
     rule = f"'{output['positive']}' from {output['threshold']:.4g} on" if output["positive"] else "the likeliest"
-    return f"{target}: the probabilities of {labels}; the decision is {rule}"
+    said = f"{target}: the probabilities of {labels}; the decision is {rule}"
+    if output["set_threshold"] is None:
+        return said
+    return f"{said}; with the set of labels that is to hold the truth in {output['coverage']:.0%} of the cases"
 
 
 def _cards(evaluation: Mapping[str, Any]) -> Html | None:
@@ -117,8 +147,8 @@ def _card(name: str, metrics: Mapping[str, Any]) -> Html:
     )
 
 
-def _metrics(evaluation: Mapping[str, Any]) -> Html | None:
-    metrics = evaluation["metrics"]
+def _metrics(document: Mapping[str, Any]) -> Html | None:
+    metrics = document["evaluation"]["metrics"]
     if not metrics:
         return None
     baselines = [name for name in metrics if name != "model"]
@@ -132,7 +162,19 @@ def _metrics(evaluation: Mapping[str, Any]) -> Html | None:
         for name, figure in metrics["model"].items()
     ]
     text = "All models were measured on the same test rows; the intervals come from resampling those."
+    text += _of_which_class(document["contract"]["output"])
     return section("How good is it?", element("p", text), table(["Metric", "Model", "95 % interval", *baselines], rows))
+
+
+def _of_which_class(output: Mapping[str, Any]) -> str:
+    if output["kind"] == "regression":
+        return ""
+    if output["positive"]:
+        return f" What is said of a class is said of '{output['positive']}'."
+    return (
+        " What is said of a class is the mean over all classes, of which the rare ones count as much as the others; "
+        "the calibration error is that of the likeliest label."
+    )
 
 
 def _explained(metric: str) -> Html:
@@ -165,23 +207,54 @@ def _reliability(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> H
     if not reliability:
         return None
     bins = reliability["bins"]
-    promises = [reliability.get("coverage", one["predicted"]) for one in bins]
+    promised = next((name for name in _PROMISES if name in reliability), None)
+    promises = [reliability[promised] if promised else one["predicted"] for one in bins]
     kept = sum(one["low"] <= promise <= one["high"] for one, promise in zip(bins, promises, strict=True))
     columns = [
         [_number(one["predicted"]), _number(one["observed"]), _interval(one), _number(one["rows"])] for one in bins
     ]
     rows = [[number(cell) for cell in row] for row in columns]
-    if "coverage" in reliability:
-        title, promise = "Does its interval hold what it promises?", f"the promised {reliability['coverage']:.0%}"
+    if promised:
+        title, promise = _PROMISES[promised], f"the promised {100 * reliability[promised]:g}%"
+        about = " What is promised is promised of all cases together, not of each part."
     else:
-        title, promise = "Do its probabilities come true?", "the predicted probability"
-    text = f"In {kept} of {len(bins)} parts of the test rows, {promise} lies in the 95 % interval of what was observed."
+        whose = "the likeliest label" if reliability["label"] is None else f"'{reliability['label']}'"
+        title, promise = "Do its probabilities come true?", f"the predicted probability of {whose}"
+        about = ""
+    text = (
+        f"In {kept} of {len(bins)} parts of the test rows, {promise} lies in the 95 % interval of what was observed; "
+        f"where all is right, it does so in 19 of 20.{about}"
+    )
     return section(
         title,
         element("p", text),
         picture(plots["reliability"], text),
         table(["Predicted", "Observed", "95 % interval", "Rows"], rows),
     )
+
+
+def _sets(evaluation: Mapping[str, Any]) -> Html | None:
+    sets = evaluation.get("reliability", {}).get("sets")
+    if not sets:
+        return None
+    labels, promised = sets["labels"], sets["coverage"]
+    sizes = ", ".join(f"{one['labels']} in {one['share']:.1%}" for one in sets["sizes"][:MOST_LABELS])
+    missed = sum(one["high"] < promised for one in labels)
+    text = (
+        f"Of the test rows, by the number of labels in their set: {sizes}. {promised:.0%} are promised of all cases "
+        f"together, not of each label: {missed} of {len(labels)} labels are surely in the sets of their own rows less "
+        f"often than that. The worst come first."
+    )
+    rows = [
+        [one["label"], number(f"{one['rows']:,}"), number(f"{one['observed']:.1%}"), number(_percent(one))]
+        for one in labels[:MOST_ROWS]
+    ]
+    head = ["True label", "Rows", "In its set", "95 % interval"]
+    return section("Do its sets hold what they promise?", element("p", text), table(head, rows), _more(labels))
+
+
+def _percent(figure: Mapping[str, float]) -> str:
+    return f"{figure['low']:.1%} to {figure['high']:.1%}"
 
 
 def _slices(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
@@ -192,26 +265,49 @@ def _slices(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html |
     if not slices:
         text = f"No part of the test rows that was looked at has a {loss} above that of the others beyond chance."
         return section(title, element("p", text))
+    larger, about = ("", _GAPS) if evaluation["task"] == "classification" else (" or its values larger", _MISSES)
     text = (
         f"Parts of the test rows by their {loss}, the most surely worse ones first. A high loss may mean that the "
-        f"cases are hard, not that the model is at fault. Parts that model.yaml names are marked; the others were "
-        f"found, and lie above the rest by more than chance makes of the worst of so many."
+        f"cases are harder{larger}, not that the model is at fault. Parts that model.yaml names are marked; the others "
+        f"were found, and lie above the rest by more than chance makes of the worst of so many. The calibration error "
+        f"is {about}; of few rows it is never 0, and it is marked where it is beyond what "
+        f"chance makes of them."
     )
     return section(title, element("p", text), picture(plots["slices"], text), table(*_slice_table(slices, loss)))
+
+
+#: What the calibration error of a slice is: of classes, and of a quantity.
+_GAPS = "the mean gap between a probability and how often it comes true"
+_MISSES = "how far the share of truths inside the interval is from what is promised"
 
 
 def _slice_table(slices: Sequence[Mapping[str, Any]], loss: str) -> tuple[list[str], list[list[Html]]]:
     rows = [
         [
-            element("td", one["slice"], *([element("small", "named in model.yaml")] if one["named"] else [])),
+            element("td", one["slice"], _note(one)),
             number(f"{one['rows']:,}"),
             number(_number(one["loss"])),
             number(_interval(one) if one["low"] is not None else "too few rows"),
             number(f"{one['gap']:+.1%}"),
+            _calibration(one),
         ]
         for one in slices
     ]
-    return ["Slice", "Rows", loss.capitalize(), "95 % interval", "Against all rows"], rows
+    return ["Slice", "Rows", loss.capitalize(), "95 % interval", "Against all rows", "Calibration error"], rows
+
+
+def _note(one: Mapping[str, Any]) -> str:
+    notes = {"named in model.yaml": one["named"], "not learnt from": not one["learnt"]}
+    said = ", ".join(note for note, holds in notes.items() if holds)
+    return element("small", said) if said else ""
+
+
+def _calibration(one: Mapping[str, Any]) -> Html:
+    error, chance = one["calibration_error"], one["calibration_chance"]
+    if error is None:
+        return number("too few rows")
+    beyond = [] if error <= chance else [element("span", " beyond chance", of="bad")]
+    return element("td", _number(error), *beyond)
 
 
 def _importance(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
@@ -261,8 +357,49 @@ def _distance(output: Mapping[str, Any]) -> str:
 
 
 def _rest(features: Sequence[Any]) -> Html:
-    more = len(features) - MOST_ROWS
-    return element("p", f"And {more:,} more, with a smaller rise.", of="soft") if more > 0 else Html()
+    return _more(features, ", with a smaller rise")
+
+
+def _more(entries: Sequence[Any], which: str = "") -> Html:
+    more = len(entries) - MOST_ROWS
+    return element("p", f"And {more:,} more{which}.", of="soft") if more > 0 else Html()
+
+
+def _curve(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
+    curve = evaluation.get("curve")
+    if not curve:
+        return None
+    title, said = "Would more rows help?", verdict(curve)
+    if "reason" in curve:
+        return section(title, element("p", f"It was not measured: {said}."))
+    about = (
+        f"{_REFITTED[curve['model']]} was fitted anew on shares of the training rows, {_SHARES[curve['split']]}, and "
+        f"judged on the same test rows. Its slope says what rows are worth; its level is not that of the model above. "
+        f"The gain is surer than the intervals look, since all shares were judged on the same rows; what another draw "
+        f"of the shares would change is in neither. "
+        f"What the next doubling brings is taken to lie between half of the last gain and all of it."
+    )
+    points = curve["points"]
+    if points[-1]["rows"] < curve["rows"]:
+        about += f" To save time, the largest share has {points[-1]['rows']:,} of the {curve['rows']:,} rows."
+    rows = [[number(f"{one['rows']:,}"), number(_number(one["loss"])), number(_interval(one))] for one in points]
+    return section(
+        title,
+        element("p", f"{said[0].upper()}{said[1:]}."),
+        picture(plots["curve"], said),
+        table(["Training rows", _words(curve["loss"]).capitalize(), "95 % interval"], rows),
+        element("p", about, of="soft"),
+    )
+
+
+#: By what was refitted, and by how the rows are split: how the report says it.
+_REFITTED = {"lightgbm": "LightGBM with its defaults, at about twice the learning rate,", "linear": "The linear model"}
+_SHARES = {
+    "time": "the latest ones, so that more rows are a longer history",
+    "group": "by whole groups, so that more rows are more groups",
+    "random": "drawn at random",
+    "stratified": "drawn at random with every class in its share",
+}
 
 
 def _candidates(evaluation: Mapping[str, Any]) -> Html | None:
@@ -271,7 +408,18 @@ def _candidates(evaluation: Mapping[str, Any]) -> Html | None:
         return None
     names = list(dict.fromkeys(name for candidate in candidates for name in candidate))
     rows = [[_cell(candidate.get(name)) for name in names] for candidate in candidates]
-    return section("What else was tried?", table([_words(name).capitalize() for name in names], rows))
+    text = (
+        f"The loss is that of the validation part: {_learnt_loss(evaluation)}. Since it decided which one was "
+        f"chosen and when to stop, it flatters them; what the chosen one is worth stands above."
+    )
+    head = [_words(name).capitalize() for name in names]
+    return section("What else was tried?", element("p", text), table(head, rows))
+
+
+def _learnt_loss(evaluation: Mapping[str, Any]) -> str:
+    if evaluation["task"] == "classification":
+        return "the log loss, before the calibration"
+    return f"the squared error in standard deviations of the {'logarithm' if evaluation.get('logarithm') else 'target'}"
 
 
 def _history(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
@@ -279,11 +427,13 @@ def _history(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html 
     if not history:
         return None
     best = min(history, key=lambda one: one["validation_loss"])
+    chosen = [name for one in evaluation.get("candidates", ()) if one.get("chosen") for name in one["name"].split("+")]
+    part = "is part of the chosen model" if {*chosen} & {*NETWORKS} else "was not chosen"
     text = (
-        f"The loss of the validation part is lowest after epoch {best['epoch']} of {len(history)}, at "
-        f"{_number(best['validation_loss'])}."
+        f"Its loss on the validation part is lowest after epoch {best['epoch']} of {len(history)}, at "
+        f"{_number(best['validation_loss'])}. The network {part}."
     )
-    return section("How did it learn?", element("p", text), picture(plots["history"], text))
+    return section("How did the network learn?", element("p", text), picture(plots["history"], text))
 
 
 def _latency(evaluation: Mapping[str, Any]) -> Html | None:

@@ -10,10 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import polars as pl
-from numpy.typing import NDArray
 
 from contract import artifact, store
 from contract.artifact import Manifest, write_json
@@ -26,6 +24,7 @@ from training.baselines import fit_baselines
 from training.building import build_model, rebuild_model
 from training.calibration import calibrate
 from training.candidates import Choice, choose_model
+from training.curve import learning_curve, verdict
 from training.dataset import Dataset
 from training.evaluation import evaluate_classification, evaluate_regression
 from training.exam import Exam, Predict
@@ -39,13 +38,13 @@ from training.latency import measure
 from training.model import Model, save_model
 from training.movement import behaviour_since
 from training.origin import libraries, origin
-from training.preprocessing import Inputs, Preprocessor, fit_preprocessor
 from training.reference import reference
 from training.refit import refit
 from training.reliability import reliability
 from training.report import write_report
-from training.sample import Sample
+from training.sample import Sample, fit_sample, sample_of
 from training.sensitivity import missing_values
+from training.sets import set_threshold
 from training.slices import slices
 from training.spec import Spec
 from training.split import Parts, method
@@ -83,41 +82,44 @@ def train(dataset: Dataset) -> Trained:
 def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     spec, target, parts, frame = dataset.spec, dataset.target, dataset.parts, dataset.frame
     features, classes = dataset.features, target.classes
-    samples = _Samples(dataset)
-    preprocessor, training = samples.fit(parts.train)
-    validation = samples.of(parts.validation, preprocessor)
+    preprocessor, training = fit_sample(dataset, parts.train)
+    validation = sample_of(dataset, parts.validation, preprocessor)
     say("preprocess", f"{len(features)} features, fitted on the training part")
 
     model = build_model(preprocessor, features, training, classes, spec)
     choice = choose_model(model, training, validation, spec, checkpoints)
-    output = _output(target, spec)
-    calibrated = _calibrate(choice.model, training, validation, output, spec)
-    model, learnt = _refit(choice, samples, checkpoints) if spec.estimator.refit else (choice.model, training)
-    test = samples.of(parts.test, model.blueprint.preprocessor)
+    output, calibrated = _calibrate(choice.model, training, validation, _output(target, spec), spec)
+    model, learnt = _refit(choice, dataset, checkpoints) if spec.estimator.refit else (choice.model, training)
+    test = sample_of(dataset, parts.test, model.blueprint.preprocessor)
 
     graph = export_onnx(model, features)
     difference = check_parity(graph, model, frame[parts.test])
     predict = answerer(graph)
-    exam = Exam(predict, frame[parts.test], features, output, test.target, test.each_weight)
+    judged = frame.hstack(dataset.aside)[parts.test]
+    exam = Exam(predict, judged, features, output, test.target, test.each_weight)
     predictions = exam.answers
     say("export", f"{graph.ByteSize():,} bytes of ONNX, at most {difference:.1g} from torch on the test part")
 
     contract = Contract(features=features, output=output, limits=Limits(**spec.limits.model_dump()))
     change = _compare(spec, contract, predict)
+    curve = learning_curve(dataset, model, output)
+    say("curve", verdict(curve))
 
-    answers = {"model": predictions} | _baseline_answers(model, learnt, test)
+    answers = {"model": _with_sets(predictions, output)} | _baseline_answers(model, learnt, test)
     evaluation = {
         "task": output.task,
         "rows": {name: len(rows) for name, rows in vars(parts).items()},
         "split": method(target, spec),
         "refitted": spec.estimator.refit,
         "calibrated": calibrated,
+        "logarithm": bool(model.blueprint.logarithm),
         "parity": difference,
         "metrics": _evaluate(answers, test, output, spec),
-        "slices": slices(exam, [feature for feature in features if feature.name in spec.slices]),
+        "slices": slices(exam, dataset.slices),
         "importance": importance(exam, spec.seed),
         "missing": missing_values(exam, spec.seed),
         "reliability": reliability(exam),
+        "curve": curve,
         "latency": measure(graph, frame[parts.test]),
         "behaviour": change.report,
         "findings": [asdict(finding) for finding in dataset.findings],
@@ -133,31 +135,9 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     return Trained(tag, evaluation)
 
 
-@dataclass(frozen=True)
-class _Samples:
-    dataset: Dataset
-
-    def fit(self, rows: NDArray[np.int64]) -> tuple[Preprocessor, Sample]:
-        """The preprocessing that rows teach, and these rows."""
-        dataset = self.dataset
-        values, classes = dataset.target.values[rows], dataset.target.classes
-        preprocessor, inputs = fit_preprocessor(
-            dataset.frame[rows], dataset.features, values, classes, dataset.spec.seed
-        )
-        return preprocessor, self._sample(rows, inputs)
-
-    def of(self, rows: NDArray[np.int64], preprocessor: Preprocessor) -> Sample:
-        return self._sample(rows, preprocessor.transform(self.dataset.frame[rows]))
-
-    def _sample(self, rows: NDArray[np.int64], inputs: Inputs) -> Sample:
-        weights = self.dataset.weights
-        return Sample(inputs, self.dataset.target.values[rows], None if weights is None else weights[rows])
-
-
-def _refit(choice: Choice, samples: _Samples, checkpoints: Path) -> tuple[Model, Sample]:
+def _refit(choice: Choice, dataset: Dataset, checkpoints: Path) -> tuple[Model, Sample]:
     """The chosen model on all rows that may be learnt from, and these rows."""
-    dataset = samples.dataset
-    preprocessor, rows = samples.fit(dataset.parts.learnt)
+    preprocessor, rows = fit_sample(dataset, dataset.parts.learnt)
     model = rebuild_model(preprocessor, dataset.features, rows, choice.model, dataset.spec)
     return refit(choice, model, rows, dataset.spec, checkpoints / "refit"), rows
 
@@ -251,22 +231,40 @@ def _manifest(dataset: Dataset, model: Model, version: str) -> Manifest:
 
 def _output(target: Target, spec: Spec) -> Output:
     if target.labels is None:
-        return Regression(target=spec.data.target, unit=spec.unit)
+        count = spec.task == "count"
+        return Regression(target=spec.data.target, unit=spec.unit, count=count, quantile=spec.quantile)
     if len(target.labels) > 2:
         return Classification(target=spec.data.target, labels=target.labels)
     threshold = decision_threshold(spec.cost)
     return Classification(target=spec.data.target, labels=target.labels, positive=target.labels[1], threshold=threshold)
 
 
-def _calibrate(model: Model, training: Sample, validation: Sample, output: Output, spec: Spec) -> bool:
-    """Make probabilities or intervals mean what they say; whether that changed the model's probabilities."""
+def _calibrate(model: Model, training: Sample, validation: Sample, output: Output, spec: Spec) -> tuple[Output, bool]:
+    """Make probabilities, intervals and sets mean what they say: the output, and whether the probabilities changed."""
     if isinstance(output, Regression):
         fit_interval(model, validation, output.coverage)
         say("calibrate", f"interval for {output.coverage:.0%} of the cases, from {len(validation):,} rows")
-        return False
+        return output, False
     kept = calibrate(model, training, validation, spec.seed)
     say("calibrate", "kept: it lowers the log loss" if kept else "left out: nothing shows that it would help")
-    return kept
+    return _promise_sets(model, validation, output), kept
+
+
+def _promise_sets(model: Model, validation: Sample, output: Classification) -> Classification:
+    """With more than two labels, from which probability on a label is in the set."""
+    if len(output.labels) == 2:
+        return output
+    probabilities = model.predict(validation.inputs)["probabilities"].numpy()
+    threshold = set_threshold(probabilities, validation.target, validation.each_weight, output.coverage)
+    say("calibrate", f"sets for {output.coverage:.0%} of the cases: labels from a probability of {threshold:.4g} on")
+    return output.model_copy(update={"set_threshold": threshold})
+
+
+def _with_sets(predictions: Arrays, output: Output) -> Arrays:
+    """The predictions and, where they carry sets, these."""
+    if isinstance(output, Regression) or output.set_threshold is None:
+        return predictions
+    return {**predictions, "set": output.sets(predictions)}
 
 
 def _baseline_answers(model: Model, training: Sample, test: Sample) -> dict[str, Arrays]:

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.preprocessing import Inputs
+from training.dataset import Dataset
+from training.preprocessing import Inputs, Preprocessor, fit_preprocessor
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,22 @@ class Sample:
         places = torch.from_numpy(rows)
         inputs = Inputs(self.inputs.numbers[places], self.inputs.codes[places])
         return Sample(inputs, self.target[rows], None if self.weights is None else self.weights[rows])
+
+
+def fit_sample(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[Preprocessor, Sample]:
+    """The preprocessing that rows of a table teach, and these rows; raises as :func:`fit_preprocessor`."""
+    target = dataset.target
+    preprocessor, inputs = fit_preprocessor(
+        dataset.frame[rows], dataset.features, target.values[rows], target.classes, dataset.spec.seed
+    )
+    return preprocessor, _sample(dataset, rows, inputs)
+
+
+def sample_of(dataset: Dataset, rows: NDArray[np.int64], preprocessor: Preprocessor) -> Sample:
+    """Rows of a table that the preprocessing did not learn from."""
+    return _sample(dataset, rows, preprocessor.transform(dataset.frame[rows]))
+
+
+def _sample(dataset: Dataset, rows: NDArray[np.int64], inputs: Inputs) -> Sample:
+    weights = None if dataset.weights is None else dataset.weights[rows]
+    return Sample(inputs, dataset.target.values[rows], weights)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ import onnx
 from onnx import helper
 
 from training.budget import Budget
+from training.progress import trials
 from training.scorer import Scorer
 
 #: Sets of parameters at most, and the values, rows by columns, that all trials together look at.
@@ -104,17 +105,24 @@ def search(
         draw: One set of parameters.
         options: How many, the seed, and the time; the defaults are always tried.
     """
-    random = np.random.default_rng(options.seed)
-    best = options.parameters
-    least, fitted = fit(best)
-    tried = 1
-    while tried < options.trials and options.budget.left:
-        parameters = {**draw(random), **options.parameters}
+    least, best, fitted, tried = math.inf, options.parameters, None, 0
+    for parameters in trials(_sets(draw, options), options.trials, lambda: least):  # noqa: B023 (asked between turns)
         loss, other = fit(parameters)
         tried += 1
-        if loss < least or math.isnan(least):
+        if fitted is None or loss < least or math.isnan(least):
             least, best, fitted = loss, parameters, other
+    assert fitted is not None, "the defaults are always tried"
     return fitted, best, tried
+
+
+def _sets(draw: Callable[[np.random.Generator], Parameters], options: Options) -> Iterator[Parameters]:
+    """The defaults, and then what is drawn while there is time."""
+    yield options.parameters
+    random = np.random.default_rng(options.seed)
+    for _ in range(options.trials - 1):
+        if not options.budget.left:
+            return
+        yield {**draw(random), **options.parameters}
 
 
 def between(random: np.random.Generator, low: float, high: float) -> float:

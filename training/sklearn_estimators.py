@@ -27,11 +27,11 @@ from training.ensemble import Ensemble, Leaf, Split
 from training.matrix import Floats, Matrix
 from training.quiet import quiet
 from training.scorer import COLUMNS, OPSETS, SCORES, Scorer
-from training.search import Found, Options
+from training.search import Found, Options, Parameters
 from training.threads import idle_cores
 
-#: Keeps the logarithm of a probability finite in float32.
-LEAST_PROBABILITY = 1e-7
+#: Keeps the logarithm of a probability or rate finite.
+LEAST = 1e-7
 
 _FORESTS = RandomForestClassifier | RandomForestRegressor | ExtraTreesClassifier | ExtraTreesRegressor
 _BOOSTING = HistGradientBoostingClassifier | HistGradientBoostingRegressor
@@ -41,6 +41,13 @@ _BOOSTING = HistGradientBoostingClassifier | HistGradientBoostingRegressor
 _NAMED: dict[str, tuple[type[Any], type[Any], dict[str, Any]]] = {
     "random_forest": (RandomForestClassifier, RandomForestRegressor, {"min_samples_leaf": 5, "n_estimators": 200}),
     "histogram_boosting": (HistGradientBoostingClassifier, HistGradientBoostingRegressor, {}),
+}
+
+#: How those are told to learn something else than a mean or classes.
+_LOSSES: dict[tuple[str, str], Callable[[Parameters], dict[str, Any]]] = {
+    ("random_forest", "poisson"): lambda _: {"criterion": "poisson"},
+    ("histogram_boosting", "poisson"): lambda _: {"loss": "poisson"},
+    ("histogram_boosting", "quantile"): lambda objective: {"loss": "quantile", "quantile": objective["alpha"]},
 }
 
 
@@ -65,8 +72,9 @@ def fit_sklearn(name: str, train: Matrix, validation: Matrix, options: Options) 
             estimator.fit(prepare(train.values.numpy()), train.target, **weights)
         except (ValueError, TypeError) as error:
             raise SpecError(f"{name} cannot be fitted to this table: {error}") from None
-        exact = _scores(estimator, prepare(validation.values.numpy()))
-    return Found(_scorer(estimator, prepare, name).checked(validation.values, exact), options.parameters)
+        is_logarithm = is_classifier(estimator) or options.objective["objective"] == "poisson"
+        exact = _scores(estimator, prepare(validation.values.numpy()), is_logarithm)
+    return Found(_scorer(estimator, prepare, is_logarithm, name).checked(validation.values, exact), options.parameters)
 
 
 def _plain(columns: Floats) -> Floats:
@@ -116,9 +124,13 @@ _Prepare = Callable[[Floats], Floats] | _Scale
 def _made(name: str, options: Options, values: int) -> Any:
     """The estimator, unfitted, for a matrix of so many values."""
     regression = options.classes == 1
+    if options.objective["objective"] == "quantile" and name != "histogram_boosting":
+        raise SpecError(f"{name} cannot learn a quantile; say lightgbm, xgboost or histogram_boosting")
     if name in _NAMED:
         classifier, regressor, said = _NAMED[name]
         kind: Any = regressor if regression else classifier
+        told = _LOSSES.get((name, options.objective["objective"]))
+        said = said | told(options.objective) if told else said
     else:
         kind, said = _imported(name), {}
     try:
@@ -153,20 +165,19 @@ def _weights(estimator: Any, train: Matrix, name: str) -> dict[str, Any]:
     return {"sample_weight": train.weights}
 
 
-def _scores(estimator: Any, columns: Floats) -> NDArray[Any]:
-    """What the estimator answers, as raw scores."""
+def _scores(estimator: Any, columns: Floats, is_logarithm: bool) -> NDArray[Any]:
+    """What the estimator answers, as raw scores: maybe the logarithm of it."""
     if isinstance(estimator, HistGradientBoostingClassifier):
         return np.asarray(estimator.decision_function(columns))
-    if is_classifier(estimator):
-        return np.asarray(np.log(np.clip(estimator.predict_proba(columns), LEAST_PROBABILITY, 1)))
-    return np.asarray(estimator.predict(columns))
+    answers = np.asarray(estimator.predict_proba(columns) if is_classifier(estimator) else estimator.predict(columns))
+    return np.log(np.clip(answers, LEAST, None)) if is_logarithm else answers
 
 
-def _scorer(estimator: Any, prepare: _Prepare, name: str) -> Scorer:
+def _scorer(estimator: Any, prepare: _Prepare, is_logarithm: bool, name: str) -> Scorer:
     if isinstance(estimator, _BOOSTING):
         return Scorer.of_nodes([_boosted(estimator).node(COLUMNS, SCORES)])
-    answers = "answers" if is_classifier(estimator) else SCORES
-    last = _Nodes(*_logarithm(answers)) if is_classifier(estimator) else _Nodes()
+    answers = "answers" if is_logarithm else SCORES
+    last = _Nodes(*_logarithm(answers)) if is_logarithm else _Nodes()
     if isinstance(estimator, _FORESTS):
         return Scorer.of_nodes([_forest(estimator).node(COLUMNS, answers), *last.nodes], last.constants)
     assert isinstance(prepare, _Scale)
@@ -232,6 +243,6 @@ def _converted(estimator: Any, prepare: _Scale, last: _Nodes, name: str) -> Scor
 
 
 def _logarithm(source: str) -> tuple[list[NodeProto], list[TensorProto]]:
-    least = numpy_helper.from_array(np.array(LEAST_PROBABILITY, np.float32), "least")
+    least = numpy_helper.from_array(np.array(LEAST, np.float32), "least")
     nodes = [helper.make_node("Clip", [source, "least"], ["clipped"]), helper.make_node("Log", ["clipped"], [SCORES])]
     return nodes, [least]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from contract.features import Feature, figure
 from training.exam import Exam, Z
 from training.losses import Floats
+from training.metrics import calibration_chance, calibration_error
 from training.quantiles import quantile_parts
 
 #: Rows, and the share of all rows, that a slice has to have to be found.
@@ -53,8 +54,10 @@ def slices(exam: Exam, named: Sequence[Feature]) -> list[dict[str, Any]]:
     Returns:
         For each slice, the most surely worse one first: ``slice``, in words; ``rows``; ``loss``, that of the exam;
         ``gap``, how far it lies above the loss of all rows, as a share of that; ``low`` and ``high``, its 95 %
-        interval, or None with fewer than 10 rows; ``named``, whether it was asked for. Empty where none was asked for
-        and none is found.
+        interval; ``calibration_error``, of a regression how far the share of intervals that hold the truth is from what
+        is promised; ``calibration_chance``, what chance alone makes of that at most, in all of these slices;
+        ``named``, whether it was asked for; and ``learnt``, whether the model sees its columns. The four in the middle
+        are None with fewer than 10 rows. Empty where none was asked for and none is found.
     """
     judge = _Judge(exam.losses, exam.weights)
     columns = {feature.name: feature for feature in (*exam.features, *named)}
@@ -63,7 +66,14 @@ def slices(exam: Exam, named: Sequence[Feature]) -> list[dict[str, Any]]:
     asked = [one for one in singles if one.partition.columns <= names]
     found = [one for one in _found(singles, judge) if one not in asked]
     ordered = sorted([*asked, *found[:MOST_FOUND]], key=lambda one: -judge.margin(one))
-    return [_entry(one, exam, judge.mean) | {"named": one in asked} for one in ordered]
+    calibration = _Calibration(exam, len(ordered))
+    learnt = {feature.name for feature in exam.features}
+    return [
+        _entry(one, exam, judge.mean)
+        | calibration.entry(one)
+        | {"named": one in asked, "learnt": one.partition.columns <= learnt}
+        for one in ordered
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +139,23 @@ class _Judge:
     def margin(self, one: _Slice, z: float = Z) -> float:
         """By how much a slice is surely worse than all other rows."""
         return one.margin(self.sums, z)
+
+
+class _Calibration:
+    """How far what the model promises is from what comes true, in some slices."""
+
+    def __init__(self, exam: Exam, slices: int) -> None:
+        promised, kept = exam.promises
+        z = NormalDist().inv_cdf(1 - CHANCE / max(1, slices))
+        self._weights = exam.weights
+        self._metrics = {
+            "calibration_error": calibration_error(promised, kept),
+            "calibration_chance": calibration_chance(promised, z),
+        }
+
+    def entry(self, one: _Slice) -> dict[str, float | None]:
+        weights = self._weights * one.inside if one.rows >= FEWEST_ROWS else None
+        return {name: None if weights is None else metric(weights) for name, metric in self._metrics.items()}
 
 
 def _mean(sums: Floats) -> tuple[float, float]:

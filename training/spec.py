@@ -5,7 +5,16 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from contract.behaviour import TOLERANCE
 from contract.contract import Limits
@@ -27,9 +36,13 @@ ClassificationMetric = Literal[
     "recall",
     "f1",
     "cost",
+    "coverage",
+    "set_size",
 ]
 RegressionMetric = Literal["rmse", "mae", "median_absolute_error", "r2", "coverage", "interval_width"]
-MetricName = Literal[ClassificationMetric, RegressionMetric]
+CountMetric = Literal["poisson_deviance", RegressionMetric]
+QuantileMetric = Literal["pinball", "share_below", "coverage", "interval_width"]
+MetricName = Literal[ClassificationMetric, RegressionMetric, CountMetric, QuantileMetric]
 
 
 class _Section(BaseModel):
@@ -46,7 +59,7 @@ class Data(_Section):
         time: The column that says when a row happened.
         group: The column whose rows belong together, such as a customer; no group is ever in two parts of a split.
         weight: The column that says how much a row counts.
-        ignore: Columns that are left out.
+        ignore: Columns that nothing is learnt from.
     """
 
     path: str = Field(min_length=1)
@@ -243,8 +256,11 @@ class Gates(_Section):
 
     Attributes:
         metrics: The bounds of metrics, by the names they have in evaluation.json.
-        better_than_linear: Whether log_loss, or rmse for a regression, has to be lower than the linear baseline's.
-        slice_gap: How much higher log_loss, or rmse, may be in the worst slice than in all rows, as a share of it.
+        better_than_linear: Whether the task's loss, such as log_loss or rmse, has to be lower than the linear
+            baseline's; see ``LOSS`` of :mod:`contract.evaluations`.
+        slice_gap: How much higher that loss may be in the worst slice than in all rows, as a share of it.
+        slice_calibration: The highest calibration error in a slice, or how far the share of a regression's intervals
+            that hold the truth may be from what is promised; what chance alone may make does not count.
         size_mb: The largest model.onnx, in millions of bytes.
         p99_ms: The longest that 99 of 100 answers to one row may take, in milliseconds on one thread.
     """
@@ -252,6 +268,7 @@ class Gates(_Section):
     metrics: dict[MetricName, Bound] = {}
     better_than_linear: bool = False
     slice_gap: float | None = Field(default=None, gt=0)
+    slice_calibration: float | None = Field(default=None, gt=0, lt=1)
     size_mb: float | None = Field(default=None, gt=0)
     p99_ms: float | None = Field(default=None, gt=0)
 
@@ -272,18 +289,20 @@ class Spec(_Section):
         owner: Whom to ask.
         license: Under which its use is allowed.
         data: The table.
-        task: ``auto`` is decided from the target column.
+        task: ``auto`` is decided from the target column: ``classification`` or ``regression``.
+        quantile: Under ``task: quantile``, the share of cases in which the truth is to stay at or below the answer, by
+            default 0.5; None under another task.
         features: What is said of single features, by column.
         split: How rows are divided.
         estimator: The model and how it is fitted.
         seed: Of everything that is drawn at random.
         positive: With two labels, the one that is looked for; None is the last in sorted order.
         cost: What the two errors of a two-label decision cost.
-        unit: The unit of measure of a regression target.
+        unit: The unit of measure of a target that is no class.
         strict: Whether a leaking column ends the run.
         tolerance: How far behaviour may move in a patch: the share of golden decisions that may flip, and the mean
             change of a probability, or of a value in standard deviations. A model that moves further is a minor step.
-        slices: Columns whose values are reported as slices, beside those that are found.
+        slices: Columns whose values are reported as slices, beside those that are found; learnt from or not.
         gates: What the trained model has to fulfil to be saved.
         limits: How much one request may ask for.
     """
@@ -294,7 +313,8 @@ class Spec(_Section):
     owner: str | None = None
     license: str | None = None
     data: Data
-    task: Literal["auto", "classification", "regression"] = "auto"
+    task: Literal["auto", "classification", "regression", "count", "quantile"] = "auto"
+    quantile: float | None = Field(default=None, gt=0, lt=1, validate_default=True)
     features: dict[str, FeatureOverride] = {}
     split: SplitSpec = SplitSpec()
     estimator: Estimator = Estimator()
@@ -317,6 +337,15 @@ class Spec(_Section):
             return str(value).lower()
         return str(value) if isinstance(value, int) else value
 
+    @field_validator("quantile")
+    @classmethod
+    def _of_its_task(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if info.data.get("task") == "quantile":
+            return 0.5 if value is None else value
+        if value is not None and "task" in info.data:
+            raise ValueError("only for `task: quantile`")
+        return value
+
     @model_validator(mode="after")
     def _split_has_its_column(self) -> "Spec":
         if self.split.method == "time" and self.data.time is None:
@@ -325,6 +354,12 @@ class Spec(_Section):
             raise ValueError("`split.method: group` needs the column named under `data.group`")
         if isinstance(self.split.test, datetime) and not self.by_time:
             raise ValueError("dates under `split` need `split.method: time` and `data.time`")
+        return self
+
+    @model_validator(mode="after")
+    def _calibration_has_its_slices(self) -> "Spec":
+        if self.gates.slice_calibration is not None and not self.slices:
+            raise ValueError("`gates.slice_calibration` needs the columns that are to be judged, under `slices`")
         return self
 
     @property

@@ -35,8 +35,8 @@ def split(frame: pl.DataFrame, target: Target, spec: Spec, weights: NDArray[np.f
     """Divide the rows as ``split`` of model.yaml says; the same seed gives the same parts.
 
     Raises:
-        DataError: A part would be empty or of no weight, the training part would lack a class or hold a single value,
-            a row has no time or group, or there are no classes to stratify by.
+        DataError: A part would be empty or of no weight, the training part would lack a class, or hold a single value
+            in the rows that have a weight, a row has no time or group, or there are no classes to stratify by.
     """
     name = method(target, spec)
     if name == "stratified" and target.labels is None:
@@ -50,8 +50,37 @@ def split(frame: pl.DataFrame, target: Target, spec: Spec, weights: NDArray[np.f
     part = divide[name]()
     parts = Parts(*(np.flatnonzero(part == index) for index in range(3)))
     _check(parts, target, name, spec)
-    _check_weights(parts, weights, spec)
+    _check_weights(parts, target, weights, spec)
     return parts
+
+
+def growing(frame: pl.DataFrame, target: Target, spec: Spec, train: Rows) -> Rows:
+    """The training rows in an order whose beginnings are what a smaller table would have held.
+
+    Under a split by time the latest rows come first, since a shorter history would end at the same day; under one by
+    group whole groups follow each other, in random order; else rows are in random order, with every class in the same
+    shares of each beginning, and at least once where it has as many rows as there are classes.
+
+    Args:
+        frame: The table.
+        target: Its target.
+        spec: Its ``split`` and ``seed`` decide.
+        train: The rows of the training part.
+    """
+    name, random = method(target, spec), np.random.default_rng(spec.seed)
+    if name == "time":
+        return train[np.argsort(-_instants(frame, spec).to_numpy()[train], kind="stable")]
+    if name == "group":
+        groups = np.unique(_groups(frame, spec)[train], return_inverse=True)[1]
+        return train[np.argsort(random.permutation(groups.max() + 1)[groups], kind="stable")]
+    shuffled = random.permutation(train)
+    classes = np.zeros(len(train), np.int64) if target.labels is None else target.values[shuffled]
+    by_class = np.argsort(classes, kind="stable")
+    counts = np.bincount(classes)
+    starts = np.cumsum(counts) - counts
+    place = np.empty(len(train))
+    place[by_class] = (np.arange(len(train)) - np.repeat(starts, counts)) / np.repeat(counts, counts)
+    return shuffled[np.argsort(place, kind="stable")]
 
 
 def method(target: Target, spec: Spec) -> str:
@@ -83,10 +112,7 @@ def _by_group(frame: pl.DataFrame, spec: Spec) -> Rows:
 
     Groups larger than a part are drawn last, so that they end in the training part.
     """
-    column = canonical(frame[str(spec.data.group)], "categorical")
-    if column.null_count():
-        raise DataError(f"{spec.place('data', 'group')}: '{column.name}' is missing in {column.null_count():,} rows")
-    codes: Rows = column.rank("dense").to_numpy().astype(np.int64) - 1
+    codes = _groups(frame, spec)
     sizes = np.bincount(codes)
     wanted = {2: _share(spec.split.test) * len(codes), 1: _share(spec.split.validation) * len(codes)}
     order = np.random.default_rng(spec.seed).permutation(len(sizes))
@@ -104,18 +130,32 @@ def _by_group(frame: pl.DataFrame, spec: Spec) -> Rows:
     return part[codes]
 
 
+def _groups(frame: pl.DataFrame, spec: Spec) -> Rows:
+    """The group of each row, from 0."""
+    column = canonical(frame[str(spec.data.group)], "categorical")
+    if column.null_count():
+        raise DataError(f"{spec.place('data', 'group')}: '{column.name}' is missing in {column.null_count():,} rows")
+    return np.asarray(column.rank("dense").to_numpy(), dtype=np.int64) - 1
+
+
 def _by_time(frame: pl.DataFrame, spec: Spec) -> Rows:
     """The latest rows are the test, those before them validation; rows of one instant stay together."""
+    instants = _instants(frame, spec)
+    validation, test = _boundaries(frame[str(spec.data.time)], instants, spec)
+    times = instants.to_numpy()
+    return np.add(times >= validation, times >= test, dtype=np.int64)
+
+
+def _instants(frame: pl.DataFrame, spec: Spec) -> pl.Series:
+    """When each row happened, as a number."""
     column = frame[str(spec.data.time)]
-    place = spec.place("data", "time")
     instants = canonical(column, "numeric" if column.dtype.is_numeric() else "datetime")
     if missing := instants.null_count():
         raise DataError(
-            f"{place}: '{column.name}' is missing or no time in {missing:,} rows; expected ISO 8601 such as 2013-11-01"
+            f"{spec.place('data', 'time')}: '{column.name}' is missing or no time in {missing:,} rows; expected ISO "
+            f"8601 such as 2013-11-01"
         )
-    validation, test = _boundaries(column, instants, spec)
-    times = instants.to_numpy()
-    return np.add(times >= validation, times >= test, dtype=np.int64)
+    return instants
 
 
 def _boundaries(column: pl.Series, instants: pl.Series, spec: Spec) -> tuple[float, float]:
@@ -162,13 +202,18 @@ def _check(parts: Parts, target: Target, name: str, spec: Spec) -> None:
         raise DataError(f"{place}: the training part of a split by {name} has no row of {listed}; {_REMEDIES[name]}")
 
 
-def _check_weights(parts: Parts, weights: NDArray[np.float64] | None, spec: Spec) -> None:
+def _check_weights(parts: Parts, target: Target, weights: NDArray[np.float64] | None, spec: Spec) -> None:
     if weights is None:
         return
+    place = spec.place("data", "weight")
     for field in fields(parts):
         if not weights[getattr(parts, field.name)].any():
-            place = spec.place("data", "weight")
             raise DataError(f"{place}: '{spec.data.weight}' is 0 in every row of the {field.name} part")
+    if len(np.unique(target.values[parts.train][weights[parts.train] > 0])) < 2:
+        raise DataError(
+            f"{place}: the target has one value in all rows of the training part whose '{spec.data.weight}' is not 0; "
+            f"there is nothing to learn"
+        )
 
 
 _REMEDIES = {

@@ -39,7 +39,7 @@ class Table:
     """Rows to learn from.
 
     Attributes:
-        frame: All columns but the ignored ones; rows in the order of the files.
+        frame: All columns but the ignored ones that no slice is made of; rows in the order of the files.
         version: ``sha256:`` and the digest of the bytes of the files, one after the other.
     """
 
@@ -68,7 +68,8 @@ def read_table(spec: Spec, folder: Path) -> Table:
     if not frame.height:
         raise DataError(f"{paths[0]}: the table has no rows")
     _check_columns(frame, spec)
-    kept = [name for name in frame.columns if name not in spec.data.ignore]
+    left_out = set(spec.data.ignore) - set(spec.slices)
+    kept = [name for name in frame.columns if name not in left_out]
     return Table(_columns(frame, kept), f"sha256:{digest.hexdigest()}")
 
 

@@ -76,6 +76,13 @@ def read_weights(frame: pl.DataFrame, spec: Spec) -> NDArray[np.float64] | None:
     return _averaging_one(weights.to_numpy())
 
 
+def prefers_logarithm(target: NDArray[Any]) -> bool:
+    """Whether a target is positive throughout, with a long tail that the logarithm shortens."""
+    if target.min() <= 0:
+        return False
+    return _skewness(target) > 1 and abs(_skewness(np.log(target))) < _skewness(target) / 2
+
+
 def _averaging_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     shares = weights / weights.max()  # first, as a sum of large numbers may be infinite
     return np.asarray(shares / shares.mean())
@@ -120,6 +127,10 @@ def _classes(values: pl.Series, spec: Spec, place: str) -> Target:
 
 def _quantity(values: pl.Series, spec: Spec, place: str) -> Target:
     _refuse_two_label_fields(spec, "a number")
+    if spec.task == "count" and (row := _first(~((values >= 0) & (values == values.floor())))) is not None:
+        raise DataError(
+            f"{place}: '{values.name}', row {row}: expected a whole number of at least 0; or say `task: regression`"
+        )
     if (row := _first(~(values.abs() <= LARGEST))) is not None:
         raise DataError(f"{place}: '{values.name}', row {row}: expected a finite number of at most {LARGEST:g} in size")
     quantities = values.to_numpy()
@@ -127,7 +138,7 @@ def _quantity(values: pl.Series, spec: Spec, place: str) -> Target:
     if quantities.std() < finest:
         raise DataError(
             f"{place}: the values of '{values.name}' lie too near to each other, for their size, to be told apart in "
-            f"float32; subtract their mean, or use a smaller unit"
+            f"float32; subtract the smallest of them, or use a smaller unit"
         )
     return Target(quantities, None)
 
@@ -143,3 +154,8 @@ def _first(mask: pl.Series) -> int | None:
     """The first row, counted from 1, where a mask holds."""
     row = mask.arg_max()
     return row + 1 if row is not None and mask[row] else None
+
+
+def _skewness(values: NDArray[Any]) -> float:
+    standard = (values - values.mean()) / values.std()
+    return float((standard**3).mean())

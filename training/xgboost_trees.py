@@ -23,7 +23,13 @@ _CLASSIFICATION = {"eta": 0.08, "max_depth": 6, "min_child_weight": 5e-6, "subsa
 _REGRESSION = {"eta": 0.05, "max_depth": 9, "min_child_weight": 2.0, "subsample": 0.7, "lambda": 1e-3}
 
 #: Its names for what LightGBM calls so.
-_OBJECTIVES = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
+_OBJECTIVES = {
+    "binary": "binary:logistic",
+    "multiclass": "multi:softprob",
+    "regression": "reg:squarederror",
+    "poisson": "count:poisson",
+    "quantile": "reg:quantileerror",
+}
 
 
 def fit_xgboost(train: Matrix, validation: Matrix, options: Options) -> Found:
@@ -34,8 +40,8 @@ def fit_xgboost(train: Matrix, validation: Matrix, options: Options) -> Found:
         KeyboardInterrupt: The user interrupted.
     """
     xgboost = _xgboost()
-    base = _base(train, options.classes)
-    fixed = _parameters(options, base) | {"nthread": idle_cores(train.values.numel())}
+    answer, score = _base(train, options.objective)
+    fixed = _parameters(options) | {"base_score": answer} | {"nthread": idle_cores(train.values.numel())}
     learnt, judged = (
         xgboost.DMatrix(part.values.numpy(), part.target, weight=part.weights) for part in (train, validation)
     )
@@ -57,7 +63,7 @@ def fit_xgboost(train: Matrix, validation: Matrix, options: Options) -> Found:
 
     booster, parameters, tried = search(fit, _draw, options)
     exact = booster.predict(judged, output_margin=True)
-    scorer = _scorer(booster, base, options.classes).checked(validation.values, exact)
+    scorer = _scorer(booster, score, options.classes).checked(validation.values, exact)
     return Found(scorer, parameters, booster.num_boosted_rounds(), tried)
 
 
@@ -80,19 +86,22 @@ def _deadline(xgboost: Any, budget: Budget) -> Any:
     return Deadline()
 
 
-def _base(train: Matrix, classes: int) -> float:
-    """What boosting starts from: how often the second of two classes is seen."""
-    if classes != 2:
-        return 0.0
-    return float(np.clip(np.average(train.target, weights=train.weights), 1e-6, 1 - 1e-6))
+def _base(train: Matrix, objective: Parameters) -> tuple[float, float]:
+    """What boosting starts from, as an answer and as a score."""
+    if objective["objective"] == "binary":
+        share = float(np.clip(np.average(train.target, weights=train.weights), 1e-6, 1 - 1e-6))
+        return share, float(logit(share))
+    return (1.0, 0.0) if objective["objective"] == "poisson" else (0.0, 0.0)
 
 
-def _parameters(options: Options, base: float) -> dict[str, Any]:
+def _parameters(options: Options) -> dict[str, Any]:
     sort = _REGRESSION if options.classes == 1 else _CLASSIFICATION
     task: dict[str, Any] = {"objective": _OBJECTIVES[options.objective["objective"]]}
     if options.classes > 2:
         task["num_class"] = options.classes
-    return _COMMON | sort | task | {"seed": options.seed, "base_score": base}
+    if "alpha" in options.objective:
+        task["quantile_alpha"] = options.objective["alpha"]
+    return _COMMON | sort | task | {"seed": options.seed}
 
 
 def _draw(random: np.random.Generator) -> Parameters:
@@ -108,7 +117,7 @@ def _draw(random: np.random.Generator) -> Parameters:
 
 def _scorer(booster: Any, base: float, classes: int) -> Scorer:
     outputs = classes if classes > 2 else 1
-    ensemble = Ensemble(outputs, [logit(base) if classes == 2 else base] * outputs, comparison="BRANCH_LT")
+    ensemble = Ensemble(outputs, [base] * outputs, comparison="BRANCH_LT")
     model = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]["model"]
     for tree, output in zip(model["trees"], model["tree_info"], strict=True):
         ensemble.add(_nodes(tree), output)

@@ -83,13 +83,33 @@ def test_from_a_table_to_an_answered_request(workplace: Workplace) -> None:
         answer = subprocess.run([*arguments, "--silent"], capture_output=True, check=True)
         predictions = json.loads(answer.stdout)["predictions"]
         assert set(predictions[0]["probabilities"]) == {"no", "yes"}
-        _assert_the_server_answers_as_golden(server.url, workplace.home / "models/customers/1.0.0")
+        model = workplace.home / "models/customers/1.0.0"
+        _assert_the_server_answers_as_golden(server.url, model)
+        _assert_the_server_reads_texts(server.url, json.loads(arguments[-1])["rows"][0])
+        assert "remark" in {
+            entry["feature"] for entry in json.loads((model / "evaluation.json").read_text())["importance"]["features"]
+        }
+
+
+def _assert_the_server_reads_texts(url: str, row: Any) -> None:
+    remarks = ["great service", "GREAT\nservice!", "not great", None]
+    rows = [row | {"remark": remark} for remark in remarks]
+    columns = {name: [each[name] for each in rows] for name in row}
+    predictions = httpx.post(f"{url}/predict", json={"rows": rows}).json()["predictions"]
+    answered = httpx.post(f"{url}/predict", json={"columns": columns}).json()["columns"]
+    assert [prediction["decision"] for prediction in predictions] == answered["decision"]
+    great, loud, not_great, _ = (prediction["probabilities"]["yes"] for prediction in predictions)
+    assert great == loud != not_great
 
 
 def _assert_the_server_answers_as_golden(url: str, model: Path) -> None:
     golden = [json.loads(line) for line in (model / "golden.jsonl").read_text().splitlines()]
     answer = httpx.post(f"{url}/predict", json={"rows": [case["row"] for case in golden]}).json()
-    assert {case["case"] for case in golden} > {"categories never seen", "numbers above their range"}
+    assert {case["case"] for case in golden} > {
+        "categories never seen",
+        "numbers above their range",
+        "texts of odd characters",
+    }
     for case, prediction in zip(golden, answer["predictions"], strict=True):
         assert prediction["probabilities"] == pytest.approx(case["prediction"]["probabilities"], abs=1e-5)
 
@@ -101,6 +121,35 @@ def test_a_regression_answers_a_value_within_its_interval(workplace: Workplace) 
     shown = json.loads(workplace.deployer("show", trained["tag"], "--json").stdout)
     row = {feature["name"]: feature["example"] for feature in shown["contract"]["features"]}
     with serve([], workplace.home, workplace.folder / "log") as server:
+        (prediction,) = httpx.post(f"{server.url}/predict", json=row).json()["predictions"]
+        assert prediction["lower"] < prediction["value"] < prediction["upper"]
+
+
+def test_a_count_is_answered_by_what_can_be_expected(workplace: Workplace) -> None:
+    workplace.spec(target="age", more=SMALL + "task: count\ngates: {metrics: {poisson_deviance: {at_most: 20}}}\n")
+    trained = workplace.train()
+    metrics = trained["metrics"]
+    assert metrics["model"]["poisson_deviance"]["value"] < metrics["trivial"]["poisson_deviance"]["value"]
+    shown = json.loads(workplace.deployer("show", trained["tag"], "--json").stdout)
+    assert shown["contract"]["output"]["count"]
+    with serve([], workplace.home, workplace.folder / "log") as server:
+        assert "The expected count." in httpx.get(f"{server.url}/docs.json").text
+        row = {feature["name"]: feature["example"] for feature in shown["contract"]["features"]}
+        (prediction,) = httpx.post(f"{server.url}/predict", json=row).json()["predictions"]
+        assert 0 <= prediction["lower"] < prediction["value"] < prediction["upper"]
+
+
+def test_a_quantile_is_answered_with_what_it_promises(workplace: Workplace) -> None:
+    workplace.spec(target="spend", more=SMALL + "task: quantile\nquantile: 0.9\nunit: CHF\n")
+    trained = workplace.train()
+    metrics = trained["metrics"]
+    assert metrics["model"]["pinball"]["value"] < metrics["trivial"]["pinball"]["value"]
+    assert metrics["model"]["share_below"]["value"] > 0.7
+    shown = json.loads(workplace.deployer("show", trained["tag"], "--json").stdout)
+    with serve([], workplace.home, workplace.folder / "log") as server:
+        said = httpx.get(f"{server.url}/docs.json").text
+        assert "The value that the truth stays at or below in 90% of cases. Unit: CHF." in said
+        row = {feature["name"]: feature["example"] for feature in shown["contract"]["features"]}
         (prediction,) = httpx.post(f"{server.url}/predict", json=row).json()["predictions"]
         assert prediction["lower"] < prediction["value"] < prediction["upper"]
 

@@ -132,6 +132,14 @@ def test_values_of_another_unit_cannot_be_compared() -> None:
     assert not comparable(Regression(target="y", unit="km"), Regression(target="y", unit="miles"))
 
 
+def test_another_quantile_is_another_question() -> None:
+    median, high = Regression(target="y", quantile=0.5), Regression(target="y", quantile=0.9)
+    assert comparable(high, high.model_copy(update={"coverage": 0.8}))
+    assert not comparable(median, high)
+    assert not comparable(median, Regression(target="y"))
+    assert comparable(Regression(target="y"), Regression(target="y", count=True))
+
+
 def test_a_movement_is_told_in_figures() -> None:
     flipping = between([(classified(0.3), classified(0.8)), (classified(0.3), classified(0.3))])
     assert str(flipping) == "1 of 2 decisions flip; a probability changes by at most 0.5, 0.25 on average"

@@ -2,8 +2,8 @@ from typing import Any, get_args
 
 import pytest
 
-from contract.evaluations import HIGHER_IS_BETTER, LOWER_IS_BETTER, metric_changes, slice_changes
-from training.spec import ClassificationMetric, RegressionMetric
+from contract.evaluations import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, metric_changes, slice_changes
+from training.spec import MetricName
 
 
 def evaluation(name: str, value: float) -> dict[str, Any]:
@@ -28,10 +28,11 @@ def test_a_metric_changed_where_the_intervals_lie_apart(name: str, old: float, n
     assert (change.old["value"], change.new["value"]) == (old, new)
 
 
-def test_every_metric_but_the_coverage_has_a_direction() -> None:
-    measured = {*get_args(ClassificationMetric), *get_args(RegressionMetric)}
-    assert measured - HIGHER_IS_BETTER - LOWER_IS_BETTER == {"coverage"}
+def test_every_metric_but_a_promised_share_has_a_direction() -> None:
+    measured = set(get_args(MetricName))
+    assert measured - HIGHER_IS_BETTER - LOWER_IS_BETTER == {"coverage", "share_below"}
     assert not HIGHER_IS_BETTER & LOWER_IS_BETTER
+    assert set(LOSS.values()) <= LOWER_IS_BETTER
 
 
 def test_metrics_of_one_evaluation_alone_are_left_out() -> None:

@@ -1,7 +1,9 @@
+from typing import Any
+
 import jsonschema
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -23,12 +25,103 @@ def test_more_labels_are_decided_by_the_likeliest() -> None:
     assert list(prediction["probabilities"]) == ["a", "b", "c"]
 
 
+SETS = Classification(target="y", labels=("a", "b", "c"), set_threshold=0.3)
+
+
+def answers(output: Classification, *rows: list[float]) -> list[dict[str, Any]]:
+    return output.predictions({"probabilities": np.array(rows, dtype=np.float32)})
+
+
+def test_a_set_holds_the_labels_from_the_threshold_on_and_the_likeliest_in_any_case() -> None:
+    strict = SETS.model_copy(update={"set_threshold": 0.9})
+    rows = [[0.2, 0.5, 0.3], [0.31, 0.33, 0.36], [0.1, 0.1, 0.8]]
+    assert [each["set"] for each in answers(SETS, *rows)] == [["b", "c"], ["a", "b", "c"], ["c"]]
+    assert [each["set"] for each in answers(strict, *rows)] == [["b"], ["c"], ["c"]]
+    assert [each["decision"] for each in answers(strict, *rows)] == ["b", "c", "c"]
+
+
+def test_a_model_of_before_there_were_sets_answers_as_it_did() -> None:
+    old = Classification.model_validate({"kind": "classification", "target": "y", "labels": ["a", "b", "c"]})
+    (prediction,) = answers(old, [0.2, 0.5, 0.3])
+    assert set(prediction) == {"decision", "probabilities"}
+    assert not [name for name in old.columns_schema() if name.startswith("set.")]
+    jsonschema.validate(prediction, old.json_schema())
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3), min_size=1, max_size=5), st.floats(0, 1))
+def test_every_answer_with_a_set_is_what_the_schema_says(rows: list[list[float]], threshold: float) -> None:
+    output = SETS.model_copy(update={"set_threshold": threshold})
+    for row, prediction in zip(rows, answers(output, *rows), strict=True):
+        jsonschema.validate(prediction, output.json_schema())
+        assert prediction["decision"] in prediction["set"]
+        assert prediction["set"] == sorted(prediction["set"])
+        sent = prediction["probabilities"]
+        assert {label for label in sent if sent[label] >= np.float32(threshold)} <= set(prediction["set"])
+        least = min(float(np.float32(threshold)), max(row))
+        assert len(prediction["set"]) == sum(number >= least for number in row)
+
+
+def test_rounding_decides_only_on_the_threshold() -> None:
+    low, high, far = answers(SETS, [0.299999, 0.4, 0.300001], [0.300001, 0.4, 0.299999], [0.31, 0.4, 0.29])
+    assert (low["set"], high["set"]) == (["b", "c"], ["a", "b"])
+    assert SETS.agree(low, high, 1e-5)
+    assert not SETS.agree(low, far, 1e-5)
+    assert not SETS.agree(low, low | {"set": ["a", "b", "c", "d"]}, 1e-5)
+    assert not SETS.agree(low, low | {"set": ["c"]}, 1e-5)
+    assert not SETS.agree(low, low | {"decision": "c"}, 1e-5)
+    assert not SETS.agree(low, {name: low[name] for name in ("decision", "probabilities")}, 1e-5)
+
+
+def test_rounding_decides_between_two_labels_that_are_as_likely() -> None:
+    output = SETS.model_copy(update={"set_threshold": 0.9})
+    both, one = answers(output, [0.4, 0.4, 0.2], [0.400001, 0.4, 0.2])
+    assert (both["set"], one["set"]) == (["a", "b"], ["a"])
+    assert output.agree(both, one, 1e-5)
+    assert not output.agree(both, one | {"set": ["a", "c"]}, 1e-5)
+
+
+def test_values_agree_within_the_tolerance() -> None:
+    output, one = Regression(target="y"), {"value": 2.0, "lower": 1.0, "upper": 3.0}
+    assert output.agree(one, one | {"value": 2.00001}, 0)
+    assert output.agree(one, one | {"value": 2.1}, 0.2)
+    assert not output.agree(one, one | {"value": 2.1}, 0.01)
+    assert not output.agree(one, {"value": 2.0}, 1)
+
+
 def test_a_regression_answers_a_value_and_its_interval() -> None:
     output = Regression(target="price", unit="USD")
     column = np.array([[2.0]], dtype=np.float32)
     predictions = output.predictions({"value": column, "lower": column - 1, "upper": column + 1})
     assert predictions == [{"value": 2.0, "lower": 1.0, "upper": 3.0}]
     jsonschema.validate(predictions[0], output.json_schema())
+
+
+def test_a_count_is_not_negative() -> None:
+    schema = Regression(target="calls", count=True).json_schema()
+    assert schema["properties"]["value"] == {"type": "number", "minimum": 0, "description": "The expected count."}
+    jsonschema.validate({"value": 0.25, "lower": 0.0, "upper": 2.0}, schema)
+    with pytest.raises(jsonschema.ValidationError, match="less than the minimum"):
+        jsonschema.validate({"value": 0.25, "lower": -0.5, "upper": 2.0}, schema)
+
+
+def test_a_contract_from_before_counts_is_a_regression() -> None:
+    output = Regression.model_validate({"kind": "regression", "target": "y", "unit": None, "coverage": 0.9})
+    assert (output.count, output.quantile, output.task) == (False, None, "regression")
+
+
+@pytest.mark.parametrize(("quantile", "share"), [(0.9, "90"), (0.07, "7"), (0.995, "99.5")])
+def test_a_quantile_says_how_often_the_truth_stays_below(quantile: float, share: str) -> None:
+    output = Regression(target="y", quantile=quantile, unit="h")
+    described = f"The value that the truth stays at or below in {share}% of cases. Unit: h."
+    assert output.json_schema()["properties"]["value"]["description"] == described
+    assert output.task == "quantile"
+
+
+@pytest.mark.parametrize("said", [{"quantile": 0.5, "count": True}, {"quantile": 0}, {"quantile": 1}])
+def test_a_quantile_that_cannot_be(said: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Regression(target="y", **said)
 
 
 def test_probabilities_survive_to_the_last_bit() -> None:
@@ -45,6 +138,7 @@ def test_probabilities_survive_to_the_last_bit() -> None:
     [
         Classification(target="y", labels=("no", "yes"), positive="yes", threshold=0.3),
         Classification(target="y", labels=("a", "b", "c")),
+        SETS,
     ],
 )
 @given(st.data())
@@ -57,6 +151,10 @@ def test_a_table_says_what_the_rows_say(output: Classification, data: st.DataObj
     for label in output.labels:
         column = np.asarray(table[f"probabilities.{label}"]).tolist()
         assert column == [prediction["probabilities"][label] for prediction in predictions]
+        if output.set_threshold is not None:
+            inside = np.asarray(table[f"set.{label}"]).tolist()
+            assert inside == [label in prediction["set"] for prediction in predictions]
+    assert list(table) == list(output.columns_schema())
 
 
 @pytest.mark.parametrize(
@@ -70,3 +168,8 @@ def test_a_table_says_what_the_rows_say(output: Classification, data: st.DataObj
 def test_a_threshold_belongs_to_the_second_of_two_labels(arguments: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="exactly two labels"):
         Classification(target="y", **arguments)
+
+
+def test_two_labels_have_no_set() -> None:
+    with pytest.raises(ValidationError, match="more than two labels"):
+        Classification(target="y", labels=("a", "b"), positive="b", threshold=0.5, set_threshold=0.1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from contract.artifact import open_artifact
 from contract.contract import Contract, Limits
 from contract.features import Categorical, Feature, Integer, Numeric, Text
-from contract.outputs import Classification
+from contract.outputs import Classification, Output, Regression
 from contract.versions import FIRST, Change, Step, Version, compare, next_version, step_of
 from tests import tiny
 
@@ -105,3 +105,36 @@ def test_a_moved_threshold_is_told_in_figures() -> None:
     (change,) = compare(tiny.CONTRACT, tiny.CONTRACT.model_copy(update={"output": output}))
     assert change.step is Step.MAJOR
     assert "0.5 to 0.3" in change.message
+
+
+def test_sets_that_come_or_go_are_another_output_and_their_threshold_is_none_of_the_callers_business() -> None:
+    without = Classification(target="y", labels=("a", "b", "c"))
+    one, other = (without.model_copy(update={"set_threshold": threshold}) for threshold in (0.1, 0.2))
+
+    def changes(old: Classification, new: Classification) -> list[Change]:
+        contracts = [Contract(features=tiny.FEATURES, output=output) for output in (old, new)]
+        return compare(*contracts)
+
+    assert changes(one, other) == []
+    assert [(each.step, each.message) for each in changes(without, one)] == [
+        (Step.MAJOR, "predictions carry a `set` of labels")
+    ]
+    assert [each.message for each in changes(one, without)] == ["predictions no longer carry a `set` of labels"]
+    assert step_of(changes(one, one.model_copy(update={"coverage": 0.8}))) is Step.MAJOR
+    assert step_of(changes(one, other.model_copy(update={"labels": ("a", "b", "d")}))) is Step.MAJOR
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (Regression(target="y"), Regression(target="y", count=True), "the task changed from regression to count"),
+        (Regression(target="y", count=True), Regression(target="y", quantile=0.5), "from count to quantile"),
+        (Regression(target="y", quantile=0.5), Regression(target="y", quantile=0.9), "quantile moved from 0.5 to 0.9"),
+        (Regression(target="y"), tiny.CONTRACT.output, "the task changed from regression to classification"),
+        (Regression(target="y"), Regression(target="y", unit="km"), "unit, coverage or quantile changed"),
+    ],
+)
+def test_another_output_is_another_major_version(old: Output, new: Output, message: str) -> None:
+    (change,) = compare(*(tiny.CONTRACT.model_copy(update={"output": output}) for output in (old, new)))
+    assert change.step is Step.MAJOR
+    assert message in change.message

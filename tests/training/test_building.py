@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tables import classes_of, network_of, scores, spec, table, unfitted
+from tests.tables import classes_of, counts_of, network_of, scores, spec, table, unfitted
 from training.heads import RegressionHead
 from training.network import Network
 
@@ -13,6 +13,13 @@ def test_a_skewed_positive_target_is_learnt_as_its_logarithm() -> None:
     normal, skewed = scores(FRAME), np.exp(scores(FRAME))
     logarithms = [unfitted(FRAME, target, None, spec())[0].blueprint.logarithm for target in (normal, skewed, -skewed)]
     assert logarithms == [False, True, False]
+
+
+def test_the_logarithm_of_a_count_is_that_of_its_rate() -> None:
+    target = 1 + counts_of(FRAME) ** 2
+    blueprint = unfitted(FRAME, target, None, spec(task="count"))[0].blueprint
+    assert (blueprint.logarithm, blueprint.count) == (False, True)
+    assert unfitted(FRAME, target, None, spec())[0].blueprint.logarithm
 
 
 @pytest.mark.parametrize("target", [scores(FRAME), np.exp(scores(FRAME))])

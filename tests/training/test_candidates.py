@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance
 
 from contract.errors import EnvironmentFault
-from tests.tables import FEATURES, classes_of, scores, spec, table, unfitted
+from tests.tables import FEATURES, classes_of, counts_of, scores, spec, table, unfitted
 from training.candidates import KEPT, Choice, choose_model
 from training.export import TOLERANCE, check_parity, export_onnx
+from training.interval import fit_interval
 from training.linear import Linear
 from training.model import Model
 from training.network import Network
@@ -28,6 +30,10 @@ def chosen(folder: Path, classes: int | None = 2, targets: list[Any] | None = No
     model, train = unfitted(FRAME, targets[0], classes, said)
     validation = Sample(model.blueprint.preprocessor.transform(LATER), targets[1])
     return choose_model(model, train, validation, said, folder)
+
+
+def counted(folder: Path, **estimator: Any) -> Choice:
+    return chosen(folder, None, [counts_of(frame) for frame in (FRAME, LATER)], task="count", **estimator)
 
 
 def inputs(model: Model) -> Inputs:
@@ -60,6 +66,35 @@ def test_a_blend_is_one_graph_that_answers_as_its_parts_do(classes: int | None, 
     name = blend.head.names[0]
     one, other, both = (model.predict(inputs(model))[name].numpy() for model in (network, trees, blend))
     assert np.allclose(both, 0.7 * one + 0.3 * other, atol=1e-5)
+
+
+def test_every_candidate_for_a_count_is_better_than_the_mean_and_a_blend_averages_logarithms(tmp_path: Path) -> None:
+    choice = counted(tmp_path)
+    truth = counts_of(LATER)
+    mean = np.full(len(truth), counts_of(FRAME).mean())
+    assert {each["name"] for each in choice.tried} >= {"linear", "lightgbm", "tabm"}
+    assert max(each["loss"] for each in choice.tried) < 0.8 * mean_poisson_deviance(truth, mean) / mean[0]
+    trees, network = (counted(tmp_path, name=name).model for name in ("lightgbm", "tabm"))
+    assert trees.columns
+    assert trees.scorer
+    blend = network.with_scorer(trees.columns, trees.scorer, share=0.3)
+    fit_interval(blend, Sample(blend.blueprint.preprocessor.transform(LATER), truth), 0.9)
+    assert check_parity(export_onnx(blend, FEATURES), blend, LAST) <= TOLERANCE
+    one, other, both = (model.predict(inputs(model))["value"].log().numpy() for model in (network, trees, blend))
+    assert np.allclose(both, 0.7 * one + 0.3 * other, atol=1e-5)
+
+
+def test_every_candidate_for_a_quantile_is_better_than_the_same_for_all(tmp_path: Path) -> None:
+    quantile = 0.9
+    targets = [scores(frame) for frame in (FRAME, LATER)]
+    choice = chosen(tmp_path, None, targets, task="quantile", quantile=quantile)
+    trivial = mean_pinball_loss(targets[1], np.full(len(LATER), np.quantile(targets[0], quantile)), alpha=quantile)
+    assert {each["name"] for each in choice.tried} >= {"linear", "lightgbm", "tabm"}
+    assert max(each["loss"] for each in choice.tried) < 0.8 * trivial / targets[0].std()
+    fit_interval(choice.model, Sample(choice.model.blueprint.preprocessor.transform(LATER), targets[1]), 0.9)
+    assert check_parity(export_onnx(choice.model, FEATURES), choice.model, LAST) <= TOLERANCE
+    answers = choice.model.predict(inputs(choice.model))
+    assert np.mean(scores(LAST) <= answers["value"][:, 0].numpy()) == pytest.approx(quantile, abs=0.05)
 
 
 NAMED = [

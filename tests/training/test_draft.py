@@ -1,4 +1,5 @@
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ def test_a_draft_says_what_was_inferred(tmp_path: Path) -> None:
             None, 59
         ),
         "key": [f"{number}" for number in range(ROWS)],
+        "remark": [f"note number {number}" for number in range(ROWS)],
         "same": 1,
         "parts": [[1, 2]] * ROWS,
         "y": TRUTH,
@@ -45,6 +47,7 @@ def test_a_draft_says_what_was_inferred(tmp_path: Path) -> None:
     lines = text.splitlines()
     assert "#   distance: {}  # numeric, 0 to 3" in lines
     assert "#   origin: {}  # categorical, 2 categories, 33.3% missing" in lines
+    assert "#   remark: {}  # text" in lines
     assert "  # time: when  # the latest rows become the test part, as in live use" in lines
     assert "# positive: b" in lines
     assert max(map(len, lines)) <= 120
@@ -67,6 +70,21 @@ def test_the_path_is_relative_to_the_folder_of_the_draft(tmp_path: Path) -> None
     text = draft_spec(tmp_path / "data" / "t.csv", "y", tmp_path)
     assert yaml.safe_load(text)["data"]["path"] == "data/t.csv"
     assert yaml.safe_load(text)["task"] == "regression"
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (range(60), "task: regression  # `count` if it says how many of something there are"),
+        ([0, 1, 2] * 20, "task: classification  # 3 classes; `count` if it says how many of something there are"),
+        ([0, 1] * 30, "task: classification  # 2 classes"),
+        (range(-1, 59), "task: regression"),
+        (range(1900, 1960), "task: regression"),
+    ],
+)
+def test_a_count_is_suggested_where_integers_begin_at_nothing(values: Sequence[int], line: str, tmp_path: Path) -> None:
+    text, _ = drafted(pl.DataFrame({"x": [0.5, 1.5] * 30, "y": values}), tmp_path)
+    assert line in text.splitlines()
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

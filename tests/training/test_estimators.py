@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance
 
 from contract.errors import CheckFailed, EnvironmentFault, SpecError
 from tests.training.test_ensemble import matrix, objective
@@ -80,6 +81,44 @@ def test_rows_are_weighed_or_the_estimator_is_refused() -> None:
     assert means[1] > means[0] + 0.1
     with pytest.raises(SpecError, match="cannot weigh rows"):
         fit_estimator("sklearn.neighbors.KNeighborsClassifier", weighed, plain, Options(objective(2), 0))
+
+
+COUNTS = ["lightgbm", "xgboost", "random_forest", "histogram_boosting", "sklearn.linear_model.PoissonRegressor"]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_of_a_count_the_score_is_the_logarithm_of_the_rate(name: str) -> None:
+    train, validation = (counted(1500, seed) for seed in (0, 1))
+    scorer = fit_estimator(name, train, validation, Options({"objective": "poisson"}, 0)).scorer
+    rate = scorer.scores(validation.values)[:, 0].exp().numpy()
+    assert mean_poisson_deviance(validation.target, rate) < 0.8 * mean_poisson_deviance(
+        validation.target, np.full(len(validation), train.target.mean())
+    )
+    assert rate.mean() == pytest.approx(validation.target.mean(), rel=0.25)
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "histogram_boosting"])
+def test_a_quantile_is_one(name: str) -> None:
+    train, validation = matrix(1500, 1), matrix(1500, 1, 1)
+    options = Options({"objective": "quantile", "alpha": 0.9}, 0)
+    scores = fit_estimator(name, train, validation, options).scorer.scores(validation.values)[:, 0].numpy()
+    trivial = np.full(len(validation), np.quantile(train.target, 0.9))
+    losses = [mean_pinball_loss(validation.target, answers, alpha=0.9) for answers in (scores, trivial)]
+    assert losses[0] < 0.8 * losses[1]
+
+
+def test_who_cannot_learn_a_quantile_is_refused() -> None:
+    with pytest.raises(SpecError, match="cannot learn a quantile"):
+        fit_estimator(
+            "random_forest", matrix(100, 1), matrix(50, 1), Options({"objective": "quantile", "alpha": 0.9}, 0)
+        )
+
+
+def counted(rows: int, seed: int) -> Matrix:
+    """Counts whose rate is 1 on average, as a head has it."""
+    plain = matrix(rows, 1, seed)
+    rate = np.exp(plain.target / 2 - plain.target.mean() / 2)
+    return Matrix(plain.values, np.random.default_rng(seed).poisson(rate / rate.mean()).astype(np.float64))
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost", "random_forest", "histogram_boosting"])

@@ -10,10 +10,17 @@ import pytest
 import torch
 
 from contract.errors import CheckFailed
-from tests.tables import FEATURES, classes_of, network_of, scores, spec, table, unfitted
+from contract.features import Text
+from tests.reviews import reviews
+from tests.tables import FEATURES, classes_of, counts_of, network_of, scores, spec, table, unfitted
+from training.building import build_model
+from training.candidates import choose_model
 from training.export import TOLERANCE, answer_scale, check_parity, export_onnx, run_onnx
 from training.heads import RegressionHead
+from training.interval import fit_interval
 from training.model import Model, load_model, save_model
+from training.preprocessing import fit_preprocessor
+from training.sample import Sample
 
 NAN = float("nan")
 
@@ -86,6 +93,40 @@ def test_the_same_model_gives_the_same_bytes_without_traces_of_this_machine(tmp_
     assert b".py" not in first
 
 
+@pytest.mark.parametrize(("classes", "name"), [(None, "lightgbm"), (3, "tabm")])
+def test_texts_are_answered_alike(classes: int | None, name: str, tmp_path: Path) -> None:
+    features = (*FEATURES, Text(name="review", missing="impute"), Text(name="model_text0", missing="impute"))
+    samples, frames = [], []
+    for seed in range(3):
+        (review, goodness), (other, _) = reviews(800, seed), reviews(800, seed + 10)
+        frames.append(table(800, seed).with_columns(review=review, model_text0=other))
+        samples.append(
+            goodness if classes is None else (goodness > 0).astype(np.int64) + (goodness > 1) * (classes - 2)
+        )
+    said = spec(name=name)
+    preprocessor, inputs = fit_preprocessor(frames[0], features, samples[0], classes, said.seed)
+    train = Sample(inputs, samples[0])
+    validation = Sample(preprocessor.transform(frames[1]), samples[1])
+    model = build_model(preprocessor, features, train, classes, said)
+    model = choose_model(model, train, validation, said, tmp_path / "fit").model
+    graph = export_onnx(model, features)
+    assert check_parity(graph, model, frames[2]) <= TOLERANCE
+    assert len(run_onnx(graph, frames[2][:0])[model.head.names[0]]) == 0
+    emptied = frames[2].with_columns(review=pl.lit(""))
+    moved = [run_onnx(graph, frame)[model.head.names[0]] for frame in (frames[2], emptied)]
+    assert np.abs(moved[0] - moved[1]).mean() > 0.05
+    save_model(model, tmp_path)
+    assert load_model(tmp_path).blueprint == model.blueprint
+
+
+def test_a_text_is_enough() -> None:
+    features = [Text(name="review", missing="impute")]
+    texts, goodness = reviews(600)
+    preprocessor, inputs = fit_preprocessor(texts.to_frame(), features, goodness, None, 0)
+    model = shaken(build_model(preprocessor, features, Sample(inputs, goodness), None, spec()))
+    assert check_parity(export_onnx(model, features), model, reviews(300, seed=1)[0].to_frame()) <= TOLERANCE
+
+
 def test_a_graph_that_answers_otherwise_is_refused() -> None:
     model, graph = exported(None)
     other = copy.deepcopy(model)
@@ -101,6 +142,29 @@ def test_a_target_of_large_numbers_around_zero_is_held_to_its_scale() -> None:
     model = shaken(unfitted(frame, target - target.mean(), None, spec())[0])
     assert check_parity(export_onnx(model, FEATURES), model, table(700, seed=1)) <= TOLERANCE
     assert answer_scale(model) == pytest.approx(target.std(), rel=0.01)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e9])
+def test_counts_of_any_size_are_answered_alike(unit: float) -> None:
+    frame = table(1500)
+    target = counts_of(frame) * unit
+    model, train = unfitted(frame, target, None, spec(task="count"))
+    fit_interval(shaken(model), train, 0.9)
+    graph = export_onnx(model, FEATURES)
+    assert check_parity(graph, model, table(700, seed=1)) <= TOLERANCE
+    assert answer_scale(model) == pytest.approx(target.mean(), rel=1e-6)
+    assert run_onnx(graph, frame)["lower"].min() >= 0
+
+
+@pytest.mark.parametrize("quantile", [0.01, 0.99])
+def test_quantiles_of_few_rows_are_answered_alike(quantile: float) -> None:
+    frame = table(1500)
+    model, train = unfitted(frame, np.exp(scores(frame)), None, spec(task="quantile", quantile=quantile))
+    fit_interval(shaken(model), train.take(np.arange(10)), 0.9)
+    graph = export_onnx(model, FEATURES)
+    assert check_parity(graph, model, table(700, seed=1)) <= TOLERANCE
+    answers = run_onnx(graph, frame)
+    assert ((answers["lower"] <= answers["value"]) & (answers["value"] <= answers["upper"])).all()
 
 
 def test_times_of_all_centuries_are_read_alike() -> None:

@@ -68,6 +68,22 @@ def test_long_and_different_strings_are_text() -> None:
     assert feature.longest == 20_000
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([f"it is {number} pieces" for number in range(9)], "text"),
+        ([f"{number} St" for number in range(9)], "categorical"),
+        (["it is the same"] * 8 + ["it is not"], "categorical"),
+        ([f"very good {number}" for number in range(3)] + [None] * 6, "text"),
+        ([f"{number}很好吃" for number in range(9)], "text"),
+        ([f"{number:064x}" for number in range(9)], "text"),
+        ([f"{number:036x}" for number in range(9)], "categorical"),
+    ],
+)
+def test_different_strings_of_several_words_are_text(values: list[str | None], kind: str) -> None:
+    assert infer(values).kind == kind
+
+
 def test_too_many_levels_are_not_listed() -> None:
     feature = infer([str(number) for number in range(201)])
     assert isinstance(feature, Categorical)

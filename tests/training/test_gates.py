@@ -13,7 +13,15 @@ from training.evaluation import evaluate_classification, evaluate_regression
 from training.gates import Gate, check_gates, refuse
 from training.preprocessing import Inputs
 from training.sample import Sample
-from training.spec import ClassificationMetric, Cost, Gates, RegressionMetric
+from training.spec import ClassificationMetric, Cost, CountMetric, Gates, QuantileMetric, RegressionMetric
+
+COUNT = Regression(target="y", count=True)
+QUANTILE = Regression(target="y", quantile=0.9)
+
+
+def calibration(error: float | None, chance: float | None) -> dict[str, float | None]:
+    return {"calibration_error": error, "calibration_chance": chance}
+
 
 CLASSIFICATION: dict[str, Any] = {
     "task": "classification",
@@ -22,9 +30,9 @@ CLASSIFICATION: dict[str, Any] = {
         "linear": {"log_loss": {"value": 0.55}},
     },
     "slices": [
-        {"slice": "colour = red", "rows": 120, "loss": 0.61, "low": 0.55, "high": 0.67},
-        {"slice": "colour = grey", "rows": 4, "loss": 9.0, "low": None, "high": None},
-        {"slice": "colour = blue", "rows": 90, "loss": 0.5, "low": 0.45, "high": 0.55},
+        {"slice": "colour = red", "rows": 120, "loss": 0.61, "low": 0.55, "high": 0.67} | calibration(0.09, 0.05),
+        {"slice": "colour = grey", "rows": 4, "loss": 9.0, "low": None, "high": None} | calibration(None, None),
+        {"slice": "colour = blue", "rows": 90, "loss": 0.5, "low": 0.45, "high": 0.55} | calibration(0.12, 0.15),
     ],
     "latency": {"one_row_ms": {"p50": 0.2, "p99": 0.4}, "bytes": 2_500_000},
 }
@@ -66,6 +74,7 @@ def test_nothing_asked_nothing_refused() -> None:
             {"slice_gap": 0.2},
             "0.61 found in the slice colour = red, at most 0.6492 (log_loss of all rows and 0.2 of it) asked for",
         ),
+        ({"slice_calibration": 0.09}, "0.09 found in the slice colour = red, at most 0.09 asked for"),
         ({"size_mb": 2.5}, "2.5 found, at most 2.5 asked for"),
         ({"p99_ms": 0.4}, "0.4 found, at most 0.4 asked for"),
     ],
@@ -84,6 +93,7 @@ def test_a_gate_that_is_met(asked: dict[str, Any], message: str) -> None:
         ({"metrics": {"roc_auc": {"at_least": 0.8}}}, "gates.metrics.roc_auc", "0.05 too low"),
         ({"metrics": {"roc_auc": {"at_least": 0.5, "at_most": 0.7}}}, "gates.metrics.roc_auc", "0.05 too high"),
         ({"slice_gap": 0.1}, "gates.slice_gap", "0.015 too high"),
+        ({"slice_calibration": 0.05}, "gates.slice_calibration", "0.04 too high"),
         ({"size_mb": 2}, "gates.size_mb", "0.5 too high"),
         ({"p99_ms": 0.25}, "gates.p99_ms", "0.15 too high"),
     ],
@@ -104,6 +114,14 @@ def test_a_model_that_is_no_better_than_linear() -> None:
     assert not same.passed
 
 
+@pytest.mark.parametrize(("task", "loss"), [("count", "poisson_deviance"), ("quantile", "pinball")])
+def test_a_task_is_judged_by_its_own_loss(task: str, loss: str) -> None:
+    evaluation = {"task": task, "metrics": {"model": {loss: {"value": 1.5}}, "linear": {loss: {"value": 2.0}}}}
+    better = gate({"better_than_linear": True}, evaluation)
+    assert better.message == f"1.5 found, less than 2 ({loss} of linear) asked for"
+    assert gate({"metrics": {loss: {"at_most": 1.5}}}, evaluation).passed
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_meets_no_gate(value: float) -> None:
     for bound in ({"at_least": 0}, {"at_most": 1}):
@@ -120,6 +138,7 @@ def test_what_is_no_number_meets_no_gate(value: float) -> None:
     [
         {"metrics": {"mae": {"at_most": 1}}},
         {"slice_gap": 0.1},
+        {"slice_calibration": 0.1},
         {"size_mb": 1000},
         {"p99_ms": 1000},
     ],
@@ -145,6 +164,16 @@ def test_a_gap_is_kept_to_where_no_slice_is_surely_worse() -> None:
     assert checked.message.startswith("no slice found that is surely worse than the others")
 
 
+def test_a_calibration_that_chance_explains_is_no_fault() -> None:
+    slices = [{"slice": "colour = blue", "rows": 90, "loss": 0.5, "low": 0.45, "high": 0.55} | calibration(0.12, 0.15)]
+    checked = gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": slices})
+    assert checked.passed
+    assert checked.found is None
+    assert checked.message == "in no slice a calibration error beyond what chance makes, at most 0.01 asked for"
+    slices[0]["calibration_error"] = float("nan")
+    assert not gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": slices}).passed
+
+
 def test_a_slice_without_a_loss_is_the_worst() -> None:
     slices = [
         *CLASSIFICATION["slices"],
@@ -156,7 +185,7 @@ def test_a_slice_without_a_loss_is_the_worst() -> None:
 def test_a_metric_of_the_other_task_is_refused_by_name() -> None:
     assert gate({"metrics": {"rmse": {"at_most": 3}}}).message == (
         "nothing found, at most 3 asked for: a classification has no such metric; it has log_loss, roc_auc, "
-        "average_precision, brier, calibration_error, accuracy, precision, recall, f1, cost"
+        "average_precision, brier, calibration_error, accuracy, precision, recall, f1, cost, coverage, set_size"
     )
 
 
@@ -185,7 +214,13 @@ def test_the_names_are_those_of_the_evaluation() -> None:
     labels, values = (random.random(rows) < score).astype(np.int64), random.normal(size=rows)
     answer = {"probabilities": np.stack([1 - score, score], 1)}
     figures = evaluate_classification({"model": answer}, Sample(nothing, labels), 0.5, Cost(), 0)
-    assert tuple(figures["model"]) == get_args(ClassificationMetric)
+    of_sets = {"coverage", "set_size"}
+    assert tuple(figures["model"]) == tuple(name for name in get_args(ClassificationMetric) if name not in of_sets)
+    more = {"probabilities": np.stack([1 - score, score / 2, score / 2], 1), "set": np.ones((rows, 3), dtype=bool)}
+    figures = evaluate_classification({"model": more}, Sample(nothing, labels), None, Cost(), 0)
+    assert set(figures["model"]) == {*get_args(ClassificationMetric)} - {"cost"}
     interval = {"value": score[:, None], "lower": score[:, None] - 1, "upper": score[:, None] + 1}
-    figures = evaluate_regression({"model": interval}, Sample(nothing, values), Regression(target="y"), 0)
-    assert tuple(figures["model"]) == get_args(RegressionMetric)
+    quantities = ((Regression(target="y"), RegressionMetric), (COUNT, CountMetric), (QUANTILE, QuantileMetric))
+    for output, names in quantities:
+        figures = evaluate_regression({"model": interval}, Sample(nothing, np.abs(values.round())), output, 0)
+        assert tuple(figures["model"]) == get_args(names)

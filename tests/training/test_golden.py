@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.contract import Contract
-from contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric
+from contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
 from contract.outputs import Arrays, Regression
 from serving.columns import Stacker
 from serving.decoding import Decoder
@@ -23,6 +23,7 @@ FEATURES: tuple[Feature, ...] = (
     Categorical(name="origin", categories=("EWR", "JFK"), unknown="reject", example="JFK"),
     Datetime(name="when", example="2013-11-01T17:05:00"),
     Datetime(name="booked", zoned=True, missing="impute"),
+    Text(name="remark", missing="impute", longest=20),
 )
 CONTRACT = Contract(features=FEATURES, output=Regression(target="y"))
 
@@ -46,6 +47,7 @@ ROW = st.fixed_dictionaries(
         "colour": st.sampled_from(["", "red", "réd"]),
         "origin": st.sampled_from(["", "EWR", "XXX"]),
         "when": st.integers(-(10**9), 4 * 10**9).map(float) | st.just(math.nan),
+        "remark": st.text(max_size=25),
         "booked": st.floats(0, 2e9).map(lambda seconds: round(seconds, 6)) | st.just(math.nan),
     }
 )
@@ -75,13 +77,16 @@ def test_edge_cases_stand_beside_ordinary_rows() -> None:
         "origin": "JFK",
         "when": 0.0,
         "booked": 0.0,
+        "remark": "fine",
     }
     golden = {case.case: case.row for case in write_golden(CONTRACT, pl.DataFrame([row] * 100), total)}
-    assert len(golden) == 1 + 24 + 4
+    assert len(golden) == 1 + 24 + 5
     assert golden["everything missing that may be"]["dial"] is None
     assert golden["everything missing that may be"]["size"] == 1.0
     assert golden["categories never seen"]["colour"] != "red"
     assert golden["categories never seen"]["origin"] == "JFK"
+    assert golden["texts of odd characters"]["remark"].startswith("Never SEEN,\tnever")
+    assert len(golden["texts of odd characters"]["remark"]) == 20
     assert golden["numbers below their range"]["dial"] < -1
     assert golden["numbers above their range"]["seats"] > 9
     assert golden["numbers above their range"]["size"] == 1.0

@@ -6,11 +6,13 @@ import polars as pl
 import pytest
 
 from contract.features import Numeric
-from tests.exams import QUANTITY, chance, exam_of_quantity, exam_of_two, quantity, two
+from tests.exams import QUANTITY, chance, exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two, quantity, two
 from training.exam import Exam
 from training.importance import importance
 from training.perturbation import MOST_ROWS, ROWS_A_CALL
 from training.sensitivity import missing_values
+
+EXAMS = [exam_of_two(3000), exam_of_quantity(3000), exam_of_count(3000), exam_of_quantile(3000)]
 
 
 def by_name(found: dict[str, object], figure: str) -> dict[str, float]:
@@ -19,7 +21,7 @@ def by_name(found: dict[str, object], figure: str) -> dict[str, float]:
     return {entry["feature"]: entry[figure] for entry in entries}
 
 
-@pytest.mark.parametrize("judged", [exam_of_two(3000), exam_of_quantity(3000)])
+@pytest.mark.parametrize("judged", EXAMS)
 def test_what_the_target_depends_on_is_important_and_nothing_else_is(judged: Exam) -> None:
     found = importance(judged, 0)
     assert [entry["feature"] for entry in found["features"]][:2] == ["distance", "origin"]

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
-from tests.tables import classes_of, scores, spec, table, unfitted
+from tests.tables import classes_of, counts_of, scores, spec, table, unfitted
 from training.baselines import linear_model
 from training.linear import Linear, _design
 
@@ -25,6 +25,16 @@ def test_it_answers_as_scikit_learn_does(classes: int | None) -> None:
     else:
         expected = LogisticRegression(max_iter=200, tol=1e-3).fit(matrix, learnt).predict_proba(matrix)
         assert np.allclose(answers["probabilities"], expected, atol=1e-4)
+
+
+def test_a_count_is_answered_as_scikit_learn_does() -> None:
+    target = counts_of(FRAME)
+    model, train = unfitted(FRAME, target, None, spec(task="count"))
+    matrix = _design(model.scaling(train.inputs.numbers, train.inputs.codes), model.blueprint.cardinalities)
+    expected = PoissonRegressor(alpha=1 / len(train), max_iter=200).fit(matrix, target / target.mean()).predict(matrix)
+    found = linear_model(model, train).predict(train.inputs)["value"][:, 0]
+    assert np.allclose(found, expected * target.mean(), rtol=1e-3)
+    assert found.mean().item() == pytest.approx(target.mean(), rel=1e-2)
 
 
 def test_it_leaves_the_model_that_it_shares_with_as_it_was() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from contract.outputs import Regression
-from training.metrics import classification_metrics, regression_metrics
+from training.metrics import classification_metrics, regression_metrics, set_metrics
 
 OUTPUT = Regression(target="y")
 
@@ -78,6 +78,44 @@ def test_a_regression_agrees_with_scikit_learn(seed: int) -> None:
             "interval_width": 2,
         }
     )
+
+
+def test_sets_are_judged_by_how_often_they_hold_the_truth_and_by_their_size() -> None:
+    sets = np.array([[True, False, False], [True, True, False], [False, True, True], [True, True, True]])
+    found = set_metrics(np.array([0, 2, 2, 1]), sets)
+    assert found["coverage"](np.ones(4)) == 0.75
+    assert found["set_size"](np.ones(4)) == 2
+    weights = np.array([0.0, 3.0, 1.0, 0.0])
+    assert (found["coverage"](weights), found["set_size"](weights)) == (0.25, 2)
+
+
+def test_a_count_agrees_with_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    target, rate, weights = random.poisson(2, 200).astype(float), random.uniform(0.1, 5, 200), random.random(200)
+    found = regression_metrics(target, {"value": rate[:, None]}, Regression(target="y", count=True))
+    assert found["poisson_deviance"](weights) == pytest.approx(
+        oracle.mean_poisson_deviance(target, rate, sample_weight=weights)
+    )
+    assert found["rmse"](weights) == pytest.approx(oracle.root_mean_squared_error(target, rate, sample_weight=weights))
+
+
+@pytest.mark.parametrize("quantile", [0.01, 0.5, 0.9])
+def test_a_quantile_agrees_with_scikit_learn(quantile: float) -> None:
+    random = np.random.default_rng(0)
+    target, value, weights = random.normal(size=200), random.normal(size=200), random.random(200)
+    value[:20] = target[:20]
+    arrays = {"value": value[:, None], "lower": value[:, None] - 1, "upper": value[:, None]}
+    found = regression_metrics(target, arrays, Regression(target="y", quantile=quantile))
+    assert list(found) == ["pinball", "share_below", "coverage", "interval_width"]
+    assert found["pinball"](weights) == pytest.approx(
+        oracle.mean_pinball_loss(target, value, alpha=quantile, sample_weight=weights)
+    )
+    assert found["share_below"](weights) == pytest.approx(np.average(target <= value, weights=weights))
+
+
+def test_a_rate_of_nothing_costs_a_finite_loss() -> None:
+    metrics = regression_metrics(np.array([1.0, 0.0]), {"value": np.zeros((2, 1))}, Regression(target="y", count=True))
+    assert 30 < metrics["poisson_deviance"](np.ones(2)) < 1000
 
 
 def test_what_the_rows_say_nothing_about_is_no_number() -> None:

@@ -5,10 +5,12 @@ import torch
 
 from contract.artifact import ARCHITECTURE, SCORER, WEIGHTS
 from contract.errors import ArtifactError
-from tests.tables import classes_of, scores, spec, table, unfitted
+from tests.tables import classes_of, counts_of, scores, spec, table, unfitted
 from training.candidates import choose_model
+from training.interval import fit_interval
 from training.model import CHUNK, load_model, save_model
 from training.sample import Sample
+from training.spec import Spec
 
 FRAME = table(1200)
 
@@ -24,6 +26,16 @@ def test_two_files_without_code_bring_the_model_back(classes: int | None, tmp_pa
     first = [(tmp_path / name).read_bytes() for name in (ARCHITECTURE, WEIGHTS)]
     save_model(again, tmp_path)
     assert first == [(tmp_path / name).read_bytes() for name in (ARCHITECTURE, WEIGHTS)]
+
+
+@pytest.mark.parametrize("said", [spec(task="count"), spec(task="quantile", quantile=0.9)])
+def test_a_head_comes_back_with_its_promise(said: Spec, tmp_path: Path) -> None:
+    model, train = unfitted(FRAME, counts_of(FRAME), None, said)
+    fit_interval(model, train, 0.9)
+    save_model(model, tmp_path)
+    again, expected = load_model(tmp_path), model.predict(train.inputs)
+    assert type(again.head) is type(model.head)
+    assert all(torch.equal(value, expected[name]) for name, value in again.predict(train.inputs).items())
 
 
 def test_files_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@ import polars as pl
 import pytest
 
 from contract.errors import DataError
-from contract.features import Categorical, Numeric, Text
+from contract.features import Boolean, Categorical, Feature, Numeric, Text
+from tests.reviews import reviews
 from tests.tables import FEATURES, classes_of, scores, table
 from training.preprocessing import MOST_LEVELS, Preprocessor, fit_preprocessor
+from training.text import TOPICS
 
 
 def test_levels_are_coded_and_rare_or_new_ones_are_unknown() -> None:
@@ -55,9 +57,29 @@ def test_it_survives_json_and_the_seed_decides() -> None:
     assert not np.array_equal(inputs.numbers, other.numbers, equal_nan=True)
 
 
-def test_text_is_refused_with_a_way_out() -> None:
-    with pytest.raises(DataError, match=r"free text cannot be learnt from yet: t\. List .* `data\.ignore`"):
-        fit_preprocessor(pl.DataFrame({"t": ["a"]}), [Text(name="t")], np.zeros(1), None, 0)
+def test_texts_become_numbers_beside_the_others() -> None:
+    (review, goodness), (other, _) = reviews(500), reviews(500, seed=1)
+    is_good = (goodness > 0).astype(np.float64)
+    frame = pl.DataFrame({"review": review, "size": goodness, "other": other, "open": is_good})
+    features: list[Feature] = [Text(name="review"), Numeric(name="size"), Text(name="other"), Boolean(name="open")]
+    preprocessor, inputs = fit_preprocessor(frame, features, (goodness > 0).astype(np.int64), 2, 0)
+    width = 2 + TOPICS
+    assert list(preprocessor.texts) == ["review", "other"]
+    assert inputs.numbers.shape == (500, 1 + 2 * width + 1)
+    assert inputs.numbers[:, 1].isnan().tolist() == (review == "").to_list()
+    assert inputs.numbers[:, -1].tolist() == frame["open"].to_list()
+    told = [2, 2 + width]  # the mixtures that know the target
+    own, new = (np.delete(each.numbers.numpy(), told, axis=1) for each in (inputs, preprocessor.transform(frame)))
+    assert np.array_equal(own, new, equal_nan=True)
+
+
+def test_nothing_but_texts_that_share_no_word_is_refused_with_a_way_out() -> None:
+    frame = pl.DataFrame({"t": [f"word{number}" for number in range(50)], "size": np.arange(50.0)})
+    with pytest.raises(DataError, match=r"no word of t is in 5 or more training rows.*`kind: categorical`"):
+        fit_preprocessor(frame, [Text(name="t")], np.arange(50.0), None, 0)
+    preprocessor, inputs = fit_preprocessor(frame, [Text(name="t"), Numeric(name="size")], np.arange(50.0), None, 0)
+    assert preprocessor.transform(frame).numbers.tolist() == inputs.numbers.tolist()
+    assert inputs.numbers.shape == (50, 2)
 
 
 @pytest.mark.parametrize(("name", "classes"), [("value", None), ("upper", None), ("probabilities", 2)])

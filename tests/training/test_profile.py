@@ -38,6 +38,7 @@ def test_columns_that_should_be_looked_at() -> None:
             "same": ["a"] * ROWS,
             "id": [f"{number:05}" for number in range(ROWS)],
             "verdict": np.where(TRUTH == "yes", 3, 8),
+            "remark": [f"note number {number}" for number in range(ROWS)],
             "typed": [str(number % 50) if number % 20 else "n/a" for number in range(ROWS)],
         }
     )

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from tests.exams import THREE, chance, exam, exam_of_quantity, exam_of_two, table, two
+from tests.exams import THREE, chance, exam, exam_of_quantile, exam_of_quantity, exam_of_two, quantity, table, two
 from training.quantiles import quantile_parts
 from training.reliability import reliability
 
@@ -48,11 +48,44 @@ def test_of_more_labels_the_likeliest_is_judged() -> None:
     assert found["bins"][0]["predicted"] >= 1 / 3
 
 
+def test_of_sets_the_labels_that_they_miss_come_first() -> None:
+    """ "very" is given half of its true probability; the threshold is that of the true ones."""
+    frame = table(20_000)
+    true = np.stack([1 - chance(frame), chance(frame) * 0.6, chance(frame) * 0.4], 1)
+    target = (np.random.default_rng(3).random(20_000)[:, None] > np.cumsum(true, 1)).sum(1)
+    own = true[np.arange(20_000), target]
+    given = true * [1, 1, 0.5]
+    answers = {"probabilities": given / given.sum(1, keepdims=True)}
+    output = THREE.model_copy(update={"set_threshold": float(np.quantile(own, 0.1))})
+    found = reliability(exam(frame, target, output, lambda rows: answers))["sets"]
+    assert json.loads(json.dumps(found)) == found
+    assert found["coverage"] == 0.9
+    assert sum(one["share"] for one in found["sizes"]) == pytest.approx(1)
+    assert found["labels"][0]["label"] == "very"
+    assert found["labels"][0]["high"] < 0.9
+    assert sum(one["rows"] for one in found["labels"]) == 20_000
+    held = sum(one["rows"] * one["observed"] for one in found["labels"]) / 20_000
+    assert held == pytest.approx(output.sets(answers)[np.arange(20_000), target].mean())
+
+
+def test_without_a_threshold_there_are_no_sets() -> None:
+    assert "sets" not in reliability(exam_of_two(100))
+
+
 def test_the_interval_of_a_regression_is_judged_by_fifths() -> None:
     found = reliability(exam_of_quantity(10_000))
     assert found["coverage"] == 0.9
     assert [one["rows"] for one in found["bins"]] == pytest.approx([2000] * 5, abs=1000)
     assert sum(one["low"] <= 0.9 <= one["high"] for one in found["bins"]) >= 4
+
+
+def test_a_quantile_is_judged_by_how_often_the_truth_stays_below() -> None:
+    judged = exam_of_quantile(10_000)
+    found = reliability(judged)
+    assert (found["share_below"], len(found["bins"])) == (0.95, 5)
+    assert sum(one["low"] <= 0.95 <= one["high"] for one in found["bins"]) >= 4
+    average = reliability(replace(judged, predict=quantity))
+    assert max(one["high"] for one in average["bins"]) < 0.6
 
 
 def test_the_intervals_are_those_of_scipy() -> None:

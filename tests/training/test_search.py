@@ -30,7 +30,7 @@ def test_the_best_of_all_that_were_tried_is_kept_and_what_is_said_is_never_drawn
 
 def test_a_spent_budget_allows_the_defaults_only() -> None:
     options = Options(objective(2), 0, 10, budget=Budget(1e-9))
-    assert search(lambda _: (1.0, None), draw, options)[2] == 1
+    assert search(lambda _: (1.0, 1), draw, options)[2] == 1
 
 
 def test_a_loss_that_is_no_number_never_wins() -> None:

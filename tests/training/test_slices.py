@@ -9,12 +9,24 @@ from hypothesis import strategies as st
 
 from contract.features import Categorical, Integer, Numeric, Text
 from contract.outputs import Classification
-from tests.exams import FEATURES, QUANTITY, THREE, TWO, exam, exam_of_quantity, exam_of_two, table
+from tests.exams import (
+    FEATURES,
+    QUANTITY,
+    THREE,
+    TWO,
+    exam,
+    exam_of_count,
+    exam_of_quantile,
+    exam_of_quantity,
+    exam_of_two,
+    table,
+)
 from training.exam import Exam
 from training.losses import row_losses
 from training.metrics import classification_metrics, regression_metrics
 from training.slices import slices
 
+EXAMS = (exam_of_two, exam_of_quantity, exam_of_count, exam_of_quantile)
 EACH = {feature.name: feature for feature in FEATURES}
 
 
@@ -82,7 +94,8 @@ def test_a_column_that_is_no_feature_can_be_named() -> None:
     judged = exam_of_quantity(1000)
     judged = replace(judged, frame=judged.frame.with_columns(sex=pl.Series(["f", "m"] * 500)))
     named = slices(judged, [Categorical(name="sex")])
-    assert {one["slice"] for one in named if one["named"]} == {"sex = f", "sex = m"}
+    assert {(one["slice"], one["learnt"]) for one in named if one["named"]} == {("sex = f", False), ("sex = m", False)}
+    assert all(one["learnt"] for one in named if not one["named"])
 
 
 def test_too_few_rows_have_no_interval_and_come_last() -> None:
@@ -90,6 +103,40 @@ def test_too_few_rows_have_no_interval_and_come_last() -> None:
     rare = pl.Series(["often"] * 997 + ["rare"] * 3)
     named = slices(replace(judged, frame=judged.frame.with_columns(rare=rare)), [Categorical(name="rare")])
     assert [(one["slice"], one["low"], one["high"]) for one in named][-1] == ("rare = rare", None, None)
+    assert (named[-1]["calibration_error"], named[-1]["calibration_chance"]) == (None, None)
+
+
+def test_a_slice_whose_probabilities_do_not_come_true_is_told_from_chance() -> None:
+    """Of LGA the model says 0.5 where it is 0.8; on the whole it may be right all the same."""
+    frame = table(5000)
+    there = (frame["origin"] == "LGA").to_numpy()
+
+    def predict(rows: pl.DataFrame) -> dict[str, np.ndarray]:
+        lga = (rows["origin"] == "LGA").to_numpy()
+        return {"probabilities": np.where(lga[:, None], [0.5, 0.5], [0.2, 0.8])}
+
+    target = (np.random.default_rng(5).random(5000) < 0.8).astype(np.int64)
+    named = [one for one in slices(exam(frame, target, TWO, predict), [EACH["origin"], EACH["when"]]) if one["named"]]
+    wrong = {one["slice"] for one in named if one["calibration_error"] > one["calibration_chance"]}
+    assert wrong == {"origin = LGA"}
+    (worst,) = (one for one in named if one["slice"] == "origin = LGA")
+    assert worst["calibration_error"] == pytest.approx(target[there].mean() - 0.5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chance_explains_the_calibration_of_every_slice_of_a_model_that_is_right(seed: int) -> None:
+    for judged in (exam_of_two(2000, seed), exam_of_quantity(2000, seed)):
+        for one in slices(judged, list(EACH.values())):
+            assert 0 <= one["calibration_error"] <= one["calibration_chance"]
+
+
+def test_of_a_regression_the_calibration_is_that_of_its_interval() -> None:
+    judged = exam_of_quantity(1000)
+    half = replace(judged, frame=judged.frame.with_columns(half=pl.Series([0.0, 1.0] * 500)))
+    for one in slices(half, [Numeric(name="half")]):
+        lower, upper = (judged.answers[name][:, 0] for name in ("lower", "upper"))
+        held = ((lower <= judged.target) & (judged.target <= upper))[int(one["slice"][-1]) :: 2].mean()
+        assert one["calibration_error"] == pytest.approx(abs(held - 0.9))
 
 
 def test_slices_are_named_as_people_write_values() -> None:
@@ -97,14 +144,15 @@ def test_slices_are_named_as_people_write_values() -> None:
     numbers = np.arange(400.0) / 3
     frame = frame.with_columns(size=numbers, city=pl.Series([f"city {row % 70:02}" for row in range(400)]))
     features = (Integer(name="year"), Text(name="text"), Numeric(name="size"), Categorical(name="city"))
-    judged = Exam(lambda rows: {"value": np.zeros((400, 1))}, frame, (), QUANTITY, numbers, np.ones(400))
+    nothing = dict.fromkeys(("value", "lower", "upper"), np.zeros((400, 1)))
+    judged = Exam(lambda rows: nothing, frame, (), QUANTITY, numbers, np.ones(400))
     names = {one["slice"] for one in slices(judged, features)}
     assert {"year = 2000", "year = 2001", "text present", "text missing"} <= names
     assert {"size from 0 to 33", "size from 33.33 to 66.33", "city = city 49", "city = one of 20 rarer values"} <= names
     assert "city = city 50" not in names
 
 
-@pytest.mark.parametrize("judged", [exam_of_two(500), exam_of_quantity(500)])
+@pytest.mark.parametrize("judged", [each(500) for each in EXAMS])
 def test_the_losses_are_those_of_the_metrics(judged: Exam) -> None:
     weights = np.random.default_rng(0).random(500)
     metrics = (

@@ -129,6 +129,28 @@ def test_the_positive_label_is_text(tmp_path: Path, text: str, label: str) -> No
     assert read_spec(written(tmp_path, f"{LEAST}positive: {text}\n")).positive == label
 
 
+@pytest.mark.parametrize(
+    ("said", "quantile"),
+    [("task: quantile\n", 0.5), ("quantile: 0.9\ntask: quantile\n", 0.9), ("task: regression\n", None), ("", None)],
+)
+def test_a_quantile_belongs_to_its_task(tmp_path: Path, said: str, quantile: float | None) -> None:
+    assert read_spec(written(tmp_path, LEAST + said)).quantile == quantile
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ("quantile: 0.9\n", "model.yaml:5: quantile: only for `task: quantile`"),
+        ("task: count\nquantile: 0.5\n", "model.yaml:6: quantile: only for `task: quantile`"),
+        ("task: quantile\nquantile: 0\n", "model.yaml:6: quantile: expected greater than 0"),
+        ("task: quantile\nquantile: 1\n", "model.yaml:6: quantile: expected less than 1"),
+        ("task: quantile\nquantile: .nan\n", "model.yaml:6: quantile: expected a finite number"),
+    ],
+)
+def test_a_quantile_that_cannot_be(tmp_path: Path, said: str, complaint: str) -> None:
+    assert complaints(tmp_path, LEAST + said) == [complaint]
+
+
 def test_a_column_has_one_role(tmp_path: Path) -> None:
     assert complaints(tmp_path, LEAST + "  ignore: [y]\n") == [
         "model.yaml:2: data: the column 'y' has two roles; keep one of them"
@@ -179,3 +201,10 @@ def test_a_gate_bounds_a_metric_from_one_side_or_both(tmp_path: Path) -> None:
 def test_a_gate_that_cannot_be(tmp_path: Path, gates: str, complaint: str) -> None:
     (found,) = complaints(tmp_path, f"{LEAST}gates:\n  {gates}\n")
     assert re.fullmatch(rf"model\.yaml:6: {complaint}", found)
+
+
+def test_a_bound_of_the_calibration_of_slices_needs_slices(tmp_path: Path) -> None:
+    bounded = LEAST + "gates: {slice_calibration: 0.05}\n"
+    (complaint,) = complaints(tmp_path, bounded)
+    assert complaint.endswith("`gates.slice_calibration` needs the columns that are to be judged, under `slices`")
+    assert read_spec(written(tmp_path, bounded + "slices: [x]\n")).gates.slice_calibration == 0.05

@@ -4,12 +4,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.errors import DataError
 from training.spec import Spec
-from training.split import Parts, split
+from training.split import Parts, growing, split
 from training.target import Target, read_target
 
 START = datetime(2013, 1, 1)
@@ -154,3 +154,43 @@ def test_a_quantity_varies_in_training() -> None:
     frame = pl.DataFrame({"y": [5.0] * 80 + [1.5 * row for row in range(20)], "when": range(100)})
     with pytest.raises(DataError, match="one value in the training part"):
         parts_of(frame, {"time": "when"})
+
+
+def order_of(frame: pl.DataFrame, data: dict[str, Any] | None = None) -> tuple[Parts, np.ndarray]:
+    spec = Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y", **(data or {})}})
+    target = read_target(frame, spec)
+    parts = split(frame, target, spec)
+    return parts, growing(frame, target, spec, parts.train)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("aaaaaab"), min_size=30, max_size=200))
+def test_every_beginning_of_the_rows_holds_the_classes_in_their_shares(labels: list[str]) -> None:
+    classes = np.array(["a", "b", *labels])
+    parts, order = order_of(pl.DataFrame({"y": classes}))
+    assert sorted(order) == parts.train.tolist()
+    share = (classes[parts.train] == "b").mean()
+    for rows in range(2, len(order)):
+        assert abs((classes[order[:rows]] == "b").sum() - share * rows) <= 1 + 1e-9
+    assert set(classes[order[:2]]) == {"a", "b"}
+
+
+def test_a_smaller_table_would_hold_the_latest_rows() -> None:
+    when = np.random.default_rng(0).permutation(100)
+    parts, order = order_of(pl.DataFrame({"y": np.arange(100.0), "when": when}), {"time": "when"})
+    assert when[order].tolist() == sorted(when[parts.train], reverse=True)
+
+
+def test_a_smaller_table_would_hold_whole_groups() -> None:
+    who = np.random.default_rng(0).integers(0, 20, 400)
+    parts, order = order_of(pl.DataFrame({"y": np.arange(400.0), "who": who}), {"group": "who"})
+    assert sorted(order) == parts.train.tolist()
+    groups = who[order]
+    changes = 1 + np.count_nonzero(np.diff(groups))
+    assert changes == len(set(groups))
+    assert groups.tolist() != sorted(groups)
+
+
+def test_a_smaller_table_of_a_quantity_would_hold_any_rows() -> None:
+    parts, order = order_of(pl.DataFrame({"y": np.arange(100.0)}))
+    assert sorted(order) == parts.train.tolist() != order.tolist()

@@ -94,6 +94,13 @@ def test_ignored_columns_are_left_out(tmp_path: Path) -> None:
     assert read(tmp_path, "t.csv", ignore=["x"]).frame.columns == ["y"]
 
 
+def test_an_ignored_column_that_slices_are_made_of_is_kept(tmp_path: Path) -> None:
+    FRAME.with_columns(z=pl.Series([1, 2, 3])).write_csv(tmp_path / "t.csv")
+    data = {"path": "t.csv", "target": "y", "ignore": ["x", "z"]}
+    spec = Spec.model_validate({"name": "m", "data": data, "slices": ["x"]})
+    assert read_table(spec, tmp_path).frame.columns == ["x", "y"]
+
+
 def test_files_may_differ_in_the_type_of_a_number_and_in_empty_columns(tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_text("x,y,z\n1,a,\n")
     (tmp_path / "2.csv").write_text("z,x,y\n3,1.5,b\n")

@@ -37,6 +37,9 @@ def test_classes(values: list[Any], said: dict[str, Any], labels: tuple[str, ...
         (list(range(21)), {}),
         ([0, 1, 1], {"task": "regression"}),
         (["1.5", "2"], {"task": "regression"}),
+        ([0, 1, 1], {"task": "count"}),
+        ([0.0, 1e9, 3.0], {"task": "count"}),
+        ([0, 1, 1], {"task": "quantile", "quantile": 0.9}),
     ],
 )
 def test_quantities(values: list[Any], said: dict[str, Any]) -> None:
@@ -56,6 +59,12 @@ def test_quantities(values: list[Any], said: dict[str, Any]) -> None:
         (["1", "b"], {"task": "regression"}, "'y', row 2: expected a number"),
         ([date(2013, 1, 1), date(2013, 1, 2)], {}, "holds Date; expected numbers, strings or booleans"),
         ([f"{number}" for number in range(100)], {}, "'y' has 100 classes in 100 rows"),
+        ([0, 1, -1, 2.5], {"task": "count"}, "'y', row 3: expected a whole number of at least 0; or say `task: regr"),
+        ([0.0, 1.5], {"task": "count"}, "'y', row 2: expected a whole number"),
+        ([0, float("inf")], {"task": "count"}, "'y', row 2: expected a finite number"),
+        ([0, 0, 0], {"task": "count"}, "the same value in every row"),
+        ([10**9, 10**9 + 1, 10**9 + 2], {"task": "count"}, "too near to each other"),
+        (["1", "b"], {"task": "count"}, "'y', row 2: expected a number"),
     ],
 )
 def test_a_target_that_cannot_be_learnt(values: list[Any], said: dict[str, Any], complaint: str) -> None:

@@ -1,0 +1,72 @@
+"""A model of three labels says which of them are to be expected, through every door."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import bentoml
+import httpx
+import jsonschema
+import polars as pl
+import pytest
+
+from serving.formats import FILE, PARQUET, STREAM
+from tests import tiny
+from tests.processes import Server, serve
+
+ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR"}, tiny.ROW | {"booked": None}]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("sets")
+    manifest = tiny.write(folder / "files", "served", contract=tiny.WITH_SETS)
+    home = tiny.home_of(folder / "home", folder / "files", manifest)
+    with serve([], home, folder / "log") as running:
+        yield running
+
+
+@pytest.fixture
+def predictions(server: Server) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.post(f"{server.url}/predict", json={"rows": ROWS}).json()["predictions"]
+    return found
+
+
+def test_the_sets_follow_from_the_probabilities(predictions: list[dict[str, Any]]) -> None:
+    for each in predictions:
+        assert each["set"] == [label for label, number in each["probabilities"].items() if number >= 0.2]
+    assert [len(each["set"]) for each in predictions] == [2, 2, 2]
+    assert len({tuple(each["set"]) for each in predictions}) == 2
+
+
+@pytest.mark.parametrize("wanted", ["application/json", STREAM, FILE, PARQUET])
+def test_a_table_holds_them_as_booleans(server: Server, predictions: list[dict[str, Any]], wanted: str) -> None:
+    columns = {name: [row[name] for row in ROWS] for name in tiny.ROW}
+    answer = httpx.post(f"{server.url}/predict", json={"columns": columns}, headers={"accept": wanted})
+    if wanted == "application/json":
+        found = answer.json()["columns"]
+    else:
+        read: dict[str, Any] = {STREAM: pl.read_ipc_stream, FILE: pl.read_ipc, PARQUET: pl.read_parquet}
+        frame = read[wanted](io.BytesIO(answer.content))
+        assert {frame.schema[f"set.{label}"] for label in tiny.WITH_SETS.output.labels} == {pl.Boolean}  # type: ignore[union-attr]
+        found = frame.to_dict(as_series=False)
+    for label in ("late", "on_time", "early"):
+        assert found[f"set.{label}"] == [label in each["set"] for each in predictions]
+
+
+def test_bentomls_own_client_gets_them(server: Server, predictions: list[dict[str, Any]]) -> None:
+    with bentoml.SyncHTTPClient(server.url) as own:
+        assert own.predict(rows=ROWS)["predictions"] == predictions
+
+
+def test_the_document_speaks_of_them(server: Server) -> None:
+    schemas = httpx.get(f"{server.url}/docs.json").json()["components"]["schemas"]
+    for body, schema in (
+        ({"rows": ROWS}, "Answer"),
+        ({"columns": {n: [v] for n, v in tiny.ROW.items()}}, "TableAnswer"),
+    ):
+        answer = httpx.post(f"{server.url}/predict", json=body).json()
+        jsonschema.validate(answer, schemas[schema])
+    prediction = schemas["Answer"]["properties"]["predictions"]["items"]
+    assert "90%" in prediction["properties"]["set"]["description"]
+    assert "set" in prediction["required"]

@@ -1,0 +1,89 @@
+"""A whole training run in this process, of models that are fitted in no time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from contract import store
+from contract.artifact import Artifact
+from contract.errors import CheckFailed
+from contract.outputs import Classification
+from training.dataset import read_dataset
+from training.run import train
+
+ROWS = 900
+
+
+def trained(folder: Path, frame: pl.DataFrame, more: str, ignore: str = "") -> Artifact:
+    frame.write_parquet(folder / "t.parquet")
+    data = f"{{path: t.parquet, target: y, ignore: [{ignore}]}}"
+    (folder / "model.yaml").write_text(f"name: m\ndata: {data}\nestimator: {{name: linear}}\n{more}\n")
+    return store.load(train(read_dataset(folder / "model.yaml")).tag)
+
+
+def table(labels: int) -> pl.DataFrame:
+    random = np.random.default_rng(0)
+    x, z = random.normal(size=(2, ROWS))
+    score = x + random.normal(size=ROWS)
+    codes = np.digitize(score, np.quantile(score, np.arange(1, labels) / labels))
+    return pl.DataFrame({"x": x, "z": z, "y": [f"label {code}" for code in codes]})
+
+
+def test_the_model_does_not_see_a_leak_that_slices_are_made_of(home: Path, tmp_path: Path) -> None:
+    """The column is the target itself: whoever learnt from it would make no mistake."""
+    frame = table(2)
+    frame = frame.with_columns(leak=frame["y"], region=pl.Series(["north", "south", "south"] * (ROWS // 3)))
+    model = trained(tmp_path, frame, "slices: [leak, region]\ngates: {slice_gap: 3}", "leak, region")
+    assert model.contract.names == ["x", "z"]
+    assert model.evaluation["metrics"]["model"]["accuracy"]["value"] < 0.85
+    assert "leak" not in (model.path / "model.onnx").read_bytes().decode("latin-1")
+    named = {one["slice"]: one for one in model.evaluation["slices"] if one["named"]}
+    assert set(named) == {"leak = label 0", "leak = label 1", "region = north", "region = south"}
+    assert not any(one["learnt"] for one in named.values())
+    assert named["region = north"]["rows"] + named["region = south"]["rows"] == model.evaluation["rows"]["test"]
+    assert "not learnt from" in (model.path / "report.html").read_text()
+    assert "leak" not in json.dumps([case.row for case in model.golden()])
+
+
+def test_a_column_beside_the_model_changes_nothing_but_the_slices(home: Path, tmp_path: Path) -> None:
+    frame = table(2)
+    plain = trained(tmp_path, frame, "")
+    sliced = trained(tmp_path, frame.with_columns(leak=frame["y"]), "slices: [leak]", "leak")
+    files = [(model.path / "model.onnx").read_bytes() for model in (plain, sliced)]
+    assert files[0] == files[1]
+
+
+def test_a_model_whose_probabilities_are_wrong_of_some_is_not_saved(home: Path, tmp_path: Path) -> None:
+    """What is true in the south is turned around in the north, and the model is not told where it is."""
+    frame = table(2).with_columns(north=pl.Series([True, False, False] * (ROWS // 3)))
+    turned = pl.when(pl.col("north") & (pl.col("y") == "label 0")).then(pl.lit("label 1"))
+    frame = frame.with_columns(y=turned.otherwise("y"))
+    with pytest.raises(CheckFailed, match=r"gates\.slice_calibration: 0\.\d+ found in the slice north = true"):
+        trained(tmp_path, frame, "slices: [north]\ngates: {slice_calibration: 0.1}", "north")
+
+
+def test_three_labels_are_answered_with_sets_that_are_measured(home: Path, tmp_path: Path) -> None:
+    model = trained(tmp_path, table(3), "gates: {metrics: {set_size: {at_most: 2.9}, coverage: {at_least: 0.8}}}")
+    output = model.contract.output
+    assert isinstance(output, Classification)
+    assert output.coverage == 0.9
+    assert output.set_threshold is not None and 0 < output.set_threshold < 0.5
+    figures: dict[str, Any] = model.evaluation["metrics"]["model"]
+    assert figures["coverage"]["value"] == pytest.approx(0.9, abs=0.08)
+    assert 1 < figures["set_size"]["low"] < figures["set_size"]["high"] < 3
+    assert "set_size" not in model.evaluation["metrics"]["linear"]
+    assert all(case.prediction["decision"] in case.prediction["set"] for case in model.golden())
+    again = trained(tmp_path, table(3), "seed: 1\ntolerance: 1")
+    assert again.contract.output != output
+    assert again.tag == "m:1.0.1"
+
+
+def test_a_tiny_table_has_no_curve_and_is_trained_on_all_the_same(home: Path, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"x": np.arange(10.0), "y": np.arange(10.0) ** 2})
+    model = trained(tmp_path, frame, "")
+    assert model.evaluation["curve"] == {"reason": "6 training rows are too few to learn from shares of them"}
+    assert "Would more rows help?" in (model.path / "report.html").read_text()
