@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from contract.features import Feature
 from training.bins import fit_bins
+from training.machines import members
 from training.model import Blueprint, Model
 from training.network import Architecture
 from training.preprocessing import Preprocessor
@@ -76,7 +77,7 @@ def _architecture(
         gaps=len(layout.gaps),
         cardinalities=cardinalities,
         outputs=outputs,
-        members=estimator.networks,
+        members=members(estimator),
         width=estimator.width,
         blocks=estimator.blocks,
         embedding=estimator.embedding,

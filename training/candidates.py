@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from training.baselines import linear_model
 from training.budget import Budget
 from training.estimators import fit_estimator, installed_boosting
 from training.fitting import Plan, fit, kept_plan, plan_fit, plan_within
+from training.launch import launch
+from training.machines import machines
 from training.matrix import Matrix, fit_columns
 from training.model import Model
 from training.sample import Sample
@@ -90,8 +92,11 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
     Raises:
         CheckFailed, EnvironmentFault, KeyboardInterrupt: As :func:`training.fitting.fit`.
         SpecError, EnvironmentFault: As :func:`training.estimators.fit_estimator`.
+        SystemExit: This process was launched with others and another one leads; its work is done.
     """
     contest = _Contest(model, train, validation, spec)
+    if launch().follows:
+        contest.follow(folder)
     candidates: list[Candidate] = []
     history: list[dict[str, float]] = []
     for name in _wanted(spec.estimator):
@@ -124,6 +129,13 @@ class _Contest:
         self._truth = torch.tensor(model.learnt(validation.target))
         self._weights = torch.tensor(validation.each_weight)
         self._budget = Budget(spec.estimator.budget_seconds)
+        self._machines = machines(spec.estimator)
+
+    def follow(self, folder: Path) -> NoReturn:
+        """Help the process that leads to fit the network, if there is to be one, and end."""
+        if set(NETWORKS) & set(_wanted(self._spec.estimator)):
+            self.with_network(self.plan(folder), folder, [])
+        raise SystemExit(0)
 
     def enter(self, name: str, make: Callable[[], tuple[Model, dict[str, Any]]]) -> Candidate:
         """Fit a candidate and judge it."""
@@ -154,10 +166,10 @@ class _Contest:
 
     def plan(self, folder: Path) -> Plan:
         """How the network is fitted; as an interrupted run planned it, if there was one."""
-        if kept := kept_plan(folder):
+        if kept := kept_plan(folder, self._machines):
             return kept
         estimator = self._spec.estimator
-        plan = plan_fit(self._model, estimator, len(self._train), self._spec.seed)
+        plan = plan_fit(self._model, estimator, len(self._train), self._spec.seed, self._machines)
         if estimator.budget_seconds is None or estimator.epochs:
             return plan
         return plan_within(self._budget.left, plan, self._model, self._train, self._validation)

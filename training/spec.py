@@ -139,7 +139,7 @@ NETWORKS = ("tabm", "mlp")
 class Estimator(_Section):
     """The model and how it is fitted.
 
-    From ``members`` on, all is about the network, TabM-mini (Gorishniy et al., "TabM", ICLR 2025).
+    From ``accelerator`` on, all is about the network, TabM-mini (Gorishniy et al., "TabM", ICLR 2025).
 
     Attributes:
         name: One of ``ESTIMATORS``, or an import path such as ``sklearn.svm.SVC``. ``auto`` tries a linear model,
@@ -150,7 +150,11 @@ class Estimator(_Section):
         budget_seconds: What fitting may take, of the clock. None is a plan from the size of the table, which is the
             same on every machine.
         trials: Sets of parameters that are tried for LightGBM and XGBoost; None is planned.
-        members: Networks in the ensemble, which share most of their weights.
+        accelerator: What the network is fitted on; ``auto`` is a GPU where there is one, else the CPU.
+        devices: Processes that fit it on each machine, every one with a GPU or core of its own; ``auto`` is one for
+            every GPU.
+        nodes: Machines that fit it together; each process is started by torchrun or SLURM.
+        members: Networks in the ensemble, which share most of their weights; None is 8, or 32 on a GPU.
         width: Neurons of a hidden layer.
         blocks: Hidden layers.
         embedding: Numbers that one feature is turned into.
@@ -166,7 +170,10 @@ class Estimator(_Section):
     parameters: dict[str, Any] = {}
     budget_seconds: float | None = Field(default=None, gt=0)
     trials: int | None = Field(default=None, ge=1, le=1000)
-    members: int = Field(default=8, ge=1, le=256)
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int | Literal["auto"] = 1
+    nodes: int = Field(default=1, ge=1)
+    members: int | None = Field(default=None, ge=1, le=256)
     width: int = Field(default=256, ge=1, le=8192)
     blocks: int = Field(default=2, ge=1, le=32)
     embedding: int = Field(default=16, ge=1, le=512)
@@ -184,16 +191,18 @@ class Estimator(_Section):
             return name
         raise ValueError(f"expected {', '.join(ESTIMATORS)}, or an import path such as sklearn.svm.SVC")
 
+    @field_validator("devices", mode="plain")
+    @classmethod
+    def _count_or_auto(cls, value: Any) -> int | Literal["auto"]:
+        if value == "auto" or (type(value) is int and value >= 1):
+            return cast(int | Literal["auto"], value)
+        raise ValueError("expected a number of at least 1, or `auto`")
+
     @model_validator(mode="after")
     def _parameters_have_an_estimator(self) -> "Estimator":
         if self.parameters and self.name in {"auto", "linear", *NETWORKS}:
             raise ValueError(f"`parameters` are for an estimator of another library, not for `name: {self.name}`")
         return self
-
-    @property
-    def networks(self) -> int:
-        """Members of the ensemble; one where it is to be a plain network."""
-        return 1 if self.name == "mlp" else self.members
 
 
 class Cost(_Section):
