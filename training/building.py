@@ -40,7 +40,8 @@ def build_model(
     """
     target = train.target
     scaling = fit_scaling(preprocessor, features, train.inputs, season=not spec.by_time)
-    logarithm = None if classes is not None else _prefers_logarithm(target)
+    is_positive = train.beyond is None or train.beyond.least > 0
+    logarithm = None if classes is not None else is_positive and _prefers_logarithm(target)
     scaled = scaling(train.inputs.numbers, train.inputs.codes)
     bins = fit_bins(scaled.numbers, np.log(target) if logarithm else target, classes is None, spec.seed)
     cardinalities = _cardinalities(preprocessor, scaling.layout)

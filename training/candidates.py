@@ -169,7 +169,7 @@ class _Contest:
         if kept := kept_plan(folder, self._machines):
             return kept
         estimator = self._spec.estimator
-        plan = plan_fit(self._model, estimator, len(self._train), self._spec.seed, self._machines)
+        plan = plan_fit(self._model, estimator, self._train.rows, self._spec.seed, self._machines)
         if estimator.budget_seconds is None or estimator.epochs:
             return plan
         return plan_within(self._budget.left, plan, self._model, self._train, self._validation)
@@ -179,7 +179,7 @@ class _Contest:
         parameters = sum(parameter.numel() for parameter in self._model.parameters())
         say("fit", f"{parameters:,} parameters, at most {plan.epochs} epochs of {plan.batch_size} rows a step")
         history += fit(self._model, self._train, self._validation, plan, folder)
-        return self._model, {"epochs": plan.epochs, "batch_size": plan.batch_size}
+        return self._model, {"epochs": plan.epochs, "batch_size": plan.batch_size, "rows": self._train.rows}
 
     def with_scorer(self, name: str, folder: Path) -> tuple[Model, dict[str, Any]]:
         """Another estimator alone; that of an interrupted run where there is one."""

@@ -17,7 +17,8 @@ from training.profile import Finding, profile
 from training.spec import Spec, read_spec
 from training.split import Parts, method, split
 from training.stages import say
-from training.table import read_table
+from training.stream import Stream, open_stream
+from training.table import Table, read_table
 from training.target import Target, read_target, read_weights
 
 
@@ -34,6 +35,7 @@ class Dataset:
         findings: What is odd about the table.
         features: The contract of every column that is learnt from.
         frame: Those columns as the graph takes them.
+        stream: The rows beyond those of ``frame``; None where the whole table is in memory.
     """
 
     spec: Spec
@@ -45,6 +47,7 @@ class Dataset:
     findings: list[Finding]
     features: tuple[Feature, ...]
     frame: pl.DataFrame
+    stream: Stream | None
 
 
 def read_dataset(path: Path) -> Dataset:
@@ -57,7 +60,7 @@ def read_dataset(path: Path) -> Dataset:
     spec = read_spec(path)
     table = read_table(spec, path.parent)
     frame = table.frame
-    say("read", f"{frame.height:,} rows and {frame.width} columns, {table.version[:19]}")
+    say("read", f"{_height(table)} rows and {frame.width} columns, {table.version[:19]}")
 
     target, weights = read_target(frame, spec), read_weights(frame, spec)
     parts = split(frame, target, spec, weights)
@@ -67,8 +70,17 @@ def read_dataset(path: Path) -> Dataset:
     _tell(findings)
 
     features = infer_features(frame[parts.train], spec)
+    stream = None
+    if table.drawn is not None:
+        stream = open_stream(table, target, parts, features, spec)
+        say("stream", f"{stream.rows:,} more rows for the network to learn from")
     conformed = conform(frame, features)
-    return Dataset(spec, path, table.version, target, weights, parts, findings, features, conformed)
+    return Dataset(spec, path, table.version, target, weights, parts, findings, features, conformed, stream)
+
+
+def _height(table: Table) -> str:
+    drawn = f"{table.frame.height:,}"
+    return drawn if table.drawn is None else f"{drawn} of {sum(piece.rows for piece in table.pieces):,}"
 
 
 def _sizes(parts: Parts) -> str:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessException
 
 from contract.errors import CheckFailed, EnvironmentFault
-from training.batches import Batch, Share, Shuffled, scaled
+from training.batches import Batch, Files, Share, Shuffled, scaled, training_batches
 from training.launch import launch
 from training.machines import ONE_CORE, THREADS, Machines
 from training.model import CHUNK, Model
@@ -300,6 +300,7 @@ class _Learner(lightning.LightningModule):
         self._head = (model.head,)  # in a tuple, as it is no part of what is learnt and kept
         self._plan = plan
         self._train_rows = scaled(model, train)
+        self._files = Files(train.beyond, model.with_network(None)) if train.beyond else None
         self._validation_rows = scaled(model, validation)
         self._losses: dict[str, list[Tensor]] = {"train": [], "validation": []}
 
@@ -308,7 +309,8 @@ class _Learner(lightning.LightningModule):
         return Share(self.global_rank, self.trainer.world_size) if self._trainer else Share()
 
     def train_dataloader(self) -> Any:
-        return Shuffled(self._train_rows, self._plan.batch_size, self._share, self._epoch_seed())
+        size, seed = self._plan.batch_size, self._epoch_seed()
+        return training_batches(self._train_rows, self._files, size, self._share, seed)
 
     def val_dataloader(self) -> Any:
         return Shuffled(self._validation_rows, CHUNK, self._share)

@@ -5,7 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
         frame[parts.train], features, target.values[parts.train], classes, spec.seed
     )
     samples = _Samples(target, dataset.weights)
-    training = samples.of(parts.train, inputs)
+    training = replace(samples.of(parts.train, inputs), beyond=dataset.stream)
     validation = samples.of(parts.validation, preprocessor.transform(frame[parts.validation]))
     test = samples.of(parts.test, preprocessor.transform(frame[parts.test]))
     say("preprocess", f"{len(features)} features, fitted on the training part")

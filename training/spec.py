@@ -47,6 +47,8 @@ class Data(_Section):
         group: The column whose rows belong together, such as a customer; no group is ever in two parts of a split.
         weight: The column that says how much a row counts.
         ignore: Columns that are left out.
+        rows_in_memory: Rows of Parquet files that are held in memory, drawn at random: all is learnt and measured on
+            them, but the network learns from the other rows too. None is all.
     """
 
     path: str = Field(min_length=1)
@@ -56,6 +58,7 @@ class Data(_Section):
     group: str | None = None
     weight: str | None = None
     ignore: tuple[str, ...] = ()
+    rows_in_memory: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _one_role_a_column(self) -> "Data":
@@ -331,6 +334,15 @@ class Spec(_Section):
             raise ValueError("`split.method: group` needs the column named under `data.group`")
         if isinstance(self.split.test, datetime) and not self.by_time:
             raise ValueError("dates under `split` need `split.method: time` and `data.time`")
+        return self
+
+    @model_validator(mode="after")
+    def _no_clock_for_a_stream(self) -> "Spec":
+        if self.data.rows_in_memory is not None and self.estimator.budget_seconds is not None:
+            raise ValueError(
+                "`estimator.budget_seconds` cannot be kept where rows are read from files, as `data.rows_in_memory` "
+                "has it; say `epochs` and `trials` instead"
+            )
         return self
 
     @property
