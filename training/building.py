@@ -7,6 +7,7 @@ import torch
 
 from contract.features import Feature
 from training.bins import fit_bins
+from training.machines import members
 from training.model import Blueprint, Model
 from training.network import Architecture, Network
 from training.preprocessing import Preprocessor
@@ -38,13 +39,14 @@ def build_model(
     """
     scaling = fit_scaling(preprocessor, features, train.inputs, season=not spec.by_time)
     count = spec.task == "count"
+    is_positive = train.beyond is None or train.beyond.least > 0
     blueprint = Blueprint(
         preprocessor=preprocessor,
         layout=scaling.layout,
         cardinalities=_cardinalities(preprocessor, scaling.layout),
         outputs=classes or 1,
         network=None,
-        logarithm=None if classes is not None else not count and prefers_logarithm(train.target),
+        logarithm=None if classes is not None else is_positive and not count and prefers_logarithm(train.target),
         count=count,
         quantile=spec.quantile,
     )
@@ -113,7 +115,7 @@ def _architecture(
         gaps=len(layout.gaps),
         cardinalities=cardinalities,
         outputs=outputs,
-        members=estimator.networks,
+        members=members(estimator),
         width=estimator.width,
         blocks=estimator.blocks,
         embedding=estimator.embedding,

@@ -16,6 +16,8 @@ from training.baselines import linear_model
 from training.budget import Budget
 from training.estimators import fit_estimator, installed_boosting
 from training.fitting import Plan, fit, kept_plan, plan_fit, plan_within
+from training.launch import launch
+from training.machines import machines
 from training.matrix import Matrix, fit_columns
 from training.model import Model
 from training.sample import Sample
@@ -43,6 +45,7 @@ class Recipe:
     Attributes:
         plan: Of the network, if there is one that is fitted by gradient.
         history: Of its fit.
+        rows: It learnt from, those in files too.
         name: Of the other estimator, if there is one.
         found: What the search for it found.
         options: Of that search.
@@ -50,6 +53,7 @@ class Recipe:
 
     plan: Plan | None = None
     history: tuple[dict[str, float], ...] = ()
+    rows: int = 0
     name: str | None = None
     found: Found | None = None
     options: Options | None = None
@@ -58,7 +62,7 @@ class Recipe:
         """What evaluation.json keeps of it."""
         entry: dict[str, Any] = {}
         if self.plan:
-            entry |= {"epochs": self.plan.epochs, "batch_size": self.plan.batch_size}
+            entry |= {"epochs": self.plan.epochs, "batch_size": self.plan.batch_size, "rows": self.rows}
         if self.found and self.found.trials:
             entry |= {"trials": self.found.trials}
         return entry
@@ -119,8 +123,11 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
     Raises:
         CheckFailed, EnvironmentFault, KeyboardInterrupt: As :func:`training.fitting.fit`.
         SpecError, EnvironmentFault: As :func:`training.estimators.fit_estimator`.
+        SystemExit: This process was launched with others, another one leads, and there is no network to help with.
     """
     contest = _Contest(model, train, validation, spec)
+    if launch().follows:
+        return contest.follow(folder)
     candidates: list[Candidate] = []
     history: list[dict[str, float]] = []
     for name in _wanted(spec.estimator):
@@ -154,6 +161,15 @@ class _Contest:
         self._weights = torch.tensor(validation.each_weight)
         self._budget = Budget(spec.estimator.budget_seconds)
         self._first = 0.5 if spec.estimator.refit else 1.0  # the other half is for fitting what was chosen again
+        self._machines = machines(spec.estimator)
+
+    def follow(self, folder: Path) -> Choice:
+        """Help the process that leads to fit the network, the only candidate that it cannot fit alone."""
+        if not set(NETWORKS) & set(_wanted(self._spec.estimator)):
+            raise SystemExit(0)
+        history: list[dict[str, float]] = []
+        model, recipe = self.with_network(self.plan(folder), folder, history)
+        return Choice(model, [], history, recipe)
 
     def enter(self, name: str, make: Callable[[], tuple[Model, Recipe]]) -> Candidate:
         """Fit a candidate and judge it."""
@@ -184,10 +200,10 @@ class _Contest:
 
     def plan(self, folder: Path) -> Plan:
         """How the network is fitted; as an interrupted run planned it, if there was one."""
-        if kept := kept_plan(folder):
+        if kept := kept_plan(folder, self._machines):
             return kept
         estimator = self._spec.estimator
-        plan = plan_fit(self._model, estimator, len(self._train), self._spec.seed)
+        plan = plan_fit(self._model, estimator, self._train.rows, self._spec.seed, self._machines)
         if estimator.budget_seconds is None or estimator.epochs:
             return plan
         return plan_within(self._budget.left * self._first, plan, self._model, self._train, self._validation)
@@ -197,7 +213,7 @@ class _Contest:
         parameters = sum(parameter.numel() for parameter in self._model.parameters())
         say("fit", f"{parameters:,} parameters, at most {plan.epochs} epochs of {plan.batch_size} rows a step")
         history += fit(self._model, self._train, self._validation, plan, folder)
-        return self._model, Recipe(plan, tuple(history))
+        return self._model, Recipe(plan, tuple(history), self._train.rows)
 
     def with_scorer(self, name: str, folder: Path) -> tuple[Model, Recipe]:
         """Another estimator alone; that of an interrupted run where there is one."""
@@ -246,7 +262,9 @@ class _Contest:
         loss = self.loss(joint, model)
         say("tried", f"{network.name} with {share:.0%} of {scorer.name}: {loss:.4g} on the validation part")
         seconds = network.seconds + scorer.seconds
-        recipe = replace(scorer.recipe, plan=network.recipe.plan, history=network.recipe.history)
+        recipe = replace(
+            network.recipe, name=scorer.recipe.name, found=scorer.recipe.found, options=scorer.recipe.options
+        )
         return [Candidate(f"{network.name}+{scorer.name}", loss, seconds, model, joint, recipe)]
 
     def _share(self, network: Candidate, scorer: Candidate) -> float:

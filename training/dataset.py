@@ -17,7 +17,8 @@ from training.profile import Finding, profile
 from training.spec import Spec, read_spec
 from training.split import Parts, Rows, growing, method, split
 from training.stages import say
-from training.table import read_table
+from training.stream import Stream, open_stream
+from training.table import Table, read_table
 from training.target import Target, read_target, read_weights
 
 
@@ -37,6 +38,7 @@ class Dataset:
         frame: Those columns as the graph takes them.
         slices: What is known of every column whose values are judged one by one, learnt from or not.
         aside: Those of them that are not learnt from, in the form of ``frame``.
+        stream: The rows beyond those of ``frame``; None where the whole table is in memory.
     """
 
     spec: Spec
@@ -51,6 +53,7 @@ class Dataset:
     frame: pl.DataFrame
     slices: tuple[Feature, ...]
     aside: pl.DataFrame
+    stream: Stream | None
 
 
 def read_dataset(path: Path) -> Dataset:
@@ -63,7 +66,7 @@ def read_dataset(path: Path) -> Dataset:
     spec = read_spec(path)
     table = read_table(spec, path.parent)
     frame = table.frame
-    say("read", f"{frame.height:,} rows and {frame.width} columns, {table.version[:19]}")
+    say("read", f"{_height(table)} rows and {frame.width} columns, {table.version[:19]}")
 
     target, weights = read_target(frame, spec), read_weights(frame, spec)
     parts = split(frame, target, spec, weights)
@@ -73,13 +76,22 @@ def read_dataset(path: Path) -> Dataset:
     _tell(findings)
 
     features = infer_features(frame[parts.learnt], spec)
+    stream = None
+    if table.drawn is not None:
+        stream = open_stream(table, target, parts, features, spec)
+        say("stream", f"{stream.rows:,} more rows for the network to learn from")
     conformed = conform(frame, features)
     by_slice = slice_features(frame[parts.train], features, spec)
     aside = conform(frame, [feature for feature in by_slice if feature not in features])
     order = growing(frame, target, spec, parts.train)
     return Dataset(
-        spec, path, table.version, target, weights, parts, order, findings, features, conformed, by_slice, aside
+        spec, path, table.version, target, weights, parts, order, findings, features, conformed, by_slice, aside, stream
     )
+
+
+def _height(table: Table) -> str:
+    drawn = f"{table.frame.height:,}"
+    return drawn if table.drawn is None else f"{drawn} of {sum(piece.rows for piece in table.pieces):,}"
 
 
 def _sizes(parts: Parts) -> str:

@@ -53,7 +53,6 @@ split:
 
 # The defaults suit most tables; `epochs` and `batch_size` are planned from the number of rows.
 # estimator:
-#   members: {estimator.members}
 #   width: {estimator.width}
 #   dropout: {estimator.dropout}
 #   learning_rate: {estimator.learning_rate}

@@ -114,16 +114,21 @@ def _of_kind(column: pl.Series, place: str) -> Feature:
     return _FEATURE.validate_python({"name": column.name, "kind": kind})
 
 
-def conform(frame: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
+def conform(frame: pl.DataFrame, features: Sequence[Feature], first: int = 0) -> pl.DataFrame:
     """The columns of ``features`` as the graph takes them.
 
     Numbers, booleans (1 and 0) and times (seconds since 1970-01-01T00:00:00) become Float64 with NaN for a missing or
     infinite value; categories and texts become String with "" for a missing one.
 
+    Args:
+        frame: Rows of the table.
+        features: What the columns are.
+        first: How many rows of the table come before these.
+
     Raises:
         DataError: A column is absent, or a value cannot be read as its feature's kind; rows count from 1.
     """
-    return pl.DataFrame([_conformed(frame, feature) for feature in features])
+    return pl.DataFrame([_conformed(frame, feature, first) for feature in features])
 
 
 def candidates(frame: pl.DataFrame, spec: Spec) -> list[str]:
@@ -135,7 +140,7 @@ def candidates(frame: pl.DataFrame, spec: Spec) -> list[str]:
     return [name for name in frame.columns if name not in roles and name not in data.ignore]
 
 
-def _conformed(frame: pl.DataFrame, feature: Feature) -> pl.Series:
+def _conformed(frame: pl.DataFrame, feature: Feature, first: int) -> pl.Series:
     if feature.name not in frame.columns:
         raise DataError(f"the table has no column '{feature.name}'{suggestion(feature.name, frame.columns)}")
     column = frame[feature.name]
@@ -145,8 +150,8 @@ def _conformed(frame: pl.DataFrame, feature: Feature) -> pl.Series:
         lost |= (values != values.round()).fill_null(False)
     if (row := lost.arg_max()) is not None and lost[row]:
         raise DataError(
-            f"column '{feature.name}', row {row + 1}: expected {feature.expected()}; correct the value, or say another "
-            f"`kind` under `features` in model.yaml"
+            f"column '{feature.name}', row {first + row + 1}: expected {feature.expected()}; correct the value, or say "
+            f"another `kind` under `features` in model.yaml"
         )
     if feature.dtype == "string":
         return values.fill_null("")

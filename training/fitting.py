@@ -7,20 +7,23 @@ import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
-from rich import get_console
 from torch import Tensor
+from torch.multiprocessing.spawn import ProcessException
 
 from contract.errors import CheckFailed, EnvironmentFault
+from training.batches import Batch, Files, Share, Shuffled, scaled, training_batches
+from training.launch import launch
+from training.machines import ONE_CORE, THREADS, Machines
 from training.model import CHUNK, Model
 from training.network import Network
 from training.progress import EpochProgress
@@ -29,7 +32,7 @@ from training.sample import Sample
 from training.spec import Estimator
 
 #: Multiplications in hidden layers that all epochs together may take, where the spec names no epochs: about 100 seconds
-#: of one ordinary core.
+#: of one ordinary core. They do not depend on how many processes share them.
 WORK = 6e11
 
 #: Most and fewest epochs that are planned.
@@ -48,9 +51,6 @@ TIMED = 12
 #: Norm that gradients are clipped to.
 CLIP = 1.0
 
-#: Threads of a fit. With one, weights do not depend on the number of cores, nor the time on what else they do.
-THREADS = 1
-
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 
@@ -68,6 +68,7 @@ class Plan:
         seed: Of everything that is drawn at random.
         is_cut: Whether the only epoch ends before all rows were seen, as there is no time for more.
         is_final: Whether all epochs are run, and the last one counts: no rows are left to judge them by.
+        on: The machines that it runs on.
     """
 
     epochs: int
@@ -79,6 +80,7 @@ class Plan:
     seed: int
     is_cut: bool = False
     is_final: bool = False
+    on: Machines = ONE_CORE
 
     def finally_for(self, rows: int, history: Sequence[Mapping[str, float]]) -> "Plan":
         """The plan by which a fit that went so is done again on so many rows: up to the epoch that was best."""
@@ -87,9 +89,9 @@ class Plan:
         return replace(self, epochs=int(best["epoch"]), steps=steps, is_final=True)
 
 
-def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int) -> Plan:
-    """Choose epochs and batch size for so many training rows, whatever the machine."""
-    affordable = int(WORK / (rows * _network(model).work))
+def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int, on: Machines = ONE_CORE) -> Plan:
+    """Choose epochs and batch size for so many training rows, whatever the machine; on a GPU for its larger network."""
+    affordable = int(on.cores * WORK / (rows * _network(model).work))
     epochs = estimator.epochs or min(MOST_EPOCHS, max(FEWEST_EPOCHS, affordable))
     fitting = 2 ** math.floor(math.log2(max(1, rows / STEPS)))
     batch_size = estimator.batch_size or min(LARGEST_BATCH, max(SMALLEST_BATCH, fitting))
@@ -101,46 +103,54 @@ def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int) -> Plan:
         weight_decay=estimator.weight_decay,
         patience=estimator.patience,
         seed=seed,
+        on=on,
     )
 
 
 def plan_within(seconds: float, plan: Plan, model: Model, train: Sample, validation: Sample) -> Plan:
-    """The plan with as many epochs as this machine has time for: a dozen steps are timed on a copy of the network."""
+    """The plan with as many epochs as this machine has time for: a dozen steps are timed on a copy of the network.
+
+    They are timed in one process: several are not slower.
+    """
     batches = plan.steps // plan.epochs
     began = time.monotonic()
-    step, judging = _pace(_Learner(copy.deepcopy(model), train, validation, plan))
+    step, judging = _pace(_Learner(copy.deepcopy(model), train, validation, plan), plan.on.first)
     left = max(0.0, seconds - (time.monotonic() - began))
     if epochs := min(MOST_EPOCHS, int(left / (batches * step + judging))):
         return replace(plan, epochs=epochs, steps=epochs * batches)
     return replace(plan, epochs=1, steps=max(1, int((left - judging) / step)), is_cut=True)
 
 
-def _pace(learner: "_Learner") -> tuple[float, float]:
+def _pace(learner: "_Learner", device: torch.device) -> tuple[float, float]:
     """Seconds of a training step, and of judging an epoch; what the learner has learnt by that is of no use."""
+    learner.to(device).on_fit_start()
     optimiser = learner.configure_optimizers()[0][0]
     judged = learner.val_dataloader()
-    with _threads(THREADS), torch.random.fork_rng():
+    with _threads(THREADS), _rng():
         steps = [_seconds_of(learner.step, optimiser, batch) for batch in islice(learner.train_dataloader(), TIMED)]
         judging = _seconds_of(learner.judge, next(iter(judged))) * len(judged)
     return statistics.median(steps), judging
 
 
-def _seconds_of(work: Callable[..., None], *arguments: Any) -> float:
+def _seconds_of(work: Callable[..., Tensor], *arguments: Any) -> float:
     began = time.perf_counter()
-    work(*arguments)
+    work(*arguments).item()  # waits for a GPU
     return time.perf_counter() - began
 
 
-def kept_plan(folder: Path) -> Plan | None:
-    """The plan of the interrupted fit whose checkpoint lies in a folder; None where there is none, or it is damaged."""
+def kept_plan(folder: Path, on: Machines = ONE_CORE) -> Plan | None:
+    """The plan of the interrupted fit whose checkpoint lies in a folder; None where there is none, or it is damaged.
+
+    It may go on elsewhere than it began.
+    """
     try:
-        return Plan(**torch.load(folder / LAST, weights_only=False)["plan"])
+        return Plan(**_load(folder / LAST)["plan"], on=on)
     except Exception:  # a damaged pickle may raise anything
         return None
 
 
 def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Path) -> list[dict[str, float]]:
-    """Fit the model in place and leave it with the weights of the epoch that was best on the validation rows.
+    """Fit the model in place and leave it, on the CPU, with the weights of the epoch that was best on validation rows.
 
     Under a final plan these are the weights of the last epoch.
 
@@ -148,6 +158,10 @@ def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Pat
     or of another network: then the fit starts anew. Whatever is random
     in an epoch depends on the seed and the number of the epoch alone, so a resumed fit ends with the very weights of
     one that was never interrupted.
+
+    Several processes share the rows of every batch, and each step is the one that a single process would take but for
+    rounding and for what is drawn at random within the network. Where they were launched together, each of them calls
+    this with the same arguments, and all of them have to see the folder.
 
     Args:
         model: From :func:`training.building.build_model`.
@@ -161,21 +175,33 @@ def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Pat
 
     Raises:
         CheckFailed: The losses became infinite before there was anything to keep.
-        EnvironmentFault: A checkpoint could not be written.
+        EnvironmentFault: A checkpoint could not be written, or a process of several has ended before its time.
         KeyboardInterrupt: The user interrupted; the last complete epoch lies in ``folder``.
     """
     learner = _Learner(model, train, validation, plan)
-    if not all(_belongs(folder / name, learner) for name in (LAST, BEST)):
+    resumes = all(_belongs(folder / name, learner) for name in (LAST, BEST))
+    if not resumes and not launch().follows:
         shutil.rmtree(folder, ignore_errors=True)
-    with quiet(), torch.random.fork_rng(), _threads(THREADS):
-        _run(learner, _trainer(plan, folder), folder / LAST)
-    best = folder / BEST
-    if not best.exists() or not math.isfinite(min(entry["validation_loss"] for entry in learner.history)):
-        raise CheckFailed("the loss became infinite in the first epoch; lower `estimator.learning_rate`")
-    chosen = folder / LAST if plan.is_final else best
-    learner.load_state_dict(torch.load(chosen, weights_only=False)["state_dict"])
+    with quiet(), _rng(), _threads(THREADS):
+        _run(learner, _trainer(plan, folder, _epochs(plan, folder) if resumes else plan.epochs), folder, resumes)
+    history = _adopt(learner.cpu(), folder, LAST if plan.is_final else BEST)
+    if plan.on.launched:
+        torch.distributed.barrier()  # until the last one has read them, no process may take the checkpoints away
     model.eval()
-    return learner.history
+    return history
+
+
+def _adopt(learner: "_Learner", folder: Path, chosen: str) -> list[dict[str, float]]:
+    """Take over what the fit left in its checkpoints, as it may have run in other processes.
+
+    Raises:
+        CheckFailed: There is none, as the first losses were infinite.
+    """
+    history: list[dict[str, float]] = _load(folder / LAST)["history"] if (folder / BEST).exists() else []
+    if not history or not math.isfinite(min(entry["validation_loss"] for entry in history)):
+        raise CheckFailed("the loss became infinite in the first epoch; lower `estimator.learning_rate`")
+    learner.load_state_dict(_load(folder / chosen)["state_dict"])
+    return history
 
 
 def _network(model: Model) -> Network:
@@ -187,7 +213,7 @@ def _network(model: Model) -> Network:
 def _belongs(checkpoint: Path, learner: "_Learner") -> bool:
     """Whether a checkpoint is there, whole, and of such a network."""
     try:
-        found = torch.load(checkpoint, weights_only=False)["state_dict"]
+        found = _load(checkpoint)["state_dict"]
     except Exception:  # a damaged pickle may raise anything
         return False
     return _shapes(found) == _shapes(learner.state_dict())
@@ -197,26 +223,43 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     return {name: value.shape for name, value in state.items()}
 
 
-def _trainer(plan: Plan, folder: Path) -> lightning.Trainer:
-    best = ModelCheckpoint(
-        folder,
-        filename=Path(BEST).stem,
-        monitor="validation_loss",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
+def _load(checkpoint: Path) -> dict[str, Any]:
+    return cast(dict[str, Any], torch.load(checkpoint, map_location="cpu", weights_only=False))
+
+
+def _epochs(plan: Plan, folder: Path) -> int:
+    """How many epochs a resumed fit is to have in all: no more than it has, if its patience is at an end.
+
+    Lightning would go on for one more.
+    """
+    if plan.is_final:
+        return plan.epochs
+    losses = [entry["validation_loss"] for entry in _load(folder / LAST)["history"]]
+    is_over = not math.isfinite(losses[-1]) or len(losses) - 1 - np.argmin(losses) >= plan.patience
+    return len(losses) if is_over else plan.epochs
+
+
+def _trainer(plan: Plan, folder: Path, epochs: int) -> lightning.Trainer:
+    best, last = (
+        ModelCheckpoint(
+            folder,
+            filename=Path(name).stem,
+            monitor=monitor,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        for name, monitor in ((BEST, "validation_loss"), (LAST, None))
     )
     stops = [] if plan.is_final else [EarlyStopping("validation_loss", patience=plan.patience)]
     return lightning.Trainer(
-        accelerator="cpu",
-        devices=1,
-        max_epochs=plan.epochs,
+        **plan.on.arguments(),
+        max_epochs=epochs,
         limit_train_batches=plan.steps if plan.is_cut else None,
         gradient_clip_val=CLIP,
         deterministic=True,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
-        callbacks=[EpochProgress(get_console()), best, *stops],
+        callbacks=[EpochProgress(), best, last, *stops],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -224,18 +267,30 @@ def _trainer(plan: Plan, folder: Path) -> lightning.Trainer:
     )
 
 
-def _run(learner: "_Learner", trainer: lightning.Trainer, last: Path) -> None:
+def _run(learner: "_Learner", trainer: lightning.Trainer, folder: Path, resumes: bool) -> None:
     """Lightning answers Ctrl-C with an exit of its own and deaf to the next one; both are undone."""
     handler = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(learner, ckpt_path=last if last.exists() else None, weights_only=False)
+        folder.mkdir(parents=True, exist_ok=True)
+        trainer.fit(learner, ckpt_path=folder / LAST if resumes else None, weights_only=False)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        message = f"cannot keep checkpoints in {last.parent}: {reason}; mend that and run the same command again"
+        message = f"cannot keep checkpoints in {folder}: {reason}; mend that and run the same command again"
+        raise EnvironmentFault(message) from None
+    except ProcessException as error:
+        reason = str(error).strip().splitlines()[-1]
+        message = f"a process of the fit has ended before its time: {reason}; mend that and run the same command again"
         raise EnvironmentFault(message) from None
     except SystemExit as stop:
         signal.signal(signal.SIGINT, handler)
+        if trainer.strategy.launcher:
+            trainer.strategy.launcher.kill(signal.SIGKILL)  # processes that were not interrupted would go on
         raise KeyboardInterrupt from stop
+
+
+def _rng() -> AbstractContextManager[None]:
+    """Keeps what the rest of this process draws at random as it was; nothing but a fit draws on a GPU."""
+    return torch.random.fork_rng(devices=[])
 
 
 @contextmanager
@@ -248,25 +303,6 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@dataclass(frozen=True)
-class _Batches:
-    """Rows of some tensors, a batch at a time; in an order that the seed decides, or in their own."""
-
-    tensors: tuple[Tensor, ...]
-    size: int
-    seed: int | None = None
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.tensors[0]) / self.size)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        rows = len(self.tensors[0])
-        order = torch.arange(rows)
-        if self.seed is not None:
-            order = torch.randperm(rows, generator=torch.Generator().manual_seed(self.seed))
-        return (tuple(tensor[batch] for tensor in self.tensors) for batch in torch.split(order, self.size))
-
-
 class _Learner(lightning.LightningModule):
     """What Lightning has to know: the batches, the losses, the optimiser."""
 
@@ -274,47 +310,64 @@ class _Learner(lightning.LightningModule):
         super().__init__()
         self.network = _network(model)
         self.history: list[dict[str, float]] = []
-        self._head = (model.head,)
+        self._head = (model.head,)  # in a tuple, as it is no part of what is learnt and kept
         self._plan = plan
-        self._train_rows = _tensors(model, train)
-        self._validation_rows = _tensors(model, validation)
+        self._train_rows = scaled(model, train)
+        self._files = Files(train.beyond, model.with_network(None)) if train.beyond else None
+        self._validation_rows = scaled(model, validation)
         self._losses: dict[str, list[Tensor]] = {"train": [], "validation": []}
 
+    @property
+    def _share(self) -> Share:
+        return Share(self.global_rank, self.trainer.world_size) if self._trainer else Share()
+
     def train_dataloader(self) -> Any:
-        return _Batches(self._train_rows, self._plan.batch_size, self._epoch_seed())
+        size, seed = self._plan.batch_size, self._epoch_seed()
+        return training_batches(self._train_rows, self._files, size, self._share, seed)
 
     def val_dataloader(self) -> Any:
-        return _Batches(self._validation_rows, CHUNK)
+        return Shuffled(self._validation_rows, CHUNK, self._share)
+
+    def on_fit_start(self) -> None:
+        self._head = (copy.deepcopy(self._head[0]).to(self.device),)
 
     def on_train_epoch_start(self) -> None:
-        torch.manual_seed(self._epoch_seed())
+        torch.manual_seed(self._epoch_seed() + self._share.rank)
 
-    def training_step(self, batch: tuple[Tensor, ...]) -> Tensor:
-        *inputs, target, weights = batch
+    def training_step(self, batch: Batch) -> Tensor:
+        """The loss whose gradient, averaged over the processes, is that of the weighted mean over the whole batch."""
+        *inputs, target, weights, whole = batch
         (head,), answers = self._head, self.network(*inputs)
         members = answers.shape[1]
         each = head.losses(answers.flatten(0, 1), target.repeat_interleave(members))
-        return self._weighted("train", each.view(-1, members).mean(1), weights)
+        total = self._total("train", each.view(-1, members).mean(1), weights)
+        least = torch.finfo(whole.dtype).tiny  # all rows of a batch may weigh nothing
+        return total * self._share.processes / whole.clamp_min(least)
 
-    def validation_step(self, batch: tuple[Tensor, ...]) -> None:
+    def validation_step(self, batch: Batch) -> Tensor:
         """The loss of the members' common answer, which is what a caller gets."""
-        *inputs, target, weights = batch
+        *inputs, target, weights, _ = batch
         (head,) = self._head
-        self._weighted("validation", head.losses(head.joint(self.network(*inputs), None), target), weights)
+        return self._total("validation", head.losses(head.joint(self.network(*inputs), None), target), weights)
 
-    def step(self, optimiser: torch.optim.Optimizer, batch: tuple[Tensor, ...]) -> None:
+    def step(self, optimiser: torch.optim.Optimizer, batch: Batch) -> Tensor:
         """One step, outside of Lightning."""
         self.train()
         optimiser.zero_grad()
-        self.training_step(batch).backward()  # type: ignore[no-untyped-call]
+        loss = self.training_step(self._here(batch))
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         optimiser.step()
+        return loss
 
     @torch.no_grad()
-    def judge(self, batch: tuple[Tensor, ...]) -> None:
+    def judge(self, batch: Batch) -> Tensor:
         """The loss of some rows, outside of Lightning."""
         self.eval()
-        self.validation_step(batch)
+        return self.validation_step(self._here(batch))
+
+    def _here(self, batch: Batch) -> Batch:
+        return tuple(tensor.to(self.device) for tensor in batch)
 
     def on_validation_epoch_end(self) -> None:
         train, validation = self._mean("train"), self._mean("validation")
@@ -324,7 +377,7 @@ class _Learner(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
-        checkpoint["plan"] = asdict(self._plan)
+        checkpoint["plan"] = {name: value for name, value in vars(self._plan).items() if name != "on"}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
@@ -340,24 +393,18 @@ class _Learner(lightning.LightningModule):
     def _epoch_seed(self) -> int:
         return int(np.random.SeedSequence([self._plan.seed, self.current_epoch]).generate_state(1)[0])
 
-    def _weighted(self, part: str, losses: Tensor, weights: Tensor) -> Tensor:
-        total, weight = (losses * weights).sum(), weights.sum()
-        self._losses[part].append(torch.stack([total.detach(), weight]))
-        return total / weight.clamp_min(torch.finfo(weight.dtype).tiny)  # all rows of a batch may weigh nothing
+    def _total(self, part: str, losses: Tensor, weights: Tensor) -> Tensor:
+        total = (losses * weights).sum()
+        self._losses[part].append(torch.stack([total.detach(), weights.sum()]))
+        return total
 
     def _mean(self, part: str) -> Tensor:
-        totals = torch.stack(self._losses[part]).sum(0)
+        """Of all rows of a part, those of the other processes too."""
+        mine = torch.stack(self._losses[part]).sum(0)
         self._losses[part].clear()
+        totals = cast(Tensor, self.trainer.strategy.reduce(mine, reduce_op="sum"))
         return totals[0] / totals[1]
 
 
 def _flat_then_cosine(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * max(0.0, share - FLAT) / (1 - FLAT)))
-
-
-@torch.no_grad()
-def _tensors(model: Model, sample: Sample) -> tuple[Tensor, ...]:
-    """Scaled inputs, target and weights: scaling is the same in every epoch, so it is done once."""
-    scaled = model.scaling(sample.inputs.numbers, sample.inputs.codes)
-    target = model.head.learnt(torch.tensor(sample.target))
-    return (*scaled, target, torch.tensor(sample.each_weight).float())

@@ -98,7 +98,7 @@ class Network(nn.Module):
     def _hide(self, codes: Tensor) -> Tensor:
         if not self.training:
             return codes
-        return torch.where(torch.rand(codes.shape) < HIDDEN, UNKNOWN, codes)
+        return torch.where(torch.rand(codes.shape, device=codes.device) < HIDDEN, UNKNOWN, codes)
 
 
 def _embeddings(bins: Sequence[Sequence[float]], size: int) -> PiecewiseLinearEmbeddings:

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import pytorch_lightning as lightning
 from rich import get_console
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 T = TypeVar("T")
@@ -46,49 +45,67 @@ def trials(draws: Iterable[T], count: int, least: Callable[[], float]) -> Iterat
 
 
 class EpochProgress(lightning.Callback):
-    """A live bar on a terminal; elsewhere one line an epoch."""
+    """A live bar on a terminal; elsewhere one line an epoch. Of several processes only the first one shows it."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar = Progress(
-            TextColumn("fitting, epoch {task.fields[epoch]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("batches"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+    def __init__(self) -> None:
+        self._stderr = get_console().stderr  # which a process that is spawned for the fit would not know
+        self._bar: Progress | None = None
         self._task = TaskID(0)
 
     def on_train_start(self, trainer: lightning.Trainer, learner: Any) -> None:
         """Show the bar, as far along as a resumed run already is."""
+        if not trainer.is_global_zero:
+            return
+        self._bar = _bar(self._stderr)
         total = int(trainer.estimated_stepping_batches)
         self._task = self._bar.add_task("", total=total, completed=trainer.global_step, epoch="", losses="")
         self._bar.start()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, learner: Any) -> None:
         """Name the epoch."""
-        self._bar.update(self._task, epoch=f"{trainer.current_epoch + 1} of at most {trainer.max_epochs}")
+        if self._bar:
+            self._bar.update(self._task, epoch=f"{trainer.current_epoch + 1} of at most {trainer.max_epochs}")
 
     def on_train_batch_end(self, *_: Any) -> None:
         """One batch further."""
-        self._bar.advance(self._task)
+        if self._bar:
+            self._bar.advance(self._task)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, learner: Any) -> None:
         """Tell both losses of the epoch."""
+        if not self._bar:
+            return
         last = learner.history[-1]
         losses = f"train loss {last['train_loss']:.4f}, validation loss {last['validation_loss']:.4f}"
         self._bar.update(self._task, losses=losses)
-        if not self._console.is_terminal:
-            self._console.print(f"epoch {last['epoch']} of at most {trainer.max_epochs}: {losses}", highlight=False)
+        if not self._bar.console.is_terminal:
+            self._bar.console.print(f"epoch {last['epoch']} of at most {trainer.max_epochs}: {losses}", highlight=False)
 
     def on_train_end(self, *_: Any) -> None:
         """Take the bar away."""
-        self._bar.stop()
+        self._stop()
 
     def on_exception(self, *_: Any) -> None:
         """Take the bar away before an error is shown."""
-        self._bar.stop()
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+
+def _bar(stderr: bool) -> Progress:
+    console = get_console()
+    console.stderr = stderr
+    return Progress(
+        TextColumn("fitting, epoch {task.fields[epoch]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("batches"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[losses]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

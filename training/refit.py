@@ -15,6 +15,7 @@ from training.candidates import Choice
 from training.estimators import fit_estimator
 from training.fitting import fit
 from training.linear import Linear
+from training.machines import agreed
 from training.matrix import Matrix, fit_columns
 from training.model import Model
 from training.network import Network
@@ -39,7 +40,7 @@ def refit(choice: Choice, model: Model, rows: Sample, spec: Spec, folder: Path) 
     Raises:
         CheckFailed, EnvironmentFault, KeyboardInterrupt: As :func:`training.fitting.fit`.
     """
-    say("refit", f"on the training and validation parts together, {len(rows):,} rows")
+    say("refit", f"on the training and validation parts together, {rows.rows:,} rows")
     again = model.with_network(_network(choice, model, rows, folder))
     if choice.recipe.found:
         again = _with_scorer(choice, again, rows, spec)
@@ -49,8 +50,8 @@ def refit(choice: Choice, model: Model, rows: Sample, spec: Spec, folder: Path) 
 
 def _network(choice: Choice, model: Model, rows: Sample, folder: Path) -> Network | Linear | None:
     recipe = choice.recipe
-    if recipe.plan:
-        plan = recipe.plan.finally_for(len(rows), recipe.history)
+    planned = recipe.plan.finally_for(rows.rows, recipe.history) if recipe.plan else None
+    if plan := agreed(planned):
         fit(model, rows, rows.take(np.arange(min(len(rows), _WATCHED))), plan, folder)
         return model.network
     return linear_model(model, rows).network if isinstance(choice.model.network, Linear) else None

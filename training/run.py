@@ -5,13 +5,15 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 import onnx
 import polars as pl
+from numpy.typing import NDArray
 
 from contract import artifact, store
 from contract.artifact import Manifest, write_json
@@ -35,9 +37,11 @@ from training.golden import lines, write_golden
 from training.importance import importance
 from training.interval import fit_interval
 from training.latency import measure
+from training.launch import launch
 from training.model import Model, save_model
 from training.movement import behaviour_since
 from training.origin import libraries, origin
+from training.preprocessing import Preprocessor
 from training.reference import reference
 from training.refit import refit
 from training.reliability import reliability
@@ -82,12 +86,14 @@ def train(dataset: Dataset) -> Trained:
 def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     spec, target, parts, frame = dataset.spec, dataset.target, dataset.parts, dataset.frame
     features, classes = dataset.features, target.classes
-    preprocessor, training = fit_sample(dataset, parts.train)
+    preprocessor, training = _fit_sample(dataset, parts.train)
     validation = sample_of(dataset, parts.validation, preprocessor)
     say("preprocess", f"{len(features)} features, fitted on the training part")
 
     model = build_model(preprocessor, features, training, classes, spec)
     choice = choose_model(model, training, validation, spec, checkpoints)
+    if launch().follows:
+        _follow(choice, dataset, checkpoints)
     output, calibrated = _calibrate(choice.model, training, validation, _output(target, spec), spec)
     model, learnt = _refit(choice, dataset, checkpoints) if spec.estimator.refit else (choice.model, training)
     test = sample_of(dataset, parts.test, model.blueprint.preprocessor)
@@ -135,9 +141,22 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     return Trained(tag, evaluation)
 
 
+def _fit_sample(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[Preprocessor, Sample]:
+    """As :func:`training.sample.fit_sample`, with the rows that are not in memory."""
+    preprocessor, sample = fit_sample(dataset, rows)
+    return preprocessor, replace(sample, beyond=dataset.stream)
+
+
+def _follow(choice: Choice, dataset: Dataset, checkpoints: Path) -> NoReturn:
+    """Help the process that leads to fit the network again, and end."""
+    if dataset.spec.estimator.refit:
+        _refit(choice, dataset, checkpoints)
+    raise SystemExit(0)
+
+
 def _refit(choice: Choice, dataset: Dataset, checkpoints: Path) -> tuple[Model, Sample]:
     """The chosen model on all rows that may be learnt from, and these rows."""
-    preprocessor, rows = fit_sample(dataset, dataset.parts.learnt)
+    preprocessor, rows = _fit_sample(dataset, dataset.parts.learnt)
     model = rebuild_model(preprocessor, dataset.features, rows, choice.model, dataset.spec)
     return refit(choice, model, rows, dataset.spec, checkpoints / "refit"), rows
 

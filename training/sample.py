@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from training.dataset import Dataset
 from training.preprocessing import Inputs, Preprocessor, fit_preprocessor
+from training.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -19,14 +20,21 @@ class Sample:
         inputs: What the model takes.
         target: Class codes, int64, or the regression target, float64; one a row.
         weights: How much each row counts; None where all count the same.
+        beyond: Rows in files that may be learnt from too; only the network does.
     """
 
     inputs: Inputs
     target: NDArray[Any]
     weights: NDArray[np.float64] | None = None
+    beyond: Stream | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are, those in files too."""
+        return len(self) + (self.beyond.rows if self.beyond else 0)
 
     @property
     def each_weight(self) -> NDArray[np.float64]:
@@ -34,7 +42,7 @@ class Sample:
         return np.ones(len(self)) if self.weights is None else self.weights
 
     def take(self, rows: NDArray[np.intp]) -> "Sample":
-        """Only these rows, in this order."""
+        """Only these rows in memory, in this order."""
         places = torch.from_numpy(rows)
         inputs = Inputs(self.inputs.numbers[places], self.inputs.codes[places])
         return Sample(inputs, self.target[rows], None if self.weights is None else self.weights[rows])

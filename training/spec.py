@@ -60,6 +60,8 @@ class Data(_Section):
         group: The column whose rows belong together, such as a customer; no group is ever in two parts of a split.
         weight: The column that says how much a row counts.
         ignore: Columns that nothing is learnt from.
+        rows_in_memory: Rows of Parquet files that are held in memory, drawn at random: all is learnt and measured on
+            them, but the network learns from the other rows too. None is all.
     """
 
     path: str = Field(min_length=1)
@@ -69,6 +71,7 @@ class Data(_Section):
     group: str | None = None
     weight: str | None = None
     ignore: tuple[str, ...] = ()
+    rows_in_memory: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _one_role_a_column(self) -> "Data":
@@ -152,7 +155,7 @@ NETWORKS = ("tabm", "mlp")
 class Estimator(_Section):
     """The model and how it is fitted.
 
-    From ``members`` on, all is about the network, TabM-mini (Gorishniy et al., "TabM", ICLR 2025).
+    From ``accelerator`` on, all is about the network, TabM-mini (Gorishniy et al., "TabM", ICLR 2025).
 
     Attributes:
         name: One of ``ESTIMATORS``, or an import path such as ``sklearn.svm.SVC``. ``auto`` tries a linear model,
@@ -165,7 +168,11 @@ class Estimator(_Section):
         refit: Whether the chosen model is fitted again on the training and validation rows together, before the test;
             what the validation rows decided (parameters, epochs, calibration, interval) stays.
         trials: Sets of parameters that are tried for LightGBM and XGBoost; None is planned.
-        members: Networks in the ensemble, which share most of their weights.
+        accelerator: What the network is fitted on; ``auto`` is a GPU where there is one, else the CPU.
+        devices: Processes that fit it on each machine, every one with a GPU or core of its own; ``auto`` is one for
+            every GPU.
+        nodes: Machines that fit it together; each process is started by torchrun or SLURM.
+        members: Networks in the ensemble, which share most of their weights; None is 8, or 32 on a GPU.
         width: Neurons of a hidden layer.
         blocks: Hidden layers.
         embedding: Numbers that one feature is turned into.
@@ -182,7 +189,10 @@ class Estimator(_Section):
     budget_seconds: float | None = Field(default=None, gt=0)
     refit: bool = True
     trials: int | None = Field(default=None, ge=1, le=1000)
-    members: int = Field(default=8, ge=1, le=256)
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int | Literal["auto"] = 1
+    nodes: int = Field(default=1, ge=1)
+    members: int | None = Field(default=None, ge=1, le=256)
     width: int = Field(default=256, ge=1, le=8192)
     blocks: int = Field(default=2, ge=1, le=32)
     embedding: int = Field(default=16, ge=1, le=512)
@@ -200,16 +210,18 @@ class Estimator(_Section):
             return name
         raise ValueError(f"expected {', '.join(ESTIMATORS)}, or an import path such as sklearn.svm.SVC")
 
+    @field_validator("devices", mode="plain")
+    @classmethod
+    def _count_or_auto(cls, value: Any) -> int | Literal["auto"]:
+        if value == "auto" or (type(value) is int and value >= 1):
+            return cast(int | Literal["auto"], value)
+        raise ValueError("expected a number of at least 1, or `auto`")
+
     @model_validator(mode="after")
     def _parameters_have_an_estimator(self) -> "Estimator":
         if self.parameters and self.name in {"auto", "linear", *NETWORKS}:
             raise ValueError(f"`parameters` are for an estimator of another library, not for `name: {self.name}`")
         return self
-
-    @property
-    def networks(self) -> int:
-        """Members of the ensemble; one where it is to be a plain network."""
-        return 1 if self.name == "mlp" else self.members
 
 
 class Cost(_Section):
@@ -360,6 +372,15 @@ class Spec(_Section):
     def _calibration_has_its_slices(self) -> "Spec":
         if self.gates.slice_calibration is not None and not self.slices:
             raise ValueError("`gates.slice_calibration` needs the columns that are to be judged, under `slices`")
+        return self
+
+    @model_validator(mode="after")
+    def _no_clock_for_a_stream(self) -> "Spec":
+        if self.data.rows_in_memory is not None and self.estimator.budget_seconds is not None:
+            raise ValueError(
+                "`estimator.budget_seconds` cannot be kept where rows are read from files, as `data.rows_in_memory` "
+                "has it; say `epochs` and `trials` instead"
+            )
         return self
 
     @property

@@ -94,6 +94,17 @@ def method(target: Target, spec: Spec) -> str:
     return "random" if target.labels is None else "stratified"
 
 
+def instants(column: pl.Series) -> pl.Series:
+    """When each row happened, as Float64: the numbers of the time column, or seconds; null where there is no time."""
+    return canonical(column, "numeric" if column.dtype.is_numeric() else "datetime")
+
+
+def validation_begins(frame: pl.DataFrame, spec: Spec) -> float:
+    """The first instant of the validation part, where every row of the table has a time."""
+    column = frame[str(spec.data.time)]
+    return _boundaries(column, instants(column), spec)[0]
+
+
 def _by_class(classes: Rows, spec: Spec) -> Rows:
     """Each class in the same shares; one that is too small for three parts is for training."""
     generator = np.random.default_rng(spec.seed)
@@ -140,29 +151,29 @@ def _groups(frame: pl.DataFrame, spec: Spec) -> Rows:
 
 def _by_time(frame: pl.DataFrame, spec: Spec) -> Rows:
     """The latest rows are the test, those before them validation; rows of one instant stay together."""
-    instants = _instants(frame, spec)
-    validation, test = _boundaries(frame[str(spec.data.time)], instants, spec)
-    times = instants.to_numpy()
+    happened = _instants(frame, spec)
+    validation, test = _boundaries(frame[str(spec.data.time)], happened, spec)
+    times = happened.to_numpy()
     return np.add(times >= validation, times >= test, dtype=np.int64)
 
 
 def _instants(frame: pl.DataFrame, spec: Spec) -> pl.Series:
     """When each row happened, as a number."""
     column = frame[str(spec.data.time)]
-    instants = canonical(column, "numeric" if column.dtype.is_numeric() else "datetime")
-    if missing := instants.null_count():
+    happened = instants(column)
+    if missing := happened.null_count():
         raise DataError(
             f"{spec.place('data', 'time')}: '{column.name}' is missing or no time in {missing:,} rows; expected ISO "
             f"8601 such as 2013-11-01"
         )
-    return instants
+    return happened
 
 
-def _boundaries(column: pl.Series, instants: pl.Series, spec: Spec) -> tuple[float, float]:
+def _boundaries(column: pl.Series, happened: pl.Series, spec: Spec) -> tuple[float, float]:
     validation, test = spec.split.validation, spec.split.test
     if isinstance(validation, datetime) and isinstance(test, datetime):
         return _seconds(validation, column, spec), _seconds(test, column, spec)
-    ordered = instants.sort()
+    ordered = happened.sort()
     late = _share(test)
     ends = [round(len(ordered) * (1 - share)) for share in (late + _share(validation), late)]
     first, second = (float(ordered[min(end, len(ordered) - 1)]) for end in ends)

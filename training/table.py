@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from contract.errors import DataError
 from contract.yaml_source import Path_, suggestion
+from training.pieces import Piece, cut, draw, take, unreadable
 from training.spec import Data, Spec
 
 _FORMATS = {
@@ -41,36 +44,65 @@ class Table:
     Attributes:
         frame: All columns but the ignored ones that no slice is made of; rows in the order of the files.
         version: ``sha256:`` and the digest of the bytes of the files, one after the other.
+        pieces: Of the files, where not all of their rows are in ``frame``.
+        drawn: The ascending numbers, counted from 0, of the rows in ``frame``; None where they are all there.
     """
 
     frame: pl.DataFrame
     version: str
+    pieces: tuple[Piece, ...] = ()
+    drawn: NDArray[np.int64] | None = None
 
 
 def read_table(spec: Spec, folder: Path) -> Table:
     """Read the file or files under ``data.path``, which is relative to ``folder``.
 
-    Files of a glob are read in the order of their names and have to agree in their columns.
+    Files of a glob are read in the order of their names and have to agree in their columns. Of more than
+    ``data.rows_in_memory`` rows so many are drawn by the seed, each with the same chance.
 
     Raises:
         DataError: Nothing is there, a file cannot be read as its format, there are no rows, a header names a column
-            twice, files disagree, or a column that model.yaml names is absent.
+            twice, files disagree, a column that model.yaml names is absent, or rows are to be drawn and the files are
+            not Parquet.
     """
     paths = _paths(spec, folder)
+    forms = [_format(path, spec.data) for path in paths]
+    version = _version(paths, forms)
+    pieces = _pieces(paths, forms, spec)
+    if spec.data.rows_in_memory is None or sum(piece.rows for piece in pieces) <= spec.data.rows_in_memory:
+        frames = [_read(path, form, spec) for path, form in zip(paths, forms, strict=True)]
+        return Table(_whole(frames, paths, spec), version)
+    drawn = draw(pieces, spec.data.rows_in_memory, spec.seed)
+    files = list(dict.fromkeys(piece.path for piece in pieces))
+    return Table(_whole(list(take(pieces, drawn)), files, spec), version, pieces, drawn)
+
+
+def _version(paths: list[Path], forms: list[str]) -> str:
     digest = hashlib.sha256()
-    frames = []
-    for path in paths:
-        form = _format(path, spec.data)
+    for path, form in zip(paths, forms, strict=True):
         for chunk in _chunks(path, text=form in {"csv", "jsonl"}):
             digest.update(chunk)
-        frames.append(_read(path, form, spec))
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _pieces(paths: list[Path], forms: list[str], spec: Spec) -> tuple[Piece, ...]:
+    if spec.data.rows_in_memory is None:
+        return ()
+    if others := [path for path, form in zip(paths, forms, strict=True) if form != "parquet"]:
+        raise DataError(
+            f"{spec.place('data', 'rows_in_memory')}: {others[0]} is not Parquet, the only format that is read in "
+            f"pieces; convert it, for example with polars: `scan_csv(...).sink_parquet(...)`"
+        )
+    return cut(paths)
+
+
+def _whole(frames: list[pl.DataFrame], paths: list[Path], spec: Spec) -> pl.DataFrame:
     frame = _concatenate(frames, paths)
     if not frame.height:
         raise DataError(f"{paths[0]}: the table has no rows")
     _check_columns(frame, spec)
     left_out = set(spec.data.ignore) - set(spec.slices)
-    kept = [name for name in frame.columns if name not in left_out]
-    return Table(_columns(frame, kept), f"sha256:{digest.hexdigest()}")
+    return _columns(frame, [name for name in frame.columns if name not in left_out])
 
 
 def _paths(spec: Spec, folder: Path) -> list[Path]:
@@ -129,8 +161,7 @@ def _read(path: Path, form: str, spec: Spec) -> pl.DataFrame:
     except pl.exceptions.NoDataError:
         raise DataError(f"{path}: the table has no rows") from None
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0].split("`", 1)[0].strip()  # what follows quotes the data
-        raise DataError(f"{path}: cannot be read as {form}: {reason or 'it is damaged'}") from None
+        raise unreadable(path, form, error) from None
 
 
 def _read_csv(file: BinaryIO, header: list[str], spec: Spec) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """The column to predict, and how much each of its rows counts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +84,50 @@ def prefers_logarithm(target: NDArray[Any]) -> bool:
     return _skewness(target) > 1 and abs(_skewness(np.log(target))) < _skewness(target) / 2
 
 
+def further_target(frame: pl.DataFrame, spec: Spec, labels: tuple[str, ...] | None, first: int) -> NDArray[Any]:
+    """The target of further rows of a table, as :class:`Target` has it of those that ``labels`` come from.
+
+    Args:
+        frame: The rows.
+        spec: The model.yaml.
+        labels: The classes; None for regression.
+        first: How many rows of the table come before these.
+
+    Raises:
+        DataError: A value is missing, cannot be read, or is of a class that is not there.
+    """
+    place, name = spec.place("data", "target"), spec.data.target
+    values = canonical(frame[name], "numeric" if labels is None else "categorical")
+    if labels is None:
+        known, expected = values.abs() <= LARGEST, f"a number of at most {LARGEST:g} in size"
+        if spec.task == "count":
+            known, expected = known & _is_count(values), "a whole number of at least 0"
+    else:
+        known, expected = values.is_in(labels), "a class that is among the rows in memory; raise `data.rows_in_memory`"
+    if (row := _first(~known.fill_null(False))) is not None:
+        raise DataError(f"{place}: '{name}', row {first + row}: expected {expected}")
+    return values.to_numpy() if labels is None else _coded(values, labels)
+
+
+def further_weights(frame: pl.DataFrame, spec: Spec, first: int) -> NDArray[np.float64] | None:
+    """How much further rows of a table count, on the scale of their column, or None without ``data.weight``.
+
+    Raises:
+        DataError: A weight is missing, negative or infinite; ``first`` rows come before these.
+    """
+    if spec.data.weight is None:
+        return None
+    weights = canonical(frame[spec.data.weight], "numeric")
+    if (row := _first(~(weights.is_finite() & (weights >= 0)).fill_null(False))) is not None:
+        place = spec.place("data", "weight")
+        raise DataError(f"{place}: '{weights.name}', row {first + row}: expected a number of at least 0")
+    return weights.to_numpy()
+
+
+def _is_count(values: pl.Series) -> pl.Series:
+    return (values >= 0) & (values == values.floor())
+
+
 def _averaging_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     shares = weights / weights.max()  # first, as a sum of large numbers may be infinite
     return np.asarray(shares / shares.mean())
@@ -121,13 +166,17 @@ def _classes(values: pl.Series, spec: Spec, place: str) -> Target:
             said = f"'{spec.positive}'; a label such as yes or no needs quotes in YAML"
             raise SpecError(f"{spec.place('positive')}: expected {listed}, but this says {said}")
         labels.sort(key=lambda label: label == spec.positive)
+    return Target(_coded(values, labels), tuple(labels))
+
+
+def _coded(values: pl.Series, labels: Sequence[str]) -> NDArray[np.int64]:
     codes = values.replace_strict({label: code for code, label in enumerate(labels)}, return_dtype=pl.Int64)
-    return Target(codes.to_numpy(), tuple(labels))
+    return codes.to_numpy()
 
 
 def _quantity(values: pl.Series, spec: Spec, place: str) -> Target:
     _refuse_two_label_fields(spec, "a number")
-    if spec.task == "count" and (row := _first(~((values >= 0) & (values == values.floor())))) is not None:
+    if spec.task == "count" and (row := _first(~_is_count(values))) is not None:
         raise DataError(
             f"{place}: '{values.name}', row {row}: expected a whole number of at least 0; or say `task: regression`"
         )

@@ -101,6 +101,9 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_fit(tmp_path: Path) -> Non
     losses = [entry["validation_loss"] for entry in history]
     assert len(history) < 40
     assert np.argmin(losses) == len(losses) - 3
+    again, *_ = prepared(epochs=40, learning_rate=0.02, patience=2)
+    assert fit(again, train, validation, plan, tmp_path) == history
+    assert weights(again) == weights(model)
     logarithms = model.predict(validation.inputs)["probabilities"].log()
     loss = torch.nn.functional.nll_loss(logarithms, torch.from_numpy(validation.target)).item()
     assert loss == pytest.approx(min(losses), abs=1e-5)
