@@ -83,10 +83,13 @@ class Plan:
     on: Machines = ONE_CORE
 
     def finally_for(self, rows: int, history: Sequence[Mapping[str, float]]) -> "Plan":
-        """The plan by which a fit that went so is done again on so many rows: up to the epoch that was best."""
-        best = min(history, key=lambda entry: entry["validation_loss"])
-        steps = self.steps if self.is_cut else self.epochs * math.ceil(rows / self.batch_size)
-        return replace(self, epochs=int(best["epoch"]), steps=steps, is_final=True)
+        """The plan by which a fit that went so is done again on so many rows: as many epochs as were best.
+
+        The learning rate falls within these: that is worth more than the very path to the best epoch.
+        """
+        epochs = int(min(history, key=lambda entry: entry["validation_loss"])["epoch"])
+        steps = self.steps if self.is_cut else epochs * math.ceil(rows / self.batch_size)
+        return replace(self, epochs=epochs, steps=steps, is_final=True)
 
 
 def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int, on: Machines = ONE_CORE) -> Plan:

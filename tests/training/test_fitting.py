@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save
 
 from contract.errors import CheckFailed, EnvironmentFault
-from tests.tables import classes_of, scores, spec, table, unfitted
+from tests.tables import classes_of, network_of, scores, spec, table, unfitted
 from training.fitting import LAST, MOST_EPOCHS, Plan, fit, kept_plan, plan_fit, plan_within
 from training.model import Model
 from training.sample import Sample
@@ -160,6 +160,20 @@ def test_an_interrupted_fit_keeps_its_plan(tmp_path: Path) -> None:
     assert kept_plan(tmp_path) is None
     fit(model, train, validation, dataclasses.replace(plan, learning_rate=1e-3), tmp_path)
     assert kept_plan(tmp_path) == dataclasses.replace(plan, learning_rate=1e-3)
+
+
+def test_a_final_plan_has_as_many_epochs_as_were_best_and_its_last_weights_count(tmp_path: Path) -> None:
+    model, train, validation, plan = prepared(epochs=8)
+    final = plan.finally_for(1000, [{"epoch": epoch, "validation_loss": abs(epoch - 3)} for epoch in range(1, 9)])
+    assert (final.epochs, final.steps, final.batch_size) == (3, 3 * -(-1000 // plan.batch_size), plan.batch_size)
+    history = fit(model, train, validation, dataclasses.replace(final, patience=1, learning_rate=0.3), tmp_path)
+    assert [entry["epoch"] for entry in history] == [1, 2, 3]
+    last = torch.load(tmp_path / LAST, weights_only=False)["state_dict"]
+    assert all(
+        torch.equal(value, network_of(model).state_dict()[name.partition(".")[2]])
+        for name, value in last.items()
+        if name.startswith("network.")
+    )
 
 
 @pytest.mark.parametrize("content", [b"no checkpoint", None])
