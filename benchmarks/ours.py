@@ -40,7 +40,14 @@ class Ours:
         self._dataset, self._folder = dataset, folder
         preprocessor, self._train = fit_sample(dataset, dataset.parts.train)
         self._validation = sample_of(dataset, dataset.parts.validation, preprocessor)
-        self._model = build_model(preprocessor, dataset.features, self._train, dataset.target.classes, dataset.spec)
+        self._model = build_model(
+            preprocessor,
+            dataset.features,
+            self._train,
+            dataset.target.classes,
+            dataset.spec,
+            is_positive=dataset.is_positive,
+        )
 
     @property
     def logarithm(self) -> bool:

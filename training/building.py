@@ -20,12 +20,14 @@ from training.target import prefers_logarithm
 WEEKDAYS, STATES = 8, 3
 
 
-def build_model(
+def build_model(  # noqa: PLR0913 (one fact of the whole table)
     preprocessor: Preprocessor,
     features: Sequence[Feature],
     train: Sample,
     classes: int | None,
     spec: Spec,
+    *,
+    is_positive: bool = True,
 ) -> Model:
     """Learn from the training rows all that is not learnt by gradient, and draw the first weights.
 
@@ -36,10 +38,10 @@ def build_model(
         classes: The number of classes; None for regression.
         spec: Its ``estimator`` gives the sizes and its ``seed`` the first weights; under a split by time nothing is
             learnt from the position in the year.
+        is_positive: Whether every known target is, those outside of ``train`` too: else its logarithm is not learnt.
     """
     scaling = fit_scaling(preprocessor, features, train.inputs, season=not spec.by_time)
     count = spec.task == "count"
-    is_positive = train.beyond is None or train.beyond.least > 0
     blueprint = Blueprint(
         preprocessor=preprocessor,
         layout=scaling.layout,

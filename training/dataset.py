@@ -55,6 +55,12 @@ class Dataset:
     aside: pl.DataFrame
     stream: Stream | None
 
+    @property
+    def is_positive(self) -> bool:
+        """Whether all known targets are above 0, so that each has a logarithm; of no meaning for classes."""
+        least = min(self.target.values.min(), self.stream.least if self.stream else np.inf)
+        return bool(least > 0)
+
 
 def read_dataset(path: Path) -> Dataset:
     """Read a model.yaml and the table that it names.

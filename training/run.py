@@ -90,7 +90,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     validation = sample_of(dataset, parts.validation, preprocessor)
     say("preprocess", f"{len(features)} features, fitted on the training part")
 
-    model = build_model(preprocessor, features, training, classes, spec)
+    model = build_model(preprocessor, features, training, classes, spec, is_positive=dataset.is_positive)
     choice = choose_model(model, training, validation, spec, checkpoints)
     if launch().follows:
         _follow(choice, dataset, checkpoints)

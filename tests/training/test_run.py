@@ -17,6 +17,9 @@ from training.run import train
 
 ROWS = 900
 
+#: Rows of these parts under a split by time.
+VALIDATION, TEST = 700, ROWS - 1
+
 
 def trained(folder: Path, frame: pl.DataFrame, more: str, ignore: str = "") -> Artifact:
     frame.write_parquet(folder / "t.parquet")
@@ -87,3 +90,21 @@ def test_a_tiny_table_has_no_curve_and_is_trained_on_all_the_same(home: Path, tm
     model = trained(tmp_path, frame, "")
     assert model.evaluation["curve"] == {"reason": "6 training rows are too few to learn from shares of them"}
     assert "Would more rows help?" in (model.path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("row", "logarithm"), [(None, True), (VALIDATION, False), (TEST, False)])
+def test_a_logarithm_is_learnt_only_where_every_known_target_has_one(
+    home: Path, tmp_path: Path, row: int | None, logarithm: bool
+) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=ROWS)
+    amounts = np.exp(1.5 * x + random.normal(size=ROWS) / 3)
+    if row is not None:
+        amounts[row] = 0.0
+    frame = pl.DataFrame({"x": x, "y": amounts, "t": np.arange(ROWS)})
+    frame.write_parquet(tmp_path / "t.parquet")
+    spec = "name: m\ndata: {path: t.parquet, target: y, time: t}\nestimator: {name: linear}"
+    (tmp_path / "model.yaml").write_text(spec)
+    evaluation = train(read_dataset(tmp_path / "model.yaml")).evaluation
+    assert evaluation["logarithm"] is logarithm
+    assert np.isfinite(evaluation["candidates"][0]["loss"])

@@ -72,7 +72,11 @@ def prepared(dataset: Dataset) -> tuple[Model, Sample, Sample]:
             (preprocessor.transform(frame[parts.validation]), parts.validation, None),
         )
     )
-    return build_model(preprocessor, dataset.features, train, None, spec), train, validation
+    return (
+        build_model(preprocessor, dataset.features, train, None, spec, is_positive=dataset.is_positive),
+        train,
+        validation,
+    )
 
 
 def epoch(path: Path, share: Share = ALONE, size: int = 500, seed: int = 0) -> tuple[Dataset, Model, Batches]:
