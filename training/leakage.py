@@ -1,15 +1,24 @@
 """How well one column alone tells the target; a column that tells it all was probably written after the fact."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from training.columns import canonical
+from training.columns import canonical, missing
 from training.target import Target
 
 #: From these associations on a column counts as a leak.
 LEAK = {"classification": 0.999, "regression": 0.9999}
+
+#: From these on it is too good to be passed over in silence; few columns that are known in time tell so much.
+SUSPICION = {"classification": 0.975, "regression": 0.98}
+
+#: The share of the rows with a value that have to be of one class, where the column is filled for it alone; and the
+#: most that class may have of all rows.
+ONE_SIDED, COMMON = 0.99, 0.9
 
 #: Fewer rows are no evidence: some column tells them apart by chance.
 FEWEST_ROWS = 50
@@ -21,8 +30,28 @@ _Numbers = NDArray[np.float64]
 
 def leaks(column: pl.Series, target: Target, seed: int) -> bool:
     """Whether a column tells the target (nearly) perfectly on its own, by its order or by its levels."""
+    return _reaches(LEAK, column, target, seed)
+
+
+def is_suspicious(column: pl.Series, target: Target, seed: int) -> bool:
+    """Whether it tells nearly as much."""
+    return _reaches(SUSPICION, column, target, seed)
+
+
+def filled_for(column: pl.Series, target: Target) -> str | None:
+    """The only class, if there is one, for which a column with gaps holds a value: as a date of closing does."""
+    filled = ~missing(column).to_numpy()
+    if target.labels is None or filled.all() or filled.sum() < FEWEST_ROWS:
+        return None
+    shares = np.bincount(target.values[filled], minlength=len(target.labels)) / filled.sum()
+    code = int(shares.argmax())
+    is_common = np.mean(target.values == code) > COMMON
+    return target.labels[code] if shares[code] >= ONE_SIDED and not is_common else None
+
+
+def _reaches(least: Mapping[str, float], column: pl.Series, target: Target, seed: int) -> bool:
     task = "regression" if target.labels is None else "classification"
-    return len(column) >= FEWEST_ROWS and association(column, target, seed) >= LEAK[task]
+    return len(column) >= FEWEST_ROWS and association(column, target, seed) >= least[task]
 
 
 def association(column: pl.Series, target: Target, seed: int) -> float:

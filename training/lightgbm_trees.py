@@ -11,7 +11,7 @@ from training.ensemble import Ensemble, Leaf, Split
 from training.matrix import Matrix
 from training.quiet import quiet
 from training.scorer import COLUMNS, SCORES, Scorer
-from training.search import Found, Options, Parameters, between, search
+from training.search import Found, Options, Parameters, between, own_errors, search
 from training.threads import idle_cores
 
 #: Rounds at most, and those without improvement on the validation rows after which boosting ends.
@@ -41,7 +41,7 @@ def fit_lightgbm(train: Matrix, validation: Matrix, options: Options) -> Found:
 
     def fit(parameters: Parameters) -> tuple[float, Any]:
         stops = [lightgbm.early_stopping(PATIENCE, verbose=False), _Deadline(options.budget)]
-        with quiet():
+        with quiet(), own_errors("lightgbm", lightgbm.basic.LightGBMError, ValueError):
             booster = lightgbm.train(
                 {**fixed, **parameters},
                 learnt,

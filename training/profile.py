@@ -10,7 +10,7 @@ import polars as pl
 
 from training.columns import canonical, is_constant, is_readable, is_worded, missing
 from training.features import candidates
-from training.leakage import leaks, numbers
+from training.leakage import filled_for, is_suspicious, leaks, numbers
 from training.spec import Spec
 from training.split import Parts
 from training.target import Target
@@ -84,6 +84,15 @@ def _of_column(train: pl.Series, test: pl.Series, learnt: Target, spec: Spec) ->
             "list it under `data.ignore`"
         )
         yield Finding("error" if spec.strict else "warning", name, "leakage", advice)
+    elif is_suspicious(train, learnt, spec.seed):
+        advice = "tells very much of the target on its own; make sure that it is known at the time of prediction"
+        yield Finding("warning", name, "suspicious_column", advice)
+    elif (label := filled_for(train, learnt)) is not None:
+        advice = (
+            f"has a value (almost) only where the target is '{label}'; if it is filled after the fact, list it under "
+            f"`data.ignore`"
+        )
+        yield Finding("warning", name, "one_sided_column", advice)
     if train.dtype.is_float() and (infinite := train.is_infinite().sum()):
         yield Finding("warning", name, "infinite_values", f"holds {infinite:,} infinite values, which count as missing")
     if _is_numbers_as_text(train):

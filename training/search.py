@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from contract.errors import SpecError
 from training.budget import Budget
 from training.progress import trials
 from training.scorer import Scorer
@@ -123,6 +125,20 @@ def _sets(draw: Callable[[np.random.Generator], Parameters], options: Options) -
         if not options.budget.left:
             return
         yield {**draw(random), **options.parameters}
+
+
+@contextmanager
+def own_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
+    """What a library says of parameters that it does not take, as an error of model.yaml.
+
+    Raises:
+        SpecError: In place of the library's own ``errors``.
+    """
+    try:
+        yield
+    except errors as error:
+        reason = str(error).strip().partition("\n")[0].partition(" at /")[0].rstrip(" .")
+        raise SpecError(f"{name} refuses `estimator.parameters`: {reason}") from None
 
 
 def between(random: np.random.Generator, low: float, high: float) -> float:

@@ -140,11 +140,12 @@ def _made(name: str, options: Options, values: int) -> Any:
     wanted = is_regressor if regression else is_classifier
     if not isinstance(estimator, BaseEstimator) or not wanted(estimator):
         raise SpecError(f"{name} is no {'regressor' if regression else 'classifier'}, which this target needs")
+    ours = {"random_state": options.seed, "n_jobs": idle_cores(values), "probability": True}  # the last one of SVC
+    known = estimator.get_params().keys() - options.parameters.keys()
+    estimator.set_params(**{field: value for field, value in ours.items() if field in known})
     if not regression and not hasattr(estimator, "predict_proba"):
         raise SpecError(f"{name} gives no probabilities (`predict_proba`); choose another classifier")
-    ours = {"random_state": options.seed, "n_jobs": idle_cores(values)}
-    known = estimator.get_params().keys() - options.parameters.keys()
-    return estimator.set_params(**{field: value for field, value in ours.items() if field in known})
+    return estimator
 
 
 def _imported(path: str) -> Any:

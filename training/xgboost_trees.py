@@ -14,7 +14,7 @@ from training.lightgbm_trees import PATIENCE, ROUNDS
 from training.matrix import Matrix
 from training.quiet import quiet
 from training.scorer import COLUMNS, SCORES, Scorer
-from training.search import Found, Options, Parameters, between, search
+from training.search import Found, Options, Parameters, between, own_errors, search
 from training.threads import idle_cores
 
 #: After Holzmüller et al. (2024, "Better by default"): their XGB-TD.
@@ -47,7 +47,7 @@ def fit_xgboost(train: Matrix, validation: Matrix, options: Options) -> Found:
     )
 
     def fit(parameters: Parameters) -> tuple[float, Any]:
-        with quiet():
+        with quiet(), own_errors("xgboost", xgboost.core.XGBoostError, ValueError):
             booster = xgboost.train(
                 {**fixed, **parameters},
                 learnt,
@@ -59,7 +59,8 @@ def fit_xgboost(train: Matrix, validation: Matrix, options: Options) -> Found:
             )
         if options.rounds:
             return 0.0, booster
-        return booster.best_score, booster[: booster.best_iteration + 1]
+        with own_errors("xgboost", xgboost.core.XGBoostError):  # of a booster without trees
+            return booster.best_score, booster[: booster.best_iteration + 1]
 
     booster, parameters, tried = search(fit, _draw, options)
     exact = booster.predict(judged, output_margin=True)

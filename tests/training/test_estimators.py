@@ -22,6 +22,7 @@ CONVERTED = [
     ("sklearn.ensemble.GradientBoostingClassifier", 3),
     ("sklearn.neural_network.MLPClassifier", 3),
     ("sklearn.naive_bayes.GaussianNB", 2),
+    ("sklearn.svm.SVC", 2),
 ]
 
 
@@ -57,6 +58,10 @@ def test_any_estimator_becomes_onnx_and_learns(name: str, classes: int) -> None:
         ("json.JSONDecoder", {}, SpecError, "is no classifier"),
         ("sklearn.linear_model.RidgeClassifier", {}, SpecError, "gives no probabilities"),
         ("random_forest", {"trees": 7}, SpecError, "trees"),
+        ("lightgbm", {"num_leaves": 1}, SpecError, "lightgbm refuses `estimator.parameters`"),
+        ("lightgbm", {"num_iterations": 0}, SpecError, "lightgbm refuses `estimator.parameters`"),
+        ("xgboost", {"max_depth": "deep"}, SpecError, "xgboost refuses `estimator.parameters`"),
+        ("xgboost", {"booster": "gblinear"}, SpecError, "xgboost refuses `estimator.parameters`"),
         ("random_forest", {"max_depth": "deep"}, SpecError, "max_depth"),
         ("tests.training.test_estimators.Opaque", {}, CheckFailed, "cannot become ONNX"),
     ],

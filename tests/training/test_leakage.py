@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from training.leakage import association, leaks
+from training.leakage import association, filled_for, is_suspicious, leaks
 from training.target import Target
 
 ROWS = 2000
@@ -59,3 +59,26 @@ def test_the_association_is_the_area_under_the_curve() -> None:
     informed = TWO.values + GENERATOR.normal(size=ROWS)
     assert association(column(informed), TWO, seed=0) == pytest.approx(0.76, abs=0.03)
     assert association(column(NOISE**2), TWO, seed=0) < 0.8
+
+
+def test_a_copy_with_one_row_in_a_hundred_turned_over_is_suspicious() -> None:
+    turned = GENERATOR.random(ROWS) < 0.01
+    copies = [(np.where(turned, 1 - TWO.values, TWO.values), TWO), (np.where(turned, 0, NOISE), QUANTITY)]
+    for values, target in copies:
+        assert not leaks(column(values), target, seed=0)
+        assert is_suspicious(column(values), target, seed=0)
+    assert not is_suspicious(column(NOISE + GENERATOR.normal(size=ROWS)), TWO, seed=0)
+
+
+def test_a_column_that_is_filled_for_one_class_only() -> None:
+    most = (TWO.values == 1) & (GENERATOR.random(ROWS) < 0.6)
+    anywhere = GENERATOR.random(ROWS) < 0.6
+
+    def filled(rows: Any) -> pl.Series:
+        return column([1.0 if row else None for row in rows])
+
+    assert filled_for(filled(most), TWO) == "yes"
+    assert filled_for(filled(anywhere), TWO) is None
+    assert filled_for(filled(most), QUANTITY) is None
+    common = Target((GENERATOR.random(ROWS) < 0.995).astype(np.int64), ("no", "yes"))
+    assert filled_for(filled(anywhere), common) is None
