@@ -94,7 +94,8 @@ class TextEncoding(BaseModel):
 
     def types(self, result: str) -> list[onnx.ValueInfoProto]:
         """Of what :meth:`nodes` calls ``result``: the types of inner tensors that no checker knows by itself."""
-        return [helper.make_tensor_value_info(f"{result}_words", TensorProto.STRING, ["texts", "words"])]
+        shape = [f"{result}_texts", f"{result}_longest"]  # of its own: equal names would promise equal sizes
+        return [helper.make_tensor_value_info(f"{result}_words", TensorProto.STRING, shape)]
 
     def _numbers(self, texts: pl.Series) -> Floats:
         places, numbers = self.vocabulary.read(texts)

@@ -99,7 +99,7 @@ def test_texts_are_answered_alike(classes: int | None, name: str, tmp_path: Path
     samples, frames = [], []
     for seed in range(3):
         (review, goodness), (other, _) = reviews(800, seed), reviews(800, seed + 10)
-        frames.append(table(800, seed).with_columns(review=review, model_text0=other))
+        frames.append(table(800, seed).with_columns(review=review, model_text0=other.str.slice(0, 15)))
         samples.append(
             goodness if classes is None else (goodness > 0).astype(np.int64) + (goodness > 1) * (classes - 2)
         )
