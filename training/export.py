@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from contract.errors import CheckFailed
 from contract.features import Feature
-from training.model import CHUNK, Model
+from training.model import Model, rows_at_once
 from training.preprocessing import UNKNOWN, Preprocessor
 from training.quiet import quiet
 from training.scorer import COLUMNS, IR_VERSION, OPSETS, SCORES
@@ -54,7 +54,8 @@ def answerer(graph: onnx.ModelProto) -> Callable[[pl.DataFrame], dict[str, NDArr
     names = [value.name for value in session.get_outputs()]
 
     def answer(frame: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
-        chunks = [frame[first : first + CHUNK] for first in range(0, max(1, frame.height), CHUNK)]
+        rows = rows_at_once(frame.width)
+        chunks = [frame[first : first + rows] for first in range(0, max(1, frame.height), rows)]
         arrays = zip(*(session.run(names, feeds(session, chunk)) for chunk in chunks), strict=True)
         return {name: np.concatenate(parts) for name, parts in zip(names, arrays, strict=True)}
 

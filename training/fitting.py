@@ -24,7 +24,7 @@ from contract.errors import CheckFailed, EnvironmentFault
 from training.batches import Batch, Files, Share, Shuffled, scaled, training_batches
 from training.launch import launch
 from training.machines import ONE_CORE, THREADS, Machines
-from training.model import CHUNK, Model
+from training.model import Model, rows_at_once
 from training.network import Network
 from training.progress import EpochProgress
 from training.quiet import quiet
@@ -329,7 +329,8 @@ class _Learner(lightning.LightningModule):
         return training_batches(self._train_rows, self._files, size, self._share, seed)
 
     def val_dataloader(self) -> Any:
-        return Shuffled(self._validation_rows, CHUNK, self._share)
+        numbers, _, codes, *_ = self._validation_rows
+        return Shuffled(self._validation_rows, rows_at_once(numbers.shape[1] + codes.shape[1]), self._share)
 
     def on_fit_start(self) -> None:
         self._head = (copy.deepcopy(self._head[0]).to(self.device),)

@@ -22,8 +22,8 @@ from training.preprocessing import Inputs, Preprocessor
 from training.scaling import Layout, Scaling
 from training.scorer import Scorer
 
-#: Rows that pass through the network at once outside of training.
-CHUNK = 4_096
+#: Rows that pass through the network at once outside of training, and numbers: inside, each becomes some hundred.
+CHUNK, NUMBERS = 4_096, 1 << 19
 
 
 class Blueprint(BaseModel):
@@ -129,8 +129,14 @@ def _network(shape: Architecture | LinearArchitecture | None) -> Network | Linea
     return Linear(shape) if isinstance(shape, LinearArchitecture) else Network(shape)
 
 
+def rows_at_once(columns: int) -> int:
+    """How many rows with so many columns pass through at once."""
+    return min(CHUNK, max(1, NUMBERS // max(1, columns)))
+
+
 def _chunks(inputs: Inputs) -> Iterator[tuple[Tensor, Tensor]]:
-    return zip(torch.split(inputs.numbers, CHUNK), torch.split(inputs.codes, CHUNK), strict=True)
+    rows = rows_at_once(inputs.numbers.shape[1] + inputs.codes.shape[1])
+    return zip(torch.split(inputs.numbers, rows), torch.split(inputs.codes, rows), strict=True)
 
 
 def save_model(model: Model, folder: Path) -> None:

@@ -8,7 +8,7 @@ from contract.errors import ArtifactError
 from tests.tables import classes_of, counts_of, scores, spec, table, unfitted
 from training.candidates import choose_model
 from training.interval import fit_interval
-from training.model import CHUNK, load_model, save_model
+from training.model import CHUNK, NUMBERS, load_model, rows_at_once, save_model
 from training.sample import Sample
 from training.spec import Spec
 
@@ -70,3 +70,10 @@ def test_trees_come_back_too(tmp_path: Path) -> None:
     (tmp_path / SCORER).unlink()
     with pytest.raises(ArtifactError, match="holds no model that can be rebuilt"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("columns", [0, 1, 26, 1000, 10**6])
+def test_a_wide_table_takes_no_more_memory_than_a_narrow_one(columns: int) -> None:
+    rows = rows_at_once(columns)
+    assert 1 <= rows <= CHUNK
+    assert rows == 1 or rows * columns <= NUMBERS
