@@ -30,11 +30,14 @@
         └── DeadlineExceeded               504   DEADLINE_EXCEEDED    yes    deadline_exceeded
 
 A message says what was expected and what to do next; it never repeats a value that a caller sent.
+
+Documents are written from the classes of refused requests: the first line of a docstring is the cause, as callers read
+it, and ``remedy`` is what they do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 
 class DeployerError(Exception):
@@ -85,6 +88,37 @@ class EnvironmentFault(DeployerError):
     exit_code = 3
 
 
+#: What may be wrong with one value of a row; other codes may be added.
+ProblemCode = Literal[
+    "missing_field",
+    "not_nullable",
+    "unknown_field",
+    "wrong_type",
+    "not_finite",
+    "not_an_integer",
+    "out_of_range",
+    "unknown_category",
+    "invalid_datetime",
+    "wrong_length",
+    "invalid_text",
+]
+
+#: What each code says of the value.
+PROBLEM_CODES: Mapping[ProblemCode, str] = {
+    "missing_field": "is required and absent",
+    "not_nullable": "is null where null is refused",
+    "unknown_field": "is of a field that the model does not have",
+    "wrong_type": "has another JSON type",
+    "not_finite": "is NaN, infinite, or beyond the range of float64",
+    "not_an_integer": "has decimals where a whole number belongs; 3.0 is whole",
+    "out_of_range": "lies beyond the bounds, where the contract refuses that",
+    "unknown_category": "is none of the categories, where the contract refuses that",
+    "invalid_datetime": "is no time, or has an offset where none belongs, or the other way round",
+    "wrong_length": "is an empty or too long string",
+    "invalid_text": "holds half a surrogate pair",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with one field of one row.
@@ -95,39 +129,51 @@ class Problem:
 
     row: int
     field: str | None
-    code: str
+    code: ProblemCode
     message: str
 
 
 class RequestError(DeployerError):
-    """A request that gets no prediction. Subclasses fix the status; the message is for this request."""
+    """A request that gets no prediction. Subclasses fix all but the message, which is for this request.
+
+    Attributes:
+        status, grpc_status: Of the answer.
+        code: Its stable name.
+        title: What it is called, for people.
+        remedy: What a caller does about it.
+        retry: Whether the same request may succeed later.
+    """
 
     status: ClassVar[int] = 400
     grpc_status: ClassVar[str] = "INVALID_ARGUMENT"
     code: ClassVar[str] = "bad_request"
     title: ClassVar[str] = "Bad request"
+    remedy: ClassVar[str] = "Correct the request."
     retry: ClassVar[bool] = False
 
 
 class MalformedBody(RequestError):
-    """The body is not the JSON document that the API describes."""
+    """The body is no JSON, not UTF-8, nested too deeply, or holds no row."""
 
     code = "malformed_body"
     title = "The body cannot be read"
+    remedy = 'Send `{"rows": [{...}, ...]}`, one row `{...}`, or a table.'
 
 
 class MalformedRequest(RequestError):
-    """What was sent is no HTTP."""
+    """What was sent is no HTTP/1.1; the connection is closed."""
 
     code = "malformed_request"
     title = "This is no HTTP request"
+    remedy = "Use a client that speaks HTTP/1.1."
 
 
 class InvalidHeader(RequestError):
-    """A header of the request has a value that cannot be read."""
+    """The header `X-Request-Timeout-Ms` is no whole number of milliseconds."""
 
     code = "invalid_header"
     title = "A header cannot be read"
+    remedy = "Correct the header, or leave it out."
 
 
 class Unauthorized(RequestError):
@@ -137,6 +183,7 @@ class Unauthorized(RequestError):
     grpc_status = "UNAUTHENTICATED"
     code = "unauthorized"
     title = "No valid API key"
+    remedy = "Send a key that the operator has issued."
 
 
 class NotFound(RequestError):
@@ -146,16 +193,21 @@ class NotFound(RequestError):
     grpc_status = "UNIMPLEMENTED"
     code = "not_found"
     title = "No such path"
+    remedy = "Correct the URL."
 
 
 @dataclass
 class MethodNotAllowed(RequestError):
-    """The path exists, under other methods; ``allow`` lists them as the Allow header wants them (RFC 9110)."""
+    """The path exists under another method, which the header `Allow` names.
+
+    ``allow`` lists the methods as that header wants them (RFC 9110).
+    """
 
     status = 405
     grpc_status = "UNIMPLEMENTED"
     code = "method_not_allowed"
     title = "Method not allowed"
+    remedy = "Use that method."
 
     allow: str
 
@@ -164,12 +216,13 @@ class MethodNotAllowed(RequestError):
 
 
 class RequestTimeout(RequestError):
-    """The request did not arrive in the time allowed; nothing was done."""
+    """The request did not arrive in the time allowed; nothing was done, and the connection is closed."""
 
     status = 408
     grpc_status = "DEADLINE_EXCEEDED"
     code = "request_timeout"
     title = "The request took too long"
+    remedy = "Send it again; where that happens often, send fewer rows at once."
     retry = True
 
 
@@ -180,6 +233,7 @@ class BodyTooLarge(RequestError):
     grpc_status = "RESOURCE_EXHAUSTED"
     code = "body_too_large"
     title = "The body is too large"
+    remedy = "Divide the rows among several requests."
 
 
 class TooManyRows(RequestError):
@@ -189,19 +243,21 @@ class TooManyRows(RequestError):
     grpc_status = "RESOURCE_EXHAUSTED"
     code = "too_many_rows"
     title = "Too many rows"
+    remedy = "Divide the rows among several requests."
 
 
 class UnsupportedMediaType(RequestError):
-    """The Content-Type is none that the service reads."""
+    """The Content-Type or Content-Encoding is none that the service reads, or there are two of them."""
 
     status = 415
     code = "unsupported_media_type"
     title = "Unsupported media type"
+    remedy = "Send one of the types that the service reads."
 
 
 @dataclass
 class InvalidRows(RequestError):
-    """At least one row breaks the contract; every problem found is listed.
+    """At least one row breaks the contract; `errors` lists which, where and why.
 
     ``total`` counts all problems; ``problems`` holds the first of them, up to the service's limit.
     """
@@ -209,6 +265,7 @@ class InvalidRows(RequestError):
     status = 422
     code = "invalid_rows"
     title = "Rows break the contract"
+    remedy = "Correct the values that `errors` names; the message of each says how."
 
     problems: Sequence[Problem] = field(default_factory=list)
     total: int = 0
@@ -223,41 +280,48 @@ class InvalidRows(RequestError):
 
 
 class HeadersTooLarge(RequestError):
-    """The headers have more bytes than the service takes."""
+    """The headers have more bytes than the service takes; the connection is closed."""
 
     status = 431
     grpc_status = "RESOURCE_EXHAUSTED"
     code = "headers_too_large"
     title = "The headers are too large"
+    remedy = "Send fewer or shorter headers."
 
 
 class PredictionFailed(RequestError):
-    """The model could not answer although the request was right: our fault, never the caller's."""
+    """The model could not answer although the request was right: the service's fault, never the caller's."""
 
     status = 500
     grpc_status = "INTERNAL"
     code = "prediction_failed"
     title = "The prediction failed"
+    remedy = "Report the `request_id` to whoever runs the service."
 
 
 class Overloaded(RequestError):
-    """The queue is full; the request was refused before any work, and may be sent again."""
+    """More waits than can be done in time; the request was refused before any work."""
 
     status = 503
     grpc_status = "UNAVAILABLE"
     code = "overloaded"
     title = "Too much work at once"
+    remedy = "Send it again after the seconds that `Retry-After` names."
     retry = True
 
 
 @dataclass
 class DeadlineExceeded(RequestError):
-    """The time allowed, ``seconds``, ran out before the answer was there."""
+    """The time allowed ran out before the answer was there.
+
+    ``seconds`` is that time.
+    """
 
     status = 504
     grpc_status = "DEADLINE_EXCEEDED"
     code = "deadline_exceeded"
     title = "Out of time"
+    remedy = "Send it again, with fewer rows or more time."
     retry = True
 
     seconds: float

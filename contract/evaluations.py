@@ -23,6 +23,30 @@ LOWER_IS_BETTER = {
     "set_size",
 }
 
+#: What each metric says.
+MEANING: Mapping[str, str] = {
+    "log_loss": "how much probability the truth was denied, in nats",
+    "roc_auc": "how often a row of the class outranks one of another",
+    "average_precision": "precision, averaged over all recalls",
+    "brier": "squared error of the probabilities",
+    "calibration_error": "mean gap between a probability and how often it comes true",
+    "accuracy": "share of decisions that are right",
+    "precision": "share of the decisions for a class that are right",
+    "recall": "share of a class that is decided for",
+    "f1": "harmonic mean of precision and recall",
+    "cost": "what decisions cost, on average a row",
+    "poisson_deviance": "what the counts lack in likelihood, twice, in nats",
+    "pinball": "mean error, those above and below weighed as the quantile asks",
+    "share_below": "share of truths at or below the value",
+    "rmse": "root of the mean squared error",
+    "mae": "mean absolute error",
+    "median_absolute_error": "half of the errors are smaller",
+    "r2": "share of the target's variance that is explained",
+    "coverage": "share of truths inside the interval, or among the labels of the set",
+    "interval_width": "mean width of the interval",
+    "set_size": "mean number of labels in the set",
+}
+
 #: By task, the metric that no answer but the truth makes lowest; slices and features are judged by it.
 LOSS = {"classification": "log_loss", "regression": "rmse", "count": "poisson_deviance", "quantile": "pinball"}
 

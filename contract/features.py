@@ -114,10 +114,13 @@ class _Number(_Feature):
         ends = {"minimum": self.minimum, "maximum": self.maximum}
         return {name: end for name, end in ends.items() if end is not None}
 
+    def _refusing_bounds(self) -> dict[str, float]:
+        return self._bounds() if self.out_of_range == "reject" else {}
+
     @override
     def expected(self) -> str:
         noun = "a whole number" if isinstance(self, Integer) else "a number"
-        ends = {name: figure(end) for name, end in self._bounds().items()} if self.out_of_range == "reject" else {}
+        ends = {name: figure(end) for name, end in self._refusing_bounds().items()}
         match ends:
             case {"minimum": low, "maximum": high}:
                 return f"{noun} from {low} to {high}"
@@ -129,8 +132,7 @@ class _Number(_Feature):
 
     @override
     def value_schema(self) -> dict[str, Any]:
-        schema: dict[str, Any] = {"type": "number"}
-        return schema | self._bounds() if self.out_of_range == "reject" else schema
+        return {"type": "number"} | self._refusing_bounds()
 
     @override
     def consequences(self) -> list[str]:
@@ -159,7 +161,8 @@ class Integer(_Number):
 
     @override
     def value_schema(self) -> dict[str, Any]:
-        return super().value_schema() | {"type": "integer"}
+        exact = {"minimum": -EXACT_INTEGER, "maximum": EXACT_INTEGER}
+        return {"type": "integer"} | exact | self._refusing_bounds()
 
 
 class Boolean(_Feature):

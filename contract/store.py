@@ -111,6 +111,23 @@ def save(folder: Path, manifest: Manifest) -> str:
     return tag
 
 
+def remember_source(tag: str, spec: Path) -> None:
+    """Keep where the model.yaml of a model lies on this machine: a note beside the store, and no part of the model."""
+    note = _source_note(tag)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(str(spec.absolute()), encoding="utf-8")
+
+
+def source(tag: str) -> Path | None:
+    """Where the model.yaml of a model lay when it was trained on this machine; None where nothing is known of it."""
+    note = _source_note(tag)
+    return Path(note.read_text(encoding="utf-8")) if note.is_file() else None
+
+
+def _source_note(tag: str) -> Path:
+    return _store_path().parent / "model-deployer-sources" / tag.replace(":", "-")
+
+
 def _point_latest(home: Path) -> None:
     """BentoML keeps the tag `latest` in a file; for us it is the highest version, not the last one saved."""
     highest = max(versions(home.name))

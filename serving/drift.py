@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter
 
+from contract.bins import edges
 from contract.features import figure
 from serving.batching import Arrays
 from serving.columns import Columns
+from serving.meters import FEATURE_VALUES, PREDICTIONS
 
 #: Rows that are counted of those in one interval.
 MOST_ROWS = 1_000
@@ -35,11 +37,8 @@ class Drift:
     """
 
     def __init__(self, reference: Mapping[str, Any], registry: CollectorRegistry) -> None:
-        features = Counter(
-            "model_feature_values", "Live values by bin, of a sample.", ["feature", "bin"], registry=registry
-        )
-        predictions = Counter(
-            "model_predictions", "Live predictions by bin, of a sample.", ["output", "bin"], registry=registry
+        features, predictions = (
+            Counter(meter.name, meter.about, meter.labels, registry=registry) for meter in (FEATURE_VALUES, PREDICTIONS)
         )
         self._features = _distributions(reference["features"], features)
         self._predictions = _distributions(reference["predictions"], predictions)
@@ -73,8 +72,7 @@ class _Distribution:
             self._count: Count = _Categories(seen["frequencies"])
             bins = [*seen["frequencies"], "other", "missing"]
         else:
-            edges = _deciles(seen["lengths"] if "lengths" in seen else seen["quantiles"])
-            numbers = _Numbers(edges)
+            numbers = _Numbers(edges(seen))
             self._count = (lambda values: numbers(_lengths(values))) if "lengths" in seen else numbers
             bins = [*numbers.bins, "missing"]
         self._counters = {bin: counter(bin) for bin in bins}
@@ -101,20 +99,15 @@ class _Categories:
 class _Numbers:
     """Numbers up to each of some edges; a bin carries its upper edge as its name."""
 
-    def __init__(self, edges: NDArray[np.float64]) -> None:
-        self._edges = edges
-        self.bins = [*map(figure, edges.tolist()), "+Inf"]
+    def __init__(self, edges: Sequence[float]) -> None:
+        self._edges = np.array(edges, dtype=np.float64)
+        self.bins = [*map(figure, edges), "+Inf"]
 
     def __call__(self, values: NDArray[Any]) -> Mapping[str, int]:
         present = values[~np.isnan(values)]
         counts = np.bincount(np.searchsorted(self._edges, present), minlength=len(self.bins)).tolist()
         found = {bin: count for bin, count in zip(self.bins, counts, strict=True) if count}
         return found | ({"missing": missing} if (missing := len(values) - len(present)) else {})
-
-
-def _deciles(quantiles: Sequence[float]) -> NDArray[np.float64]:
-    """The edges between tenths of the training data, each once, in as many digits as people read."""
-    return np.unique([float(f"{edge:.6g}") for edge in quantiles[2:-1:2]])
 
 
 def _lengths(values: NDArray[Any]) -> NDArray[np.float64]:

@@ -5,20 +5,24 @@ import os
 import shutil
 import tempfile
 from collections import Counter as Tally
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.values import MultiProcessValue
 
 from contract.errors import InvalidRows
+from serving import meters
 from serving.batching import Arrays, Batch
 from serving.columns import Columns
 from serving.drift import INTERVAL, Drift
 from serving.loop import running
+from serving.meters import Meter
+
+Made = TypeVar("Made")
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _FOLDER = "MODEL_DEPLOYER_METRICS"
@@ -53,29 +57,16 @@ class Metrics:
             # A counter would else ask the system for the process id each time that it counts.
             values.ValueClass = MultiProcessValue(partial(int, os.getpid()))  # type: ignore[no-untyped-call]
         registry = self.registry = CollectorRegistry()
-        requests = Counter("model_requests", "Answers.", ["protocol", "route", "status"], registry=registry)
+        requests = _made(Counter, meters.REQUESTS, registry)
         self._requests = cache(requests.labels)
-        seconds = Histogram(
-            "model_request_seconds", "From a request to its answer.", ["route"], buckets=_SECONDS, registry=registry
-        )
+        seconds = _made(Histogram, meters.REQUEST_SECONDS, registry, buckets=_SECONDS)
         self._seconds = cache(seconds.labels)
-        self._queue_seconds = Histogram(
-            "model_queue_seconds", "From decoded rows to the start of their batch.", buckets=_SECONDS, registry=registry
-        )
-        self._rows = Counter("model_rows", "Rows predicted.", registry=registry)
-        self._batch_rows = Histogram(
-            "model_batch_rows", "Rows that went through the engine at once.", buckets=_ROWS, registry=registry
-        )
-        self._invalid = Counter("model_invalid_values", "Values refused.", ["field", "code"], registry=registry)
-        self._degraded = Gauge(
-            "model_degraded",
-            "1 while an engine that stands in for the configured one answers.",
-            multiprocess_mode="livemax",
-            registry=registry,
-        )
-        info = Gauge(
-            "model_info", "The model that answers.", ["name", "version"], multiprocess_mode="livemax", registry=registry
-        )
+        self._queue_seconds = _made(Histogram, meters.QUEUE_SECONDS, registry, buckets=_SECONDS)
+        self._rows = _made(Counter, meters.ROWS, registry)
+        self._batch_rows = _made(Histogram, meters.BATCH_ROWS, registry, buckets=_ROWS)
+        self._invalid = _made(Counter, meters.INVALID_VALUES, registry)
+        self._degraded = _made(Gauge, meters.DEGRADED, registry, multiprocess_mode="livemax")
+        info = _made(Gauge, meters.INFO, registry, multiprocess_mode="livemax")
         info.labels(*model.split(":")).set(1)
         self._drift = Drift(reference, registry) if reference else None
         self._answers: list[tuple[str, str, int, float]] = []
@@ -145,6 +136,10 @@ class Metrics:
         self._counting = False
         if self._drift:
             self._drift.count()
+
+
+def _made(kind: Callable[..., Made], meter: Meter, registry: CollectorRegistry, **options: Any) -> Made:
+    return kind(meter.name, meter.about, meter.labels, registry=registry, **options)
 
 
 def _forget_the_dead(folder: Path) -> None:

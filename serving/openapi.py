@@ -29,6 +29,10 @@ PREDICT_ERRORS: tuple[type[RequestError], ...] = (
 )
 
 
+#: What any request may be refused with before it is known what it asks for.
+ANY_ERRORS: tuple[type[RequestError], ...] = (errors.MalformedRequest, errors.HeadersTooLarge)
+
+
 def answer_schema(contract: Contract) -> dict[str, Any]:
     """The JSON Schema (2020-12) of the answer to POST /predict."""
     model = {"type": "object", "required": ["name", "version"], "properties": {"name": _TEXT, "version": _TEXT}}
@@ -75,12 +79,14 @@ def document(artifact: Artifact, needs_key: bool = False) -> dict[str, Any]:
             "description": "\n\n".join(text for text in paragraphs if text),
         }
         | ({"license": {"name": manifest.license}} if manifest.license else {}),
+        "servers": [{"url": "/", "description": "Wherever this document was got from."}],
+        "security": [],
         "paths": {
             "/predict": {"post": _predict(artifact)},
-            "/model": {"get": _get("The model and its contract", "application/json", _MODEL)},
-            "/livez": {"get": _get("Alive: restart the process when this fails", "text/plain", _TEXT)},
+            "/model": {"get": _get("model", "The model and its contract", "application/json", _MODEL)},
+            "/livez": {"get": _get("livez", "Alive: restart the process when this fails", "text/plain", _TEXT)},
             "/readyz": {"get": _ready()},
-            "/metrics": {"get": _get("Counters in Prometheus' text format", "text/plain", _TEXT)},
+            "/metrics": {"get": _get("metrics", "Counters in Prometheus' text format", "text/plain", _TEXT)},
         },
         "components": {
             "schemas": {
@@ -261,11 +267,12 @@ def _error_responses(refusals: tuple[type[RequestError], ...] = PREDICT_ERRORS) 
 
 
 def _ready() -> dict[str, Any]:
-    operation = _get("Ready: files verified, golden predictions reproduced", "text/plain", _TEXT)
+    operation = _get("readyz", "Ready: files verified, golden predictions reproduced", "text/plain", _TEXT)
     operation["responses"]["503"] = {"description": "Not ready: send no requests"}
     return operation
 
 
-def _get(summary: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _get(name: str, summary: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
     response = {"description": summary, "content": {media_type: {"schema": schema}}}
-    return {"summary": summary, "tags": ["Operation"], "responses": {"200": response}}
+    responses = {"200": response} | _error_responses(ANY_ERRORS)
+    return {"operationId": name, "summary": summary, "tags": ["Operation"], "responses": responses}

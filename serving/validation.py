@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from contract.contract import Contract
-from contract.errors import InvalidRows, MalformedBody, Problem, TooManyRows
+from contract.errors import InvalidRows, MalformedBody, Problem, ProblemCode, TooManyRows
 from contract.features import (
     EXACT_INTEGER,
     LONGEST_CATEGORY,
@@ -35,7 +35,7 @@ _LONGEST_INTEGER = 400
 class _Wrong(Exception):
     """A value that breaks the contract: the problem's code and, where the field's own words do not fit, its message."""
 
-    def __init__(self, code: str, message: str | None = None) -> None:
+    def __init__(self, code: ProblemCode, message: str | None = None) -> None:
         super().__init__(code)
         self.code = code
         self.message = message
@@ -48,7 +48,7 @@ class _Problems:
         self.listed: list[Problem] = []
         self.total = 0
 
-    def add(self, row: int, field: str | None, code: str, message: Callable[[], str]) -> None:
+    def add(self, row: int, field: str | None, code: ProblemCode, message: Callable[[], str]) -> None:
         self.total += 1
         if self.total <= LISTED:
             self.listed.append(Problem(row, field, code, message()))

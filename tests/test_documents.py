@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import yaml
 from pydantic import BaseModel
 
-from contract.errors import RequestError
+from contract.errors import PROBLEM_CODES, RequestError
+from serving.meters import METERS
 from serving.settings import Settings
 from tests.processes import ROOT
 from training.spec import FeatureOverride, Spec
@@ -34,11 +35,15 @@ def test_the_table_of_errors_is_the_tree_of_errors() -> None:
     assert sorted(documented) == sorted(tree)
 
 
-def test_every_code_of_a_wrong_value_is_described() -> None:
-    source = (ROOT / "serving/validation.py").read_text()
-    raised = set(re.findall(r'_Wrong\("(\w+)"', source)) | {"unknown_field"}
+def test_the_table_of_wrong_values_is_the_list_of_codes() -> None:
     table = SERVICE.split("| code | the value |")[1].split("\n\n")[0]
-    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == raised
+    assert dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE)) == PROBLEM_CODES
+
+
+def test_every_metric_is_described_with_its_labels() -> None:
+    table = SERVICE.split("| name | labels | what |")[1].split("\n\n")[0]
+    documented = re.findall(r"^\| `(\w+)` \| (.*?) ?\|", table, re.MULTILINE)
+    assert documented == [(meter.name, ", ".join(f"`{label}`" for label in meter.labels)) for meter in METERS]
 
 
 def test_every_setting_of_the_server_is_described_with_its_default() -> None:

@@ -1,6 +1,5 @@
 """Whether more rows would help: how good a model is that learnt from fewer of them."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -88,20 +87,6 @@ def learning_curve(dataset: Dataset, model: Model, output: Output) -> dict[str, 
     }
 
 
-def verdict(curve: Mapping[str, Any]) -> str:
-    """What a curve says, in a sentence."""
-    if "reason" in curve:
-        return str(curve["reason"])
-    last, following, loss = curve["last"], curve["next"], curve["loss"].replace("_", " ")
-    gain, low, high = (_figure(last[name]) for name in ("gain", "low", "high"))
-    said = f"the last doubling, to {curve['points'][-1]['rows']:,} rows, lowered it by {gain} ({low} to {high})"
-    if following["measurable"]:
-        ends = f"{_figure(following['low'])} to {_figure(following['high'])}"
-        return f"{following['rows']:,} rows in place of {curve['rows']:,} may lower the {loss} by {ends}: {said}"
-    most = f", though up to {high} is possible" if following["high"] > 0 else ""
-    return f"no measurable gain in {loss} from more rows{most}: {said}"
-
-
 def _shares(dataset: Dataset) -> list[Rows]:
     """The shares that something can be learnt from, the smallest first."""
     classes = dataset.target.classes or 1
@@ -166,10 +151,6 @@ def _gain(half: Exam, whole: Exam) -> dict[str, float]:
     gain = half.score(half.losses) - whole.score(whole.losses)
     unit = gain / mean if mean else 1.0  # of a root, about its slope
     return {"gain": gain, "low": gain - Z * error * unit, "high": gain + Z * error * unit}
-
-
-def _figure(number: float) -> str:
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
 
 
 def _mean(values: Floats, weights: Floats) -> tuple[float, float]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from contract.artifact import PLOTS, REPORT
-from contract.evaluations import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER
-from training.curve import verdict
+from contract.curve import verdict
+from contract.evaluations import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, MEANING
 from training.page import Html, element, facts, number, page, picture, section, table
 from training.plots import draw
 from training.spec import NETWORKS
@@ -26,30 +26,6 @@ _HEADLINE = {
 _PROMISES = {
     "coverage": "Does its interval hold what it promises?",
     "share_below": "Does its value hold what it promises?",
-}
-
-#: What each metric says.
-_MEANING = {
-    "log_loss": "how much probability the truth was denied, in nats",
-    "roc_auc": "how often a row of the class outranks one of another",
-    "average_precision": "precision, averaged over all recalls",
-    "brier": "squared error of the probabilities",
-    "calibration_error": "mean gap between a probability and how often it comes true",
-    "accuracy": "share of decisions that are right",
-    "precision": "share of the decisions for a class that are right",
-    "recall": "share of a class that is decided for",
-    "f1": "harmonic mean of precision and recall",
-    "cost": "what decisions cost, on average a row",
-    "poisson_deviance": "what the counts lack in likelihood, twice, in nats",
-    "pinball": "mean error, those above and below weighed as the quantile asks",
-    "share_below": "share of truths at or below the value",
-    "rmse": "root of the mean squared error",
-    "mae": "mean absolute error",
-    "median_absolute_error": "half of the errors are smaller",
-    "r2": "share of the target's variance that is explained",
-    "coverage": "share of truths inside the interval, or among the labels of the set",
-    "interval_width": "mean width of the interval",
-    "set_size": "mean number of labels in the set",
 }
 
 
@@ -178,7 +154,7 @@ def _of_which_class(output: Mapping[str, Any]) -> str:
 
 
 def _explained(metric: str) -> Html:
-    return element("td", _words(metric), element("small", f"{_MEANING.get(metric, '')}{_better(metric)}"))
+    return element("td", _words(metric), element("small", f"{MEANING.get(metric, '')}{_better(metric)}"))
 
 
 def _better(metric: str) -> str:

@@ -19,6 +19,7 @@ from contract import artifact, store
 from contract.artifact import Manifest, write_json
 from contract.behaviour import Movement, moved
 from contract.contract import Contract, Limits
+from contract.curve import verdict
 from contract.errors import Interrupted
 from contract.outputs import Arrays, Classification, Output, Regression
 from contract.versions import next_version
@@ -26,7 +27,7 @@ from training.baselines import fit_baselines
 from training.building import build_model, rebuild_model
 from training.calibration import calibrate
 from training.candidates import Choice, choose_model
-from training.curve import learning_curve, verdict
+from training.curve import learning_curve
 from training.dataset import Dataset
 from training.evaluation import evaluate_classification, evaluate_regression
 from training.exam import Exam, Predict
@@ -136,6 +137,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     files = _Files(dataset.path, model, graph, predict, contract, evaluation)
     manifest = _manifest(dataset, model, str(next_version(change.previous, contract, change.is_step)))
     tag = _save(files, manifest, frame, parts, predictions)
+    store.remember_source(tag, dataset.path)
     shutil.rmtree(checkpoints.parent, ignore_errors=True)
     say("saved", tag)
     return Trained(tag, evaluation)

@@ -21,7 +21,7 @@ def estimated(value: float) -> dict[str, Any]:
 
 
 DECISIONS = st.floats(0, 1).map(classified)
-VALUES = st.floats(-1e6, 1e6, allow_subnormal=False).map(estimated)
+VALUES = st.floats(-1e6, 1e6, width=32, allow_subnormal=False).map(estimated)
 PAIRS = st.lists(st.tuples(DECISIONS, DECISIONS), min_size=1, max_size=30) | st.lists(
     st.tuples(VALUES, VALUES), min_size=1, max_size=30
 )

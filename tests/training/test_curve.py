@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 import yaml
 
+from contract.curve import verdict
 from contract.outputs import Classification, Output, Regression
 from training import curve as curve_of
 from training.building import build_model
-from training.curve import learning_curve, verdict
+from training.curve import learning_curve
 from training.dataset import Dataset, read_dataset
 from training.sample import fit_sample
 
