@@ -8,10 +8,12 @@ import typer
 
 from cli.check import check
 from cli.diff import diff
+from cli.handoff import handoff
 from cli.init import init
 from cli.list import list_models
 from cli.show import show
 from cli.train import train
+from cli.verify import verify
 from contract.errors import Interrupted
 
 app = typer.Typer(
@@ -43,4 +45,6 @@ app.command()(_saying_so(train))
 app.command("list")(_saying_so(list_models))
 app.command()(_saying_so(show))
 app.command()(_saying_so(diff))
+app.command()(_saying_so(handoff))
+app.command()(_saying_so(verify))
 app.command()(_saying_so(check))

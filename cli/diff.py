@@ -1,27 +1,35 @@
 """`deployer diff OLD NEW`."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from cli.extra import packages_of
 from cli.output import Json, console, print_json
 from contract import store
+from contract.artifact import Artifact
 from contract.difference import Difference, difference
 from contract.evaluations import Figure, MetricChange, SliceChange
 from contract.versions import Change, Step
 
 Old = Annotated[str, typer.Argument(metavar="OLD", help="NAME or NAME:VERSION.")]
+Changelog = Annotated[
+    Path | None, typer.Option(help="Write what changed in all versions up to NEW as Markdown into this file, too.")
+]
 New = Annotated[str, typer.Argument(metavar="NEW", help="NAME or NAME:VERSION.")]
 
 
-def diff(old: Old, new: New, json: Json = False) -> None:
+def diff(old: Old, new: New, json: Json = False, changelog: Changelog = None) -> None:
     """Show what a caller meets when NEW takes the place of OLD, and the version step that follows."""
     from serving.replay import predict  # noqa: PLC0415 (it loads ONNX Runtime)
 
     found = difference(store.load(old), store.load(new), predict)
+    if changelog:
+        _write_changelog(found.new, changelog)
     if json:
         print_json(_document(found))
         return
@@ -34,6 +42,13 @@ def diff(old: Old, new: New, json: Json = False) -> None:
     if found.slices:
         console.print()
         console.print(_slices(found.slices))
+
+
+def _write_changelog(artifact: Artifact, path: Path) -> None:
+    with packages_of("handoff"):
+        from handoff.changes import changes  # noqa: PLC0415
+        from handoff.documents import changelog  # noqa: PLC0415
+    path.write_text(changelog(artifact.manifest.name, changes(artifact)), encoding="utf-8")
 
 
 def _document(found: Difference) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from contract.errors import EnvironmentFault
 
 
 @contextmanager
-def training_packages() -> Iterator[None]:
-    """Import the training package in here.
+def packages_of(extra: str) -> Iterator[None]:
+    """Import in here what needs an extra of the project: "train" or "handoff".
 
     Raises:
         EnvironmentFault: A library that it needs is not installed.
@@ -16,5 +16,5 @@ def training_packages() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        remedy = "pip install 'model-deployer[train]'"
-        raise EnvironmentFault(f"training needs the package '{error.name}', which is missing: {remedy}") from None
+        remedy = f"pip install 'model-deployer[{extra}]'"
+        raise EnvironmentFault(f"this needs the package '{error.name}', which is missing: {remedy}") from None

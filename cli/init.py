@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.extra import training_packages
+from cli.extra import packages_of
 from contract.errors import UsageError
 
 
@@ -16,7 +16,7 @@ def init(
     force: Annotated[bool, typer.Option(help="Write over an existing file.")] = False,
 ) -> None:
     """Write a commented model.yaml for a table, with what can be inferred from it."""
-    with training_packages():
+    with packages_of("train"):
         from training.draft import draft_spec  # noqa: PLC0415
     if output.is_dir() or not output.parent.is_dir():
         raise UsageError(f"{output} cannot be written: --output names a file in a folder that is there")

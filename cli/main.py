@@ -5,6 +5,7 @@ Exit codes, for scripts: 0 done; 1 the job ran and its answer is no; 2 the input
 """
 
 import errno
+import shutil
 import sys
 from typing import NoReturn
 
@@ -18,9 +19,7 @@ def main() -> None:
     except DeployerError as error:
         _fail(str(error), error.exit_code)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        hint = "; make room and run the same command again" if error.errno == errno.ENOSPC else ""
-        _fail(f"{where}{error.strerror or type(error).__name__}{hint}", EnvironmentFault.exit_code)
+        _fail(_reason(error), EnvironmentFault.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted; nothing was changed", Interrupted.exit_code)
 
@@ -34,6 +33,15 @@ def _run() -> None:
     # What programs read goes to standard output; what is only for people, to standard error.
     rich.reconfigure(stderr=True)
     app()
+
+
+def _reason(error: OSError) -> str:
+    """What the machine could not do; of the copies that failed in a folder, what was wrong with the first."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        return f"{error.args[0][0][2]}; make room if the disk is full, and run the same command again"
+    where = f"{error.filename}: " if error.filename else ""
+    hint = "; make room and run the same command again" if error.errno == errno.ENOSPC else ""
+    return f"{where}{error.strerror or type(error).__name__}{hint}"
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.extra import training_packages
+from cli.extra import packages_of
 from cli.output import Json, print_json
 from cli.show import print_metrics
 from contract import store
@@ -20,7 +20,7 @@ def train(
 
     An interrupted run goes on where it was when it is started again.
     """
-    with training_packages():
+    with packages_of("train"):
         from training.dataset import read_dataset  # noqa: PLC0415
 
         dataset = read_dataset(spec)

@@ -12,10 +12,10 @@ freeze() { # freeze OUTPUT HEADER REQUIREMENT...
     "$work/env/bin/pip" install --quiet --upgrade pip
     "$work/env/bin/pip" install --quiet -c requirements/torch-cpu.txt "$@"
     { echo "# $header Written by \`make lock\`."
-      "$work/env/bin/pip" freeze --exclude-editable | grep -v -i -E '^(torch|nvidia-|triton|model-deployer)'; } > "$output"
+      "$work/env/bin/pip" freeze --exclude-editable | grep -v -i -E '^(torch|nvidia-[cn]|triton|model-deployer)'; } > "$output"
     rm -rf "$work/env"
 }
 
-freeze "$work/lock.txt" "Exact versions for development and training; torch stands in torch-cpu.txt." -e '.[train,examples,bench,dev]'
+freeze "$work/lock.txt" "Exact versions for development and training; torch stands in torch-cpu.txt." -e '.[train,handoff,examples,bench,dev]'
 freeze "$work/serve.txt" "Exact versions of what a Bento installs: the base package, no torch." -c "$work/lock.txt" -e .
 mv "$work/lock.txt" "$work/serve.txt" requirements/

@@ -7,7 +7,7 @@ import pytest
 
 from tests.processes import ROOT
 
-PARTS = {"cli", "contract", "serving", "training"}
+PARTS = {"cli", "contract", "handoff", "serving", "training"}
 HEAVY = {"torch", "pytorch_lightning", "sklearn", "polars", "pandas", "onnx"}
 
 
@@ -40,5 +40,9 @@ def test_training_knows_neither_serving_nor_the_commands() -> None:
     assert loaded_by("training.run") & PARTS == {"contract", "training"}
 
 
+def test_documents_are_written_from_a_contract_and_what_serving_says_of_itself() -> None:
+    assert not loaded_by("handoff.documents") & (HEAVY | {"training", "cli", "bentoml", "onnxruntime"})
+
+
 def test_the_commands_wait_for_heavy_packages_until_they_need_them() -> None:
-    assert not loaded_by("cli.app") & (HEAVY | {"training", "serving"})
+    assert not loaded_by("cli.app") & (HEAVY | {"training", "serving", "handoff"})

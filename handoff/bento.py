@@ -1,0 +1,60 @@
+"""bento/: the service and the model as one Bento, which `bentoml serve bento/` runs as it lies there."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from contract.artifact import Artifact
+from contract.errors import EnvironmentFault
+
+#: Where a Bento keeps the exact versions of its packages.
+REQUIREMENTS = Path("env/python/requirements.txt")
+
+
+def write_bento(artifact: Artifact, folder: Path) -> None:
+    """Build the Bento of a model of the store into ``folder``, the model inside it.
+
+    Raises:
+        EnvironmentFault: The service's source is not at hand, or BentoML cannot build it.
+    """
+    with tempfile.TemporaryDirectory(prefix="model-deployer-") as name:
+        home = Path(name)
+        (home / "models").symlink_to(artifact.path.parent.parent)
+        (built,) = _build(artifact.tag, home).glob("bentos/*/*/bento.yaml")
+        shutil.copytree(built.parent, folder)
+    model = folder / "models" / artifact.manifest.name / artifact.manifest.version
+    shutil.copytree(artifact.path, model)
+    (model.parent / "latest").write_text(artifact.manifest.version, encoding="utf-8")
+    _forget_the_machine(folder / REQUIREMENTS)
+
+
+def _build(tag: str, home: Path) -> Path:
+    command = [sys.executable, "-m", "bentoml", "build", "--arg", f"model={tag}", "--output", "tag"]
+    environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "1"}
+    done = subprocess.run(command, cwd=_source(), env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise EnvironmentFault(f"the Bento of {tag} cannot be built: {said[-1] if said else 'bentoml said nothing'}")
+    return home
+
+
+def _source() -> Path:
+    """The folder of service.py and bentofile.yaml."""
+    found = find_spec("service")
+    folder = Path(found.origin).parent if found and found.origin else Path()
+    if not (folder / "bentofile.yaml").is_file():
+        raise EnvironmentFault(
+            "the source of the service is not installed with the package: "
+            "install model-deployer from a checkout, with `pip install -e .`"
+        )
+    return folder
+
+
+def _forget_the_machine(requirements: Path) -> None:
+    """Take out where the packages came from: the index of this machine is none of the reader's."""
+    kept = [line for line in requirements.read_text(encoding="utf-8").splitlines() if not line.startswith("--")]
+    requirements.write_text("\n".join(kept) + "\n", encoding="utf-8")

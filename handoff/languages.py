@@ -1,0 +1,357 @@
+"""How each language of the clients writes what a contract says: names, texts, numbers, comments and types."""
+
+import html
+import re
+import textwrap
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+#: Where comments are wrapped.
+_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run the check of a client.
+
+    Attributes:
+        tools: The programs that have to be on the PATH.
+        command: What to run, from the package's folder, with ``URL`` in the environment.
+        probe: A command that succeeds where these tools are able to; None where having them is enough.
+    """
+
+    tools: tuple[str, ...]
+    command: str
+    probe: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Language:
+    """A language, and how it writes things.
+
+    Attributes:
+        name: As its people write it.
+        folder: Of its templates, and below examples/clients/ of a package.
+        tool: What has to be installed, by name.
+        needs: The same, exactly.
+        ways: How to run the check; the first that this machine can do is taken.
+        types: The type of a value, by the kind of its feature.
+        identifier: Makes an identifier of words.
+        reserved: Identifiers that a field cannot have.
+        escape: The escape of a character that cannot be printed, from its code point.
+        quoted: Characters that a backslash has to precede in a text, beside the quote and the backslash.
+        null, booleans: The literals.
+        comment: Replaces what a comment may not hold.
+    """
+
+    name: str
+    folder: str
+    tool: str
+    needs: str
+    ways: tuple[Way, ...]
+    types: Mapping[str, str]
+    identifier: Callable[[list[str]], str]
+    reserved: frozenset[str]
+    escape: Callable[[int], str]
+    quoted: str = ""
+    null: str = "null"
+    booleans: tuple[str, str] = ("false", "true")
+    comment: Callable[[str], str] = str
+
+    def identifiers(self, names: Iterable[str]) -> list[str]:
+        """An identifier for each name, in order, all different."""
+        found: list[str] = []
+        for position, name in enumerate(names, start=1):
+            wanted = identifier = self._identifier(name, position)
+            number = 1
+            while identifier in found:
+                number += 1
+                identifier = f"{wanted}_{number}"
+            found.append(identifier)
+        return found
+
+    def _identifier(self, name: str, position: int) -> str:
+        words = words_of(name) or ["field", str(position)]
+        if words[0][0].isdigit():
+            words = ["field", *words]
+        identifier = self.identifier(words)
+        return f"{identifier}_" if identifier in self.reserved else identifier
+
+    def quote(self, text: str) -> str:
+        """A text as a literal in double quotes."""
+        return '"' + "".join(map(self._character, text)) + '"'
+
+    def literal(self, value: str | float | bool | None) -> str:
+        """A value as a literal."""
+        match value:
+            case None:
+                return self.null
+            case str():
+                return self.quote(value)
+            case bool():
+                return self.booleans[value]
+        return repr(value)
+
+    def _character(self, character: str) -> str:
+        if character in '"\\' + self.quoted:
+            return "\\" + character
+        if character in _SHORT:
+            return _SHORT[character]
+        return character if character.isprintable() else self.escape(ord(character))
+
+    def remark(self, text: str, prefix: str) -> str:
+        """A text as the lines of a comment, each but the first behind ``prefix``."""
+        return wrapped(self.comment(plain(text)), prefix)
+
+
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name that ASCII can write, in lower case: ``Ends at (m)`` is ``ends``, ``at``, ``m``."""
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return [word.lower() for word in re.findall(r"[A-Z]*[a-z0-9]+|[A-Z]+", ascii_only)]
+
+
+def plain(text: str) -> str:
+    """A text on one line, without characters that cannot be seen."""
+    return "".join(character for character in " ".join(text.split()) if character.isprintable())
+
+
+def wrapped(text: str, prefix: str) -> str:
+    """A text on lines that end before a comment becomes unpleasant to read."""
+    lines = textwrap.wrap(text, _WIDTH - len(prefix), break_long_words=False, break_on_hyphens=False)
+    return f"\n{prefix}".join(lines)
+
+
+def is_tag(name: str) -> bool:
+    """Whether Go's encoding/json takes a name from the tag of a field."""
+    return all(character.isalnum() or character in "!#$%&()*+-./:;<=>?@[]^_{|}~ " for character in name)
+
+
+def key(name: str) -> str:
+    """A name as the key of an object in TypeScript, quoted where it has to be."""
+    if name == "__proto__":
+        return '["__proto__"]'
+    return name if re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$]*", name) else TYPESCRIPT.quote(name)
+
+
+def _snake(words: list[str]) -> str:
+    return "_".join(words)
+
+
+def _pascal(words: list[str]) -> str:
+    return "".join(word.capitalize() for word in words)
+
+
+def _camel(words: list[str]) -> str:
+    return words[0] + _pascal(words[1:])
+
+
+def _braces(point: int) -> str:
+    return f"\\u{{{point:x}}}"
+
+
+def _long(point: int) -> str:
+    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
+
+
+def _utf16(point: int) -> str:
+    units = chr(point).encode("utf-16-be")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def _block(text: str) -> str:
+    return text.replace("*/", "* /")
+
+
+def _javadoc(text: str) -> str:
+    return _block(html.escape(text, quote=False)).replace("\\", "&#92;").replace("@", "&#64;").replace("{", "&#123;")
+
+
+def _xml(text: str) -> str:
+    return html.escape(text, quote=False)
+
+
+def _docstring(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _types(numeric: str, integer: str, boolean: str, text: str) -> dict[str, str]:
+    kinds = {"numeric": numeric, "integer": integer, "boolean": boolean}
+    return kinds | dict.fromkeys(("categorical", "datetime", "text"), text)
+
+
+_SAMPLES = "examples/sample_requests.json"
+_UP = "../../sample_requests.json"
+
+PYTHON = Language(
+    name="Python",
+    folder="python",
+    tool="Python",
+    needs="Python 3.11 or newer with httpx",
+    ways=(Way(("python",), f"python examples/clients/python/check.py {_SAMPLES}"),),
+    types=_types("float", "int", "bool", "str"),
+    # A TypedDict has the names of the fields themselves.
+    identifier=_snake,
+    reserved=frozenset(),
+    escape=_long,
+    null="None",
+    booleans=("False", "True"),
+    comment=_docstring,
+)
+
+TYPESCRIPT = Language(
+    name="TypeScript",
+    folder="typescript",
+    tool="Node.js",
+    needs="Node.js 22.18 or newer, nothing else; with Node.js 20, esbuild from npm",
+    ways=(
+        Way(
+            ("node",),
+            f"node examples/clients/typescript/check.ts {_SAMPLES}",
+            probe="node -e 'process.exit(process.features.typescript ? 0 : 1)'",
+        ),
+        Way(
+            ("node", "npx"),
+            "npx --yes esbuild examples/clients/typescript/check.ts --bundle --platform=node --format=esm"
+            f" --log-level=error | node --input-type=module - {_SAMPLES}",
+        ),
+    ),
+    types=_types("number", "number", "boolean", "string"),
+    # An interface has the names of the fields themselves, in quotes.
+    identifier=_camel,
+    reserved=frozenset(),
+    escape=_braces,
+    comment=_block,
+)
+
+JAVA = Language(
+    name="Java",
+    folder="java",
+    tool="a JDK",
+    needs="a JDK, 17 or newer, nothing else",
+    ways=(
+        Way(
+            ("javac", "java"),
+            "cd examples/clients/java && javac -encoding UTF-8 -d build src/*.java src/*/*.java"
+            f" && java -cp build Check {_UP}",
+        ),
+    ),
+    types=_types("double", "long", "boolean", "String"),
+    identifier=_camel,
+    reserved=_words(
+        "abstract assert boolean break byte case catch char class const continue default do double else enum extends "
+        "final finally float for goto if implements import instanceof int interface long native new package private "
+        "protected public return short static strictfp super switch synchronized this throw throws transient try void "
+        "volatile while true false null var yield record sealed permits wait notify notifyAll getClass hashCode equals "
+        "clone finalize toString toJson values"
+    ),
+    escape=_utf16,
+    comment=_javadoc,
+)
+
+GO = Language(
+    name="Go",
+    folder="go",
+    tool="Go",
+    needs="Go 1.19 or newer, nothing else",
+    ways=(Way(("go",), f"cd examples/clients/go && go build -o build/check ./check && build/check {_UP}"),),
+    types=_types("float64", "int64", "bool", "string"),
+    identifier=_pascal,
+    reserved=frozenset(),
+    escape=_long,
+)
+
+CSHARP = Language(
+    name="C#",
+    folder="csharp",
+    tool=".NET or Mono",
+    needs=".NET 8 or newer, or Mono 6, nothing else",
+    ways=(
+        Way(("dotnet",), f"dotnet run --project examples/clients/csharp -- {_SAMPLES}"),
+        Way(
+            ("mcs", "mono"),
+            "cd examples/clients/csharp && mcs -langversion:7 -r:System.Net.Http -out:check.exe *.cs"
+            f" && mono check.exe {_UP}",
+        ),
+    ),
+    types=_types("double", "long", "bool", "string"),
+    identifier=_pascal,
+    reserved=_words("Row ToJson Equals GetHashCode GetType ToString MemberwiseClone Finalize ReferenceEquals"),
+    escape=_utf16,
+    comment=_xml,
+)
+
+PHP = Language(
+    name="PHP",
+    folder="php",
+    tool="PHP with its curl extension",
+    needs="PHP 8.1 or newer with its curl extension",
+    ways=(
+        Way(
+            ("php",),
+            f"php examples/clients/php/check.php {_SAMPLES}",
+            probe="php -r 'exit(extension_loaded(\"curl\") && PHP_VERSION_ID >= 80100 ? 0 : 1);'",
+        ),
+    ),
+    types=_types("float", "int", "bool", "string"),
+    identifier=_camel,
+    reserved=_words("this"),
+    escape=_braces,
+    quoted="$",
+    comment=_block,
+)
+
+RUBY = Language(
+    name="Ruby",
+    folder="ruby",
+    tool="Ruby",
+    needs="Ruby 3.0 or newer, nothing else",
+    ways=(Way(("ruby",), f"ruby examples/clients/ruby/check.rb {_SAMPLES}"),),
+    types=_types("Float", "Integer", "Boolean", "String"),
+    identifier=_snake,
+    reserved=_words(
+        "alias and begin break case class def defined do else elsif end ensure false for if in module next nil not or "
+        "redo rescue retry return self super then true undef unless until when while yield hash display dup clone "
+        "freeze frozen send method methods object_id itself tap inspect extend to_s to_h to_json initialize raise"
+    ),
+    escape=_braces,
+    quoted="#",
+    null="nil",
+)
+
+RUST = Language(
+    name="Rust",
+    folder="rust",
+    tool="Rust",
+    needs="Rust 1.63 or newer; cargo fetches ureq, serde and serde_json",
+    ways=(Way(("cargo",), f"cd examples/clients/rust && cargo run --quiet -- {_UP}"),),
+    types=_types("f64", "i64", "bool", "String"),
+    identifier=_snake,
+    reserved=_words(
+        "as async await break const continue crate dyn else enum extern false fn for gen if impl in let loop match mod "
+        "move mut pub ref return self static struct super trait true type unsafe use where while abstract become box "
+        "do final macro override priv try typeof unsized virtual yield"
+    ),
+    escape=_braces,
+)
+
+CURL = Language(
+    name="curl",
+    folder="curl",
+    tool="curl or jq",
+    needs="a POSIX shell and curl; the check also jq",
+    ways=(Way(("curl", "jq"), f"sh examples/clients/curl/check.sh {_SAMPLES}"),),
+    types=_types("number", "integer", "boolean", "string"),
+    identifier=_snake,
+    reserved=frozenset(),
+    escape=_utf16,
+)
+
+LANGUAGES = (PYTHON, TYPESCRIPT, JAVA, GO, CSHARP, PHP, RUBY, RUST, CURL)

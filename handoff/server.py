@@ -1,0 +1,91 @@
+"""A server of a package's own Bento."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from contract.errors import EnvironmentFault
+from handoff.workplace import clean_environment
+
+#: Seconds that a server may take to get ready, and to end.
+PATIENCE, FAREWELL = 120, 30
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is ready.
+
+    Attributes:
+        url: Where it answers.
+        process: Its parent process.
+        cold_start_seconds: From the start of that until it was ready.
+    """
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+    cold_start_seconds: float
+
+    def stop(self) -> int | None:
+        """End it as a container would be ended, and tell its exit status; None where it had to be killed."""
+        self.process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            return self.process.wait(timeout=FAREWELL)
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        return None
+
+
+@contextmanager
+def serving(command: str, folder: Path) -> Iterator[Server]:
+    """Run a `bentoml serve` in ``folder``, on a free port and with a BentoML home of its own, until the end.
+
+    Raises:
+        EnvironmentFault: It does not get ready; the message ends with the last line of its log.
+    """
+    with tempfile.TemporaryDirectory(prefix="model-deployer-") as home, tempfile.TemporaryFile() as log:
+        port = _free_port()
+        variables = {"BENTOML_HOME": home, "BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)}
+        environment, began = clean_environment() | variables, time.monotonic()
+        process = subprocess.Popen(
+            ["sh", "-c", f"exec {command}"], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        server = Server(f"http://127.0.0.1:{port}", process, 0.0)
+        try:
+            fault = _wait_until_ready(server)
+            if fault:
+                log.seek(0)
+                said = log.read().decode(errors="replace").strip().splitlines()
+                raise EnvironmentFault(f"{fault}: {said[-1] if said else 'it said nothing'}")
+            yield Server(server.url, process, time.monotonic() - began)
+        finally:
+            if process.poll() is None:
+                server.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(server: Server) -> str | None:
+    """Why it is not; None once it is."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            return "the server of the package ended before it was ready"
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{server.url}/readyz", timeout=2).status_code == httpx.codes.OK:
+                return None
+        time.sleep(0.02)
+    return f"the server of the package was not ready within {PATIENCE} seconds"

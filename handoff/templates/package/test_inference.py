@@ -1,0 +1,203 @@
+"""The tests of this package: they need nothing but what is in it.
+
+pytest tests                              # offline: the ONNX model and the pickles
+URL=https://models.example pytest tests   # any deployment of the service; API_KEY where it wants one
+"""
+
+import json
+import math
+import os
+import pickletools
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import joblib
+import numpy as np
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent
+SAMPLES = json.loads((PACKAGE / "examples" / "sample_requests.json").read_text(encoding="utf-8"))
+METADATA = json.loads((PACKAGE / "model" / "model_metadata.json").read_text(encoding="utf-8"))
+ANSWERED = [*SAMPLES["golden"], *SAMPLES["edge"]]
+URL = os.environ.get("URL")
+
+offline = pytest.mark.skipif(bool(URL), reason="URL is set: the deployment is tested")
+deployed = pytest.mark.skipif(not URL, reason="URL is not set: the files are tested")
+
+
+def name(sample: dict[str, Any]) -> str:
+    return str(sample["case"])
+
+
+def close(expected: Any, found: Any) -> bool:
+    """Whether two answers are the same, numbers within the model's tolerance."""
+    if isinstance(expected, dict):
+        return expected.keys() == found.keys() and all(close(each, found[key]) for key, each in expected.items())
+    if isinstance(expected, list):
+        return len(expected) == len(found) and all(map(close, expected, found))
+    if isinstance(expected, float | int) and not isinstance(expected, bool):
+        return math.isclose(expected, found, rel_tol=1e-5, abs_tol=SAMPLES["tolerance"])
+    return bool(expected == found)
+
+
+# Offline: the files
+
+
+@pytest.fixture(scope="module")
+def example() -> Any:
+    """examples/inference_example.py as a module."""
+    sys.path.insert(0, str(PACKAGE / "examples"))
+    import inference_example  # noqa: PLC0415
+
+    return inference_example
+
+
+@offline
+@pytest.mark.parametrize("sample", ANSWERED, ids=name)
+def test_the_onnx_model_gives_the_expected_answer(example: Any, sample: dict[str, Any]) -> None:
+    assert close(sample["answer"]["predictions"], example.Model().predict(sample["request"]["rows"]))
+
+
+@offline
+def test_the_pickles_give_the_expected_answers(example: Any) -> None:
+    if not (PACKAGE / "model" / "preprocessor.pkl").exists():
+        pytest.skip("this package has no pickles; docs/MODEL_CARD.md says why")
+    for sample in ANSWERED:
+        assert close(sample["answer"]["predictions"], example.PickledModel().predict(sample["request"]["rows"]))
+
+
+@offline
+def test_the_joblib_file_gives_the_expected_answers(example: Any) -> None:
+    session = joblib.load(PACKAGE / "model" / f"{example.STEM}.joblib")
+    for sample in ANSWERED:
+        found = example.predictions(example.run(session, example.columns(sample["request"]["rows"])))
+        assert close(sample["answer"]["predictions"], found)
+
+
+@offline
+def test_the_pickles_name_nothing_but_onnx_runtime() -> None:
+    for path in (PACKAGE / "model").glob("*.pkl"):
+        assert globals_of(path.read_bytes()) == {"onnxruntime.capi.onnxruntime_inference_collection InferenceSession"}
+
+
+def globals_of(content: bytes) -> set[str]:
+    """What a pickle imports, read without loading it."""
+    found, strings = set(), []
+    for opcode, argument, _ in pickletools.genops(content):
+        if isinstance(argument, str) and "UNICODE" in opcode.name:
+            strings.append(argument)
+        if opcode.name == "GLOBAL":
+            found.add(str(argument))
+        if opcode.name == "STACK_GLOBAL":
+            found.add(" ".join(strings[-2:]))
+    return found
+
+
+@offline
+def test_rows_are_answered_alike_alone_and_together(example: Any) -> None:
+    rows = [row for sample in ANSWERED for row in sample["request"]["rows"]]
+    expected = [answer for sample in ANSWERED for answer in sample["answer"]["predictions"]]
+    assert close(expected, example.Model().predict(rows))
+
+
+@offline
+def test_preprocessing_takes_what_is_missing_and_what_it_never_saw(example: Any) -> None:
+    row = dict(SAMPLES["golden"][0]["request"]["rows"][0])
+    for feature in METADATA["contract"]["features"]:
+        for value in odd_values(feature):
+            (answer,) = example.Model().predict([row | {feature["name"]: value}])
+            assert all(math.isfinite(number) for number in numbers(answer)), feature["name"]
+
+
+def odd_values(feature: dict[str, Any]) -> Iterator[Any]:
+    """Values at the edges of what the contract accepts of a field."""
+    if feature["nullable"]:
+        yield None
+    if feature["kind"] in ("numeric", "integer"):
+        bounds = [end for end in (feature["minimum"], feature["maximum"]) if end is not None]
+        yield from bounds
+        if feature["out_of_range"] == "clamp":
+            yield from (-1e300, 1e300, -0.0)
+    if feature["kind"] == "categorical" and feature["unknown"] == "accept":
+        yield from ("a category never seen", "\U0001f600")
+    if feature["kind"] == "text":
+        yield from ("", "x" * feature["longest"])
+
+
+def numbers(answer: dict[str, Any]) -> list[float]:
+    return list(answer.get("probabilities", answer).values())
+
+
+@offline
+def test_the_model_answers_in_time(example: Any, record_property: Any) -> None:
+    model, rows = example.Model(), SAMPLES["golden"][0]["request"]["rows"]
+    report("one row, offline", lambda: model.predict(rows), record_property)
+
+
+def report(what: str, call: Any, record_property: Any) -> None:
+    """Time a call, and tell what it took: a figure to read, since machines differ."""
+    call()
+    seconds = []
+    for _ in range(200):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    p50, p99 = (1000 * float(np.percentile(seconds, each)) for each in (50, 99))
+    record_property(what, f"p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+    print(f"\n{what}: p50 {p50:.2f} ms, p99 {p99:.2f} ms of 200 calls")
+
+
+# With URL: a deployment
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    """A client of the deployment."""
+    key = os.environ.get("API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(base_url=URL or "", headers=headers, timeout=60) as client:
+        yield client
+
+
+@deployed
+def test_the_deployment_is_ready_and_answers_with_this_model(client: httpx.Client) -> None:
+    assert client.get("/livez").status_code == 200
+    assert client.get("/readyz").status_code == 200
+    model = client.get("/model").json()
+    assert {key: model[key] for key in ("name", "version")} == SAMPLES["model"]
+
+
+@deployed
+@pytest.mark.parametrize("sample", [*ANSWERED, *SAMPLES["invalid"]], ids=name)
+def test_the_deployment_gives_the_expected_answer(client: httpx.Client, sample: dict[str, Any]) -> None:
+    body = json.dumps(sample["request"]) if sample["body"] is None else sample["body"]
+    headers = {"Content-Type": "application/json"} | sample["headers"]
+    response = client.post("/predict", content=body.encode(), headers=headers)
+    answer = response.json()
+    answer.pop("request_id", None)
+    assert response.status_code == sample["status"], answer
+    assert close(sample["answer"], answer)
+
+
+@deployed
+def test_the_deployment_returns_the_request_id(client: httpx.Client) -> None:
+    response = client.post("/predict", json=SAMPLES["golden"][0]["request"], headers={"X-Request-ID": "test-1"})
+    assert response.headers["x-request-id"] == "test-1"
+
+
+@deployed
+def test_the_deployment_counts_what_it_answers(client: httpx.Client) -> None:
+    client.post("/predict", json=SAMPLES["golden"][0]["request"])
+    text = client.get("/metrics").text
+    assert "model_requests_total" in text
+    assert f'version="{SAMPLES["model"]["version"]}"' in text
+
+
+@deployed
+def test_the_deployment_answers_in_time(client: httpx.Client, record_property: Any) -> None:
+    request = SAMPLES["golden"][0]["request"]
+    report("one row, over HTTP", lambda: client.post("/predict", json=request).raise_for_status(), record_property)

@@ -1,0 +1,60 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contract import store
+from contract.artifact import Artifact, Golden
+from contract.contract import Contract
+from contract.errors import CheckFailed
+from handoff.samples import ask, same, wrong_requests
+from tests import tiny
+from tests.processes import serve
+
+
+def test_a_server_is_asked_for_every_sort_of_answer(tmp_path: Path, home: Path) -> None:
+    tiny.save(tmp_path / "model", "served")
+    artifact = store.load("served")
+    folder = tmp_path / "home"
+    (folder / "models").mkdir(parents=True)
+    (home / "models" / "served").rename(folder / "models" / "served")
+    artifact = Artifact(folder / "models" / "served" / "1.0.0", artifact.manifest)
+    with serve([], folder, tmp_path / "log") as server:
+        samples = ask(server.url, artifact)
+        assert [sample.case for sample in samples.golden] == ["example"]
+        assert {sample.status for sample in samples.invalid} == {400, 415, 422}
+        codes = {error["code"] for sample in samples.invalid for error in sample.answer.get("errors", [])}
+        assert codes >= {
+            "missing_field", "not_nullable", "unknown_field", "wrong_type", "not_an_integer", "out_of_range",
+            "unknown_category", "invalid_datetime", "wrong_length",
+        }  # fmt: skip
+        assert all("request_id" not in sample.answer for sample in samples.invalid)
+        other = artifact.manifest.model_copy(update={"tolerance": 0.0})
+        strange = _Strange(artifact.path, other)
+        with pytest.raises(CheckFailed, match="'example' otherwise"):
+            ask(server.url, strange)
+
+
+class _Strange(Artifact):
+    """One that expects other answers."""
+
+    def golden(self) -> Iterator[Golden]:
+        for case in super().golden():
+            probabilities = {label: 1 - each for label, each in case.prediction["probabilities"].items()}
+            yield Golden(case.case, case.row, case.prediction | {"probabilities": probabilities})
+
+
+def test_a_field_may_be_called_like_the_one_that_no_model_has() -> None:
+    feature = tiny.FEATURES[1].model_copy(update={"name": "no_such_field", "example": 1.0})
+    contract = Contract(features=(feature,), output=tiny.CONTRACT.output)
+    unknown = [each["request"]["rows"][0] for each in wrong_requests(contract) if "does not have" in each["case"]]
+    assert unknown == [{"no_such_field": 1.0, "no_such_field_0": 1}]
+
+
+def test_answers_are_the_same_within_the_tolerance() -> None:
+    assert same({"a": [1.0, "x"]}, {"a": [1.000_001, "x"]}, 0.0)
+    assert not same({"a": 1.0}, {"a": 1.1}, 0.01)
+    assert not same({"a": 1.0}, {"b": 1.0}, 1.0)
+    assert not same([1.0], [1.0, 1.0], 1.0)
+    assert not same(1.0, "1.0", 1.0)
+    assert same(None, None, 0.0)
