@@ -231,14 +231,14 @@ def clients(facts: Facts) -> Markdown:
     rows = [
         [
             client.language,
-            Markdown(", ".join(f"[{markdown(file)}](../{file})" for file in client.files)),
+            Markdown(f"[{markdown(client.folder)}](../{client.folder}/)"),
             client.needs,
             code(client.command),
         ]
         for client in facts.clients
         if client.left_out is None
     ]
-    return table(["Language", "Files", "Needs", "Was run"], rows)
+    return table(["Language", "Folder", "Needs", "Was run"], rows)
 
 
 def clients_left_out(facts: Facts) -> Iterator[Markdown]:
