@@ -170,7 +170,8 @@ def _test_part(artifact: Artifact, spec: Path | None) -> TestPart | None:
         return None
     try:
         return read_test_part(artifact, remembered)
-    except UsageError:
+    except UsageError as error:
+        line("test part", f"left out: {error}", style="yellow")
         return None
 
 
