@@ -4,12 +4,13 @@ A document is a function of these files, so that `deployer verify` can write it 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from contract.artifact import Artifact, Manifest, write_json
@@ -27,6 +28,7 @@ SAMPLES = "examples/sample_requests.json"
 CLIENTS = "examples/clients/clients.json"
 CHANGES = "model/changes.json"
 PLOTS = "model/plots"
+SPECIFICATION = "docs/API_SPEC.yaml"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Facts:
         samples: Requests and the answers they got.
         clients: Clients, those that were left out included.
         changes: The versions of the model, the newest first: ``version``, ``created``, and what changed.
+        endpoints: Method, path and summary of each operation in API_SPEC.yaml.
         is_verified: Whether the package was verified when it was written.
         plots: The content of the PNG files in model/plots, by the stem of their names.
     """
@@ -55,6 +58,7 @@ class Facts:
     samples: Samples
     clients: tuple[Client, ...]
     changes: tuple[Mapping[str, Any], ...]
+    endpoints: tuple[tuple[str, str, str], ...]
     is_verified: bool
     plots: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -82,10 +86,13 @@ def read(package: Path) -> Facts:
             samples=Samples.model_validate(_json(package, SAMPLES)),
             clients=TypeAdapter(tuple[Client, ...]).validate_python(_json(package, CLIENTS)),
             changes=tuple(_json(package, CHANGES)["versions"]),
+            endpoints=tuple(_endpoints(package)),
             is_verified=metadata["verified"],
             plots={path.stem: path.read_bytes() for path in sorted((package / PLOTS).glob("*.png"))},
         )
-    except (KeyError, TypeError, ValidationError) as error:
+    except FileNotFoundError as error:
+        raise UsageError(f"{package} is no package of a model: {Path(str(error.filename)).name} is missing") from None
+    except (KeyError, TypeError, ValidationError, yaml.YAMLError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{package}: a file of the package is not as it was written: {reason}") from None
 
@@ -116,6 +123,13 @@ def figures(package: Path) -> dict[str, Any]:
         PARITY: _json(package, PARITY),
         MEASUREMENTS: _json(package, MEASUREMENTS),
     }
+
+
+def _endpoints(package: Path) -> Iterator[tuple[str, str, str]]:
+    paths = yaml.safe_load((package / SPECIFICATION).read_text(encoding="utf-8"))["paths"]
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            yield method.upper(), path, operation.get("summary", "")
 
 
 def _json(package: Path, name: str) -> Any:

@@ -105,14 +105,27 @@ def without_keys(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _expressible(document: dict[str, Any]) -> dict[str, Any]:
-    """The document without what no JSON Schema can say: that columns are of one length, that headers may be unknown."""
+    """The document without what no JSON Schema can say.
+
+    That columns are of one length, that headers may be unknown, and what is in a line of CSV.
+    """
     for operations in document["paths"].values():
         for operation in operations.values():
-            operation.pop("parameters", None)
+            said = operation.get("parameters", [])
+            operation["parameters"] = [each for each in said if each["in"] != "header"]
+            contents = operation.get("requestBody", {}).get("content", {})
+            contents.pop("text/csv", None)
+            for content in contents.values():
+                _without_columns(content)
     body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
-    body["schema"]["anyOf"] = [each for each in body["schema"]["anyOf"] if not each["$ref"].endswith("/Columns")]
     body["examples"] = {name: each for name, each in body["examples"].items() if "columns" not in each["value"]}
     return document
+
+
+def _without_columns(content: dict[str, Any]) -> None:
+    schema = content["schema"]
+    if "anyOf" in schema:
+        schema["anyOf"] = [each for each in schema["anyOf"] if not each.get("$ref", "").endswith("Columns")]
 
 
 def parse(text: str) -> Any:

@@ -44,8 +44,9 @@ async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
 
 
 async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    """Send a whole answer; its Content-Length is added."""
-    headers.append((b"content-length", b"%d" % len(body)))
+    """Send a whole answer; its Content-Length is added, but to 204, which has none (RFC 9110, 8.6)."""
+    if status != 204:
+        headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

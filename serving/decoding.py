@@ -6,14 +6,18 @@ slow path also accepts the two things that are right but cannot be compiled: 3.0
 names JSON has to escape.
 """
 
+import math
 import re
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from contract.contract import Contract
+from contract.errors import MalformedBody
 from contract.features import EXACT_INTEGER, LONGEST_CATEGORY, Boolean, Categorical, Datetime, Feature, Integer, Text
 from serving.columns import Stacker, Table, Values
 from serving.validation import Validator
@@ -30,7 +34,7 @@ class Decoder:
     def __init__(self, contract: Contract) -> None:
         self._validator = Validator(contract)
         self._stack = Stacker(contract.features)
-        self._decode_rows, self._decode_row, self._decode_columns = _compile(contract)
+        self._decode_rows, self._decode_row, self._decode_columns, self._convert = _compile(contract)
 
     def __call__(self, body: bytes) -> Rows:
         """The rows of a JSON body, each in the contract's order with None for what is missing; columns as a table.
@@ -41,6 +45,17 @@ class Decoder:
             InvalidRows: Rows break the contract.
         """
         return self.fast(body) or self.slow(body)
+
+    def objects(self, rows: Sequence[Any]) -> Rows:
+        """Rows that were read already, as JSON has them; raises as a call does."""
+        self._validator.check_count(len(rows))
+        if not rows:
+            raise MalformedBody("there are no rows; send at least one")
+        try:
+            values: list[Values] = [msgspec.structs.astuple(row) for row in self._convert(rows)]
+        except (msgspec.ValidationError, RecursionError):
+            return self._validator.check(rows)
+        return values if all(map(_is_finite, values)) else self._validator.check(rows)
 
     def fast(self, body: bytes) -> Rows:
         """The rows; none where :meth:`slow` has to look. It raises TooManyRows only."""
@@ -79,23 +94,33 @@ class Decoder:
             return []
 
 
-def _compile(contract: Contract) -> tuple[Any, Any, Any]:
-    """Decoders of rows, of one bare row and of columns, as functions of bytes."""
+def _compile(contract: Contract) -> tuple[Any, Any, Any, Any]:
+    """Decoders of rows, of one bare row and of columns, as functions of bytes; and of rows that were read already."""
     fields = [_field(f"f{index}", feature) for index, feature in enumerate(contract.features)]
     names = {f"f{index}": feature.name for index, feature in enumerate(contract.features)}
     try:
         row = msgspec.defstruct("Row", fields, rename=names, kw_only=True, forbid_unknown_fields=True, gc=False)
     except ValueError:  # msgspec takes no field names that JSON has to escape
-        return _refuse, _refuse, _refuse
+        return _refuse, _refuse, _refuse, _refuse_objects
     rows = msgspec.defstruct("Rows", [("rows", list[row])], forbid_unknown_fields=True)  # type: ignore[valid-type]
     lists = [(identifier, list.__class_getitem__(kind), *default) for identifier, kind, *default in fields]
     table = msgspec.defstruct("Table", lists, rename=names, kw_only=True, forbid_unknown_fields=True)
     columns = msgspec.defstruct("Columns", [("columns", table)], forbid_unknown_fields=True)
-    return msgspec.json.Decoder(rows).decode, msgspec.json.Decoder(row).decode, msgspec.json.Decoder(columns).decode
+    read_rows, read_row, read_columns = (msgspec.json.Decoder(kind).decode for kind in (rows, row, columns))
+    return read_rows, read_row, read_columns, partial(msgspec.convert, type=list[row])  # type: ignore[valid-type]
 
 
 def _refuse(body: bytes) -> Any:
     raise msgspec.DecodeError
+
+
+def _is_finite(values: Values) -> bool:
+    """Whether no number is NaN or infinite: JSON has neither, but what was read from something else may hold them."""
+    return all(math.isfinite(value) for value in values if type(value) is float)
+
+
+def _refuse_objects(rows: Any) -> Any:
+    raise msgspec.ValidationError
 
 
 def _field(identifier: str, feature: Feature) -> tuple[Any, ...]:

@@ -7,8 +7,8 @@ refusals are put into the form of ours.
 import asyncio
 import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -30,6 +30,8 @@ from serving.deadlines import Gone
 from serving.headers import JSON, Headers
 from serving.keys import Keys
 from serving.predictor import Predictor
+from serving.protocol import Reply, Request, Spoken, Switchboard
+from serving.registry import PROTOCOLS
 from serving.settings import Settings
 
 _FAILED = "the service failed; report it with the request id"
@@ -39,7 +41,12 @@ _TEXT = b"text/plain; charset=utf-8"
 #: Nobody reads it: the client is gone. nginx made the number known.
 _CLIENT_CLOSED_REQUEST = 499
 
+#: Methods whose requests have no body that means anything (RFC 9110).
+_BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
+
 Page = tuple[int, bytes, bytes]
+
+R = TypeVar("R")
 
 
 class Gateway:
@@ -63,7 +70,10 @@ class Gateway:
         self._keys = keys
         self._logged_from = {"all": 0.0, "slow": settings.slow_seconds, "errors": math.inf}[settings.log_requests]
         description = (200, JSON, msgspec.json.encode(_description(predictor)))
-        document = (200, JSON, msgspec.json.encode(openapi.document(predictor.artifact, needs_key=keys is not None)))
+        protocols = [PROTOCOLS[name](predictor) for name in settings.protocols]
+        self._spoken = Switchboard(protocols).find
+        described = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
+        document = (200, JSON, msgspec.json.encode(described))
         self._pages: dict[str, Callable[[], Page]] = {
             "/model": lambda: description,
             "/docs.json": lambda: document,
@@ -75,21 +85,26 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
         if scope["type"] == "http" and self._paths:
-            if scope["path"] in self._paths or not self._is_allowed(scope, dict(scope["headers"])):
-                return await self._respond(scope, receive, send)
+            spoken = None if scope["path"] in self._paths else self._spoken(scope["path"])
+            if spoken or scope["path"] in self._paths or not self._is_allowed(scope, dict(scope["headers"]), spoken):
+                return await self._respond(scope, receive, send, spoken)
             send = self._watching(scope, send)
         elif scope["type"] == "lifespan":
             middleware.shed_idle(scope["app"])
         return await self._app(scope, receive, send)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, spoken: Spoken | None) -> None:
         began = time.perf_counter()
         given: Headers = dict(scope["headers"])
         answer = [(b"x-request-id", request_id := headers.request_id(given))]
         try:
-            if not self._is_allowed(scope, given):
+            if not self._is_allowed(scope, given, spoken):
                 raise Unauthorized("send your API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
-            if scope["path"] == "/predict":
+            if spoken:
+                reply = await self._translated(spoken, scope, given, receive)
+                status, media_type, body = reply.status, reply.media_type, reply.body
+                answer += reply.headers
+            elif scope["path"] == "/predict":
                 status, media_type, body = await self._predict(scope, given, receive)
             else:
                 status, media_type, body = self._page(scope)
@@ -97,19 +112,21 @@ class Gateway:
             status, media_type, body = _CLIENT_CLOSED_REQUEST, _TEXT, b""
         except Exception as error:
             refusal = error if isinstance(error, RequestError) else PredictionFailed(_FAILED)
-            status, media_type, body = refusal.status, _PROBLEM, problem.problem(refusal, request_id.decode())
-            answer += problem.headers(refusal)
-            if status == 500:
+            reply = _refusal(refusal, request_id.decode(), spoken)
+            status, media_type, body = reply.status, reply.media_type, reply.body
+            answer += [*problem.headers(refusal), *reply.headers]
+            if refusal.status == 500:
                 logs.failure(error, request_id.decode())
         seconds = time.perf_counter() - began
         # Counted before it is sent, so that a client who has its answer finds it in the metrics.
-        self._predictor.metrics.answered("native", self._route(scope), status, seconds)
+        protocol, label = (spoken.protocol.name, spoken.route.path) if spoken else ("native", self._route(scope))
+        self._predictor.metrics.answered(protocol, label, status, seconds)
         if seconds >= self._logged_from or status in (500, 504):
             logs.request(
                 request_id=request_id.decode(),
                 trace_id=headers.trace_id(given),
                 method=scope["method"],
-                route=self._route(scope),
+                route=label,
                 status=status,
                 milliseconds=round(1000 * seconds, 3),
             )
@@ -136,8 +153,9 @@ class Gateway:
 
         return forward
 
-    def _is_allowed(self, scope: Scope, given: Headers) -> bool:
-        return self._keys is None or scope["path"] in openapi.HEALTH or self._keys.allow(given)
+    def _is_allowed(self, scope: Scope, given: Headers, spoken: Spoken | None) -> bool:
+        is_open = spoken.route.is_open if spoken else scope["path"] in openapi.HEALTH
+        return self._keys is None or is_open or self._keys.allow(given)
 
     def _route(self, scope: Scope) -> str:
         return scope["path"] if scope["path"] in self._paths or scope["path"] in openapi.HEALTH else "other"
@@ -146,6 +164,27 @@ class Gateway:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
         media_type, wanted = headers.media_type(given, scope["headers"]), headers.accepted(given)
+
+        async def answer(body: bytes) -> Page:
+            return 200, wanted.encode(), await self._predictor.answer(body, media_type, wanted)
+
+        return await self._in_time(answer, scope, given, receive)
+
+    async def _translated(self, spoken: Spoken, scope: Scope, given: Headers, receive: Receive) -> Reply:
+        route, method = spoken.route, scope["method"]
+        if method not in route.methods:
+            raise MethodNotAllowed(", ".join(route.methods))
+
+        async def answer(body: bytes) -> Reply:
+            query = scope["query_string"].decode("latin-1")
+            return await route.answer(Request(method, spoken.named, query, given, body))
+
+        return await (answer(b"") if method in _BODILESS else self._in_time(answer, scope, given, receive))
+
+    async def _in_time(
+        self, answer: Callable[[bytes], Awaitable[R]], scope: Scope, given: Headers, receive: Receive
+    ) -> R:
+        """The answer to the body of a request, within the limits of the model and the time that the client allows."""
         headers.check_length(given, self._limits.body_bytes)
         seconds = headers.seconds(given, self._limits.timeout_seconds)
         body = None
@@ -154,7 +193,7 @@ class Gateway:
                 if refusal := self._predictor.refusal(seconds):
                     raise refusal
                 body = await self._body(given, receive)
-                return 200, wanted.encode(), await self._predictor.answer(body, media_type, wanted)
+                return await answer(body)
         except TimeoutError:
             raise _too_late(seconds, has_body=body is not None) from None
 
@@ -176,6 +215,13 @@ class Gateway:
             return 503, _TEXT, b"not ready\n"
         degraded = self._predictor.degraded
         return 200, _TEXT, f"degraded: {degraded}\n".encode() if degraded else b"ready\n"
+
+
+def _refusal(error: RequestError, request_id: str, spoken: Spoken | None) -> Reply:
+    """What a client reads who is refused: a problem, or what its protocol has for it."""
+    if spoken is None:
+        return Reply(problem.problem(error, request_id), error.status, _PROBLEM)
+    return spoken.protocol.refusal(error, request_id)
 
 
 async def _refuse(scope: Scope, send: Send, message: Message) -> None:

@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document of one model's service: its own fields, ranges, categories and examples."""
 
+from collections.abc import Sequence, Set
 from typing import Any
 
 from contract import errors
@@ -7,6 +8,7 @@ from contract.artifact import Artifact
 from contract.contract import Contract
 from contract.errors import RequestError
 from serving import formats, problem
+from serving.protocol import Protocol
 
 #: What an orchestrator asks without an API key.
 HEALTH = frozenset({"/livez", "/readyz", "/healthz"})
@@ -62,12 +64,13 @@ def table_schema(contract: Contract) -> dict[str, Any]:
     }
 
 
-def document(artifact: Artifact, needs_key: bool = False) -> dict[str, Any]:
+def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Protocol] = ()) -> dict[str, Any]:
     """The whole document, ready to be written as JSON.
 
     Args:
         artifact: The model.
         needs_key: Whether callers have to send an API key.
+        protocols: Those that the service speaks beside its own.
     """
     manifest, contract = artifact.manifest, artifact.contract
     paragraphs = [manifest.description, manifest.business_context]
@@ -99,21 +102,26 @@ def document(artifact: Artifact, needs_key: bool = False) -> dict[str, Any]:
             },
         },
     }
-    return _secured(described) if needs_key else described
+    is_open = HEALTH | {route.path for protocol in protocols for route in protocol.routes if route.is_open}
+    for protocol in protocols:
+        described["components"]["schemas"] |= protocol.schemas()
+        described["paths"] |= {route.path: dict(route.operations) for route in protocol.routes}
+    return _secured(described, is_open) if needs_key else described
 
 
-def _secured(described: dict[str, Any]) -> dict[str, Any]:
-    """The document of a service that wants an API key on every path but those of its health."""
+def _secured(described: dict[str, Any], is_open: Set[str]) -> dict[str, Any]:
+    """The document of a service that wants an API key on every path but those that are open."""
     schemes = {
         "bearer": {"type": "http", "scheme": "bearer"},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     for path, methods in described["paths"].items():
-        for operation in methods.values():
-            if path in HEALTH:
-                operation["security"] = []
+        for method, operation in methods.items():
+            if path in is_open:
+                methods[method] = operation | {"security": []}
             else:
-                operation["responses"] |= _error_responses((errors.Unauthorized,))
+                refused = _error_responses((errors.Unauthorized,))
+                methods[method] = operation | {"responses": operation["responses"] | refused}
     components = described["components"] | {"securitySchemes": schemes}
     return described | {"components": components, "security": [{name: []} for name in schemes]}
 

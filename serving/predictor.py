@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from contract.artifact import Artifact, Golden
 from contract.errors import ArtifactError, DeadlineExceeded, InvalidRows, Overloaded
 from serving import formats
-from serving.arrow import Packed
+from serving.arrow import Column, Packed
 from serving.batching import Arrays, Batcher, join
 from serving.columns import Columns, Stacker, Table
 from serving.deadlines import Deadlines
@@ -121,6 +121,33 @@ class Predictor:
         if isinstance(rows, Table):
             return b'{"columns":' + self._encode(_plain(self._table(outputs))) + self._end
         return b'{"predictions":' + self._encode(self._predictions(outputs)) + self._end
+
+    async def predict(self, rows: Sequence[Any]) -> Arrays:
+        """The output tensors for rows that a translator read: a JSON object a row; raises as :meth:`answer`."""
+        return await self._outputs(self._decode.objects, rows, len(rows) <= _MANY)
+
+    async def predict_table(self, columns: Mapping[str, Column]) -> Arrays:
+        """The same for columns, all of the same length."""
+        return await self._outputs(self._read_stream.table, columns, True)
+
+    async def predict_file(self, body: bytes, media_type: str) -> Arrays:
+        """The same for a table in one of Arrow's formats or Parquet."""
+        try:
+            table = await self._read(body, media_type)
+        except InvalidRows as error:
+            self.metrics.refused(error)
+            raise
+        return await self._batch(table)
+
+    async def _outputs(self, read: Callable[[Any], Rows], given: Any, is_short: bool) -> Arrays:
+        try:
+            rows = (
+                read(given) if is_short else await asyncio.get_running_loop().run_in_executor(self._reader, read, given)
+            )
+        except InvalidRows as error:
+            self.metrics.refused(error)
+            raise
+        return await self._batch(self._compact(rows))
 
     async def ask(self, body: bytes) -> bytes:
         """:meth:`answer`, within the time that the model allows; for callers that come by no socket.

@@ -3,15 +3,33 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
 from contract.errors import UsageError
+from serving.registry import PROTOCOLS
 
 #: Before the name of a setting in capitals: DEPLOYER_ENGINE overrides ``engine``.
 PREFIX = "DEPLOYER_"
+
+
+def _known(name: str) -> str:
+    if name not in PROTOCOLS:
+        raise ValueError(f"expected one of {', '.join(PROTOCOLS)}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_known)]
 
 
 class Settings(BaseModel):
@@ -31,6 +49,8 @@ class Settings(BaseModel):
         slow_seconds: What counts as slow.
         api_key_file: A file with the keys that callers have to send, one a line. The variable DEPLOYER_API_KEYS can
             hold the keys themselves instead, separated by commas. Without either, everybody is answered.
+        protocols: Those of other servers that are spoken beside the service's own, see docs/05-protocols.md; in the
+            variable DEPLOYER_PROTOCOLS separated by commas.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -42,6 +62,12 @@ class Settings(BaseModel):
     log_requests: Literal["errors", "slow", "all"] = "slow"
     slow_seconds: PositiveFloat = 1.0
     api_key_file: Path | None = None
+    protocols: tuple[Name, ...] = tuple(PROTOCOLS)
+
+    @field_validator("protocols", mode="before")
+    @classmethod
+    def _separated(cls, given: Any) -> Any:
+        return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
 
 
 def load(file: Path) -> Settings:

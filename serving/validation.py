@@ -64,7 +64,7 @@ class Validator:
 
     def rows(self, body: bytes) -> list[Values]:
         """The rows of a body that turns out to be right after all; raises as :class:`serving.decoding.Decoder`."""
-        rows = self._unwrap(_parse(body))
+        rows = self._unwrap(parse(body))
         self.check_count(len(rows))
         return self.check(rows)
 
@@ -162,7 +162,7 @@ def _or_null(feature: Feature) -> str:
     return " or null" if feature.nullable else ""
 
 
-def _parse(body: bytes) -> Any:
+def parse(body: bytes) -> Any:
     """JSON as the standard library reads it, which also reads NaN and Infinity, so that their fields can be named."""
     try:
         text = body.decode("utf-8")

@@ -17,7 +17,7 @@ from contract import artifact, store
 from contract.artifact import Manifest, Origin
 from contract.contract import Contract, Limits
 from contract.features import Boolean, Categorical, Datetime, Integer, Numeric, Text
-from contract.outputs import Classification
+from contract.outputs import Classification, Regression
 
 FEATURES = (
     Numeric(name="distance", minimum=0, maximum=5000, out_of_range="reject", unit="miles", example=733.5),
@@ -42,6 +42,9 @@ WITH_SETS = CONTRACT.model_copy(
     update={"output": Classification(target="arrival", labels=("late", "on_time", "early"), set_threshold=0.2)}
 )
 
+#: Of a number.
+OF_A_NUMBER = CONTRACT.model_copy(update={"output": Regression(target="delay")})
+
 REFERENCE: dict[str, Any] = {
     "features": {
         "distance": {"missing": 0.0, "quantiles": [50.0 * step for step in range(21)]},
@@ -61,10 +64,11 @@ def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
     """Probabilities from the number of features that are present and the distance: little, but of every input.
 
     The ``opposite`` graph gives every label the probability of the other one; of three labels the third has a quarter
-    of what the second would have.
+    of what the second would have. Of a number, value and ends are three quarters, a quarter and all of a probability.
     """
     nodes, terms = [], []
     labels = len(contract.output.labels) if isinstance(contract.output, Classification) else 1
+    names = contract.output.tensors
     parts = ["_q", "_second", "_third"] if labels == 3 else ["_p", "_q"] if opposite else ["_q", "_p"]
     for index, feature in enumerate(contract.features):
         term = f"_term{index}"
@@ -91,6 +95,9 @@ def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
         helper.make_node("Sub", ["_p", "_third"], ["_second"]),
         helper.make_node("Concat", parts, ["probabilities"], axis=1),
     ]
+    if isinstance(contract.output, Regression):
+        ends = zip(("_second", "_third", "_p"), names, strict=True)
+        nodes += [helper.make_node("Identity", [part], [name]) for part, name in ends]
     constants = [
         helper.make_tensor("_zero", TensorProto.DOUBLE, [1], [0.0]),
         helper.make_tensor("_one", TensorProto.FLOAT, [1], [1.0]),
@@ -99,7 +106,7 @@ def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
     ]
     types = {"float64": TensorProto.DOUBLE, "string": TensorProto.STRING}
     inputs = [helper.make_tensor_value_info(f.name, types[f.dtype], ["rows", 1]) for f in contract.features]
-    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", labels])]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", labels]) for name in names]
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 4)]
     return helper.make_model(
         helper.make_graph(nodes, "tiny", inputs, outputs, constants), opset_imports=opsets, ir_version=10
@@ -120,7 +127,7 @@ def write(
     onnx.save(graph(contract, opposite), folder / artifact.MODEL)
     artifact.write_json(folder / artifact.CONTRACT, contract.model_dump(mode="json"))
     artifact.write_json(folder / artifact.EVALUATION, evaluation)
-    artifact.write_json(folder / artifact.REFERENCE, REFERENCE)
+    artifact.write_json(folder / artifact.REFERENCE, _reference(contract))
     _write_golden(folder, contract)
     manifest = Manifest(
         name=name, version=version, created=datetime(2024, 1, 1, tzinfo=UTC), description="A model for tests.",
@@ -152,6 +159,11 @@ def _moved(folder: Path) -> Path:
     shutil.copytree(stored, folder / "models" / "served")
     shutil.rmtree(stored)
     return folder
+
+
+def _reference(contract: Contract) -> dict[str, Any]:
+    (bins,) = REFERENCE["predictions"].values()
+    return REFERENCE | ({"predictions": {"value[0]": bins}} if isinstance(contract.output, Regression) else {})
 
 
 def _write_golden(folder: Path, contract: Contract) -> None:

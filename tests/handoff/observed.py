@@ -54,5 +54,6 @@ def facts(
         samples=Samples(model={}, tolerance=1e-5, golden=(), edge=(), invalid=()),
         clients=(),
         changes=(),
+        endpoints=(),
         is_verified=True,
     )

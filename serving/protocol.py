@@ -1,0 +1,138 @@
+"""What a translator is: bytes and names in, rows or columns for the predictor, its outputs in the words of a protocol.
+
+A translator knows no model and checks no value: :meth:`Predictor.predict` and :meth:`Predictor.predict_table` do, and
+what they raise is put into the protocol's own envelope by :meth:`Protocol.refusal`. The gateway reads bodies, holds
+limits, deadlines and keys, and counts, for all protocols alike.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from contract.errors import RequestError
+from serving.headers import JSON, Headers
+
+if TYPE_CHECKING:  # the settings know the protocols
+    from serving.predictor import Predictor
+
+#: Paths whose route is remembered: those that are asked for, not those that somebody tries.
+_REMEMBERED = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to one of a protocol's routes.
+
+    Attributes:
+        method: In capitals.
+        named: What stands where the route's path has braces.
+        query: What follows the question mark, as it was sent.
+        headers: By their names in small letters.
+        body: Unpacked; empty for a method that has none.
+    """
+
+    method: str
+    named: Mapping[str, str]
+    query: str
+    headers: Headers
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer; the gateway adds ``X-Request-ID`` and the length."""
+
+    body: bytes
+    status: int = 200
+    media_type: bytes = JSON
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path of a protocol.
+
+    Attributes:
+        path: With a name in braces for each part that varies, such as ``/v2/models/{model}/infer``; it is the label in
+            the metrics, too.
+        answer: What answers a request.
+        operations: By method in small letters, the operation object of the OpenAPI document.
+        is_open: Whether everybody is answered, with an API key or not: orchestrators ask for health without one.
+        any_case: Whether what stands outside the braces may be written in capitals as well as in small letters.
+    """
+
+    path: str
+    answer: Callable[[Request], Awaitable[Reply]]
+    operations: Mapping[str, Mapping[str, Any]]
+    is_open: bool = False
+    any_case: bool = False
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that it answers, in capitals; HEAD with GET."""
+        given = tuple(method.upper() for method in self.operations)
+        return (*given, "HEAD") if "GET" in given else given
+
+
+class Protocol(ABC):
+    """A protocol that existing clients speak.
+
+    Attributes:
+        name: In the settings, and as a label of the metrics.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, predictor: "Predictor") -> None:
+        self.predictor = predictor
+
+    @property
+    @abstractmethod
+    def routes(self) -> Sequence[Route]:
+        """Its paths; they are asked for once."""
+
+    @abstractmethod
+    def refusal(self, error: RequestError, request_id: str) -> Reply:
+        """A refusal in the protocol's envelope: status, code and words of the error."""
+
+    def schemas(self) -> Mapping[str, Any]:
+        """What its operations refer to under ``#/components/schemas``; names begin with the protocol's own."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """The route that a path leads to, of which protocol, and what stands in the path's braces."""
+
+    protocol: Protocol
+    route: Route
+    named: Mapping[str, str]
+
+
+@dataclass
+class Switchboard:
+    """Finds the route of a path among those of all protocols."""
+
+    protocols: Sequence[Protocol]
+    find: Callable[[str], Spoken | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        routes = [(_pattern(route), protocol, route) for protocol in self.protocols for route in protocol.routes]
+
+        def find(path: str) -> Spoken | None:
+            for pattern, protocol, route in routes:
+                if match := pattern.fullmatch(path):
+                    return Spoken(protocol, route, match.groupdict())
+            return None
+
+        self.find = lru_cache(_REMEMBERED)(find)
+
+
+def _pattern(route: Route) -> re.Pattern[str]:
+    """The paths that a route answers: a name in braces stands for anything without a slash or a colon."""
+    parts = re.split(r"\{(\w+)\}", route.path)
+    named = [f"(?P<{part}>[^/:]+)" if place % 2 else re.escape(part) for place, part in enumerate(parts)]
+    return re.compile("".join(named), re.IGNORECASE if route.any_case else re.NOFLAG)

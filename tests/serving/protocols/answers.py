@@ -1,0 +1,48 @@
+"""What tests of protocols share: the native answers, odd bodies, and the descriptions of answers."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+from hypothesis import strategies as st
+
+from contract.contract import Contract
+from tests import tiny
+
+
+def home(folder: Path, contract: Contract) -> Path:
+    """A BentoML home for another process, with a model of this contract."""
+    files = folder / "files"
+    manifest = tiny.write(files, "served", contract=contract)
+    return tiny.home_of(folder / "home", files, manifest)
+
+
+def native(client: httpx.Client, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """What the service's own route answers."""
+    predictions: list[dict[str, Any]] = client.post("/predict", json={"rows": rows}).json()["predictions"]
+    return predictions
+
+
+def ask(client: httpx.Client, method: str, path: str, body: Any) -> httpx.Response:
+    """A request with bytes as they are, or anything else as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return client.request(method, path, content=content)
+
+
+def bodies(*keys: str) -> st.SearchStrategy[bytes]:
+    """Bytes, JSON, and JSON that comes near to a request with these keys."""
+    scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+    values = st.recursive(scalars, lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(), each))
+    rows = st.dictionaries(st.sampled_from(tiny.CONTRACT.names), values) | st.just(tiny.ROW) | values
+    near = st.dictionaries(st.sampled_from(keys), rows | st.lists(rows, max_size=3), max_size=2)
+    return st.binary(max_size=50) | (values | near).map(lambda document: json.dumps(document).encode())
+
+
+def assert_described(client: httpx.Client, path: str, answer: Any, method: str = "post", status: str = "200") -> None:
+    """Hold an answer against the schema that the service's document has for it."""
+    document = client.get("/docs.json").json()
+    (content,) = document["paths"][path][method]["responses"][status]["content"].values()
+    jsonschema.validate(answer, content["schema"] | {"components": document["components"]})

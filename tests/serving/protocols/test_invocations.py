@@ -1,0 +1,349 @@
+"""SageMaker and MLflow on one path, over a real socket, held against what the native route answers."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import arro3.core
+import arro3.io
+import httpx
+import jsonschema
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import helper
+from openapi_spec_validator import validate
+
+from contract import store
+from contract.contract import Contract
+from contract.errors import Overloaded, UsageError
+from contract.outputs import Regression
+from serving.predictor import Predictor
+from serving.protocols.invocations import Invocations
+from serving.settings import Settings
+from tests import tiny
+from tests.processes import Server, serve
+
+BARE = {"departure": "2013-11-01T17:05:00", "distance": 12.25, "origin": "EWR", "seats": 3}
+ROWS: list[dict[str, Any]] = [
+    tiny.ROW,
+    tiny.ROW | {"remark": 'a "quoted", long\nremark', "holiday": True, "temp": None},
+    BARE,
+]
+REGRESSION = tiny.CONTRACT.model_copy(update={"output": Regression(target="delay")})
+classifier_graph = tiny.graph
+
+
+def regression_graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
+    """Three numbers that depend on the row, by the names of a regression."""
+    model = classifier_graph(tiny.CONTRACT)
+    del model.graph.node[-1], model.graph.output[:]
+    for name, source in (("value", "_second"), ("lower", "_third"), ("upper", "_p")):
+        model.graph.node.append(helper.make_node("Identity", [source], [name]))
+        model.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["rows", 1]))
+    return model
+
+
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("regression")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "graph", regression_graph)
+        home = tiny.home_of(folder, folder / "files", tiny.write(folder / "files", "served", contract=REGRESSION))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/csv")
+        with serve([], home, folder / "log") as running:
+            yield running
+
+
+def ask(server: Server, body: bytes, content_type: str = "application/json", **headers: str) -> httpx.Response:
+    sent = {"Content-Type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.post(f"{server.url}/invocations", content=body, headers=sent)
+
+
+def ask_json(server: Server, document: Any, **headers: str) -> httpx.Response:
+    return ask(server, json.dumps(document).encode(), **headers)
+
+
+def native(server: Server, rows: list[dict[str, Any]] = ROWS) -> list[dict[str, Any]]:
+    answer = httpx.post(f"{server.url}/predict", json={"rows": rows}).raise_for_status()
+    predictions: list[dict[str, Any]] = answer.json()["predictions"]
+    return predictions
+
+
+def split(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"columns": tiny.CONTRACT.names, "data": values(rows)}
+
+
+def values(rows: list[dict[str, Any]]) -> list[list[Any]]:
+    return [[row.get(name) for name in tiny.CONTRACT.names] for row in rows]
+
+
+def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row.get(name) for row in rows] for name in tiny.CONTRACT.names}
+
+
+def written(rows: list[dict[str, Any]], header: bool) -> bytes:
+    file = io.StringIO()
+    csv.writer(file).writerows([tiny.CONTRACT.names] * header + values(rows))
+    return file.getvalue().encode()
+
+
+def flat(predictions: list[dict[str, Any]]) -> list[list[Any]]:
+    """As lines of CSV have them."""
+    return [[each["decision"], *each["probabilities"].values()] for each in predictions]
+
+
+def lines(answer: httpx.Response) -> list[list[Any]]:
+    return [[line[0], *map(float, line[1:])] for line in csv.reader(io.StringIO(answer.text))]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"dataframe_split": split(ROWS) | {"index": [0, 1, 2]}},
+        {"dataframe_split": {"data": values(ROWS)}},
+        {"dataframe_records": ROWS, "params": {"anything": 1}},
+        {"instances": ROWS, "signature_name": "serving_default"},
+        {"instances": values(ROWS)},
+        {"inputs": ROWS},
+        {"inputs": values(ROWS)},
+        {"inputs": columns(ROWS)},
+        {"rows": ROWS},
+        {"columns": columns(ROWS)},
+    ],
+    ids=lambda document: next(iter(document)),
+)
+def test_every_shape_of_json_is_answered_as_the_native_route_does(server: Server, document: dict[str, Any]) -> None:
+    answer = ask_json(server, document)
+    assert answer.json() == {"predictions": native(server)}
+    assert answer.headers["content-type"] == "application/json"
+
+
+def test_nan_is_missing_as_pandas_writes_it(server: Server) -> None:
+    rows = [tiny.ROW | {"temp": float("nan"), "remark": 'said "NaN" twice: NaN'}]
+    assert b"NaN," in json.dumps(rows).encode()
+    expected = native(server, [rows[0] | {"temp": None}])
+    assert ask_json(server, {"dataframe_records": rows}).json() == {"predictions": expected}
+    assert ask_json(server, {"instances": [tiny.ROW | {"distance": float("inf")}]}).status_code == 400
+
+
+def test_csv_is_answered_with_csv_where_it_has_no_header_and_with_json_where_it_has_one(server: Server) -> None:
+    expected = native(server)
+    assert ask(server, written(ROWS, header=True), "text/csv").json() == {"predictions": expected}
+    bare = ask(server, written(ROWS, header=False), "text/csv; charset=utf-8")
+    assert bare.headers["content-type"] == "text/csv; charset=utf-8"
+    assert lines(bare) == flat(expected)
+    with_mark = b"\xef\xbb\xbf" + written(ROWS, header=True)
+    assert ask(server, with_mark, "text/csv").json() == {"predictions": expected}
+
+
+def test_a_header_may_have_fewer_names_in_another_order_and_the_type_may_say_that_there_is_none(server: Server) -> None:
+    text = b"seats,origin,distance,departure\n3,EWR,+12.250,2013-11-01T17:05:00\n"
+    assert ask(server, text, "text/csv").json() == {"predictions": native(server, [BARE])}
+    assert ask(server, text, "text/csv; header=absent").status_code == 400
+    misspelt = ask(server, text.replace(b"seats", b"seat"), "text/csv")
+    assert misspelt.status_code == 422
+    assert {each["code"] for each in misspelt.json()["errors"]} == {"missing_field", "unknown_field"}
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("temp", "", None),
+        ("temp", "NaN", None),
+        ("temp", " -1.5e1 ", -15.0),
+        ("temp", ".5", 0.5),
+        ("seats", "7.0", 7),
+        ("seats", "007", 7),
+        ("holiday", "True", True),
+        ("holiday", "false", False),
+        ("holiday", "", None),
+        ("carrier", "", None),
+        ("remark", "true", "true"),
+        ("remark", "1", "1"),
+    ],
+)
+def test_a_field_of_csv_is_read_by_its_kind(server: Server, field: str, text: str, value: Any) -> None:
+    body = written([tiny.ROW | {field: text}], header=True)
+    assert ask(server, body, "text/csv").json() == {"predictions": native(server, [tiny.ROW | {field: value}])}
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "code"),
+    [
+        ("temp", "warm", "wrong_type"),
+        ("temp", "inf", "wrong_type"),
+        ("temp", "1e999", "wrong_type"),
+        ("temp", "1_0", "wrong_type"),
+        ("seats", "7.5", "not_an_integer"),
+        ("seats", "", "not_nullable"),
+        ("holiday", "1", "wrong_type"),
+        ("origin", "XYZ", "unknown_category"),
+    ],
+)
+def test_what_is_no_value_of_that_kind_is_refused_by_name(server: Server, field: str, text: str, code: str) -> None:
+    answer = ask(server, written([tiny.ROW, tiny.ROW | {field: text}], header=False), "text/csv")
+    assert answer.status_code == 422
+    (found,) = answer.json()["errors"]
+    assert (found["row"], found["field"], found["code"]) == (1, field, code)
+
+
+def test_a_batch_transform_gets_a_line_for_each_line_in_order(server: Server) -> None:
+    rows = [tiny.ROW | {"distance": 40.0 * index} for index in range(100)]
+    expected = native(server, rows)
+    assert lines(ask(server, written(rows, header=False), "text/csv", Accept="text/csv")) == flat(expected)
+    body = "\n".join(map(json.dumps, rows)).encode()
+    answer = ask(server, body, "application/jsonlines")
+    assert answer.headers["content-type"] == "application/jsonlines"
+    assert [json.loads(line) for line in answer.text.splitlines()] == expected
+
+
+def test_accept_names_the_type_of_the_answer(server: Server) -> None:
+    expected, asked = native(server), {"instances": ROWS}
+    assert lines(ask_json(server, asked, Accept="text/csv;q=0.9, application/json;q=0.5")) == flat(expected)
+    assert ask_json(server, asked, Accept="application/x-npy, */*").json() == {"predictions": expected}
+    answer = ask_json(server, asked, Accept="application/jsonlines")
+    assert [json.loads(line) for line in answer.text.splitlines()] == expected
+    refused = ask_json(server, asked, Accept="application/x-npy")
+    assert (refused.status_code, refused.json()["code"]) == (406, "not_acceptable")
+
+
+def test_parquet_is_read_for_mlflow(server: Server) -> None:
+    table = arro3.core.Table.from_pydict(
+        {
+            "distance": arro3.core.Array.from_numpy(np.array([12.25, 30.0])),
+            "seats": arro3.core.Array.from_numpy(np.array([3, 3])),
+            "origin": arro3.core.Array(["EWR", "JFK"], type=arro3.core.DataType.utf8()),
+            "departure": arro3.core.Array([BARE["departure"]] * 2, type=arro3.core.DataType.utf8()),
+        }
+    )
+    file = io.BytesIO()
+    arro3.io.write_parquet(table, file)
+    expected = native(server, [BARE, BARE | {"distance": 30.0, "origin": "JFK"}])
+    kind = "application/vnd.apache.parquet"
+    assert ask(server, file.getvalue(), kind).json() == {"predictions": expected}
+    assert ask(server, b"PAR1", kind).json()["code"] == "malformed_body"
+
+
+def test_a_regression_is_answered_to_the_last_bit_and_the_default_type_is_the_operators(regression: Server) -> None:
+    expected = native(regression)
+    answer = ask_json(regression, {"instances": ROWS})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    found = [list(map(float, line)) for line in csv.reader(io.StringIO(answer.text))]
+    assert found == [[each["value"], each["lower"], each["upper"]] for each in expected]
+    assert all(number == np.float32(number) for line in found for number in line)
+    assert ask_json(regression, {"instances": ROWS}, Accept="application/json").json() == {"predictions": expected}
+
+
+def test_no_body_is_no_content(server: Server) -> None:
+    answer = ask(server, b"", "text/csv")
+    assert (answer.status_code, answer.content, "content-length" in answer.headers) == (204, b"", False)
+
+
+def test_headers_of_sagemaker_come_back(server: Server) -> None:
+    sent = {"X-Amzn-SageMaker-Custom-Attributes": "trace=1", "X-Amzn-SageMaker-Inference-Id": "id-7"}
+    answer = ask_json(server, {"instances": ROWS}, **sent)
+    assert {name: answer.headers[name] for name in sent} == sent
+
+
+MALFORMED = [
+    b"{", b"[]", b"{}", b'"x"', b"\xff", b"[" * 20_000, b'{"instances": 1}', b'{"instances": []}', b'{"rows": []}',
+    b'{"instances": [], "inputs": []}', b'{"instances": [], "other": 1}', b'{"instances": [[1, 2]]}',
+    b'{"dataframe_split": []}', b'{"dataframe_split": {"data": [1]}}', b'{"inputs": {}}', b'{"columns": {"a": 1}}',
+    b'{"dataframe_split": {"columns": [1], "data": [[1]]}}', b'{"inputs": {"a": [1], "b": []}}', b'{"inputs": "x"}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", MALFORMED, ids=lambda body: body[:40].decode("latin-1"))
+def test_what_cannot_be_read_is_refused_in_the_envelope_of_mlflow(server: Server, body: bytes) -> None:
+    answer = ask(server, body)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "BAD_REQUEST")
+    assert answer.json()["code"] == "malformed_body"
+
+
+@pytest.mark.parametrize("body", [b"1,2\n", b"a" * 99_000, b'"', b"\xff\xfe", b"distance,distance\n1,2\n", b"\n\n"])
+def test_csv_that_cannot_be_read_is_refused(server: Server, body: bytes) -> None:
+    assert ask(server, body, "text/csv").json()["code"] == "malformed_body"
+
+
+def test_every_other_refusal_comes_in_the_envelope_of_mlflow(server: Server) -> None:
+    refused = [
+        httpx.get(f"{server.url}/invocations"),
+        ask_json(server, {"instances": [tiny.ROW] * 101}),
+        ask(server, b"x" * 200_000, "text/csv"),
+        ask(server, b"x", "text/html"),
+        ask(server, b"x", "text/csv; charset=latin-1"),
+        ask_json(server, {"instances": [1, tiny.ROW | {"seats": 0.5}]}, X_Request_ID="me"),
+    ]
+    assert [(each.status_code, each.json()["code"]) for each in refused] == [
+        (405, "method_not_allowed"), (413, "too_many_rows"), (413, "body_too_large"),
+        (415, "unsupported_media_type"), (415, "unsupported_media_type"), (422, "invalid_rows"),
+    ]  # fmt: skip
+    assert refused[0].headers["allow"] == "POST"
+    assert (refused[-1].json()["request_id"], refused[-1].json()["error_count"]) == ("me", 2)
+    schema = httpx.get(f"{server.url}/docs.json").json()["components"]["schemas"]["InvocationsError"]
+    for each in refused:
+        jsonschema.validate(each.json(), schema)
+
+
+def test_a_server_that_has_too_much_to_do_says_so_and_a_misspelt_default_does_not_start(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.save(tmp_path / "model")
+    predictor = Predictor(store.load("tiny"), Settings())
+    reply = Invocations(predictor).refusal(Overloaded("later"), "me")
+    assert (reply.status, json.loads(reply.body)["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+    monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/html")
+    with pytest.raises(UsageError, match="SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"):
+        Invocations(predictor)
+
+
+def test_health_version_and_limits_are_told(server: Server) -> None:
+    for path in ("/ping", "/health"):
+        assert httpx.get(server.url + path).json() == {"status": "Healthy"}
+    assert httpx.get(f"{server.url}/version").text == "1.0.0"
+    limits = httpx.get(f"{server.url}/execution-parameters").json()
+    assert (limits["BatchStrategy"], limits["MaxPayloadInMB"]) == ("SINGLE_RECORD", 1)
+
+
+def test_the_openapi_document_describes_it(server: Server) -> None:
+    document = httpx.get(f"{server.url}/docs.json").json()
+    validate(document)
+    schema = document["paths"]["/invocations"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    for shape in ({"instances": ROWS}, {"dataframe_split": split(ROWS)}, {"inputs": columns(ROWS)}):
+        jsonschema.validate(shape, schema | document)
+    answer = ask_json(server, {"instances": ROWS}).json()
+    jsonschema.validate(answer, {"$ref": "#/components/schemas/InvocationsAnswer"} | document)
+
+
+JSONS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(tiny.ROW),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["columns", "data", "x"]), inner),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(["dataframe_split", "dataframe_records", "instances", "inputs", "rows", "columns"])
+BODIES = (
+    st.dictionaries(KEYS, JSONS, min_size=1, max_size=1).map(lambda each: json.dumps(each).encode())
+    | st.binary(max_size=200)
+    | st.lists(st.text(max_size=8), min_size=9, max_size=9).map(lambda row: written([tiny.ROW], True) + _line(row))
+)
+
+
+def _line(row: list[str]) -> bytes:
+    file = io.StringIO()
+    csv.writer(file).writerow(row)
+    return file.getvalue().encode("utf-8", "surrogatepass")
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=BODIES, kind=st.sampled_from(["application/json", "text/csv", "application/jsonlines"]))
+def test_no_body_makes_it_fail(server: Server, body: bytes, kind: str) -> None:
+    answer = ask(server, body, kind)
+    assert answer.status_code in (200, 204, 400, 413, 422)
+    assert answer.status_code in (200, 204) or answer.json()["error_code"] == "BAD_REQUEST"

@@ -1,0 +1,124 @@
+"""The seam between the gateway and a protocol, with one that exists for these tests only."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from contract import store
+from contract.errors import InvalidRows, MalformedBody, NotFound, RequestError
+from serving import openapi, registry
+from serving.gateway import Gateway
+from serving.keys import Keys, load
+from serving.onnx import OnnxEngine
+from serving.predictor import Predictor
+from serving.protocol import Protocol, Reply, Request, Route
+from serving.settings import Settings
+from tests import tiny
+
+
+class Toy(Protocol):
+    name = "toy"
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        responses = {"200": {"description": "An answer."}}
+        return [
+            Route("/toy/{model}:ask", self._ask, {"post": {"operationId": "toyAsk", "responses": responses}}),
+            Route(
+                "/toy/alive", self._alive, {"get": {"operationId": "toyAlive", "responses": responses}}, is_open=True
+            ),
+        ]
+
+    def refusal(self, error: RequestError, request_id: str) -> Reply:
+        return Reply(json.dumps({"toy": error.code, "id": request_id}).encode(), error.status)
+
+    async def _ask(self, request: Request) -> Reply:
+        if request.named["model"] != "tiny":
+            raise NotFound("the model is called tiny")
+        if not request.body:
+            raise MalformedBody("say something")
+        rows = json.loads(request.body)
+        outputs = await self.predictor.predict(rows)
+        return Reply(json.dumps(outputs["probabilities"].tolist()).encode(), headers=[(b"x-toy", b"1")])
+
+    async def _alive(self, request: Request) -> Reply:
+        return Reply(b"alive", media_type=b"text/plain")
+
+
+@pytest.fixture
+async def predictor(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Predictor]:
+    monkeypatch.setitem(registry.PROTOCOLS, "toy", Toy)
+    tiny.save(tmp_path / "model")
+    artifact = store.load("tiny")
+    predictor = Predictor(artifact, Settings(protocols=("toy",)))
+    predictor.start(OnnxEngine(artifact.model, artifact.contract.output))
+    yield predictor
+    predictor.close()
+
+
+def client(predictor: Predictor, keys: Keys | None = None) -> httpx.AsyncClient:
+    async def bento(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    app = Gateway(bento, predictor, Settings(protocols=("toy",)), keys, lambda: False)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test")
+
+
+async def test_a_protocol_gets_the_predictions_of_the_service(predictor: Predictor) -> None:
+    async with client(predictor) as asked:
+        native = (await asked.post("/predict", json={"rows": [tiny.ROW]})).json()
+        answer = await asked.post("/toy/tiny:ask", json=[tiny.ROW])
+    assert answer.json() == [list(native["predictions"][0]["probabilities"].values())]
+    assert answer.headers["x-toy"] == "1"
+    assert answer.headers["x-request-id"]
+
+
+async def test_refusals_come_in_the_envelope_of_the_protocol(predictor: Predictor) -> None:
+    async with client(predictor) as asked:
+        refused = [
+            await asked.post("/toy/tiny:ask", json=[tiny.ROW | {"seats": 0.5}], headers={"X-Request-ID": "me"}),
+            await asked.post("/toy/tiny:ask"),
+            await asked.post("/toy/other:ask", json=[]),
+            await asked.get("/toy/tiny:ask"),
+            await asked.post("/toy/tiny:ask", json=[tiny.ROW] * 101),
+            await asked.post("/toy/tiny:ask", content=b"x" * 200_000),
+        ]
+    assert [(each.status_code, each.json()["toy"]) for each in refused] == [
+        (422, "invalid_rows"), (400, "malformed_body"), (404, "not_found"), (405, "method_not_allowed"),
+        (413, "too_many_rows"), (413, "body_too_large"),
+    ]  # fmt: skip
+    assert refused[0].json()["id"] == "me"
+    assert refused[3].headers["allow"] == "POST"
+
+
+async def test_a_path_of_no_protocol_is_as_unknown_as_ever(predictor: Predictor) -> None:
+    async with client(predictor) as asked:
+        assert (await asked.post("/toy/tiny:other")).status_code == 404
+        assert (await asked.post("/toy/a/b:ask")).status_code == 404
+
+
+async def test_it_is_counted_by_protocol_and_route_and_wants_the_key(predictor: Predictor, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("k" * 32)
+    async with client(predictor, load(keys)) as asked:
+        assert (await asked.get("/toy/alive")).status_code == 200
+        assert (await asked.post("/toy/tiny:ask", json=[tiny.ROW])).json()["toy"] == "unauthorized"
+        with_key = {"X-API-Key": "k" * 32}
+        assert (await asked.post("/toy/tiny:ask", json=[tiny.ROW], headers=with_key)).status_code == 200
+        text = (await asked.get("/metrics", headers=with_key)).text
+    assert 'model_requests_total{protocol="toy",route="/toy/{model}:ask",status="200"} 1.0' in text
+    document = openapi.document(predictor.artifact, needs_key=True, protocols=[Toy(predictor)])
+    assert document["paths"]["/toy/alive"]["get"]["security"] == []
+    assert "401" in document["paths"]["/toy/{model}:ask"]["post"]["responses"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+async def test_what_is_no_number_is_refused_whoever_read_it(predictor: Predictor, number: float) -> None:
+    with pytest.raises(InvalidRows) as refused:
+        await predictor.predict([tiny.ROW | {"temp": number}])
+    assert [(each.field, each.code) for each in refused.value.problems] == [("temp", "not_finite")]
