@@ -65,7 +65,7 @@ def facts_of(contract: Contract, judged: Mapping[str, Any], **said: Any) -> Fact
                    left_out="Rust is not installed"),
         ),
         changes=_changes(judged),
-        endpoints=(("POST", "/predict", "Predict"), ("GET", "/v2", "The server")),
+        endpoints=(("POST", "/predict", "Predict"), ("GET", "/ping", "Ready, for SageMaker")),
         is_verified=True,
         plots=dict.fromkeys(("reliability", "slices", "importance", "curve"), PNG),
     )  # fmt: skip

@@ -69,7 +69,7 @@ def test_every_json_request_of_the_guide_gets_the_status_it_should(server: Serve
 
 def test_every_endpoint_of_the_guide_answers(server: Server, written: Written) -> None:
     paths = re.findall(r"^\| `GET (\S+)` \|", written[GUIDE], re.MULTILINE)
-    assert [httpx.get(f"{server.url}{path}", follow_redirects=True).status_code for path in paths] == [200] * 6
+    assert [httpx.get(f"{server.url}{path}", follow_redirects=True).status_code for path in paths] == [200] * 7
 
 
 def test_the_answer_says_who_gave_it_and_which_request_it_was(server: Server) -> None:
