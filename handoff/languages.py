@@ -221,6 +221,7 @@ TYPESCRIPT = Language(
             ("node", "npx"),
             "npx --yes esbuild examples/clients/typescript/check.ts --bundle --platform=node --format=esm"
             f" --log-level=error | node --input-type=module - {_SAMPLES}",
+            probe="npx --yes esbuild --version",
         ),
     ),
     types=_types("number", "number", "boolean", "string"),

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import isfinite
 from pathlib import Path
@@ -26,7 +27,7 @@ from contract.features import Categorical
 from contract.outputs import Classification
 from handoff import clients
 from handoff.clients import Check, Client, check_clients, run_clients, write_clients
-from handoff.languages import CSHARP, CURL, GO, LANGUAGES, PHP, PYTHON, RUBY, TYPESCRIPT, Language, Way
+from handoff.languages import CSHARP, CURL, GO, LANGUAGES, PHP, PYTHON, RUBY, RUST, Language, Way
 from tests import tiny
 from tests.handoff import models
 from tests.processes import free_port, serve
@@ -61,9 +62,21 @@ def _shared_builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def needs(language: Language) -> None:
     """Skip where the language is not installed; some are wherever this project is developed."""
-    always = language in (PYTHON, CURL) or (language is TYPESCRIPT and shutil.which("node"))
-    if not always and clients._way(language) is None:
+    if language in (PYTHON, CURL):
+        return
+    if clients._way(language) is None:
         pytest.skip(f"{language.tool} is not installed")
+    if language is RUST and not has_crates():
+        pytest.skip("no registry of crates is within reach")
+
+
+@cache
+def has_crates() -> bool:
+    """Whether cargo can get the packages that the client is made with."""
+    if any(clients._DEBIAN_CRATES.glob("ureq-*")):
+        return True
+    command = ["cargo", "info", "--quiet", "ureq@2"]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 def package(folder: Path, contract: Contract, samples: dict[str, Any], language: Language) -> Client:
