@@ -9,7 +9,6 @@ from handoff.alerts import WAIT, Alert, alerts, annotations
 from handoff.drift import Drift, Watched, drifts
 from handoff.facts import Facts
 from handoff.prometheus import quoted
-from handoff.sizing import Sizing
 
 #: Minutes of traffic, a little more than the longest that a condition has to hold, and requests in each.
 MINUTES, REQUESTS = 80, 600
@@ -144,7 +143,7 @@ def _histogram(name: str, bound: float, within: float, **labels: str) -> Traffic
 
 
 def _objective(facts: Facts) -> float:
-    return Sizing(facts.measured, facts.contract.limits.timeout_seconds).objective_seconds
+    return facts.sizing.objective_seconds
 
 
 def _wait(facts: Facts) -> float:

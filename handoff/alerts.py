@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from handoff.drift import LEAST_ROWS, MAJOR, drifts
 from handoff.facts import Facts
 from handoff.prometheus import Rule, literal, quoted, record
-from handoff.sizing import Sizing, duration, percent
+from handoff.sizing import duration, percent
 
 #: The share of requests that are to be answered without a failure of the service, over thirty days: a common one for a
 #: service inside a company. What is left, the error budget, may be spent.
@@ -213,7 +213,7 @@ def _failures(facts: Facts) -> Iterator[Alert]:
 def _speed(facts: Facts) -> Iterator[Alert]:
     model = _model(facts)
     limit = facts.contract.limits.timeout_seconds
-    objective = Sizing(facts.measured, limit).objective_seconds
+    objective = facts.sizing.objective_seconds
     yield Alert(
         name="ModelSlow",
         severity="warning",

@@ -1,4 +1,4 @@
-"""bento/: the service and the model as one Bento, which `bentoml serve bento/` runs as it lies there."""
+"""bento/: the service and the model as one Bento, which `bentoml serve "$PWD/bento"` runs as it lies there."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from contract.artifact import Artifact
 from contract.errors import EnvironmentFault
+from handoff.workplace import last_line
 
 #: Where a Bento keeps the exact versions of its packages.
 REQUIREMENTS = Path("env/python/requirements.txt")
@@ -37,8 +38,7 @@ def _build(tag: str, home: Path) -> Path:
     environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "1"}
     done = subprocess.run(command, cwd=_source(), env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise EnvironmentFault(f"the Bento of {tag} cannot be built: {said[-1] if said else 'bentoml said nothing'}")
+        raise EnvironmentFault(f"the Bento of {tag} cannot be built: {last_line(done)}")
     return home
 
 

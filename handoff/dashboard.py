@@ -9,7 +9,6 @@ from handoff.alerts import info
 from handoff.drift import Drift, drifts
 from handoff.facts import Facts
 from handoff.prometheus import quoted
-from handoff.sizing import Sizing
 
 #: The version of the form in which Grafana 10 writes dashboards; later ones read it.
 SCHEMA = 38
@@ -106,7 +105,7 @@ def _latency(facts: Facts) -> Iterator[Panel]:
     def quantiles(metric: str, *of: str) -> Mapping[str, str]:
         return {legend: _quantile(share, metric, facts, *of) for legend, share in shares.items()}
 
-    objective = Sizing(facts.measured, facts.contract.limits.timeout_seconds).objective_seconds
+    objective = facts.sizing.objective_seconds
     answered = _graph(
         "From a request to its answer, with the objective", quantiles("model_request_seconds_bucket", _PREDICT), "s"
     )

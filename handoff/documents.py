@@ -12,7 +12,7 @@ from handoff.alerts import alerts
 from handoff.facts import Facts
 from handoff.markdown import Markdown, block, code, document, listed, markdown, table
 from handoff.page import page
-from handoff.sizing import Sizing, sizes
+from handoff.sizing import sizes
 
 CARD = "docs/MODEL_CARD.md"
 PAGE = "docs/MODEL_CARD.html"
@@ -56,7 +56,7 @@ def _render(name: str, facts: Facts) -> str:
         name,
         facts=facts,
         alerts=alerts(facts),
-        sizes=sizes(Sizing(facts.measured, facts.contract.limits.timeout_seconds)),
+        sizes=sizes(facts.sizing),
         output=facts.contract.output,
         example=guide.example(facts),
         refusal=guide.refusal(facts),

@@ -20,6 +20,7 @@ from handoff.clients import Client
 from handoff.measurements import Measurements
 from handoff.parity import Format
 from handoff.samples import Samples
+from handoff.sizing import Sizing
 
 METADATA = "model/model_metadata.json"
 PARITY = "model/parity.json"
@@ -66,6 +67,11 @@ class Facts:
     def tag(self) -> str:
         """``name:version``."""
         return f"{self.manifest.name}:{self.manifest.version}"
+
+    @cached_property
+    def sizing(self) -> Sizing:
+        """What operations need, as it follows from the measurements."""
+        return Sizing(self.measured, self.contract.limits.timeout_seconds)
 
 
 def read(package: Path) -> Facts:

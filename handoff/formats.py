@@ -5,20 +5,23 @@ import pickle
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import joblib
 import onnxruntime
-from numpy.typing import NDArray
 
 from contract.artifact import Artifact
+from contract.contract import Contract
 from contract.outputs import Arrays
 from handoff.halves import halves
 from handoff.parity import TOLERANCE, Agreement, Answer, Format, agreement, expected_arrays, in_chunks
 from handoff.sessions import write_joblib, write_pickle
 from handoff.test_part import TestPart
+from serving.columns import Columns, Stacker
+from serving.validation import Validator
 
 TEMPLATES = Path(__file__).parent / "templates" / "package"
 
@@ -89,7 +92,7 @@ class Formats:
             self._write_joblib,
             lambda: _asked(joblib.load(self._models / f"{self._stem}.joblib")),
         )
-        if self._has_network():
+        if self._has_network:
             yield Draft(
                 "safetensors and torch program",
                 "The weights of the torch module, and the program that runs with them: for a GPU or further training.",
@@ -100,7 +103,7 @@ class Formats:
     def _impossible(self) -> Iterator[Format]:
         if not self._halves:
             yield self._withheld("pickle", _NO_HALVES)
-        if not self._has_network():
+        if not self._has_network:
             yield self._withheld("safetensors and torch program", _NO_NETWORK if _has_torch() else _NO_TORCH)
         yield self._withheld("SavedModel", _NO_TENSORFLOW)
 
@@ -115,7 +118,7 @@ class Formats:
 
     def _on_golden(self, answer: Answer) -> Agreement:
         golden, output = list(self._artifact.golden()), self._artifact.contract.output
-        columns = golden_columns(self._artifact, [case.row for case in golden])
+        columns = _columns(self._artifact.contract, [case.row for case in golden])
         return self._agreement(expected_arrays(output, [case.prediction for case in golden]), answer(columns))
 
     def _agreement(self, expected: Arrays, found: Arrays) -> Agreement:
@@ -143,6 +146,7 @@ class Formats:
         write_joblib(self._artifact.model.read_bytes(), self._models / f"{self._stem}.joblib")
         return [f"{self._stem}.joblib"]
 
+    @cached_property
     def _has_network(self) -> bool:
         if not _has_torch() or not self._halves:
             return False
@@ -167,12 +171,9 @@ class Formats:
         return lambda columns: program(preprocess(columns))
 
 
-def golden_columns(artifact: Artifact, rows: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
-    """Rows as clients send them as the graph takes them, by the package's own code for it."""
-    from serving.columns import Stacker  # noqa: PLC0415
-    from serving.validation import Validator  # noqa: PLC0415
-
-    return dict(Stacker(artifact.contract.features)(Validator(artifact.contract).check(rows)))
+def _columns(contract: Contract, rows: list[dict[str, Any]]) -> Columns:
+    """Rows as clients send them, as the graph takes them."""
+    return Stacker(contract.features)(Validator(contract).check(rows))
 
 
 def _asked(session: Any) -> Answer:

@@ -125,7 +125,7 @@ def _ask(artifact: Artifact, package: Path, server: Server) -> Samples:
         samples = ask(server.url, artifact)
         write_json(package / package_facts.SAMPLES, samples.model_dump(mode="json"))
         (package / "docs").mkdir(exist_ok=True)
-        specification.write(specification.fetch(server.url), package / "docs" / "API_SPEC.yaml")
+        specification.write(specification.fetch(server.url), package / package_facts.SPECIFICATION)
         answered = len(samples.golden) + len(samples.edge)
         now.detail = f"{answered} answered, {len(samples.invalid)} refused, as they should be"
     return samples

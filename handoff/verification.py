@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -92,18 +92,19 @@ class Scene:
         package: The folder under examination.
         facts: What stands in it.
         place: A copy of it, with the clean environment.
-        url: The server that is asked; empty until it runs.
-        deployment: Whether that is a deployment that somebody else runs.
+        stack: What is to be ended after the checks.
+        deployment: The URL of a deployment that somebody else runs; None for a server of the package's own.
+        url: The server that is asked; empty until it is ready.
         server: The package's own server.
     """
 
     package: Path
     facts: Facts
     place: Workplace
+    stack: ExitStack
+    deployment: str | None
     url: str = ""
-    deployment: bool = False
     server: Server | None = None
-    stack: ExitStack = field(default_factory=ExitStack)
 
 
 def verify(package: Path, url: str | None = None, place: Workplace | None = None) -> Verification:
@@ -124,7 +125,7 @@ def verify(package: Path, url: str | None = None, place: Workplace | None = None
     with ExitStack() as stack:
         there = place or stack.enter_context(workplace())
         there.copy(package)
-        scene = Scene(package, known, there, url or "", bool(url), stack=stack)
+        scene = Scene(package, known, there, stack, url)
         checks = tuple(_run(scene))
     passed = all(check.result != "failed" for check in checks)
     if passed and not known.is_verified and not url:
@@ -227,10 +228,9 @@ def _tests_offline(scene: Scene) -> str:
 
 def _start(scene: Scene) -> str:
     if scene.deployment:
-        url, scene.url = scene.url, ""
-        httpx.get(f"{url}/readyz", timeout=10).raise_for_status()
-        scene.url = url
-        return f"{url} is ready"
+        httpx.get(f"{scene.deployment}/readyz", timeout=10).raise_for_status()
+        scene.url = scene.deployment
+        return f"{scene.url} is ready"
     command = commands(scene.package)["serve"]
     scene.server = scene.stack.enter_context(serving(command, scene.place.folder))
     scene.url = scene.server.url
@@ -273,11 +273,11 @@ def _request(scene: Scene) -> str:
 
 
 def _specification(scene: Scene) -> str:
-    return specification.check(scene.package / "docs" / "API_SPEC.yaml", scene.url)
+    return specification.check(scene.package / package_facts.SPECIFICATION, scene.url)
 
 
 def _fuzzing(scene: Scene) -> str:
-    return specification.fuzz(scene.package / "docs" / "API_SPEC.yaml", scene.url, scene.place.folder)
+    return specification.fuzz(scene.package / package_facts.SPECIFICATION, scene.url, scene.place.folder)
 
 
 def _clients(scene: Scene) -> str:
@@ -336,7 +336,7 @@ def _none_of(problems: list[str]) -> None:
 
 def _key() -> dict[str, str]:
     """The variable with the key of a deployment, where there is one."""
-    return {name: os.environ[name] for name in ("API_KEY",) if name in os.environ}
+    return {"API_KEY": os.environ["API_KEY"]} if "API_KEY" in os.environ else {}
 
 
 def _succeeded(done: Done) -> None:

@@ -30,7 +30,7 @@ from serving.deadlines import Gone
 from serving.headers import JSON, Headers
 from serving.keys import Keys
 from serving.predictor import Predictor
-from serving.protocol import Reply, Request, Spoken, Switchboard
+from serving.protocol import Reply, Request, Spoken, switchboard
 from serving.registry import PROTOCOLS
 from serving.settings import Settings
 
@@ -71,7 +71,7 @@ class Gateway:
         self._logged_from = {"all": 0.0, "slow": settings.slow_seconds, "errors": math.inf}[settings.log_requests]
         description = (200, JSON, msgspec.json.encode(_description(predictor)))
         protocols = [PROTOCOLS[name](predictor) for name in settings.protocols]
-        self._spoken = Switchboard(protocols).find
+        self._spoken = switchboard(protocols)
         described = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
         document = (200, JSON, msgspec.json.encode(described))
         self._pages: dict[str, Callable[[], Page]] = {

@@ -102,10 +102,11 @@ def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Pr
             },
         },
     }
-    is_open = HEALTH | {route.path for protocol in protocols for route in protocol.routes if route.is_open}
+    routes = [route for protocol in protocols for route in protocol.routes]
+    described["paths"] |= {route.path: dict(route.operations) for route in routes}
     for protocol in protocols:
         described["components"]["schemas"] |= protocol.schemas()
-        described["paths"] |= {route.path: dict(route.operations) for route in protocol.routes}
+    is_open = HEALTH | {route.path for route in routes if route.is_open}
     return _secured(described, is_open) if needs_key else described
 
 

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from contract.artifact import Artifact, Golden
 from contract.errors import ArtifactError, DeadlineExceeded, InvalidRows, Overloaded
 from serving import formats
-from serving.arrow import Column, Packed
+from serving.arrow import Packed
 from serving.batching import Arrays, Batcher, join
 from serving.columns import Columns, Stacker, Table
 from serving.deadlines import Deadlines
@@ -124,30 +124,24 @@ class Predictor:
 
     async def predict(self, rows: Sequence[Any]) -> Arrays:
         """The output tensors for rows that a translator read: a JSON object a row; raises as :meth:`answer`."""
-        return await self._outputs(self._decode.objects, rows, len(rows) <= _MANY)
-
-    async def predict_table(self, columns: Mapping[str, Column]) -> Arrays:
-        """The same for columns, all of the same length."""
-        return await self._outputs(self._read_stream.table, columns, True)
+        return await self._outputs(self._checked(rows))
 
     async def predict_file(self, body: bytes, media_type: str) -> Arrays:
         """The same for a table in one of Arrow's formats or Parquet."""
-        try:
-            table = await self._read(body, media_type)
-        except InvalidRows as error:
-            self.metrics.refused(error)
-            raise
-        return await self._batch(table)
+        return await self._outputs(self._read(body, media_type))
 
-    async def _outputs(self, read: Callable[[Any], Rows], given: Any, is_short: bool) -> Arrays:
+    async def _outputs(self, reading: Awaitable[Rows]) -> Arrays:
         try:
-            rows = (
-                read(given) if is_short else await asyncio.get_running_loop().run_in_executor(self._reader, read, given)
-            )
+            rows = await reading
         except InvalidRows as error:
             self.metrics.refused(error)
             raise
         return await self._batch(self._compact(rows))
+
+    async def _checked(self, rows: Sequence[Any]) -> Rows:
+        if len(rows) <= _MANY:
+            return self._decode.objects(rows)
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._decode.objects, rows)
 
     async def ask(self, body: bytes) -> bytes:
         """:meth:`answer`, within the time that the model allows; for callers that come by no socket.

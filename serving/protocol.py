@@ -1,6 +1,6 @@
-"""What a translator is: bytes and names in, rows or columns for the predictor, its outputs in the words of a protocol.
+"""What a translator is: bytes and names in, rows for the predictor, its outputs in the words of a protocol.
 
-A translator knows no model and checks no value: :meth:`Predictor.predict` and :meth:`Predictor.predict_table` do, and
+A translator knows no model and checks no value: :meth:`Predictor.predict` and :meth:`Predictor.predict_file` do, and
 what they raise is put into the protocol's own envelope by :meth:`Protocol.refusal`. The gateway reads bodies, holds
 limits, deadlines and keys, and counts, for all protocols alike.
 """
@@ -8,7 +8,7 @@ limits, deadlines and keys, and counts, for all protocols alike.
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -92,7 +92,7 @@ class Protocol(ABC):
     @property
     @abstractmethod
     def routes(self) -> Sequence[Route]:
-        """Its paths; they are asked for once."""
+        """Its paths, made when they are asked for: at the start."""
 
     @abstractmethod
     def refusal(self, error: RequestError, request_id: str) -> Reply:
@@ -112,23 +112,18 @@ class Spoken:
     named: Mapping[str, str]
 
 
-@dataclass
-class Switchboard:
-    """Finds the route of a path among those of all protocols."""
+def switchboard(protocols: Sequence[Protocol]) -> Callable[[str], Spoken | None]:
+    """What finds the route of a path among those of all protocols; the first one that fits."""
+    routes = [(_pattern(route), protocol, route) for protocol in protocols for route in protocol.routes]
 
-    protocols: Sequence[Protocol]
-    find: Callable[[str], Spoken | None] = field(init=False)
+    @lru_cache(_REMEMBERED)
+    def find(path: str) -> Spoken | None:
+        for pattern, protocol, route in routes:
+            if match := pattern.fullmatch(path):
+                return Spoken(protocol, route, match.groupdict())
+        return None
 
-    def __post_init__(self) -> None:
-        routes = [(_pattern(route), protocol, route) for protocol in self.protocols for route in protocol.routes]
-
-        def find(path: str) -> Spoken | None:
-            for pattern, protocol, route in routes:
-                if match := pattern.fullmatch(path):
-                    return Spoken(protocol, route, match.groupdict())
-            return None
-
-        self.find = lru_cache(_REMEMBERED)(find)
+    return find
 
 
 def _pattern(route: Route) -> re.Pattern[str]:

@@ -63,12 +63,8 @@ class TableReader:
             InvalidRows: Values break the contract.
             Packed: Its buffers are compressed.
         """
-        return self.table(arrow.read(stream, self._most_rows, len(self._features) + _STRANGERS))
-
-    def table(self, columns: Mapping[str, Column]) -> Table:
-        """Columns that were read already, all of the same length; raises as a call does."""
+        columns = arrow.read(stream, self._most_rows, len(self._features) + _STRANGERS)
         rows = len(next(iter(columns.values())).values) if columns else 0
-        self._validator.check_count(rows)
         if not rows:
             raise MalformedBody("the table has no rows; send at least one")
         try:
