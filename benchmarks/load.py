@@ -29,6 +29,7 @@ class Load:
         connections: How many; with a rate, what is due while all of them wait is not sent, and counted.
         rate: Requests a second, or none to ask as fast as answers come.
         headers: Sent beside Content-Length.
+        path: What is asked.
     """
 
     port: int
@@ -36,11 +37,12 @@ class Load:
     connections: int
     rate: float | None = None
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    path: str = "/predict"
 
     def request(self, body: bytes) -> bytes:
         """The bytes of one request."""
         headers = {"Host": "localhost", "Content-Length": str(len(body)), **self.headers}
-        lines = ["POST /predict HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+        lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         return "\r\n".join([*lines, "", ""]).encode() + body
 
 

@@ -11,14 +11,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import onnx
 import psutil
 from rich.console import Console
@@ -26,20 +22,15 @@ from rich.table import Table
 
 from benchmarks.load import Load
 from benchmarks.record import RESULTS, Target, verdict, write_results
+from benchmarks.running import PORT, SECONDS, Figures, ask, run, send, server
 
-ROOT = Path(__file__).resolve().parent.parent
-BIN = Path(sys.executable).parent
-PORT = 3900
 ROUNDS = 3
-SECONDS = 4.0
 CEILING = "bare ASGI"
 OURS = "model-deployer"
 HEAVY = "1,000 rows in gzip"
 
 #: How long clients wait for an answer in the measurement of overload.
 PATIENCE_MS = 250
-
-Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -98,8 +89,8 @@ def _prepare(folder: Path) -> dict[str, str]:
 
 def _measure(peer: str, environment: dict[str, str], row: Figures) -> Figures:
     single = _rows(row, 1)
-    with _server(peer, environment, single) as (process, ready):
-        busy, lone = _ask(single, 32), _ask(single, 1)
+    with server(PEERS[peer].command, environment, single) as (process, ready):
+        busy, lone = ask(single, 32), ask(single, 1)
         measured = {
             "requests/s, 32 connections": busy["per_second"],
             "p99 ms, 32 connections": busy["p99_ms"],
@@ -108,17 +99,17 @@ def _measure(peer: str, environment: dict[str, str], row: Figures) -> Figures:
             "resident MB, of the worker": max(each.memory_info().rss for each in _processes(process)) / 1e6,
         }
         if PEERS[peer].bulk:
-            measured["rows/s, 1,000 a request"] = 1_000 * _ask(_rows(row, 1_000), 2)["per_second"]
+            measured["rows/s, 1,000 a request"] = 1_000 * ask(_rows(row, 1_000), 2)["per_second"]
         return measured
 
 
 def _measure_ours(environment: dict[str, str], row: Figures, folder: Path) -> Figures:
     """What the peers do not have: tables, refusals, and several workers; beside it a loop without any server."""
-    with _server(OURS, environment, _rows(row, 1)):
+    with server(PEERS[OURS].command, environment, _rows(row, 1)):
         measured = _measure_tables(row)
         measured |= _measure_overload(_rows(row, 100), "100 rows")
         measured |= _measure_overload(gzip.compress(_rows(row, 1_000)), HEAVY, **{"Content-Encoding": "gzip"})
-    done = _run([sys.executable, "-m", "benchmarks.peers.loop", "1000", str(SECONDS)], min, environment)
+    done = run([sys.executable, "-m", "benchmarks.peers.loop", "1000", str(SECONDS)], min, environment)
     measured["rows/s of a loop without a server, 1,000 a turn"] = float(done.stdout)
     for workers in (1, 2):
         settings = folder / f"{workers}.yaml"
@@ -141,7 +132,7 @@ def _measure_tables(row: Figures) -> Figures:
     }
     return {
         f"rows/s, 1,000 a request, {name}": 1_000
-        * _ask(body, 2, headers={"Content-Type": media_type, "Accept": accept})["per_second"]
+        * ask(body, 2, headers={"Content-Type": media_type, "Accept": accept})["per_second"]
         for name, (body, media_type, accept) in bodies.items()
     }
 
@@ -149,8 +140,8 @@ def _measure_tables(row: Figures) -> Figures:
 def _measure_overload(body: bytes, name: str, **headers: str) -> Figures:
     """Four times as many requests as can be answered, from clients who wait for a quarter of a second."""
     headers = {"Content-Type": "application/json", "X-Request-Timeout-Ms": str(PATIENCE_MS)} | headers
-    peak = _ask(body, 8, headers=headers)["per_second"]
-    found = _load(Load(PORT, SECONDS, connections=1_000, rate=4 * peak, headers=headers), body)
+    peak = ask(body, 8, headers=headers)["per_second"]
+    found = send(Load(PORT, SECONDS, connections=1_000, rate=4 * peak, headers=headers), body)
     accepted, refused = (found["statuses"].get(status, {}) for status in ("200", "503"))
     return {
         f"{name}: peak, requests/s": peak,
@@ -165,9 +156,9 @@ def _measure_overload(body: bytes, name: str, **headers: str) -> Figures:
 def _measure_workers(workers: int, environment: dict[str, str], row: Figures) -> Figures:
     """The processor time of a request: what N workers need no more of than one, N cores answer N times as often."""
     body = _rows(row, 1)
-    with _server(OURS, environment, body, cores=os.sched_getaffinity(0)) as (process, _):
+    with server(PEERS[OURS].command, environment, body, cores=os.sched_getaffinity(0)) as (process, _):
         before = _processor_seconds(process)
-        found = _load(Load(PORT, SECONDS, connections=32), body)
+        found = send(Load(PORT, SECONDS, connections=32), body)
         used = _processor_seconds(process) - before
         # The warm-up is a quarter of the measured time, and its answers are not counted.
         answers = 1.25 * sum(found["answers"].values())
@@ -176,72 +167,6 @@ def _measure_workers(workers: int, environment: dict[str, str], row: Figures) ->
 
 def _rows(row: Figures, count: int) -> bytes:
     return json.dumps({"rows": [row] * count}).encode()
-
-
-@contextmanager
-def _server(
-    peer: str, environment: dict[str, str], body: bytes, cores: Sequence[int] | set[int] = ()
-) -> Iterator[tuple["subprocess.Popen[bytes]", float]]:
-    program, *arguments = PEERS[peer].command
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [str(BIN / program), *arguments],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores or {min(os.sched_getaffinity(0))}),  # noqa: PLW1509 (no threads yet)
-    )
-    try:
-        _wait(peer, process, body)
-        yield process, time.perf_counter() - started
-    finally:
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.terminate()
-        process.terminate()
-        process.wait(timeout=60)
-
-
-def _wait(peer: str, process: "subprocess.Popen[bytes]", body: bytes) -> None:
-    deadline = time.monotonic() + 60
-    headers = {"content-type": "application/json"}
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.post(f"http://127.0.0.1:{PORT}/predict", content=body, headers=headers).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise SystemExit(f"{peer} did not start: {' '.join(PEERS[peer].command)}")
-
-
-def _ask(body: bytes, connections: int, **headers: Any) -> Figures:
-    """As often as answers come; every one of them has to be an answer."""
-    found = _load(Load(PORT, SECONDS, connections, **headers), body)
-    if found["statuses"].keys() != {"200"}:
-        raise SystemExit(f"not all requests were answered: {found['answers']}")
-    figures: Figures = found["statuses"]["200"]
-    return figures
-
-
-def _load(load: Load, body: bytes) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.load", json.dumps(asdict(load))]
-    measured: dict[str, Any] = json.loads(_run(command, max, dict(os.environ), body).stdout)
-    return measured
-
-
-def _run(
-    command: list[str], core: Any, environment: dict[str, str], body: bytes = b""
-) -> "subprocess.CompletedProcess[bytes]":
-    """Run a program on the first or the last core: ``min`` or ``max``."""
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        input=body,
-        stdout=subprocess.PIPE,
-        check=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core(os.sched_getaffinity(0))}),
-    )
 
 
 def _processes(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:

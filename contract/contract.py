@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from contract.errors import TooManyRows
 from contract.features import Feature
 from contract.outputs import Output
 
@@ -22,6 +23,11 @@ class Limits(BaseModel):
     rows: int = Field(default=10_000, ge=1)
     body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     timeout_seconds: float = Field(default=30.0, gt=0, le=300)
+
+    def check_rows(self, rows: int) -> None:
+        """Raise TooManyRows where one request may not have so many."""
+        if rows > self.rows:
+            raise TooManyRows(f"{rows:,} rows; send at most {self.rows:,} in one request")
 
 
 class Contract(BaseModel):

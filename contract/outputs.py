@@ -78,6 +78,11 @@ class Classification(BaseModel):
                 prediction["set"] = list(compress(labels, inside))
         return found
 
+    def decisions(self, arrays: Arrays) -> list[str]:
+        """The label that is decided on, of each row."""
+        labels, decide = self.labels, self._decide
+        return [labels[decide(row)] for row in arrays["probabilities"].tolist()]
+
     def columns(self, arrays: Arrays) -> Columns:
         """The predictions as a table: ``decision``, for each label ``probabilities.LABEL``, and maybe ``set.LABEL``."""
         probabilities = arrays["probabilities"]

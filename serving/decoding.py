@@ -32,6 +32,7 @@ class Decoder:
     """Reads ``{"rows": [{...}, ...]}``, one bare row ``{...}``, and ``{"columns": {"name": [...], ...}}``."""
 
     def __init__(self, contract: Contract) -> None:
+        self._limits = contract.limits
         self._validator = Validator(contract)
         self._stack = Stacker(contract.features)
         self._decode_rows, self._decode_row, self._decode_columns, self._convert = _compile(contract)
@@ -48,7 +49,7 @@ class Decoder:
 
     def objects(self, rows: Sequence[Any]) -> Rows:
         """Rows that were read already, as JSON has them; raises as a call does."""
-        self._validator.check_count(len(rows))
+        self._limits.check_rows(len(rows))
         if not rows:
             raise MalformedBody("there are no rows; send at least one")
         try:
@@ -62,7 +63,7 @@ class Decoder:
         if _COLUMNAR.match(body):
             return self._columns(body)
         rows = self._structs(body)
-        self._validator.check_count(len(rows))
+        self._limits.check_rows(len(rows))
         return [msgspec.structs.astuple(row) for row in rows]
 
     def slow(self, body: bytes) -> Rows:
@@ -79,7 +80,7 @@ class Decoder:
         if len(lengths) != 1 or lengths == {0}:
             return []
         (length,) = lengths
-        self._validator.check_count(length)
+        self._limits.check_rows(length)
         return Table(self._stack.columns([[None] * length if column is None else column for column in columns]))
 
     def _structs(self, body: bytes) -> list[msgspec.Struct]:
@@ -124,10 +125,13 @@ def _refuse_objects(rows: Any) -> Any:
 
 
 def _field(identifier: str, feature: Feature) -> tuple[Any, ...]:
-    annotation = _type(feature)
-    if feature.nullable:
-        annotation = annotation | None
+    annotation = value_type(feature)
     return (identifier, annotation) if feature.required else (identifier, annotation, None)
+
+
+def value_type(feature: Feature) -> Any:
+    """What msgspec decodes a value of the feature as, its bounds and categories included."""
+    return _type(feature) | None if feature.nullable else _type(feature)
 
 
 def _type(feature: Feature) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from contract.artifact import Artifact, Golden
 from contract.errors import ArtifactError, DeadlineExceeded, InvalidRows, Overloaded
 from serving import formats
-from serving.arrow import Packed
+from serving.arrow import Column, Packed
 from serving.batching import Arrays, Batcher, join
 from serving.columns import Columns, Stacker, Table
 from serving.deadlines import Deadlines
@@ -126,6 +126,14 @@ class Predictor:
         """The output tensors for rows that a translator read: a JSON object a row; raises as :meth:`answer`."""
         return await self._outputs(self._checked(rows))
 
+    async def predict_checked(self, rows: Rows) -> Arrays:
+        """The same for rows that were checked when they were decoded, as serving/decoding.py does it."""
+        return await self._batch(self._compact(rows))
+
+    async def predict_table(self, columns: Mapping[str, Column]) -> Arrays:
+        """The same for columns, all of the same length."""
+        return await self._outputs(self._tabled(columns))
+
     async def predict_file(self, body: bytes, media_type: str) -> Arrays:
         """The same for a table in one of Arrow's formats or Parquet."""
         return await self._outputs(self._read(body, media_type))
@@ -142,6 +150,9 @@ class Predictor:
         if len(rows) <= _MANY:
             return self._decode.objects(rows)
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._decode.objects, rows)
+
+    async def _tabled(self, columns: Mapping[str, Column]) -> Rows:
+        return self._read_stream.table(columns)
 
     async def ask(self, body: bytes) -> bytes:
         """:meth:`answer`, within the time that the model allows; for callers that come by no socket.

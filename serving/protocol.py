@@ -9,8 +9,8 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from contract.errors import RequestError
 from serving.headers import JSON, Headers
@@ -22,8 +22,7 @@ if TYPE_CHECKING:  # the settings know the protocols
 _REMEMBERED = 1_024
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A request to one of a protocol's routes.
 
     Attributes:
@@ -41,8 +40,7 @@ class Request:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer; the gateway adds ``X-Request-ID`` and the length."""
 
     body: bytes
@@ -51,7 +49,7 @@ class Reply:
     headers: Sequence[tuple[bytes, bytes]] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Route:
     """A path of a protocol.
 
@@ -70,7 +68,7 @@ class Route:
     is_open: bool = False
     any_case: bool = False
 
-    @property
+    @cached_property
     def methods(self) -> tuple[str, ...]:
         """The methods that it answers, in capitals; HEAD with GET."""
         given = tuple(method.upper() for method in self.operations)

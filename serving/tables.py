@@ -5,10 +5,11 @@ the same table gets the same answer, or the same problems, whether it comes as r
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,7 +18,6 @@ from contract.errors import MalformedBody
 from contract.features import (
     EXACT_INTEGER,
     LONGEST_CATEGORY,
-    Boolean,
     Categorical,
     Datetime,
     Feature,
@@ -28,6 +28,7 @@ from contract.features import (
 from serving import arrow
 from serving.arrow import Column, nothing
 from serving.columns import Stacker, Table
+from serving.decoding import value_type
 from serving.validation import Validator
 
 #: The years that a datetime knows, 1 to 9999, in seconds from 1970.
@@ -51,6 +52,8 @@ class TableReader:
         self._most_rows = contract.limits.rows
         self._validator = Validator(contract)
         self._stack = Stacker(contract.features)
+        self._numbers = _Numbers([each for each in contract.features if isinstance(each, Numeric | Integer)])
+        self._others = {each.name: each for each in contract.features if not isinstance(each, Numeric | Integer)}
 
     def __call__(self, stream: bytes) -> Table:
         """The rows of a request.
@@ -63,7 +66,10 @@ class TableReader:
             InvalidRows: Values break the contract.
             Packed: Its buffers are compressed.
         """
-        columns = arrow.read(stream, self._most_rows, len(self._features) + _STRANGERS)
+        return self.table(arrow.read(stream, self._most_rows, len(self._features) + _STRANGERS))
+
+    def table(self, columns: Mapping[str, Column]) -> Table:
+        """Columns that were read already, all of the same length; raises as a call does."""
         rows = len(next(iter(columns.values())).values) if columns else 0
         if not rows:
             raise MalformedBody("the table has no rows; send at least one")
@@ -75,43 +81,40 @@ class TableReader:
     def _fast(self, columns: Mapping[str, Column], rows: int) -> dict[str, NDArray[Any]]:
         if not columns.keys() <= self._features.keys():
             raise _Doubt
-        absent = nothing(rows)
         if any(feature.required and name not in columns for name, feature in self._features.items()):
             raise _Doubt
-        return {
-            name: _checked(feature, columns.get(name, absent)).reshape(-1, 1)
-            for name, feature in self._features.items()
+        absent = nothing(rows)
+        numbers = self._numbers(columns, absent)
+        others = {
+            name: _checked(feature, columns.get(name, absent)).reshape(-1, 1) for name, feature in self._others.items()
         }
+        return numbers | others
 
 
-def _checked(feature: Feature, column: Column) -> NDArray[Any]:
-    """The values as the graph takes them, where all of them are right."""
-    match feature:
-        case Categorical() | Text():
-            return _texts(feature, column)
-        case Numeric() | Integer():
-            values = _numbers(column, "number")
-            _check_range(feature, values)
-        case Boolean():
-            values = _numbers(column, "boolean")
-        case Datetime():
-            values = _times(feature, column)
-    if not feature.nullable and np.isnan(values).any():
-        raise _Doubt
-    return values
+class _Numbers:
+    """All fields that are numbers, checked at once: numpy's cost is by the call, where there are few rows."""
+
+    def __init__(self, features: Sequence[Numeric | Integer]) -> None:
+        self._names = [feature.name for feature in features]
+        self._bounds = np.array([_bounds(feature) for feature in features], dtype=np.float64).reshape(-1, 2, 1)
+        self._whole = [place for place, feature in enumerate(features) if isinstance(feature, Integer)]
+        self._present = [place for place, feature in enumerate(features) if not feature.nullable]
+
+    def __call__(self, columns: Mapping[str, Column], absent: Column) -> dict[str, NDArray[Any]]:
+        """Every present number is finite, within the bounds where these refuse, and whole where it has to be."""
+        values = np.empty((len(self._names), len(absent.values)))
+        for name, row in zip(self._names, values, strict=True):
+            _fill(row, columns.get(name, absent), "number")
+        if ((values < self._bounds[:, 0]) | (values > self._bounds[:, 1])).any():
+            raise _Doubt
+        whole = values[self._whole]
+        if (np.floor(whole) < whole).any() or np.isnan(values[self._present]).any():
+            raise _Doubt
+        return dict(zip(self._names, values[:, :, None], strict=True))
 
 
-def _numbers(column: Column, kind: str) -> NDArray[np.float64]:
-    if column.kind not in (kind, "nothing"):
-        raise _Doubt
-    values = column.values.astype(np.float64)
-    if column.missing is not None:
-        values[column.missing] = np.nan
-    return values
-
-
-def _check_range(feature: Numeric | Integer, values: NDArray[np.float64]) -> None:
-    """Every present number is finite, within the bounds where these refuse, and whole where it has to be."""
+def _bounds(feature: Numeric | Integer) -> tuple[float, float]:
+    """The least and the greatest number that is not refused."""
     low: float = -sys.float_info.max
     high: float = sys.float_info.max
     if feature.out_of_range == "reject":
@@ -119,18 +122,55 @@ def _check_range(feature: Numeric | Integer, values: NDArray[np.float64]) -> Non
         high = high if feature.maximum is None else feature.maximum
     if isinstance(feature, Integer):
         low, high = max(low, -EXACT_INTEGER), min(high, EXACT_INTEGER)
-        if (np.floor(values) < values).any():
-            raise _Doubt
-    if ((values < low) | (values > high)).any():
+    return low, high
+
+
+def _fill(row: NDArray[np.float64], column: Column, kind: str) -> None:
+    """Write a column's numbers into ``row``, NaN for what is missing."""
+    if column.kind not in (kind, "nothing"):
         raise _Doubt
+    row[:] = column.values
+    if column.missing is not None:
+        row[column.missing] = np.nan
+
+
+def _checked(feature: Feature, column: Column) -> NDArray[Any]:
+    """The values of a field that is no number as the graph takes them, where all of them are right."""
+    if isinstance(feature, Categorical | Text):
+        return _texts(feature, column)
+    values = _times(feature, column) if isinstance(feature, Datetime) else _read_numbers(column, "boolean")
+    if not feature.nullable and np.isnan(values).any():
+        raise _Doubt
+    return values
+
+
+def _read_numbers(column: Column, kind: str) -> NDArray[np.float64]:
+    values = np.empty(len(column.values))
+    _fill(values, column, kind)
+    return values
 
 
 def _times(feature: Datetime, column: Column) -> NDArray[np.float64]:
+    if column.kind == "text":
+        return _read_times(feature, column)
     if column.kind == "time" and column.zoned != feature.zoned:
         raise _Doubt
-    seconds = _numbers(column, "time") / column.units
+    seconds = _read_numbers(column, "time") / column.units
     if ((seconds < _EARLIEST) | (seconds > _LATEST)).any():
         raise _Doubt
+    return seconds
+
+
+def _read_times(feature: Datetime, column: Column) -> NDArray[np.float64]:
+    """Times as text, one after the other."""
+    texts = column.values.astype(object)
+    if column.missing is not None:
+        texts[column.missing] = None
+    try:
+        times = msgspec.convert(texts.tolist(), list[value_type(feature)])  # type: ignore[misc]
+    except msgspec.ValidationError:
+        raise _Doubt from None
+    (seconds,) = Stacker([feature]).columns([times]).values()
     return seconds
 
 

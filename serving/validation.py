@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from contract.contract import Contract
-from contract.errors import InvalidRows, MalformedBody, Problem, ProblemCode, TooManyRows
+from contract.errors import InvalidRows, MalformedBody, Problem, ProblemCode
 from contract.features import (
     EXACT_INTEGER,
     LONGEST_CATEGORY,
@@ -60,12 +60,12 @@ class Validator:
     def __init__(self, contract: Contract) -> None:
         self._features = {feature.name: feature for feature in contract.features}
         self._checks = {feature.name: _check(feature) for feature in contract.features}
-        self._limit = contract.limits.rows
+        self._limits = contract.limits
 
     def rows(self, body: bytes) -> list[Values]:
         """The rows of a body that turns out to be right after all; raises as :class:`serving.decoding.Decoder`."""
         rows = self._unwrap(parse(body))
-        self.check_count(len(rows))
+        self._limits.check_rows(len(rows))
         return self.check(rows)
 
     def check(self, rows: Sequence[Any]) -> list[Values]:
@@ -79,11 +79,6 @@ class Validator:
         if problems.total:
             raise InvalidRows(problems.listed, problems.total)
         return values
-
-    def check_count(self, rows: int) -> None:
-        """Raise TooManyRows where a request has more rows than the contract allows."""
-        if rows > self._limit:
-            raise TooManyRows(f"{rows:,} rows; send at most {self._limit:,} in one request")
 
     def _unwrap(self, document: Any) -> list[Any]:
         if not isinstance(document, dict):

@@ -1,0 +1,386 @@
+"""The Open Inference Protocol as its clients meet it: a real server, a real socket."""
+
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from openapi_spec_validator import validate
+
+from contract.contract import Contract, Limits
+from contract.features import Integer, Numeric
+from contract.outputs import Regression
+from tests import tiny
+from tests.processes import Server, serve
+
+INFER = "/v2/models/served/infer"
+DATATYPES = {float: "FP64", int: "INT64", bool: "BOOL", str: "BYTES"}
+NUMPY = {"FP64": np.float64, "FP32": np.float32, "INT64": np.int64, "BOOL": np.bool_}
+ROWS = [tiny.ROW | {"distance": 41.7 * number, "origin": ("JFK", "EWR")[number % 2]} for number in range(100)]
+
+NUMBERS = Contract(
+    features=(
+        Numeric(name="distance", example=733.5),
+        Numeric(name="temp", required=False, missing="impute", example=51.1),
+        Integer(name="seats", example=149),
+    ),
+    output=Regression(target="delay"),
+    limits=Limits(rows=100, body_bytes=100_000, timeout_seconds=10),
+)
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A server with a regression of numbers alone."""
+    folder = tmp_path_factory.mktemp("numbers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "graph", _regression)
+        patch.setattr(tiny, "_write_golden", _no_golden)
+        home = tiny.home_of(folder / "home", folder / "files", tiny.write(folder / "files", "served", contract=NUMBERS))
+        with serve([], home, folder / "log") as running, httpx.Client(base_url=running.url, timeout=30) as client:
+            yield client
+
+
+def _regression(contract: Contract, opposite: bool) -> onnx.ModelProto:
+    """The distance in thousands; the ends are the temperature (where there is one) and the seats."""
+    names = {"distance": "value", "temp": "lower", "seats": "upper"}
+    nodes = [helper.make_node("IsNaN", ["temp"], ["_nan"]), helper.make_node("Where", ["_nan", "_one", "temp"], ["_t"])]
+    for name, output in names.items():
+        nodes += [
+            helper.make_node("Div", ["_t" if name == "temp" else name, "_thousand"], [f"_{output}"]),
+            helper.make_node("Cast", [f"_{output}"], [output], to=TensorProto.FLOAT),
+        ]
+    constants = [
+        helper.make_tensor(f"_{name}", TensorProto.DOUBLE, [1], [number])
+        for name, number in (("one", 1.0), ("thousand", 1000.0))
+    ]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["rows", 1]) for name in names]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 1]) for name in names.values()]
+    described = helper.make_graph(nodes, "numbers", inputs, outputs, constants)
+    return helper.make_model(described, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def _no_golden(folder: Path, contract: Contract) -> None:
+    answer = {
+        name: float(np.float32(number / 1000))
+        for name, number in zip(("value", "lower", "upper"), contract.example().values(), strict=True)
+    }
+    line = json.dumps({"case": "example", "row": contract.example(), "prediction": answer})
+    (folder / "golden.jsonl").write_text(line + "\n", encoding="utf-8")
+
+
+def native(client: httpx.Client, rows: Sequence[Any]) -> list[dict[str, Any]]:
+    predictions: list[dict[str, Any]] = (
+        client.post("/predict", json={"rows": rows}).raise_for_status().json()["predictions"]
+    )
+    return predictions
+
+
+def inputs_of(rows: Sequence[dict[str, Any]], shape: Sequence[int] = (), nested: bool = False) -> list[dict[str, Any]]:
+    """A tensor a field; fields of which the first row has none are left out."""
+    return [
+        {
+            "name": name,
+            "shape": [len(rows), *shape],
+            "datatype": DATATYPES[type(value)],
+            "data": [[row[name]] if nested else row[name] for row in rows],
+        }
+        for name, value in rows[0].items()
+    ]
+
+
+def packed(inputs: list[dict[str, Any]], only: Sequence[str] = (), **more: Any) -> tuple[bytes, dict[str, str]]:
+    """A body and its header: the data of the inputs (named in ``only``, if any are) as bytes behind the JSON."""
+    blobs, told = [], []
+    for each in inputs:
+        if only and each["name"] not in only:
+            told.append(each)
+            continue
+        if each["datatype"] == "BYTES":
+            blob = b"".join(struct.pack("<I", len(text)) + text for text in (value.encode() for value in each["data"]))
+        else:
+            blob = np.array(each["data"], dtype=NUMPY[each["datatype"]]).tobytes()
+        blobs.append(blob)
+        told.append(
+            {key: each[key] for key in ("name", "shape", "datatype")} | {"parameters": {"binary_data_size": len(blob)}}
+        )
+    head = json.dumps({"inputs": told} | more).encode()
+    return b"".join([head, *blobs]), {"Inference-Header-Content-Length": str(len(head))}
+
+
+def outputs_of(answer: httpx.Response) -> dict[str, list[Any] | NDArray[Any]]:
+    """The tensors of an answer by name, whether they came as JSON or as bytes."""
+    assert answer.status_code == 200, answer.text
+    length = int(answer.headers.get("inference-header-content-length", len(answer.content)))
+    place, found = length, {}
+    for each in json.loads(answer.content[:length])["outputs"]:
+        if "data" in each:
+            found[each["name"]] = np.array(each["data"]).reshape(each["shape"]).tolist()
+            continue
+        size = each["parameters"]["binary_data_size"]
+        blob, place = answer.content[place : place + size], place + size
+        is_text = each["datatype"] == "BYTES"
+        found[each["name"]] = _texts(blob) if is_text else np.frombuffer(blob, "<f4").reshape(each["shape"]).tolist()
+    assert place == len(answer.content)
+    return found
+
+
+def _texts(blob: bytes) -> list[str]:
+    texts = []
+    while blob:
+        (length,) = struct.unpack_from("<I", blob)
+        texts.append(blob[4 : 4 + length].decode())
+        blob = blob[4 + length :]
+    return texts
+
+
+def expected(predictions: list[dict[str, Any]]) -> dict[str, Any]:
+    if "value" in predictions[0]:
+        return {name: [each[name] for each in predictions] for name in ("value", "lower", "upper")}
+    return {
+        "probabilities": [list(each["probabilities"].values()) for each in predictions],
+        "decision": [each["decision"] for each in predictions],
+    }
+
+
+@pytest.mark.parametrize("rows", [ROWS[:1], ROWS[:2], ROWS])
+@pytest.mark.parametrize(("shape", "nested"), [((), False), ((1,), False), ((1,), True)])
+def test_json_gets_the_predictions_of_the_service(
+    client: httpx.Client, rows: list[Any], shape: tuple[int, ...], nested: bool
+) -> None:
+    answer = client.post(INFER, json={"id": "mine", "inputs": inputs_of(rows, shape, nested)})
+    assert outputs_of(answer) == expected(native(client, rows))
+    assert {key: answer.json()[key] for key in ("id", "model_name", "model_version")} == {
+        "id": "mine", "model_name": "served", "model_version": "1.0.0",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [ROWS[:1], ROWS])
+@pytest.mark.parametrize("only", [(), ("distance", "remark")])
+@pytest.mark.parametrize("is_binary", [True, False])
+def test_bytes_get_the_predictions_of_the_service(
+    client: httpx.Client, rows: list[Any], only: Sequence[str], is_binary: bool
+) -> None:
+    body, header = packed(inputs_of(rows), only, parameters={"binary_data_output": is_binary})
+    answer = client.post("/v2/models/served/versions/1.0.0/infer", content=body, headers=header)
+    assert outputs_of(answer) == expected(native(client, rows))
+    assert ("inference-header-content-length" in answer.headers) == is_binary
+
+
+def test_many_rows_without_a_field_are_refused_with_every_problem(client: httpx.Client) -> None:
+    body, header = packed(inputs_of([{name: row[name] for name in row if name != "departure"} for row in ROWS]))
+    refused = client.post(INFER, content=body, headers=header)
+    assert refused.status_code == 422
+    assert [(each["row"], each["field"]) for each in refused.json()["errors"]] == [
+        (number, "departure") for number in range(100)
+    ]
+    assert "and 95 more" in refused.json()["error"]
+
+
+def test_what_is_missing_is_null_or_left_out(client: httpx.Client) -> None:
+    gaps = [row | {"temp": None, "carrier": None} for row in ROWS[:3]]
+    left_out = [{name: row[name] for name in row if name not in ("temp", "carrier")} for row in gaps]
+    inputs = inputs_of(ROWS[:3])
+    for each in inputs:
+        if each["name"] in ("temp", "carrier"):
+            each["data"] = [None] * 3
+    wanted = expected(native(client, gaps))
+    assert outputs_of(client.post(INFER, json={"inputs": inputs})) == wanted
+    assert outputs_of(client.post(INFER, json={"inputs": inputs_of(left_out)})) == wanted
+
+
+@pytest.mark.parametrize("rows", [2, 40])
+def test_nan_is_missing(numbers: httpx.Client, rows: int) -> None:
+    sent = [{"distance": 0.1 * number, "temp": float("nan"), "seats": number} for number in range(rows)]
+    body, header = packed(inputs_of(sent))
+    wanted = expected(native(numbers, [row | {"temp": None} for row in sent]))
+    assert outputs_of(numbers.post(INFER, content=body, headers=header)) == wanted
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_numbers_may_come_as_one_matrix(numbers: httpx.Client, rows: int) -> None:
+    matrix = [[0.1 * number, float(number), number] for number in range(rows)]
+    wanted = expected(native(numbers, [dict(zip(NUMBERS.names, row, strict=True)) for row in matrix]))
+    told = {"name": "any", "shape": [rows, 3], "datatype": "FP64"}
+    flat = [value for row in matrix for value in row]
+    assert outputs_of(numbers.post(INFER, json={"inputs": [told | {"data": matrix}]})) == wanted
+    assert outputs_of(numbers.post(INFER, json={"inputs": [told | {"data": flat}]})) == wanted
+    body, header = packed([told | {"data": flat}])
+    assert outputs_of(numbers.post(INFER, content=body, headers=header)) == wanted
+
+
+def test_outputs_are_those_that_are_asked_for(client: httpx.Client) -> None:
+    outputs = [{"name": "decision", "parameters": {"binary_data": True}}, {"name": "probabilities"}]
+    answer = client.post(INFER, json={"inputs": inputs_of(ROWS[:2]), "outputs": outputs})
+    assert list(outputs_of(answer)) == ["decision", "probabilities"]
+    assert outputs_of(answer) == expected(native(client, ROWS[:2]))
+    alone = client.post(INFER, json={"inputs": inputs_of(ROWS[:2]), "outputs": outputs[1:]})
+    assert list(outputs_of(alone)) == ["probabilities"]
+
+
+def test_health_and_metadata(client: httpx.Client) -> None:
+    for path in ("/v2/health/live", "/v2/health/ready"):
+        assert client.get(path).json() == {"live": True, "ready": True}
+    assert "binary_tensor_data" in client.get("/v2").json()["extensions"]
+    index = client.post("/v2/repository/index", json={"ready": True}).json()
+    assert index == [{"name": "served", "version": "1.0.0", "state": "READY", "reason": ""}]
+    for path in ("/v2/models/served", "/v2/models/served/versions/1.0.0"):
+        assert client.get(f"{path}/ready").json() == {"name": "served", "ready": True}
+        model = client.get(path).json()
+        assert model["inputs"][:3] == [
+            {"name": "distance", "datatype": "FP64", "shape": [-1, 1]},
+            {"name": "temp", "datatype": "FP64", "shape": [-1, 1]},
+            {"name": "seats", "datatype": "INT64", "shape": [-1, 1]},
+        ]
+        assert model["outputs"] == [
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]},
+            {"name": "decision", "datatype": "BYTES", "shape": [-1]},
+        ]
+
+
+def changed(place: int = 0, **values: Any) -> list[dict[str, Any]]:
+    inputs = inputs_of(ROWS[:2])
+    inputs[place] |= values
+    return inputs
+
+
+@pytest.mark.parametrize(
+    ("inputs", "status", "code"),
+    [
+        ([], 400, "malformed_body"),
+        ("nothing", 400, "malformed_body"),
+        (changed(shape=[]), 400, "malformed_body"),
+        (changed(shape=[2, 2]), 400, "malformed_body"),
+        (changed(shape=[3]), 400, "malformed_body"),
+        (changed(data=[1.0]), 400, "malformed_body"),
+        (changed(data=[[1.0], 2.0]), 400, "malformed_body"),
+        (changed(data=None), 400, "malformed_body"),
+        (changed(datatype="SECRET"), 400, "malformed_body"),
+        (changed(1, name="distance"), 400, "malformed_body"),
+        (changed(name="unheard_of"), 422, "invalid_rows"),
+        (changed(data=["SECRET", "SECRET"]), 422, "invalid_rows"),
+        (changed(data=[1.0, 1e9]), 422, "invalid_rows"),
+        (inputs_of([tiny.ROW] * 101), 413, "too_many_rows"),
+    ],
+)
+def test_what_is_wrong_is_refused_in_the_protocols_words(
+    client: httpx.Client, inputs: Any, status: int, code: str
+) -> None:
+    answer = client.post(INFER, json={"inputs": inputs}, headers={"X-Request-ID": "me"})
+    assert (answer.status_code, answer.json()["code"], answer.json()["request_id"]) == (status, code, "me")
+    assert answer.json()["error"]
+    assert "SECRET" not in answer.text
+
+
+LENGTH = "Inference-Header-Content-Length"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        ({"content": b"{"}, 400, "malformed_body"),
+        ({"content": b"\xff"}, 400, "malformed_body"),
+        ({"content": b"[" * 50_000}, 400, "malformed_body"),
+        ({"content": b"x" * 200_000}, 413, "body_too_large"),
+        ({"content": b"x", "headers": {"content-encoding": "br"}}, 415, "unsupported_media_type"),
+        ({"json": {"inputs": changed(), "outputs": [{"name": "other"}]}}, 400, "malformed_body"),
+        ({"content": b"{}", "headers": {LENGTH: "3"}}, 400, "malformed_body"),
+        ({"content": b"{}", "headers": {LENGTH: "-1"}}, 400, "malformed_body"),
+    ],
+)
+def test_bodies_that_cannot_be_read_are_refused(client: httpx.Client, sent: Any, status: int, code: str) -> None:
+    answer = client.post(INFER, **sent)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", INFER, 405, "method_not_allowed"),
+        ("POST", "/v2/models/other/infer", 404, "not_found"),
+        ("GET", "/v2/models/other", 404, "not_found"),
+        ("GET", "/v2/models/served/versions/2.0.0", 404, "not_found"),
+        ("GET", "/v2/models/served/versions/2.0.0/ready", 404, "not_found"),
+    ],
+)
+def test_what_is_not_there_is_refused(client: httpx.Client, method: str, path: str, status: int, code: str) -> None:
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["error"]
+
+
+def test_bytes_that_do_not_add_up_are_refused(client: httpx.Client) -> None:
+    body, header = packed(inputs_of(ROWS[:3]))
+    length = int(header["Inference-Header-Content-Length"])
+    for wrong in (body[:-1], body + b"x", body[:length], body[:length] + b"\xff" * (len(body) - length)):
+        answer = client.post(INFER, content=wrong, headers=header)
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
+
+
+def test_the_document_is_valid_and_true(client: httpx.Client) -> None:
+    document = client.get("/docs.json").json()
+    validate(document)
+    operation = document["paths"]["/v2/models/{model}/infer"]["post"]
+    example = operation["requestBody"]["content"]["application/json"]["example"]
+    for name, body in (
+        ("OpenInferenceRequest", example),
+        ("OpenInferenceAnswer", client.post(INFER, json=example).raise_for_status().json()),
+        ("OpenInferenceModel", client.get("/v2/models/served").json()),
+        ("OpenInferenceError", client.post(INFER).json()),
+    ):
+        jsonschema.validate(body, {"$ref": f"#/components/schemas/{name}", "components": document["components"]})
+
+
+SOMETHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "name": st.sampled_from([*tiny.ROW, "other"]) | SOMETHING,
+                "shape": st.lists(st.integers(-1, 3), max_size=3) | SOMETHING,
+                "datatype": st.sampled_from(["FP32", "BYTES", "BOOL", "INT64"]) | SOMETHING,
+                "data": st.lists(SOMETHING, max_size=3) | SOMETHING,
+                "parameters": st.fixed_dictionaries({"binary_data_size": st.integers(-9, 99)}) | SOMETHING,
+            },
+        ),
+        max_size=4,
+    ),
+    st.binary(max_size=40),
+)
+def test_no_request_is_a_server_error(client: httpx.Client, inputs: list[Any], blobs: bytes) -> None:
+    head = json.dumps({"inputs": inputs}).encode()
+    header = {"Inference-Header-Content-Length": str(len(head))}
+    assert client.post(INFER, content=head + blobs, headers=header).status_code < 500
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2_000), st.binary(max_size=8))
+def test_no_damage_is_a_server_error(client: httpx.Client, place: int, damage: bytes) -> None:
+    body, header = packed(inputs_of(ROWS[:3]))
+    damaged = body[:place] + damage + body[place + len(damage) :]
+    assert client.post(INFER, content=damaged, headers=header).status_code < 500
