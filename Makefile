@@ -52,7 +52,7 @@ $(INSTALLED): pyproject.toml requirements/lock.txt requirements/torch-cpu.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[train,handoff,examples,bench,dev]'
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[train,handoff,signing,examples,bench,dev]'
 	@touch $@
 
 # Write the exact versions anew: of everything for development, and of what a Bento needs to serve.

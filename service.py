@@ -16,6 +16,7 @@ from bentoml.models import BentoModel
 from pydantic import BaseModel, Field, WithJsonSchema
 from pydantic_core import to_json
 
+from contract import signature
 from contract.errors import DeployerError, MalformedBody, RequestError
 from serving import configuration, connection, engine, keys, logs, metrics, openapi, problem, settings, startup
 from serving.door import Door
@@ -38,6 +39,8 @@ class Arguments(BaseModel):
 try:
     artifact = select(HERE, bentoml.use_arguments(Arguments).model)
     chosen = settings.load(CONFIGURATION)
+    if chosen.public_key_file:
+        signature.verify(artifact, chosen.public_key_file)
     api_keys = keys.load(chosen.api_key_file)
 except DeployerError as error:
     raise BentoMLException(str(error)) from None

@@ -12,6 +12,7 @@ from cli.handoff import handoff
 from cli.init import init
 from cli.list import list_models
 from cli.show import show
+from cli.sign import sign
 from cli.train import train
 from cli.verify import verify
 from contract.errors import Interrupted
@@ -45,6 +46,7 @@ app.command()(_saying_so(train))
 app.command("list")(_saying_so(list_models))
 app.command()(_saying_so(show))
 app.command()(_saying_so(diff))
+app.command()(_saying_so(sign))
 app.command()(_saying_so(handoff))
 app.command()(_saying_so(verify))
 app.command()(_saying_so(check))

@@ -8,7 +8,7 @@ from contract.errors import EnvironmentFault
 
 @contextmanager
 def packages_of(extra: str) -> Iterator[None]:
-    """Import in here what needs an extra of the project: "train" or "handoff".
+    """Import in here what needs an extra of the project: "train", "handoff" or "signing".
 
     Raises:
         EnvironmentFault: A library that it needs is not installed.

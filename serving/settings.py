@@ -49,6 +49,8 @@ class Settings(BaseModel):
         slow_seconds: What counts as slow.
         api_key_file: A file with the keys that callers have to send, one a line. The variable DEPLOYER_API_KEYS can
             hold the keys themselves instead, separated by commas. Without either, everybody is answered.
+        public_key_file: A PEM file with the public key that the model has to be signed with, see contract/signature.py;
+            without it, signatures are not looked at.
         protocols: Those of other servers that are spoken beside the service's own, see docs/05-protocols.md; in the
             variable DEPLOYER_PROTOCOLS separated by commas.
     """
@@ -62,6 +64,7 @@ class Settings(BaseModel):
     log_requests: Literal["errors", "slow", "all"] = "slow"
     slow_seconds: PositiveFloat = 1.0
     api_key_file: Path | None = None
+    public_key_file: Path | None = None
     protocols: tuple[Name, ...] = tuple(PROTOCOLS)
 
     @field_validator("protocols", mode="before")

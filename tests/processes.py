@@ -63,11 +63,11 @@ def run(*command: str, cwd: Path = ROOT, **environment: str) -> "subprocess.Comp
 
 @contextmanager
 def serve(
-    arguments: Sequence[str], home: Path, log: Path, cwd: Path = ROOT, start_seconds: float = 60
+    arguments: Sequence[str], home: Path, log: Path, cwd: Path = ROOT, start_seconds: float = 60, **environment: str
 ) -> Iterator[Server]:
     """`bentoml serve` with ``arguments``, from the moment it is ready; stopped at the end as a container would be."""
     port = free_port()
-    env = os.environ | {"BENTOML_HOME": str(home)}
+    env = os.environ | {"BENTOML_HOME": str(home)} | environment
     command = [str(BIN / "bentoml"), "serve", *arguments, "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=subprocess.STDOUT)

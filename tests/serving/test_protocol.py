@@ -1,12 +1,14 @@
 """The seam between the gateway and a protocol, with one that exists for these tests only."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from openapi_spec_validator import validate
 
 from contract import store
 from contract.errors import InvalidRows, MalformedBody, NotFound, RequestError
@@ -18,6 +20,7 @@ from serving.predictor import Predictor
 from serving.protocol import Protocol, Reply, Request, Route
 from serving.settings import Settings
 from tests import tiny
+from tests.processes import ROOT
 
 
 class Toy(Protocol):
@@ -60,12 +63,12 @@ async def predictor(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch)
     predictor.close()
 
 
-def client(predictor: Predictor, keys: Keys | None = None) -> httpx.AsyncClient:
+def client(predictor: Predictor, keys: Keys | None = None, protocols: tuple[str, ...] = ("toy",)) -> httpx.AsyncClient:
     async def bento(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 404, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    app = Gateway(bento, predictor, Settings(protocols=("toy",)), keys, lambda: False)
+    app = Gateway(bento, predictor, Settings(protocols=protocols), keys, lambda: False)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test")
 
 
@@ -122,3 +125,19 @@ async def test_what_is_no_number_is_refused_whoever_read_it(predictor: Predictor
     with pytest.raises(InvalidRows) as refused:
         await predictor.predict([tiny.ROW | {"temp": number}])
     assert [(each.field, each.code) for each in refused.value.problems] == [("temp", "not_finite")]
+
+
+async def test_the_translator_of_the_document_works(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/05-protocols.md").read_text(), re.DOTALL)
+    module: dict[str, Any] = {}
+    exec(source, module)
+    monkeypatch.setitem(registry.PROTOCOLS, "lists", module["Lists"])
+    async with client(predictor, protocols=("lists",)) as asked:
+        native = (await asked.post("/predict", json={"rows": [tiny.ROW]})).json()
+        answer = await asked.post("/lists", json={"lists": [list(tiny.ROW.values())]})
+        refused = await asked.post("/lists", json={"lists": [[1]]}, headers={"X-Request-ID": "me"})
+        document = (await asked.get("/docs.json")).json()
+    assert answer.json() == native["predictions"]
+    assert (refused.status_code, refused.json()["request"]) == (422, "me")
+    assert "/lists" in document["paths"]
+    validate(document)
