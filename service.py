@@ -53,6 +53,16 @@ kind = engine.choose(chosen)
 lasting = {"max_requests": 10**9, "max_age": 1e9}
 on_gpus = {"resources": {"gpu": engine.gpus()}} if engine.gpus() else {}
 
+# BentoML hands these to image/Dockerfile.j2, which labels the image with them.
+labels = {
+    "MODEL_TAG": artifact.tag,
+    "MODEL_NAME": artifact.manifest.name,
+    "MODEL_VERSION": artifact.manifest.version,
+    "MODEL_DESCRIPTION": artifact.manifest.description,
+    "MODEL_OWNER": artifact.manifest.owner,
+    "MODEL_LICENSE": artifact.manifest.license,
+}
+
 Row = Annotated[dict[str, Any], WithJsonSchema(artifact.contract.row_schema())]
 Answer = Annotated[dict[str, Any], WithJsonSchema(openapi.answer_schema(artifact.contract))]
 
@@ -94,7 +104,10 @@ class Runner:
         return answer_batches(self.engine, batches)
 
 
-@bentoml.service(**configuration.of_service(CONFIGURATION, "ModelService"))
+@bentoml.service(
+    **configuration.of_service(CONFIGURATION, "ModelService"),
+    envs=[{"name": name, "value": value} for name, value in labels.items() if value],
+)
 class ModelService:
     """Answers with the predictions of one model."""
 

@@ -9,6 +9,7 @@ import typer
 from cli.check import check
 from cli.diff import diff
 from cli.handoff import handoff
+from cli.image import image
 from cli.init import init
 from cli.list import list_models
 from cli.show import show
@@ -49,4 +50,5 @@ app.command()(_saying_so(diff))
 app.command()(_saying_so(sign))
 app.command()(_saying_so(handoff))
 app.command()(_saying_so(verify))
+app.command()(_saying_so(image))
 app.command()(_saying_so(check))

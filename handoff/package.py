@@ -23,7 +23,7 @@ from handoff.monitoring import write_monitoring
 from handoff.parity import Format, write_parity
 from handoff.readme import SERVE
 from handoff.replay import replay_service
-from handoff.requirements import write_dockerfile, write_requirements
+from handoff.requirements import write_dockerfile, write_environment, write_requirements
 from handoff.samples import Samples, ask
 from handoff.sbom import write_sbom
 from handoff.server import Server, serving
@@ -102,6 +102,7 @@ def _write_surroundings(package: Path) -> None:
         (package / folder).mkdir(exist_ok=True)
         shutil.copyfile(TEMPLATES / name, package / folder / name)
     write_requirements(package)
+    write_environment(package)
     write_dockerfile(package)
 
 

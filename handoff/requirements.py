@@ -7,7 +7,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from handoff.bento import REQUIREMENTS
+from handoff.bento import DOCKERFILE, REQUIREMENTS
 from handoff.formats import TEMPLATES
 
 #: What the tests and the examples of the package use beside what serves the model.
@@ -38,10 +38,15 @@ def _pins(names: Sequence[str]) -> list[str]:
     return [f"{name}=={found[name]}" for name in sorted(found)]
 
 
-def write_dockerfile(folder: Path) -> None:
-    """Write environment.yml and the Dockerfile, for the version of Python that the package was written with."""
+def write_environment(folder: Path) -> None:
+    """Write environment.yml, for the version of Python that the package was written with."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    for name in ("environment.yml", "Dockerfile"):
-        text = (TEMPLATES / name).read_text(encoding="utf-8")
-        (folder / name).write_text(text.replace("@PYTHON@", python), encoding="utf-8")
-    (folder / ".dockerignore").write_text("*\n!requirements.txt\n!bento\n", encoding="utf-8")
+    text = (TEMPLATES / "environment.yml").read_text(encoding="utf-8")
+    (folder / "environment.yml").write_text(text.replace("@PYTHON@", python), encoding="utf-8")
+
+
+def write_dockerfile(folder: Path) -> None:
+    """Write the Dockerfile: the Bento's own, for the folder above it."""
+    text = (folder / "bento" / DOCKERFILE).read_text(encoding="utf-8")
+    (folder / "Dockerfile").write_text(text.replace("ARG BENTO=.", "ARG BENTO=bento") + "\n", encoding="utf-8")
+    (folder / ".dockerignore").write_text("*\n!bento\n", encoding="utf-8")

@@ -46,6 +46,9 @@ class OnnxEngine:
                 "this ONNX Runtime runs on the CPU only: "
                 "install onnxruntime-gpu in its place, or set `serving.engine: cpu` in configuration.yaml"
             )
+        if device is not None:
+            # The CUDA libraries that pip installs lie where the system's loader does not look.
+            onnxruntime.preload_dlls()
         self.name = "cpu" if device is None else "cuda"
         self.inline_rows = 0
         self._model = model

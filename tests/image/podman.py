@@ -1,0 +1,163 @@
+"""Podman on this machine: what it takes to build without a registry, and to run under limits."""
+
+import ctypes
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from ast import literal_eval
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from tests.processes import until
+
+PACKAGES = ("podman", "runc", "conmon", "mmdebstrap", "ca-certificates")
+
+#: The settings of pip that say where packages come from.
+_SOURCES = {"index-url", "extra-index-url", "find-links", "constraint", "trusted-host"}
+
+_CLONE_NEWNET = 0x40000000
+
+
+def install() -> None:
+    """Install podman from Debian's packages, where it is missing."""
+    if all(map(shutil.which, ("podman", "runc", "conmon", "mmdebstrap"))):
+        return
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update", "--quiet"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
+        subprocess.run(["apt-get", *command], env=environment, capture_output=True, check=True)
+
+
+@dataclass(frozen=True)
+class Container:
+    """One that was started.
+
+    Attributes:
+        name: Of the container.
+        process: The number of its first process, as this machine sees it.
+    """
+
+    podman: "Podman"
+    name: str
+    process: int
+
+    def connection(self, port: int, patience: float = 30) -> HTTPConnection:
+        """A connection to a port inside, where there is no network but the container's own loopback."""
+        connection = HTTPConnection("localhost", port)
+        connection.sock = self._inside(port)
+        connection.sock.settimeout(patience)
+        return connection
+
+    def request(self, port: int, method: str, path: str, body: Any = None, patience: float = 30) -> tuple[int, bytes]:
+        """The status and the body of an answer, which has to come within ``patience`` seconds."""
+        connection = self.connection(port, patience)
+        content = None if body is None else json.dumps(body)
+        connection.request(method, path, content, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def is_ready(self, port: int) -> bool:
+        """Whether the server inside says so; one that stops leaves new connections without an answer."""
+        try:
+            return self.request(port, "GET", "/readyz", patience=2)[0] == 200
+        except OSError:
+            return False
+
+    def wait_until_ready(self, port: int) -> None:
+        """Return once the server inside is ready; what it said stands in the error where it ends before."""
+        until(lambda: self.is_ready(port) or not self.state("Running"), 60)
+        assert self.state("Running"), self.log()
+
+    def state(self, key: str) -> Any:
+        """What podman says of the state of the container."""
+        return json.loads(self.podman.run("inspect", self.name))[0]["State"][key]
+
+    def log(self) -> str:
+        """What it said so far."""
+        done = self.podman.do("logs", self.name)
+        return done.stdout + done.stderr
+
+    def _inside(self, port: int) -> socket.socket:
+        """A socket belongs to the network of the thread that makes it, and a thread may change its network."""
+        made: list[socket.socket | OSError] = []
+
+        def make() -> None:
+            try:
+                with Path(f"/proc/{self.process}/ns/net").open("rb") as network:
+                    if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), _CLONE_NEWNET):
+                        raise OSError(ctypes.get_errno(), "the network of the container cannot be entered")
+                made.append(socket.create_connection(("127.0.0.1", port)))
+            except OSError as error:
+                made.append(error)
+
+        thread = threading.Thread(target=make)
+        thread.start()
+        thread.join()
+        if isinstance(made[0], OSError):
+            raise made[0]
+        return made[0]
+
+
+class Podman:
+    """The program, with a configuration in ``folder`` that suits a machine that is a container itself."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = _pip_settings()
+        (folder / "pip.conf").write_text("\n".join(["[global]", *(f"{k} = {v}" for k, v in settings.items())]))
+        words = [word for value in settings.values() for word in value.split()]
+        # BentoML's own Dockerfile has uv install the packages.
+        (folder / "uv.toml").write_text("system-certs = true\n")
+        mounts = {"/etc/pip.conf": folder / "pip.conf", "/etc/uv/uv.toml": folder / "uv.toml"}
+        mounts |= {w: Path(w) for w in words if w[0] == "/" and Path(w).exists()}
+        self.sources = [word for key in settings.keys() & _SOURCES for word in settings[key].split()]
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        common = [f'default_ulimits = ["nofile={limit}:{limit}", "nproc=16384:16384"]', 'netns = "host"']
+        volumes = json.dumps([f"{source}:{target}:ro" for target, source in mounts.items()])
+        engine = ["[engine]", 'runtime = "runc"', 'cgroup_manager = "cgroupfs"', 'events_logger = "file"']
+        self._run_settings = folder / "run.conf"
+        self._run_settings.write_text("\n".join(["[containers]", *common, *engine]))
+        self.build_settings = folder / "build.conf"
+        self.build_settings.write_text("\n".join(["[containers]", *common, f"volumes = {volumes}", *engine]))
+
+    def run(self, *arguments: str | Path) -> str:
+        """What a command prints that has to succeed."""
+        done = self.do(*arguments)
+        assert done.returncode == 0, done.stderr or done.stdout
+        return done.stdout
+
+    def do(self, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        """A command, and what came of it."""
+        settings = self.build_settings if arguments[0] == "build" else self._run_settings
+        environment = os.environ | {"CONTAINERS_CONF": str(settings)}
+        return subprocess.run(["podman", *arguments], env=environment, capture_output=True, text=True, check=False)
+
+    @contextmanager
+    def container(self, image: str, *options: str, command: tuple[str, ...] = ()) -> Iterator[Container]:
+        """A container that may do as little as possible, removed in the end.
+
+        No network but a loopback, a root file system that cannot be written, no capabilities, 512 MB and 100 processes,
+        and a user whom the image does not know.
+        """
+        hardened = ["--read-only", "--tmpfs=/tmp", "--cap-drop=all", "--security-opt=no-new-privileges"]
+        hardened += ["--network=none", "--memory=512m", "--pids-limit=100", "--user=1000770000:0"]
+        name = self.run("run", "--detach", *hardened, *options, image, *command).strip()
+        try:
+            yield Container(self, name, json.loads(self.run("inspect", name))[0]["State"]["Pid"])
+        finally:
+            self.run("rm", "--force", "--time=0", name)
+
+
+def _pip_settings() -> dict[str, str]:
+    """The settings of pip on this machine, from its files and variables, those that count most last."""
+    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
+    lines = sorted(listed.stdout.splitlines(), key=lambda line: line.startswith(":env:"))
+    pairs = [line.partition("=") for line in lines]
+    return {key.rpartition(".")[2]: literal_eval(value).replace("\n", " ") for key, _, value in pairs}
