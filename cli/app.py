@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from cli.check import check
+from cli.deploy import deploy
 from cli.diff import diff
 from cli.handoff import handoff
 from cli.image import image
@@ -51,4 +52,5 @@ app.command()(_saying_so(sign))
 app.command()(_saying_so(handoff))
 app.command()(_saying_so(verify))
 app.command()(_saying_so(image))
+app.command()(_saying_so(deploy))
 app.command()(_saying_so(check))

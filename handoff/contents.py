@@ -52,6 +52,7 @@ def _lines(facts: Facts) -> Iterator[Line]:
     yield "monitoring/", ""
     yield "  alerts.yml", "alerts for Prometheus; alerts_test.yml proves them"
     yield "  dashboard.json", "a dashboard for Grafana"
+    yield "deploy/", "what platforms run the service by: Kubernetes, clouds, Compose; a README.md in each folder"
 
 
 def _formats(facts: Facts) -> Iterator[Line]:

@@ -48,7 +48,7 @@ def documents(facts: Facts) -> dict[str, str]:
 
 def changelog(name: str, changes: Sequence[Mapping[str, Any]], is_verified: bool = True) -> str:
     """What changed from version to version of the model ``name``; ``changes`` as :mod:`handoff.changes` finds them."""
-    return _filled(CHANGELOG, name=name, changes=changes, unverified=_verdict(is_verified))
+    return _filled(CHANGELOG, name=name, changes=changes, unverified=verdict(is_verified))
 
 
 def _render(name: str, facts: Facts) -> str:
@@ -63,12 +63,13 @@ def _render(name: str, facts: Facts) -> str:
         has_times=any(feature.kind == "datetime" for feature in facts.contract.features),
         python=facts.measured.machine.python.rpartition(".")[0],
         nullable=[code(feature.name) for feature in facts.contract.features if feature.nullable],
-        unverified=_verdict(facts.is_verified),
+        unverified=verdict(facts.is_verified),
         plot=lambda name, about: _plot(facts, name, about),
     )
 
 
-def _verdict(is_verified: bool) -> Markdown:
+def verdict(is_verified: bool) -> Markdown:
+    """What the head of a document says of a package that was not verified; nothing of one that was."""
     return Markdown() if is_verified else _UNVERIFIED
 
 

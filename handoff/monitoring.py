@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from handoff.connection import connect
 from handoff.dashboard import dashboard
 from handoff.drift import drifts
 from handoff.facts import SAMPLES, Facts
-from handoff.prometheus import query, written
+from handoff.prometheus import query
 from handoff.samples import Samples
+from handoff.yaml_text import written
 
 ALERTS, TESTS, DASHBOARD = "monitoring/alerts.yml", "monitoring/alerts_test.yml", "monitoring/dashboard.json"
 
@@ -35,18 +36,22 @@ _ABOUT_TESTS = """Tests of alerts.yml: each alert is silent while all is well, a
 
 def monitoring(facts: Facts) -> dict[str, str]:
     """The files of monitoring/, by their path in the package: a function of its facts and of nothing else."""
-    groups = [
+    return {
+        ALERTS: written(_ABOUT_ALERTS.format(tag=facts.tag), {"groups": groups(facts)}),
+        TESTS: written(_ABOUT_TESTS, alert_tests(facts)),
+        DASHBOARD: json.dumps(dashboard(facts), indent=2, ensure_ascii=False) + "\n",
+    }
+
+
+def groups(facts: Facts) -> list[Mapping[str, Any]]:
+    """The groups of rules, as Prometheus reads them."""
+    return [
         {"name": facts.tag, "rules": [*rules(facts), *(alerting(alert, facts) for alert in alerts(facts))]},
         *(
             {"name": f"{facts.tag} {drift.metric}", "interval": "5m", "rules": list(drift.rules(facts))}
             for drift in drifts(facts)
         ),
     ]
-    return {
-        ALERTS: written(_ABOUT_ALERTS.format(tag=facts.tag), {"groups": groups}),
-        TESTS: written(_ABOUT_TESTS, alert_tests(facts)),
-        DASHBOARD: json.dumps(dashboard(facts), indent=2, ensure_ascii=False) + "\n",
-    }
 
 
 def write_monitoring(facts: Facts, folder: Path) -> None:

@@ -1,7 +1,6 @@
 """`deployer handoff`, top to bottom: a model of the store becomes a package that its readers can rely on."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from contract import artifact as stored
 from contract import store
 from contract.artifact import Artifact, write_json
 from contract.errors import UsageError
+from deployment.targets import write_definitions
 from handoff import facts as package_facts
 from handoff import specification
 from handoff.bento import write_bento
@@ -27,6 +27,7 @@ from handoff.requirements import write_dockerfile, write_environment, write_requ
 from handoff.samples import Samples, ask
 from handoff.sbom import write_sbom
 from handoff.server import Server, serving
+from handoff.staging import staging
 from handoff.steps import line, step
 from handoff.sums import write_sums
 from handoff.test_part import TestPart, read_test_part
@@ -57,7 +58,7 @@ def write_package(artifact: Artifact, target: Path, spec: Path | None = None, is
         CheckFailed: Something of the package turned out untrue; the folder is as it was.
         EnvironmentFault: The machine cannot do it; the folder is as it was.
     """
-    with _staging(target) as package, workplace() as place:
+    with staging(target) as package, workplace() as place:
         package_facts.write_metadata(artifact, is_verified, package)
         drafted = _write_model(artifact, package, _test_part(artifact, spec))
         _write_bento(artifact, package)
@@ -158,6 +159,7 @@ def _write_documents(package: Path) -> None:
         facts = package_facts.read(package)
         write_documents(facts, package)
         write_monitoring(facts, package)
+        write_definitions(facts, package)
         write_sums(package)
         now.detail = "written from what was measured"
 
@@ -174,19 +176,3 @@ def _test_part(artifact: Artifact, spec: Path | None) -> TestPart | None:
     except UsageError as error:
         line("test part", f"left out: {error}", style="yellow")
         return None
-
-
-@contextmanager
-def _staging(target: Path) -> Iterator[Path]:
-    """A folder beside the target that takes its place in the end; whatever fails, the target is as it was."""
-    if target.is_file() or (target.is_dir() and any(target.iterdir())):
-        raise UsageError(f"{target} is not empty; name another folder, or remove what is in it")
-    parent = target.absolute().parent
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=parent) as name:
-        package = Path(name) / target.name
-        package.mkdir()
-        yield package
-        if target.is_dir():
-            target.rmdir()
-        package.rename(target)

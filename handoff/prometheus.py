@@ -1,11 +1,9 @@
-"""Prometheus' own forms: strings of its query language, rules, and files of rules."""
+"""Prometheus' own forms: strings of its query language, and rules."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 Rule = Mapping[str, Any]
 
@@ -54,25 +52,3 @@ def query(expression: str) -> Query:
     labels = frozenset(label for clause in _CLAUSE.findall(rest) for label in re.findall(r"\w+", clause))
     bare = re.findall(r"\bmodel_[\w:]+|\b\w+:[\w:]+", _CLAUSE.sub("", rest))
     return Query({name: frozenset() for name in bare} | metrics, labels)
-
-
-def written(head: str, content: Mapping[str, Any]) -> str:
-    """A file of rules or tests as YAML, below some lines of comment."""
-    comment = "".join(f"# {line}".rstrip() + "\n" for line in head.splitlines())
-    return comment + yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML in which expressions of several lines stay as they are, and lists are indented as people do it."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        """Indent lists, too."""
-        super().increase_indent(flow, indentless=False)
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text and text.isascii() else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _text)

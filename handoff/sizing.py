@@ -112,6 +112,17 @@ class Sizing:
         return None if self.best.cores is None else max(0.1, math.ceil(10 * self.best.cores) / 10)
 
     @property
+    def cpu_limit(self) -> int | None:
+        """Cores beyond which a replica is slowed down; None where that was not measured."""
+        return None if self.most_cores is None else max(1, math.ceil(self.most_cores))
+
+    @property
+    def most_cores(self) -> float | None:
+        """The most cores that were busy in any measurement; None where that was not measured."""
+        steps = (*self.measured.by_rows, *self.measured.by_load)
+        return max((step.cores for step in steps if step.cores is not None), default=None)
+
+    @property
     def memory_request(self) -> int | None:
         """Bytes to ask for; None where memory was not measured."""
         return _memory(self.measured.memory_loaded_bytes)
@@ -147,10 +158,11 @@ def percent(share: float) -> str:
 
 def sizes(sizing: Sizing) -> list[Size]:
     """All of them, each as text; what depends on something that was not measured is left out."""
-    return [*_loads(sizing), *_latencies(sizing), *_replicas(sizing), *_resources(sizing), *_probes(sizing)]
+    return [*loads(sizing), *_latencies(sizing), *_replicas(sizing), *resources(sizing), *probes(sizing)]
 
 
-def _loads(sizing: Sizing) -> Iterator[Size]:
+def loads(sizing: Sizing) -> Iterator[Size]:
+    """What a replica answers."""
     best = sizing.best
     most = "most that were answered" + ("; under every load some failed" if best.failures else " with no failure")
     yield Size(
@@ -182,25 +194,42 @@ def _latencies(sizing: Sizing) -> Iterator[Size]:
 
 
 def _replicas(sizing: Sizing) -> Iterator[Size]:
-    yield Size(
-        f"Replicas, for example for {EXAMPLE:,} requests of one row a second",
-        f"{sizing.replicas(EXAMPLE):,}",
+    yield replicas(sizing, f"Replicas, for example for {EXAMPLE:,} requests of one row a second", EXAMPLE)
+    yield autoscaling(sizing)
+
+
+def replicas(sizing: Sizing, name: str, load: float) -> Size:
+    """How many replicas carry so many requests of one row a second."""
+    found = sizing.replicas(load)
+    return Size(
+        name,
+        f"{found:,}",
         f"requests a second / safe load, rounded up, and {SPARE} to spare: "
-        f"{EXAMPLE:,} / {_count(sizing.safe_load)} -> {sizing.replicas(EXAMPLE) - SPARE:,} + {SPARE}",
+        f"{_count(load)} / {_count(sizing.safe_load)} -> {found - SPARE:,} + {SPARE}",
     )
-    yield Size(
+
+
+def autoscaling(sizing: Sizing) -> Size:
+    """What the autoscaler holds a replica at."""
+    return Size(
         "Target of the autoscaler",
         f"{percent(SAFE)} of the requested CPU, or {_count(sizing.safe_load)} requests a second a replica",
         f"{percent(SAFE)} of what a replica uses, or answers, at its capacity",
     )
 
 
-def _resources(sizing: Sizing) -> Iterator[Size]:
+def resources(sizing: Sizing) -> Iterator[Size]:
+    """Processor and memory; what was not measured is left out."""
     if sizing.cpu_request is not None:
         yield Size(
             "CPU request",
             f"{1000 * sizing.cpu_request:.0f}m",
             f"{sizing.best.cores} cores that were busy at capacity, rounded up to a tenth",
+        )
+        yield Size(
+            "CPU limit",
+            f"{sizing.cpu_limit}",
+            f"{sizing.most_cores} cores, the most that were busy in any measurement, rounded up to a whole one",
         )
     loaded = sizing.measured.memory_loaded_bytes
     if loaded is not None and sizing.memory_request is not None and sizing.memory_limit is not None:
@@ -210,7 +239,8 @@ def _resources(sizing: Sizing) -> Iterator[Size]:
         yield Size("Memory limit", f"{sizing.memory_limit // _MIB}Mi", f"{MEMORY_HEADROOM} x {most}; {step}")
 
 
-def _probes(sizing: Sizing) -> Iterator[Size]:
+def probes(sizing: Sizing) -> Iterator[Size]:
+    """How an orchestrator asks whether a replica is ready."""
     yield Size(
         "Startup probe",
         f"GET /readyz, periodSeconds {STARTUP_PERIOD}, failureThreshold {sizing.startup_failures}",

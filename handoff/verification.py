@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from contract.artifact import write_json
 from contract.errors import CheckFailed, DeployerError
+from deployment.targets import definitions, write_definitions
 from handoff import facts as package_facts
 from handoff import specification
 from handoff.clients import check_clients
@@ -147,7 +148,9 @@ def verify(package: Path, url: str | None = None, place: Workplace | None = None
 def _say_so(package: Path) -> None:
     """Take the word UNVERIFIED out of the documents."""
     package_facts.say_verified(package)
-    write_documents(package_facts.read(package), package)
+    facts = package_facts.read(package)
+    write_documents(facts, package)
+    write_definitions(facts, package)
     write_sums(package)
 
 
@@ -201,7 +204,7 @@ def _files(scene: Scene) -> str:
 
 
 def _documents(scene: Scene) -> str:
-    written = documents(scene.facts) | monitoring(scene.facts)
+    written = documents(scene.facts) | monitoring(scene.facts) | definitions(scene.facts)
     _none_of([f"{name} does not follow from the package's figures" for name, text in written.items()
               if (scene.package / name).read_text(encoding="utf-8") != text])  # fmt: skip
     return f"{len(written)} documents, written again from the package's figures, are the same to the byte"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.processes import ROOT
 
-PARTS = {"cli", "contract", "handoff", "serving", "training"}
+PARTS = {"cli", "contract", "deployment", "handoff", "serving", "training"}
 HEAVY = {"torch", "pytorch_lightning", "sklearn", "polars", "pandas", "onnx"}
 
 
@@ -44,5 +44,14 @@ def test_documents_are_written_from_a_contract_and_what_serving_says_of_itself()
     assert not loaded_by("handoff.documents") & (HEAVY | {"training", "cli", "bentoml", "onnxruntime"})
 
 
+def test_definitions_are_written_from_what_a_package_says() -> None:
+    loaded = loaded_by("deployment.targets")
+    assert not loaded & (HEAVY | {"training", "cli", "bentoml", "onnxruntime"})
+
+
+def test_what_a_package_says_is_read_without_knowing_what_becomes_of_it() -> None:
+    assert not loaded_by("handoff.facts, handoff.sizing") & {"deployment", "training", "cli"}
+
+
 def test_the_commands_wait_for_heavy_packages_until_they_need_them() -> None:
-    assert not loaded_by("cli.app") & (HEAVY | {"training", "serving", "handoff"})
+    assert not loaded_by("cli.app") & (HEAVY | {"training", "serving", "handoff", "deployment"})

@@ -32,6 +32,7 @@ READER = MarkdownIt("commonmark").enable("table")
 FILES = {
     "VERIFICATION.md", "docs/API_SPEC.yaml", "examples/sample_requests.json", "benchmarks/measurements.json",
     "model/model_metadata.json", "model/parity.json", "model/changes.json", "examples/clients/go/client.go",
+    "deploy",
     *(f"model/plots/{name}.png" for name in ("reliability", "slices", "importance", "curve")),
 }  # fmt: skip
 

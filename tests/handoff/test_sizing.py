@@ -47,6 +47,7 @@ def test_replicas_carry_the_load_and_one_is_to_spare(load: float, replicas: int)
 
 def test_resources_and_probes() -> None:
     assert SIZING.cpu_request == 1.1
+    assert SIZING.cpu_limit == 2  # 1.04, rounded up
     assert SIZING.memory_request == 320 * MIB
     assert SIZING.memory_limit == 512 * MIB  # 450, rounded up
     assert SIZING.startup_failures == 9  # 5 x 3.456 s in probes of 2 s
@@ -71,9 +72,11 @@ def test_what_was_not_measured_is_absent() -> None:
     unknown = MEASURED.model_copy(
         update={
             "memory_loaded_bytes": None,
+            "by_rows": tuple(step.model_copy(update={"cores": None}) for step in MEASURED.by_rows),
             "by_load": tuple(step.model_copy(update={"cores": None}) for step in MEASURED.by_load),
         }
     )
     names = {size.name for size in sizes(Sizing(unknown, 30))}
-    assert names == {size.name for size in sizes(SIZING)} - {"CPU request", "Memory request", "Memory limit"}
+    unknown_names = {"CPU request", "CPU limit", "Memory request", "Memory limit"}
+    assert names == {size.name for size in sizes(SIZING)} - unknown_names
     assert "None" not in str(sizes(Sizing(unknown, 30)))

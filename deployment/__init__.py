@@ -1,0 +1,1 @@
+"""A handoff package becomes the definitions of a platform that runs its model."""

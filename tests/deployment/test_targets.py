@@ -1,0 +1,153 @@
+"""`deployer deploy`: every target from a package on disk, and what it refuses."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+import yaml
+
+from cli.deploy import deploy as command
+from contract.errors import UsageError
+from deployment import vertex
+from deployment.targets import TARGETS, definitions, deploy
+from deployment.workload import Workload
+from handoff.facts import SPECIFICATION
+from tests.deployment import packages
+from tests.deployment.workloads import IMAGE, workload
+from tests.handoff.observed import MEASURED
+from tests.processes import ROOT, run
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Written where the platform names the routes of Vertex AI, as it does to a container."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIP_HEALTH_ROUTE", "/readyz")
+        patch.setenv("AIP_PREDICT_ROUTE", vertex.PREDICT)
+        return packages.write(tmp_path_factory.mktemp("package"))
+
+
+def test_the_command_writes_a_target_and_says_where_to_begin(package: Path, tmp_path: Path) -> None:
+    done = run("deployer", "deploy", "compose", str(package), "-o", str(tmp_path / "out"), PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"tiny:1.0.0 for compose is in {tmp_path}/out. Begin with {tmp_path}/out/README.md\n"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "README.md", "compose.yaml", "prometheus.yml", "alerts.yml",
+    }  # fmt: skip
+    done = run("deployer", "deploy", "nomad", str(package), "-o", str(tmp_path / "other"), PYTHONPATH=str(ROOT))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: there is no target of this name; expected one of kubernetes, ")
+
+
+def test_the_help_of_the_command_names_every_target() -> None:
+    (argument,) = get_type_hints(command, include_extras=True)["target"].__metadata__
+    assert re.findall(r"\w+", argument.help) == " ".join(TARGETS).replace(" compose", " or compose").split()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_route_that_a_platform_asks_is_one_of_the_package(package: Path, tmp_path: Path, target: str) -> None:
+    deploy(target, package, tmp_path / "out", IMAGE)
+    served = yaml.safe_load((package / SPECIFICATION).read_text())["paths"].keys()
+    asked = {
+        found
+        for path in (tmp_path / "out").rglob("*.*")
+        if path.suffix in (".yaml", ".yml", ".json")
+        for found in routes(yaml.safe_load(path.read_text()))
+    }
+    assert asked <= served
+    assert asked or target in ("sagemaker", "compose")
+
+
+def routes(document: Any) -> set[str]:
+    """What stands under a name of a path or a route."""
+    if isinstance(document, list):
+        return set().union(*map(routes, document))
+    if not isinstance(document, dict):
+        return set()
+    own = {
+        value
+        for name, value in document.items()
+        if isinstance(value, str) and value.startswith("/") and re.search(r"^path$|_path$|Route$", name)
+    }
+    return own.union(*(routes(value) for value in document.values()))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_page_of_a_target_names_every_file_and_every_command_names_files_that_are_there(
+    package: Path, tmp_path: Path, target: str
+) -> None:
+    deploy(target, package, tmp_path / "out", IMAGE)
+    page = (tmp_path / "out" / "README.md").read_text()
+    assert page.startswith("# tiny 1.0.0 ")
+    assert IMAGE in page
+    named = set(re.findall(r"(?:-[kf] |file://|post \S+ )([\w./-]+)", page))
+    assert named or target == "compose"
+    assert [name for name in named if not (tmp_path / "out" / name).exists()] == []
+
+
+def test_the_same_package_gives_the_same_bytes(package: Path, tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        deploy("kubernetes", package, tmp_path / name, IMAGE)
+    for path in (tmp_path / "one").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "other" / path.relative_to(tmp_path / "one")).read_bytes()
+
+
+def test_a_package_holds_every_target_but_those_whose_machines_are_too_small() -> None:
+    def targets(written: Workload) -> set[str]:
+        return {path.split("/")[1] for path in definitions(written.facts)}
+
+    best = MEASURED.by_load[2].model_copy(update={"cores": 200.0})
+    large = workload(MEASURED.model_copy(update={"by_load": (best,)}))
+    assert targets(workload()) == set(TARGETS)
+    assert targets(large) == {"kubernetes", "kserve", "compose"}
+
+
+def test_the_pages_of_a_package_that_was_not_verified_say_so() -> None:
+    facts = workload().facts
+    for is_verified in (True, False):
+        pages = [
+            text for path, text in definitions(replace(facts, is_verified=is_verified)).items() if path.endswith(".md")
+        ]
+        assert [("UNVERIFIED" in page) != is_verified for page in pages] == [True] * len(TARGETS)
+
+
+@pytest.mark.parametrize("target", [each for each in TARGETS if each != "compose"])
+def test_what_is_pulled_from_a_registry_has_to_be_named(package: Path, tmp_path: Path, target: str) -> None:
+    with pytest.raises(UsageError, match=r"name it with --image REGISTRY/tiny:1[.]0[.]0"):
+        deploy(target, package, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("image", ["", "model", "host:5000/model", "a b:1", "model:1; ls", "model:$(ls)", "../x:1 "])
+def test_an_image_without_a_version_or_with_a_strange_name_is_refused(
+    package: Path, tmp_path: Path, image: str
+) -> None:
+    with pytest.raises(UsageError, match="with a tag or a digest") as refused:
+        deploy("kubernetes", package, tmp_path / "out", image)
+    assert not image or image not in str(refused.value)
+
+
+@pytest.mark.parametrize("image", ["model:1", "host:5000/team/model:1.0.0-rc.1", f"host/model@sha256:{'0' * 64}"])
+def test_an_image_may_be_anywhere(package: Path, tmp_path: Path, image: str) -> None:
+    assert deploy("kubernetes", package, tmp_path / "out", image).image == image
+
+
+@pytest.mark.parametrize("load", [0, -1, float("nan"), float("inf")])
+def test_a_load_is_a_number_above_0(package: Path, tmp_path: Path, load: float) -> None:
+    with pytest.raises(UsageError, match="a number above 0"):
+        deploy("compose", package, tmp_path / "out", load=load)
+
+
+def test_without_a_load_it_is_what_one_replica_carries_and_one_is_to_spare(package: Path, tmp_path: Path) -> None:
+    written = deploy("kubernetes", package, tmp_path / "out", IMAGE)
+    assert written.load == written.sizing.safe_load
+    assert written.replicas == 2
+
+
+def test_neither_a_folder_that_is_no_package_nor_one_that_is_full_is_taken(package: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no package of a model"):
+        deploy("compose", tmp_path, tmp_path / "out")
+    with pytest.raises(UsageError, match="is not empty"):
+        deploy("compose", package, package)
