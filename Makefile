@@ -1,5 +1,5 @@
 # make run    set up, train the example if the store has none, build a Bento, serve it on http://localhost:3000
-# make test   set up, check style and types, run every test
+# make test   set up, check style and types, run every test, in two processes that take a file at a time
 # make image  build an image of MODEL (flight_delay) with docker, podman or buildah; BASE=... where there is no registry
 # make test-image  build one with podman, which it installs on Debian, and prove it (as root; 2 minutes, without podman 4)
 # make bench-serving   measure the service beside its peers (a quiet machine of two cores or more; 6 minutes)
@@ -32,7 +32,7 @@ test: $(INSTALLED) $(FLIGHTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 image: $(INSTALLED)
 	@$(BIN)/deployer image $(or $(MODEL),flight_delay) $(if $(BASE),--build-arg BASE=$(BASE))

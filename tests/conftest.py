@@ -1,9 +1,8 @@
-"""Every test run has a BentoML home of its own; BentoML reads these variables when it is first imported."""
+"""Each process that runs tests has a BentoML home of its own; BentoML reads these variables when first imported."""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,6 @@ def home() -> Path:
     return HOME
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _remove_home() -> Iterator[None]:
-    yield
+def pytest_unconfigure() -> None:
+    """Not a fixture: the process that hands out the tests has a home, too, and runs none."""
     shutil.rmtree(HOME, ignore_errors=True)

@@ -17,6 +17,8 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 
+_HOLDERS: list[socket.socket] = []
+
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Wait until something is so."""
@@ -58,7 +60,7 @@ def run(*command: str, cwd: Path = ROOT, **environment: str) -> "subprocess.Comp
     """Run a program of this environment to its end and keep what it printed."""
     program = [str(BIN / command[0]), *command[1:]]
     env = os.environ | environment
-    return subprocess.run(program, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(program, cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False)
 
 
 @contextmanager
@@ -81,11 +83,17 @@ def serve(
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody else is given while the tests run.
+
+    A socket stays bound to it and never listens. Linux lets a server that names the port listen all the same, as both
+    set SO_REUSEADDR, and gives it to no program that asks for any port.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    _HOLDERS.append(holder)
+    port: int = holder.getsockname()[1]
+    return port
 
 
 def _wait_until_ready(server: Server, seconds: float) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.processes import until
 
-PACKAGES = ("podman", "runc", "conmon", "mmdebstrap", "ca-certificates")
+PACKAGES = ("podman", "runc", "conmon", "catatonit", "mmdebstrap", "ca-certificates")
 
 #: The settings of pip that say where packages come from.
 _SOURCES = {"index-url", "extra-index-url", "find-links", "constraint", "trusted-host"}
@@ -29,7 +29,7 @@ _CLONE_NEWNET = 0x40000000
 
 def install() -> None:
     """Install podman from Debian's packages, where it is missing."""
-    if all(map(shutil.which, ("podman", "runc", "conmon", "mmdebstrap"))):
+    if all(map(shutil.which, ("podman", "runc", "conmon", "catatonit", "mmdebstrap"))):
         return
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update", "--quiet"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
@@ -110,6 +110,7 @@ class Podman:
     """The program, with a configuration in ``folder`` that suits a machine that is a container itself."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         settings = _pip_settings()
         (folder / "pip.conf").write_text("\n".join(["[global]", *(f"{k} = {v}" for k, v in settings.items())]))
         words = [word for value in settings.values() for word in value.split()]
@@ -137,7 +138,10 @@ class Podman:
         """A command, and what came of it."""
         settings = self.build_settings if arguments[0] == "build" else self._run_settings
         environment = os.environ | {"CONTAINERS_CONF": str(settings)}
-        return subprocess.run(["podman", *arguments], env=environment, capture_output=True, text=True, check=False)
+        # What is killed for its memory leaves a file "oom" in the working directory.
+        return subprocess.run(
+            ["podman", *arguments], cwd=self._folder, env=environment, capture_output=True, text=True, check=False
+        )
 
     @contextmanager
     def container(self, image: str, *options: str, command: tuple[str, ...] = ()) -> Iterator[Container]:
