@@ -1,5 +1,6 @@
 # make run    set up, train the example if the store has none, build a Bento, serve it on http://localhost:3000
 # make test   set up, check style and types, run every test, in two processes that take a file at a time
+# make test-clients   have the clients of other servers that take long to install ask a server (a few minutes)
 # make image  build an image of MODEL (flight_delay) with docker, podman or buildah; BASE=... where there is no registry
 # make test-image  build one with podman, which it installs on Debian, and prove it (as root; 2 minutes, without podman 4)
 # make bench-serving   measure the service beside its peers (a quiet machine of two cores or more; 6 minutes)
@@ -19,7 +20,7 @@ CONSTRAINTS := -c requirements/lock.txt $(if $(GPU),,-c requirements/torch-cpu.t
 
 export BENTOML_DO_NOT_TRACK := 1
 
-.PHONY: run test image test-image bench-serving bench-protocols bench-training bench-image format lock clean
+.PHONY: run test test-clients image test-image bench-serving bench-protocols bench-training bench-image format lock proto clean
 
 run: $(INSTALLED) $(FLIGHTS)
 	@$(BIN)/deployer show flight_delay >/dev/null 2>&1 || $(BIN)/deployer train examples/flight_delay/model.yaml
@@ -39,6 +40,9 @@ image: $(INSTALLED)
 
 test-image: $(INSTALLED)
 	$(BIN)/pytest -m image tests/image
+
+test-clients: $(INSTALLED)
+	$(BIN)/pytest -m clients tests/acceptance/test_clients_of_protocols.py
 
 bench-serving: $(INSTALLED)
 	$(BIN)/python -m benchmarks.serving
@@ -60,16 +64,21 @@ format: $(INSTALLED)
 $(FLIGHTS): examples/flight_delay/prepare.py | $(INSTALLED)
 	$(BIN)/python examples/flight_delay/prepare.py
 
+# Not compiled: Python compiles what is imported, a quarter of it.
 $(INSTALLED): pyproject.toml requirements/lock.txt requirements/torch-cpu.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) -e '.[train,handoff,signing,examples,bench,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile $(CONSTRAINTS) -e '.[train,handoff,signing,examples,bench,dev]'
 	@touch $@
 
 # Write the exact versions anew: of everything for development, and of what a Bento needs to serve.
 lock:
 	PYTHON=$(PYTHON) sh requirements/lock.sh
+
+# Compile the messages of gRPC anew.
+proto: $(INSTALLED)
+	$(BIN)/python -m grpc_tools.protoc -I serving/grpc --descriptor_set_out=serving/grpc/open_inference.binpb open_inference.proto
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -18,9 +18,22 @@ from pydantic_core import to_json
 
 from contract import signature
 from contract.errors import DeployerError, MalformedBody, RequestError
-from serving import configuration, connection, engine, keys, logs, metrics, openapi, problem, settings, startup
+from serving import (
+    configuration,
+    connection,
+    engine,
+    keys,
+    logs,
+    metrics,
+    openapi,
+    problem,
+    registry,
+    settings,
+    startup,
+)
 from serving.door import Door
 from serving.gateway import Gateway
+from serving.grpc import address
 from serving.onnx import OnnxEngine
 from serving.predictor import Predictor
 from serving.remote import PATIENCE, RemoteEngine, answer_batches
@@ -145,15 +158,29 @@ class ModelService:
         startup.explain_failures()
         for complaint in configuration.check(CONFIGURATION):
             logs.logger.warning(complaint)
+        registry.speak(chosen.protocols, predictor)
         predictor.replay(onnx_engine(0 if kind == "cuda" else None))
         metrics.share_folder()
+        if chosen.grpc_port:
+            address.reserve(chosen.grpc_port)
 
     def __is_ready__(self) -> bool:
         return predictor.ready
 
+    @bentoml.on_startup
+    async def listen(self) -> None:
+        """Speak gRPC, where the settings want it; else its packages are not even loaded."""
+        if chosen.grpc_port:
+            from serving.grpc.server import GrpcServer  # noqa: PLC0415
+
+            self.grpc = GrpcServer(predictor, chosen, api_keys)
+            await self.grpc.start()
+
     @bentoml.on_shutdown
-    def close(self) -> None:
-        """Let go of the engine."""
+    async def close(self) -> None:
+        """Answer what was asked over gRPC, and let go of the engine."""
+        if chosen.grpc_port:
+            await self.grpc.stop()
         predictor.close()
 
 

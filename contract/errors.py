@@ -17,7 +17,7 @@
         ├── MalformedRequest               400   INVALID_ARGUMENT     no     malformed_request
         ├── InvalidHeader                  400   INVALID_ARGUMENT     no     invalid_header
         ├── Unauthorized                   401   UNAUTHENTICATED      no     unauthorized
-        ├── NotFound                       404   UNIMPLEMENTED        no     not_found
+        ├── NotFound                       404   NOT_FOUND            no     not_found
         ├── MethodNotAllowed               405   UNIMPLEMENTED        no     method_not_allowed
         ├── RequestTimeout                 408   DEADLINE_EXCEEDED    yes    request_timeout
         ├── BodyTooLarge                   413   RESOURCE_EXHAUSTED   no     body_too_large
@@ -190,7 +190,7 @@ class NotFound(RequestError):
     """The service has no such path."""
 
     status = 404
-    grpc_status = "UNIMPLEMENTED"
+    grpc_status = "NOT_FOUND"
     code = "not_found"
     title = "No such path"
     remedy = "Correct the URL."

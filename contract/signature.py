@@ -35,10 +35,10 @@ def sign(artifact: Artifact, private_key: Path) -> Path:
 
     target = artifact.path / FILE
     unfinished = target.with_suffix(".unfinished")
-    others = hashing.Config().set_ignored_paths(paths=[target, unfinished])
+    others = hashing.Config().set_ignored_paths(paths=[target, unfinished])  # type: ignore[no-untyped-call]
     try:
-        signer = signing.Config().use_elliptic_key_signer(private_key=private_key).set_hashing_config(others)
-        signer.sign(artifact.path, unfinished)
+        signer = signing.Config().use_elliptic_key_signer(private_key=private_key)  # type: ignore[no-untyped-call]
+        signer.set_hashing_config(others).sign(artifact.path, unfinished)
     except (ValueError, TypeError, AttributeError):
         raise UsageError(f"{private_key}: expected an EC private key in PEM, without a password") from None
     return unfinished.replace(target)

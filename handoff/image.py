@@ -13,11 +13,11 @@ from contract.errors import EnvironmentFault, UsageError
 from handoff.bento import DOCKERFILE, write_bento
 from handoff.steps import working
 
-#: What builds images, and the options that have it write the same image every time, health check included.
+#: What builds images, and the options that have it write the same image every time, health check and layers included.
 BACKENDS = {
     "docker": [],
     "podman": ["--format", "docker", "--timestamp", "0"],
-    "buildah": ["--format", "docker", "--timestamp", "0"],
+    "buildah": ["--format", "docker", "--timestamp", "0", "--layers"],
 }
 
 

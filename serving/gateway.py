@@ -5,7 +5,6 @@ refusals are put into the form of ours.
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -17,29 +16,25 @@ from contract.errors import (
     DeadlineExceeded,
     MethodNotAllowed,
     NotFound,
-    PredictionFailed,
     RequestError,
     RequestTimeout,
     Unauthorized,
 )
-from serving import asgi, headers, logs, middleware, openapi, problem
+from serving import asgi, headers, middleware, openapi, problem
 from serving.asgi import App, Message, Receive, Scope, Send
 from serving.compression import inflate
 from serving.connection import LINE
 from serving.deadlines import Gone
 from serving.headers import JSON, Headers
+from serving.journal import CLIENT_CLOSED_REQUEST, Entry, Journal
 from serving.keys import Keys
 from serving.predictor import Predictor
 from serving.protocol import Reply, Request, Spoken, switchboard
-from serving.registry import PROTOCOLS
+from serving.registry import speak
 from serving.settings import Settings
 
-_FAILED = "the service failed; report it with the request id"
 _PROBLEM = problem.MEDIA_TYPE.encode()
 _TEXT = b"text/plain; charset=utf-8"
-
-#: Nobody reads it: the client is gone. nginx made the number known.
-_CLIENT_CLOSED_REQUEST = 499
 
 #: Methods whose requests have no body that means anything (RFC 9110).
 _BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -68,9 +63,9 @@ class Gateway:
         self._predictor = predictor
         self._limits = predictor.artifact.contract.limits
         self._keys = keys
-        self._logged_from = {"all": 0.0, "slow": settings.slow_seconds, "errors": math.inf}[settings.log_requests]
+        self._journal = Journal(predictor.metrics, settings)
         description = (200, JSON, msgspec.json.encode(_description(predictor)))
-        protocols = [PROTOCOLS[name](predictor) for name in settings.protocols]
+        protocols = speak(settings.protocols, predictor)
         self._spoken = switchboard(protocols)
         described = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
         document = (200, JSON, msgspec.json.encode(described))
@@ -85,7 +80,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection."""
         if scope["type"] == "http" and self._paths:
-            spoken = None if scope["path"] in self._paths else self._spoken(scope["path"])
+            spoken = None if scope["path"] in self._paths else self._spoken(scope["method"], scope["path"])
             if spoken or scope["path"] in self._paths or not self._is_allowed(scope, dict(scope["headers"]), spoken):
                 return await self._respond(scope, receive, send, spoken)
             send = self._watching(scope, send)
@@ -94,9 +89,9 @@ class Gateway:
         return await self._app(scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send, spoken: Spoken | None) -> None:
-        began = time.perf_counter()
         given: Headers = dict(scope["headers"])
-        answer = [(b"x-request-id", request_id := headers.request_id(given))]
+        entry = Entry(given, headers.request_id(given))
+        answer = [(b"x-request-id", entry.request_id)]
         try:
             if not self._is_allowed(scope, given, spoken):
                 raise Unauthorized("send your API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
@@ -109,27 +104,14 @@ class Gateway:
             else:
                 status, media_type, body = self._page(scope)
         except Gone:
-            status, media_type, body = _CLIENT_CLOSED_REQUEST, _TEXT, b""
+            status, media_type, body = CLIENT_CLOSED_REQUEST, _TEXT, b""
         except Exception as error:
-            refusal = error if isinstance(error, RequestError) else PredictionFailed(_FAILED)
-            reply = _refusal(refusal, request_id.decode(), spoken)
+            refusal = self._journal.refusal(entry, error)
+            reply = _refusal(refusal, entry.request_id.decode(), spoken)
             status, media_type, body = reply.status, reply.media_type, reply.body
             answer += [*problem.headers(refusal), *reply.headers]
-            if refusal.status == 500:
-                logs.failure(error, request_id.decode())
-        seconds = time.perf_counter() - began
-        # Counted before it is sent, so that a client who has its answer finds it in the metrics.
         protocol, label = (spoken.protocol.name, spoken.route.path) if spoken else ("native", self._route(scope))
-        self._predictor.metrics.answered(protocol, label, status, seconds)
-        if seconds >= self._logged_from or status in (500, 504):
-            logs.request(
-                request_id=request_id.decode(),
-                trace_id=headers.trace_id(given),
-                method=scope["method"],
-                route=label,
-                status=status,
-                milliseconds=round(1000 * seconds, 3),
-            )
+        self._journal.answered(entry, protocol, label, status, scope["method"])
         answer.append((b"content-type", media_type))
         if media_type.decode() in headers.TABLES:
             answer.append((b"x-model", self._predictor.artifact.tag.encode()))
@@ -173,7 +155,7 @@ class Gateway:
     async def _translated(self, spoken: Spoken, scope: Scope, given: Headers, receive: Receive) -> Reply:
         route, method = spoken.route, scope["method"]
         if method not in route.methods:
-            raise MethodNotAllowed(", ".join(route.methods))
+            raise MethodNotAllowed(", ".join(spoken.methods))
 
         async def answer(body: bytes) -> Reply:
             query = scope["query_string"].decode("latin-1")

@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document of one model's service: its own fields, ranges, categories and examples."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contract import errors
@@ -12,6 +12,9 @@ from serving.protocol import Protocol
 
 #: What an orchestrator asks without an API key.
 HEALTH = frozenset({"/livez", "/readyz", "/healthz"})
+
+#: Paths that no protocol can have.
+OWN = HEALTH | {"/predict", "/model", "/metrics", "/docs.json", "/schema.json"}
 
 #: What POST /predict may refuse a request with.
 PREDICT_ERRORS: tuple[type[RequestError], ...] = (
@@ -89,6 +92,7 @@ def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Pr
             "/model": {"get": _get("model", "The model and its contract", "application/json", _MODEL)},
             "/livez": {"get": _get("livez", "Alive: restart the process when this fails", "text/plain", _TEXT)},
             "/readyz": {"get": _ready()},
+            "/": {"get": _get("page", "This document as a page to read and to try", "text/html", _TEXT)},
             "/metrics": {"get": _get("metrics", "Counters in Prometheus' text format", "text/plain", _TEXT)},
         },
         "components": {
@@ -102,29 +106,45 @@ def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Pr
             },
         },
     }
-    routes = [route for protocol in protocols for route in protocol.routes]
-    described["paths"] |= {route.path: dict(route.operations) for route in routes}
+    operations = [(path, methods, path in HEALTH, _PROBLEM) for path, methods in described["paths"].items()]
     for protocol in protocols:
-        described["components"]["schemas"] |= protocol.schemas()
-    is_open = HEALTH | {route.path for route in routes if route.is_open}
-    return _secured(described, is_open) if needs_key else described
+        schemas = protocol.schemas()
+        described["components"]["schemas"] |= schemas
+        refusal = _refusal(next(name for name in schemas if name.endswith("Error")))
+        for route in protocol.routes:
+            # A name with a slash or a colon in it makes a path that is none of the protocol's.
+            refused = refusal | (_PROBLEM if "{" in route.path else {})
+            operations.append((route.path, route.operations, route.is_open, refused))
+    paths = described["paths"] = {}
+    for path, methods, is_open, refusal in operations:
+        locked = {method: _locked(each, is_open, refusal) if needs_key else each for method, each in methods.items()}
+        paths.setdefault(path, {}).update(locked)
+    return described | _security(described["components"]) if needs_key else described
 
 
-def _secured(described: dict[str, Any], is_open: Set[str]) -> dict[str, Any]:
-    """The document of a service that wants an API key on every path but those that are open."""
+def _refusal(schema: str, media_type: str = "application/json") -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+#: What the service's own paths refuse with.
+_PROBLEM = _refusal("Problem", problem.MEDIA_TYPE)
+
+
+def _locked(operation: Mapping[str, Any], is_open: bool, refusal: Mapping[str, Any]) -> dict[str, Any]:
+    """An operation of a service that wants an API key, be it answered without one or not."""
+    if is_open:
+        return {**operation, "security": []}
+    unauthorized = {"401": {"description": errors.Unauthorized.title, "content": refusal}}
+    return {**operation, "responses": operation["responses"] | unauthorized}
+
+
+def _security(components: dict[str, Any]) -> dict[str, Any]:
+    """What a document says of API keys as a whole."""
     schemes = {
         "bearer": {"type": "http", "scheme": "bearer"},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
-    for path, methods in described["paths"].items():
-        for method, operation in methods.items():
-            if path in is_open:
-                methods[method] = operation | {"security": []}
-            else:
-                refused = _error_responses((errors.Unauthorized,))
-                methods[method] = operation | {"responses": operation["responses"] | refused}
-    components = described["components"] | {"securitySchemes": schemes}
-    return described | {"components": components, "security": [{name: []} for name in schemes]}
+    return {"components": components | {"securitySchemes": schemes}, "security": [{name: []} for name in schemes]}
 
 
 _TEXT = {"type": "string"}
@@ -223,7 +243,7 @@ def _predict(artifact: Artifact) -> dict[str, Any]:
         "JSON, Arrow or Parquet; gzip and deflate are taken.",
         "parameters": [_REQUEST_ID, _REQUEST_TIMEOUT],
         "requestBody": {"required": True, "content": content},
-        "responses": {"200": _answer(artifact)} | _error_responses(),
+        "responses": {"200": _answer(artifact)} | problems(),
     }
 
 
@@ -266,13 +286,12 @@ _REQUEST_TIMEOUT = {
 }
 
 
-def _error_responses(refusals: tuple[type[RequestError], ...] = PREDICT_ERRORS) -> dict[str, Any]:
+def problems(refusals: tuple[type[RequestError], ...] = PREDICT_ERRORS) -> dict[str, Any]:
     """One response a status; errors that share one are told apart by ``code``."""
     found: dict[str, list[str]] = {}
     for error in refusals:
         found.setdefault(str(error.status), []).append(f"{error.title} (`{error.code}`)")
-    content = {problem.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": "; ".join(titles), "content": content} for status, titles in found.items()}
+    return {status: {"description": "; ".join(titles), "content": _PROBLEM} for status, titles in found.items()}
 
 
 def _ready() -> dict[str, Any]:
@@ -283,5 +302,5 @@ def _ready() -> dict[str, Any]:
 
 def _get(name: str, summary: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
     response = {"description": summary, "content": {media_type: {"schema": schema}}}
-    responses = {"200": response} | _error_responses(ANY_ERRORS)
+    responses = {"200": response} | problems(ANY_ERRORS)
     return {"operationId": name, "summary": summary, "tags": ["Operation"], "responses": responses}

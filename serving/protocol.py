@@ -21,6 +21,9 @@ if TYPE_CHECKING:  # the settings know the protocols
 #: Paths whose route is remembered: those that are asked for, not those that somebody tries.
 _REMEMBERED = 1_024
 
+#: The documentation page: a protocol may answer other methods of its path.
+PAGE = "/"
+
 
 class Request(NamedTuple):
     """A request to one of a protocol's routes.
@@ -74,6 +77,11 @@ class Route:
         given = tuple(method.upper() for method in self.operations)
         return (*given, "HEAD") if "GET" in given else given
 
+    def match(self, path: str) -> dict[str, str] | None:
+        """What stands in place of the braces, where it answers this path; else None."""
+        found = _pattern(self.path, self.any_case).fullmatch(path)
+        return found.groupdict() if found else None
+
 
 class Protocol(ABC):
     """A protocol that existing clients speak.
@@ -96,36 +104,49 @@ class Protocol(ABC):
     def refusal(self, error: RequestError, request_id: str) -> Reply:
         """A refusal in the protocol's envelope: status, code and words of the error."""
 
+    @abstractmethod
     def schemas(self) -> Mapping[str, Any]:
-        """What its operations refer to under ``#/components/schemas``; names begin with the protocol's own."""
-        return {}
+        """What its operations refer to under ``#/components/schemas``; names begin with the protocol's own.
+
+        The one whose name ends with ``Error`` describes a refusal.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """The route that a path leads to, of which protocol, and what stands in the path's braces."""
+    """Where a request leads.
+
+    Attributes:
+        protocol, route: What answers it, or refuses its method.
+        named: What stands in the braces of the route's path.
+        methods: All that its path answers, whichever the protocol.
+    """
 
     protocol: Protocol
     route: Route
     named: Mapping[str, str]
+    methods: tuple[str, ...]
 
 
-def switchboard(protocols: Sequence[Protocol]) -> Callable[[str], Spoken | None]:
-    """What finds the route of a path among those of all protocols; the first one that fits."""
-    routes = [(_pattern(route), protocol, route) for protocol in protocols for route in protocol.routes]
+def switchboard(protocols: Sequence[Protocol]) -> Callable[[str, str], Spoken | None]:
+    """What finds the route of a method and a path among those of all protocols; the first one that fits."""
+    routes = [(protocol, route) for protocol in protocols for route in protocol.routes]
 
     @lru_cache(_REMEMBERED)
-    def find(path: str) -> Spoken | None:
-        for pattern, protocol, route in routes:
-            if match := pattern.fullmatch(path):
-                return Spoken(protocol, route, match.groupdict())
-        return None
+    def find(method: str, path: str) -> Spoken | None:
+        fitting = [(protocol, route, named) for protocol, route in routes if (named := route.match(path)) is not None]
+        answering = [each for each in fitting if method in each[1].methods]
+        if not fitting or (path == PAGE and not answering):
+            return None
+        methods = dict.fromkeys(name for _, route, _ in fitting for name in route.methods)
+        return Spoken(*(answering or fitting)[0], tuple(methods))
 
     return find
 
 
-def _pattern(route: Route) -> re.Pattern[str]:
-    """The paths that a route answers: a name in braces stands for anything without a slash or a colon."""
-    parts = re.split(r"\{(\w+)\}", route.path)
+@lru_cache
+def _pattern(path: str, any_case: bool) -> re.Pattern[str]:
+    """The paths of a route: a name in braces stands for anything without a slash or a colon."""
+    parts = re.split(r"\{(\w+)\}", path)
     named = [f"(?P<{part}>[^/:]+)" if place % 2 else re.escape(part) for place, part in enumerate(parts)]
-    return re.compile("".join(named), re.IGNORECASE if route.any_case else re.NOFLAG)
+    return re.compile("".join(named), re.IGNORECASE if any_case else re.NOFLAG)

@@ -1,12 +1,52 @@
 """The protocols that there are beside the native one, by their names in the settings."""
 
-from serving.protocol import Protocol
+from collections.abc import Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from contract.errors import UsageError
+from serving import openapi
+from serving.protocol import Protocol, Route
 from serving.protocols.azure import Azure
 from serving.protocols.invocations import Invocations
 from serving.protocols.open_inference import OpenInference
 from serving.protocols.tensorflow_serving import TensorFlowServing
+from serving.protocols.torchserve import TorchServe
 from serving.protocols.vertex import Vertex
 
-_ALL: tuple[type[Protocol], ...] = (OpenInference, Invocations, TensorFlowServing, Vertex, Azure)
+if TYPE_CHECKING:  # the settings know the protocols
+    from serving.predictor import Predictor
+
+_ALL: tuple[type[Protocol], ...] = (OpenInference, Invocations, TensorFlowServing, TorchServe, Vertex, Azure)
 
 PROTOCOLS: dict[str, type[Protocol]] = {each.name: each for each in _ALL}
+
+
+def speak(names: Sequence[str], predictor: "Predictor") -> list[Protocol]:
+    """The protocols of these names, ready to translate.
+
+    Raises:
+        UsageError: A variable that a protocol reads has a wrong value, or names a path that the service itself or
+            another protocol answers in its own way.
+    """
+    protocols = [PROTOCOLS[name](predictor) for name in names]
+    routes = [(protocol.name, route) for protocol in protocols for route in protocol.routes]
+    for name, route in routes:
+        if route.path in openapi.OWN:
+            raise UsageError(f"{name}: the service itself answers {route.path}; {_REMEDY}")
+    for (one, first), (other, second) in combinations(routes, 2):
+        if method := _clash(first, second):
+            raise UsageError(f"{one} and {other} both answer {method.upper()} {second.path}; {_REMEDY}")
+    return protocols
+
+
+_REMEDY = "name another path in the protocol's variable, or fewer in serving.protocols; see docs/05-protocols.md"
+
+
+def _clash(first: Route, second: Route) -> str | None:
+    """The method of a path that two routes answer, each in its own way; described alike, it is answered alike."""
+    if first.match(second.path) is not None or second.match(first.path) is not None:
+        for method in first.operations.keys() & second.operations.keys():
+            if first.operations[method] != second.operations[method]:
+                return method
+    return None

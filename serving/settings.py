@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -53,6 +54,7 @@ class Settings(BaseModel):
             without it, signatures are not looked at.
         protocols: Those of other servers that are spoken beside the service's own, see docs/05-protocols.md; in the
             variable DEPLOYER_PROTOCOLS separated by commas.
+        grpc_port: Where the Open Inference Protocol is spoken over gRPC; None for nowhere.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -66,6 +68,7 @@ class Settings(BaseModel):
     api_key_file: Path | None = None
     public_key_file: Path | None = None
     protocols: tuple[Name, ...] = tuple(PROTOCOLS)
+    grpc_port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
     @field_validator("protocols", mode="before")
     @classmethod

@@ -33,7 +33,11 @@ def test_the_store_adds_bentoml_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("module", ["serving.gateway", "serving.selection", "serving.logs", "serving.startup"])
 def test_serving_takes_no_more_than_it_needs(module: str) -> None:
-    assert not loaded_by(module) & (HEAVY | {"training", "cli"})
+    assert not loaded_by(module) & (HEAVY | {"training", "cli", "grpc"})
+
+
+def test_where_grpc_listens_is_known_without_grpc() -> None:
+    assert not loaded_by("serving.grpc.address") & {"grpc", "google", "bentoml"}
 
 
 def test_training_knows_neither_serving_nor_the_commands() -> None:

@@ -20,6 +20,12 @@ from serving.protocols import bodies
 if TYPE_CHECKING:  # the settings know the protocols
     from serving.predictor import Predictor
 
+#: The header that says whether the model failed.
+_FAILED = b"x-ms-run-function-failed"
+
+#: What the stock server calls the nothing that it answers to OPTIONS.
+_NOTHING = b"text/html; charset=utf-8"
+
 #: Characters of an id that the stock server takes.
 _LONGEST_ID = 100
 
@@ -38,7 +44,8 @@ class Azure(Protocol):
         self._contract = predictor.artifact.contract
         self._names = self._contract.names
         self._predictions = self._contract.output.predictions
-        self._swagger = {"2": _encode(self._swagger_2()), "3": _encode(openapi.document(predictor.artifact))}
+        openapi_3 = _encode(openapi.document(predictor.artifact))
+        self._swagger = {"2": _encode(self._swagger_2()), "3": openapi_3, "3.1": openapi_3}
 
     @property
     @override
@@ -50,7 +57,8 @@ class Azure(Protocol):
 
     @override
     def refusal(self, error: RequestError, request_id: str) -> Reply:
-        return Reply(_encode({"message": bodies.words(error)}), error.status)
+        has_failed = [(_FAILED, b"True" if error.status == 500 else b"False")]
+        return Reply(_encode({"message": bodies.words(error)}), error.status, headers=has_failed)
 
     @override
     def schemas(self) -> Mapping[str, Any]:
@@ -59,18 +67,18 @@ class Azure(Protocol):
     async def _score(self, request: Request) -> Reply:
         echoed = _echoed(request.headers)
         if request.method == "OPTIONS":
-            return Reply(b'""', headers=echoed)
+            return Reply(b"", media_type=_NOTHING, headers=echoed)
         began = time.perf_counter()
         given = await bodies.document(request.body)
         predictions = self._predictions(await self.predictor.predict(_rows(given, self._names)))
         took = f"{1000 * (time.perf_counter() - began):.3f}".encode()
         answer = {"Results": predictions} if "Inputs" in given else predictions
-        return Reply(_encode(answer), headers=[*echoed, (_FAILED, b"False"), (b"x-ms-run-fn-exec-ms", took)])
+        return Reply(_encode(answer), headers=[*echoed, (b"x-ms-run-fn-exec-ms", took)])
 
     async def _answer_swagger(self, request: Request) -> Reply:
         asked = parse_qs(request.query, keep_blank_values=True).get("version", ["2"])[0]
         if asked not in self._swagger:
-            raise NotFound("the versions are 2 and 3")
+            raise NotFound(f"the versions are {', '.join(self._swagger)}")
         return Reply(self._swagger[asked], headers=_echoed(request.headers))
 
     def _score_operation(self) -> dict[str, Any]:
@@ -115,22 +123,24 @@ def _rows(given: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
 
 
 def _echoed(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """The client's id, under both of its names, as the stock server gives it back; the gateway does X-Request-ID."""
+    """The client's id, under both of its names, as the stock server gives it back; the gateway does X-Request-ID.
+
+    Beside it that nothing failed: what fails is refused, and answered without it.
+    """
     legacy, given = headers.get(b"x-ms-request-id", b""), headers.get(b"x-ms-client-request-id", b"")
     if max(len(legacy), len(given), len(headers.get(b"x-request-id", b""))) > _LONGEST_ID:
         raise HeadersTooLarge(f"ids must not exceed {_LONGEST_ID} characters")
     found = {b"x-ms-client-request-id": given or legacy, b"x-ms-request-id": legacy or given}
-    return [(name, value) for name, value in found.items() if value]
+    return [(_FAILED, b"False"), *((name, value) for name, value in found.items() if value)]
 
 
 def _plain(kind: Any) -> str:
     return kind if isinstance(kind, str) else str(kind[0])
 
 
-_FAILED = b"x-ms-run-function-failed"
-
 _OPTIONS = bodies.operation("azureOptions", "What browsers ask first", bodies.TEXT, Azure.name, _ERROR)
+_OPTIONS["responses"]["200"]["content"] = {"text/html": {"schema": bodies.TEXT}}
 _SWAGGER = bodies.operation(
-    "azureSwagger", "Swagger 2, or with `?version=3` OpenAPI", bodies.record({}), Azure.name, _ERROR,
-    parameters=[{"name": "version", "in": "query", "schema": {"type": "string", "enum": ["2", "3"]}}],
+    "azureSwagger", "Swagger 2, or with `?version=3` or `3.1` OpenAPI", bodies.record({}), Azure.name, _ERROR,
+    parameters=[{"name": "version", "in": "query", "schema": {"type": "string", "enum": ["2", "3", "3.1"]}}],
 )  # fmt: skip

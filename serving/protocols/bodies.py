@@ -28,13 +28,22 @@ Schema = Mapping[str, Any]
 TEXT: Schema = {"type": "string"}
 
 
+async def parsed(body: bytes) -> Any:
+    """The JSON that a body holds; NaN in it is read, so that its field can be named.
+
+    Raises:
+        MalformedBody: It is no JSON.
+    """
+    return _parsed(body) if len(body) <= _SHORT else await asyncio.to_thread(_parsed, body)
+
+
 async def document(body: bytes) -> dict[str, Any]:
-    """The JSON object that a body holds; NaN in it is read, so that its field can be named.
+    """The JSON object that a body holds.
 
     Raises:
         MalformedBody: It is no JSON object.
     """
-    found = _parsed(body) if len(body) <= _SHORT else await asyncio.to_thread(_parsed, body)
+    found = await parsed(body)
     if not isinstance(found, dict):
         raise MalformedBody("expected a JSON object")
     return found
@@ -42,7 +51,7 @@ async def document(body: bytes) -> dict[str, Any]:
 
 def _parsed(body: bytes) -> Any:
     if not body:
-        raise MalformedBody("the body is empty; send a JSON object")
+        raise MalformedBody("the body is empty; send JSON")
     try:
         return _read(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -25,6 +25,7 @@ from contract.outputs import Arrays
 from serving import formats, problem
 from serving.headers import Headers
 from serving.protocol import Protocol, Reply, Request, Route
+from serving.protocols import ping
 
 if TYPE_CHECKING:  # the settings know the protocols
     from serving.predictor import Predictor
@@ -108,13 +109,12 @@ class Invocations(Protocol):
     @property
     @override
     def routes(self) -> Sequence[Route]:
-        healthy = {"200": _said("Ready.", _HEALTHY), "503": _said("Not ready: send no requests.", _HEALTHY)}
         parameters = _said("What a batch transform may send.", _PARAMETERS)
         version = {"description": "The version of the model.", "content": {"text/plain": {"schema": _TEXT}}}
         return [
             Route("/invocations", self._invoke, {"post": _invoke_operation(self.predictor.artifact.contract)}),
-            Route("/ping", self._health, {"get": _get("ping", "Ready, for SageMaker", healthy)}, is_open=True),
-            Route("/health", self._health, {"get": _get("health", "Ready, for MLflow", healthy)}, is_open=True),
+            ping.route(self.predictor),
+            ping.route(self.predictor, "/health"),
             Route("/version", self._tell_version, {"get": _get("version", "Version", {"200": version})}),
             Route(
                 "/execution-parameters",
@@ -165,11 +165,6 @@ class Invocations(Protocol):
         if wanted == LINES:
             return Reply(self._encoder.encode_lines(predictions), media_type=LINES.encode(), headers=headers)
         return Reply(self._encoder.encode({"predictions": predictions}), headers=headers)
-
-    async def _health(self, request: Request) -> Reply:
-        if self.predictor.ready:
-            return Reply(b'{"status":"Healthy"}')
-        return Reply(b'{"status":"Unhealthy"}', 503)
 
     async def _tell_version(self, request: Request) -> Reply:
         return self._version
@@ -383,11 +378,6 @@ def _execution_parameters(contract: Contract) -> dict[str, Any]:
 
 
 _TEXT = {"type": "string"}
-_HEALTHY = {
-    "type": "object",
-    "required": ["status"],
-    "properties": {"status": {"enum": ["Healthy", "Unhealthy"]}},
-}
 _PARAMETERS = {
     "type": "object",
     "required": ["MaxConcurrentTransforms", "BatchStrategy", "MaxPayloadInMB"],

@@ -84,6 +84,8 @@ class Tensors:
         if not shapes or not shapes[0]:
             raise MalformedBody("expected one input or more, each of the shape [rows] or [rows, 1]")
         rows = shapes[0][0]
+        if rows < 1:
+            raise MalformedBody("expected one row or more: the first number of a `shape`")
         self._limits.check_rows(rows)  # before they are counted out: the bytes of a string have no fixed size
         if self._holds_all(shapes):
             return rows * len(self.inputs)

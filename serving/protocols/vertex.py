@@ -4,13 +4,14 @@ https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirement
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from typing_extensions import override
 
-from contract.errors import RequestError
+from contract.errors import RequestError, UsageError
 from serving import openapi
 from serving.protocol import Protocol, Reply, Request, Route
 from serving.protocols import bodies
@@ -20,6 +21,9 @@ if TYPE_CHECKING:  # the settings know the protocols
 
 #: The paths that stand in these variables are those that the platform asks.
 _HEALTH, _PREDICT = "AIP_HEALTH_ROUTE", "AIP_PREDICT_ROUTE"
+
+#: What may stand in a path (RFC 3986, 3.3).
+_PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 
 _ERROR = "VertexError"
 
@@ -37,7 +41,7 @@ class Vertex(Protocol):
         self._contract = artifact.contract
         self._names = self._contract.names
         self._predictions = self._contract.output.predictions
-        self._health, self._predict = os.environ.get(_HEALTH), os.environ.get(_PREDICT)
+        self._health, self._predict = _path(_HEALTH), _path(_PREDICT)
 
     @property
     @override
@@ -82,6 +86,18 @@ class Vertex(Protocol):
         return bodies.operation(
             "vertexPredict", "Predict", answered, self.name, _ERROR, requestBody=bodies.request(asked)
         )
+
+
+def _path(variable: str) -> str | None:
+    """The path that an environment variable names; None where it names none.
+
+    Raises:
+        UsageError: It is no path.
+    """
+    given = os.environ.get(variable) or None
+    if given and not _PATH.fullmatch(given):
+        raise UsageError(f"{variable}: expected a path that begins with a slash, such as /health, and no query")
+    return given
 
 
 _SAID = {"code": {"type": "integer"}, "message": bodies.TEXT, "status": bodies.TEXT}

@@ -21,7 +21,8 @@ from tests.processes import BIN, ROOT, run, until
 from tests.serving.protocols.test_open_inference import inputs_of
 
 MB = 1_000_000
-pytestmark = pytest.mark.image
+# The first one waits for podman, the base image and the image.
+pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,16 @@ import pytest
 from openapi_spec_validator import validate
 
 from contract import store
-from contract.errors import InvalidRows, MalformedBody, NotFound, RequestError
+from contract.errors import InvalidRows, MalformedBody, NotFound, RequestError, UsageError
 from serving import openapi, registry
 from serving.gateway import Gateway
 from serving.keys import Keys, load
 from serving.onnx import OnnxEngine
 from serving.predictor import Predictor
-from serving.protocol import Protocol, Reply, Request, Route
+from serving.protocol import Protocol, Reply, Request, Route, switchboard
 from serving.settings import Settings
 from tests import tiny
-from tests.processes import ROOT
+from tests.processes import ROOT, run
 
 
 class Toy(Protocol):
@@ -35,6 +35,9 @@ class Toy(Protocol):
                 "/toy/alive", self._alive, {"get": {"operationId": "toyAlive", "responses": responses}}, is_open=True
             ),
         ]
+
+    def schemas(self) -> Mapping[str, Any]:
+        return {"ToyError": {"type": "object"}}
 
     def refusal(self, error: RequestError, request_id: str) -> Reply:
         return Reply(json.dumps({"toy": error.code, "id": request_id}).encode(), error.status)
@@ -117,7 +120,8 @@ async def test_it_is_counted_by_protocol_and_route_and_wants_the_key(predictor: 
     assert 'model_requests_total{protocol="toy",route="/toy/{model}:ask",status="200"} 1.0' in text
     document = openapi.document(predictor.artifact, needs_key=True, protocols=[Toy(predictor)])
     assert document["paths"]["/toy/alive"]["get"]["security"] == []
-    assert "401" in document["paths"]["/toy/{model}:ask"]["post"]["responses"]
+    refused = document["paths"]["/toy/{model}:ask"]["post"]["responses"]["401"]["content"]
+    assert refused["application/json"] == {"schema": {"$ref": "#/components/schemas/ToyError"}}
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
@@ -125,6 +129,60 @@ async def test_what_is_no_number_is_refused_whoever_read_it(predictor: Predictor
     with pytest.raises(InvalidRows) as refused:
         await predictor.predict([tiny.ROW | {"temp": number}])
     assert [(each.field, each.code) for each in refused.value.problems] == [("temp", "not_finite")]
+
+
+async def test_what_two_describe_alike_is_in_the_document_once_and_answered_if_either_is_spoken(
+    predictor: Predictor,
+) -> None:
+    for names in (["invocations"], ["torchserve"], ["invocations", "torchserve"]):
+        protocols = registry.speak(names, predictor)
+        ping = openapi.document(predictor.artifact, protocols=protocols)["paths"]["/ping"]["get"]
+        assert ping["operationId"] == "ping"
+        spoken = switchboard(protocols)("GET", "/ping")
+        assert spoken
+        reply = await spoken.route.answer(Request("GET", {}, "", {}, b""))
+        assert json.loads(reply.body) == {"status": "Healthy"}
+
+
+class Rude(Toy):
+    name = "rude"
+
+
+async def test_two_protocols_that_answer_the_same_path_each_in_its_own_way_are_refused_by_name(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.PROTOCOLS, "rude", Rude)
+    assert registry.speak(["toy", "rude"], predictor)  # they say the same of it
+    monkeypatch.setenv("AIP_PREDICT_ROUTE", "/toy/mine:ask")
+    with pytest.raises(UsageError, match="toy and vertex both answer POST /toy/mine:ask"):
+        registry.speak(["toy", "vertex"], predictor)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("AIP_HEALTH_ROUTE", "health", "AIP_HEALTH_ROUTE: expected a path"),
+        ("AIP_HEALTH_ROUTE", "/{model}", "AIP_HEALTH_ROUTE: expected a path"),
+        ("AIP_PREDICT_ROUTE", "/p?x=1", "AIP_PREDICT_ROUTE: expected a path"),
+        ("AIP_PREDICT_ROUTE", "/metrics", "vertex: the service itself answers /metrics"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/html", "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT: expected"),
+    ],
+)
+async def test_a_variable_that_cannot_be_is_refused_by_name(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageError, match=said):
+        registry.speak(list(registry.PROTOCOLS)[:-1], predictor)
+
+
+def test_a_server_with_protocols_that_cannot_be_spoken_together_ends_in_one_line(tmp_path: Path) -> None:
+    home = tiny.home(tmp_path / "home", "1.0.0")
+    ended = run("bentoml", "serve", BENTOML_HOME=str(home), AIP_PREDICT_ROUTE="/v1/models/any:predict")
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith(
+        "Error: tensorflow_serving and vertex both answer POST /v1/models/any:predict"
+    )
 
 
 async def test_the_translator_of_the_document_works(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

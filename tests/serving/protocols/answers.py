@@ -41,8 +41,9 @@ def bodies(*keys: str) -> st.SearchStrategy[bytes]:
     return st.binary(max_size=50) | (values | near).map(lambda document: json.dumps(document).encode())
 
 
-def assert_described(client: httpx.Client, path: str, answer: Any, method: str = "post", status: str = "200") -> None:
-    """Hold an answer against the schema that the service's document has for it."""
+def assert_described(client: httpx.Client, path: str, answer: httpx.Response, method: str = "post") -> None:
+    """Hold an answer against what the service's document has for its status and its type."""
     document = client.get("/docs.json").json()
-    (content,) = document["paths"][path][method]["responses"][status]["content"].values()
-    jsonschema.validate(answer, content["schema"] | {"components": document["components"]})
+    content = document["paths"][path][method]["responses"][str(answer.status_code)]["content"]
+    schema = content[answer.headers["content-type"]]["schema"]
+    jsonschema.validate(answer.json(), schema | {"components": document["components"]})

@@ -1,27 +1,22 @@
 """Azure Machine Learning's inference server, over a socket."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from hypothesis import given, settings
 
-from contract.contract import Contract
 from tests import tiny
-from tests.processes import serve
 from tests.serving.protocols import answers
+from tests.serving.protocols.served import Served
 
 ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR", "temp": None, "distance": 12.25}, tiny.ROW | {"seats": 3}]
 LISTED = [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]
 
 
-@pytest.fixture(scope="module", params=[tiny.CONTRACT, tiny.OF_A_NUMBER], ids=["labels", "number"])
-def client(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[httpx.Client]:
-    contract: Contract = request.param
-    folder = tmp_path_factory.mktemp("azure")
-    with serve([], answers.home(folder, contract), folder / "log") as running:
-        yield httpx.Client(base_url=running.url, timeout=30)
+@pytest.fixture(scope="module")
+def client(either: Served) -> httpx.Client:
+    return either.client
 
 
 @pytest.mark.parametrize(
@@ -54,38 +49,29 @@ def test_ids_come_back(client: httpx.Client) -> None:
 
 
 def test_options_and_swagger_are_answered(client: httpx.Client) -> None:
-    assert client.options("/score").status_code == 200
+    options = client.options("/score")
+    assert (options.status_code, options.text, options.headers["content-length"]) == (200, "", "0")
     assert client.get("/swagger.json").json()["swagger"] == "2.0"
     assert client.get("/swagger.json?version=2").json()["paths"]["/score"]
-    assert client.get("/swagger.json?version=3").json()["openapi"] == "3.1.0"
+    for version in ("3", "3.1"):
+        assert client.get(f"/swagger.json?version={version}").json()["openapi"] == "3.1.0"
     assert list(client.get("/swagger.json?version=4").json()) == ["message"]
 
 
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        ("POST", "/score", b"", 400),
-        ("POST", "/score", b"{", 400),
         ("POST", "/score", b"[]", 400),
         ("POST", "/score", {"rows": ROWS}, 400),
-        ("POST", "/score", {"data": []}, 400),
         ("POST", "/score", {"Inputs": 1}, 400),
         ("POST", "/score", {"input_data": {"columns": [1], "data": LISTED}}, 400),
         ("GET", "/swagger.json?version=4", b"", 404),
-        ("GET", "/score", b"", 405),
-        ("POST", "/score", {"data": [tiny.ROW] * 101}, 413),
-        ("POST", "/score", b"x" * 200_000, 413),
-        ("POST", "/score", {"data": [tiny.ROW | {"seats": 0.5}]}, 422),
     ],
 )
 def test_a_refusal_is_a_message(client: httpx.Client, method: str, path: str, body: Any, status: int) -> None:
     answer = answers.ask(client, method, path, body)
     assert (answer.status_code, list(answer.json())) == (status, ["message"])
-
-
-def test_an_encoding_that_is_not_known_is_refused_in_the_envelope(client: httpx.Client) -> None:
-    answer = client.post("/score", json={}, headers={"content-encoding": "br"})
-    assert (answer.status_code, list(answer.json())) == (415, ["message"])
+    assert answer.headers["x-ms-run-function-failed"] == "False"
 
 
 @settings(deadline=None, max_examples=100)
@@ -94,7 +80,6 @@ def test_no_body_breaks_it(client: httpx.Client, body: bytes) -> None:
     assert client.post("/score", content=body).status_code in (200, 400, 413, 422)
 
 
-def test_answers_and_refusals_are_as_described(client: httpx.Client) -> None:
-    answers.assert_described(client, "/score", client.post("/score", json={"data": ROWS}).json())
-    answers.assert_described(client, "/score", client.post("/score", json={}).json(), status="400")
-    answers.assert_described(client, "/swagger.json", client.get("/swagger.json").json(), "get")
+def test_answers_are_as_described(client: httpx.Client) -> None:
+    answers.assert_described(client, "/score", client.post("/score", json={"data": ROWS}))
+    answers.assert_described(client, "/swagger.json", client.get("/swagger.json"), "get")

@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import arro3.core
@@ -12,22 +10,14 @@ import arro3.io
 import httpx
 import jsonschema
 import numpy as np
-import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import helper
 from openapi_spec_validator import validate
 
-from contract import store
-from contract.contract import Contract
-from contract.errors import Overloaded, UsageError
-from contract.outputs import Regression
-from serving.predictor import Predictor
-from serving.protocols.invocations import Invocations
-from serving.settings import Settings
 from tests import tiny
-from tests.processes import Server, serve
+from tests.processes import Server
+from tests.serving.protocols.served import KEY, Served
 
 BARE = {"departure": "2013-11-01T17:05:00", "distance": 12.25, "origin": "EWR", "seats": 3}
 ROWS: list[dict[str, Any]] = [
@@ -35,35 +25,14 @@ ROWS: list[dict[str, Any]] = [
     tiny.ROW | {"remark": 'a "quoted", long\nremark', "holiday": True, "temp": None},
     BARE,
 ]
-REGRESSION = tiny.CONTRACT.model_copy(update={"output": Regression(target="delay")})
-classifier_graph = tiny.graph
 
-
-def regression_graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
-    """Three numbers that depend on the row, by the names of a regression."""
-    model = classifier_graph(tiny.CONTRACT)
-    del model.graph.node[-1], model.graph.output[:]
-    for name, source in (("value", "_second"), ("lower", "_third"), ("upper", "_p")):
-        model.graph.node.append(helper.make_node("Identity", [source], [name]))
-        model.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["rows", 1]))
-    return model
-
-
-@pytest.fixture(scope="module")
-def regression(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("regression")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny, "graph", regression_graph)
-        home = tiny.home_of(folder, folder / "files", tiny.write(folder / "files", "served", contract=REGRESSION))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/csv")
-        with serve([], home, folder / "log") as running:
-            yield running
+#: To build one takes longer than to be answered.
+CLIENT = httpx.Client(timeout=30, headers={"X-API-Key": KEY})
 
 
 def ask(server: Server, body: bytes, content_type: str = "application/json", **headers: str) -> httpx.Response:
     sent = {"Content-Type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
-    return httpx.post(f"{server.url}/invocations", content=body, headers=sent)
+    return CLIENT.post(f"{server.url}/invocations", content=body, headers=sent)
 
 
 def ask_json(server: Server, document: Any, **headers: str) -> httpx.Response:
@@ -71,7 +40,7 @@ def ask_json(server: Server, document: Any, **headers: str) -> httpx.Response:
 
 
 def native(server: Server, rows: list[dict[str, Any]] = ROWS) -> list[dict[str, Any]]:
-    answer = httpx.post(f"{server.url}/predict", json={"rows": rows}).raise_for_status()
+    answer = CLIENT.post(f"{server.url}/predict", json={"rows": rows}).raise_for_status()
     predictions: list[dict[str, Any]] = answer.json()["predictions"]
     return predictions
 
@@ -231,7 +200,8 @@ def test_parquet_is_read_for_mlflow(server: Server) -> None:
     assert ask(server, b"PAR1", kind).json()["code"] == "malformed_body"
 
 
-def test_a_regression_is_answered_to_the_last_bit_and_the_default_type_is_the_operators(regression: Server) -> None:
+def test_a_regression_is_answered_to_the_last_bit_and_the_default_type_is_the_operators(number: Served) -> None:
+    regression = number.server
     expected = native(regression)
     answer = ask_json(regression, {"instances": ROWS})
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
@@ -272,48 +242,29 @@ def test_csv_that_cannot_be_read_is_refused(server: Server, body: bytes) -> None
     assert ask(server, body, "text/csv").json()["code"] == "malformed_body"
 
 
-def test_every_other_refusal_comes_in_the_envelope_of_mlflow(server: Server) -> None:
-    refused = [
-        httpx.get(f"{server.url}/invocations"),
-        ask_json(server, {"instances": [tiny.ROW] * 101}),
-        ask(server, b"x" * 200_000, "text/csv"),
-        ask(server, b"x", "text/html"),
-        ask(server, b"x", "text/csv; charset=latin-1"),
-        ask_json(server, {"instances": [1, tiny.ROW | {"seats": 0.5}]}, X_Request_ID="me"),
-    ]
-    assert [(each.status_code, each.json()["code"]) for each in refused] == [
-        (405, "method_not_allowed"), (413, "too_many_rows"), (413, "body_too_large"),
-        (415, "unsupported_media_type"), (415, "unsupported_media_type"), (422, "invalid_rows"),
-    ]  # fmt: skip
-    assert refused[0].headers["allow"] == "POST"
-    assert (refused[-1].json()["request_id"], refused[-1].json()["error_count"]) == ("me", 2)
-    schema = httpx.get(f"{server.url}/docs.json").json()["components"]["schemas"]["InvocationsError"]
-    for each in refused:
-        jsonschema.validate(each.json(), schema)
+def test_a_type_that_is_not_read_is_refused(server: Server) -> None:
+    schema = CLIENT.get(f"{server.url}/docs.json").json()["components"]["schemas"]["InvocationsError"]
+    for kind in ("text/html", "text/csv; charset=latin-1"):
+        answer = ask(server, b"x", kind)
+        assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+        jsonschema.validate(answer.json(), schema)
 
 
-def test_a_server_that_has_too_much_to_do_says_so_and_a_misspelt_default_does_not_start(
-    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tiny.save(tmp_path / "model")
-    predictor = Predictor(store.load("tiny"), Settings())
-    reply = Invocations(predictor).refusal(Overloaded("later"), "me")
-    assert (reply.status, json.loads(reply.body)["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
-    monkeypatch.setenv("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/html")
-    with pytest.raises(UsageError, match="SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"):
-        Invocations(predictor)
+def test_all_that_is_wrong_is_listed(server: Server) -> None:
+    answer = ask_json(server, {"instances": [1, tiny.ROW | {"seats": 0.5}]})
+    assert (answer.status_code, answer.json()["error_count"]) == (422, 2)
 
 
 def test_health_version_and_limits_are_told(server: Server) -> None:
     for path in ("/ping", "/health"):
-        assert httpx.get(server.url + path).json() == {"status": "Healthy"}
-    assert httpx.get(f"{server.url}/version").text == "1.0.0"
-    limits = httpx.get(f"{server.url}/execution-parameters").json()
+        assert CLIENT.get(server.url + path).json() == {"status": "Healthy"}
+    assert CLIENT.get(f"{server.url}/version").text == "1.0.0"
+    limits = CLIENT.get(f"{server.url}/execution-parameters").json()
     assert (limits["BatchStrategy"], limits["MaxPayloadInMB"]) == ("SINGLE_RECORD", 1)
 
 
 def test_the_openapi_document_describes_it(server: Server) -> None:
-    document = httpx.get(f"{server.url}/docs.json").json()
+    document = CLIENT.get(f"{server.url}/docs.json").json()
     validate(document)
     schema = document["paths"]["/invocations"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     for shape in ({"instances": ROWS}, {"dataframe_split": split(ROWS)}, {"inputs": columns(ROWS)}):

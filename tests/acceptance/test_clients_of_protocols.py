@@ -1,0 +1,91 @@
+"""Real clients of other servers, each in an environment of its own, all asking one running server.
+
+Each is a script in tests/clients/, which reads rows and prints what its client got, and how it shows a refusal. Those
+that take long to install are left to `make test-clients`.
+"""
+
+import json
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import tiny
+from tests.processes import ROOT, Server, serve
+from tests.serving.protocols.served import HEALTH, PREDICT
+from tests.serving.protocols.speakers import of_predictions
+
+ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR", "distance": 12.25, "remark": 'a "quoted", long\nremark'}]
+
+CLIENTS = [
+    pytest.param("torchserve_rest", ["torchserve-client==0.0.2"], id="torchserve-client"),
+    pytest.param("tritonclient_http", ["tritonclient[http]==2.73.0"], id="tritonclient"),
+    pytest.param(
+        "mlflow_scoring", ["mlflow-skinny==3.17.2", "pandas", "scipy"], id="mlflow", marks=pytest.mark.clients
+    ),
+    pytest.param("sagemaker_local", ["sagemaker-core==2.27.0"], id="sagemaker-core", marks=pytest.mark.clients),
+    pytest.param("kserve_rest", ["kserve==0.21.0"], id="kserve", marks=pytest.mark.clients),
+    pytest.param(
+        "vertex_endpoint", ["google-cloud-aiplatform[prediction]==2.7.0"], id="vertex", marks=pytest.mark.clients
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """It and its clients know the paths that Vertex AI would name."""
+    folder = tmp_path_factory.mktemp("server")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIP_HEALTH_ROUTE", HEALTH)
+        patch.setenv("AIP_PREDICT_ROUTE", PREDICT)
+        with serve([], tiny.home(folder / "home", "1.0.0"), folder / "log") as running:
+            yield running
+
+
+@pytest.mark.parametrize(("script", "requirements"), CLIENTS)
+def test_a_client_gets_the_predictions_and_shows_what_is_wrong(
+    server: Server, tmp_path: Path, script: str, requirements: list[str]
+) -> None:
+    command = [
+        str(installed(tmp_path, requirements)),
+        "-I",
+        str(ROOT / "tests" / "clients" / f"{script}.py"),
+        server.url,
+    ]
+    done = subprocess.run(command, input=json.dumps(ROWS), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    expected = outputs(httpx.post(f"{server.url}/predict", json={"rows": ROWS}).json()["predictions"])
+    assert [outputs(answer) for answer in said["answers"]] == [expected] * len(said["answers"])
+    assert "departure" in said["refusal"]
+
+
+def installed(folder: Path, requirements: list[str]) -> Path:
+    """The interpreter of a new environment with these packages; the test is skipped where they cannot be had."""
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "--quiet",
+        "--no-compile",
+        *requirements,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    if done.returncode:
+        pytest.skip(f"{requirements[0]} cannot be installed: {done.stderr.strip().splitlines()[-1]}")
+    return python
+
+
+def outputs(answer: Any) -> Any:
+    """By name, be they tensors already or the service's own predictions."""
+    return of_predictions(answer, tiny.CONTRACT) if isinstance(answer, list) else answer

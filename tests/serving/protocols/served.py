@@ -1,0 +1,67 @@
+"""Models behind every protocol at once."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import onnx
+import pytest
+from onnx import helper
+
+from contract.contract import Contract
+from tests import tiny
+from tests.processes import Server, serve
+
+KEY = "key-of-a-client-of-any-protocol"
+
+#: The paths that Vertex AI chooses where nobody names any.
+HEALTH = "/v1/endpoints/12/deployedModels/34"
+PREDICT = f"{HEALTH}:predict"
+
+#: Texts that the graph tells apart, and what it adds for each.
+TEXTS = {"JFK": -0.7, "EWR": 0.11, "AA": 0.23, 'a "quoted", long\nremark': 0.31, "Zürich 🚆 日本": 0.43, "NaN": 0.53}
+
+_graph = tiny.graph
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server, the contract of its model, and a client that has a key."""
+
+    server: Server
+    contract: Contract
+    client: httpx.Client
+
+
+def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
+    """The graph of tests/tiny.py, but of numbers it sees more digits, and of texts more words."""
+    model = _graph(contract, opposite)
+    numbers = [f"_float{place}" for place, each in enumerate(contract.features) if each.kind in ("numeric", "integer")]
+    for node in model.graph.node:
+        if node.op_type == "Div" and node.input[0] in numbers:
+            node.input[1] = "_fine"
+        if node.op_type == "LabelEncoder":
+            del node.attribute[:]
+            texts = {"keys_strings": ["", *TEXTS], "values_floats": [0.0, *TEXTS.values()], "default_float": 0.3}
+            node.attribute.extend(helper.make_attribute(name, value) for name, value in texts.items())
+    model.graph.initializer.append(helper.make_tensor("_fine", onnx.TensorProto.FLOAT, [1], [5000.0]))
+    return model
+
+
+@contextmanager
+def served(folder: Path, contract: Contract, **environment: str) -> Iterator[Served]:
+    """A server of a model with this contract that wants a key and speaks every protocol, Vertex AI's paths named."""
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tiny, "graph", graph)
+            home = tiny.home_of(
+                folder / "home", folder / "files", tiny.write(folder / "files", "served", contract=contract)
+            )
+            named = {"AIP_HEALTH_ROUTE": HEALTH, "AIP_PREDICT_ROUTE": PREDICT, "DEPLOYER_API_KEYS": KEY}
+            for name, value in (named | environment).items():
+                patch.setenv(name, value)
+            server = stack.enter_context(serve([], home, folder / "log"))
+        client = stack.enter_context(httpx.Client(base_url=server.url, timeout=30, headers={"X-API-Key": KEY}))
+        yield Served(server, contract, client)
