@@ -33,6 +33,7 @@ def _lines(facts: Facts) -> Iterator[Line]:
         "for who decides on its use: how good it is, and where it is not; MODEL_CARD.html with plots",
     )
     yield "  API_SPEC.yaml", "the API for programs (OpenAPI 3.1)"
+    yield "proto/open_inference.proto", "what clients in other languages are compiled from, where gRPC is spoken"
     yield "bento/", "the service and its model, for bentoml serve"
     yield "examples/", ""
     yield "  inference_example.py", "a prediction from the ONNX model alone, without a server"

@@ -18,14 +18,15 @@ from handoff.readme import LOCAL
 from handoff.samples import Sample
 from serving.meters import METERS
 
-#: The service's own paths, which the guide describes in full.
-_OWN = frozenset({"/predict", "/model", "/livez", "/readyz", "/metrics"})
+#: The service's own endpoints, which the guide describes in full.
+_OWN = frozenset({"POST /predict", "GET /", "GET /model", "GET /livez", "GET /readyz", "GET /metrics"})
 
 
 def other_endpoints(facts: Facts) -> Markdown:
     """The routes by which clients of other servers ask; nothing where the service speaks no other protocol."""
-    others = [each for each in facts.endpoints if each[1] not in _OWN]
-    return table(["Endpoint", "What it does"], [[code(f"{method} {path}"), about] for method, path, about in others])
+    endpoints = {f"{method} {path}": about for method, path, about in facts.endpoints}
+    others = [[code(endpoint), about] for endpoint, about in endpoints.items() if endpoint not in _OWN]
+    return table(["Endpoint", "What it does"], others)
 
 
 def fields(facts: Facts) -> Markdown:

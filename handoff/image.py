@@ -60,7 +60,7 @@ def _backend(asked_for: str | None) -> str:
     if asked_for is not None and asked_for not in BACKENDS:
         raise UsageError(f"there is no backend '{asked_for}'; known are {', '.join(BACKENDS)}")
     for program in [asked_for] if asked_for else BACKENDS:
-        if shutil.which(program) and _works(program):
+        if shutil.which(program) and works(program):
             return program
     raise EnvironmentFault(
         f"{asked_for} does not work here: install it, and start its daemon where it has one"
@@ -69,5 +69,6 @@ def _backend(asked_for: str | None) -> str:
     )
 
 
-def _works(program: str) -> bool:
+def works(program: str) -> bool:
+    """Whether a program that builds images can be used here."""
     return subprocess.run([program, "info"], capture_output=True, check=False).returncode == 0

@@ -170,6 +170,11 @@ def _javadoc(text: str) -> str:
     return _block(html.escape(text, quote=False)).replace("\\", "&#92;").replace("@", "&#64;").replace("{", "&#123;")
 
 
+def _godoc(text: str) -> str:
+    """With the quotes that gofmt makes of two backticks and of two apostrophes."""
+    return text.replace("``", "“").replace("''", "”")
+
+
 def _xml(text: str) -> str:
     return html.escape(text, quote=False)
 
@@ -267,6 +272,7 @@ GO = Language(
     identifier=_pascal,
     reserved=frozenset(),
     escape=_long,
+    comment=_godoc,
 )
 
 CSHARP = Language(

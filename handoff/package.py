@@ -34,6 +34,9 @@ from handoff.test_part import TestPart, read_test_part
 from handoff.verification import refuse, verify
 from handoff.workplace import Workplace, workplace
 
+#: What gRPC clients are compiled from.
+PROTO = "open_inference.proto"
+
 
 @dataclass(frozen=True)
 class _Drafted:
@@ -102,6 +105,8 @@ def _write_surroundings(package: Path) -> None:
     for name, folder in (("inference_example.py", "examples"), ("test_inference.py", "tests")):
         (package / folder).mkdir(exist_ok=True)
         shutil.copyfile(TEMPLATES / name, package / folder / name)
+    (package / "proto").mkdir()
+    shutil.copyfile(package / "bento/src/serving/grpc" / PROTO, package / "proto" / PROTO)
     write_requirements(package)
     write_environment(package)
     write_dockerfile(package)

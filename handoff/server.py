@@ -28,11 +28,13 @@ class Server:
         url: Where it answers.
         process: Its parent process.
         cold_start_seconds: From the start of that until it was ready.
+        grpc: Where it answers over gRPC, as ``host:port``; None where it does not.
     """
 
     url: str
     process: "subprocess.Popen[bytes]"
     cold_start_seconds: float
+    grpc: str | None = None
 
     def stop(self) -> int | None:
         """End it as a container would be ended, and tell its exit status; None where it had to be killed."""
@@ -45,15 +47,21 @@ class Server:
 
 
 @contextmanager
-def serving(command: str, folder: Path) -> Iterator[Server]:
+def serving(command: str, folder: Path, speaks_grpc: bool = False) -> Iterator[Server]:
     """Run a `bentoml serve` in ``folder``, on a free port and with a BentoML home of its own, until the end.
+
+    Args:
+        command: What starts it.
+        folder: Where.
+        speaks_grpc: Whether on another free port, too.
 
     Raises:
         EnvironmentFault: It does not get ready; the message ends with the last line of its log.
     """
     with tempfile.TemporaryDirectory(prefix="model-deployer-") as home, tempfile.TemporaryFile() as log:
-        port = _free_port()
+        port, grpc_port = free_port(), free_port()
         variables = {"BENTOML_HOME": home, "BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)}
+        variables |= {"DEPLOYER_GRPC_PORT": str(grpc_port)} if speaks_grpc else {}
         environment, began = clean_environment() | variables, time.monotonic()
         process = subprocess.Popen(
             ["sh", "-c", f"exec {command}"], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -65,13 +73,15 @@ def serving(command: str, folder: Path) -> Iterator[Server]:
                 log.seek(0)
                 said = log.read().decode(errors="replace").strip().splitlines()
                 raise EnvironmentFault(f"{fault}: {said[-1] if said else 'it said nothing'}")
-            yield Server(server.url, process, time.monotonic() - began)
+            address = f"127.0.0.1:{grpc_port}" if speaks_grpc else None
+            yield Server(server.url, process, time.monotonic() - began, address)
         finally:
             if process.poll() is None:
                 server.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody had a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

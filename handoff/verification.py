@@ -5,7 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +20,10 @@ from handoff import facts as package_facts
 from handoff import specification
 from handoff.clients import check_clients
 from handoff.connection import connect
+from handoff.container import container
 from handoff.documents import documents, write_documents
 from handoff.facts import Facts
+from handoff.grpc_replay import replay_grpc
 from handoff.machine import machine
 from handoff.measurements import Machine
 from handoff.monitoring import check_monitoring, monitoring, promtool
@@ -95,6 +97,7 @@ class Scene:
         place: A copy of it, with the clean environment.
         stack: What is to be ended after the checks.
         deployment: The URL of a deployment that somebody else runs; None for a server of the package's own.
+        base: What the image is to be built on; None where it is not to be built.
         url: The server that is asked; empty until it is ready.
         server: The package's own server.
     """
@@ -104,11 +107,14 @@ class Scene:
     place: Workplace
     stack: ExitStack
     deployment: str | None
+    base: str | None
     url: str = ""
     server: Server | None = None
 
 
-def verify(package: Path, url: str | None = None, place: Workplace | None = None) -> Verification:
+def verify(
+    package: Path, url: str | None = None, place: Workplace | None = None, base: str | None = None
+) -> Verification:
     """Execute everything that a package says, and write VERIFICATION.json and VERIFICATION.md into it.
 
     Where a package was written without being verified, its documents stop to say so once everything passed.
@@ -117,6 +123,7 @@ def verify(package: Path, url: str | None = None, place: Workplace | None = None
         package: Its folder.
         url: A deployment to ask in place of a server of the package's own Bento.
         place: Where the clean environment is installed already; None to install one.
+        base: The image that the package's own is built on, to be run as well; None not to build it.
 
     Raises:
         UsageError: The folder holds no package.
@@ -126,7 +133,7 @@ def verify(package: Path, url: str | None = None, place: Workplace | None = None
     with ExitStack() as stack:
         there = place or stack.enter_context(workplace())
         there.copy(package)
-        scene = Scene(package, known, there, stack, url)
+        scene = Scene(package, known, there, stack, url, base)
         checks = tuple(_run(scene))
     passed = all(check.result != "failed" for check in checks)
     if passed and not known.is_verified and not url:
@@ -235,7 +242,7 @@ def _start(scene: Scene) -> str:
         scene.url = scene.deployment
         return f"{scene.url} is ready"
     command = commands(scene.package)["serve"]
-    scene.server = scene.stack.enter_context(serving(command, scene.place.folder))
+    scene.server = scene.stack.enter_context(serving(command, scene.place.folder, speaks_grpc=True))
     scene.url = scene.server.url
     return f"the package's own Bento was ready after {scene.server.cold_start_seconds:.1f} s"
 
@@ -258,6 +265,13 @@ def _requests(scene: Scene) -> str:
             if status != sample.status or not same(sample.answer, answer, samples.tolerance):
                 raise CheckFailed(f"'{sample.case}' is answered otherwise than sample_requests.json says")
     return f"{len(answered)} golden and edge requests answered and {len(refused)} wrong ones refused as expected"
+
+
+def _grpc(scene: Scene) -> str:
+    if scene.server is None or scene.server.grpc is None:
+        raise NotRun("where a deployment speaks gRPC, if it does, is not known here")
+    rows = replay_grpc(scene.server.grpc, scene.facts.samples)
+    return f"{rows} golden and edge rows answered over gRPC as over HTTP"
 
 
 def _tests_deployed(scene: Scene) -> str:
@@ -299,6 +313,16 @@ def _monitoring(scene: Scene) -> str:
     return f"every metric of the rules and the dashboard is one that the server exports; {by_promtool}"
 
 
+def _container(scene: Scene) -> str:
+    if scene.base is None:
+        raise NotRun("it takes docker or podman, and `deployer verify --container BASE` with the image to build on")
+    with container(scene.package, scene.base) as url:
+        asked = replace(scene, url=url)
+        return (
+            f"built on {scene.base}, run without privileges on a read-only root: {_identity(asked)}, {_requests(asked)}"
+        )
+
+
 def _end(scene: Scene) -> str:
     if scene.server is None:
         raise NotRun("the server is not ours to stop")
@@ -321,6 +345,11 @@ CHECKS: tuple[tuple[str, bool, CheckFunction], ...] = (
     ("A server of the package's own Bento, or the deployment that was named.", False, _start),
     ("GET /model against the package's model and version.", True, _identity),
     ("Every request of sample_requests.json against its answer.", True, _requests),
+    (
+        "The golden and edge rows once more over gRPC, by a client that learns of the service by reflection.",
+        True,
+        _grpc,
+    ),
     ("The tests of the package against the server.", True, _tests_deployed),
     ("The request of README.md.", True, _request),
     ("API_SPEC.yaml: valid OpenAPI 3.1, and the same that the server serves.", True, _specification),
@@ -328,6 +357,7 @@ CHECKS: tuple[tuple[str, bool, CheckFunction], ...] = (
     ("Every client against the server.", True, _clients),
     ("Alert rules and dashboard against /metrics; rules by promtool.", True, _monitoring),
     ("SIGTERM.", True, _end),
+    ("The image of the package's Dockerfile, built, run and asked every request once more.", False, _container),
 )
 
 

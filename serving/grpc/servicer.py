@@ -21,6 +21,8 @@ from serving.protocols.tensors import Datatype, Named, Tensors, Values
 #: Bytes of a message of typed values that is turned into arrays in about the time that the way to a thread takes.
 _SHORT = 16_384
 
+_DATATYPES = get_args(Datatype)
+
 
 class _Typed(NamedTuple):
     """Where a message has the values of a datatype, and what they are there."""
@@ -126,8 +128,8 @@ class Servicer:
         """The values of the inputs by field."""
         shapes = [list(each.shape) for each in asked.inputs]
         size = self._tensors.size(shapes)
-        if any(each.datatype not in get_args(Datatype) for each in asked.inputs):
-            raise MalformedBody(f"expected the `datatype` of an input to be one of {', '.join(get_args(Datatype))}")
+        if any(each.datatype not in _DATATYPES for each in asked.inputs):
+            raise MalformedBody(f"expected the `datatype` of an input to be one of {', '.join(_DATATYPES)}")
         values = _raw(asked, size) if asked.raw_input_contents else [_typed(each, size) for each in asked.inputs]
         return self._tensors.columns([each.name for each in asked.inputs], shapes, values)
 

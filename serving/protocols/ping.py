@@ -1,5 +1,6 @@
-"""``GET /ping``: how SageMaker, MLflow and TorchServe ask for health, and the one answer that suits them all."""
+"""How SageMaker, MLflow, TorchServe and Vertex AI ask for health, and the one answer that suits them all."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from serving import openapi
@@ -18,7 +19,7 @@ def route(predictor: "Predictor", path: str = "/ping") -> Route:
     async def answer(request: Request) -> Reply:
         return Reply(b'{"status":"Healthy"}') if predictor.ready else Reply(b'{"status":"Unhealthy"}', 503)
 
-    return Route(path, answer, {"get": _operation(path.strip("/"))}, is_open=True)
+    return Route(path, answer, {"get": _operation(re.sub(r"\W+", "_", path.strip("/")))}, is_open=True)
 
 
 def _operation(name: str) -> dict[str, Any]:

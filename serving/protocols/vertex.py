@@ -14,7 +14,7 @@ from typing_extensions import override
 from contract.errors import RequestError, UsageError
 from serving import openapi
 from serving.protocol import Protocol, Reply, Request, Route
-from serving.protocols import bodies
+from serving.protocols import bodies, ping
 
 if TYPE_CHECKING:  # the settings know the protocols
     from serving.predictor import Predictor
@@ -49,7 +49,7 @@ class Vertex(Protocol):
         found = []
         # The service's own paths tell the platform as much.
         if self._health and self._health not in {"/", *openapi.HEALTH}:
-            found.append(Route(self._health, self._answer_health, {"get": self._health_operation()}, is_open=True))
+            found.append(ping.route(self.predictor, self._health))
         if self._predict and self._predict != "/predict":
             found.append(Route(self._predict, self._answer, {"post": self._predict_operation()}))
         return found
@@ -64,20 +64,10 @@ class Vertex(Protocol):
     def schemas(self) -> Mapping[str, Any]:
         return {_ERROR: bodies.record({"error": bodies.record(_SAID)})}
 
-    async def _answer_health(self, request: Request) -> Reply:
-        is_ready = self.predictor.ready
-        return Reply(_encode({"status": "healthy" if is_ready else "starting"}), 200 if is_ready else 503)
-
     async def _answer(self, request: Request) -> Reply:
         given = await bodies.document(request.body)
         outputs = await self.predictor.predict(bodies.rows(given.get("instances"), "instances", self._names))
         return Reply(_encode({"predictions": self._predictions(outputs)}))
-
-    def _health_operation(self) -> dict[str, Any]:
-        status = bodies.record({"status": bodies.TEXT})
-        described = bodies.operation("vertexHealth", "Ready for requests", status, self.name, _ERROR)
-        described["responses"]["503"] = {"description": "Not ready: send no requests"}
-        return described
 
     def _predict_operation(self) -> dict[str, Any]:
         asked = bodies.record({"instances": bodies.rows_schema(self._contract)})

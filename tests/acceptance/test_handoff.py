@@ -20,7 +20,7 @@ TREE = {
     "docs/MODEL_CARD.md", "docs/MODEL_CARD.html", "docs/INTEGRATION_GUIDE.md", "docs/API_SPEC.yaml",
     "examples/inference_example.py", "examples/sample_requests.json", "tests/test_inference.py",
     "monitoring/alerts.yml", "monitoring/dashboard.json", "benchmarks/measurements.json",
-    "deploy/kubernetes/base/deployment.yaml", "deploy/compose/compose.yaml",
+    "proto/open_inference.proto", "deploy/kubernetes/base/deployment.yaml", "deploy/compose/compose.yaml",
 }  # fmt: skip
 
 #: Loads both pickles with onnxruntime and numpy alone, and prints what they answer to the rows of the examples.

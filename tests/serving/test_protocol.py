@@ -132,9 +132,10 @@ async def test_what_is_no_number_is_refused_whoever_read_it(predictor: Predictor
 
 
 async def test_what_two_describe_alike_is_in_the_document_once_and_answered_if_either_is_spoken(
-    predictor: Predictor,
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for names in (["invocations"], ["torchserve"], ["invocations", "torchserve"]):
+    monkeypatch.setenv("AIP_HEALTH_ROUTE", "/ping")
+    for names in (["invocations"], ["torchserve"], ["vertex"], ["invocations", "torchserve", "vertex"]):
         protocols = registry.speak(names, predictor)
         ping = openapi.document(predictor.artifact, protocols=protocols)["paths"]["/ping"]["get"]
         assert ping["operationId"] == "ping"

@@ -12,7 +12,7 @@ from onnx import helper
 
 from contract.contract import Contract
 from tests import tiny
-from tests.processes import Server, serve
+from tests.processes import Server, free_port, serve
 
 KEY = "key-of-a-client-of-any-protocol"
 
@@ -28,11 +28,12 @@ _graph = tiny.graph
 
 @dataclass(frozen=True)
 class Served:
-    """A running server, the contract of its model, and a client that has a key."""
+    """A running server, the contract of its model, a client that has a key, and the port of gRPC."""
 
     server: Server
     contract: Contract
     client: httpx.Client
+    grpc_port: int
 
 
 def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
@@ -59,9 +60,11 @@ def served(folder: Path, contract: Contract, **environment: str) -> Iterator[Ser
             home = tiny.home_of(
                 folder / "home", folder / "files", tiny.write(folder / "files", "served", contract=contract)
             )
+            grpc_port = free_port()
+            patch.setenv("DEPLOYER_GRPC_PORT", str(grpc_port))
             named = {"AIP_HEALTH_ROUTE": HEALTH, "AIP_PREDICT_ROUTE": PREDICT, "DEPLOYER_API_KEYS": KEY}
             for name, value in (named | environment).items():
                 patch.setenv(name, value)
             server = stack.enter_context(serve([], home, folder / "log"))
         client = stack.enter_context(httpx.Client(base_url=server.url, timeout=30, headers={"X-API-Key": KEY}))
-        yield Served(server, contract, client)
+        yield Served(server, contract, client, grpc_port)

@@ -9,6 +9,7 @@ import io
 import json
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import httpx
@@ -19,7 +20,8 @@ from contract.contract import Contract
 from contract.outputs import Classification
 from serving.formats import FILE, PARQUET, STREAM
 from tests import tiny
-from tests.serving.protocols.served import PREDICT, Served
+from tests.serving.grpc.client import Client, outputs_of
+from tests.serving.protocols.served import KEY, PREDICT, Served
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
@@ -178,6 +180,27 @@ def unpacked(datatype: str, blob: bytes, shape: Sequence[int]) -> list[Any]:
     return texts
 
 
+def open_inference_grpc(is_raw: bool) -> Speaker:
+    """A call a row: what is missing in it is left out."""
+
+    def speak(served: Served, rows: Rows) -> Outputs:
+        client = _grpc_client(served.grpc_port)
+        found: Outputs = {}
+        for row in rows:
+            given = {name: value for name, value in row.items() if value is not None}
+            answer = client.start("ModelInfer", client.infer([given], is_raw=is_raw)).result()
+            for name, values in outputs_of(answer).items():
+                found.setdefault(name, []).extend(values)
+        return found
+
+    return speak
+
+
+@cache
+def _grpc_client(port: int) -> Client:
+    return Client(port, x_api_key=KEY)
+
+
 KINDS = {"FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "BOOL": "?"}
 
 # TensorFlow Serving, and KServe's first protocol
@@ -277,6 +300,8 @@ SPEAKERS: Mapping[str, Speaker] = {
     "Parquet": native_table(PARQUET),
     "Open Inference, JSON": open_inference_json,
     "Open Inference, binary": open_inference_binary,
+    "Open Inference, gRPC": open_inference_grpc(is_raw=False),
+    "Open Inference, gRPC raw": open_inference_grpc(is_raw=True),
     "TensorFlow Serving, rows": tensorflow_rows,
     "TensorFlow Serving, columns": tensorflow_columns,
     "TensorFlow Serving, examples": tensorflow_examples,

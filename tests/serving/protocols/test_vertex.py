@@ -27,7 +27,7 @@ def test_instances_are_answered_with_predictions_to_the_last_bit(client: httpx.C
 
 
 def test_its_health_is_where_the_platform_asks(client: httpx.Client) -> None:
-    assert client.get(HEALTH).json() == {"status": "healthy"}
+    assert client.get(HEALTH).json() == {"status": "Healthy"}
 
 
 def test_without_the_platform_there_is_no_path(server: Server) -> None:

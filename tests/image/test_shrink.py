@@ -1,0 +1,25 @@
+"""Compiled modules without their debugging symbols."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import uvloop
+
+from tests.processes import ROOT
+
+SHRINK = ROOT / "image/shrink.py"
+
+
+def test_a_module_without_its_symbols_is_smaller_and_works(tmp_path: Path) -> None:
+    whole = Path(uvloop.__file__).parent
+    shutil.copytree(whole, tmp_path / "uvloop")
+    (tmp_path / "uvloop/text.so").write_text("no module")
+    subprocess.run([sys.executable, SHRINK, tmp_path], check=True)
+    (module,) = (tmp_path / "uvloop").glob("loop.*.so")
+    assert module.stat().st_size < (whole / module.name).stat().st_size / 2
+    assert (tmp_path / "uvloop/text.so").read_text() == "no module"
+    ask = "import asyncio, uvloop; print(uvloop.__file__, uvloop.run(asyncio.sleep(0, 7)))"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(tmp_path / "uvloop/__init__.py"), "7"]
