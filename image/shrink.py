@@ -25,5 +25,6 @@ def shrink(file: Path) -> None:
 
 if __name__ == "__main__":
     for folder in sys.argv[1:]:
-        for file in Path(folder).rglob("*.so"):
-            shrink(file)
+        for file in Path(folder).rglob("*.so*"):
+            if file.is_file() and not file.is_symlink():
+                shrink(file)
