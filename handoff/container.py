@@ -11,7 +11,7 @@ import httpx
 
 from contract.errors import CheckFailed, EnvironmentFault
 from handoff.image import BACKENDS, works
-from handoff.server import PATIENCE, free_port
+from handoff.server import PATIENCE, free_ports
 
 #: No privileges, no files that it can change but those of /tmp, and no more memory and processes than a server needs.
 HARDENED = (
@@ -50,7 +50,7 @@ def container(package: Path, base: str) -> Iterator[str]:
 
 @contextmanager
 def _running(engine: str, image: str) -> Iterator[str]:
-    port = free_port()
+    (port,) = free_ports(1)
     run = [engine, "run", "--detach", *HARDENED, f"--publish=127.0.0.1:{port}:{port}", f"--env=PORT={port}", image]
     name = _done(run, "the image cannot be run").split()[-1]
     try:

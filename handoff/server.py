@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def serving(command: str, folder: Path, speaks_grpc: bool = False) -> Iterator[S
         EnvironmentFault: It does not get ready; the message ends with the last line of its log.
     """
     with tempfile.TemporaryDirectory(prefix="model-deployer-") as home, tempfile.TemporaryFile() as log:
-        port, grpc_port = free_port(), free_port()
+        port, grpc_port = free_ports(2)
         variables = {"BENTOML_HOME": home, "BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)}
         variables |= {"DEPLOYER_GRPC_PORT": str(grpc_port)} if speaks_grpc else {}
         environment, began = clean_environment() | variables, time.monotonic()
@@ -80,12 +80,13 @@ def serving(command: str, folder: Path, speaks_grpc: bool = False) -> Iterator[S
                 server.stop()
 
 
-def free_port() -> int:
-    """A port that nobody had a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """As many ports, each another one, that nobody had a moment ago."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
 
 
 def _wait_until_ready(server: Server) -> str | None:
