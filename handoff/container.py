@@ -1,17 +1,13 @@
 """The image of a package's Dockerfile, built and run as the definitions in deploy/ have it run."""
 
-import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 from contract.errors import CheckFailed, EnvironmentFault
-from handoff.image import BACKENDS, works
-from handoff.server import PATIENCE, free_ports
+from handoff.image import BACKENDS, first_working
+from handoff.server import free_ports, wait_until_ready
 
 #: No privileges, no files that it can change but those of /tmp, and no more memory and processes than a server needs.
 HARDENED = (
@@ -36,7 +32,7 @@ def container(package: Path, base: str) -> Iterator[str]:
         EnvironmentFault: Neither docker nor podman works here.
         CheckFailed: The image cannot be built, or its container does not get ready.
     """
-    engine = next((each for each in ("docker", "podman") if shutil.which(each) and works(each)), None)
+    engine = first_working(("docker", "podman"))
     if engine is None:
         raise EnvironmentFault("neither docker nor podman works here: install one, and start its daemon if it has one")
     build = [engine, "build", *BACKENDS[engine], "--quiet", "--build-arg", f"BASE={base}", str(package)]
@@ -55,20 +51,11 @@ def _running(engine: str, image: str) -> Iterator[str]:
     name = _done(run, "the image cannot be run").split()[-1]
     try:
         url = f"http://127.0.0.1:{port}"
-        _wait_until_ready(url)
+        if fault := wait_until_ready(url, lambda: False):
+            raise CheckFailed(fault)
         yield url
     finally:
         subprocess.run([engine, "rm", "--force", name], capture_output=True, check=False)
-
-
-def _wait_until_ready(url: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        with suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz", timeout=2).status_code == httpx.codes.OK:
-                return
-        time.sleep(0.1)
-    raise CheckFailed(f"the container was not ready within {PATIENCE} seconds")
 
 
 def _done(command: Sequence[str], fault: str) -> str:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from contract.artifact import Artifact
@@ -59,9 +59,8 @@ def _backend(asked_for: str | None) -> str:
     """The one that was asked for, or the first one, that is installed and works."""
     if asked_for is not None and asked_for not in BACKENDS:
         raise UsageError(f"there is no backend '{asked_for}'; known are {', '.join(BACKENDS)}")
-    for program in [asked_for] if asked_for else BACKENDS:
-        if shutil.which(program) and works(program):
-            return program
+    if program := first_working([asked_for] if asked_for else BACKENDS):
+        return program
     raise EnvironmentFault(
         f"{asked_for} does not work here: install it, and start its daemon where it has one"
         if asked_for
@@ -69,6 +68,10 @@ def _backend(asked_for: str | None) -> str:
     )
 
 
-def works(program: str) -> bool:
-    """Whether a program that builds images can be used here."""
+def first_working(programs: Iterable[str]) -> str | None:
+    """The first of some programs for images that is installed and can be used here; None where none is."""
+    return next((each for each in programs if shutil.which(each) and _works(each)), None)
+
+
+def _works(program: str) -> bool:
     return subprocess.run([program, "info"], capture_output=True, check=False).returncode == 0

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +68,7 @@ def serving(command: str, folder: Path, speaks_grpc: bool = False) -> Iterator[S
         )
         server = Server(f"http://127.0.0.1:{port}", process, 0.0)
         try:
-            fault = _wait_until_ready(server)
-            if fault:
+            if fault := wait_until_ready(server.url, lambda: process.poll() is not None):
                 log.seek(0)
                 said = log.read().decode(errors="replace").strip().splitlines()
                 raise EnvironmentFault(f"{fault}: {said[-1] if said else 'it said nothing'}")
@@ -89,14 +88,14 @@ def free_ports(count: int) -> list[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
-def _wait_until_ready(server: Server) -> str | None:
-    """Why it is not; None once it is."""
+def wait_until_ready(url: str, has_ended: Callable[[], bool]) -> str | None:
+    """Why a server at ``url`` does not get ready; None once it is."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        if server.process.poll() is not None:
+        if has_ended():
             return "the server of the package ended before it was ready"
         with suppress(httpx.TransportError):
-            if httpx.get(f"{server.url}/readyz", timeout=2).status_code == httpx.codes.OK:
+            if httpx.get(f"{url}/readyz", timeout=2).status_code == httpx.codes.OK:
                 return None
         time.sleep(0.02)
     return f"the server of the package was not ready within {PATIENCE} seconds"

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -12,20 +11,10 @@ import pytest
 from serving.formats import FILE, PARQUET, STREAM
 from tests import tiny
 from tests.processes import Server
+from tests.serving.protocols.speakers import READERS, WRITERS
 
 FRAME = pl.DataFrame([tiny.ROW | {"origin": origin} for origin in ("JFK", "EWR", "LGA")])
 JSON = "application/json"
-
-WRITERS: dict[str, Callable[[pl.DataFrame, io.BytesIO], Any]] = {
-    STREAM: pl.DataFrame.write_ipc_stream,
-    FILE: pl.DataFrame.write_ipc,
-    PARQUET: pl.DataFrame.write_parquet,
-}
-READERS: dict[str, Callable[[io.BytesIO], pl.DataFrame]] = {
-    STREAM: pl.read_ipc_stream,
-    FILE: pl.read_ipc,
-    PARQUET: pl.read_parquet,
-}
 
 
 def body(media_type: str, frame: pl.DataFrame = FRAME) -> bytes:

@@ -1,7 +1,6 @@
 """The Open Inference Protocol as its clients meet it: a real server, a real socket."""
 
 import json
-import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from openapi_spec_validator import validate
 
@@ -22,10 +20,10 @@ from contract.features import Integer, Numeric
 from contract.outputs import Regression
 from tests import tiny
 from tests.processes import Server, serve
+from tests.serving.protocols import speakers
 
 INFER = "/v2/models/served/infer"
 DATATYPES = {float: "FP64", int: "INT64", bool: "BOOL", str: "BYTES"}
-NUMPY = {"FP64": np.float64, "FP32": np.float32, "INT64": np.int64, "BOOL": np.bool_}
 ROWS = [tiny.ROW | {"distance": 41.7 * number, "origin": ("JFK", "EWR")[number % 2]} for number in range(100)]
 
 NUMBERS = Contract(
@@ -112,11 +110,7 @@ def packed(inputs: list[dict[str, Any]], only: Sequence[str] = (), **more: Any) 
         if only and each["name"] not in only:
             told.append(each)
             continue
-        if each["datatype"] == "BYTES":
-            blob = b"".join(struct.pack("<I", len(text)) + text for text in (value.encode() for value in each["data"]))
-        else:
-            blob = np.array(each["data"], dtype=NUMPY[each["datatype"]]).tobytes()
-        blobs.append(blob)
+        blobs.append(blob := speakers.packed(each["datatype"], each["data"]))
         told.append(
             {key: each[key] for key in ("name", "shape", "datatype")} | {"parameters": {"binary_data_size": len(blob)}}
         )
@@ -124,7 +118,7 @@ def packed(inputs: list[dict[str, Any]], only: Sequence[str] = (), **more: Any) 
     return b"".join([head, *blobs]), {"Inference-Header-Content-Length": str(len(head))}
 
 
-def outputs_of(answer: httpx.Response) -> dict[str, list[Any] | NDArray[Any]]:
+def outputs_of(answer: httpx.Response) -> dict[str, list[Any]]:
     """The tensors of an answer by name, whether they came as JSON or as bytes."""
     assert answer.status_code == 200, answer.text
     length = int(answer.headers.get("inference-header-content-length", len(answer.content)))
@@ -135,19 +129,9 @@ def outputs_of(answer: httpx.Response) -> dict[str, list[Any] | NDArray[Any]]:
             continue
         size = each["parameters"]["binary_data_size"]
         blob, place = answer.content[place : place + size], place + size
-        is_text = each["datatype"] == "BYTES"
-        found[each["name"]] = _texts(blob) if is_text else np.frombuffer(blob, "<f4").reshape(each["shape"]).tolist()
+        found[each["name"]] = speakers.unpacked(each["datatype"], blob, each["shape"])
     assert place == len(answer.content)
     return found
-
-
-def _texts(blob: bytes) -> list[str]:
-    texts = []
-    while blob:
-        (length,) = struct.unpack_from("<I", blob)
-        texts.append(blob[4 : 4 + length].decode())
-        blob = blob[4 + length :]
-    return texts
 
 
 def expected(predictions: list[dict[str, Any]]) -> dict[str, Any]:
