@@ -27,7 +27,9 @@ def test_it_is_as_good_as_the_linear_program(quantile: float) -> None:
     losses = [mean_pinball_loss(target, each, alpha=quantile) for each in (exact.predict(matrix), answers)]
     assert losses[0] <= losses[1] * (1 + 1e-9)
     assert losses[1] == pytest.approx(losses[0], rel=5e-3)
-    assert np.mean(target <= answers) == pytest.approx(quantile, abs=1 / ROWS)
+    # The intercept is one of the residuals, so that one row lies on the line, on either side of it by rounding.
+    rounding = 1e-9
+    assert np.mean(target < answers - rounding) <= quantile <= np.mean(target <= answers + rounding)
 
 
 def test_a_row_of_weight_two_counts_as_two_rows() -> None:
