@@ -78,7 +78,7 @@ lock:
 
 # Compile the messages of gRPC anew.
 proto: $(INSTALLED)
-	$(BIN)/python -m grpc_tools.protoc -I serving/grpc --descriptor_set_out=serving/grpc/open_inference.binpb open_inference.proto
+	$(BIN)/python -m grpc_tools.protoc -I model_deployer/serving/grpc --descriptor_set_out=model_deployer/serving/grpc/open_inference.binpb open_inference.proto
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -16,28 +16,20 @@ from bentoml.models import BentoModel
 from pydantic import BaseModel, Field, WithJsonSchema
 from pydantic_core import to_json
 
-from contract import signature
-from contract.errors import DeployerError, MalformedBody, RequestError
-from serving import (
-    configuration,
-    connection,
-    engine,
-    keys,
-    logs,
-    metrics,
-    openapi,
-    problem,
-    registry,
-    settings,
-    startup,
-)
-from serving.door import Door
-from serving.gateway import Gateway
-from serving.grpc import address
-from serving.onnx import OnnxEngine
-from serving.predictor import Predictor
-from serving.remote import PATIENCE, RemoteEngine, answer_batches
-from serving.selection import select
+from model_deployer.contract import signature
+from model_deployer.contract.errors import DeployerError, MalformedBody, RequestError
+from model_deployer.serving.config import configuration, settings, startup
+from model_deployer.serving.config.selection import select
+from model_deployer.serving.door import Door
+from model_deployer.serving.engines import engine
+from model_deployer.serving.engines.onnx import OnnxEngine
+from model_deployer.serving.engines.remote import PATIENCE, RemoteEngine, answer_batches
+from model_deployer.serving.gateway import Gateway
+from model_deployer.serving.grpc import address
+from model_deployer.serving.http import connection, keys, problem
+from model_deployer.serving.observability import logs, metrics
+from model_deployer.serving.predictor import Predictor
+from model_deployer.serving.protocols import openapi, registry
 
 HERE = Path(__file__).resolve()
 CONFIGURATION = HERE.parent / "configuration.yaml"
@@ -171,7 +163,7 @@ class ModelService:
     async def listen(self) -> None:
         """Speak gRPC, where the settings want it; else its packages are not even loaded."""
         if chosen.grpc_port:
-            from serving.grpc.server import GrpcServer  # noqa: PLC0415
+            from model_deployer.serving.grpc.server import GrpcServer  # noqa: PLC0415
 
             self.grpc = GrpcServer(predictor, chosen, api_keys)
             await self.grpc.start()

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.record import RESULTS, Target, verdict, write_results
 from tests.image.podman import Podman
-from tests.processes import ROOT, run
+from tests.support.processes import ROOT, run
 
 ROUNDS = 3
 MODEL = "benchmark:1.0.0"
@@ -61,7 +61,7 @@ def main() -> None:
 def _home(folder: Path) -> Path:
     """A BentoML home that holds the model."""
     os.environ["BENTOML_HOME"] = str(folder / "home")
-    from tests import tiny  # noqa: PLC0415 (only now does BENTOML_HOME say where the store is)
+    from tests.support import tiny  # noqa: PLC0415 (only now does BENTOML_HOME say where the store is)
 
     name, version = MODEL.split(":")
     tiny.save(folder / "files", name, version)
@@ -70,9 +70,9 @@ def _home(folder: Path) -> Path:
 
 def _build_ours(podman: Podman, folder: Path, base: str) -> float:
     """As `deployer image` does it, but without what podman remembers of another build."""
-    from contract import store  # noqa: PLC0415
-    from handoff.bento import DOCKERFILE, write_bento  # noqa: PLC0415
-    from handoff.image import BACKENDS  # noqa: PLC0415
+    from model_deployer.contract import store  # noqa: PLC0415
+    from model_deployer.image.bento import DOCKERFILE, write_bento  # noqa: PLC0415
+    from model_deployer.image.image import BACKENDS  # noqa: PLC0415
 
     context = Path(tempfile.mkdtemp(dir=folder)) / "bento"
     write_bento(store.load(MODEL), context)

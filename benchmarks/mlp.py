@@ -9,11 +9,11 @@ import onnx
 import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from contract import artifact, store
-from contract.artifact import Manifest, Origin, write_json
-from contract.contract import Contract
-from contract.features import Numeric
-from contract.outputs import Classification
+from model_deployer.contract import artifact, store
+from model_deployer.contract.artifact import Manifest, Origin, write_json
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.features import Numeric
+from model_deployer.contract.outputs import Classification
 
 WIDTH = 256
 NAMES = [f"x{index}" for index in range(12)]

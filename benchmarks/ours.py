@@ -5,18 +5,18 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.task import Answers
-from contract.outputs import Arrays, Regression
-from training.building import build_model, rebuild_model
-from training.calibration import calibrate
-from training.candidates import Choice, choose_model
-from training.dataset import Dataset
-from training.export import check_parity, export_onnx, run_onnx
-from training.heads import RegressionHead
-from training.interval import fit_interval
-from training.model import Model
-from training.refit import refit
-from training.sample import fit_sample, sample_of
-from training.spec import Estimator
+from model_deployer.contract.outputs import Arrays, Regression
+from model_deployer.training.data.dataset import Dataset
+from model_deployer.training.export.export import check_parity, export_onnx, run_onnx
+from model_deployer.training.fitting.calibration import calibrate
+from model_deployer.training.fitting.candidates import Choice, choose_model
+from model_deployer.training.fitting.interval import fit_interval
+from model_deployer.training.fitting.refit import refit
+from model_deployer.training.models.building import build_model, rebuild_model
+from model_deployer.training.models.heads import RegressionHead
+from model_deployer.training.models.model import Model
+from model_deployer.training.preprocessing.sample import fit_sample, sample_of
+from model_deployer.training.spec import Estimator
 
 #: The share of test rows that an interval promises to hold.
 COVERAGE = float(Regression.model_fields["coverage"].default)

@@ -11,7 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.impute import SimpleImputer
 
 from benchmarks.task import Answers, Columns, Task
-from training.quiet import quiet
+from model_deployer.training.runtime.quiet import quiet
 
 #: Settings that are tried in a search; rounds at most, and those without improvement after which boosting ends.
 TRIALS, ROUNDS, PATIENCE = 20, 1_000, 50

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.preprocessing import TargetEncoder
 
-from training.dataset import Dataset
-from training.split import Parts, Rows
+from model_deployer.training.data.dataset import Dataset
+from model_deployer.training.data.split import Parts, Rows
 
 #: Probabilities of a class, [rows, classes], or what the loss compares with the target, [rows].
 Answers = NDArray[np.floating]

@@ -30,7 +30,7 @@ from benchmarks.record import RESULTS, Target, verdict, write_results
 from benchmarks.rivals import BASE, RIVALS, SEARCH
 from benchmarks.suite import SUITE, DataSet
 from benchmarks.task import Answers, Task
-from training.dataset import read_dataset
+from model_deployer.training.data.dataset import read_dataset
 
 FILE = RESULTS / "training.json"
 OURS, NETWORK, TREES, LINEAR = "model-deployer", "our network alone", "our trees alone", "our linear model"

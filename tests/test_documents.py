@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import yaml
 from pydantic import BaseModel
 
-from contract.errors import PROBLEM_CODES, RequestError
-from serving.meters import METERS
-from serving.settings import Settings
-from tests.processes import ROOT
-from training.spec import FeatureOverride, Spec
+from model_deployer.contract.errors import PROBLEM_CODES, RequestError
+from model_deployer.serving.config.settings import Settings
+from model_deployer.serving.observability.meters import METERS
+from model_deployer.training.spec import FeatureOverride, Spec
+from tests.support.processes import ROOT
 
 SERVICE = (ROOT / "docs/02-service.md").read_text()
 MODEL_YAML = (ROOT / "docs/01-model-yaml.md").read_text()

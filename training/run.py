@@ -15,47 +15,47 @@ import onnx
 import polars as pl
 from numpy.typing import NDArray
 
-from contract import artifact, store
-from contract.artifact import Manifest, write_json
-from contract.behaviour import Movement, moved
-from contract.contract import Contract, Limits
-from contract.curve import verdict
-from contract.errors import Interrupted
-from contract.outputs import Arrays, Classification, Output, Regression
-from contract.versions import next_version
-from training.baselines import fit_baselines
-from training.building import build_model, rebuild_model
-from training.calibration import calibrate
-from training.candidates import Choice, choose_model
-from training.curve import learning_curve
-from training.dataset import Dataset
-from training.evaluation import evaluate_classification, evaluate_regression
-from training.exam import Exam, Predict
-from training.export import TOLERANCE, answer_scale, answerer, check_parity, export_onnx
-from training.fitting import LAST
-from training.gates import check_gates, refuse
-from training.golden import lines, write_golden
-from training.importance import importance
-from training.interval import fit_interval
-from training.latency import measure
-from training.launch import launch
-from training.model import Model, save_model
-from training.movement import behaviour_since
-from training.origin import libraries, origin
-from training.preprocessing import Preprocessor
-from training.reference import reference
-from training.refit import refit
-from training.reliability import reliability
-from training.report import write_report
-from training.sample import Sample, fit_sample, sample_of
-from training.sensitivity import missing_values
-from training.sets import set_threshold
-from training.slices import slices
-from training.spec import Spec
-from training.split import Parts, method
-from training.stages import say
-from training.target import Target
-from training.threshold import decision_threshold
+from model_deployer.contract import artifact, store
+from model_deployer.contract.artifact import Manifest, write_json
+from model_deployer.contract.behaviour import Movement, moved
+from model_deployer.contract.contract import Contract, Limits
+from model_deployer.contract.curve import verdict
+from model_deployer.contract.errors import Interrupted
+from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
+from model_deployer.contract.versions import next_version
+from model_deployer.training.data.dataset import Dataset
+from model_deployer.training.data.split import Parts, method
+from model_deployer.training.data.target import Target
+from model_deployer.training.evaluation.curve import learning_curve
+from model_deployer.training.evaluation.evaluation import evaluate_classification, evaluate_regression
+from model_deployer.training.evaluation.exam import Exam, Predict
+from model_deployer.training.evaluation.gates import check_gates, refuse
+from model_deployer.training.evaluation.importance import importance
+from model_deployer.training.evaluation.reliability import reliability
+from model_deployer.training.evaluation.sensitivity import missing_values
+from model_deployer.training.evaluation.slices import slices
+from model_deployer.training.export.export import TOLERANCE, answer_scale, answerer, check_parity, export_onnx
+from model_deployer.training.export.golden import lines, write_golden
+from model_deployer.training.export.latency import measure
+from model_deployer.training.export.movement import behaviour_since
+from model_deployer.training.export.origin import libraries, origin
+from model_deployer.training.export.reference import reference
+from model_deployer.training.fitting.calibration import calibrate
+from model_deployer.training.fitting.candidates import Choice, choose_model
+from model_deployer.training.fitting.fitting import LAST
+from model_deployer.training.fitting.interval import fit_interval
+from model_deployer.training.fitting.refit import refit
+from model_deployer.training.fitting.sets import set_threshold
+from model_deployer.training.fitting.threshold import decision_threshold
+from model_deployer.training.models.baselines import fit_baselines
+from model_deployer.training.models.building import build_model, rebuild_model
+from model_deployer.training.models.model import Model, save_model
+from model_deployer.training.preprocessing.preprocessing import Preprocessor
+from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of
+from model_deployer.training.report.report import write_report
+from model_deployer.training.runtime.launch import launch
+from model_deployer.training.runtime.stages import say
+from model_deployer.training.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
 
 
 def _fit_sample(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[Preprocessor, Sample]:
-    """As :func:`training.sample.fit_sample`, with the rows that are not in memory."""
+    """As :func:`training.preprocessing.sample.fit_sample`, with the rows that are not in memory."""
     preprocessor, sample = fit_sample(dataset, rows)
     return preprocessor, replace(sample, beyond=dataset.stream)
 

@@ -16,10 +16,10 @@ from pydantic import (
     model_validator,
 )
 
-from contract.behaviour import TOLERANCE
-from contract.contract import Limits
-from contract.errors import SpecError
-from contract.yaml_source import Path_, YamlSource, complaints, dotted, read_yaml
+from model_deployer.contract.behaviour import TOLERANCE
+from model_deployer.contract.contract import Limits
+from model_deployer.contract.errors import SpecError
+from model_deployer.contract.yaml_source import Path_, YamlSource, complaints, dotted, read_yaml
 
 #: A share of the rows, or the instant at which a part begins.
 Boundary = float | datetime

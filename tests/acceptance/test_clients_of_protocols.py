@@ -15,10 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests import tiny
-from tests.processes import ROOT, Server, serve
 from tests.serving.protocols.served import HEALTH, PREDICT
 from tests.serving.protocols.speakers import of_predictions
+from tests.support import tiny
+from tests.support.processes import ROOT, Server, serve
 
 ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR", "distance": 12.25, "remark": 'a "quoted", long\nremark'}]
 

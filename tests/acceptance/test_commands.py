@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from tests.acceptance.conftest import SMALL
-from tests.processes import BIN, run, serve
+from tests.support.processes import BIN, run, serve
 
 
 class Workplace:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.acceptance.conftest import SMALL
-from tests.processes import run, serve
+from tests.support.processes import run, serve
 
 TREE = {
     "README.md", "CHANGELOG.md", "VERIFICATION.md", "VERIFICATION.json", "SHA256SUMS", "sbom.cdx.json",

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from contract.features import Numeric
-from tests import tiny
-from tests.processes import run
+from model_deployer.contract.features import Numeric
+from tests.support import tiny
+from tests.support.processes import run
 
 OLD: dict[str, Any] = {
     "metrics": {

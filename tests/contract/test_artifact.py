@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from contract import artifact
-from contract.errors import ArtifactError
-from tests import tiny
+from model_deployer.contract import artifact
+from model_deployer.contract.errors import ArtifactError
+from tests.support import tiny
 
 
 def test_a_sealed_folder_opens(tmp_path: Path) -> None:

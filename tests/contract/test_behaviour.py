@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from contract.behaviour import LISTED, Movement, comparable, moved, movement
-from contract.outputs import Classification, Output, Regression
+from model_deployer.contract.behaviour import LISTED, Movement, comparable, moved, movement
+from model_deployer.contract.outputs import Classification, Output, Regression
 
 CASES = [f"case {number}" for number in range(30)]
 TOLERANCES = st.floats(0, 2)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from contract.bins import edges, shares
+from model_deployer.contract.bins import edges, shares
 
 STEPS = np.linspace(0, 1, 21)
 

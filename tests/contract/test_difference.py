@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from contract import artifact
-from contract.artifact import Artifact
-from contract.difference import difference
-from contract.outputs import Output, Regression
-from tests import tiny
+from model_deployer.contract import artifact
+from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.difference import difference
+from model_deployer.contract.outputs import Output, Regression
+from tests.support import tiny
 
 
 def judged(folder: Path, output: Output, loss: str) -> Artifact:

@@ -2,8 +2,8 @@ from typing import Any, get_args
 
 import pytest
 
-from contract.evaluations import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, metric_changes, slice_changes
-from training.spec import MetricName
+from model_deployer.contract.evaluations import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, metric_changes, slice_changes
+from model_deployer.training.spec import MetricName
 
 
 def evaluation(name: str, value: float) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from contract.contract import Contract
-from contract.features import EXACT_INTEGER, Categorical, Datetime, Feature, Integer, Numeric
-from tests import tiny
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.features import EXACT_INTEGER, Categorical, Datetime, Feature, Integer, Numeric
+from tests.support import tiny
 
 FEATURES: TypeAdapter[Feature] = TypeAdapter(Feature)
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from contract.outputs import Classification, Regression
+from model_deployer.contract.outputs import Classification, Regression
 
 
 def test_two_labels_are_decided_by_the_threshold() -> None:

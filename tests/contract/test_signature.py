@@ -9,11 +9,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from contract import signature
-from contract.artifact import MANIFEST, Artifact, open_artifact, seal
-from contract.errors import ArtifactError, UsageError
-from tests import tiny
-from tests.processes import run, serve
+from model_deployer.contract import signature
+from model_deployer.contract.artifact import MANIFEST, Artifact, open_artifact, seal
+from model_deployer.contract.errors import ArtifactError, UsageError
+from tests.support import tiny
+from tests.support.processes import run, serve
 
 CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 

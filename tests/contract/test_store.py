@@ -9,11 +9,11 @@ from pathlib import Path
 import bentoml
 import pytest
 
-from contract import store
-from contract.artifact import MANIFEST, MODEL, open_artifact
-from contract.errors import AmbiguousModel, ArtifactError, EnvironmentFault, ModelNotFound
-from tests import tiny
-from tests.processes import ROOT
+from model_deployer.contract import store
+from model_deployer.contract.artifact import MANIFEST, MODEL, open_artifact
+from model_deployer.contract.errors import AmbiguousModel, ArtifactError, EnvironmentFault, ModelNotFound
+from tests.support import tiny
+from tests.support.processes import ROOT
 
 
 def test_a_saved_model_loads_again(home: Path, tmp_path: Path) -> None:

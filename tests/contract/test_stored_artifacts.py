@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from contract import artifact
-from contract.artifact import Artifact, open_artifact
-from serving.replay import predict
+from model_deployer.contract import artifact
+from model_deployer.contract.artifact import Artifact, open_artifact
+from model_deployer.serving.engines.replay import predict
 
 STORED = sorted(path for path in (Path(__file__).parent / "artifacts").glob("format_*/*") if path.is_dir())
 

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.artifact import open_artifact
-from contract.contract import Contract, Limits
-from contract.features import Categorical, Feature, Integer, Numeric, Text
-from contract.outputs import Classification, Output, Regression
-from contract.versions import FIRST, Change, Step, Version, compare, next_version, step_of
-from tests import tiny
+from model_deployer.contract.artifact import open_artifact
+from model_deployer.contract.contract import Contract, Limits
+from model_deployer.contract.features import Categorical, Feature, Integer, Numeric, Text
+from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.versions import FIRST, Change, Step, Version, compare, next_version, step_of
+from tests.support import tiny
 
 NUMBERS = st.integers(min_value=0, max_value=10**6)
 VERSIONS = st.builds(Version, NUMBERS, NUMBERS, NUMBERS)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from deployment.azureml import azureml
-from deployment.workload import Workload
-from tests.deployment.workloads import ALL, workload
+from model_deployer.deployment.azureml import azureml
+from model_deployer.deployment.workload import Workload
+from tests.support.workloads import ALL, workload
 
 #: Of endpoints and deployments.
 NAME = re.compile(r"[a-z][a-z0-9-]{1,30}[a-z0-9]")

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
-from deployment.compose import compose
-from deployment.workload import Workload
-from handoff.monitoring import ALERTS, monitoring
-from tests.deployment.workloads import ALL, UNKNOWN, workload
+from model_deployer.deployment.compose import compose
+from model_deployer.deployment.workload import Workload
+from model_deployer.monitoring.monitoring import ALERTS, monitoring
+from tests.support.workloads import ALL, UNKNOWN, workload
 
 
 def read(written: Workload) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deployment.kserve import kserve
-from deployment.workload import Workload
-from tests.deployment.workloads import ALL
+from model_deployer.deployment.kserve import kserve
+from model_deployer.deployment.workload import Workload
+from tests.support.workloads import ALL
 
 #: What an InferenceService says of a predictor beside its pod.
 OWN = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "timeout"}

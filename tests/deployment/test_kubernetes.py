@@ -9,12 +9,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deployment.kubernetes import METRIC, SERIES, deployment, kubernetes
-from deployment.workload import PEAK, Workload, sizes
-from handoff.measurements import Measurements
-from serving.metrics import Metrics
-from serving.openapi import HEALTH
-from tests.deployment.workloads import ALL, measurements, quantity, workload
+from model_deployer.deployment.kubernetes import METRIC, SERIES, deployment, kubernetes
+from model_deployer.deployment.workload import PEAK, Workload, sizes
+from model_deployer.package.measurements import Measurements
+from model_deployer.serving.observability.metrics import Metrics
+from model_deployer.serving.protocols.openapi import HEALTH
+from tests.support.workloads import ALL, measurements, quantity, workload
 
 #: The first version with all that the manifests use, and one of late.
 VERSIONS = ("1.30", "1.35")

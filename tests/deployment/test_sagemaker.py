@@ -10,10 +10,10 @@ import pytest
 from botocore.validate import ParamValidator
 from moto import mock_aws
 
-from deployment.sagemaker import PATIENCE, create_endpoint_config, sagemaker
-from deployment.workload import Workload
-from tests.deployment.workloads import ALL, workload
-from tests.handoff.observed import MEASURED
+from model_deployer.deployment.sagemaker import PATIENCE, create_endpoint_config, sagemaker
+from model_deployer.deployment.workload import Workload
+from tests.support.observed import MEASURED
+from tests.support.workloads import ALL, workload
 
 #: The service and the operation of each file.
 OPERATIONS = {

@@ -8,16 +8,16 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 
-from cli.deploy import deploy as command
-from contract.errors import UsageError
-from deployment import vertex
-from deployment.targets import TARGETS, definitions, deploy
-from deployment.workload import Workload
-from handoff.facts import SPECIFICATION
-from tests.deployment import packages
-from tests.deployment.workloads import IMAGE, workload
-from tests.handoff.observed import MEASURED
-from tests.processes import ROOT, run
+from model_deployer.cli.commands.deploy import deploy as command
+from model_deployer.contract.errors import UsageError
+from model_deployer.deployment import vertex
+from model_deployer.deployment.targets import TARGETS, definitions, deploy
+from model_deployer.deployment.workload import Workload
+from model_deployer.package.facts import SPECIFICATION
+from tests.support import written_package as packages
+from tests.support.observed import MEASURED
+from tests.support.processes import ROOT, run
+from tests.support.workloads import IMAGE, workload
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from typing import Any
 import googleapiclient
 import pytest
 
-from deployment.vertex import vertex
-from deployment.workload import Workload
-from tests.deployment.workloads import ALL, UNKNOWN, workload
+from model_deployer.deployment.vertex import vertex
+from model_deployer.deployment.workload import Workload
+from tests.support.workloads import ALL, UNKNOWN, workload
 
 #: What each file is the body of.
 BODIES = {

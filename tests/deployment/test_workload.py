@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.errors import UsageError
-from deployment.machines import Machine, smallest
-from deployment.workload import label
-from tests.deployment.workloads import UNKNOWN, workload
+from model_deployer.contract.errors import UsageError
+from model_deployer.deployment.machines import Machine, smallest
+from model_deployer.deployment.workload import label
+from tests.support.workloads import UNKNOWN, workload
 
 MACHINES = (Machine("small", 1, 2), Machine("middle", 2, 4), Machine("large", 4, 16))
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from training.features import infer_features
-from training.profile import profile
-from training.spec import read_spec
-from training.split import split
-from training.table import read_table
-from training.target import read_target
+from model_deployer.training.data.features import infer_features
+from model_deployer.training.data.profile import profile
+from model_deployer.training.data.split import split
+from model_deployer.training.data.table import read_table
+from model_deployer.training.data.target import read_target
+from model_deployer.training.spec import read_spec
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from contract.artifact import open_artifact
-from contract.contract import Contract
-from contract.errors import CheckFailed
-from handoff.grpc_replay import replay_grpc
-from handoff.samples import ask
-from tests import tiny
-from tests.processes import free_port, serve
+from model_deployer.contract.artifact import open_artifact
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.errors import CheckFailed
+from model_deployer.handoff.grpc_replay import replay_grpc
+from model_deployer.handoff.samples import ask
+from tests.support import tiny
+from tests.support.processes import free_port, serve
 
 
 @pytest.mark.parametrize("contract", [tiny.WITH_SETS, tiny.OF_A_NUMBER], ids=["sets", "a number"])

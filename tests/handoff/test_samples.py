@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from contract import store
-from contract.artifact import Artifact, Golden
-from contract.contract import Contract
-from contract.errors import CheckFailed
-from handoff.samples import ask, same, wrong_requests
-from tests import tiny
-from tests.processes import serve
+from model_deployer.contract import store
+from model_deployer.contract.artifact import Artifact, Golden
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.errors import CheckFailed
+from model_deployer.handoff.samples import ask, same, wrong_requests
+from tests.support import tiny
+from tests.support.processes import serve
 
 
 def test_a_server_is_asked_for_every_sort_of_answer(tmp_path: Path, home: Path) -> None:

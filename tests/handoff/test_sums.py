@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from handoff.sums import SUMS, check_sums, write_sums
+from model_deployer.handoff.sums import SUMS, check_sums, write_sums
 
 
 def package(folder: Path) -> Path:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
 from tests.image.podman import Container, Podman, install
-from tests.processes import run
+from tests.support import tiny
+from tests.support.processes import run
 
 #: The image that is built, and the one below it; BASE names another one, where there is a registry.
 MODEL = "imaged:1.0.0"

@@ -17,7 +17,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-from tests.processes import until
+from tests.support.processes import until
 
 PACKAGES = ("podman", "runc", "conmon", "catatonit", "mmdebstrap", "ca-certificates")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from contract import store
-from handoff.bento import write_bento
-from tests import tiny
-from tests.processes import run
+from model_deployer.contract import store
+from model_deployer.image.bento import write_bento
+from tests.support import tiny
+from tests.support.processes import run
 
 
 @pytest.fixture

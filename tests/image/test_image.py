@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from packaging.utils import canonicalize_name
 
-from contract import store
-from handoff.bento import write_bento
-from handoff.requirements import write_dockerfile
-from tests import tiny
+from model_deployer.contract import store
+from model_deployer.handoff.sandbox.requirements import write_dockerfile
+from model_deployer.image.bento import write_bento
 from tests.image.conftest import MODEL
 from tests.image.podman import Container, Podman
-from tests.processes import BIN, ROOT, run, until
 from tests.serving.protocols.test_open_inference import inputs_of
+from tests.support import tiny
+from tests.support.processes import BIN, ROOT, run, until
 
 MB = 1_000_000
 # The first one waits for podman, the base image and the image.

@@ -5,13 +5,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from contract import store
-from contract.errors import CheckFailed
-from handoff.bento import write_bento
-from handoff.container import container
-from handoff.requirements import write_dockerfile
-from tests import tiny
+from model_deployer.contract import store
+from model_deployer.contract.errors import CheckFailed
+from model_deployer.handoff.sandbox.requirements import write_dockerfile
+from model_deployer.image.bento import write_bento
+from model_deployer.image.container import container
 from tests.image.podman import Podman
+from tests.support import tiny
 
 pytestmark = pytest.mark.image
 

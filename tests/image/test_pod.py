@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from deployment.kubernetes import deployment
-from deployment.workload import READY, USER
-from tests.deployment.workloads import workload
-from tests.handoff.observed import MEASURED, MIB
+from model_deployer.deployment.kubernetes import deployment
+from model_deployer.deployment.workload import READY, USER
 from tests.image.podman import Podman
-from tests.processes import until
+from tests.support.observed import MEASURED, MIB
+from tests.support.processes import until
+from tests.support.workloads import workload
 
 pytestmark = pytest.mark.image
 

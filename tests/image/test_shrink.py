@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvloop
 
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 SHRINK = ROOT / "image/shrink.py"
 

@@ -2,8 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import tiny
-from tests.processes import Server, serve
+from tests.support import tiny
+from tests.support.processes import Server, serve
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests import tiny
-from tests.processes import ROOT, Server, serve
+from tests.support import tiny
+from tests.support.processes import ROOT, Server, serve
 
 FRONT = """
 import json

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests import tiny
-from tests.processes import Server, serve, until
+from tests.support import tiny
+from tests.support.processes import Server, serve, until
 
 BODY = json.dumps({"rows": [tiny.ROW]}).encode()
 HEADERS = {"content-type": "application/json"}

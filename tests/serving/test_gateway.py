@@ -10,16 +10,16 @@ from typing import Any
 import httpx
 import pytest
 
-from contract.artifact import open_artifact
-from contract.contract import Contract, Limits
-from contract.errors import InvalidRows, PredictionFailed
-from contract.features import Numeric
-from serving.asgi import Receive, Scope, Send
-from serving.gateway import Gateway
-from serving.onnx import OnnxEngine
-from serving.predictor import Predictor
-from serving.settings import Settings
-from tests import tiny
+from model_deployer.contract.artifact import open_artifact
+from model_deployer.contract.contract import Contract, Limits
+from model_deployer.contract.errors import InvalidRows, PredictionFailed
+from model_deployer.contract.features import Numeric
+from model_deployer.serving.config.settings import Settings
+from model_deployer.serving.engines.onnx import OnnxEngine
+from model_deployer.serving.gateway import Gateway
+from model_deployer.serving.http.asgi import Receive, Scope, Send
+from model_deployer.serving.predictor import Predictor
+from tests.support import tiny
 
 
 def start(folder: Path, contract: Contract = tiny.CONTRACT) -> Predictor:

@@ -12,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from tests import tiny
-from tests.processes import Server, serve, until
+from tests.support import tiny
+from tests.support.processes import Server, serve, until
 
 ROWS: list[dict[str, Any]] = [
     tiny.ROW | changed

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
-from contract import artifact
-from tests import tiny
-from tests.processes import ROOT, Server, free_port, run, serve
+from model_deployer.contract import artifact
+from tests.support import tiny
+from tests.support.processes import ROOT, Server, free_port, run, serve
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import jsonschema
 import polars as pl
 import pytest
 
-from serving.formats import FILE, PARQUET, STREAM
-from tests import tiny
-from tests.processes import Server, serve
+from model_deployer.serving.rows.formats import FILE, PARQUET, STREAM
+from tests.support import tiny
+from tests.support.processes import Server, serve
 
 ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR"}, tiny.ROW | {"booked": None}]
 

@@ -9,8 +9,8 @@ from queue import Queue
 import httpx
 import pytest
 
-from tests import tiny
-from tests.processes import serve
+from tests.support import tiny
+from tests.support.processes import serve
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

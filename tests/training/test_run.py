@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from contract import store
-from contract.artifact import Artifact
-from contract.errors import CheckFailed
-from contract.outputs import Classification
-from training.dataset import read_dataset
-from training.run import train
+from model_deployer.contract import store
+from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.errors import CheckFailed
+from model_deployer.contract.outputs import Classification
+from model_deployer.training.data.dataset import read_dataset
+from model_deployer.training.run import train
 
 ROWS = 900
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.errors import SpecError
-from training.spec import Bound, Spec, read_spec
+from model_deployer.contract.errors import SpecError
+from model_deployer.training.spec import Bound, Spec, read_spec
 
 LEAST = "name: m\ndata:\n  path: t.csv\n  target: y\n"
 

@@ -6,8 +6,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
-from contract.contract import Contract
-from tests import tiny
+from model_deployer.contract.contract import Contract
+from tests.support import tiny
 
 _plain = tiny.graph
 

@@ -17,11 +17,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contract.contract import Limits
-from tests import tiny
-from tests.processes import Server, free_port, run, serve, until
+from model_deployer.contract.contract import Limits
 from tests.serving.grpc import slow
 from tests.serving.grpc.client import SERVICE, Client, outputs_of, put
+from tests.support import tiny
+from tests.support.processes import Server, free_port, run, serve, until
 
 KEY = "the-key-of-a-caller"
 ROWS = [tiny.ROW | {"distance": 41.7 * number, "origin": ("JFK", "EWR")[number % 2]} for number in range(90)]

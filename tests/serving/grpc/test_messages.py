@@ -6,7 +6,7 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pb2
 
-from tests.processes import ROOT
+from tests.support.processes import ROOT
 
 FOLDER = ROOT / "serving" / "grpc"
 

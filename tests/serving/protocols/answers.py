@@ -9,8 +9,8 @@ import httpx
 import jsonschema
 from hypothesis import strategies as st
 
-from contract.contract import Contract
-from tests import tiny
+from model_deployer.contract.contract import Contract
+from tests.support import tiny
 
 
 def home(folder: Path, contract: Contract) -> Path:

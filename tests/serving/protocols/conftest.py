@@ -2,8 +2,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import tiny
 from tests.serving.protocols.served import Served, served
+from tests.support import tiny
 
 
 @pytest.fixture(scope="session")

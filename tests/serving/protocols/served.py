@@ -10,9 +10,9 @@ import onnx
 import pytest
 from onnx import helper
 
-from contract.contract import Contract
-from tests import tiny
-from tests.processes import Server, free_port, serve
+from model_deployer.contract.contract import Contract
+from tests.support import tiny
+from tests.support.processes import Server, free_port, serve
 
 KEY = "key-of-a-client-of-any-protocol"
 

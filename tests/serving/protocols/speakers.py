@@ -16,12 +16,12 @@ import httpx
 import numpy as np
 import polars as pl
 
-from contract.contract import Contract
-from contract.outputs import Classification
-from serving.formats import FILE, PARQUET, STREAM
-from tests import tiny
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.outputs import Classification
+from model_deployer.serving.rows.formats import FILE, PARQUET, STREAM
 from tests.serving.grpc.client import Client, outputs_of
 from tests.serving.protocols.served import KEY, PREDICT, Served
+from tests.support import tiny
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]

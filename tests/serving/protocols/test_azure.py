@@ -6,9 +6,9 @@ import httpx
 import pytest
 from hypothesis import given, settings
 
-from tests import tiny
 from tests.serving.protocols import answers
 from tests.serving.protocols.served import Served
+from tests.support import tiny
 
 ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR", "temp": None, "distance": 12.25}, tiny.ROW | {"seats": 3}]
 LISTED = [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]

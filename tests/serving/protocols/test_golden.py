@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests import tiny
 from tests.serving.protocols.bits import bits
 from tests.serving.protocols.served import TEXTS, Served
 from tests.serving.protocols.speakers import SPEAKERS, Rows, Speaker, native_rows
+from tests.support import tiny
 
 MISSING = dict.fromkeys(feature.name for feature in tiny.FEATURES if not feature.required)
 

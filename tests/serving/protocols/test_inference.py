@@ -7,11 +7,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contract.errors import RequestError
-from serving.columns import Columns, Stacker, Table
-from serving.decoding import Decoder, Rows
-from serving.protocols.inference import Reader
-from tests import tiny
+from model_deployer.contract.errors import RequestError
+from model_deployer.serving.protocols.inference import Reader
+from model_deployer.serving.rows.columns import Columns, Stacker, Table
+from model_deployer.serving.rows.decoding import Decoder, Rows
+from tests.support import tiny
 
 READER = Reader(tiny.CONTRACT)
 DECODER = Decoder(tiny.CONTRACT)

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
 
-from tests import tiny
-from tests.processes import Server
 from tests.serving.protocols.served import KEY, Served
+from tests.support import tiny
+from tests.support.processes import Server
 
 BARE = {"departure": "2013-11-01T17:05:00", "distance": 12.25, "origin": "EWR", "seats": 3}
 ROWS: list[dict[str, Any]] = [

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from openapi_spec_validator import validate
 
-from contract.contract import Contract, Limits
-from contract.features import Integer, Numeric
-from contract.outputs import Regression
-from tests import tiny
-from tests.processes import Server, serve
+from model_deployer.contract.contract import Contract, Limits
+from model_deployer.contract.features import Integer, Numeric
+from model_deployer.contract.outputs import Regression
 from tests.serving.protocols import speakers
+from tests.support import tiny
+from tests.support.processes import Server, serve
 
 INFER = "/v2/models/served/infer"
 DATATYPES = {float: "FP64", int: "INT64", bool: "BOOL", str: "BYTES"}

@@ -13,18 +13,18 @@ from typing import Any
 import httpx
 import pytest
 
-from contract.artifact import open_artifact
-from contract.outputs import Output
-from serving.asgi import Receive, Scope, Send
-from serving.columns import Columns
-from serving.gateway import Gateway
-from serving.onnx import OnnxEngine
-from serving.predictor import Predictor
-from serving.settings import Settings
-from tests import tiny
+from model_deployer.contract.artifact import open_artifact
+from model_deployer.contract.outputs import Output
+from model_deployer.serving.config.settings import Settings
+from model_deployer.serving.engines.onnx import OnnxEngine
+from model_deployer.serving.gateway import Gateway
+from model_deployer.serving.http.asgi import Receive, Scope, Send
+from model_deployer.serving.predictor import Predictor
+from model_deployer.serving.rows.columns import Columns
 from tests.serving.protocols import answers
 from tests.serving.protocols.served import HEALTH, KEY, PREDICT, Served
 from tests.serving.protocols.speakers import tensors
+from tests.support import tiny
 
 SECRET = "s3cr3t-of-a-caller"
 PROBLEM = {"type", "title", "status", "detail", "code", "retry", "request_id"}

@@ -6,10 +6,10 @@ import httpx
 import pytest
 from hypothesis import given, settings
 
-from tests import tiny
-from tests.processes import Server
 from tests.serving.protocols import answers
 from tests.serving.protocols.served import HEALTH, PREDICT, Served
+from tests.support import tiny
+from tests.support.processes import Server
 
 ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR", "temp": None, "distance": 12.25}, tiny.ROW | {"seats": 3}]
 

@@ -1,0 +1,88 @@
+"""`deployer show [NAME[:VERSION]]`."""
+
+import json as json_module
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from model_deployer.cli.output import Json, console, print_json
+from model_deployer.contract import store
+from model_deployer.contract.artifact import REPORT, Artifact
+from model_deployer.contract.features import Feature
+
+Tag = Annotated[str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="Default: the only model of the store.")]
+
+
+def show(tag: Tag = None, json: Json = False) -> None:
+    """Show a model: what it takes and answers, how good it is, and a request to try."""
+    artifact = store.load(tag)
+    if json:
+        print_json(_document(artifact))
+        return
+    manifest = artifact.manifest
+    console.print(f"[bold]{artifact.tag}[/]  trained {manifest.created:%Y-%m-%d %H:%M} UTC")
+    for text in (manifest.description, manifest.business_context):
+        if text:
+            console.print(text.strip(), markup=False)
+    console.print()
+    console.print(_features(artifact))
+    console.print()
+    print_metrics(artifact.evaluation)
+    if REPORT in artifact.manifest.files:
+        console.print(f"\nThe whole report: {artifact.path / REPORT}", markup=False)
+    console.print("\nTry it, once it is served:\n")
+    console.print(curl(artifact), markup=False)
+
+
+def print_metrics(evaluation: dict[str, Any]) -> None:
+    """The metrics on the test part, with 95 % intervals, beside those of the baselines."""
+    metrics = evaluation["metrics"]
+    if not metrics:
+        return
+    model = metrics["model"]
+    baselines = [name for name in metrics if name != "model"]
+    table = Table("Test part", "model", "95 % interval", *baselines, box=None)
+    for name, figure in model.items():
+        interval = f"{figure['low']:.4g} to {figure['high']:.4g}"
+        others = [_value(metrics[baseline].get(name)) for baseline in baselines]
+        table.add_row(name.replace("_", " "), _value(figure), interval, *others)
+    console.print(table)
+
+
+def curl(artifact: Artifact, url: str = "http://localhost:3000") -> str:
+    """A request with the example row, ready to be pasted into a shell."""
+    body = json_module.dumps({"rows": [artifact.contract.example()]}, ensure_ascii=False)
+    quoted = body.replace("'", "'\\''")
+    return f"curl {url}/predict -H 'Content-Type: application/json' -d '{quoted}'"
+
+
+def _document(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "manifest": artifact.manifest.model_dump(mode="json"),
+        "contract": artifact.contract.model_dump(mode="json"),
+        "evaluation": artifact.evaluation,
+    }
+
+
+def _value(figure: dict[str, float] | None) -> str:
+    return f"{figure['value']:.4g}" if figure else ""
+
+
+def _features(artifact: Artifact) -> Table:
+    table = Table("Feature", "Kind", "Unit", "Must be sent", "Example", box=None)
+    for column in table.columns:
+        column.overflow = "fold"  # a name that is cut off cannot be sent
+    for feature in artifact.contract.features:
+        table.add_row(feature.name, feature.kind, feature.unit or "", _must_be_sent(feature), _example(feature))
+    return table
+
+
+def _must_be_sent(feature: Feature) -> str:
+    return ("yes, or null" if feature.nullable else "yes") if feature.required else "no"
+
+
+def _example(feature: Feature) -> str:
+    if isinstance(feature.example, float):
+        return f"{feature.example:g}"
+    return "" if feature.example is None else json_module.dumps(feature.example, ensure_ascii=False)

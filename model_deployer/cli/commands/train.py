@@ -1,0 +1,34 @@
+"""`deployer train model.yaml`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model_deployer.cli.commands.show import print_metrics
+from model_deployer.cli.extra import packages_of
+from model_deployer.cli.output import Json, print_json
+from model_deployer.contract import store
+from model_deployer.contract.artifact import REPORT
+
+
+def train(
+    spec: Annotated[Path, typer.Argument(help="What to train, and from what.")] = Path("model.yaml"),
+    json: Json = False,
+) -> None:
+    """Train, evaluate and save the model that a model.yaml describes.
+
+    An interrupted run goes on where it was when it is started again.
+    """
+    with packages_of("train"):
+        from model_deployer.training.data.dataset import read_dataset  # noqa: PLC0415
+
+        dataset = read_dataset(spec)
+        from model_deployer.training import run  # noqa: PLC0415 (torch takes seconds to load; what is wrong with the input is known by now)
+    trained = run.train(dataset)
+    if json:
+        print_json({"tag": trained.tag, "metrics": trained.evaluation["metrics"]})
+    else:
+        print_metrics(trained.evaluation)
+        print(f"\nThe whole report: {store.load(trained.tag).path / REPORT}")
+        print(f"{trained.tag} is in the model store. Serve it:  bentoml serve --arg model={trained.tag}")

@@ -1,0 +1,66 @@
+"""The contract of one model: what goes in, what comes out, and how much of it at once."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from model_deployer.contract.errors import TooManyRows
+from model_deployer.contract.features import Feature
+from model_deployer.contract.outputs import Output
+
+
+class Limits(BaseModel):
+    """How much one request may ask for.
+
+    Attributes:
+        rows: Rows in one request.
+        body_bytes: Bytes of one request's body.
+        timeout_seconds: From the first byte of a request to its answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    rows: int = Field(default=10_000, ge=1)
+    body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    timeout_seconds: float = Field(default=30.0, gt=0, le=300)
+
+    def check_rows(self, rows: int) -> None:
+        """Raise TooManyRows where one request may not have so many."""
+        if rows > self.rows:
+            raise TooManyRows(f"{rows:,} rows; send at most {self.rows:,} in one request")
+
+
+class Contract(BaseModel):
+    """Everything a caller may rely on; stored as contract.json and served by GET /model."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    features: tuple[Feature, ...] = Field(min_length=1)
+    output: Output
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "Contract":
+        names = [feature.name for feature in self.features]
+        if len(set(names)) < len(names):
+            raise ValueError("two features carry the same name")
+        return self
+
+    @property
+    def names(self) -> list[str]:
+        """The features' names, in order."""
+        return [feature.name for feature in self.features]
+
+    def example(self) -> dict[str, Any]:
+        """One row that a client could send: every feature that has an example."""
+        return {feature.name: feature.example for feature in self.features if feature.example is not None}
+
+    def row_schema(self) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of one row of a request."""
+        return {
+            "type": "object",
+            "required": [feature.name for feature in self.features if feature.required],
+            "additionalProperties": False,
+            "properties": {feature.name: feature.json_schema() for feature in self.features},
+            "examples": [self.example()],
+        }

@@ -1,0 +1,106 @@
+"""Compose: one hardened container on one machine, and Prometheus beside it for who asks for it."""
+
+from typing import Any
+
+from model_deployer.deployment.readme import readme
+from model_deployer.deployment.workload import LIVE, METRICS, PORT, USER, Workload, formulas, of_replica
+from model_deployer.monitoring.monitoring import ALERTS, monitoring
+from model_deployer.package.sizing import START_HEADROOM
+from model_deployer.package.yaml_text import written
+
+Document = dict[str, Any]
+
+#: Processes and threads: more than a server has on a machine with many cores, and an end to those that only multiply.
+PIDS = 512
+
+#: What the server may write, its counters: in memory.
+TMP = "/tmp:size=64m,mode=1777"
+
+#: The release with long-term support.
+PROMETHEUS = "docker.io/prom/prometheus:v3.5.0"
+
+_SERVICE = "model"
+
+
+def compose(workload: Workload) -> dict[str, str]:
+    """The files, by their path."""
+    return {
+        "README.md": readme("compose", workload, of_replica(workload), port=PORT),
+        "compose.yaml": written(formulas(of_replica(workload)), project(workload)),
+        "prometheus.yml": written("", prometheus()),
+        "alerts.yml": monitoring(workload.facts)[ALERTS],
+    }
+
+
+def project(workload: Workload) -> Document:
+    """The services; ``--profile monitoring`` starts Prometheus, too."""
+    return {
+        "name": workload.name(),
+        "services": {_SERVICE: _model(workload), "prometheus": _prometheus()},
+        "volumes": {"prometheus": {}},
+    }
+
+
+def _model(workload: Workload) -> Document:
+    start = START_HEADROOM * workload.sizing.measured.cold_start_seconds
+    probe = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{PORT}{LIVE}', timeout=2)"
+    return {
+        "image": workload.image,
+        "environment": ["DEPLOYER_API_KEYS"],
+        "ports": [f"127.0.0.1:{PORT}:{PORT}"],
+        "user": f"{USER}:{USER}",
+        **_HARDENED,
+        "tmpfs": [TMP],
+        "pids_limit": PIDS,
+        **_resources(workload),
+        "restart": "unless-stopped",
+        "stop_grace_period": f"{workload.grace}s",
+        "healthcheck": {
+            "test": ["CMD", "python", "-c", probe],
+            "interval": "10s",
+            "timeout": "3s",
+            "retries": 3,
+            "start_period": f"{round(start) + 1}s",
+        },
+    }
+
+
+_HARDENED: Document = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
+
+
+def _resources(workload: Workload) -> Document:
+    """What was measured; without the second limit, as much again might be swapped out."""
+    cores, memory = workload.sizing.cpu_limit, workload.sizing.memory_limit
+    found: Document = {} if cores is None else {"cpus": cores}
+    return found | ({} if memory is None else {"mem_limit": memory, "memswap_limit": memory})
+
+
+def _prometheus() -> Document:
+    return {
+        "image": PROMETHEUS,
+        "profiles": ["monitoring"],
+        "command": ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"],
+        "volumes": [
+            "./prometheus.yml:/etc/prometheus/prometheus.yml:ro",
+            "./alerts.yml:/etc/prometheus/alerts.yml:ro",
+            "prometheus:/prometheus",
+        ],
+        "ports": ["127.0.0.1:9090:9090"],
+        **_HARDENED,
+        "restart": "unless-stopped",
+    }
+
+
+def prometheus() -> Document:
+    """What Prometheus reads, and the alerts of the package."""
+    return {
+        "global": {"scrape_interval": "30s", "evaluation_interval": "30s"},
+        "rule_files": ["alerts.yml"],
+        "scrape_configs": [
+            {
+                "job_name": _SERVICE,
+                "metrics_path": METRICS,
+                "static_configs": [{"targets": [f"{_SERVICE}:{PORT}"]}],
+            }
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Clients of a served model in the languages of backends."""

@@ -1,0 +1,1 @@
+"""README, changelog, model card and integration guide of a package."""

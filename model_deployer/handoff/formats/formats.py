@@ -1,0 +1,201 @@
+"""model/: the model in every format that it can be had in, each one replayed before the package may have it."""
+
+import importlib.util
+import pickle
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import joblib
+import onnxruntime
+
+from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.outputs import Arrays
+from model_deployer.handoff.formats.halves import halves
+from model_deployer.handoff.formats.parity import (
+    TOLERANCE,
+    Agreement,
+    Answer,
+    Format,
+    agreement,
+    expected_arrays,
+    in_chunks,
+)
+from model_deployer.handoff.formats.sessions import write_joblib, write_pickle
+from model_deployer.handoff.formats.test_part import TestPart
+from model_deployer.serving.rows.columns import Columns, Stacker
+from model_deployer.serving.rows.validation import Validator
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+#: What a missing library withholds, in words.
+_NO_TORCH = "torch is not installed where this package was written"
+_NO_NETWORK = "there is no torch network in this model: what it is made of stands in the ONNX file"
+_NO_HALVES = "the graph is not made of a preprocessor and a model behind it"
+_NO_TENSORFLOW = (
+    "this model was not made with TensorFlow, and trees, strings and ONNX have no faithful way into a SavedModel"
+)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A format before its replay: what is said of it, and how it is written and asked."""
+
+    name: str
+    about: str
+    write: Callable[[], list[str]]
+    load: Callable[[], Answer]
+
+
+class Formats:
+    """Writes and replays the formats of one model.
+
+    Args:
+        artifact: The model.
+        folder: The package.
+        test: The test part of the table; None where it is not at hand.
+    """
+
+    def __init__(self, artifact: Artifact, folder: Path, test: TestPart | None) -> None:
+        self._artifact, self._models, self._test = artifact, folder / "model", test
+        self._stem = f"model_v{artifact.manifest.version}"
+        self._halves = halves(artifact)
+        self._models.mkdir(parents=True, exist_ok=True)
+
+    def write(self) -> list[Format]:
+        """Write every format that can be had and that answers as it should."""
+        return [*self._offered(), *self._impossible()]
+
+    def _offered(self) -> Iterator[Format]:
+        for draft in self._drafts():
+            names = draft.write()
+            format_ = self._judged(draft, [f"model/{name}" for name in names])
+            if format_.withheld:
+                for name in names:
+                    (self._models / name).unlink()
+            yield format_
+
+    def _drafts(self) -> Iterator[Draft]:
+        yield Draft(
+            "ONNX",
+            "Raw fields in, calibrated predictions out, in any language that has ONNX Runtime.",
+            self._write_onnx,
+            lambda: _asked(onnxruntime.InferenceSession(self._models / f"{self._stem}.onnx")),
+        )
+        if self._halves:
+            yield Draft(
+                "pickle",
+                "The preprocessor and the model behind it, two sessions of ONNX Runtime: they hold no code.",
+                self._write_pickles,
+                self._load_pickles,
+            )
+        yield Draft(
+            "joblib",
+            "The whole graph as joblib writes it, compressed: a session of ONNX Runtime, as in the pickles.",
+            self._write_joblib,
+            lambda: _asked(joblib.load(self._models / f"{self._stem}.joblib")),
+        )
+        if self._has_network:
+            yield Draft(
+                "safetensors and torch program",
+                "The weights of the torch module, and the program that runs with them: for a GPU or further training.",
+                self._write_torch,
+                self._load_torch,
+            )
+
+    def _impossible(self) -> Iterator[Format]:
+        if not self._halves:
+            yield self._withheld("pickle", _NO_HALVES)
+        if not self._has_network:
+            yield self._withheld("safetensors and torch program", _NO_NETWORK if _has_torch() else _NO_TORCH)
+        yield self._withheld("SavedModel", _NO_TENSORFLOW)
+
+    def _withheld(self, name: str, reason: str) -> Format:
+        return Format(name=name, files=(), about="", tolerance=TOLERANCE, withheld=reason)
+
+    def _judged(self, draft: Draft, files: list[str]) -> Format:
+        answer, test = draft.load(), self._test
+        format_ = Format(name=draft.name, files=tuple(files), about=draft.about, tolerance=TOLERANCE)
+        on_test = self._agreement(test.expected, in_chunks(answer, test.columns)) if test else None
+        return format_.judged(self._on_golden(answer), on_test)
+
+    def _on_golden(self, answer: Answer) -> Agreement:
+        golden, output = list(self._artifact.golden()), self._artifact.contract.output
+        columns = _columns(self._artifact.contract, [case.row for case in golden])
+        return self._agreement(expected_arrays(output, [case.prediction for case in golden]), answer(columns))
+
+    def _agreement(self, expected: Arrays, found: Arrays) -> Agreement:
+        return agreement(self._artifact.contract.output, expected, found, self._artifact.manifest.tolerance / TOLERANCE)
+
+    def _write_onnx(self) -> list[str]:
+        shutil.copyfile(self._artifact.model, self._models / f"{self._stem}.onnx")
+        return [f"{self._stem}.onnx"]
+
+    def _write_pickles(self) -> list[str]:
+        assert self._halves
+        names = ["preprocessor.pkl", f"{self._stem}.pkl"]
+        for graph, name in zip(self._halves, names, strict=True):
+            write_pickle(graph, self._models / name)
+        return names
+
+    def _load_pickles(self) -> Answer:
+        first, second = (
+            _asked(pickle.loads((self._models / name).read_bytes()))
+            for name in ("preprocessor.pkl", f"{self._stem}.pkl")
+        )
+        return lambda columns: second(first(columns))
+
+    def _write_joblib(self) -> list[str]:
+        write_joblib(self._artifact.model.read_bytes(), self._models / f"{self._stem}.joblib")
+        return [f"{self._stem}.joblib"]
+
+    @cached_property
+    def _has_network(self) -> bool:
+        if not _has_torch() or not self._halves:
+            return False
+        from model_deployer.handoff.formats.torch_program import has_network  # noqa: PLC0415 (torch takes seconds to load)
+
+        return has_network(self._artifact)
+
+    def _write_torch(self) -> list[str]:
+        from model_deployer.handoff.formats.torch_program import write_program  # noqa: PLC0415
+
+        files = write_program(self._artifact, self._models, self._stem)
+        shutil.copyfile(TEMPLATES / "torch_model.py", self._models / "torch_model.py")
+        pins = "".join(f"{name}=={version(name).partition('+')[0]}\n" for name in ("torch", "safetensors"))
+        (self._models / "requirements-torch.txt").write_text(pins, encoding="utf-8")
+        return [*files, "torch_model.py", "requirements-torch.txt"]
+
+    def _load_torch(self) -> Answer:
+        """Through the package's own code, and from its own preprocessor."""
+        module = _module(self._models / "torch_model.py")
+        preprocess = _asked(pickle.loads((self._models / "preprocessor.pkl").read_bytes()))
+        program: Callable[[Mapping[str, Any]], Arrays] = module.TorchModel()
+        return lambda columns: program(preprocess(columns))
+
+
+def _columns(contract: Contract, rows: list[dict[str, Any]]) -> Columns:
+    """Rows as clients send them, as the graph takes them."""
+    return Stacker(contract.features)(Validator(contract).check(rows))
+
+
+def _asked(session: Any) -> Answer:
+    names = [output.name for output in session.get_outputs()]
+    return lambda columns: dict(zip(names, session.run(names, dict(columns)), strict=True))
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
+
+
+def _module(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,80 @@
+"""The torch module of a model: its weights as safetensors, and the program that runs with them.
+
+Trees or another estimator in the model stay what they are in ONNX: the program is then in two parts, before and after.
+"""
+
+import io
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from model_deployer.contract.artifact import SCORER, Artifact
+from model_deployer.training.models.model import Model, load_model
+from model_deployer.training.runtime.quiet import quiet
+
+#: What the parts of the program are called, in the order in which they run.
+WHOLE, BEFORE, AFTER = "", "_before", "_after"
+
+
+def has_network(artifact: Artifact) -> bool:
+    """Whether there is a torch network in the model at all."""
+    return load_model(artifact.path).network is not None
+
+
+def write_program(artifact: Artifact, folder: Path, stem: str) -> list[str]:
+    """Write the weights and the program of a model with a network into ``folder``; tell the names of the files."""
+    model = load_model(artifact.path)
+    weights = save({name: each.contiguous() for name, each in model.state_dict().items()})
+    (folder / f"{stem}.safetensors").write_bytes(weights)
+    layout, levels = model.blueprint.layout, model.blueprint.preprocessor.levels
+    numbers = torch.zeros(2, layout.plain + layout.datetimes + layout.booleans, dtype=torch.float64)
+    inputs = {"numbers": numbers, "codes": torch.zeros(2, len(levels), dtype=torch.int64)}
+    if not model.scorer:
+        return [f"{stem}.safetensors", _write(model, inputs, folder / f"{stem}{WHOLE}.pt2")]
+    before, after = _Before(model), _After(model)
+    with torch.no_grad():
+        answers, columns = before(**inputs)
+        scores = model.scorer.scores(columns)
+    (folder / f"{stem}_{SCORER}").write_bytes(model.scorer.stored)
+    return [
+        f"{stem}.safetensors",
+        _write(before, inputs, folder / f"{stem}{BEFORE}.pt2"),
+        f"{stem}_{SCORER}",
+        _write(after, {"answers": answers, "scores": scores}, folder / f"{stem}{AFTER}.pt2"),
+    ]
+
+
+class _Before(nn.Module):
+    """Up to the estimator: what the network answers, and what the estimator is asked with."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.scaling, self.network, self.columns = model.scaling, model.network, model.columns
+
+    def forward(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        assert self.network and self.columns
+        return self.network(*self.scaling(numbers, codes)), self.columns(numbers, codes)
+
+
+class _After(nn.Module):
+    """What follows the estimator."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.head = model.head
+
+    def forward(self, answers: Tensor, scores: Tensor) -> tuple[Tensor, ...]:
+        return cast(tuple[Tensor, ...], self.head(self.head.joint(answers, scores)))
+
+
+def _write(module: nn.Module, inputs: dict[str, Tensor], path: Path) -> str:
+    rows = torch.export.Dim("rows")
+    shapes: Any = {name: {0: rows} for name in inputs}
+    archive = io.BytesIO()  # torch ends the process where it writes to a full disk
+    with quiet(), torch.no_grad():
+        torch.export.save(torch.export.export(module.eval(), (), inputs, dynamic_shapes=shapes), archive)
+    path.write_bytes(archive.getvalue())
+    return path.name

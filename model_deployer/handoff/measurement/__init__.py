@@ -1,0 +1,1 @@
+"""A running server is measured: latency, throughput and memory."""

@@ -1,0 +1,1 @@
+"""The clean environment in which a package is tried."""

@@ -1,0 +1,32 @@
+"""sbom.cdx.json: the software bill of materials of a package, in CycloneDX (ECMA-424)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from model_deployer.contract.errors import EnvironmentFault
+from model_deployer.handoff.sandbox.workplace import Workplace, last_line
+
+SBOM = "sbom.cdx.json"
+
+
+def write_sbom(package: Path, place: Workplace) -> None:
+    """Write the bill of what the clean environment holds, licences included; the same packages give the same bytes.
+
+    Raises:
+        EnvironmentFault: cyclonedx-bom is not installed, or cannot read the environment.
+    """
+    program = Path(sys.executable).parent / "cyclonedx-py"
+    if not program.exists():
+        raise EnvironmentFault("'cyclonedx-bom' is missing: pip install 'model-deployer[handoff]'")
+    command: list[str | Path] = [
+        program,
+        "environment",
+        place.programs / "python",
+        "--output-reproducible",
+        "--output-file",
+        package / SBOM,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EnvironmentFault(f"{SBOM} cannot be written: {last_line(done)}")

@@ -1,0 +1,84 @@
+"""A copy of a package in which its commands are run as a stranger would run them: nothing is left in the package."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_deployer.contract.errors import EnvironmentFault
+from model_deployer.package.readme import INSTALL
+
+#: Seconds that a command may take.
+PATIENCE = 900
+
+#: Variables by which this process could lead another one to its own packages, settings and servers.
+_OURS = ("PYTHON", "BENTOML", "DEPLOYER", "VIRTUAL_ENV", "PYTEST", "PROMETHEUS", "MODEL_DEPLOYER", "URL", "API_KEY")
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The copy; ``.venv`` in it is the clean environment, once it is installed."""
+
+    folder: Path
+
+    @property
+    def programs(self) -> Path:
+        """The folder of the programs of the clean environment."""
+        return self.folder / ".venv" / "bin"
+
+    def copy(self, package: Path) -> None:
+        """Take over the files of a package."""
+        shutil.copytree(package, self.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".venv"))
+
+    def install(self) -> None:
+        """Create the clean environment, by the commands of README.md.
+
+        Raises:
+            EnvironmentFault: They fail; the message has the last line of what they said.
+        """
+        if self.programs.exists():
+            return
+        done = self.run(INSTALL)
+        if done.returncode:
+            raise EnvironmentFault(f"the package's requirements cannot be installed: {last_line(done)}")
+
+    def installed(self) -> list[str]:
+        """What the clean environment holds, as ``name==version``."""
+        done = self.run(".venv/bin/pip freeze --disable-pip-version-check --exclude pip --exclude setuptools")
+        return sorted(done.stdout.split())
+
+    def run(self, command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        """Run shell commands, the first that fails being the last, with these variables beside the usual ones."""
+        return subprocess.run(
+            ["sh", "-e", "-c", command],
+            cwd=self.folder,
+            env=clean_environment() | variables,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+            check=False,
+        )
+
+
+@contextmanager
+def workplace() -> Iterator[Workplace]:
+    """An empty one, removed in the end."""
+    with tempfile.TemporaryDirectory(prefix="model-package-") as name:
+        yield Workplace(Path(name))
+
+
+def clean_environment() -> dict[str, str]:
+    """The variables of this process without those of ``_OURS``, and with no statistics sent by BentoML."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return kept | {"BENTOML_DO_NOT_TRACK": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+
+def last_line(done: "subprocess.CompletedProcess[str]") -> str:
+    """The last line that a command said."""
+    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return said[-1].strip() if said else f"it said nothing, and ended with {done.returncode}"

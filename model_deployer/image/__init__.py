@@ -1,0 +1,1 @@
+"""A model becomes a Bento and a container image."""

@@ -1,0 +1,1 @@
+"""What a handoff package says of a model: its data, measurements and sizing."""

@@ -1,0 +1,1 @@
+"""Columns become predictions: batches, ONNX Runtime and the GPU runner."""

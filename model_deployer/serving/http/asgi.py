@@ -1,0 +1,56 @@
+"""The interface between a server and an application: https://asgi.readthedocs.io/en/latest/specs/www.html."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from model_deployer.contract.errors import BodyTooLarge
+from model_deployer.serving.http.deadlines import Gone
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+async def read(receive: Receive, limit: int) -> bytes:
+    """The body of a request.
+
+    Raises:
+        BodyTooLarge: It has more than ``limit`` bytes; no more of them are kept.
+        Gone: The client left before the body was complete.
+    """
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", False) or len(body) > limit or message["type"] == "http.disconnect":
+        return await _read_on(message, receive, limit)
+    return body
+
+
+async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise Gone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+        message = await receive()
+
+
+async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """Send a whole answer; its Content-Length is added, but to 204, which has none (RFC 9110, 8.6)."""
+    if status != 204:
+        headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def too_large(limit: int) -> BodyTooLarge:
+    """The refusal of a body of more than ``limit`` bytes."""
+    return BodyTooLarge(f"the service takes at most {limit:,} bytes; send fewer rows a request")

@@ -1,0 +1,1 @@
+"""Metrics, drift counters and log lines."""

@@ -1,0 +1,160 @@
+"""What the OpenAPI document says of the Open Inference Protocol: operations by path, and the schemas they refer to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.features import Feature
+from model_deployer.serving.protocols import bodies
+from model_deployer.serving.protocols.bodies import TEXT, Schema, array, record
+from model_deployer.serving.protocols.tensors import Output, datatypes
+
+_REQUEST, _ANSWER = "OpenInferenceRequest", "OpenInferenceAnswer"
+_METADATA, _ERROR = "OpenInferenceModel", "OpenInferenceError"
+
+_TRUTH: Schema = {"type": "boolean"}
+_SHAPE = array({"type": "integer"})
+
+#: What each type of the answer's tensors is in JSON.
+_ITEMS = {"FP32": {"type": "number"}, "BYTES": TEXT, "BOOL": _TRUTH}
+
+
+def operations(artifact: Artifact) -> dict[str, dict[str, Any]]:
+    """The operations of each path, by method in small letters."""
+    manifest = artifact.manifest
+    server = record({"name": TEXT, "version": TEXT, "extensions": array(TEXT)})
+    found = {
+        "/v2": _get("serverMetadata", "What the server is", server),
+        "/v2/health/live": _get("serverLive", "Alive", record({"live": _TRUTH, "ready": _TRUTH})),
+        "/v2/health/ready": _health("serverReady", "Ready", record({"live": _TRUTH, "ready": _TRUTH})),
+        "/v2/repository/index": {"post": _operation("repositoryIndex", "The models that answer", _INDEX)},
+    }  # fmt: skip
+    model = [_named("model", manifest.name)]
+    return (
+        found
+        | _of_model("/v2/models/{model}", "", model, artifact.contract)
+        | _of_model(
+            "/v2/models/{model}/versions/{version}",
+            "Version",
+            [*model, _named("version", manifest.version)],
+            artifact.contract,
+        )
+    )
+
+
+def schemas(contract: Contract, outputs: Mapping[str, Output]) -> dict[str, Any]:
+    """Of a request with one row, of an answer, of the metadata, and of a refusal."""
+    tensor = record({"name": TEXT, "datatype": TEXT, "shape": _SHAPE})
+    metadata = {"name": TEXT, "versions": array(TEXT), "platform": TEXT}
+    return {
+        _REQUEST: _request_schema(contract, outputs),
+        _ANSWER: _answer_schema(outputs),
+        _METADATA: record(metadata | {"inputs": array(tensor), "outputs": array(tensor)}),
+        _ERROR: record({"error": TEXT, "code": TEXT, "request_id": TEXT}),
+    }
+
+
+_INDEX = array(record({"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT}))
+
+
+def _of_model(path: str, suffix: str, parameters: Sequence[Schema], contract: Contract) -> dict[str, dict[str, Any]]:
+    ready = record({"name": TEXT, "ready": _TRUTH})
+    infer = _operation(
+        f"modelInfer{suffix}",
+        "Predict",
+        _reference(_ANSWER),
+        parameters=parameters,
+        requestBody={"required": True, "content": {"application/json": _request_content(contract)}},
+    )
+    infer["responses"]["200"]["content"]["application/octet-stream"] = {"schema": {}}
+    metadata = _get(f"modelMetadata{suffix}", "The model's tensors", _reference(_METADATA), parameters)
+    return {
+        path: metadata,
+        f"{path}/ready": _health(f"modelReady{suffix}", "Whether the model answers", ready, parameters),
+        f"{path}/infer": {"post": infer},
+    }
+
+
+def _operation(name: str, summary: str, answer: Schema, **said: Any) -> dict[str, Any]:
+    return bodies.operation(name, summary, answer, "open_inference", _ERROR, **said)
+
+
+def _get(name: str, summary: str, answer: Schema, parameters: Sequence[Schema] = ()) -> dict[str, Any]:
+    return {"get": _operation(name, summary, answer, **({"parameters": parameters} if parameters else {}))}
+
+
+def _health(name: str, summary: str, answer: Schema, parameters: Sequence[Schema] = ()) -> dict[str, Any]:
+    operations = _get(name, summary, answer, parameters)
+    content = {"application/json": {"schema": answer}}
+    operations["get"]["responses"]["503"] = {"description": "Not ready: send no requests", "content": content}
+    return operations
+
+
+def _named(name: str, value: str) -> Schema:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": [value]}}
+
+
+def _reference(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _by_requirement(contract: Contract) -> list[Feature]:
+    """Required fields first: as many inputs as there are of them is the least that a request can have."""
+    return sorted(contract.features, key=lambda feature: not feature.required)
+
+
+def _request_content(contract: Contract) -> dict[str, Any]:
+    example = contract.example()
+    inputs = [
+        {"name": feature.name, "shape": [1], "datatype": datatypes(feature)[0], "data": [example[feature.name]]}
+        for feature in _by_requirement(contract)
+        if feature.name in example
+    ]
+    return {"schema": _reference(_REQUEST), "example": {"inputs": inputs}}
+
+
+def _request_schema(contract: Contract, outputs: Mapping[str, Output]) -> dict[str, Any]:
+    required = sum(feature.required for feature in contract.features)
+    wanted = record({"name": {"enum": list(outputs)}})
+    wanted["properties"]["parameters"] = _parameters(binary_data={"type": ["boolean", "null"]})
+    return {
+        "type": "object",
+        "description": "One row. More rows are as long a shape and as much data; inputs may have any order, "
+        "and those that are not required may be left out.",
+        "required": ["inputs"],
+        "properties": {
+            "id": {"type": ["string", "null"]},
+            "inputs": {
+                "type": "array",
+                "prefixItems": [_input_schema(feature) for feature in _by_requirement(contract)],
+                "minItems": max(required, 1),
+                "maxItems": len(contract.features),
+            },
+            "outputs": {"type": ["array", "null"], "items": wanted},
+            "parameters": _parameters(binary_data_output=_TRUTH),
+        },
+    }
+
+
+def _input_schema(feature: Feature) -> dict[str, Any]:
+    data = array(feature.json_schema()) | {"minItems": 1, "maxItems": 1}
+    shape = {"enum": [[1], [1, 1]]}
+    return record(
+        {"name": {"const": feature.name}, "shape": shape, "datatype": {"enum": datatypes(feature)}, "data": data}
+    )
+
+
+def _answer_schema(outputs: Mapping[str, Output]) -> dict[str, Any]:
+    tensors = []
+    for name, output in outputs.items():
+        tensor = record({"name": {"const": name}, "datatype": {"const": output.datatype}, "shape": _SHAPE})
+        tensor["properties"] |= {"data": array(_ITEMS[output.datatype]), "parameters": {"type": "object"}}
+        tensors.append(tensor)
+    answer = record({"model_name": TEXT, "model_version": TEXT, "outputs": array({"anyOf": tensors})})
+    answer["properties"]["id"] = TEXT
+    return answer
+
+
+def _parameters(**properties: Schema) -> dict[str, Any]:
+    return {"type": ["object", "null"], "properties": properties}

@@ -1,0 +1,31 @@
+"""How SageMaker, MLflow, TorchServe and Vertex AI ask for health, and the one answer that suits them all."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from model_deployer.serving.protocols import bodies, openapi
+from model_deployer.serving.protocols.protocol import Reply, Request, Route
+
+if TYPE_CHECKING:  # the settings know the protocols
+    from model_deployer.serving.predictor import Predictor
+
+_STATUS = bodies.record({"status": {"enum": ["Healthy", "Unhealthy"]}})
+
+
+def route(predictor: "Predictor", path: str = "/ping") -> Route:
+    """The route, described alike for whoever has it, so that several protocols may: 200 when ready, else 503."""
+
+    async def answer(request: Request) -> Reply:
+        return Reply(b'{"status":"Healthy"}') if predictor.ready else Reply(b'{"status":"Unhealthy"}', 503)
+
+    return Route(path, answer, {"get": _operation(re.sub(r"\W+", "_", path.strip("/")))}, is_open=True)
+
+
+def _operation(name: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": _STATUS}}
+    responses = {
+        "200": {"description": "Ready", "content": content},
+        "503": {"description": "Not ready: send no requests", "content": content},
+    }
+    tags, problems = ["Operation"], openapi.problems(openapi.ANY_ERRORS)
+    return {"operationId": name, "summary": "Ready for requests", "tags": tags, "responses": responses | problems}

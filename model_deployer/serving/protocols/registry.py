@@ -1,0 +1,52 @@
+"""The protocols that there are beside the native one, by their names in the settings."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from model_deployer.contract.errors import UsageError
+from model_deployer.serving.protocols import openapi
+from model_deployer.serving.protocols.azure import Azure
+from model_deployer.serving.protocols.invocations import Invocations
+from model_deployer.serving.protocols.open_inference import OpenInference
+from model_deployer.serving.protocols.protocol import Protocol, Route
+from model_deployer.serving.protocols.tensorflow_serving import TensorFlowServing
+from model_deployer.serving.protocols.torchserve import TorchServe
+from model_deployer.serving.protocols.vertex import Vertex
+
+if TYPE_CHECKING:  # the settings know the protocols
+    from model_deployer.serving.predictor import Predictor
+
+_ALL: tuple[type[Protocol], ...] = (OpenInference, Invocations, TensorFlowServing, TorchServe, Vertex, Azure)
+
+PROTOCOLS: dict[str, type[Protocol]] = {each.name: each for each in _ALL}
+
+
+def speak(names: Sequence[str], predictor: "Predictor") -> list[Protocol]:
+    """The protocols of these names, ready to translate.
+
+    Raises:
+        UsageError: A variable that a protocol reads has a wrong value, or names a path that the service itself or
+            another protocol answers in its own way.
+    """
+    protocols = [PROTOCOLS[name](predictor) for name in names]
+    routes = [(protocol.name, route) for protocol in protocols for route in protocol.routes]
+    for name, route in routes:
+        if route.path in openapi.OWN:
+            raise UsageError(f"{name}: the service itself answers {route.path}; {_REMEDY}")
+    for (one, first), (other, second) in combinations(routes, 2):
+        if method := _clash(first, second):
+            raise UsageError(f"{one} and {other} both answer {method.upper()} {second.path}; {_REMEDY}")
+    return protocols
+
+
+_REMEDY = "name another path in the protocol's variable, or fewer in serving.protocols; see docs/05-protocols.md"
+
+
+def _clash(first: Route, second: Route) -> str | None:
+    """The method of a path that two routes answer, each in its own way; described alike, it is answered alike."""
+    if first.match(second.path) is not None or second.match(first.path) is not None:
+        for method in first.operations.keys() & second.operations.keys():
+            if first.operations[method] != second.operations[method]:
+                return method
+    return None

@@ -1,0 +1,1 @@
+"""Bodies become checked rows and columns."""

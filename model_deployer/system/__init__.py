@@ -1,0 +1,1 @@
+"""This machine: programs that are run, and what the terminal shows meanwhile."""

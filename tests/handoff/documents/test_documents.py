@@ -1,0 +1,352 @@
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from model_deployer.contract.contract import Contract, Limits
+from model_deployer.contract.errors import PROBLEM_CODES, RequestError
+from model_deployer.contract.features import Boolean, Categorical, Numeric
+from model_deployer.contract.outputs import Classification, Regression
+from model_deployer.handoff.documents.documents import CARD, CHANGELOG, GUIDE, PAGE, README, documents, write_documents
+from model_deployer.package.facts import Facts
+from model_deployer.package.markdown import anchor
+from model_deployer.serving.observability.meters import METERS
+from model_deployer.training.evaluation.exam import Exam
+from tests.support import tiny
+from tests.support.exams import THREE, exam, exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two, table
+from tests.support.packages import MEASURED, facts_of, facts_of_exam
+
+READER = MarkdownIt("commonmark").enable("table")
+
+#: What a package holds beside what the documents link to by their facts.
+FILES = {
+    "VERIFICATION.md", "docs/API_SPEC.yaml", "examples/sample_requests.json", "benchmarks/measurements.json",
+    "model/model_metadata.json", "model/parity.json", "model/changes.json", "examples/clients/go/client.go",
+    "deploy", "proto/open_inference.proto",
+    *(f"model/plots/{name}.png" for name in ("reliability", "slices", "importance", "curve")),
+}  # fmt: skip
+
+
+def exam_of_three(rows: int) -> Exam:
+    """Every label is as likely as the others, and so the sets are large."""
+    import numpy as np  # noqa: PLC0415
+
+    output = THREE.model_copy(update={"set_threshold": 0.3})
+    target = np.random.default_rng(0).integers(0, 3, rows)
+    return exam(
+        table(rows), target, output, lambda frame: {"probabilities": np.full((len(frame), 3), 1 / 3, np.float32)}
+    )
+
+
+TASKS = {
+    "two labels": facts_of_exam(exam_of_two(1500), description="Whether it is late.", owner="ops"),
+    "three labels": facts_of_exam(exam_of_three(600)),
+    "regression": facts_of_exam(exam_of_quantity(1500), business_context="For the desk.", license="MIT"),
+    "count": facts_of_exam(exam_of_count(1500)),
+    "quantile": facts_of_exam(exam_of_quantile(1500)),
+    "no figures": facts_of(tiny.CONTRACT, {"metrics": {}}),
+}
+
+
+@pytest.fixture(params=TASKS, scope="module")
+def facts(request: pytest.FixtureRequest) -> Facts:
+    return TASKS[request.param]
+
+
+@pytest.fixture(scope="module")
+def written(facts: Facts) -> dict[str, str]:
+    return documents(facts)
+
+
+def markdown_of(written: dict[str, str]) -> dict[str, str]:
+    return {path: text for path, text in written.items() if path.endswith(".md")}
+
+
+def tables(text: str) -> Iterator[list[str]]:
+    """The lines of each table."""
+    lines = text.splitlines()
+    for token in READER.parse(text):
+        if token.type == "table_open":
+            assert token.map
+            yield lines[slice(*token.map)]
+
+
+def cells(line: str) -> int:
+    return len(re.findall(r"(?<!\\)(?:\\\\)*\|", line.replace(r"\|", "")))
+
+
+def said(tokens: list[Token]) -> str:
+    """The text that a reader sees."""
+    inline = (child.content for token in tokens for child in token.children or ())
+    blocks = (token.content for token in tokens if token.type in ("fence", "code_block"))
+    return "\n".join([*inline, *blocks])
+
+
+def test_every_row_of_a_table_has_the_cells_of_its_head(written: dict[str, str]) -> None:
+    for path, text in markdown_of(written).items():
+        for lines in tables(text):
+            assert {cells(line) for line in lines} == {cells(lines[0])}, (path, lines[0])
+
+
+def test_what_is_not_known_is_absent(written: dict[str, str]) -> None:
+    for path, text in markdown_of(written).items():
+        assert not re.search(r"\b(None|nan|inf|N/A|TBD|Undefined|TODO)\b", text), path
+        assert not re.search(r"\n\n\n| \n|^\|  \|$", text), path
+
+
+def test_links_lead_somewhere(written: dict[str, str]) -> None:
+    headings = {path: headings_of(text) for path, text in markdown_of(written).items()}
+    for path, text in markdown_of(written).items():
+        for token in READER.parse(text):
+            for child in token.children or ():
+                target = child.attrs.get("href", child.attrs.get("src", ""))
+                if isinstance(target, str) and target and not target.startswith("http"):
+                    file, _, fragment = target.partition("#")
+                    found = normal(PurePosixPath(path).parent / file) if file else path
+                    there = FILES | written.keys()
+                    assert found in there | {str(PurePosixPath(name).parent) for name in there}, (path, target)
+                    assert not fragment or fragment in headings[found], (path, target)
+
+
+def headings_of(text: str) -> set[str]:
+    tokens = READER.parse(text)
+    return {anchor(content.content) for heading, content in pairwise(tokens) if heading.type == "heading_open"}
+
+
+def normal(path: PurePosixPath) -> str:
+    parts: list[str] = []
+    for part in path.parts:
+        parts = parts[:-1] if part == ".." else [*parts, part]
+    return "/".join(parts)
+
+
+def test_a_package_that_was_not_verified_says_so_at_the_top(facts: Facts) -> None:
+    for path, text in documents(replace(facts, is_verified=False)).items():
+        if path.endswith(".md"):
+            assert "UNVERIFIED" in "\n".join(text.splitlines()[:4]), path
+        assert "UNVERIFIED" in text
+    assert not any("UNVERIFIED" in text for text in documents(facts).values())
+
+
+def test_the_same_facts_are_the_same_bytes_and_they_are_what_is_written(facts: Facts, tmp_path: Path) -> None:
+    write_documents(facts, tmp_path)
+    for path, text in documents(facts).items():
+        assert (tmp_path / path).read_bytes() == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("task", "strangers"),
+    [
+        ("two labels", ["`lower`", "`value`", "interval that", "among the labels", "set of labels", "the quantile"]),
+        ("three labels", ["`lower`", "`value`", "decision threshold", "inside the interval"]),
+        ("regression", ["probabilit", "label", "decision", "expected count", "stays at or below", " set "]),
+        ("count", ["probabilit", "label", "decision", "stays at or below", " set "]),
+        ("quantile", ["probabilit", "label", "decision", "expected count", " set "]),
+        ("no figures", ["rmse", "interval", "slices"]),
+    ],
+)
+def test_no_sentence_is_about_another_task(task: str, strangers: list[str]) -> None:
+    text = "\n".join(markdown_of(documents(TASKS[task])).values())
+    assert [word for word in strangers if word in text] == []
+
+
+def test_every_metric_stands_in_the_card_with_its_interval(facts: Facts, written: dict[str, str]) -> None:
+    for name, figure in facts.evaluation["metrics"].get("model", {}).items():
+        row = next(line for line in written[CARD].splitlines() if line.startswith(f"| **{name.replace('_', ' ')}**"))
+        for end in ("value", "low", "high"):
+            number = figure[end]
+            assert (f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}") in row
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        (CARD, ("metrics", "model", "log_loss", "low")),
+        (CARD, ("metrics", "linear", "log_loss", "value")),
+        (CARD, ("rows", "test")),
+        (CARD, ("slices", 0, "loss")),
+        (CARD, ("importance", "features", 0, "rise")),
+        (CARD, ("missing", "features", 0, "change")),
+        (CARD, ("reliability", "bins", 0, "observed")),
+        (CARD, ("curve", "points", 0, "loss")),
+        (CARD, ("candidates", 0, "loss")),
+        (CARD, ("gates", 0, "found")),
+        (CARD, ("latency", "one_row_ms", "p50")),
+    ],
+)
+def test_another_figure_is_another_document(path: str, place: tuple[str | int, ...]) -> None:
+    facts = TASKS["two labels"]
+    changed: Any = json.loads(json.dumps(facts.evaluation))
+    holder = changed
+    for step in place[:-1]:
+        holder = holder[step]
+    holder[place[-1]] = holder[place[-1]] * 1.5
+    assert documents(facts)[path] != documents(replace(facts, evaluation=changed))[path]
+
+
+def test_what_was_measured_and_what_is_allowed_stands_in_the_guide() -> None:
+    facts = TASKS["two labels"]
+    measured = MEASURED.model_copy(update={"cold_start_seconds": 7.89, "memory_ready_bytes": 321 * 1024**2})
+    contract = facts.contract.model_copy(update={"limits": Limits(rows=4321, timeout_seconds=12)})
+    guide = documents(replace(facts, measured=measured, contract=contract))[GUIDE]
+    for figure in ("7.89 s", "321 MiB", "4,321", "12 s", "3.46 ms", "1,070", "Example 9000", "2026-01-02 04:00 UTC"):
+        assert figure in guide
+    assert "Memory under load" not in guide
+
+
+def test_the_guide_lists_every_refusal_every_code_and_every_metric(written: dict[str, str]) -> None:
+    guide = written[GUIDE]
+    for error in RequestError.__subclasses__():
+        assert "remedy" in vars(error), error
+        row = next(line for line in guide.splitlines() if line.startswith(f"| {error.status} | `{error.code}` |"))
+        assert row.endswith("| yes |" if error.retry else "| no |")
+        assert error.remedy in row
+    for name, about in PROBLEM_CODES.items():
+        assert f"| `{name}` | {about} |" in guide
+    for meter in METERS:
+        assert f"| `{meter.name}` |" in guide
+
+
+def test_the_guide_shows_what_the_server_answered(facts: Facts, written: dict[str, str]) -> None:
+    shown = [json.loads(token.content) for token in READER.parse(written[GUIDE]) if token.info == "json"]
+    assert facts.samples.golden[0].answer in shown
+    assert facts.samples.invalid[0].answer in shown
+    assert facts.contract.example() in shown
+
+
+def test_every_field_says_what_it_takes_and_what_becomes_of_odd_values() -> None:
+    guide = documents(TASKS["no figures"])[GUIDE]
+    rows = {line.split("`")[1]: line for line in guide.splitlines() if line.startswith("| `")}
+    assert (
+        "| miles | number | a number from 0 to 5000 | yes | Missing, null or out of range: the request is"
+        in rows["distance"]
+    )
+    assert "| no | May be null or left out; the model then answers without it. A value below -20" in rows["temp"]
+    assert (
+        "one of 'EWR', 'JFK', 'LGA' | yes | Missing, null or any other value: the request is refused." in rows["origin"]
+    )
+
+
+def test_what_nobody_said_is_not_there() -> None:
+    bare, said = (documents(TASKS[name]) for name in ("count", "two labels"))
+    assert "## Contact" in said[CARD] and "## Contact" not in bare[CARD]
+    assert "## Support" in said[GUIDE] and "## Support" not in bare[GUIDE]
+    assert "Whom to ask" in said[README] and "Whom to ask" not in bare[README]
+    assert "| License |" not in bare[CARD]
+
+
+def test_the_commands_of_the_readme_can_be_told_apart(written: dict[str, str]) -> None:
+    names = re.findall(r"^```sh (\w+)$", written[README], re.MULTILINE)
+    assert names == ["install", "example", "test", "serve", "deployment", "request"]
+
+
+def test_the_changelog_tells_versions_apart(written: dict[str, str]) -> None:
+    newest, first = written[CHANGELOG].split("\n## ")[1:]
+    assert newest.startswith("1.2.3 - 2026-01-02\n\nA minor step from 1.0.0.")
+    assert "- major: `distance` removed: requests that carry it are refused" in newest
+    assert first.startswith("1.0.0 - 2025-12-24\n\nThe first version.")
+
+
+def test_clients_and_formats_that_are_missing_are_named_with_their_reason(written: dict[str, str]) -> None:
+    assert "Left out, Rust: Rust is not installed." in written[GUIDE]
+    assert "TorchScript is not in the package: it differs by 0.3." in written[CARD]
+    assert "go/" in written[README] and "rust/" not in written[README]
+
+
+class _Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.sources: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.sources += [value or "" for name, value in attrs if name == "src"]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_needs_nothing_but_itself() -> None:
+    page = _Page(documents(TASKS["two labels"])[PAGE])
+    assert len(page.sources) == 4
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert not page.tags & {"script", "link"}
+
+
+HOSTILE = [
+    "a|b", "`tick`", "``", "*bold* _it_ <b>x</b>", "{{ facts }}", "{% raw %}", "[x](javascript:alert(1))", "1. one",
+    "# head", "- item", "back\\slash\\", "a\nb", "&amp; &lt;", "| --- |", "~~~", "$x$", "<script>alert(1)</script>",
+    "![x](y)", "é好\U0001f600", "'; rm -rf / #", "\\|", "=== ", "---",
+]  # fmt: skip
+
+texts = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(texts, min_size=8, max_size=8, unique=True))
+def test_hostile_strings_are_shown_and_not_obeyed(strings: list[str]) -> None:
+    field, other, category, label, second, third, description, target = strings
+    contract = Contract(
+        features=(
+            Numeric(name=field, description=description, unit=category, example=1.5),
+            Categorical(name=other, categories=(category, "b"), unknown="reject", example="b"),
+            Boolean(name="plain", required=False, missing="impute", example=True),
+        ),
+        output=Classification(target=target, labels=(label, second, third), set_threshold=0.2),
+    )
+    written = documents(facts_of(contract, {"metrics": {}}, description=description, owner=field))
+    for path, text in markdown_of(written).items():
+        for lines in tables(text):
+            assert {cells(line) for line in lines} == {cells(lines[0])}, (path, lines)
+    tokens = READER.parse(written[GUIDE])
+    heads = [token.tag for token in tokens if token.type == "heading_open"]
+    assert heads == [token.tag for token in READER.parse(PLAIN[GUIDE]) if token.type == "heading_open"]
+    shown = said(tokens)
+    assert json.dumps(field, ensure_ascii=False)[1:-1] in shown
+    assert seen(description) in seen(shown)
+    page = _Page(written[PAGE])
+    assert page.tags == _Page(PLAIN[PAGE]).tags
+    assert seen(description) in seen(page.text)
+
+
+def seen(text: str) -> str:
+    """Text without what a line of Markdown does not keep apart."""
+    return "".join(text.split())
+
+
+PLAIN = documents(
+    facts_of(
+        Contract(
+            features=(
+                Numeric(name="f", description="d", unit="c", example=1.5),
+                Categorical(name="o", categories=("a", "b"), unknown="reject", example="b"),
+                Boolean(name="plain", required=False, missing="impute", example=True),
+            ),
+            output=Classification(target="t", labels=("x", "y", "z"), set_threshold=0.2),
+        ),
+        {"metrics": {}},
+        description="d",
+        owner="o",
+    ),
+)
+
+
+def test_units_stand_where_a_figure_has_one() -> None:
+    facts = TASKS["regression"]
+    assert isinstance(facts.contract.output, Regression)
+    card = documents(facts)[CARD]
+    assert "root of the mean squared error, in minutes; lower is better" in card
+    assert "They are in minutes." in card

@@ -1,0 +1,97 @@
+"""What the documents show is what a real server does."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from model_deployer.contract.errors import RequestError
+from model_deployer.handoff.documents.documents import GUIDE, README, documents
+from model_deployer.handoff.samples import Sample
+from model_deployer.package.facts import Facts
+from model_deployer.serving.observability.meters import METERS
+from tests.support import tiny
+from tests.support.packages import facts_of
+from tests.support.processes import Server, serve
+
+Written = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("documented")
+    with serve([], tiny.home(folder / "home", "1.0.0"), folder / "log") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def facts(server: Server) -> Facts:
+    """Those of a package of the model that answers."""
+    plain = facts_of(tiny.CONTRACT, tiny.EVALUATION, name="served", version="1.0.0")
+    golden = _asked(server, "example", {"rows": [tiny.ROW]})
+    refused = _asked(server, "a number is text", {"rows": [tiny.ROW | {"distance": "far"}]})
+    return replace(plain, samples=plain.samples.model_copy(update={"golden": (golden,), "invalid": (refused,)}))
+
+
+@pytest.fixture(scope="module")
+def written(facts: Facts) -> Written:
+    return documents(facts)
+
+
+def _asked(server: Server, case: str, request: Any) -> Sample:
+    answer = httpx.post(f"{server.url}/predict", json=request)
+    shown = {name: value for name, value in answer.json().items() if name != "request_id"}
+    return Sample(case=case, request=request, status=answer.status_code, answer=shown)
+
+
+def _blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_request_of_the_readme_gets_the_answer_beside_it(server: Server, written: Written) -> None:
+    (command,) = _blocks(written[README], "sh request")
+    here = command.replace("http://localhost:3000", server.url)
+    done = subprocess.run(["bash", "-c", here], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) in [json.loads(block) for block in _blocks(written[README], "json")]
+
+
+def test_every_json_request_of_the_guide_gets_the_status_it_should(server: Server, written: Written) -> None:
+    blocks = [json.loads(block) for block in _blocks(written[GUIDE], "json")]
+    requests = [block for block in blocks if "predictions" not in block and "status" not in block]
+    statuses = [httpx.post(f"{server.url}/predict", json=request).status_code for request in requests]
+    assert statuses == [200, 200, 422]  # a bare row, columns, the refusal
+
+
+def test_every_endpoint_of_the_guide_answers(server: Server, written: Written) -> None:
+    paths = re.findall(r"^\| `GET (\S+)` \|", written[GUIDE], re.MULTILINE)
+    assert [httpx.get(f"{server.url}{path}", follow_redirects=True).status_code for path in paths] == [200] * 7
+
+
+def test_the_answer_says_who_gave_it_and_which_request_it_was(server: Server) -> None:
+    given = {"X-Request-ID": "mine-1", "Accept": "application/vnd.apache.arrow.stream"}
+    answer = httpx.post(f"{server.url}/predict", json=tiny.ROW, headers=given)
+    assert answer.headers["X-Request-ID"] == "mine-1"
+    assert answer.headers["X-Model"] == "served:1.0.0"
+
+
+def test_every_metric_of_the_guide_is_exported(server: Server, written: Written) -> None:
+    exported = httpx.get(f"{server.url}/metrics").text
+    for meter in METERS:
+        assert f"| `{meter.name}` |" in written[GUIDE]
+        assert f"# HELP {meter.name.removesuffix('_total')}" in exported
+
+
+def test_a_refusal_carries_the_title_and_retry_of_the_catalogue(facts: Facts) -> None:
+    (refused,) = facts.samples.invalid
+    catalogue = {error.code: error for error in RequestError.__subclasses__()}
+    error = catalogue[refused.answer["code"]]
+    assert (refused.status, refused.answer["title"], refused.answer["retry"]) == (
+        error.status,
+        error.title,
+        error.retry,
+    )

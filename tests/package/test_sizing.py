@@ -1,0 +1,82 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_deployer.package.sizing import Sizing, sensible, sizes
+from tests.support.observed import MEASURED, MIB, latency
+
+SIZING = Sizing(MEASURED, timeout_seconds=30)
+
+
+@given(st.floats(min_value=1e-6, max_value=1e6))
+def test_a_sensible_figure_is_the_next_of_1_2_5_and_5(value: float) -> None:
+    found = sensible(value)
+    assert value <= found <= 2.5 * value * (1 + 1e-9)
+    assert f"{found:e}".partition("e")[0].rstrip("0") in ("1.", "2.5", "5.")
+    assert sensible(found) == found
+
+
+def test_capacity_is_the_best_load_that_had_no_failure() -> None:
+    failing = latency(64, 9000, 31.0, failures=7)
+    assert SIZING.capacity == 4320
+    assert Sizing(MEASURED.model_copy(update={"by_load": (*MEASURED.by_load[:3], failing)}), 30).capacity == 4320
+    assert SIZING.safe_load == 2590
+
+
+def test_where_every_load_had_failures_what_was_answered_counts() -> None:
+    failing = MEASURED.model_copy(update={"by_load": (latency(1, 12.34, 400.0, failures=1),)})
+    assert Sizing(failing, 30).capacity == 12.3
+
+
+def test_the_objective_is_twice_the_p99_near_the_safe_load() -> None:
+    assert SIZING.near.clients == 4
+    assert SIZING.objective_seconds == 0.01  # 2 x 3.2 ms, rounded up
+
+
+def test_a_client_waits_longer_than_the_slowest_request_took_and_no_longer_than_the_service() -> None:
+    assert SIZING.client_timeout_seconds == 1
+    slow = MEASURED.model_copy(update={"by_rows": (latency(1, 1, 2000.0, rows=1000),)})
+    assert Sizing(slow, 30).client_timeout_seconds == 10  # 4 x 2 s, rounded up
+    assert Sizing(slow, 5).client_timeout_seconds == 5
+
+
+@pytest.mark.parametrize(("load", "replicas"), [(1, 2), (2590, 2), (2591, 3), (25_900, 11)])
+def test_replicas_carry_the_load_and_one_is_to_spare(load: float, replicas: int) -> None:
+    assert SIZING.replicas(load) == replicas
+
+
+def test_resources_and_probes() -> None:
+    assert SIZING.cpu_request == 1.1
+    assert SIZING.cpu_limit == 2  # 1.04, rounded up
+    assert SIZING.memory_request == 320 * MIB
+    assert SIZING.memory_limit == 512 * MIB  # 450, rounded up
+    assert SIZING.startup_failures == 9  # 5 x 3.456 s in probes of 2 s
+
+
+def test_each_figure_stands_beside_the_numbers_that_it_follows_from() -> None:
+    found = {size.name: size for size in sizes(SIZING)}
+    assert found["Safe load of a replica"].figure == "2,590 requests of one row a second"
+    assert found["Safe load of a replica"].formula == "60 % of 4,320; rounded down to three digits"
+    assert found["Latency objective"].figure == "99 of 100 requests of one row within 10 ms"
+    assert found["Latency objective"].formula.startswith("2 x 3.2 ms")
+    assert "4 x 77 ms" in found["Timeout of a client"].formula
+    assert found["CPU request"] == (
+        "CPU request",
+        "1100m",
+        "1.04 cores that were busy at capacity, rounded up to a tenth",
+    )
+    assert found["Memory limit"].figure == "512Mi"
+
+
+def test_what_was_not_measured_is_absent() -> None:
+    unknown = MEASURED.model_copy(
+        update={
+            "memory_loaded_bytes": None,
+            "by_rows": tuple(step.model_copy(update={"cores": None}) for step in MEASURED.by_rows),
+            "by_load": tuple(step.model_copy(update={"cores": None}) for step in MEASURED.by_load),
+        }
+    )
+    names = {size.name for size in sizes(Sizing(unknown, 30))}
+    unknown_names = {"CPU request", "CPU limit", "Memory request", "Memory limit"}
+    assert names == {size.name for size in sizes(SIZING)} - unknown_names
+    assert "None" not in str(sizes(Sizing(unknown, 30)))

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from model_deployer.contract import artifact
+from model_deployer.contract.errors import EnvironmentFault
+from model_deployer.serving.config.settings import Settings
+from model_deployer.serving.engines import engine
+from model_deployer.serving.engines.onnx import OnnxEngine, cores
+from model_deployer.serving.engines.remote import answer_batches
+from model_deployer.serving.rows.columns import Columns
+from tests.support import tiny
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    tiny.write(tmp_path)
+    return tmp_path / artifact.MODEL
+
+
+def columns(*distances: float) -> Columns:
+    rows = len(distances)
+    texts = {feature.name: np.full((rows, 1), "", dtype=object) for feature in tiny.FEATURES}
+    numbers = {feature.name: np.zeros((rows, 1)) for feature in tiny.FEATURES if feature.dtype == "float64"}
+    return texts | numbers | {"distance": np.array(distances, dtype=np.float64).reshape(-1, 1)}
+
+
+def test_tuning_changes_no_answer(model: Path) -> None:
+    open_choice, fixed = (OnnxEngine(model, tiny.CONTRACT.output, threads) for threads in (None, 1))
+    batch = columns(*range(512))
+    open_choice.tune(batch)
+    assert open_choice.inline_rows in {2**power for power in range(10)}
+    found, expected = (each.run(batch)["probabilities"] for each in (open_choice, fixed))
+    assert np.allclose(found, expected, atol=1e-6)
+
+
+def test_a_gpu_that_onnx_runtime_cannot_use_is_said_with_what_to_install(model: Path) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime can use a GPU")
+    with pytest.raises(EnvironmentFault, match="install onnxruntime-gpu"):
+        OnnxEngine(model, tiny.CONTRACT.output, device=0)
+
+
+@pytest.mark.parametrize(("visible", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,1", 2), ("GPU-8f2e,GPU-91ab", 2)])
+def test_the_visible_gpus_are_counted(visible: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert engine.gpus() == count
+
+
+def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert engine.choose(Settings()) == "cpu"
+    assert engine.choose(Settings(engine="runner")) == "runner"
+
+
+def test_there_is_a_core_to_run_on() -> None:
+    assert cores() >= 1
+
+
+def test_batches_of_several_workers_run_together_and_one_that_fails_spares_the_others(model: Path) -> None:
+    onnx = OnnxEngine(model, tiny.CONTRACT.output)
+    good, more = columns(1, 2), columns(3)
+    broken = {name: array for name, array in columns(4).items() if name != "seats"}
+    expected = [onnx.run(each)["probabilities"] for each in (good, more)]
+
+    def found(*batches: Columns) -> list[object]:
+        return [answer and answer["probabilities"].tolist() for answer in answer_batches(onnx, batches)]
+
+    assert found(good, more) == [each.tolist() for each in expected]
+    assert found(good, broken, more) == [expected[0].tolist(), None, expected[1].tolist()]

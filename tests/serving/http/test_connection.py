@@ -1,0 +1,215 @@
+"""Clients that never finish what they say, and clients that are turned away."""
+
+import asyncio
+import http.client
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import uvicorn
+
+from model_deployer.contract.errors import Overloaded, RequestError
+from model_deployer.serving.http import connection as connections
+from model_deployer.serving.http.asgi import Scope, respond
+from model_deployer.serving.http.connection import HEAD_BYTES, HEAD_SECONDS, LINE, Connection
+from model_deployer.serving.http.deadlines import Deadlines, Gone
+from tests.support import tiny
+from tests.support.processes import Server, free_port, until
+
+
+@contextmanager
+def connected(server: Server) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        yield connection
+
+
+def refusal(connection: socket.socket) -> tuple[int, str, str]:
+    """Status, code and Connection of the answer; what follows it is the connection's end."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    assert answer.headers["content-type"] == "application/problem+json"
+    code = json.loads(answer.read())["code"]
+    return answer.status, code, ", ".join(answer.headers.get_all("connection", []))
+
+
+def dribble(connection: socket.socket, text: bytes, seconds: float) -> None:
+    """Send a byte a second until the server has had enough."""
+    deadline = time.monotonic() + seconds
+    for byte in text:
+        try:
+            connection.send(bytes([byte]))
+        except OSError:
+            return
+        connection.settimeout(1)
+        try:
+            if connection.recv(1, socket.MSG_PEEK):
+                return
+        except TimeoutError:
+            assert time.monotonic() < deadline, "the server still listens"
+
+
+def test_headers_that_come_a_byte_a_second_are_refused_and_hold_up_nobody(server: Server) -> None:
+    with connected(server) as slow, connected(server) as silent:
+        slow.sendall(b"POST /predict HTTP/1.1\r\n")
+        dribble(slow, b"X-Slow: " + b"x" * 1_000, HEAD_SECONDS + 10)
+        assert httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code == 200
+        slow.settimeout(10)
+        assert refusal(slow) == (408, "request_timeout", "close")
+        assert silent.recv(1) == b""
+
+
+def test_a_body_that_comes_a_byte_a_second_is_refused_and_holds_up_nobody(server: Server) -> None:
+    """The model allows ten seconds."""
+    with connected(server) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
+        dribble(slow, b'{"rows": [' + b" " * 1_000, 20)
+        assert httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code == 200
+        slow.settimeout(10)
+        assert refusal(slow) == (408, "request_timeout", "close")
+
+
+def test_headers_without_end_are_refused(server: Server) -> None:
+    with connected(server) as connection:
+        connection.sendall(b"GET /model HTTP/1.1\r\nX-Long: " + b"x" * (HEAD_BYTES + 1))
+        assert refusal(connection) == (431, "headers_too_large", "close")
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00", b"HELLO\r\n\r\n", b"GET / HTTP/9\r\n\r\n"])
+def test_what_is_no_http_is_refused_and_counted(server: Server, sent: bytes) -> None:
+    counted = 'model_requests_total{protocol="none",route="other",status="400"}'
+    before = server.metric(counted)
+    with connected(server) as connection:
+        connection.sendall(sent)
+        assert refusal(connection) == (400, "malformed_request", "close")
+    assert server.metric(counted) == before + 1
+
+
+class Turnstile:
+    """Turns every request with the header ``X-Away`` away."""
+
+    def __init__(self) -> None:
+        self.counted: list[tuple[str, int]] = []
+
+    def refusal(self, scope: Scope) -> RequestError | None:
+        return Overloaded("later") if b"x-away" in dict(scope["headers"]) else None
+
+    def refused(self, route: str, status: int) -> None:
+        self.counted.append((route, status))
+
+
+class Guarded(Connection):
+    keep_alive_seconds = 60.0
+    door = Turnstile()
+
+
+left = threading.Event()
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with what was sent; ``/wait`` waits for its client's leaving."""
+    if scope["path"] == "/wait":
+        with suppress(Gone), Deadlines().within(30, scope[LINE]):
+            await asyncio.Event().wait()
+        left.set()
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    await respond(send, 200, [(b"content-type", b"text/plain")], body)
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[int]:
+    """The port of a server whose connections have a turnstile."""
+    config = uvicorn.Config(echo, port=free_port(), http=Guarded, lifespan="off", log_level="error")
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    until(lambda: running.started)
+    yield config.port
+    running.should_exit = True
+    thread.join()
+
+
+def exchange(connection: http.client.HTTPConnection, body: bytes, **headers: str) -> tuple[int, bytes]:
+    connection.request("POST", "/predict", body, headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def test_who_is_turned_away_may_come_again_over_the_same_connection(door: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", door, timeout=10)
+    long = b"x" * 1_000_000
+    for _ in range(3):
+        status, content = exchange(connection, long, **{"X-Away": "1", "X-Request-ID": "mine"})
+        problem = json.loads(content)
+        assert (status, problem["code"], problem["request_id"]) == (503, "overloaded", "mine")
+        assert exchange(connection, long) == (200, long)
+    assert Guarded.door.counted == [("/predict", 503)] * 3
+
+
+def test_a_client_that_leaves_ends_its_request(door: int) -> None:
+    with socket.create_connection(("127.0.0.1", door), timeout=10) as connection:
+        connection.sendall(b"POST /wait HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
+    assert left.wait(10)
+
+
+def test_a_refusal_says_when_to_come_again(door: int) -> None:
+    with socket.create_connection(("127.0.0.1", door), timeout=10) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nX-Away: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, answer.headers["retry-after"], answer.headers["connection"]) == (503, "1", "close")
+        answer.read()
+        assert connection.recv(1) == b""
+
+
+def test_a_client_that_never_reads_its_answer_is_let_go(door: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "_TICK", 0.1)
+    large = b"x" * 50_000_000
+    with socket.create_connection(("127.0.0.1", door), timeout=30) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(large), large))
+        probe = psutil.Process()
+        here = connection.getsockname()[1]
+        until(
+            lambda: (
+                here
+                not in {each.raddr.port for each in probe.net_connections() if each.raddr and each.laddr.port == door}
+            )
+        )
+
+
+def test_requests_that_are_sent_without_waiting_are_answered_in_their_order(door: int) -> None:
+    one = b"POST /predict HTTP/1.1\r\nContent-Length: 1\r\n\r\n%d"
+    away = b"POST /predict HTTP/1.1\r\nX-Away: 1\r\nContent-Length: 3\r\n\r\nabc"
+    with socket.create_connection(("127.0.0.1", door), timeout=10) as connection:
+        connection.sendall(one % 1 + away + one % 2 + away + away + one % 3)
+        received = b""
+        while not received.endswith(b"\r\n\r\n3"):
+            piece = connection.recv(65_536)
+            assert piece, "the server closed the connection"
+            received += piece
+    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"503", b"200", b"503", b"503", b"200"]
+
+
+def test_a_connection_serves_many_requests(server: Server) -> None:
+    request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+        len(body := json.dumps(tiny.ROW).encode()),
+        body,
+    )
+    with connected(server) as connection:
+        for _ in range(100):
+            connection.sendall(request)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert (answer.status, answer.headers["connection"]) == (200, None)
+            answer.read()

@@ -1,0 +1,58 @@
+import asyncio
+
+import pytest
+
+from model_deployer.serving.http.deadlines import Deadlines, Gone, Watch
+
+
+async def test_what_takes_too_long_ends_with_a_timeout() -> None:
+    deadlines = Deadlines()
+    with pytest.raises(TimeoutError), deadlines.within(0.03):
+        await asyncio.Event().wait()
+    with deadlines.within(30):
+        await asyncio.sleep(0)
+
+
+async def test_a_time_that_is_up_ends_nobody_elses_request() -> None:
+    deadlines = Deadlines()
+    late: list[float] = []
+    others: list[float] = []
+
+    async def one(seconds: float) -> None:
+        try:
+            with deadlines.within(seconds):
+                await done.wait()
+            others.append(seconds)
+        except TimeoutError:
+            late.append(seconds)
+            if len(late) == 2:
+                done.set()
+
+    done = asyncio.Event()
+    await asyncio.gather(*(one(seconds) for seconds in (30, 0.01, 20, 0.05)))
+    assert (late, others) == ([0.01, 0.05], [30, 20])
+
+
+class Connection:
+    watch: Watch | None = None
+
+
+async def test_a_client_that_leaves_ends_its_request() -> None:
+    line = Connection()
+    with pytest.raises(Gone), Deadlines().within(30, line):
+        assert line.watch
+        asyncio.get_running_loop().call_soon(line.watch.leave)
+        await asyncio.Event().wait()
+    assert not line.watch
+
+
+async def test_a_cancelled_task_stays_cancelled() -> None:
+    async def wait() -> None:
+        with Deadlines().within(30):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -1,0 +1,120 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import bentoml
+import httpx
+import pytest
+from openapi_spec_validator import validate
+
+from model_deployer.contract.errors import UsageError
+from model_deployer.serving.http import keys
+from tests.support import tiny
+from tests.support.processes import Server, run, serve
+
+OLD, NEW, WRONG = ("old-key-of-a-caller", "new-key-of-a-caller", "wrong-key-of-a-caller")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("keys") / "keys"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, file: Path) -> Iterator[Server]:
+    """A server that wants the keys of ``file``."""
+    folder = tmp_path_factory.mktemp("server")
+    file.write_text(f"# the shop\n{OLD}\n\n{NEW}\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEPLOYER_API_KEY_FILE", str(file))
+        patch.setenv("DEPLOYER_LOG_REQUESTS", "all")
+        with serve([], tiny.home(folder / "home", "1.0.0"), folder / "log") as running:
+            yield running
+
+
+@pytest.mark.parametrize("path", ["/predict", "/model", "/docs.json", "/metrics", "/schema.json", "/", "/nothing"])
+def test_without_a_key_nothing_is_answered_and_nothing_described(server: Server, path: str) -> None:
+    for headers in ({}, {"x-api-key": WRONG}, {"authorization": f"Bearer {WRONG}"}, {"authorization": f"Basic {OLD}"}):
+        answer = httpx.request("POST" if path == "/predict" else "GET", server.url + path, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("key", [OLD, NEW])
+def test_each_of_the_keys_opens_in_either_header(server: Server, key: str) -> None:
+    for headers in ({"x-api-key": key}, {"authorization": f"Bearer {key}"}, {"authorization": f"bearer {key}"}):
+        assert httpx.post(f"{server.url}/predict", json=tiny.ROW, headers=headers).status_code == 200
+        assert httpx.get(f"{server.url}/schema.json", headers=headers).status_code == 200
+
+
+def test_the_openapi_document_says_where_a_key_is_wanted(server: Server) -> None:
+    document = httpx.get(f"{server.url}/docs.json", headers={"x-api-key": OLD}).json()
+    validate(document)
+    assert document["security"] == [{"bearer": []}, {"header": []}]
+    assert "401" in document["paths"]["/predict"]["post"]["responses"]
+    assert document["paths"]["/readyz"]["get"]["security"] == []
+
+
+def test_health_needs_no_key(server: Server) -> None:
+    assert {httpx.get(f"{server.url}/{path}").status_code for path in ("livez", "readyz", "healthz")} == {200}
+
+
+def test_bentomls_client_sends_a_key(server: Server) -> None:
+    with bentoml.SyncHTTPClient(server.url, token=NEW) as client:
+        assert client.predict(rows=[tiny.ROW])["model"]["name"] == "served"
+
+
+def test_no_key_is_in_the_log(server: Server) -> None:
+    httpx.post(f"{server.url}/predict", json=tiny.ROW, headers={"x-api-key": WRONG})
+    log = server.log.read_text()
+    assert '"status": 401' in log
+    assert not [key for key in (OLD, NEW, WRONG) if key in log]
+
+
+def test_keys_change_while_the_server_runs(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is the test's, so that nobody waits for it."""
+    now = [0.0]
+    monkeypatch.setattr("model_deployer.serving.http.keys.time.monotonic", lambda: now[0])
+    own = file.with_name("own")
+
+    def write(content: str) -> None:
+        own.write_text(content)
+        now[0] += 2
+        os.utime(own, ns=(0, int(now[0] * 1e9)))
+
+    write(OLD)
+    found = keys.load(own)
+    assert found is not None
+    assert found.allow({b"x-api-key": OLD.encode()})
+    write(NEW)
+    assert not found.allow({b"x-api-key": OLD.encode()})
+    assert found.allow({b"x-api-key": NEW.encode()})
+    for unusable in ("", "short"):
+        write(unusable)
+        assert found.allow({b"x-api-key": NEW.encode()})
+    own.unlink()
+    now[0] += 2
+    assert found.allow({b"x-api-key": NEW.encode()})
+
+
+def test_the_variable_holds_several_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEPLOYER_API_KEYS", f"{OLD}, {NEW}")
+    found = keys.load(None)
+    assert found is not None
+    assert [found.allow({b"x-api-key": key.encode()}) for key in (OLD, NEW, WRONG, "")] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n", "short\n"])
+def test_a_file_that_protects_nothing_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "keys").write_text(content)
+    with pytest.raises(UsageError) as caught:
+        keys.load(tmp_path / "keys")
+    assert "short" not in str(caught.value).replace("too short", "")
+
+
+def test_a_server_without_its_file_of_keys_does_not_start(tmp_path: Path) -> None:
+    home = tiny.home(tmp_path / "home", "1.0.0")
+    ended = run("bentoml", "serve", BENTOML_HOME=str(home), DEPLOYER_API_KEY_FILE=str(tmp_path / "absent"))
+    assert ended.returncode == 1
+    assert "the file of API keys cannot be read" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,202 @@
+"""The seam between the gateway and a protocol, with one that exists for these tests only."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openapi_spec_validator import validate
+
+from model_deployer.contract import store
+from model_deployer.contract.errors import InvalidRows, MalformedBody, NotFound, RequestError, UsageError
+from model_deployer.serving.config.settings import Settings
+from model_deployer.serving.engines.onnx import OnnxEngine
+from model_deployer.serving.gateway import Gateway
+from model_deployer.serving.http.keys import Keys, load
+from model_deployer.serving.predictor import Predictor
+from model_deployer.serving.protocols import openapi, registry
+from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, switchboard
+from tests.support import tiny
+from tests.support.processes import ROOT, run
+
+
+class Toy(Protocol):
+    name = "toy"
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        responses = {"200": {"description": "An answer."}}
+        return [
+            Route("/toy/{model}:ask", self._ask, {"post": {"operationId": "toyAsk", "responses": responses}}),
+            Route(
+                "/toy/alive", self._alive, {"get": {"operationId": "toyAlive", "responses": responses}}, is_open=True
+            ),
+        ]
+
+    def schemas(self) -> Mapping[str, Any]:
+        return {"ToyError": {"type": "object"}}
+
+    def refusal(self, error: RequestError, request_id: str) -> Reply:
+        return Reply(json.dumps({"toy": error.code, "id": request_id}).encode(), error.status)
+
+    async def _ask(self, request: Request) -> Reply:
+        if request.named["model"] != "tiny":
+            raise NotFound("the model is called tiny")
+        if not request.body:
+            raise MalformedBody("say something")
+        rows = json.loads(request.body)
+        outputs = await self.predictor.predict(rows)
+        return Reply(json.dumps(outputs["probabilities"].tolist()).encode(), headers=[(b"x-toy", b"1")])
+
+    async def _alive(self, request: Request) -> Reply:
+        return Reply(b"alive", media_type=b"text/plain")
+
+
+@pytest.fixture
+async def predictor(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Predictor]:
+    monkeypatch.setitem(registry.PROTOCOLS, "toy", Toy)
+    tiny.save(tmp_path / "model")
+    artifact = store.load("tiny")
+    predictor = Predictor(artifact, Settings(protocols=("toy",)))
+    predictor.start(OnnxEngine(artifact.model, artifact.contract.output))
+    yield predictor
+    predictor.close()
+
+
+def client(predictor: Predictor, keys: Keys | None = None, protocols: tuple[str, ...] = ("toy",)) -> httpx.AsyncClient:
+    async def bento(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 404, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    app = Gateway(bento, predictor, Settings(protocols=protocols), keys, lambda: False)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test")
+
+
+async def test_a_protocol_gets_the_predictions_of_the_service(predictor: Predictor) -> None:
+    async with client(predictor) as asked:
+        native = (await asked.post("/predict", json={"rows": [tiny.ROW]})).json()
+        answer = await asked.post("/toy/tiny:ask", json=[tiny.ROW])
+    assert answer.json() == [list(native["predictions"][0]["probabilities"].values())]
+    assert answer.headers["x-toy"] == "1"
+    assert answer.headers["x-request-id"]
+
+
+async def test_refusals_come_in_the_envelope_of_the_protocol(predictor: Predictor) -> None:
+    async with client(predictor) as asked:
+        refused = [
+            await asked.post("/toy/tiny:ask", json=[tiny.ROW | {"seats": 0.5}], headers={"X-Request-ID": "me"}),
+            await asked.post("/toy/tiny:ask"),
+            await asked.post("/toy/other:ask", json=[]),
+            await asked.get("/toy/tiny:ask"),
+            await asked.post("/toy/tiny:ask", json=[tiny.ROW] * 101),
+            await asked.post("/toy/tiny:ask", content=b"x" * 200_000),
+        ]
+    assert [(each.status_code, each.json()["toy"]) for each in refused] == [
+        (422, "invalid_rows"), (400, "malformed_body"), (404, "not_found"), (405, "method_not_allowed"),
+        (413, "too_many_rows"), (413, "body_too_large"),
+    ]  # fmt: skip
+    assert refused[0].json()["id"] == "me"
+    assert refused[3].headers["allow"] == "POST"
+
+
+async def test_a_path_of_no_protocol_is_as_unknown_as_ever(predictor: Predictor) -> None:
+    async with client(predictor) as asked:
+        assert (await asked.post("/toy/tiny:other")).status_code == 404
+        assert (await asked.post("/toy/a/b:ask")).status_code == 404
+
+
+async def test_it_is_counted_by_protocol_and_route_and_wants_the_key(predictor: Predictor, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("k" * 32)
+    async with client(predictor, load(keys)) as asked:
+        assert (await asked.get("/toy/alive")).status_code == 200
+        assert (await asked.post("/toy/tiny:ask", json=[tiny.ROW])).json()["toy"] == "unauthorized"
+        with_key = {"X-API-Key": "k" * 32}
+        assert (await asked.post("/toy/tiny:ask", json=[tiny.ROW], headers=with_key)).status_code == 200
+        text = (await asked.get("/metrics", headers=with_key)).text
+    assert 'model_requests_total{protocol="toy",route="/toy/{model}:ask",status="200"} 1.0' in text
+    document = openapi.document(predictor.artifact, needs_key=True, protocols=[Toy(predictor)])
+    assert document["paths"]["/toy/alive"]["get"]["security"] == []
+    refused = document["paths"]["/toy/{model}:ask"]["post"]["responses"]["401"]["content"]
+    assert refused["application/json"] == {"schema": {"$ref": "#/components/schemas/ToyError"}}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+async def test_what_is_no_number_is_refused_whoever_read_it(predictor: Predictor, number: float) -> None:
+    with pytest.raises(InvalidRows) as refused:
+        await predictor.predict([tiny.ROW | {"temp": number}])
+    assert [(each.field, each.code) for each in refused.value.problems] == [("temp", "not_finite")]
+
+
+async def test_what_two_describe_alike_is_in_the_document_once_and_answered_if_either_is_spoken(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIP_HEALTH_ROUTE", "/ping")
+    for names in (["invocations"], ["torchserve"], ["vertex"], ["invocations", "torchserve", "vertex"]):
+        protocols = registry.speak(names, predictor)
+        ping = openapi.document(predictor.artifact, protocols=protocols)["paths"]["/ping"]["get"]
+        assert ping["operationId"] == "ping"
+        spoken = switchboard(protocols)("GET", "/ping")
+        assert spoken
+        reply = await spoken.route.answer(Request("GET", {}, "", {}, b""))
+        assert json.loads(reply.body) == {"status": "Healthy"}
+
+
+class Rude(Toy):
+    name = "rude"
+
+
+async def test_two_protocols_that_answer_the_same_path_each_in_its_own_way_are_refused_by_name(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.PROTOCOLS, "rude", Rude)
+    assert registry.speak(["toy", "rude"], predictor)  # they say the same of it
+    monkeypatch.setenv("AIP_PREDICT_ROUTE", "/toy/mine:ask")
+    with pytest.raises(UsageError, match="toy and vertex both answer POST /toy/mine:ask"):
+        registry.speak(["toy", "vertex"], predictor)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("AIP_HEALTH_ROUTE", "health", "AIP_HEALTH_ROUTE: expected a path"),
+        ("AIP_HEALTH_ROUTE", "/{model}", "AIP_HEALTH_ROUTE: expected a path"),
+        ("AIP_PREDICT_ROUTE", "/p?x=1", "AIP_PREDICT_ROUTE: expected a path"),
+        ("AIP_PREDICT_ROUTE", "/metrics", "vertex: the service itself answers /metrics"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/html", "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT: expected"),
+    ],
+)
+async def test_a_variable_that_cannot_be_is_refused_by_name(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageError, match=said):
+        registry.speak(list(registry.PROTOCOLS)[:-1], predictor)
+
+
+def test_a_server_with_protocols_that_cannot_be_spoken_together_ends_in_one_line(tmp_path: Path) -> None:
+    home = tiny.home(tmp_path / "home", "1.0.0")
+    ended = run("bentoml", "serve", BENTOML_HOME=str(home), AIP_PREDICT_ROUTE="/v1/models/any:predict")
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith(
+        "Error: tensorflow_serving and vertex both answer POST /v1/models/any:predict"
+    )
+
+
+async def test_the_translator_of_the_document_works(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/05-protocols.md").read_text(), re.DOTALL)
+    module: dict[str, Any] = {}
+    exec(source, module)
+    monkeypatch.setitem(registry.PROTOCOLS, "lists", module["Lists"])
+    async with client(predictor, protocols=("lists",)) as asked:
+        native = (await asked.post("/predict", json={"rows": [tiny.ROW]})).json()
+        answer = await asked.post("/lists", json={"lists": [list(tiny.ROW.values())]})
+        refused = await asked.post("/lists", json={"lists": [[1]]}, headers={"X-Request-ID": "me"})
+        document = (await asked.get("/docs.json")).json()
+    assert answer.json() == native["predictions"]
+    assert (refused.status_code, refused.json()["request"]) == (422, "me")
+    assert "/lists" in document["paths"]
+    validate(document)

@@ -1,0 +1,142 @@
+"""The facts of packages whose models were never trained: their evaluations are those of models with known faults."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from model_deployer.contract.artifact import Manifest, Origin
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.outputs import Arrays
+from model_deployer.handoff.clients.clients import Client
+from model_deployer.handoff.formats.parity import Agreement, Format
+from model_deployer.handoff.samples import Sample, Samples
+from model_deployer.package.facts import Facts
+from model_deployer.package.measurements import Latency, Machine, Measurements
+from model_deployer.training.evaluation.exam import Exam
+from tests.support import tiny
+from tests.support.evaluations import evaluation
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+LATENCY = {"bytes": 1_234_567, "one_row_ms": {"p50": 0.125, "p99": 0.25}, "threads": 1}
+
+CANDIDATES = [
+    {"name": "tabm+lightgbm", "loss": 0.4567, "seconds": 12.5, "epochs": 3, "chosen": True},
+    {"name": "linear", "loss": 0.5678, "seconds": 0.5, "chosen": False},
+]
+
+
+def facts_of(contract: Contract, judged: Mapping[str, Any], **said: Any) -> Facts:
+    """The facts of a package with this contract and evaluation; ``said`` of its manifest."""
+    manifest = Manifest(
+        **{
+            "name": "delays",
+            "version": "1.2.3",
+            "created": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+            "tolerance": 1e-5,
+            "origin": Origin(data_version="sha256:abc", seed=42, python="3.12.1", libraries={"torch": "2.9.9"}),
+        }
+        | said
+    )
+    return Facts(
+        manifest=manifest,
+        contract=contract,
+        evaluation=json.loads(json.dumps(judged)),
+        reference=tiny.REFERENCE,
+        formats=(
+            Format(
+                name="ONNX",
+                files=("model/model_v1.2.3.onnx",),
+                about="what the service runs",
+                tolerance=1e-5,
+                golden=Agreement(rows=31, largest=2.5e-7, flips=_flips(contract)),
+            ),
+            Format(name="TorchScript", files=(), about="for C++", tolerance=1e-5, withheld="it differs by 0.3"),
+        ),
+        measured=MEASURED,
+        samples=_samples(contract),
+        clients=(
+            Client(language="Go", folder="examples/clients/go", files=("examples/clients/go/client.go",),
+                   needs="Go 1.19", command="go run ./check"),
+            Client(language="Rust", folder="examples/clients/rust", files=(), needs="", command="",
+                   left_out="Rust is not installed"),
+        ),
+        changes=_changes(judged),
+        endpoints=(("POST", "/predict", "Predict"), ("GET", "/ping", "Ready, for SageMaker")),
+        is_verified=True,
+        plots=dict.fromkeys(("reliability", "slices", "importance", "curve"), PNG),
+    )  # fmt: skip
+
+
+def facts_of_exam(judged: Exam, **said: Any) -> Facts:
+    """The facts of a package whose model sat this exam."""
+    features = [
+        feature.model_copy(update={"example": example})
+        for feature, example in zip(judged.features, (12.5, 0.25, True, "2013-11-01T17:05:00", "JFK"), strict=True)
+    ]
+    contract = Contract(features=tuple(features), output=judged.output)
+    return facts_of(contract, evaluation(judged) | {"latency": LATENCY, "candidates": CANDIDATES}, **said)
+
+
+def _latencies(cells: Sequence[tuple[int, int]]) -> tuple[Latency, ...]:
+    return tuple(
+        Latency(rows=rows, clients=clients, requests=3210, failures=0, seconds=3.0, p50=1.25, p95=2.25, p99=3.456,
+                requests_per_second=1070.0)
+        for rows, clients in cells
+    )  # fmt: skip
+
+
+MEASURED = Measurements(
+    machine=Machine(processor="Example 9000", cores=2, memory_bytes=8 * 1024**3, system="Linux", python="3.12.1"),
+    when=datetime(2026, 1, 2, 4, tzinfo=UTC),
+    engine="cpu",
+    workers=1,
+    cold_start_seconds=3.456,
+    memory_ready_bytes=200 * 1024**2,
+    memory_loaded_bytes=None,
+    by_rows=_latencies([(1, 1), (100, 1)]),
+    by_load=_latencies([(1, 1), (1, 16)]),
+)
+
+
+def _samples(contract: Contract) -> Samples:
+    model = {"name": "delays", "version": "1.2.3"}
+    row = contract.example()
+    problem = {"row": 0, "field": contract.names[0], "code": "missing_field", "message": "the field is required"}
+    refused = {"code": "invalid_rows", "status": 422, "errors": [problem], "error_count": 1}
+    answer = {"predictions": contract.output.predictions(_arrays(contract)), "model": model}
+    return Samples(
+        model=model,
+        tolerance=1e-5,
+        golden=(Sample(case="example", request={"rows": [row]}, status=200, answer=answer),),
+        edge=(),
+        invalid=(Sample(case="a field is missing", request={"rows": [{}]}, status=422, answer=refused),),
+    )
+
+
+def _flips(contract: Contract) -> int | None:
+    return 0 if contract.output.kind == "classification" else None
+
+
+def _arrays(contract: Contract) -> Arrays:
+    if contract.output.kind == "regression":
+        return {name: np.array([[value]], np.float32) for name, value in {"value": 3, "lower": 1, "upper": 5.5}.items()}
+    labels = len(contract.output.labels)
+    return {"probabilities": np.array([[0.75] + [0.25 / (labels - 1)] * (labels - 1)], np.float32)}
+
+
+def _changes(judged: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    metrics = {
+        name: {"old": figure, "new": figure, "verdict": "within the noise"}
+        for name, figure in judged["metrics"].get("model", {}).items()
+    }
+    change = {"step": "major", "field": "distance", "message": "removed: requests that carry it are refused"}
+    first = {"version": "1.0.0", "created": "2025-12-24T00:00:00Z", "since": None, "step": "major"}
+    latest = {"version": "1.2.3", "created": "2026-01-02T03:04:05Z", "since": "1.0.0", "step": "minor"}
+    return (
+        latest | {"contract": [change], "behaviour": None, "metrics": metrics},
+        first | {"contract": [], "behaviour": None, "metrics": {}},
+    )

@@ -1,0 +1,51 @@
+"""Small tables of free text: reviews in which some words tell how good the thing is."""
+
+import numpy as np
+import onnxruntime
+import polars as pl
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from model_deployer.training.models.scorer import IR_VERSION, OPSETS
+from model_deployer.training.preprocessing.text import TextEncoding
+from model_deployer.training.preprocessing.vocabulary import DOMAIN
+
+GOOD = ("superb", "lovely", "très bon", "好吃", "\U0001f600")
+BAD = ("awful", "broken", "not superb", "ужас", "\U0001f621")
+PLAIN = ("the", "thing", "came", "in", "a", "box", "and", "I", "use", "it", "daily", "at", "home")
+MARKS = (" ", " ", " ", ", ", "... ", "!\n", "\t", "\u00a0", " (", ") ", "\u2014")
+
+
+def reviews(rows: int, seed: int = 0) -> tuple[pl.Series, NDArray[np.float64]]:
+    """Texts, every tenth of them missing, and how good each is: good words less bad ones."""
+    random = np.random.default_rng(seed)
+    pairs = [_review(random) for _ in range(rows)]
+    return pl.Series("review", [text for text, _ in pairs]), np.array([goodness for _, goodness in pairs])
+
+
+def _review(random: np.random.Generator) -> tuple[str, float]:
+    if random.random() < 0.1:
+        return "", 0.0
+    good, bad = random.poisson(1.0, 2)
+    words = [*random.choice(GOOD, good), *random.choice(BAD, bad), *random.choice(PLAIN, random.integers(3, 20))]
+    spelt = [_spelt(str(words[place]), random) + str(random.choice(MARKS)) for place in random.permutation(len(words))]
+    return "".join(spelt), float(good - bad)
+
+
+def _spelt(word: str, random: np.random.Generator) -> str:
+    return [word, word.upper(), word.capitalize()][random.choice(3, p=[0.8, 0.1, 0.1])]
+
+
+def in_a_graph(encoding: TextEncoding, texts: list[str]) -> NDArray[np.float64]:
+    """The numbers of texts as ONNX Runtime finds them: [texts, columns]."""
+    graph = helper.make_graph(
+        encoding.nodes("texts", "result"),
+        "text",
+        [helper.make_tensor_value_info("texts", TensorProto.STRING, ["rows", 1])],
+        [helper.make_tensor_value_info("result", TensorProto.DOUBLE, ["rows", None])],
+    )
+    opsets = [helper.make_opsetid(domain, version) for domain, version in (OPSETS | DOMAIN).items()]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (numbers,) = session.run(None, {"texts": np.array(texts, dtype=object).reshape(-1, 1)})
+    return np.asarray(numbers)

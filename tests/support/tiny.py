@@ -1,0 +1,186 @@
+"""A model written by hand, with a feature of every kind: a real artifact for tests that train nothing."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper
+
+from model_deployer.contract import artifact, store
+from model_deployer.contract.artifact import Manifest, Origin
+from model_deployer.contract.contract import Contract, Limits
+from model_deployer.contract.features import Boolean, Categorical, Datetime, Integer, Numeric, Text
+from model_deployer.contract.outputs import Classification, Regression
+
+FEATURES = (
+    Numeric(name="distance", minimum=0, maximum=5000, out_of_range="reject", unit="miles", example=733.5),
+    Numeric(name="temp", required=False, missing="impute", minimum=-20, maximum=110, example=51.1),
+    Integer(name="seats", minimum=1, maximum=500, out_of_range="reject", example=149),
+    Boolean(name="holiday", required=False, missing="impute", example=False),
+    Categorical(name="origin", categories=("EWR", "JFK", "LGA"), unknown="reject", example="JFK"),
+    Categorical(name="carrier", categories=("AA", "UA"), required=False, missing="impute", example="UA"),
+    Datetime(name="departure", example="2013-11-01T17:05:00"),
+    Datetime(name="booked", zoned=True, required=False, missing="impute", example="2013-10-01T08:00:00Z"),
+    Text(name="remark", required=False, missing="impute", longest=200, example="wheelchair"),
+)
+
+CONTRACT = Contract(
+    features=FEATURES,
+    output=Classification(target="arrival", labels=("late", "on_time"), positive="on_time", threshold=0.5),
+    limits=Limits(rows=100, body_bytes=100_000, timeout_seconds=10),
+)
+
+#: Of three labels, with sets.
+WITH_SETS = CONTRACT.model_copy(
+    update={"output": Classification(target="arrival", labels=("late", "on_time", "early"), set_threshold=0.2)}
+)
+
+#: Of a number.
+OF_A_NUMBER = CONTRACT.model_copy(update={"output": Regression(target="delay")})
+
+REFERENCE: dict[str, Any] = {
+    "features": {
+        "distance": {"missing": 0.0, "quantiles": [50.0 * step for step in range(21)]},
+        "temp": {"missing": 0.1, "quantiles": [30.0] * 11 + [60.0] * 10},
+        "origin": {"missing": 0.0, "frequencies": {"JFK": 0.6, "EWR": 0.3}, "other": 0.1},
+        "remark": {"missing": 0.5, "lengths": [float(step) for step in range(21)]},
+    },
+    "predictions": {"probabilities[1]": {"quantiles": [step / 20 for step in range(21)]}},
+}
+
+EVALUATION: dict[str, Any] = {"metrics": {}}
+
+ROW: dict[str, Any] = CONTRACT.example()
+
+
+def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
+    """Probabilities from the number of features that are present and the distance: little, but of every input.
+
+    The ``opposite`` graph gives every label the probability of the other one; of three labels the third has a quarter
+    of what the second would have. Of a number, value and ends are three quarters, a quarter and all of a probability.
+    """
+    nodes, terms = [], []
+    labels = len(contract.output.labels) if isinstance(contract.output, Classification) else 1
+    names = contract.output.tensors
+    parts = ["_q", "_second", "_third"] if labels == 3 else ["_p", "_q"] if opposite else ["_q", "_p"]
+    for index, feature in enumerate(contract.features):
+        term = f"_term{index}"
+        if feature.dtype == "string":
+            nodes.append(
+                helper.make_node(
+                    "LabelEncoder", [feature.name], [term], domain="ai.onnx.ml",
+                    keys_strings=["", "JFK"], values_floats=[0.0, -0.7], default_float=0.3,
+                )
+            )  # fmt: skip
+        else:
+            nodes += [
+                helper.make_node("IsNaN", [feature.name], [f"_nan{index}"]),
+                helper.make_node("Where", [f"_nan{index}", "_zero", feature.name], [f"_value{index}"]),
+                helper.make_node("Cast", [f"_value{index}"], [f"_float{index}"], to=TensorProto.FLOAT),
+                helper.make_node("Div", [f"_float{index}", "_scale"], [term]),
+            ]
+        terms.append(term)
+    nodes += [
+        helper.make_node("Sum", terms, ["_logit"]),
+        helper.make_node("Sigmoid", ["_logit"], ["_p"]),
+        helper.make_node("Sub", ["_one", "_p"], ["_q"]),
+        helper.make_node("Mul", ["_p", "_quarter"], ["_third"]),
+        helper.make_node("Sub", ["_p", "_third"], ["_second"]),
+        helper.make_node("Concat", parts, ["probabilities"], axis=1),
+    ]
+    if isinstance(contract.output, Regression):
+        ends = zip(("_second", "_third", "_p"), names, strict=True)
+        nodes += [helper.make_node("Identity", [part], [name]) for part, name in ends]
+    constants = [
+        helper.make_tensor("_zero", TensorProto.DOUBLE, [1], [0.0]),
+        helper.make_tensor("_one", TensorProto.FLOAT, [1], [1.0]),
+        helper.make_tensor("_quarter", TensorProto.FLOAT, [1], [0.25]),
+        helper.make_tensor("_scale", TensorProto.FLOAT, [1], [1e9]),
+    ]
+    types = {"float64": TensorProto.DOUBLE, "string": TensorProto.STRING}
+    inputs = [helper.make_tensor_value_info(f.name, types[f.dtype], ["rows", 1]) for f in contract.features]
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", labels]) for name in names]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 4)]
+    return helper.make_model(
+        helper.make_graph(nodes, "tiny", inputs, outputs, constants), opset_imports=opsets, ir_version=10
+    )
+
+
+def write(
+    folder: Path,
+    name: str = "tiny",
+    version: str = "1.0.0",
+    contract: Contract = CONTRACT,
+    *,
+    opposite: bool = False,
+    evaluation: Mapping[str, Any] = EVALUATION,
+) -> Manifest:
+    """Write the files of the model into ``folder`` and seal them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(graph(contract, opposite), folder / artifact.MODEL)
+    artifact.write_json(folder / artifact.CONTRACT, contract.model_dump(mode="json"))
+    artifact.write_json(folder / artifact.EVALUATION, evaluation)
+    artifact.write_json(folder / artifact.REFERENCE, _reference(contract))
+    _write_golden(folder, contract)
+    manifest = Manifest(
+        name=name, version=version, created=datetime(2024, 1, 1, tzinfo=UTC), description="A model for tests.",
+        tolerance=1e-5, origin=Origin(data_version="sha256:0", seed=0, python="3", libraries={}),
+    )  # fmt: skip
+    return artifact.seal(folder, manifest)
+
+
+def save(folder: Path, name: str = "tiny", version: str = "1.0.0", contract: Contract = CONTRACT, **said: Any) -> str:
+    """Write the model and put it into the store of BENTOML_HOME."""
+    return store.save(folder, write(folder, name, version, contract, **said))
+
+
+def home(folder: Path, *versions: str) -> Path:
+    """A BentoML home for another process, with these versions of the model."""
+    for version in versions:
+        save(folder / "files" / version, "served", version)
+    return _moved(folder)
+
+
+def home_of(folder: Path, files: Path, manifest: Manifest) -> Path:
+    """A BentoML home for another process, with these sealed ``files`` of a model named "served"."""
+    store.save(files, manifest)
+    return _moved(folder)
+
+
+def _moved(folder: Path) -> Path:
+    stored = Path(os.environ["BENTOML_HOME"]) / "models" / "served"
+    shutil.copytree(stored, folder / "models" / "served")
+    shutil.rmtree(stored)
+    return folder
+
+
+def _reference(contract: Contract) -> dict[str, Any]:
+    (bins,) = REFERENCE["predictions"].values()
+    return REFERENCE | ({"predictions": {"value[0]": bins}} if isinstance(contract.output, Regression) else {})
+
+
+def _write_golden(folder: Path, contract: Contract) -> None:
+    """The example row; every column is written out by hand, so that the serving code is not its own judge."""
+    epoch = datetime(1970, 1, 1)
+    columns = {
+        "distance": 733.5, "temp": 51.1, "seats": 149.0, "holiday": 0.0,
+        "origin": "JFK", "carrier": "UA", "remark": "wheelchair",
+        "departure": (datetime(2013, 11, 1, 17, 5) - epoch).total_seconds(),
+        "booked": (datetime(2013, 10, 1, 8) - epoch).total_seconds(),
+    }  # fmt: skip
+    session = onnxruntime.InferenceSession(str(folder / artifact.MODEL))
+    arrays = {
+        feature.name: np.array([[columns[feature.name]]], dtype=object if feature.dtype == "string" else np.float64)
+        for feature in contract.features
+    }
+    outputs = dict(zip(contract.output.tensors, session.run(None, arrays), strict=True))
+    prediction = contract.output.predictions(outputs)[0]
+    line = json.dumps({"case": "example", "row": contract.example(), "prediction": prediction})
+    (folder / artifact.GOLDEN).write_text(line + "\n", encoding="utf-8")

@@ -1,0 +1,91 @@
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from model_deployer.training.data.profile import Finding, profile
+from model_deployer.training.data.split import split
+from model_deployer.training.data.target import read_target
+from model_deployer.training.spec import Spec
+
+ROWS = 400
+GENERATOR = np.random.default_rng(0)
+TRUTH = np.array(["no", "yes"])[(GENERATOR.random(ROWS) < 0.3).astype(int)]
+
+
+def findings(columns: dict[str, Any], data: dict[str, Any] | None = None, **said: Any) -> list[Finding]:
+    frame = pl.DataFrame({"x": GENERATOR.normal(size=ROWS), "y": TRUTH} | columns, strict=False)
+    spec = Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y"} | (data or {}), **said})
+    target = read_target(frame, spec)
+    return profile(frame, target, split(frame, target, spec), spec)
+
+
+def codes(found: list[Finding]) -> set[tuple[str, str | None, str]]:
+    return {(finding.severity, finding.column, finding.code) for finding in found}
+
+
+def test_a_plain_table_has_its_classes_counted_and_no_more() -> None:
+    (finding,) = findings({})
+    assert (finding.severity, finding.code) == ("info", "class_balance")
+    assert finding.message == f"2 classes: 'no' {(TRUTH == 'no').mean():.1%}, 'yes' {(TRUTH == 'yes').mean():.1%}"
+
+
+def test_columns_that_should_be_looked_at() -> None:
+    found = findings(
+        {
+            "empty": [None] * ROWS,
+            "same": ["a"] * ROWS,
+            "id": [f"{number:05}" for number in range(ROWS)],
+            "verdict": np.where(TRUTH == "yes", 3, 8),
+            "remark": [f"note number {number}" for number in range(ROWS)],
+            "typed": [str(number % 50) if number % 20 else "n/a" for number in range(ROWS)],
+        }
+    )
+    assert codes(found) - {("info", None, "class_balance")} == {
+        ("warning", "empty", "empty_column"),
+        ("info", "same", "constant_column"),
+        ("warning", "id", "identifier_column"),
+        ("warning", "verdict", "leakage"),
+        ("warning", "typed", "numbers_as_text"),
+    }
+    assert all("`data.ignore`" in finding.message for finding in found if finding.code == "leakage")
+
+
+def test_a_leak_is_an_error_where_model_yaml_is_strict() -> None:
+    assert ("error", "verdict", "leakage") in codes(findings({"verdict": TRUTH == "yes"}, strict=True))
+
+
+def test_a_column_that_is_no_feature_is_not_looked_at() -> None:
+    found = findings({"verdict": TRUTH == "yes"}, {"group": "verdict"}, split={"method": "random"}, strict=True)
+    assert codes(found) == {("info", None, "class_balance")}
+
+
+def test_duplicates_and_those_that_the_test_shares_with_training() -> None:
+    found = {
+        finding.code: finding for finding in findings({"x": np.arange(ROWS) // 2, "y": ["a", "a", "b", "b"] * 100})
+    }
+    assert found["duplicate_rows"].message == "200 of 400 rows repeat an earlier one"
+    assert found["test_rows_in_training"].severity == "warning"
+
+
+def test_a_trend_is_drift_and_a_late_class_is_missed() -> None:
+    when = [datetime(2013, 1, 1) + timedelta(hours=hour) for hour in range(ROWS)]
+    truth = np.where(np.arange(ROWS) < 300, TRUTH, "yes")
+    found = codes(findings({"when": when, "trend": np.arange(ROWS) // 4 * 1.0, "y": truth}, {"time": "when"}))
+    assert ("info", "trend", "drift") in found
+    assert ("warning", None, "class_not_in_part") in found
+
+
+def test_infinite_numbers_are_told() -> None:
+    odd = np.where(np.arange(ROWS) % 9, GENERATOR.normal(size=ROWS), np.inf)
+    assert ("warning", "odd", "infinite_values") in codes(findings({"odd": odd}))
+
+
+def test_chance_in_a_small_table_is_neither_drift_nor_leak() -> None:
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        frame = pl.DataFrame({"x": random.normal(size=40), "y": random.normal(size=40)})
+        spec = Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y"}, "seed": seed})
+        target = read_target(frame, spec)
+        assert profile(frame, target, split(frame, target, spec), spec) == []

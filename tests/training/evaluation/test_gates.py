@@ -1,0 +1,233 @@
+import copy
+import json
+from dataclasses import asdict
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+
+from model_deployer.contract.errors import CheckFailed
+from model_deployer.contract.outputs import Regression
+from model_deployer.training.evaluation.evaluation import evaluate_classification, evaluate_regression
+from model_deployer.training.evaluation.gates import Gate, check_gates, refuse
+from model_deployer.training.preprocessing.preprocessing import Inputs
+from model_deployer.training.preprocessing.sample import Sample
+from model_deployer.training.spec import (
+    ClassificationMetric,
+    Cost,
+    CountMetric,
+    Gates,
+    QuantileMetric,
+    RegressionMetric,
+)
+
+COUNT = Regression(target="y", count=True)
+QUANTILE = Regression(target="y", quantile=0.9)
+
+
+def calibration(error: float | None, chance: float | None) -> dict[str, float | None]:
+    return {"calibration_error": error, "calibration_chance": chance}
+
+
+CLASSIFICATION: dict[str, Any] = {
+    "task": "classification",
+    "metrics": {
+        "model": {"log_loss": {"value": 0.541}, "roc_auc": {"value": 0.75}},
+        "linear": {"log_loss": {"value": 0.55}},
+    },
+    "slices": [
+        {"slice": "colour = red", "rows": 120, "loss": 0.61, "low": 0.55, "high": 0.67} | calibration(0.09, 0.05),
+        {"slice": "colour = grey", "rows": 4, "loss": 9.0, "low": None, "high": None} | calibration(None, None),
+        {"slice": "colour = blue", "rows": 90, "loss": 0.5, "low": 0.45, "high": 0.55} | calibration(0.12, 0.15),
+    ],
+    "latency": {"one_row_ms": {"p50": 0.2, "p99": 0.4}, "bytes": 2_500_000},
+}
+REGRESSION: dict[str, Any] = {
+    "task": "regression",
+    "metrics": {"model": {"rmse": {"value": 12.0}}, "linear": {"rmse": {"value": 12.0}}},
+}
+
+
+def gate(asked: dict[str, Any], evaluation: dict[str, Any] = CLASSIFICATION) -> Gate:
+    """The only gate that is asked for."""
+    (checked,) = check_gates(Gates.model_validate(asked), evaluation)
+    return checked
+
+
+def changed(metric: str, value: float, model: str = "model") -> dict[str, Any]:
+    """The classification with another figure."""
+    evaluation = copy.deepcopy(CLASSIFICATION)
+    evaluation["metrics"][model][metric] = {"value": value}
+    return evaluation
+
+
+def test_nothing_asked_nothing_refused() -> None:
+    assert check_gates(Gates(), {"task": "regression", "metrics": {}}) == []
+    refuse([])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"metrics": {"log_loss": {"at_most": 0.541}}}, "0.541 found, at most 0.541 asked for"),
+        ({"metrics": {"roc_auc": {"at_least": 0.75}}}, "0.75 found, at least 0.75 asked for"),
+        (
+            {"metrics": {"roc_auc": {"at_least": 0.7, "at_most": 0.9}}},
+            "0.75 found, at least 0.7 and at most 0.9 asked for",
+        ),
+        ({"better_than_linear": True}, "0.541 found, less than 0.55 (log_loss of linear) asked for"),
+        (
+            {"slice_gap": 0.2},
+            "0.61 found in the slice colour = red, at most 0.6492 (log_loss of all rows and 0.2 of it) asked for",
+        ),
+        ({"slice_calibration": 0.09}, "0.09 found in the slice colour = red, at most 0.09 asked for"),
+        ({"size_mb": 2.5}, "2.5 found, at most 2.5 asked for"),
+        ({"p99_ms": 0.4}, "0.4 found, at most 0.4 asked for"),
+    ],
+)
+def test_a_gate_that_is_met(asked: dict[str, Any], message: str) -> None:
+    checked = gate(asked)
+    assert checked.passed
+    assert checked.message == message
+    refuse([checked])
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "reason"),
+    [
+        ({"metrics": {"log_loss": {"at_most": 0.53}}}, "gates.metrics.log_loss", "0.011 too high"),
+        ({"metrics": {"roc_auc": {"at_least": 0.8}}}, "gates.metrics.roc_auc", "0.05 too low"),
+        ({"metrics": {"roc_auc": {"at_least": 0.5, "at_most": 0.7}}}, "gates.metrics.roc_auc", "0.05 too high"),
+        ({"slice_gap": 0.1}, "gates.slice_gap", "0.015 too high"),
+        ({"slice_calibration": 0.05}, "gates.slice_calibration", "0.04 too high"),
+        ({"size_mb": 2}, "gates.size_mb", "0.5 too high"),
+        ({"p99_ms": 0.25}, "gates.p99_ms", "0.15 too high"),
+    ],
+)
+def test_a_gate_that_is_missed_says_by_how_much(asked: dict[str, Any], name: str, reason: str) -> None:
+    checked = gate(asked)
+    assert not checked.passed
+    assert checked.name == name
+    assert checked.message.endswith(f" asked for: {reason}")
+
+
+def test_a_model_that_is_no_better_than_linear() -> None:
+    worse = gate({"better_than_linear": True}, changed("log_loss", 0.5, "linear"))
+    assert worse.message == "0.541 found, less than 0.5 (log_loss of linear) asked for: 0.041 too high"
+    same = gate({"better_than_linear": True}, REGRESSION)
+    assert same.message == "12 found, less than 12 (rmse of linear) asked for: it is the same"
+    assert not worse.passed
+    assert not same.passed
+
+
+@pytest.mark.parametrize(("task", "loss"), [("count", "poisson_deviance"), ("quantile", "pinball")])
+def test_a_task_is_judged_by_its_own_loss(task: str, loss: str) -> None:
+    evaluation = {"task": task, "metrics": {"model": {loss: {"value": 1.5}}, "linear": {loss: {"value": 2.0}}}}
+    better = gate({"better_than_linear": True}, evaluation)
+    assert better.message == f"1.5 found, less than 2 ({loss} of linear) asked for"
+    assert gate({"metrics": {loss: {"at_most": 1.5}}}, evaluation).passed
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_meets_no_gate(value: float) -> None:
+    for bound in ({"at_least": 0}, {"at_most": 1}):
+        checked = gate({"metrics": {"roc_auc": bound}}, changed("roc_auc", value))
+        assert not checked.passed
+        assert checked.message.endswith("asked for: it could not be measured on the test part")
+    for asked in ({"better_than_linear": True}, {"slice_gap": 0.5}):
+        assert not gate(asked, changed("log_loss", value)).passed
+    assert not gate({"better_than_linear": True}, changed("log_loss", value, "linear")).passed
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"metrics": {"mae": {"at_most": 1}}},
+        {"slice_gap": 0.1},
+        {"slice_calibration": 0.1},
+        {"size_mb": 1000},
+        {"p99_ms": 1000},
+    ],
+)
+def test_what_was_not_measured_meets_no_gate(asked: dict[str, Any]) -> None:
+    checked = gate(asked, REGRESSION)
+    assert not checked.passed
+    assert checked.found is None
+    assert checked.message.startswith("nothing found, ")
+
+
+def test_a_gap_is_missed_where_no_slices_are_reported() -> None:
+    checked = gate({"slice_gap": 0.1}, REGRESSION)
+    assert not checked.passed
+    assert checked.message == (
+        "nothing found, rmse at most 0.1 of it above that of all rows asked for: no slices are reported"
+    )
+
+
+def test_a_gap_is_kept_to_where_no_slice_is_surely_worse() -> None:
+    checked = gate({"slice_gap": 0.1}, REGRESSION | {"slices": []})
+    assert checked.passed
+    assert checked.message.startswith("no slice found that is surely worse than the others")
+
+
+def test_a_calibration_that_chance_explains_is_no_fault() -> None:
+    slices = [{"slice": "colour = blue", "rows": 90, "loss": 0.5, "low": 0.45, "high": 0.55} | calibration(0.12, 0.15)]
+    checked = gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": slices})
+    assert checked.passed
+    assert checked.found is None
+    assert checked.message == "in no slice a calibration error beyond what chance makes, at most 0.01 asked for"
+    slices[0]["calibration_error"] = float("nan")
+    assert not gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": slices}).passed
+
+
+def test_a_slice_without_a_loss_is_the_worst() -> None:
+    slices = [
+        *CLASSIFICATION["slices"],
+        {"slice": "colour = green", "rows": 60, "loss": float("nan"), "low": 0.1, "high": 0.2},
+    ]
+    assert not gate({"slice_gap": 0.2}, CLASSIFICATION | {"slices": slices}).passed
+
+
+def test_a_metric_of_the_other_task_is_refused_by_name() -> None:
+    assert gate({"metrics": {"rmse": {"at_most": 3}}}).message == (
+        "nothing found, at most 3 asked for: a classification has no such metric; it has log_loss, roc_auc, "
+        "average_precision, brier, calibration_error, accuracy, precision, recall, f1, cost, coverage, set_size"
+    )
+
+
+def test_every_missed_gate_is_named_at_once_and_none_that_is_met() -> None:
+    asked = {"metrics": {"log_loss": {"at_most": 0.53}, "roc_auc": {"at_least": 0.7}}, "size_mb": 2}
+    with pytest.raises(CheckFailed) as caught:
+        refuse(check_gates(Gates.model_validate(asked), CLASSIFICATION))
+    assert caught.value.exit_code == 1
+    assert str(caught.value).splitlines() == [
+        "the model was not saved: it fails 2 of 3 gates; improve it, or ask for less under `gates`",
+        "  gates.metrics.log_loss: 0.541 found, at most 0.53 asked for: 0.011 too high",
+        "  gates.size_mb: 2.5 found, at most 2 asked for: 0.5 too high",
+    ]
+
+
+def test_gates_go_into_a_json_document() -> None:
+    asked = Gates.model_validate({"metrics": {"log_loss": {"at_most": 0.53}, "brier": {"at_most": 0.2}}, "size_mb": 3})
+    document = [asdict(gate) for gate in check_gates(asked, CLASSIFICATION)]
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+
+
+def test_the_names_are_those_of_the_evaluation() -> None:
+    rows = 50
+    random = np.random.default_rng(0)
+    nothing, score = Inputs(torch.empty(rows, 0), torch.empty(rows, 0)), random.random(rows)
+    labels, values = (random.random(rows) < score).astype(np.int64), random.normal(size=rows)
+    answer = {"probabilities": np.stack([1 - score, score], 1)}
+    figures = evaluate_classification({"model": answer}, Sample(nothing, labels), 0.5, Cost(), 0)
+    of_sets = {"coverage", "set_size"}
+    assert tuple(figures["model"]) == tuple(name for name in get_args(ClassificationMetric) if name not in of_sets)
+    more = {"probabilities": np.stack([1 - score, score / 2, score / 2], 1), "set": np.ones((rows, 3), dtype=bool)}
+    figures = evaluate_classification({"model": more}, Sample(nothing, labels), None, Cost(), 0)
+    assert set(figures["model"]) == {*get_args(ClassificationMetric)} - {"cost"}
+    interval = {"value": score[:, None], "lower": score[:, None] - 1, "upper": score[:, None] + 1}
+    quantities = ((Regression(target="y"), RegressionMetric), (COUNT, CountMetric), (QUANTILE, QuantileMetric))
+    for output, names in quantities:
+        figures = evaluate_regression({"model": interval}, Sample(nothing, np.abs(values.round())), output, 0)
+        assert tuple(figures["model"]) == get_args(names)

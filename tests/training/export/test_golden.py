@@ -1,0 +1,102 @@
+import json
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
+from model_deployer.contract.outputs import Arrays, Regression
+from model_deployer.serving.rows.columns import Stacker
+from model_deployer.serving.rows.decoding import Decoder
+from model_deployer.training.export.golden import lines, write_golden
+
+FEATURES: tuple[Feature, ...] = (
+    Numeric(name="size", minimum=0, maximum=10, out_of_range="reject", example=2.5),
+    Numeric(name="dial", missing="impute", minimum=-1, maximum=1),
+    Integer(name="seats", missing="impute", minimum=1, maximum=9),
+    Boolean(name="open", missing="impute", required=False),
+    Categorical(name="colour", missing="impute"),
+    Categorical(name="origin", categories=("EWR", "JFK"), unknown="reject", example="JFK"),
+    Datetime(name="when", example="2013-11-01T17:05:00"),
+    Datetime(name="booked", zoned=True, missing="impute"),
+    Text(name="remark", missing="impute", longest=20),
+)
+CONTRACT = Contract(features=FEATURES, output=Regression(target="y"))
+
+
+def total(frame: pl.DataFrame) -> Arrays:
+    """A model that adds up what it is given, so that a prediction tells its row."""
+    columns = [
+        frame[name].fill_nan(7.0) if frame[name].dtype == pl.Float64 else frame[name].str.len_chars()
+        for name in CONTRACT.names
+    ]
+    value = np.sum([column.to_numpy() / 1e9 for column in columns], axis=0).reshape(-1, 1)
+    return {name: value.astype(np.float32) for name in ("value", "lower", "upper")}
+
+
+ROW = st.fixed_dictionaries(
+    {
+        "size": st.floats(-5, 15) | st.just(math.nan),
+        "dial": st.floats(-5, 5) | st.just(math.nan),
+        "seats": st.integers(-3, 12).map(float) | st.just(math.nan),
+        "open": st.sampled_from([0.0, 1.0, math.nan]),
+        "colour": st.sampled_from(["", "red", "réd"]),
+        "origin": st.sampled_from(["", "EWR", "XXX"]),
+        "when": st.integers(-(10**9), 4 * 10**9).map(float) | st.just(math.nan),
+        "remark": st.text(max_size=25),
+        "booked": st.floats(0, 2e9).map(lambda seconds: round(seconds, 6)) | st.just(math.nan),
+    }
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(ROW, min_size=1, max_size=30))
+def test_every_golden_row_is_served_as_it_was_predicted(rows: list[dict[str, Any]]) -> None:
+    schema = {feature.name: pl.String if feature.dtype == "string" else pl.Float64 for feature in FEATURES}
+    golden = write_golden(CONTRACT, pl.DataFrame(rows, schema=schema), total)
+    cases = [json.loads(line) for line in lines(golden).splitlines()]
+    cases = [case for case in cases if case["case"] != "example"]
+    decoded = Decoder(CONTRACT)(json.dumps({"rows": [case["row"] for case in cases]}).encode())
+    assert isinstance(decoded, list)
+    frame = pl.DataFrame({name: column[:, 0] for name, column in Stacker(FEATURES)(decoded).items()}, schema=schema)
+    for case, prediction in zip(cases, CONTRACT.output.predictions(total(frame)), strict=True):
+        assert math.isclose(case["prediction"]["value"], prediction["value"], rel_tol=1e-6, abs_tol=1e-6)
+
+
+def test_edge_cases_stand_beside_ordinary_rows() -> None:
+    row = {
+        "size": 1.0,
+        "dial": 0.0,
+        "seats": 2.0,
+        "open": 1.0,
+        "colour": "red",
+        "origin": "JFK",
+        "when": 0.0,
+        "booked": 0.0,
+        "remark": "fine",
+    }
+    golden = {case.case: case.row for case in write_golden(CONTRACT, pl.DataFrame([row] * 100), total)}
+    assert len(golden) == 1 + 24 + 5
+    assert golden["everything missing that may be"]["dial"] is None
+    assert golden["everything missing that may be"]["size"] == 1.0
+    assert golden["categories never seen"]["colour"] != "red"
+    assert golden["categories never seen"]["origin"] == "JFK"
+    assert golden["texts of odd characters"]["remark"].startswith("Never SEEN,\tnever")
+    assert len(golden["texts of odd characters"]["remark"]) == 20
+    assert golden["numbers below their range"]["dial"] < -1
+    assert golden["numbers above their range"]["seats"] > 9
+    assert golden["numbers above their range"]["size"] == 1.0
+
+
+def test_there_is_nothing_beyond_the_largest_number() -> None:
+    largest = float(np.finfo(np.float64).max)
+    contract = Contract(features=(Numeric(name="x", minimum=-largest, maximum=largest),), output=Regression(target="y"))
+    test = pl.DataFrame({"x": [1.0, 2.0]})
+    cases = write_golden(
+        contract, test, lambda rows: {name: np.zeros((len(rows), 1)) for name in contract.output.tensors}
+    )
+    assert [case.row["x"] for case in cases][-2:] == [1.0, 2.0]

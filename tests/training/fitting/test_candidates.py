@@ -1,0 +1,196 @@
+"""Which model it is to be."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance
+
+from model_deployer.contract.errors import EnvironmentFault
+from model_deployer.training.export.export import TOLERANCE, check_parity, export_onnx
+from model_deployer.training.fitting.candidates import KEPT, Choice, choose_model
+from model_deployer.training.fitting.interval import fit_interval
+from model_deployer.training.models.linear import Linear
+from model_deployer.training.models.model import Model
+from model_deployer.training.models.network import Network
+from model_deployer.training.models.scorer import Scorer
+from model_deployer.training.preprocessing.preprocessing import Inputs
+from model_deployer.training.preprocessing.sample import Sample
+from tests.support.tables import FEATURES, classes_of, counts_of, scores, spec, table, unfitted
+
+FRAME, LATER, LAST = table(2000), table(700, seed=1), table(500, seed=2)
+
+
+def chosen(folder: Path, classes: int | None = 2, targets: list[Any] | None = None, **estimator: Any) -> Choice:
+    said = spec(**{"epochs": 4, **estimator})
+    targets = targets or [scores(frame) if classes is None else classes_of(frame, classes) for frame in (FRAME, LATER)]
+    model, train = unfitted(FRAME, targets[0], classes, said)
+    validation = Sample(model.blueprint.preprocessor.transform(LATER), targets[1])
+    return choose_model(model, train, validation, said, folder)
+
+
+def counted(folder: Path, **estimator: Any) -> Choice:
+    return chosen(folder, None, [counts_of(frame) for frame in (FRAME, LATER)], task="count", **estimator)
+
+
+def inputs(model: Model) -> Inputs:
+    return model.blueprint.preprocessor.transform(LAST)
+
+
+@pytest.mark.parametrize("classes", [None, 2, 3])
+def test_the_blend_is_chosen_or_else_the_least_loss_on_the_validation_part(classes: int | None, tmp_path: Path) -> None:
+    choice = chosen(tmp_path, classes)
+    names = [each["name"] for each in choice.tried]
+    assert {"linear", "lightgbm", "tabm"} <= set(names)
+    assert [each["loss"] for each in choice.tried] == sorted(each["loss"] for each in choice.tried)
+    blends = [name for name in names if "+" in name]
+    assert [each["name"] for each in choice.tried if each["chosen"]] == (blends or names[:1])
+    assert len(choice.history) == 4
+
+
+@pytest.mark.parametrize("classes", [None, 2, 3])
+def test_a_blend_is_one_graph_that_answers_as_its_parts_do(classes: int | None, tmp_path: Path) -> None:
+    trees = chosen(tmp_path / "trees", classes, name="lightgbm").model
+    network = chosen(tmp_path / "network", classes, name="tabm").model
+    assert trees.columns
+    assert trees.scorer
+    blend = network.with_scorer(trees.columns, trees.scorer, share=0.3)
+    graph = export_onnx(blend, FEATURES)
+    assert check_parity(graph, blend, LAST) <= TOLERANCE
+    assert [value.name for value in graph.graph.output] == list(blend.head.names)
+    again = export_onnx(blend, FEATURES)
+    assert again.SerializeToString(deterministic=True) == graph.SerializeToString(deterministic=True)
+    name = blend.head.names[0]
+    one, other, both = (model.predict(inputs(model))[name].numpy() for model in (network, trees, blend))
+    assert np.allclose(both, 0.7 * one + 0.3 * other, atol=1e-5)
+
+
+def test_every_candidate_for_a_count_is_better_than_the_mean_and_a_blend_averages_logarithms(tmp_path: Path) -> None:
+    choice = counted(tmp_path)
+    truth = counts_of(LATER)
+    mean = np.full(len(truth), counts_of(FRAME).mean())
+    assert {each["name"] for each in choice.tried} >= {"linear", "lightgbm", "tabm"}
+    assert max(each["loss"] for each in choice.tried) < 0.8 * mean_poisson_deviance(truth, mean) / mean[0]
+    trees, network = (counted(tmp_path, name=name).model for name in ("lightgbm", "tabm"))
+    assert trees.columns
+    assert trees.scorer
+    blend = network.with_scorer(trees.columns, trees.scorer, share=0.3)
+    fit_interval(blend, Sample(blend.blueprint.preprocessor.transform(LATER), truth), 0.9)
+    assert check_parity(export_onnx(blend, FEATURES), blend, LAST) <= TOLERANCE
+    one, other, both = (model.predict(inputs(model))["value"].log().numpy() for model in (network, trees, blend))
+    assert np.allclose(both, 0.7 * one + 0.3 * other, atol=1e-5)
+
+
+def test_every_candidate_for_a_quantile_is_better_than_the_same_for_all(tmp_path: Path) -> None:
+    quantile = 0.9
+    targets = [scores(frame) for frame in (FRAME, LATER)]
+    choice = chosen(tmp_path, None, targets, task="quantile", quantile=quantile)
+    trivial = mean_pinball_loss(targets[1], np.full(len(LATER), np.quantile(targets[0], quantile)), alpha=quantile)
+    assert {each["name"] for each in choice.tried} >= {"linear", "lightgbm", "tabm"}
+    assert max(each["loss"] for each in choice.tried) < 0.8 * trivial / targets[0].std()
+    fit_interval(choice.model, Sample(choice.model.blueprint.preprocessor.transform(LATER), targets[1]), 0.9)
+    assert check_parity(export_onnx(choice.model, FEATURES), choice.model, LAST) <= TOLERANCE
+    answers = choice.model.predict(inputs(choice.model))
+    assert np.mean(scores(LAST) <= answers["value"][:, 0].numpy()) == pytest.approx(quantile, abs=0.05)
+
+
+NAMED = [
+    ("linear", {}, Linear),
+    ("lightgbm", {}, type(None)),
+    ("xgboost", {"parameters": {"max_depth": 3}}, type(None)),
+    ("random_forest", {"parameters": {"n_estimators": 20}}, type(None)),
+    ("histogram_boosting", {"parameters": {"max_iter": 20}}, type(None)),
+    ("sklearn.neighbors.KNeighborsClassifier", {"parameters": {"n_neighbors": 9}}, type(None)),
+    ("mlp", {"epochs": 1}, Network),
+]
+
+
+@pytest.mark.parametrize(("name", "said", "network"), NAMED)
+def test_one_that_is_named_is_the_only_one(name: str, said: dict[str, Any], network: type[Any], tmp_path: Path) -> None:
+    choice = chosen(tmp_path, name=name, **said)
+    assert [each["name"] for each in choice.tried] == [name]
+    assert isinstance(choice.model.network, network)
+    assert bool(choice.model.scorer) == (network is type(None))
+    assert len(choice.history) == (network is Network)
+    assert check_parity(export_onnx(choice.model, FEATURES), choice.model, LAST) <= TOLERANCE
+
+
+def test_a_plain_network_has_one_member(tmp_path: Path) -> None:
+    model = chosen(tmp_path, name="mlp", members=8, epochs=1).model
+    answers = model.answers(inputs(model).numbers, inputs(model).codes)
+    assert answers is not None
+    assert answers.shape == (LAST.height, 1, 2)
+
+
+def test_a_linear_model_wins_where_the_world_is_linear(tmp_path: Path) -> None:
+    def target(frame: pl.DataFrame) -> Any:
+        noise = np.random.default_rng(3).normal(size=frame.height)
+        return (frame["colour"] == "red").to_numpy() * 2.0 + frame["dial 'x'"].to_numpy() + noise
+
+    choice = chosen(tmp_path, None, [target(FRAME), target(LATER)], epochs=1)
+    assert "linear" in next(each["name"] for each in choice.tried if each["chosen"])
+
+
+def test_the_same_seed_gives_the_same_choice(tmp_path: Path) -> None:
+    one, two = (chosen(tmp_path / name) for name in ("one", "two"))
+    assert [each | {"seconds": 0} for each in one.tried] == [each | {"seconds": 0} for each in two.tried]
+
+
+def grown(folder: Path, **estimator: Any) -> bytes:
+    found = chosen(folder, name="lightgbm", **estimator).recipe.found
+    assert found
+    return found.stored
+
+
+def test_trees_of_an_interrupted_run_are_not_grown_again(tmp_path: Path) -> None:
+    """Also where the network, which comes after them, begins in an empty folder."""
+    run = tmp_path / "run"
+    chosen(run)
+    kept = run.with_suffix(KEPT)
+    assert kept.read_bytes() == grown(tmp_path / "alone")
+    others = grown(tmp_path / "others", trials=4)
+    kept.write_bytes(others)
+    assert grown(run) == others
+
+
+@pytest.mark.parametrize("left", [b"", b"\xff\xfe", Scorer.of_nodes([]).stored])
+def test_damaged_trees_are_grown_anew(left: bytes, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.with_suffix(KEPT).write_bytes(left)
+    assert grown(run) == grown(tmp_path / "whole")
+
+
+def test_without_lightgbm_other_trees_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    names = {each["name"] for each in chosen(tmp_path / "xgboost", epochs=1).tried}
+    assert {"linear", "xgboost", "tabm"} <= names
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    names = {each["name"] for each in chosen(tmp_path / "sklearn", epochs=1).tried}
+    assert {"linear", "histogram_boosting", "tabm"} <= names
+    with pytest.raises(EnvironmentFault, match="pip install lightgbm"):
+        chosen(tmp_path / "named", name="lightgbm")
+    with pytest.raises(EnvironmentFault, match="pip install xgboost"):
+        chosen(tmp_path / "named", name="xgboost")
+
+
+def test_a_spent_budget_leaves_the_network_out_and_ends_the_search(tmp_path: Path) -> None:
+    choice = chosen(tmp_path, budget_seconds=1e-9, epochs=None, trials=None)
+    tried = {each["name"]: each for each in choice.tried}
+    assert set(tried) <= {"linear", "lightgbm", "linear+lightgbm"}
+    assert tried["lightgbm"]["trials"] == 1
+
+
+def test_a_network_that_is_named_takes_a_step_even_without_time(tmp_path: Path) -> None:
+    choice = chosen(tmp_path, name="tabm", budget_seconds=1e-9, epochs=None)
+    assert len(choice.history) == 1
+    assert choice.tried[0]["epochs"] == 1
+
+
+def test_a_plan_says_what_a_budget_came_to_and_a_spec_that_says_it_gives_the_same_model(tmp_path: Path) -> None:
+    one = chosen(tmp_path / "one", name="tabm", budget_seconds=2, epochs=None)
+    (tried,) = one.tried
+    two = chosen(tmp_path / "two", name="tabm", epochs=tried["epochs"], batch_size=tried["batch_size"])
+    assert two.history == one.history

@@ -1,0 +1,206 @@
+import dataclasses
+import io
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rich
+import torch
+from safetensors.torch import save
+
+from model_deployer.contract.errors import CheckFailed, EnvironmentFault
+from model_deployer.training.fitting.fitting import LAST, MOST_EPOCHS, Plan, fit, kept_plan, plan_fit, plan_within
+from model_deployer.training.models.model import Model
+from model_deployer.training.preprocessing.sample import Sample
+from tests.support.tables import classes_of, network_of, scores, spec, table, unfitted
+
+FRAME = table(1200)
+LATER = table(400, seed=1)
+
+
+@pytest.fixture(autouse=True)
+def shown() -> Iterator[io.StringIO]:
+    """What is shown to the person in front of a console that is no terminal."""
+    text = io.StringIO()
+    rich.reconfigure(file=text, force_terminal=False, width=200)
+    yield text
+    rich.reconfigure()
+
+
+def prepared(classes: int | None = 2, **estimator: Any) -> tuple[Model, Sample, Sample, Plan]:
+    said = spec(by_time=False, **estimator)
+    targets = [scores(frame) if classes is None else classes_of(frame, classes) for frame in (FRAME, LATER)]
+    model, train = unfitted(FRAME, targets[0], classes, said)
+    validation = Sample(model.blueprint.preprocessor.transform(LATER), targets[1])
+    return model, train, validation, plan_fit(model, said.estimator, len(train), said.seed)
+
+
+def weights(model: Model) -> bytes:
+    return save({name: value.contiguous() for name, value in model.state_dict().items()})
+
+
+@pytest.mark.parametrize("classes", [None, 2, 3])
+def test_it_learns(classes: int | None, tmp_path: Path) -> None:
+    model, train, validation, plan = prepared(classes, epochs=8)
+    history = fit(model, train, validation, plan, tmp_path)
+    assert [entry["epoch"] for entry in history] == list(range(1, len(history) + 1))
+    assert min(entry["validation_loss"] for entry in history) < 0.8 * (1.0 if classes is None else np.log(classes))
+
+
+def test_the_same_seed_gives_the_same_weights_byte_for_byte_and_another_does_not(tmp_path: Path) -> None:
+    results = []
+    for run, seed in enumerate((0, 0, 1)):
+        model, train, validation, plan = prepared()
+        torch.manual_seed(run)
+        fit(model, train, validation, dataclasses.replace(plan, seed=seed), tmp_path / str(run))
+        results.append(weights(model))
+    assert results[0] == results[1]
+    assert results[0] != results[2]
+
+
+def test_an_interrupted_fit_goes_on_to_the_very_weights_of_one_that_was_not(tmp_path: Path) -> None:
+    model, train, validation, plan = prepared(epochs=40)
+    whole = fit(model, train, validation, plan, tmp_path / "whole")
+    interrupted, *_ = prepared(epochs=40)
+    with pytest.raises(KeyboardInterrupt), interrupt_when((tmp_path / "parts" / LAST).exists):
+        fit(interrupted, train, validation, plan, tmp_path / "parts")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    resumed, *_ = prepared(epochs=40)
+    assert fit(resumed, train, validation, plan, tmp_path / "parts") == whole
+    assert weights(resumed) == weights(model)
+
+
+@contextmanager
+def interrupt_when(condition: Callable[[], bool]) -> Iterator[None]:
+    """Press Ctrl-C as soon as the condition holds; it is looked at a hundred times a second."""
+
+    def press(*_: object) -> None:
+        if condition():
+            # Pressed again until it is heard: an exception raised within a callback of C code is lost.
+            signal.setitimer(signal.ITIMER_REAL, 0.3, 0.3)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGALRM, press)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_fit(tmp_path: Path) -> None:
+    model, train, validation, plan = prepared(epochs=40, learning_rate=0.02, patience=2)
+    history = fit(model, train, validation, plan, tmp_path)
+    losses = [entry["validation_loss"] for entry in history]
+    assert len(history) < 40
+    assert np.argmin(losses) == len(losses) - 3
+    again, *_ = prepared(epochs=40, learning_rate=0.02, patience=2)
+    assert fit(again, train, validation, plan, tmp_path) == history
+    assert weights(again) == weights(model)
+    logarithms = model.predict(validation.inputs)["probabilities"].log()
+    loss = torch.nn.functional.nll_loss(logarithms, torch.from_numpy(validation.target)).item()
+    assert loss == pytest.approx(min(losses), abs=1e-5)
+
+
+def test_a_row_of_weight_two_counts_as_two_rows(tmp_path: Path) -> None:
+    model, train, validation, plan = prepared(epochs=1)
+    random = np.random.default_rng(0)
+    weighted = Sample(validation.inputs, validation.target, random.integers(0, 3, len(validation)).astype(float))
+    repeated = validation.take(np.repeat(np.arange(len(validation)), weighted.each_weight.astype(int)))
+    (one,) = fit(model, train, weighted, plan, tmp_path / "weighted")
+    (other,) = fit(prepared()[0], train, repeated, plan, tmp_path / "repeated")
+    assert one["validation_loss"] == pytest.approx(other["validation_loss"], rel=1e-4)
+
+
+def test_without_a_terminal_there_is_a_line_an_epoch_and_nothing_else(
+    tmp_path: Path, shown: io.StringIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, train, validation, plan = prepared()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(model, train, validation, plan, tmp_path)
+    lines = shown.getvalue().splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"epoch {number} of at most 3" for number in (1, 2, 3)]
+    assert capfd.readouterr() == ("", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_loss_that_is_no_number_is_reported(tmp_path: Path) -> None:
+    model, train, validation, plan = prepared(None, learning_rate=1e30)
+    with pytest.raises(CheckFailed, match=r"lower `estimator.learning_rate`"):
+        fit(model, train, validation, plan, tmp_path)
+
+
+@pytest.mark.parametrize(("rows", "epochs", "batch"), [(1_000, 100, 32), (40_000, 100, 256), (10**9, 1, 256)])
+def test_more_rows_get_fewer_epochs_and_larger_batches(rows: int, epochs: int, batch: int) -> None:
+    said = spec(epochs=None)
+    plan = plan_fit(prepared()[0], said.estimator, rows, 0)
+    assert (plan.epochs, plan.batch_size) == (epochs, batch)
+    assert plan.steps == epochs * -(-rows // batch)
+
+
+def test_an_hour_is_more_than_few_rows_need_and_no_time_is_one_step() -> None:
+    model, train, validation, plan = prepared()
+    before = weights(model)
+    assert plan_within(3600, plan, model, train, validation).epochs == MOST_EPOCHS
+    cut = plan_within(0, plan, model, train, validation)
+    assert (cut.epochs, cut.steps, cut.is_cut) == (1, 1, True)
+    assert weights(model) == before
+
+
+def test_an_interrupted_fit_keeps_its_plan(tmp_path: Path) -> None:
+    model, train, validation, plan = prepared()
+    assert kept_plan(tmp_path) is None
+    fit(model, train, validation, dataclasses.replace(plan, learning_rate=1e-3), tmp_path)
+    assert kept_plan(tmp_path) == dataclasses.replace(plan, learning_rate=1e-3)
+
+
+def test_a_final_plan_has_as_many_epochs_as_were_best_and_its_last_weights_count(tmp_path: Path) -> None:
+    model, train, validation, plan = prepared(epochs=8)
+    final = plan.finally_for(1000, [{"epoch": epoch, "validation_loss": abs(epoch - 3)} for epoch in range(1, 9)])
+    assert (final.epochs, final.steps, final.batch_size) == (3, 3 * -(-1000 // plan.batch_size), plan.batch_size)
+    history = fit(model, train, validation, dataclasses.replace(final, patience=1, learning_rate=0.3), tmp_path)
+    assert [entry["epoch"] for entry in history] == [1, 2, 3]
+    last = torch.load(tmp_path / LAST, weights_only=False)["state_dict"]
+    assert all(
+        torch.equal(value, network_of(model).state_dict()[name.partition(".")[2]])
+        for name, value in last.items()
+        if name.startswith("network.")
+    )
+
+
+@pytest.mark.parametrize("content", [b"no checkpoint", None])
+def test_a_checkpoint_that_is_damaged_or_of_another_network_is_not_gone_on_from(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    model, train, validation, plan = prepared()
+    whole = fit(model, train, validation, plan, tmp_path / "whole")
+    other, *_ = prepared(width=8)
+    fit(other, train, validation, plan, tmp_path / "parts")
+    if content is not None:
+        (tmp_path / "parts" / LAST).write_bytes(content)
+    again, *_ = prepared()
+    assert fit(again, train, validation, plan, tmp_path / "parts") == whole
+    assert weights(again) == weights(model)
+
+
+def test_batches_may_weigh_nothing(tmp_path: Path) -> None:
+    model, train, validation, plan = prepared()
+    few = np.zeros(len(train))
+    few[::100] = 100.0
+    history = fit(model, Sample(train.inputs, train.target, few), validation, plan, tmp_path)
+    assert np.isfinite([entry["train_loss"] for entry in history]).all()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_environment_fault(tmp_path: Path) -> None:
+    model, train, validation, plan = prepared(epochs=1)
+    (tmp_path / "taken").touch()
+    with pytest.raises(EnvironmentFault, match=r"cannot keep checkpoints in .*; mend that"):
+        fit(model, train, validation, plan, tmp_path / "taken" / "folder")

@@ -1,0 +1,31 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_deployer.training.models.conformal import bound
+
+SHARES = st.floats(0.001, 0.999)
+
+
+@given(st.integers(1, 60), SHARES)
+def test_without_weights_it_is_the_score_of_the_right_rank(rows: int, share: float) -> None:
+    scores = torch.from_numpy(np.random.default_rng(rows).permutation(rows).astype(np.float32))
+    rank = min(math.ceil((rows + 1) * share), rows)
+    assert bound(scores, torch.ones(rows), share).item() == rank - 1
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 5)), min_size=1), SHARES, st.floats(0.1, 10))
+def test_rows_of_the_share_by_weight_lie_at_or_below_and_the_unit_of_weights_is_nothing(
+    rows: list[tuple[int, int]], share: float, unit: float
+) -> None:
+    scores, weights = (torch.tensor(values, dtype=torch.float64) for values in zip(*rows, strict=True))
+    weights[0] += 1
+    found = bound(scores, weights, share)
+    assert weights[scores <= found].sum() >= share * weights.sum() * (1 - 1e-12)
+    assert found in scores[weights > 0]
+    assert bound(scores, weights * 4, share) == found
+    assert bound(-scores, weights * unit, 1e-9).item() == pytest.approx(-scores[weights > 0].max().item())

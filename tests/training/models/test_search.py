@@ -1,0 +1,52 @@
+"""Parameters of an estimator, tried one set after another."""
+
+import numpy as np
+import pytest
+
+from model_deployer.training.models.estimators import fit_estimator
+from model_deployer.training.models.search import Found, Options, Parameters, plan_trials, search
+from model_deployer.training.runtime.budget import Budget
+from tests.training.models.test_ensemble import matrix, objective
+
+
+def draw(random: np.random.Generator) -> Parameters:
+    return {"depth": int(random.integers(1, 100)), "rate": 0.5}
+
+
+def test_the_best_of_all_that_were_tried_is_kept_and_what_is_said_is_never_drawn() -> None:
+    seen: list[Parameters] = []
+
+    def fit(parameters: Parameters) -> tuple[float, int]:
+        seen.append(parameters)
+        return abs(parameters.get("depth", 1000) - 50), len(seen)
+
+    fitted, parameters, tried = search(fit, draw, Options(objective(2), 0, 10, {"rate": 0.1}))
+    assert tried == len(seen) == 10
+    assert seen[0] == {"rate": 0.1}
+    assert all(each["rate"] == 0.1 for each in seen)
+    assert parameters == min(seen[1:], key=lambda each: abs(each["depth"] - 50))
+    assert seen[fitted - 1] == parameters
+
+
+def test_a_spent_budget_allows_the_defaults_only() -> None:
+    options = Options(objective(2), 0, 10, budget=Budget(1e-9))
+    assert search(lambda _: (1.0, 1), draw, options)[2] == 1
+
+
+def test_a_loss_that_is_no_number_never_wins() -> None:
+    losses = iter([float("nan"), 2.0, float("nan"), 1.0, 3.0])
+    fitted, _, _ = search(lambda _: (loss := next(losses), loss), draw, Options(objective(2), 0, 5))
+    assert fitted == 1.0
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_what_was_found_is_kept_whole(name: str) -> None:
+    found = fit_estimator(name, matrix(300, 2), matrix(100, 2, 1), Options(objective(2), 0, 2))
+    again = Found.load(found.stored)
+    assert again.scorer.stored == found.scorer.stored
+    assert (again.parameters, again.rounds, again.trials) == (found.parameters, found.rounds, 2)
+
+
+@pytest.mark.parametrize(("rows", "columns", "trials"), [(1_000, 10, 20), (500_000, 10, 10), (10**7, 100, 1)])
+def test_large_tables_get_fewer_trials(rows: int, columns: int, trials: int) -> None:
+    assert plan_trials(rows, columns) == trials

@@ -1,0 +1,258 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_deployer.contract.artifact import Manifest, Origin
+from model_deployer.contract.contract import Contract
+from model_deployer.training.evaluation.exam import Exam
+from model_deployer.training.report.report import write_report
+from tests.support.evaluations import evaluation
+from tests.support.exams import exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two
+
+VOID = {"meta", "img"}
+
+
+class Page(HTMLParser):
+    """Fails where elements are not closed in the order in which they were opened."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def document(judged: Exam, **said: Any) -> dict[str, Any]:
+    origin = Origin(data_version="sha256:abc", seed=42, python="3.12.1", libraries={"torch": "2.9.9"})
+    manifest = Manifest.model_validate(
+        {"name": "delays", "version": "1.2.3", "created": "2026-01-02T03:04:05Z", "tolerance": 1e-5, "origin": origin}
+        | said
+    )
+    contract = Contract(features=judged.features, output=judged.output)
+    whole = {"manifest": manifest.model_dump(mode="json"), "contract": contract.model_dump(mode="json")}
+    content: dict[str, Any] = json.loads(json.dumps(whole | {"evaluation": evaluation(judged)}))
+    return content
+
+
+def written(folder: Path, content: dict[str, Any]) -> Page:
+    write_report(folder, content)
+    return Page((folder / "report.html").read_text(encoding="utf-8"))
+
+
+EXAMS = [exam_of_two(1500), exam_of_quantity(1500), exam_of_count(1500), exam_of_quantile(1500)]
+
+
+@pytest.mark.parametrize("judged", EXAMS)
+def test_every_figure_is_in_the_report(judged: Exam, tmp_path: Path) -> None:
+    content = document(judged, description="Whether it is late.", owner="ops")
+    found = content["evaluation"]
+    text = written(tmp_path, content).text
+    for name, figure in found["metrics"]["model"].items():
+        assert name.replace("_", " ") in text
+        assert all(f"{figure[side]:.4g}" in text for side in ("value", "low", "high"))
+    for one in found["slices"]:
+        assert one["slice"] in text
+        assert f"{one['rows']:,}" in text
+        assert f"{one['loss']:.4g}" in text
+    for one in (*found["importance"]["features"], *found["missing"]["features"]):
+        assert one["feature"] in text
+        assert f"{one['rise']:.4g}" in text
+    for one in found["reliability"]["bins"]:
+        assert f"{one['observed']:.4g}" in text
+    for one in found["curve"]["points"]:
+        assert f"{one['rows']:,}" in text
+        assert f"{one['loss']:.4g}" in text
+    loss = judged.loss.replace("_", " ")
+    assert f"140,002 rows in place of 70,001 may lower the {loss} by 0.0161 to 0.0345" in text
+    assert "the latest ones, so that more rows are a longer history" in text
+    said = [
+        "delays",
+        "1.2.3",
+        "Whether it is late.",
+        "ops",
+        "70,001",
+        "1,500",
+        "7.25",
+        "2.25 too high",
+        "tells the target",
+    ]
+    made = ["trees", "0.4567", "p50 0.125, p99 0.25", "sha256:abc", "42", "3.12.1", "torch 2.9.9", "2e-06", "0.61"]
+    assert [word for word in (*said, *made) if word not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("judged", "said"),
+    [
+        (EXAMS[1], "delay in minutes, with an interval that is to hold the truth in 90% of the cases"),
+        (EXAMS[2], "the expected count of calls, with an interval"),
+        (EXAMS[3], "the value that delay stays at or below in 95% of the cases, with an interval"),
+    ],
+)
+def test_what_is_predicted_is_said_in_words(judged: Exam, said: str, tmp_path: Path) -> None:
+    assert said in written(tmp_path, document(judged)).text
+
+
+def test_a_quantile_is_held_to_its_share(tmp_path: Path) -> None:
+    text = written(tmp_path, document(EXAMS[3])).text
+    assert "Does its value hold what it promises?" in text
+    assert re.search(r"In [45] of 5 parts of the test rows, the promised 95% lies in", text)
+
+
+@pytest.mark.parametrize("judged", EXAMS)
+def test_the_page_needs_nothing_but_itself(judged: Exam, tmp_path: Path) -> None:
+    page = written(tmp_path, document(judged))
+    assert {"script", "link", "iframe"}.isdisjoint(page.tags)
+    addresses = [value or "" for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
+    assert len(addresses) == 5
+    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    raw = (tmp_path / "report.html").read_text()
+    assert not re.search(r"https?:|url\(|@import", raw)
+
+
+def test_the_plots_lie_beside_it_and_are_the_same_each_time(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    pages = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        write_report(folder, content)
+        pages.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")})
+    assert pages[0] == pages[1]
+    names = {"curve.png", "history.png", "importance.png", "reliability.png", "slices.png"}
+    assert {path.name for path in pages[0]} == names | {"report.html"}
+    assert all(content.startswith(b"\x89PNG") for path, content in pages[0].items() if path.suffix == ".png")
+
+
+def test_what_has_no_figures_is_left_out(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    whole = content["evaluation"]
+    content["evaluation"] = {name: whole[name] for name in ("task", "rows", "split", "metrics")} | {"history": []}
+    page = written(tmp_path, content)
+    assert page.tags.count("h2") == 2
+    assert page.tags.count("img") == 0
+    assert list((tmp_path / "plots").iterdir()) == []
+    content["evaluation"]["metrics"] = {}
+    assert written(tmp_path, content).tags.count("h2") == 1
+
+
+def test_that_no_slice_is_worse_is_said(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    content["evaluation"]["slices"] = []
+    page = written(tmp_path, content)
+    assert "above that of the others beyond chance" in page.text
+    assert page.tags.count("img") == 4
+
+
+def test_sets_are_shown_by_the_labels_that_they_miss(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    content["contract"]["output"] |= {"positive": None, "threshold": None, "set_threshold": 0.2}
+    missed, held = (
+        {"label": name, "rows": 1234, "observed": share} for name, share in (("rare", 0.5), ("often", 0.95))
+    )
+    content["evaluation"]["reliability"]["sets"] = {
+        "coverage": 0.9,
+        "sizes": [{"labels": 1, "share": 0.75}, {"labels": 2, "share": 0.25}],
+        "labels": [missed | {"low": 0.456, "high": 0.543}, held | {"low": 0.93, "high": 0.97}],
+    }
+    content["evaluation"]["metrics"]["model"]["set_size"] = {"value": 1.2345, "low": 1.2, "high": 1.3}
+    text = written(tmp_path, content).text
+    assert "with the set of labels that is to hold the truth in 90% of the cases" in text
+    assert "1 in 75.0%, 2 in 25.0%" in text
+    assert "1 of 2 labels are surely in the sets of their own rows less often than that" in text
+    assert text.index("rare") < text.index("often", text.index("True label"))
+    assert "45.6% to 54.3%" in text
+    assert "1.234" in text
+
+
+def test_figures_say_what_they_are_of(tmp_path: Path) -> None:
+    contents = [document(judged) for judged in EXAMS]
+    contents[1]["evaluation"]["candidates"] = [{"name": "tabm+lightgbm", "loss": 0.4, "chosen": True}]
+    two, quantity = (written(tmp_path, content).text for content in contents[:2])
+    assert "What is said of a class is said of 'yes'." in two
+    assert "the predicted probability of 'yes' lies" in two
+    assert "the log loss, before the calibration" in two
+    assert "The network was not chosen." in two
+    assert "nearer to the median than to the mean" in quantity
+    assert "the squared error in standard deviations of the logarithm" in quantity
+    assert "of all cases together, not of each part" in quantity
+    assert "cases are harder or its values larger" in quantity
+    assert "The network is part of the chosen model." in quantity
+
+
+def test_a_calibration_beyond_chance_is_marked(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    found = content["evaluation"]["slices"]
+    found[0] |= {"calibration_error": 0.3456, "calibration_chance": 0.2, "learnt": False, "named": True}
+    found[1] |= {"calibration_error": None, "calibration_chance": None}
+    text = written(tmp_path, content).text
+    assert "named in model.yaml, not learnt from" in text
+    assert text.count("0.3456 beyond chance") == 1
+    assert "too few rows" in text
+
+
+def test_a_curve_that_was_not_measured_says_why(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    content["evaluation"]["curve"] = {"reason": "7 training rows are too few to learn from shares of them"}
+    page = written(tmp_path, content)
+    assert "It was not measured: 7 training rows are too few" in page.text
+    assert not (tmp_path / "plots" / "curve.png").exists()
+
+
+def test_a_curve_of_part_of_the_rows_says_so(tmp_path: Path) -> None:
+    content = document(EXAMS[0])
+    content["evaluation"]["curve"] |= {"rows": 900_000}
+    assert "the largest share has 70,001 of the 900,000 rows" in written(tmp_path, content).text
+
+
+def test_what_people_wrote_is_text(tmp_path: Path) -> None:
+    hostile = "<script>alert('$x^2$')</script> & \"more\" $\\frac{$ " + "長い" * 60
+    content = document(EXAMS[0], description=hostile, owner=hostile, license=hostile)
+    found = content["evaluation"]
+    found["slices"][0] |= {"slice": hostile, "low": None, "high": None}
+    found["importance"]["features"][0]["feature"] = hostile
+    found["missing"]["features"][0]["feature"] = hostile
+    found["reliability"]["label"] = hostile
+    found["findings"][0] |= {"column": hostile, "message": hostile}
+    found["candidates"][0][hostile] = hostile
+    content["contract"]["output"]["labels"][0] = hostile
+    content["contract"]["output"]["target"] = hostile
+    page = written(tmp_path, content)
+    assert "script" not in page.tags
+    assert page.text.count(hostile) >= 10
+
+
+def test_many_features_and_labels_are_summed_up(tmp_path: Path) -> None:
+    content = document(EXAMS[1])
+    one = content["evaluation"]["importance"]["features"][-1]
+    content["evaluation"]["importance"]["features"] += [one | {"feature": f"extra {place}"} for place in range(200)]
+    labels = [f"label {place}" for place in range(30)]
+    content["contract"]["output"] = {
+        "kind": "classification",
+        "target": "y",
+        "labels": labels,
+        "positive": None,
+        "threshold": None,
+        "set_threshold": None,
+    }
+    text = written(tmp_path, content).text
+    assert "And 185 more" in text
+    assert "'label 9' and 20 more; the decision is the likeliest" in text

@@ -1,0 +1,1 @@
+"""A table becomes checked columns, a target, and training, validation and test rows."""

@@ -1,0 +1,151 @@
+"""What is odd about a table, said before anything is trained on it."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from model_deployer.training.data.columns import canonical, is_constant, is_readable, is_worded, missing
+from model_deployer.training.data.features import candidates
+from model_deployer.training.data.leakage import filled_for, is_suspicious, leaks, numbers
+from model_deployer.training.data.split import Parts
+from model_deployer.training.data.target import Target
+from model_deployer.training.spec import Spec
+
+#: From this distance between the distributions of the training and the test part on, drift is reported, unless chance
+#: alone makes such a distance in more than one of a thousand columns (the Kolmogorov-Smirnov test).
+DRIFT = 0.15
+CRITICAL = 1.95
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the data scientist should know.
+
+    Attributes:
+        severity: ``error`` ends the run, ``warning`` should be looked at, ``info`` is for the record.
+        column: The column it is about, or None for the table.
+        code: A short name of the kind of finding, stable across versions.
+        message: What was found and what to do.
+    """
+
+    severity: Literal["info", "warning", "error"]
+    column: str | None
+    code: str
+    message: str
+
+
+def profile(frame: pl.DataFrame, target: Target, parts: Parts, spec: Spec) -> list[Finding]:
+    """Look for leaks, identifiers, empty and constant columns, duplicates, rare classes and drift.
+
+    A leak is an ``error`` under ``strict`` of model.yaml, else a ``warning``. Columns are judged on the rows of
+    training and validation.
+    """
+    columns = candidates(frame, spec)
+    train, test = frame[parts.learnt], frame[parts.test]
+    learnt = Target(target.values[parts.learnt], target.labels)
+    findings = [finding for name in columns for finding in _of_column(train[name], test[name], learnt, spec)]
+    return [
+        *findings,
+        *_of_duplicates(pl.DataFrame({name: frame[name] for name in (*columns, spec.data.target)}), parts),
+        *_of_classes(target, parts),
+    ]
+
+
+def is_identifier(column: pl.Series) -> bool:
+    """Whether every value differs: strings of a word or two, or integers as close as running numbers."""
+    if column.len() < 50 or column.n_unique() < column.len():
+        return False
+    if column.dtype.is_integer():
+        numbers = column.cast(pl.Float64)
+        return bool((numbers - numbers.min()).max() < 2 * column.len())  # type: ignore[operator]
+    return isinstance(column.dtype, pl.String | pl.Categorical) and not is_worded(column.cast(pl.String))
+
+
+def _of_column(train: pl.Series, test: pl.Series, learnt: Target, spec: Spec) -> Iterator[Finding]:
+    name = train.name
+    if not is_readable(train):
+        return
+    if missing(train).all():
+        yield Finding("warning", name, "empty_column", "has no value in the rows to learn from; it is left out")
+        return
+    if is_constant(train):
+        yield Finding("info", name, "constant_column", "has one value in the rows to learn from; it is left out")
+        return
+    if is_identifier(train):
+        advice = "has a different value in every row; if it is an identifier, list it under `data.ignore`"
+        yield Finding("warning", name, "identifier_column", advice)
+    elif leaks(train, learnt, spec.seed):
+        advice = (
+            "tells the target (nearly) perfectly on its own; if it is not known at the time of prediction, "
+            "list it under `data.ignore`"
+        )
+        yield Finding("error" if spec.strict else "warning", name, "leakage", advice)
+    elif is_suspicious(train, learnt, spec.seed):
+        advice = "tells very much of the target on its own; make sure that it is known at the time of prediction"
+        yield Finding("warning", name, "suspicious_column", advice)
+    elif (label := filled_for(train, learnt)) is not None:
+        advice = (
+            f"has a value (almost) only where the target is '{label}'; if it is filled after the fact, list it under "
+            f"`data.ignore`"
+        )
+        yield Finding("warning", name, "one_sided_column", advice)
+    if train.dtype.is_float() and (infinite := train.is_infinite().sum()):
+        yield Finding("warning", name, "infinite_values", f"holds {infinite:,} infinite values, which count as missing")
+    if _is_numbers_as_text(train):
+        advice = "holds numbers and a few other strings; leave the field empty where a value is missing"
+        yield Finding("warning", name, "numbers_as_text", advice)
+    if (distance := _drift(train, test)) >= DRIFT:
+        advice = f"is distributed differently in the test part (Kolmogorov-Smirnov distance {distance:.2f})"
+        yield Finding("info", name, "drift", advice)
+
+
+def _is_numbers_as_text(column: pl.Series) -> bool:
+    if column.dtype != pl.String:
+        return False
+    levels = column.drop_nulls().unique()
+    share = 1 - canonical(levels, "numeric").null_count() / len(levels)
+    return len(levels) > 10 and 0.9 <= share < 1
+
+
+def _drift(train: pl.Series, test: pl.Series) -> float:
+    """The two-sample Kolmogorov-Smirnov statistic of the numbers in two columns; 0 where chance explains it."""
+    if not train.dtype.is_numeric():
+        return 0.0
+    left, right = (np.sort(numbers(column).drop_nulls().to_numpy()) for column in (train, test))
+    if not len(left) or not len(right):
+        return 0.0
+    points = np.concatenate([left, right])
+    shares = [np.searchsorted(values, points, side="right") / len(values) for values in (left, right)]
+    distance = float(np.abs(shares[0] - shares[1]).max())
+    return distance if distance > CRITICAL * math.sqrt(1 / len(left) + 1 / len(right)) else 0.0
+
+
+def _of_duplicates(frame: pl.DataFrame, parts: Parts) -> Iterator[Finding]:
+    rows = frame.select(column for column in frame if not column.dtype.is_nested()).hash_rows()
+    if repeated := len(rows) - rows.n_unique():
+        yield Finding("info", None, "duplicate_rows", f"{repeated:,} of {len(rows):,} rows repeat an earlier one")
+    if shared := rows[parts.test].is_in(rows[parts.learnt].implode()).sum():
+        message = (
+            f"{shared:,} of {len(parts.test):,} test rows are also among those to learn from, so the test flatters the "
+            f"model; remove duplicates, or name what they share under `data.group`"
+        )
+        yield Finding("warning", None, "test_rows_in_training", message)
+
+
+def _of_classes(target: Target, parts: Parts) -> Iterator[Finding]:
+    if target.labels is None:
+        return
+    counts = np.bincount(target.values, minlength=len(target.labels))
+    order = np.argsort(-counts, kind="stable")[:20]
+    shares = ", ".join(f"'{target.labels[code]}' {counts[code] / counts.sum():.1%}" for code in order)
+    yield Finding("info", None, "class_balance", f"{len(counts)} classes: {shares}")
+    for name, rows in (("validation", parts.validation), ("test", parts.test)):
+        lacking = sorted(set(target.labels) - {target.labels[code] for code in np.unique(target.values[rows])})
+        if lacking:
+            listed = ", ".join(f"'{label}'" for label in lacking[:20])
+            message = f"the {name} part has no row of {listed}; nothing can be measured about them there"
+            yield Finding("warning", None, "class_not_in_part", message)

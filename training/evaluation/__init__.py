@@ -1,0 +1,1 @@
+"""A fitted model is measured on the test rows."""

@@ -1,0 +1,63 @@
+"""What a model answers where a value is missing."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from model_deployer.contract.features import Feature
+from model_deployer.contract.outputs import Arrays, Classification
+from model_deployer.training.evaluation.exam import Exam
+from model_deployer.training.evaluation.losses import row_losses
+from model_deployer.training.evaluation.perturbation import affordable_rows, perturbed
+
+
+def missing_values(exam: Exam, seed: int) -> dict[str, Any]:
+    """How the answers change, and how much worse they get, when a field that may be null is null in every row.
+
+    Args:
+        exam: The model and the test rows; with many features few of the rows are asked for.
+        seed: Decides which rows.
+
+    Returns:
+        ``loss``: the metric; ``value``: what it is on the rows as they are; ``rows``; and
+        ``features``, those that may be null, the most needed first: ``feature``; ``missing``, the share of the rows
+        without it as they are; ``rise`` of the loss; ``change``, the mean distance between the answers: half the sum of
+        the absolute changes of the probabilities, which with two labels is that of either, or the absolute change of
+        the value.
+    """
+    nullable = [feature for feature in exam.features if feature.nullable]
+    sample = exam.sample(affordable_rows(exam, len(nullable)), seed)
+    value = sample.score(sample.losses)
+    entries = [
+        {
+            "feature": feature.name,
+            "missing": _share_missing(sample, feature),
+            "rise": sample.score(row_losses(sample.target, answers, sample.output)) - value,
+            "change": _change(sample, answers),
+        }
+        for feature, answers in perturbed(sample, nullable, _emptied)
+    ]
+    return {
+        "loss": exam.loss,
+        "value": value,
+        "rows": len(sample),
+        "features": sorted(entries, key=lambda entry: -entry["rise"]),
+    }
+
+
+def _emptied(column: pl.Series) -> pl.Series:
+    nothing = "" if column.dtype == pl.String else float("nan")
+    return pl.Series(column.name, [nothing] * len(column), column.dtype)
+
+
+def _share_missing(sample: Exam, feature: Feature) -> float:
+    column = sample.frame[feature.name]
+    absent = column == "" if column.dtype == pl.String else column.is_nan()
+    return float(np.average(absent.to_numpy(), weights=sample.weights))
+
+
+def _change(sample: Exam, answers: Arrays) -> float:
+    name, share = ("probabilities", 0.5) if isinstance(sample.output, Classification) else ("value", 1.0)
+    moved = np.abs(answers[name].astype(np.float64) - sample.answers[name])
+    return float(np.average(share * moved.sum(1), weights=sample.weights))

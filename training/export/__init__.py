@@ -1,0 +1,1 @@
+"""A fitted model becomes the files of an artifact."""

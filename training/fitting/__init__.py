@@ -1,0 +1,1 @@
+"""Models are fitted, compared, calibrated and fitted again on all training rows."""

@@ -1,0 +1,64 @@
+"""Two simple models on the same rows: what a model has to be better than to be worth its cost."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_deployer.contract.outputs import Arrays
+from model_deployer.training.models.linear import LinearArchitecture, fit_linear
+from model_deployer.training.models.model import Model
+from model_deployer.training.preprocessing.preprocessing import Inputs
+from model_deployer.training.preprocessing.sample import Sample
+
+
+class Baseline(Protocol):
+    """A model to compare with."""
+
+    def predict(self, inputs: Inputs) -> Arrays:
+        """``probabilities`` [rows, classes], or ``value`` [rows, 1]."""
+
+
+def fit_baselines(model: Model, train: Sample) -> dict[str, Baseline]:
+    """Fit ``trivial``, which always answers the same, and ``linear``, on the inputs that the network gets.
+
+    Args:
+        model: Whose scaling, and whose transformation of the target, they share.
+        train: The training rows.
+    """
+    name = model.head.names[0]
+    trivial = _Trivial(name, model.head.trivial(train.target, train.each_weight))
+    return {"trivial": trivial, "linear": _Linear(name, linear_model(model, train))}
+
+
+def linear_model(model: Model, train: Sample) -> Model:
+    """A linear model that shares the scaling, and the transformation of the target, of another."""
+    layout = model.scaling.layout
+    architecture = LinearArchitecture(
+        numbers=layout.numbers,
+        gaps=len(layout.gaps),
+        cardinalities=model.blueprint.cardinalities,
+        outputs=model.blueprint.outputs,
+    )
+    estimator, target = model.head.linear(len(train)), model.learnt(train.target)
+    linear = fit_linear(estimator, model.scaling, architecture, train, target)
+    return model.with_network(linear)
+
+
+@dataclass(frozen=True)
+class _Trivial:
+    name: str
+    answer: NDArray[np.float64]
+
+    def predict(self, inputs: Inputs) -> Arrays:
+        return {self.name: np.tile(self.answer, (len(inputs), 1))}
+
+
+@dataclass(frozen=True)
+class _Linear:
+    name: str
+    model: Model
+
+    def predict(self, inputs: Inputs) -> Arrays:
+        return {self.name: self.model.predict(inputs)[self.name].numpy()}

@@ -1,0 +1,1 @@
+"""Columns become the tensors that models learn from."""

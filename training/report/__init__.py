@@ -1,0 +1,1 @@
+"""An evaluation becomes report.html and its plots."""

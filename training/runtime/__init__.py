@@ -1,0 +1,1 @@
+"""What a training run uses of the machine: devices, threads, the terminal, time."""
