@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model_deployer.contract.features import figure
+from model_deployer.contract.number_format import exact
 
 #: Digits of an edge between bins: as many as people read.
 _DIGITS = 6
@@ -38,7 +38,7 @@ def shares(seen: Mapping[str, Any]) -> dict[str, float]:
     quantiles = [_rounded(value) for value in (seen["lengths"] if "lengths" in seen else seen["quantiles"])]
     ends = edges(seen)
     below = [0.0, *(_share_up_to(edge, quantiles) for edge in ends), 1.0]
-    names = [*map(figure, ends), "+Inf"]
+    names = [*map(exact, ends), "+Inf"]
     inside = {name: (1 - missing) * (below[index + 1] - below[index]) for index, name in enumerate(names)}
     return inside | {"missing": missing}
 

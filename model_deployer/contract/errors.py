@@ -37,7 +37,7 @@ it, and ``remedy`` is what they do.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 
 class DeployerError(Exception):
@@ -234,6 +234,11 @@ class BodyTooLarge(RequestError):
     code = "body_too_large"
     title = "The body is too large"
     remedy = "Divide the rows among several requests."
+
+    @classmethod
+    def over(cls, limit: int) -> Self:
+        """The refusal of a body of more than ``limit`` bytes."""
+        return cls(f"the service takes at most {limit:,} bytes; send fewer rows a request")
 
 
 class TooManyRows(RequestError):

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 from typing_extensions import override
 
+from model_deployer.contract.number_format import exact
+
 #: Integers beyond it cannot be told apart as float64, the type in which the graph takes every number (IEEE 754).
 EXACT_INTEGER = 2**53
 
@@ -23,11 +25,6 @@ _LOCAL_TIME = f"^{_DATE}[Tt ]{_TIME}$"
 
 #: Characters of a categorical value that has no list of categories.
 LONGEST_CATEGORY = 1_000
-
-
-def figure(number: float) -> str:
-    """A number in words for people: every digit of it, and none that it does not have."""
-    return repr(number).removesuffix(".0")
 
 
 class _Feature(BaseModel):
@@ -120,7 +117,7 @@ class _Number(_Feature):
     @override
     def expected(self) -> str:
         noun = "a whole number" if isinstance(self, Integer) else "a number"
-        ends = {name: figure(end) for name, end in self._refusing_bounds().items()}
+        ends = {name: exact(end) for name, end in self._refusing_bounds().items()}
         match ends:
             case {"minimum": low, "maximum": high}:
                 return f"{noun} from {low} to {high}"
@@ -139,7 +136,7 @@ class _Number(_Feature):
         sentences = super().consequences()
         if self.out_of_range == "clamp" and self._bounds():
             words = {"minimum": "below", "maximum": "above"}
-            ends = " or ".join(f"{words[name]} {figure(end)}" for name, end in self._bounds().items())
+            ends = " or ".join(f"{words[name]} {exact(end)}" for name, end in self._bounds().items())
             sentences.append(f"A value {ends} counts as that bound.")
         return sentences
 

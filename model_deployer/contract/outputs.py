@@ -18,6 +18,10 @@ Columns = dict[str, list[str] | NDArray[np.float32] | NDArray[np.bool_]]
 
 Prediction = Mapping[str, Any]
 
+#: The names of the graph's outputs, of a classification and of a regression.
+CLASSIFICATION_TENSORS = ("probabilities",)
+REGRESSION_TENSORS = ("value", "lower", "upper")
+
 
 class Classification(BaseModel):
     """A probability for every label, a decision, and with more than two labels the set of those to be expected.
@@ -61,7 +65,7 @@ class Classification(BaseModel):
     @property
     def tensors(self) -> tuple[str, ...]:
         """The names of the graph's outputs."""
-        return ("probabilities",)
+        return CLASSIFICATION_TENSORS
 
     def predictions(self, arrays: Arrays) -> list[dict[str, Any]]:
         """One JSON-ready prediction a row: ``{"decision": label, "probabilities": {label: number}}``, maybe ``"set"``.
@@ -214,7 +218,7 @@ class Regression(BaseModel):
     @property
     def tensors(self) -> tuple[str, ...]:
         """The names of the graph's outputs."""
-        return ("value", "lower", "upper")
+        return REGRESSION_TENSORS
 
     def predictions(self, arrays: Arrays) -> list[dict[str, Any]]:
         """One JSON-ready prediction a row: ``{"value": v, "lower": l, "upper": u}``."""

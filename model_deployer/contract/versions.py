@@ -7,7 +7,8 @@ from typing import Self
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, figure
+from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
+from model_deployer.contract.number_format import exact
 from model_deployer.contract.outputs import Classification, Output, Regression
 
 
@@ -160,7 +161,7 @@ def _range_changes(old: Numeric | Integer, new: Numeric | Integer) -> list[Chang
 def _span(feature: Numeric | Integer) -> str:
     if feature.out_of_range == "clamp":
         return "any number"
-    ends = ["-" if end is None else figure(end) for end in (feature.minimum, feature.maximum)]
+    ends = ["-" if end is None else exact(end) for end in (feature.minimum, feature.maximum)]
     return f"[{', '.join(ends)}]"
 
 
@@ -211,5 +212,5 @@ def _limit_changes(old: Contract, new: Contract) -> list[Change]:
         before, after = getattr(old.limits, name), getattr(new.limits, name)
         if before != after:
             step = Step.MAJOR if after < before else Step.MINOR
-            changes.append(Change(step, None, f"limit changed from {figure(before)} to {figure(after)} {noun}"))
+            changes.append(Change(step, None, f"limit changed from {exact(before)} to {exact(after)} {noun}"))
     return changes

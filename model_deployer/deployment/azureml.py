@@ -17,7 +17,7 @@ from model_deployer.deployment.workload import (
     on_machines,
 )
 from model_deployer.package.sizing import READINESS_FAILURES, READINESS_PERIOD, START_HEADROOM
-from model_deployer.package.yaml_text import written
+from model_deployer.writing.yaml_text import written
 
 Document = dict[str, Any]
 

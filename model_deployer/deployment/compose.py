@@ -6,7 +6,7 @@ from model_deployer.deployment.readme import readme
 from model_deployer.deployment.workload import LIVE, METRICS, PORT, USER, Workload, formulas, of_replica
 from model_deployer.monitoring.monitoring import ALERTS, monitoring
 from model_deployer.package.sizing import START_HEADROOM
-from model_deployer.package.yaml_text import written
+from model_deployer.writing.yaml_text import written
 
 Document = dict[str, Any]
 

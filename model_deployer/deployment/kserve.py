@@ -6,7 +6,7 @@ from model_deployer.deployment.pod import metadata, pod
 from model_deployer.deployment.readme import readme
 from model_deployer.deployment.workload import Workload, formulas, sizes
 from model_deployer.package.sizing import SAFE
-from model_deployer.package.yaml_text import written
+from model_deployer.writing.yaml_text import written
 
 #: What KServe calls the container that it routes to.
 CONTAINER = "kserve-container"

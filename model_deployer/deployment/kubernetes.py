@@ -8,8 +8,8 @@ from model_deployer.deployment.readme import readme
 from model_deployer.deployment.workload import DRAIN, METRICS, Workload, formulas, of_replica, scaling, sizes
 from model_deployer.monitoring.monitoring import groups
 from model_deployer.package.sizing import SAFE, autoscaling
-from model_deployer.package.yaml_text import written
 from model_deployer.serving.observability.meters import QUEUE_SECONDS
+from model_deployer.writing.yaml_text import written
 
 Manifest = Mapping[str, Any]
 

@@ -1,15 +1,15 @@
 """README.md beside the definitions: what is there, what the figures follow from, and the commands."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import PackageLoader
 
 from model_deployer.deployment.workload import Workload
-from model_deployer.handoff.documents.documents import verdict
-from model_deployer.package.markdown import table
+from model_deployer.package.banner import unverified_banner
 from model_deployer.package.sizing import Size
+from model_deployer.writing.markdown import table
+from model_deployer.writing.templates import fill, jinja_environment
 
 
 def readme(target: str, workload: Workload, sizes: Sequence[Size], **values: Any) -> str:
@@ -22,20 +22,15 @@ def readme(target: str, workload: Workload, sizes: Sequence[Size], **values: Any
         values: What else the template speaks of.
     """
     shown = table(["What", "Figure", "How it follows"], sizes)
-    text = _environment.get_template(f"{target}.md.j2").render(
+    return fill(
+        _environment,
+        f"{target}.md.j2",
         workload=workload,
         load=f"{workload.load:,.4g}",
         sizes=shown,
-        unverified=verdict(workload.facts.is_verified),
+        unverified=unverified_banner(workload.facts.is_verified),
         **values,
     )
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-_environment = Environment(
-    loader=PackageLoader("model_deployer.deployment"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    autoescape=False,
-)
+_environment = jinja_environment(PackageLoader("model_deployer.deployment"))

@@ -8,7 +8,7 @@ from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.handoff.samples import Samples, same
+from model_deployer.package.samples import Samples, same
 
 SERVICE = "inference.GRPCInferenceService"
 

@@ -16,11 +16,11 @@ from model_deployer.handoff.changes import changes
 from model_deployer.handoff.clients.clients import run_clients, write_clients
 from model_deployer.handoff.documents.documents import write_documents
 from model_deployer.handoff.formats.formats import TEMPLATES, Formats
-from model_deployer.handoff.formats.parity import Format, write_parity
+from model_deployer.handoff.formats.parity import write_parity
 from model_deployer.handoff.formats.test_part import TestPart, read_test_part
 from model_deployer.handoff.measurement.measuring import measure
 from model_deployer.handoff.replay import replay_service
-from model_deployer.handoff.samples import Samples, ask
+from model_deployer.handoff.sample_requests import ask
 from model_deployer.handoff.sandbox.requirements import write_dockerfile, write_environment, write_requirements
 from model_deployer.handoff.sandbox.sbom import write_sbom
 from model_deployer.handoff.sandbox.server import Server, serving
@@ -30,7 +30,9 @@ from model_deployer.handoff.verification import refuse, verify
 from model_deployer.image.bento import write_bento
 from model_deployer.monitoring.monitoring import write_monitoring
 from model_deployer.package import facts as package_facts
+from model_deployer.package.formats import Format
 from model_deployer.package.readme import SERVE
+from model_deployer.package.samples import Samples
 from model_deployer.package.staging import staging
 from model_deployer.system.steps import line, step
 

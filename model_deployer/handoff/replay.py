@@ -7,10 +7,11 @@ import httpx
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.handoff.formats.parity import TOLERANCE, Agreement, Format, agreement, expected_arrays
+from model_deployer.handoff.formats.parity import agreement, expected_arrays
 from model_deployer.handoff.formats.test_part import TestPart
-from model_deployer.handoff.samples import Samples
-from model_deployer.system.connection import connect
+from model_deployer.package.formats import TOLERANCE, Agreement, Format
+from model_deployer.package.samples import Samples
+from model_deployer.system.http_client import connect
 
 #: Rows of one request.
 ROWS = 1_000

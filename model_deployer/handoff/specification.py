@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import yaml
 
 from model_deployer.contract.errors import CheckFailed, EnvironmentFault
-from model_deployer.handoff.sandbox.workplace import last_line
-from model_deployer.system.connection import connect, key
+from model_deployer.system.command import last_line, run
+from model_deployer.system.http_client import connect, key
 
 #: Requests that schemathesis makes of each operation, beside those of its coverage phase.
 EXAMPLES = 50
@@ -61,7 +60,7 @@ def _lint(path: Path) -> str:
     program = shutil.which("redocly")
     if program is None:
         return "Redocly is not installed here"
-    done = subprocess.run([program, "lint", path], capture_output=True, text=True, check=False, timeout=120)
+    done = run([program, "lint", path], timeout_seconds=120)
     if done.returncode:
         raise CheckFailed(f"{path.name} is refused by Redocly: {last_line(done)}")
     return "Redocly finds it valid, too"
@@ -84,7 +83,7 @@ def fuzz(path: Path, url: str, folder: Path) -> str:
     settings.write_text(_SETTINGS, encoding="utf-8")
     command: list[str | Path] = [program, "--config-file", settings, "run", asked, "--url", url]
     command += ["--max-examples", str(EXAMPLES), "--seed", "0", "--no-color", *headers]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
+    done = run(command, folder, timeout_seconds=600)
     if done.returncode:
         said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
         wrong = [line for line in said if line.startswith("- ")] or said[-1:]

@@ -21,9 +21,8 @@ from model_deployer.handoff.clients.clients import check_clients
 from model_deployer.handoff.documents.documents import documents, write_documents
 from model_deployer.handoff.grpc_replay import replay_grpc
 from model_deployer.handoff.measurement.machine import machine
-from model_deployer.handoff.samples import same, send
 from model_deployer.handoff.sandbox.server import Server, serving
-from model_deployer.handoff.sandbox.workplace import Workplace, last_line, workplace
+from model_deployer.handoff.sandbox.workplace import Workplace, workplace
 from model_deployer.handoff.sums import check_sums, write_sums
 from model_deployer.image.container import container
 from model_deployer.monitoring.monitoring import check_monitoring, monitoring, promtool
@@ -31,7 +30,9 @@ from model_deployer.package import facts as package_facts
 from model_deployer.package.facts import Facts
 from model_deployer.package.measurements import Machine
 from model_deployer.package.readme import commands
-from model_deployer.system.connection import connect
+from model_deployer.package.samples import same, send
+from model_deployer.system.command import Completed, last_line
+from model_deployer.system.http_client import connect
 from model_deployer.system.steps import line, working
 
 JSON, MARKDOWN = "VERIFICATION.json", "VERIFICATION.md"
@@ -201,7 +202,6 @@ def _result(scene: Scene, check: "CheckFunction", needs_server: bool, name: str)
 # The checks. Each takes the scene and tells what it found; it raises CheckFailed for what is wrong.
 
 CheckFunction = Callable[[Scene], str]
-Done = subprocess.CompletedProcess[str]
 
 
 def _files(scene: Scene) -> str:
@@ -372,12 +372,12 @@ def _key() -> dict[str, str]:
     return {"API_KEY": os.environ["API_KEY"]} if "API_KEY" in os.environ else {}
 
 
-def _succeeded(done: Done) -> None:
+def _succeeded(done: Completed) -> None:
     if done.returncode:
         raise CheckFailed(last_line(done))
 
 
-def _tested(done: Done) -> str:
+def _tested(done: Completed) -> str:
     """What pytest says in its last line: "32 passed, 7 skipped in 2.1s"."""
     _none_of([line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))])
     _succeeded(done)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from datetime import datetime
@@ -13,7 +12,7 @@ import yaml
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import EnvironmentFault
-from model_deployer.handoff.sandbox.workplace import last_line
+from model_deployer.system.command import last_line, run
 
 #: Where a Bento keeps the exact versions of its packages, and what makes an image of it.
 REQUIREMENTS, DOCKERFILE = Path("env/python/requirements.txt"), Path("env/docker/Dockerfile")
@@ -42,7 +41,7 @@ def _build(artifact: Artifact, home: Path) -> Path:
     named = ["--arg", f"model={artifact.tag}", "--version", artifact.manifest.version]
     command = [sys.executable, "-m", "bentoml", "build", *named, "--output", "tag"]
     environment = os.environ | {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "1"}
-    done = subprocess.run(command, cwd=_source(), env=environment, capture_output=True, text=True, check=False)
+    done = run(command, _source(), environment)
     if done.returncode:
         raise EnvironmentFault(f"the Bento of {artifact.tag} cannot be built: {last_line(done)}")
     return home

@@ -1,13 +1,13 @@
 """The image of a package's Dockerfile, built and run as the definitions in deploy/ have it run."""
 
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from model_deployer.contract.errors import CheckFailed, EnvironmentFault
-from model_deployer.handoff.sandbox.server import free_ports, wait_until_ready
 from model_deployer.image.image import BACKENDS, first_working
+from model_deployer.system.command import last_line, run
+from model_deployer.system.ready import free_ports, wait_until_ready
 
 #: No privileges, no files that it can change but those of /tmp, and no more memory and processes than a server needs.
 HARDENED = (
@@ -41,27 +41,26 @@ def container(package: Path, base: str) -> Iterator[str]:
         with _running(engine, image) as url:
             yield url
     finally:
-        subprocess.run([engine, "rmi", "--force", image], capture_output=True, check=False)
+        run([engine, "rmi", "--force", image])
 
 
 @contextmanager
 def _running(engine: str, image: str) -> Iterator[str]:
     (port,) = free_ports(1)
-    run = [engine, "run", "--detach", *HARDENED, f"--publish=127.0.0.1:{port}:{port}", f"--env=PORT={port}", image]
-    name = _done(run, "the image cannot be run").split()[-1]
+    command = [engine, "run", "--detach", *HARDENED, f"--publish=127.0.0.1:{port}:{port}", f"--env=PORT={port}", image]
+    name = _done(command, "the image cannot be run").split()[-1]
     try:
         url = f"http://127.0.0.1:{port}"
-        if fault := wait_until_ready(url, lambda: False):
+        if fault := wait_until_ready(url):
             raise CheckFailed(fault)
         yield url
     finally:
-        subprocess.run([engine, "rm", "--force", name], capture_output=True, check=False)
+        run([engine, "rm", "--force", name])
 
 
 def _done(command: Sequence[str], fault: str) -> str:
     """What a command prints that has to succeed."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise CheckFailed(f"{fault}: {said[-1] if said else 'nothing was said'}")
-    return done.stdout
+    completed = run(command)
+    if completed.returncode:
+        raise CheckFailed(f"{fault}: {last_line(completed)}")
+    return completed.stdout

@@ -11,6 +11,7 @@ from pathlib import Path
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import EnvironmentFault, UsageError
 from model_deployer.image.bento import DOCKERFILE, write_bento
+from model_deployer.system.command import run
 from model_deployer.system.steps import working
 
 #: What builds images, and the options that have it write the same image every time, health check and layers included.
@@ -74,4 +75,4 @@ def first_working(programs: Iterable[str]) -> str | None:
 
 
 def _works(program: str) -> bool:
-    return subprocess.run([program, "info"], capture_output=True, check=False).returncode == 0
+    return run([program, "info"]).returncode == 0

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,16 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from model_deployer.handoff.samples import Samples
 from model_deployer.monitoring.alert_tests import alert_tests
 from model_deployer.monitoring.alerts import alerting, alerts, rules
 from model_deployer.monitoring.dashboard import dashboard
 from model_deployer.monitoring.drift import drifts
 from model_deployer.monitoring.prometheus import query
 from model_deployer.package.facts import SAMPLES, Facts
-from model_deployer.package.yaml_text import written
-from model_deployer.system.connection import connect
+from model_deployer.package.samples import Samples
+from model_deployer.system.command import run
+from model_deployer.system.http_client import connect
+from model_deployer.writing.yaml_text import written
 
 ALERTS, TESTS, DASHBOARD = "monitoring/alerts.yml", "monitoring/alerts_test.yml", "monitoring/dashboard.json"
 
@@ -130,7 +130,7 @@ def _refused_by_promtool(folder: Path) -> Iterator[str]:
     """What promtool finds wrong, where it is installed."""
     program = promtool()
     for command in (["check", "rules", ALERTS], ["test", "rules", TESTS]) if program else ():
-        done = subprocess.run([str(program), *command], cwd=folder, capture_output=True, text=True, check=False)
+        done = run([str(program), *command], folder)
         if done.returncode:
             said = (done.stdout + done.stderr).split()
             yield f"promtool {' '.join(command)}: {' '.join(said)[:500]}"

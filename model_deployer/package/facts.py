@@ -16,10 +16,10 @@ from pydantic import TypeAdapter, ValidationError
 from model_deployer.contract.artifact import Artifact, Manifest, write_json
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import UsageError
-from model_deployer.handoff.clients.clients import Client
-from model_deployer.handoff.formats.parity import Format
-from model_deployer.handoff.samples import Samples
+from model_deployer.package.clients import Client
+from model_deployer.package.formats import Format
 from model_deployer.package.measurements import Measurements
+from model_deployer.package.samples import Samples
 from model_deployer.package.sizing import Sizing
 
 METADATA = "model/model_metadata.json"

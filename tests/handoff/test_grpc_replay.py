@@ -6,7 +6,7 @@ from model_deployer.contract.artifact import open_artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.handoff.grpc_replay import replay_grpc
-from model_deployer.handoff.samples import ask
+from model_deployer.handoff.sample_requests import ask
 from tests.support import tiny
 from tests.support.processes import free_port, serve
 

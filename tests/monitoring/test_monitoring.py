@@ -15,7 +15,6 @@ from model_deployer.contract.bins import edges, shares
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Categorical, Datetime, Numeric
 from model_deployer.contract.outputs import Classification, Regression
-from model_deployer.handoff.samples import Sample, Samples
 from model_deployer.monitoring.alert_tests import alert_tests
 from model_deployer.monitoring.alerts import alerts
 from model_deployer.monitoring.drift import LEAST_ROWS, Drift, Watched, drifts, threshold
@@ -30,6 +29,7 @@ from model_deployer.monitoring.monitoring import (
 )
 from model_deployer.monitoring.prometheus import Query, query
 from model_deployer.package.facts import SAMPLES, Facts
+from model_deployer.package.samples import Sample, Samples
 from tests.support import tiny
 from tests.support.observed import facts
 from tests.support.processes import Server, serve

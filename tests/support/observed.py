@@ -6,9 +6,9 @@ from typing import Any
 
 from model_deployer.contract.artifact import Manifest, Origin
 from model_deployer.contract.contract import Contract
-from model_deployer.handoff.samples import Samples
 from model_deployer.package.facts import Facts
 from model_deployer.package.measurements import Latency, Machine, Measurements
+from model_deployer.package.samples import Samples
 from tests.support import tiny
 
 MIB = 1024 * 1024

@@ -10,11 +10,11 @@ import numpy as np
 from model_deployer.contract.artifact import Manifest, Origin
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.outputs import Arrays
-from model_deployer.handoff.clients.clients import Client
-from model_deployer.handoff.formats.parity import Agreement, Format
-from model_deployer.handoff.samples import Sample, Samples
+from model_deployer.package.clients import Client
 from model_deployer.package.facts import Facts
+from model_deployer.package.formats import Agreement, Format
 from model_deployer.package.measurements import Latency, Machine, Measurements
+from model_deployer.package.samples import Sample, Samples
 from model_deployer.training.evaluation.exam import Exam
 from tests.support import tiny
 from tests.support.evaluations import evaluation

@@ -60,11 +60,11 @@ def learning_curve(dataset: Dataset, model: Model, output: Output) -> dict[str, 
     Returns:
         ``reason`` alone, where there are too few rows. Else ``model``, what was fitted; ``loss``, its name;
         ``split``, which decides what a share is (see :func:`training.data.split.growing`); ``rows``, those of the
-        training part; ``points``, by ascending ``rows``: ``loss``, and ``low`` and ``high``, its 95 % interval; ``last``,
-        what the last doubling brought: ``gain``, and ``low`` and ``high``, its 95 % interval, which is narrower than those
-        of the points, since the test rows are the same (of neither does it say what another draw of the shares would
-        change); ``next``, what twice the training rows may bring: ``rows``,
-        ``low`` and ``high``, and ``measurable``: whether the last gain was more than chance makes.
+        training part; ``points``, by ascending ``rows``: ``loss``, and ``low`` and ``high``, its 95 % interval;
+        ``last``, what the last doubling brought: ``gain``, and ``low`` and ``high``, its 95 % interval, which is
+        narrower than those of the points, since the test rows are the same (of neither does it say what another draw of
+        the shares would change); ``next``, what twice the training rows may bring: ``rows``, ``low`` and ``high``, and
+        ``measurable``: whether the last gain was more than chance makes.
     """
     shares = _shares(dataset)
     if len(shares) < FEWEST_SHARES:

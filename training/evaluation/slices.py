@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model_deployer.contract.features import Feature, figure
+from model_deployer.contract.features import Feature
+from model_deployer.contract.number_format import exact
 from model_deployer.training.evaluation.exam import Exam, Z
 from model_deployer.training.evaluation.losses import Floats
 from model_deployer.training.evaluation.metrics import calibration_chance, calibration_error
@@ -234,7 +235,7 @@ def _value(number: float, feature: Feature) -> str:
         return "true" if number else "false"
     if feature.kind == "datetime":
         return str(np.datetime64(int(number // 60), "m")).replace("T", " ")
-    return f"{number:.0f}" if feature.kind == "integer" else figure(float(f"{number:.4g}"))
+    return f"{number:.0f}" if feature.kind == "integer" else exact(float(f"{number:.4g}"))
 
 
 def _entry(one: _Slice, exam: Exam, whole: float) -> dict[str, Any]:

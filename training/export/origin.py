@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from model_deployer.contract.artifact import Origin
+from model_deployer.system.command import run
 
 #: The libraries that shape the weights or the graph.
 LIBRARIES = (
@@ -51,7 +52,7 @@ def _commit(folder: Path) -> str | None:
     """The commit that is checked out, marked where files differ from it; None outside of a git repository."""
     command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        described = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    except (OSError, subprocess.SubprocessError):
+        completed = run(command, timeout_seconds=30)
+    except (OSError, subprocess.TimeoutExpired):
         return None
-    return described.stdout.strip() or None
+    return None if completed.returncode else completed.stdout.strip() or None

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model_deployer.contract.outputs import CLASSIFICATION_TENSORS, REGRESSION_TENSORS
 from model_deployer.training.models.conformal import bound
 from model_deployer.training.models.linear_quantile import LinearQuantile
 
@@ -39,7 +40,7 @@ class ClassificationHead(nn.Module):
     what the scorer (trees, or another estimator) counts in the average.
     """
 
-    names = ("probabilities",)
+    names = CLASSIFICATION_TENSORS
     scale = 1.0
     slope: Tensor
     intercept: Tensor
@@ -109,7 +110,7 @@ class QuantityHead(nn.Module):
     The ends lie ``below`` and ``above`` the value, on a scale on which these are the same for all rows.
     """
 
-    names = ("value", "lower", "upper")
+    names = REGRESSION_TENSORS
 
     #: Buffers that belong to one model, not to the target.
     own: tuple[str, ...] = ("share", "below", "above")

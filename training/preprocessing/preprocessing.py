@@ -20,8 +20,8 @@ from torch import Tensor
 
 from model_deployer.contract.errors import DataError
 from model_deployer.contract.features import Categorical, Feature
+from model_deployer.contract.outputs import CLASSIFICATION_TENSORS, REGRESSION_TENSORS
 from model_deployer.training.data.target import prefers_logarithm
-from model_deployer.training.models.heads import ClassificationHead, RegressionHead
 from model_deployer.training.preprocessing.text import TextEncoding, fit_text
 from model_deployer.training.preprocessing.vocabulary import FEWEST_ROWS
 
@@ -141,7 +141,7 @@ def fit_preprocessor(
     Raises:
         DataError: A feature is named as an output of the graph; or there is nothing but texts, and all different.
     """
-    _refuse_output_names(features, RegressionHead.names if classes is None else ClassificationHead.names)
+    _refuse_output_names(features, REGRESSION_TENSORS if classes is None else CLASSIFICATION_TENSORS)
     strings = [feature.name for feature in features if isinstance(feature, Categorical)]
     frequent = {name: _frequent(frame[name]) for name in strings}
     many = [name for name in strings if frame[name].n_unique() > MOST_LEVELS]

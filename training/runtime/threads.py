@@ -2,6 +2,8 @@
 
 import os
 
+from model_deployer.system.cpus import cpu_count
+
 #: Values of a matrix that one thread is fastest with.
 _SMALL = 500_000
 
@@ -14,6 +16,5 @@ def idle_cores(values: int) -> int:
     """
     if values < _SMALL:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     busy = round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
-    return max(1, cores - busy)
+    return max(1, cpu_count() - busy)

@@ -7,7 +7,6 @@ through the client and compares what comes back. A client whose check does not r
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,14 +17,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from jinja2 import Environment, FileSystemLoader
+from pydantic import TypeAdapter
 
 from model_deployer.contract.artifact import Manifest
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import RequestError
 from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric
 from model_deployer.handoff.clients.languages import LANGUAGES, RUST, Language, Way, is_tag, key, words_of
+from model_deployer.package.clients import Client
+from model_deployer.system.command import run
+from model_deployer.writing.templates import jinja_environment
 
 #: Attempts of a call: enough to outlast a worker that is replaced, few enough not to keep an overloaded server so.
 ATTEMPTS = 4
@@ -46,28 +48,6 @@ _FEW = 20
 
 #: Where Debian keeps the sources of Rust's packages, for machines that cannot reach crates.io.
 _DEBIAN_CRATES = Path("/usr/share/cargo/registry")
-
-
-class Client(BaseModel):
-    """A client as it stands in a package (examples/clients/clients.json).
-
-    Attributes:
-        language: "Python", "Go", ...
-        folder: Its folder, from the package's.
-        files: Its files, from the package's folder; none where it was left out.
-        needs: What has to be installed, in words: "Go 1.19 or newer, nothing else".
-        command: What was run, from the package's folder, with ``URL`` in the environment.
-        left_out: Why the package goes without it; None where it has it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    language: str
-    folder: str
-    files: tuple[str, ...]
-    needs: str
-    command: str
-    left_out: str | None = None
 
 
 _CLIENTS = TypeAdapter(tuple[Client, ...])
@@ -161,7 +141,7 @@ def _check(client: Client, place: Path, url: str) -> Check:
         return Check(client, None, f"{language.tool} is not installed")
     code, output = _run(way.command, place, URL=url)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return Check(client, code == 0, lines[-1] if lines else f"it said nothing and ended with {code}")
+    return Check(client, code == 0, lines[-1] if lines else f"no output, exit code {code}")
 
 
 @cache
@@ -173,25 +153,12 @@ def _way(language: Language) -> Way | None:
 
 
 def _run(command: str, place: Path, **variables: str) -> tuple[int, str]:
-    """The exit code of a shell command and what it said; killed with all that it started where it does not end."""
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", command],
-        cwd=place,
-        env=_environment() | variables,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    """The exit code of a shell command and what it printed; 1 where it took too long."""
     try:
-        output, _ = process.communicate(timeout=_CHECK_SECONDS)
+        done = run(["/bin/sh", "-c", f"exec 2>&1\n{command}"], place, _environment() | variables, _CHECK_SECONDS)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
         return 1, f"it did not end within {_CHECK_SECONDS} seconds"
-    return process.returncode, output
+    return done.returncode, done.stdout
 
 
 def _environment() -> dict[str, str]:
@@ -240,7 +207,7 @@ class _Field:
 
 def _write(language: Language, contract: Contract, manifest: Manifest, folder: Path) -> Client:
     words = [*words_of(manifest.name), "client"]
-    environment = _templates(language)
+    templates = _templates(language)
     package, schema = "".join(words), contract.output.json_schema()
     known = {
         "model": manifest,
@@ -260,10 +227,10 @@ def _write(language: Language, contract: Contract, manifest: Manifest, folder: P
         "retried": _retried(),
     }
     files = []
-    for name in environment.list_templates():
+    for name in templates.list_templates():
         path = Path(_CLIENTS_FOLDER, language.folder, name.replace("PACKAGE", package).removesuffix(".j2"))
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(environment.get_template(name).render(known), encoding="utf-8")
+        (folder / path).write_text(templates.get_template(name).render(known), encoding="utf-8")
         files.append(str(path))
     return Client(
         language=language.name,
@@ -275,19 +242,12 @@ def _write(language: Language, contract: Contract, manifest: Manifest, folder: P
 
 
 def _templates(language: Language) -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES / language.folder),
-        undefined=StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    templates = jinja_environment(FileSystemLoader(_TEMPLATES / language.folder))
     names = ("quote", "literal", "remark", "comment")
-    environment.filters |= {name: getattr(language, name) for name in names}
-    environment.filters |= {"json": json.dumps, "key": key, "rust": _rust}
-    environment.tests["taggable"] = is_tag
-    return environment
+    templates.filters |= {name: getattr(language, name) for name in names}
+    templates.filters |= {"json": json.dumps, "key": key, "rust": _rust}
+    templates.tests["taggable"] = is_tag
+    return templates
 
 
 def _rust(field: _Field) -> str:

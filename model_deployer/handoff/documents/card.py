@@ -5,13 +5,13 @@ from typing import Any
 
 from model_deployer.contract.evaluations import LOSS
 from model_deployer.contract.features import Categorical, Feature, Integer, Numeric
+from model_deployer.contract.number_format import count, day, number, percent, size
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.handoff.documents import evaluation, fields
 from model_deployer.handoff.documents.fields import has_bounds
-from model_deployer.handoff.formats.parity import Agreement, Format
 from model_deployer.package.facts import Facts
-from model_deployer.package.figures import count, day, number, percent, size
-from model_deployer.package.markdown import Markdown, code, listed, markdown, table
+from model_deployer.package.formats import Agreement, Format
+from model_deployer.writing.markdown import Markdown, code, listed, markdown, table
 
 #: Test rows below which the figures deserve a warning.
 FEW_ROWS = 500

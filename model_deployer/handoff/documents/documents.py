@@ -1,30 +1,27 @@
 """The documents of a package: README, changelog, model card and integration guide, each a function of its facts."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import PackageLoader
 
+from model_deployer.contract import number_format
 from model_deployer.handoff.documents import card, contents, evaluation, fields, guide
 from model_deployer.handoff.documents.page import page
 from model_deployer.monitoring.alerts import alerts
-from model_deployer.package import figures, readme
+from model_deployer.package import readme
+from model_deployer.package.banner import unverified_banner
 from model_deployer.package.facts import Facts
-from model_deployer.package.markdown import Markdown, block, code, document, listed, markdown, table
 from model_deployer.package.sizing import sizes
+from model_deployer.writing.markdown import Markdown, block, code, document, listed, markdown, table
+from model_deployer.writing.templates import fill, jinja_environment
 
 CARD = "docs/MODEL_CARD.md"
 PAGE = "docs/MODEL_CARD.html"
 GUIDE = "docs/INTEGRATION_GUIDE.md"
 README = "README.md"
 CHANGELOG = "CHANGELOG.md"
-
-_UNVERIFIED = Markdown(
-    "> **UNVERIFIED**: nobody has proved yet that what stands here holds on another machine. "
-    "`deployer verify` does so, and takes this line away."
-)
 
 
 def write_documents(facts: Facts, folder: Path) -> None:
@@ -49,7 +46,7 @@ def documents(facts: Facts) -> dict[str, str]:
 
 def changelog(name: str, changes: Sequence[Mapping[str, Any]], is_verified: bool = True) -> str:
     """What changed from version to version of the model ``name``; ``changes`` as :mod:`handoff.changes` finds them."""
-    return _filled(CHANGELOG, name=name, changes=changes, unverified=verdict(is_verified))
+    return _filled(CHANGELOG, name=name, changes=changes, unverified=unverified_banner(is_verified))
 
 
 def _render(name: str, facts: Facts) -> str:
@@ -64,19 +61,13 @@ def _render(name: str, facts: Facts) -> str:
         has_times=any(feature.kind == "datetime" for feature in facts.contract.features),
         python=facts.measured.machine.python.rpartition(".")[0],
         nullable=[code(feature.name) for feature in facts.contract.features if feature.nullable],
-        unverified=verdict(facts.is_verified),
+        unverified=unverified_banner(facts.is_verified),
         plot=lambda name, about: _plot(facts, name, about),
     )
 
 
-def verdict(is_verified: bool) -> Markdown:
-    """What the head of a document says of a package that was not verified; nothing of one that was."""
-    return Markdown() if is_verified else _UNVERIFIED
-
-
 def _filled(document: str, **values: Any) -> str:
-    text = _environment.get_template(f"{document}.j2").render(**values)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return fill(_environment, f"{document}.j2", **values)
 
 
 def _plot(facts: Facts, name: str, about: str) -> Markdown:
@@ -84,28 +75,22 @@ def _plot(facts: Facts, name: str, about: str) -> Markdown:
 
 
 #: Whatever a template prints is escaped, unless it is Markdown already.
-_environment = Environment(
-    loader=PackageLoader("model_deployer.handoff.documents"),
-    finalize=markdown,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_environment = jinja_environment(PackageLoader("model_deployer.handoff.documents"), finalize=markdown)
 _environment.globals |= {
     "block": block,
     "card": card,
     "code": code,
-    "count": figures.count,
+    "count": number_format.count,
     "contents": contents,
     "document": document,
     "evaluation": evaluation,
     "fields": fields,
     "guide": guide,
     "listed": listed,
-    "number": figures.number,
-    "percent": figures.percent,
+    "number": number_format.number,
+    "percent": number_format.percent,
     "readme": readme,
-    "seconds": figures.seconds,
+    "seconds": number_format.seconds,
     "table": table,
     "words": evaluation.words,
 }

@@ -5,10 +5,10 @@ from typing import Any
 
 from model_deployer.contract.curve import verdict
 from model_deployer.contract.evaluations import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, MEANING, metric_changes
+from model_deployer.contract.number_format import count, interval, number, percent
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.package.facts import Facts
-from model_deployer.package.figures import count, interval, number, percent
-from model_deployer.package.markdown import Markdown, code, joined, markdown, table
+from model_deployer.writing.markdown import Markdown, code, joined, markdown, table
 
 #: Features and slices of a table, and labels of a sentence, that are not summed up.
 MOST_ROWS, MOST_LABELS = 20, 10

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_deployer.contract.features import Categorical, Datetime, Feature, Integer, Numeric
+from model_deployer.contract.number_format import number, percent, plain, since_epoch
 from model_deployer.package.facts import Facts
-from model_deployer.package.figures import number, percent, plain, since_epoch
-from model_deployer.package.markdown import Markdown, code, joined, listed, table
+from model_deployer.writing.markdown import Markdown, code, joined, listed, table
 
 
 def spans(facts: Facts) -> list[Markdown]:

@@ -7,16 +7,16 @@ from typing import Any
 
 from model_deployer.contract.errors import PROBLEM_CODES, RequestError
 from model_deployer.contract.features import Feature
+from model_deployer.contract.number_format import count, milliseconds, minute, number, percent, seconds, size
 from model_deployer.contract.outputs import Classification
 from model_deployer.handoff.documents.fields import treatment
-from model_deployer.handoff.samples import Sample
 from model_deployer.monitoring.alerts import Alert
 from model_deployer.package.facts import Facts
-from model_deployer.package.figures import count, milliseconds, minute, number, percent, seconds, size
-from model_deployer.package.markdown import Markdown, block, code, listed, markdown, table
 from model_deployer.package.measurements import Latency
 from model_deployer.package.readme import LOCAL
+from model_deployer.package.samples import Sample
 from model_deployer.serving.observability.meters import METERS
+from model_deployer.writing.markdown import Markdown, block, code, listed, markdown, table
 
 #: The service's own endpoints, which the guide describes in full.
 _OWN = frozenset({"POST /predict", "GET /", "GET /model", "GET /livez", "GET /readyz", "GET /metrics"})

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from model_deployer.package.markdown import anchor
+from model_deployer.writing.markdown import anchor
 
 
 def page(title: str, text: str, plots: Mapping[str, bytes]) -> str:

@@ -17,17 +17,10 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.outputs import Arrays
 from model_deployer.handoff.formats.halves import halves
-from model_deployer.handoff.formats.parity import (
-    TOLERANCE,
-    Agreement,
-    Answer,
-    Format,
-    agreement,
-    expected_arrays,
-    in_chunks,
-)
+from model_deployer.handoff.formats.parity import Answer, agreement, expected_arrays, in_chunks
 from model_deployer.handoff.formats.sessions import write_joblib, write_pickle
 from model_deployer.handoff.formats.test_part import TestPart
+from model_deployer.package.formats import TOLERANCE, Agreement, Format
 from model_deployer.serving.rows.columns import Columns, Stacker
 from model_deployer.serving.rows.validation import Validator
 

@@ -18,8 +18,8 @@ from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.handoff.measurement.load import Answers, Load
 from model_deployer.handoff.measurement.machine import machine
 from model_deployer.handoff.measurement.processes import Processes
-from model_deployer.handoff.samples import Samples
 from model_deployer.package.measurements import Latency, Measurements
+from model_deployer.package.samples import Samples
 
 if sys.platform == "win32":
     from asyncio import new_event_loop

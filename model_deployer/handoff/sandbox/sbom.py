@@ -1,11 +1,11 @@
 """sbom.cdx.json: the software bill of materials of a package, in CycloneDX (ECMA-424)."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 from model_deployer.contract.errors import EnvironmentFault
-from model_deployer.handoff.sandbox.workplace import Workplace, last_line
+from model_deployer.handoff.sandbox.workplace import Workplace
+from model_deployer.system.command import last_line, run
 
 SBOM = "sbom.cdx.json"
 
@@ -27,6 +27,6 @@ def write_sbom(package: Path, place: Workplace) -> None:
         "--output-file",
         package / SBOM,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run(command)
     if done.returncode:
         raise EnvironmentFault(f"{SBOM} cannot be written: {last_line(done)}")

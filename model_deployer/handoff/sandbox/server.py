@@ -2,22 +2,20 @@
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.handoff.sandbox.workplace import clean_environment
+from model_deployer.system.ready import free_ports, wait_until_ready
 
-#: Seconds that a server may take to get ready, and to end.
-PATIENCE, FAREWELL = 120, 30
+#: Seconds that a server may take to end.
+STOP_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Server:
         """End it as a container would be ended, and tell its exit status; None where it had to be killed."""
         self.process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            return self.process.wait(timeout=FAREWELL)
+            return self.process.wait(timeout=STOP_SECONDS)
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         return None
@@ -71,31 +69,9 @@ def serving(command: str, folder: Path, speaks_grpc: bool = False) -> Iterator[S
             if fault := wait_until_ready(server.url, lambda: process.poll() is not None):
                 log.seek(0)
                 said = log.read().decode(errors="replace").strip().splitlines()
-                raise EnvironmentFault(f"{fault}: {said[-1] if said else 'it said nothing'}")
+                raise EnvironmentFault(f"{fault}: {said[-1] if said else 'no output'}")
             address = f"127.0.0.1:{grpc_port}" if speaks_grpc else None
             yield Server(server.url, process, time.monotonic() - began, address)
         finally:
             if process.poll() is None:
                 server.stop()
-
-
-def free_ports(count: int) -> list[int]:
-    """As many ports, each another one, that nobody had a moment ago."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def wait_until_ready(url: str, has_ended: Callable[[], bool]) -> str | None:
-    """Why a server at ``url`` does not get ready; None once it is."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if has_ended():
-            return "the server of the package ended before it was ready"
-        with suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz", timeout=2).status_code == httpx.codes.OK:
-                return None
-        time.sleep(0.02)
-    return f"the server of the package was not ready within {PATIENCE} seconds"

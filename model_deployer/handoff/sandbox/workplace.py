@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,10 @@ from pathlib import Path
 
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.package.readme import INSTALL
+from model_deployer.system.command import Completed, last_line, run
 
 #: Seconds that a command may take.
-PATIENCE = 900
+TIMEOUT_SECONDS = 900.0
 
 #: Variables by which this process could lead another one to its own packages, settings and servers.
 _OURS = ("PYTHON", "BENTOML", "DEPLOYER", "VIRTUAL_ENV", "PYTEST", "PROMETHEUS", "MODEL_DEPLOYER", "URL", "API_KEY")
@@ -51,18 +51,10 @@ class Workplace:
         done = self.run(".venv/bin/pip freeze --disable-pip-version-check --exclude pip --exclude setuptools")
         return sorted(done.stdout.split())
 
-    def run(self, command: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, command: str, **variables: str) -> Completed:
         """Run shell commands, the first that fails being the last, with these variables beside the usual ones."""
-        return subprocess.run(
-            ["sh", "-e", "-c", command],
-            cwd=self.folder,
-            env=clean_environment() | variables,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PATIENCE,
-            check=False,
-        )
+        environment = clean_environment() | variables
+        return run(["sh", "-e", "-c", command], self.folder, environment, TIMEOUT_SECONDS)
 
 
 @contextmanager
@@ -76,9 +68,3 @@ def clean_environment() -> dict[str, str]:
     """The variables of this process without those of ``_OURS``, and with no statistics sent by BentoML."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return kept | {"BENTOML_DO_NOT_TRACK": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-
-
-def last_line(done: "subprocess.CompletedProcess[str]") -> str:
-    """The last line that a command said."""
-    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-    return said[-1].strip() if said else f"it said nothing, and ended with {done.returncode}"

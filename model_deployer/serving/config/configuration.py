@@ -13,7 +13,6 @@ from typing_extensions import TypedDict, is_typeddict
 from model_deployer.contract.yaml_source import Path_, complaints, read_yaml, suggestion
 from model_deployer.serving.config import settings
 from model_deployer.serving.config.settings import Settings
-from model_deployer.serving.http import keys
 
 
 class _Named(TypedDict, total=False):
@@ -67,7 +66,7 @@ def _variables() -> list[str]:
     given = {name: value for name, value in os.environ.items() if name.startswith(settings.PREFIX)}
     found = [
         f"{name}: no such environment variable{suggestion(name, known)}"
-        for name in sorted(given.keys() - known.keys() - {keys.VARIABLE})
+        for name in sorted(given.keys() - known.keys() - {settings.API_KEYS})
     ]
     try:
         Settings.model_validate({known[name]: value for name, value in given.items() if name in known})

@@ -3,11 +3,10 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,19 +17,16 @@ from pydantic import (
 )
 
 from model_deployer.contract.errors import UsageError
-from model_deployer.serving.protocols.registry import PROTOCOLS
 
 #: Before the name of a setting in capitals: DEPLOYER_ENGINE overrides ``engine``.
 PREFIX = "DEPLOYER_"
 
 
-def _known(name: str) -> str:
-    if name not in PROTOCOLS:
-        raise ValueError(f"expected one of {', '.join(PROTOCOLS)}")
-    return name
+#: Holds API keys, separated by commas, where no file is named.
+API_KEYS = f"{PREFIX}API_KEYS"
 
-
-Name = Annotated[str, AfterValidator(_known)]
+#: The protocols of other servers, by name; :mod:`serving.protocols.registry` has a translator for each.
+ProtocolName = Literal["open_inference", "invocations", "tensorflow_serving", "torchserve", "vertex", "azure"]
 
 
 class Settings(BaseModel):
@@ -67,7 +63,7 @@ class Settings(BaseModel):
     slow_seconds: PositiveFloat = 1.0
     api_key_file: Path | None = None
     public_key_file: Path | None = None
-    protocols: tuple[Name, ...] = tuple(PROTOCOLS)
+    protocols: tuple[ProtocolName, ...] = get_args(ProtocolName)
     grpc_port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
     @field_validator("protocols", mode="before")

@@ -1,7 +1,6 @@
 """ONNX Runtime, on the CPU or on a GPU of this machine."""
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.contract.outputs import Output
 from model_deployer.serving.rows.columns import Columns
+from model_deployer.system.cpus import cpu_count
 
 #: Seconds that a batch may hold up the event loop.
 _MOMENT = 0.001
@@ -88,7 +88,7 @@ class OnnxEngine:
     def _choose_threads(self, columns: Columns) -> None:
         """One thread more and more, as long as each doubling is worth its cores."""
         threads, seconds = 1, _best_of(3, lambda: self.run(columns))
-        while 2 * threads <= cores():
+        while 2 * threads <= cpu_count():
             single = self._session
             self._session = self._load(2 * threads)
             faster = _best_of(3, lambda: self.run(columns))
@@ -108,16 +108,6 @@ class OnnxEngine:
                 break
             rows *= 2
         return rows
-
-
-def cores() -> int:
-    """The cores that this process may use: its affinity, and the quota of its control group."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(allowed, int(quota) // int(period)))
-    except (OSError, ValueError):  # no control groups, or no quota: "max"
-        return allowed
 
 
 def _best_of(times: int, call: Callable[[], object]) -> float:

@@ -36,7 +36,7 @@ async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > limit:
-            raise too_large(limit)
+            raise BodyTooLarge.over(limit)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)
@@ -49,8 +49,3 @@ async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], b
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def too_large(limit: int) -> BodyTooLarge:
-    """The refusal of a body of more than ``limit`` bytes."""
-    return BodyTooLarge(f"the service takes at most {limit:,} bytes; send fewer rows a request")

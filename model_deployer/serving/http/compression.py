@@ -2,8 +2,7 @@
 
 import zlib
 
-from model_deployer.contract.errors import MalformedBody, UnsupportedMediaType
-from model_deployer.serving.http.asgi import too_large
+from model_deployer.contract.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
 
 #: What zlib calls the formats: gzip is RFC 1952, deflate over HTTP is zlib's own, RFC 1950.
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
@@ -26,7 +25,7 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
     except zlib.error:
         raise MalformedBody(f"the body is no {encoding} data") from None
     if len(inflated) > limit:
-        raise too_large(limit)
+        raise BodyTooLarge.over(limit)
     if not stream.eof or stream.unused_data:
         raise MalformedBody(f"the {encoding} data is cut off, or something follows it; send one piece")
     return inflated

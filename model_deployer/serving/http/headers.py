@@ -5,8 +5,7 @@ import re
 import secrets
 from collections.abc import Sequence
 
-from model_deployer.contract.errors import InvalidHeader, UnsupportedMediaType
-from model_deployer.serving.http.asgi import too_large
+from model_deployer.contract.errors import BodyTooLarge, InvalidHeader, UnsupportedMediaType
 from model_deployer.serving.rows import formats
 
 Headers = dict[bytes, bytes]
@@ -69,7 +68,7 @@ def check_length(headers: Headers, limit: int) -> None:
     """Raise BodyTooLarge where the body is announced as one, so that nobody waits for it."""
     announced = headers.get(b"content-length", b"")
     if len(announced) > 19 or (announced.isdigit() and int(announced) > limit):
-        raise too_large(limit)
+        raise BodyTooLarge.over(limit)
 
 
 def seconds(headers: Headers, most: float) -> float:

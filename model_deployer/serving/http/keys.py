@@ -9,9 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from model_deployer.contract.errors import UsageError
-
-#: Holds keys, separated by commas, where no file is named.
-VARIABLE = "DEPLOYER_API_KEYS"
+from model_deployer.serving.config.settings import API_KEYS
 
 #: A shorter key can be guessed.
 SHORTEST = 16
@@ -75,8 +73,8 @@ def load(file: Path | None) -> Keys | None:
             return Keys(file, _digests(_lines(file), str(file)))
         except (OSError, UnicodeDecodeError):
             raise UsageError(f"{file}: the file of API keys cannot be read; see serving.api_key_file") from None
-    if variable := os.environ.get(VARIABLE):
-        return Keys(None, _digests((key.strip() for key in variable.split(",")), VARIABLE))
+    if variable := os.environ.get(API_KEYS):
+        return Keys(None, _digests((key.strip() for key in variable.split(",")), API_KEYS))
     return None
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter
 
 from model_deployer.contract.bins import edges
-from model_deployer.contract.features import figure
+from model_deployer.contract.number_format import exact
 from model_deployer.serving.engines.batching import Arrays
 from model_deployer.serving.observability.meters import FEATURE_VALUES, PREDICTIONS
 from model_deployer.serving.rows.columns import Columns
@@ -101,7 +101,7 @@ class _Numbers:
 
     def __init__(self, edges: Sequence[float]) -> None:
         self._edges = np.array(edges, dtype=np.float64)
-        self.bins = [*map(figure, edges), "+Inf"]
+        self.bins = [*map(exact, edges), "+Inf"]
 
     def __call__(self, values: NDArray[Any]) -> Mapping[str, int]:
         present = values[~np.isnan(values)]

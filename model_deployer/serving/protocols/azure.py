@@ -5,7 +5,7 @@ https://learn.microsoft.com/azure/machine-learning/how-to-inference-server-http
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -13,11 +13,9 @@ from typing_extensions import override
 
 from model_deployer.contract.errors import HeadersTooLarge, MalformedBody, NotFound, RequestError
 from model_deployer.serving.http.headers import Headers
+from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
-
-if TYPE_CHECKING:  # the settings know the protocols
-    from model_deployer.serving.predictor import Predictor
 
 #: The header that says whether the model failed.
 _FAILED = b"x-ms-run-function-failed"
@@ -38,7 +36,7 @@ class Azure(Protocol):
 
     name = "azure"
 
-    def __init__(self, predictor: "Predictor") -> None:
+    def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
         self._contract = predictor.artifact.contract
         self._names = self._contract.names

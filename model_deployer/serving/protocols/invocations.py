@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,12 +24,10 @@ from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.http import problem
 from model_deployer.serving.http.headers import Headers
+from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import ping
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
 from model_deployer.serving.rows import formats
-
-if TYPE_CHECKING:  # the settings know the protocols
-    from model_deployer.serving.predictor import Predictor
 
 JSON = formats.JSON
 CSV = "text/csv"
@@ -93,7 +91,7 @@ class Invocations(Protocol):
 
     name = "invocations"
 
-    def __init__(self, predictor: "Predictor") -> None:
+    def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
         contract = predictor.artifact.contract
         self._read: Mapping[str, Callable[[bytes, Mapping[str, str]], tuple[Rows, str]]] = {

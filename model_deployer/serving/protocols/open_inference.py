@@ -6,19 +6,17 @@ https://github.com/triton-inference-server/server/tree/main/docs/protocol.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
 from model_deployer.contract.errors import InvalidRows, MalformedBody, NotFound, RequestError
 from model_deployer.contract.outputs import Arrays
+from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, inference, open_inference_document, tensors
 from model_deployer.serving.protocols.inference import Inference, Reader
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
 from model_deployer.serving.protocols.tensors import Output, Tensors
-
-if TYPE_CHECKING:  # the settings know the protocols
-    from model_deployer.serving.predictor import Predictor
 
 _BINARY = b"application/octet-stream"
 _HEADER_LENGTH = b"inference-header-content-length"
@@ -31,7 +29,7 @@ class OpenInference(Protocol):
 
     name: ClassVar[str] = "open_inference"
 
-    def __init__(self, predictor: "Predictor") -> None:
+    def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
         manifest = predictor.artifact.manifest
         self._model, self._version = manifest.name, manifest.version

@@ -1,18 +1,16 @@
 """How SageMaker, MLflow, TorchServe and Vertex AI ask for health, and the one answer that suits them all."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi
 from model_deployer.serving.protocols.protocol import Reply, Request, Route
-
-if TYPE_CHECKING:  # the settings know the protocols
-    from model_deployer.serving.predictor import Predictor
 
 _STATUS = bodies.record({"status": {"enum": ["Healthy", "Unhealthy"]}})
 
 
-def route(predictor: "Predictor", path: str = "/ping") -> Route:
+def route(predictor: Predictor, path: str = "/ping") -> Route:
     """The route, described alike for whoever has it, so that several protocols may: 200 when ready, else 503."""
 
     async def answer(request: Request) -> Reply:

@@ -10,13 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from model_deployer.contract.errors import RequestError
 from model_deployer.serving.http.headers import JSON, Headers
-
-if TYPE_CHECKING:  # the settings know the protocols
-    from model_deployer.serving.predictor import Predictor
+from model_deployer.serving.predictor import Predictor
 
 #: Paths whose route is remembered: those that are asked for, not those that somebody tries.
 _REMEMBERED = 1_024
@@ -92,7 +90,7 @@ class Protocol(ABC):
 
     name: ClassVar[str]
 
-    def __init__(self, predictor: "Predictor") -> None:
+    def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
 
     @property

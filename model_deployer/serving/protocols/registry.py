@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import get_args
 
 from model_deployer.contract.errors import UsageError
+from model_deployer.serving.config.settings import ProtocolName
+from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
 from model_deployer.serving.protocols.azure import Azure
 from model_deployer.serving.protocols.invocations import Invocations
@@ -14,15 +16,14 @@ from model_deployer.serving.protocols.tensorflow_serving import TensorFlowServin
 from model_deployer.serving.protocols.torchserve import TorchServe
 from model_deployer.serving.protocols.vertex import Vertex
 
-if TYPE_CHECKING:  # the settings know the protocols
-    from model_deployer.serving.predictor import Predictor
-
 _ALL: tuple[type[Protocol], ...] = (OpenInference, Invocations, TensorFlowServing, TorchServe, Vertex, Azure)
 
 PROTOCOLS: dict[str, type[Protocol]] = {each.name: each for each in _ALL}
 
+assert tuple(PROTOCOLS) == get_args(ProtocolName), "each protocol of the settings has a translator"
 
-def speak(names: Sequence[str], predictor: "Predictor") -> list[Protocol]:
+
+def speak(names: Sequence[str], predictor: Predictor) -> list[Protocol]:
     """The protocols of these names, ready to translate.
 
     Raises:

@@ -5,7 +5,7 @@ https://kserve.github.io/website/docs/concepts/architecture/data-plane/v1-protoc
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from typing_extensions import override
@@ -13,11 +13,9 @@ from typing_extensions import override
 from model_deployer.contract.errors import MalformedBody, NotFound, RequestError
 from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Arrays, Classification
+from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
-
-if TYPE_CHECKING:  # the settings know the protocols
-    from model_deployer.serving.predictor import Predictor
 
 _SIGNATURE = "serving_default"
 
@@ -46,7 +44,7 @@ class TensorFlowServing(Protocol):
 
     name = "tensorflow_serving"
 
-    def __init__(self, predictor: "Predictor") -> None:
+    def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
         self._contract = predictor.artifact.contract
         self._names = self._contract.names

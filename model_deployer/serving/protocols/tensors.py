@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,8 @@ from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import MalformedBody
 from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Arrays, Classification
+from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.rows.arrow import Column, Kind
-
-if TYPE_CHECKING:  # the settings know the protocols
-    from model_deployer.serving.predictor import Predictor
 
 Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
@@ -66,7 +64,7 @@ class Tensors:
         is_matrix: Whether one input may hold all fields.
     """
 
-    def __init__(self, predictor: "Predictor") -> None:
+    def __init__(self, predictor: Predictor) -> None:
         contract = predictor.artifact.contract
         self.inputs: Mapping[str, Datatype] = {each.name: datatypes(each)[0] for each in contract.features}
         self.outputs: Mapping[str, Output] = dict(_outputs(contract))

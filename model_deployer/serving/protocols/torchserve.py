@@ -5,7 +5,7 @@ https://docs.pytorch.org/serve/inference_api.html
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -13,11 +13,9 @@ from python_multipart.multipart import Field, File, create_form_parser
 from typing_extensions import override
 
 from model_deployer.contract.errors import MalformedBody, NotFound, RequestError
+from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, ping
 from model_deployer.serving.protocols.protocol import PAGE, Protocol, Reply, Request, Route
-
-if TYPE_CHECKING:  # the settings know the protocols
-    from model_deployer.serving.predictor import Predictor
 
 #: The field of a form, and the key of an object, under which the rows may stand.
 _DATA = "data"
@@ -43,7 +41,7 @@ class TorchServe(Protocol):
 
     name = "torchserve"
 
-    def __init__(self, predictor: "Predictor") -> None:
+    def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
         artifact = predictor.artifact
         self._contract = artifact.contract

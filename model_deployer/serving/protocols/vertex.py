@@ -6,17 +6,15 @@ https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirement
 import os
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from typing_extensions import override
 
 from model_deployer.contract.errors import RequestError, UsageError
+from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, ping
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
-
-if TYPE_CHECKING:  # the settings know the protocols
-    from model_deployer.serving.predictor import Predictor
 
 #: The paths that stand in these variables are those that the platform asks.
 _HEALTH, _PREDICT = "AIP_HEALTH_ROUTE", "AIP_PREDICT_ROUTE"
@@ -34,7 +32,7 @@ class Vertex(Protocol):
 
     name = "vertex"
 
-    def __init__(self, predictor: "Predictor") -> None:
+    def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
         artifact = predictor.artifact
         self._contract = artifact.contract

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.contract.contract import Limits
-from model_deployer.contract.errors import MalformedBody
-from model_deployer.serving.http.asgi import too_large
+from model_deployer.contract.errors import BodyTooLarge, MalformedBody
 
 JSON = "application/json"
 STREAM = "application/vnd.apache.arrow.stream"
@@ -51,7 +50,7 @@ class Unpacker:
         async with self._turn:
             status, stream = await self._run(body, media_type)
         if status == errno.EFBIG:
-            raise too_large(self._limits.body_bytes)
+            raise BodyTooLarge.over(self._limits.body_bytes)
         if status:
             raise MalformedBody(f"the body cannot be read as {media_type}")
         return stream

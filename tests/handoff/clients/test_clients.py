@@ -26,8 +26,9 @@ from model_deployer.contract.errors import DeadlineExceeded, Overloaded, Request
 from model_deployer.contract.features import Categorical
 from model_deployer.contract.outputs import Classification
 from model_deployer.handoff.clients import clients
-from model_deployer.handoff.clients.clients import Check, Client, check_clients, run_clients, write_clients
+from model_deployer.handoff.clients.clients import Check, check_clients, run_clients, write_clients
 from model_deployer.handoff.clients.languages import CSHARP, CURL, GO, LANGUAGES, PHP, PYTHON, RUBY, RUST, Language, Way
+from model_deployer.package.clients import Client
 from tests.support import models, tiny
 from tests.support.processes import free_port, serve
 

@@ -19,9 +19,9 @@ from model_deployer.contract.features import Boolean, Categorical, Numeric
 from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.handoff.documents.documents import CARD, CHANGELOG, GUIDE, PAGE, README, documents, write_documents
 from model_deployer.package.facts import Facts
-from model_deployer.package.markdown import anchor
 from model_deployer.serving.observability.meters import METERS
 from model_deployer.training.evaluation.exam import Exam
+from model_deployer.writing.markdown import anchor
 from tests.support import tiny
 from tests.support.exams import THREE, exam, exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two, table
 from tests.support.packages import MEASURED, facts_of, facts_of_exam

@@ -12,8 +12,8 @@ import pytest
 
 from model_deployer.contract.errors import RequestError
 from model_deployer.handoff.documents.documents import GUIDE, README, documents
-from model_deployer.handoff.samples import Sample
 from model_deployer.package.facts import Facts
+from model_deployer.package.samples import Sample
 from model_deployer.serving.observability.meters import METERS
 from tests.support import tiny
 from tests.support.packages import facts_of

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from model_deployer.contract.outputs import Classification, Regression
-from model_deployer.handoff.formats.parity import Format, agreement, expected_arrays, in_chunks
+from model_deployer.handoff.formats.parity import agreement, expected_arrays, in_chunks
+from model_deployer.package.formats import Format
 
 LABELS = Classification(target="y", labels=("no", "yes"), positive="yes", threshold=0.5)
 VALUE = Regression(target="y")

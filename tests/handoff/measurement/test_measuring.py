@@ -13,7 +13,8 @@ from model_deployer.handoff.measurement import machine, measuring
 from model_deployer.handoff.measurement.load import Load
 from model_deployer.handoff.measurement.measuring import measure
 from model_deployer.handoff.measurement.processes import Processes
-from model_deployer.handoff.samples import Sample, Samples
+from model_deployer.package.samples import Sample, Samples
+from model_deployer.system import cpus
 from tests.support import tiny
 from tests.support.processes import Server, free_port, serve
 
@@ -176,7 +177,7 @@ def test_a_container_may_use_what_it_is_given(
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(machine, "_CGROUPS", tmp_path)
+    monkeypatch.setattr(cpus, "CGROUPS", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     found = machine.machine()
     assert found.cores == cores

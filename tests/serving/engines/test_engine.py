@@ -8,9 +8,10 @@ from model_deployer.contract import artifact
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines import engine
-from model_deployer.serving.engines.onnx import OnnxEngine, cores
+from model_deployer.serving.engines.onnx import OnnxEngine
 from model_deployer.serving.engines.remote import answer_batches
 from model_deployer.serving.rows.columns import Columns
+from model_deployer.system.cpus import cpu_count
 from tests.support import tiny
 
 
@@ -56,7 +57,7 @@ def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_there_is_a_core_to_run_on() -> None:
-    assert cores() >= 1
+    assert cpu_count() >= 1
 
 
 def test_batches_of_several_workers_run_together_and_one_that_fails_spares_the_others(model: Path) -> None:

@@ -4,25 +4,28 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from model_deployer.contract.features import figure
-
 _KIB = 1024
 _EPOCH = datetime(1970, 1, 1)
 
 
-def number(value: float) -> str:
+def exact(value: float) -> str:
+    """Every digit of a number, and none that it does not have: 0.1, 12."""
+    return repr(value).removesuffix(".0")
+
+
+def number(value: float, digits: int = 4) -> str:
     """Four digits, or all those before the point: 0.6838, 12.35, 53,991; an exponent from 1e-07 on."""
     if isinstance(value, int):
         return f"{value:,}"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    digits = f"{value:.4g}"
-    return format(Decimal(digits), "f") if digits.endswith(("e-05", "e-06")) else digits
+    rounded = f"{value:.{digits}g}"
+    return format(Decimal(rounded), "f") if rounded.endswith(("e-05", "e-06")) else rounded
 
 
 def plain(value: float) -> str:
     """Six digits without separators, as for the ends of a range, which may be years."""
-    return figure(float(f"{value:.6g}"))
+    return exact(float(f"{value:.6g}"))
 
 
 def count(number: int, noun: str) -> str:

@@ -7,7 +7,8 @@ from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact, Golden
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.handoff.samples import ask, same, wrong_requests
+from model_deployer.handoff.sample_requests import ask, wrong_requests
+from model_deployer.package.samples import same
 from tests.support import tiny
 from tests.support.processes import serve
 

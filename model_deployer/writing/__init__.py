@@ -1,0 +1,1 @@
+"""How text is written: Markdown, HTML, YAML and templates."""

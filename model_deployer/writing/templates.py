@@ -1,0 +1,31 @@
+"""Jinja templates, all filled by the same rules: an unknown name is an error, and blocks leave no blank lines."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import BaseLoader, Environment, StrictUndefined
+
+
+def jinja_environment(loader: BaseLoader, finalize: Callable[[Any], str] | None = None) -> Environment:
+    """An environment for templates of text that is not HTML; values are not escaped.
+
+    Args:
+        loader: Where the templates are.
+        finalize: What every value passes through before it is printed.
+    """
+    return Environment(
+        loader=loader,
+        finalize=finalize,
+        undefined=StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def fill(templates: Environment, name: str, **values: Any) -> str:
+    """A document from the template ``name``, without leading, trailing and repeated blank lines."""
+    text = templates.get_template(name).render(**values)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
