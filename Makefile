@@ -1,5 +1,6 @@
 # make run    set up, train the example if the store has none, build a Bento, serve it on http://localhost:3000
 # make test   set up, check style and types, run every test, in two processes that take a file at a time
+# make test-wheel   build the wheel, and run every command from it in an empty environment (5 minutes)
 # make test-clients   have the clients of other servers that take long to install ask a server (a few minutes)
 # make image  build an image of MODEL (flight_delay) with docker, podman or buildah; BASE=... where there is no registry
 # make test-image  build one with podman, which it installs on Debian, and prove it (as root; 2 minutes, without podman 4)
@@ -20,7 +21,7 @@ CONSTRAINTS := -c requirements/lock.txt $(if $(GPU),,-c requirements/torch-cpu.t
 
 export BENTOML_DO_NOT_TRACK := 1
 
-.PHONY: run test test-clients image test-image bench-serving bench-protocols bench-training bench-image format lock proto clean
+.PHONY: run test test-wheel test-clients image test-image bench-serving bench-protocols bench-training bench-image format lock proto clean
 
 run: $(INSTALLED) $(FLIGHTS)
 	@$(BIN)/deployer show flight_delay >/dev/null 2>&1 || $(BIN)/deployer train examples/flight_delay/model.yaml
@@ -33,6 +34,7 @@ test: $(INSTALLED) $(FLIGHTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 image: $(INSTALLED)
@@ -40,6 +42,9 @@ image: $(INSTALLED)
 
 test-image: $(INSTALLED)
 	$(BIN)/pytest -m image tests/image
+
+test-wheel: $(INSTALLED)
+	$(BIN)/pytest -m wheel tests/acceptance/test_wheel.py
 
 test-clients: $(INSTALLED)
 	$(BIN)/pytest -m clients tests/acceptance/test_clients_of_protocols.py

@@ -32,7 +32,6 @@ from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi, registry
 
 HERE = Path(__file__).resolve()
-CONFIGURATION = HERE.parent / "configuration.yaml"
 
 
 class Arguments(BaseModel):
@@ -42,6 +41,7 @@ class Arguments(BaseModel):
 
 
 try:
+    CONFIGURATION = settings.locate(HERE.parent / "configuration.yaml")
     artifact = select(HERE, bentoml.use_arguments(Arguments).model)
     chosen = settings.load(CONFIGURATION)
     if chosen.public_key_file:

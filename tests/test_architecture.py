@@ -55,7 +55,7 @@ def test_where_grpc_listens_is_known_without_grpc() -> None:
 
 
 def test_training_knows_neither_serving_nor_the_commands() -> None:
-    assert loaded_by("model_deployer.training.run") & PARTS == {"contract", "training"}
+    assert loaded_by("model_deployer.training.run") & PARTS == {"contract", "system", "training"}
 
 
 def test_documents_are_written_from_a_contract_and_what_serving_says_of_itself() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import typer
 
+from model_deployer.cli import passing
+from model_deployer.cli.commands.build import build
 from model_deployer.cli.commands.check import check
 from model_deployer.cli.commands.deploy import deploy
 from model_deployer.cli.commands.diff import diff
@@ -13,6 +15,7 @@ from model_deployer.cli.commands.handoff import handoff
 from model_deployer.cli.commands.image import image
 from model_deployer.cli.commands.init import init
 from model_deployer.cli.commands.list import list_models
+from model_deployer.cli.commands.serve import serve
 from model_deployer.cli.commands.show import show
 from model_deployer.cli.commands.sign import sign
 from model_deployer.cli.commands.train import train
@@ -49,6 +52,8 @@ app.command("list")(_saying_so(list_models))
 app.command()(_saying_so(show))
 app.command()(_saying_so(diff))
 app.command()(_saying_so(sign))
+app.command(context_settings=passing.SETTINGS)(_saying_so(serve))
+app.command(context_settings=passing.SETTINGS)(_saying_so(build))
 app.command()(_saying_so(handoff))
 app.command()(_saying_so(verify))
 app.command()(_saying_so(image))

@@ -17,11 +17,11 @@ from model_deployer.handoff.clients.clients import run_clients, write_clients
 from model_deployer.handoff.documents.documents import write_documents
 from model_deployer.handoff.formats.formats import TEMPLATES, Formats
 from model_deployer.handoff.formats.parity import write_parity
+from model_deployer.handoff.formats.replay import replay_service
 from model_deployer.handoff.formats.test_part import TestPart, read_test_part
 from model_deployer.handoff.measurement.measuring import measure
-from model_deployer.handoff.replay import replay_service
+from model_deployer.handoff.requirements import write_dockerfile, write_environment, write_requirements
 from model_deployer.handoff.sample_requests import ask
-from model_deployer.handoff.sandbox.requirements import write_dockerfile, write_environment, write_requirements
 from model_deployer.handoff.sandbox.sbom import write_sbom
 from model_deployer.handoff.sandbox.server import Server, serving
 from model_deployer.handoff.sandbox.workplace import Workplace, workplace

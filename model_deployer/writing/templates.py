@@ -25,7 +25,7 @@ def jinja_environment(loader: BaseLoader, finalize: Callable[[Any], str] | None 
     )
 
 
-def fill(templates: Environment, name: str, **values: Any) -> str:
-    """A document from the template ``name``, without leading, trailing and repeated blank lines."""
-    text = templates.get_template(name).render(**values)
+def fill(templates: Environment, template: str, /, **values: Any) -> str:
+    """A document from a template, without leading, trailing and repeated blank lines."""
+    text = templates.get_template(template).render(**values)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -143,7 +143,7 @@ def test_a_killed_save_leaves_the_store_as_it_was(home: Path, tmp_path: Path) ->
     script = f"""
         import os, shutil, signal, sys
         from pathlib import Path
-        from tests import tiny
+        from tests.support import tiny
         def die(*arguments, **options):
             copy(*arguments, **options)
             os.kill(os.getpid(), signal.SIGKILL)

@@ -12,7 +12,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from model_deployer.contract import store
-from model_deployer.handoff.sandbox.requirements import write_dockerfile
+from model_deployer.handoff.requirements import write_dockerfile
 from model_deployer.image.bento import write_bento
 from tests.image.conftest import MODEL
 from tests.image.podman import Container, Podman

@@ -7,7 +7,7 @@ import pytest
 
 from model_deployer.contract import store
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.handoff.sandbox.requirements import write_dockerfile
+from model_deployer.handoff.requirements import write_dockerfile
 from model_deployer.image.bento import write_bento
 from model_deployer.image.container import container
 from tests.image.podman import Podman

@@ -26,5 +26,5 @@ def test_arguments_and_variables_say_where_it_listens(
     (tmp_path / "bentoml").write_text('#!/bin/sh\necho "$@"\n')
     (tmp_path / "bentoml").chmod(0o755)
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"} | variables
-    script = ["sh", str(ROOT / "image/serve.sh"), *arguments]
+    script = ["sh", str(ROOT / "model_deployer/image/serve.sh"), *arguments]
     assert subprocess.check_output(script, env=environment, text=True).strip() == served

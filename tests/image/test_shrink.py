@@ -9,7 +9,7 @@ import uvloop
 
 from tests.support.processes import ROOT
 
-SHRINK = ROOT / "image/shrink.py"
+SHRINK = ROOT / "model_deployer/image/shrink.py"
 
 
 def test_a_module_without_its_symbols_is_smaller_and_works(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_deployer.training.evaluation.losses import Floats
 from model_deployer.training.models.conformal import bound
 
 
-def set_threshold(probabilities: NDArray[np.float32], target: NDArray[Any], weights: Floats, coverage: float) -> float:
+def set_threshold(
+    probabilities: NDArray[np.float32], target: NDArray[Any], weights: NDArray[np.float64], coverage: float
+) -> float:
     """The threshold with which the true label of a new row is in its set with a probability of at least ``coverage``.
 
     Least ambiguous set-valued classifiers (Sadinle, Lei and Wasserman, 2019): the rows tell how small the probability

@@ -66,7 +66,7 @@ def _variables() -> list[str]:
     given = {name: value for name, value in os.environ.items() if name.startswith(settings.PREFIX)}
     found = [
         f"{name}: no such environment variable{suggestion(name, known)}"
-        for name in sorted(given.keys() - known.keys() - {settings.API_KEYS})
+        for name in sorted(given.keys() - known.keys() - {settings.API_KEYS, settings.CONFIGURATION})
     ]
     try:
         Settings.model_validate({known[name]: value for name, value in given.items() if name in known})

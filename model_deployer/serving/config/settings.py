@@ -22,6 +22,9 @@ from model_deployer.contract.errors import UsageError
 PREFIX = "DEPLOYER_"
 
 
+#: Names the file of the settings, where it is another one than that next to service.py.
+CONFIGURATION = f"{PREFIX}CONFIGURATION"
+
 #: Holds API keys, separated by commas, where no file is named.
 API_KEYS = f"{PREFIX}API_KEYS"
 
@@ -70,6 +73,18 @@ class Settings(BaseModel):
     @classmethod
     def _separated(cls, given: Any) -> Any:
         return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
+
+
+def locate(default: Path) -> Path:
+    """The file of the settings: the one that the variable ``CONFIGURATION`` names, else ``default``.
+
+    Raises:
+        UsageError: The variable names a file that is not there.
+    """
+    file = Path(os.environ.get(CONFIGURATION) or default)
+    if not file.is_file():
+        raise UsageError(f"{CONFIGURATION}: there is no file {file}")
+    return file
 
 
 def load(file: Path) -> Settings:

@@ -8,7 +8,7 @@ from google.protobuf import descriptor_pb2
 
 from tests.support.processes import ROOT
 
-FOLDER = ROOT / "serving" / "grpc"
+FOLDER = ROOT / "model_deployer" / "serving" / "grpc"
 
 
 def test_make_proto_was_run_after_the_last_change(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ async def predictor(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(registry.PROTOCOLS, "toy", Toy)
     tiny.save(tmp_path / "model")
     artifact = store.load("tiny")
-    predictor = Predictor(artifact, Settings(protocols=("toy",)))
+    predictor = Predictor(artifact, Settings())
     predictor.start(OnnxEngine(artifact.model, artifact.contract.output))
     yield predictor
     predictor.close()
@@ -71,7 +71,8 @@ def client(predictor: Predictor, keys: Keys | None = None, protocols: tuple[str,
         await send({"type": "http.response.start", "status": 404, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    app = Gateway(bento, predictor, Settings(protocols=protocols), keys, lambda: False)
+    settings = Settings().model_copy(update={"protocols": protocols})  # names that the settings do not know
+    app = Gateway(bento, predictor, settings, keys, lambda: False)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test")
 
 

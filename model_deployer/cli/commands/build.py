@@ -1,0 +1,20 @@
+"""`deployer build [NAME[:VERSION]] [options of bentoml build]`."""
+
+from typing import Annotated
+
+import typer
+
+from model_deployer.cli.passing import passed_on
+from model_deployer.contract import store
+
+Tag = Annotated[str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="Default: the only model of the store.")]
+
+
+def build(context: typer.Context, tag: Tag = None) -> None:
+    """Build a Bento that pins a model, in BentoML's Bento store; further options go to `bentoml build`."""
+    tag, options = passed_on(context, tag)
+    artifact = store.load(tag)
+    from model_deployer.image.bento import build_bento  # noqa: PLC0415
+
+    bento = build_bento(artifact, options)
+    print(f"{bento} is in the Bento store. Serve it:  bentoml serve {bento}")
