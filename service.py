@@ -18,15 +18,15 @@ from pydantic_core import to_json
 
 from model_deployer.contract import signature
 from model_deployer.contract.errors import DeployerError, MalformedBody, RequestError
-from model_deployer.serving.config import configuration, settings, startup
-from model_deployer.serving.config.selection import select
-from model_deployer.serving.door import Door
+from model_deployer.serving.admission import AdmissionControl
+from model_deployer.serving.config import configuration, settings, startup_errors
+from model_deployer.serving.config.model_selection import select_model
 from model_deployer.serving.engines import engine
 from model_deployer.serving.engines.onnx import OnnxEngine
-from model_deployer.serving.engines.remote import PATIENCE, RemoteEngine, answer_batches
+from model_deployer.serving.engines.remote import RUNNER_TIMEOUT_SECONDS, RemoteEngine, run_batches
 from model_deployer.serving.gateway import Gateway
 from model_deployer.serving.grpc import address
-from model_deployer.serving.http import connection, keys, problem
+from model_deployer.serving.http import connection, keys, problem_details
 from model_deployer.serving.observability import logs, metrics
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi, registry
@@ -42,7 +42,7 @@ class Arguments(BaseModel):
 
 try:
     CONFIGURATION = settings.locate(HERE.parent / "configuration.yaml")
-    artifact = select(HERE, bentoml.use_arguments(Arguments).model)
+    artifact = select_model(HERE, bentoml.use_arguments(Arguments).model)
     chosen = settings.load(CONFIGURATION)
     if chosen.public_key_file:
         signature.verify(artifact, chosen.public_key_file)
@@ -52,11 +52,11 @@ except DeployerError as error:
 
 logs.configure()
 predictor = Predictor(artifact, chosen)
-connection.install(chosen.keep_alive_seconds, Door(predictor))
-kind = engine.choose(chosen)
+connection.install(chosen.keep_alive_seconds, AdmissionControl(predictor))
+kind = engine.choose_engine(chosen)
 # BentoML would open the connection to the runner anew every hundred calls, and lose those that are under way.
 lasting = {"max_requests": 10**9, "max_age": 1e9}
-on_gpus = {"resources": {"gpu": engine.gpus()}} if engine.gpus() else {}
+on_gpus = {"resources": {"gpu": engine.gpu_count()}} if engine.gpu_count() else {}
 
 # BentoML hands these to image/Dockerfile.j2, which labels the image with them.
 labels = {
@@ -86,12 +86,12 @@ def body(rows: list[dict[str, Any]]) -> bytes:
 
 
 @bentoml.service(
-    **configuration.of_service(
+    **configuration.service_configuration(
         CONFIGURATION,
         "Runner",
         runner_connection=lasting,
-        workers=max(1, engine.gpus()),
-        traffic={"timeout": PATIENCE},
+        workers=max(1, engine.gpu_count()),
+        traffic={"timeout": RUNNER_TIMEOUT_SECONDS},
         **on_gpus,
     )
 )
@@ -99,18 +99,18 @@ class Runner:
     """Runs the graph for all workers, one process a GPU; reached by no network, only by the workers' socket."""
 
     def __init__(self) -> None:
-        gpus = engine.gpus()
+        gpus = engine.gpu_count()
         self.engine = onnx_engine((bentoml.server_context.worker_index or 1) % gpus if gpus else None)
         predictor.replay(self.engine)
 
-    @bentoml.api(batchable=True, max_batch_size=16, max_latency_ms=int(1000 * PATIENCE))
+    @bentoml.api(batchable=True, max_batch_size=16, max_latency_ms=int(1000 * RUNNER_TIMEOUT_SECONDS))
     def run(self, batches: list[Any]) -> list[Any]:
         """The output tensors of each batch of columns; None for one on which the graph fails."""
-        return answer_batches(self.engine, batches)
+        return run_batches(self.engine, batches)
 
 
 @bentoml.service(
-    **configuration.of_service(CONFIGURATION, "ModelService"),
+    **configuration.service_configuration(CONFIGURATION, "ModelService"),
     envs=[{"name": name, "value": value} for name, value in labels.items() if value],
 )
 class ModelService:
@@ -139,7 +139,7 @@ class ModelService:
         try:
             answer: dict[str, Any] = msgspec.json.decode(await predictor.ask(body(rows)))
         except RequestError as error:
-            document = problem.problem(error, request_id=uuid.uuid4().hex).decode()
+            document = problem_details.encode_problem(error, request_id=uuid.uuid4().hex).decode()
             raise BentoMLException(document, error_code=HTTPStatus(error.status)) from None
         return answer
 
@@ -147,10 +147,10 @@ class ModelService:
     @staticmethod
     def before_start() -> None:
         """Run once, in the parent of all workers, which would start a worker that fails again and again."""
-        startup.explain_failures()
+        startup_errors.explain_failures()
         for complaint in configuration.check(CONFIGURATION):
             logs.logger.warning(complaint)
-        registry.speak(chosen.protocols, predictor)
+        registry.create_protocols(chosen.protocols, predictor)
         predictor.replay(onnx_engine(0 if kind == "cuda" else None))
         metrics.share_folder()
         if chosen.grpc_port:

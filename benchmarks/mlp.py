@@ -10,7 +10,7 @@ import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from model_deployer.contract import artifact, store
-from model_deployer.contract.artifact import Manifest, Origin, write_json
+from model_deployer.contract.artifact import Manifest, Provenance, write_json
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Numeric
 from model_deployer.contract.outputs import Classification
@@ -61,7 +61,7 @@ def save_model(folder: Path) -> str:
         version="1.0.0",
         created=datetime.now(UTC),
         tolerance=1e-5,
-        origin=Origin(data_version="none", seed=0, python="", libraries={}),
+        origin=Provenance(data_version="none", seed=0, python="", libraries={}),
     )
     return store.save(folder, artifact.seal(folder, manifest))
 

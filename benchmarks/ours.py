@@ -10,11 +10,11 @@ from model_deployer.training.data.dataset import Dataset
 from model_deployer.training.export.export import check_parity, export_onnx, run_onnx
 from model_deployer.training.fitting.calibration import calibrate
 from model_deployer.training.fitting.candidates import Choice, choose_model
-from model_deployer.training.fitting.interval import fit_interval
+from model_deployer.training.fitting.prediction_interval import fit_interval
 from model_deployer.training.fitting.refit import refit
-from model_deployer.training.models.building import build_model, rebuild_model
 from model_deployer.training.models.heads import RegressionHead
 from model_deployer.training.models.model import Model
+from model_deployer.training.models.model_builder import build_model, rebuild_model
 from model_deployer.training.preprocessing.sample import fit_sample, sample_of
 from model_deployer.training.spec import Estimator
 

@@ -11,7 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.impute import SimpleImputer
 
 from benchmarks.task import Answers, Columns, Task
-from model_deployer.training.runtime.quiet import quiet
+from model_deployer.training.runtime.silence import silence_libraries
 
 #: Settings that are tried in a search; rounds at most, and those without improvement after which boosting ends.
 TRIALS, ROUNDS, PATIENCE = 20, 1_000, 50
@@ -60,7 +60,7 @@ def lightgbm_search(task: Task) -> Answers:
         sort = lightgbm.LGBMRegressor if task.classes is None else lightgbm.LGBMClassifier
         booster = sort(n_estimators=ROUNDS, random_state=task.seed, verbosity=-1, n_jobs=1, **settings)
         stop = lightgbm.early_stopping(PATIENCE, verbose=False)
-        with quiet():
+        with silence_libraries():
             booster.fit(train, task.target(parts.train), eval_set=[judged], callbacks=[stop])
         return task.loss(_answers(booster, validation), parts.validation), _answers(booster, test)
 
@@ -77,7 +77,7 @@ def realmlp(task: Task) -> Answers:
     train, validation, test = imputer.fit_transform(train), imputer.transform(validation), imputer.transform(test)
     sort = pytabkit.RealMLP_TD_Regressor if task.classes is None else pytabkit.RealMLP_TD_Classifier
     network = sort(device="cpu", random_state=task.seed, n_epochs=EPOCHS, n_cv=1, n_threads=1)
-    with quiet():
+    with silence_libraries():
         network.fit(train, task.target(parts.train), validation, task.target(parts.validation))
         return _answers(network, test)
 
@@ -102,7 +102,7 @@ def _as_it_comes(task: Task, classifier: Any, regressor: Any, **settings: Any) -
 
 def _answers(estimator: Any, columns: Columns) -> Answers:
     ask = estimator.predict_proba if hasattr(estimator, "predict_proba") else estimator.predict
-    with quiet():
+    with silence_libraries():
         return np.asarray(ask(columns))
 
 

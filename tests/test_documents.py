@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from model_deployer.contract.errors import PROBLEM_CODES, RequestError
 from model_deployer.serving.config.settings import Settings
-from model_deployer.serving.observability.meters import METERS
+from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from model_deployer.training.spec import FeatureOverride, Spec
 from tests.support.processes import ROOT
 
@@ -43,7 +43,7 @@ def test_the_table_of_wrong_values_is_the_list_of_codes() -> None:
 def test_every_metric_is_described_with_its_labels() -> None:
     table = SERVICE.split("| name | labels | what |")[1].split("\n\n")[0]
     documented = re.findall(r"^\| `(\w+)` \| (.*?) ?\|", table, re.MULTILINE)
-    assert documented == [(meter.name, ", ".join(f"`{label}`" for label in meter.labels)) for meter in METERS]
+    assert documented == [(meter.name, ", ".join(f"`{label}`" for label in meter.labels)) for meter in METRIC_SPECS]
 
 
 def test_every_setting_of_the_server_is_described_with_its_default() -> None:

@@ -17,44 +17,44 @@ from numpy.typing import NDArray
 
 from model_deployer.contract import artifact, store
 from model_deployer.contract.artifact import Manifest, write_json
-from model_deployer.contract.behaviour import Movement, moved
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.curve import verdict
 from model_deployer.contract.errors import Interrupted
 from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
+from model_deployer.contract.prediction_shift import PredictionShift, exceeds_tolerance
 from model_deployer.contract.versions import next_version
 from model_deployer.training.data.dataset import Dataset
 from model_deployer.training.data.split import Parts, method
 from model_deployer.training.data.target import Target
-from model_deployer.training.evaluation.curve import learning_curve
 from model_deployer.training.evaluation.evaluation import evaluate_classification, evaluate_regression
-from model_deployer.training.evaluation.exam import Exam, Predict
 from model_deployer.training.evaluation.gates import check_gates, refuse
 from model_deployer.training.evaluation.importance import importance
+from model_deployer.training.evaluation.learning_curve import learning_curve
 from model_deployer.training.evaluation.reliability import reliability
+from model_deployer.training.evaluation.scored_rows import Predict, ScoredRows
 from model_deployer.training.evaluation.sensitivity import missing_values
 from model_deployer.training.evaluation.slices import slices
 from model_deployer.training.export.export import TOLERANCE, answer_scale, answerer, check_parity, export_onnx
 from model_deployer.training.export.golden import lines, write_golden
 from model_deployer.training.export.latency import measure
-from model_deployer.training.export.movement import behaviour_since
-from model_deployer.training.export.origin import libraries, origin
+from model_deployer.training.export.prediction_shift import shift_since
+from model_deployer.training.export.provenance import library_versions, provenance
 from model_deployer.training.export.reference import reference
 from model_deployer.training.fitting.calibration import calibrate
 from model_deployer.training.fitting.candidates import Choice, choose_model
+from model_deployer.training.fitting.decision_threshold import decision_threshold
 from model_deployer.training.fitting.fitting import LAST
-from model_deployer.training.fitting.interval import fit_interval
+from model_deployer.training.fitting.prediction_interval import fit_interval
+from model_deployer.training.fitting.prediction_sets import set_threshold
 from model_deployer.training.fitting.refit import refit
-from model_deployer.training.fitting.sets import set_threshold
-from model_deployer.training.fitting.threshold import decision_threshold
 from model_deployer.training.models.baselines import fit_baselines
-from model_deployer.training.models.building import build_model, rebuild_model
 from model_deployer.training.models.model import Model, save_model
+from model_deployer.training.models.model_builder import build_model, rebuild_model
 from model_deployer.training.preprocessing.preprocessing import Preprocessor
 from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of
 from model_deployer.training.report.report import write_report
+from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.runtime.launch import launch
-from model_deployer.training.runtime.stages import say
 from model_deployer.training.spec import Spec
 
 
@@ -89,11 +89,11 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     features, classes = dataset.features, target.classes
     preprocessor, training = _fit_sample(dataset, parts.train)
     validation = sample_of(dataset, parts.validation, preprocessor)
-    say("preprocess", f"{len(features)} features, fitted on the training part")
+    print_stage("preprocess", f"{len(features)} features, fitted on the training part")
 
     model = build_model(preprocessor, features, training, classes, spec, is_positive=dataset.is_positive)
     choice = choose_model(model, training, validation, spec, checkpoints)
-    if launch().follows:
+    if launch().is_worker:
         _follow(choice, dataset, checkpoints)
     output, calibrated = _calibrate(choice.model, training, validation, _output(target, spec), spec)
     model, learnt = _refit(choice, dataset, checkpoints) if spec.estimator.refit else (choice.model, training)
@@ -103,14 +103,14 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     difference = check_parity(graph, model, frame[parts.test])
     predict = answerer(graph)
     judged = frame.hstack(dataset.aside)[parts.test]
-    exam = Exam(predict, judged, features, output, test.target, test.each_weight)
+    exam = ScoredRows(predict, judged, features, output, test.target, test.each_weight)
     predictions = exam.answers
-    say("export", f"{graph.ByteSize():,} bytes of ONNX, at most {difference:.1g} from torch on the test part")
+    print_stage("export", f"{graph.ByteSize():,} bytes of ONNX, at most {difference:.1g} from torch on the test part")
 
     contract = Contract(features=features, output=output, limits=Limits(**spec.limits.model_dump()))
     change = _compare(spec, contract, predict)
     curve = learning_curve(dataset, model, output)
-    say("curve", verdict(curve))
+    print_stage("curve", verdict(curve))
 
     answers = {"model": _with_sets(predictions, output)} | _baseline_answers(model, learnt, test)
     evaluation = {
@@ -139,7 +139,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     tag = _save(files, manifest, frame, parts, predictions)
     store.remember_source(tag, dataset.path)
     shutil.rmtree(checkpoints.parent, ignore_errors=True)
-    say("saved", tag)
+    print_stage("saved", tag)
     return Trained(tag, evaluation)
 
 
@@ -202,13 +202,13 @@ class _Change:
     """From the previous version in the store, if there is one, to this model."""
 
     previous: artifact.Artifact | None
-    movement: Movement | None
+    movement: PredictionShift | None
     tolerance: float
 
     @property
     def is_step(self) -> bool:
         """Whether behaviour moved by more than a patch may."""
-        return self.movement is not None and moved(self.movement, self.tolerance)
+        return self.movement is not None and exceeds_tolerance(self.movement, self.tolerance)
 
     @property
     def report(self) -> dict[str, Any] | None:
@@ -219,9 +219,9 @@ class _Change:
 
 def _compare(spec: Spec, contract: Contract, predict: Predict) -> _Change:
     previous = store.latest(spec.name)
-    movement = behaviour_since(previous, contract, predict)
+    movement = shift_since(previous, contract, predict)
     if previous and movement:
-        say("compare", f"with {previous.tag}: {movement}")
+        print_stage("compare", f"with {previous.tag}: {movement}")
     return _Change(previous, movement, spec.tolerance)
 
 
@@ -230,7 +230,7 @@ def _check(spec: Spec, evaluation: dict[str, Any]) -> None:
     gates = check_gates(spec.gates, evaluation)
     evaluation["gates"] = [asdict(gate) for gate in gates]
     for gate in gates:
-        say("gate" if gate.passed else "error", f"{gate.name}: {gate.message}")
+        print_stage("gate" if gate.passed else "error", f"{gate.name}: {gate.message}")
     refuse(gates)
 
 
@@ -246,7 +246,7 @@ def _manifest(dataset: Dataset, model: Model, version: str) -> Manifest:
         business_context=spec.business_context,
         tolerance=TOLERANCE * answer_scale(model),
         patch_tolerance=spec.tolerance,
-        origin=origin(dataset.version, spec.seed, dataset.path.parent),
+        origin=provenance(dataset.version, spec.seed, dataset.path.parent),
     )
 
 
@@ -264,10 +264,10 @@ def _calibrate(model: Model, training: Sample, validation: Sample, output: Outpu
     """Make probabilities, intervals and sets mean what they say: the output, and whether the probabilities changed."""
     if isinstance(output, Regression):
         fit_interval(model, validation, output.coverage)
-        say("calibrate", f"interval for {output.coverage:.0%} of the cases, from {len(validation):,} rows")
+        print_stage("calibrate", f"interval for {output.coverage:.0%} of the cases, from {len(validation):,} rows")
         return output, False
     kept = calibrate(model, training, validation, spec.seed)
-    say("calibrate", "kept: it lowers the log loss" if kept else "left out: nothing shows that it would help")
+    print_stage("calibrate", "kept: it lowers the log loss" if kept else "left out: nothing shows that it would help")
     return _promise_sets(model, validation, output), kept
 
 
@@ -277,7 +277,9 @@ def _promise_sets(model: Model, validation: Sample, output: Classification) -> C
         return output
     probabilities = model.predict(validation.inputs)["probabilities"].numpy()
     threshold = set_threshold(probabilities, validation.target, validation.each_weight, output.coverage)
-    say("calibrate", f"sets for {output.coverage:.0%} of the cases: labels from a probability of {threshold:.4g} on")
+    print_stage(
+        "calibrate", f"sets for {output.coverage:.0%} of the cases: labels from a probability of {threshold:.4g} on"
+    )
     return output.model_copy(update={"set_threshold": threshold})
 
 
@@ -302,7 +304,7 @@ def _evaluate(answers: Mapping[str, Arrays], test: Sample, output: Output, spec:
 def _checkpoints(dataset: Dataset) -> Path:
     """The folder that a run with this spec, this table and these libraries shares with no other run."""
     spec = dataset.spec
-    identity = [spec.model_dump(exclude={"gates"}), dataset.version, libraries()]
+    identity = [spec.model_dump(exclude={"gates"}), dataset.version, library_versions()]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
     return dataset.path.parent / ".deployer" / spec.name / key
 

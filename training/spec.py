@@ -16,10 +16,10 @@ from pydantic import (
     model_validator,
 )
 
-from model_deployer.contract.behaviour import TOLERANCE
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import SpecError
-from model_deployer.contract.yaml_source import Path_, YamlSource, complaints, dotted, read_yaml
+from model_deployer.contract.prediction_shift import TOLERANCE
+from model_deployer.contract.yaml_source import KeyPath, YamlSource, dotted, read_yaml, validation_messages
 
 #: A share of the rows, or the instant at which a part begins.
 Boundary = float | datetime
@@ -407,12 +407,12 @@ def read_spec(path: Path) -> Spec:
     try:
         spec = Spec.model_validate(source.values)
     except ValidationError as error:
-        raise SpecError("\n".join(complaints(error, source, _keys_at))) from None
+        raise SpecError("\n".join(validation_messages(error, source, _keys_at))) from None
     spec._source = source
     return spec
 
 
-def _keys_at(path: Path_) -> list[str]:
+def _keys_at(path: KeyPath) -> list[str]:
     """The keys that are legal below a path."""
     if not path:
         return list(Spec.model_fields)

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from model_deployer.cli import passing
+from model_deployer.cli import bentoml_options
 from model_deployer.cli.commands.build import build
 from model_deployer.cli.commands.check import check
 from model_deployer.cli.commands.deploy import deploy
@@ -52,8 +52,8 @@ app.command("list")(_saying_so(list_models))
 app.command()(_saying_so(show))
 app.command()(_saying_so(diff))
 app.command()(_saying_so(sign))
-app.command(context_settings=passing.SETTINGS)(_saying_so(serve))
-app.command(context_settings=passing.SETTINGS)(_saying_so(build))
+app.command(context_settings=bentoml_options.SETTINGS)(_saying_so(serve))
+app.command(context_settings=bentoml_options.SETTINGS)(_saying_so(build))
 app.command()(_saying_so(handoff))
 app.command()(_saying_so(verify))
 app.command()(_saying_so(image))

@@ -27,9 +27,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from model_deployer.contract.behaviour import TOLERANCE
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import ArtifactError
+from model_deployer.contract.prediction_shift import TOLERANCE
 
 FORMAT = 1
 
@@ -38,7 +38,7 @@ CONTRACT = "contract.json"
 MODEL = "model.onnx"
 WEIGHTS = "weights.safetensors"
 ARCHITECTURE = "architecture.json"
-SCORER = "estimator.onnx"
+ESTIMATOR = "estimator.onnx"
 REFERENCE = "reference.json"
 GOLDEN = "golden.jsonl"
 EVALUATION = "evaluation.json"
@@ -47,7 +47,7 @@ PLOTS = "plots"
 SPEC = "spec.yaml"
 
 
-class Origin(BaseModel):
+class Provenance(BaseModel):
     """Where a model comes from: what it takes to train it again.
 
     Attributes:
@@ -71,7 +71,8 @@ class Manifest(BaseModel):
     """The list of a model's files and what identifies it.
 
     ``tolerance`` is the largest difference from a golden prediction that an engine may show; ``patch_tolerance`` is how
-    far behaviour may move from one version to the next in a patch, see :func:`contract.behaviour.moved`.
+    far behaviour may move from one version to the next in a patch, see
+    :func:`contract.prediction_shift.exceeds_tolerance`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -86,7 +87,7 @@ class Manifest(BaseModel):
     business_context: str | None = None
     tolerance: float
     patch_tolerance: float = TOLERANCE
-    origin: Origin
+    origin: Provenance
     files: dict[str, str] = {}
 
 

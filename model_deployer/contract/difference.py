@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.behaviour import Movement, Prediction, comparable, moved, movement
 from model_deployer.contract.evaluations import (
     LOSS,
     OF_A_QUANTILE,
@@ -15,7 +14,14 @@ from model_deployer.contract.evaluations import (
     slice_changes,
 )
 from model_deployer.contract.outputs import Regression
-from model_deployer.contract.versions import Change, Step, compare, step_of
+from model_deployer.contract.prediction_shift import (
+    Prediction,
+    PredictionShift,
+    are_comparable,
+    exceeds_tolerance,
+    prediction_shift,
+)
+from model_deployer.contract.versions import Change, Step, compare, version_step
 
 #: A model's predictions for rows as clients send them; None for a row that it refuses.
 Predict = Callable[[Artifact, Sequence[Mapping[str, Any]]], Sequence[Prediction | None]]
@@ -36,19 +42,19 @@ class Difference:
     old: Artifact
     new: Artifact
     changes: list[Change]
-    behaviour: Movement | None
+    behaviour: PredictionShift | None
     metrics: dict[str, MetricChange]
     slices: list[SliceChange]
 
     @property
     def moved(self) -> bool:
         """Whether behaviour moved by more than ``new`` allows for a patch."""
-        return moved(self.behaviour, self.new.manifest.patch_tolerance)
+        return exceeds_tolerance(self.behaviour, self.new.manifest.patch_tolerance)
 
     @property
     def step(self) -> Step:
         """The larger one of the steps that contract and behaviour ask for."""
-        return step_of(self.changes, self.moved)
+        return version_step(self.changes, self.moved)
 
 
 def difference(old: Artifact, new: Artifact, predict: Predict) -> Difference:
@@ -76,9 +82,9 @@ def _loss(artifact: Artifact) -> tuple[str, float | None]:
     return LOSS[output.task], output.quantile if isinstance(output, Regression) else None
 
 
-def _behaviour(old: Artifact, new: Artifact, predict: Predict) -> Movement | None:
-    if not comparable(old.contract.output, new.contract.output):
+def _behaviour(old: Artifact, new: Artifact, predict: Predict) -> PredictionShift | None:
+    if not are_comparable(old.contract.output, new.contract.output):
         return None
     golden = list(old.golden())
     answers = predict(new, [case.row for case in golden])
-    return movement([case.prediction for case in golden], answers, [case.case for case in golden])
+    return prediction_shift([case.prediction for case in golden], answers, [case.case for case in golden])

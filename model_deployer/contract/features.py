@@ -12,7 +12,7 @@ from typing_extensions import override
 from model_deployer.contract.number_format import exact
 
 #: Integers beyond it cannot be told apart as float64, the type in which the graph takes every number (IEEE 754).
-EXACT_INTEGER = 2**53
+MAX_EXACT_INTEGER = 2**53
 
 #: Calendar days and times of day (RFC 3339, section 5.6, without the offset), leap years included.
 _LONG_MONTH = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])"
@@ -24,7 +24,7 @@ _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
 _LOCAL_TIME = f"^{_DATE}[Tt ]{_TIME}$"
 
 #: Characters of a categorical value that has no list of categories.
-LONGEST_CATEGORY = 1_000
+MAX_CATEGORY_CHARACTERS = 1_000
 
 
 class _Feature(BaseModel):
@@ -158,7 +158,7 @@ class Integer(_Number):
 
     @override
     def value_schema(self) -> dict[str, Any]:
-        exact = {"minimum": -EXACT_INTEGER, "maximum": EXACT_INTEGER}
+        exact = {"minimum": -MAX_EXACT_INTEGER, "maximum": MAX_EXACT_INTEGER}
         return {"type": "integer"} | exact | self._refusing_bounds()
 
 
@@ -206,7 +206,7 @@ class Categorical(_Feature):
     @override
     def expected(self) -> str:
         if self.unknown == "accept" or self.categories is None:
-            return f"a string of 1 to {LONGEST_CATEGORY} characters"
+            return f"a string of 1 to {MAX_CATEGORY_CHARACTERS} characters"
         if len(self.categories) > 20:
             return f"one of the {len(self.categories)} categories that GET /model lists"
         return "one of " + ", ".join(f"'{category}'" for category in self.categories)
@@ -215,7 +215,7 @@ class Categorical(_Feature):
     def value_schema(self) -> dict[str, Any]:
         if self.unknown == "reject":
             return {"type": "string", "enum": list(self.categories or ())}
-        return {"type": "string", "minLength": 1, "maxLength": LONGEST_CATEGORY}
+        return {"type": "string", "minLength": 1, "maxLength": MAX_CATEGORY_CHARACTERS}
 
     @override
     def consequences(self) -> list[str]:

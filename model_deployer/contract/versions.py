@@ -48,7 +48,7 @@ class Version:
         return f"{self.major}.{self.minor}.{self.patch}"
 
 
-FIRST = Version(1, 0, 0)
+FIRST_VERSION = Version(1, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def compare(old: Contract, new: Contract) -> list[Change]:
     return sorted(changes, key=lambda change: (-change.step, change.field or "", change.message))
 
 
-def step_of(changes: Sequence[Change], moved: bool = False) -> Step:
+def version_step(changes: Sequence[Change], moved: bool = False) -> Step:
     """The largest step that is asked for.
 
     Args:
@@ -95,11 +95,12 @@ def next_version(latest: Artifact | None, new: Contract, moved: bool = False) ->
     Args:
         latest: The highest version so far.
         new: The contract of the model that follows.
-        moved: Whether its behaviour moved by more than a patch may move it; see :func:`contract.behaviour.moved`.
+        moved: Whether its behaviour moved by more than a patch may move it; see
+            :func:`contract.prediction_shift.exceeds_tolerance`.
     """
     if latest is None:
-        return FIRST
-    return Version.parse(latest.manifest.version).next(step_of(compare(latest.contract, new), moved))
+        return FIRST_VERSION
+    return Version.parse(latest.manifest.version).next(version_step(compare(latest.contract, new), moved))
 
 
 def _added(feature: Feature) -> Change:

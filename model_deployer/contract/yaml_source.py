@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from model_deployer.contract.errors import SpecError
 
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class YamlSource:
 
     path: Path
     values: dict[str, Any] = field(default_factory=dict)
-    lines: Mapping[Path_, int] = field(default_factory=dict)
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
 
-    def place(self, path: Path_) -> str:
+    def place(self, path: KeyPath) -> str:
         """Where a field stands, or would stand: ``model.yaml:4: data.target``."""
         known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self.lines), ())
         return f"{self.path}:{self.lines.get(known, 1)}: {dotted(path)}"
 
 
-def dotted(path: Path_) -> str:
+def dotted(path: KeyPath) -> str:
     """A path as people write it: ``data.ignore[2]``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
@@ -83,7 +83,9 @@ def read_yaml(path: Path, absent: str = "", empty: str = "") -> YamlSource:
         loader.dispose()
 
 
-def complaints(error: ValidationError, source: YamlSource, keys: Callable[[Path_], Iterable[str]]) -> list[str]:
+def validation_messages(
+    error: ValidationError, source: YamlSource, keys: Callable[[KeyPath], Iterable[str]]
+) -> list[str]:
     """What pydantic found wrong in a file, in words for its author.
 
     Args:
@@ -94,7 +96,7 @@ def complaints(error: ValidationError, source: YamlSource, keys: Callable[[Path_
     Returns:
         One line a field at fault, sorted by the line of the file; a field of several types is named once.
     """
-    found: dict[Path_, tuple[int, str]] = {}
+    found: dict[KeyPath, tuple[int, str]] = {}
     for detail in error.errors(include_url=False):
         path = _path_in_file(detail, source)
         place = source.place(path)
@@ -117,15 +119,15 @@ _REASONS = {
 }
 
 
-def _path_in_file(detail: ErrorDetails, source: YamlSource) -> Path_:
+def _path_in_file(detail: ErrorDetails, source: YamlSource) -> KeyPath:
     """The error's path without the types of a union, which pydantic appends and the file does not have."""
-    path: Path_ = detail["loc"]
+    path: KeyPath = detail["loc"]
     if detail["type"] == "missing":
         return path
     return next((path[:end] for end in range(len(path), 0, -1) if path[:end] in source.lines), ())
 
 
-def _reason(detail: ErrorDetails, path: Path_, keys: Callable[[Path_], Iterable[str]]) -> str:
+def _reason(detail: ErrorDetails, path: KeyPath, keys: Callable[[KeyPath], Iterable[str]]) -> str:
     kind = detail["type"]
     if kind == "extra_forbidden":
         return f"unknown key{suggestion(str(path[-1]), keys(path[:-1]))}"
@@ -161,13 +163,13 @@ def _line(error: yaml.MarkedYAMLError) -> int:
     return mark.line + 1 if mark else 1
 
 
-def _walk(root: yaml.Node) -> tuple[dict[Path_, int], list[tuple[int, str]]]:
+def _walk(root: yaml.Node) -> tuple[dict[KeyPath, int], list[tuple[int, str]]]:
     """The line of every path below ``root``, and the faults of its keys as (line, message)."""
-    lines: dict[Path_, int] = {}
+    lines: dict[KeyPath, int] = {}
     faults: list[tuple[int, str]] = []
     above: set[int] = set()
 
-    def visit(node: yaml.Node, path: Path_) -> None:
+    def visit(node: yaml.Node, path: KeyPath) -> None:
         if id(node) in above:
             faults.append((node.start_mark.line + 1, f"{dotted(path)}: an alias must not contain itself"))
             return
@@ -180,7 +182,7 @@ def _walk(root: yaml.Node) -> tuple[dict[Path_, int], list[tuple[int, str]]]:
                 visit(item, (*path, index))
         above.discard(id(node))
 
-    def visit_mapping(node: yaml.MappingNode, path: Path_) -> None:
+    def visit_mapping(node: yaml.MappingNode, path: KeyPath) -> None:
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from model_deployer.deployment.machines import Machine, smallest
+from model_deployer.deployment.instance_types import InstanceType, smallest_instance_type
 from model_deployer.deployment.readme import readme
 from model_deployer.deployment.workload import (
     LIVE,
@@ -25,12 +25,12 @@ Document = dict[str, Any]
 SCORE = "/score"
 
 #: https://learn.microsoft.com/azure/machine-learning/reference-managed-online-endpoints-vm-sku-list lists them.
-MACHINES = (
-    Machine("Standard_DS2_v2", 2, 7),
-    Machine("Standard_DS3_v2", 4, 14),
-    Machine("Standard_DS4_v2", 8, 28),
-    Machine("Standard_DS5_v2", 16, 56),
-    Machine("Standard_F72s_v2", 72, 144),
+INSTANCE_TYPES = (
+    InstanceType("Standard_DS2_v2", 2, 7),
+    InstanceType("Standard_DS3_v2", 4, 14),
+    InstanceType("Standard_DS4_v2", 8, 28),
+    InstanceType("Standard_DS5_v2", 16, 56),
+    InstanceType("Standard_F72s_v2", 72, 144),
 )
 
 #: As long as the name of an endpoint, or of a deployment, may be.
@@ -48,7 +48,7 @@ def azureml(workload: Workload) -> dict[str, str]:
         "azureml",
         workload,
         on_machines(workload),
-        machine=smallest(MACHINES, workload),
+        machine=smallest_instance_type(INSTANCE_TYPES, workload),
         endpoint=workload.name(LONGEST),
         deployment=deployment_name(workload),
     )
@@ -91,7 +91,7 @@ def deployment(workload: Workload) -> Document:
                 "scoring_route": {"path": SCORE, "port": PORT},
             },
         },
-        "instance_type": smallest(MACHINES, workload).name,
+        "instance_type": smallest_instance_type(INSTANCE_TYPES, workload).name,
         "instance_count": workload.replicas,
         "request_settings": {
             "request_timeout_ms": min(1000 * workload.timeout, PATIENCE),

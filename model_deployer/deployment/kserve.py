@@ -5,7 +5,7 @@ from typing import Any
 from model_deployer.deployment.pod import metadata, pod
 from model_deployer.deployment.readme import readme
 from model_deployer.deployment.workload import Workload, formulas, sizes
-from model_deployer.package.sizing import SAFE
+from model_deployer.package.sizing import SAFE_LOAD_SHARE
 from model_deployer.writing.yaml_text import written
 
 #: What KServe calls the container that it routes to.
@@ -47,4 +47,8 @@ def _scaling(workload: Workload) -> dict[str, Any]:
     least = {"minReplicas": workload.replicas}
     if workload.sizing.cpu_request is None:
         return least | {"maxReplicas": workload.replicas}
-    return least | {"maxReplicas": workload.most_replicas, "scaleMetric": "cpu", "scaleTarget": round(100 * SAFE)}
+    return least | {
+        "maxReplicas": workload.most_replicas,
+        "scaleMetric": "cpu",
+        "scaleTarget": round(100 * SAFE_LOAD_SHARE),
+    }

@@ -7,8 +7,8 @@ from model_deployer.deployment.pod import HTTP, labels, metadata, pod
 from model_deployer.deployment.readme import readme
 from model_deployer.deployment.workload import DRAIN, METRICS, Workload, formulas, of_replica, scaling, sizes
 from model_deployer.monitoring.monitoring import groups
-from model_deployer.package.sizing import SAFE, autoscaling
-from model_deployer.serving.observability.meters import QUEUE_SECONDS
+from model_deployer.package.sizing import SAFE_LOAD_SHARE, autoscaling
+from model_deployer.serving.observability.metric_specs import QUEUE_SECONDS
 from model_deployer.writing.yaml_text import written
 
 Manifest = Mapping[str, Any]
@@ -162,7 +162,7 @@ def autoscaler(workload: Workload, metrics: list[Manifest]) -> Manifest:
 
 def on_cpu() -> Manifest:
     """The requested CPU: right for requests of any number of rows."""
-    target = {"type": "Utilization", "averageUtilization": round(100 * SAFE)}
+    target = {"type": "Utilization", "averageUtilization": round(100 * SAFE_LOAD_SHARE)}
     return {"type": "Resource", "resource": {"name": "cpu", "target": target}}
 
 

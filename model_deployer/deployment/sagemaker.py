@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from model_deployer.deployment.machines import Machine, smallest
+from model_deployer.deployment.instance_types import InstanceType, smallest_instance_type
 from model_deployer.deployment.readme import readme
 from model_deployer.deployment.workload import Workload, on_machines
 from model_deployer.package.sizing import START_HEADROOM
@@ -12,12 +12,12 @@ from model_deployer.package.sizing import START_HEADROOM
 Request = dict[str, Any]
 
 #: https://aws.amazon.com/sagemaker/pricing/ lists them; the general ones, of two cores or more.
-MACHINES = (
-    Machine("ml.m5.large", 2, 8),
-    Machine("ml.m5.xlarge", 4, 16),
-    Machine("ml.m5.2xlarge", 8, 32),
-    Machine("ml.m5.4xlarge", 16, 64),
-    Machine("ml.m5.12xlarge", 48, 192),
+INSTANCE_TYPES = (
+    InstanceType("ml.m5.large", 2, 8),
+    InstanceType("ml.m5.xlarge", 4, 16),
+    InstanceType("ml.m5.2xlarge", 8, 32),
+    InstanceType("ml.m5.4xlarge", 16, 64),
+    InstanceType("ml.m5.12xlarge", 48, 192),
 )
 
 #: As long as the platform waits for an answer, in seconds.
@@ -43,7 +43,7 @@ def sagemaker(workload: Workload) -> dict[str, str]:
         "register-scalable-target.json": register_scalable_target(workload),
         "put-scaling-policy.json": put_scaling_policy(workload),
     }
-    machine = smallest(MACHINES, workload)
+    machine = smallest_instance_type(INSTANCE_TYPES, workload)
     page = readme("sagemaker", workload, on_machines(workload), machine=machine, patience=PATIENCE)
     return {"README.md": page} | {name: json.dumps(request, indent=2) + "\n" for name, request in requests.items()}
 
@@ -68,7 +68,7 @@ def create_endpoint_config(workload: Workload) -> Request:
                 "VariantName": VARIANT,
                 "ModelName": workload.versioned(),
                 "InitialInstanceCount": workload.replicas,
-                "InstanceType": smallest(MACHINES, workload).name,
+                "InstanceType": smallest_instance_type(INSTANCE_TYPES, workload).name,
                 "InitialVariantWeight": 1.0,
                 "ContainerStartupHealthCheckTimeoutInSeconds": min(max(start, _LEAST_START), _MOST_START),
             }

@@ -14,8 +14,8 @@ from model_deployer.deployment.kubernetes import kubernetes
 from model_deployer.deployment.sagemaker import sagemaker
 from model_deployer.deployment.vertex import vertex
 from model_deployer.deployment.workload import Workload
-from model_deployer.package import facts as package_facts
-from model_deployer.package.facts import Facts
+from model_deployer.package import package_data as package_facts
+from model_deployer.package.package_data import PackageData
 from model_deployer.package.staging import staging
 
 #: What writes the files of each target, by their path.
@@ -50,14 +50,14 @@ def deploy(target: str, package: Path, folder: Path, image: str | None = None, l
     """
     if target not in TARGETS:
         raise UsageError(f"there is no target of this name; expected one of {', '.join(TARGETS)}")
-    facts = package_facts.read(package)
+    facts = package_facts.read_package_data(package)
     workload = Workload(facts, _image(image, target, facts.tag), _load(load, facts.sizing.safe_load))
     with staging(folder) as there:
         _write(TARGETS[target](workload), there)
     return workload
 
 
-def definitions(facts: Facts) -> dict[str, str]:
+def definitions(facts: PackageData) -> dict[str, str]:
     """The files of every target, by their path in the package: deploy/TARGET/...
 
     The image is called by the name and the version of the model, and the load is what a replica carries safely. A
@@ -71,7 +71,7 @@ def definitions(facts: Facts) -> dict[str, str]:
     return found
 
 
-def write_definitions(facts: Facts, package: Path) -> None:
+def write_definitions(facts: PackageData, package: Path) -> None:
     """Write the files of every target into the folder of a package."""
     _write(definitions(facts), package)
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from model_deployer.deployment.machines import Machine, smallest
+from model_deployer.deployment.instance_types import InstanceType, smallest_instance_type
 from model_deployer.deployment.readme import readme
 from model_deployer.deployment.workload import (
     LIVE,
@@ -14,7 +14,7 @@ from model_deployer.deployment.workload import (
     label,
     on_machines,
 )
-from model_deployer.package.sizing import READINESS_FAILURES, READINESS_PERIOD, SAFE, STARTUP_PERIOD
+from model_deployer.package.sizing import READINESS_FAILURES, READINESS_PERIOD, SAFE_LOAD_SHARE, STARTUP_PERIOD
 
 Body = dict[str, Any]
 
@@ -25,12 +25,12 @@ PREDICT = "/vertex/predict"
 PORT = 8080
 
 #: https://cloud.google.com/vertex-ai/docs/predictions/configure-compute lists them; the general ones.
-MACHINES = (
-    Machine("n1-standard-2", 2, 7.5),
-    Machine("n1-standard-4", 4, 15),
-    Machine("n1-standard-8", 8, 30),
-    Machine("n1-standard-16", 16, 60),
-    Machine("n1-standard-32", 32, 120),
+INSTANCE_TYPES = (
+    InstanceType("n1-standard-2", 2, 7.5),
+    InstanceType("n1-standard-4", 4, 15),
+    InstanceType("n1-standard-8", 8, 30),
+    InstanceType("n1-standard-16", 16, 60),
+    InstanceType("n1-standard-32", 32, 120),
 )
 
 #: The metric that the platform scales by.
@@ -47,7 +47,7 @@ def vertex(workload: Workload) -> dict[str, str]:
         "create-endpoint.json": {"displayName": workload.name()},
         "deploy-model.json": deploy_model(workload),
     }
-    machine = smallest(MACHINES, workload)
+    machine = smallest_instance_type(INSTANCE_TYPES, workload)
     page = readme("vertex", workload, on_machines(workload), machine=machine, predict=PREDICT, ready=READY, port=PORT)
     return {"README.md": page} | {name: json.dumps(body, indent=2) + "\n" for name, body in bodies.items()}
 
@@ -91,7 +91,7 @@ def _probe(path: str, period: int, failures: int) -> Body:
 
 def deploy_model(workload: Workload) -> Body:
     """The body of `projects.locations.endpoints.deployModel`: the machines, and all of the traffic."""
-    machine = smallest(MACHINES, workload)
+    machine = smallest_instance_type(INSTANCE_TYPES, workload)
     return {
         "deployedModel": {
             "model": f"{_MODEL}{workload.name()}@{alias(workload)}",
@@ -107,9 +107,9 @@ def deploy_model(workload: Workload) -> Body:
     }
 
 
-def _scaling(workload: Workload, machine: Machine) -> Body:
+def _scaling(workload: Workload, machine: InstanceType) -> Body:
     """By CPU, where that was measured: the safe part of what a replica keeps busy, in percent of the machine."""
     if workload.sizing.cpu_request is None:
         return {}
-    target = max(1, round(100 * SAFE * workload.sizing.cpu_request / machine.cores))
+    target = max(1, round(100 * SAFE_LOAD_SHARE * workload.sizing.cpu_request / machine.cores))
     return {"autoscalingMetricSpecs": [{"metricName": _CPU, "target": target}]}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from model_deployer.package.facts import Facts
+from model_deployer.package.package_data import PackageData
 from model_deployer.package.sizing import (
     READINESS_FAILURES,
     READINESS_PERIOD,
@@ -61,7 +61,7 @@ class Workload:
         load: Requests of one row a second that are to be carried.
     """
 
-    facts: Facts
+    facts: PackageData
     image: str
     load: float
 

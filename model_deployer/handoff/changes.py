@@ -34,7 +34,7 @@ def _before(artifact: Artifact) -> list[Artifact]:
 
 
 def _difference(old: Artifact, new: Artifact) -> Difference:
-    from model_deployer.serving.engines.replay import predict  # noqa: PLC0415 (it loads ONNX Runtime)
+    from model_deployer.serving.engines.offline import predict  # noqa: PLC0415 (it loads ONNX Runtime)
 
     return difference(old, new, predict)
 

@@ -8,7 +8,7 @@ from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.package.samples import Samples, same
+from model_deployer.package.samples import Samples, answers_match
 
 SERVICE = "inference.GRPCInferenceService"
 
@@ -43,7 +43,7 @@ def replay_grpc(address: str, samples: Samples) -> int:
             for sample in (*samples.golden, *samples.edge):
                 for row, prediction in zip(sample.request["rows"], sample.answer["predictions"], strict=True):
                     found = _tensors(infer(_asked(request, samples.model["name"], row)))
-                    if not same(_expected(prediction), found, samples.tolerance):
+                    if not answers_match(_expected(prediction), found, samples.tolerance):
                         raise CheckFailed(f"'{sample.case}' is answered otherwise over gRPC than over HTTP")
                     rows += 1
         except grpc.RpcError as error:

@@ -13,28 +13,28 @@ from model_deployer.contract.errors import UsageError
 from model_deployer.deployment.targets import write_definitions
 from model_deployer.handoff import specification
 from model_deployer.handoff.changes import changes
+from model_deployer.handoff.checksums import write_checksums
 from model_deployer.handoff.clients.clients import run_clients, write_clients
 from model_deployer.handoff.documents.documents import write_documents
 from model_deployer.handoff.formats.formats import TEMPLATES, Formats
+from model_deployer.handoff.formats.holdout import HoldoutRows, read_holdout_rows
 from model_deployer.handoff.formats.parity import write_parity
-from model_deployer.handoff.formats.replay import replay_service
-from model_deployer.handoff.formats.test_part import TestPart, read_test_part
-from model_deployer.handoff.measurement.measuring import measure
+from model_deployer.handoff.formats.service_replay import replay_service
+from model_deployer.handoff.measurement.server_measurement import measure
 from model_deployer.handoff.requirements import write_dockerfile, write_environment, write_requirements
 from model_deployer.handoff.sample_requests import ask
+from model_deployer.handoff.sandbox.environment import CleanEnvironment, temporary_environment
 from model_deployer.handoff.sandbox.sbom import write_sbom
-from model_deployer.handoff.sandbox.server import Server, serving
-from model_deployer.handoff.sandbox.workplace import Workplace, workplace
-from model_deployer.handoff.sums import write_sums
-from model_deployer.handoff.verification import refuse, verify
+from model_deployer.handoff.sandbox.server import Server, run_server
+from model_deployer.handoff.verification import raise_for_failures, verify
 from model_deployer.image.bento import write_bento
 from model_deployer.monitoring.monitoring import write_monitoring
-from model_deployer.package import facts as package_facts
+from model_deployer.package import package_data as package_facts
 from model_deployer.package.formats import Format
-from model_deployer.package.readme import SERVE
+from model_deployer.package.readme_commands import SERVE
 from model_deployer.package.samples import Samples
 from model_deployer.package.staging import staging
-from model_deployer.system.steps import line, step
+from model_deployer.system.progress import print_line, step
 
 #: What gRPC clients are compiled from.
 PROTO = "open_inference.proto"
@@ -45,7 +45,7 @@ class _Drafted:
     """The formats that were written, and the rows they were replayed on."""
 
     formats: list[Format]
-    test: TestPart | None
+    test: HoldoutRows | None
 
 
 def write_package(artifact: Artifact, target: Path, spec: Path | None = None, is_verified: bool = True) -> None:
@@ -63,7 +63,7 @@ def write_package(artifact: Artifact, target: Path, spec: Path | None = None, is
         CheckFailed: Something of the package turned out untrue; the folder is as it was.
         EnvironmentFault: The machine cannot do it; the folder is as it was.
     """
-    with staging(target) as package, workplace() as place:
+    with staging(target) as package, temporary_environment() as place:
         package_facts.write_metadata(artifact, is_verified, package)
         drafted = _write_model(artifact, package, _test_part(artifact, spec))
         _write_bento(artifact, package)
@@ -77,10 +77,10 @@ def write_package(artifact: Artifact, target: Path, spec: Path | None = None, is
             _run_clients(artifact, package, server)
         _write_documents(package)
         if is_verified:
-            refuse(verify(package, place=place))
+            raise_for_failures(verify(package, place=place))
 
 
-def _write_model(artifact: Artifact, package: Path, test: TestPart | None) -> _Drafted:
+def _write_model(artifact: Artifact, package: Path, test: HoldoutRows | None) -> _Drafted:
     with step("formats") as now:
         formats = Formats(artifact, package, test).write()
         have = [each.name for each in formats if not each.withheld]
@@ -90,7 +90,7 @@ def _write_model(artifact: Artifact, package: Path, test: TestPart | None) -> _D
     return _Drafted(formats, test)
 
 
-def _rows(test: TestPart | None) -> str:
+def _rows(test: HoldoutRows | None) -> str:
     if test is None:
         return "the golden requests; the table is not at hand for the test part"
     return f"the golden requests and the {len(test):,} rows of the test part"
@@ -114,7 +114,7 @@ def _write_surroundings(package: Path) -> None:
     write_dockerfile(package)
 
 
-def _install(package: Path, place: Workplace) -> None:
+def _install(package: Path, place: CleanEnvironment) -> None:
     with step("environment") as now:
         place.copy(package)
         place.install()
@@ -123,9 +123,9 @@ def _install(package: Path, place: Workplace) -> None:
 
 
 @contextmanager
-def _serving(place: Workplace) -> Iterator[Server]:
-    with serving(SERVE, place.folder) as server:
-        line("server", f"the package's own Bento, ready after {server.cold_start_seconds:.1f} s")
+def _serving(place: CleanEnvironment) -> Iterator[Server]:
+    with run_server(SERVE, place.folder) as server:
+        print_line("server", f"the package's own Bento, ready after {server.cold_start_seconds:.1f} s")
         yield server
 
 
@@ -163,23 +163,23 @@ def _run_clients(artifact: Artifact, package: Path, server: Server) -> None:
 
 def _write_documents(package: Path) -> None:
     with step("documents") as now:
-        facts = package_facts.read(package)
+        facts = package_facts.read_package_data(package)
         write_documents(facts, package)
         write_monitoring(facts, package)
         write_definitions(facts, package)
-        write_sums(package)
+        write_checksums(package)
         now.detail = "written from what was measured"
 
 
-def _test_part(artifact: Artifact, spec: Path | None) -> TestPart | None:
+def _test_part(artifact: Artifact, spec: Path | None) -> HoldoutRows | None:
     """The test part, where the table is at hand and still the same; for a ``spec`` that was named it has to be."""
     if spec is not None:
-        return read_test_part(artifact, spec)
+        return read_holdout_rows(artifact, spec)
     remembered = store.source(artifact.tag)
     if remembered is None or not remembered.is_file():
         return None
     try:
-        return read_test_part(artifact, remembered)
+        return read_holdout_rows(artifact, remembered)
     except UsageError as error:
-        line("test part", f"left out: {error}", style="yellow")
+        print_line("test part", f"left out: {error}", style="yellow")
         return None

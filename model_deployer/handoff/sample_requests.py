@@ -10,7 +10,7 @@ from model_deployer.contract.artifact import Artifact, Golden
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
-from model_deployer.package.samples import Sample, Samples, send
+from model_deployer.package.samples import Sample, Samples, send_sample
 from model_deployer.system.http_client import connect
 
 
@@ -43,7 +43,7 @@ def ask(url: str, artifact: Artifact) -> Samples:
 
 def _sent(client: httpx.Client, case: str, request: Any = None, **said: Any) -> Sample:
     sample = Sample(case=case, request=request, status=0, answer={}, **said)
-    status, answer = send(client, sample)
+    status, answer = send_sample(client, sample)
     return sample.model_copy(update={"status": status, "answer": answer})
 
 

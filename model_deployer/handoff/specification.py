@@ -10,7 +10,7 @@ import yaml
 
 from model_deployer.contract.errors import CheckFailed, EnvironmentFault
 from model_deployer.system.command import last_line, run
-from model_deployer.system.http_client import connect, key
+from model_deployer.system.http_client import auth_header, connect
 
 #: Requests that schemathesis makes of each operation, beside those of its coverage phase.
 EXAMPLES = 50
@@ -78,7 +78,7 @@ def fuzz(path: Path, url: str, folder: Path) -> str:
         raise EnvironmentFault("'schemathesis' is missing: pip install 'model-deployer[handoff]'")
     asked = folder / "fuzzed.json"
     asked.write_text(json.dumps(_expressible(yaml.safe_load(path.read_text(encoding="utf-8")))), encoding="utf-8")
-    headers = [part for name, value in key().items() for part in ("--header", f"{name}: {value}")]
+    headers = [part for name, value in auth_header().items() for part in ("--header", f"{name}: {value}")]
     settings = folder / "schemathesis.toml"
     settings.write_text(_SETTINGS, encoding="utf-8")
     command: list[str | Path] = [program, "--config-file", settings, "run", asked, "--url", url]

@@ -17,23 +17,23 @@ from model_deployer.contract.artifact import write_json
 from model_deployer.contract.errors import CheckFailed, DeployerError
 from model_deployer.deployment.targets import definitions, write_definitions
 from model_deployer.handoff import specification
+from model_deployer.handoff.checksums import check_checksums, write_checksums
 from model_deployer.handoff.clients.clients import check_clients
 from model_deployer.handoff.documents.documents import documents, write_documents
 from model_deployer.handoff.grpc_replay import replay_grpc
 from model_deployer.handoff.measurement.machine import machine
-from model_deployer.handoff.sandbox.server import Server, serving
-from model_deployer.handoff.sandbox.workplace import Workplace, workplace
-from model_deployer.handoff.sums import check_sums, write_sums
+from model_deployer.handoff.sandbox.environment import CleanEnvironment, temporary_environment
+from model_deployer.handoff.sandbox.server import Server, run_server
 from model_deployer.image.container import container
 from model_deployer.monitoring.monitoring import check_monitoring, monitoring, promtool
-from model_deployer.package import facts as package_facts
-from model_deployer.package.facts import Facts
+from model_deployer.package import package_data as package_facts
 from model_deployer.package.measurements import Machine
-from model_deployer.package.readme import commands
-from model_deployer.package.samples import same, send
+from model_deployer.package.package_data import PackageData
+from model_deployer.package.readme_commands import commands
+from model_deployer.package.samples import answers_match, send_sample
 from model_deployer.system.command import Completed, last_line
 from model_deployer.system.http_client import connect
-from model_deployer.system.steps import line, working
+from model_deployer.system.progress import print_line, spinner
 
 JSON, MARKDOWN = "VERIFICATION.json", "VERIFICATION.md"
 
@@ -89,7 +89,7 @@ class NotRun(Exception):
 
 
 @dataclass
-class Scene:
+class CheckContext:
     """What the checks work with.
 
     Attributes:
@@ -104,8 +104,8 @@ class Scene:
     """
 
     package: Path
-    facts: Facts
-    place: Workplace
+    facts: PackageData
+    place: CleanEnvironment
     stack: ExitStack
     deployment: str | None
     base: str | None
@@ -114,7 +114,7 @@ class Scene:
 
 
 def verify(
-    package: Path, url: str | None = None, place: Workplace | None = None, base: str | None = None
+    package: Path, url: str | None = None, place: CleanEnvironment | None = None, base: str | None = None
 ) -> Verification:
     """Execute everything that a package says, and write VERIFICATION.json and VERIFICATION.md into it.
 
@@ -130,15 +130,15 @@ def verify(
         UsageError: The folder holds no package.
         EnvironmentFault: The verdict cannot be written.
     """
-    known = package_facts.read(package)
+    known = package_facts.read_package_data(package)
     with ExitStack() as stack:
-        there = place or stack.enter_context(workplace())
+        there = place or stack.enter_context(temporary_environment())
         there.copy(package)
-        scene = Scene(package, known, there, stack, url, base)
+        scene = CheckContext(package, known, there, stack, url, base)
         checks = tuple(_run(scene))
     passed = all(check.result != "failed" for check in checks)
     if passed and not known.is_verified and not url:
-        _say_so(package)
+        _remove_unverified_banner(package)
     found = Verification(
         model={"name": known.manifest.name, "version": known.manifest.version},
         passed=passed,
@@ -146,23 +146,23 @@ def verify(
         machine=machine(),
         server=url or "own",
         checks=checks,
-        figures=package_facts.figures(package),
+        figures=package_facts.package_figures(package),
     )
     write_json(package / JSON, found.model_dump(mode="json"))
     (package / MARKDOWN).write_text(_markdown(found), encoding="utf-8")
     return found
 
 
-def _say_so(package: Path) -> None:
+def _remove_unverified_banner(package: Path) -> None:
     """Take the word UNVERIFIED out of the documents."""
-    package_facts.say_verified(package)
-    facts = package_facts.read(package)
+    package_facts.mark_verified(package)
+    facts = package_facts.read_package_data(package)
     write_documents(facts, package)
     write_definitions(facts, package)
-    write_sums(package)
+    write_checksums(package)
 
 
-def refuse(verification: Verification) -> None:
+def raise_for_failures(verification: Verification) -> None:
     """End the command where a check failed.
 
     Raises:
@@ -173,7 +173,7 @@ def refuse(verification: Verification) -> None:
         raise CheckFailed("\n".join(f"{check.name}: {check.detail}" for check in failed))
 
 
-def _run(scene: Scene) -> Iterator[Check]:
+def _run(scene: CheckContext) -> Iterator[Check]:
     """The checks in their order; without a server those that ask it are not run."""
     for about, needs_server, check in CHECKS:
         name = check.__name__.strip("_").replace("_", " ")
@@ -181,15 +181,15 @@ def _run(scene: Scene) -> Iterator[Check]:
         result, detail = _result(scene, check, needs_server, name)
         seconds = round(time.monotonic() - began, 2)
         style = {"passed": "green", "failed": "red", "not run": "yellow"}[result]
-        line(name, detail if result == "passed" else f"{result}: {detail}", seconds, style)
+        print_line(name, detail if result == "passed" else f"{result}: {detail}", seconds, style)
         yield Check(name=name, about=about, result=result, detail=detail, seconds=seconds)
 
 
-def _result(scene: Scene, check: "CheckFunction", needs_server: bool, name: str) -> tuple[Result, str]:
+def _result(scene: CheckContext, check: "CheckFunction", needs_server: bool, name: str) -> tuple[Result, str]:
     if needs_server and not scene.url:
         return "not run", "there is no server to ask"
     try:
-        with working(name):
+        with spinner(name):
             return "passed", check(scene)
     except NotRun as reason:
         return "not run", str(reason)
@@ -201,23 +201,23 @@ def _result(scene: Scene, check: "CheckFunction", needs_server: bool, name: str)
 
 # The checks. Each takes the scene and tells what it found; it raises CheckFailed for what is wrong.
 
-CheckFunction = Callable[[Scene], str]
+CheckFunction = Callable[[CheckContext], str]
 
 
-def _files(scene: Scene) -> str:
-    problems = check_sums(scene.package)
+def _files(scene: CheckContext) -> str:
+    problems = check_checksums(scene.package)
     _none_of(problems)
     return "every file is as it was written"
 
 
-def _documents(scene: Scene) -> str:
+def _documents(scene: CheckContext) -> str:
     written = documents(scene.facts) | monitoring(scene.facts) | definitions(scene.facts)
     _none_of([f"{name} does not follow from the package's figures" for name, text in written.items()
               if (scene.package / name).read_text(encoding="utf-8") != text])  # fmt: skip
     return f"{len(written)} documents, written again from the package's figures, are the same to the byte"
 
 
-def _environment(scene: Scene) -> str:
+def _environment(scene: CheckContext) -> str:
     scene.place.install()
     pinned = [line for line in (scene.package / "requirements.txt").read_text().splitlines() if "==" in line]
     wanted = {_canonical(pin) for pin in pinned}
@@ -226,28 +226,28 @@ def _environment(scene: Scene) -> str:
     return f"{len(wanted)} packages installed in a virtual environment of their own, and no others"
 
 
-def _example(scene: Scene) -> str:
+def _example(scene: CheckContext) -> str:
     done = scene.place.run(commands(scene.package)["example"])
     _succeeded(done)
     return f"examples/inference_example.py printed {len(done.stdout.splitlines())} predictions"
 
 
-def _tests_offline(scene: Scene) -> str:
+def _tests_offline(scene: CheckContext) -> str:
     return _tested(scene.place.run(commands(scene.package)["test"]))
 
 
-def _start(scene: Scene) -> str:
+def _start(scene: CheckContext) -> str:
     if scene.deployment:
         httpx.get(f"{scene.deployment}/readyz", timeout=10).raise_for_status()
         scene.url = scene.deployment
         return f"{scene.url} is ready"
     command = commands(scene.package)["serve"]
-    scene.server = scene.stack.enter_context(serving(command, scene.place.folder, speaks_grpc=True))
+    scene.server = scene.stack.enter_context(run_server(command, scene.place.folder, speaks_grpc=True))
     scene.url = scene.server.url
     return f"the package's own Bento was ready after {scene.server.cold_start_seconds:.1f} s"
 
 
-def _identity(scene: Scene) -> str:
+def _identity(scene: CheckContext) -> str:
     with connect(scene.url) as client:
         model = client.get("/model").raise_for_status().json()
     found, wanted = f"{model.get('name')}:{model.get('version')}", scene.facts.tag
@@ -256,48 +256,48 @@ def _identity(scene: Scene) -> str:
     return f"the server answers with {found}"
 
 
-def _requests(scene: Scene) -> str:
+def _requests(scene: CheckContext) -> str:
     samples = scene.facts.samples
     answered, refused = [*samples.golden, *samples.edge], samples.invalid
     with connect(scene.url) as client:
         for sample in (*answered, *refused):
-            status, answer = send(client, sample)
-            if status != sample.status or not same(sample.answer, answer, samples.tolerance):
+            status, answer = send_sample(client, sample)
+            if status != sample.status or not answers_match(sample.answer, answer, samples.tolerance):
                 raise CheckFailed(f"'{sample.case}' is answered otherwise than sample_requests.json says")
     return f"{len(answered)} golden and edge requests answered and {len(refused)} wrong ones refused as expected"
 
 
-def _grpc(scene: Scene) -> str:
+def _grpc(scene: CheckContext) -> str:
     if scene.server is None or scene.server.grpc is None:
         raise NotRun("where a deployment speaks gRPC, if it does, is not known here")
     rows = replay_grpc(scene.server.grpc, scene.facts.samples)
     return f"{rows} golden and edge rows answered over gRPC as over HTTP"
 
 
-def _tests_deployed(scene: Scene) -> str:
+def _tests_deployed(scene: CheckContext) -> str:
     return _tested(scene.place.run(commands(scene.package, scene.url)["deployment"], **_key()))
 
 
-def _request(scene: Scene) -> str:
+def _request(scene: CheckContext) -> str:
     if _key():
         raise NotRun("the request of README.md carries no API key")
     done = scene.place.run(commands(scene.package, scene.url)["request"])
     _succeeded(done)
     expected = scene.facts.samples.golden[0].answer
-    if not same(expected, specification.parse(done.stdout), scene.facts.samples.tolerance):
+    if not answers_match(expected, specification.parse(done.stdout), scene.facts.samples.tolerance):
         raise CheckFailed("the request of README.md is answered otherwise than README.md says")
     return "the request of README.md gets the answer that stands there"
 
 
-def _specification(scene: Scene) -> str:
+def _specification(scene: CheckContext) -> str:
     return specification.check(scene.package / package_facts.SPECIFICATION, scene.url)
 
 
-def _fuzzing(scene: Scene) -> str:
+def _fuzzing(scene: CheckContext) -> str:
     return specification.fuzz(scene.package / package_facts.SPECIFICATION, scene.url, scene.place.folder)
 
 
-def _clients(scene: Scene) -> str:
+def _clients(scene: CheckContext) -> str:
     found = check_clients(scene.place.folder, scene.url)
     _none_of([f"{each.client.language}: {each.detail}" for each in found if each.passed is False])
     ran = [each.client.language for each in found if each.passed]
@@ -307,13 +307,13 @@ def _clients(scene: Scene) -> str:
     return "; ".join([f"{', '.join(ran)} reproduce the answers", *missing])
 
 
-def _monitoring(scene: Scene) -> str:
+def _monitoring(scene: CheckContext) -> str:
     _none_of(check_monitoring(scene.package, scene.url))
     by_promtool = "promtool finds the rules right" if promtool() else "promtool is not installed here"
     return f"every metric of the rules and the dashboard is one that the server exports; {by_promtool}"
 
 
-def _container(scene: Scene) -> str:
+def _container(scene: CheckContext) -> str:
     if scene.base is None:
         raise NotRun("it takes docker or podman, and `deployer verify --container BASE` with the image to build on")
     with container(scene.package, scene.base) as url:
@@ -323,7 +323,7 @@ def _container(scene: Scene) -> str:
         )
 
 
-def _end(scene: Scene) -> str:
+def _end(scene: CheckContext) -> str:
     if scene.server is None:
         raise NotRun("the server is not ours to stop")
     status = scene.server.stop()

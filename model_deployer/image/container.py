@@ -7,7 +7,7 @@ from pathlib import Path
 from model_deployer.contract.errors import CheckFailed, EnvironmentFault
 from model_deployer.image.image import BACKENDS, first_working
 from model_deployer.system.command import last_line, run
-from model_deployer.system.ready import free_ports, wait_until_ready
+from model_deployer.system.server_ready import free_ports, wait_until_ready
 
 #: No privileges, no files that it can change but those of /tmp, and no more memory and processes than a server needs.
 HARDENED = (

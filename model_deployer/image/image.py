@@ -12,7 +12,7 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import EnvironmentFault, UsageError
 from model_deployer.image.bento import DOCKERFILE, write_bento
 from model_deployer.system.command import run
-from model_deployer.system.steps import working
+from model_deployer.system.progress import spinner
 
 #: What builds images, and the options that have it write the same image every time, health check and layers included.
 BACKENDS = {
@@ -42,7 +42,7 @@ def build_image(artifact: Artifact, backend: str | None = None, build_args: Sequ
     program = _backend(backend)
     with tempfile.TemporaryDirectory(prefix="model-deployer-") as name:
         context = Path(name) / "bento"
-        with working("bento"):
+        with spinner("bento"):
             write_bento(artifact, context)
         command = [program, "build", *BACKENDS[program], "--tag", artifact.tag, "--file", str(context / DOCKERFILE)]
         command += [word for argument in build_args for word in ("--build-arg", argument)]

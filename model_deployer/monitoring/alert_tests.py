@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_deployer.monitoring.alerts import WAIT, Alert, alerts, annotations
-from model_deployer.monitoring.drift import Drift, Watched, drifts
+from model_deployer.monitoring.drift import DriftMetric, WatchedDistribution, drifts
 from model_deployer.monitoring.prometheus import quoted
-from model_deployer.package.facts import Facts
+from model_deployer.package.package_data import PackageData
 
 #: Minutes of traffic, a little more than the longest that a condition has to hold, and requests in each.
 MINUTES, REQUESTS = 80, 600
@@ -41,7 +41,7 @@ class Case:
     gone: tuple[str, ...] = ()
 
 
-def alert_tests(facts: Facts) -> dict[str, Any]:
+def alert_tests(facts: PackageData) -> dict[str, Any]:
     """The content of the file."""
     usual, by_name = _usual(facts), {alert.name: alert for alert in alerts(facts)}
     tests = [_test("all is well", {**usual, **_as_in_training(facts)}, [_silent(name) for name in by_name])]
@@ -60,7 +60,7 @@ def _silent(name: str) -> dict[str, Any]:
     return {"eval_time": f"{MINUTES}m", "alertname": name, "exp_alerts": []}
 
 
-def _told(alert: Alert, labels: Mapping[str, str], facts: Facts) -> dict[str, Any]:
+def _told(alert: Alert, labels: Mapping[str, str], facts: PackageData) -> dict[str, Any]:
     carried = {"severity": alert.severity, "model": facts.manifest.name, **labels}
     read = {name: _rendered(text, carried) for name, text in annotations(alert, facts).items()}
     return _silent(alert.name) | {"exp_alerts": [{"exp_labels": carried, "exp_annotations": read}]}
@@ -71,7 +71,7 @@ def _rendered(text: str, labels: Mapping[str, str]) -> str:
     return re.sub(r'\{\{ (?:\$labels\.(\w+)|"\{\{") \}\}', lambda found: labels[found[1]] if found[1] else "{{", text)
 
 
-def _usual(facts: Facts) -> Traffic:
+def _usual(facts: PackageData) -> Traffic:
     """Two replicas, of which one is asked: few requests fail."""
     answered = {"200": REQUESTS, "422": REQUESTS / 100, "500": REQUESTS / 100_000}
     slow, late = _objective(facts), _wait(facts)
@@ -84,7 +84,7 @@ def _usual(facts: Facts) -> Traffic:
     return traffic
 
 
-def _as_in_training(facts: Facts) -> Traffic:
+def _as_in_training(facts: PackageData) -> Traffic:
     """Values of every feature and output, with the shares that are expected."""
     traffic: dict[str, str] = {}
     for drift in drifts(facts):
@@ -93,7 +93,7 @@ def _as_in_training(facts: Facts) -> Traffic:
     return traffic
 
 
-def _cases(facts: Facts) -> Iterator[Case]:
+def _cases(facts: PackageData) -> Iterator[Case]:
     job, one, other = {"job": _JOB}, _info(facts, _ONE), _info(facts, _OTHER)
     name = facts.manifest.name
     new_one, new_other = (_series("model_info", at, name=name, version="another") for at in (_ONE, _OTHER))
@@ -114,7 +114,7 @@ def _cases(facts: Facts) -> Iterator[Case]:
     yield Case("ModelVersionOther", {new_one: f"1{_STEADY}", new_other: f"1{_STEADY}"}, job, gone=(one, other))
 
 
-def _moved(drift: Drift) -> Case:
+def _moved(drift: DriftMetric) -> Case:
     """Of the first that is watched, all values are in the bin that was the rarest."""
     first = drift.watched[0]
     rarest = min(first.expected, key=lambda bin: first.expected[bin])
@@ -129,7 +129,7 @@ def _with_others(expected: Mapping[str, float]) -> dict[str, float]:
     return dict(expected) | ({"other": others} if others > 1e-6 else {})
 
 
-def _values(drift: Drift, watched: Watched, live: Mapping[str, float]) -> Traffic:
+def _values(drift: DriftMetric, watched: WatchedDistribution, live: Mapping[str, float]) -> Traffic:
     return {
         _series(drift.metric, **{drift.label: watched.name, "bin": bin}): _rising(REQUESTS * share)
         for bin, share in live.items()
@@ -142,11 +142,11 @@ def _histogram(name: str, bound: float, within: float, **labels: str) -> Traffic
     return {_series(name, **labels, le=le): _rising(count) for le, count in counts.items()}
 
 
-def _objective(facts: Facts) -> float:
+def _objective(facts: PackageData) -> float:
     return facts.sizing.objective_seconds
 
 
-def _wait(facts: Facts) -> float:
+def _wait(facts: PackageData) -> float:
     return WAIT * facts.contract.limits.timeout_seconds
 
 
@@ -154,7 +154,7 @@ def _up(instance: str) -> str:
     return _series("up", instance)
 
 
-def _info(facts: Facts, instance: str) -> str:
+def _info(facts: PackageData, instance: str) -> str:
     return _series("model_info", instance, name=facts.manifest.name, version=facts.manifest.version)
 
 
@@ -162,7 +162,7 @@ def _requests(status: str) -> str:
     return _series("model_requests_total", protocol="native", route="/predict", status=status)
 
 
-def _invalid(facts: Facts) -> str:
+def _invalid(facts: PackageData) -> str:
     return _series("model_invalid_values_total", field=facts.contract.names[0], code="wrong_type")
 
 

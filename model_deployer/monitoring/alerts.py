@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from model_deployer.monitoring.drift import LEAST_ROWS, MAJOR, drifts
 from model_deployer.monitoring.prometheus import Rule, literal, quoted, record
-from model_deployer.package.facts import Facts
+from model_deployer.package.package_data import PackageData
 from model_deployer.package.sizing import duration, percent
 
 #: The share of requests that are to be answered without a failure of the service, over thirty days: a common one for a
@@ -81,7 +81,7 @@ class Alert:
     lasting: str
 
 
-def alerts(facts: Facts) -> list[Alert]:
+def alerts(facts: PackageData) -> list[Alert]:
     """All alerts of a model, those first that need somebody soonest."""
     return [
         *_availability(facts),
@@ -93,7 +93,7 @@ def alerts(facts: Facts) -> list[Alert]:
     ]
 
 
-def rules(facts: Facts) -> list[Rule]:
+def rules(facts: PackageData) -> list[Rule]:
     """What the alerts are computed from, drift apart."""
     model, here = facts.manifest.name, f"and on (job, instance) {info(facts)}"
     found = []
@@ -115,7 +115,7 @@ def rules(facts: Facts) -> list[Rule]:
     return found
 
 
-def alerting(alert: Alert, facts: Facts) -> Rule:
+def alerting(alert: Alert, facts: PackageData) -> Rule:
     """The alert as Prometheus' rule."""
     return {
         "alert": alert.name,
@@ -126,7 +126,7 @@ def alerting(alert: Alert, facts: Facts) -> Rule:
     }
 
 
-def annotations(alert: Alert, facts: Facts) -> dict[str, str]:
+def annotations(alert: Alert, facts: PackageData) -> dict[str, str]:
     """What the one who is told reads."""
     owner = facts.manifest.owner
     return {
@@ -136,7 +136,7 @@ def annotations(alert: Alert, facts: Facts) -> dict[str, str]:
     } | ({"owner": literal(owner)} if owner else {})
 
 
-def _availability(facts: Facts) -> Iterator[Alert]:
+def _availability(facts: PackageData) -> Iterator[Alert]:
     replicas = info(facts)
     yield Alert(
         name="ModelAbsent",
@@ -172,7 +172,7 @@ def _availability(facts: Facts) -> Iterator[Alert]:
     )
 
 
-def _failures(facts: Facts) -> Iterator[Alert]:
+def _failures(facts: PackageData) -> Iterator[Alert]:
     meaning = "Callers get no prediction by the fault of the service: an error, too much work, or no answer in time."
     yield Alert(
         name="ModelFailingFast",
@@ -210,7 +210,7 @@ def _failures(facts: Facts) -> Iterator[Alert]:
     )
 
 
-def _speed(facts: Facts) -> Iterator[Alert]:
+def _speed(facts: PackageData) -> Iterator[Alert]:
     model = _model(facts)
     limit = facts.contract.limits.timeout_seconds
     objective = facts.sizing.objective_seconds
@@ -241,7 +241,7 @@ def _speed(facts: Facts) -> Iterator[Alert]:
     )
 
 
-def _requests(facts: Facts) -> Iterator[Alert]:
+def _requests(facts: PackageData) -> Iterator[Alert]:
     values = (
         f"sum by (job, field, code) (increase(model_invalid_values_total[15m]) and on (job, instance) {info(facts)})"
     )
@@ -263,7 +263,7 @@ def _requests(facts: Facts) -> Iterator[Alert]:
     )
 
 
-def _drift(facts: Facts) -> Iterator[Alert]:
+def _drift(facts: PackageData) -> Iterator[Alert]:
     for drift in drifts(facts):
         name, severity, before, meaning, action = _DRIFT[drift.label]
         yield Alert(
@@ -303,7 +303,7 @@ _DRIFT: Mapping[str, tuple[str, Severity, str, str, str]] = {
 }
 
 
-def _versions(facts: Facts) -> Iterator[Alert]:
+def _versions(facts: PackageData) -> Iterator[Alert]:
     replicas, version = info(facts), facts.manifest.version
     yield Alert(
         name="ModelVersionsMixed",
@@ -335,7 +335,7 @@ def _burning(burn: Burn) -> str:
     )
 
 
-def _burns(facts: Facts, burn: Burn) -> str:
+def _burns(facts: PackageData, burn: Burn) -> str:
     model = _model(facts)
     return (
         f"job:model_failures:ratio{burn.long}{model} > {burn.ratio:g}\n"
@@ -344,27 +344,27 @@ def _burns(facts: Facts, burn: Burn) -> str:
     )
 
 
-def _ratio(facts: Facts, window: str, status: str) -> str:
+def _ratio(facts: PackageData, window: str, status: str) -> str:
     """The share of requests with a status, or several as a regular expression."""
     return f"{_rate(facts, window, status)}\n  / {_rate(facts, window)}"
 
 
-def _count(facts: Facts, window: str, status: str | None = None) -> str:
+def _count(facts: PackageData, window: str, status: str | None = None) -> str:
     """How many requests there were in a window."""
     return f"{_WINDOWS[window]} * {_rate(facts, window, status)}"
 
 
-def _rate(facts: Facts, window: str, status: str | None = None) -> str:
+def _rate(facts: PackageData, window: str, status: str | None = None) -> str:
     return f"sum by (job) (job_status:model_requests:rate{window}{_model(facts, status)})"
 
 
-def _model(facts: Facts, status: str | None = None) -> str:
+def _model(facts: PackageData, status: str | None = None) -> str:
     """The selector of what the rules record of this model."""
     also = f",status=~{quoted(status)}" if status else ""
     return f"{{model={quoted(facts.manifest.name)}{also}}}"
 
 
-def info(facts: Facts, version: str | None = None) -> str:
+def info(facts: PackageData, version: str | None = None) -> str:
     """The selector of the replicas that answer with the model, of one version or any."""
     also = f",version={quoted(version)}" if version else ""
     return f"model_info{{name={quoted(facts.manifest.name)}{also}}}"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from model_deployer.monitoring.alerts import info
-from model_deployer.monitoring.drift import Drift, drifts
+from model_deployer.monitoring.drift import DriftMetric, drifts
 from model_deployer.monitoring.prometheus import quoted
-from model_deployer.package.facts import Facts
+from model_deployer.package.package_data import PackageData
 
 #: The version of the form in which Grafana 10 writes dashboards; later ones read it.
 SCHEMA = 38
@@ -21,7 +21,7 @@ Panel = dict[str, Any]
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
 
 
-def dashboard(facts: Facts) -> dict[str, Any]:
+def dashboard(facts: PackageData) -> dict[str, Any]:
     """The dashboard, ready to be imported: it asks for its data source, and for the jobs that it shows."""
     rows = [
         ("Now", _LOW, list(_now(facts))),
@@ -47,7 +47,7 @@ def dashboard(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _variables(facts: Facts) -> Iterator[dict[str, Any]]:
+def _variables(facts: PackageData) -> Iterator[dict[str, Any]]:
     yield {"name": "source", "label": "Data source", "type": "datasource", "query": "prometheus"}
     several = {"multi": True, "includeAll": True, "allValue": ".+", "current": {"text": ["All"], "value": ["$__all"]}}
     yield _variable("job", f"label_values({info(facts)}, job)") | {"label": "Job"} | several
@@ -69,7 +69,7 @@ def _variable(name: str, query: str) -> dict[str, Any]:
     }
 
 
-def _now(facts: Facts) -> Iterator[Panel]:
+def _now(facts: PackageData) -> Iterator[Panel]:
     failed, all_of_them = (
         f"sum({_rate('model_requests_total', facts, *of)})" for of in ((_PREDICT, _FAILED), (_PREDICT,))
     )
@@ -81,7 +81,7 @@ def _now(facts: Facts) -> Iterator[Panel]:
     yield _stat("Versions that answer", f"count(count by (version) ({_replicas(facts)}))", "short")
 
 
-def _traffic(facts: Facts) -> Iterator[Panel]:
+def _traffic(facts: PackageData) -> Iterator[Panel]:
     requests = _rate("model_requests_total", facts, _PREDICT)
     rows = f"sum({_rate('model_rows_total', facts)})"
     yield _graph("Requests by status", {"{{status}}": f"sum by (status) ({requests})"}, "reqps")
@@ -90,7 +90,7 @@ def _traffic(facts: Facts) -> Iterator[Panel]:
     yield _graph("Rows of a request, on average", {"rows": f"{rows} / sum({answered})"}, "short")
 
 
-def _failures(facts: Facts) -> Iterator[Panel]:
+def _failures(facts: PackageData) -> Iterator[Panel]:
     refused = _rate("model_requests_total", facts, _PREDICT, 'status=~"4.."')
     failed = _rate("model_requests_total", facts, _PREDICT, _FAILED)
     invalid = _rate("model_invalid_values_total", facts)
@@ -99,7 +99,7 @@ def _failures(facts: Facts) -> Iterator[Panel]:
     yield _graph("Wrong values", {"{{field}}: {{code}}": f"sum by (field, code) ({invalid})"}, "cps")
 
 
-def _latency(facts: Facts) -> Iterator[Panel]:
+def _latency(facts: PackageData) -> Iterator[Panel]:
     shares = {"half of them": 0.5, "95 of 100": 0.95, "99 of 100": 0.99}
 
     def quantiles(metric: str, *of: str) -> Mapping[str, str]:
@@ -115,7 +115,7 @@ def _latency(facts: Facts) -> Iterator[Panel]:
     yield _graph("Answered by a stand-in", {"{{instance}}": _here("model_degraded", facts)}, "short")
 
 
-def _drift(drift: Drift, facts: Facts) -> Iterator[Panel]:
+def _drift(drift: DriftMetric, facts: PackageData) -> Iterator[Panel]:
     of, one = _of(facts, _JOB), f"{drift.label}=${{{drift.label}:doublequote}}"
     distance = f"{drift.index}{of} / on (model, {drift.label}) group_left (about) {drift.threshold}{_of(facts)}"
     yield _with_line(
@@ -126,32 +126,32 @@ def _drift(drift: Drift, facts: Facts) -> Iterator[Panel]:
     yield _bars(f"${drift.label}, as expected", f"sum by (bin) ({drift.expected}{_of(facts, one)})")
 
 
-def _versions(facts: Facts) -> Iterator[Panel]:
+def _versions(facts: PackageData) -> Iterator[Panel]:
     yield _graph("Replicas by version", {"{{version}}": f"count by (version) ({_replicas(facts)})"}, "short")
 
 
 _JOB, _PREDICT, _FAILED = 'job=~"$job"', 'route="/predict"', 'status=~"5.."'
 
 
-def _replicas(facts: Facts) -> str:
+def _replicas(facts: PackageData) -> str:
     return f"model_info{{name={quoted(facts.manifest.name)},{_JOB}}}"
 
 
-def _here(metric: str, facts: Facts) -> str:
+def _here(metric: str, facts: PackageData) -> str:
     """The series of a metric that come from replicas of the model."""
     return f"{metric}{{{_JOB}}} and on (job, instance) {info(facts)}"
 
 
-def _rate(metric: str, facts: Facts, *of: str) -> str:
+def _rate(metric: str, facts: PackageData, *of: str) -> str:
     """The same, as a rate."""
     return f"rate({metric}{{{','.join((_JOB, *of))}}}[$__rate_interval]) and on (job, instance) {info(facts)}"
 
 
-def _quantile(share: float, metric: str, facts: Facts, *of: str) -> str:
+def _quantile(share: float, metric: str, facts: PackageData, *of: str) -> str:
     return f"histogram_quantile({share}, sum by (le) ({_rate(metric, facts, *of)}))"
 
 
-def _of(facts: Facts, *also: str) -> str:
+def _of(facts: PackageData, *also: str) -> str:
     """The selector of what the rules record of the model."""
     return f"{{{','.join((f'model={quoted(facts.manifest.name)}', *also))}}}"
 

@@ -16,7 +16,7 @@ from model_deployer.contract.bins import shares
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.outputs import Classification
 from model_deployer.monitoring.prometheus import Rule, quoted, record
-from model_deployer.package.facts import Facts
+from model_deployer.package.package_data import PackageData
 
 #: From this index on people speak of a major shift.
 MAJOR = 0.25
@@ -32,7 +32,7 @@ LEAST_SHARE = 0.05
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchedDistribution:
     """A feature or an output, with what is expected of it.
 
     Attributes:
@@ -49,12 +49,12 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Drift:
+class DriftMetric:
     """One of the two metrics that count distributions, and those of its distributions that are watched."""
 
     metric: str
     label: str
-    watched: tuple[Watched, ...]
+    watched: tuple[WatchedDistribution, ...]
 
     @property
     def index(self) -> str:
@@ -84,7 +84,7 @@ class Drift:
             f"  and on (job, model, {self.label}) {self._rows}{of} >= {LEAST_ROWS}"
         )
 
-    def rules(self, facts: Facts) -> Iterator[Rule]:
+    def rules(self, facts: PackageData) -> Iterator[Rule]:
         """The rules that record all of these."""
         model = facts.manifest.name
         for each in self.watched:
@@ -132,11 +132,11 @@ def _part(live: str, matched: str, expected: str) -> str:
     return f"(\n  {live}\n  - {matched} {expected}\n) * ln(\n  {live}\n  / {matched} {expected}\n)"
 
 
-def drifts(facts: Facts) -> list[Drift]:
+def drifts(facts: PackageData) -> list[DriftMetric]:
     """What is watched, where the model has a reference."""
     found = [
-        Drift("model_feature_values_total", "feature", tuple(_features(facts))),
-        Drift("model_predictions_total", "output", tuple(_outputs(facts))),
+        DriftMetric("model_feature_values_total", "feature", tuple(_features(facts))),
+        DriftMetric("model_predictions_total", "output", tuple(_outputs(facts))),
     ]
     return [drift for drift in found if drift.watched]
 
@@ -149,7 +149,7 @@ def threshold(bins: int, rows: int | None) -> float:
     return max(MAJOR, most * (1 / LEAST_ROWS + (1 / rows if rows else 0)))
 
 
-def _features(facts: Facts) -> Iterator[Watched]:
+def _features(facts: PackageData) -> Iterator[WatchedDistribution]:
     """All but those that move by nature: points in time, and what moved within the table already."""
     known = (facts.reference or {}).get("features", {})
     moving = {each["column"] for each in facts.evaluation.get("findings", ()) if each["code"] == "drift"}
@@ -158,7 +158,7 @@ def _features(facts: Facts) -> Iterator[Watched]:
             yield _watched(feature.name, feature.name, known[feature.name], _rows(facts, "train"))
 
 
-def _outputs(facts: Facts) -> Iterator[Watched]:
+def _outputs(facts: PackageData) -> Iterator[WatchedDistribution]:
     """Of two labels the second alone, since the first mirrors it; of a regression the value without its interval."""
     known = (facts.reference or {}).get("predictions", {})
     for name, about in _meanings(facts.contract).items():
@@ -174,17 +174,17 @@ def _meanings(contract: Contract) -> dict[str, str]:
     return {"value[0]": f"predicted {output.target}"}
 
 
-def _watched(name: str, about: str, seen: Mapping[str, Any], rows: int | None) -> Watched:
+def _watched(name: str, about: str, seen: Mapping[str, Any], rows: int | None) -> WatchedDistribution:
     found = shares(seen)
     if "frequencies" in seen:
         found = {bin: share for bin, share in found.items() if bin == "missing" or _is_frequent(bin, share)}
-    return Watched(name, about, found, threshold(len(found) + 1, rows))
+    return WatchedDistribution(name, about, found, threshold(len(found) + 1, rows))
 
 
 def _is_frequent(category: str, share: float) -> bool:
     return category != "other" and share >= LEAST_SHARE
 
 
-def _rows(facts: Facts, part: str) -> int | None:
+def _rows(facts: PackageData, part: str) -> int | None:
     rows: int | None = facts.evaluation.get("rows", {}).get(part)
     return rows

@@ -15,7 +15,7 @@ from model_deployer.monitoring.alerts import alerting, alerts, rules
 from model_deployer.monitoring.dashboard import dashboard
 from model_deployer.monitoring.drift import drifts
 from model_deployer.monitoring.prometheus import query
-from model_deployer.package.facts import SAMPLES, Facts
+from model_deployer.package.package_data import SAMPLES, PackageData
 from model_deployer.package.samples import Samples
 from model_deployer.system.command import run
 from model_deployer.system.http_client import connect
@@ -34,7 +34,7 @@ _ABOUT_TESTS = """Tests of alerts.yml: each alert is silent while all is well, a
 """
 
 
-def monitoring(facts: Facts) -> dict[str, str]:
+def monitoring(facts: PackageData) -> dict[str, str]:
     """The files of monitoring/, by their path in the package: a function of its facts and of nothing else."""
     return {
         ALERTS: written(_ABOUT_ALERTS.format(tag=facts.tag), {"groups": groups(facts)}),
@@ -43,7 +43,7 @@ def monitoring(facts: Facts) -> dict[str, str]:
     }
 
 
-def groups(facts: Facts) -> list[Mapping[str, Any]]:
+def groups(facts: PackageData) -> list[Mapping[str, Any]]:
     """The groups of rules, as Prometheus reads them."""
     return [
         {"name": facts.tag, "rules": [*rules(facts), *(alerting(alert, facts) for alert in alerts(facts))]},
@@ -54,7 +54,7 @@ def groups(facts: Facts) -> list[Mapping[str, Any]]:
     ]
 
 
-def write_monitoring(facts: Facts, folder: Path) -> None:
+def write_monitoring(facts: PackageData, folder: Path) -> None:
     """Write the files of monitoring/ into the package ``folder``."""
     (folder / "monitoring").mkdir(exist_ok=True)
     for name, text in monitoring(facts).items():

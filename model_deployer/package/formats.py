@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 TOLERANCE = 1e-5
 
 #: The share of decisions that may flip although the numbers agree: rows that lie on the threshold.
-ON_THE_THRESHOLD = 1e-4
+MAX_FLIP_SHARE = 1e-4
 
 
 class Agreement(BaseModel):
@@ -62,7 +62,7 @@ class Format(BaseModel):
         reason = None
         if largest > self.tolerance:
             reason = f"its answers differ by up to {largest:.2g}, and {self.tolerance:.2g} is allowed"
-        elif flips > sum(each.rows for each in replays) * ON_THE_THRESHOLD:
+        elif flips > sum(each.rows for each in replays) * MAX_FLIP_SHARE:
             reason = f"{flips} of its decisions are others"
         files = () if reason else self.files
         return self.model_copy(update={"golden": golden, "test": test, "withheld": reason, "files": files})

@@ -50,22 +50,22 @@ class Samples(BaseModel):
     invalid: tuple[Sample, ...]
 
 
-def same(expected: Any, found: Any, tolerance: float) -> bool:
+def answers_match(expected: Any, found: Any, tolerance: float) -> bool:
     """Whether two answers are the same, numbers within the tolerance or 1e-5 of their size."""
     if isinstance(expected, dict) and isinstance(found, dict):
         return expected.keys() == found.keys() and all(
-            same(each, found[key], tolerance) for key, each in expected.items()
+            answers_match(each, found[key], tolerance) for key, each in expected.items()
         )
     if isinstance(expected, list) and isinstance(found, list):
         return len(expected) == len(found) and all(
-            same(one, other, tolerance) for one, other in zip(expected, found, strict=True)
+            answers_match(one, other, tolerance) for one, other in zip(expected, found, strict=True)
         )
     if isinstance(expected, float) and isinstance(found, int | float):
         return math.isclose(expected, found, rel_tol=1e-5, abs_tol=tolerance)
     return bool(expected == found)
 
 
-def send(client: httpx.Client, sample: Sample) -> tuple[int, dict[str, Any]]:
+def send_sample(client: httpx.Client, sample: Sample) -> tuple[int, dict[str, Any]]:
     """Send a sample's request once more: the status and the document that are answered."""
     body = json.dumps(sample.request, ensure_ascii=False) if sample.body is None else sample.body
     headers = {"Content-Type": "application/json"} | sample.headers

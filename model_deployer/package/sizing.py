@@ -10,22 +10,22 @@ from model_deployer.package.measurements import Latency, Measurements
 
 #: The share of its capacity that a replica is to be loaded with: the rest takes bursts, and the load of a replica that
 #: is gone. Near capacity, waiting grows without bound.
-SAFE = 0.6
+SAFE_LOAD_SHARE = 0.6
 
 #: The objective may be this many times what was measured: the network and other machines are not in the measurement.
 HEADROOM = 2
 
 #: A client waits this many times what the slowest requests took, so that it gives up on faults and not on peaks...
-PATIENCE = 4
+CLIENT_TIMEOUT_FACTOR = 4
 
 #: ...and at least this many seconds: opening a connection and losing a packet take as long.
-LEAST_PATIENCE = 1.0
+MIN_CLIENT_TIMEOUT_SECONDS = 1.0
 
 #: Replicas beyond those that carry the load: one may be lost, or replaced by the next version.
-SPARE = 1
+SPARE_REPLICAS = 1
 
 #: Requests a second in the worked example.
-EXAMPLE = 1_000
+EXAMPLE_LOAD = 1_000
 
 #: Memory beyond the most that was seen: requests may be larger than those of the measurement.
 MEMORY_HEADROOM = 1.5
@@ -80,7 +80,7 @@ class Sizing:
     @property
     def safe_load(self) -> float:
         """Requests a second that a replica is to be loaded with."""
-        return _down(SAFE * self.capacity)
+        return _down(SAFE_LOAD_SHARE * self.capacity)
 
     @cached_property
     def near(self) -> Latency:
@@ -100,11 +100,14 @@ class Sizing:
     @property
     def client_timeout_seconds(self) -> float:
         """How long a client waits for an answer."""
-        return min(self.timeout_seconds, sensible(max(LEAST_PATIENCE, PATIENCE * self.slowest.p99 / 1000)))
+        return min(
+            self.timeout_seconds,
+            sensible(max(MIN_CLIENT_TIMEOUT_SECONDS, CLIENT_TIMEOUT_FACTOR * self.slowest.p99 / 1000)),
+        )
 
     def replicas(self, load: float) -> int:
         """How many replicas carry so many requests of one row a second."""
-        return math.ceil(load / self.safe_load) + SPARE
+        return math.ceil(load / self.safe_load) + SPARE_REPLICAS
 
     @property
     def cpu_request(self) -> float | None:
@@ -173,7 +176,7 @@ def loads(sizing: Sizing) -> Iterator[Size]:
     yield Size(
         "Safe load of a replica",
         f"{_count(sizing.safe_load)} requests of one row a second",
-        f"{percent(SAFE)} of {_count(sizing.capacity)}; rounded down to three digits",
+        f"{percent(SAFE_LOAD_SHARE)} of {_count(sizing.capacity)}; rounded down to three digits",
     )
 
 
@@ -187,14 +190,15 @@ def _latencies(sizing: Sizing) -> Iterator[Size]:
     yield Size(
         "Timeout of a client",
         f"{duration(sizing.client_timeout_seconds)} an attempt",
-        f"{PATIENCE} x {sizing.slowest.p99:,.4g} ms, the longest measured p99 ({_clients(sizing.slowest)}, "
-        f"{_rows(sizing.slowest)} a request), at least {duration(LEAST_PATIENCE)}; rounded up likewise; at most the "
-        f"model's limit of {duration(sizing.timeout_seconds)}",
+        f"{CLIENT_TIMEOUT_FACTOR} x {sizing.slowest.p99:,.4g} ms, the longest measured p99 "
+        f"({_clients(sizing.slowest)}, {_rows(sizing.slowest)} a request), at least "
+        f"{duration(MIN_CLIENT_TIMEOUT_SECONDS)}; rounded up likewise; at most the model's limit of "
+        f"{duration(sizing.timeout_seconds)}",
     )
 
 
 def _replicas(sizing: Sizing) -> Iterator[Size]:
-    yield replicas(sizing, f"Replicas, for example for {EXAMPLE:,} requests of one row a second", EXAMPLE)
+    yield replicas(sizing, f"Replicas, for example for {EXAMPLE_LOAD:,} requests of one row a second", EXAMPLE_LOAD)
     yield autoscaling(sizing)
 
 
@@ -204,8 +208,8 @@ def replicas(sizing: Sizing, name: str, load: float) -> Size:
     return Size(
         name,
         f"{found:,}",
-        f"requests a second / safe load, rounded up, and {SPARE} to spare: "
-        f"{_count(load)} / {_count(sizing.safe_load)} -> {found - SPARE:,} + {SPARE}",
+        f"requests a second / safe load, rounded up, and {SPARE_REPLICAS} to spare: "
+        f"{_count(load)} / {_count(sizing.safe_load)} -> {found - SPARE_REPLICAS:,} + {SPARE_REPLICAS}",
     )
 
 
@@ -213,8 +217,8 @@ def autoscaling(sizing: Sizing) -> Size:
     """What the autoscaler holds a replica at."""
     return Size(
         "Target of the autoscaler",
-        f"{percent(SAFE)} of the requested CPU, or {_count(sizing.safe_load)} requests a second a replica",
-        f"{percent(SAFE)} of what a replica uses, or answers, at its capacity",
+        f"{percent(SAFE_LOAD_SHARE)} of the requested CPU, or {_count(sizing.safe_load)} requests a second a replica",
+        f"{percent(SAFE_LOAD_SHARE)} of what a replica uses, or answers, at its capacity",
     )
 
 

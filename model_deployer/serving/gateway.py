@@ -21,20 +21,20 @@ from model_deployer.contract.errors import (
     Unauthorized,
 )
 from model_deployer.serving.config.settings import Settings
-from model_deployer.serving.http import asgi, headers, middleware, problem
+from model_deployer.serving.http import asgi, headers, middleware, problem_details
+from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, RequestRecord
 from model_deployer.serving.http.asgi import App, Message, Receive, Scope, Send
-from model_deployer.serving.http.compression import inflate
-from model_deployer.serving.http.connection import LINE
-from model_deployer.serving.http.deadlines import Gone
+from model_deployer.serving.http.compression import decompress
+from model_deployer.serving.http.connection import CONNECTION_KEY
+from model_deployer.serving.http.deadlines import ClientDisconnected
 from model_deployer.serving.http.headers import JSON, Headers
-from model_deployer.serving.http.journal import CLIENT_CLOSED_REQUEST, Entry, Journal
-from model_deployer.serving.http.keys import Keys
+from model_deployer.serving.http.keys import ApiKeys
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
-from model_deployer.serving.protocols.protocol import Reply, Request, Spoken, switchboard
-from model_deployer.serving.protocols.registry import speak
+from model_deployer.serving.protocols.protocol import Reply, Request, RouteMatch, build_router
+from model_deployer.serving.protocols.registry import create_protocols
 
-_PROBLEM = problem.MEDIA_TYPE.encode()
+_PROBLEM = problem_details.MEDIA_TYPE.encode()
 _TEXT = b"text/plain; charset=utf-8"
 
 #: Methods whose requests have no body that means anything (RFC 9110).
@@ -58,16 +58,21 @@ class Gateway:
     """
 
     def __init__(
-        self, app: App, predictor: Predictor, settings: Settings, keys: Keys | None, is_dependency: Callable[[], bool]
+        self,
+        app: App,
+        predictor: Predictor,
+        settings: Settings,
+        keys: ApiKeys | None,
+        is_dependency: Callable[[], bool],
     ) -> None:
         self._app = app
         self._predictor = predictor
         self._limits = predictor.artifact.contract.limits
         self._keys = keys
-        self._journal = Journal(predictor.metrics, settings)
+        self._journal = AccessLog(predictor.metrics, settings)
         description = (200, JSON, msgspec.json.encode(_description(predictor)))
-        protocols = speak(settings.protocols, predictor)
-        self._spoken = switchboard(protocols)
+        protocols = create_protocols(settings.protocols, predictor)
+        self._spoken = build_router(protocols)
         described = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
         document = (200, JSON, msgspec.json.encode(described))
         self._pages: dict[str, Callable[[], Page]] = {
@@ -86,12 +91,12 @@ class Gateway:
                 return await self._respond(scope, receive, send, spoken)
             send = self._watching(scope, send)
         elif scope["type"] == "lifespan":
-            middleware.shed_idle(scope["app"])
+            middleware.remove_unused_middleware(scope["app"])
         return await self._app(scope, receive, send)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send, spoken: Spoken | None) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, spoken: RouteMatch | None) -> None:
         given: Headers = dict(scope["headers"])
-        entry = Entry(given, headers.request_id(given))
+        entry = RequestRecord(given, headers.request_id(given))
         answer = [(b"x-request-id", entry.request_id)]
         try:
             if not self._is_allowed(scope, given, spoken):
@@ -104,17 +109,17 @@ class Gateway:
                 status, media_type, body = await self._predict(scope, given, receive)
             else:
                 status, media_type, body = self._page(scope)
-        except Gone:
+        except ClientDisconnected:
             status, media_type, body = CLIENT_CLOSED_REQUEST, _TEXT, b""
         except Exception as error:
             refusal = self._journal.refusal(entry, error)
             reply = _refusal(refusal, entry.request_id.decode(), spoken)
             status, media_type, body = reply.status, reply.media_type, reply.body
-            answer += [*problem.headers(refusal), *reply.headers]
+            answer += [*problem_details.headers(refusal), *reply.headers]
         protocol, label = (spoken.protocol.name, spoken.route.path) if spoken else ("native", self._route(scope))
         self._journal.answered(entry, protocol, label, status, scope["method"])
         answer.append((b"content-type", media_type))
-        if media_type.decode() in headers.TABLES:
+        if media_type.decode() in headers.TABLE_MEDIA_TYPES:
             answer.append((b"x-model", self._predictor.artifact.tag.encode()))
         await asgi.respond(send, status, answer, body)
 
@@ -136,24 +141,24 @@ class Gateway:
 
         return forward
 
-    def _is_allowed(self, scope: Scope, given: Headers, spoken: Spoken | None) -> bool:
-        is_open = spoken.route.is_open if spoken else scope["path"] in openapi.HEALTH
+    def _is_allowed(self, scope: Scope, given: Headers, spoken: RouteMatch | None) -> bool:
+        is_open = spoken.route.is_open if spoken else scope["path"] in openapi.HEALTH_PATHS
         return self._keys is None or is_open or self._keys.allow(given)
 
     def _route(self, scope: Scope) -> str:
-        return scope["path"] if scope["path"] in self._paths or scope["path"] in openapi.HEALTH else "other"
+        return scope["path"] if scope["path"] in self._paths or scope["path"] in openapi.HEALTH_PATHS else "other"
 
     async def _predict(self, scope: Scope, given: Headers, receive: Receive) -> Page:
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
-        media_type, wanted = headers.media_type(given, scope["headers"]), headers.accepted(given)
+        media_type, wanted = headers.media_type(given, scope["headers"]), headers.accepted_media_type(given)
 
         async def answer(body: bytes) -> Page:
             return 200, wanted.encode(), await self._predictor.answer(body, media_type, wanted)
 
         return await self._in_time(answer, scope, given, receive)
 
-    async def _translated(self, spoken: Spoken, scope: Scope, given: Headers, receive: Receive) -> Reply:
+    async def _translated(self, spoken: RouteMatch, scope: Scope, given: Headers, receive: Receive) -> Reply:
         route, method = spoken.route, scope["method"]
         if method not in route.methods:
             raise MethodNotAllowed(", ".join(spoken.methods))
@@ -169,10 +174,10 @@ class Gateway:
     ) -> R:
         """The answer to the body of a request, within the limits of the model and the time that the client allows."""
         headers.check_length(given, self._limits.body_bytes)
-        seconds = headers.seconds(given, self._limits.timeout_seconds)
+        seconds = headers.timeout_seconds(given, self._limits.timeout_seconds)
         body = None
         try:
-            with self._predictor.deadlines.within(seconds, scope.get(LINE)):
+            with self._predictor.deadlines.within(seconds, scope.get(CONNECTION_KEY)):
                 if refusal := self._predictor.refusal(seconds):
                     raise refusal
                 body = await self._body(given, receive)
@@ -185,7 +190,7 @@ class Gateway:
         encoding = given.get(b"content-encoding", b"identity").decode("latin-1").lower()
         if encoding == "identity":
             return body
-        return await asyncio.to_thread(inflate, body, encoding, self._limits.body_bytes)
+        return await asyncio.to_thread(decompress, body, encoding, self._limits.body_bytes)
 
     def _page(self, scope: Scope) -> Page:
         if scope["method"] not in ("GET", "HEAD"):
@@ -200,10 +205,10 @@ class Gateway:
         return 200, _TEXT, f"degraded: {degraded}\n".encode() if degraded else b"ready\n"
 
 
-def _refusal(error: RequestError, request_id: str, spoken: Spoken | None) -> Reply:
+def _refusal(error: RequestError, request_id: str, spoken: RouteMatch | None) -> Reply:
     """What a client reads who is refused: a problem, or what its protocol has for it."""
     if spoken is None:
-        return Reply(problem.problem(error, request_id), error.status, _PROBLEM)
+        return Reply(problem_details.encode_problem(error, request_id), error.status, _PROBLEM)
     return spoken.protocol.refusal(error, request_id)
 
 
@@ -212,8 +217,8 @@ async def _refuse(scope: Scope, send: Send, message: Message) -> None:
     allow = dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1")
     error = NotFound("the paths are in /docs.json") if message["status"] == 404 else MethodNotAllowed(allow)
     request_id = headers.request_id(dict(scope["headers"]))
-    answer = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *problem.headers(error)]
-    await asgi.respond(send, error.status, answer, problem.problem(error, request_id.decode()))
+    answer = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *problem_details.headers(error)]
+    await asgi.respond(send, error.status, answer, problem_details.encode_problem(error, request_id.decode()))
 
 
 def _description(predictor: Predictor) -> dict[str, Any]:

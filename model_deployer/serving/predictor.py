@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from model_deployer.contract.artifact import Artifact, Golden
 from model_deployer.contract.errors import ArtifactError, DeadlineExceeded, InvalidRows, Overloaded
 from model_deployer.serving.config.settings import Settings
-from model_deployer.serving.engines.batching import Arrays, Batcher, join
+from model_deployer.serving.engines.batching import Arrays, Batcher, concatenate_columns
 from model_deployer.serving.engines.engine import Engine
 from model_deployer.serving.http.deadlines import Deadlines
 from model_deployer.serving.observability.metrics import Metrics
 from model_deployer.serving.rows import formats
-from model_deployer.serving.rows.arrow import Column, Packed
-from model_deployer.serving.rows.columns import Columns, Stacker, Table
+from model_deployer.serving.rows.arrow import Column, CompressedStream
+from model_deployer.serving.rows.columns import ColumnBuilder, Columns, Table
 from model_deployer.serving.rows.decoding import Decoder, Rows
 from model_deployer.serving.rows.formats import JSON
 from model_deployer.serving.rows.tables import TableReader
@@ -54,7 +54,7 @@ class Predictor:
         self.deadlines = Deadlines()
         self.ready = False
         self._decode = Decoder(contract)
-        self._stack = Stacker(contract.features)
+        self._stack = ColumnBuilder(contract.features)
         self._read_stream = TableReader(contract)
         self._predictions = contract.output.predictions
         self._table = contract.output.columns
@@ -182,7 +182,7 @@ class Predictor:
 
     async def _read(self, body: bytes, media_type: str) -> Table:
         if media_type == formats.STREAM:
-            with suppress(Packed):
+            with suppress(CompressedStream):
                 return await self._slowly(self._read_stream, body, _SHORT_STREAM)
         stream = await self._unpack(body, media_type)
         return await self._slowly(self._read_stream, stream, _SHORT_STREAM)
@@ -202,7 +202,9 @@ class Predictor:
         lists = [payload for payload in payloads if not isinstance(payload, Table)]
         if len(lists) == len(payloads):
             return self._stack(list(chain.from_iterable(lists)))
-        return join([each.columns if isinstance(each, Table) else self._stack(each) for each in payloads])
+        return concatenate_columns(
+            [each.columns if isinstance(each, Table) else self._stack(each) for each in payloads]
+        )
 
     def replay(self, engine: Engine) -> Columns:
         """Hold an engine to every golden row alone, as a lone request sends it, and to all of them as a batch.

@@ -5,11 +5,11 @@ import os
 import httpx
 
 
-def key() -> dict[str, str]:
+def auth_header() -> dict[str, str]:
     """The header that carries the key; nothing where there is none."""
     return {"Authorization": f"Bearer {os.environ['API_KEY']}"} if os.environ.get("API_KEY") else {}
 
 
 def connect(url: str) -> httpx.Client:
     """A client of a server; to be closed."""
-    return httpx.Client(base_url=url, headers=key(), timeout=60)
+    return httpx.Client(base_url=url, headers=auth_header(), timeout=60)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from model_deployer.system.ready import free_ports, wait_until_ready
+from model_deployer.system.server_ready import free_ports, wait_until_ready
 from tests.acceptance.conftest import SMALL
 from tests.support.processes import ROOT
 

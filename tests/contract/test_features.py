@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import EXACT_INTEGER, Categorical, Datetime, Feature, Integer, Numeric
+from model_deployer.contract.features import MAX_EXACT_INTEGER, Categorical, Datetime, Feature, Integer, Numeric
 from tests.support import tiny
 
 FEATURES: TypeAdapter[Feature] = TypeAdapter(Feature)
@@ -50,7 +50,7 @@ def test_bounds_are_in_order() -> None:
 def test_a_range_is_a_constraint_only_where_it_refuses() -> None:
     assert Integer(name="x", minimum=1, maximum=9, out_of_range="reject").json_schema()["maximum"] == 9
     clamped = Integer(name="x", minimum=1, maximum=9).json_schema()
-    assert clamped["maximum"] == EXACT_INTEGER
+    assert clamped["maximum"] == MAX_EXACT_INTEGER
     assert "maximum" not in Numeric(name="x", minimum=1, maximum=9).json_schema()
     assert "counts as that bound" in clamped["description"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from model_deployer.contract import artifact
 from model_deployer.contract.artifact import Artifact, open_artifact
-from model_deployer.serving.engines.replay import predict
+from model_deployer.serving.engines.offline import predict
 
 STORED = sorted(path for path in (Path(__file__).parent / "artifacts").glob("format_*/*") if path.is_dir())
 

@@ -9,7 +9,7 @@ from model_deployer.contract.artifact import open_artifact
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.features import Categorical, Feature, Integer, Numeric, Text
 from model_deployer.contract.outputs import Classification, Output, Regression
-from model_deployer.contract.versions import FIRST, Change, Step, Version, compare, next_version, step_of
+from model_deployer.contract.versions import FIRST_VERSION, Change, Step, Version, compare, next_version, version_step
 from tests.support import tiny
 
 NUMBERS = st.integers(min_value=0, max_value=10**6)
@@ -41,7 +41,7 @@ def test_other_texts_are_no_versions(text: str) -> None:
 
 
 def test_the_first_version_is_one() -> None:
-    assert next_version(None, tiny.CONTRACT) == FIRST == Version(1, 0, 0)
+    assert next_version(None, tiny.CONTRACT) == FIRST_VERSION == Version(1, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_the_first_version_is_one() -> None:
     ],
 )
 def test_a_change_asks_for_its_step(old: Contract, new: Contract, step: Step) -> None:
-    assert step_of(compare(old, new)) is step
+    assert version_step(compare(old, new)) is step
 
 
 @given(st.lists(st.sampled_from(Step)), st.booleans())
 def test_the_largest_step_wins(steps: list[Step], moved: bool) -> None:
     changes = [Change(step, None, "changed") for step in steps]
-    assert step_of(changes, moved) == max([*steps, Step.MINOR if moved else Step.PATCH])
+    assert version_step(changes, moved) == max([*steps, Step.MINOR if moved else Step.PATCH])
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_sets_that_come_or_go_are_another_output_and_their_threshold_is_none_of_
         (Step.MAJOR, "predictions carry a `set` of labels")
     ]
     assert [each.message for each in changes(one, without)] == ["predictions no longer carry a `set` of labels"]
-    assert step_of(changes(one, one.model_copy(update={"coverage": 0.8}))) is Step.MAJOR
-    assert step_of(changes(one, other.model_copy(update={"labels": ("a", "b", "d")}))) is Step.MAJOR
+    assert version_step(changes(one, one.model_copy(update={"coverage": 0.8}))) is Step.MAJOR
+    assert version_step(changes(one, other.model_copy(update={"labels": ("a", "b", "d")}))) is Step.MAJOR
 
 
 @pytest.mark.parametrize(

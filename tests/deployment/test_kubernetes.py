@@ -13,7 +13,7 @@ from model_deployer.deployment.kubernetes import METRIC, SERIES, deployment, kub
 from model_deployer.deployment.workload import PEAK, Workload, sizes
 from model_deployer.package.measurements import Measurements
 from model_deployer.serving.observability.metrics import Metrics
-from model_deployer.serving.protocols.openapi import HEALTH
+from model_deployer.serving.protocols.openapi import HEALTH_PATHS
 from tests.support.workloads import ALL, measurements, quantity, workload
 
 #: The first version with all that the manifests use, and one of late.
@@ -94,7 +94,7 @@ def test_ports_are_those_of_the_container(files: dict[str, Any]) -> None:
         for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
             asked = container[kind]["httpGet"]
             assert asked["port"] == port["name"]
-            assert asked["path"] in HEALTH
+            assert asked["path"] in HEALTH_PATHS
         assert service["spec"]["ports"][0]["targetPort"] == port["name"]
         assert policy["spec"]["ingress"][0]["ports"][0]["port"] == port["name"]
     assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]

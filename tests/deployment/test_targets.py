@@ -13,7 +13,7 @@ from model_deployer.contract.errors import UsageError
 from model_deployer.deployment import vertex
 from model_deployer.deployment.targets import TARGETS, definitions, deploy
 from model_deployer.deployment.workload import Workload
-from model_deployer.package.facts import SPECIFICATION
+from model_deployer.package.package_data import SPECIFICATION
 from tests.support import written_package as packages
 from tests.support.observed import MEASURED
 from tests.support.processes import ROOT, run

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_deployer.contract.errors import UsageError
-from model_deployer.deployment.machines import Machine, smallest
+from model_deployer.deployment.instance_types import InstanceType, smallest_instance_type
 from model_deployer.deployment.workload import label
 from tests.support.workloads import UNKNOWN, workload
 
-MACHINES = (Machine("small", 1, 2), Machine("middle", 2, 4), Machine("large", 4, 16))
+MACHINES = (InstanceType("small", 1, 2), InstanceType("middle", 2, 4), InstanceType("large", 4, 16))
 
 
 @settings(deadline=None)
@@ -27,7 +27,7 @@ def test_a_label_says_the_name_and_long_ones_are_told_apart() -> None:
 
 
 def test_the_smallest_machine_that_holds_a_replica() -> None:
-    assert smallest(MACHINES, workload()).name == "middle"  # 1.04 cores; 512 MiB
-    assert smallest(MACHINES, workload(UNKNOWN)).name == "small"
+    assert smallest_instance_type(MACHINES, workload()).name == "middle"  # 1.04 cores; 512 MiB
+    assert smallest_instance_type(MACHINES, workload(UNKNOWN)).name == "small"
     with pytest.raises(UsageError, match=r"2 cores and 0[.]5 GiB, more than small has"):
-        smallest(MACHINES[:1], workload())
+        smallest_instance_type(MACHINES[:1], workload())

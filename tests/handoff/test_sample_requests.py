@@ -8,7 +8,7 @@ from model_deployer.contract.artifact import Artifact, Golden
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.handoff.sample_requests import ask, wrong_requests
-from model_deployer.package.samples import same
+from model_deployer.package.samples import answers_match
 from tests.support import tiny
 from tests.support.processes import serve
 
@@ -53,9 +53,9 @@ def test_a_field_may_be_called_like_the_one_that_no_model_has() -> None:
 
 
 def test_answers_are_the_same_within_the_tolerance() -> None:
-    assert same({"a": [1.0, "x"]}, {"a": [1.000_001, "x"]}, 0.0)
-    assert not same({"a": 1.0}, {"a": 1.1}, 0.01)
-    assert not same({"a": 1.0}, {"b": 1.0}, 1.0)
-    assert not same([1.0], [1.0, 1.0], 1.0)
-    assert not same(1.0, "1.0", 1.0)
-    assert same(None, None, 0.0)
+    assert answers_match({"a": [1.0, "x"]}, {"a": [1.000_001, "x"]}, 0.0)
+    assert not answers_match({"a": 1.0}, {"a": 1.1}, 0.01)
+    assert not answers_match({"a": 1.0}, {"b": 1.0}, 1.0)
+    assert not answers_match([1.0], [1.0, 1.0], 1.0)
+    assert not answers_match(1.0, "1.0", 1.0)
+    assert answers_match(None, None, 0.0)

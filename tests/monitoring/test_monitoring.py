@@ -17,7 +17,7 @@ from model_deployer.contract.features import Categorical, Datetime, Numeric
 from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.monitoring.alert_tests import alert_tests
 from model_deployer.monitoring.alerts import alerts
-from model_deployer.monitoring.drift import LEAST_ROWS, Drift, Watched, drifts, threshold
+from model_deployer.monitoring.drift import LEAST_ROWS, DriftMetric, WatchedDistribution, drifts, threshold
 from model_deployer.monitoring.monitoring import (
     ALERTS,
     DASHBOARD,
@@ -28,7 +28,7 @@ from model_deployer.monitoring.monitoring import (
     write_monitoring,
 )
 from model_deployer.monitoring.prometheus import Query, query
-from model_deployer.package.facts import SAMPLES, Facts
+from model_deployer.package.package_data import SAMPLES, PackageData
 from model_deployer.package.samples import Sample, Samples
 from tests.support import tiny
 from tests.support.observed import facts
@@ -85,7 +85,7 @@ KINDS: Mapping[str, tuple[Contract, Mapping[str, Any] | None]] = {
 }
 
 
-def of_kind(kind: str, **said: Any) -> Facts:
+def of_kind(kind: str, **said: Any) -> PackageData:
     contract, reference = KINDS[kind]
     return facts(contract, reference, **said)
 
@@ -112,7 +112,7 @@ def test_promtool_takes_the_rules_and_every_alert_is_silent_and_tells(kind: str,
 def test_without_a_reference_nothing_is_said_of_drift() -> None:
     given = of_kind("no reference")
     assert not drifts(given)
-    assert not [alert for alert in alerts(given) if "Drift" in alert.name]
+    assert not [alert for alert in alerts(given) if "DriftMetric" in alert.name]
     assert "drift" not in monitoring(given)[DASHBOARD].lower()
 
 
@@ -158,7 +158,7 @@ def index(live: Mapping[str, float], expected: Mapping[str, float]) -> float:
     return sum((max(p, 1e-3) - max(q, 1e-3)) * math.log(max(p, 1e-3) / max(q, 1e-3)) for p, q in pairs)
 
 
-def towards(drift: Drift, wanted: float) -> dict[str, float]:
+def towards(drift: DriftMetric, wanted: float) -> dict[str, float]:
     """Live shares of the first that is watched, of which so much has moved to the first bin that the index is this."""
     expected = drift.watched[0].expected
     first = next(iter(expected))
@@ -196,7 +196,7 @@ def test_drift_is_told_from_the_threshold_on_and_of_enough_rows(
     assert "SUCCESS" in done.stdout, done.stdout + done.stderr
 
 
-def same_population(rows: int, draw: np.random.Generator) -> Iterator[tuple[float, Watched]]:
+def same_population(rows: int, draw: np.random.Generator) -> Iterator[tuple[float, WatchedDistribution]]:
     """The index of a day of the least rows, of numbers and of categories that are those of training."""
     levels, odds = np.array(list("abcdefgh")), np.array([0.3, 0.2, 0.15, 0.1, 0.1, 0.07, 0.05, 0.03])
     numbers, words = draw.normal(size=rows), draw.choice(levels, rows, p=odds)

@@ -8,15 +8,15 @@ import torch
 from model_deployer.contract.outputs import Classification
 from model_deployer.training.data.profile import Finding
 from model_deployer.training.evaluation.evaluation import evaluate_classification, evaluate_regression
-from model_deployer.training.evaluation.exam import Exam
 from model_deployer.training.evaluation.importance import importance
 from model_deployer.training.evaluation.reliability import reliability
+from model_deployer.training.evaluation.scored_rows import ScoredRows
 from model_deployer.training.evaluation.sensitivity import missing_values
 from model_deployer.training.evaluation.slices import slices
 from model_deployer.training.preprocessing.preprocessing import Inputs
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.spec import Cost
-from tests.support.exams import FEATURES
+from tests.support.scored_rows import FEATURES
 
 CURVE: dict[str, Any] = {
     "model": "lightgbm",
@@ -32,7 +32,7 @@ CURVE: dict[str, Any] = {
 }
 
 
-def evaluation(judged: Exam) -> dict[str, Any]:
+def evaluation(judged: ScoredRows) -> dict[str, Any]:
     """Everything but what needs a training run."""
     nothing = torch.empty(len(judged), 0)
     sample = Sample(Inputs(nothing, nothing), judged.target)

@@ -11,11 +11,11 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from model_deployer.contract import artifact
-from model_deployer.contract.artifact import Manifest, Origin
+from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.features import Boolean, Categorical, Datetime, Integer, Numeric, Text
 from model_deployer.contract.outputs import Classification, Regression
-from model_deployer.serving.rows.columns import Stacker
+from model_deployer.serving.rows.columns import ColumnBuilder
 from model_deployer.serving.rows.validation import Validator
 
 #: What breaks out of a comment or a text, somewhere.
@@ -55,7 +55,7 @@ def manifest(name: str = "served") -> Manifest:
         version="1.0.0",
         created=datetime(2024, 1, 1, tzinfo=UTC),
         tolerance=1e-5,
-        origin=Origin(data_version="sha256:0", seed=0, python="3", libraries={}),
+        origin=Provenance(data_version="sha256:0", seed=0, python="3", libraries={}),
     )
 
 
@@ -66,7 +66,7 @@ def write(folder: Path, contract: Contract) -> Manifest:
     artifact.write_json(folder / artifact.CONTRACT, contract.model_dump(mode="json"))
     artifact.write_json(folder / artifact.EVALUATION, {"metrics": {}})
     row = full_row(contract)
-    columns = Stacker(contract.features)(Validator(contract).rows(json.dumps({"rows": [row]}).encode()))
+    columns = ColumnBuilder(contract.features)(Validator(contract).rows(json.dumps({"rows": [row]}).encode()))
     session = onnxruntime.InferenceSession(folder / artifact.MODEL)
     outputs = dict(zip(contract.output.tensors, session.run(None, dict(columns)), strict=True))
     golden = {"case": "full", "row": row, "prediction": contract.output.predictions(outputs)[0]}

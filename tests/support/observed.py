@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from model_deployer.contract.artifact import Manifest, Origin
+from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract
-from model_deployer.package.facts import Facts
 from model_deployer.package.measurements import Latency, Machine, Measurements
+from model_deployer.package.package_data import PackageData
 from model_deployer.package.samples import Samples
 from tests.support import tiny
 
@@ -40,11 +40,11 @@ def facts(
     reference: Mapping[str, Any] | None = tiny.REFERENCE,
     evaluation: Mapping[str, Any] = tiny.EVALUATION,
     **said: Any,
-) -> Facts:
+) -> PackageData:
     """Of a package of such a model; ``said`` of its manifest."""
     known = {"name": "served", "version": "1.0.0", "created": datetime(2024, 1, 1, tzinfo=UTC), "tolerance": 1e-5}
-    origin = Origin(data_version="sha256:0", seed=0, python="3", libraries={})
-    return Facts(
+    origin = Provenance(data_version="sha256:0", seed=0, python="3", libraries={})
+    return PackageData(
         manifest=Manifest(**{**known, "origin": origin, **said}),
         contract=contract,
         evaluation=evaluation,

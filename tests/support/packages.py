@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from model_deployer.contract.artifact import Manifest, Origin
+from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.outputs import Arrays
 from model_deployer.package.clients import Client
-from model_deployer.package.facts import Facts
 from model_deployer.package.formats import Agreement, Format
 from model_deployer.package.measurements import Latency, Machine, Measurements
+from model_deployer.package.package_data import PackageData
 from model_deployer.package.samples import Sample, Samples
-from model_deployer.training.evaluation.exam import Exam
+from model_deployer.training.evaluation.scored_rows import ScoredRows
 from tests.support import tiny
 from tests.support.evaluations import evaluation
 
@@ -29,7 +29,7 @@ CANDIDATES = [
 ]
 
 
-def facts_of(contract: Contract, judged: Mapping[str, Any], **said: Any) -> Facts:
+def facts_of(contract: Contract, judged: Mapping[str, Any], **said: Any) -> PackageData:
     """The facts of a package with this contract and evaluation; ``said`` of its manifest."""
     manifest = Manifest(
         **{
@@ -37,11 +37,11 @@ def facts_of(contract: Contract, judged: Mapping[str, Any], **said: Any) -> Fact
             "version": "1.2.3",
             "created": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
             "tolerance": 1e-5,
-            "origin": Origin(data_version="sha256:abc", seed=42, python="3.12.1", libraries={"torch": "2.9.9"}),
+            "origin": Provenance(data_version="sha256:abc", seed=42, python="3.12.1", libraries={"torch": "2.9.9"}),
         }
         | said
     )
-    return Facts(
+    return PackageData(
         manifest=manifest,
         contract=contract,
         evaluation=json.loads(json.dumps(judged)),
@@ -71,7 +71,7 @@ def facts_of(contract: Contract, judged: Mapping[str, Any], **said: Any) -> Fact
     )  # fmt: skip
 
 
-def facts_of_exam(judged: Exam, **said: Any) -> Facts:
+def facts_of_exam(judged: ScoredRows, **said: Any) -> PackageData:
     """The facts of a package whose model sat this exam."""
     features = [
         feature.model_copy(update={"example": example})

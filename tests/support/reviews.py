@@ -6,7 +6,7 @@ import polars as pl
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from model_deployer.training.models.scorer import IR_VERSION, OPSETS
+from model_deployer.training.models.onnx_estimator import IR_VERSION, OPSETS
 from model_deployer.training.preprocessing.text import TextEncoding
 from model_deployer.training.preprocessing.vocabulary import DOMAIN
 

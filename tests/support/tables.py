@@ -7,8 +7,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Numeric
-from model_deployer.training.models.building import build_model
 from model_deployer.training.models.model import Model
+from model_deployer.training.models.model_builder import build_model
 from model_deployer.training.models.network import Network
 from model_deployer.training.preprocessing.preprocessing import fit_preprocessor
 from model_deployer.training.preprocessing.sample import Sample

@@ -14,7 +14,7 @@ import onnxruntime
 from onnx import TensorProto, helper
 
 from model_deployer.contract import artifact, store
-from model_deployer.contract.artifact import Manifest, Origin
+from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.features import Boolean, Categorical, Datetime, Integer, Numeric, Text
 from model_deployer.contract.outputs import Classification, Regression
@@ -131,7 +131,7 @@ def write(
     _write_golden(folder, contract)
     manifest = Manifest(
         name=name, version=version, created=datetime(2024, 1, 1, tzinfo=UTC), description="A model for tests.",
-        tolerance=1e-5, origin=Origin(data_version="sha256:0", seed=0, python="3", libraries={}),
+        tolerance=1e-5, origin=Provenance(data_version="sha256:0", seed=0, python="3", libraries={}),
     )  # fmt: skip
     return artifact.seal(folder, manifest)
 

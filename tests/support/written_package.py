@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from model_deployer.contract.artifact import Artifact, write_json
-from model_deployer.package import facts
+from model_deployer.package import package_data
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
@@ -18,15 +18,23 @@ def write(folder: Path) -> Path:
     """Write the facts of a package of the tiny model, its OpenAPI document among them."""
     artifact = Artifact(folder / "files", tiny.write(folder / "files"))
     package = folder / "package"
-    for name in (facts.METADATA, facts.MEASUREMENTS, facts.SAMPLES, facts.CLIENTS, facts.SPECIFICATION):
+    for name in (
+        package_data.METADATA,
+        package_data.MEASUREMENTS,
+        package_data.SAMPLES,
+        package_data.CLIENTS,
+        package_data.SPECIFICATION,
+    ):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
-    facts.write_metadata(artifact, True, package)
-    write_json(package / facts.PARITY, {"formats": []})
-    write_json(package / facts.MEASUREMENTS, MEASURED.model_dump(mode="json"))
-    write_json(package / facts.SAMPLES, {"model": {}, "tolerance": 1e-5, "golden": [], "edge": [], "invalid": []})
-    (package / facts.CLIENTS).write_text("[]", encoding="utf-8")
-    write_json(package / facts.CHANGES, {"versions": []})
+    package_data.write_metadata(artifact, True, package)
+    write_json(package / package_data.PARITY, {"formats": []})
+    write_json(package / package_data.MEASUREMENTS, MEASURED.model_dump(mode="json"))
+    write_json(
+        package / package_data.SAMPLES, {"model": {}, "tolerance": 1e-5, "golden": [], "edge": [], "invalid": []}
+    )
+    (package / package_data.CLIENTS).write_text("[]", encoding="utf-8")
+    write_json(package / package_data.CHANGES, {"versions": []})
     predictor = Predictor(artifact, Settings())
     document = openapi.document(artifact, protocols=[protocol(predictor) for protocol in PROTOCOLS.values()])
-    (package / facts.SPECIFICATION).write_text(yaml.safe_dump(document), encoding="utf-8")
+    (package / package_data.SPECIFICATION).write_text(yaml.safe_dump(document), encoding="utf-8")
     return package

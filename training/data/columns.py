@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from model_deployer.contract.features import EXACT_INTEGER, LONGEST_CATEGORY
+from model_deployer.contract.features import MAX_CATEGORY_CHARACTERS, MAX_EXACT_INTEGER
 
 #: What has a word on either side: a space, or a character of a script that has no spaces.
 _GAP = r"\s|[\x{3041}-\x{9FFF}]"
@@ -47,7 +47,7 @@ def is_text(strings: pl.Series) -> bool:
     if not isinstance(longest, int) or not isinstance(mean, float):
         return False
     differ = present.n_unique() > 0.5 * len(present)
-    return longest > LONGEST_CATEGORY or (differ and (mean > 40 or is_worded(present)))
+    return longest > MAX_CATEGORY_CHARACTERS or (differ and (mean > 40 or is_worded(present)))
 
 
 def canonical(column: pl.Series, kind: str) -> pl.Series:
@@ -78,7 +78,7 @@ def _strings(column: pl.Series) -> pl.Series:
     """Values as text; a whole number has no decimals, even where missing ones made the column a float."""
     if column.dtype.is_float():
         whole = column.fill_nan(None).drop_nulls()
-        if whole.is_finite().all() and (whole == whole.round()).all() and (whole.abs() <= EXACT_INTEGER).all():
+        if whole.is_finite().all() and (whole == whole.round()).all() and (whole.abs() <= MAX_EXACT_INTEGER).all():
             column = column.fill_nan(None).cast(pl.Int64)
     return column.cast(pl.String)
 

@@ -18,7 +18,7 @@ from model_deployer.training.data.split import Parts, Rows, growing, method, spl
 from model_deployer.training.data.stream import Stream, open_stream
 from model_deployer.training.data.table import Table, read_table
 from model_deployer.training.data.target import Target, read_target, read_weights
-from model_deployer.training.runtime.stages import say
+from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.spec import Spec, read_spec
 
 
@@ -72,11 +72,11 @@ def read_dataset(path: Path) -> Dataset:
     spec = read_spec(path)
     table = read_table(spec, path.parent)
     frame = table.frame
-    say("read", f"{_height(table)} rows and {frame.width} columns, {table.version[:19]}")
+    print_stage("read", f"{_height(table)} rows and {frame.width} columns, {table.version[:19]}")
 
     target, weights = read_target(frame, spec), read_weights(frame, spec)
     parts = split(frame, target, spec, weights)
-    say("split", f"by {method(target, spec)}: {_sizes(parts)}")
+    print_stage("split", f"by {method(target, spec)}: {_sizes(parts)}")
 
     findings = profile(frame, target, parts, spec)
     _tell(findings)
@@ -85,7 +85,7 @@ def read_dataset(path: Path) -> Dataset:
     stream = None
     if table.drawn is not None:
         stream = open_stream(table, target, parts, features, spec)
-        say("stream", f"{stream.rows:,} more rows for the network to learn from")
+        print_stage("stream", f"{stream.rows:,} more rows for the network to learn from")
     conformed = conform(frame, features)
     by_slice = slice_features(frame[parts.train], features, spec)
     aside = conform(frame, [feature for feature in by_slice if feature not in features])
@@ -106,7 +106,7 @@ def _sizes(parts: Parts) -> str:
 
 def _tell(findings: list[Finding]) -> None:
     for finding in findings:
-        say(finding.severity, f"{f'{finding.column}: ' if finding.column else ''}{finding.message}")
+        print_stage(finding.severity, f"{f'{finding.column}: ' if finding.column else ''}{finding.message}")
     if errors := [finding for finding in findings if finding.severity == "error"]:
         columns = ", ".join(str(finding.column) for finding in errors)
         raise CheckFailed(f"not trained, as model.yaml says `strict`: {columns}; see above")

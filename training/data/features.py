@@ -8,10 +8,10 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
 from model_deployer.contract.errors import DataError, SpecError
-from model_deployer.contract.features import EXACT_INTEGER, Feature, Text
+from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, Text
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data.columns import canonical, is_constant, is_readable, is_text, missing, times
-from model_deployer.training.data.rows import legal, request
+from model_deployer.training.data.request_rows import legal, request
 from model_deployer.training.data.target import MOST_INTEGER_CLASSES
 from model_deployer.training.spec import FeatureOverride, Spec
 
@@ -203,7 +203,7 @@ def _facts(column: pl.Series, kind: str) -> dict[str, Any]:
     cast = int if kind == "integer" else float
     low, high = finite.min(), finite.max()
     assert isinstance(low, float) and isinstance(high, float)
-    if kind == "integer" and max(-low, high) > EXACT_INTEGER:
+    if kind == "integer" and max(-low, high) > MAX_EXACT_INTEGER:
         raise DataError(
             f"column '{column.name}' has integers beyond 2**53, which a model cannot tell apart; list it under "
             f"`data.ignore`, or say `kind: categorical` for it under `features`"

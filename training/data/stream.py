@@ -12,7 +12,7 @@ from model_deployer.contract.errors import DataError
 from model_deployer.contract.features import Feature
 from model_deployer.training.data.columns import canonical
 from model_deployer.training.data.features import conform
-from model_deployer.training.data.pieces import Piece, within
+from model_deployer.training.data.parquet_chunks import ParquetChunk, within
 from model_deployer.training.data.split import Parts, instants, method, validation_begins
 from model_deployer.training.data.table import Table
 from model_deployer.training.data.target import Target, further_target, further_weights
@@ -52,7 +52,7 @@ class Stream:
         least: The lowest target among these.
     """
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[ParquetChunk, ...]
     columns: tuple[str, ...]
     features: tuple[Feature, ...]
     spec: Spec
@@ -64,7 +64,7 @@ class Stream:
     rows: int = 0
     least: float = np.inf
 
-    def read(self, piece: Piece) -> Portion:
+    def read(self, piece: ParquetChunk) -> Portion:
         """The rows of a piece that may be learnt from; there may be none.
 
         Raises:
@@ -77,7 +77,7 @@ class Stream:
         conformed = conform(frame, self.features, piece.first)
         return Portion(conformed[rows], target[rows], None if weights is None else weights[rows] / self.weight)
 
-    def _may_be_learnt_from(self, frame: pl.DataFrame, piece: Piece) -> NDArray[np.bool_]:
+    def _may_be_learnt_from(self, frame: pl.DataFrame, piece: ParquetChunk) -> NDArray[np.bool_]:
         data = self.spec.data
         mask = np.ones(frame.height, bool)
         mask[within(piece, self.drawn)] = False
@@ -123,7 +123,7 @@ def _groups(frame: pl.DataFrame, parts: Parts, spec: Spec) -> tuple[str, ...]:
     return tuple(canonical(held[str(spec.data.group)], "categorical").unique().sort())
 
 
-def _present(column: pl.Series, piece: Piece) -> pl.Series:
+def _present(column: pl.Series, piece: ParquetChunk) -> pl.Series:
     absent = column.is_null()
     if absent.any():
         row = piece.first + int(absent.arg_true()[0]) + 1

@@ -13,8 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import DataError
-from model_deployer.contract.yaml_source import Path_, suggestion
-from model_deployer.training.data.pieces import Piece, cut, draw, take, unreadable
+from model_deployer.contract.yaml_source import KeyPath, suggestion
+from model_deployer.training.data.parquet_chunks import ParquetChunk, cut, draw, take, unreadable
 from model_deployer.training.spec import Data, Spec
 
 _FORMATS = {
@@ -50,7 +50,7 @@ class Table:
 
     frame: pl.DataFrame
     version: str
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[ParquetChunk, ...] = ()
     drawn: NDArray[np.int64] | None = None
 
 
@@ -85,7 +85,7 @@ def _version(paths: list[Path], forms: list[str]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _pieces(paths: list[Path], forms: list[str], spec: Spec) -> tuple[Piece, ...]:
+def _pieces(paths: list[Path], forms: list[str], spec: Spec) -> tuple[ParquetChunk, ...]:
     if spec.data.rows_in_memory is None:
         return ()
     if others := [path for path, form in zip(paths, forms, strict=True) if form != "parquet"]:
@@ -236,7 +236,7 @@ def _check_types(columns: list[pl.Series], paths: list[Path]) -> None:
 def _check_columns(frame: pl.DataFrame, spec: Spec) -> None:
     """Every column that model.yaml names has to be there, and none may have a name that stands for others."""
     data = spec.data
-    named: list[tuple[Path_, str | None]] = [
+    named: list[tuple[KeyPath, str | None]] = [
         (("data", role), getattr(data, role)) for role in ("target", "time", "group", "weight")
     ]
     named += [(("data", "ignore", index), name) for index, name in enumerate(data.ignore)]

@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 
 from model_deployer.contract.outputs import Arrays
-from model_deployer.training.evaluation.exam import Exam
 from model_deployer.training.evaluation.losses import Floats, row_losses
 from model_deployer.training.evaluation.perturbation import affordable_rows, perturbed
+from model_deployer.training.evaluation.scored_rows import ScoredRows
 
 #: How often each column is shuffled.
 REPEATS = 3
 
 
-def importance(exam: Exam, seed: int) -> dict[str, Any]:
+def importance(exam: ScoredRows, seed: int) -> dict[str, Any]:
     """How much worse the model is once a column says nothing about its row any more.
 
     Permutation importance (Breiman, 2001, "Random forests"; Fisher et al., 2019, "All models are wrong, but many are
@@ -46,7 +46,7 @@ def importance(exam: Exam, seed: int) -> dict[str, Any]:
     }
 
 
-def _scores(sample: Exam, answers: Arrays) -> Floats:
+def _scores(sample: ScoredRows, answers: Arrays) -> Floats:
     """The loss on each copy of the rows."""
     losses = row_losses(np.tile(sample.target, REPEATS), answers, sample.output)
     return np.array([sample.score(each) for each in losses.reshape(REPEATS, -1)])

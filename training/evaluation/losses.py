@@ -32,7 +32,7 @@ def row_losses(target: NDArray[Any], arrays: Arrays, output: Output) -> Floats:
     return _LOSSES[output.task](target, arrays, output)
 
 
-def stated(mean: float, output: Output) -> float:
+def to_metric(mean: float, output: Output) -> float:
     """A mean of such losses as the metric that ``LOSS`` names: itself, or its root where it is a squared error."""
     return math.sqrt(mean) if LOSS[output.task] == "rmse" else mean
 

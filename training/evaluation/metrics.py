@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.evaluations import LOSS
 from model_deployer.contract.outputs import Arrays, Regression
-from model_deployer.training.evaluation.losses import LEAST, Floats, row_losses, stated
+from model_deployer.training.evaluation.losses import LEAST, Floats, row_losses, to_metric
 
 #: From the weight of each row to the metric.
 Metric = Callable[[Floats], float]
@@ -45,7 +45,7 @@ def classification_metrics(
         "roc_auc": _mean_of([roc_auc(*column) for column in columns]),
         "average_precision": _mean_of([average_precision(*column) for column in columns]),
         "brier": _average(((probabilities - truth) ** 2).sum(1) / (2 if threshold is not None else 1)),
-        "calibration_error": calibration_error(*promises(target, probabilities)),
+        "calibration_error": calibration_error(*nominal_vs_observed(target, probabilities)),
         "accuracy": _average((decision == target).astype(np.float64)),
         **_decision_metrics(target, decision, positives),
     }
@@ -75,7 +75,7 @@ def regression_metrics(target: Floats, arrays: Arrays, output: Regression) -> di
     """
     loss = _average(row_losses(target, arrays, output))
     error = arrays["value"][:, 0].astype(np.float64) - target
-    metrics: dict[str, Metric] = {LOSS[output.task]: lambda weights: stated(loss(weights), output)}
+    metrics: dict[str, Metric] = {LOSS[output.task]: lambda weights: to_metric(loss(weights), output)}
     if output.quantile is None:
         metrics |= _error_metrics(target, error)
     else:
@@ -122,7 +122,7 @@ def average_precision(truth: Floats, scores: Floats) -> Metric:
     return metric
 
 
-def promises(target: NDArray[Any], probabilities: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+def nominal_vs_observed(target: NDArray[Any], probabilities: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """The probability that is promised of each row, and whether it came true.
 
     Of the second class where there are two, else of the likeliest.

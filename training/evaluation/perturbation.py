@@ -6,7 +6,7 @@ import polars as pl
 
 from model_deployer.contract.features import Feature
 from model_deployer.contract.outputs import Arrays
-from model_deployer.training.evaluation.exam import Exam
+from model_deployer.training.evaluation.scored_rows import ScoredRows
 
 #: Values that all calls of the model may take together: about ten seconds of a network on two cores.
 MOST_VALUES = 10_000_000
@@ -18,14 +18,14 @@ MOST_ROWS, FEWEST_ROWS = 5_000, 10
 ROWS_A_CALL = 16_384
 
 
-def affordable_rows(exam: Exam, changes: int) -> int:
+def affordable_rows(exam: ScoredRows, changes: int) -> int:
     """How many rows the model can be asked for in so many versions, without ever taking long."""
     values = max(1, changes) * max(10, len(exam.features))
     return min(max(MOST_VALUES // values, FEWEST_ROWS), MOST_ROWS)
 
 
 def perturbed(
-    exam: Exam, features: Sequence[Feature], change: Callable[[pl.Series], pl.Series], copies: int = 1
+    exam: ScoredRows, features: Sequence[Feature], change: Callable[[pl.Series], pl.Series], copies: int = 1
 ) -> Iterator[tuple[Feature, Arrays]]:
     """For each feature the answers to the rows, so many copies of them, once that column is changed and no other.
 

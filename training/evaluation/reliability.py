@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.contract.outputs import Classification, Regression
-from model_deployer.training.evaluation.exam import Exam, Z
 from model_deployer.training.evaluation.losses import Floats
 from model_deployer.training.evaluation.quantiles import quantile_parts
+from model_deployer.training.evaluation.scored_rows import ScoredRows, Z
 
 #: Parts of the rows, by probability and by predicted value.
 PROBABILITY_PARTS, VALUE_PARTS = 10, 5
 
 
-def reliability(exam: Exam) -> dict[str, Any]:
+def reliability(exam: ScoredRows) -> dict[str, Any]:
     """How often what the model promises comes true, by what it answers.
 
     Of a classification the reliability curve, in tenths of the rows by probability; of a quantity, in fifths by
@@ -33,7 +33,7 @@ def reliability(exam: Exam) -> dict[str, Any]:
         each number of labels in a set the ``share`` of the rows; and ``labels``, those that are surely missed most
         first: ``label``, ``rows``, and ``observed``, ``low`` and ``high``, the share of its rows whose set holds it.
     """
-    promised, kept = exam.promises
+    promised, kept = exam.nominal_vs_observed
     if isinstance(exam.output, Regression):
         value = exam.answers["value"][:, 0].astype(np.float64)
         name = "coverage" if exam.output.quantile is None else "share_below"
@@ -43,7 +43,7 @@ def reliability(exam: Exam) -> dict[str, Any]:
     return bins if exam.output.set_threshold is None else bins | {"sets": _sets(exam, exam.output)}
 
 
-def _sets(exam: Exam, output: Classification) -> dict[str, Any]:
+def _sets(exam: ScoredRows, output: Classification) -> dict[str, Any]:
     sets = output.sets(exam.answers)
     held = sets[np.arange(len(exam)), exam.target]
     sizes = np.bincount(sets.sum(axis=1), exam.weights) / exam.weights.sum()
@@ -56,7 +56,7 @@ def _sets(exam: Exam, output: Classification) -> dict[str, Any]:
     }
 
 
-def _bins(exam: Exam, answers: Floats, true: NDArray[np.bool_], parts: int) -> Iterator[dict[str, Any]]:
+def _bins(exam: ScoredRows, answers: Floats, true: NDArray[np.bool_], parts: int) -> Iterator[dict[str, Any]]:
     part = quantile_parts(answers, parts)
     for place in range(part.max() + 1):
         rows = part == place
@@ -65,7 +65,7 @@ def _bins(exam: Exam, answers: Floats, true: NDArray[np.bool_], parts: int) -> I
             yield {"rows": share.pop("rows"), "predicted": predicted, **share}
 
 
-def _share(exam: Exam, true: NDArray[np.bool_], rows: NDArray[np.bool_]) -> dict[str, Any]:
+def _share(exam: ScoredRows, true: NDArray[np.bool_], rows: NDArray[np.bool_]) -> dict[str, Any]:
     """In which share of some rows something is true, with its interval; nothing where they weigh nothing."""
     weights = exam.weights[rows]
     if not weights.any():

@@ -7,12 +7,12 @@ import polars as pl
 
 from model_deployer.contract.features import Feature
 from model_deployer.contract.outputs import Arrays, Classification
-from model_deployer.training.evaluation.exam import Exam
 from model_deployer.training.evaluation.losses import row_losses
 from model_deployer.training.evaluation.perturbation import affordable_rows, perturbed
+from model_deployer.training.evaluation.scored_rows import ScoredRows
 
 
-def missing_values(exam: Exam, seed: int) -> dict[str, Any]:
+def missing_values(exam: ScoredRows, seed: int) -> dict[str, Any]:
     """How the answers change, and how much worse they get, when a field that may be null is null in every row.
 
     Args:
@@ -51,13 +51,13 @@ def _emptied(column: pl.Series) -> pl.Series:
     return pl.Series(column.name, [nothing] * len(column), column.dtype)
 
 
-def _share_missing(sample: Exam, feature: Feature) -> float:
+def _share_missing(sample: ScoredRows, feature: Feature) -> float:
     column = sample.frame[feature.name]
     absent = column == "" if column.dtype == pl.String else column.is_nan()
     return float(np.average(absent.to_numpy(), weights=sample.weights))
 
 
-def _change(sample: Exam, answers: Arrays) -> float:
+def _change(sample: ScoredRows, answers: Arrays) -> float:
     name, share = ("probabilities", 0.5) if isinstance(sample.output, Classification) else ("value", 1.0)
     moved = np.abs(answers[name].astype(np.float64) - sample.answers[name])
     return float(np.average(share * moved.sum(1), weights=sample.weights))

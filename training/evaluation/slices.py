@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.features import Feature
 from model_deployer.contract.number_format import exact
-from model_deployer.training.evaluation.exam import Exam, Z
 from model_deployer.training.evaluation.losses import Floats
 from model_deployer.training.evaluation.metrics import calibration_chance, calibration_error
 from model_deployer.training.evaluation.quantiles import quantile_parts
+from model_deployer.training.evaluation.scored_rows import ScoredRows, Z
 
 #: Rows, and the share of all rows, that a slice has to have to be found.
 LEAST_ROWS, LEAST_SHARE = 50, 0.01
@@ -40,7 +40,7 @@ MOST_VALUES = 50
 FEWEST_ROWS = 10
 
 
-def slices(exam: Exam, named: Sequence[Feature]) -> list[dict[str, Any]]:
+def slices(exam: ScoredRows, named: Sequence[Feature]) -> list[dict[str, Any]]:
     """Where the model is worst: the slices that are asked for, and those that are found.
 
     Each category, each quarter of a number, each state of a boolean and what is missing is a slice, and the worst few
@@ -145,8 +145,8 @@ class _Judge:
 class _Calibration:
     """How far what the model promises is from what comes true, in some slices."""
 
-    def __init__(self, exam: Exam, slices: int) -> None:
-        promised, kept = exam.promises
+    def __init__(self, exam: ScoredRows, slices: int) -> None:
+        promised, kept = exam.nominal_vs_observed
         z = NormalDist().inv_cdf(1 - CHANCE / max(1, slices))
         self._weights = exam.weights
         self._metrics = {
@@ -238,10 +238,10 @@ def _value(number: float, feature: Feature) -> str:
     return f"{number:.0f}" if feature.kind == "integer" else exact(float(f"{number:.4g}"))
 
 
-def _entry(one: _Slice, exam: Exam, whole: float) -> dict[str, Any]:
+def _entry(one: _Slice, exam: ScoredRows, whole: float) -> dict[str, Any]:
     difference, error = _mean(one.sums)
-    loss, low, high = (exam.stated(max(whole + difference + z * error, 0.0)) for z in (0, -Z, Z))
-    reference = exam.stated(whole)
+    loss, low, high = (exam.to_metric(max(whole + difference + z * error, 0.0)) for z in (0, -Z, Z))
+    reference = exam.to_metric(whole)
     known = one.rows >= FEWEST_ROWS
     return {
         "slice": one.name,

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.features import Feature
 from model_deployer.training.models.model import Model, rows_at_once
-from model_deployer.training.models.scorer import COLUMNS, IR_VERSION, OPSETS, SCORES
+from model_deployer.training.models.onnx_estimator import COLUMNS, IR_VERSION, OPSETS, SCORES
 from model_deployer.training.preprocessing.preprocessing import UNKNOWN, Preprocessor
 from model_deployer.training.preprocessing.vocabulary import DOMAIN
-from model_deployer.training.runtime.quiet import quiet
+from model_deployer.training.runtime.silence import silence_libraries
 
 #: The largest difference between two answers that are still the same; relative for values above the answers' scale.
 TOLERANCE = 1e-5
@@ -152,7 +152,7 @@ class _After(nn.Module):
 
 def _export(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> onnx.ModelProto:
     rows = torch.export.Dim("rows")
-    with quiet():
+    with silence_libraries():
         program = torch.onnx.export(
             module.eval(),
             tuple(inputs.values()),

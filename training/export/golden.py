@@ -10,7 +10,7 @@ from model_deployer.contract.artifact import Golden
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Categorical, Feature, Integer, Numeric, Text
 from model_deployer.contract.outputs import Arrays
-from model_deployer.training.data.rows import Row, legal, raw, request
+from model_deployer.training.data.request_rows import Row, legal, raw, request
 
 #: Rows taken from the test part.
 ORDINARY = 24

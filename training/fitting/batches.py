@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from model_deployer.training.data.pieces import Piece
+from model_deployer.training.data.parquet_chunks import ParquetChunk
 from model_deployer.training.data.stream import Stream
 from model_deployer.training.models.model import Model
 from model_deployer.training.preprocessing.sample import Sample
@@ -85,7 +85,7 @@ class Files:
     stream: Stream
     model: Model
 
-    def read(self, piece: Piece) -> Columns:
+    def read(self, piece: ParquetChunk) -> Columns:
         """The rows of a piece that may be learnt from, as :func:`scaled` has them."""
         portion = self.stream.read(piece)
         inputs = self.model.blueprint.preprocessor.transform(portion.frame)

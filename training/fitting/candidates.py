@@ -16,13 +16,13 @@ from model_deployer.training.fitting.fitting import Plan, fit, kept_plan, plan_f
 from model_deployer.training.models.baselines import linear_model
 from model_deployer.training.models.estimators import fit_estimator, installed_boosting
 from model_deployer.training.models.model import Model
-from model_deployer.training.models.search import MOST_TRIALS, Found, Options, plan_trials
+from model_deployer.training.models.search import MOST_TRIALS, Options, SearchResult, plan_trials
 from model_deployer.training.preprocessing.matrix import Matrix, fit_columns
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.runtime.budget import Budget
+from model_deployer.training.runtime.console import print_stage
+from model_deployer.training.runtime.devices import choose_devices
 from model_deployer.training.runtime.launch import launch
-from model_deployer.training.runtime.machines import machines
-from model_deployer.training.runtime.stages import say
 from model_deployer.training.spec import NETWORKS, Estimator, Spec
 
 #: Shares of the scorer that are tried.
@@ -55,7 +55,7 @@ class Recipe:
     history: tuple[dict[str, float], ...] = ()
     rows: int = 0
     name: str | None = None
-    found: Found | None = None
+    found: SearchResult | None = None
     options: Options | None = None
 
     def entry(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
     """Fit the candidates that the spec asks for, and choose.
 
     Args:
-        model: From :func:`training.models.building.build_model`, with a network of random weights.
+        model: From :func:`training.models.model_builder.build_model`, with a network of random weights.
         train: The rows to learn from.
         validation: The rows that decide.
         spec: Its ``estimator`` names a candidate, or ``auto`` for a linear model, boosted trees and the network.
@@ -126,7 +126,7 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
         SystemExit: This process was launched with others, another one leads, and there is no network to help with.
     """
     contest = _Contest(model, train, validation, spec)
-    if launch().follows:
+    if launch().is_worker:
         return contest.follow(folder)
     candidates: list[Candidate] = []
     history: list[dict[str, float]] = []
@@ -136,7 +136,7 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
         elif name in NETWORKS:
             plan = contest.plan(folder)
             if plan.is_cut and candidates:
-                say("skip", f"{name}: there is no time left for a single pass over the training rows")
+                print_stage("skip", f"{name}: there is no time left for a single pass over the training rows")
                 continue
             candidates.append(contest.enter(name, partial(contest.with_network, plan, folder, history)))
         else:
@@ -144,7 +144,7 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
     candidates += contest.blends(candidates)
     best = _best(candidates)
     tried = sorted(candidates, key=lambda each: each.loss)
-    say("choose", _why(best, [each for each in tried if each is not best]))
+    print_stage("choose", _why(best, [each for each in tried if each is not best]))
     return Choice(best.model, [each.entry() | {"chosen": each is best} for each in tried], history, best.recipe)
 
 
@@ -161,7 +161,7 @@ class _Contest:
         self._weights = torch.tensor(validation.each_weight)
         self._budget = Budget(spec.estimator.budget_seconds)
         self._first = 0.5 if spec.estimator.refit else 1.0  # the other half is for fitting what was chosen again
-        self._machines = machines(spec.estimator)
+        self._machines = choose_devices(spec.estimator)
 
     def follow(self, folder: Path) -> Choice:
         """Help the process that leads to fit the network, the only candidate that it cannot fit alone."""
@@ -177,7 +177,7 @@ class _Contest:
         model, recipe = make()
         joint = model.joint(self._validation.inputs)
         candidate = Candidate(name, self.loss(joint, model), time.perf_counter() - began, model, joint, recipe)
-        say("tried", f"{name}: {candidate.loss:.4g} on the validation part, {candidate.seconds:.0f} s")
+        print_stage("tried", f"{name}: {candidate.loss:.4g} on the validation part, {candidate.seconds:.0f} s")
         return candidate
 
     def loss(self, joint: Tensor, model: Model) -> float:
@@ -211,7 +211,7 @@ class _Contest:
     def with_network(self, plan: Plan, folder: Path, history: list[dict[str, float]]) -> tuple[Model, Recipe]:
         """The network, fitted."""
         parameters = sum(parameter.numel() for parameter in self._model.parameters())
-        say("fit", f"{parameters:,} parameters, at most {plan.epochs} epochs of {plan.batch_size} rows a step")
+        print_stage("fit", f"{parameters:,} parameters, at most {plan.epochs} epochs of {plan.batch_size} rows a step")
         history += fit(self._model, self._train, self._validation, plan, folder)
         return self._model, Recipe(plan, tuple(history), self._train.rows)
 
@@ -225,7 +225,7 @@ class _Contest:
         found = _kept(folder.with_suffix(KEPT))
         if found is None:
             judged = columns(self._validation.inputs.numbers, self._validation.inputs.codes)
-            say("fit", name)
+            print_stage("fit", name)
             matrices = (
                 Matrix(own, learnt.target, train.weights),
                 Matrix(judged, self._truth.numpy(), self._validation.weights),
@@ -260,7 +260,7 @@ class _Contest:
         model = network.model.with_scorer(scorer.model.columns, scorer.model.scorer, share)
         joint = _mixed(network, scorer, share)
         loss = self.loss(joint, model)
-        say("tried", f"{network.name} with {share:.0%} of {scorer.name}: {loss:.4g} on the validation part")
+        print_stage("tried", f"{network.name} with {share:.0%} of {scorer.name}: {loss:.4g} on the validation part")
         seconds = network.seconds + scorer.seconds
         recipe = replace(
             network.recipe, name=scorer.recipe.name, found=scorer.recipe.found, options=scorer.recipe.options
@@ -301,7 +301,7 @@ def _gap(best: Candidate, other: Candidate) -> str:
     return f"{abs(percent):.2g} % {'below' if percent >= 0 else 'above'} {other.name}'s"
 
 
-def _keep(found: Found, file: Path) -> None:
+def _keep(found: SearchResult, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(found.stored)
@@ -310,8 +310,8 @@ def _keep(found: Found, file: Path) -> None:
         raise EnvironmentFault(f"cannot keep {file}: {reason}; mend that and run the same command again") from None
 
 
-def _kept(file: Path) -> Found | None:
+def _kept(file: Path) -> SearchResult | None:
     try:
-        return Found.load(file.read_bytes())
+        return SearchResult.load(file.read_bytes())
     except Exception:  # there is none, or it is damaged: that raises ONNX Runtime's own errors too
         return None

@@ -25,10 +25,10 @@ from model_deployer.training.fitting.batches import Batch, Files, Share, Shuffle
 from model_deployer.training.models.model import Model, rows_at_once
 from model_deployer.training.models.network import Network
 from model_deployer.training.preprocessing.sample import Sample
+from model_deployer.training.runtime.devices import ONE_CPU, THREADS, Devices
 from model_deployer.training.runtime.launch import launch
-from model_deployer.training.runtime.machines import ONE_CORE, THREADS, Machines
 from model_deployer.training.runtime.progress import EpochProgress
-from model_deployer.training.runtime.quiet import quiet
+from model_deployer.training.runtime.silence import silence_libraries
 from model_deployer.training.spec import Estimator
 
 #: Multiplications in hidden layers that all epochs together may take, where the spec names no epochs: about 100 seconds
@@ -80,7 +80,7 @@ class Plan:
     seed: int
     is_cut: bool = False
     is_final: bool = False
-    on: Machines = ONE_CORE
+    on: Devices = ONE_CPU
 
     def finally_for(self, rows: int, history: Sequence[Mapping[str, float]]) -> "Plan":
         """The plan by which a fit that went so is done again on so many rows: as many epochs as were best.
@@ -92,7 +92,7 @@ class Plan:
         return replace(self, epochs=epochs, steps=steps, is_final=True)
 
 
-def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int, on: Machines = ONE_CORE) -> Plan:
+def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int, on: Devices = ONE_CPU) -> Plan:
     """Choose epochs and batch size for so many training rows, whatever the machine; on a GPU for its larger network."""
     affordable = int(on.cores * WORK / (rows * _network(model).work))
     epochs = estimator.epochs or min(MOST_EPOCHS, max(FEWEST_EPOCHS, affordable))
@@ -141,7 +141,7 @@ def _seconds_of(work: Callable[..., Tensor], *arguments: Any) -> float:
     return time.perf_counter() - began
 
 
-def kept_plan(folder: Path, on: Machines = ONE_CORE) -> Plan | None:
+def kept_plan(folder: Path, on: Devices = ONE_CPU) -> Plan | None:
     """The plan of the interrupted fit whose checkpoint lies in a folder; None where there is none, or it is damaged.
 
     It may go on elsewhere than it began.
@@ -167,7 +167,7 @@ def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Pat
     this with the same arguments, and all of them have to see the folder.
 
     Args:
-        model: From :func:`training.models.building.build_model`.
+        model: From :func:`training.models.model_builder.build_model`.
         train: The rows to learn from.
         validation: The rows that choose the epoch.
         plan: From :func:`plan_fit`.
@@ -183,9 +183,9 @@ def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Pat
     """
     learner = _Learner(model, train, validation, plan)
     resumes = all(_belongs(folder / name, learner) for name in (LAST, BEST))
-    if not resumes and not launch().follows:
+    if not resumes and not launch().is_worker:
         shutil.rmtree(folder, ignore_errors=True)
-    with quiet(), _rng(), _threads(THREADS):
+    with silence_libraries(), _rng(), _threads(THREADS):
         _run(learner, _trainer(plan, folder, _epochs(plan, folder) if resumes else plan.epochs), folder, resumes)
     history = _adopt(learner.cpu(), folder, LAST if plan.is_final else BEST)
     if plan.on.launched:

@@ -19,8 +19,8 @@ from model_deployer.training.models.model import Model
 from model_deployer.training.models.network import Network
 from model_deployer.training.preprocessing.matrix import Matrix, fit_columns
 from model_deployer.training.preprocessing.sample import Sample
-from model_deployer.training.runtime.machines import agreed
-from model_deployer.training.runtime.stages import say
+from model_deployer.training.runtime.console import print_stage
+from model_deployer.training.runtime.devices import broadcast_decision
 from model_deployer.training.spec import Spec
 
 #: Rows on which a network is seen to stay finite.
@@ -32,7 +32,7 @@ def refit(choice: Choice, model: Model, rows: Sample, spec: Spec, folder: Path) 
 
     Args:
         choice: What was chosen, with the head that it was calibrated with.
-        model: From :func:`training.models.building.rebuild_model` on ``rows``.
+        model: From :func:`training.models.model_builder.rebuild_model` on ``rows``.
         rows: Those of training and validation.
         spec: For its seed.
         folder: Takes the checkpoints of this fit and no other.
@@ -40,7 +40,7 @@ def refit(choice: Choice, model: Model, rows: Sample, spec: Spec, folder: Path) 
     Raises:
         CheckFailed, EnvironmentFault, KeyboardInterrupt: As :func:`training.fitting.fitting.fit`.
     """
-    say("refit", f"on the training and validation parts together, {rows.rows:,} rows")
+    print_stage("refit", f"on the training and validation parts together, {rows.rows:,} rows")
     again = model.with_network(_network(choice, model, rows, folder))
     if choice.recipe.found:
         again = _with_scorer(choice, again, rows, spec)
@@ -51,7 +51,7 @@ def refit(choice: Choice, model: Model, rows: Sample, spec: Spec, folder: Path) 
 def _network(choice: Choice, model: Model, rows: Sample, folder: Path) -> Network | Linear | None:
     recipe = choice.recipe
     planned = recipe.plan.finally_for(rows.rows, recipe.history) if recipe.plan else None
-    if plan := agreed(planned):
+    if plan := broadcast_decision(planned):
         fit(model, rows, rows.take(np.arange(min(len(rows), _WATCHED))), plan, folder)
         return model.network
     return linear_model(model, rows).network if isinstance(choice.model.network, Linear) else None

@@ -8,7 +8,7 @@ those that the bound was learnt from.
 from torch import Tensor
 
 
-def bound(scores: Tensor, weights: Tensor, share: float) -> Tensor:
+def conformal_quantile(scores: Tensor, weights: Tensor, share: float) -> Tensor:
     """What the score of a new row stays at or below with a probability of at least ``share``.
 
     The ``ceil((n + 1) * share)``-th smallest of n scores; with too few rows to keep the promise (fewer than

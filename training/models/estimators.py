@@ -3,13 +3,13 @@
 from functools import partial
 
 from model_deployer.training.models import lightgbm_trees, xgboost_trees
-from model_deployer.training.models.search import Found, Options
+from model_deployer.training.models.search import Options, SearchResult
 from model_deployer.training.models.sklearn_estimators import fit_sklearn
 from model_deployer.training.preprocessing.matrix import Matrix
-from model_deployer.training.runtime.stages import say
+from model_deployer.training.runtime.console import print_stage
 
 
-def fit_estimator(name: str, train: Matrix, validation: Matrix, options: Options) -> Found:
+def fit_estimator(name: str, train: Matrix, validation: Matrix, options: Options) -> SearchResult:
     """Fit ``lightgbm``, ``xgboost``, ``random_forest``, ``histogram_boosting``, or what is at an import path.
 
     Raises:
@@ -27,5 +27,7 @@ def installed_boosting() -> str:
     if lightgbm_trees.is_installed():
         return "lightgbm"
     other = "xgboost" if xgboost_trees.is_installed() else "histogram_boosting"
-    say("warning", f"{other} is tried: LightGBM, or the libgomp that it needs, is not installed; pip install lightgbm")
+    print_stage(
+        "warning", f"{other} is tried: LightGBM, or the libgomp that it needs, is not installed; pip install lightgbm"
+    )
     return other

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model_deployer.contract.outputs import CLASSIFICATION_TENSORS, REGRESSION_TENSORS
-from model_deployer.training.models.conformal import bound
+from model_deployer.training.models.conformal import conformal_quantile
 from model_deployer.training.models.linear_quantile import LinearQuantile
 
 #: The logarithm of the largest value that is answered, and that value; float32 ends at about exp(88.7).
@@ -153,8 +153,8 @@ class QuantityHead(nn.Module):
         raise NotImplementedError
 
     def promise(self, joint: Tensor, target: Tensor, weights: Tensor, coverage: float) -> None:
-        """Learn the interval from other rows than the model was fitted on; see :mod:`training.fitting.interval`."""
-        width = bound(self.residuals(joint, target).abs(), weights, coverage)
+        """Learn the interval from rows that were not fitted on; see :mod:`training.fitting.prediction_interval`."""
+        width = conformal_quantile(self.residuals(joint, target).abs(), weights, coverage)
         self.below.copy_(width)
         self.above.copy_(width)
 
@@ -259,9 +259,9 @@ class QuantileHead(RegressionHead):
         """
         residuals, quantile = self.residuals(joint, target), self.quantile
         lowest = min(max((1 - coverage) / 2, quantile - coverage), quantile)
-        self.shift.copy_(bound(residuals, weights, quantile))
-        self.below.copy_(bound(self.shift - residuals, weights, 1 - lowest).clamp_min(0))
-        self.above.copy_(bound(residuals - self.shift, weights, lowest + coverage).clamp_min(0))
+        self.shift.copy_(conformal_quantile(residuals, weights, quantile))
+        self.below.copy_(conformal_quantile(self.shift - residuals, weights, 1 - lowest).clamp_min(0))
+        self.above.copy_(conformal_quantile(residuals - self.shift, weights, lowest + coverage).clamp_min(0))
 
     def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
         """Value, lower and upper end, each [rows, 1], from :meth:`joint`."""

@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from model_deployer.contract.errors import EnvironmentFault
-from model_deployer.training.models.ensemble import Ensemble, Leaf, Split
-from model_deployer.training.models.scorer import COLUMNS, SCORES, Scorer
-from model_deployer.training.models.search import Found, Options, Parameters, between, own_errors, search
+from model_deployer.training.models.onnx_estimator import COLUMNS, SCORES, OnnxEstimator
+from model_deployer.training.models.search import Options, Parameters, SearchResult, between, own_errors, search
+from model_deployer.training.models.tree_ensemble import Ensemble, Leaf, Split
 from model_deployer.training.preprocessing.matrix import Matrix
 from model_deployer.training.runtime.budget import Budget
-from model_deployer.training.runtime.quiet import quiet
+from model_deployer.training.runtime.silence import silence_libraries
 from model_deployer.training.runtime.threads import idle_cores
 
 #: Rounds at most, and those without improvement on the validation rows after which boosting ends.
-ROUNDS, PATIENCE = 1_000, 100
+MAX_ROUNDS, EARLY_STOPPING_ROUNDS = 1_000, 100
 
 #: Tuned on many data sets by Holzmüller et al. (2024, "Better by default"): their LightGBM-TD.
 _COMMON = {"bagging_freq": 1, "min_sum_hessian_in_leaf": 1e-7, "max_bin": 255}
@@ -23,7 +23,7 @@ _CLASSIFICATION = {"num_leaves": 50, "learning_rate": 0.04, "bagging_fraction": 
 _REGRESSION = {"num_leaves": 100, "learning_rate": 0.05, "bagging_fraction": 0.7, "min_data_in_leaf": 3}
 
 
-def fit_lightgbm(train: Matrix, validation: Matrix, options: Options) -> Found:
+def fit_lightgbm(train: Matrix, validation: Matrix, options: Options) -> SearchResult:
     """Boost on the training rows until the validation rows get no better, with tuned defaults and then others.
 
     Raises:
@@ -40,12 +40,12 @@ def fit_lightgbm(train: Matrix, validation: Matrix, options: Options) -> Found:
     )
 
     def fit(parameters: Parameters) -> tuple[float, Any]:
-        stops = [lightgbm.early_stopping(PATIENCE, verbose=False), _Deadline(options.budget)]
-        with quiet(), own_errors("lightgbm", lightgbm.basic.LightGBMError, ValueError):
+        stops = [lightgbm.early_stopping(EARLY_STOPPING_ROUNDS, verbose=False), _Deadline(options.budget)]
+        with silence_libraries(), own_errors("lightgbm", lightgbm.basic.LightGBMError, ValueError):
             booster = lightgbm.train(
                 {**fixed, **parameters},
                 learnt,
-                options.rounds or ROUNDS,
+                options.rounds or MAX_ROUNDS,
                 valid_sets=[others],
                 callbacks=[] if options.rounds else stops,
             )
@@ -55,7 +55,7 @@ def fit_lightgbm(train: Matrix, validation: Matrix, options: Options) -> Found:
     rounds = booster.best_iteration or booster.current_iteration()
     exact = booster.predict(judged, raw_score=True, num_iteration=rounds)
     scorer = _scorer(booster.dump_model(num_iteration=rounds)).checked(validation.values, exact)
-    return Found(scorer, parameters, rounds, tried)
+    return SearchResult(scorer, parameters, rounds, tried)
 
 
 def is_installed() -> bool:
@@ -101,12 +101,12 @@ def _draw(random: np.random.Generator) -> Parameters:
     }
 
 
-def _scorer(dump: Mapping[str, Any]) -> Scorer:
+def _scorer(dump: Mapping[str, Any]) -> OnnxEstimator:
     outputs = int(dump["num_tree_per_iteration"])
     ensemble = Ensemble(outputs)
     for number, tree in enumerate(dump["tree_info"]):
         ensemble.add(_nodes(tree["tree_structure"]), number % outputs)
-    return Scorer.of_nodes([ensemble.node(COLUMNS, SCORES)])
+    return OnnxEstimator.of_nodes([ensemble.node(COLUMNS, SCORES)])
 
 
 def _nodes(root: Mapping[str, Any]) -> list[Split | Leaf]:

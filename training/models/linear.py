@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.preprocessing.scaling import Scaled, Scaling
-from model_deployer.training.runtime.quiet import quiet
+from model_deployer.training.runtime.silence import silence_libraries
 
 
 class LinearArchitecture(BaseModel):
@@ -69,7 +69,7 @@ def fit_linear(
         target: As it is learnt; see ``learnt`` of the heads.
     """
     scaled = scaling(train.inputs.numbers, train.inputs.codes)
-    with quiet():
+    with silence_libraries():
         estimator.fit(_design(scaled, architecture.cardinalities), target, sample_weight=train.weights)
     weights, bias = np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_)
     if len(weights) < architecture.outputs:  # of two classes, the second's log-odds

@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from model_deployer.contract.artifact import ARCHITECTURE, SCORER, WEIGHTS
+from model_deployer.contract.artifact import ARCHITECTURE, ESTIMATOR, WEIGHTS
 from model_deployer.contract.errors import ArtifactError
 from model_deployer.training.models.heads import ClassificationHead, CountHead, Head, QuantileHead, RegressionHead
 from model_deployer.training.models.linear import Linear, LinearArchitecture
 from model_deployer.training.models.network import Architecture, Network
-from model_deployer.training.models.scorer import Scorer
+from model_deployer.training.models.onnx_estimator import OnnxEstimator
 from model_deployer.training.preprocessing.matrix import Columns
 from model_deployer.training.preprocessing.preprocessing import Inputs, Preprocessor
 from model_deployer.training.preprocessing.scaling import Layout, Scaling
@@ -73,7 +73,7 @@ class Model(nn.Module):
         self.columns = (
             Columns(self.scaling, blueprint.cardinalities, blueprint.outputs) if blueprint.has_scorer else None
         )
-        self.scorer: Scorer | None = None
+        self.scorer: OnnxEstimator | None = None
         self.head = blueprint.head()
 
     def forward(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
@@ -110,7 +110,7 @@ class Model(nn.Module):
         other.network, other.columns, other.scorer = network, None, None
         return other
 
-    def with_scorer(self, columns: Columns, scorer: Scorer, share: float) -> Self:
+    def with_scorer(self, columns: Columns, scorer: OnnxEstimator, share: float) -> Self:
         """The same model with another estimator beside its network, which counts ``share`` of the whole."""
         other = self.with_network(self.network)
         other.blueprint = self.blueprint.model_copy(update={"has_scorer": True})
@@ -145,7 +145,7 @@ def save_model(model: Model, folder: Path) -> None:
     text = json.dumps(model.blueprint.model_dump(mode="json"), ensure_ascii=False, sort_keys=False, indent=1)
     (folder / ARCHITECTURE).write_text(text + "\n", encoding="utf-8")
     if model.scorer:
-        (folder / SCORER).write_bytes(model.scorer.stored)
+        (folder / ESTIMATOR).write_bytes(model.scorer.stored)
 
 
 def load_model(folder: Path) -> Model:
@@ -159,7 +159,7 @@ def load_model(folder: Path) -> Model:
         model = Model(blueprint)
         model.load_state_dict(load_file(folder / WEIGHTS))
         if blueprint.has_scorer:
-            model.scorer = Scorer.load((folder / SCORER).read_bytes())
+            model.scorer = OnnxEstimator.load((folder / ESTIMATOR).read_bytes())
     except Exception as error:  # a damaged file may raise anything
         raise ArtifactError(f"{folder} holds no model that can be rebuilt: {error}") from error
     return model.eval()

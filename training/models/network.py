@@ -15,7 +15,7 @@ from tabm import EnsembleView, LinearEnsemble, make_tabm_backbone
 from torch import Tensor, nn
 
 from model_deployer.training.preprocessing.preprocessing import UNKNOWN
-from model_deployer.training.runtime.quiet import quiet
+from model_deployer.training.runtime.silence import silence_libraries
 
 #: Share of training rows whose category is hidden, so that the network learns what an unknown one means.
 HIDDEN = 0.01
@@ -102,6 +102,6 @@ class Network(nn.Module):
 
 
 def _embeddings(bins: Sequence[Sequence[float]], size: int) -> PiecewiseLinearEmbeddings:
-    with quiet():  # it warns of every column with a single interval
+    with silence_libraries():  # it warns of every column with a single interval
         edges = [torch.tensor(column) for column in bins]
         return PiecewiseLinearEmbeddings(edges, size, activation=False, version="B")

@@ -12,7 +12,7 @@ import onnx
 from onnx import helper
 
 from model_deployer.contract.errors import SpecError
-from model_deployer.training.models.scorer import Scorer
+from model_deployer.training.models.onnx_estimator import OnnxEstimator
 from model_deployer.training.runtime.budget import Budget
 from model_deployer.training.runtime.progress import trials
 
@@ -51,7 +51,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """A fitted estimator, and how to fit it again.
 
     Attributes:
@@ -61,7 +61,7 @@ class Found:
         trials: How many sets of parameters were tried; None where nothing is searched for.
     """
 
-    scorer: Scorer
+    scorer: OnnxEstimator
     parameters: Parameters = field(default_factory=dict)
     rounds: int | None = None
     trials: int | None = None
@@ -80,9 +80,9 @@ class Found:
         return bytes(model.SerializeToString(deterministic=True))
 
     @classmethod
-    def load(cls, stored: bytes) -> "Found":
+    def load(cls, stored: bytes) -> "SearchResult":
         """From :attr:`stored`; raises whatever protobuf, JSON and ONNX Runtime do where it is damaged."""
-        scorer = Scorer.load(stored)
+        scorer = OnnxEstimator.load(stored)
         (entry,) = scorer.model.metadata_props
         scorer.model.ClearField("metadata_props")
         return cls(scorer, **json.loads(entry.value))

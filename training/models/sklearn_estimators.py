@@ -23,11 +23,11 @@ from sklearn.ensemble import (
 from sklearn.utils.validation import has_fit_parameter
 
 from model_deployer.contract.errors import CheckFailed, EnvironmentFault, SpecError
-from model_deployer.training.models.ensemble import Ensemble, Leaf, Split
-from model_deployer.training.models.scorer import COLUMNS, OPSETS, SCORES, Scorer
-from model_deployer.training.models.search import Found, Options, Parameters
+from model_deployer.training.models.onnx_estimator import COLUMNS, OPSETS, SCORES, OnnxEstimator
+from model_deployer.training.models.search import Options, Parameters, SearchResult
+from model_deployer.training.models.tree_ensemble import Ensemble, Leaf, Split
 from model_deployer.training.preprocessing.matrix import Floats, Matrix
-from model_deployer.training.runtime.quiet import quiet
+from model_deployer.training.runtime.silence import silence_libraries
 from model_deployer.training.runtime.threads import idle_cores
 
 #: Keeps the logarithm of a probability or rate finite.
@@ -51,7 +51,7 @@ _LOSSES: dict[tuple[str, str], Callable[[Parameters], dict[str, Any]]] = {
 }
 
 
-def fit_sklearn(name: str, train: Matrix, validation: Matrix, options: Options) -> Found:
+def fit_sklearn(name: str, train: Matrix, validation: Matrix, options: Options) -> SearchResult:
     """Fit an estimator on the training rows.
 
     Args:
@@ -67,14 +67,16 @@ def fit_sklearn(name: str, train: Matrix, validation: Matrix, options: Options) 
     estimator = _made(name, options, train.values.numel())
     prepare = _plain if isinstance(estimator, _FORESTS | _BOOSTING) else _Scale(train)
     weights = _weights(estimator, train, name)
-    with quiet():
+    with silence_libraries():
         try:
             estimator.fit(prepare(train.values.numpy()), train.target, **weights)
         except (ValueError, TypeError) as error:
             raise SpecError(f"{name} cannot be fitted to this table: {error}") from None
         is_logarithm = is_classifier(estimator) or options.objective["objective"] == "poisson"
         exact = _scores(estimator, prepare(validation.values.numpy()), is_logarithm)
-    return Found(_scorer(estimator, prepare, is_logarithm, name).checked(validation.values, exact), options.parameters)
+    return SearchResult(
+        _scorer(estimator, prepare, is_logarithm, name).checked(validation.values, exact), options.parameters
+    )
 
 
 def _plain(columns: Floats) -> Floats:
@@ -174,13 +176,13 @@ def _scores(estimator: Any, columns: Floats, is_logarithm: bool) -> NDArray[Any]
     return np.log(np.clip(answers, LEAST, None)) if is_logarithm else answers
 
 
-def _scorer(estimator: Any, prepare: _Prepare, is_logarithm: bool, name: str) -> Scorer:
+def _scorer(estimator: Any, prepare: _Prepare, is_logarithm: bool, name: str) -> OnnxEstimator:
     if isinstance(estimator, _BOOSTING):
-        return Scorer.of_nodes([_boosted(estimator).node(COLUMNS, SCORES)])
+        return OnnxEstimator.of_nodes([_boosted(estimator).node(COLUMNS, SCORES)])
     answers = "answers" if is_logarithm else SCORES
     last = _Nodes(*_logarithm(answers)) if is_logarithm else _Nodes()
     if isinstance(estimator, _FORESTS):
-        return Scorer.of_nodes([_forest(estimator).node(COLUMNS, answers), *last.nodes], last.constants)
+        return OnnxEstimator.of_nodes([_forest(estimator).node(COLUMNS, answers), *last.nodes], last.constants)
     assert isinstance(prepare, _Scale)
     return _converted(estimator, prepare, last, name)
 
@@ -220,7 +222,7 @@ def _forest_node(tree: Any, values: NDArray[Any], number: int) -> Split | Leaf:
     return Split(int(tree.feature[number]), float(tree.threshold[number]), missing_left, left, right)
 
 
-def _converted(estimator: Any, prepare: _Scale, last: _Nodes, name: str) -> Scorer:
+def _converted(estimator: Any, prepare: _Scale, last: _Nodes, name: str) -> OnnxEstimator:
     try:
         import skl2onnx  # noqa: PLC0415 (only for what is named by its import path)
     except ImportError:
@@ -229,7 +231,7 @@ def _converted(estimator: Any, prepare: _Scale, last: _Nodes, name: str) -> Scor
     types = [("prepared", skl2onnx.common.data_types.FloatTensorType([None, width]))]
     plain = {id(estimator): {"zipmap": False}} if is_classifier(estimator) else None
     try:
-        with quiet():
+        with silence_libraries():
             converted = skl2onnx.convert_sklearn(
                 estimator, initial_types=types, options=plain, target_opset={"": OPSETS[""], "ai.onnx.ml": 3}
             )
@@ -240,7 +242,7 @@ def _converted(estimator: Any, prepare: _Scale, last: _Nodes, name: str) -> Scor
     answers = helper.make_node("Identity", [inner.output[-1].name], [last.nodes[0].input[0] if last.nodes else SCORES])
     first = _Nodes(*prepare.graph(COLUMNS, inner.input[0].name))
     nodes = [*first.nodes, *inner.node, answers, *last.nodes]
-    return Scorer.of_nodes(nodes, [*first.constants, *inner.initializer, *last.constants])
+    return OnnxEstimator.of_nodes(nodes, [*first.constants, *inner.initializer, *last.constants])
 
 
 def _logarithm(source: str) -> tuple[list[NodeProto], list[TensorProto]]:

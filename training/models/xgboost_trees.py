@@ -8,13 +8,13 @@ import numpy as np
 from scipy.special import logit
 
 from model_deployer.contract.errors import EnvironmentFault
-from model_deployer.training.models.ensemble import Ensemble, Leaf, Split
-from model_deployer.training.models.lightgbm_trees import PATIENCE, ROUNDS
-from model_deployer.training.models.scorer import COLUMNS, SCORES, Scorer
-from model_deployer.training.models.search import Found, Options, Parameters, between, own_errors, search
+from model_deployer.training.models.lightgbm_trees import EARLY_STOPPING_ROUNDS, MAX_ROUNDS
+from model_deployer.training.models.onnx_estimator import COLUMNS, SCORES, OnnxEstimator
+from model_deployer.training.models.search import Options, Parameters, SearchResult, between, own_errors, search
+from model_deployer.training.models.tree_ensemble import Ensemble, Leaf, Split
 from model_deployer.training.preprocessing.matrix import Matrix
 from model_deployer.training.runtime.budget import Budget
-from model_deployer.training.runtime.quiet import quiet
+from model_deployer.training.runtime.silence import silence_libraries
 from model_deployer.training.runtime.threads import idle_cores
 
 #: After Holzmüller et al. (2024, "Better by default"): their XGB-TD.
@@ -32,7 +32,7 @@ _OBJECTIVES = {
 }
 
 
-def fit_xgboost(train: Matrix, validation: Matrix, options: Options) -> Found:
+def fit_xgboost(train: Matrix, validation: Matrix, options: Options) -> SearchResult:
     """Boost on the training rows until the validation rows get no better, with tuned defaults and then others.
 
     Raises:
@@ -47,13 +47,13 @@ def fit_xgboost(train: Matrix, validation: Matrix, options: Options) -> Found:
     )
 
     def fit(parameters: Parameters) -> tuple[float, Any]:
-        with quiet(), own_errors("xgboost", xgboost.core.XGBoostError, ValueError):
+        with silence_libraries(), own_errors("xgboost", xgboost.core.XGBoostError, ValueError):
             booster = xgboost.train(
                 {**fixed, **parameters},
                 learnt,
-                options.rounds or ROUNDS,
+                options.rounds or MAX_ROUNDS,
                 evals=[(judged, "judged")],
-                early_stopping_rounds=None if options.rounds else PATIENCE,
+                early_stopping_rounds=None if options.rounds else EARLY_STOPPING_ROUNDS,
                 verbose_eval=False,
                 callbacks=[_deadline(xgboost, options.budget)],
             )
@@ -65,7 +65,7 @@ def fit_xgboost(train: Matrix, validation: Matrix, options: Options) -> Found:
     booster, parameters, tried = search(fit, _draw, options)
     exact = booster.predict(judged, output_margin=True)
     scorer = _scorer(booster, score, options.classes).checked(validation.values, exact)
-    return Found(scorer, parameters, booster.num_boosted_rounds(), tried)
+    return SearchResult(scorer, parameters, booster.num_boosted_rounds(), tried)
 
 
 def is_installed() -> bool:
@@ -116,13 +116,13 @@ def _draw(random: np.random.Generator) -> Parameters:
     }
 
 
-def _scorer(booster: Any, base: float, classes: int) -> Scorer:
+def _scorer(booster: Any, base: float, classes: int) -> OnnxEstimator:
     outputs = classes if classes > 2 else 1
     ensemble = Ensemble(outputs, [base] * outputs, comparison="BRANCH_LT")
     model = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]["model"]
     for tree, output in zip(model["trees"], model["tree_info"], strict=True):
         ensemble.add(_nodes(tree), output)
-    return Scorer.of_nodes([ensemble.node(COLUMNS, SCORES)])
+    return OnnxEstimator.of_nodes([ensemble.node(COLUMNS, SCORES)])
 
 
 def _nodes(tree: Mapping[str, Any]) -> list[Split | Leaf]:

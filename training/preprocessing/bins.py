@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rtdl_num_embeddings import compute_bins
 from torch import Tensor
 
-from model_deployer.training.runtime.quiet import quiet
+from model_deployer.training.runtime.silence import silence_libraries
 
 #: Most intervals from quantiles, and most from a decision tree.
 INTERVALS = 24
@@ -41,7 +41,7 @@ def fit_bins(numbers: Tensor, target: NDArray[Any], regression: bool, seed: int)
     """
     order = np.random.default_rng(seed).permutation(len(numbers))[:ROWS]
     rows, outcome = numbers[torch.from_numpy(order)], torch.from_numpy(target[order])
-    with quiet():
+    with silence_libraries():
         return tuple(_edges(rows[:, [column]], outcome, regression) for column in range(rows.shape[1]))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from model_deployer.contract.artifact import PLOTS, REPORT
 from model_deployer.contract.curve import verdict
 from model_deployer.contract.evaluations import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, MEANING
-from model_deployer.training.report.page import Html, element, facts, number, page, picture, section, table
+from model_deployer.training.report.html_elements import Html, element, facts, number, page, picture, section, table
 from model_deployer.training.report.plots import draw
 from model_deployer.training.spec import NETWORKS
 

@@ -27,7 +27,7 @@ class Launch:
     by: Literal["torchrun", "slurm"] | None = None
 
     @property
-    def follows(self) -> bool:
+    def is_worker(self) -> bool:
         """Whether another process leads."""
         return self.rank > 0
 

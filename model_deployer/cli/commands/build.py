@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from model_deployer.cli.passing import passed_on
+from model_deployer.cli.bentoml_options import passed_on
 from model_deployer.contract import store
 
 Tag = Annotated[str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="Default: the only model of the store.")]

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from model_deployer.cli.extra import packages_of
+from model_deployer.cli.extras import packages_of
 from model_deployer.cli.output import Json, console, print_json
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
@@ -25,7 +25,7 @@ New = Annotated[str, typer.Argument(metavar="NEW", help="NAME or NAME:VERSION.")
 
 def diff(old: Old, new: New, json: Json = False, changelog: Changelog = None) -> None:
     """Show what a caller meets when NEW takes the place of OLD, and the version step that follows."""
-    from model_deployer.serving.engines.replay import predict  # noqa: PLC0415 (it loads ONNX Runtime)
+    from model_deployer.serving.engines.offline import predict  # noqa: PLC0415 (it loads ONNX Runtime)
 
     found = difference(store.load(old), store.load(new), predict)
     if changelog:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from model_deployer.cli.extra import packages_of
+from model_deployer.cli.extras import packages_of
 from model_deployer.contract import store
 
 Tag = Annotated[str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="Default: the only model of the store.")]

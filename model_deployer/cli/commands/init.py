@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from model_deployer.cli.extra import packages_of
+from model_deployer.cli.extras import packages_of
 from model_deployer.contract.errors import UsageError
 
 
@@ -17,7 +17,7 @@ def init(
 ) -> None:
     """Write a commented model.yaml for a table, with what can be inferred from it."""
     with packages_of("train"):
-        from model_deployer.training.data.draft import draft_spec  # noqa: PLC0415
+        from model_deployer.training.data.spec_draft import draft_spec  # noqa: PLC0415
     if output.is_dir() or not output.parent.is_dir():
         raise UsageError(f"{output} cannot be written: --output names a file in a folder that is there")
     if output.exists() and not force:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from model_deployer.cli.passing import passed_on
+from model_deployer.cli.bentoml_options import passed_on
 from model_deployer.contract import store
 from model_deployer.contract.errors import UsageError
 

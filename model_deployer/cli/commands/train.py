@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from model_deployer.cli.commands.show import print_metrics
-from model_deployer.cli.extra import packages_of
+from model_deployer.cli.extras import packages_of
 from model_deployer.cli.output import Json, print_json
 from model_deployer.contract import store
 from model_deployer.contract.artifact import REPORT

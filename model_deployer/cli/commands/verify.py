@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from model_deployer.cli.extra import packages_of
+from model_deployer.cli.extras import packages_of
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a package.")]
 Url = Annotated[str | None, typer.Option(help="Ask this deployment; without it, a server of the package's own Bento.")]
@@ -26,5 +26,5 @@ def verify(folder: Folder = Path("model-package"), url: Url = None, base: Base =
     with packages_of("handoff"):
         from model_deployer.handoff import verification  # noqa: PLC0415
     found = verification.verify(folder, url.rstrip("/") if url else None, base=base)
-    verification.refuse(found)
+    verification.raise_for_failures(found)
     print(f"{folder} holds what it says; see {folder / verification.MARKDOWN}")

@@ -24,7 +24,7 @@ from model_deployer.contract.artifact import Manifest
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import RequestError
 from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric
-from model_deployer.handoff.clients.languages import LANGUAGES, RUST, Language, Way, is_tag, key, words_of
+from model_deployer.handoff.clients.languages import LANGUAGES, RUST, Language, Toolchain, is_tag, key, words_of
 from model_deployer.package.clients import Client
 from model_deployer.system.command import run
 from model_deployer.writing.templates import jinja_environment
@@ -145,10 +145,10 @@ def _check(client: Client, place: Path, url: str) -> Check:
 
 
 @cache
-def _way(language: Language) -> Way | None:
+def _way(language: Language) -> Toolchain | None:
     """The first way that this machine can go."""
     path = _environment()["PATH"]
-    there = (way for way in language.ways if all(shutil.which(tool, path=path) for tool in way.tools))
+    there = (way for way in language.toolchains if all(shutil.which(tool, path=path) for tool in way.tools))
     return next((way for way in there if way.probe is None or _run(way.probe, Path.cwd())[0] == 0), None)
 
 
@@ -237,7 +237,7 @@ def _write(language: Language, contract: Contract, manifest: Manifest, folder: P
         folder=f"{_CLIENTS_FOLDER}/{language.folder}",
         files=tuple(files),
         needs=language.needs,
-        command=(_way(language) or language.ways[0]).command,
+        command=(_way(language) or language.toolchains[0]).command,
     )
 
 

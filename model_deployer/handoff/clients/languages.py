@@ -12,7 +12,7 @@ _WIDTH = 100
 
 
 @dataclass(frozen=True)
-class Way:
+class Toolchain:
     """One way to run the check of a client.
 
     Attributes:
@@ -49,7 +49,7 @@ class Language:
     folder: str
     tool: str
     needs: str
-    ways: tuple[Way, ...]
+    toolchains: tuple[Toolchain, ...]
     types: Mapping[str, str]
     identifier: Callable[[list[str]], str]
     reserved: frozenset[str]
@@ -200,7 +200,7 @@ PYTHON = Language(
     folder="python",
     tool="Python",
     needs="Python 3.11 or newer with httpx",
-    ways=(Way(("python",), f"python examples/clients/python/check.py {_SAMPLES}"),),
+    toolchains=(Toolchain(("python",), f"python examples/clients/python/check.py {_SAMPLES}"),),
     types=_types("float", "int", "bool", "str"),
     # A TypedDict has the names of the fields themselves.
     identifier=_snake,
@@ -216,13 +216,13 @@ TYPESCRIPT = Language(
     folder="typescript",
     tool="Node.js",
     needs="Node.js 22.18 or newer, nothing else; with Node.js 20, esbuild from npm",
-    ways=(
-        Way(
+    toolchains=(
+        Toolchain(
             ("node",),
             f"node examples/clients/typescript/check.ts {_SAMPLES}",
             probe="node -e 'process.exit(process.features.typescript ? 0 : 1)'",
         ),
-        Way(
+        Toolchain(
             ("node", "npx"),
             "npx --yes esbuild examples/clients/typescript/check.ts --bundle --platform=node --format=esm"
             f" --log-level=error | node --input-type=module - {_SAMPLES}",
@@ -242,8 +242,8 @@ JAVA = Language(
     folder="java",
     tool="a JDK",
     needs="a JDK, 17 or newer, nothing else",
-    ways=(
-        Way(
+    toolchains=(
+        Toolchain(
             ("javac", "java"),
             "cd examples/clients/java && javac -encoding UTF-8 -d build src/*.java src/*/*.java"
             f" && java -cp build Check {_UP}",
@@ -267,7 +267,7 @@ GO = Language(
     folder="go",
     tool="Go",
     needs="Go 1.19 or newer, nothing else",
-    ways=(Way(("go",), f"cd examples/clients/go && go build -o build/check ./check && build/check {_UP}"),),
+    toolchains=(Toolchain(("go",), f"cd examples/clients/go && go build -o build/check ./check && build/check {_UP}"),),
     types=_types("float64", "int64", "bool", "string"),
     identifier=_pascal,
     reserved=frozenset(),
@@ -280,9 +280,9 @@ CSHARP = Language(
     folder="csharp",
     tool=".NET or Mono",
     needs=".NET 8 or newer, or Mono 6, nothing else",
-    ways=(
-        Way(("dotnet",), f"dotnet run --project examples/clients/csharp -- {_SAMPLES}"),
-        Way(
+    toolchains=(
+        Toolchain(("dotnet",), f"dotnet run --project examples/clients/csharp -- {_SAMPLES}"),
+        Toolchain(
             ("mcs", "mono"),
             "cd examples/clients/csharp && mcs -langversion:7 -r:System.Net.Http -out:check.exe *.cs"
             f" && mono check.exe {_UP}",
@@ -300,8 +300,8 @@ PHP = Language(
     folder="php",
     tool="PHP with its curl extension",
     needs="PHP 8.1 or newer with its curl extension",
-    ways=(
-        Way(
+    toolchains=(
+        Toolchain(
             ("php",),
             f"php examples/clients/php/check.php {_SAMPLES}",
             probe="php -r 'exit(extension_loaded(\"curl\") && PHP_VERSION_ID >= 80100 ? 0 : 1);'",
@@ -320,7 +320,7 @@ RUBY = Language(
     folder="ruby",
     tool="Ruby",
     needs="Ruby 3.0 or newer, nothing else",
-    ways=(Way(("ruby",), f"ruby examples/clients/ruby/check.rb {_SAMPLES}"),),
+    toolchains=(Toolchain(("ruby",), f"ruby examples/clients/ruby/check.rb {_SAMPLES}"),),
     types=_types("Float", "Integer", "Boolean", "String"),
     identifier=_snake,
     reserved=_words(
@@ -338,7 +338,7 @@ RUST = Language(
     folder="rust",
     tool="Rust",
     needs="Rust 1.63 or newer; cargo fetches ureq, serde and serde_json",
-    ways=(Way(("cargo",), f"cd examples/clients/rust && cargo run --quiet -- {_UP}"),),
+    toolchains=(Toolchain(("cargo",), f"cd examples/clients/rust && cargo run --quiet -- {_UP}"),),
     types=_types("f64", "i64", "bool", "String"),
     identifier=_snake,
     reserved=_words(
@@ -354,7 +354,7 @@ CURL = Language(
     folder="curl",
     tool="curl or jq",
     needs="a POSIX shell and curl; the check also jq",
-    ways=(Way(("curl", "jq"), f"sh examples/clients/curl/check.sh {_SAMPLES}"),),
+    toolchains=(Toolchain(("curl", "jq"), f"sh examples/clients/curl/check.sh {_SAMPLES}"),),
     types=_types("number", "integer", "boolean", "string"),
     identifier=_snake,
     reserved=frozenset(),

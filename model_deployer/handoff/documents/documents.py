@@ -7,12 +7,12 @@ from typing import Any
 from jinja2 import PackageLoader
 
 from model_deployer.contract import number_format
-from model_deployer.handoff.documents import card, contents, evaluation, fields, guide
-from model_deployer.handoff.documents.page import page
+from model_deployer.handoff.documents import evaluation_text, field_tables, file_tree, integration_guide, model_card
+from model_deployer.handoff.documents.html_page import page
 from model_deployer.monitoring.alerts import alerts
-from model_deployer.package import readme
+from model_deployer.package import readme_commands
 from model_deployer.package.banner import unverified_banner
-from model_deployer.package.facts import Facts
+from model_deployer.package.package_data import PackageData
 from model_deployer.package.sizing import sizes
 from model_deployer.writing.markdown import Markdown, block, code, document, listed, markdown, table
 from model_deployer.writing.templates import fill, jinja_environment
@@ -24,7 +24,7 @@ README = "README.md"
 CHANGELOG = "CHANGELOG.md"
 
 
-def write_documents(facts: Facts, folder: Path) -> None:
+def write_documents(facts: PackageData, folder: Path) -> None:
     """Write the documents of a package into its folder.
 
     Args:
@@ -36,7 +36,7 @@ def write_documents(facts: Facts, folder: Path) -> None:
         (folder / path).write_text(text, encoding="utf-8")
 
 
-def documents(facts: Facts) -> dict[str, str]:
+def documents(facts: PackageData) -> dict[str, str]:
     """The documents, by their path in the package: the same facts give the same text, byte for byte."""
     written = {path: _render(Path(path).name, facts) for path in (README, CARD, GUIDE)}
     written[CHANGELOG] = changelog(facts.manifest.name, facts.changes, facts.is_verified)
@@ -49,15 +49,15 @@ def changelog(name: str, changes: Sequence[Mapping[str, Any]], is_verified: bool
     return _filled(CHANGELOG, name=name, changes=changes, unverified=unverified_banner(is_verified))
 
 
-def _render(name: str, facts: Facts) -> str:
+def _render(name: str, facts: PackageData) -> str:
     return _filled(
         name,
         facts=facts,
         alerts=alerts(facts),
         sizes=sizes(facts.sizing),
         output=facts.contract.output,
-        example=guide.example(facts),
-        refusal=guide.refusal(facts),
+        example=integration_guide.example(facts),
+        refusal=integration_guide.refusal(facts),
         has_times=any(feature.kind == "datetime" for feature in facts.contract.features),
         python=facts.measured.machine.python.rpartition(".")[0],
         nullable=[code(feature.name) for feature in facts.contract.features if feature.nullable],
@@ -70,7 +70,7 @@ def _filled(document: str, **values: Any) -> str:
     return fill(_environment, f"{document}.j2", **values)
 
 
-def _plot(facts: Facts, name: str, about: str) -> Markdown:
+def _plot(facts: PackageData, name: str, about: str) -> Markdown:
     return Markdown(f"![{about}](../model/plots/{name}.png)" if name in facts.plots else "")
 
 
@@ -78,19 +78,19 @@ def _plot(facts: Facts, name: str, about: str) -> Markdown:
 _environment = jinja_environment(PackageLoader("model_deployer.handoff.documents"), finalize=markdown)
 _environment.globals |= {
     "block": block,
-    "card": card,
+    "card": model_card,
     "code": code,
     "count": number_format.count,
-    "contents": contents,
+    "contents": file_tree,
     "document": document,
-    "evaluation": evaluation,
-    "fields": fields,
-    "guide": guide,
+    "evaluation": evaluation_text,
+    "fields": field_tables,
+    "guide": integration_guide,
     "listed": listed,
     "number": number_format.number,
     "percent": number_format.percent,
-    "readme": readme,
+    "readme": readme_commands,
     "seconds": number_format.seconds,
     "table": table,
-    "words": evaluation.words,
+    "words": evaluation_text.words,
 }

@@ -16,12 +16,12 @@ import onnxruntime
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.outputs import Arrays
-from model_deployer.handoff.formats.halves import halves
+from model_deployer.handoff.formats.graph_split import split_graph
+from model_deployer.handoff.formats.holdout import HoldoutRows
+from model_deployer.handoff.formats.onnx_pickle import write_joblib, write_pickle
 from model_deployer.handoff.formats.parity import Answer, agreement, expected_arrays, in_chunks
-from model_deployer.handoff.formats.sessions import write_joblib, write_pickle
-from model_deployer.handoff.formats.test_part import TestPart
 from model_deployer.package.formats import TOLERANCE, Agreement, Format
-from model_deployer.serving.rows.columns import Columns, Stacker
+from model_deployer.serving.rows.columns import ColumnBuilder, Columns
 from model_deployer.serving.rows.validation import Validator
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -54,10 +54,10 @@ class Formats:
         test: The test part of the table; None where it is not at hand.
     """
 
-    def __init__(self, artifact: Artifact, folder: Path, test: TestPart | None) -> None:
+    def __init__(self, artifact: Artifact, folder: Path, test: HoldoutRows | None) -> None:
         self._artifact, self._models, self._test = artifact, folder / "model", test
         self._stem = f"model_v{artifact.manifest.version}"
-        self._halves = halves(artifact)
+        self._halves = split_graph(artifact)
         self._models.mkdir(parents=True, exist_ok=True)
 
     def write(self) -> list[Format]:
@@ -174,7 +174,7 @@ class Formats:
 
 def _columns(contract: Contract, rows: list[dict[str, Any]]) -> Columns:
     """Rows as clients send them, as the graph takes them."""
-    return Stacker(contract.features)(Validator(contract).check(rows))
+    return ColumnBuilder(contract.features)(Validator(contract).check(rows))
 
 
 def _asked(session: Any) -> Answer:

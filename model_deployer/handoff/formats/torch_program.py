@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from model_deployer.contract.artifact import SCORER, Artifact
+from model_deployer.contract.artifact import ESTIMATOR, Artifact
 from model_deployer.training.models.model import Model, load_model
-from model_deployer.training.runtime.quiet import quiet
+from model_deployer.training.runtime.silence import silence_libraries
 
 #: What the parts of the program are called, in the order in which they run.
 WHOLE, BEFORE, AFTER = "", "_before", "_after"
@@ -38,11 +38,11 @@ def write_program(artifact: Artifact, folder: Path, stem: str) -> list[str]:
     with torch.no_grad():
         answers, columns = before(**inputs)
         scores = model.scorer.scores(columns)
-    (folder / f"{stem}_{SCORER}").write_bytes(model.scorer.stored)
+    (folder / f"{stem}_{ESTIMATOR}").write_bytes(model.scorer.stored)
     return [
         f"{stem}.safetensors",
         _write(before, inputs, folder / f"{stem}{BEFORE}.pt2"),
-        f"{stem}_{SCORER}",
+        f"{stem}_{ESTIMATOR}",
         _write(after, {"answers": answers, "scores": scores}, folder / f"{stem}{AFTER}.pt2"),
     ]
 
@@ -74,7 +74,7 @@ def _write(module: nn.Module, inputs: dict[str, Tensor], path: Path) -> str:
     rows = torch.export.Dim("rows")
     shapes: Any = {name: {0: rows} for name in inputs}
     archive = io.BytesIO()  # torch ends the process where it writes to a full disk
-    with quiet(), torch.no_grad():
+    with silence_libraries(), torch.no_grad():
         torch.export.save(torch.export.export(module.eval(), (), inputs, dynamic_shapes=shapes), archive)
     path.write_bytes(archive.getvalue())
     return path.name

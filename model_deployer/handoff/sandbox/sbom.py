@@ -4,13 +4,13 @@ import sys
 from pathlib import Path
 
 from model_deployer.contract.errors import EnvironmentFault
-from model_deployer.handoff.sandbox.workplace import Workplace
+from model_deployer.handoff.sandbox.environment import CleanEnvironment
 from model_deployer.system.command import last_line, run
 
 SBOM = "sbom.cdx.json"
 
 
-def write_sbom(package: Path, place: Workplace) -> None:
+def write_sbom(package: Path, place: CleanEnvironment) -> None:
     """Write the bill of what the clean environment holds, licences included; the same packages give the same bytes.
 
     Raises:

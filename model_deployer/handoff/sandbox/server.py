@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_deployer.contract.errors import EnvironmentFault
-from model_deployer.handoff.sandbox.workplace import clean_environment
-from model_deployer.system.ready import free_ports, wait_until_ready
+from model_deployer.handoff.sandbox.environment import clean_variables
+from model_deployer.system.server_ready import free_ports, wait_until_ready
 
 #: Seconds that a server may take to end.
 STOP_SECONDS = 30.0
@@ -45,7 +45,7 @@ class Server:
 
 
 @contextmanager
-def serving(command: str, folder: Path, speaks_grpc: bool = False) -> Iterator[Server]:
+def run_server(command: str, folder: Path, speaks_grpc: bool = False) -> Iterator[Server]:
     """Run a `bentoml serve` in ``folder``, on a free port and with a BentoML home of its own, until the end.
 
     Args:
@@ -60,7 +60,7 @@ def serving(command: str, folder: Path, speaks_grpc: bool = False) -> Iterator[S
         port, grpc_port = free_ports(2)
         variables = {"BENTOML_HOME": home, "BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)}
         variables |= {"DEPLOYER_GRPC_PORT": str(grpc_port)} if speaks_grpc else {}
-        environment, began = clean_environment() | variables, time.monotonic()
+        environment, began = clean_variables() | variables, time.monotonic()
         process = subprocess.Popen(
             ["sh", "-c", f"exec {command}"], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
         )

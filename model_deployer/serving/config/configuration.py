@@ -10,7 +10,7 @@ from _bentoml_sdk.service.config import ServiceConfig
 from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypedDict, is_typeddict
 
-from model_deployer.contract.yaml_source import Path_, complaints, read_yaml, suggestion
+from model_deployer.contract.yaml_source import KeyPath, read_yaml, suggestion, validation_messages
 from model_deployer.serving.config import settings
 from model_deployer.serving.config.settings import Settings
 
@@ -35,7 +35,7 @@ class Configuration(BaseModel):
     serving: Settings = Settings()
 
 
-def of_service(file: Path, name: str, **defaults: Any) -> dict[str, Any]:
+def service_configuration(file: Path, name: str, **defaults: Any) -> dict[str, Any]:
     """BentoML's configuration of a service: of all, then its ``defaults``, then what the file has under its name."""
     services = yaml.safe_load(file.read_text(encoding="utf-8")).get("services") or {}
     common = {key: value for key, value in services.items() if key not in _Named.__annotations__}
@@ -56,7 +56,7 @@ def check(file: Path) -> list[str]:
     try:
         Configuration.model_validate(values)
     except ValidationError as error:
-        found += complaints(error, source, _keys)
+        found += validation_messages(error, source, _keys)
     return found + _variables()
 
 
@@ -76,7 +76,7 @@ def _variables() -> list[str]:
     return found
 
 
-def _keys(path: Path_) -> Iterable[str]:
+def _keys(path: KeyPath) -> Iterable[str]:
     """The keys that are legal below a path of the file."""
     section: Any = Configuration
     for part in path:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import Overloaded, PredictionFailed
-from model_deployer.serving.engines.loop import running
+from model_deployer.serving.engines.event_loop import running_loop
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -149,7 +149,7 @@ class Batcher(Generic[P]):
         starts = range(0, rows, self._batch_rows)
         parts = [self._put(payload[start : start + self._batch_rows], self._batch_rows) for start in starts]
         try:
-            return join(await asyncio.gather(*parts))
+            return concatenate_columns(await asyncio.gather(*parts))
         finally:
             for part in parts:
                 part.cancel()
@@ -159,7 +159,7 @@ class Batcher(Generic[P]):
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _put(self, payload: P, rows: int) -> "asyncio.Future[Arrays]":
-        loop = running()
+        loop = running_loop()
         part = _Part(payload, loop.create_future(), loop.time())
         self._waiting.append(part)
         self._waiting_rows += len(payload)
@@ -235,7 +235,7 @@ class Batcher(Generic[P]):
             start = end
 
 
-def join(parts: Sequence[Arrays]) -> Arrays:
+def concatenate_columns(parts: Sequence[Arrays]) -> Arrays:
     """Arrays of the same names, one below the other."""
     if len(parts) == 1:
         return parts[0]

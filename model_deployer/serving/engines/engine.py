@@ -50,14 +50,14 @@ class Engine(Protocol):
         """Let go of what runs beside this thread."""
 
 
-def choose(settings: Settings) -> str:
+def choose_engine(settings: Settings) -> str:
     """Which engine a server uses: ``cpu``, ``cuda`` or ``runner``."""
     if settings.engine != "auto":
         return settings.engine
-    return "runner" if gpus() and _CUDA in onnxruntime.get_available_providers() else "cpu"
+    return "runner" if gpu_count() and _CUDA in onnxruntime.get_available_providers() else "cpu"
 
 
-def gpus() -> int:
+def gpu_count() -> int:
     """How many NVIDIA GPUs this process may use."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:

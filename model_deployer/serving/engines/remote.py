@@ -8,12 +8,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from model_deployer.serving.engines.batching import Arrays, join
+from model_deployer.serving.engines.batching import Arrays, concatenate_columns
 from model_deployer.serving.engines.engine import Engine
 from model_deployer.serving.rows.columns import Columns
 
 #: Seconds for the answer to a batch, after which the runner counts as gone.
-PATIENCE = 5.0
+RUNNER_TIMEOUT_SECONDS = 5.0
 
 #: Seconds between two questions whether the runner is back.
 _PROBE = 1.0
@@ -86,7 +86,7 @@ class RemoteEngine:
     def _call(self, batches: list[Columns]) -> list[Arrays | None]:
         asked = asyncio.run_coroutine_threadsafe(self._ask(batches), self._loop)
         try:
-            return asked.result(PATIENCE)
+            return asked.result(RUNNER_TIMEOUT_SECONDS)
         finally:
             asked.cancel()
 
@@ -110,16 +110,16 @@ class RemoteEngine:
             return
 
 
-def answer_batches(engine: Engine, batches: Sequence[Columns]) -> list[dict[str, NDArray[Any]] | None]:
+def run_batches(engine: Engine, batches: Sequence[Columns]) -> list[dict[str, NDArray[Any]] | None]:
     """What the runner does with the batches of several workers: one run for all of them.
 
     Returns:
         The output tensors of each batch; None for one on which the graph fails, which spares the others.
     """
     try:
-        outputs = engine.run(join(batches))
+        outputs = engine.run(concatenate_columns(batches))
     except Exception:
-        return [None] if len(batches) == 1 else [answer_batches(engine, [batch])[0] for batch in batches]
+        return [None] if len(batches) == 1 else [run_batches(engine, [batch])[0] for batch in batches]
     answers: list[dict[str, NDArray[Any]] | None] = []
     start = 0
     for batch in batches:

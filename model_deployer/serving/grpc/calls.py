@@ -12,9 +12,9 @@ from model_deployer.contract.errors import DeadlineExceeded, MalformedBody, Requ
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.grpc.messages import METHODS, SERVICE
 from model_deployer.serving.http import headers
+from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, RequestRecord
 from model_deployer.serving.http.headers import Headers
-from model_deployer.serving.http.journal import CLIENT_CLOSED_REQUEST, Entry, Journal
-from model_deployer.serving.http.keys import Keys
+from model_deployer.serving.http.keys import ApiKeys
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies
 
@@ -46,11 +46,11 @@ class Calls:
     """
 
     def __init__(
-        self, predictor: Predictor, settings: Settings, keys: Keys | None, answers: Mapping[str, Answer]
+        self, predictor: Predictor, settings: Settings, keys: ApiKeys | None, answers: Mapping[str, Answer]
     ) -> None:
         self._predictor = predictor
         self._most_seconds = predictor.artifact.contract.limits.timeout_seconds
-        self._journal = Journal(predictor.metrics, settings)
+        self._journal = AccessLog(predictor.metrics, settings)
         self._keys = keys
         self._answers = answers
         self._under_way = 0
@@ -68,7 +68,7 @@ class Calls:
 
     async def _call(self, name: str, message: bytes, context: Any) -> bytes:
         given = _headers(context)
-        entry = Entry(given, headers.request_id(given))
+        entry = RequestRecord(given, headers.request_id(given))
         trailing = [("x-request-id", entry.request_id.decode())]
         status, answer = 200, b""
         self._begin()
@@ -135,7 +135,7 @@ def _headers(context: Any) -> Headers:
     }
 
 
-def _words(refusal: RequestError, entry: Entry) -> str:
+def _words(refusal: RequestError, entry: RequestRecord) -> str:
     """The text of a refusal: where the fault is ours, with what to report."""
     said = bodies.words(refusal)
     if refusal.status == 500:

@@ -11,7 +11,7 @@ from model_deployer.serving.grpc import address
 from model_deployer.serving.grpc.calls import Calls
 from model_deployer.serving.grpc.messages import POOL, SERVICE
 from model_deployer.serving.grpc.servicer import Servicer
-from model_deployer.serving.http.keys import Keys
+from model_deployer.serving.http.keys import ApiKeys
 from model_deployer.serving.observability.logs import logger
 from model_deployer.serving.predictor import Predictor
 
@@ -46,7 +46,7 @@ class GrpcServer:
         keys: Who is answered; None for everybody.
     """
 
-    def __init__(self, predictor: Predictor, settings: Settings, keys: Keys | None) -> None:
+    def __init__(self, predictor: Predictor, settings: Settings, keys: ApiKeys | None) -> None:
         limits = predictor.artifact.contract.limits
         self._port = settings.grpc_port or 0
         self._seconds = limits.timeout_seconds

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from model_deployer.contract.errors import BodyTooLarge
-from model_deployer.serving.http.deadlines import Gone
+from model_deployer.serving.http.deadlines import ClientDisconnected
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,7 +32,7 @@ async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
     size = 0
     while True:
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise ClientDisconnected
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > limit:

@@ -8,7 +8,7 @@ from model_deployer.contract.errors import BodyTooLarge, MalformedBody, Unsuppor
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
-def inflate(body: bytes, encoding: str, limit: int) -> bytes:
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     """The body before ``encoding``, a Content-Encoding (RFC 9110, section 8.4).
 
     Raises:

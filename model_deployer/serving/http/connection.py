@@ -15,19 +15,19 @@ import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from model_deployer.contract.errors import HeadersTooLarge, MalformedRequest, RequestError, RequestTimeout
-from model_deployer.serving.http import headers, problem
+from model_deployer.serving.http import headers, problem_details
 from model_deployer.serving.http.asgi import Scope
-from model_deployer.serving.http.deadlines import Watch
+from model_deployer.serving.http.deadlines import RequestDeadline
 
 #: Where the scope of a request has its connection.
-LINE = "model_deployer.line"
+CONNECTION_KEY = "model_deployer.line"
 
 #: Seconds for the head of a request, and for a whole answer to be taken.
-HEAD_SECONDS = 10.0
-ANSWER_SECONDS = 60.0
+HEAD_TIMEOUT_SECONDS = 10.0
+RESPONSE_TIMEOUT_SECONDS = 60.0
 
 #: Bytes of a head. What arrives in one piece with its end is read in any case: at most 256 KiB.
-HEAD_BYTES = 64 * 1024
+MAX_HEAD_BYTES = 64 * 1024
 
 #: Seconds between two looks at a connection.
 _TICK = 2.0
@@ -38,7 +38,7 @@ _CLOSE = (b"connection", b"close")
 _FAREWELL = 1.0
 
 
-class Door(Protocol):
+class ConnectionFilter(Protocol):
     """Who is let in."""
 
     def refusal(self, scope: Scope) -> RequestError | None:
@@ -48,18 +48,18 @@ class Door(Protocol):
         """Count a refusal; of what never became a request, the route is ``other``."""
 
 
-def install(keep_alive_seconds: float, door: Door) -> None:
+def install(keep_alive_seconds: float, door: ConnectionFilter) -> None:
     """Let uvicorn serve with :class:`Connection`, and keep idle ones open for so many seconds."""
-    Connection.keep_alive_seconds = keep_alive_seconds
-    Connection.door = door
-    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{Connection.__name__}"
+    HttpConnection.keep_alive_seconds = keep_alive_seconds
+    HttpConnection.door = door
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{HttpConnection.__name__}"
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """uvicorn's connection, which also watches the time and size of heads, and answers to the end when it stops."""
 
     keep_alive_seconds: ClassVar[float]
-    door: ClassVar[Door]
+    door: ClassVar[ConnectionFilter]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -69,7 +69,7 @@ class Connection(HttpToolsProtocol):
         self._unread_since: float | None = None
         self._is_stopping = False
         #: The request under way, from its head to its answer.
-        self.watch: Watch | None = None
+        self.watch: RequestDeadline | None = None
         self._look_again: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -93,8 +93,8 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         if self._head_began is not None and not self.transport.is_closing():
             self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self._refuse(HeadersTooLarge(f"send at most {HEAD_BYTES:,} bytes of headers"))
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(HeadersTooLarge(f"send at most {MAX_HEAD_BYTES:,} bytes of headers"))
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
@@ -118,7 +118,7 @@ class Connection(HttpToolsProtocol):
         scope = cast(Scope, cycle.scope)
         refusal = self.door.refusal(scope)
         if refusal is None:
-            scope[LINE] = self
+            scope[CONNECTION_KEY] = self
             super()._start_asgi_task(cycle, app)
             return
         self._write(refusal, dict(scope["headers"]), is_last=not cycle.keep_alive)
@@ -151,20 +151,24 @@ class Connection(HttpToolsProtocol):
         if self._is_idle() and self._head_began is None and self.timeout_keep_alive_task is None:
             # The answer was there before the end of the body, which ended uvicorn's own watch.
             self.timeout_keep_alive_task = self.loop.call_later(self.keep_alive_seconds, self.transport.close)
-        if self._head_began is not None and now - self._head_began > HEAD_SECONDS and not self.transport.is_closing():
+        if (
+            self._head_began is not None
+            and now - self._head_began > HEAD_TIMEOUT_SECONDS
+            and not self.transport.is_closing()
+        ):
             self._give_up()
         if not self.transport.get_write_buffer_size():
             self._unread_since = None
         elif self._unread_since is None:
             self._unread_since = now
-        elif now - self._unread_since > ANSWER_SECONDS:
+        elif now - self._unread_since > RESPONSE_TIMEOUT_SECONDS:
             self.transport.abort()
         self._look_again = self.loop.call_later(_TICK, self._look)
 
     def _give_up(self) -> None:
         has_begun = self.scope is not None
         if has_begun:
-            self._refuse(RequestTimeout(f"the headers did not arrive within {HEAD_SECONDS:g} seconds"))
+            self._refuse(RequestTimeout(f"the headers did not arrive within {HEAD_TIMEOUT_SECONDS:g} seconds"))
         else:
             self.transport.close()
 
@@ -177,9 +181,9 @@ class Connection(HttpToolsProtocol):
 
     def _write(self, error: RequestError, given: headers.Headers, is_last: bool) -> None:
         request_id = headers.request_id(given)
-        body = problem.problem(error, request_id.decode())
-        answer = [(b"content-type", problem.MEDIA_TYPE.encode()), (b"x-request-id", request_id)]
-        answer += [*problem.headers(error), (b"content-length", b"%d" % len(body))]
+        body = problem_details.encode_problem(error, request_id.decode())
+        answer = [(b"content-type", problem_details.MEDIA_TYPE.encode()), (b"x-request-id", request_id)]
+        answer += [*problem_details.headers(error), (b"content-length", b"%d" % len(body))]
         if is_last and _CLOSE not in answer:
             answer.append(_CLOSE)
         lines = b"".join(b"%s: %s\r\n" % pair for pair in answer)

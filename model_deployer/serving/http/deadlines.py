@@ -8,19 +8,19 @@ import asyncio
 from types import TracebackType
 from typing import Protocol
 
-from model_deployer.serving.engines.loop import running
+from model_deployer.serving.engines.event_loop import running_loop
 
 #: Seconds between two looks: how late the end of a request may come.
-TICK = 0.02
+CHECK_INTERVAL_SECONDS = 0.02
 
 
-class Line(Protocol):
+class ClientConnection(Protocol):
     """The connection of a client, which tells the request under way, if there is one, that the client has left."""
 
-    watch: "Watch | None"
+    watch: "RequestDeadline | None"
 
 
-class Gone(Exception):
+class ClientDisconnected(Exception):
     """The client left before it had its answer."""
 
 
@@ -28,20 +28,20 @@ class Deadlines:
     """The requests that are under way in one event loop."""
 
     def __init__(self) -> None:
-        self._watches: set[Watch] = set()
+        self._watches: set[RequestDeadline] = set()
         self._ticking = False
 
-    def within(self, seconds: float, line: Line | None = None) -> "Watch":
+    def within(self, seconds: float, line: ClientConnection | None = None) -> "RequestDeadline":
         """A context that is left with TimeoutError once ``seconds`` have passed, and with Gone once the client left."""
-        return Watch(self, seconds, line)
+        return RequestDeadline(self, seconds, line)
 
-    def _add(self, watch: "Watch") -> None:
+    def _add(self, watch: "RequestDeadline") -> None:
         self._watches.add(watch)
         if not self._ticking:
             self._ticking = True
-            watch.loop.call_later(TICK, self._tick, watch.loop)
+            watch.loop.call_later(CHECK_INTERVAL_SECONDS, self._tick, watch.loop)
 
-    def _remove(self, watch: "Watch") -> None:
+    def _remove(self, watch: "RequestDeadline") -> None:
         self._watches.discard(watch)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -50,22 +50,22 @@ class Deadlines:
             watch.look(now)
         self._ticking = bool(self._watches)
         if self._ticking:
-            loop.call_later(TICK, self._tick, loop)
+            loop.call_later(CHECK_INTERVAL_SECONDS, self._tick, loop)
 
 
-class Watch:
+class RequestDeadline:
     """One request under way, from its first line on."""
 
     __slots__ = ("_deadlines", "_line", "_reason", "_task", "loop", "until")
 
-    def __init__(self, deadlines: Deadlines, seconds: float, line: Line | None) -> None:
+    def __init__(self, deadlines: Deadlines, seconds: float, line: ClientConnection | None) -> None:
         self._deadlines = deadlines
         self._line = line
-        self.loop = running()
+        self.loop = running_loop()
         self.until = self.loop.time() + seconds
         self._reason: type[Exception] | None = None
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "RequestDeadline":
         task = asyncio.current_task(self.loop)
         assert task is not None, "a request is answered in a task"
         self._task = task
@@ -91,7 +91,7 @@ class Watch:
 
     def leave(self) -> None:
         """End the request: its client has left."""
-        self._end(Gone)
+        self._end(ClientDisconnected)
 
     def _end(self, reason: type[Exception]) -> None:
         if not self._reason:

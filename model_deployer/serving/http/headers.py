@@ -13,7 +13,7 @@ Headers = dict[bytes, bytes]
 JSON = formats.JSON.encode()
 
 #: The formats of tables.
-TABLES = frozenset({formats.STREAM, formats.FILE, formats.PARQUET})
+TABLE_MEDIA_TYPES = frozenset({formats.STREAM, formats.FILE, formats.PARQUET})
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
@@ -50,18 +50,18 @@ def media_type(headers: Headers, pairs: Sequence[tuple[bytes, bytes]]) -> str:
     kind = given.decode("latin-1").partition(";")[0].strip().lower()
     if kind == formats.JSON or kind.endswith("+json"):
         return formats.JSON
-    if kind in TABLES:
+    if kind in TABLE_MEDIA_TYPES:
         return kind
-    raise UnsupportedMediaType(f"send the rows as {formats.JSON}, or as {', '.join(sorted(TABLES))}")
+    raise UnsupportedMediaType(f"send the rows as {formats.JSON}, or as {', '.join(sorted(TABLE_MEDIA_TYPES))}")
 
 
-def accepted(headers: Headers) -> str:
+def accepted_media_type(headers: Headers) -> str:
     """The format of the answer: of those in Accept the first that the service writes, else JSON (RFC 9110, 12.5.1)."""
     given = headers.get(b"accept")
     if given is None or given in (b"*/*", JSON):
         return formats.JSON
     kinds = (each.partition(";")[0].strip().lower() for each in given.decode("latin-1").split(","))
-    return next((kind for kind in kinds if kind in TABLES or kind == formats.JSON), formats.JSON)
+    return next((kind for kind in kinds if kind in TABLE_MEDIA_TYPES or kind == formats.JSON), formats.JSON)
 
 
 def check_length(headers: Headers, limit: int) -> None:
@@ -71,7 +71,7 @@ def check_length(headers: Headers, limit: int) -> None:
         raise BodyTooLarge.over(limit)
 
 
-def seconds(headers: Headers, most: float) -> float:
+def timeout_seconds(headers: Headers, most: float) -> float:
     """The time that the client allows in X-Request-Timeout-Ms, at most ``most``; without the header, ``most``.
 
     Raises:

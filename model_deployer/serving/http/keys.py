@@ -12,7 +12,7 @@ from model_deployer.contract.errors import UsageError
 from model_deployer.serving.config.settings import API_KEYS
 
 #: A shorter key can be guessed.
-SHORTEST = 16
+MIN_KEY_CHARACTERS = 16
 
 #: Seconds until a changed file is noticed.
 _FRESH = 1.0
@@ -20,7 +20,7 @@ _FRESH = 1.0
 logger = logging.getLogger("model_deployer")
 
 
-class Keys:
+class ApiKeys:
     """The keys that are valid now; several at once, so that callers can change from an old one to a new one.
 
     A file is read again when it changes. Where it cannot be used any more, the keys of before stay valid, and the log
@@ -57,7 +57,7 @@ class Keys:
             logger.error("the file of API keys cannot be used; the keys of before stay valid")
 
 
-def load(file: Path | None) -> Keys | None:
+def load(file: Path | None) -> ApiKeys | None:
     """The keys of ``file``, one a line, else those of DEPLOYER_API_KEYS.
 
     Empty lines, and lines that begin with #, do not count.
@@ -70,11 +70,11 @@ def load(file: Path | None) -> Keys | None:
     """
     if file is not None:
         try:
-            return Keys(file, _digests(_lines(file), str(file)))
+            return ApiKeys(file, _digests(_lines(file), str(file)))
         except (OSError, UnicodeDecodeError):
             raise UsageError(f"{file}: the file of API keys cannot be read; see serving.api_key_file") from None
     if variable := os.environ.get(API_KEYS):
-        return Keys(None, _digests((key.strip() for key in variable.split(",")), API_KEYS))
+        return ApiKeys(None, _digests((key.strip() for key in variable.split(",")), API_KEYS))
     return None
 
 
@@ -85,9 +85,11 @@ def _lines(file: Path) -> Iterable[str]:
 def _digests(keys: Iterable[str], source: str) -> frozenset[bytes]:
     found = [key for key in keys if key]
     if not found:
-        raise UsageError(f"{source}: there is no API key; write one of at least {SHORTEST} characters")
-    if any(len(key) < SHORTEST for key in found):
-        raise UsageError(f"{source}: an API key is too short; use at least {SHORTEST} characters: openssl rand -hex 32")
+        raise UsageError(f"{source}: there is no API key; write one of at least {MIN_KEY_CHARACTERS} characters")
+    if any(len(key) < MIN_KEY_CHARACTERS for key in found):
+        raise UsageError(
+            f"{source}: an API key is too short; use at least {MIN_KEY_CHARACTERS} characters: openssl rand -hex 32"
+        )
     return frozenset(hashlib.sha256(key.encode()).digest() for key in found)
 
 

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 
-def shed_idle(application: Starlette) -> None:
+def remove_unused_middleware(application: Starlette) -> None:
     """Build the application's stack anew without idle middlewares; to be called while it starts."""
     application.user_middleware = [each for each in application.user_middleware if not _is_idle(each)]
     application.middleware_stack = application.build_middleware_stack()

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter
 from model_deployer.contract.bins import edges
 from model_deployer.contract.number_format import exact
 from model_deployer.serving.engines.batching import Arrays
-from model_deployer.serving.observability.meters import FEATURE_VALUES, PREDICTIONS
+from model_deployer.serving.observability.metric_specs import FEATURE_VALUES, PREDICTIONS
 from model_deployer.serving.rows.columns import Columns
 
 #: Rows that are counted of those in one interval.
@@ -28,7 +28,7 @@ INTERVAL = 1.0
 Count = Callable[[NDArray[Any]], Mapping[str, int]]
 
 
-class Drift:
+class DriftCounter:
     """Counters of the rows that one worker answered.
 
     Args:

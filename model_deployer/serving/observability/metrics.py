@@ -16,10 +16,10 @@ from prometheus_client.values import MultiProcessValue
 
 from model_deployer.contract.errors import InvalidRows
 from model_deployer.serving.engines.batching import Arrays, Batch
-from model_deployer.serving.engines.loop import running
-from model_deployer.serving.observability import meters
-from model_deployer.serving.observability.drift import INTERVAL, Drift
-from model_deployer.serving.observability.meters import Meter
+from model_deployer.serving.engines.event_loop import running_loop
+from model_deployer.serving.observability import metric_specs
+from model_deployer.serving.observability.drift import INTERVAL, DriftCounter
+from model_deployer.serving.observability.metric_specs import MetricSpec
 from model_deployer.serving.rows.columns import Columns
 
 Made = TypeVar("Made")
@@ -57,18 +57,18 @@ class Metrics:
             # A counter would else ask the system for the process id each time that it counts.
             values.ValueClass = MultiProcessValue(partial(int, os.getpid()))  # type: ignore[no-untyped-call]
         registry = self.registry = CollectorRegistry()
-        requests = _made(Counter, meters.REQUESTS, registry)
+        requests = _made(Counter, metric_specs.REQUESTS, registry)
         self._requests = cache(requests.labels)
-        seconds = _made(Histogram, meters.REQUEST_SECONDS, registry, buckets=_SECONDS)
+        seconds = _made(Histogram, metric_specs.REQUEST_SECONDS, registry, buckets=_SECONDS)
         self._seconds = cache(seconds.labels)
-        self._queue_seconds = _made(Histogram, meters.QUEUE_SECONDS, registry, buckets=_SECONDS)
-        self._rows = _made(Counter, meters.ROWS, registry)
-        self._batch_rows = _made(Histogram, meters.BATCH_ROWS, registry, buckets=_ROWS)
-        self._invalid = _made(Counter, meters.INVALID_VALUES, registry)
-        self._degraded = _made(Gauge, meters.DEGRADED, registry, multiprocess_mode="livemax")
-        info = _made(Gauge, meters.INFO, registry, multiprocess_mode="livemax")
+        self._queue_seconds = _made(Histogram, metric_specs.QUEUE_SECONDS, registry, buckets=_SECONDS)
+        self._rows = _made(Counter, metric_specs.ROWS, registry)
+        self._batch_rows = _made(Histogram, metric_specs.BATCH_ROWS, registry, buckets=_ROWS)
+        self._invalid = _made(Counter, metric_specs.INVALID_VALUES, registry)
+        self._degraded = _made(Gauge, metric_specs.DEGRADED, registry, multiprocess_mode="livemax")
+        info = _made(Gauge, metric_specs.INFO, registry, multiprocess_mode="livemax")
         info.labels(*model.split(":")).set(1)
-        self._drift = Drift(reference, registry) if reference else None
+        self._drift = DriftCounter(reference, registry) if reference else None
         self._answers: list[tuple[str, str, int, float]] = []
         self._batches: list[Batch] = []
         self._writing = False
@@ -113,7 +113,7 @@ class Metrics:
     def _write_soon(self) -> None:
         if not self._writing:
             self._writing = True
-            running().call_soon(self._write)
+            running_loop().call_soon(self._write)
 
     def _write(self) -> None:
         self._writing = False
@@ -130,7 +130,7 @@ class Metrics:
                 self._queue_seconds.observe(seconds)
         if batches and self._drift and not self._counting:
             self._counting = True
-            running().call_later(INTERVAL, self._count_drift)
+            running_loop().call_later(INTERVAL, self._count_drift)
 
     def _count_drift(self) -> None:
         self._counting = False
@@ -138,7 +138,7 @@ class Metrics:
             self._drift.count()
 
 
-def _made(kind: Callable[..., Made], meter: Meter, registry: CollectorRegistry, **options: Any) -> Made:
+def _made(kind: Callable[..., Made], meter: MetricSpec, registry: CollectorRegistry, **options: Any) -> Made:
     return kind(meter.name, meter.about, meter.labels, registry=registry, **options)
 
 

@@ -13,7 +13,7 @@ import msgspec
 from model_deployer.contract import errors
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import InvalidRows, MalformedBody, RequestError
-from model_deployer.serving.http import problem
+from model_deployer.serving.http import problem_details
 from model_deployer.serving.protocols import openapi
 from model_deployer.serving.rows import validation
 
@@ -114,7 +114,9 @@ def operation(name: str, summary: str, answer: Schema, tag: str, refusal: str, *
         refusal: The name of the schema of a refusal.
         **said: ``parameters`` and ``requestBody``.
     """
-    refusals = openapi.PREDICT_ERRORS if "requestBody" in said else (*openapi.ANY_ERRORS, errors.MethodNotAllowed)
+    refusals = (
+        openapi.PREDICT_ERRORS if "requestBody" in said else (*openapi.CONNECTION_ERRORS, errors.MethodNotAllowed)
+    )
     if said.get("parameters"):
         refusals = (*refusals, errors.NotFound)
     responses = {"200": {"description": summary, "content": _json(answer)}} | _refusals(refusals, refusal)
@@ -135,7 +137,9 @@ def _refusals(refusals: Sequence[type[RequestError]], schema: str) -> dict[str, 
         status: {"description": "; ".join(each), "content": content} for status, each in sorted(titles.items())
     }
     if "404" in found:  # a name with a slash or a colon in it makes a path that is none of the protocol's
-        found["404"]["content"] = content | {problem.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        found["404"]["content"] = content | {
+            problem_details.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}
+        }
     return found
 
 

@@ -18,7 +18,7 @@ from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import MalformedBody
 from model_deployer.serving.protocols import tensors
 from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values
-from model_deployer.serving.rows.columns import Stacker, Table
+from model_deployer.serving.rows.columns import ColumnBuilder, Table
 from model_deployer.serving.rows.decoding import Rows, value_type
 
 #: The shape of an input that holds one row: [1] or [1, 1].
@@ -64,7 +64,7 @@ class Reader:
         self._features = contract.features
         self._required = sum(1 << place for place, feature in enumerate(contract.features) if feature.required)
         self._limits = contract.limits
-        self._stack = Stacker(contract.features)
+        self._stack = ColumnBuilder(contract.features)
         self._decode = msgspec.json.Decoder(Inference).decode
         self._decode_row = msgspec.json.Decoder(_checked_type(contract, _ONE, tuple.__class_getitem__)).decode
         self._decode_table = msgspec.json.Decoder(_checked_type(contract, list[int], list.__class_getitem__)).decode

@@ -22,7 +22,7 @@ from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import InvalidRows, MalformedBody, RequestError, UnsupportedMediaType, UsageError
 from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Arrays
-from model_deployer.serving.http import problem
+from model_deployer.serving.http import problem_details
 from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import ping
@@ -422,7 +422,7 @@ def _said(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 def _errors(statuses: Collection[int]) -> dict[str, Any]:
     """A response a status; what is wrong with the headers is found before it is known whose request it is."""
     schema = {"$ref": "#/components/schemas/InvocationsError"}
-    content = {problem.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    content = {problem_details.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     too_large = {"431": {"description": "The headers are too large", "content": content}}
     return {str(status): _said(_REFUSED[status], schema) for status in statuses} | too_large
 

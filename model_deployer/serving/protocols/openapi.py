@@ -7,15 +7,15 @@ from model_deployer.contract import errors
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import RequestError
-from model_deployer.serving.http import problem
+from model_deployer.serving.http import problem_details
 from model_deployer.serving.protocols.protocol import Protocol
 from model_deployer.serving.rows import formats
 
 #: What an orchestrator asks without an API key.
-HEALTH = frozenset({"/livez", "/readyz", "/healthz"})
+HEALTH_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 
 #: Paths that no protocol can have.
-OWN = HEALTH | {"/predict", "/model", "/metrics", "/docs.json", "/schema.json"}
+RESERVED_PATHS = HEALTH_PATHS | {"/predict", "/model", "/metrics", "/docs.json", "/schema.json"}
 
 #: What POST /predict may refuse a request with.
 PREDICT_ERRORS: tuple[type[RequestError], ...] = (
@@ -36,7 +36,7 @@ PREDICT_ERRORS: tuple[type[RequestError], ...] = (
 
 
 #: What any request may be refused with before it is known what it asks for.
-ANY_ERRORS: tuple[type[RequestError], ...] = (errors.MalformedRequest, errors.HeadersTooLarge)
+CONNECTION_ERRORS: tuple[type[RequestError], ...] = (errors.MalformedRequest, errors.HeadersTooLarge)
 
 
 def answer_schema(contract: Contract) -> dict[str, Any]:
@@ -103,11 +103,11 @@ def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Pr
                 "Columns": _columns_schema(contract),
                 "Answer": answer_schema(contract),
                 "TableAnswer": table_schema(contract),
-                "Problem": problem.json_schema(),
+                "Problem": problem_details.json_schema(),
             },
         },
     }
-    operations = [(path, methods, path in HEALTH, _PROBLEM) for path, methods in described["paths"].items()]
+    operations = [(path, methods, path in HEALTH_PATHS, _PROBLEM) for path, methods in described["paths"].items()]
     for protocol in protocols:
         schemas = protocol.schemas()
         described["components"]["schemas"] |= schemas
@@ -128,7 +128,7 @@ def _refusal(schema: str, media_type: str = "application/json") -> dict[str, Any
 
 
 #: What the service's own paths refuse with.
-_PROBLEM = _refusal("Problem", problem.MEDIA_TYPE)
+_PROBLEM = _refusal("Problem", problem_details.MEDIA_TYPE)
 
 
 def _locked(operation: Mapping[str, Any], is_open: bool, refusal: Mapping[str, Any]) -> dict[str, Any]:
@@ -303,5 +303,5 @@ def _ready() -> dict[str, Any]:
 
 def _get(name: str, summary: str, media_type: str, schema: dict[str, Any]) -> dict[str, Any]:
     response = {"description": summary, "content": {media_type: {"schema": schema}}}
-    responses = {"200": response} | problems(ANY_ERRORS)
+    responses = {"200": response} | problems(CONNECTION_ERRORS)
     return {"operationId": name, "summary": summary, "tags": ["Operation"], "responses": responses}

@@ -25,5 +25,5 @@ def _operation(name: str) -> dict[str, Any]:
         "200": {"description": "Ready", "content": content},
         "503": {"description": "Not ready: send no requests", "content": content},
     }
-    tags, problems = ["Operation"], openapi.problems(openapi.ANY_ERRORS)
+    tags, problems = ["Operation"], openapi.problems(openapi.CONNECTION_ERRORS)
     return {"operationId": name, "summary": "Ready for requests", "tags": tags, "responses": responses | problems}

@@ -67,7 +67,7 @@ class Route:
     answer: Callable[[Request], Awaitable[Reply]]
     operations: Mapping[str, Mapping[str, Any]]
     is_open: bool = False
-    any_case: bool = False
+    ignore_case: bool = False
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class Route:
 
     def match(self, path: str) -> dict[str, str] | None:
         """What stands in place of the braces, where it answers this path; else None."""
-        found = _pattern(self.path, self.any_case).fullmatch(path)
+        found = _pattern(self.path, self.ignore_case).fullmatch(path)
         return found.groupdict() if found else None
 
 
@@ -111,7 +111,7 @@ class Protocol(ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class RouteMatch:
     """Where a request leads.
 
     Attributes:
@@ -126,18 +126,18 @@ class Spoken:
     methods: tuple[str, ...]
 
 
-def switchboard(protocols: Sequence[Protocol]) -> Callable[[str, str], Spoken | None]:
+def build_router(protocols: Sequence[Protocol]) -> Callable[[str, str], RouteMatch | None]:
     """What finds the route of a method and a path among those of all protocols; the first one that fits."""
     routes = [(protocol, route) for protocol in protocols for route in protocol.routes]
 
     @lru_cache(_REMEMBERED)
-    def find(method: str, path: str) -> Spoken | None:
+    def find(method: str, path: str) -> RouteMatch | None:
         fitting = [(protocol, route, named) for protocol, route in routes if (named := route.match(path)) is not None]
         answering = [each for each in fitting if method in each[1].methods]
         if not fitting or (path == PAGE and not answering):
             return None
         methods = dict.fromkeys(name for _, route, _ in fitting for name in route.methods)
-        return Spoken(*(answering or fitting)[0], tuple(methods))
+        return RouteMatch(*(answering or fitting)[0], tuple(methods))
 
     return find
 

@@ -23,7 +23,7 @@ PROTOCOLS: dict[str, type[Protocol]] = {each.name: each for each in _ALL}
 assert tuple(PROTOCOLS) == get_args(ProtocolName), "each protocol of the settings has a translator"
 
 
-def speak(names: Sequence[str], predictor: Predictor) -> list[Protocol]:
+def create_protocols(names: Sequence[str], predictor: Predictor) -> list[Protocol]:
     """The protocols of these names, ready to translate.
 
     Raises:
@@ -33,7 +33,7 @@ def speak(names: Sequence[str], predictor: Predictor) -> list[Protocol]:
     protocols = [PROTOCOLS[name](predictor) for name in names]
     routes = [(protocol.name, route) for protocol in protocols for route in protocol.routes]
     for name, route in routes:
-        if route.path in openapi.OWN:
+        if route.path in openapi.RESERVED_PATHS:
             raise UsageError(f"{name}: the service itself answers {route.path}; {_REMEDY}")
     for (one, first), (other, second) in combinations(routes, 2):
         if method := _clash(first, second):

@@ -58,7 +58,7 @@ class TensorFlowServing(Protocol):
         is_classification = isinstance(self._contract.output, Classification)
         task = ("classify", self._classify) if is_classification else ("regress", self._regress)
         models = bodies.operation("tensorflowModels", "The model's name", _MODELS, self.name, _ERROR)
-        found = [Route("/v1/models", self._answer_models, {"get": models}, any_case=True)]
+        found = [Route("/v1/models", self._answer_models, {"get": models}, ignore_case=True)]
         for place, path in _PLACES.items():
             found += [
                 self._get(place, path, "Status", self._answer_status, _STATUS),
@@ -172,7 +172,7 @@ class TensorFlowServing(Protocol):
         described = bodies.operation(
             title, f"{name} of the model", schema, self.name, _ERROR, parameters=self._parameters(place)
         )
-        return Route(f"/v1/models/{{model}}{path}", answer, {"get": described}, any_case=True)
+        return Route(f"/v1/models/{{model}}{path}", answer, {"get": described}, ignore_case=True)
 
     def _post(
         self, place: str, path: str, name: str, answer: Answer, schemas: tuple[bodies.Schema, bodies.Schema]
@@ -182,7 +182,7 @@ class TensorFlowServing(Protocol):
             f"tensorflow{place}{name}", name, answered, self.name, _ERROR,
             parameters=self._parameters(place), requestBody=bodies.request(asked),
         )  # fmt: skip
-        return Route(f"/v1/models/{{model}}{path}", answer, {"post": described}, any_case=True)
+        return Route(f"/v1/models/{{model}}{path}", answer, {"post": described}, ignore_case=True)
 
     def _parameters(self, place: str) -> list[dict[str, Any]]:
         values = {"model": self._model} | {"Version": {"version": self._version}, "Label": {"label": _LABEL}}.get(

@@ -45,7 +45,7 @@ class Vertex(Protocol):
     def routes(self) -> Sequence[Route]:
         found = []
         # The service's own paths tell the platform as much.
-        if self._health and self._health not in {"/", *openapi.HEALTH}:
+        if self._health and self._health not in {"/", *openapi.HEALTH_PATHS}:
             found.append(ping.route(self.predictor, self._health))
         if self._predict and self._predict != "/predict":
             found.append(Route(self._predict, self._answer, {"post": self._predict_operation()}))

@@ -29,7 +29,7 @@ _TEXTS = (_UTF8, _LARGE_UTF8, _UTF8_VIEW)
 Kind = Literal["number", "boolean", "text", "time", "nothing"]
 
 
-class Packed(Exception):
+class CompressedStream(Exception):
     """A stream whose buffers are compressed: it has to be rewritten before it is read."""
 
 
@@ -194,7 +194,7 @@ def _field(announced: Table) -> _Field:
 
 def _batch(header: Table, content: memoryview, viewed: _Allowance, dictionaries: Mapping[int, Column]) -> _Batch:
     if header.has(3):
-        raise Packed
+        raise CompressedStream
     rows = header.number(0)
     if rows < 0:
         raise ValueError

@@ -29,7 +29,7 @@ class Table:
         return Table({name: array[rows] for name, array in self.columns.items()})
 
 
-class Stacker:
+class ColumnBuilder:
     """Turns validated rows (tuples in the contract's order, None for missing) into columns."""
 
     def __init__(self, features: Sequence[Feature]) -> None:

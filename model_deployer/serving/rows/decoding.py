@@ -19,8 +19,8 @@ from msgspec import Meta
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import MalformedBody
 from model_deployer.contract.features import (
-    EXACT_INTEGER,
-    LONGEST_CATEGORY,
+    MAX_CATEGORY_CHARACTERS,
+    MAX_EXACT_INTEGER,
     Boolean,
     Categorical,
     Datetime,
@@ -28,7 +28,7 @@ from model_deployer.contract.features import (
     Integer,
     Text,
 )
-from model_deployer.serving.rows.columns import Stacker, Table, Values
+from model_deployer.serving.rows.columns import ColumnBuilder, Table, Values
 from model_deployer.serving.rows.validation import Validator
 
 #: Rows as a client sends them, or as columns: what the engine's batches are made of.
@@ -43,7 +43,7 @@ class Decoder:
     def __init__(self, contract: Contract) -> None:
         self._limits = contract.limits
         self._validator = Validator(contract)
-        self._stack = Stacker(contract.features)
+        self._stack = ColumnBuilder(contract.features)
         self._decode_rows, self._decode_row, self._decode_columns, self._convert = _compile(contract)
 
     def __call__(self, body: bytes) -> Rows:
@@ -154,12 +154,12 @@ def _type(feature: Feature) -> Any:
         case Categorical() if feature.unknown == "reject":
             return Literal[feature.categories]
         case Categorical():
-            return Annotated[str, Meta(min_length=1, max_length=LONGEST_CATEGORY)]
+            return Annotated[str, Meta(min_length=1, max_length=MAX_CATEGORY_CHARACTERS)]
     rejects = feature.out_of_range == "reject"
     low = feature.minimum if rejects else None
     high = feature.maximum if rejects else None
     if isinstance(feature, Integer):
-        exact_low = -EXACT_INTEGER if low is None else max(int(low), -EXACT_INTEGER)
-        exact_high = EXACT_INTEGER if high is None else min(int(high), EXACT_INTEGER)
+        exact_low = -MAX_EXACT_INTEGER if low is None else max(int(low), -MAX_EXACT_INTEGER)
+        exact_high = MAX_EXACT_INTEGER if high is None else min(int(high), MAX_EXACT_INTEGER)
         return Annotated[int, Meta(ge=exact_low, le=exact_high)]
     return Annotated[float, Meta(ge=low, le=high)]

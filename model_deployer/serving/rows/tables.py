@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import MalformedBody
 from model_deployer.contract.features import (
-    EXACT_INTEGER,
-    LONGEST_CATEGORY,
+    MAX_CATEGORY_CHARACTERS,
+    MAX_EXACT_INTEGER,
     Categorical,
     Datetime,
     Feature,
@@ -28,7 +28,7 @@ from model_deployer.contract.features import (
 )
 from model_deployer.serving.rows import arrow
 from model_deployer.serving.rows.arrow import Column, nothing
-from model_deployer.serving.rows.columns import Stacker, Table
+from model_deployer.serving.rows.columns import ColumnBuilder, Table
 from model_deployer.serving.rows.decoding import value_type
 from model_deployer.serving.rows.validation import Validator
 
@@ -52,7 +52,7 @@ class TableReader:
         self._features = {feature.name: feature for feature in contract.features}
         self._most_rows = contract.limits.rows
         self._validator = Validator(contract)
-        self._stack = Stacker(contract.features)
+        self._stack = ColumnBuilder(contract.features)
         self._numbers = _Numbers([each for each in contract.features if isinstance(each, Numeric | Integer)])
         self._others = {each.name: each for each in contract.features if not isinstance(each, Numeric | Integer)}
 
@@ -122,7 +122,7 @@ def _bounds(feature: Numeric | Integer) -> tuple[float, float]:
         low = low if feature.minimum is None else feature.minimum
         high = high if feature.maximum is None else feature.maximum
     if isinstance(feature, Integer):
-        low, high = max(low, -EXACT_INTEGER), min(high, EXACT_INTEGER)
+        low, high = max(low, -MAX_EXACT_INTEGER), min(high, MAX_EXACT_INTEGER)
     return low, high
 
 
@@ -171,7 +171,7 @@ def _read_times(feature: Datetime, column: Column) -> NDArray[np.float64]:
         times = msgspec.convert(texts.tolist(), list[value_type(feature)])  # type: ignore[misc]
     except msgspec.ValidationError:
         raise _Doubt from None
-    (seconds,) = Stacker([feature]).columns([times]).values()
+    (seconds,) = ColumnBuilder([feature]).columns([times]).values()
     return seconds
 
 
@@ -187,7 +187,7 @@ def _texts(feature: Categorical | Text, column: Column) -> NDArray[Any]:
         raise _Doubt
     if isinstance(feature, Categorical) and feature.unknown == "reject" and not known <= set(feature.categories or ()):
         raise _Doubt
-    longest = feature.longest if isinstance(feature, Text) else LONGEST_CATEGORY
+    longest = feature.longest if isinstance(feature, Text) else MAX_CATEGORY_CHARACTERS
     if max(map(len, known), default=0) > longest:
         raise _Doubt
     return column.values if missing is None else np.where(missing, "", column.values.astype(object))

@@ -13,8 +13,8 @@ import msgspec
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import InvalidRows, MalformedBody, Problem, ProblemCode
 from model_deployer.contract.features import (
-    EXACT_INTEGER,
-    LONGEST_CATEGORY,
+    MAX_CATEGORY_CHARACTERS,
+    MAX_EXACT_INTEGER,
     Boolean,
     Categorical,
     Datetime,
@@ -26,7 +26,7 @@ from model_deployer.contract.features import (
 from model_deployer.serving.rows.columns import Values
 
 #: Problems listed in one answer; the rest is counted: nobody wants 100 MB in answer to a million wrong values.
-LISTED = 1_000
+MAX_LISTED_PROBLEMS = 1_000
 
 #: Digits beyond which no integer fits a float64; such a number is read as infinite and refused by its field.
 _LONGEST_INTEGER = 400
@@ -50,7 +50,7 @@ class _Problems:
 
     def add(self, row: int, field: str | None, code: ProblemCode, message: Callable[[], str]) -> None:
         self.total += 1
-        if self.total <= LISTED:
+        if self.total <= MAX_LISTED_PROBLEMS:
             self.listed.append(Problem(row, field, code, message()))
 
 
@@ -215,8 +215,8 @@ def _number(feature: Numeric | Integer, value: Any) -> float:
 def _whole(value: float) -> int:
     if value != int(value):
         raise _Wrong("not_an_integer")
-    if abs(value) > EXACT_INTEGER:
-        raise _Wrong("out_of_range", f"expected a whole number from -{EXACT_INTEGER:,} to {EXACT_INTEGER:,}")
+    if abs(value) > MAX_EXACT_INTEGER:
+        raise _Wrong("out_of_range", f"expected a whole number from -{MAX_EXACT_INTEGER:,} to {MAX_EXACT_INTEGER:,}")
     return int(value)
 
 
@@ -247,7 +247,7 @@ def _string(value: Any, shortest: int, longest: int) -> str:
 
 def _category(feature: Categorical, value: Any) -> str:
     if feature.unknown == "accept":
-        return _string(value, 1, LONGEST_CATEGORY)
+        return _string(value, 1, MAX_CATEGORY_CHARACTERS)
     if not isinstance(value, str):
         raise _Wrong("wrong_type")
     if value not in (feature.categories or ()):

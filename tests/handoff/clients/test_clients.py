@@ -27,7 +27,18 @@ from model_deployer.contract.features import Categorical
 from model_deployer.contract.outputs import Classification
 from model_deployer.handoff.clients import clients
 from model_deployer.handoff.clients.clients import Check, check_clients, run_clients, write_clients
-from model_deployer.handoff.clients.languages import CSHARP, CURL, GO, LANGUAGES, PHP, PYTHON, RUBY, RUST, Language, Way
+from model_deployer.handoff.clients.languages import (
+    CSHARP,
+    CURL,
+    GO,
+    LANGUAGES,
+    PHP,
+    PYTHON,
+    RUBY,
+    RUST,
+    Language,
+    Toolchain,
+)
 from model_deployer.package.clients import Client
 from tests.support import models, tiny
 from tests.support.processes import free_port, serve
@@ -265,7 +276,7 @@ def test_what_is_tried_again_follows_the_catalogue() -> None:
 def test_a_client_that_fails_leaves_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = write_clients(tiny.CONTRACT, models.manifest(), tmp_path)
     (tmp_path / "examples" / "sample_requests.json").write_text("{}")
-    missing = replace(GO, ways=(Way(("no-such-go",), "no-such-go"),))
+    missing = replace(GO, toolchains=(Toolchain(("no-such-go",), "no-such-go"),))
     monkeypatch.setattr(clients, "LANGUAGES", (PYTHON, missing))
     url = f"http://127.0.0.1:{free_port()}"
     python, go = run_clients(tmp_path, url, [client for client in written if client.language in ("Python", "Go")])

@@ -18,13 +18,13 @@ from model_deployer.contract.errors import PROBLEM_CODES, RequestError
 from model_deployer.contract.features import Boolean, Categorical, Numeric
 from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.handoff.documents.documents import CARD, CHANGELOG, GUIDE, PAGE, README, documents, write_documents
-from model_deployer.package.facts import Facts
-from model_deployer.serving.observability.meters import METERS
-from model_deployer.training.evaluation.exam import Exam
+from model_deployer.package.package_data import PackageData
+from model_deployer.serving.observability.metric_specs import METRIC_SPECS
+from model_deployer.training.evaluation.scored_rows import ScoredRows
 from model_deployer.writing.markdown import anchor
 from tests.support import tiny
-from tests.support.exams import THREE, exam, exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two, table
 from tests.support.packages import MEASURED, facts_of, facts_of_exam
+from tests.support.scored_rows import THREE, exam, exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two, table
 
 READER = MarkdownIt("commonmark").enable("table")
 
@@ -37,7 +37,7 @@ FILES = {
 }  # fmt: skip
 
 
-def exam_of_three(rows: int) -> Exam:
+def exam_of_three(rows: int) -> ScoredRows:
     """Every label is as likely as the others, and so the sets are large."""
     import numpy as np  # noqa: PLC0415
 
@@ -59,12 +59,12 @@ TASKS = {
 
 
 @pytest.fixture(params=TASKS, scope="module")
-def facts(request: pytest.FixtureRequest) -> Facts:
+def facts(request: pytest.FixtureRequest) -> PackageData:
     return TASKS[request.param]
 
 
 @pytest.fixture(scope="module")
-def written(facts: Facts) -> dict[str, str]:
+def written(facts: PackageData) -> dict[str, str]:
     return documents(facts)
 
 
@@ -130,7 +130,7 @@ def normal(path: PurePosixPath) -> str:
     return "/".join(parts)
 
 
-def test_a_package_that_was_not_verified_says_so_at_the_top(facts: Facts) -> None:
+def test_a_package_that_was_not_verified_says_so_at_the_top(facts: PackageData) -> None:
     for path, text in documents(replace(facts, is_verified=False)).items():
         if path.endswith(".md"):
             assert "UNVERIFIED" in "\n".join(text.splitlines()[:4]), path
@@ -138,7 +138,7 @@ def test_a_package_that_was_not_verified_says_so_at_the_top(facts: Facts) -> Non
     assert not any("UNVERIFIED" in text for text in documents(facts).values())
 
 
-def test_the_same_facts_are_the_same_bytes_and_they_are_what_is_written(facts: Facts, tmp_path: Path) -> None:
+def test_the_same_facts_are_the_same_bytes_and_they_are_what_is_written(facts: PackageData, tmp_path: Path) -> None:
     write_documents(facts, tmp_path)
     for path, text in documents(facts).items():
         assert (tmp_path / path).read_bytes() == text.encode()
@@ -160,7 +160,7 @@ def test_no_sentence_is_about_another_task(task: str, strangers: list[str]) -> N
     assert [word for word in strangers if word in text] == []
 
 
-def test_every_metric_stands_in_the_card_with_its_interval(facts: Facts, written: dict[str, str]) -> None:
+def test_every_metric_stands_in_the_card_with_its_interval(facts: PackageData, written: dict[str, str]) -> None:
     for name, figure in facts.evaluation["metrics"].get("model", {}).items():
         row = next(line for line in written[CARD].splitlines() if line.startswith(f"| **{name.replace('_', ' ')}**"))
         for end in ("value", "low", "high"):
@@ -213,11 +213,11 @@ def test_the_guide_lists_every_refusal_every_code_and_every_metric(written: dict
         assert error.remedy in row
     for name, about in PROBLEM_CODES.items():
         assert f"| `{name}` | {about} |" in guide
-    for meter in METERS:
+    for meter in METRIC_SPECS:
         assert f"| `{meter.name}` |" in guide
 
 
-def test_the_guide_shows_what_the_server_answered(facts: Facts, written: dict[str, str]) -> None:
+def test_the_guide_shows_what_the_server_answered(facts: PackageData, written: dict[str, str]) -> None:
     shown = [json.loads(token.content) for token in READER.parse(written[GUIDE]) if token.info == "json"]
     assert facts.samples.golden[0].answer in shown
     assert facts.samples.invalid[0].answer in shown

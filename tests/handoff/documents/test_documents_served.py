@@ -12,9 +12,9 @@ import pytest
 
 from model_deployer.contract.errors import RequestError
 from model_deployer.handoff.documents.documents import GUIDE, README, documents
-from model_deployer.package.facts import Facts
+from model_deployer.package.package_data import PackageData
 from model_deployer.package.samples import Sample
-from model_deployer.serving.observability.meters import METERS
+from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from tests.support import tiny
 from tests.support.packages import facts_of
 from tests.support.processes import Server, serve
@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def facts(server: Server) -> Facts:
+def facts(server: Server) -> PackageData:
     """Those of a package of the model that answers."""
     plain = facts_of(tiny.CONTRACT, tiny.EVALUATION, name="served", version="1.0.0")
     golden = _asked(server, "example", {"rows": [tiny.ROW]})
@@ -39,7 +39,7 @@ def facts(server: Server) -> Facts:
 
 
 @pytest.fixture(scope="module")
-def written(facts: Facts) -> Written:
+def written(facts: PackageData) -> Written:
     return documents(facts)
 
 
@@ -81,12 +81,12 @@ def test_the_answer_says_who_gave_it_and_which_request_it_was(server: Server) ->
 
 def test_every_metric_of_the_guide_is_exported(server: Server, written: Written) -> None:
     exported = httpx.get(f"{server.url}/metrics").text
-    for meter in METERS:
+    for meter in METRIC_SPECS:
         assert f"| `{meter.name}` |" in written[GUIDE]
         assert f"# HELP {meter.name.removesuffix('_total')}" in exported
 
 
-def test_a_refusal_carries_the_title_and_retry_of_the_catalogue(facts: Facts) -> None:
+def test_a_refusal_carries_the_title_and_retry_of_the_catalogue(facts: PackageData) -> None:
     (refused,) = facts.samples.invalid
     catalogue = {error.code: error for error in RequestError.__subclasses__()}
     error = catalogue[refused.answer["code"]]

@@ -63,8 +63,8 @@ def test_the_services_that_may_be_named_are_those_that_there_are() -> None:
 def test_what_a_service_has_under_its_name_counts_most(tmp_path: Path) -> None:
     file = tmp_path / "configuration.yaml"
     file.write_text("services: {workers: 2, traffic: {timeout: 9}, Runner: {workers: 3}}")
-    assert configuration.of_service(file, "ModelService") == {"workers": 2, "traffic": {"timeout": 9}}
-    runner = configuration.of_service(file, "Runner", workers=1, traffic={"max_concurrency": 5})
+    assert configuration.service_configuration(file, "ModelService") == {"workers": 2, "traffic": {"timeout": 9}}
+    runner = configuration.service_configuration(file, "Runner", workers=1, traffic={"max_concurrency": 5})
     assert runner == {"workers": 3, "traffic": {"timeout": 9, "max_concurrency": 5}}
 
 

@@ -9,7 +9,7 @@ from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines import engine
 from model_deployer.serving.engines.onnx import OnnxEngine
-from model_deployer.serving.engines.remote import answer_batches
+from model_deployer.serving.engines.remote import run_batches
 from model_deployer.serving.rows.columns import Columns
 from model_deployer.system.cpus import cpu_count
 from tests.support import tiny
@@ -47,13 +47,13 @@ def test_a_gpu_that_onnx_runtime_cannot_use_is_said_with_what_to_install(model: 
 @pytest.mark.parametrize(("visible", "count"), [("", 0), ("-1", 0), ("0", 1), ("0,1", 2), ("GPU-8f2e,GPU-91ab", 2)])
 def test_the_visible_gpus_are_counted(visible: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert engine.gpus() == count
+    assert engine.gpu_count() == count
 
 
 def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert engine.choose(Settings()) == "cpu"
-    assert engine.choose(Settings(engine="runner")) == "runner"
+    assert engine.choose_engine(Settings()) == "cpu"
+    assert engine.choose_engine(Settings(engine="runner")) == "runner"
 
 
 def test_there_is_a_core_to_run_on() -> None:
@@ -67,7 +67,7 @@ def test_batches_of_several_workers_run_together_and_one_that_fails_spares_the_o
     expected = [onnx.run(each)["probabilities"] for each in (good, more)]
 
     def found(*batches: Columns) -> list[object]:
-        return [answer and answer["probabilities"].tolist() for answer in answer_batches(onnx, batches)]
+        return [answer and answer["probabilities"].tolist() for answer in run_batches(onnx, batches)]
 
     assert found(good, more) == [each.tolist() for each in expected]
     assert found(good, broken, more) == [expected[0].tolist(), None, expected[1].tolist()]

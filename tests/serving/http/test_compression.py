@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_deployer.contract.errors import BodyTooLarge, MalformedBody, RequestError, UnsupportedMediaType
-from model_deployer.serving.http.compression import inflate
+from model_deployer.serving.http.compression import decompress
 
 COMPRESSED: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
 ENCODINGS = st.sampled_from(sorted(COMPRESSED))
@@ -17,7 +17,7 @@ ENCODINGS = st.sampled_from(sorted(COMPRESSED))
 
 @given(st.binary(max_size=2_000), ENCODINGS)
 def test_what_was_compressed_comes_back(body: bytes, encoding: str) -> None:
-    assert inflate(COMPRESSED[encoding](body), encoding, 2_000) == body
+    assert decompress(COMPRESSED[encoding](body), encoding, 2_000) == body
 
 
 @given(st.binary(min_size=1, max_size=2_000), ENCODINGS, st.data())
@@ -25,13 +25,13 @@ def test_a_part_of_it_is_refused(body: bytes, encoding: str, data: st.DataObject
     compressed = COMPRESSED[encoding](body)
     length = data.draw(st.integers(min_value=0, max_value=len(compressed) - 1))
     with pytest.raises(MalformedBody):
-        inflate(compressed[:length], encoding, 2_000)
+        decompress(compressed[:length], encoding, 2_000)
 
 
 @given(st.binary(max_size=300), ENCODINGS)
 def test_whatever_comes_is_read_or_refused(body: bytes, encoding: str) -> None:
     with suppress(RequestError):
-        assert len(inflate(body, encoding, 1_000)) <= 1_000
+        assert len(decompress(body, encoding, 1_000)) <= 1_000
 
 
 @pytest.mark.parametrize("encoding", sorted(COMPRESSED))
@@ -39,7 +39,7 @@ def test_a_bomb_is_not_set_off(encoding: str) -> None:
     bomb = COMPRESSED[encoding](bytes(100_000_000))
     tracemalloc.start()
     with pytest.raises(BodyTooLarge):
-        inflate(bomb, encoding, 1_000_000)
+        decompress(bomb, encoding, 1_000_000)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4_000_000
@@ -47,4 +47,4 @@ def test_a_bomb_is_not_set_off(encoding: str) -> None:
 
 def test_other_encodings_are_refused_with_those_that_are_read() -> None:
     with pytest.raises(UnsupportedMediaType, match="gzip or deflate"):
-        inflate(b"", "br", 1_000)
+        decompress(b"", "br", 1_000)

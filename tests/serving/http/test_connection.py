@@ -19,8 +19,8 @@ import uvicorn
 from model_deployer.contract.errors import Overloaded, RequestError
 from model_deployer.serving.http import connection as connections
 from model_deployer.serving.http.asgi import Scope, respond
-from model_deployer.serving.http.connection import HEAD_BYTES, HEAD_SECONDS, LINE, Connection
-from model_deployer.serving.http.deadlines import Deadlines, Gone
+from model_deployer.serving.http.connection import CONNECTION_KEY, HEAD_TIMEOUT_SECONDS, MAX_HEAD_BYTES, HttpConnection
+from model_deployer.serving.http.deadlines import ClientDisconnected, Deadlines
 from tests.support import tiny
 from tests.support.processes import Server, free_port, until
 
@@ -59,7 +59,7 @@ def dribble(connection: socket.socket, text: bytes, seconds: float) -> None:
 def test_headers_that_come_a_byte_a_second_are_refused_and_hold_up_nobody(server: Server) -> None:
     with connected(server) as slow, connected(server) as silent:
         slow.sendall(b"POST /predict HTTP/1.1\r\n")
-        dribble(slow, b"X-Slow: " + b"x" * 1_000, HEAD_SECONDS + 10)
+        dribble(slow, b"X-Slow: " + b"x" * 1_000, HEAD_TIMEOUT_SECONDS + 10)
         assert httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code == 200
         slow.settimeout(10)
         assert refusal(slow) == (408, "request_timeout", "close")
@@ -78,7 +78,7 @@ def test_a_body_that_comes_a_byte_a_second_is_refused_and_holds_up_nobody(server
 
 def test_headers_without_end_are_refused(server: Server) -> None:
     with connected(server) as connection:
-        connection.sendall(b"GET /model HTTP/1.1\r\nX-Long: " + b"x" * (HEAD_BYTES + 1))
+        connection.sendall(b"GET /model HTTP/1.1\r\nX-Long: " + b"x" * (MAX_HEAD_BYTES + 1))
         assert refusal(connection) == (431, "headers_too_large", "close")
 
 
@@ -105,7 +105,7 @@ class Turnstile:
         self.counted.append((route, status))
 
 
-class Guarded(Connection):
+class Guarded(HttpConnection):
     keep_alive_seconds = 60.0
     door = Turnstile()
 
@@ -116,7 +116,7 @@ left = threading.Event()
 async def echo(scope: Any, receive: Any, send: Any) -> None:
     """Answers with what was sent; ``/wait`` waits for its client's leaving."""
     if scope["path"] == "/wait":
-        with suppress(Gone), Deadlines().within(30, scope[LINE]):
+        with suppress(ClientDisconnected), Deadlines().within(30, scope[CONNECTION_KEY]):
             await asyncio.Event().wait()
         left.set()
     body, more = b"", True

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from model_deployer.serving.http.deadlines import Deadlines, Gone, Watch
+from model_deployer.serving.http.deadlines import ClientDisconnected, Deadlines, RequestDeadline
 
 
 async def test_what_takes_too_long_ends_with_a_timeout() -> None:
@@ -34,12 +34,12 @@ async def test_a_time_that_is_up_ends_nobody_elses_request() -> None:
 
 
 class Connection:
-    watch: Watch | None = None
+    watch: RequestDeadline | None = None
 
 
 async def test_a_client_that_leaves_ends_its_request() -> None:
     line = Connection()
-    with pytest.raises(Gone), Deadlines().within(30, line):
+    with pytest.raises(ClientDisconnected), Deadlines().within(30, line):
         assert line.watch
         asyncio.get_running_loop().call_soon(line.watch.leave)
         await asyncio.Event().wait()

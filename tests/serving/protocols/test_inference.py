@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from model_deployer.contract.errors import RequestError
 from model_deployer.serving.protocols.inference import Reader
-from model_deployer.serving.rows.columns import Columns, Stacker, Table
+from model_deployer.serving.rows.columns import ColumnBuilder, Columns, Table
 from model_deployer.serving.rows.decoding import Decoder, Rows
 from tests.support import tiny
 
 READER = Reader(tiny.CONTRACT)
 DECODER = Decoder(tiny.CONTRACT)
-STACK = Stacker(tiny.FEATURES)
+STACK = ColumnBuilder(tiny.FEATURES)
 REQUIRED = [feature.name for feature in tiny.FEATURES if feature.required]
 OPTIONAL = [feature.name for feature in tiny.FEATURES if not feature.required]
 RIGHT = tiny.ROW | {"seats": 149, "booked": "2013-10-01T08:00:00+02:00", "remark": "ñ\n"}

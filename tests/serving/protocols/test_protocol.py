@@ -15,10 +15,10 @@ from model_deployer.contract.errors import InvalidRows, MalformedBody, NotFound,
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.onnx import OnnxEngine
 from model_deployer.serving.gateway import Gateway
-from model_deployer.serving.http.keys import Keys, load
+from model_deployer.serving.http.keys import ApiKeys, load
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi, registry
-from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, switchboard
+from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, build_router
 from tests.support import tiny
 from tests.support.processes import ROOT, run
 
@@ -66,7 +66,9 @@ async def predictor(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch)
     predictor.close()
 
 
-def client(predictor: Predictor, keys: Keys | None = None, protocols: tuple[str, ...] = ("toy",)) -> httpx.AsyncClient:
+def client(
+    predictor: Predictor, keys: ApiKeys | None = None, protocols: tuple[str, ...] = ("toy",)
+) -> httpx.AsyncClient:
     async def bento(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 404, "headers": []})
         await send({"type": "http.response.body", "body": b""})
@@ -137,10 +139,10 @@ async def test_what_two_describe_alike_is_in_the_document_once_and_answered_if_e
 ) -> None:
     monkeypatch.setenv("AIP_HEALTH_ROUTE", "/ping")
     for names in (["invocations"], ["torchserve"], ["vertex"], ["invocations", "torchserve", "vertex"]):
-        protocols = registry.speak(names, predictor)
+        protocols = registry.create_protocols(names, predictor)
         ping = openapi.document(predictor.artifact, protocols=protocols)["paths"]["/ping"]["get"]
         assert ping["operationId"] == "ping"
-        spoken = switchboard(protocols)("GET", "/ping")
+        spoken = build_router(protocols)("GET", "/ping")
         assert spoken
         reply = await spoken.route.answer(Request("GET", {}, "", {}, b""))
         assert json.loads(reply.body) == {"status": "Healthy"}
@@ -154,10 +156,10 @@ async def test_two_protocols_that_answer_the_same_path_each_in_its_own_way_are_r
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(registry.PROTOCOLS, "rude", Rude)
-    assert registry.speak(["toy", "rude"], predictor)  # they say the same of it
+    assert registry.create_protocols(["toy", "rude"], predictor)  # they say the same of it
     monkeypatch.setenv("AIP_PREDICT_ROUTE", "/toy/mine:ask")
     with pytest.raises(UsageError, match="toy and vertex both answer POST /toy/mine:ask"):
-        registry.speak(["toy", "vertex"], predictor)
+        registry.create_protocols(["toy", "vertex"], predictor)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,7 @@ async def test_a_variable_that_cannot_be_is_refused_by_name(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(UsageError, match=said):
-        registry.speak(list(registry.PROTOCOLS)[:-1], predictor)
+        registry.create_protocols(list(registry.PROTOCOLS)[:-1], predictor)
 
 
 def test_a_server_with_protocols_that_cannot_be_spoken_together_ends_in_one_line(tmp_path: Path) -> None:

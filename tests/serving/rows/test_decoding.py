@@ -12,7 +12,7 @@ from model_deployer.contract.errors import InvalidRows, MalformedBody, Problem, 
 from model_deployer.contract.features import Categorical, Feature, Integer, Numeric
 from model_deployer.serving.rows.columns import Values
 from model_deployer.serving.rows.decoding import Decoder
-from model_deployer.serving.rows.validation import LISTED, Validator
+from model_deployer.serving.rows.validation import MAX_LISTED_PROBLEMS, Validator
 from tests.support import tiny
 
 DECODER = Decoder(tiny.CONTRACT)
@@ -124,7 +124,7 @@ def test_unknown_fields_are_listed_in_the_order_in_which_they_came() -> None:
     names = [f"stranger {number}" for number in range(2_000)]
     with pytest.raises(InvalidRows) as caught:
         DECODER(json.dumps(tiny.ROW | dict.fromkeys(names, 1)).encode())
-    assert [problem.field for problem in caught.value.problems] == names[:LISTED]
+    assert [problem.field for problem in caught.value.problems] == names[:MAX_LISTED_PROBLEMS]
     assert caught.value.total == 2_000
 
 
@@ -144,7 +144,7 @@ def test_the_list_of_problems_is_bounded_and_counted() -> None:
     contract = tiny.CONTRACT.model_copy(update={"limits": tiny.CONTRACT.limits.model_copy(update={"rows": 10_000})})
     with pytest.raises(InvalidRows) as caught:
         Decoder(contract)(json.dumps({"rows": [{}] * 1_000}).encode())
-    assert len(caught.value.problems) == LISTED
+    assert len(caught.value.problems) == MAX_LISTED_PROBLEMS
     assert caught.value.total == 1_000 * sum(feature.required for feature in tiny.FEATURES)
 
 

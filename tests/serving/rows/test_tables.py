@@ -16,17 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_deployer.contract.errors import InvalidRows, MalformedBody, RequestError, TooManyRows
-from model_deployer.contract.features import EXACT_INTEGER
+from model_deployer.contract.features import MAX_EXACT_INTEGER
 from model_deployer.serving.rows import formats
-from model_deployer.serving.rows.arrow import Packed
-from model_deployer.serving.rows.columns import Columns, Stacker, Table
+from model_deployer.serving.rows.arrow import CompressedStream
+from model_deployer.serving.rows.columns import ColumnBuilder, Columns, Table
 from model_deployer.serving.rows.decoding import Decoder
 from model_deployer.serving.rows.tables import TableReader
 from tests.support import tiny
 
 DECODER = Decoder(tiny.CONTRACT)
 READER = TableReader(tiny.CONTRACT)
-STACK = Stacker(tiny.FEATURES)
+STACK = ColumnBuilder(tiny.FEATURES)
 
 Outcome = dict[str, list[str]] | list[tuple[int, str | None, str, str]]
 Data = dict[str, list[Any]]
@@ -103,7 +103,7 @@ TYPES: dict[str, Any] = {
 ARROW_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "distance": st.floats(-10, 5010) | st.none(),
     "temp": st.floats(-100, 200, width=32) | st.none(),
-    "seats": st.integers(-5, 600) | st.just(EXACT_INTEGER + 1) | st.none(),
+    "seats": st.integers(-5, 600) | st.just(MAX_EXACT_INTEGER + 1) | st.none(),
     "holiday": st.booleans() | st.none(),
     "origin": st.sampled_from(["EWR", "JFK", "LGA", "XXX", "", None]),
     "carrier": st.sampled_from(["AA", "ÅÄÖ", "", "x" * 1001, None]),
@@ -198,7 +198,7 @@ def test_what_is_packed_is_read_too(media_type: str) -> None:
 
 
 def test_a_compressed_stream_says_that_it_has_to_be_unpacked() -> None:
-    with pytest.raises(Packed):
+    with pytest.raises(CompressedStream):
         READER(written(pl.DataFrame(GOOD), formats.STREAM))
 
 
@@ -257,7 +257,7 @@ def test_whatever_comes_is_read_or_refused(data: st.DataObject) -> None:
     body = bytearray(stream(pl.DataFrame(GOOD)))
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    with suppress(RequestError, Packed):
+    with suppress(RequestError, CompressedStream):
         READER(bytes(body[: data.draw(st.integers(0, len(body)))]))
 
 

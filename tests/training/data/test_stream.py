@@ -11,12 +11,12 @@ import torch
 
 from model_deployer.contract.errors import DataError, SpecError
 from model_deployer.training.data.dataset import Dataset, read_dataset
-from model_deployer.training.data.pieces import ROWS, cut, draw
+from model_deployer.training.data.parquet_chunks import ROWS, cut, draw
 from model_deployer.training.data.table import read_table
 from model_deployer.training.fitting.batches import Batches, Files, Share, scaled, training_batches
 from model_deployer.training.fitting.candidates import Choice, choose_model
-from model_deployer.training.models.building import build_model
 from model_deployer.training.models.model import Model
+from model_deployer.training.models.model_builder import build_model
 from model_deployer.training.preprocessing.preprocessing import fit_preprocessor
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.spec import read_spec

@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 
 from model_deployer.contract.features import Numeric
-from model_deployer.training.evaluation.exam import Exam
 from model_deployer.training.evaluation.importance import importance
 from model_deployer.training.evaluation.perturbation import MOST_ROWS, ROWS_A_CALL
+from model_deployer.training.evaluation.scored_rows import ScoredRows
 from model_deployer.training.evaluation.sensitivity import missing_values
-from tests.support.exams import (
+from tests.support.scored_rows import (
     QUANTITY,
     chance,
     exam_of_count,
@@ -31,7 +31,7 @@ def by_name(found: dict[str, object], figure: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("judged", EXAMS)
-def test_what_the_target_depends_on_is_important_and_nothing_else_is(judged: Exam) -> None:
+def test_what_the_target_depends_on_is_important_and_nothing_else_is(judged: ScoredRows) -> None:
     found = importance(judged, 0)
     assert [entry["feature"] for entry in found["features"]][:2] == ["distance", "origin"]
     rises, spreads = by_name(found, "rise"), by_name(found, "spread")
@@ -57,7 +57,7 @@ def test_the_seed_decides_and_the_result_is_json() -> None:
 def test_the_error_of_shuffling_the_only_feature_is_known() -> None:
     values = np.random.default_rng(0).normal(size=4000)
     frame = pl.DataFrame({"x": values})
-    judged = Exam(
+    judged = ScoredRows(
         lambda rows: {"value": rows["x"].to_numpy()[:, None]},
         frame,
         (Numeric(name="x"),),
@@ -86,7 +86,7 @@ def test_however_many_features_there_are_the_model_is_asked_for_few_rows() -> No
     values = np.random.default_rng(0).normal(size=(6000, 300))
     frame = pl.DataFrame({f"f{number}": values[:, number] for number in range(300)})
     features = tuple(Numeric(name=name, missing="impute") for name in frame.columns)
-    judged = Exam(predict, frame, features, QUANTITY, values[:, 7], np.ones(6000))
+    judged = ScoredRows(predict, frame, features, QUANTITY, values[:, 7], np.ones(6000))
     found = importance(judged, 0)
     assert found["features"][0]["feature"] == "f7"
     assert found["rows"] < 50
@@ -100,7 +100,7 @@ def test_many_rows_are_sampled() -> None:
 
 
 @pytest.mark.parametrize("judged", [exam_of_two(2000), exam_of_quantity(2000)])
-def test_what_is_missing_changes_the_answer_as_much_as_it_does(judged: Exam) -> None:
+def test_what_is_missing_changes_the_answer_as_much_as_it_does(judged: ScoredRows) -> None:
     found = missing_values(judged, 0)
     changes = by_name(found, "change")
     assert set(changes) == {"distance", "night", "origin"}  # the others may not be null

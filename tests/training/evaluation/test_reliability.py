@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from model_deployer.training.evaluation.quantiles import quantile_parts
 from model_deployer.training.evaluation.reliability import reliability
-from tests.support.exams import (
+from tests.support.scored_rows import (
     THREE,
     chance,
     exam,

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from model_deployer.contract.features import Categorical, Integer, Numeric, Text
 from model_deployer.contract.outputs import Classification
-from model_deployer.training.evaluation.exam import Exam
 from model_deployer.training.evaluation.losses import row_losses
 from model_deployer.training.evaluation.metrics import classification_metrics, regression_metrics
+from model_deployer.training.evaluation.scored_rows import ScoredRows
 from model_deployer.training.evaluation.slices import slices
-from tests.support.exams import (
+from tests.support.scored_rows import (
     FEATURES,
     QUANTITY,
     THREE,
@@ -35,7 +35,7 @@ def even(frame: pl.DataFrame) -> dict[str, np.ndarray]:
     return {"probabilities": np.tile([0.2, 0.8], (frame.height, 1))}
 
 
-def exam_with_flipped(rows: np.ndarray, frame: pl.DataFrame) -> Exam:
+def exam_with_flipped(rows: np.ndarray, frame: pl.DataFrame) -> ScoredRows:
     """A model that is right in four of five rows, but in one of five of those."""
     right = (np.random.default_rng(5).random(frame.height) < 0.8) ^ rows
     return exam(frame, right.astype(np.int64), TWO, even)
@@ -145,7 +145,7 @@ def test_slices_are_named_as_people_write_values() -> None:
     frame = frame.with_columns(size=numbers, city=pl.Series([f"city {row % 70:02}" for row in range(400)]))
     features = (Integer(name="year"), Text(name="text"), Numeric(name="size"), Categorical(name="city"))
     nothing = dict.fromkeys(("value", "lower", "upper"), np.zeros((400, 1)))
-    judged = Exam(lambda rows: nothing, frame, (), QUANTITY, numbers, np.ones(400))
+    judged = ScoredRows(lambda rows: nothing, frame, (), QUANTITY, numbers, np.ones(400))
     names = {one["slice"] for one in slices(judged, features)}
     assert {"year = 2000", "year = 2001", "text present", "text missing"} <= names
     assert {"size from 0 to 33", "size from 33.33 to 66.33", "city = city 49", "city = one of 20 rarer values"} <= names
@@ -153,7 +153,7 @@ def test_slices_are_named_as_people_write_values() -> None:
 
 
 @pytest.mark.parametrize("judged", [each(500) for each in EXAMS])
-def test_the_losses_are_those_of_the_metrics(judged: Exam) -> None:
+def test_the_losses_are_those_of_the_metrics(judged: ScoredRows) -> None:
     weights = np.random.default_rng(0).random(500)
     metrics = (
         classification_metrics(judged.target, judged.answers["probabilities"], 0.5)

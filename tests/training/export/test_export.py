@@ -13,10 +13,10 @@ from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.features import Text
 from model_deployer.training.export.export import TOLERANCE, answer_scale, check_parity, export_onnx, run_onnx
 from model_deployer.training.fitting.candidates import choose_model
-from model_deployer.training.fitting.interval import fit_interval
-from model_deployer.training.models.building import build_model
+from model_deployer.training.fitting.prediction_interval import fit_interval
 from model_deployer.training.models.heads import RegressionHead
 from model_deployer.training.models.model import Model, load_model, save_model
+from model_deployer.training.models.model_builder import build_model
 from model_deployer.training.preprocessing.preprocessing import fit_preprocessor
 from model_deployer.training.preprocessing.sample import Sample
 from tests.support.reviews import reviews

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
 from model_deployer.contract.outputs import Arrays, Regression
-from model_deployer.serving.rows.columns import Stacker
+from model_deployer.serving.rows.columns import ColumnBuilder
 from model_deployer.serving.rows.decoding import Decoder
 from model_deployer.training.export.golden import lines, write_golden
 
@@ -62,7 +62,9 @@ def test_every_golden_row_is_served_as_it_was_predicted(rows: list[dict[str, Any
     cases = [case for case in cases if case["case"] != "example"]
     decoded = Decoder(CONTRACT)(json.dumps({"rows": [case["row"] for case in cases]}).encode())
     assert isinstance(decoded, list)
-    frame = pl.DataFrame({name: column[:, 0] for name, column in Stacker(FEATURES)(decoded).items()}, schema=schema)
+    frame = pl.DataFrame(
+        {name: column[:, 0] for name, column in ColumnBuilder(FEATURES)(decoded).items()}, schema=schema
+    )
     for case, prediction in zip(cases, CONTRACT.output.predictions(total(frame)), strict=True):
         assert math.isclose(case["prediction"]["value"], prediction["value"], rel_tol=1e-6, abs_tol=1e-6)
 

@@ -12,11 +12,11 @@ from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.training.export.export import TOLERANCE, check_parity, export_onnx
 from model_deployer.training.fitting.candidates import KEPT, Choice, choose_model
-from model_deployer.training.fitting.interval import fit_interval
+from model_deployer.training.fitting.prediction_interval import fit_interval
 from model_deployer.training.models.linear import Linear
 from model_deployer.training.models.model import Model
 from model_deployer.training.models.network import Network
-from model_deployer.training.models.scorer import Scorer
+from model_deployer.training.models.onnx_estimator import OnnxEstimator
 from model_deployer.training.preprocessing.preprocessing import Inputs
 from model_deployer.training.preprocessing.sample import Sample
 from tests.support.tables import FEATURES, classes_of, counts_of, scores, spec, table, unfitted
@@ -156,7 +156,7 @@ def test_trees_of_an_interrupted_run_are_not_grown_again(tmp_path: Path) -> None
     assert grown(run) == others
 
 
-@pytest.mark.parametrize("left", [b"", b"\xff\xfe", Scorer.of_nodes([]).stored])
+@pytest.mark.parametrize("left", [b"", b"\xff\xfe", OnnxEstimator.of_nodes([]).stored])
 def test_damaged_trees_are_grown_anew(left: bytes, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.with_suffix(KEPT).write_bytes(left)

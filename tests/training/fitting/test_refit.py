@@ -11,10 +11,10 @@ import torch
 from model_deployer.training.export.export import TOLERANCE, check_parity, export_onnx
 from model_deployer.training.fitting.calibration import calibrate
 from model_deployer.training.fitting.candidates import Choice, choose_model
-from model_deployer.training.fitting.interval import fit_interval
+from model_deployer.training.fitting.prediction_interval import fit_interval
 from model_deployer.training.fitting.refit import refit
-from model_deployer.training.models.building import build_model, rebuild_model
 from model_deployer.training.models.model import Model
+from model_deployer.training.models.model_builder import build_model, rebuild_model
 from model_deployer.training.preprocessing.preprocessing import fit_preprocessor
 from model_deployer.training.preprocessing.sample import Sample
 from tests.support.tables import FEATURES, classes_of, scores, spec, table

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_deployer.training.models.conformal import bound
+from model_deployer.training.models.conformal import conformal_quantile
 
 SHARES = st.floats(0.001, 0.999)
 
@@ -15,7 +15,7 @@ SHARES = st.floats(0.001, 0.999)
 def test_without_weights_it_is_the_score_of_the_right_rank(rows: int, share: float) -> None:
     scores = torch.from_numpy(np.random.default_rng(rows).permutation(rows).astype(np.float32))
     rank = min(math.ceil((rows + 1) * share), rows)
-    assert bound(scores, torch.ones(rows), share).item() == rank - 1
+    assert conformal_quantile(scores, torch.ones(rows), share).item() == rank - 1
 
 
 @given(st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 5)), min_size=1), SHARES, st.floats(0.1, 10))
@@ -24,8 +24,8 @@ def test_rows_of_the_share_by_weight_lie_at_or_below_and_the_unit_of_weights_is_
 ) -> None:
     scores, weights = (torch.tensor(values, dtype=torch.float64) for values in zip(*rows, strict=True))
     weights[0] += 1
-    found = bound(scores, weights, share)
+    found = conformal_quantile(scores, weights, share)
     assert weights[scores <= found].sum() >= share * weights.sum() * (1 - 1e-12)
     assert found in scores[weights > 0]
-    assert bound(scores, weights * 4, share) == found
-    assert bound(-scores, weights * unit, 1e-9).item() == pytest.approx(-scores[weights > 0].max().item())
+    assert conformal_quantile(scores, weights * 4, share) == found
+    assert conformal_quantile(-scores, weights * unit, 1e-9).item() == pytest.approx(-scores[weights > 0].max().item())

@@ -12,7 +12,7 @@ from model_deployer.contract.errors import CheckFailed, EnvironmentFault, SpecEr
 from model_deployer.training.models.estimators import fit_estimator
 from model_deployer.training.models.search import Options
 from model_deployer.training.preprocessing.matrix import Matrix
-from tests.training.models.test_ensemble import matrix, objective
+from tests.training.models.test_tree_ensemble import matrix, objective
 
 CONVERTED = [
     ("sklearn.neighbors.KNeighborsRegressor", 1),

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from model_deployer.contract.artifact import ARCHITECTURE, SCORER, WEIGHTS
+from model_deployer.contract.artifact import ARCHITECTURE, ESTIMATOR, WEIGHTS
 from model_deployer.contract.errors import ArtifactError
 from model_deployer.training.fitting.candidates import choose_model
-from model_deployer.training.fitting.interval import fit_interval
+from model_deployer.training.fitting.prediction_interval import fit_interval
 from model_deployer.training.models.model import CHUNK, NUMBERS, load_model, rows_at_once, save_model
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.spec import Spec
@@ -67,7 +67,7 @@ def test_trees_come_back_too(tmp_path: Path) -> None:
     save_model(model, tmp_path)
     again = load_model(tmp_path)
     assert torch.equal(again.predict(train.inputs)["probabilities"], model.predict(train.inputs)["probabilities"])
-    (tmp_path / SCORER).unlink()
+    (tmp_path / ESTIMATOR).unlink()
     with pytest.raises(ArtifactError, match="holds no model that can be rebuilt"):
         load_model(tmp_path)
 

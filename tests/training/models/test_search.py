@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from model_deployer.training.models.estimators import fit_estimator
-from model_deployer.training.models.search import Found, Options, Parameters, plan_trials, search
+from model_deployer.training.models.search import Options, Parameters, SearchResult, plan_trials, search
 from model_deployer.training.runtime.budget import Budget
-from tests.training.models.test_ensemble import matrix, objective
+from tests.training.models.test_tree_ensemble import matrix, objective
 
 
 def draw(random: np.random.Generator) -> Parameters:
@@ -42,7 +42,7 @@ def test_a_loss_that_is_no_number_never_wins() -> None:
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
 def test_what_was_found_is_kept_whole(name: str) -> None:
     found = fit_estimator(name, matrix(300, 2), matrix(100, 2, 1), Options(objective(2), 0, 2))
-    again = Found.load(found.stored)
+    again = SearchResult.load(found.stored)
     assert again.scorer.stored == found.scorer.stored
     assert (again.parameters, again.rounds, again.trials) == (found.parameters, found.rounds, 2)
 

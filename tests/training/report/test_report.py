@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from model_deployer.contract.artifact import Manifest, Origin
+from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract
-from model_deployer.training.evaluation.exam import Exam
+from model_deployer.training.evaluation.scored_rows import ScoredRows
 from model_deployer.training.report.report import write_report
 from tests.support.evaluations import evaluation
-from tests.support.exams import exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two
+from tests.support.scored_rows import exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two
 
 VOID = {"meta", "img"}
 
@@ -42,8 +42,8 @@ class Page(HTMLParser):
         self.text += data
 
 
-def document(judged: Exam, **said: Any) -> dict[str, Any]:
-    origin = Origin(data_version="sha256:abc", seed=42, python="3.12.1", libraries={"torch": "2.9.9"})
+def document(judged: ScoredRows, **said: Any) -> dict[str, Any]:
+    origin = Provenance(data_version="sha256:abc", seed=42, python="3.12.1", libraries={"torch": "2.9.9"})
     manifest = Manifest.model_validate(
         {"name": "delays", "version": "1.2.3", "created": "2026-01-02T03:04:05Z", "tolerance": 1e-5, "origin": origin}
         | said
@@ -63,7 +63,7 @@ EXAMS = [exam_of_two(1500), exam_of_quantity(1500), exam_of_count(1500), exam_of
 
 
 @pytest.mark.parametrize("judged", EXAMS)
-def test_every_figure_is_in_the_report(judged: Exam, tmp_path: Path) -> None:
+def test_every_figure_is_in_the_report(judged: ScoredRows, tmp_path: Path) -> None:
     content = document(judged, description="Whether it is late.", owner="ops")
     found = content["evaluation"]
     text = written(tmp_path, content).text
@@ -108,7 +108,7 @@ def test_every_figure_is_in_the_report(judged: Exam, tmp_path: Path) -> None:
         (EXAMS[3], "the value that delay stays at or below in 95% of the cases, with an interval"),
     ],
 )
-def test_what_is_predicted_is_said_in_words(judged: Exam, said: str, tmp_path: Path) -> None:
+def test_what_is_predicted_is_said_in_words(judged: ScoredRows, said: str, tmp_path: Path) -> None:
     assert said in written(tmp_path, document(judged)).text
 
 
@@ -119,7 +119,7 @@ def test_a_quantile_is_held_to_its_share(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("judged", EXAMS)
-def test_the_page_needs_nothing_but_itself(judged: Exam, tmp_path: Path) -> None:
+def test_the_page_needs_nothing_but_itself(judged: ScoredRows, tmp_path: Path) -> None:
     page = written(tmp_path, document(judged))
     assert {"script", "link", "iframe"}.isdisjoint(page.tags)
     addresses = [value or "" for name, value in page.attributes if name in ("src", "href", "srcset", "action")]

@@ -1,0 +1,184 @@
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+
+import psutil
+import pytest
+
+from model_deployer.contract.errors import EnvironmentFault
+from model_deployer.handoff.measurement import machine, server_measurement
+from model_deployer.handoff.measurement.load_generator import LoadTest
+from model_deployer.handoff.measurement.processes import Processes
+from model_deployer.handoff.measurement.server_measurement import measure
+from model_deployer.package.samples import Sample, Samples
+from model_deployer.system import cpus
+from tests.support import tiny
+from tests.support.processes import Server, free_port, serve
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("measured")
+    with serve([], tiny.home(folder / "home", "1.0.0"), folder / "log") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_measurement, "SECONDS", 0.2)
+    monkeypatch.setattr(server_measurement, "CLIENTS", (1, 8))
+
+
+def samples(*rows: object) -> Samples:
+    golden = tuple(Sample(case="golden", request={"rows": [row]}, status=200, answer={}) for row in rows)
+    return Samples(model={}, tolerance=1e-5, golden=golden, edge=(), invalid=())
+
+
+GOLDEN = samples(tiny.ROW, tiny.ROW | {"distance": 1.5}, tiny.ROW | {"remark": None})
+
+
+def test_a_server_is_asked_for_more_and_more(server: Server) -> None:
+    def counted() -> tuple[float, float]:
+        answered = 'model_requests_total{protocol="native",route="/predict",status="200"}'
+        return server.metric(answered), server.metric("model_rows_total")
+
+    before = counted()
+    found = measure(server.url, server.process.pid, GOLDEN, 1.23456, tiny.CONTRACT)
+    assert [(step.rows, step.clients) for step in found.by_rows] == [(1, 1), (10, 1), (100, 1)]  # limits.rows is 100
+    assert [(step.rows, step.clients) for step in found.by_load] == [(1, 1), (1, 8)]
+    steps = (*found.by_rows, found.by_load[1])
+    for step in steps:
+        assert 0 < step.p50 <= step.p95 <= step.p99
+        assert step.requests >= 50
+        assert step.failures == 0
+        assert step.requests_per_second == pytest.approx(step.requests / step.seconds, rel=0.01)
+        assert step.cores is not None
+        # Each client has one request under way at a time (Little's law): no more than that can be answered.
+        assert step.p50 / 1000 * step.requests_per_second < 2.5 * step.clients
+    requests, rows = counted()
+    assert requests - before[0] > sum(step.requests for step in steps)  # there was a warm-up, too
+    assert rows - before[1] > sum(step.requests * step.rows for step in steps)
+    assert (found.engine, found.workers, found.cold_start_seconds) == ("cpu", 1, 1.235)
+
+
+def test_memory_is_that_of_the_whole_tree_of_processes(server: Server) -> None:
+    held = Processes(server.process.pid).memory()
+    tree = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children(recursive=True)]
+    assert len(tree) > 1
+    shares = [process.memory_full_info().pss for process in tree]
+    assert held == pytest.approx(sum(shares), rel=0.05)
+    assert max(shares) < held < sum(process.memory_info().rss for process in tree)
+
+
+def test_every_kind_of_row_is_sent(server: Server) -> None:
+    def missing() -> float:
+        return server.metric('model_feature_values_total{bin="missing",feature="remark"}')
+
+    before = missing()
+    measure(server.url, server.process.pid, GOLDEN, 1.0, tiny.CONTRACT)
+    assert missing() > before
+
+
+def test_a_server_that_refuses_everything_has_no_figures(server: Server) -> None:
+    with pytest.raises(EnvironmentFault, match=r"1 client, 1 row a request: no request got a prediction \(422\)"):
+        measure(server.url, server.process.pid, samples({"distance": "far"}), 1.0, tiny.CONTRACT)
+
+
+def test_nor_has_one_that_is_gone() -> None:
+    with pytest.raises(EnvironmentFault, match="lost connections"):
+        measure(f"http://127.0.0.1:{free_port()}", os.getpid(), GOLDEN, 1.0, tiny.CONTRACT)
+
+
+def test_workers_and_engine_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEPLOYER_ENGINE", "runner")
+    with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as running:
+        processes = Processes(running.process.pid)
+        assert (processes.engine(), processes.workers()) == ("runner", 1)
+
+
+@asynccontextmanager
+async def answering(*answers: bytes) -> AsyncIterator[str]:
+    """A server that gives these answers by turns, and closes the connection after one that says so."""
+    turns = count()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+                given = answers[next(turns) % len(answers)]
+                writer.write(given)
+                if not given or b"close" in given:
+                    break
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+CLOSING = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}"
+
+
+async def test_failures_are_counted_and_are_no_part_of_the_latencies() -> None:
+    async with answering(OK, BUSY, OK, b"") as url:
+        answers = await LoadTest(url, [b"{}"], clients=1, seconds=0.05, least=40, patience=5).run()
+    assert answers.requests >= 40
+    assert {status: len(found) / answers.requests for status, found in answers.latencies.items()} == pytest.approx(
+        {200: 0.5, 503: 0.25, 0: 0.25}, abs=0.03
+    )
+    assert len(answers.right) == len(answers.latencies[200])
+
+
+async def test_a_connection_that_the_server_closes_is_opened_anew() -> None:
+    async with answering(OK, CLOSING) as url:
+        answers = await LoadTest(url, [b"{}"], clients=2, seconds=0.05, least=40, patience=5).run()
+    assert set(answers.latencies) == {200}
+
+
+async def test_a_server_that_never_answers_ends_the_measurement() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(EnvironmentFault, match=r"without an answer for 0\.1 seconds"):
+            await LoadTest(url, [b"{}"], clients=2, seconds=0.01, least=1, patience=0.1).run()
+
+
+def test_the_machine_is_told_as_far_as_it_tells() -> None:
+    found = machine.machine()
+    assert 1 <= found.cores <= psutil.cpu_count()
+    assert found.memory_bytes <= psutil.virtual_memory().total
+    assert found.system.startswith(os.uname().sysname)
+
+
+@pytest.mark.parametrize(
+    ("files", "cores", "memory"),
+    [
+        ({"cpu.max": "150000 100000\n", "memory.max": "1048576\n"}, 1, 1_048_576),
+        ({"cpu.max": "max 100000\n", "memory.max": "max\n"}, 64, None),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3, None),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64, None),
+        ({}, 64, None),
+    ],
+)
+def test_a_container_may_use_what_it_is_given(
+    files: dict[str, str], cores: int, memory: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(cpus, "CGROUPS", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    found = machine.machine()
+    assert found.cores == cores
+    assert found.memory_bytes == (memory or psutil.virtual_memory().total)

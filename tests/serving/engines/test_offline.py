@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from model_deployer.contract.artifact import open_artifact
+from model_deployer.serving.engines.offline import predict
+from tests.support import tiny
+
+
+def test_the_golden_rows_are_answered_as_in_training(tmp_path: Path) -> None:
+    tiny.write(tmp_path)
+    model = open_artifact(tmp_path)
+    golden = list(model.golden())
+    answers = predict(model, [case.row for case in golden])
+    for case, answer in zip(golden, answers, strict=True):
+        assert answer and answer["decision"] == case.prediction["decision"]
+        assert answer["probabilities"] == pytest.approx(case.prediction["probabilities"], abs=1e-6)
+
+
+def test_a_refused_row_has_no_answer_and_the_others_keep_their_places(tmp_path: Path) -> None:
+    tiny.write(tmp_path)
+    near, far = tiny.ROW | {"distance": 1}, tiny.ROW | {"distance": 4999, "origin": "EWR"}
+    refused = [tiny.ROW | {"distance": 5001}, tiny.ROW | {"wings": 2}, {"distance": 5}]
+    model = open_artifact(tmp_path)
+    rows = [refused[0], near, refused[1], far, refused[2]]
+    assert predict(model, rows) == [None, *predict(model, [near]), None, *predict(model, [far]), None]
+    assert predict(model, [near]) != predict(model, [far])
+    assert predict(model, refused) == [None] * 3
+    assert predict(model, []) == []
+
+
+def test_more_rows_are_answered_than_one_request_may_hold(tmp_path: Path) -> None:
+    tiny.write(tmp_path)
+    rows = tiny.CONTRACT.limits.rows + 1
+    answers = predict(open_artifact(tmp_path), [tiny.ROW] * rows)
+    assert answers == [answers[0]] * rows

@@ -1,0 +1,39 @@
+import math
+from typing import Any
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_deployer.contract.features import Categorical, Datetime, Numeric, Text
+from model_deployer.training.data.request_rows import conformed, legal, raw, request
+from tests.training.export.test_golden import FEATURES, ROW
+
+
+@settings(deadline=None)
+@given(st.lists(ROW, min_size=1, max_size=10))
+def test_a_request_leads_back_to_its_row(rows: list[dict[str, Any]]) -> None:
+    schema = {feature.name: pl.String if feature.dtype == "string" else pl.Float64 for feature in FEATURES}
+    frame = pl.DataFrame(rows, schema=schema)
+    sent = frame.filter(legal(FEATURES, frame))
+    back = conformed(FEATURES, [request(FEATURES, row) for row in sent.iter_rows(named=True)])
+    assert back.equals(sent)
+
+
+def test_what_a_request_leaves_out_is_missing_and_what_nobody_knows_is_left_out() -> None:
+    features = (Numeric(name="size"), Categorical(name="colour"))
+    (row,) = conformed(features, [{"wings": 2}]).iter_rows(named=True)
+    assert row["colour"] == ""
+    assert math.isnan(row["size"])
+    assert row.keys() == {"size", "colour"}
+
+
+def test_a_time_with_an_offset_is_the_same_instant_in_utc() -> None:
+    booked = Datetime(name="booked", zoned=True)
+    assert raw(booked, "1970-01-01T02:00:00+02:00") == raw(booked, "1970-01-01T00:00:00Z") == 0
+
+
+def test_a_text_longer_than_accepted_is_not_legal() -> None:
+    features = (Text(name="remark", longest=3), Categorical(name="colour"))
+    frame = pl.DataFrame({"remark": ["abc", "abcd", "abc"], "colour": ["red", "red", "r" * 1001]})
+    assert legal(features, frame).to_list() == [True, False, False]
