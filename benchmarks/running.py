@@ -7,14 +7,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
-
-from benchmarks.load import Load
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -65,16 +62,17 @@ def _wait(command: Sequence[str], process: "subprocess.Popen[bytes]", body: byte
 
 def ask(body: bytes, connections: int, **how: Any) -> Figures:
     """As often as answers come; every one of them has to be an answer."""
-    found = send(Load(PORT, SECONDS, connections, **how), body)
+    found = send(body, clients=connections, **how)
     if found["statuses"].keys() != {"200"}:
         raise SystemExit(f"not all requests were answered: {found['answers']}")
     figures: Figures = found["statuses"]["200"]
     return figures
 
 
-def send(load: Load, body: bytes) -> dict[str, Any]:
-    """What a client of its own process measures; see benchmarks/load.py."""
-    command = [sys.executable, "-m", "benchmarks.load", json.dumps(asdict(load))]
+def send(body: bytes, **options: Any) -> dict[str, Any]:
+    """What clients in a process of their own measure; the options are those of a load test, see benchmarks/load.py."""
+    test = {"url": f"http://127.0.0.1:{PORT}", "seconds": SECONDS, **options}
+    command = [sys.executable, "-m", "benchmarks.load", json.dumps(test)]
     measured: dict[str, Any] = json.loads(run(command, max, dict(os.environ), body).stdout)
     return measured
 

@@ -20,7 +20,6 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.load import Load
 from benchmarks.record import RESULTS, Target, verdict, write_results
 from benchmarks.running import PORT, SECONDS, Figures, ask, run, send, server
 
@@ -141,7 +140,7 @@ def _measure_overload(body: bytes, name: str, **headers: str) -> Figures:
     """Four times as many requests as can be answered, from clients who wait for a quarter of a second."""
     headers = {"Content-Type": "application/json", "X-Request-Timeout-Ms": str(PATIENCE_MS)} | headers
     peak = ask(body, 8, headers=headers)["per_second"]
-    found = send(Load(PORT, SECONDS, connections=1_000, rate=4 * peak, headers=headers), body)
+    found = send(body, clients=1_000, rate=4 * peak, headers=headers)
     accepted, refused = (found["statuses"].get(status, {}) for status in ("200", "503"))
     return {
         f"{name}: peak, requests/s": peak,
@@ -158,7 +157,7 @@ def _measure_workers(workers: int, environment: dict[str, str], row: Figures) ->
     body = _rows(row, 1)
     with server(PEERS[OURS].command, environment, body, cores=os.sched_getaffinity(0)) as (process, _):
         before = _processor_seconds(process)
-        found = send(Load(PORT, SECONDS, connections=32), body)
+        found = send(body, clients=32)
         used = _processor_seconds(process) - before
         # The warm-up is a quarter of the measured time, and its answers are not counted.
         answers = 1.25 * sum(found["answers"].values())

@@ -19,6 +19,7 @@
         ├── Unauthorized                   401   UNAUTHENTICATED      no     unauthorized
         ├── NotFound                       404   NOT_FOUND            no     not_found
         ├── MethodNotAllowed               405   UNIMPLEMENTED        no     method_not_allowed
+        ├── NotAcceptable                  406   INVALID_ARGUMENT     no     not_acceptable
         ├── RequestTimeout                 408   DEADLINE_EXCEEDED    yes    request_timeout
         ├── BodyTooLarge                   413   RESOURCE_EXHAUSTED   no     body_too_large
         ├── TooManyRows                    413   RESOURCE_EXHAUSTED   no     too_many_rows
@@ -215,6 +216,15 @@ class MethodNotAllowed(RequestError):
         return f"this path answers {self.allow} only"
 
 
+class NotAcceptable(RequestError):
+    """The header `Accept` names no type that `/invocations` writes; other paths answer in JSON then."""
+
+    status = 406
+    code = "not_acceptable"
+    title = "No acceptable type"
+    remedy = "Accept one of the types that the service writes."
+
+
 class RequestTimeout(RequestError):
     """The request did not arrive in the time allowed; nothing was done, and the connection is closed."""
 
@@ -333,3 +343,24 @@ class DeadlineExceeded(RequestError):
 
     def __str__(self) -> str:
         return f"no answer within {self.seconds:g} seconds; try again with fewer rows"
+
+
+#: Every refusal of a request, in the order of the tree: the catalogue that documents and clients are written from.
+REQUEST_ERRORS: tuple[type[RequestError], ...] = (
+    MalformedBody,
+    MalformedRequest,
+    InvalidHeader,
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    NotAcceptable,
+    RequestTimeout,
+    BodyTooLarge,
+    TooManyRows,
+    UnsupportedMediaType,
+    InvalidRows,
+    HeadersTooLarge,
+    PredictionFailed,
+    Overloaded,
+    DeadlineExceeded,
+)

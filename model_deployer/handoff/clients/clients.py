@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 
 from model_deployer.contract.artifact import Manifest
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.errors import RequestError
+from model_deployer.contract.errors import REQUEST_ERRORS
 from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric
 from model_deployer.handoff.clients.languages import LANGUAGES, RUST, Language, Toolchain, is_tag, key, words_of
 from model_deployer.package.clients import Client
@@ -301,4 +301,4 @@ def _example(feature: Feature) -> str | float | bool | None:
 
 def _retried() -> list[int]:
     """The statuses after which the same request may succeed."""
-    return sorted(error.status for error in RequestError.__subclasses__() if error.retry)
+    return sorted(error.status for error in REQUEST_ERRORS if error.retry)

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from model_deployer.contract.errors import PROBLEM_CODES, RequestError
+from model_deployer.contract.errors import PROBLEM_CODES, REQUEST_ERRORS, RequestError
 from model_deployer.contract.features import Feature
 from model_deployer.contract.number_format import count, milliseconds, minute, number, percent, seconds, size
 from model_deployer.contract.outputs import Classification
@@ -145,7 +145,7 @@ def retried() -> Markdown:
 
 
 def _errors() -> list[type[RequestError]]:
-    return sorted(RequestError.__subclasses__(), key=lambda error: (error.status, error.code))
+    return sorted(REQUEST_ERRORS, key=lambda error: (error.status, error.code))
 
 
 def _first_line(error: type[RequestError]) -> str:

@@ -1,20 +1,28 @@
-"""Clients that ask as fast as they are answered: each sends a request, waits for its answer, and sends the next."""
+"""Clients that send requests to a server, and how long the answers took.
+
+Without a rate each client sends its next request as soon as it is answered, so a slow server gets fewer requests. With
+a rate requests are sent when they are due, answered or not, and the time that one waited for a free connection counts.
+The clients are callbacks of one event loop, without a task per request: they must not be what limits a measurement.
+"""
 
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 from model_deployer.contract.errors import EnvironmentFault
 
-#: What comes of a request that got no answer.
+#: The status under which a request is counted that got no answer.
 LOST_CONNECTION = 0
 
-#: How many times longer than asked for it may take to get at the least number of requests.
+#: How many times longer than ``seconds`` a load test may take to reach its least number of requests.
 TIMEOUT_FACTOR = 10
+
+#: Seconds between two looks at which requests are due.
+_TICK = 0.001
 
 
 @dataclass
@@ -24,10 +32,12 @@ class LoadResult:
     Attributes:
         latencies: Seconds from a request to its answer, by the status of the answer; 0 is a connection that was lost.
         seconds: From the first request to the last answer.
+        unsent: Requests that were due while every connection was busy; they were not sent. Only with a rate.
     """
 
     latencies: dict[int, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
+    unsent: int = 0
 
     @property
     def requests(self) -> int:
@@ -35,110 +45,241 @@ class LoadResult:
         return sum(map(len, self.latencies.values()))
 
     @property
-    def right(self) -> list[float]:
-        """The seconds of those that were answered with 200."""
+    def successes(self) -> list[float]:
+        """The seconds of the requests that were answered with 200."""
         return self.latencies.get(200, [])
 
 
 @dataclass(frozen=True)
 class LoadTest:
-    """Clients at once, each over a connection that it keeps.
+    """Requests from several clients at once, each over a connection that it keeps.
 
     Attributes:
-        url: Of the server, as http://host:port.
-        bodies: JSON documents for POST /predict; the clients send them one after the other, over and over.
-        clients: How many.
-        seconds: How long they ask.
-        least: Requests that they send at least, if ten times as long is enough for them.
-        patience: Seconds that an answer may take.
+        url: The server, as http://host:port.
+        bodies: The bodies of the requests; the clients send them one after the other, over and over.
+        clients: The number of connections.
+        seconds: How long requests are sent.
+        min_requests: The number of requests to send at least, unless that takes ``TIMEOUT_FACTOR`` times as long.
+        timeout_seconds: How long one answer may take.
+        rate: Requests per second of all clients together; None for as many as are answered.
+        path: The path of the requests, after that of the URL.
+        headers: Their headers, in addition to Host and Content-Length.
     """
 
     url: str
     bodies: Sequence[bytes]
     clients: int
     seconds: float
-    least: int
-    patience: float
+    min_requests: int = 0
+    timeout_seconds: float = 30.0
+    rate: float | None = None
+    path: str = "/predict"
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
     async def run(self) -> LoadResult:
-        """Ask.
+        """Send the requests.
 
         Raises:
-            EnvironmentFault: An answer did not come in time.
+            EnvironmentFault: An answer did not come in time, or it has no Content-Length.
         """
-        answers, began = LoadResult(), time.perf_counter()
-        requests = itertools.cycle([self._request(body) for body in self.bodies])
+        return await _Run(self).run()
 
-        def is_over() -> bool:
-            seconds = time.perf_counter() - began
-            enough = answers.requests >= self.least or seconds >= TIMEOUT_FACTOR * self.seconds
-            return seconds >= self.seconds and enough
-
-        try:
-            async with asyncio.timeout(TIMEOUT_FACTOR * self.seconds + self.patience), asyncio.TaskGroup() as group:
-                for _ in range(self.clients):
-                    group.create_task(_Client(self.url, requests, answers).ask_until(is_over))
-        except TimeoutError:
-            raise EnvironmentFault(
-                f"{self.url} left a request without an answer for {self.patience:g} seconds; see the server's log"
-            ) from None
-        answers.seconds = time.perf_counter() - began
-        return answers
+    def requests(self) -> Iterator[bytes]:
+        """The requests as they are sent, over and over."""
+        return itertools.cycle([self._request(body) for body in self.bodies])
 
     def _request(self, body: bytes) -> bytes:
         address = urlsplit(self.url)
-        head = [
-            f"POST {address.path.rstrip('/')}/predict HTTP/1.1",
-            f"Host: {address.netloc}",
-            "Content-Type: application/json",
-            f"Content-Length: {len(body)}",
-        ]
-        return "\r\n".join([*head, "", ""]).encode() + body
+        headers = {"Host": address.netloc, "Content-Length": str(len(body)), **self.headers}
+        lines = [f"POST {address.path.rstrip('/')}{self.path} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items())]
+        return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-class _Client:
-    """One of the clients."""
+class _Run:
+    """A load test under way."""
 
-    def __init__(self, url: str, requests: "itertools.cycle[bytes]", answers: LoadResult) -> None:
-        address = urlsplit(url)
-        self._place = (address.hostname, address.port or 80)
-        self._requests = requests
-        self._answers = answers
+    def __init__(self, test: LoadTest) -> None:
+        self._test = test
+        self._requests = test.requests()
+        self._result = LoadResult()
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[_Connection] = []
+        self._open = 0
+        self._ended = self._loop.create_future()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def ask_until(self, is_over: Callable[[], bool]) -> None:
-        """Ask, over another connection where one ends; where none can be opened, give up."""
-        while not is_over():
-            began = time.perf_counter()
-            try:
-                reader, writer = await asyncio.open_connection(*self._place)
-            except OSError:
-                self._note(LOST_CONNECTION, began)
+    async def run(self) -> LoadResult:
+        """Open the connections, send until it is enough, and wait for the last answers."""
+        test = self._test
+        await asyncio.gather(*(self._try_to_connect() for _ in range(test.clients)))
+        self._began = time.perf_counter()
+        ticking = asyncio.create_task(self._keep_rate(test.rate)) if test.rate else None
+        if ticking is None:
+            self._send_all()
+        try:
+            async with asyncio.timeout(TIMEOUT_FACTOR * test.seconds + test.timeout_seconds):
+                await self._ended
+        except TimeoutError:
+            raise EnvironmentFault(
+                f"{test.url} left a request without an answer for {test.timeout_seconds:g} seconds; "
+                "see the server's log"
+            ) from None
+        finally:
+            for task in (*self._tasks, *([ticking] if ticking else [])):
+                task.cancel()
+        self._result.seconds = time.perf_counter() - self._began
+        return self._result
+
+    def is_over(self) -> bool:
+        """Whether no further request is sent."""
+        seconds = time.perf_counter() - self._began
+        is_enough = self._result.requests >= self._test.min_requests or seconds >= TIMEOUT_FACTOR * self._test.seconds
+        return seconds >= self._test.seconds and is_enough
+
+    def answered(self, connection: "_Connection", status: int, seconds: float, keeps_open: bool) -> None:
+        """Count an answer, and use the connection again."""
+        self._count(status, seconds)
+        if not keeps_open:
+            connection.close()
+            self._replace()
+        elif self._test.rate is None and not self.is_over():
+            connection.send(next(self._requests), time.perf_counter())
+        else:
+            self._rest(connection)
+
+    def lost(self, seconds: float | None) -> None:
+        """Count a connection that the server closed, by the seconds of the request that it was to answer."""
+        if seconds is not None:
+            self._count(LOST_CONNECTION, seconds)
+        self._replace()
+
+    def failed(self, error: Exception) -> None:
+        """End the test: what is answered cannot be read."""
+        if not self._ended.done():
+            self._ended.set_exception(error)
+
+    def _count(self, status: int, seconds: float) -> None:
+        self._result.latencies.setdefault(status, []).append(seconds)
+
+    def _send_all(self) -> None:
+        waiting, self._idle = self._idle, []
+        for connection in waiting:
+            connection.send(next(self._requests), time.perf_counter())
+        self._end_if_done()
+
+    def _rest(self, connection: "_Connection") -> None:
+        self._idle.append(connection)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        """End once nothing is under way: all connections rest although the test is over, or none is left."""
+        if len(self._idle) == self._open and (self._open == 0 or self.is_over()) and not self._tasks:
+            for connection in self._idle:
+                connection.close()
+            if not self._ended.done():
+                self._ended.set_result(None)
+
+    def _replace(self) -> None:
+        """Open another connection in place of one that ended."""
+        self._open -= 1
+        task = self._loop.create_task(self._reopen())
+        self._tasks.add(task)
+        task.add_done_callback(self._reopened)
+
+    async def _reopen(self) -> None:
+        if not self.is_over():
+            await self._try_to_connect()
+
+    def _reopened(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if self._test.rate is None and not self.is_over():
+            self._send_all()
+        else:
+            self._end_if_done()
+
+    async def _try_to_connect(self) -> None:
+        """Open a connection; a server that accepts none has lost a client."""
+        address, began = urlsplit(self._test.url), time.perf_counter()
+        host, port = address.hostname or "localhost", address.port or 80
+        try:
+            _, connection = await self._loop.create_connection(lambda: _Connection(self), host, port)
+        except OSError:
+            self._count(LOST_CONNECTION, time.perf_counter() - began)
+            return
+        self._open += 1
+        self._idle.append(connection)
+
+    async def _keep_rate(self, rate: float) -> None:
+        """Send what is due on connections that are idle."""
+        sent = 0
+        while not self.is_over():
+            due = int((time.perf_counter() - self._began) * rate)
+            while sent < due and self._idle:
+                self._idle.pop().send(next(self._requests), self._began + sent / rate)
+                sent += 1
+            self._result.unsent += due - sent
+            sent = due
+            await asyncio.sleep(_TICK)
+        self._end_if_done()
+
+
+class _Connection(asyncio.Protocol):
+    """A connection that carries one request at a time."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self._due: float | None = None
+        self._received = b""
+        self._missing: int | None = None
+        self._status = 0
+        self._keeps_open = True
+        self._is_closed = False
+        self._transport: asyncio.WriteTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection is open."""
+        self._transport = cast(asyncio.WriteTransport, transport)
+
+    def send(self, request: bytes, due: float) -> None:
+        """Send a request that was to be sent at ``due``."""
+        if self._is_closed:
+            self._run.lost(None)
+            return
+        self._due = due
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of an answer."""
+        if self._missing is None:
+            head, separator, data = (self._received + data).partition(b"\r\n\r\n")
+            if not separator:
+                self._received = head
                 return
-            with closing(writer):
-                await self._ask(reader, writer, is_over)
+            self._received = b""
+            self._read_head(head.lower())
+        assert self._missing is not None
+        self._missing -= len(data)
+        if self._missing <= 0 and self._due is not None:
+            due, self._due, self._missing = self._due, None, None
+            self._run.answered(self, self._status, time.perf_counter() - due, self._keeps_open)
 
-    async def _ask(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_over: Callable[[], bool]
-    ) -> None:
-        """Ask over one connection, as long as that lasts."""
-        is_open = True
-        while is_open and not is_over():
-            began = time.perf_counter()
-            try:
-                writer.write(next(self._requests))
-                status, is_open = await _answer(reader)
-            except (OSError, asyncio.IncompleteReadError):
-                self._note(LOST_CONNECTION, began)
-                return
-            self._note(status, began)
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server has closed the connection; an idle one is missed when it is used next."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._due is not None:
+            self._run.lost(time.perf_counter() - self._due)
 
-    def _note(self, status: int, began: float) -> None:
-        self._answers.latencies.setdefault(status, []).append(time.perf_counter() - began)
+    def close(self) -> None:
+        """Close it from this side."""
+        self._is_closed = True
+        self._transport.abort()
 
-
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool]:
-    """The status of an answer, and whether its connection stays open; the answer is read to its end."""
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
-    await reader.readexactly(int(length))
-    return int(head[9:12]), b"connection: close" not in head
+    def _read_head(self, head: bytes) -> None:
+        self._status = int(head[9:12])
+        self._keeps_open = b"connection: close" not in head
+        length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
+        self._missing = int(length) if length.strip().isdigit() else 0
+        if not length:
+            self._run.failed(EnvironmentFault("the server's answers have no Content-Length, which the clients need"))

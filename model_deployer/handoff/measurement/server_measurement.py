@@ -112,11 +112,11 @@ class _Bench:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             answers, cores = runner.run(self._press(count, clients))
         asked = f"{clients} client{'s' * (clients > 1)}, {count:,} row{'s' * (count > 1)} a request"
-        if not answers.right:
+        if not answers.successes:
             statuses = ", ".join(str(status) for status in answers.latencies if status) or "lost connections"
             raise EnvironmentFault(f"{asked}: no request got a prediction ({statuses}); see the server's log")
-        p50, p95, p99 = (round(1000 * float(share), 3) for share in np.percentile(answers.right, (50, 95, 99)))
-        per_second = len(answers.right) / answers.seconds
+        p50, p95, p99 = (round(1000 * float(share), 3) for share in np.percentile(answers.successes, (50, 95, 99)))
+        per_second = len(answers.successes) / answers.seconds
         get_console().print(
             f"{'':>15}  {asked}: p50 {p50:.3g} ms, p99 {p99:.3g} ms, {per_second:,.0f} a second",
             highlight=False,
@@ -126,7 +126,7 @@ class _Bench:
             rows=count,
             clients=clients,
             requests=answers.requests,
-            failures=answers.requests - len(answers.right),
+            failures=answers.requests - len(answers.successes),
             seconds=round(answers.seconds, 3),
             p50=p50,
             p95=p95,
@@ -137,8 +137,9 @@ class _Bench:
 
     async def _press(self, count: int, clients: int) -> tuple[LoadResult, float]:
         """The answers, and how many cores the server kept busy meanwhile."""
-        load = LoadTest(self._url, self._bodies(count), clients, SECONDS, _LEAST, self._limits.timeout_seconds + 5)
-        await replace(load, seconds=SECONDS / 4, least=clients).run()
+        timeout = self._limits.timeout_seconds + 5
+        load = LoadTest(self._url, self._bodies(count), clients, SECONDS, _LEAST, timeout)
+        await replace(load, seconds=SECONDS / 4, min_requests=clients).run()
         watching = asyncio.create_task(self._watch_memory())
         before = self._processes.seconds()
         answers = await load.run()

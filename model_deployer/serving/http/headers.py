@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 
 from model_deployer.contract.errors import BodyTooLarge, InvalidHeader, UnsupportedMediaType
+from model_deployer.serving.http.media_types import negotiate, parse_media_type
 from model_deployer.serving.rows import formats
 
 Headers = dict[bytes, bytes]
@@ -14,6 +15,9 @@ JSON = formats.JSON.encode()
 
 #: The formats of tables.
 TABLE_MEDIA_TYPES = frozenset({formats.STREAM, formats.FILE, formats.PARQUET})
+
+#: What answers are written as, the favourite first.
+_WRITTEN = (formats.JSON, *sorted(TABLE_MEDIA_TYPES))
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
@@ -47,7 +51,7 @@ def media_type(headers: Headers, pairs: Sequence[tuple[bytes, bytes]]) -> str:
         return formats.JSON
     if sum(name == b"content-type" for name, _ in pairs) > 1:
         raise UnsupportedMediaType("send one Content-Type")
-    kind = given.decode("latin-1").partition(";")[0].strip().lower()
+    kind = parse_media_type(given).name
     if kind == formats.JSON or kind.endswith("+json"):
         return formats.JSON
     if kind in TABLE_MEDIA_TYPES:
@@ -56,12 +60,11 @@ def media_type(headers: Headers, pairs: Sequence[tuple[bytes, bytes]]) -> str:
 
 
 def accepted_media_type(headers: Headers) -> str:
-    """The format of the answer: of those in Accept the first that the service writes, else JSON (RFC 9110, 12.5.1)."""
+    """The format of the answer: the one that Accept prefers, or JSON where it names none that the service writes."""
     given = headers.get(b"accept")
     if given is None or given in (b"*/*", JSON):
         return formats.JSON
-    kinds = (each.partition(";")[0].strip().lower() for each in given.decode("latin-1").split(","))
-    return next((kind for kind in kinds if kind in TABLE_MEDIA_TYPES or kind == formats.JSON), formats.JSON)
+    return negotiate(given, _WRITTEN) or formats.JSON
 
 
 def check_length(headers: Headers, limit: int) -> None:

@@ -19,11 +19,19 @@ import numpy as np
 from typing_extensions import override
 
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.errors import InvalidRows, MalformedBody, RequestError, UnsupportedMediaType, UsageError
+from model_deployer.contract.errors import (
+    InvalidRows,
+    MalformedBody,
+    NotAcceptable,
+    RequestError,
+    UnsupportedMediaType,
+    UsageError,
+)
 from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.http import problem_details
 from model_deployer.serving.http.headers import Headers
+from model_deployer.serving.http.media_types import negotiate, parse_media_type
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import ping
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
@@ -38,9 +46,6 @@ _TYPES = {JSON: JSON, CSV: CSV, LINES: LINES, "application/jsonl": LINES, "appli
 
 #: Clients that were not told a type send this one, and mean JSON: it is curl's.
 _UNSAID = "application/x-www-form-urlencoded"
-
-#: Ranges of Accept that leave the choice to the service, in part or altogether.
-_RANGES = {"application/*": JSON, "text/*": CSV, "*/*": None}
 
 #: The variable in which operators of SageMaker's containers name the type of an answer whose client names none.
 _DEFAULT = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
@@ -75,15 +80,6 @@ _STRING_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*"|\bNaN\b', re.DOTALL)
 _BESIDE = frozenset({"params", "signature_name"})
 
 Rows = Sequence[Any]
-
-
-class NotAcceptable(UnsupportedMediaType):
-    """The header `Accept` names no type that the service writes."""
-
-    status = 406
-    code = "not_acceptable"
-    title = "No acceptable type"
-    remedy = "Accept one of the types that the service writes."
 
 
 class Invocations(Protocol):
@@ -143,9 +139,9 @@ class Invocations(Protocol):
         returned = [(name, request.headers[name]) for name in _RETURNED if _is_short(request.headers.get(name))]
         if not request.body:
             return Reply(b"", 204, headers=returned)
-        wanted = _accepted(request.headers) or self._default
+        _accepted(request.headers)  # refused before any work
         outputs, natural = await self._predict(request)
-        return self._answer(outputs, wanted or natural, returned)
+        return self._answer(outputs, _accepted(request.headers, self._default or natural), returned)
 
     async def _predict(self, request: Request) -> tuple[Arrays, str]:
         """The outputs, and the type of the answer where nobody asks for another."""
@@ -321,9 +317,7 @@ def _media_type(headers: Headers) -> tuple[str, Mapping[str, str]]:
     Raises:
         UnsupportedMediaType: It is none of those that are read, or not UTF-8.
     """
-    kind, *given = headers.get(b"content-type", JSON.encode()).decode("latin-1").lower().split(";")
-    parameters = {name.strip(): value.strip(' "') for name, _, value in (each.partition("=") for each in given)}
-    kind = kind.strip()
+    kind, parameters = parse_media_type(headers.get(b"content-type", JSON.encode()))
     if parameters.get("charset", "utf-8") not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("send text in UTF-8")
     if kind == formats.PARQUET:
@@ -333,19 +327,16 @@ def _media_type(headers: Headers) -> tuple[str, Mapping[str, str]]:
     return _TYPES.get(kind, JSON), parameters
 
 
-def _accepted(headers: Headers) -> str | None:
-    """The first type in Accept that is written; None where any will do.
+def _accepted(headers: Headers, favourite: str = JSON) -> str:
+    """The type of the answer that Accept prefers; where it leaves the choice, the favourite.
 
     Raises:
-        NotAcceptable: None of them is written.
+        NotAcceptable: None of those that are written.
     """
-    given = headers.get(b"accept", b"*/*").decode("latin-1").lower()
-    kinds = [each.partition(";")[0].strip() for each in given.split(",")]
-    known: Mapping[str, str | None] = _TYPES | _RANGES
-    for kind in kinds:
-        if kind in known:
-            return known[kind]
-    raise NotAcceptable(f"accept {CSV}, {JSON} or {LINES}")
+    chosen = negotiate(headers.get(b"accept", b"*/*"), (favourite, *_TYPES))
+    if chosen is None:
+        raise NotAcceptable(f"accept {CSV}, {JSON} or {LINES}")
+    return _TYPES[chosen]
 
 
 def _default() -> str | None:

@@ -13,6 +13,7 @@ from python_multipart.multipart import Field, File, create_form_parser
 from typing_extensions import override
 
 from model_deployer.contract.errors import MalformedBody, NotFound, RequestError
+from model_deployer.serving.http.media_types import parse_media_type
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, ping
 from model_deployer.serving.protocols.protocol import PAGE, Protocol, Reply, Request, Route
@@ -118,8 +119,8 @@ async def _given(request: Request) -> Any:
 
     What begins as JSON is no form, even where it is announced as one: curl does that unless it is told otherwise.
     """
-    kind = request.headers.get(b"content-type", b"").decode("latin-1")
-    read = _FORMS.get(kind.partition(";")[0].strip().lower())
+    header = request.headers.get(b"content-type", b"")
+    kind, read = header.decode("latin-1"), _FORMS.get(parse_media_type(header).name)
     if read is None or request.body.lstrip().startswith((b"{", b"[")):
         return await bodies.parsed(request.body)
     try:

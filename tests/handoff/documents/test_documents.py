@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.errors import PROBLEM_CODES, RequestError
+from model_deployer.contract.errors import PROBLEM_CODES, REQUEST_ERRORS
 from model_deployer.contract.features import Boolean, Categorical, Numeric
 from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.handoff.documents.documents import CARD, CHANGELOG, GUIDE, PAGE, README, documents, write_documents
@@ -206,7 +206,7 @@ def test_what_was_measured_and_what_is_allowed_stands_in_the_guide() -> None:
 
 def test_the_guide_lists_every_refusal_every_code_and_every_metric(written: dict[str, str]) -> None:
     guide = written[GUIDE]
-    for error in RequestError.__subclasses__():
+    for error in REQUEST_ERRORS:
         assert "remedy" in vars(error), error
         row = next(line for line in guide.splitlines() if line.startswith(f"| {error.status} | `{error.code}` |"))
         assert row.endswith("| yes |" if error.retry else "| no |")

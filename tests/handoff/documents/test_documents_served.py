@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from model_deployer.contract.errors import RequestError
+from model_deployer.contract.errors import REQUEST_ERRORS
 from model_deployer.handoff.documents.documents import GUIDE, README, documents
 from model_deployer.package.package_data import PackageData
 from model_deployer.package.samples import Sample
@@ -88,7 +88,7 @@ def test_every_metric_of_the_guide_is_exported(server: Server, written: Written)
 
 def test_a_refusal_carries_the_title_and_retry_of_the_catalogue(facts: PackageData) -> None:
     (refused,) = facts.samples.invalid
-    catalogue = {error.code: error for error in RequestError.__subclasses__()}
+    catalogue = {error.code: error for error in REQUEST_ERRORS}
     error = catalogue[refused.answer["code"]]
     assert (refused.status, refused.answer["title"], refused.answer["retry"]) == (
         error.status,

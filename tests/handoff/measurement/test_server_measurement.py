@@ -129,17 +129,17 @@ BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}"
 
 async def test_failures_are_counted_and_are_no_part_of_the_latencies() -> None:
     async with answering(OK, BUSY, OK, b"") as url:
-        answers = await LoadTest(url, [b"{}"], clients=1, seconds=0.05, least=40, patience=5).run()
+        answers = await LoadTest(url, [b"{}"], clients=1, seconds=0.05, min_requests=40, timeout_seconds=5).run()
     assert answers.requests >= 40
     assert {status: len(found) / answers.requests for status, found in answers.latencies.items()} == pytest.approx(
         {200: 0.5, 503: 0.25, 0: 0.25}, abs=0.03
     )
-    assert len(answers.right) == len(answers.latencies[200])
+    assert len(answers.successes) == len(answers.latencies[200])
 
 
 async def test_a_connection_that_the_server_closes_is_opened_anew() -> None:
     async with answering(OK, CLOSING) as url:
-        answers = await LoadTest(url, [b"{}"], clients=2, seconds=0.05, least=40, patience=5).run()
+        answers = await LoadTest(url, [b"{}"], clients=2, seconds=0.05, min_requests=40, timeout_seconds=5).run()
     assert set(answers.latencies) == {200}
 
 
@@ -151,7 +151,7 @@ async def test_a_server_that_never_answers_ends_the_measurement() -> None:
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         with pytest.raises(EnvironmentFault, match=r"without an answer for 0\.1 seconds"):
-            await LoadTest(url, [b"{}"], clients=2, seconds=0.01, least=1, patience=0.1).run()
+            await LoadTest(url, [b"{}"], clients=2, seconds=0.01, min_requests=1, timeout_seconds=0.1).run()
 
 
 def test_the_machine_is_told_as_far_as_it_tells() -> None:

@@ -411,7 +411,7 @@ def test_what_is_refused_cancelled_or_out_of_time_is_never_computed(client: Clie
 
 
 def test_what_takes_too_long_is_given_up(client: Client) -> None:
-    assert refusal(client.start("ModelInfer", client.infer(slowly(5, 8_000)))) == (
+    assert refusal(client.start("ModelInfer", client.infer(slowly(10, 8_000)))) == (
         "DEADLINE_EXCEEDED",
         "deadline_exceeded",
     )

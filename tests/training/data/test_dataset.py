@@ -62,5 +62,5 @@ def test_a_column_that_no_slice_can_be_made_of_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_is_said_before_torch_is_loaded() -> None:
-    loaded = "import sys, training.dataset; sys.exit('torch' in sys.modules)"
+    loaded = "import sys, model_deployer.training.data.dataset; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0

@@ -63,7 +63,7 @@ def test_any_estimator_becomes_onnx_and_learns(name: str, classes: int) -> None:
         ("xgboost", {"max_depth": "deep"}, SpecError, "xgboost refuses `estimator.parameters`"),
         ("xgboost", {"booster": "gblinear"}, SpecError, "xgboost refuses `estimator.parameters`"),
         ("random_forest", {"max_depth": "deep"}, SpecError, "max_depth"),
-        ("tests.training.test_estimators.Opaque", {}, CheckFailed, "cannot become ONNX"),
+        ("tests.training.models.test_estimators.Opaque", {}, CheckFailed, "cannot become ONNX"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_words(
