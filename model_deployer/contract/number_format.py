@@ -45,6 +45,16 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
 
 
+def percentage(share: float) -> str:
+    """A share of 1 in percent, with up to four digits: 60 %, 99.95 %."""
+    return f"{100 * share:.4g} %"
+
+
+def duration(seconds: float) -> str:
+    """Three digits of a duration, in the unit that people use for it: 2.5 ms, 30 s."""
+    return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
 def milliseconds(value: float) -> str:
     """Three digits of a duration, or all those before the point."""
     return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"

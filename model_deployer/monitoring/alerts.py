@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from model_deployer.contract.number_format import duration, percentage
 from model_deployer.monitoring.drift import LEAST_ROWS, MAJOR, drifts
 from model_deployer.monitoring.prometheus import Rule, literal, quoted, record
 from model_deployer.package.package_data import PackageData
-from model_deployer.package.sizing import duration, percent
 
 #: The share of requests that are to be answered without a failure of the service, over thirty days: a common one for a
 #: service inside a company. What is left, the error budget, may be spent.
@@ -199,7 +199,7 @@ def _failures(facts: PackageData) -> Iterator[Alert]:
         name="ModelOverloaded",
         severity="warning",
         summary="requests are refused, since too much waits",
-        when=f"More than {percent(OVERLOADED)} of the requests got 503 for 5 minutes, at least {LEAST_FAILURES} of "
+        when=f"More than {percentage(OVERLOADED)} of the requests got 503 for 5 minutes, at least {LEAST_FAILURES} of "
         "them.",
         meaning="More is asked than the replicas can do. Nothing was done for these requests; their callers may ask "
         "again.",
@@ -233,8 +233,8 @@ def _speed(facts: PackageData) -> Iterator[Alert]:
         severity="warning",
         summary=f"requests wait longer than {duration(WAIT * limit)}",
         when=f"1 of 20 requests waits longer than {duration(WAIT * limit)}, for 5 minutes.",
-        meaning=f"Requests wait for {percent(WAIT)} of the time that they have; where it is 25 %, the service refuses "
-        "them.",
+        meaning=f"Requests wait for {percentage(WAIT)} of the time that they have; where it is 25 %, the service "
+        "refuses them.",
         action="Add replicas.",
         expression=f"job:model_queue_seconds:p95_5m{model} > {WAIT * limit:g}",
         lasting="5m",
@@ -249,9 +249,9 @@ def _requests(facts: PackageData) -> Iterator[Alert]:
         name="ModelInvalidValues",
         severity="warning",
         summary="a caller sends values that are refused: {{ $labels.field }}, {{ $labels.code }}",
-        when=f"More than {percent(INVALID)} of the requests of 30 minutes got 422, at least {LEAST_FAILURES} of them, "
-        "for 15 minutes; one alert for each field and code "
-        f"that makes up more than {percent(INVALID)} of the wrong values.",
+        when=f"More than {percentage(INVALID)} of the requests of 30 minutes got 422, at least {LEAST_FAILURES} of "
+        "them, for 15 minutes; one alert for each field and code "
+        f"that makes up more than {percentage(INVALID)} of the wrong values.",
         meaning="A program that calls the model sends rows that break its contract. It gets no predictions for them.",
         action="Find the caller by the gateway's log, and give it the field and the code; the table of fields says "
         "what is expected. Most often it was changed just before.",
@@ -329,9 +329,9 @@ def _versions(facts: PackageData) -> Iterator[Alert]:
 
 def _burning(burn: Burn) -> str:
     return (
-        f"More than {percent(burn.ratio)} of the requests of the last {burn.long}, and of the last {burn.short}, got a "
-        f"5xx, at least {LEAST_FAILURES} of them. At this rate, what {percent(OBJECTIVE)} leaves for 30 days is gone "
-        f"in {30 / burn.rate:.0f} days."
+        f"More than {percentage(burn.ratio)} of the requests of the last {burn.long}, and of the last {burn.short}, "
+        f"got a 5xx, at least {LEAST_FAILURES} of them. At this rate, what {percentage(OBJECTIVE)} leaves for 30 days "
+        f"is gone in {30 / burn.rate:.0f} days."
     )
 
 

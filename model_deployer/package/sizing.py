@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from model_deployer.contract.number_format import duration, percentage
 from model_deployer.package.measurements import Latency, Measurements
 
 #: The share of its capacity that a replica is to be loaded with: the rest takes bursts, and the load of a replica that
@@ -149,16 +150,6 @@ def sensible(value: float) -> float:
     return next(step for step in steps if step >= value)
 
 
-def duration(seconds: float) -> str:
-    """A duration as people read it: 2.5 ms, 30 s."""
-    return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
-
-
-def percent(share: float) -> str:
-    """A share of 1 as people read it: 60 %, 99.9 %."""
-    return f"{100 * share:.4g} %"
-
-
 def sizes(sizing: Sizing) -> list[Size]:
     """All of them, each as text; what depends on something that was not measured is left out."""
     return [*loads(sizing), *_latencies(sizing), *_replicas(sizing), *resources(sizing), *probes(sizing)]
@@ -176,7 +167,7 @@ def loads(sizing: Sizing) -> Iterator[Size]:
     yield Size(
         "Safe load of a replica",
         f"{_count(sizing.safe_load)} requests of one row a second",
-        f"{percent(SAFE_LOAD_SHARE)} of {_count(sizing.capacity)}; rounded down to three digits",
+        f"{percentage(SAFE_LOAD_SHARE)} of {_count(sizing.capacity)}; rounded down to three digits",
     )
 
 
@@ -217,8 +208,9 @@ def autoscaling(sizing: Sizing) -> Size:
     """What the autoscaler holds a replica at."""
     return Size(
         "Target of the autoscaler",
-        f"{percent(SAFE_LOAD_SHARE)} of the requested CPU, or {_count(sizing.safe_load)} requests a second a replica",
-        f"{percent(SAFE_LOAD_SHARE)} of what a replica uses, or answers, at its capacity",
+        f"{percentage(SAFE_LOAD_SHARE)} of the requested CPU, "
+        f"or {_count(sizing.safe_load)} requests a second a replica",
+        f"{percentage(SAFE_LOAD_SHARE)} of what a replica uses, or answers, at its capacity",
     )
 
 

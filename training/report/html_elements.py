@@ -4,6 +4,8 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from model_deployer.writing.html_page import html_page
+
 
 class Html(str):
     """Text that is HTML; all other text is escaped."""
@@ -57,12 +59,7 @@ def picture(png: bytes, description: str) -> Html:
 
 def page(title: str, *content: str) -> str:
     """A whole page that needs nothing but itself."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"{element('title', title)}\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"{join(content)}\n</main>\n</body>\n</html>\n"
-    )
+    return html_page(title, join(content), _STYLE)
 
 
 def _is_cell(cell: str) -> bool:
@@ -70,16 +67,13 @@ def _is_cell(cell: str) -> bool:
 
 
 _STYLE = """
-:root { --ink: #1f2933; --soft: #52606d; --line: #e4e7eb; --accent: #2f6690; --good: #2d7d5a; --bad: #b5533c; }
-* { box-sizing: border-box; }
-body { margin: 0; color: var(--ink); background: #f7f8f9; font: 16px/1.6 system-ui, -apple-system, "Segoe UI", Roboto,
-  "Helvetica Neue", Arial, sans-serif; -webkit-text-size-adjust: 100%; }
-main { max-width: 52rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+body { background: #f7f8f9; }
+main { max-width: 52rem; }
 header { margin-bottom: 1.5rem; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; letter-spacing: -.01em; overflow-wrap: anywhere; }
+h1 { margin: 0 0 .5rem; letter-spacing: -.01em; }
 h1 small { color: var(--soft); font-weight: 400; font-size: 1.15rem; }
 h2 { font-size: 1.2rem; line-height: 1.3; margin: 0 0 .5rem; }
-p { margin: 0 0 .8rem; max-width: 44rem; overflow-wrap: anywhere; }
+p { margin: 0 0 .8rem; max-width: 44rem; }
 section { background: #fff; border: 1px solid var(--line); border-radius: 10px; padding: 1.4rem 1.5rem;
   margin: 1.1rem 0; }
 section > :last-child { margin-bottom: 0; }
@@ -90,9 +84,8 @@ section > :last-child { margin-bottom: 0; }
   font-variant-numeric: tabular-nums; }
 .card span { display: block; font-size: .87rem; color: var(--soft); }
 .wide { overflow-x: auto; margin: .6rem 0; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; line-height: 1.4; }
-th, td { text-align: left; padding: .45rem .9rem .45rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { color: var(--soft); font-weight: 600; font-size: .82rem; }
+table { width: 100%; font-size: .92rem; }
+th { font-size: .82rem; }
 th:last-child, td:last-child { padding-right: 0; }
 tbody tr:last-child td { border-bottom: 0; }
 td { overflow-wrap: break-word; min-width: 6.5rem; }
@@ -102,16 +95,14 @@ td:has(> .good, > .bad) { min-width: 0; }
 .good { color: var(--good); font-weight: 600; }
 .bad { color: var(--bad); font-weight: 600; }
 figure { margin: .8rem 0; }
-img { display: block; width: 100%; max-width: 46rem; height: auto; margin: 0 auto; }
+img { width: 100%; max-width: 46rem; margin: 0 auto; }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .3rem 1.2rem; margin: .6rem 0;
   font-size: .92rem; }
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
-pre { background: #f1f3f5; border-radius: 6px; padding: .7rem .9rem; overflow-x: auto; font-size: .88rem;
-  margin: .6rem 0; }
+pre { font-size: .88rem; margin: .6rem 0; }
 @media (max-width: 34rem) { main { padding: 1.2rem .7rem 2rem; } section { padding: 1rem; } dl { display: block; }
   dd { margin-bottom: .4rem; } }
-@media print { body { background: #fff; font-size: 11pt; } main { max-width: none; padding: 0; }
-  section, .card { border-color: #ccc; } figure, tr, .card { break-inside: avoid; } h2 { break-after: avoid; }
-  .wide { overflow: visible; } }
+@media print { body { background: #fff; font-size: 11pt; } section, .card { border-color: #ccc; }
+  figure, .card { break-inside: avoid; } h2 { break-after: avoid; } .wide { overflow: visible; } }
 """

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from model_deployer.contract import number_format
 from model_deployer.contract.artifact import PLOTS, REPORT
 from model_deployer.contract.curve import verdict
 from model_deployer.contract.evaluations import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, MEANING
@@ -116,10 +117,15 @@ def _card(name: str, metrics: Mapping[str, Any]) -> Html:
     figure, linear = (metrics.get(model, {}).get(name) for model in ("model", "linear"))
     if not figure:
         return Html()
-    beside = [element("span", f"linear model {_number(linear['value'])}")] if linear else []
-    interval = element("span", f"95 % interval {_interval(figure)}")
+    beside = [element("span", f"linear model {number_format.number(linear['value'])}")] if linear else []
+    interval = element("span", f"95 % interval {number_format.interval(figure)}")
     return element(
-        "div", element("span", _words(name)), element("b", _number(figure["value"])), interval, *beside, of="card"
+        "div",
+        element("span", _words(name)),
+        element("b", number_format.number(figure["value"])),
+        interval,
+        *beside,
+        of="card",
     )
 
 
@@ -131,9 +137,12 @@ def _metrics(document: Mapping[str, Any]) -> Html | None:
     rows = [
         [
             _explained(name),
-            number(_number(figure["value"])),
-            number(_interval(figure)),
-            *(number(_number(metrics[other][name]["value"]) if name in metrics[other] else "") for other in baselines),
+            number(number_format.number(figure["value"])),
+            number(number_format.interval(figure)),
+            *(
+                number(number_format.number(metrics[other][name]["value"]) if name in metrics[other] else "")
+                for other in baselines
+            ),
         ]
         for name, figure in metrics["model"].items()
     ]
@@ -187,7 +196,13 @@ def _reliability(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> H
     promises = [reliability[promised] if promised else one["predicted"] for one in bins]
     kept = sum(one["low"] <= promise <= one["high"] for one, promise in zip(bins, promises, strict=True))
     columns = [
-        [_number(one["predicted"]), _number(one["observed"]), _interval(one), _number(one["rows"])] for one in bins
+        [
+            number_format.number(one["predicted"]),
+            number_format.number(one["observed"]),
+            number_format.interval(one),
+            number_format.number(one["rows"]),
+        ]
+        for one in bins
     ]
     rows = [[number(cell) for cell in row] for row in columns]
     if promised:
@@ -262,8 +277,8 @@ def _slice_table(slices: Sequence[Mapping[str, Any]], loss: str) -> tuple[list[s
         [
             element("td", one["slice"], _note(one)),
             number(f"{one['rows']:,}"),
-            number(_number(one["loss"])),
-            number(_interval(one) if one["low"] is not None else "too few rows"),
+            number(number_format.number(one["loss"])),
+            number(number_format.interval(one) if one["low"] is not None else "too few rows"),
             number(f"{one['gap']:+.1%}"),
             _calibration(one),
         ]
@@ -283,7 +298,7 @@ def _calibration(one: Mapping[str, Any]) -> Html:
     if error is None:
         return number("too few rows")
     beyond = [] if error <= chance else [element("span", " beyond chance", of="bad")]
-    return element("td", _number(error), *beyond)
+    return element("td", number_format.number(error), *beyond)
 
 
 def _importance(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | None:
@@ -292,12 +307,15 @@ def _importance(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Ht
         return None
     features = importance["features"]
     text = (
-        f"How much the {_words(importance['loss'])} rises, from {_number(importance['value'])}, when a column is "
-        f"shuffled among the rows: the mean of {importance['repeats']} times, on {importance['rows']:,} rows, with the "
-        f"standard deviation. Of two columns that say the same, each may seem to matter little."
+        f"How much the {_words(importance['loss'])} rises, from {number_format.number(importance['value'])}, when a "
+        f"column is shuffled among the rows: the mean of {importance['repeats']} times, on {importance['rows']:,} "
+        f"rows, with the standard deviation. Of two columns that say the same, each may seem to matter little."
     )
     shown = features[:MOST_ROWS]
-    rows = [[one["feature"], number(_number(one["rise"])), number(_number(one["spread"]))] for one in shown]
+    rows = [
+        [one["feature"], number(number_format.number(one["rise"])), number(number_format.number(one["spread"]))]
+        for one in shown
+    ]
     return section(
         "What does it use?",
         element("p", text),
@@ -315,11 +333,16 @@ def _missing(document: Mapping[str, Any]) -> Html | None:
     text = (
         f"Each field that may be null was made null in {missing['rows']:,} test rows, one at a time: how far the "
         f"answer moves on average ({_distance(document['contract']['output'])}), and how much the {loss} rises from "
-        f"{_number(missing['value'])}."
+        f"{number_format.number(missing['value'])}."
     )
     features = missing["features"]
     rows = [
-        [one["feature"], number(f"{one['missing']:.1%}"), number(_number(one["change"])), number(_number(one["rise"]))]
+        [
+            one["feature"],
+            number(f"{one['missing']:.1%}"),
+            number(number_format.number(one["change"])),
+            number(number_format.number(one["rise"])),
+        ]
         for one in features[:MOST_ROWS]
     ]
     head = ["Field", "Missing in the test rows", "Answer moves by", f"Rise of {loss}"]
@@ -358,7 +381,10 @@ def _curve(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html | 
     points = curve["points"]
     if points[-1]["rows"] < curve["rows"]:
         about += f" To save time, the largest share has {points[-1]['rows']:,} of the {curve['rows']:,} rows."
-    rows = [[number(f"{one['rows']:,}"), number(_number(one["loss"])), number(_interval(one))] for one in points]
+    rows = [
+        [number(f"{one['rows']:,}"), number(number_format.number(one["loss"])), number(number_format.interval(one))]
+        for one in points
+    ]
     return section(
         title,
         element("p", f"{said[0].upper()}{said[1:]}."),
@@ -407,7 +433,7 @@ def _history(evaluation: Mapping[str, Any], plots: Mapping[str, bytes]) -> Html 
     part = "is part of the chosen model" if {*chosen} & {*NETWORKS} else "was not chosen"
     text = (
         f"Its loss on the validation part is lowest after epoch {best['epoch']} of {len(history)}, at "
-        f"{_number(best['validation_loss'])}. The network {part}."
+        f"{number_format.number(best['validation_loss'])}. The network {part}."
     )
     return section("How did the network learn?", element("p", text), picture(plots["history"], text))
 
@@ -461,17 +487,8 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        return _number(value)
+        return number_format.number(value)
     return "" if value is None else str(value)
-
-
-def _number(value: float) -> str:
-    """Four digits, or all those before the point."""
-    return f"{value:,.0f}" if abs(value) >= 1000 or isinstance(value, int) else f"{value:.4g}"
-
-
-def _interval(figure: Mapping[str, float]) -> str:
-    return f"{_number(figure['low'])} to {_number(figure['high'])}"
 
 
 def _words(name: str) -> str:
