@@ -17,7 +17,7 @@ from model_deployer.deployment.workload import (
     on_machines,
 )
 from model_deployer.package.sizing import READINESS_FAILURES, READINESS_PERIOD, START_HEADROOM
-from model_deployer.writing.yaml_text import written
+from model_deployer.writing.yaml_text import to_yaml
 
 Document = dict[str, Any]
 
@@ -54,8 +54,8 @@ def azureml(workload: Workload) -> dict[str, str]:
     )
     return {
         "README.md": page,
-        "endpoint.yml": written("", endpoint(workload)),
-        "deployment.yml": written(formulas(on_machines(workload)), deployment(workload)),
+        "endpoint.yml": to_yaml(endpoint(workload)),
+        "deployment.yml": to_yaml(deployment(workload), formulas(on_machines(workload))),
     }
 
 

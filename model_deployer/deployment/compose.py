@@ -6,7 +6,7 @@ from model_deployer.deployment.readme import readme
 from model_deployer.deployment.workload import LIVE, METRICS, PORT, USER, Workload, formulas, of_replica
 from model_deployer.monitoring.monitoring import ALERTS, monitoring
 from model_deployer.package.sizing import START_HEADROOM
-from model_deployer.writing.yaml_text import written
+from model_deployer.writing.yaml_text import to_yaml
 
 Document = dict[str, Any]
 
@@ -26,8 +26,8 @@ def compose(workload: Workload) -> dict[str, str]:
     """The files, by their path."""
     return {
         "README.md": readme("compose", workload, of_replica(workload), port=PORT),
-        "compose.yaml": written(formulas(of_replica(workload)), project(workload)),
-        "prometheus.yml": written("", prometheus()),
+        "compose.yaml": to_yaml(project(workload), formulas(of_replica(workload))),
+        "prometheus.yml": to_yaml(prometheus()),
         "alerts.yml": monitoring(workload.facts)[ALERTS],
     }
 

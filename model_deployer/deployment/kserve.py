@@ -6,7 +6,7 @@ from model_deployer.deployment.pod import metadata, pod
 from model_deployer.deployment.readme import readme
 from model_deployer.deployment.workload import Workload, formulas, sizes
 from model_deployer.package.sizing import SAFE_LOAD_SHARE
-from model_deployer.writing.yaml_text import written
+from model_deployer.writing.yaml_text import to_yaml
 
 #: What KServe calls the container that it routes to.
 CONTAINER = "kserve-container"
@@ -17,7 +17,7 @@ LONGEST = 36
 
 def kserve(workload: Workload) -> dict[str, str]:
     """The files, by their path."""
-    text = written(formulas(sizes(workload)), inference_service(workload))
+    text = to_yaml(inference_service(workload), formulas(sizes(workload)))
     return {
         "README.md": readme("kserve", workload, sizes(workload), name=name(workload)),
         "inference-service.yaml": text,

@@ -9,7 +9,7 @@ from model_deployer.deployment.workload import DRAIN, METRICS, Workload, formula
 from model_deployer.monitoring.monitoring import groups
 from model_deployer.package.sizing import SAFE_LOAD_SHARE, autoscaling
 from model_deployer.serving.observability.metric_specs import QUEUE_SECONDS
-from model_deployer.writing.yaml_text import written
+from model_deployer.writing.yaml_text import to_yaml
 
 Manifest = Mapping[str, Any]
 
@@ -38,8 +38,8 @@ def kubernetes(workload: Workload) -> dict[str, str]:
         **_folder("with-prometheus", prometheus, _overlay(workload, prometheus)),
         **_folder("canary", canary, kustomization(list(canary))),
     }
-    texts = {path: written(_comment(workload, path), manifest) for path, manifest in files.items()}
-    texts["with-prometheus/adapter-values.yaml"] = written(_ABOUT_ADAPTER, adapter_values())
+    texts = {path: to_yaml(manifest, _comment(workload, path)) for path, manifest in files.items()}
+    texts["with-prometheus/adapter-values.yaml"] = to_yaml(adapter_values(), _ABOUT_ADAPTER)
     page = readme("kubernetes", workload, sizes(workload), is_scaled=is_scaled(workload), metric=METRIC, drain=DRAIN)
     return {"README.md": page, **texts}
 

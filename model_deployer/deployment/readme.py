@@ -9,7 +9,7 @@ from model_deployer.deployment.workload import Workload
 from model_deployer.package.banner import unverified_banner
 from model_deployer.package.sizing import Size
 from model_deployer.writing.markdown import table
-from model_deployer.writing.templates import fill, jinja_environment
+from model_deployer.writing.templates import jinja_environment, render
 
 
 def readme(target: str, workload: Workload, sizes: Sequence[Size], **values: Any) -> str:
@@ -22,7 +22,7 @@ def readme(target: str, workload: Workload, sizes: Sequence[Size], **values: Any
         values: What else the template speaks of.
     """
     shown = table(["What", "Figure", "How it follows"], sizes)
-    return fill(
+    return render(
         _environment,
         f"{target}.md.j2",
         workload=workload,

@@ -19,7 +19,7 @@ from model_deployer.package.package_data import SAMPLES, PackageData
 from model_deployer.package.samples import Samples
 from model_deployer.system.command import run
 from model_deployer.system.http_client import connect
-from model_deployer.writing.yaml_text import written
+from model_deployer.writing.yaml_text import to_yaml
 
 ALERTS, TESTS, DASHBOARD = "monitoring/alerts.yml", "monitoring/alerts_test.yml", "monitoring/dashboard.json"
 
@@ -37,8 +37,8 @@ _ABOUT_TESTS = """Tests of alerts.yml: each alert is silent while all is well, a
 def monitoring(facts: PackageData) -> dict[str, str]:
     """The files of monitoring/, by their path in the package: a function of its facts and of nothing else."""
     return {
-        ALERTS: written(_ABOUT_ALERTS.format(tag=facts.tag), {"groups": groups(facts)}),
-        TESTS: written(_ABOUT_TESTS, alert_tests(facts)),
+        ALERTS: to_yaml({"groups": groups(facts)}, _ABOUT_ALERTS.format(tag=facts.tag)),
+        TESTS: to_yaml(alert_tests(facts), _ABOUT_TESTS),
         DASHBOARD: json.dumps(dashboard(facts), indent=2, ensure_ascii=False) + "\n",
     }
 

@@ -9,7 +9,7 @@ import psutil
 
 from model_deployer.package.measurements import Machine
 from model_deployer.system.command import run
-from model_deployer.system.cpus import cgroup, cpu_count
+from model_deployer.system.cpus import cpu_count, read_cgroup_file
 
 
 def machine() -> Machine:
@@ -35,7 +35,7 @@ def _processor() -> str | None:
 
 def _memory() -> int:
     """What is built in, and no more than this process's container is given."""
-    limits = cgroup("memory.max") or cgroup("memory/memory.limit_in_bytes")
+    limits = read_cgroup_file("memory.max") or read_cgroup_file("memory/memory.limit_in_bytes")
     built_in: int = psutil.virtual_memory().total
     return min([built_in, *map(int, filter(str.isdigit, limits))])
 
