@@ -115,7 +115,7 @@ class Formats:
         answer, test = draft.load(), self._test
         format_ = Format(name=draft.name, files=tuple(files), about=draft.about, tolerance=TOLERANCE)
         on_test = self._agreement(test.expected, in_chunks(answer, test.columns)) if test else None
-        return format_.judged(self._on_golden(answer), on_test)
+        return format_.with_replays(self._on_golden(answer), on_test)
 
     def _on_golden(self, answer: Answer) -> Agreement:
         golden, output = list(self._artifact.golden()), self._artifact.contract.output

@@ -31,7 +31,7 @@ def replay_service(url: str, artifact: Artifact, samples: Samples, test: Holdout
         files=("bento/",),
         about="The Bento, asked over HTTP.",
         tolerance=TOLERANCE,
-    ).judged(
+    ).with_replays(
         _agreement(artifact, [golden[sample.case] for sample in answered], found),
         _on_test_part(url, artifact, test) if test and test.requests else None,
     )

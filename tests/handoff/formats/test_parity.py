@@ -38,16 +38,16 @@ def test_large_values_are_compared_by_their_size_and_small_ones_by_the_scale() -
 
 def test_answers_of_another_shape_or_without_a_number_never_agree() -> None:
     assert agreement(LABELS, probabilities(0.1, 0.2), probabilities(0.1), 1.0).largest == float("inf")
-    judged = a_format().judged(agreement(LABELS, probabilities(0.1), probabilities(float("nan")), 1.0), None)
+    judged = a_format().with_replays(agreement(LABELS, probabilities(0.1), probabilities(float("nan")), 1.0), None)
     assert judged.withheld
     assert judged.golden is None
 
 
 def test_a_format_that_disagrees_is_withheld_with_the_reason() -> None:
     exact = agreement(LABELS, probabilities(0.1), probabilities(0.1), 1.0)
-    assert a_format().judged(exact, None).files == ("model/a.pkl",)
+    assert a_format().with_replays(exact, None).files == ("model/a.pkl",)
     off = agreement(LABELS, probabilities(0.1), probabilities(0.2), 1.0)
-    judged = a_format().judged(exact, off)
+    judged = a_format().with_replays(exact, off)
     assert judged.files == ()
     assert judged.withheld == "its answers differ by up to 0.1, and 1e-05 is allowed"
 
