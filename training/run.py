@@ -193,7 +193,8 @@ def _save(files: _Files, manifest: Manifest, frame: pl.DataFrame, parts: Parts, 
         files.write(folder)
         (folder / artifact.GOLDEN).write_text(lines(golden), encoding="utf-8")
         write_report(folder, files.report(manifest))
-        write_json(folder / artifact.REFERENCE, reference(files.contract.features, frame[parts.learnt], predictions))
+        distributions = reference(files.contract.features, frame[parts.learnt], predictions)
+        write_json(folder / artifact.REFERENCE, distributions.to_json())
         return store.save(folder, artifact.seal(folder, manifest))
 
 

@@ -6,7 +6,8 @@ contract.json      :class:`contract.contract.Contract`
 model.onnx         raw features in, calibrated predictions out
 weights.safetensors, architecture.json   the torch module, for a GPU and for further training
 estimator.onnx     trees or another estimator alone, as it stands inside model.onnx; where the model has one
-reference.json     distribution of features and predictions in the training data, against which drift is measured
+reference.json     :class:`contract.reference.Reference`: distribution of features and predictions in the training
+                   data, against which drift is measured
 golden.jsonl       rows with the predictions that any engine has to reproduce within the manifest's tolerance
 evaluation.json    metrics with intervals, baselines, candidates, slices, gates, latency, findings about the data
 report.html        the same to look at, with its plots in plots/
@@ -30,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import ArtifactError
 from model_deployer.contract.prediction_shift import TOLERANCE
+from model_deployer.contract.reference import Reference
 
 FORMAT = 1
 
@@ -124,12 +126,13 @@ class Artifact:
         return evaluation
 
     @cached_property
-    def reference(self) -> dict[str, Any] | None:
-        """The content of reference.json, where the model has one."""
-        if REFERENCE not in self.manifest.files:
-            return None
-        reference: dict[str, Any] = json.loads((self.path / REFERENCE).read_bytes())
-        return reference
+    def reference(self) -> Reference | None:
+        """The content of reference.json, where the model has one.
+
+        Raises:
+            ArtifactError: The file does not fit the model.
+        """
+        return Reference.read(self.path / REFERENCE) if REFERENCE in self.manifest.files else None
 
     @property
     def model(self) -> Path:

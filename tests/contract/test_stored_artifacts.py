@@ -36,4 +36,10 @@ def test_it_reproduces_its_golden_predictions(stored: Artifact) -> None:
 def test_its_evaluation_and_reference_are_those_of_its_contract(stored: Artifact) -> None:
     assert stored.evaluation["task"] == stored.contract.output.task
     assert stored.reference is not None
-    assert stored.reference["features"].keys() == set(stored.contract.names)
+    assert stored.reference.features.keys() == set(stored.contract.names)
+
+
+def test_its_reference_is_written_again_byte_for_byte(stored: Artifact, tmp_path: Path) -> None:
+    assert stored.reference is not None
+    artifact.write_json(tmp_path / artifact.REFERENCE, stored.reference.to_json())
+    assert (tmp_path / artifact.REFERENCE).read_bytes() == (stored.path / artifact.REFERENCE).read_bytes()

@@ -10,6 +10,7 @@ import numpy as np
 from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.outputs import Arrays
+from model_deployer.contract.reference import Reference
 from model_deployer.package.clients import Client
 from model_deployer.package.formats import Agreement, Format
 from model_deployer.package.measurements import Latency, Machine, Measurements
@@ -45,7 +46,7 @@ def facts_of(contract: Contract, judged: Mapping[str, Any], **said: Any) -> Pack
         manifest=manifest,
         contract=contract,
         evaluation=json.loads(json.dumps(judged)),
-        reference=tiny.REFERENCE,
+        reference=Reference.model_validate(tiny.REFERENCE),
         formats=(
             Format(
                 name="ONNX",
