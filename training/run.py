@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from model_deployer.contract import artifact, store
 from model_deployer.contract.artifact import Manifest, write_json
 from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.curve import verdict
 from model_deployer.contract.errors import Interrupted
+from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
 from model_deployer.contract.prediction_shift import PredictionShift, exceeds_tolerance
 from model_deployer.contract.versions import next_version
@@ -52,7 +52,7 @@ from model_deployer.training.models.model import Model, save_model
 from model_deployer.training.models.model_builder import build_model, rebuild_model
 from model_deployer.training.preprocessing.preprocessing import Preprocessor
 from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of
-from model_deployer.training.report.report import write_report
+from model_deployer.training.report.report import EvaluatedModel, write_report
 from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.runtime.launch import launch
 from model_deployer.training.spec import Spec
@@ -60,10 +60,10 @@ from model_deployer.training.spec import Spec
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run leaves behind: the model's tag in the store, and its evaluation.json."""
+    """What a run leaves behind: the model's tag in the store, and its evaluation."""
 
     tag: str
-    evaluation: dict[str, Any]
+    evaluation: Evaluation
 
 
 def train(dataset: Dataset) -> Trained:
@@ -110,10 +110,10 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     contract = Contract(features=features, output=output, limits=Limits(**spec.limits.model_dump()))
     change = _compare(spec, contract, predict)
     curve = learning_curve(dataset, model, output)
-    print_stage("curve", verdict(curve))
+    print_stage("curve", curve.verdict)
 
     answers = {"model": _with_sets(predictions, output)} | _baseline_answers(model, learnt, test)
-    evaluation = {
+    content = {
         "task": output.task,
         "rows": {name: len(rows) for name, rows in vars(parts).items()},
         "split": method(target, spec),
@@ -133,7 +133,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
         "candidates": choice.tried,
         "history": choice.history,
     }
-    _check(spec, evaluation)
+    evaluation = _checked(spec, Evaluation.model_validate(content))
     files = _Files(dataset.path, model, graph, predict, contract, evaluation)
     manifest = _manifest(dataset, model, str(next_version(change.previous, contract, change.is_step)))
     tag = _save(files, manifest, frame, parts, predictions)
@@ -170,7 +170,7 @@ class _Files:
     graph: onnx.ModelProto
     predict: Predict
     contract: Contract
-    evaluation: Mapping[str, Any]
+    evaluation: Evaluation
 
     def write(self, folder: Path) -> None:
         """All that does not depend on the table."""
@@ -178,12 +178,7 @@ class _Files:
         save_model(self.model, folder)
         (folder / artifact.MODEL).write_bytes(self.graph.SerializeToString(deterministic=True))
         write_json(folder / artifact.CONTRACT, self.contract.model_dump(mode="json"))
-        write_json(folder / artifact.EVALUATION, self.evaluation)
-
-    def report(self, manifest: Manifest) -> dict[str, Any]:
-        """What report.html is about."""
-        facts = {"manifest": manifest.model_dump(mode="json"), "contract": self.contract.model_dump(mode="json")}
-        return facts | {"evaluation": self.evaluation}
+        write_json(folder / artifact.EVALUATION, self.evaluation.to_json())
 
 
 def _save(files: _Files, manifest: Manifest, frame: pl.DataFrame, parts: Parts, predictions: Arrays) -> str:
@@ -192,7 +187,7 @@ def _save(files: _Files, manifest: Manifest, frame: pl.DataFrame, parts: Parts, 
         folder = Path(name)
         files.write(folder)
         (folder / artifact.GOLDEN).write_text(lines(golden), encoding="utf-8")
-        write_report(folder, files.report(manifest))
+        write_report(folder, EvaluatedModel(manifest, files.contract, files.evaluation))
         distributions = reference(files.contract.features, frame[parts.learnt], predictions)
         write_json(folder / artifact.REFERENCE, distributions.to_json())
         return store.save(folder, artifact.seal(folder, manifest))
@@ -226,13 +221,13 @@ def _compare(spec: Spec, contract: Contract, predict: Predict) -> _Change:
     return _Change(previous, movement, spec.tolerance)
 
 
-def _check(spec: Spec, evaluation: dict[str, Any]) -> None:
-    """Hold the model to the gates of its spec, and keep in the evaluation what they found."""
+def _checked(spec: Spec, evaluation: Evaluation) -> Evaluation:
+    """Hold the model to the gates of its spec: the evaluation with what they found."""
     gates = check_gates(spec.gates, evaluation)
-    evaluation["gates"] = [asdict(gate) for gate in gates]
     for gate in gates:
         print_stage("gate" if gate.passed else "error", f"{gate.name}: {gate.message}")
     refuse(gates)
+    return evaluation.model_copy(update={"gates": tuple(gates)})
 
 
 def _manifest(dataset: Dataset, model: Model, version: str) -> Manifest:

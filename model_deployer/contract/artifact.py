@@ -9,12 +9,14 @@ estimator.onnx     trees or another estimator alone, as it stands inside model.o
 reference.json     :class:`contract.reference.Reference`: distribution of features and predictions in the training
                    data, against which drift is measured
 golden.jsonl       rows with the predictions that any engine has to reproduce within the manifest's tolerance
-evaluation.json    metrics with intervals, baselines, candidates, slices, gates, latency, findings about the data
+evaluation.json    :class:`contract.evaluation.Evaluation`: metrics with intervals, baselines, candidates, slices,
+                   gates, latency, findings about the data
 report.html        the same to look at, with its plots in plots/
 spec.yaml          the model.yaml it was trained from
 ================== ====================================================================================================
 
-To change the format, raise FORMAT, keep a reader for the old number, and store an old artifact among the tests.
+To change the format, raise FORMAT, keep a reader for the old number, and store an artifact of the new format among the
+tests; :mod:`contract.document` says how for evaluation.json and reference.json.
 """
 
 import hashlib
@@ -30,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import ArtifactError
+from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.prediction_shift import TOLERANCE
 from model_deployer.contract.reference import Reference
 
@@ -120,10 +123,13 @@ class Artifact:
         return Contract.model_validate_json((self.path / CONTRACT).read_bytes())
 
     @cached_property
-    def evaluation(self) -> dict[str, Any]:
-        """The content of evaluation.json."""
-        evaluation: dict[str, Any] = json.loads((self.path / EVALUATION).read_bytes())
-        return evaluation
+    def evaluation(self) -> Evaluation:
+        """The content of evaluation.json, read when it is first asked for: a model is served without it.
+
+        Raises:
+            ArtifactError: The file is missing or does not fit the model.
+        """
+        return Evaluation.read(self.path / EVALUATION)
 
     @cached_property
     def reference(self) -> Reference | None:

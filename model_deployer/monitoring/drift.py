@@ -150,19 +150,19 @@ def threshold(bins: int, rows: int | None) -> float:
 
 def _features(facts: PackageData) -> Iterator[WatchedDistribution]:
     """All but those that move by nature: points in time, and what moved within the table already."""
-    known = facts.reference.features if facts.reference else {}
-    moving = {each["column"] for each in facts.evaluation.get("findings", ()) if each["code"] == "drift"}
+    known, rows = facts.reference.features if facts.reference else {}, facts.evaluation.rows
+    moving = {each.column for each in facts.evaluation.findings if each.code == "drift"}
     for feature in facts.contract.features:
         if feature.name in known and feature.kind != "datetime" and feature.name not in moving:
-            yield _watched(feature.name, feature.name, known[feature.name], _rows(facts, "train"))
+            yield _watched(feature.name, feature.name, known[feature.name], rows.train if rows else None)
 
 
 def _outputs(facts: PackageData) -> Iterator[WatchedDistribution]:
     """Of two labels the second alone, since the first mirrors it; of a regression the value without its interval."""
-    known = facts.reference.predictions if facts.reference else {}
+    known, rows = facts.reference.predictions if facts.reference else {}, facts.evaluation.rows
     for name, about in _meanings(facts.contract).items():
         if name in known:
-            yield _watched(name, about, known[name], _rows(facts, "test"))
+            yield _watched(name, about, known[name], rows.test if rows else None)
 
 
 def _meanings(contract: Contract) -> dict[str, str]:
@@ -182,8 +182,3 @@ def _watched(name: str, about: str, seen: Distribution, rows: int | None) -> Wat
 
 def _is_frequent(category: str, share: float) -> bool:
     return category != "other" and share >= LEAST_SHARE
-
-
-def _rows(facts: PackageData, part: str) -> int | None:
-    rows: int | None = facts.evaluation.get("rows", {}).get(part)
-    return rows

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from model_deployer.contract.artifact import Artifact, Manifest, write_json
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import UsageError
+from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.reference import Reference
 from model_deployer.package.clients import Client
 from model_deployer.package.formats import Format
@@ -55,7 +56,7 @@ class PackageData:
 
     manifest: Manifest
     contract: Contract
-    evaluation: Mapping[str, Any]
+    evaluation: Evaluation
     reference: Reference | None
     formats: tuple[Format, ...]
     measured: Measurements
@@ -88,7 +89,7 @@ def read_package_data(package: Path) -> PackageData:
         return PackageData(
             manifest=Manifest.model_validate(metadata["manifest"]),
             contract=Contract.model_validate(metadata["contract"]),
-            evaluation=metadata["evaluation"],
+            evaluation=Evaluation.parse(metadata["evaluation"], f"{package}: {METADATA}: evaluation", _REMEDY),
             reference=_reference(package, metadata["reference"]),
             formats=TypeAdapter(tuple[Format, ...]).validate_python(_json(package, PARITY)["formats"]),
             measured=Measurements.model_validate(_json(package, MEASUREMENTS)),
@@ -112,7 +113,7 @@ def write_metadata(artifact: Artifact, is_verified: bool, package: Path) -> None
         "verified": is_verified,
         "manifest": artifact.manifest.model_dump(mode="json"),
         "contract": artifact.contract.model_dump(mode="json"),
-        "evaluation": artifact.evaluation,
+        "evaluation": artifact.evaluation.to_json(),
         "reference": artifact.reference and artifact.reference.to_json(),
     }
     (package / METADATA).parent.mkdir(exist_ok=True)

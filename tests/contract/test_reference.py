@@ -1,10 +1,7 @@
-import json
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from model_deployer.contract.errors import ArtifactError
 from model_deployer.contract.reference import (
@@ -59,32 +56,6 @@ def test_categories_keep_their_frequency_and_one_called_other_is_counted_with_th
 def test_lengths_of_a_text_are_numbers() -> None:
     lengths = tuple(float(step) for step in range(21))
     assert list(TextDistribution(missing=0.0, lengths=lengths).shares())[:2] == ["2", "4"]
-
-
-finite = st.floats(allow_nan=False, allow_infinity=False)
-shares = st.floats(0, 1)
-quantiles: st.SearchStrategy[list[float]] = st.just([]) | st.lists(finite, min_size=21, max_size=21)
-distributions = (
-    st.fixed_dictionaries({"quantiles": quantiles}, optional={"missing": shares})
-    | st.fixed_dictionaries({"missing": shares, "lengths": quantiles})
-    | st.fixed_dictionaries(
-        {"missing": shares, "frequencies": st.dictionaries(st.text(), shares, max_size=5), "other": shares}
-    )
-)
-references = st.fixed_dictionaries(
-    {
-        "features": st.dictionaries(st.text(), distributions, max_size=4),
-        "predictions": st.dictionaries(st.text(), st.fixed_dictionaries({"quantiles": quantiles}), max_size=3),
-    },
-    optional={"a key of a later version": st.none() | st.text() | st.lists(st.integers())},
-)
-
-
-@given(references)
-def test_what_is_read_is_written_and_read_again(content: dict[str, Any]) -> None:
-    reference = Reference.model_validate(content)
-    assert reference.to_json() == content
-    assert Reference.model_validate(json.loads(json.dumps(reference.to_json(), allow_nan=False))) == reference
 
 
 @pytest.mark.parametrize(

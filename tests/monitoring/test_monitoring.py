@@ -206,7 +206,8 @@ def same_population(rows: int, draw: np.random.Generator) -> Iterator[tuple[floa
         "word": {"missing": 0.0, "frequencies": shown, "other": 0.0},
     }
     contract = Contract(features=(Numeric(name="number"), Categorical(name="word")), output=REGRESSION[0].output)
-    (drift,) = drifts(facts(contract, {"features": reference, "predictions": {}}, {"rows": {"train": rows}}))
+    judged = {"rows": {"train": rows, "validation": rows, "test": rows}}
+    (drift,) = drifts(facts(contract, {"features": reference, "predictions": {}}, judged))
     number, word = drift.watched
     ends = np.array(NumberDistribution.model_validate(reference["number"]).edges)
     found = np.bincount(np.searchsorted(ends, draw.normal(size=LEAST_ROWS)), minlength=len(ends) + 1) / LEAST_ROWS
