@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import onnx
@@ -19,14 +19,14 @@ from model_deployer.contract import artifact, store
 from model_deployer.contract.artifact import Manifest, write_json
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.errors import Interrupted
-from model_deployer.contract.evaluation import Evaluation
+from model_deployer.contract.evaluation import MODEL, BehaviourShift, Evaluation, PartRows
 from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
 from model_deployer.contract.prediction_shift import PredictionShift, exceeds_tolerance
 from model_deployer.contract.versions import next_version
 from model_deployer.training.data.dataset import Dataset
 from model_deployer.training.data.split import Parts, method
 from model_deployer.training.data.target import Target
-from model_deployer.training.evaluation.evaluation import evaluate_classification, evaluate_regression
+from model_deployer.training.evaluation.evaluation import Metrics, evaluate_classification, evaluate_regression
 from model_deployer.training.evaluation.gates import check_gates, refuse
 from model_deployer.training.evaluation.importance import importance
 from model_deployer.training.evaluation.learning_curve import learning_curve
@@ -112,28 +112,28 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     curve = learning_curve(dataset, model, output)
     print_stage("curve", curve.verdict)
 
-    answers = {"model": _with_sets(predictions, output)} | _baseline_answers(model, learnt, test)
-    content = {
-        "task": output.task,
-        "rows": {name: len(rows) for name, rows in vars(parts).items()},
-        "split": method(target, spec),
-        "refitted": spec.estimator.refit,
-        "calibrated": calibrated,
-        "logarithm": bool(model.blueprint.logarithm),
-        "parity": difference,
-        "metrics": _evaluate(answers, test, output, spec),
-        "slices": slices(exam, dataset.slices),
-        "importance": importance(exam, spec.seed),
-        "missing": missing_values(exam, spec.seed),
-        "reliability": reliability(exam),
-        "curve": curve,
-        "latency": measure(graph, frame[parts.test]),
-        "behaviour": change.report,
-        "findings": [asdict(finding) for finding in dataset.findings],
-        "candidates": choice.tried,
-        "history": choice.history,
-    }
-    evaluation = _checked(spec, Evaluation.model_validate(content))
+    answers = {MODEL: _with_sets(predictions, output)} | _baseline_answers(model, learnt, test)
+    evaluation = Evaluation(
+        task=output.task,
+        rows=PartRows(train=len(parts.train), validation=len(parts.validation), test=len(parts.test)),
+        split=method(target, spec),
+        refitted=spec.estimator.refit,
+        calibrated=calibrated,
+        logarithm=bool(model.blueprint.logarithm),
+        parity=difference,
+        metrics=_evaluate(answers, test, output, spec),
+        slices=slices(exam, dataset.slices),
+        importance=importance(exam, spec.seed),
+        missing=missing_values(exam, spec.seed),
+        reliability=reliability(exam),
+        curve=curve,
+        latency=measure(graph, frame[parts.test]),
+        behaviour=change.report,
+        findings=tuple(dataset.findings),
+        candidates=choice.tried,
+        history=choice.history,
+    )
+    evaluation = _checked(spec, evaluation)
     files = _Files(dataset.path, model, graph, predict, contract, evaluation)
     manifest = _manifest(dataset, model, str(next_version(change.previous, contract, change.is_step)))
     tag = _save(files, manifest, frame, parts, predictions)
@@ -207,10 +207,11 @@ class _Change:
         return self.movement is not None and exceeds_tolerance(self.movement, self.tolerance)
 
     @property
-    def report(self) -> dict[str, Any] | None:
+    def report(self) -> BehaviourShift | None:
+        """What the evaluation says of it; None where there is nothing to compare with."""
         if self.previous is None or self.movement is None:
             return None
-        return asdict(self.movement) | {"since": self.previous.tag, "tolerance": self.tolerance}
+        return BehaviourShift(**asdict(self.movement), since=self.previous.tag, tolerance=self.tolerance)
 
 
 def _compare(spec: Spec, contract: Contract, predict: Predict) -> _Change:
@@ -291,10 +292,10 @@ def _baseline_answers(model: Model, training: Sample, test: Sample) -> dict[str,
     return {name: baseline.predict(test.inputs) for name, baseline in baselines.items()}
 
 
-def _evaluate(answers: Mapping[str, Arrays], test: Sample, output: Output, spec: Spec) -> dict[str, Any]:
+def _evaluate(answers: Mapping[str, Arrays], test: Sample, output: Output, spec: Spec) -> Metrics:
     if isinstance(output, Classification):
-        return dict(evaluate_classification(answers, test, output.threshold, spec.cost, spec.seed))
-    return dict(evaluate_regression(answers, test, output, spec.seed))
+        return evaluate_classification(answers, test, output.threshold, spec.cost, spec.seed)
+    return evaluate_regression(answers, test, output, spec.seed)
 
 
 def _checkpoints(dataset: Dataset) -> Path:

@@ -37,7 +37,7 @@ class MetricValue(JsonObject):
     high: float
 
 
-class Rows(JsonObject):
+class PartRows(JsonObject):
     """How many rows were in each part of the table.
 
     Attributes:
@@ -426,6 +426,9 @@ class BehaviourShift(JsonObject):
     tolerance: float
 
 
+Severity = Literal["info", "warning", "error"]
+
+
 class Finding(JsonObject):
     """One thing about the table that the data scientist should know.
 
@@ -436,7 +439,7 @@ class Finding(JsonObject):
         message: What was found and what to do.
     """
 
-    severity: Literal["info", "warning", "error"]
+    severity: Severity
     column: str | None
     code: str
     message: str
@@ -527,7 +530,7 @@ class Evaluation(JsonDocument):
     """
 
     task: Task
-    rows: Rows | None = None
+    rows: PartRows | None = None
     split: SplitMethod | None = None
     refitted: bool = False
     calibrated: bool = False

@@ -1,4 +1,4 @@
-"""JSON that fits a model of the contract, drawn at random."""
+"""JSON that fits a model of the contract, drawn at random; keys that a model does not know."""
 
 import types
 from collections.abc import Callable, Mapping
@@ -32,6 +32,16 @@ def json_objects(draw: Callable[[st.SearchStrategy[Any]], Any], model: type[Json
     if draw(st.booleans()):
         content[UNKNOWN] = draw(_ANYTHING)
     return content
+
+
+def unknown_keys(content: Any) -> set[str]:
+    """The keys in a document, or a part of it, that the models do not know."""
+    if isinstance(content, JsonObject):
+        own = set(content.model_extra or ())
+        return own.union(*(unknown_keys(getattr(content, name)) for name in type(content).model_fields))
+    if isinstance(content, Mapping):
+        return set().union(*map(unknown_keys, content.values()))
+    return set().union(*map(unknown_keys, content)) if isinstance(content, tuple) else set()
 
 
 def _values(annotation: Any) -> st.SearchStrategy[Any]:

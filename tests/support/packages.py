@@ -77,7 +77,7 @@ def facts_of_exam(judged: ScoredRows, **said: Any) -> PackageData:
         for feature, example in zip(judged.features, (12.5, 0.25, True, "2013-11-01T17:05:00", "JFK"), strict=True)
     ]
     contract = Contract(features=tuple(features), output=judged.output)
-    return facts_of(contract, evaluation(judged) | {"candidates": CANDIDATES}, **said)
+    return facts_of(contract, evaluation(judged).to_json() | {"candidates": CANDIDATES}, **said)
 
 
 def _latencies(cells: Sequence[tuple[int, int]]) -> tuple[Latency, ...]:

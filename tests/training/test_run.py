@@ -14,6 +14,7 @@ from model_deployer.contract.evaluation import LINEAR, MODEL, UnmeasuredCurve
 from model_deployer.contract.outputs import Classification
 from model_deployer.training.data.dataset import read_dataset
 from model_deployer.training.run import train
+from tests.support.json_documents import unknown_keys
 
 ROWS = 900
 
@@ -82,6 +83,8 @@ def test_three_labels_are_answered_with_sets_that_are_measured(home: Path, tmp_p
     assert "set_size" not in model.evaluation.metrics_of(LINEAR)
     assert all(case.prediction["decision"] in case.prediction["set"] for case in model.golden())
     again = trained(tmp_path, table(3), "seed: 1\ntolerance: 1")
+    assert again.evaluation.behaviour is not None
+    assert not unknown_keys(again.evaluation) | unknown_keys(again.reference) | unknown_keys(model.evaluation)
     assert again.contract.output != output
     assert again.tag == "m:1.0.1"
 

@@ -51,7 +51,7 @@ def document(judged: ScoredRows, **said: Any) -> dict[str, Any]:
     )
     contract = Contract(features=judged.features, output=judged.output)
     whole = {"manifest": manifest.model_dump(mode="json"), "contract": contract.model_dump(mode="json")}
-    content: dict[str, Any] = json.loads(json.dumps(whole | {"evaluation": evaluation(judged)}))
+    content: dict[str, Any] = json.loads(json.dumps(whole | {"evaluation": evaluation(judged).to_json()}))
     return content
 
 
