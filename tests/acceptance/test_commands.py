@@ -17,7 +17,7 @@ import httpx
 import polars as pl
 import pytest
 
-from tests.acceptance.conftest import SMALL
+from tests.acceptance.customers import SMALL
 from tests.support import in_process
 from tests.support.processes import BIN, run, serve
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.acceptance.conftest import SMALL
+from tests.acceptance.customers import SMALL
 from tests.support import in_process
 from tests.support.processes import ROOT, run, serve
 
