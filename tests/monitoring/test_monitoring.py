@@ -32,7 +32,7 @@ from model_deployer.package.package_data import SAMPLES, PackageData
 from model_deployer.package.samples import Sample, Samples
 from tests.support import tiny
 from tests.support.observed import facts
-from tests.support.processes import Server, serve
+from tests.support.processes import Server
 
 needs_promtool = pytest.mark.skipif(promtool() is None, reason="promtool is not installed")
 
@@ -271,13 +271,6 @@ def test_an_expression_is_read_as_far_as_its_metrics_and_labels() -> None:
         {"model_x_bucket": frozenset({"a", "b"}), "model_info": frozenset(), "job:model_z:p99": frozenset()},
         frozenset({"job", "le", "instance"}),
     )
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("watched")
-    with serve([], tiny.home(folder / "home", "1.0.0"), folder / "log") as running:
-        yield running
 
 
 @pytest.fixture
