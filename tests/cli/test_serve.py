@@ -38,11 +38,14 @@ def served(folder: Path, store: Path, *arguments: str) -> Iterator[str]:
 
 def test_serve_names_a_version_and_reads_the_settings_of_the_folder(tmp_path: Path, store: Path) -> None:
     settings = yaml.safe_load((ROOT / "configuration.yaml").read_text())
-    settings["serving"]["protocols"] = ["vertex"]
+    settings["serving"] |= {"protocols": ["vertex"], "api_key_file": "keys.txt"}
     (tmp_path / "configuration.yaml").write_text(yaml.safe_dump(settings))
+    (tmp_path / "keys.txt").write_text("0123456789abcdef\n")
     with served(tmp_path, store, "served:1.0.0", "--host", "127.0.0.1", "--timeout-graceful-shutdown", "20") as url:
-        assert httpx.get(f"{url}/model").json()["version"] == "1.0.0"
-        assert "/v2" not in httpx.get(f"{url}/docs.json").json()["paths"]
+        assert httpx.get(f"{url}/model").status_code == 401
+        key = {"X-API-Key": "0123456789abcdef"}
+        assert httpx.get(f"{url}/model", headers=key).json()["version"] == "1.0.0"
+        assert "/v2" not in httpx.get(f"{url}/docs.json", headers=key).json()["paths"]
 
 
 def test_serve_without_a_name_takes_the_highest_version_of_the_only_model(tmp_path: Path, store: Path) -> None:
