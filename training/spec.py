@@ -18,6 +18,7 @@ from pydantic import (
 
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import SpecError
+from model_deployer.contract.evaluation import SplitMethod
 from model_deployer.contract.prediction_shift import TOLERANCE
 from model_deployer.contract.yaml_source import KeyPath, YamlSource, dotted, read_yaml, validation_messages
 
@@ -110,7 +111,7 @@ class SplitSpec(_Section):
         test: The same of the test part.
     """
 
-    method: Literal["random", "stratified", "group", "time"] | None = None
+    method: SplitMethod | None = None
     validation: Boundary = 0.15
     test: Boundary = 0.15
 
@@ -269,7 +270,7 @@ class Gates(_Section):
     Attributes:
         metrics: The bounds of metrics, by the names they have in evaluation.json.
         better_than_linear: Whether the task's loss, such as log_loss or rmse, has to be lower than the linear
-            baseline's; see ``LOSS`` of :mod:`contract.evaluations`.
+            baseline's; see ``LOSS`` of :mod:`contract.metric_catalog`.
         slice_gap: How much higher that loss may be in the worst slice than in all rows, as a share of it.
         slice_calibration: The highest calibration error in a slice, or how far the share of a regression's intervals
             that hold the truth may be from what is promised; what chance alone may make does not count.

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.podman import Container, Podman, install
+from tests.image.podman import MODEL, Container, Podman, install
 from tests.support import tiny
 from tests.support.processes import run
 
-#: The image under test, and its default base image; the variable BASE names another one, for example of a registry.
-MODEL = "imaged:1.0.0"
+#: The default base image; the variable BASE names another one, for example of a registry.
 DEFAULT_BASE = f"localhost/debian-python:{sys.version_info.major}.{sys.version_info.minor}"
 
 

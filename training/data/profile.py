@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from model_deployer.contract.evaluation import Finding, Severity
 from model_deployer.training.data.columns import canonical, is_constant, is_readable, is_worded, missing
 from model_deployer.training.data.features import candidates
 from model_deployer.training.data.leakage import filled_for, is_suspicious, leaks, numbers
@@ -19,23 +18,6 @@ from model_deployer.training.spec import Spec
 #: alone makes such a distance in more than one of a thousand columns (the Kolmogorov-Smirnov test).
 DRIFT = 0.15
 CRITICAL = 1.95
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that the data scientist should know.
-
-    Attributes:
-        severity: ``error`` ends the run, ``warning`` should be looked at, ``info`` is for the record.
-        column: The column it is about, or None for the table.
-        code: A short name of the kind of finding, stable across versions.
-        message: What was found and what to do.
-    """
-
-    severity: Literal["info", "warning", "error"]
-    column: str | None
-    code: str
-    message: str
 
 
 def profile(frame: pl.DataFrame, target: Target, parts: Parts, spec: Spec) -> list[Finding]:
@@ -70,37 +52,43 @@ def _of_column(train: pl.Series, test: pl.Series, learnt: Target, spec: Spec) ->
     if not is_readable(train):
         return
     if missing(train).all():
-        yield Finding("warning", name, "empty_column", "has no value in the rows to learn from; it is left out")
+        yield _finding("warning", name, "empty_column", "has no value in the rows to learn from; it is left out")
         return
     if is_constant(train):
-        yield Finding("info", name, "constant_column", "has one value in the rows to learn from; it is left out")
+        yield _finding("info", name, "constant_column", "has one value in the rows to learn from; it is left out")
         return
     if is_identifier(train):
         advice = "has a different value in every row; if it is an identifier, list it under `data.ignore`"
-        yield Finding("warning", name, "identifier_column", advice)
+        yield _finding("warning", name, "identifier_column", advice)
     elif leaks(train, learnt, spec.seed):
         advice = (
             "tells the target (nearly) perfectly on its own; if it is not known at the time of prediction, "
             "list it under `data.ignore`"
         )
-        yield Finding("error" if spec.strict else "warning", name, "leakage", advice)
+        yield _finding("error" if spec.strict else "warning", name, "leakage", advice)
     elif is_suspicious(train, learnt, spec.seed):
         advice = "tells very much of the target on its own; make sure that it is known at the time of prediction"
-        yield Finding("warning", name, "suspicious_column", advice)
+        yield _finding("warning", name, "suspicious_column", advice)
     elif (label := filled_for(train, learnt)) is not None:
         advice = (
             f"has a value (almost) only where the target is '{label}'; if it is filled after the fact, list it under "
             f"`data.ignore`"
         )
-        yield Finding("warning", name, "one_sided_column", advice)
+        yield _finding("warning", name, "one_sided_column", advice)
     if train.dtype.is_float() and (infinite := train.is_infinite().sum()):
-        yield Finding("warning", name, "infinite_values", f"holds {infinite:,} infinite values, which count as missing")
+        yield _finding(
+            "warning", name, "infinite_values", f"holds {infinite:,} infinite values, which count as missing"
+        )
     if _is_numbers_as_text(train):
         advice = "holds numbers and a few other strings; leave the field empty where a value is missing"
-        yield Finding("warning", name, "numbers_as_text", advice)
+        yield _finding("warning", name, "numbers_as_text", advice)
     if (distance := _drift(train, test)) >= DRIFT:
         advice = f"is distributed differently in the test part (Kolmogorov-Smirnov distance {distance:.2f})"
-        yield Finding("info", name, "drift", advice)
+        yield _finding("info", name, "drift", advice)
+
+
+def _finding(severity: Severity, column: str | None, code: str, message: str) -> Finding:
+    return Finding(severity=severity, column=column, code=code, message=message)
 
 
 def _is_numbers_as_text(column: pl.Series) -> bool:
@@ -127,13 +115,13 @@ def _drift(train: pl.Series, test: pl.Series) -> float:
 def _of_duplicates(frame: pl.DataFrame, parts: Parts) -> Iterator[Finding]:
     rows = frame.select(column for column in frame if not column.dtype.is_nested()).hash_rows()
     if repeated := len(rows) - rows.n_unique():
-        yield Finding("info", None, "duplicate_rows", f"{repeated:,} of {len(rows):,} rows repeat an earlier one")
+        yield _finding("info", None, "duplicate_rows", f"{repeated:,} of {len(rows):,} rows repeat an earlier one")
     if shared := rows[parts.test].is_in(rows[parts.learnt].implode()).sum():
         message = (
             f"{shared:,} of {len(parts.test):,} test rows are also among those to learn from, so the test flatters the "
             f"model; remove duplicates, or name what they share under `data.group`"
         )
-        yield Finding("warning", None, "test_rows_in_training", message)
+        yield _finding("warning", None, "test_rows_in_training", message)
 
 
 def _of_classes(target: Target, parts: Parts) -> Iterator[Finding]:
@@ -142,10 +130,10 @@ def _of_classes(target: Target, parts: Parts) -> Iterator[Finding]:
     counts = np.bincount(target.values, minlength=len(target.labels))
     order = np.argsort(-counts, kind="stable")[:20]
     shares = ", ".join(f"'{target.labels[code]}' {counts[code] / counts.sum():.1%}" for code in order)
-    yield Finding("info", None, "class_balance", f"{len(counts)} classes: {shares}")
+    yield _finding("info", None, "class_balance", f"{len(counts)} classes: {shares}")
     for name, rows in (("validation", parts.validation), ("test", parts.test)):
         lacking = sorted(set(target.labels) - {target.labels[code] for code in np.unique(target.values[rows])})
         if lacking:
             listed = ", ".join(f"'{label}'" for label in lacking[:20])
             message = f"the {name} part has no row of {listed}; nothing can be measured about them there"
-            yield Finding("warning", None, "class_not_in_part", message)
+            yield _finding("warning", None, "class_not_in_part", message)

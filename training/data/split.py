@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import DataError
+from model_deployer.contract.evaluation import SplitMethod
 from model_deployer.training.data.columns import canonical
 from model_deployer.training.data.target import Target
 from model_deployer.training.spec import Boundary, Spec
@@ -83,7 +84,7 @@ def growing(frame: pl.DataFrame, target: Target, spec: Spec, train: Rows) -> Row
     return shuffled[np.argsort(place, kind="stable")]
 
 
-def method(target: Target, spec: Spec) -> str:
+def method(target: Target, spec: Spec) -> SplitMethod:
     """How the rows are divided: what model.yaml says, else what its columns and the target suggest."""
     if spec.split.method is not None:
         return spec.split.method

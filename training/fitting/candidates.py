@@ -1,7 +1,7 @@
 """Which model it is to be: linear, trees or another estimator, the network, or a blend; validation rows decide."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from model_deployer.contract.errors import EnvironmentFault
+from model_deployer.contract.evaluation import CandidateResult, Epoch
 from model_deployer.training.fitting.fitting import Plan, fit, kept_plan, plan_fit, plan_within
 from model_deployer.training.models.baselines import linear_model
 from model_deployer.training.models.estimators import fit_estimator, installed_boosting
@@ -58,14 +59,14 @@ class Recipe:
     found: SearchResult | None = None
     options: Options | None = None
 
-    def entry(self) -> dict[str, Any]:
-        """What evaluation.json keeps of it."""
-        entry: dict[str, Any] = {}
+    def effort(self) -> dict[str, Any]:
+        """The fields of :class:`contract.evaluation.CandidateResult` that only some candidates have."""
+        effort: dict[str, Any] = {}
         if self.plan:
-            entry |= {"epochs": self.plan.epochs, "batch_size": self.plan.batch_size, "rows": self.rows}
+            effort |= {"epochs": self.plan.epochs, "batch_size": self.plan.batch_size, "rows": self.rows}
         if self.found and self.found.trials:
-            entry |= {"trials": self.found.trials}
-        return entry
+            effort |= {"trials": self.found.trials}
+        return effort
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,12 @@ class Candidate:
     joint: Tensor
     recipe: Recipe
 
-    def entry(self) -> dict[str, Any]:
-        """What evaluation.json keeps of it."""
-        return {"name": self.name, "loss": self.loss, "seconds": round(self.seconds, 1), **self.recipe.entry()}
+    def result(self, is_chosen: bool) -> CandidateResult:
+        """What the evaluation keeps of it."""
+        seconds = round(self.seconds, 1)
+        return CandidateResult(
+            name=self.name, loss=self.loss, seconds=seconds, **self.recipe.effort(), chosen=is_chosen
+        )
 
 
 @dataclass(frozen=True)
@@ -99,14 +103,14 @@ class Choice:
 
     Attributes:
         model: The one that is best on the validation rows.
-        tried: Every candidate's ``name``, ``loss``, ``seconds`` and plan, the best first; one of them is ``chosen``.
+        tried: Every candidate, by ascending loss; one of them is ``chosen``.
         history: Of the network's fit; empty without one.
         recipe: How the model was fitted.
     """
 
     model: Model
-    tried: list[dict[str, Any]]
-    history: list[dict[str, float]]
+    tried: tuple[CandidateResult, ...]
+    history: tuple[Epoch, ...]
     recipe: Recipe
 
 
@@ -145,7 +149,8 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
     best = _best(candidates)
     tried = sorted(candidates, key=lambda each: each.loss)
     print_stage("choose", _why(best, [each for each in tried if each is not best]))
-    return Choice(best.model, [each.entry() | {"chosen": each is best} for each in tried], history, best.recipe)
+    results = tuple(each.result(is_chosen=each is best) for each in tried)
+    return Choice(best.model, results, _epochs(history), best.recipe)
 
 
 def _wanted(estimator: Estimator) -> tuple[str, ...]:
@@ -169,7 +174,7 @@ class _Contest:
             raise SystemExit(0)
         history: list[dict[str, float]] = []
         model, recipe = self.with_network(self.plan(folder), folder, history)
-        return Choice(model, [], history, recipe)
+        return Choice(model, (), _epochs(history), recipe)
 
     def enter(self, name: str, make: Callable[[], tuple[Model, Recipe]]) -> Candidate:
         """Fit a candidate and judge it."""
@@ -278,6 +283,10 @@ class _Contest:
         best = min(losses, key=self._mean)
         good = [share for share, each in zip(SHARES, losses, strict=True) if not self._is_worse(each, best)]
         return float(min(good, key=lambda share: abs(share - 0.5)))
+
+
+def _epochs(history: Sequence[Mapping[str, float]]) -> tuple[Epoch, ...]:
+    return tuple(Epoch.model_validate(entry) for entry in history)
 
 
 def _mixed(network: Candidate, scorer: Candidate, share: float) -> Tensor:
