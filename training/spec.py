@@ -391,7 +391,7 @@ class Spec(_Section):
 
     def place(self, *path: str | int) -> str:
         """Where a field stands, for a message: ``model.yaml:4: data.target``; without a file, only the field."""
-        return self._source.place(path) if self._source else dotted(path)
+        return self._source.location(path) if self._source else dotted(path)
 
 
 def read_spec(path: Path) -> Spec:

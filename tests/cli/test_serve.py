@@ -57,7 +57,7 @@ def test_serve_without_a_name_takes_the_highest_version_of_the_only_model(tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["other"], "error: no model 'other' in the store, which holds served"),
+        (["other"], "error: the store does not hold a model 'other'; it holds served"),
         (["--configuration", "absent.yaml"], "error: absent.yaml: no such file"),
     ],
 )

@@ -52,7 +52,7 @@ def check(file: Path) -> list[str]:
     values = dict(source.values)
     found = []
     if values.pop("version", None) is not None:
-        found.append(f"{source.place(('version',))}: BentoML does not start with this key; leave it out")
+        found.append(f"{source.location(('version',))}: BentoML does not start with this key; leave it out")
     try:
         Configuration.model_validate(values)
     except ValidationError as error:
