@@ -222,7 +222,7 @@ class ProbabilityReliability(JsonObject):
     sets: SetCoverage | None = None
 
     @property
-    def promised(self) -> None:
+    def nominal(self) -> None:
         """The nominal share of every bin: None, since each bin has the predicted probability as its nominal share."""
         return None
 
@@ -239,7 +239,7 @@ class IntervalReliability(JsonObject):
     bins: tuple[ReliabilityBin, ...]
 
     @property
-    def promised(self) -> float:
+    def nominal(self) -> float:
         """The nominal share of every bin."""
         return self.coverage
 
@@ -256,7 +256,7 @@ class QuantileReliability(JsonObject):
     bins: tuple[ReliabilityBin, ...]
 
     @property
-    def promised(self) -> float:
+    def nominal(self) -> float:
         """The nominal share of every bin."""
         return self.share_below
 

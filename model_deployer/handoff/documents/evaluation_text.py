@@ -197,7 +197,7 @@ def chosen_by(facts: PackageData) -> str:
 
 def reliability(reliability: Reliability) -> Markdown:
     """What was promised, and how often it came true, by what the model answered."""
-    is_value = reliability.promised is not None
+    is_value = reliability.nominal is not None
     shown = number if is_value else percent
     rows = [
         [shown(one.predicted), percent(one.observed), _percents(one.low, one.high), number(one.rows)]
@@ -216,7 +216,7 @@ _KEPT: Mapping[type, str] = {
 
 def promises_kept(reliability: Reliability) -> Markdown:
     """In how many parts of the test rows the promise was kept."""
-    bins, share = reliability.bins, reliability.promised
+    bins, share = reliability.bins, reliability.nominal
     kept = sum(one.low <= (one.predicted if share is None else share) <= one.high for one in bins)
     if isinstance(reliability, ProbabilityReliability):
         whose = code(reliability.label) if reliability.label else "the likeliest label"
@@ -224,7 +224,7 @@ def promises_kept(reliability: Reliability) -> Markdown:
         what = f"the mean probability answered for {whose} lies inside the 95 % interval of how often it came true"
     else:
         by = "value"
-        what = f"the promised {percent(reliability.promised)} lies inside the 95 % interval of what was observed"
+        what = f"the promised {percent(reliability.nominal)} lies inside the 95 % interval of what was observed"
     return Markdown(
         f"The test rows were divided into {len(bins)} parts of equal size, by the {by} answered. In {kept} of the "
         f"{len(bins)}, {what}; if every promise were kept exactly, it would in about 19 of 20."
