@@ -67,7 +67,7 @@ def test_a_model_whose_probabilities_are_wrong_of_some_is_not_saved(home: Path, 
     frame = table(2).with_columns(north=pl.Series([True, False, False] * (ROWS // 3)))
     turned = pl.when(pl.col("north") & (pl.col("y") == "label 0")).then(pl.lit("label 1"))
     frame = frame.with_columns(y=turned.otherwise("y"))
-    with pytest.raises(CheckFailed, match=r"gates\.slice_calibration: 0\.\d+ found in the slice north = true"):
+    with pytest.raises(CheckFailed, match=r"gates\.slice_calibration: measured 0\.\d+ in the slice north = true"):
         trained(tmp_path, frame, "slices: [north]\ngates: {slice_calibration: 0.1}", "north")
 
 
@@ -92,7 +92,7 @@ def test_three_labels_are_answered_with_sets_that_are_measured(home: Path, tmp_p
 def test_a_tiny_table_has_no_curve_and_is_trained_on_all_the_same(home: Path, tmp_path: Path) -> None:
     frame = pl.DataFrame({"x": np.arange(10.0), "y": np.arange(10.0) ** 2})
     model = trained(tmp_path, frame, "")
-    assert model.evaluation.curve == UnmeasuredCurve(reason="6 training rows are too few to learn from shares of them")
+    assert model.evaluation.curve == UnmeasuredCurve(reason="6 training rows are too few for a learning curve")
     assert "Would more rows help?" in (model.path / "report.html").read_text()
 
 

@@ -1,1 +1,1 @@
-"""A fitted model is measured on the test rows."""
+"""Evaluation: the metrics, slices, importance and reliability of a fitted model on the test rows."""

@@ -1,4 +1,4 @@
-"""How good a model is on rows that nothing was learnt from, with the uncertainty of the figures."""
+"""The metrics of models on the test rows, with bootstrap intervals."""
 
 import math
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from model_deployer.training.evaluation.metrics import Metric, classification_me
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.spec import Cost
 
-#: Bootstrap resamples (Efron and Tibshirani, 1993, "An introduction to the bootstrap").
+#: The number of bootstrap resamples (Efron and Tibshirani, 1993, "An introduction to the bootstrap").
 RESAMPLES = 200
 
-#: Share of the resamples that an interval holds.
+#: The share of the resamples inside an interval.
 CONFIDENCE = 0.95
 
-#: The metrics of some models, by the name of the model, by the name of the metric.
+#: Metrics by the name of the model and by the name of the metric.
 Metrics = dict[str, dict[str, MetricValue]]
 
 
@@ -30,57 +30,68 @@ def evaluate_classification(
     cost: Cost,
     seed: int,
 ) -> Metrics:
-    """The metrics of some classifiers on the same rows.
+    """Return the metrics of several classifiers on the same rows.
 
     Args:
-        predictions: For each classifier its ``probabilities``, and maybe ``set``: which labels are in each row's set.
-        test: The rows that were predicted.
-        threshold: With two classes, from which probability on the second is decided for; None for more.
-        cost: What wrong decisions cost, for ``cost``, the average cost of a row; left out without a threshold.
-        seed: Decides the resamples.
+        predictions: By the name of the classifier, its ``probabilities``, float [rows, classes], and optionally
+            ``set``, bool [rows, classes]: whether each label is in the row's prediction set.
+        test: The rows with their targets and weights.
+        threshold: With two classes, the decision is the second class if its probability is at least this. None with
+            more classes.
+        cost: The costs of wrong decisions, for the metric ``cost``, which is left out without a threshold.
+        seed: The seed of the resamples.
 
     Returns:
-        Of each classifier its metrics, with 95 % bootstrap intervals. A metric that these rows say nothing about is
-        left out.
+        The metrics of each classifier, with 95 % bootstrap intervals, without those that are not defined for the rows.
     """
-    judged: dict[str, dict[str, Metric]] = {}
+    metrics: dict[str, dict[str, Metric]] = {}
     for name, arrays in predictions.items():
         probabilities = arrays["probabilities"]
-        judged[name] = classification_metrics(test.target, probabilities, threshold)
+        metrics[name] = classification_metrics(test.target, probabilities, threshold)
         if threshold is not None:
-            judged[name]["cost"] = _cost(test.target, probabilities[:, 1] >= threshold, cost)
+            metrics[name]["cost"] = _cost(test.target, probabilities[:, 1] >= threshold, cost)
         if "set" in arrays:
-            judged[name] |= set_metrics(test.target, arrays["set"])
-    return _bootstrap(judged, test.each_weight, seed)
+            metrics[name] |= set_metrics(test.target, arrays["set"])
+    return _bootstrap(metrics, test.each_weight, seed)
 
 
 def evaluate_regression(predictions: Mapping[str, Arrays], test: Sample, output: Regression, seed: int) -> Metrics:
-    """The metrics of some models of a quantity on the same rows; as :func:`evaluate_classification`."""
-    judged = {name: regression_metrics(test.target, arrays, output) for name, arrays in predictions.items()}
-    return _bootstrap(judged, test.each_weight, seed)
+    """Return the metrics of several models of a quantity on the same rows.
+
+    Args:
+        predictions: By the name of the model, its ``value``, float [rows, 1], and optionally ``lower`` and ``upper``.
+        test: The rows with their targets and weights.
+        output: The meaning of the predictions.
+        seed: The seed of the resamples.
+
+    Returns:
+        As :func:`evaluate_classification`.
+    """
+    metrics = {name: regression_metrics(test.target, arrays, output) for name, arrays in predictions.items()}
+    return _bootstrap(metrics, test.each_weight, seed)
 
 
 def _cost(target: NDArray[np.int64], positive: NDArray[np.bool_], cost: Cost) -> Metric:
-    each = np.where(positive, cost.false_positive * (target == 0), cost.false_negative * (target == 1))
-    return lambda weights: float(np.average(each, weights=weights))
+    costs = np.where(positive, cost.false_positive * (target == 0), cost.false_negative * (target == 1))
+    return lambda weights: float(np.average(costs, weights=weights))
 
 
-def _bootstrap(judged: Mapping[str, Mapping[str, Metric]], whole: Floats, seed: int) -> Metrics:
-    """Every metric on the rows as they are, and its spread over resamples that all models share."""
-    random, rows = np.random.default_rng(seed), len(whole)
-    drawn = (whole * np.bincount(random.integers(rows, size=rows), minlength=rows) for _ in range(RESAMPLES))
-    resamples = [resample for resample in drawn if resample.any()]
+def _bootstrap(metrics: Mapping[str, Mapping[str, Metric]], weights: Floats, seed: int) -> Metrics:
+    """Measure every metric on the rows and on resamples, which are the same for all models."""
+    random, rows = np.random.default_rng(seed), len(weights)
+    resamples = (weights * np.bincount(random.integers(rows, size=rows), minlength=rows) for _ in range(RESAMPLES))
+    usable = [resample for resample in resamples if resample.any()]
     return {
-        model: {name: value for name, metric in metrics.items() if (value := _value(metric, whole, resamples))}
-        for model, metrics in judged.items()
+        model: {name: value for name, metric in by_name.items() if (value := _metric_value(metric, weights, usable))}
+        for model, by_name in metrics.items()
     }
 
 
-def _value(metric: Metric, whole: Floats, resamples: list[Floats]) -> MetricValue | None:
-    value = metric(whole)
-    spread = [again for resample in resamples if not math.isnan(again := metric(resample))]
-    if math.isnan(value) or not spread:
+def _metric_value(metric: Metric, weights: Floats, resamples: list[Floats]) -> MetricValue | None:
+    value = metric(weights)
+    resampled = [result for resample in resamples if not math.isnan(result := metric(resample))]
+    if math.isnan(value) or not resampled:
         return None
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(spread, [tail, 1 - tail]).tolist()
+    low, high = np.quantile(resampled, [tail, 1 - tail]).tolist()
     return MetricValue(value=value, low=low, high=high)

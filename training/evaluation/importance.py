@@ -1,4 +1,4 @@
-"""What a model's answers depend on."""
+"""Permutation importance: how much the predictions depend on each feature."""
 
 import numpy as np
 
@@ -8,42 +8,42 @@ from model_deployer.training.evaluation.losses import Floats, row_losses
 from model_deployer.training.evaluation.perturbation import affordable_rows, perturbed
 from model_deployer.training.evaluation.scored_rows import ScoredRows
 
-#: How often each column is shuffled.
+#: The number of times that each column is shuffled.
 REPEATS = 3
 
 
-def importance(exam: ScoredRows, seed: int) -> Importance:
-    """How much worse the model is once a column says nothing about its row any more.
+def importance(scored: ScoredRows, seed: int) -> Importance:
+    """Measure the permutation importance of every feature.
 
-    Permutation importance (Breiman, 2001, "Random forests"; Fisher et al., 2019, "All models are wrong, but many are
-    useful"): a column is shuffled among the rows, and the loss rises by what the model took from it alone. Of two
-    columns that say the same, each may seem to matter little.
+    A column is shuffled among the rows, and the loss rises by the information that the model takes from this column
+    alone (Breiman, 2001, "Random forests"; Fisher et al., 2019, "All models are wrong, but many are useful"). If two
+    columns contain the same information, both may have a low importance.
 
     Args:
-        exam: The model and the test rows; with many features few of the rows are asked for.
-        seed: Decides which rows, and how they are shuffled.
+        scored: The model and the test rows. With many features, only a sample of the rows is used.
+        seed: The seed of the sample and of the shuffles.
     """
-    sample = exam.sample(affordable_rows(exam, REPEATS * len(exam.features)), seed)
+    sample = scored.sample(affordable_rows(scored, REPEATS * len(scored.features)), seed)
     random = np.random.default_rng(seed)
     order = np.concatenate([random.permutation(len(sample)) for _ in range(REPEATS)])
     value = sample.score(sample.losses)
     features = [
         _importance(feature.name, _scores(sample, answers) - value)
-        for feature, answers in perturbed(sample, exam.features, lambda column: column[order], REPEATS)
+        for feature, answers in perturbed(sample, scored.features, lambda column: column[order], REPEATS)
     ]
     return Importance(
-        loss=exam.loss,
+        loss=scored.loss,
         value=value,
         rows=len(sample),
         repeats=REPEATS,
-        features=tuple(sorted(features, key=lambda one: -one.rise)),
+        features=tuple(sorted(features, key=lambda feature: -feature.rise)),
     )
 
 
 def _scores(sample: ScoredRows, answers: Arrays) -> Floats:
-    """The loss on each copy of the rows."""
+    """Return the loss metric of each copy of the rows, float64 [copies]."""
     losses = row_losses(np.tile(sample.target, REPEATS), answers, sample.output)
-    return np.array([sample.score(each) for each in losses.reshape(REPEATS, -1)])
+    return np.array([sample.score(copy) for copy in losses.reshape(REPEATS, -1)])
 
 
 def _importance(feature: str, rises: Floats) -> FeatureImportance:

@@ -1,4 +1,4 @@
-"""Whether more rows would help: how good a model is that learnt from fewer of them."""
+"""The learning curve: whether more rows would help, from models that are fitted on fewer rows."""
 
 from dataclasses import replace
 
@@ -19,59 +19,60 @@ from model_deployer.training.models.search import Options
 from model_deployer.training.preprocessing.matrix import Matrix, fit_columns
 from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of
 
-#: How often the training rows are halved.
+#: The number of times that the training rows are halved.
 HALVINGS = 4
 
-#: Rows of the smallest share, at least, and a class on average; and the fewest shares that make a curve.
-LEAST_ROWS, LEAST_ROWS_A_CLASS, FEWEST_SHARES = 50, 10, 3
+#: The minimum number of rows in a share, in total and per class on average, and the minimum number of shares.
+MIN_ROWS, MIN_ROWS_PER_CLASS, MIN_SHARES = 50, 10, 3
 
-#: Rows by features of the largest share at most: half a minute of one core for all shares.
-MOST_VALUES = 8_000_000
+#: The maximum of rows times features in the largest share: half a minute of one core for all shares.
+MAX_VALUES = 8_000_000
 
-#: What each of more than two classes counts, since it grows trees of its own, on columns of its own.
+#: The cost of each class if there are more than two, since every class then has its own trees on its own columns.
 CLASS_COST = 8
 
-#: Rows of the largest share that are not too many for any table.
-SOME_ROWS = 1_000
+#: A number of rows that the largest share may have in any table.
+ALWAYS_AFFORDABLE_ROWS = 1_000
 
-#: Of LightGBM: about twice the default, which takes half the time and less, for a loss that is about a percent higher
-#: with few rows and with many.
-_QUICK = {"learning_rate": 0.1}
+#: LightGBM with about twice the default learning rate: at most half the fit time, and a loss that is about one percent
+#: higher, with few rows and with many.
+_FAST_PARAMETERS = {"learning_rate": 0.1}
 
 
 def learning_curve(dataset: Dataset, model: Model, output: Output) -> Curve:
-    """How the loss on the test rows falls as the training rows double, and what the next doubling may bring.
+    """Measure how the loss on the test rows falls as the training rows double, and estimate the next doubling.
 
-    To fit the whole model several times would take too long: what is fitted is LightGBM with its defaults, at about
-    twice the learning rate, and where it is not installed, or model.yaml asks for ``linear``, the linear model.
-    Everything is learnt anew from each share, encodings and scales included; all are stopped by the same validation
-    rows and judged on the same test rows.
+    Fitting the whole model several times would take too long. Instead, each share is fitted with LightGBM and its
+    defaults, at about twice the learning rate; or with the linear model if LightGBM is not installed or model.yaml
+    names ``linear``. Encodings and scales are also fitted on each share. All fits have the same validation rows for
+    early stopping and the same test rows.
 
-    Learning curves follow about a power law (Hestness et al., 2017, "Deep learning scaling is predictable,
-    empirically"; Viering and Loog, 2022, "The shape of learning curves"): each doubling brings ``2 ** -b`` of what the
-    one before it brought. So few shares do not tell ``b``, but it lies between 0 and 1: the next doubling brings
-    between half of the last gain and all of it, and the ends are those of that gain's 95 % interval.
+    Learning curves are approximately power laws (Hestness et al., 2017, "Deep learning scaling is predictable,
+    empirically"; Viering and Loog, 2022, "The shape of learning curves"): the gain of each doubling is ``2 ** -b``
+    times the gain of the previous one. A few shares are not enough to estimate ``b``, but it is between 0 and 1. The
+    gain of the next doubling is therefore between half of the last gain and all of it; the range also includes the 95 %
+    interval of the last gain.
 
     Args:
-        dataset: Its ``order`` says which rows are in which share.
-        model: The model that was chosen, for how it takes the target.
-        output: What the model's answers mean.
+        dataset: The table; the beginnings of its ``order`` are the shares.
+        model: The chosen model, which decides how the target is transformed.
+        output: The meaning of the predictions.
 
     Returns:
-        The curve, whose ``split`` decides what a share is (see :func:`training.data.split.growing`); the reason alone
-        where there are too few rows.
+        The curve, or the reason for its absence if there are too few rows. The split method decides the rows of a
+        share, see :func:`training.data.split.growing`.
     """
     shares = _shares(dataset)
-    if len(shares) < FEWEST_SHARES:
-        return UnmeasuredCurve(reason=f"{len(dataset.order):,} training rows are too few to learn from shares of them")
-    exams = [_exam(dataset, model, output, share) for share in shares]
-    last = _gain(*exams[-2:])
+    if len(shares) < MIN_SHARES:
+        return UnmeasuredCurve(reason=f"{len(dataset.order):,} training rows are too few for a learning curve")
+    scored = [_fit_and_score(dataset, model, output, share) for share in shares]
+    last = _gain(*scored[-2:])
     return LearningCurve(
-        model="lightgbm" if _has_trees(dataset) else "linear",
-        loss=exams[0].loss,
+        model="lightgbm" if _uses_trees(dataset) else "linear",
+        loss=scored[0].loss,
         split=method(dataset.target, dataset.spec),
         rows=len(dataset.order),
-        points=tuple(_point(exam, len(share)) for share, exam in zip(shares, exams, strict=True)),
+        points=tuple(_point(result, len(share)) for share, result in zip(shares, scored, strict=True)),
         last=last,
         next=NextGain(
             rows=2 * len(dataset.order),
@@ -83,32 +84,32 @@ def learning_curve(dataset: Dataset, model: Model, output: Output) -> Curve:
 
 
 def _shares(dataset: Dataset) -> list[Rows]:
-    """The shares that something can be learnt from, the smallest first."""
+    """Return the shares that a model can be fitted on, the smallest first."""
     classes = dataset.target.classes or 1
     values = len(dataset.features) * (CLASS_COST * classes if classes > 2 else 1)
-    largest = dataset.order[: max(MOST_VALUES // values, SOME_ROWS)]
+    largest = dataset.order[: max(MAX_VALUES // values, ALWAYS_AFFORDABLE_ROWS)]
     shares = [largest[: len(largest) >> halvings] for halvings in range(HALVINGS, -1, -1)]
-    return [share for share in shares if _teaches(share, dataset)]
+    return [share for share in shares if _can_be_fitted(share, dataset)]
 
 
-def _teaches(share: Rows, dataset: Dataset) -> bool:
-    """Whether there are rows enough, of any weight, of every class, or of different values."""
-    classes, told = dataset.target.classes, dataset.target.values[share]
-    if len(share) < max(LEAST_ROWS, LEAST_ROWS_A_CLASS * (classes or 1)):
+def _can_be_fitted(share: Rows, dataset: Dataset) -> bool:
+    """Return whether a share has enough rows, some weight, and every class or at least two distinct values."""
+    classes, target = dataset.target.classes, dataset.target.values[share]
+    if len(share) < max(MIN_ROWS, MIN_ROWS_PER_CLASS * (classes or 1)):
         return False
-    weighs = dataset.weights is None or bool(dataset.weights[share].any())
-    return weighs and len(np.unique(told)) >= (classes or 2)
+    has_weight = dataset.weights is None or bool(dataset.weights[share].any())
+    return has_weight and len(np.unique(target)) >= (classes or 2)
 
 
-def _exam(dataset: Dataset, model: Model, output: Output, share: Rows) -> ScoredRows:
-    """A model that learnt from a share, on the test rows."""
+def _fit_and_score(dataset: Dataset, model: Model, output: Output, share: Rows) -> ScoredRows:
+    """Fit a model on a share and return it with the test rows."""
     spec, features, test = dataset.spec, dataset.features, dataset.parts.test
     preprocessor, train = fit_sample(dataset, share)
-    bare = rescaled(model, preprocessor, features, train)
-    if _has_trees(dataset):
-        fitted = _with_trees(bare, train, sample_of(dataset, dataset.parts.validation, preprocessor), spec.seed)
+    unfitted = rescaled(model, preprocessor, features, train)
+    if _uses_trees(dataset):
+        fitted = _fit_trees(unfitted, train, sample_of(dataset, dataset.parts.validation, preprocessor), spec.seed)
     else:
-        fitted = linear_model(bare, train)
+        fitted = linear_model(unfitted, train)
 
     def predict(frame: pl.DataFrame) -> Arrays:
         return {name: tensor.numpy() for name, tensor in fitted.predict(preprocessor.transform(frame)).items()}
@@ -117,38 +118,39 @@ def _exam(dataset: Dataset, model: Model, output: Output, share: Rows) -> Scored
     return ScoredRows(predict, dataset.frame[test], features, output, dataset.target.values[test], weights)
 
 
-def _has_trees(dataset: Dataset) -> bool:
+def _uses_trees(dataset: Dataset) -> bool:
     return dataset.spec.estimator.name != "linear" and is_installed()
 
 
-def _with_trees(model: Model, train: Sample, validation: Sample, seed: int) -> Model:
+def _fit_trees(model: Model, train: Sample, validation: Sample, seed: int) -> Model:
     head, outputs = model.head, model.blueprint.outputs
-    learnt = replace(train, target=model.learnt(train.target))
-    columns, own = fit_columns(model.scaling, model.blueprint.cardinalities, learnt, outputs, seed)
-    judged = columns(validation.inputs.numbers, validation.inputs.codes)
+    transformed = replace(train, target=model.learnt(train.target))
+    columns, train_matrix = fit_columns(model.scaling, model.blueprint.cardinalities, transformed, outputs, seed)
+    validation_matrix = columns(validation.inputs.numbers, validation.inputs.codes)
     matrices = (
-        Matrix(own, learnt.target, train.weights),
-        Matrix(judged, model.learnt(validation.target), validation.weights),
+        Matrix(train_matrix, transformed.target, train.weights),
+        Matrix(validation_matrix, model.learnt(validation.target), validation.weights),
     )
-    scorer = fit_lightgbm(*matrices, Options(head.objective, seed, parameters=_QUICK)).scorer
-    return model.with_scorer(columns, scorer, share=1.0)
+    trees = fit_lightgbm(*matrices, Options(head.objective, seed, parameters=_FAST_PARAMETERS)).scorer
+    return model.with_scorer(columns, trees, share=1.0)
 
 
-def _point(exam: ScoredRows, rows: int) -> CurvePoint:
-    mean, error = _mean(exam.losses, exam.weights)
-    loss, low, high = (exam.to_metric(max(mean + z * error, 0.0)) for z in (0, -Z, Z))
+def _point(scored: ScoredRows, rows: int) -> CurvePoint:
+    mean, error = _mean(scored.losses, scored.weights)
+    loss, low, high = (scored.to_metric(max(mean + z * error, 0.0)) for z in (0, -Z, Z))
     return CurvePoint(rows=rows, loss=loss, low=low, high=high)
 
 
-def _gain(half: ScoredRows, whole: ScoredRows) -> LastGain:
-    """By how much the second model is better, row by row of the same test rows."""
-    mean, error = _mean(half.losses - whole.losses, whole.weights)
-    gain = half.score(half.losses) - whole.score(whole.losses)
-    unit = gain / mean if mean else 1.0  # of a root, about its slope
+def _gain(half: ScoredRows, full: ScoredRows) -> LastGain:
+    """Return the decrease of the loss from the first to the second model, on the same test rows."""
+    mean, error = _mean(half.losses - full.losses, full.weights)
+    gain = half.score(half.losses) - full.score(full.losses)
+    # Converts the error to the unit of the metric: for a root, approximately with its slope.
+    unit = gain / mean if mean else 1.0
     return LastGain(gain=gain, low=gain - Z * error * unit, high=gain + Z * error * unit)
 
 
 def _mean(values: Floats, weights: Floats) -> tuple[float, float]:
-    """The weighted mean and its standard error."""
+    """Return the weighted mean and its standard error."""
     mean = float(np.average(values, weights=weights))
     return mean, float(np.sqrt((weights**2 * (values - mean) ** 2).sum()) / weights.sum())

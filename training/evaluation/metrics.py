@@ -1,8 +1,8 @@
-"""Metrics as functions of the rows' weights.
+"""Metrics as functions of the weights of the rows.
 
-A bootstrap resample is a vector of weights (how often each row was drawn), so whatever does not depend on it, above all
-the order of the scores, is worked out once and not once a resample. A metric that the rows say nothing about, such as
-the area under the curve where all rows are of one class, is NaN.
+A bootstrap resample is a vector of weights: the number of times that each row was drawn. Everything that does not
+depend on the weights, above all the order of the scores, is computed once for all resamples. A metric that is not
+defined for the rows, such as the area under the curve if all rows have the same class, is NaN.
 """
 
 import math
@@ -14,34 +14,34 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.metric_catalog import LOSS
 from model_deployer.contract.outputs import Arrays, Regression
-from model_deployer.training.evaluation.losses import LEAST, Floats, row_losses, to_metric
+from model_deployer.training.evaluation.losses import EPSILON, Floats, row_losses, to_metric
 
-#: From the weight of each row to the metric.
+#: Return the metric from the weight of each row, float64 [rows].
 Metric = Callable[[Floats], float]
 
-#: Equally wide bins of confidence in the calibration error.
-BINS = 15
+#: The number of equally wide bins of the probability in the calibration error.
+CALIBRATION_BINS = 15
 
 
 def classification_metrics(
     target: NDArray[Any], probabilities: NDArray[Any], threshold: float | None
 ) -> dict[str, Metric]:
-    """The metrics of a classifier, by name.
+    """Return the metrics of a classifier, by name.
 
     Args:
-        target: Class codes.
-        probabilities: Of every class, [rows, classes].
-        threshold: With two classes, the second one is decided for from this probability on; None for more classes,
-            where the likeliest is decided for.
+        target: Class codes, int64 [rows].
+        probabilities: The probability of every class, float [rows, classes].
+        threshold: With two classes, the decision is the second class if its probability is at least this. None with
+            more classes: the decision is the most likely class.
     """
     probabilities = probabilities.astype(np.float64)
     truth = np.eye(probabilities.shape[1])[target]
     decision = probabilities.argmax(1) if threshold is None else (probabilities[:, 1] >= threshold).astype(np.intp)
     positives = [1] if threshold is not None else list(range(probabilities.shape[1]))
     columns = [(truth[:, column], probabilities[:, column]) for column in positives]
-    own = probabilities[np.arange(len(target)), target]
+    true_probability = probabilities[np.arange(len(target)), target]
     return {
-        "log_loss": _average(-np.log(np.clip(own, LEAST, 1))),
+        "log_loss": _average(-np.log(np.clip(true_probability, EPSILON, 1))),
         "roc_auc": _mean_of([roc_auc(*column) for column in columns]),
         "average_precision": _mean_of([average_precision(*column) for column in columns]),
         "brier": _average(((probabilities - truth) ** 2).sum(1) / (2 if threshold is not None else 1)),
@@ -52,26 +52,27 @@ def classification_metrics(
 
 
 def set_metrics(target: NDArray[Any], sets: NDArray[np.bool_]) -> dict[str, Metric]:
-    """Of sets of labels the share that holds the truth, and how many labels they hold.
+    """Return the coverage and the mean size of prediction sets, by name.
 
     Args:
-        target: Class codes.
-        sets: Which labels are in the set of each row, [rows, classes].
+        target: Class codes, int64 [rows].
+        sets: Whether each label is in the set of each row, bool [rows, classes].
     """
-    held = sets[np.arange(len(target)), target]
+    covered = sets[np.arange(len(target)), target]
     return {
-        "coverage": _average(held.astype(np.float64)),
+        "coverage": _average(covered.astype(np.float64)),
         "set_size": _average(sets.sum(axis=1).astype(np.float64)),
     }
 
 
 def regression_metrics(target: Floats, arrays: Arrays, output: Regression) -> dict[str, Metric]:
-    """The metrics of a quantity, by name, its loss first; those of the interval only where there is one.
+    """Return the metrics of a quantity, by name, the loss first.
 
     Args:
-        target: The true values.
-        arrays: ``value`` and maybe ``lower`` and ``upper``, each [rows, 1].
-        output: What they mean.
+        target: The true values, float64 [rows].
+        arrays: ``value``, float [rows, 1] in the unit of the target. With ``lower`` and ``upper``, of the same shape
+            and unit, the result includes the metrics of the interval.
+        output: The meaning of the arrays.
     """
     loss = _average(row_losses(target, arrays, output))
     error = arrays["value"][:, 0].astype(np.float64) - target
@@ -92,12 +93,17 @@ def _error_metrics(target: Floats, error: Floats) -> dict[str, Metric]:
         "rmse": lambda weights: float(np.sqrt(np.average(error**2, weights=weights))),
         "mae": _average(np.abs(error)),
         "median_absolute_error": _median(np.abs(error)),
-        "r2": _explained(target, error),
+        "r2": _explained_variance(target, error),
     }
 
 
 def roc_auc(truth: Floats, scores: Floats) -> Metric:
-    """Area under the ROC curve: how often a positive row outranks a negative one; a tie counts half."""
+    """Return the area under the ROC curve: how often a positive row outranks a negative one; a tie counts half.
+
+    Args:
+        truth: 1 for a positive row, 0 for a negative one, float64 [rows].
+        scores: The score of each row, float64 [rows].
+    """
     ranks = np.unique(scores, return_inverse=True)[1]
 
     def metric(weights: Floats) -> float:
@@ -110,108 +116,130 @@ def roc_auc(truth: Floats, scores: Floats) -> Metric:
 
 
 def average_precision(truth: Floats, scores: Floats) -> Metric:
-    """The mean of precision over recall, taken at every score, without interpolation."""
+    """Return the mean of precision over recall, taken at every score, without interpolation.
+
+    Args:
+        truth: 1 for a positive row, 0 for a negative one, float64 [rows].
+        scores: The score of each row, float64 [rows].
+    """
     ranks = np.unique(-scores, return_inverse=True)[1]
 
     def metric(weights: Floats) -> float:
         positive = np.bincount(ranks, weights * truth)
-        found, taken = np.cumsum(positive), np.cumsum(np.bincount(ranks, weights))
-        precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
+        true_positives, selected = np.cumsum(positive), np.cumsum(np.bincount(ranks, weights))
+        precision = np.divide(true_positives, selected, out=np.zeros_like(true_positives), where=selected > 0)
         return _ratio(positive @ precision, positive.sum())
 
     return metric
 
 
 def nominal_vs_observed(target: NDArray[Any], probabilities: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-    """The probability that is promised of each row, and whether it came true.
+    """Return the predicted probability of one class per row, and whether this class is the true one.
 
-    Of the second class where there are two, else of the likeliest.
+    The class is the second of two, or the most likely one of more.
+
+    Args:
+        target: Class codes, int64 [rows].
+        probabilities: The probability of every class, float64 [rows, classes].
+
+    Returns:
+        The probability, float64 [rows], and whether the class is true, bool [rows].
     """
     if probabilities.shape[1] == 2:
         return probabilities[:, 1], target == 1
     return probabilities.max(1), target == probabilities.argmax(1)
 
 
-def calibration_error(promised: Floats, kept: NDArray[np.bool_]) -> Metric:
-    """Expected calibration error: the mean gap between a probability and how often it comes true.
+def calibration_error(nominal: Floats, observed: NDArray[np.bool_]) -> Metric:
+    """Return the expected calibration error: the mean gap between a probability and the observed frequency.
 
-    In equally wide bins of the probability (Naeini et al., 2015, "Obtaining well calibrated probabilities using
-    Bayesian binning").
+    The gaps are measured in equally wide bins of the probability (Naeini et al., 2015, "Obtaining well calibrated
+    probabilities using Bayesian binning").
+
+    Args:
+        nominal: The predicted probability of an event, float64 [rows].
+        observed: Whether the event occurred, bool [rows].
     """
-    bins, gaps = _bins(promised), promised - kept
+    bins, gaps = _bins(nominal), nominal - observed
     return lambda weights: _ratio(np.abs(np.bincount(bins, weights * gaps)).sum(), weights.sum())
 
 
-def calibration_chance(promised: Floats, z: float) -> Metric:
-    """What the calibration error of a perfectly calibrated model does not exceed, but for chance.
+def calibration_chance(nominal: Floats, z: float) -> Metric:
+    """Return an upper bound for the calibration error of a perfectly calibrated model.
 
-    Of few rows it is never 0: a bin's gap is about normal, and the sum of their sizes lies below its mean and ``z`` of
-    its standard deviations, which is taken somewhat too large: as if the sizes had their sign.
+    With few rows the error is never 0. The gap of a bin is approximately normal, so the sum of the absolute gaps is
+    below its mean plus ``z`` standard deviations. The standard deviation of the signed gaps is used, which is slightly
+    too large.
+
+    Args:
+        nominal: The predicted probability of an event, float64 [rows].
+        z: The number of standard deviations.
     """
-    bins, variances = _bins(promised), promised * (1 - promised)
+    bins, variances = _bins(nominal), nominal * (1 - nominal)
 
     def metric(weights: Floats) -> float:
-        each = np.bincount(bins, weights**2 * variances)
-        return _ratio(math.sqrt(2 / math.pi) * np.sqrt(each).sum() + z * math.sqrt(each.sum()), weights.sum())
+        bin_variances = np.bincount(bins, weights**2 * variances)
+        mean = math.sqrt(2 / math.pi) * np.sqrt(bin_variances).sum()
+        return _ratio(mean + z * math.sqrt(bin_variances.sum()), weights.sum())
 
     return metric
 
 
-def _bins(promised: Floats) -> NDArray[np.intp]:
-    return np.minimum((promised * BINS).astype(np.intp), BINS - 1)
+def _bins(nominal: Floats) -> NDArray[np.intp]:
+    return np.minimum((nominal * CALIBRATION_BINS).astype(np.intp), CALIBRATION_BINS - 1)
 
 
 def _decision_metrics(target: NDArray[Any], decision: NDArray[Any], classes: list[int]) -> dict[str, Metric]:
-    """Precision, recall and F1 of the decisions, averaged over the classes of interest."""
+    """Return precision, recall and F1 of the decisions, averaged over the classes of interest."""
     pairs = [((decision == label).astype(np.float64), (target == label).astype(np.float64)) for label in classes]
-    hits = [(decided * true, decided, true) for decided, true in pairs]
+    counts = [(decided * true, decided, true) for decided, true in pairs]
     return {
-        "precision": _mean_of([_precision(*hit) for hit in hits]),
-        "recall": _mean_of([_share(hit, true) for hit, _, true in hits]),
-        "f1": _mean_of([_share(2 * hit, decided + true) for hit, decided, true in hits]),
+        "precision": _mean_of([_precision(*count) for count in counts]),
+        "recall": _mean_of([_share(hit, true) for hit, _, true in counts]),
+        "f1": _mean_of([_share(2 * hit, decided + true) for hit, decided, true in counts]),
     }
 
 
 def _precision(hit: Floats, decided: Floats, true: Floats) -> Metric:
-    """0 for a class that is there and never decided for."""
-    share, there = _share(hit, decided), _share(hit, true)
-    return lambda weights: share(weights) if weights @ decided else 0 * there(weights)
+    """Return the precision of a class: 0 if rows have the class and no decision is for it, NaN if no row has it."""
+    precision, recall = _share(hit, decided), _share(hit, true)
+    return lambda weights: precision(weights) if weights @ decided else 0 * recall(weights)
 
 
 def _share(part: Floats, whole: Floats) -> Metric:
     return lambda weights: _ratio(weights @ part, weights @ whole)
 
 
-def _average(each: Floats) -> Metric:
-    return lambda weights: _ratio(weights @ each, weights.sum())
+def _average(values: Floats) -> Metric:
+    return lambda weights: _ratio(weights @ values, weights.sum())
 
 
-def _median(each: Floats) -> Metric:
-    order = np.argsort(each)
+def _median(values: Floats) -> Metric:
+    order = np.argsort(values)
 
     def metric(weights: Floats) -> float:
-        below = np.cumsum(weights[order])
-        return float(each[order[np.searchsorted(below, below[-1] / 2)]])
+        cumulative = np.cumsum(weights[order])
+        return float(values[order[np.searchsorted(cumulative, cumulative[-1] / 2)]])
 
     return metric
 
 
-def _explained(target: Floats, error: Floats) -> Metric:
+def _explained_variance(target: Floats, error: Floats) -> Metric:
     def metric(weights: Floats) -> float:
-        spread = (target - np.average(target, weights=weights)) ** 2
-        return 1 - _ratio(weights @ error**2, weights @ spread)
+        squared_deviation = (target - np.average(target, weights=weights)) ** 2
+        return 1 - _ratio(weights @ error**2, weights @ squared_deviation)
 
     return metric
 
 
 def _mean_of(metrics: list[Metric]) -> Metric:
-    """The mean of those that the rows say something about."""
+    """Return the mean of the metrics that are defined for the rows."""
 
-    def metric(weights: Floats) -> float:
-        values = [value for each in metrics if not math.isnan(value := each(weights))]
+    def mean(weights: Floats) -> float:
+        values = [value for metric in metrics if not math.isnan(value := metric(weights))]
         return float(np.mean(values)) if values else math.nan
 
-    return metric
+    return mean
 
 
 def _ratio(part: Any, whole: Any) -> float:

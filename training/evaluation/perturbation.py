@@ -1,4 +1,4 @@
-"""A model's answers to rows in which one column was changed."""
+"""Predictions for rows with one changed column."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -8,47 +8,52 @@ from model_deployer.contract.features import Feature
 from model_deployer.contract.outputs import Arrays
 from model_deployer.training.evaluation.scored_rows import ScoredRows
 
-#: Values that all calls of the model may take together: about ten seconds of a network on two cores.
-MOST_VALUES = 10_000_000
+#: The maximum number of values in all calls of the model together: about ten seconds of a network on two cores.
+MAX_VALUES = 10_000_000
 
-#: The most rows, and the fewest, however many columns there are.
-MOST_ROWS, FEWEST_ROWS = 5_000, 10
+#: The maximum and the minimum number of rows, for any number of columns.
+MAX_ROWS, MIN_ROWS = 5_000, 10
 
-#: Rows in one call of the model: many columns of few rows take few calls, and every call fits into memory.
-ROWS_A_CALL = 16_384
+#: The maximum number of rows in one call of the model, so that many columns of few rows take few calls and every call
+#: fits into memory.
+MAX_ROWS_PER_CALL = 16_384
 
 
-def affordable_rows(exam: ScoredRows, changes: int) -> int:
-    """How many rows the model can be asked for in so many versions, without ever taking long."""
-    values = max(1, changes) * max(10, len(exam.features))
-    return min(max(MOST_VALUES // values, FEWEST_ROWS), MOST_ROWS)
+def affordable_rows(scored: ScoredRows, changes: int) -> int:
+    """Return the number of rows that the model can predict with this number of changes within about ten seconds."""
+    values = max(1, changes) * max(10, len(scored.features))
+    return min(max(MAX_VALUES // values, MIN_ROWS), MAX_ROWS)
 
 
 def perturbed(
-    exam: ScoredRows, features: Sequence[Feature], change: Callable[[pl.Series], pl.Series], copies: int = 1
+    scored: ScoredRows, features: Sequence[Feature], change: Callable[[pl.Series], pl.Series], copies: int = 1
 ) -> Iterator[tuple[Feature, Arrays]]:
-    """For each feature the answers to the rows, so many copies of them, once that column is changed and no other.
+    """Yield each feature with the predictions for the rows after only its column is changed.
 
     Args:
-        exam: The model and the rows.
-        features: Whose columns are changed.
-        change: From the column to what stands in its place in all copies, one after the other.
-        copies: How often each row is asked for.
+        scored: The model and the rows.
+        features: The features whose columns are changed, one at a time.
+        change: Returns the values of the changed column for all copies, of length rows * copies, from the column.
+        copies: The number of copies of the rows.
+
+    Yields:
+        The feature, and the graph's output tensors, float32 [rows * copies, ...], one copy after the other.
     """
-    block = len(exam) * copies
-    together = max(1, ROWS_A_CALL // block)
-    for first in range(0, len(features), together):
-        some = features[first : first + together]
-        answers = exam.predict(_stacked(exam.frame, [change(exam.frame[feature.name]) for feature in some], copies))
-        for place, feature in enumerate(some):
-            yield feature, {name: array[place * block : (place + 1) * block] for name, array in answers.items()}
+    block = len(scored) * copies
+    features_per_call = max(1, MAX_ROWS_PER_CALL // block)
+    for first in range(0, len(features), features_per_call):
+        batch = features[first : first + features_per_call]
+        columns = [change(scored.frame[feature.name]) for feature in batch]
+        answers = scored.predict(_stacked(scored.frame, columns, copies))
+        for index, feature in enumerate(batch):
+            yield feature, {name: array[index * block : (index + 1) * block] for name, array in answers.items()}
 
 
-def _stacked(frame: pl.DataFrame, changed: Sequence[pl.Series], copies: int) -> pl.DataFrame:
-    """For each changed column a block of copies of the frame with it, one below the other."""
+def _stacked(frame: pl.DataFrame, columns: Sequence[pl.Series], copies: int) -> pl.DataFrame:
+    """Return one block per changed column, below each other: copies of the frame with this column."""
     block = frame.height * copies
-    whole = pl.concat([frame] * (copies * len(changed)), rechunk=True)
-    return whole.with_columns(
-        pl.concat([whole[column.name][: place * block], column, whole[column.name][(place + 1) * block :]])
-        for place, column in enumerate(changed)
+    stacked = pl.concat([frame] * (copies * len(columns)), rechunk=True)
+    return stacked.with_columns(
+        pl.concat([stacked[column.name][: index * block], column, stacked[column.name][(index + 1) * block :]])
+        for index, column in enumerate(columns)
     )

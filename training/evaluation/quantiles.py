@@ -1,4 +1,4 @@
-"""Numbers divided into parts of about equally many rows."""
+"""Division of numbers into parts with about the same number of rows."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,14 +7,17 @@ from model_deployer.training.evaluation.losses import Floats
 
 
 def quantile_parts(values: Floats, parts: int) -> NDArray[np.intp]:
-    """The part of each value, from 0 upwards in the order of the values; equal values are in the same part.
+    """Return the part of each value. Equal values are in the same part.
 
     Args:
-        values: Finite numbers.
-        parts: How many there are at most. Where there are no more different values, each is a part of its own.
+        values: Finite numbers, float64 [rows].
+        parts: The maximum number of parts. If there are at most this many distinct values, each has a part of its own.
+
+    Returns:
+        The numbers of the parts, from 0, in the order of the values, intp [rows].
     """
-    levels, places = np.unique(values, return_inverse=True)
+    levels, positions = np.unique(values, return_inverse=True)
     if len(levels) <= parts:
-        return places
+        return positions
     edges = np.unique(np.quantile(values, np.arange(1, parts) / parts, method="inverted_cdf"))
     return np.unique(np.searchsorted(edges, values), return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""A model under examination: its answers to rows whose truth is known, and what each of them costs."""
+"""A model with rows whose truth is known: its predictions for these rows, and the loss of each row."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,24 +17,24 @@ from model_deployer.training.evaluation.evaluation import CONFIDENCE
 from model_deployer.training.evaluation.losses import Floats, row_losses, to_metric
 from model_deployer.training.evaluation.metrics import nominal_vs_observed
 
-#: From conformed rows to the graph's output tensors.
+#: Return the graph's output tensors, float32 [rows, ...], for conformed rows.
 Predict = Callable[[pl.DataFrame], Arrays]
 
-#: Standard errors on either side of a mean that make its interval.
+#: Half the width of a confidence interval of a mean, in standard errors.
 Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """A model, and the rows that it is judged on.
+    """A model and the rows that it is evaluated on.
 
     Attributes:
-        predict: The model; it is asked often, so a session of ONNX Runtime should outlive a call.
-        frame: Conformed rows: float64 columns with NaN for missing, string columns with "" for missing.
-        features: The columns of ``frame`` that the model takes.
-        output: What the model's answers mean.
-        target: Class codes, int64, or quantities, float64; one a row.
-        weights: How much each row counts.
+        predict: The model. It is called many times, so an ONNX Runtime session should be reused between calls.
+        frame: Conformed rows: float64 columns with NaN for missing values, string columns with "" for missing values.
+        features: The columns of ``frame`` that are inputs of the model.
+        output: The meaning of the predictions.
+        target: Class codes, int64 [rows], or quantities in the unit of the target, float64 [rows].
+        weights: The weight of each row, float64 [rows].
     """
 
     predict: Predict
@@ -49,20 +49,21 @@ class ScoredRows:
 
     @cached_property
     def answers(self) -> Arrays:
-        """What the model answers to the rows."""
+        """The graph's output tensors for the rows, float32 [rows, ...]."""
         return self.predict(self.frame)
 
     @cached_property
     def losses(self) -> Floats:
-        """What each of the answers costs; see :func:`training.evaluation.losses.row_losses`."""
+        """The loss of each row, float64 [rows]; see :func:`training.evaluation.losses.row_losses`."""
         return row_losses(self.target, self.answers, self.output)
 
     @cached_property
     def nominal_vs_observed(self) -> tuple[Floats, NDArray[np.bool_]]:
-        """The probability that is promised of each row, and whether it came true.
+        """The nominal probability of an event per row, float64 [rows], and whether the event occurred, bool [rows].
 
-        Of a classification as :func:`training.evaluation.metrics.nominal_vs_observed` has it; of a quantity that the
-        interval holds the truth, or that the truth is at or below a quantile.
+        For a classification the event is that the predicted class is true, see
+        :func:`training.evaluation.metrics.nominal_vs_observed`. For a quantity, it is that the truth is inside the
+        interval, or at or below the quantile.
         """
         if isinstance(self.output, Classification):
             return nominal_vs_observed(self.target, self.answers["probabilities"].astype(np.float64))
@@ -73,23 +74,23 @@ class ScoredRows:
 
     @property
     def loss(self) -> str:
-        """The metric that the mean of the losses is stated as."""
+        """The name of the task's loss metric."""
         return LOSS[self.output.task]
 
     def to_metric(self, mean: float) -> float:
-        """A mean of losses as that metric."""
+        """Convert a mean of row losses to the task's loss metric."""
         return to_metric(mean, self.output)
 
     def score(self, losses: Floats) -> float:
-        """The losses of the rows as that metric."""
+        """Return the task's loss metric for row losses, float64 [rows], with the weights of the rows."""
         return self.to_metric(float(np.average(losses, weights=self.weights)))
 
     def take(self, rows: NDArray[np.intp]) -> "ScoredRows":
-        """The same model on some of the rows."""
+        """Return the same model with the rows at some positions, intp [n]."""
         return replace(self, frame=self.frame[rows], target=self.target[rows], weights=self.weights[rows])
 
     def sample(self, rows: int, seed: int) -> "ScoredRows":
-        """The same model on at most so many of the rows, drawn at random; the weightless ones are left out."""
-        there = np.flatnonzero(self.weights)
-        drawn = np.random.default_rng(seed).permutation(there)[:rows]
-        return self.take(np.sort(drawn))
+        """Return the same model with at most ``rows`` random rows, without rows of weight 0, in their order."""
+        weighted = np.flatnonzero(self.weights)
+        chosen = np.random.default_rng(seed).permutation(weighted)[:rows]
+        return self.take(np.sort(chosen))

@@ -1,4 +1,4 @@
-"""What a model answers where a value is missing."""
+"""The effect of missing values on the predictions."""
 
 import numpy as np
 import polars as pl
@@ -11,15 +11,15 @@ from model_deployer.training.evaluation.perturbation import affordable_rows, per
 from model_deployer.training.evaluation.scored_rows import ScoredRows
 
 
-def missing_values(exam: ScoredRows, seed: int) -> MissingFeatures:
-    """How the answers change, and how much worse they get, when a field that may be null is null in every row.
+def missing_values(scored: ScoredRows, seed: int) -> MissingFeatures:
+    """Measure, for each feature that may be null, the change of predictions and loss if it is null in every row.
 
     Args:
-        exam: The model and the test rows; with many features few of the rows are asked for.
-        seed: Decides which rows.
+        scored: The model and the test rows. With many features, only a sample of the rows is used.
+        seed: The seed of the sample.
     """
-    nullable = [feature for feature in exam.features if feature.nullable]
-    sample = exam.sample(affordable_rows(exam, len(nullable)), seed)
+    nullable = [feature for feature in scored.features if feature.nullable]
+    sample = scored.sample(affordable_rows(scored, len(nullable)), seed)
     value = sample.score(sample.losses)
     features = [
         MissingFeature(
@@ -28,28 +28,28 @@ def missing_values(exam: ScoredRows, seed: int) -> MissingFeatures:
             rise=sample.score(row_losses(sample.target, answers, sample.output)) - value,
             change=_change(sample, answers),
         )
-        for feature, answers in perturbed(sample, nullable, _emptied)
+        for feature, answers in perturbed(sample, nullable, _all_missing)
     ]
     return MissingFeatures(
-        loss=exam.loss,
+        loss=scored.loss,
         value=value,
         rows=len(sample),
-        features=tuple(sorted(features, key=lambda one: -one.rise)),
+        features=tuple(sorted(features, key=lambda feature: -feature.rise)),
     )
 
 
-def _emptied(column: pl.Series) -> pl.Series:
-    nothing = "" if column.dtype == pl.String else float("nan")
-    return pl.Series(column.name, [nothing] * len(column), column.dtype)
+def _all_missing(column: pl.Series) -> pl.Series:
+    missing = "" if column.dtype == pl.String else float("nan")
+    return pl.Series(column.name, [missing] * len(column), column.dtype)
 
 
 def _share_missing(sample: ScoredRows, feature: Feature) -> float:
     column = sample.frame[feature.name]
-    absent = column == "" if column.dtype == pl.String else column.is_nan()
-    return float(np.average(absent.to_numpy(), weights=sample.weights))
+    missing = column == "" if column.dtype == pl.String else column.is_nan()
+    return float(np.average(missing.to_numpy(), weights=sample.weights))
 
 
 def _change(sample: ScoredRows, answers: Arrays) -> float:
-    name, share = ("probabilities", 0.5) if isinstance(sample.output, Classification) else ("value", 1.0)
-    moved = np.abs(answers[name].astype(np.float64) - sample.answers[name])
-    return float(np.average(share * moved.sum(1), weights=sample.weights))
+    name, factor = ("probabilities", 0.5) if isinstance(sample.output, Classification) else ("value", 1.0)
+    changes = np.abs(answers[name].astype(np.float64) - sample.answers[name])
+    return float(np.average(factor * changes.sum(1), weights=sample.weights))

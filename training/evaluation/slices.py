@@ -1,4 +1,4 @@
-"""Parts of the test rows that can be said in a phrase, and how the model does on each of them."""
+"""Slices: parts of the test rows that a short condition describes, with the quality of the model on each of them."""
 
 import math
 from collections.abc import Sequence
@@ -19,68 +19,76 @@ from model_deployer.training.evaluation.metrics import calibration_chance, calib
 from model_deployer.training.evaluation.quantiles import quantile_parts
 from model_deployer.training.evaluation.scored_rows import ScoredRows, Z
 
-#: Rows, and the share of all rows, that a slice has to have to be found.
-LEAST_ROWS, LEAST_SHARE = 50, 0.01
+#: The minimum number of rows, and the minimum share of all rows, of a slice that the search reports.
+MIN_ROWS, MIN_SHARE = 50, 0.01
 
-#: The most slices that are reported of those that are found.
-MOST_FOUND = 20
+#: The maximum number of slices that the search reports.
+MAX_SEARCHED = 20
 
-#: The worst slices, so many of them, are combined in pairs.
+#: The number of slices, the worst ones, that are combined in pairs.
 COMBINED = 10
 
-#: The probability, at most, that any slice is found where the model is equally good on all rows.
-CHANCE = 0.05
+#: The maximum probability that the search reports any slice of a model that is equally good on all rows.
+SIGNIFICANCE = 0.05
 
-#: Parts that a number is divided into.
+#: The number of parts that a number is divided into.
 PARTS = 4
 
-#: The most frequent values of a column, so many of them, are slices of their own; the others are one together.
-MOST_VALUES = 50
+#: The number of values of a column, the most frequent ones, that are slices. The other values together are one slice.
+MAX_VALUES = 50
 
-#: Rows below which no interval is stated: of so few, the normal approximation says nothing.
-FEWEST_ROWS = 10
+#: The minimum number of rows for an interval: below it, the normal approximation is not valid.
+MIN_ROWS_FOR_INTERVAL = 10
 
 
-def slices(exam: ScoredRows, named: Sequence[Feature]) -> tuple[SliceResult, ...]:
-    """Where the model is worst: the slices that are asked for, and those that are found.
+def slices(scored: ScoredRows, named: Sequence[Feature]) -> tuple[SliceResult, ...]:
+    """Evaluate the slices of some columns, and search for the slices on which the model is worst.
 
-    Each category, each quarter of a number, each state of a boolean and what is missing is a slice, and the worst few
-    are combined in pairs (Chung et al., 2019, "Slice Finder"; Sagadeeva and Boehm, 2021, "SliceLine"). One is found if
-    its mean loss lies above that of the other rows by more than chance makes of the worst of so many (one-sided normal
-    test, Bonferroni's correction), a pair if it is also worse than what remains of both that it was made of.
+    A slice is one category, one quarter of a number, one state of a boolean, or the missing values of a column; the
+    worst ones are also combined in pairs (Chung et al., 2019, "Slice Finder"; Sagadeeva and Boehm, 2021, "SliceLine").
+    The search reports a slice if its mean loss is above that of the other rows by more than chance explains (one-sided
+    normal test with Bonferroni's correction for the number of slices). It reports a pair only if the pair is also worse
+    than the rest of each of its two slices.
 
     Args:
-        exam: The model and the test rows.
-        named: Columns of the exam's frame, features or not, whose slices are all reported.
+        scored: The model and the test rows.
+        named: Columns of ``scored.frame``, features or not, whose slices are all reported.
 
     Returns:
-        The slices, the most surely worse one first; empty where none was asked for and none is found.
+        The slices, those with the most certain excess loss first. Empty if ``named`` is empty and the search reports
+        nothing.
     """
-    judge = _Judge(exam.losses, exam.weights)
-    columns = {feature.name: feature for feature in (*exam.features, *named)}
-    singles = [one for feature in columns.values() for one in judge.slices(_partition(exam.frame, feature))]
+    losses = _LossSums(scored.losses, scored.weights)
+    columns = {feature.name: feature for feature in (*scored.features, *named)}
+    singles = [single for feature in columns.values() for single in losses.slices(_partition(scored.frame, feature))]
     names = {feature.name for feature in named}
-    asked = [one for one in singles if one.partition.columns <= names]
-    found = [one for one in _found(singles, judge) if one not in asked]
-    ordered = sorted([*asked, *found[:MOST_FOUND]], key=lambda one: -judge.margin(one))
-    calibration = _Calibration(exam, len(ordered))
-    learnt = {feature.name for feature in exam.features}
+    named_slices = [single for single in singles if single.partition.columns <= names]
+    worse_slices = [part for part in _search(singles, losses) if part not in named_slices]
+    ordered = sorted([*named_slices, *worse_slices[:MAX_SEARCHED]], key=lambda part: -losses.margin(part))
+    calibration = _Calibration(scored, len(ordered))
+    inputs = {feature.name for feature in scored.features}
     return tuple(
         SliceResult(
-            slice=one.name,
-            rows=one.rows,
-            **_loss(one, exam, judge.mean),
-            **calibration.of(one),
-            named=one in asked,
-            learnt=one.partition.columns <= learnt,
+            slice=part.name,
+            rows=part.rows,
+            **_loss(part, scored, losses.mean),
+            **calibration.of(part),
+            named=part in named_slices,
+            learnt=part.partition.columns <= inputs,
         )
-        for one in ordered
+        for part in ordered
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _Partition:
-    """The part that each row is in by some columns, and the parts' names."""
+    """A division of the rows by some columns.
+
+    Attributes:
+        columns: The names of the columns.
+        parts: The part of each row, uint8 [rows].
+        names: The name of each part.
+    """
 
     columns: frozenset[str]
     parts: NDArray[np.uint8]
@@ -89,7 +97,13 @@ class _Partition:
 
 @dataclass(frozen=True, eq=False)
 class _Slice:
-    """One part of a partition; ``sums`` are those of :class:`_Judge` over its rows."""
+    """One part of a partition.
+
+    Attributes:
+        partition: The partition.
+        part: The number of the part.
+        sums: The sums of :class:`_LossSums` over the rows of the part, float64 [6].
+    """
 
     partition: _Partition
     part: int
@@ -100,31 +114,40 @@ class _Slice:
         return self.partition.names[self.part]
 
     @property
-    def inside(self) -> NDArray[np.bool_]:
+    def is_inside(self) -> NDArray[np.bool_]:
+        """Whether each row is in the slice, bool [rows]."""
         return np.equal(self.partition.parts, self.part)
 
     @property
     def rows(self) -> int:
         return int(self.sums[0])
 
-    def margin(self, whole: Floats, z: float) -> float:
-        """By how much its mean loss lies above that of the other rows of a whole: ``z`` standard errors less than seen.
+    def margin(self, total: Floats, z: float) -> float:
+        """Return the excess of the mean loss over that of the other rows, minus ``z`` standard errors.
 
-        Minus infinity where the rows on one side are too few to tell.
+        Args:
+            total: The sums over these other rows and the slice together, float64 [6].
+            z: The number of standard errors.
+
+        Returns:
+            The margin, or minus infinity if the slice or the other rows are too few for a comparison.
         """
-        rest = whole - self.sums
-        if min(self.rows, rest[0]) < FEWEST_ROWS or rest[1] <= 0:
+        rest = total - self.sums
+        if min(self.rows, rest[0]) < MIN_ROWS_FOR_INTERVAL or rest[1] <= 0:
             return -math.inf
-        (mean, error), (other, other_error) = _mean(self.sums), _mean(rest)
-        return mean - other - z * math.hypot(error, other_error)
+        (mean, error), (rest_mean, rest_error) = _mean(self.sums), _mean(rest)
+        return mean - rest_mean - z * math.hypot(error, rest_error)
 
 
-class _Judge:
-    """Sums up the losses of slices, as differences from the mean loss of all rows, which keep their digits."""
+class _LossSums:
+    """Sums of weights and losses, from which the mean loss of any slice and its standard error follow.
+
+    Losses are taken as differences from the mean loss of all rows, so that the sums lose no digits.
+    """
 
     def __init__(self, losses: Floats, weights: Floats) -> None:
         self.mean = float(np.average(losses, weights=weights))
-        self.least = max(LEAST_ROWS, LEAST_SHARE * len(losses))
+        self.min_rows = max(MIN_ROWS, MIN_SHARE * len(losses))
         centred, squares = losses - self.mean, weights**2
         self._terms = (
             *(np.ones(len(losses)), weights, weights * centred),
@@ -133,98 +156,100 @@ class _Judge:
         self.sums = np.array([term.sum() for term in self._terms])
 
     def slices(self, partition: _Partition) -> list[_Slice]:
-        """The partition's parts in which rows have a weight."""
+        """Return the parts of a partition whose total weight is above 0."""
         count = len(partition.names)
         sums = np.array([np.bincount(partition.parts, term, minlength=count) for term in self._terms])
         return [_Slice(partition, part, sums[:, part]) for part in range(count) if sums[1, part] > 0]
 
-    def margin(self, one: _Slice, z: float = Z) -> float:
-        """By how much a slice is surely worse than all other rows."""
-        return one.margin(self.sums, z)
+    def margin(self, part: _Slice, z: float = Z) -> float:
+        """Return the margin by which a slice is worse than all other rows, see :meth:`_Slice.margin`."""
+        return part.margin(self.sums, z)
 
 
 class _Calibration:
-    """How far what the model promises is from what comes true, in some slices."""
+    """The calibration error of slices, and the largest error that chance explains."""
 
-    def __init__(self, exam: ScoredRows, slices: int) -> None:
-        promised, kept = exam.nominal_vs_observed
-        z = NormalDist().inv_cdf(1 - CHANCE / max(1, slices))
-        self._weights = exam.weights
+    def __init__(self, scored: ScoredRows, slices: int) -> None:
+        nominal, observed = scored.nominal_vs_observed
+        z = NormalDist().inv_cdf(1 - SIGNIFICANCE / max(1, slices))
+        self._weights = scored.weights
         self._metrics = {
-            "calibration_error": calibration_error(promised, kept),
-            "calibration_chance": calibration_chance(promised, z),
+            "calibration_error": calibration_error(nominal, observed),
+            "calibration_chance": calibration_chance(nominal, z),
         }
 
-    def of(self, one: _Slice) -> dict[str, Any]:
-        """``calibration_error`` and ``calibration_chance`` of a slice."""
-        weights = self._weights * one.inside if one.rows >= FEWEST_ROWS else None
+    def of(self, part: _Slice) -> dict[str, Any]:
+        """Return ``calibration_error`` and ``calibration_chance`` of a slice."""
+        weights = self._weights * part.is_inside if part.rows >= MIN_ROWS_FOR_INTERVAL else None
         return {name: None if weights is None else metric(weights) for name, metric in self._metrics.items()}
 
 
 def _mean(sums: Floats) -> tuple[float, float]:
-    """The weighted mean and its standard error."""
+    """Return the weighted mean and its standard error."""
     _, weight, total, *squares = sums.tolist()
     mean = total / weight
     spread = squares[2] - 2 * mean * squares[1] + mean**2 * squares[0]
     return mean, math.sqrt(max(spread, 0.0)) / weight
 
 
-def _found(singles: Sequence[_Slice], judge: _Judge) -> list[_Slice]:
-    """The slices, and pairs of slices, that are worse than the other rows beyond chance; the surest first."""
-    large = [one for one in singles if one.rows >= judge.least]
-    z = NormalDist().inv_cdf(1 - CHANCE / (len(large) + math.comb(COMBINED, 2)))
-    worst = sorted(large, key=lambda one: -judge.margin(one, z))[:COMBINED]
-    pairs = [both for pair in combinations(worst, 2) for both in _pair(*pair, judge, z)]
-    found = [one for one in (*large, *pairs) if judge.margin(one, z) > 0]
-    return sorted(found, key=lambda one: -judge.margin(one, z))
+def _search(singles: Sequence[_Slice], losses: _LossSums) -> list[_Slice]:
+    """Return the slices and pairs that are worse than the other rows beyond chance, the largest margin first."""
+    large = [single for single in singles if single.rows >= losses.min_rows]
+    z = NormalDist().inv_cdf(1 - SIGNIFICANCE / (len(large) + math.comb(COMBINED, 2)))
+    worst = sorted(large, key=lambda single: -losses.margin(single, z))[:COMBINED]
+    pairs = [pair for left, right in combinations(worst, 2) for pair in _pair(left, right, losses, z)]
+    worse = [part for part in (*large, *pairs) if losses.margin(part, z) > 0]
+    return sorted(worse, key=lambda part: -losses.margin(part, z))
 
 
-def _pair(left: _Slice, right: _Slice, judge: _Judge, z: float) -> list[_Slice]:
-    """The rows in two slices of different columns, if they are enough, and worse than what remains of either slice."""
+def _pair(left: _Slice, right: _Slice, losses: _LossSums, z: float) -> list[_Slice]:
+    """Return the intersection of two slices of different columns, if it is large enough and worse than their rests."""
     if left.partition is right.partition:
         return []
     return [
-        both
-        for both in judge.slices(_both(left, right))
-        if both.part == 1 and both.rows >= judge.least and min(both.margin(of.sums, z) for of in (left, right)) > 0
+        pair
+        for pair in losses.slices(_intersection(left, right))
+        if pair.part == 1
+        and pair.rows >= losses.min_rows
+        and min(pair.margin(single.sums, z) for single in (left, right)) > 0
     ]
 
 
-def _both(left: _Slice, right: _Slice) -> _Partition:
-    """The rows that are in both slices, part 1, and the others."""
+def _intersection(left: _Slice, right: _Slice) -> _Partition:
+    """Return the partition into the rows that are in both slices, part 1, and the other rows, part 0."""
     columns = left.partition.columns | right.partition.columns
-    inside = (left.inside & right.inside).astype(np.uint8)
-    return _Partition(columns, inside, ["", f"{left.name} and {right.name}"])
+    parts = (left.is_inside & right.is_inside).astype(np.uint8)
+    return _Partition(columns, parts, ["", f"{left.name} and {right.name}"])
 
 
 def _partition(frame: pl.DataFrame, feature: Feature) -> _Partition:
     values = frame[feature.name]
     columns = frozenset({feature.name})
-    absent = f"{feature.name} missing"
+    missing = f"{feature.name} missing"
     if feature.kind == "text":
-        return _Partition(columns, (values == "").to_numpy().astype(np.uint8), [f"{feature.name} present", absent])
+        return _Partition(columns, (values == "").to_numpy().astype(np.uint8), [f"{feature.name} present", missing])
     parts, names = _categories(values) if feature.dtype == "string" else _quarters(values.to_numpy(), feature)
-    return _Partition(columns, parts.astype(np.uint8), [*(f"{feature.name} {name}" for name in names), absent])
+    return _Partition(columns, parts.astype(np.uint8), [*(f"{feature.name} {name}" for name in names), missing])
 
 
 def _categories(values: pl.Series) -> tuple[NDArray[Any], list[str]]:
-    """The part of each row, the last of them for a missing value, and the names of all parts but that one."""
+    """Return the part of each row and the names of the parts; the last part, without a name, has the missing values."""
     counts = values.filter(values != "").alias("level").value_counts(name="rows")
     levels = counts.sort(["rows", "level"], descending=[True, False])["level"].to_list()
-    kept, others = levels[:MOST_VALUES], len(levels) - MOST_VALUES
-    names = [f"= {level}" for level in kept] + ([f"= one of {others:,} rarer values"] if others > 0 else [])
-    places = {level: place for place, level in enumerate(kept)} | {"": len(names)}
-    return values.replace_strict(places, default=len(kept), return_dtype=pl.UInt8).to_numpy(), names
+    frequent, rare = levels[:MAX_VALUES], len(levels) - MAX_VALUES
+    names = [f"= {level}" for level in frequent] + ([f"= one of {rare:,} rarer values"] if rare > 0 else [])
+    parts = {level: part for part, level in enumerate(frequent)} | {"": len(names)}
+    return values.replace_strict(parts, default=len(frequent), return_dtype=pl.UInt8).to_numpy(), names
 
 
 def _quarters(values: Floats, feature: Feature) -> tuple[NDArray[Any], list[str]]:
-    """As :func:`_categories`, by size; the two states of a boolean."""
+    """Divide numbers into quarters, or booleans into their two states; the result is that of :func:`_categories`."""
     present = ~np.isnan(values)
-    inner = quantile_parts(values[present], PARTS)
-    ranges = [(values[present][inner == part]) for part in range(inner.max(initial=-1) + 1)]
-    parts = np.full(len(values), len(ranges))
-    parts[present] = inner
-    return parts, [_range(inside.min(), inside.max(), feature) for inside in ranges]
+    part_of_present = quantile_parts(values[present], PARTS)
+    values_of_parts = [values[present][part_of_present == part] for part in range(part_of_present.max(initial=-1) + 1)]
+    parts = np.full(len(values), len(values_of_parts))
+    parts[present] = part_of_present
+    return parts, [_range(part.min(), part.max(), feature) for part in values_of_parts]
 
 
 def _range(low: float, high: float, feature: Feature) -> str:
@@ -240,15 +265,15 @@ def _value(number: float, feature: Feature) -> str:
     return f"{number:.0f}" if feature.kind == "integer" else exact(float(f"{number:.4g}"))
 
 
-def _loss(one: _Slice, exam: ScoredRows, whole: float) -> dict[str, Any]:
-    """``loss``, ``gap``, ``low`` and ``high`` of a slice; ``whole`` is the mean loss of all rows."""
-    difference, error = _mean(one.sums)
-    loss, low, high = (exam.to_metric(max(whole + difference + z * error, 0.0)) for z in (0, -Z, Z))
-    reference = exam.to_metric(whole)
-    known = one.rows >= FEWEST_ROWS
+def _loss(part: _Slice, scored: ScoredRows, mean: float) -> dict[str, Any]:
+    """Return ``loss``, ``gap``, ``low`` and ``high`` of a slice; ``mean`` is the mean loss of all rows."""
+    difference, error = _mean(part.sums)
+    loss, low, high = (scored.to_metric(max(mean + difference + z * error, 0.0)) for z in (0, -Z, Z))
+    reference = scored.to_metric(mean)
+    has_interval = part.rows >= MIN_ROWS_FOR_INTERVAL
     return {
         "loss": loss,
         "gap": loss / reference - 1 if reference else 0.0,
-        "low": low if known else None,
-        "high": high if known else None,
+        "low": low if has_interval else None,
+        "high": high if has_interval else None,
     }

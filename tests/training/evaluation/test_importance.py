@@ -8,7 +8,7 @@ import pytest
 from model_deployer.contract.evaluation import Importance, MissingFeatures
 from model_deployer.contract.features import Numeric
 from model_deployer.training.evaluation.importance import importance
-from model_deployer.training.evaluation.perturbation import MOST_ROWS, ROWS_A_CALL
+from model_deployer.training.evaluation.perturbation import MAX_ROWS, MAX_ROWS_PER_CALL
 from model_deployer.training.evaluation.scored_rows import ScoredRows
 from model_deployer.training.evaluation.sensitivity import missing_values
 from tests.support.scored_rows import (
@@ -91,13 +91,13 @@ def test_however_many_features_there_are_the_model_is_asked_for_few_rows() -> No
     found = importance(judged, 0)
     assert found.features[0].feature == "f7"
     assert found.rows < 50
-    assert max(asked) <= ROWS_A_CALL
+    assert max(asked) <= MAX_ROWS_PER_CALL
     assert sum(asked) == found.rows * (1 + 3 * 300)
     assert missing_values(judged, 0).features[0].feature == "f7"
 
 
 def test_many_rows_are_sampled() -> None:
-    assert importance(exam_of_two(MOST_ROWS + 1000), 0).rows == MOST_ROWS
+    assert importance(exam_of_two(MAX_ROWS + 1000), 0).rows == MAX_ROWS
 
 
 @pytest.mark.parametrize("judged", [exam_of_two(2000), exam_of_quantity(2000)])
@@ -119,7 +119,7 @@ def test_without_nullable_features_nothing_is_missing() -> None:
 
 
 def test_rows_in_several_calls_are_answered_as_in_one() -> None:
-    judged = exam_of_quantity(MOST_ROWS)
-    assert quantity(judged.frame)["value"].shape == (MOST_ROWS, 1)
+    judged = exam_of_quantity(MAX_ROWS)
+    assert quantity(judged.frame)["value"].shape == (MAX_ROWS, 1)
     first, second = importance(judged, 1), importance(replace(judged, features=judged.features[::-1]), 1)
     assert by_name(first, "rise") == pytest.approx(by_name(second, "rise"))

@@ -150,9 +150,7 @@ def test_of_few_rows_there_is_no_curve_but_a_reason(count: int, tmp_path: Path) 
     frame = rows(count)
     dataset = read(tmp_path, frame, quantity(frame))
     found = drawn(dataset)
-    assert found == UnmeasuredCurve(
-        reason=f"{len(dataset.order)} training rows are too few to learn from shares of them"
-    )
+    assert found == UnmeasuredCurve(reason=f"{len(dataset.order)} training rows are too few for a learning curve")
     assert found.verdict == found.reason
 
 
@@ -162,8 +160,8 @@ def test_without_lightgbm_the_linear_model_is_refitted(tmp_path: Path, monkeypat
 
 
 def test_a_large_table_is_not_used_up_and_promises_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curve_of, "MOST_VALUES", 700 * 2)
-    monkeypatch.setattr(curve_of, "SOME_ROWS", 1)
+    monkeypatch.setattr(curve_of, "MAX_VALUES", 700 * 2)
+    monkeypatch.setattr(curve_of, "ALWAYS_AFFORDABLE_ROWS", 1)
     dataset = read(tmp_path, rows(), quantity(rows()), **LINEAR)
     found = measured(dataset)
     assert len(dataset.order) == found.rows == 1400

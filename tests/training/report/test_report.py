@@ -221,7 +221,7 @@ def test_a_calibration_beyond_chance_is_marked(tmp_path: Path) -> None:
 
 def test_a_curve_that_was_not_measured_says_why(tmp_path: Path) -> None:
     content = document(EXAMS[0])
-    content["evaluation"]["curve"] = {"reason": "7 training rows are too few to learn from shares of them"}
+    content["evaluation"]["curve"] = {"reason": "7 training rows are too few for a learning curve"}
     page = written(tmp_path, content)
     assert "It was not measured: 7 training rows are too few" in page.text
     assert not (tmp_path / "plots" / "curve.png").exists()
