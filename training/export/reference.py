@@ -1,4 +1,4 @@
-"""What features and predictions look like in training: what live traffic is compared with later."""
+"""The reference distributions of features and predictions in training, the baseline for drift of live traffic."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,20 +16,21 @@ from model_deployer.contract.reference import (
     TextDistribution,
 )
 
-#: Quantiles that stand for the distribution of a number.
+#: The levels of the quantiles that describe the distribution of a number.
 QUANTILES = np.linspace(0, 1, 21)
 
-#: Categories whose frequency is kept; the others are summed up.
-MOST_CATEGORIES = 50
+#: The number of categories, the most frequent ones, that have a frequency of their own.
+MAX_CATEGORIES = 50
 
 
 def reference(features: Sequence[Feature], train: pl.DataFrame, predictions: Arrays) -> Reference:
-    """The content of reference.json.
+    """Return the content of reference.json.
 
     Args:
-        features: The columns of ``train``.
-        train: The conformed rows that were learnt from.
-        predictions: The output tensors for the test part; each column of each is a distribution.
+        features: The features, which are columns of ``train``.
+        train: The conformed rows that the model was fitted on: float64 columns with NaN and string columns with "" for
+            missing values.
+        predictions: The output tensors for the test part, float32 [rows, columns]; each column has a distribution.
     """
     return Reference(
         features={feature.name: _feature(feature, train[feature.name]) for feature in features},
@@ -42,9 +43,9 @@ def reference(features: Sequence[Feature], train: pl.DataFrame, predictions: Arr
 
 
 def _feature(feature: Feature, values: pl.Series) -> Distribution:
-    absent = values == "" if feature.dtype == "string" else ~values.is_finite()
-    missing = float(np.mean(absent.to_numpy()))
-    present = values.filter(~absent)
+    is_missing = values == "" if feature.dtype == "string" else ~values.is_finite()
+    missing = float(np.mean(is_missing.to_numpy()))
+    present = values.filter(~is_missing)
     if feature.kind == "text":
         return TextDistribution(missing=missing, lengths=_quantiles(present.str.len_chars().to_numpy()))
     if feature.dtype == "string":
@@ -58,7 +59,7 @@ def _quantiles(values: Any) -> tuple[float, ...]:
 
 def _frequencies(values: pl.Series, missing: float) -> CategoryDistribution:
     counts = values.alias("level").value_counts(name="rows").sort(["rows", "level"], descending=[True, False])
-    kept, rows = counts.head(MOST_CATEGORIES), max(1, len(values))
-    shares = {level: count / rows for level, count in kept.iter_rows()}
-    other = (len(values) - kept["rows"].sum()) / rows
+    frequent, rows = counts.head(MAX_CATEGORIES), max(1, len(values))
+    shares = {level: count / rows for level, count in frequent.iter_rows()}
+    other = (len(values) - frequent["rows"].sum()) / rows
     return CategoryDistribution(missing=missing, frequencies=shares, other=other)

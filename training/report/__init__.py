@@ -1,1 +1,1 @@
-"""An evaluation becomes report.html and its plots."""
+"""The report: report.html and its plots from an evaluation."""

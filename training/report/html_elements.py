@@ -1,4 +1,4 @@
-"""The pieces of a page of HTML: text is escaped, what is HTML already is not."""
+"""The elements of an HTML page. Text is escaped; values of type :class:`Html` are not."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -8,57 +8,62 @@ from model_deployer.writing.html_page import html_page
 
 
 class Html(str):
-    """Text that is HTML; all other text is escaped."""
+    """Text that is HTML already and is not escaped."""
 
     __slots__ = ()
 
 
 def html(text: str) -> Html:
-    """Text as HTML."""
+    """Return text as HTML, escaped if it is not HTML already."""
     return text if isinstance(text, Html) else Html(escape(text))
 
 
 def join(parts: Iterable[str]) -> Html:
-    """Parts of a page, one after the other."""
+    """Return parts of a page, one per line."""
     return Html("\n".join(html(part) for part in parts))
 
 
-def element(tag: str, *content: str, of: str = "") -> Html:
-    """An element, of a class of the style sheet if it says so."""
-    start = f'<{tag} class="{escape(of)}">' if of else f"<{tag}>"
+def element(tag: str, *content: str, css_class: str = "") -> Html:
+    """Return an element, with a class of the style sheet if one is named."""
+    start = f'<{tag} class="{escape(css_class)}">' if css_class else f"<{tag}>"
     return Html(f"{start}{''.join(html(part) for part in content)}</{tag}>")
 
 
 def section(title: str, *content: str) -> Html:
-    """A part of the page with a heading."""
+    """Return a section of the page with a heading."""
     return element("section", element("h2", title), *content)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Html:
-    """A table that scrolls sideways where the screen is narrow; cells of class "n" are numbers."""
-    top = element("tr", *(element("th", cell) for cell in head))
+    """Return a table that scrolls sideways on a narrow screen.
+
+    Args:
+        head: The heading of each column.
+        rows: The cells of each row, as text or as ``td`` elements.
+    """
+    heading = element("tr", *(element("th", cell) for cell in head))
     body = (element("tr", *(cell if _is_cell(cell) else element("td", cell) for cell in row)) for row in rows)
-    return element("div", element("table", element("thead", top), element("tbody", *body)), of="wide")
+    return element("div", element("table", element("thead", heading), element("tbody", *body)), css_class="wide")
 
 
 def number_cell(text: str) -> Html:
-    """A cell of a table that holds a number."""
-    return element("td", text, of="n")
+    """Return a table cell that contains a number."""
+    return element("td", text, css_class="n")
 
 
-def facts(pairs: Iterable[tuple[str, str]]) -> Html:
-    """Names and what they stand for; those of nothing are left out."""
-    return element("dl", *(join((element("dt", name), element("dd", fact))) for name, fact in pairs if fact))
+def definition_list(pairs: Iterable[tuple[str, str]]) -> Html:
+    """Return a list of names with their values, without those whose value is empty."""
+    return element("dl", *(join((element("dt", name), element("dd", value))) for name, value in pairs if value))
 
 
 def picture(png: bytes, description: str) -> Html:
-    """A PNG file inside the page; the description is for those who cannot see it."""
+    """Return a PNG image that is embedded in the page, with a description for readers who cannot see it."""
     content = base64.b64encode(png).decode()
     return element("figure", Html(f'<img alt="{escape(description)}" src="data:image/png;base64,{content}">'))
 
 
 def page(title: str, *content: str) -> str:
-    """A whole page that needs nothing but itself."""
+    """Return a complete page that loads no other file."""
     return html_page(title, join(content), _STYLE)
 
 

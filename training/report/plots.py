@@ -25,17 +25,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: The most bars of a plot.
-MOST_BARS = 15
+#: The maximum number of bars in a plot.
+MAX_BARS = 15
 
-#: Characters of a line, and lines of a name, the most that a plot has room for.
-LINE, LINES = 40, 2
+#: The maximum number of characters per line and of lines of a name in a plot.
+MAX_LINE_CHARACTERS, MAX_LINES = 40, 2
 
+#: The colours of text, data, references and highlights.
 INK, ACCENT, MUTED, WARM = "#1f2933", "#2f6690", "#9aa5b1", "#b5533c"
 
-#: What shares are observed, by what is promised.
+#: The label of the axis of observed shares.
 _OBSERVED: Mapping[type, str] = {
-    ProbabilityReliability: "share that came true",
+    ProbabilityReliability: "share of rows with this label",
     IntervalReliability: "share of truths in the interval",
     QuantileReliability: "share of truths at or below the value",
 }
@@ -58,15 +59,19 @@ _STYLE: dict[Any, Any] = {
 
 
 def draw(evaluation: Evaluation) -> dict[str, bytes]:
-    """Those of the plots below that an evaluation has figures for, by the name of its part."""
+    """Draw the plots of an evaluation.
+
+    Returns:
+        A PNG image by the name of the part of the evaluation, for each part that was measured.
+    """
     import matplotlib  # noqa: PLC0415 (slow, and needed only here)
 
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name in a script that the font does not have
-        return {name: _png(figure) for name, figure in _figures(evaluation)}
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a name may be in a script that the font does not have
+        return {name: _png(figure) for name, figure in _plots(evaluation)}
 
 
-def _figures(evaluation: Evaluation) -> Iterator[tuple[str, "Figure"]]:
+def _plots(evaluation: Evaluation) -> Iterator[tuple[str, "Figure"]]:
     metrics = evaluation.metrics_of(MODEL)
     if evaluation.reliability:
         yield "reliability", _reliability(evaluation.reliability)
@@ -84,67 +89,64 @@ def _figures(evaluation: Evaluation) -> Iterator[tuple[str, "Figure"]]:
 def _reliability(reliability: Reliability) -> "Figure":
     figure, axes = _figure(4.2)
     bins = reliability.bins
-    predicted, low, high = [one.predicted for one in bins], [one.low for one in bins], [one.high for one in bins]
+    predicted, low, high = [part.predicted for part in bins], [part.low for part in bins], [part.high for part in bins]
     if isinstance(reliability, ProbabilityReliability):
         ends = [side([*predicted, *low, *high]) for side in (min, max)]
-        axes.plot(ends, ends, color=MUTED, linestyle="--", label="promised")
-        whose = "the likeliest label" if reliability.label is None else f"'{_short(reliability.label)}'"
-        axes.set_xlabel(f"predicted probability of {whose}")
+        axes.plot(ends, ends, color=MUTED, linestyle="--", label="perfectly calibrated")
+        label = "the most likely label" if reliability.label is None else f"'{_short(reliability.label)}'"
+        axes.set_xlabel(f"predicted probability of {label}")
     else:
-        axes.axhline(reliability.nominal, color=MUTED, linestyle="--", label="promised")
+        axes.axhline(reliability.nominal, color=MUTED, linestyle="--", label="nominal")
         axes.set_xlabel("predicted value, mean of each fifth of the rows")
     axes.set_ylabel(_OBSERVED[type(reliability)])
     axes.vlines(predicted, low, high, color=ACCENT, alpha=0.5, lw=3)
-    axes.plot(predicted, [one.observed for one in bins], color=ACCENT, marker="o", label="observed, 95 % interval")
+    axes.plot(predicted, [part.observed for part in bins], color=ACCENT, marker="o", label="observed, 95 % interval")
     axes.legend()
     return figure
 
 
-def _slices(slices: Sequence[SliceResult], loss: str, whole: MetricValue | None) -> "Figure":
-    """The worst slices; ``whole`` is the loss of all rows."""
-    slices = slices[:MOST_BARS]
-    figure, axes = _bars([one.slice for one in slices])
-    if whole:
-        axes.axvline(whole.value, color=MUTED, linestyle="--", label="all rows")
+def _slices(slices: Sequence[SliceResult], loss: str, loss_of_all: MetricValue | None) -> "Figure":
+    """Draw the loss of the worst slices, and the loss of all rows for comparison."""
+    slices = slices[:MAX_BARS]
+    figure, axes = _bars([part.slice for part in slices])
+    if loss_of_all:
+        axes.axvline(loss_of_all.value, color=MUTED, linestyle="--", label="all rows")
         axes.legend(loc="best")
-    for place, one in enumerate(slices):
-        if one.low is not None and one.high is not None:
-            axes.hlines(place, one.low, one.high, color=WARM, alpha=0.5, lw=3)
-        axes.plot(one.loss, place, color=WARM, marker="o")
+    for position, part in enumerate(slices):
+        if part.low is not None and part.high is not None:
+            axes.hlines(position, part.low, part.high, color=WARM, alpha=0.5, lw=3)
+        axes.plot(part.loss, position, color=WARM, marker="o")
     axes.set_xlabel(f"{_words(loss)}, with its 95 % interval")
     return figure
 
 
 def _importance(importance: Importance) -> "Figure":
-    features = importance.features[:MOST_BARS]
-    figure, axes = _bars([one.feature for one in features])
-    rises, spreads, places = (
-        [one.rise for one in features],
-        [one.spread for one in features],
-        range(len(features)),
-    )
-    axes.barh(places, rises, xerr=spreads, color=ACCENT, height=0.62, error_kw={"ecolor": INK, "elinewidth": 1})
+    features = importance.features[:MAX_BARS]
+    figure, axes = _bars([feature.feature for feature in features])
+    rises, spreads = [feature.rise for feature in features], [feature.spread for feature in features]
+    positions = range(len(features))
+    axes.barh(positions, rises, xerr=spreads, color=ACCENT, height=0.62, error_kw={"ecolor": INK, "elinewidth": 1})
     axes.set_xlabel(f"rise of {_words(importance.loss)} when the column is shuffled")
     return figure
 
 
-def _curve(curve: LearningCurve, whole: MetricValue | None) -> "Figure":
-    """The loss by the training rows; ``whole`` is that of the model of the report."""
+def _curve(curve: LearningCurve, loss_of_model: MetricValue | None) -> "Figure":
+    """Draw the loss by the number of training rows, and the loss of the model of the report for comparison."""
     from matplotlib.ticker import NullLocator  # noqa: PLC0415
 
     figure, axes = _figure(3.6)
-    points, ahead = curve.points, curve.next
-    rows, losses = [one.rows for one in points], [one.loss for one in points]
-    low, high = [one.low for one in points], [one.high for one in points]
+    points, expected = curve.points, curve.next
+    rows, losses = [point.rows for point in points], [point.loss for point in points]
+    low, high = [point.low for point in points], [point.high for point in points]
     axes.fill_between(rows, low, high, color=ACCENT, alpha=0.15, lw=0)
-    axes.plot(rows, losses, color=ACCENT, marker="o", label=f"{curve.model} refitted, 95 % interval")
+    axes.plot(rows, losses, color=ACCENT, marker="o", label=f"{curve.model} on fewer rows, 95 % interval")
     ticks = rows
     if rows[-1] == curve.rows:
-        ends = losses[-1] - ahead.high, losses[-1] - ahead.low
-        axes.vlines(ahead.rows, *ends, color=WARM, lw=3, label="what twice the rows may bring")
-        ticks = [*rows, ahead.rows]
-    if whole:
-        axes.axhline(whole.value, color=MUTED, linestyle="--", label="the model of this report")
+        ends = losses[-1] - expected.high, losses[-1] - expected.low
+        axes.vlines(expected.rows, *ends, color=WARM, lw=3, label="expected with twice the rows")
+        ticks = [*rows, expected.rows]
+    if loss_of_model:
+        axes.axhline(loss_of_model.value, color=MUTED, linestyle="--", label="the model of this report")
     axes.set_xscale("log", base=2)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
@@ -155,10 +157,10 @@ def _curve(curve: LearningCurve, whole: MetricValue | None) -> "Figure":
 
 def _history(history: Sequence[Epoch]) -> "Figure":
     figure, axes = _figure(3.2)
-    epochs = [one.epoch for one in history]
-    best = min(history, key=lambda one: one.validation_loss)
-    axes.plot(epochs, [one.train_loss for one in history], color=MUTED, label="training part")
-    axes.plot(epochs, [one.validation_loss for one in history], color=ACCENT, label="validation part")
+    epochs = [epoch.epoch for epoch in history]
+    best = min(history, key=lambda epoch: epoch.validation_loss)
+    axes.plot(epochs, [epoch.train_loss for epoch in history], color=MUTED, label="training part")
+    axes.plot(epochs, [epoch.validation_loss for epoch in history], color=ACCENT, label="validation part")
     axes.plot(best.epoch, best.validation_loss, color=WARM, marker="o", linestyle="", label="lowest")
     axes.set(xlabel="epoch", ylabel="loss")
     axes.legend()
@@ -166,10 +168,10 @@ def _history(history: Sequence[Epoch]) -> "Figure":
 
 
 def _bars(names: Sequence[str]) -> tuple["Figure", "Axes"]:
-    """A plot with a line for each name, the first on top."""
-    shown = [_short(name) for name in names]
-    figure, axes = _figure(1.1 + sum(0.3 + 0.13 * name.count("\n") for name in shown))
-    axes.set_yticks(range(len(names)), shown)
+    """Return an empty plot with one horizontal line per name, the first on top."""
+    labels = [_short(name) for name in names]
+    figure, axes = _figure(1.1 + sum(0.3 + 0.13 * label.count("\n") for label in labels))
+    axes.set_yticks(range(len(names)), labels)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     return figure, axes
@@ -184,12 +186,13 @@ def _figure(height: float) -> tuple["Figure", "Axes"]:
 
 def _png(figure: "Figure") -> bytes:
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=160, metadata={"Software": None})  # equal figures, equal bytes
+    # By default, the metadata contain the version of matplotlib, so that equal plots would differ in their bytes.
+    figure.savefig(content, format="png", dpi=160, metadata={"Software": None})
     return content.getvalue()
 
 
 def _short(name: str) -> str:
-    return "\n".join(wrap(name, LINE, max_lines=LINES, placeholder=" …"))
+    return "\n".join(wrap(name, MAX_LINE_CHARACTERS, max_lines=MAX_LINES, placeholder=" …"))
 
 
 def _words(name: str) -> str:

@@ -18,7 +18,7 @@ VOID = {"meta", "img"}
 
 
 class Page(HTMLParser):
-    """Fails where elements are not closed in the order in which they were opened."""
+    """A parsed page; parsing fails if elements are not closed in the reverse order of opening."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -43,15 +43,16 @@ class Page(HTMLParser):
         self.text += data
 
 
-def document(judged: ScoredRows, **said: Any) -> dict[str, Any]:
+def document(scored: ScoredRows, **fields: Any) -> dict[str, Any]:
+    """Return manifest, contract and evaluation of a model as JSON; ``fields`` are those of the manifest."""
     origin = Provenance(data_version="sha256:abc", seed=42, python="3.12.1", libraries={"torch": "2.9.9"})
     manifest = Manifest.model_validate(
         {"name": "delays", "version": "1.2.3", "created": "2026-01-02T03:04:05Z", "tolerance": 1e-5, "origin": origin}
-        | said
+        | fields
     )
-    contract = Contract(features=judged.features, output=judged.output)
-    whole = {"manifest": manifest.model_dump(mode="json"), "contract": contract.model_dump(mode="json")}
-    content: dict[str, Any] = json.loads(json.dumps(whole | {"evaluation": evaluation(judged).to_json()}))
+    contract = Contract(features=scored.features, output=scored.output)
+    model = {"manifest": manifest.model_dump(mode="json"), "contract": contract.model_dump(mode="json")}
+    content: dict[str, Any] = json.loads(json.dumps(model | {"evaluation": evaluation(scored).to_json()}))
     return content
 
 
@@ -68,33 +69,33 @@ def written(folder: Path, content: dict[str, Any]) -> Page:
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
-EXAMS = [exam_of_two(1500), exam_of_quantity(1500), exam_of_count(1500), exam_of_quantile(1500)]
+SCORED = [exam_of_two(1500), exam_of_quantity(1500), exam_of_count(1500), exam_of_quantile(1500)]
 
 
-@pytest.mark.parametrize("judged", EXAMS)
-def test_every_figure_is_in_the_report(judged: ScoredRows, tmp_path: Path) -> None:
-    content = document(judged, description="Whether it is late.", owner="ops")
-    found = content["evaluation"]
+@pytest.mark.parametrize("scored", SCORED)
+def test_every_figure_is_in_the_report(scored: ScoredRows, tmp_path: Path) -> None:
+    content = document(scored, description="Whether it is late.", owner="ops")
+    values = content["evaluation"]
     text = written(tmp_path, content).text
-    for name, figure in found["metrics"]["model"].items():
+    for name, metric in values["metrics"]["model"].items():
         assert name.replace("_", " ") in text
-        assert all(f"{figure[side]:.4g}" in text for side in ("value", "low", "high"))
-    for one in found["slices"]:
-        assert one["slice"] in text
-        assert f"{one['rows']:,}" in text
-        assert f"{one['loss']:.4g}" in text
-    for one in (*found["importance"]["features"], *found["missing"]["features"]):
-        assert one["feature"] in text
-        assert f"{one['rise']:.4g}" in text
-    for one in found["reliability"]["bins"]:
-        assert f"{one['observed']:.4g}" in text
-    for one in found["curve"]["points"]:
-        assert f"{one['rows']:,}" in text
-        assert f"{one['loss']:.4g}" in text
-    loss = judged.loss.replace("_", " ")
+        assert all(f"{metric[key]:.4g}" in text for key in ("value", "low", "high"))
+    for part in values["slices"]:
+        assert part["slice"] in text
+        assert f"{part['rows']:,}" in text
+        assert f"{part['loss']:.4g}" in text
+    for feature in (*values["importance"]["features"], *values["missing"]["features"]):
+        assert feature["feature"] in text
+        assert f"{feature['rise']:.4g}" in text
+    for part in values["reliability"]["bins"]:
+        assert f"{part['observed']:.4g}" in text
+    for point in values["curve"]["points"]:
+        assert f"{point['rows']:,}" in text
+        assert f"{point['loss']:.4g}" in text
+    loss = scored.loss.replace("_", " ")
     assert f"140,002 rows instead of 70,001 may lower the {loss} by 0.0161 to 0.0345" in text
     assert "the latest ones, so that more rows are a longer history" in text
-    said = [
+    inputs = [
         "delays",
         "1.2.3",
         "Whether it is late.",
@@ -105,31 +106,51 @@ def test_every_figure_is_in_the_report(judged: ScoredRows, tmp_path: Path) -> No
         "2.25 too high",
         "tells the target",
     ]
-    made = ["trees", "0.4567", "p50 0.125, p99 0.25", "sha256:abc", "42", "3.12.1", "torch 2.9.9", "2e-06", "0.61"]
-    assert [word for word in (*said, *made) if word not in text] == []
+    results = ["trees", "0.4567", "p50 0.125, p99 0.25", "sha256:abc", "42", "3.12.1", "torch 2.9.9", "2e-06", "0.61"]
+    assert [word for word in (*inputs, *results) if word not in text] == []
 
 
 @pytest.mark.parametrize(
-    ("judged", "said"),
+    ("scored", "phrase"),
     [
-        (EXAMS[1], "delay in minutes, with an interval that is to hold the truth in 90% of the cases"),
-        (EXAMS[2], "the expected count of calls, with an interval"),
-        (EXAMS[3], "the value that delay stays at or below in 95% of the cases, with an interval"),
+        (
+            SCORED[0],
+            "late: the probabilities of 'no' and 'yes'; the decision is 'yes' if its probability is at least 0.5",
+        ),
+        (SCORED[1], "delay in minutes, with an interval that contains the truth in 90% of the cases"),
+        (SCORED[2], "the expected count of calls, with an interval"),
+        (SCORED[3], "the 95% quantile of delay, with an interval"),
     ],
 )
-def test_what_is_predicted_is_said_in_words(judged: ScoredRows, said: str, tmp_path: Path) -> None:
-    assert said in written(tmp_path, document(judged)).text
+def test_what_is_predicted_is_said_in_words(scored: ScoredRows, phrase: str, tmp_path: Path) -> None:
+    assert phrase in written(tmp_path, document(scored)).text
+
+
+@pytest.mark.parametrize(
+    ("split", "phrase"),
+    [
+        ("random", "calibrated it; the split is random"),
+        ("stratified", "calibrated it; the split is random, with equal shares of every class"),
+        ("group", "calibrated it; the split is by group"),
+        ("time", "calibrated it; the split is by time"),
+        (None, "15,002 validation rows chose and calibrated it"),
+    ],
+)
+def test_split_is_described(split: str | None, phrase: str, tmp_path: Path) -> None:
+    content = document(SCORED[0])
+    content["evaluation"]["split"] = split
+    assert phrase in written(tmp_path, content).text
 
 
 def test_a_quantile_is_held_to_its_share(tmp_path: Path) -> None:
-    text = written(tmp_path, document(EXAMS[3])).text
-    assert "Does its value hold what it promises?" in text
-    assert re.search(r"In [45] of 5 parts of the test rows, the promised 95% lies in", text)
+    text = written(tmp_path, document(SCORED[3])).text
+    assert "Is the truth at or below its value often enough?" in text
+    assert re.search(r"In [45] of 5 parts of the test rows, the nominal share of 95% is inside the 95 % interval", text)
 
 
-@pytest.mark.parametrize("judged", EXAMS)
-def test_the_page_needs_nothing_but_itself(judged: ScoredRows, tmp_path: Path) -> None:
-    page = written(tmp_path, document(judged))
+@pytest.mark.parametrize("scored", SCORED)
+def test_the_page_needs_nothing_but_itself(scored: ScoredRows, tmp_path: Path) -> None:
+    page = written(tmp_path, document(scored))
     assert {"script", "link", "iframe"}.isdisjoint(page.tags)
     addresses = [value or "" for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
     assert len(addresses) == 5
@@ -139,7 +160,7 @@ def test_the_page_needs_nothing_but_itself(judged: ScoredRows, tmp_path: Path) -
 
 
 def test_the_plots_lie_beside_it_and_are_the_same_each_time(tmp_path: Path) -> None:
-    content = document(EXAMS[0])
+    content = document(SCORED[0])
     pages = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
@@ -152,9 +173,9 @@ def test_the_plots_lie_beside_it_and_are_the_same_each_time(tmp_path: Path) -> N
 
 
 def test_what_has_no_figures_is_left_out(tmp_path: Path) -> None:
-    content = document(EXAMS[0])
-    whole = content["evaluation"]
-    content["evaluation"] = {name: whole[name] for name in ("task", "rows", "split", "metrics")} | {"history": []}
+    content = document(SCORED[0])
+    values = content["evaluation"]
+    content["evaluation"] = {name: values[name] for name in ("task", "rows", "split", "metrics")} | {"history": []}
     page = written(tmp_path, content)
     assert page.tags.count("h2") == 2
     assert page.tags.count("img") == 0
@@ -164,85 +185,85 @@ def test_what_has_no_figures_is_left_out(tmp_path: Path) -> None:
 
 
 def test_that_no_slice_is_worse_is_said(tmp_path: Path) -> None:
-    content = document(EXAMS[0])
+    content = document(SCORED[0])
     content["evaluation"]["slices"] = []
     page = written(tmp_path, content)
-    assert "above that of the others beyond chance" in page.text
+    assert "higher than that of the other rows beyond chance" in page.text
     assert page.tags.count("img") == 4
 
 
 def test_sets_are_shown_by_the_labels_that_they_miss(tmp_path: Path) -> None:
-    content = document(EXAMS[0])
+    content = document(SCORED[0])
     sets = {"labels": ["no", "yes", "maybe"], "positive": None, "threshold": None, "set_threshold": 0.2}
     content["contract"]["output"] |= sets
-    missed, held = (
+    missed, covered = (
         {"label": name, "rows": 1234, "observed": share} for name, share in (("rare", 0.5), ("often", 0.95))
     )
     content["evaluation"]["reliability"]["sets"] = {
         "coverage": 0.9,
         "sizes": [{"labels": 1, "share": 0.75}, {"labels": 2, "share": 0.25}],
-        "labels": [missed | {"low": 0.456, "high": 0.543}, held | {"low": 0.93, "high": 0.97}],
+        "labels": [missed | {"low": 0.456, "high": 0.543}, covered | {"low": 0.93, "high": 0.97}],
     }
     content["evaluation"]["metrics"]["model"]["set_size"] = {"value": 1.2345, "low": 1.2, "high": 1.3}
     text = written(tmp_path, content).text
-    assert "with the set of labels that is to hold the truth in 90% of the cases" in text
-    assert "1 in 75.0%, 2 in 25.0%" in text
-    assert "1 of 2 labels are surely in the sets of their own rows less often than that" in text
+    assert "with a set of labels that contains the truth in 90% of the cases" in text
+    assert "The number of labels in the set is 1 in 75.0%, 2 in 25.0% of the test rows" in text
+    assert "for 1 of 2 labels, the share of their rows whose set contains them is certainly lower" in text
     assert text.index("rare") < text.index("often", text.index("True label"))
     assert "45.6% to 54.3%" in text
     assert "1.234" in text
 
 
 def test_figures_say_what_they_are_of(tmp_path: Path) -> None:
-    contents = [document(judged) for judged in EXAMS]
+    contents = [document(scored) for scored in SCORED]
     contents[1]["evaluation"]["candidates"] = [{"name": "tabm+lightgbm", "loss": 0.4, "seconds": 1.5, "chosen": True}]
     two, quantity = (written(tmp_path, content).text for content in contents[:2])
-    assert "What is said of a class is said of 'yes'." in two
-    assert "the predicted probability of 'yes' lies" in two
+    assert "Metrics of a class are those of 'yes'." in two
+    assert "the predicted probability of 'yes' is inside the 95 % interval" in two
     assert "the log loss, before the calibration" in two
     assert "The network was not chosen." in two
-    assert "nearer to the median than to the mean" in quantity
+    assert "nearer to the median of the target than to its mean" in quantity
     assert "the squared error in standard deviations of the logarithm" in quantity
-    assert "of all cases together, not of each part" in quantity
+    assert "The nominal share applies to all cases together, not to each part" in quantity
     assert "cases are harder or its values larger" in quantity
     assert "The network is part of the chosen model." in quantity
 
 
 def test_a_calibration_beyond_chance_is_marked(tmp_path: Path) -> None:
-    content = document(EXAMS[0])
-    found = content["evaluation"]["slices"]
-    found[0] |= {"calibration_error": 0.3456, "calibration_chance": 0.2, "learnt": False, "named": True}
-    found[1] |= {"calibration_error": None, "calibration_chance": None}
+    content = document(SCORED[0])
+    slices = content["evaluation"]["slices"]
+    slices[0] |= {"calibration_error": 0.3456, "calibration_chance": 0.2, "learnt": False, "named": True}
+    slices[1] |= {"calibration_error": None, "calibration_chance": None}
     text = written(tmp_path, content).text
-    assert "named in model.yaml, not learnt from" in text
+    assert "named in model.yaml, not an input of the model" in text
     assert text.count("0.3456 beyond chance") == 1
     assert "too few rows" in text
 
 
 def test_a_curve_that_was_not_measured_says_why(tmp_path: Path) -> None:
-    content = document(EXAMS[0])
+    content = document(SCORED[0])
     content["evaluation"]["curve"] = {"reason": "7 training rows are too few for a learning curve"}
     page = written(tmp_path, content)
-    assert "It was not measured: 7 training rows are too few" in page.text
+    assert "This was not measured: 7 training rows are too few for a learning curve." in page.text
     assert not (tmp_path / "plots" / "curve.png").exists()
 
 
 def test_a_curve_of_part_of_the_rows_says_so(tmp_path: Path) -> None:
-    content = document(EXAMS[0])
+    content = document(SCORED[0])
     content["evaluation"]["curve"] |= {"rows": 900_000}
-    assert "the largest share has 70,001 of the 900,000 rows" in written(tmp_path, content).text
+    assert "the largest part has 70,001 of the 900,000 rows" in written(tmp_path, content).text
 
 
 def test_what_people_wrote_is_text(tmp_path: Path) -> None:
     hostile = "<script>alert('$x^2$')</script> & \"more\" $\\frac{$ " + "長い" * 60
-    content = document(EXAMS[0], description=hostile, owner=hostile, license=hostile)
-    found = content["evaluation"]
-    found["slices"][0] |= {"slice": hostile, "low": None, "high": None}
-    found["importance"]["features"][0]["feature"] = hostile
-    found["missing"]["features"][0]["feature"] = hostile
-    found["reliability"]["label"] = hostile
-    found["findings"][0] |= {"column": hostile, "message": hostile}
-    found["candidates"][0][hostile] = hostile
+    content = document(SCORED[0], description=hostile, owner=hostile, license=hostile)
+    values = content["evaluation"]
+    values["slices"][0] |= {"slice": hostile, "low": None, "high": None}
+    values["importance"]["features"][0]["feature"] = hostile
+    values["missing"]["features"][0]["feature"] = hostile
+    values["reliability"]["label"] = hostile
+    values["findings"][0] |= {"column": hostile, "message": hostile}
+    values["candidates"][0][hostile] = hostile
     content["contract"]["output"]["labels"][0] = hostile
     content["contract"]["output"]["target"] = hostile
     page = written(tmp_path, content)
@@ -251,10 +272,10 @@ def test_what_people_wrote_is_text(tmp_path: Path) -> None:
 
 
 def test_many_features_and_labels_are_summed_up(tmp_path: Path) -> None:
-    content = document(EXAMS[1])
-    one = content["evaluation"]["importance"]["features"][-1]
-    content["evaluation"]["importance"]["features"] += [one | {"feature": f"extra {place}"} for place in range(200)]
-    labels = [f"label {place}" for place in range(30)]
+    content = document(SCORED[1])
+    last = content["evaluation"]["importance"]["features"][-1]
+    content["evaluation"]["importance"]["features"] += [last | {"feature": f"extra {index}"} for index in range(200)]
+    labels = [f"label {index}" for index in range(30)]
     content["contract"]["output"] = {
         "kind": "classification",
         "target": "y",
@@ -265,4 +286,4 @@ def test_many_features_and_labels_are_summed_up(tmp_path: Path) -> None:
     }
     text = written(tmp_path, content).text
     assert "And 185 more" in text
-    assert "'label 9' and 20 more; the decision is the likeliest" in text
+    assert "'label 9' and 20 more; the decision is the most likely label" in text
