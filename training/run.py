@@ -102,7 +102,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     graph = export_onnx(model, features)
     difference = check_parity(graph, model, frame[parts.test])
     predict = answerer(graph)
-    judged = frame.hstack(dataset.aside)[parts.test]
+    judged = frame.hstack(dataset.slice_only)[parts.test]
     exam = ScoredRows(predict, judged, features, output, test.target, test.each_weight)
     predictions = exam.answers
     print_stage("export", f"{graph.ByteSize():,} bytes of ONNX, at most {difference:.1g} from torch on the test part")
@@ -158,7 +158,7 @@ def _follow(choice: Choice, dataset: Dataset, checkpoints: Path) -> NoReturn:
 
 def _refit(choice: Choice, dataset: Dataset, checkpoints: Path) -> tuple[Model, Sample]:
     """The chosen model on all rows that may be learnt from, and these rows."""
-    preprocessor, rows = _fit_sample(dataset, dataset.parts.learnt)
+    preprocessor, rows = _fit_sample(dataset, dataset.parts.train_and_validation)
     model = rebuild_model(preprocessor, dataset.features, rows, choice.model, dataset.spec)
     return refit(choice, model, rows, dataset.spec, checkpoints / "refit"), rows
 
@@ -193,7 +193,10 @@ def _save(files: _Files, manifest: Manifest, frame: pl.DataFrame, parts: Parts, 
         files.write(folder)
         (folder / artifact.GOLDEN).write_text(lines(golden), encoding="utf-8")
         write_report(folder, files.report(manifest))
-        write_json(folder / artifact.REFERENCE, reference(files.contract.features, frame[parts.learnt], predictions))
+        write_json(
+            folder / artifact.REFERENCE,
+            reference(files.contract.features, frame[parts.train_and_validation], predictions),
+        )
         return store.save(folder, artifact.seal(folder, manifest))
 
 

@@ -10,7 +10,7 @@ from model_deployer.contract.artifact import Golden
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Categorical, Feature, Integer, Numeric, Text
 from model_deployer.contract.outputs import Arrays
-from model_deployer.training.data.request_rows import Row, legal, raw, request
+from model_deployer.training.data.request_rows import Row, frame_value, legal, request
 
 #: Rows taken from the test part.
 ORDINARY = 24
@@ -30,7 +30,7 @@ def write_golden(contract: Contract, test: pl.DataFrame, predict: Callable[[pl.D
         test: The conformed test part: numbers with NaN, strings with "".
         predict: The graph's output tensors for a conformed frame.
     """
-    example = {feature.name: raw(feature, feature.example) for feature in contract.features}
+    example = {feature.name: frame_value(feature, feature.example) for feature in contract.features}
     ordinary = _ordinary(contract.features, test).iter_rows(named=True)
     cases = [("example", example), *((f"test row {index}", row) for index, row in enumerate(ordinary))]
     cases += _edges(contract.features, cases[-1][1])
@@ -55,7 +55,7 @@ def _ordinary(features: Sequence[Feature], test: pl.DataFrame) -> pl.DataFrame:
 
 def _edges(features: Sequence[Feature], base: Row) -> Iterator[tuple[str, Row]]:
     """One row for each kind of oddity that the contract accepts."""
-    nothing = {feature.name: raw(feature, None) for feature in features if feature.nullable}
+    nothing = {feature.name: frame_value(feature, None) for feature in features if feature.nullable}
     if nothing:
         yield "everything missing that may be", base | nothing
     strangers = {f.name: STRANGER for f in features if isinstance(f, Categorical) and f.unknown == "accept"}

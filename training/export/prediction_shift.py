@@ -9,7 +9,7 @@ from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Datetime, Feature
 from model_deployer.contract.outputs import Arrays
 from model_deployer.contract.prediction_shift import PredictionShift, are_comparable, prediction_shift
-from model_deployer.training.data.request_rows import conformed, legal
+from model_deployer.training.data.request_rows import frame_of_requests, legal
 
 
 def shift_since(
@@ -28,7 +28,7 @@ def shift_since(
     if previous is None or not _same_question(previous.contract, contract):
         return None
     golden = list(previous.golden())
-    frame = conformed(contract.features, [case.row for case in golden])
+    frame = frame_of_requests(contract.features, [case.row for case in golden])
     accepted = legal(contract.features, frame)
     golden = [case for case, taken in zip(golden, accepted, strict=True) if taken]
     if not golden:

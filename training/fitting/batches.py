@@ -107,7 +107,7 @@ class Streamed:
 
     def __iter__(self) -> Iterator[Batch]:
         random = torch.Generator().manual_seed(self.seed)
-        pieces = self.files.stream.pieces
+        pieces = self.files.stream.chunks
         groups = torch.split(torch.randperm(len(pieces), generator=random), MIXED)
         parts = torch.tensor_split(torch.randperm(len(self.rows[0]), generator=random), len(groups))
         rest = tuple(column[:0] for column in self.rows)

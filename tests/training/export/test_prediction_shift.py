@@ -8,7 +8,7 @@ from model_deployer.contract.artifact import GOLDEN, Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Categorical, Datetime, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Arrays, Classification
-from model_deployer.training.data.request_rows import conformed
+from model_deployer.training.data.request_rows import frame_of_requests
 from model_deployer.training.export.export import run_onnx
 from model_deployer.training.export.golden import lines, write_golden
 from model_deployer.training.export.prediction_shift import shift_since
@@ -29,7 +29,7 @@ def opposite(frame: pl.DataFrame) -> Arrays:
 def previous(tmp_path: Path) -> Artifact:
     """The tiny model, with the golden rows that training writes."""
     manifest = tiny.write(tmp_path)
-    test = conformed(tiny.FEATURES, [tiny.ROW | {"distance": distance} for distance in DISTANCES])
+    test = frame_of_requests(tiny.FEATURES, [tiny.ROW | {"distance": distance} for distance in DISTANCES])
     (tmp_path / GOLDEN).write_text(lines(write_golden(tiny.CONTRACT, test, same)))
     return Artifact(tmp_path, manifest)
 
