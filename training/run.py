@@ -146,7 +146,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
 def _fit_sample(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[Preprocessor, Sample]:
     """As :func:`training.preprocessing.sample.fit_sample`, with the rows that are not in memory."""
     preprocessor, sample = fit_sample(dataset, rows)
-    return preprocessor, replace(sample, beyond=dataset.stream)
+    return preprocessor, replace(sample, stream=dataset.stream)
 
 
 def _follow(choice: Choice, dataset: Dataset, checkpoints: Path) -> NoReturn:

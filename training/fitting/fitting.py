@@ -316,7 +316,7 @@ class _Learner(lightning.LightningModule):
         self._head = (model.head,)  # in a tuple, as it is no part of what is learnt and kept
         self._plan = plan
         self._train_rows = scaled(model, train)
-        self._files = Files(train.beyond, model.with_network(None)) if train.beyond else None
+        self._files = Files(train.stream, model.with_network(None)) if train.stream else None
         self._validation_rows = scaled(model, validation)
         self._losses: dict[str, list[Tensor]] = {"train": [], "validation": []}
 

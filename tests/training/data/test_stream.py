@@ -82,8 +82,8 @@ def prepared(dataset: Dataset) -> tuple[Model, Sample, Sample]:
 def epoch(path: Path, share: Share = ALONE, size: int = 500, seed: int = 0) -> tuple[Dataset, Model, Batches]:
     dataset = read_dataset(path)
     model, train, _ = prepared(dataset)
-    assert train.beyond
-    return dataset, model, training_batches(scaled(model, train), Files(train.beyond, model), size, share, seed)
+    assert train.stream
+    return dataset, model, training_batches(scaled(model, train), Files(train.stream, model), size, share, seed)
 
 
 def targets(model: Model, batches: Batches) -> list[float]:
