@@ -103,7 +103,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     difference = check_parity(graph, model, frame[parts.test])
     predict = answerer(graph)
     judged = frame.hstack(dataset.slice_only)[parts.test]
-    exam = ScoredRows(predict, judged, features, output, test.target, test.each_weight)
+    exam = ScoredRows(predict, judged, features, output, test.target, test.row_weights)
     predictions = exam.answers
     print_stage("export", f"{graph.ByteSize():,} bytes of ONNX, at most {difference:.1g} from torch on the test part")
 
@@ -279,7 +279,7 @@ def _promise_sets(model: Model, validation: Sample, output: Classification) -> C
     if len(output.labels) == 2:
         return output
     probabilities = model.predict(validation.inputs)["probabilities"].numpy()
-    threshold = set_threshold(probabilities, validation.target, validation.each_weight, output.coverage)
+    threshold = set_threshold(probabilities, validation.target, validation.row_weights, output.coverage)
     print_stage(
         "calibrate", f"sets for {output.coverage:.0%} of the cases: labels from a probability of {threshold:.4g} on"
     )

@@ -110,15 +110,15 @@ def _core(model: Model, prefix: str) -> onnx.ModelProto:
     numbers = torch.zeros(2, layout.plain + layout.datetimes + layout.booleans, dtype=torch.float64)
     codes = torch.zeros(2, len(levels), dtype=torch.int64)
     inputs = {"numbers": numbers, "codes": codes}
-    if not (model.scorer and model.columns):
+    if not (model.estimator and model.columns):
         return compose.add_prefix(_export(model, inputs, model.head.names), prefix, rename_outputs=False)
     middle = [*(["answers"] if model.network else []), COLUMNS]
     with torch.no_grad():
         before = _Before(model)(numbers, codes)
-        scores = model.scorer.scores(model.columns(numbers, codes))
+        scores = model.estimator.scores(model.columns(numbers, codes))
     after = dict(zip([*middle[:-1], SCORES], [*before[:-1], scores], strict=True))
     first = compose.add_prefix(_export(_Before(model), inputs, middle), prefix)
-    scorer = compose.add_prefix(model.scorer.model, f"{prefix}by_")
+    scorer = compose.add_prefix(model.estimator.model, f"{prefix}by_")
     last = compose.add_prefix(_export(_After(model), after, model.head.names), f"{prefix}after_", rename_outputs=False)
     grown = compose.merge_models(first, scorer, io_map=[(f"{prefix}{COLUMNS}", f"{prefix}by_{COLUMNS}")])
     sources = {name: f"{prefix}by_{name}" if name == SCORES else f"{prefix}{name}" for name in after}
@@ -147,7 +147,7 @@ class _After(nn.Module):
 
     def forward(self, *parts: Tensor) -> tuple[Tensor, ...]:
         *answers, scores = parts
-        return cast(tuple[Tensor, ...], self._head(self._head.joint(answers[0] if answers else None, scores)))
+        return cast(tuple[Tensor, ...], self._head(self._head.combine(answers[0] if answers else None, scores)))
 
 
 def _export(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> onnx.ModelProto:

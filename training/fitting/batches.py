@@ -137,5 +137,5 @@ def _batch(rows: Columns, places: Tensor, share: Share) -> Batch:
 def scaled(model: Model, sample: Sample) -> Columns:
     """Scaled inputs, target and weights: scaling is the same in every epoch, so it is done once."""
     inputs = model.scaling(sample.inputs.numbers, sample.inputs.codes)
-    target = model.head.learnt(torch.tensor(sample.target))
-    return (*inputs, target, torch.tensor(sample.each_weight).float())
+    target = model.head.transform_target(torch.tensor(sample.target))
+    return (*inputs, target, torch.tensor(sample.row_weights).float())

@@ -31,8 +31,8 @@ def calibrate(model: Model, train: Sample, validation: Sample, seed: int) -> boo
     head = model.head
     if not isinstance(head, ClassificationHead):
         raise TypeError("only a classifier is calibrated")
-    scores = model.joint(validation.inputs).double().numpy()
-    rows = _Rows(scores, validation.target, validation.each_weight)
+    scores = model.combined(validation.inputs).double().numpy()
+    rows = _Rows(scores, validation.target, validation.row_weights)
     if _drift(train, validation, scores.shape[1]) > DRIFT or not _helps(rows, seed):
         return False
     parameters = _fit(rows)
@@ -64,7 +64,7 @@ class _Rows:
 def _drift(train: Sample, validation: Sample, classes: int) -> float:
     """How far the classes' frequencies moved: the Kullback-Leibler divergence of validation from training."""
     before, after = (
-        np.bincount(part.target, part.each_weight, minlength=classes) / part.each_weight.sum()
+        np.bincount(part.target, part.row_weights, minlength=classes) / part.row_weights.sum()
         for part in (train, validation)
     )
     return float(rel_entr(after, before).sum())

@@ -77,7 +77,7 @@ class Candidate:
         loss: On the validation rows; see ``losses`` of the heads.
         seconds: Spent on fitting it.
         model: The fitted model.
-        joint: What its head makes answers of, for the validation rows.
+        combined: What its head makes answers of, for the validation rows.
         recipe: How it was fitted.
     """
 
@@ -85,7 +85,7 @@ class Candidate:
     loss: float
     seconds: float
     model: Model
-    joint: Tensor
+    combined: Tensor
     recipe: Recipe
 
     def entry(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
                 continue
             candidates.append(contest.enter(name, partial(contest.with_network, plan, folder, history)))
         else:
-            candidates.append(contest.enter(name, partial(contest.with_scorer, name, folder)))
+            candidates.append(contest.enter(name, partial(contest.with_estimator, name, folder)))
     candidates += contest.blends(candidates)
     best = _best(candidates)
     tried = sorted(candidates, key=lambda each: each.loss)
@@ -157,8 +157,8 @@ class _Contest:
 
     def __init__(self, model: Model, train: Sample, validation: Sample, spec: Spec) -> None:
         self._model, self._train, self._validation, self._spec = model, train, validation, spec
-        self._truth = torch.tensor(model.learnt(validation.target))
-        self._weights = torch.tensor(validation.each_weight)
+        self._truth = torch.tensor(model.transform_target(validation.target))
+        self._weights = torch.tensor(validation.row_weights)
         self._budget = Budget(spec.estimator.budget_seconds)
         self._first = 0.5 if spec.estimator.refit else 1.0  # the other half is for fitting what was chosen again
         self._machines = choose_devices(spec.estimator)
@@ -175,17 +175,17 @@ class _Contest:
         """Fit a candidate and judge it."""
         began = time.perf_counter()
         model, recipe = make()
-        joint = model.joint(self._validation.inputs)
-        candidate = Candidate(name, self.loss(joint, model), time.perf_counter() - began, model, joint, recipe)
+        combined = model.combined(self._validation.inputs)
+        candidate = Candidate(name, self.loss(combined, model), time.perf_counter() - began, model, combined, recipe)
         print_stage("tried", f"{name}: {candidate.loss:.4g} on the validation part, {candidate.seconds:.0f} s")
         return candidate
 
-    def loss(self, joint: Tensor, model: Model) -> float:
-        """The weighted loss of joint answers."""
-        return self._mean(self._losses(joint, model))
+    def loss(self, combined: Tensor, model: Model) -> float:
+        """The weighted loss of combined answers."""
+        return self._mean(self._losses(combined, model))
 
-    def _losses(self, joint: Tensor, model: Model) -> Tensor:
-        return model.head.losses(joint.double(), self._truth)
+    def _losses(self, combined: Tensor, model: Model) -> Tensor:
+        return model.head.losses(combined.double(), self._truth)
 
     def _mean(self, each: Tensor) -> float:
         return float((each * self._weights).sum() / self._weights.sum())
@@ -215,11 +215,11 @@ class _Contest:
         history += fit(self._model, self._train, self._validation, plan, folder)
         return self._model, Recipe(plan, tuple(history), self._train.rows)
 
-    def with_scorer(self, name: str, folder: Path) -> tuple[Model, Recipe]:
+    def with_estimator(self, name: str, folder: Path) -> tuple[Model, Recipe]:
         """Another estimator alone; that of an interrupted run where there is one."""
         model, train, seed = self._model, self._train, self._spec.seed
         classes = model.blueprint.outputs
-        learnt = Sample(train.inputs, model.learnt(train.target), train.weights)
+        learnt = Sample(train.inputs, model.transform_target(train.target), train.weights)
         columns, own = fit_columns(model.scaling, model.blueprint.cardinalities, learnt, classes, seed)
         options = self._options(own)
         found = _kept(folder.with_suffix(KEPT))
@@ -232,7 +232,7 @@ class _Contest:
             )
             found = fit_estimator(name, *matrices, options)
             _keep(found, folder.with_suffix(KEPT))
-        alone = model.with_network(None).with_scorer(columns, found.scorer, share=1.0)
+        alone = model.with_network(None).with_estimator(columns, found.estimator, share=1.0)
         return alone, Recipe(name=name, found=found, options=options)
 
     def _options(self, columns: Tensor) -> Options:
@@ -248,7 +248,7 @@ class _Contest:
 
     def blends(self, candidates: list[Candidate]) -> list[Candidate]:
         """The better network and the scorer, if both are there, with the share that suits the validation rows."""
-        scorer = next((each for each in candidates if each.model.scorer), None)
+        scorer = next((each for each in candidates if each.model.estimator), None)
         networks = [each for each in candidates if each.model.network]
         if scorer is None or not networks:
             return []
@@ -256,16 +256,16 @@ class _Contest:
         share = self._share(network, scorer)
         if not LEAST_SHARE <= share <= 1 - LEAST_SHARE:
             return []
-        assert scorer.model.columns and scorer.model.scorer
-        model = network.model.with_scorer(scorer.model.columns, scorer.model.scorer, share)
-        joint = _mixed(network, scorer, share)
-        loss = self.loss(joint, model)
+        assert scorer.model.columns and scorer.model.estimator
+        model = network.model.with_estimator(scorer.model.columns, scorer.model.estimator, share)
+        combined = _mixed(network, scorer, share)
+        loss = self.loss(combined, model)
         print_stage("tried", f"{network.name} with {share:.0%} of {scorer.name}: {loss:.4g} on the validation part")
         seconds = network.seconds + scorer.seconds
         recipe = replace(
             network.recipe, name=scorer.recipe.name, found=scorer.recipe.found, options=scorer.recipe.options
         )
-        return [Candidate(f"{network.name}+{scorer.name}", loss, seconds, model, joint, recipe)]
+        return [Candidate(f"{network.name}+{scorer.name}", loss, seconds, model, combined, recipe)]
 
     def _share(self, network: Candidate, scorer: Candidate) -> float:
         """What the scorer is to count: of all shares that are as good as the best, the most even one.
@@ -281,7 +281,7 @@ class _Contest:
 
 
 def _mixed(network: Candidate, scorer: Candidate, share: float) -> Tensor:
-    return network.model.head.mixed(network.joint, scorer.joint, share)
+    return network.model.head.blend(network.combined, scorer.combined, share)
 
 
 def _best(candidates: list[Candidate]) -> Candidate:
@@ -304,7 +304,7 @@ def _gap(best: Candidate, other: Candidate) -> str:
 def _keep(found: SearchResult, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(found.stored)
+        file.write_bytes(found.serialized)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise EnvironmentFault(f"cannot keep {file}: {reason}; mend that and run the same command again") from None

@@ -352,7 +352,7 @@ class _Learner(lightning.LightningModule):
         """The loss of the members' common answer, which is what a caller gets."""
         *inputs, target, weights, _ = batch
         (head,) = self._head
-        return self._total("validation", head.losses(head.joint(self.network(*inputs), None), target), weights)
+        return self._total("validation", head.losses(head.combine(self.network(*inputs), None), target), weights)
 
     def step(self, optimiser: torch.optim.Optimizer, batch: Batch) -> Tensor:
         """One step, outside of Lightning."""

@@ -15,5 +15,5 @@ def fit_interval(model: Model, validation: Sample, coverage: float) -> None:
     head = model.head
     if not isinstance(head, QuantityHead):
         raise TypeError("only a quantity has an interval")
-    target, weights = torch.tensor(validation.target), torch.tensor(validation.each_weight)
-    head.promise(model.joint(validation.inputs), target, weights, coverage)
+    target, weights = torch.tensor(validation.target), torch.tensor(validation.row_weights)
+    head.fit_interval(model.combined(validation.inputs), target, weights, coverage)

@@ -60,9 +60,9 @@ def _network(choice: Choice, model: Model, rows: Sample, folder: Path) -> Networ
 def _with_scorer(choice: Choice, model: Model, rows: Sample, spec: Spec) -> Model:
     name, found, options = choice.recipe.name, choice.recipe.found, choice.recipe.options
     assert name and found and options
-    learnt = replace(rows, target=model.learnt(rows.target))
+    learnt = replace(rows, target=model.transform_target(rows.target))
     outputs, cardinalities = model.blueprint.outputs, model.blueprint.cardinalities
     columns, own = fit_columns(model.scaling, cardinalities, learnt, outputs, spec.seed)
     matrix = Matrix(own, learnt.target, rows.weights)
-    scorer = fit_estimator(name, matrix, matrix, found.again(options)).scorer
-    return model.with_scorer(columns, scorer, choice.model.head.share.item())
+    scorer = fit_estimator(name, matrix, matrix, found.again(options)).estimator
+    return model.with_estimator(columns, scorer, choice.model.head.share.item())

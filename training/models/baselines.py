@@ -28,7 +28,7 @@ def fit_baselines(model: Model, train: Sample) -> dict[str, Baseline]:
         train: The training rows.
     """
     name = model.head.names[0]
-    trivial = _Trivial(name, model.head.trivial(train.target, train.each_weight))
+    trivial = _Trivial(name, model.head.trivial(train.target, train.row_weights))
     return {"trivial": trivial, "linear": _Linear(name, linear_model(model, train))}
 
 
@@ -41,7 +41,7 @@ def linear_model(model: Model, train: Sample) -> Model:
         cardinalities=model.blueprint.cardinalities,
         outputs=model.blueprint.outputs,
     )
-    estimator, target = model.head.linear(len(train)), model.learnt(train.target)
+    estimator, target = model.head.linear(len(train)), model.transform_target(train.target)
     linear = fit_linear(estimator, model.scaling, architecture, train, target)
     return model.with_network(linear)
 

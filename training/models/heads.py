@@ -67,22 +67,22 @@ class ClassificationHead(nn.Module):
         counts = np.bincount(target, weights, minlength=len(self.intercept))
         return np.asarray(counts / counts.sum())
 
-    def learn(self, target: Tensor) -> None:
+    def fit_target(self, target: Tensor) -> None:
         """Nothing: class codes are learnt as they are."""
 
-    def learnt(self, target: Tensor) -> Tensor:
+    def transform_target(self, target: Tensor) -> Tensor:
         """A target as it is learnt: class codes, int64."""
         return target
 
     def losses(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The log loss of each row, in nats, for logits or :meth:`joint`, [rows, classes], and class codes."""
+        """The log loss of each row, in nats, for logits or :meth:`combine`, [rows, classes], and class codes."""
         return functional.cross_entropy(answers, target, reduction="none")
 
     def fresh(self) -> "ClassificationHead":
         """One of as many classes that has learnt nothing yet."""
         return ClassificationHead(len(self.intercept))
 
-    def joint(self, answers: Tensor | None, scores: Tensor | None) -> Tensor:
+    def combine(self, answers: Tensor | None, scores: Tensor | None) -> Tensor:
         """Logarithms of the average probabilities, [rows, classes].
 
         Args:
@@ -95,13 +95,13 @@ class ClassificationHead(nn.Module):
             parts.append(logits.softmax(-1))
         return _average(parts, self.share).clamp_min(LEAST_PROBABILITY).log()
 
-    def mixed(self, network: Tensor, scorer: Tensor, share: float) -> Tensor:
-        """What :meth:`joint` would be of both, from what it is of either, where the scorer counts ``share``."""
+    def blend(self, network: Tensor, scorer: Tensor, share: float) -> Tensor:
+        """What :meth:`combine` would be of both, from what it is of either, where the scorer counts ``share``."""
         return ((1 - share) * network.exp() + share * scorer.exp()).log()
 
-    def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
-        """Probabilities [rows, classes] from :meth:`joint`; a row sums to 1."""
-        return ((self.slope * joint + self.intercept).softmax(-1),)
+    def forward(self, combined: Tensor) -> tuple[Tensor, ...]:
+        """Probabilities [rows, classes] from :meth:`combine`; a row sums to 1."""
+        return ((self.slope * combined + self.intercept).softmax(-1),)
 
 
 class QuantityHead(nn.Module):
@@ -130,7 +130,7 @@ class QuantityHead(nn.Module):
             getattr(head, name).zero_()
         return head
 
-    def joint(self, answers: Tensor | None, scores: Tensor | None) -> Tensor:
+    def combine(self, answers: Tensor | None, scores: Tensor | None) -> Tensor:
         """The average on the scale that is learnt on, [rows, 1].
 
         Args:
@@ -140,21 +140,21 @@ class QuantityHead(nn.Module):
         parts = [] if answers is None else [answers.mean(1)]
         return _average(parts if scores is None else [*parts, scores], self.share)
 
-    def mixed(self, network: Tensor, scorer: Tensor, share: float) -> Tensor:
-        """What :meth:`joint` would be of both, from what it is of either, where the scorer counts ``share``."""
+    def blend(self, network: Tensor, scorer: Tensor, share: float) -> Tensor:
+        """What :meth:`combine` would be of both, from what it is of either, where the scorer counts ``share``."""
         return (1 - share) * network + share * scorer
 
     def trivial(self, target: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """The best answer of all that are the same for every row: the mean."""
         return np.array([np.average(target, weights=weights)])
 
-    def residuals(self, joint: Tensor, target: Tensor) -> Tensor:
+    def residuals(self, combined: Tensor, target: Tensor) -> Tensor:
         """How far the truth lies above the answer, on the scale on which the interval is as wide for all rows."""
         raise NotImplementedError
 
-    def promise(self, joint: Tensor, target: Tensor, weights: Tensor, coverage: float) -> None:
+    def fit_interval(self, combined: Tensor, target: Tensor, weights: Tensor, coverage: float) -> None:
         """Learn the interval from rows that were not fitted on; see :mod:`training.fitting.prediction_interval`."""
-        width = conformal_quantile(self.residuals(joint, target).abs(), weights, coverage)
+        width = conformal_quantile(self.residuals(combined, target).abs(), weights, coverage)
         self.below.copy_(width)
         self.above.copy_(width)
 
@@ -190,27 +190,27 @@ class RegressionHead(QuantityHead):
         """A linear model as scikit-learn fits it, for so many rows."""
         return Ridge()
 
-    def learn(self, target: Tensor) -> None:
+    def fit_target(self, target: Tensor) -> None:
         """Take mean and deviation from the training target, float64 and not constant."""
         transformed = self._transform(target)
         self.mean.copy_(transformed.mean())
         self.deviation.copy_(transformed.std())
 
-    def learnt(self, target: Tensor) -> Tensor:
+    def transform_target(self, target: Tensor) -> Tensor:
         """Target values, float64, as they are learnt: in standard deviations, float32."""
         return ((self._transform(target) - self.mean) / self.deviation).float()
 
     def losses(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The squared error of each row, in standard deviations, for answers [rows, 1] and :meth:`learnt`."""
+        """The squared error of each row, in standard deviations, for answers [rows, 1] and :meth:`transform_target`."""
         return (answers[:, 0] - target) ** 2
 
-    def residuals(self, joint: Tensor, target: Tensor) -> Tensor:
+    def residuals(self, combined: Tensor, target: Tensor) -> Tensor:
         """How far the truth lies above the answer, in standard deviations."""
-        return self.learnt(target) - joint[:, 0]
+        return self.transform_target(target) - combined[:, 0]
 
-    def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
-        """Value, lower and upper end, each [rows, 1], from :meth:`joint`."""
-        standard = torch.cat([joint, joint - self.below, joint + self.above], dim=1)
+    def forward(self, combined: Tensor) -> tuple[Tensor, ...]:
+        """Value, lower and upper end, each [rows, 1], from :meth:`combine`."""
+        standard = torch.cat([combined, combined - self.below, combined + self.above], dim=1)
         values = standard * self.deviation + self.mean
         return torch.split(values.clamp_max(LARGEST_LOGARITHM).exp() if self.logarithm else values, 1, dim=1)
 
@@ -248,24 +248,24 @@ class QuantileHead(RegressionHead):
         return np.asarray(np.quantile(target, [self.quantile], weights=weights, method="inverted_cdf"))
 
     def losses(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The pinball loss of each row, in standard deviations, for answers [rows, 1] and :meth:`learnt`."""
+        """The pinball loss of each row, in standard deviations, for answers [rows, 1] and :meth:`transform_target`."""
         residuals = target - answers[:, 0]
         return torch.maximum(self.quantile * residuals, (self.quantile - 1) * residuals)
 
-    def promise(self, joint: Tensor, target: Tensor, weights: Tensor, coverage: float) -> None:
+    def fit_interval(self, combined: Tensor, target: Tensor, weights: Tensor, coverage: float) -> None:
         """As for other quantities; but the ends are quantiles too.
 
         Equally many truths lie beyond either end, or fewer where the value itself lies further out than that.
         """
-        residuals, quantile = self.residuals(joint, target), self.quantile
+        residuals, quantile = self.residuals(combined, target), self.quantile
         lowest = min(max((1 - coverage) / 2, quantile - coverage), quantile)
         self.shift.copy_(conformal_quantile(residuals, weights, quantile))
         self.below.copy_(conformal_quantile(self.shift - residuals, weights, 1 - lowest).clamp_min(0))
         self.above.copy_(conformal_quantile(residuals - self.shift, weights, lowest + coverage).clamp_min(0))
 
-    def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
-        """Value, lower and upper end, each [rows, 1], from :meth:`joint`."""
-        return super().forward(joint + self.shift)
+    def forward(self, combined: Tensor) -> tuple[Tensor, ...]:
+        """Value, lower and upper end, each [rows, 1], from :meth:`combine`."""
+        return super().forward(combined + self.shift)
 
 
 class CountHead(QuantityHead):
@@ -299,33 +299,33 @@ class CountHead(QuantityHead):
         """A linear model as scikit-learn fits it, for so many rows: as little shrunk as by a ridge regression."""
         return PoissonRegressor(alpha=1 / rows, max_iter=200)
 
-    def learn(self, target: Tensor) -> None:
+    def fit_target(self, target: Tensor) -> None:
         """Take the mean from the training target, float64 and not all 0."""
         self.mean.copy_(target.mean())
 
-    def learnt(self, target: Tensor) -> Tensor:
+    def transform_target(self, target: Tensor) -> Tensor:
         """Counts, float64, as they are learnt: in units of their mean, float32."""
         return (target / self.mean).float()
 
     def losses(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The Poisson deviance of each row, in units of the mean, for answers [rows, 1] and :meth:`learnt`."""
+        """The Poisson deviance of each row, in units of the mean; answers are [rows, 1]."""
         logarithm = answers[:, 0].clamp_max(LARGEST_LOGARITHM)
         return 2 * (logarithm.exp() - target - target * logarithm + torch.xlogy(target, target))
 
-    def residuals(self, joint: Tensor, target: Tensor) -> Tensor:
+    def residuals(self, combined: Tensor, target: Tensor) -> Tensor:
         """How far twice the root of the truth lies above that of the answer."""
-        return _twice_the_root(target) - _twice_the_root(self._rate(joint))[:, 0]
+        return _twice_the_root(target) - _twice_the_root(self._rate(combined))[:, 0]
 
-    def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
-        """Value, lower and upper end, each [rows, 1], from :meth:`joint`."""
-        value = self._rate(joint)
+    def forward(self, combined: Tensor) -> tuple[Tensor, ...]:
+        """Value, lower and upper end, each [rows, 1], from :meth:`combine`."""
+        value = self._rate(combined)
         root = _twice_the_root(value)
         lower, upper = (((end.clamp_min(0) / 2) ** 2 - 3 / 8) for end in (root - self.below, root + self.above))
         # The root and its square may round to the other side of a value that has many digits.
         return value, torch.minimum(lower.clamp_min(0), value), torch.maximum(upper.clamp_max(LARGEST), value)
 
-    def _rate(self, joint: Tensor) -> Tensor:
-        return (joint.exp() * self.mean).clamp_max(LARGEST)
+    def _rate(self, combined: Tensor) -> Tensor:
+        return (combined.exp() * self.mean).clamp_max(LARGEST)
 
 
 def _twice_the_root(count: Tensor) -> Tensor:

@@ -73,12 +73,12 @@ class Model(nn.Module):
         self.columns = (
             Columns(self.scaling, blueprint.cardinalities, blueprint.outputs) if blueprint.has_scorer else None
         )
-        self.scorer: OnnxEstimator | None = None
+        self.estimator: OnnxEstimator | None = None
         self.head = blueprint.head()
 
     def forward(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
         """The tensors that ``head.names`` names, for ``numbers`` float64 [rows, n] and ``codes`` int64 [rows, c]."""
-        return cast(tuple[Tensor, ...], self.head(self._joint(numbers, codes)))
+        return cast(tuple[Tensor, ...], self.head(self._combined(numbers, codes)))
 
     def answers(self, numbers: Tensor, codes: Tensor) -> Tensor | None:
         """What the network's members say, float32 [rows, members, outputs]; None without a network."""
@@ -88,17 +88,17 @@ class Model(nn.Module):
     def predict(self, inputs: Inputs) -> dict[str, Tensor]:
         """The output tensors by name, for any number of rows."""
         self.eval()
-        return dict(zip(self.head.names, self.head(self.joint(inputs)), strict=True))
+        return dict(zip(self.head.names, self.head(self.combined(inputs)), strict=True))
 
     @torch.no_grad()
-    def joint(self, inputs: Inputs) -> Tensor:
-        """What the head makes its output of, for any number of rows; see ``joint`` of the heads."""
+    def combined(self, inputs: Inputs) -> Tensor:
+        """What the head makes its output of, for any number of rows; see ``combine`` of the heads."""
         self.eval()
-        return torch.cat([self._joint(*chunk) for chunk in _chunks(inputs)])
+        return torch.cat([self._combined(*chunk) for chunk in _chunks(inputs)])
 
-    def learnt(self, target: NDArray[Any]) -> NDArray[Any]:
+    def transform_target(self, target: NDArray[Any]) -> NDArray[Any]:
         """A target as it is learnt; see ``learnt`` of the heads."""
-        return self.head.learnt(torch.tensor(target)).numpy()
+        return self.head.transform_target(torch.tensor(target)).numpy()
 
     def with_network(self, network: Network | Linear | None) -> Self:
         """The same model with another network, or none, and without another estimator."""
@@ -107,20 +107,20 @@ class Model(nn.Module):
         other._modules = dict(self._modules)
         other.head = self.head.fresh()
         other.blueprint = self.blueprint.model_copy(update={"network": shape, "has_scorer": False})
-        other.network, other.columns, other.scorer = network, None, None
+        other.network, other.columns, other.estimator = network, None, None
         return other
 
-    def with_scorer(self, columns: Columns, scorer: OnnxEstimator, share: float) -> Self:
+    def with_estimator(self, columns: Columns, scorer: OnnxEstimator, share: float) -> Self:
         """The same model with another estimator beside its network, which counts ``share`` of the whole."""
         other = self.with_network(self.network)
         other.blueprint = self.blueprint.model_copy(update={"has_scorer": True})
-        other.columns, other.scorer = columns, scorer
+        other.columns, other.estimator = columns, scorer
         other.head.share.fill_(share)
         return other
 
-    def _joint(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        scores = self.scorer.scores(self.columns(numbers, codes)) if self.scorer and self.columns else None
-        return self.head.joint(self.answers(numbers, codes), scores)
+    def _combined(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        scores = self.estimator.scores(self.columns(numbers, codes)) if self.estimator and self.columns else None
+        return self.head.combine(self.answers(numbers, codes), scores)
 
 
 def _network(shape: Architecture | LinearArchitecture | None) -> Network | Linear | None:
@@ -144,8 +144,8 @@ def save_model(model: Model, folder: Path) -> None:
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
     text = json.dumps(model.blueprint.model_dump(mode="json"), ensure_ascii=False, sort_keys=False, indent=1)
     (folder / ARCHITECTURE).write_text(text + "\n", encoding="utf-8")
-    if model.scorer:
-        (folder / ESTIMATOR).write_bytes(model.scorer.stored)
+    if model.estimator:
+        (folder / ESTIMATOR).write_bytes(model.estimator.serialized)
 
 
 def load_model(folder: Path) -> Model:
@@ -159,7 +159,7 @@ def load_model(folder: Path) -> Model:
         model = Model(blueprint)
         model.load_state_dict(load_file(folder / WEIGHTS))
         if blueprint.has_scorer:
-            model.scorer = OnnxEstimator.load((folder / ESTIMATOR).read_bytes())
+            model.estimator = OnnxEstimator.load((folder / ESTIMATOR).read_bytes())
     except Exception as error:  # a damaged file may raise anything
         raise ArtifactError(f"{folder} holds no model that can be rebuilt: {error}") from error
     return model.eval()

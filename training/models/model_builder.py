@@ -54,7 +54,7 @@ def build_model(  # noqa: PLR0913 (one fact of the whole table)
     )
     model = Model(blueprint)
     model.scaling.load_state_dict(scaling.state_dict())
-    model.head.learn(torch.tensor(train.target))
+    model.head.fit_target(torch.tensor(train.target))
     return _with_network(model, train, spec)
 
 

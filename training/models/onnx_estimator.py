@@ -46,13 +46,13 @@ class OnnxEstimator:
 
     @classmethod
     def load(cls, stored: bytes) -> Self:
-        """From :attr:`stored`; raises whatever protobuf and ONNX Runtime do where it is damaged."""
+        """From :attr:`serialized`; raises whatever protobuf and ONNX Runtime do where it is damaged."""
         scorer = cls(onnx.load_from_string(stored))
         scorer._session  # noqa: B018 (a damaged one is to fail here)
         return scorer
 
     @property
-    def stored(self) -> bytes:
+    def serialized(self) -> bytes:
         """The bytes that are kept of it."""
         return bytes(self.model.SerializeToString(deterministic=True))
 
@@ -85,7 +85,7 @@ class OnnxEstimator:
     def _session(self) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
-        return onnxruntime.InferenceSession(self.stored, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(self.serialized, options, providers=["CPUExecutionProvider"])
 
 
 def _difference(scores: NDArray[np.float64], exact: NDArray[np.float64]) -> float:

@@ -55,13 +55,13 @@ class SearchResult:
     """A fitted estimator, and how to fit it again.
 
     Attributes:
-        scorer: Its ONNX.
+        estimator: Its ONNX.
         parameters: Those that were best, where any were tried.
         rounds: Of boosting; None for what is not boosted.
         trials: How many sets of parameters were tried; None where nothing is searched for.
     """
 
-    scorer: OnnxEstimator
+    estimator: OnnxEstimator
     parameters: Parameters = field(default_factory=dict)
     rounds: int | None = None
     trials: int | None = None
@@ -71,17 +71,17 @@ class SearchResult:
         return replace(options, parameters=self.parameters, rounds=self.rounds, trials=1, budget=Budget())
 
     @property
-    def stored(self) -> bytes:
+    def serialized(self) -> bytes:
         """All of it."""
         model = onnx.ModelProto()
-        model.CopyFrom(self.scorer.model)
+        model.CopyFrom(self.estimator.model)
         told = {"parameters": dict(self.parameters), "rounds": self.rounds, "trials": self.trials}
         helper.set_model_props(model, {"found": json.dumps(told)})
         return bytes(model.SerializeToString(deterministic=True))
 
     @classmethod
     def load(cls, stored: bytes) -> "SearchResult":
-        """From :attr:`stored`; raises whatever protobuf, JSON and ONNX Runtime do where it is damaged."""
+        """From :attr:`serialized`; raises whatever protobuf, JSON and ONNX Runtime do where it is damaged."""
         scorer = OnnxEstimator.load(stored)
         (entry,) = scorer.model.metadata_props
         scorer.model.ClearField("metadata_props")

@@ -116,7 +116,7 @@ def fit_columns(
     targets = _target_columns(train.target, classes)
     columns = Columns(scaling, cardinalities, classes)
     plain, means_rows = columns.parts(train.inputs.numbers, train.inputs.codes)
-    rows = _EncodedRows(means_rows.numpy(), targets, train.each_weight, len(columns.means))
+    rows = _EncodedRows(means_rows.numpy(), targets, train.row_weights, len(columns.means))
     cross_fitted = np.empty((len(train), means_rows.shape[1], targets.shape[1]), dtype=np.float32)
     if means_rows.shape[1]:
         folds = KFold(min(_FOLDS, len(train)), shuffle=True, random_state=seed)

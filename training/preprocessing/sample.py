@@ -37,7 +37,7 @@ class Sample:
         return len(self) + (self.stream.rows if self.stream else 0)
 
     @property
-    def each_weight(self) -> NDArray[np.float64]:
+    def row_weights(self) -> NDArray[np.float64]:
         """The weight of each row, float64 [rows]; 1 if all rows weigh the same."""
         return np.ones(len(self)) if self.weights is None else self.weights
 

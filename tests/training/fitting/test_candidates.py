@@ -56,8 +56,8 @@ def test_a_blend_is_one_graph_that_answers_as_its_parts_do(classes: int | None, 
     trees = chosen(tmp_path / "trees", classes, name="lightgbm").model
     network = chosen(tmp_path / "network", classes, name="tabm").model
     assert trees.columns
-    assert trees.scorer
-    blend = network.with_scorer(trees.columns, trees.scorer, share=0.3)
+    assert trees.estimator
+    blend = network.with_estimator(trees.columns, trees.estimator, share=0.3)
     graph = export_onnx(blend, FEATURES)
     assert check_parity(graph, blend, LAST) <= TOLERANCE
     assert [value.name for value in graph.graph.output] == list(blend.head.names)
@@ -76,8 +76,8 @@ def test_every_candidate_for_a_count_is_better_than_the_mean_and_a_blend_average
     assert max(each["loss"] for each in choice.tried) < 0.8 * mean_poisson_deviance(truth, mean) / mean[0]
     trees, network = (counted(tmp_path, name=name).model for name in ("lightgbm", "tabm"))
     assert trees.columns
-    assert trees.scorer
-    blend = network.with_scorer(trees.columns, trees.scorer, share=0.3)
+    assert trees.estimator
+    blend = network.with_estimator(trees.columns, trees.estimator, share=0.3)
     fit_interval(blend, Sample(blend.blueprint.preprocessor.transform(LATER), truth), 0.9)
     assert check_parity(export_onnx(blend, FEATURES), blend, LAST) <= TOLERANCE
     one, other, both = (model.predict(inputs(model))["value"].log().numpy() for model in (network, trees, blend))
@@ -113,7 +113,7 @@ def test_one_that_is_named_is_the_only_one(name: str, said: dict[str, Any], netw
     choice = chosen(tmp_path, name=name, **said)
     assert [each["name"] for each in choice.tried] == [name]
     assert isinstance(choice.model.network, network)
-    assert bool(choice.model.scorer) == (network is type(None))
+    assert bool(choice.model.estimator) == (network is type(None))
     assert len(choice.history) == (network is Network)
     assert check_parity(export_onnx(choice.model, FEATURES), choice.model, LAST) <= TOLERANCE
 
@@ -142,7 +142,7 @@ def test_the_same_seed_gives_the_same_choice(tmp_path: Path) -> None:
 def grown(folder: Path, **estimator: Any) -> bytes:
     found = chosen(folder, name="lightgbm", **estimator).recipe.found
     assert found
-    return found.stored
+    return found.serialized
 
 
 def test_trees_of_an_interrupted_run_are_not_grown_again(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_trees_of_an_interrupted_run_are_not_grown_again(tmp_path: Path) -> None
     assert grown(run) == others
 
 
-@pytest.mark.parametrize("left", [b"", b"\xff\xfe", OnnxEstimator.of_nodes([]).stored])
+@pytest.mark.parametrize("left", [b"", b"\xff\xfe", OnnxEstimator.of_nodes([]).serialized])
 def test_damaged_trees_are_grown_anew(left: bytes, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.with_suffix(KEPT).write_bytes(left)

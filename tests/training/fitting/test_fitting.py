@@ -113,7 +113,7 @@ def test_a_row_of_weight_two_counts_as_two_rows(tmp_path: Path) -> None:
     model, train, validation, plan = prepared(epochs=1)
     random = np.random.default_rng(0)
     weighted = Sample(validation.inputs, validation.target, random.integers(0, 3, len(validation)).astype(float))
-    repeated = validation.take(np.repeat(np.arange(len(validation)), weighted.each_weight.astype(int)))
+    repeated = validation.take(np.repeat(np.arange(len(validation)), weighted.row_weights.astype(int)))
     (one,) = fit(model, train, weighted, plan, tmp_path / "weighted")
     (other,) = fit(prepared()[0], train, repeated, plan, tmp_path / "repeated")
     assert one["validation_loss"] == pytest.approx(other["validation_loss"], rel=1e-4)

@@ -61,7 +61,7 @@ def test_however_few_the_rows_the_quantile_lies_within_its_interval(
 ) -> None:
     head = QuantileHead(logarithm=False, quantile=quantile)
     target, weights = (torch.tensor(values, dtype=torch.float64) for values in zip(*rows, strict=True))
-    head.promise(torch.zeros(len(target), 1), target, weights, coverage)
+    head.fit_interval(torch.zeros(len(target), 1), target, weights, coverage)
     value, lower, upper = (tensor.item() for tensor in head(torch.zeros(1, 1)))
     assert lower <= value <= upper
     assert value in target.float()

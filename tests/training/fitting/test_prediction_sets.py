@@ -83,7 +83,7 @@ def test_a_trained_and_exported_model_keeps_its_promise() -> None:
     validation = Sample(model.blueprint.preprocessor.transform(frames[1]), targets[1])
     calibrate(model, train, validation, 0)
     probabilities = model.predict(validation.inputs)["probabilities"].numpy()
-    threshold = set_threshold(probabilities, targets[1], validation.each_weight, 0.9)
+    threshold = set_threshold(probabilities, targets[1], validation.row_weights, 0.9)
     output = Classification(target="y", labels=tuple("abcde"), set_threshold=threshold)
     sets = output.sets(run_onnx(export_onnx(model, FEATURES), frames[2]))
     assert of_their_own(sets, targets[2]).mean() == pytest.approx(0.9, abs=0.015)

@@ -68,7 +68,10 @@ def test_what_the_validation_rows_decided_stays(classes: int | None, tmp_path: P
     assert {name: value.tolist() for name, value in again.head.state_dict().items()} == {
         name: value.tolist() for name, value in choice.model.head.state_dict().items()
     }
-    assert (again.scorer is None, type(again.network)) == (choice.model.scorer is None, type(choice.model.network))
+    assert (again.estimator is None, type(again.network)) == (
+        choice.model.estimator is None,
+        type(choice.model.network),
+    )
     assert np.corrcoef(answers(again, LAST)[:, -1], answers(choice.model, LAST)[:, -1])[0, 1] > 0.8
     assert check_parity(export_onnx(again, FEATURES), again, LAST) <= TOLERANCE
 
@@ -78,8 +81,8 @@ def test_boosting_goes_as_many_rounds_as_before_with_the_parameters_that_were_be
     found = choice.recipe.found
     assert found
     assert found.trials == 3
-    assert again.scorer
-    (trees,) = again.scorer.model.graph.node
+    assert again.estimator
+    (trees,) = again.estimator.model.graph.node
     grown = next(each for each in trees.attribute if each.name == "nodes_treeids").ints
     assert len(set(grown)) == found.rounds
 

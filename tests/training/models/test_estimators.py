@@ -41,7 +41,7 @@ class Opaque(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 @pytest.mark.parametrize(("name", "classes"), CONVERTED)
 def test_any_estimator_becomes_onnx_and_learns(name: str, classes: int) -> None:
     train, validation = matrix(800, classes), matrix(400, classes, 1)
-    scores = fit_estimator(name, train, validation, Options(objective(classes), 0)).scorer.scores(validation.values)
+    scores = fit_estimator(name, train, validation, Options(objective(classes), 0)).estimator.scores(validation.values)
     assert scores.shape == (400, max(1, classes if classes > 1 else 1))
     if classes == 1:
         assert np.corrcoef(scores[:, 0], validation.target)[0, 1] > 0.7
@@ -81,7 +81,7 @@ def test_rows_are_weighed_or_the_estimator_is_refused() -> None:
     for train in (plain, weighed):
         scorer = fit_estimator(
             "random_forest", train, plain, Options(objective(2), 0, parameters={"n_estimators": 10})
-        ).scorer
+        ).estimator
         means.append(float(scorer.scores(plain.values).softmax(1)[:, 1].mean()))
     assert means[1] > means[0] + 0.1
     with pytest.raises(SpecError, match="cannot weigh rows"):
@@ -94,7 +94,7 @@ COUNTS = ["lightgbm", "xgboost", "random_forest", "histogram_boosting", "sklearn
 @pytest.mark.parametrize("name", COUNTS)
 def test_of_a_count_the_score_is_the_logarithm_of_the_rate(name: str) -> None:
     train, validation = (counted(1500, seed) for seed in (0, 1))
-    scorer = fit_estimator(name, train, validation, Options({"objective": "poisson"}, 0)).scorer
+    scorer = fit_estimator(name, train, validation, Options({"objective": "poisson"}, 0)).estimator
     rate = scorer.scores(validation.values)[:, 0].exp().numpy()
     assert mean_poisson_deviance(validation.target, rate) < 0.8 * mean_poisson_deviance(
         validation.target, np.full(len(validation), train.target.mean())
@@ -106,7 +106,7 @@ def test_of_a_count_the_score_is_the_logarithm_of_the_rate(name: str) -> None:
 def test_a_quantile_is_one(name: str) -> None:
     train, validation = matrix(1500, 1), matrix(1500, 1, 1)
     options = Options({"objective": "quantile", "alpha": 0.9}, 0)
-    scores = fit_estimator(name, train, validation, options).scorer.scores(validation.values)[:, 0].numpy()
+    scores = fit_estimator(name, train, validation, options).estimator.scores(validation.values)[:, 0].numpy()
     trivial = np.full(len(validation), np.quantile(train.target, 0.9))
     losses = [mean_pinball_loss(validation.target, answers, alpha=0.9) for answers in (scores, trivial)]
     assert losses[0] < 0.8 * losses[1]
@@ -131,7 +131,7 @@ def test_the_same_seed_gives_the_same_bytes(name: str) -> None:
     def fitted(seed: int) -> bytes:
         parameters = {"n_estimators": 5} if name == "random_forest" else {}
         options = Options(objective(2), seed, 2, parameters)
-        return fit_estimator(name, matrix(300, 2), matrix(100, 2, 1), options).scorer.stored
+        return fit_estimator(name, matrix(300, 2), matrix(100, 2, 1), options).estimator.serialized
 
     assert fitted(0) == fitted(0)
 
@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_bytes(name: str) -> None:
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
 def test_parameters_of_the_spec_are_not_drawn(name: str) -> None:
     options = Options(objective(2), 0, 3, {"max_depth": 1, "num_leaves": 2} if name == "lightgbm" else {"max_depth": 1})
-    scorer = fit_estimator(name, matrix(300, 2), matrix(100, 2, 1), options).scorer
+    scorer = fit_estimator(name, matrix(300, 2), matrix(100, 2, 1), options).estimator
     (trees,) = scorer.model.graph.node
     told: dict[str, Any] = {field.name: field for field in trees.attribute}
     sizes = np.bincount(told["nodes_treeids"].ints)
@@ -152,5 +152,5 @@ def test_a_gap_is_a_column_of_its_own_for_those_that_know_none() -> None:
     target = random.integers(0, 2, 500)
     values[target == 1] = np.nan
     rows = Matrix(torch.from_numpy(values), target)
-    scorer = fit_estimator("sklearn.linear_model.LogisticRegression", rows, rows, Options(objective(2), 0)).scorer
+    scorer = fit_estimator("sklearn.linear_model.LogisticRegression", rows, rows, Options(objective(2), 0)).estimator
     assert (scorer.scores(rows.values).argmax(1).numpy() == target).all()

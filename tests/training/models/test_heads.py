@@ -14,7 +14,7 @@ from model_deployer.training.models.heads import LARGEST, CountHead, QuantileHea
 
 def count_head(target: np.ndarray) -> CountHead:
     head = CountHead()
-    head.learn(torch.from_numpy(target))
+    head.fit_target(torch.from_numpy(target))
     return head
 
 
@@ -22,9 +22,9 @@ def test_the_loss_of_a_count_is_its_deviance_in_units_of_the_mean() -> None:
     random = np.random.default_rng(0)
     target = random.poisson(3, 500).astype(float)
     head = count_head(target)
-    joint = torch.from_numpy(random.normal(size=(500, 1)))
-    losses = head.losses(joint, head.learnt(torch.from_numpy(target)))
-    rate = head(joint)[0][:, 0].numpy()
+    combined = torch.from_numpy(random.normal(size=(500, 1)))
+    losses = head.losses(combined, head.transform_target(torch.from_numpy(target)))
+    rate = head(combined)[0][:, 0].numpy()
     assert losses.mean().item() * target.mean() == pytest.approx(mean_poisson_deviance(target, rate), rel=1e-5)
     assert head.losses(torch.full((1, 1), 1e5), torch.ones(1)).isfinite().all()
 
@@ -58,9 +58,9 @@ def test_the_interval_of_a_count_grows_with_its_rate_and_ends_at_nothing() -> No
     head = count_head(np.array([0.0, 2.0]))
     head.below.fill_(3.0)
     head.above.fill_(3.0)
-    joint = torch.tensor([[-20.0], [0.0], [5.0], [10.0]])
-    value, lower, upper = (tensor[:, 0] for tensor in head(joint))
-    assert torch.allclose(value, joint[:, 0].exp())
+    combined = torch.tensor([[-20.0], [0.0], [5.0], [10.0]])
+    value, lower, upper = (tensor[:, 0] for tensor in head(combined))
+    assert torch.allclose(value, combined[:, 0].exp())
     assert (lower[:2] == 0).all()
     assert value[2:] - lower[2:] == pytest.approx(3 * value[2:].sqrt(), rel=0.1)
     assert (upper - value).diff().min() > 0
@@ -71,11 +71,11 @@ def test_the_interval_of_a_count_grows_with_its_rate_and_ends_at_nothing() -> No
     st.floats(0, 1e6),
     st.lists(st.floats(-200, 200, width=32), min_size=1, max_size=5),
 )
-def test_the_ends_of_a_count_lie_around_its_value(largest: float, width: float, joint: list[float]) -> None:
+def test_the_ends_of_a_count_lie_around_its_value(largest: float, width: float, combined: list[float]) -> None:
     head = count_head(np.array([0.0, max(largest, 1.0)]))
     head.below.fill_(width)
     head.above.fill_(width)
-    value, lower, upper = head(torch.tensor(joint)[:, None])
+    value, lower, upper = head(torch.tensor(combined)[:, None])
     assert ((lower >= 0) & (lower <= value) & (value <= upper) & (upper <= LARGEST)).all()
 
 

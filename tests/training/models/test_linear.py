@@ -17,7 +17,7 @@ def test_it_answers_as_scikit_learn_does(classes: int | None) -> None:
     linear = linear_model(model, train)
     assert isinstance(linear.network, Linear)
     matrix = _design(model.scaling(train.inputs.numbers, train.inputs.codes), model.blueprint.cardinalities)
-    learnt = model.learnt(target)
+    learnt = model.transform_target(target)
     answers = linear.predict(train.inputs)
     if classes is None:
         expected = Ridge().fit(matrix, learnt).predict(matrix) * target.std(ddof=1) + target.mean()

@@ -26,7 +26,7 @@ def test_the_logarithm_of_a_count_is_that_of_its_rate() -> None:
 def test_the_head_takes_back_what_was_standardised(target: np.ndarray) -> None:
     head = unfitted(FRAME, target, None, spec())[0].head
     assert isinstance(head, RegressionHead)
-    standard = head.learnt(torch.tensor(target))
+    standard = head.transform_target(torch.tensor(target))
     assert standard.mean().item() == pytest.approx(0, abs=1e-5)
     value, lower, upper = (tensor[:, 0].numpy() for tensor in head(standard[:, None]))
     assert np.allclose(value, target, rtol=1e-4, atol=1e-4)

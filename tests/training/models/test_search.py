@@ -42,8 +42,8 @@ def test_a_loss_that_is_no_number_never_wins() -> None:
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
 def test_what_was_found_is_kept_whole(name: str) -> None:
     found = fit_estimator(name, matrix(300, 2), matrix(100, 2, 1), Options(objective(2), 0, 2))
-    again = SearchResult.load(found.stored)
-    assert again.scorer.stored == found.scorer.stored
+    again = SearchResult.load(found.serialized)
+    assert again.estimator.serialized == found.estimator.serialized
     assert (again.parameters, again.rounds, again.trials) == (found.parameters, found.rounds, 2)
 
 

@@ -42,7 +42,7 @@ def test_numbers_next_to_a_threshold_go_where_the_library_sends_them(name: str, 
     train, validation = matrix(600, classes), matrix(200, classes, 1)
     few = {"random_forest": {"n_estimators": 20}, "xgboost": {"max_depth": 4}, "lightgbm": {"num_leaves": 15}}
     options = Options(objective(classes), 0, parameters=few.get(name, {}))
-    scorer = fit_estimator(name, train, validation, options).scorer
+    scorer = fit_estimator(name, train, validation, options).estimator
     (trees,) = [node for node in scorer.model.graph.node if node.op_type == "TreeEnsembleRegressor"]
     told: dict[str, Any] = {field.name: field for field in trees.attribute}
     thresholds = np.array(told["nodes_values"].floats, np.float32)
@@ -55,7 +55,7 @@ def test_numbers_next_to_a_threshold_go_where_the_library_sends_them(name: str, 
     odd = np.array([[np.nan] * 5, [3e38] * 5, [-3e38] * 5, [0.0] * 5, [-0.0] * 5], np.float32)
     asked = torch.from_numpy(np.vstack([rows, odd]))
     harder = Matrix(torch.cat([validation.values, asked]), np.resize(validation.target, len(validation) + len(asked)))
-    again = fit_estimator(name, train, harder, options).scorer
+    again = fit_estimator(name, train, harder, options).estimator
     assert torch.isfinite(again.scores(asked)).all()
 
 
