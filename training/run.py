@@ -34,7 +34,7 @@ from model_deployer.training.evaluation.reliability import reliability
 from model_deployer.training.evaluation.scored_rows import Predict, ScoredRows
 from model_deployer.training.evaluation.sensitivity import missing_values
 from model_deployer.training.evaluation.slices import slices
-from model_deployer.training.export.export import TOLERANCE, answer_scale, answerer, check_parity, export_onnx
+from model_deployer.training.export.export import TOLERANCE, answerer, check_parity, export_onnx, prediction_scale
 from model_deployer.training.export.golden import lines, write_golden
 from model_deployer.training.export.latency import measure
 from model_deployer.training.export.prediction_shift import shift_since
@@ -247,7 +247,7 @@ def _manifest(dataset: Dataset, model: Model, version: str) -> Manifest:
         owner=spec.owner,
         license=spec.license,
         business_context=spec.business_context,
-        tolerance=TOLERANCE * answer_scale(model),
+        tolerance=TOLERANCE * prediction_scale(model),
         patch_tolerance=spec.tolerance,
         origin=provenance(dataset.version, spec.seed, dataset.path.parent),
     )

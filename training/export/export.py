@@ -68,14 +68,22 @@ def feeds(session: onnxruntime.InferenceSession, frame: pl.DataFrame) -> dict[st
 
 
 def check_parity(graph: onnx.ModelProto, model: Model, frame: pl.DataFrame) -> float:
-    """The largest difference between the graph and torch over the rows of a conformed frame, by :func:`answer_scale`.
+    """Return the largest difference between the outputs of the graph and of the torch model.
+
+    Args:
+        graph: The exported model.
+        model: The torch model.
+        frame: A conformed frame.
+
+    Returns:
+        The difference in units of :func:`prediction_scale`, relative for predictions above it.
 
     Raises:
-        CheckFailed: It is larger than ``TOLERANCE``, or one of them has no answer where the other does.
+        CheckFailed: if it is larger than ``TOLERANCE``, or only one of the two outputs is a number.
     """
     exact = model.predict(model.blueprint.preprocessor.transform(frame))
     answers = run_onnx(graph, frame)
-    scale = answer_scale(model)
+    scale = prediction_scale(model)
     largest = max(_difference(answers[name], exact[name].numpy(), scale) for name in exact)
     if not largest <= TOLERANCE:
         raise CheckFailed(
@@ -84,7 +92,7 @@ def check_parity(graph: onnx.ModelProto, model: Model, frame: pl.DataFrame) -> f
     return largest
 
 
-def answer_scale(model: Model) -> float:
+def prediction_scale(model: Model) -> float:
     """What a difference between answers is measured by: 1, or the deviation of a regression target where it is larger.
 
     A prediction near 0 is a small difference of numbers of that size, and float32 keeps seven digits of them.
@@ -134,8 +142,8 @@ class _Before(nn.Module):
 
     def forward(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
         assert self._model.columns
-        answers, columns = self._model.answers(numbers, codes), self._model.columns(numbers, codes)
-        return (columns,) if answers is None else (answers, columns)
+        outputs, columns = self._model.member_outputs(numbers, codes), self._model.columns(numbers, codes)
+        return (columns,) if outputs is None else (outputs, columns)
 
 
 class _After(nn.Module):

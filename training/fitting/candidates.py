@@ -16,7 +16,7 @@ from model_deployer.training.fitting.fitting import Plan, fit, kept_plan, plan_f
 from model_deployer.training.models.baselines import linear_model
 from model_deployer.training.models.estimators import fit_estimator, installed_boosting
 from model_deployer.training.models.model import Model
-from model_deployer.training.models.search import MOST_TRIALS, Options, SearchResult, plan_trials
+from model_deployer.training.models.search import MAX_TRIALS, Options, SearchResult, plan_trials
 from model_deployer.training.preprocessing.matrix import Matrix, fit_columns
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.runtime.budget import Budget
@@ -237,7 +237,7 @@ class _Contest:
 
     def _options(self, columns: Tensor) -> Options:
         estimator = self._spec.estimator
-        planned = MOST_TRIALS if estimator.budget_seconds else plan_trials(*columns.shape)
+        planned = MAX_TRIALS if estimator.budget_seconds else plan_trials(*columns.shape)
         return Options(
             objective=self._model.head.objective,
             seed=self._spec.seed,

@@ -11,7 +11,7 @@ import torch
 
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.features import Text
-from model_deployer.training.export.export import TOLERANCE, answer_scale, check_parity, export_onnx, run_onnx
+from model_deployer.training.export.export import TOLERANCE, check_parity, export_onnx, prediction_scale, run_onnx
 from model_deployer.training.fitting.candidates import choose_model
 from model_deployer.training.fitting.prediction_interval import fit_interval
 from model_deployer.training.models.heads import RegressionHead
@@ -141,7 +141,7 @@ def test_a_target_of_large_numbers_around_zero_is_held_to_its_scale() -> None:
     target = scores(frame) * 1e6
     model = shaken(unfitted(frame, target - target.mean(), None, spec())[0])
     assert check_parity(export_onnx(model, FEATURES), model, table(700, seed=1)) <= TOLERANCE
-    assert answer_scale(model) == pytest.approx(target.std(), rel=0.01)
+    assert prediction_scale(model) == pytest.approx(target.std(), rel=0.01)
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e9])
@@ -152,7 +152,7 @@ def test_counts_of_any_size_are_answered_alike(unit: float) -> None:
     fit_interval(shaken(model), train, 0.9)
     graph = export_onnx(model, FEATURES)
     assert check_parity(graph, model, table(700, seed=1)) <= TOLERANCE
-    assert answer_scale(model) == pytest.approx(target.mean(), rel=1e-6)
+    assert prediction_scale(model) == pytest.approx(target.mean(), rel=1e-6)
     assert run_onnx(graph, frame)["lower"].min() >= 0
 
 

@@ -120,9 +120,9 @@ def test_one_that_is_named_is_the_only_one(name: str, said: dict[str, Any], netw
 
 def test_a_plain_network_has_one_member(tmp_path: Path) -> None:
     model = chosen(tmp_path, name="mlp", members=8, epochs=1).model
-    answers = model.answers(inputs(model).numbers, inputs(model).codes)
-    assert answers is not None
-    assert answers.shape == (LAST.height, 1, 2)
+    outputs = model.member_outputs(inputs(model).numbers, inputs(model).codes)
+    assert outputs is not None
+    assert outputs.shape == (LAST.height, 1, 2)
 
 
 def test_a_linear_model_wins_where_the_world_is_linear(tmp_path: Path) -> None:

@@ -34,15 +34,15 @@ def test_the_head_takes_back_what_was_standardised(target: np.ndarray) -> None:
 
 
 def first_weights(seed: int) -> Network:
-    said = spec().model_copy(update={"seed": seed})
-    return network_of(unfitted(FRAME, classes_of(FRAME, 2), 2, said)[0])
+    options = spec().model_copy(update={"seed": seed})
+    return network_of(unfitted(FRAME, classes_of(FRAME, 2), 2, options)[0])
 
 
 def test_the_seed_alone_decides_the_first_weights() -> None:
     torch.manual_seed(5)
-    one = first_weights(0).output.weight
-    assert torch.equal(one, first_weights(0).output.weight)
-    assert not torch.equal(one, first_weights(1).output.weight)
+    weights = first_weights(0).output.weight
+    assert torch.equal(weights, first_weights(0).output.weight)
+    assert not torch.equal(weights, first_weights(1).output.weight)
 
 
 def test_the_position_in_the_year_is_not_learnt_from_under_a_split_by_time() -> None:
