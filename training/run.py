@@ -43,7 +43,7 @@ from model_deployer.training.export.reference import reference
 from model_deployer.training.fitting.calibration import calibrate
 from model_deployer.training.fitting.candidates import Choice, choose_model
 from model_deployer.training.fitting.decision_threshold import decision_threshold
-from model_deployer.training.fitting.fitting import LAST
+from model_deployer.training.fitting.fitting import LAST_CHECKPOINT
 from model_deployer.training.fitting.prediction_interval import fit_interval
 from model_deployer.training.fitting.prediction_sets import set_threshold
 from model_deployer.training.fitting.refit import refit
@@ -313,6 +313,6 @@ def _checkpoints(dataset: Dataset) -> Path:
 
 
 def _how_to_resume(checkpoints: Path) -> str:
-    if (checkpoints / LAST).exists():
-        return "interrupted; run the same command again to go on after the last complete epoch"
-    return "interrupted before the first epoch was complete; run the same command again to start anew"
+    if (checkpoints / LAST_CHECKPOINT).exists():
+        return "interrupted; run the same command again to resume after the last complete epoch"
+    return "interrupted before the end of the first epoch; run the same command again to start from the beginning"
