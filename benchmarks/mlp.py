@@ -12,8 +12,10 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 from model_deployer.contract import artifact, store
 from model_deployer.contract.artifact import Manifest, Provenance, write_json
 from model_deployer.contract.contract import Contract
+from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.features import Numeric
 from model_deployer.contract.outputs import Classification
+from model_deployer.contract.reference import NumberDistribution, Reference
 
 WIDTH = 256
 NAMES = [f"x{index}" for index in range(12)]
@@ -47,10 +49,10 @@ def save_model(folder: Path) -> str:
     folder.mkdir(parents=True)
     onnx.save(features_graph(), folder / artifact.MODEL)
     write_json(folder / artifact.CONTRACT, CONTRACT.model_dump(mode="json"))
-    write_json(folder / artifact.EVALUATION, {"metrics": {}})
-    quantiles = {"quantiles": np.linspace(-1, 1, 21).tolist()}
-    seen = {"features": dict.fromkeys(NAMES, quantiles), "predictions": {"probabilities[1]": quantiles}}
-    write_json(folder / artifact.REFERENCE, seen)
+    write_json(folder / artifact.EVALUATION, Evaluation(task="classification", metrics={}).to_json())
+    seen = NumberDistribution(quantiles=tuple(np.linspace(-1, 1, 21).tolist()))
+    reference = Reference(features=dict.fromkeys(NAMES, seen), predictions={"probabilities[1]": seen})
+    write_json(folder / artifact.REFERENCE, reference.to_json())
     session = onnxruntime.InferenceSession(matrix_graph().SerializeToString())
     (probabilities,) = session.run(None, {"x": np.array([list(ROW.values())], dtype=np.float32)})
     (prediction,) = CONTRACT.output.predictions({"probabilities": probabilities})

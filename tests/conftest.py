@@ -4,9 +4,16 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.support.processes import Server
+    from tests.support.servers import SharedServers
 
 HOME = Path(tempfile.mkdtemp(prefix="bentoml-home-"))
 os.environ["BENTOML_HOME"] = str(HOME)
@@ -23,6 +30,23 @@ def home() -> Path:
     shutil.rmtree(HOME / "models", ignore_errors=True)
     (HOME / "models").mkdir(parents=True)
     return HOME
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SharedServers]":
+    """Running servers that the tests of this process share; see `tests/support/servers.py`."""
+    from tests.support.servers import SharedServers  # noqa: PLC0415 (it imports BentoML)
+
+    with closing(SharedServers(tmp_path_factory)) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def server(servers: "SharedServers") -> "Server":
+    """`bentoml serve` at the root of the repository, with the tiny model as the only one in its store; shared."""
+    from tests.support.servers import Profile  # noqa: PLC0415 (it imports BentoML)
+
+    return servers.get(Profile())
 
 
 def pytest_unconfigure() -> None:

@@ -41,9 +41,9 @@ def test_the_store_adds_bentoml_and_nothing_else() -> None:
     "module",
     [
         "model_deployer.serving.gateway",
-        "model_deployer.serving.config.selection",
+        "model_deployer.serving.config.model_selection",
         "model_deployer.serving.observability.logs",
-        "model_deployer.serving.config.startup",
+        "model_deployer.serving.config.startup_errors",
     ],
 )
 def test_serving_takes_no_more_than_it_needs(module: str) -> None:
@@ -70,7 +70,7 @@ def test_definitions_are_written_from_what_a_package_says() -> None:
 
 
 def test_what_a_package_says_is_read_without_knowing_what_becomes_of_it() -> None:
-    assert not loaded_by("model_deployer.package.facts, model_deployer.package.sizing") & {
+    assert not loaded_by("model_deployer.package.package_data, model_deployer.package.sizing") & {
         "deployment",
         "training",
         "cli",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import onnx
@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from model_deployer.contract import artifact, store
 from model_deployer.contract.artifact import Manifest, write_json
 from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.curve import verdict
 from model_deployer.contract.errors import Interrupted
+from model_deployer.contract.evaluation import MODEL, BehaviourShift, Evaluation, PartRows
 from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
 from model_deployer.contract.prediction_shift import PredictionShift, exceeds_tolerance
 from model_deployer.contract.versions import next_version
 from model_deployer.training.data.dataset import Dataset
 from model_deployer.training.data.split import Parts, method
 from model_deployer.training.data.target import Target
-from model_deployer.training.evaluation.evaluation import evaluate_classification, evaluate_regression
+from model_deployer.training.evaluation.evaluation import Metrics, evaluate_classification, evaluate_regression
 from model_deployer.training.evaluation.gates import check_gates, refuse
 from model_deployer.training.evaluation.importance import importance
 from model_deployer.training.evaluation.learning_curve import learning_curve
@@ -52,7 +52,7 @@ from model_deployer.training.models.model import Model, save_model
 from model_deployer.training.models.model_builder import build_model, rebuild_model
 from model_deployer.training.preprocessing.preprocessing import Preprocessor
 from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of
-from model_deployer.training.report.report import write_report
+from model_deployer.training.report.report import EvaluatedModel, write_report
 from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.runtime.launch import launch
 from model_deployer.training.spec import Spec
@@ -60,10 +60,10 @@ from model_deployer.training.spec import Spec
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run leaves behind: the model's tag in the store, and its evaluation.json."""
+    """What a run leaves behind: the model's tag in the store, and its evaluation."""
 
     tag: str
-    evaluation: dict[str, Any]
+    evaluation: Evaluation
 
 
 def train(dataset: Dataset) -> Trained:
@@ -110,30 +110,30 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     contract = Contract(features=features, output=output, limits=Limits(**spec.limits.model_dump()))
     change = _compare(spec, contract, predict)
     curve = learning_curve(dataset, model, output)
-    print_stage("curve", verdict(curve))
+    print_stage("curve", curve.verdict)
 
-    answers = {"model": _with_sets(predictions, output)} | _baseline_answers(model, learnt, test)
-    evaluation = {
-        "task": output.task,
-        "rows": {name: len(rows) for name, rows in vars(parts).items()},
-        "split": method(target, spec),
-        "refitted": spec.estimator.refit,
-        "calibrated": calibrated,
-        "logarithm": bool(model.blueprint.logarithm),
-        "parity": difference,
-        "metrics": _evaluate(answers, test, output, spec),
-        "slices": slices(exam, dataset.slices),
-        "importance": importance(exam, spec.seed),
-        "missing": missing_values(exam, spec.seed),
-        "reliability": reliability(exam),
-        "curve": curve,
-        "latency": measure(graph, frame[parts.test]),
-        "behaviour": change.report,
-        "findings": [asdict(finding) for finding in dataset.findings],
-        "candidates": choice.tried,
-        "history": choice.history,
-    }
-    _check(spec, evaluation)
+    answers = {MODEL: _with_sets(predictions, output)} | _baseline_answers(model, learnt, test)
+    evaluation = Evaluation(
+        task=output.task,
+        rows=PartRows(train=len(parts.train), validation=len(parts.validation), test=len(parts.test)),
+        split=method(target, spec),
+        refitted=spec.estimator.refit,
+        calibrated=calibrated,
+        logarithm=bool(model.blueprint.logarithm),
+        parity=difference,
+        metrics=_evaluate(answers, test, output, spec),
+        slices=slices(exam, dataset.slices),
+        importance=importance(exam, spec.seed),
+        missing=missing_values(exam, spec.seed),
+        reliability=reliability(exam),
+        curve=curve,
+        latency=measure(graph, frame[parts.test]),
+        behaviour=change.report,
+        findings=tuple(dataset.findings),
+        candidates=choice.tried,
+        history=choice.history,
+    )
+    evaluation = _checked(spec, evaluation)
     files = _Files(dataset.path, model, graph, predict, contract, evaluation)
     manifest = _manifest(dataset, model, str(next_version(change.previous, contract, change.is_step)))
     tag = _save(files, manifest, frame, parts, predictions)
@@ -170,7 +170,7 @@ class _Files:
     graph: onnx.ModelProto
     predict: Predict
     contract: Contract
-    evaluation: Mapping[str, Any]
+    evaluation: Evaluation
 
     def write(self, folder: Path) -> None:
         """All that does not depend on the table."""
@@ -178,12 +178,7 @@ class _Files:
         save_model(self.model, folder)
         (folder / artifact.MODEL).write_bytes(self.graph.SerializeToString(deterministic=True))
         write_json(folder / artifact.CONTRACT, self.contract.model_dump(mode="json"))
-        write_json(folder / artifact.EVALUATION, self.evaluation)
-
-    def report(self, manifest: Manifest) -> dict[str, Any]:
-        """What report.html is about."""
-        facts = {"manifest": manifest.model_dump(mode="json"), "contract": self.contract.model_dump(mode="json")}
-        return facts | {"evaluation": self.evaluation}
+        write_json(folder / artifact.EVALUATION, self.evaluation.to_json())
 
 
 def _save(files: _Files, manifest: Manifest, frame: pl.DataFrame, parts: Parts, predictions: Arrays) -> str:
@@ -192,11 +187,9 @@ def _save(files: _Files, manifest: Manifest, frame: pl.DataFrame, parts: Parts, 
         folder = Path(name)
         files.write(folder)
         (folder / artifact.GOLDEN).write_text(lines(golden), encoding="utf-8")
-        write_report(folder, files.report(manifest))
-        write_json(
-            folder / artifact.REFERENCE,
-            reference(files.contract.features, frame[parts.train_and_validation], predictions),
-        )
+        write_report(folder, EvaluatedModel(manifest, files.contract, files.evaluation))
+        distributions = reference(files.contract.features, frame[parts.train_and_validation], predictions)
+        write_json(folder / artifact.REFERENCE, distributions.to_json())
         return store.save(folder, artifact.seal(folder, manifest))
 
 
@@ -214,10 +207,11 @@ class _Change:
         return self.movement is not None and exceeds_tolerance(self.movement, self.tolerance)
 
     @property
-    def report(self) -> dict[str, Any] | None:
+    def report(self) -> BehaviourShift | None:
+        """What the evaluation says of it; None where there is nothing to compare with."""
         if self.previous is None or self.movement is None:
             return None
-        return asdict(self.movement) | {"since": self.previous.tag, "tolerance": self.tolerance}
+        return BehaviourShift(**asdict(self.movement), since=self.previous.tag, tolerance=self.tolerance)
 
 
 def _compare(spec: Spec, contract: Contract, predict: Predict) -> _Change:
@@ -228,13 +222,13 @@ def _compare(spec: Spec, contract: Contract, predict: Predict) -> _Change:
     return _Change(previous, movement, spec.tolerance)
 
 
-def _check(spec: Spec, evaluation: dict[str, Any]) -> None:
-    """Hold the model to the gates of its spec, and keep in the evaluation what they found."""
+def _checked(spec: Spec, evaluation: Evaluation) -> Evaluation:
+    """Hold the model to the gates of its spec: the evaluation with what they found."""
     gates = check_gates(spec.gates, evaluation)
-    evaluation["gates"] = [asdict(gate) for gate in gates]
     for gate in gates:
         print_stage("gate" if gate.passed else "error", f"{gate.name}: {gate.message}")
     refuse(gates)
+    return evaluation.model_copy(update={"gates": tuple(gates)})
 
 
 def _manifest(dataset: Dataset, model: Model, version: str) -> Manifest:
@@ -298,10 +292,10 @@ def _baseline_answers(model: Model, training: Sample, test: Sample) -> dict[str,
     return {name: baseline.predict(test.inputs) for name, baseline in baselines.items()}
 
 
-def _evaluate(answers: Mapping[str, Arrays], test: Sample, output: Output, spec: Spec) -> dict[str, Any]:
+def _evaluate(answers: Mapping[str, Arrays], test: Sample, output: Output, spec: Spec) -> Metrics:
     if isinstance(output, Classification):
-        return dict(evaluate_classification(answers, test, output.threshold, spec.cost, spec.seed))
-    return dict(evaluate_regression(answers, test, output, spec.seed))
+        return evaluate_classification(answers, test, output.threshold, spec.cost, spec.seed)
+    return evaluate_regression(answers, test, output, spec.seed)
 
 
 def _checkpoints(dataset: Dataset) -> Path:

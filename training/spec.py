@@ -21,6 +21,7 @@ from pydantic import (
 
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import SpecError
+from model_deployer.contract.evaluation import SplitMethod
 from model_deployer.contract.prediction_shift import TOLERANCE
 from model_deployer.contract.yaml_source import KeyPath, YamlSource, dotted, read_yaml, validation_messages
 
@@ -133,7 +134,7 @@ class SplitSpec(_Section):
         test: The same for the test part.
     """
 
-    method: Literal["random", "stratified", "group", "time"] | None = None
+    method: SplitMethod | None = None
     validation: Boundary = 0.15
     test: Boundary = 0.15
 
@@ -293,7 +294,7 @@ class Gates(_Section):
     Attributes:
         metrics: The allowed ranges of metrics, by their names in evaluation.json.
         better_than_linear: Whether the loss of the task, such as log_loss or rmse, must be lower than the loss of the
-            linear baseline; see ``LOSS`` of :mod:`contract.evaluations`.
+            linear baseline; see ``LOSS`` of :mod:`contract.metric_catalog`.
         slice_gap: How much higher that loss may be in the worst slice than in all rows, as a share of the latter.
         slice_calibration: The maximum calibration error in a slice; for regression, the maximum difference between the
             actual and the nominal coverage of the prediction intervals. Deviations that chance explains do not count.

@@ -6,14 +6,17 @@ contract.json      :class:`contract.contract.Contract`
 model.onnx         raw features in, calibrated predictions out
 weights.safetensors, architecture.json   the torch module, for a GPU and for further training
 estimator.onnx     trees or another estimator alone, as it stands inside model.onnx; where the model has one
-reference.json     distribution of features and predictions in the training data, against which drift is measured
+reference.json     :class:`contract.reference.Reference`: distribution of features and predictions in the training
+                   data, against which drift is measured
 golden.jsonl       rows with the predictions that any engine has to reproduce within the manifest's tolerance
-evaluation.json    metrics with intervals, baselines, candidates, slices, gates, latency, findings about the data
+evaluation.json    :class:`contract.evaluation.Evaluation`: metrics with intervals, baselines, candidates, slices,
+                   gates, latency, findings about the data
 report.html        the same to look at, with its plots in plots/
 spec.yaml          the model.yaml it was trained from
 ================== ====================================================================================================
 
-To change the format, raise FORMAT, keep a reader for the old number, and store an old artifact among the tests.
+To change the format, raise FORMAT, keep a reader for the old number, and store an artifact of the new format among the
+tests; :mod:`contract.document` says how for evaluation.json and reference.json.
 """
 
 import hashlib
@@ -29,7 +32,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import ArtifactError
+from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.prediction_shift import TOLERANCE
+from model_deployer.contract.reference import Reference
 
 FORMAT = 1
 
@@ -118,18 +123,22 @@ class Artifact:
         return Contract.model_validate_json((self.path / CONTRACT).read_bytes())
 
     @cached_property
-    def evaluation(self) -> dict[str, Any]:
-        """The content of evaluation.json."""
-        evaluation: dict[str, Any] = json.loads((self.path / EVALUATION).read_bytes())
-        return evaluation
+    def evaluation(self) -> Evaluation:
+        """The content of evaluation.json, read when it is first asked for: a model is served without it.
+
+        Raises:
+            ArtifactError: The file is missing or does not fit the model.
+        """
+        return Evaluation.read(self.path / EVALUATION)
 
     @cached_property
-    def reference(self) -> dict[str, Any] | None:
-        """The content of reference.json, where the model has one."""
-        if REFERENCE not in self.manifest.files:
-            return None
-        reference: dict[str, Any] = json.loads((self.path / REFERENCE).read_bytes())
-        return reference
+    def reference(self) -> Reference | None:
+        """The content of reference.json, where the model has one.
+
+        Raises:
+            ArtifactError: The file does not fit the model.
+        """
+        return Reference.read(self.path / REFERENCE) if REFERENCE in self.manifest.files else None
 
     @property
     def model(self) -> Path:

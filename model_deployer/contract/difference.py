@@ -2,17 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.evaluations import (
-    LOSS,
-    OF_A_QUANTILE,
-    MetricChange,
-    SliceChange,
-    metric_changes,
-    slice_changes,
-)
+from model_deployer.contract.document import JsonObject
+from model_deployer.contract.evaluation import MODEL, MetricValue, SliceResult
+from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, OF_A_QUANTILE
 from model_deployer.contract.outputs import Regression
 from model_deployer.contract.prediction_shift import (
     Prediction,
@@ -25,6 +20,39 @@ from model_deployer.contract.versions import Change, Step, compare, version_step
 
 #: A model's predictions for rows as clients send them; None for a row that it refuses.
 Predict = Callable[[Artifact, Sequence[Mapping[str, Any]]], Sequence[Prediction | None]]
+
+Verdict = Literal["within the noise", "better", "worse", "higher", "lower"]
+
+
+class MetricChange(JsonObject):
+    """A metric of two models. Each was measured on its own test part, so that a difference has the noise of both.
+
+    Attributes:
+        old, new: Its value and interval.
+        verdict: ``within the noise`` where the intervals overlap; else ``better`` or ``worse``, or for a metric of
+            which neither direction is good ``higher`` or ``lower``.
+    """
+
+    old: MetricValue
+    new: MetricValue
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class SliceChange:
+    """The loss in one slice, see ``LOSS``, of two models.
+
+    Attributes:
+        slice: Its name.
+        old, new: The loss.
+        old_rows, new_rows: The rows it was measured on.
+    """
+
+    slice: str
+    old: float
+    new: float
+    old_rows: int
+    new_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +93,49 @@ def difference(old: Artifact, new: Artifact, predict: Predict) -> Difference:
         compare(old.contract, new.contract),
         _behaviour(old, new, predict),
         _metrics(old, new),
-        slice_changes(old.evaluation, new.evaluation) if _loss(old) == _loss(new) else [],
+        _slices(old, new),
     )
 
 
+def metric_changes(old: Mapping[str, MetricValue], new: Mapping[str, MetricValue]) -> dict[str, MetricChange]:
+    """The metrics that two models have in common, by name, in the order of the old one."""
+    return {
+        name: MetricChange(old=value, new=new[name], verdict=_verdict(name, value, new[name]))
+        for name, value in old.items()
+        if name in new
+    }
+
+
+def slice_changes(old: Sequence[SliceResult], new: Sequence[SliceResult]) -> list[SliceChange]:
+    """The slices that two models have in common, those whose loss rose most first."""
+    after = {part.slice: part for part in new}
+    pairs = [(part, after[part.slice]) for part in old if part.slice in after]
+    changes = [SliceChange(one.slice, one.loss, other.loss, one.rows, other.rows) for one, other in pairs]
+    return sorted(changes, key=lambda change: change.old - change.new)
+
+
+def _verdict(name: str, old: MetricValue, new: MetricValue) -> Verdict:
+    if old.low <= new.high and new.low <= old.high:
+        return "within the noise"
+    higher = new.value > old.value
+    if name in HIGHER_IS_BETTER:
+        return "better" if higher else "worse"
+    if name in LOWER_IS_BETTER:
+        return "worse" if higher else "better"
+    return "higher" if higher else "lower"
+
+
 def _metrics(old: Artifact, new: Artifact) -> dict[str, MetricChange]:
-    changes = metric_changes(old.evaluation, new.evaluation)
+    changes = metric_changes(old.evaluation.metrics_of(MODEL), new.evaluation.metrics_of(MODEL))
     if _loss(old) == _loss(new):
         return changes
     return {name: change for name, change in changes.items() if name not in OF_A_QUANTILE}
+
+
+def _slices(old: Artifact, new: Artifact) -> list[SliceChange]:
+    if _loss(old) != _loss(new):
+        return []
+    return slice_changes(old.evaluation.slices or (), new.evaluation.slices or ())
 
 
 def _loss(artifact: Artifact) -> tuple[str, float | None]:

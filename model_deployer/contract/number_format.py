@@ -1,6 +1,5 @@
 """Figures as people read them: a few digits, a unit, and never more than was measured."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -33,9 +32,9 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def interval(figure: Mapping[str, float]) -> str:
-    """``low`` to ``high``."""
-    return f"{number(figure['low'])} to {number(figure['high'])}"
+def interval(low: float, high: float) -> str:
+    """The ends of an interval: 0.6831 to 0.6845."""
+    return f"{number(low)} to {number(high)}"
 
 
 def percent(share: float) -> str:

@@ -57,5 +57,5 @@ def _entry(artifact: Artifact, found: Difference | None) -> dict[str, Any]:
         "step": found.step.name.lower(),
         "contract": [asdict(change) | {"step": change.step.name.lower()} for change in found.changes],
         "behaviour": asdict(behaviour) | {"sentence": str(behaviour)} if behaviour else None,
-        "metrics": {name: asdict(change) for name, change in found.metrics.items()},
+        "metrics": {name: change.to_json() for name, change in found.metrics.items()},
     }

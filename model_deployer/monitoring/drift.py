@@ -10,11 +10,10 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
-from model_deployer.contract.bins import shares
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.outputs import Classification
+from model_deployer.contract.reference import CategoryDistribution, Distribution
 from model_deployer.monitoring.prometheus import Rule, quoted, record
 from model_deployer.package.package_data import PackageData
 
@@ -151,19 +150,19 @@ def threshold(bins: int, rows: int | None) -> float:
 
 def _features(facts: PackageData) -> Iterator[WatchedDistribution]:
     """All but those that move by nature: points in time, and what moved within the table already."""
-    known = (facts.reference or {}).get("features", {})
-    moving = {each["column"] for each in facts.evaluation.get("findings", ()) if each["code"] == "drift"}
+    known, rows = facts.reference.features if facts.reference else {}, facts.evaluation.rows
+    moving = {each.column for each in facts.evaluation.findings if each.code == "drift"}
     for feature in facts.contract.features:
         if feature.name in known and feature.kind != "datetime" and feature.name not in moving:
-            yield _watched(feature.name, feature.name, known[feature.name], _rows(facts, "train"))
+            yield _watched(feature.name, feature.name, known[feature.name], rows.train if rows else None)
 
 
 def _outputs(facts: PackageData) -> Iterator[WatchedDistribution]:
     """Of two labels the second alone, since the first mirrors it; of a regression the value without its interval."""
-    known = (facts.reference or {}).get("predictions", {})
+    known, rows = facts.reference.predictions if facts.reference else {}, facts.evaluation.rows
     for name, about in _meanings(facts.contract).items():
         if name in known:
-            yield _watched(name, about, known[name], _rows(facts, "test"))
+            yield _watched(name, about, known[name], rows.test if rows else None)
 
 
 def _meanings(contract: Contract) -> dict[str, str]:
@@ -174,17 +173,12 @@ def _meanings(contract: Contract) -> dict[str, str]:
     return {"value[0]": f"predicted {output.target}"}
 
 
-def _watched(name: str, about: str, seen: Mapping[str, Any], rows: int | None) -> WatchedDistribution:
-    found = shares(seen)
-    if "frequencies" in seen:
-        found = {bin: share for bin, share in found.items() if bin == "missing" or _is_frequent(bin, share)}
-    return WatchedDistribution(name, about, found, threshold(len(found) + 1, rows))
+def _watched(name: str, about: str, seen: Distribution, rows: int | None) -> WatchedDistribution:
+    shares = seen.shares()
+    if isinstance(seen, CategoryDistribution):
+        shares = {bin: share for bin, share in shares.items() if bin == "missing" or _is_frequent(bin, share)}
+    return WatchedDistribution(name, about, shares, threshold(len(shares) + 1, rows))
 
 
 def _is_frequent(category: str, share: float) -> bool:
     return category != "other" and share >= LEAST_SHARE
-
-
-def _rows(facts: PackageData, part: str) -> int | None:
-    rows: int | None = facts.evaluation.get("rows", {}).get(part)
-    return rows

@@ -16,6 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 from model_deployer.contract.artifact import Artifact, Manifest, write_json
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import UsageError
+from model_deployer.contract.evaluation import Evaluation
+from model_deployer.contract.reference import Reference
 from model_deployer.package.clients import Client
 from model_deployer.package.formats import Format
 from model_deployer.package.measurements import Measurements
@@ -30,6 +32,8 @@ CLIENTS = "examples/clients/clients.json"
 CHANGES = "model/changes.json"
 PLOTS = "model/plots"
 SPECIFICATION = "docs/API_SPEC.yaml"
+
+_REMEDY = "write the package anew with `deployer handoff`"
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class PackageData:
 
     manifest: Manifest
     contract: Contract
-    evaluation: Mapping[str, Any]
-    reference: Mapping[str, Any] | None
+    evaluation: Evaluation
+    reference: Reference | None
     formats: tuple[Format, ...]
     measured: Measurements
     samples: Samples
@@ -85,8 +89,8 @@ def read_package_data(package: Path) -> PackageData:
         return PackageData(
             manifest=Manifest.model_validate(metadata["manifest"]),
             contract=Contract.model_validate(metadata["contract"]),
-            evaluation=metadata["evaluation"],
-            reference=metadata["reference"],
+            evaluation=Evaluation.parse(metadata["evaluation"], f"{package}: {METADATA}: evaluation", _REMEDY),
+            reference=_reference(package, metadata["reference"]),
             formats=TypeAdapter(tuple[Format, ...]).validate_python(_json(package, PARITY)["formats"]),
             measured=Measurements.model_validate(_json(package, MEASUREMENTS)),
             samples=Samples.model_validate(_json(package, SAMPLES)),
@@ -109,8 +113,8 @@ def write_metadata(artifact: Artifact, is_verified: bool, package: Path) -> None
         "verified": is_verified,
         "manifest": artifact.manifest.model_dump(mode="json"),
         "contract": artifact.contract.model_dump(mode="json"),
-        "evaluation": artifact.evaluation,
-        "reference": artifact.reference,
+        "evaluation": artifact.evaluation.to_json(),
+        "reference": artifact.reference and artifact.reference.to_json(),
     }
     (package / METADATA).parent.mkdir(exist_ok=True)
     write_json(package / METADATA, content)
@@ -131,6 +135,10 @@ def package_figures(package: Path) -> dict[str, Any]:
     }
 
 
+def _reference(package: Path, content: Any) -> Reference | None:
+    return None if content is None else Reference.parse(content, f"{package}: {METADATA}: reference", _REMEDY)
+
+
 def _endpoints(package: Path) -> Iterator[tuple[str, str, str]]:
     paths = yaml.safe_load((package / SPECIFICATION).read_text(encoding="utf-8"))["paths"]
     for path, operations in paths.items():
@@ -144,4 +152,4 @@ def _json(package: Path, name: str) -> Any:
     except FileNotFoundError:
         raise UsageError(f"{package} is no package of a model: {name} is missing") from None
     except ValueError:
-        raise UsageError(f"{package}: {name} is no JSON; write the package anew with `deployer handoff`") from None
+        raise UsageError(f"{package}: {name} is no JSON; {_REMEDY}") from None

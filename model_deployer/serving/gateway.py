@@ -5,17 +5,21 @@ refusals are put into the form of ours.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from model_deployer.contract.errors import (
+    ArtifactError,
     DeadlineExceeded,
     MethodNotAllowed,
     NotFound,
+    PredictionFailed,
     RequestError,
     RequestTimeout,
     Unauthorized,
@@ -33,6 +37,8 @@ from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
 from model_deployer.serving.protocols.protocol import Reply, Request, RouteMatch, build_router
 from model_deployer.serving.protocols.registry import create_protocols
+
+logger = logging.getLogger("model_deployer")
 
 _PROBLEM = problem_details.MEDIA_TYPE.encode()
 _TEXT = b"text/plain; charset=utf-8"
@@ -70,13 +76,12 @@ class Gateway:
         self._limits = predictor.artifact.contract.limits
         self._keys = keys
         self._journal = AccessLog(predictor.metrics, settings)
-        description = (200, JSON, msgspec.json.encode(_description(predictor)))
         protocols = create_protocols(settings.protocols, predictor)
         self._spoken = build_router(protocols)
         described = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
         document = (200, JSON, msgspec.json.encode(described))
         self._pages: dict[str, Callable[[], Page]] = {
-            "/model": lambda: description,
+            "/model": cache(lambda: (200, JSON, msgspec.json.encode(_description(predictor)))),
             "/docs.json": lambda: document,
             "/metrics": lambda: (200, CONTENT_TYPE_LATEST.encode(), predictor.metrics.text()),
             "/readyz": self._readiness,
@@ -222,10 +227,18 @@ async def _refuse(scope: Scope, send: Send, message: Message) -> None:
 
 
 def _description(predictor: Predictor) -> dict[str, Any]:
-    """What GET /model answers: what the model is, what it takes and gives, and how well it did on data it never saw."""
-    manifest = predictor.artifact.manifest.model_dump(mode="json", exclude={"files", "format"})
-    evaluation = predictor.artifact.evaluation
-    return manifest | {"contract": predictor.artifact.contract.model_dump(mode="json"), "evaluation": evaluation}
+    """What GET /model answers: what the model is, what it takes and gives, and how well it did on data it never saw.
+
+    The evaluation is read when this is first asked for, so that a model whose evaluation cannot be read is served.
+    """
+    artifact = predictor.artifact
+    try:
+        evaluation = artifact.evaluation.to_json()
+    except ArtifactError as error:
+        logger.error(str(error))
+        raise PredictionFailed("the model's evaluation cannot be read; the service's log says why") from None
+    manifest = artifact.manifest.model_dump(mode="json", exclude={"files", "format"})
+    return manifest | {"contract": artifact.contract.model_dump(mode="json"), "evaluation": evaluation}
 
 
 def _too_late(seconds: float, has_body: bool) -> RequestError:

@@ -18,7 +18,8 @@ import pytest
 from tests.serving.protocols.served import HEALTH, PREDICT
 from tests.serving.protocols.speakers import of_predictions
 from tests.support import tiny
-from tests.support.processes import ROOT, Server, serve
+from tests.support.processes import ROOT, Server
+from tests.support.servers import Profile, SharedServers
 
 ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR", "distance": 12.25, "remark": 'a "quoted", long\nremark'}]
 
@@ -37,14 +38,13 @@ CLIENTS = [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(servers: SharedServers) -> Iterator[Server]:
     """It and its clients know the paths that Vertex AI would name."""
-    folder = tmp_path_factory.mktemp("server")
+    named = {"AIP_HEALTH_ROUTE": HEALTH, "AIP_PREDICT_ROUTE": PREDICT}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIP_HEALTH_ROUTE", HEALTH)
-        patch.setenv("AIP_PREDICT_ROUTE", PREDICT)
-        with serve([], tiny.home(folder / "home", "1.0.0"), folder / "log") as running:
-            yield running
+        for name, value in named.items():
+            patch.setenv(name, value)
+        yield servers.get(Profile(variables=tuple(named.items())))
 
 
 @pytest.mark.parametrize(("script", "requirements"), CLIENTS)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,25 @@ import httpx
 import polars as pl
 import pytest
 
-from tests.acceptance.conftest import SMALL
+from tests.acceptance.customers import SMALL
+from tests.support import in_process
 from tests.support.processes import BIN, run, serve
 
 
 class Workplace:
-    """A folder with the table, and a BentoML home."""
+    """A folder with the table, and a BentoML home in it."""
 
-    def __init__(self, folder: Path, table: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.home = folder / "home"
-        shutil.copy(table, folder)
+
+    def program(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command in a process of its own."""
+        return run("deployer", *arguments, cwd=self.folder, BENTOML_HOME=str(self.home))
 
     def deployer(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return run("deployer", *arguments, cwd=self.folder, BENTOML_HOME=str(self.home))
+        """Run a command in this process."""
+        return in_process.deployer(*arguments, cwd=self.folder, home=self.home)
 
     def spec(self, target: str = "churn", more: str = SMALL, name: str = "customers") -> None:
         ignored = {"churn": "spend", "spend": "churn"}.get(target, "")
@@ -63,22 +69,49 @@ class Workplace:
 
 @pytest.fixture
 def workplace(tmp_path: Path, table: Path) -> Workplace:
-    return Workplace(tmp_path, table)
+    """One where nothing was done yet."""
+    shutil.copy(table, tmp_path)
+    return Workplace(tmp_path)
 
 
-def test_from_a_table_to_an_answered_request(workplace: Workplace) -> None:
-    written = workplace.deployer("init", "customers.csv", "--target", "churn")
+@dataclass(frozen=True)
+class Trained:
+    """A workplace with the model ``customers:1.0.0``, and what `deployer train` printed of it."""
+
+    workplace: Workplace
+    printed: Any
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, table: Path) -> Trained:
+    """The first commands of the README, as programs; what they leave is not changed by any test."""
+    workplace = Workplace(tmp_path_factory.mktemp("trained"))
+    shutil.copy(table, workplace.folder)
+    written = workplace.program("init", "customers.csv", "--target", "churn")
     assert written.returncode == 0, written.stderr
     spec = workplace.folder / "model.yaml"
     spec.write_text(spec.read_text() + SMALL)
-    trained = workplace.train()
-    assert trained["tag"] == "customers:1.0.0"
-    assert trained["metrics"]["model"]["log_loss"]["value"] < trained["metrics"]["trivial"]["log_loss"]["value"]
+    done = workplace.program("train", "--json")
+    assert done.returncode == 0, done.stderr
+    return Trained(workplace, json.loads(done.stdout))
 
-    shown = workplace.deployer("show")
+
+@pytest.fixture
+def trained_copy(trained: Trained, tmp_path: Path) -> Workplace:
+    """A copy of that workplace, to go on from."""
+    shutil.copytree(trained.workplace.folder, tmp_path, dirs_exist_ok=True)
+    return Workplace(tmp_path)
+
+
+def test_from_a_table_to_an_answered_request(trained: Trained, tmp_path: Path) -> None:
+    workplace, printed = trained.workplace, trained.printed
+    assert printed["tag"] == "customers:1.0.0"
+    assert printed["metrics"]["model"]["log_loss"]["value"] < printed["metrics"]["trivial"]["log_loss"]["value"]
+
+    shown = workplace.program("show")
     assert "customers:1.0.0" in shown.stdout
     command = next(line for line in shown.stdout.splitlines() if line.startswith("curl "))
-    with serve([], workplace.home, workplace.folder / "log") as server:
+    with serve([], workplace.home, tmp_path / "log") as server:
         arguments = shlex.split(command.replace("http://localhost:3000", server.url))
         answer = subprocess.run([*arguments, "--silent"], capture_output=True, check=True)
         predictions = json.loads(answer.stdout)["predictions"]
@@ -154,12 +187,11 @@ def test_a_quantile_is_answered_with_what_it_promises(workplace: Workplace) -> N
         assert prediction["lower"] < prediction["value"] < prediction["upper"]
 
 
-def test_the_same_data_and_seed_give_the_same_weights_byte_for_byte(workplace: Workplace) -> None:
-    workplace.spec()
-    first, second = workplace.train()["tag"], workplace.train()["tag"]
-    assert (first, second) == ("customers:1.0.0", "customers:1.0.1")
-    assert workplace.weights(first) == workplace.weights(second)
-    files = [workplace.home / "models" / tag.replace(":", "/") / "model.onnx" for tag in (first, second)]
+def test_the_same_data_and_seed_give_the_same_weights_byte_for_byte(trained_copy: Workplace) -> None:
+    first, second = "customers:1.0.0", trained_copy.train()["tag"]
+    assert second == "customers:1.0.1"
+    assert trained_copy.weights(first) == trained_copy.weights(second)
+    files = [trained_copy.home / "models" / tag.replace(":", "/") / "model.onnx" for tag in (first, second)]
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
@@ -182,19 +214,18 @@ def test_an_interrupted_training_says_how_to_go_on_and_ends_as_if_it_had_not_bee
 def test_a_killed_training_goes_on_where_it_was(workplace: Workplace) -> None:
     with workplace.training() as training:
         training.kill()
-    resumed = workplace.deployer("train")
+    resumed = workplace.program("train")
     assert resumed.returncode == 0
     assert "epoch 1 of" not in resumed.stderr.partition("refit")[0]
 
 
-def test_versions_follow_the_contract(workplace: Workplace) -> None:
-    workplace.spec()
-    assert workplace.train()["tag"] == "customers:1.0.0"
-    workplace.spec(more=SMALL + "features: {city: {unknown: reject}}\n")
-    assert workplace.train()["tag"] == "customers:2.0.0"
-    listed = json.loads(workplace.deployer("list", "--json").stdout)
+def test_versions_follow_the_contract(trained_copy: Workplace) -> None:
+    with (trained_copy.folder / "model.yaml").open("a") as spec:
+        spec.write("features: {city: {unknown: reject}}\n")
+    assert trained_copy.train()["tag"] == "customers:2.0.0"
+    listed = json.loads(trained_copy.program("list", "--json").stdout)
     assert [(model["name"], model["version"]) for model in listed] == [("customers", "2.0.0"), ("customers", "1.0.0")]
-    compared = workplace.deployer("diff", "customers:1.0.0", "customers", "--json")
+    compared = trained_copy.program("diff", "customers:1.0.0", "customers", "--json")
     document = json.loads(compared.stdout)
     assert document["step"] == "major"
     assert [change["field"] for change in document["changes"]] == ["city"]
@@ -244,7 +275,7 @@ def test_a_table_that_cannot_be_trained_on_is_answered_clearly(workplace: Workpl
 def test_a_parquet_file_without_rows_is_answered_clearly(workplace: Workplace) -> None:
     pl.DataFrame({"x": [1.0], "y": ["a"]}).clear().write_parquet(workplace.folder / "t.parquet")
     (workplace.folder / "model.yaml").write_text("name: t\ndata: {path: t.parquet, target: y}\n")
-    done = workplace.deployer("train")
+    done = workplace.program("train")
     assert done.returncode == 2
     assert "row" in done.stderr
 
@@ -255,7 +286,7 @@ def test_a_leak_is_told_and_ends_the_run_only_when_strict(workplace: Workplace) 
     frame.with_columns(left_on=leak).write_csv(workplace.folder / "customers.csv")
     workplace.spec()
     told = workplace.deployer("train")
-    assert told.returncode == 0
+    assert told.returncode == 0, told.stderr
     assert re.search(r"warning\s+left_on: ", told.stderr)
     workplace.spec(more=SMALL + "strict: true\n")
     refused = workplace.deployer("train")
@@ -284,10 +315,10 @@ def test_a_model_that_misses_a_gate_is_not_saved(workplace: Workplace) -> None:
 
 def test_what_is_not_there_is_named_with_what_there_is(workplace: Workplace) -> None:
     for arguments in (["train", "nowhere.yaml"], ["show"], ["show", "nothing"], ["diff", "a", "b"]):
-        done = workplace.deployer(*arguments)
+        done = workplace.program(*arguments)
         assert done.returncode == 2
         assert done.stderr.startswith("error: ")
-    missing = workplace.deployer("init", "nowhere.csv", "--target", "y")
+    missing = workplace.program("init", "nowhere.csv", "--target", "y")
     assert missing.returncode == 2
     assert "nowhere.csv" in missing.stderr
 
@@ -295,9 +326,9 @@ def test_what_is_not_there_is_named_with_what_there_is(workplace: Workplace) -> 
 def test_an_existing_model_yaml_is_not_overwritten_unasked(workplace: Workplace) -> None:
     workplace.spec()
     before = (workplace.folder / "model.yaml").read_text()
-    assert workplace.deployer("init", "customers.csv", "--target", "churn").returncode == 2
+    assert workplace.program("init", "customers.csv", "--target", "churn").returncode == 2
     assert (workplace.folder / "model.yaml").read_text() == before
-    assert workplace.deployer("init", "customers.csv", "--target", "churn", "--force").returncode == 0
+    assert workplace.program("init", "customers.csv", "--target", "churn", "--force").returncode == 0
     assert (workplace.folder / "model.yaml").read_text() != before
 
 

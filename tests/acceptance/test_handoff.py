@@ -4,13 +4,16 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.acceptance.conftest import SMALL
-from tests.support.processes import run, serve
+from tests.acceptance.customers import SMALL
+from tests.support import in_process
+from tests.support.processes import ROOT, run, serve
 
 TREE = {
     "README.md", "CHANGELOG.md", "VERIFICATION.md", "VERIFICATION.json", "SHA256SUMS", "sbom.cdx.json",
@@ -22,6 +25,8 @@ TREE = {
     "monitoring/alerts.yml", "monitoring/dashboard.json", "benchmarks/measurements.json",
     "proto/open_inference.proto", "deploy/kubernetes/base/deployment.yaml", "deploy/compose/compose.yaml",
 }  # fmt: skip
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 #: Loads both pickles with onnxruntime and numpy alone, and prints what they answer to the rows of the examples.
 PICKLES = """
@@ -46,21 +51,38 @@ def home(tmp_path_factory: pytest.TempPathFactory, table: Path) -> Path:
     (folder / "model.yaml").write_text(
         f"name: customers\ndata: {{path: {table.name}, target: churn, ignore: [spend]}}\n{more}"
     )
-    done = run("deployer", "train", cwd=folder, BENTOML_HOME=str(folder / "home"))
-    assert done.returncode == 0, done.stderr
+    _train(folder / "home")
     return folder / "home"
 
 
+def _train(home: Path) -> str:
+    done = in_process.deployer("train", "--json", cwd=home.parent, home=home)
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)["tag"])
+
+
 @pytest.fixture(scope="module")
-def package(home: Path) -> Path:
+def quick_deployer(home: Path) -> Command:
+    """Runs a command next to the BentoML home. The first one installs the clean environment of all of them."""
+    clean = home.parent / "clean"
+    return partial(
+        run,
+        "python",
+        "-P",
+        str(ROOT / "tests" / "support" / "quick_deployer.py"),
+        cwd=home.parent,
+        BENTOML_HOME=str(home),
+        CLEAN_ENVIRONMENT=str(clean),
+        PYTHONPATH=str(ROOT),
+    )
+
+
+@pytest.fixture(scope="module")
+def package(home: Path, quick_deployer: Command) -> Path:
     """The package of that model, written and verified by the command."""
-    done = run("deployer", "handoff", "customers:1.0.0", "-o", "model-package", cwd=home.parent, BENTOML_HOME=str(home))
+    done = quick_deployer("handoff", "customers:1.0.0", "-o", "model-package")
     assert done.returncode == 0, done.stderr
     return home.parent / "model-package"
-
-
-def verify(package: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    return run("deployer", "verify", str(package), *options, cwd=package.parent)
 
 
 def test_the_package_holds_what_it_promises_and_everything_passed(package: Path) -> None:
@@ -112,7 +134,7 @@ def test_a_second_package_does_not_go_over_the_first(package: Path, home: Path) 
 
 
 def test_a_package_that_was_edited_is_not_believed_nor_a_deployment_of_another_version(
-    package: Path, home: Path, tmp_path: Path
+    package: Path, home: Path, tmp_path: Path, quick_deployer: Command
 ) -> None:
     edited = tmp_path / "edited"
     shutil.copytree(package, edited)
@@ -122,7 +144,7 @@ def test_a_package_that_was_edited_is_not_believed_nor_a_deployment_of_another_v
     (edited / "sbom.cdx.json").unlink()
     _shorten(edited)
     with serve(["--arg", f"model={_newer(home)}"], home, tmp_path / "log") as server:
-        done = verify(edited, "--url", server.url)
+        done = quick_deployer("verify", str(edited), "--url", server.url)
     assert done.returncode == 1
     for said in (
         "docs/MODEL_CARD.md was changed",
@@ -152,11 +174,10 @@ def _newer(home: Path) -> str:
     """The tag of a second version."""
     spec = home.parent / "model.yaml"
     spec.write_text(spec.read_text().replace("members: 2", "members: 3"))
-    trained = run("deployer", "train", "--json", cwd=home.parent, BENTOML_HOME=str(home))
-    return str(json.loads(trained.stdout)["tag"])
+    return _train(home)
 
 
 def test_a_folder_that_is_no_package_is_told(tmp_path: Path) -> None:
-    done = verify(tmp_path)
+    done = run("deployer", "verify", str(tmp_path))
     assert done.returncode == 2
     assert "is no package of a model" in done.stderr

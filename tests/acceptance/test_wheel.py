@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from model_deployer.system.server_ready import free_ports, wait_until_ready
-from tests.acceptance.conftest import SMALL
+from tests.acceptance.customers import SMALL
 from tests.support.processes import ROOT
 
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1200)]

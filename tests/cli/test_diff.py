@@ -8,6 +8,7 @@ import pytest
 
 from model_deployer.contract.features import Numeric
 from tests.support import tiny
+from tests.support.figures import slice_result
 from tests.support.processes import run
 
 OLD: dict[str, Any] = {
@@ -18,8 +19,8 @@ OLD: dict[str, Any] = {
         }
     },
     "slices": [
-        {"slice": "distance [0, 500)", "rows": 90, "loss": 0.7},
-        {"slice": "origin JFK", "rows": 80, "loss": 0.4},
+        slice_result("distance [0, 500)", 90, 0.7),
+        slice_result("origin JFK", 80, 0.4),
     ],
 }
 NEW: dict[str, Any] = {
@@ -29,7 +30,7 @@ NEW: dict[str, Any] = {
             "accuracy": {"value": 0.7, "low": 0.69, "high": 0.71},
         }
     },
-    "slices": [{"slice": "distance [0, 500)", "rows": 91, "loss": 0.9}],
+    "slices": [slice_result("distance [0, 500)", 91, 0.9)],
 }
 
 

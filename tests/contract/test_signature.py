@@ -120,7 +120,7 @@ def test_a_server_with_a_public_key_serves_what_was_signed_alone(keys: tuple[Pat
     assert "served:1.0.0 is not signed" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert run("deployer", "sign", "served", "--key", str(private), BENTOML_HOME=str(home)).returncode == 0
-    with serve([], home, tmp_path / "log", DEPLOYER_PUBLIC_KEY_FILE=str(public)) as server:
+    with serve([], home, tmp_path / "log", variables={"DEPLOYER_PUBLIC_KEY_FILE": str(public)}) as server:
         assert httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code == 200
 
 

@@ -6,12 +6,14 @@ import pytest
 
 from model_deployer.contract import artifact
 from model_deployer.contract.artifact import Artifact, open_artifact
+from model_deployer.contract.document import JsonDocument
+from model_deployer.contract.evaluation import Evaluation
+from model_deployer.contract.reference import Reference
 from model_deployer.serving.engines.offline import predict
+from tests.support.stored_artifacts import STORED, name_of
 
-STORED = sorted(path for path in (Path(__file__).parent / "artifacts").glob("format_*/*") if path.is_dir())
 
-
-@pytest.fixture(params=STORED, ids=lambda path: f"{path.parent.name}-{path.name}")
+@pytest.fixture(params=STORED, ids=name_of)
 def stored(request: pytest.FixtureRequest) -> Artifact:
     return open_artifact(request.param)
 
@@ -34,6 +36,14 @@ def test_it_reproduces_its_golden_predictions(stored: Artifact) -> None:
 
 
 def test_its_evaluation_and_reference_are_those_of_its_contract(stored: Artifact) -> None:
-    assert stored.evaluation["task"] == stored.contract.output.task
+    assert stored.evaluation.task == stored.contract.output.task
     assert stored.reference is not None
-    assert stored.reference["features"].keys() == set(stored.contract.names)
+    assert stored.reference.features.keys() == set(stored.contract.names)
+
+
+@pytest.mark.parametrize(("name", "model"), [(artifact.EVALUATION, Evaluation), (artifact.REFERENCE, Reference)])
+def test_its_documents_are_written_again_byte_for_byte(
+    name: str, model: type[JsonDocument], stored: Artifact, tmp_path: Path
+) -> None:
+    artifact.write_json(tmp_path / name, model.read(stored.path / name).to_json())
+    assert (tmp_path / name).read_bytes() == (stored.path / name).read_bytes()

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from model_deployer.contract.artifact import open_artifact
@@ -8,21 +6,20 @@ from model_deployer.contract.errors import CheckFailed
 from model_deployer.handoff.grpc_replay import replay_grpc
 from model_deployer.handoff.sample_requests import ask
 from tests.support import tiny
-from tests.support.processes import free_port, serve
+from tests.support.processes import free_port
+from tests.support.servers import Profile, SharedServers
 
 
 @pytest.mark.parametrize("contract", [tiny.WITH_SETS, tiny.OF_A_NUMBER], ids=["sets", "a number"])
-def test_what_was_answered_over_http_is_answered_over_grpc(contract: Contract, tmp_path: Path) -> None:
-    manifest = tiny.write(tmp_path / "files", "served", contract=contract)
-    home, port = tiny.home_of(tmp_path / "home", tmp_path / "files", manifest), free_port()
-    address = f"127.0.0.1:{port}"
-    with serve([], home, tmp_path / "log", DEPLOYER_GRPC_PORT=str(port)) as server:
-        samples = ask(server.url, open_artifact(tmp_path / "files"))
-        assert replay_grpc(address, samples) == len(samples.golden) + len(samples.edge) == 1
-        (golden,) = samples.golden
-        row = golden.request["rows"][0] | {"distance": 1.0, "temp": None, "remark": None}
-        other = golden.model_copy(update={"request": {"rows": [row]}})
-        with pytest.raises(CheckFailed, match="'example' is answered otherwise over gRPC"):
-            replay_grpc(address, samples.model_copy(update={"golden": (other,)}))
+def test_what_was_answered_over_http_is_answered_over_grpc(contract: Contract, servers: SharedServers) -> None:
+    server = servers.get(Profile(contract, speaks_grpc=True))
+    address = f"127.0.0.1:{server.grpc_port}"
+    samples = ask(server.url, open_artifact(server.model))
+    assert replay_grpc(address, samples) == len(samples.golden) + len(samples.edge) == 1
+    (golden,) = samples.golden
+    row = golden.request["rows"][0] | {"distance": 1.0, "temp": None, "remark": None}
+    other = golden.model_copy(update={"request": {"rows": [row]}})
+    with pytest.raises(CheckFailed, match="'example' is answered otherwise over gRPC"):
+        replay_grpc(address, samples.model_copy(update={"golden": (other,)}))
     with pytest.raises(CheckFailed, match="gRPC"):
-        replay_grpc(address, samples)
+        replay_grpc(f"127.0.0.1:{free_port()}", samples)

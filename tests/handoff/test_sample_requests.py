@@ -1,39 +1,31 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from model_deployer.contract import store
-from model_deployer.contract.artifact import Artifact, Golden
+from model_deployer.contract.artifact import Artifact, Golden, open_artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.handoff.sample_requests import ask, wrong_requests
 from model_deployer.package.samples import answers_match
 from tests.support import tiny
-from tests.support.processes import serve
+from tests.support.processes import Server
 
 
-def test_a_server_is_asked_for_every_sort_of_answer(tmp_path: Path, home: Path) -> None:
-    tiny.save(tmp_path / "model", "served")
-    artifact = store.load("served")
-    folder = tmp_path / "home"
-    (folder / "models").mkdir(parents=True)
-    (home / "models" / "served").rename(folder / "models" / "served")
-    artifact = Artifact(folder / "models" / "served" / "1.0.0", artifact.manifest)
-    with serve([], folder, tmp_path / "log") as server:
-        samples = ask(server.url, artifact)
-        assert [sample.case for sample in samples.golden] == ["example"]
-        assert {sample.status for sample in samples.invalid} == {400, 415, 422}
-        codes = {error["code"] for sample in samples.invalid for error in sample.answer.get("errors", [])}
-        assert codes >= {
-            "missing_field", "not_nullable", "unknown_field", "wrong_type", "not_an_integer", "out_of_range",
-            "unknown_category", "invalid_datetime", "wrong_length",
-        }  # fmt: skip
-        assert all("request_id" not in sample.answer for sample in samples.invalid)
-        other = artifact.manifest.model_copy(update={"tolerance": 0.0})
-        strange = _Strange(artifact.path, other)
-        with pytest.raises(CheckFailed, match="'example' otherwise"):
-            ask(server.url, strange)
+def test_a_server_is_asked_for_every_sort_of_answer(server: Server) -> None:
+    artifact = open_artifact(server.model)
+    samples = ask(server.url, artifact)
+    assert [sample.case for sample in samples.golden] == ["example"]
+    assert {sample.status for sample in samples.invalid} == {400, 415, 422}
+    codes = {error["code"] for sample in samples.invalid for error in sample.answer.get("errors", [])}
+    assert codes >= {
+        "missing_field", "not_nullable", "unknown_field", "wrong_type", "not_an_integer", "out_of_range",
+        "unknown_category", "invalid_datetime", "wrong_length",
+    }  # fmt: skip
+    assert all("request_id" not in sample.answer for sample in samples.invalid)
+    other = artifact.manifest.model_copy(update={"tolerance": 0.0})
+    strange = _Strange(artifact.path, other)
+    with pytest.raises(CheckFailed, match="'example' otherwise"):
+        ask(server.url, strange)
 
 
 class _Strange(Artifact):

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.podman import Container, Podman, install
+from tests.image.podman import MODEL, Container, Podman, install
 from tests.support import tiny
 from tests.support.processes import run
 
-#: The image that is built, and the one below it; BASE names another one, where there is a registry.
-MODEL = "imaged:1.0.0"
+#: The image below the one that is built; BASE names another one, where there is a registry.
 STAND_IN = f"localhost/debian-python:{sys.version_info.major}.{sys.version_info.minor}"
 
 

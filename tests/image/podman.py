@@ -19,6 +19,9 @@ from typing import Any
 
 from tests.support.processes import until
 
+#: The model, and the image that tests build of it.
+MODEL = "imaged:1.0.0"
+
 PACKAGES = ("podman", "runc", "conmon", "catatonit", "mmdebstrap", "ca-certificates")
 
 #: The settings of pip that say where packages come from.

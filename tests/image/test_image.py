@@ -14,9 +14,8 @@ from packaging.utils import canonicalize_name
 from model_deployer.contract import store
 from model_deployer.handoff.requirements import write_dockerfile
 from model_deployer.image.bento import write_bento
-from tests.image.conftest import MODEL
-from tests.image.podman import Container, Podman
-from tests.serving.protocols.test_open_inference import inputs_of
+from tests.image.podman import MODEL, Container, Podman
+from tests.serving.protocols.speakers import tensors
 from tests.support import tiny
 from tests.support.processes import BIN, ROOT, run, until
 
@@ -111,7 +110,7 @@ def test_it_answers_whatever_user_runs_it(server: Container) -> None:
     assert status == 200
     assert json.loads(answer)["model"] == {"name": "imaged", "version": "1.0.0"}
     (native,) = json.loads(answer)["predictions"]
-    status, answer = server.request(3000, "POST", "/v2/models/imaged/infer", {"inputs": inputs_of([tiny.ROW])})
+    status, answer = server.request(3000, "POST", "/v2/models/imaged/infer", {"inputs": tensors([tiny.ROW])})
     assert status == 200
     outputs = {output["name"]: output["data"] for output in json.loads(answer)["outputs"]}
     assert native["decision"] in outputs["decision"]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
-from model_deployer.contract.bins import edges, shares
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Categorical, Datetime, Numeric
 from model_deployer.contract.outputs import Classification, Regression
+from model_deployer.contract.reference import NumberDistribution, Reference
 from model_deployer.monitoring.alert_tests import alert_tests
 from model_deployer.monitoring.alerts import alerts
 from model_deployer.monitoring.drift import LEAST_ROWS, DriftMetric, WatchedDistribution, drifts, threshold
@@ -32,7 +32,7 @@ from model_deployer.package.package_data import SAMPLES, PackageData
 from model_deployer.package.samples import Sample, Samples
 from tests.support import tiny
 from tests.support.observed import facts
-from tests.support.processes import Server, serve
+from tests.support.processes import Server
 
 needs_promtool = pytest.mark.skipif(promtool() is None, reason="promtool is not installed")
 
@@ -206,9 +206,10 @@ def same_population(rows: int, draw: np.random.Generator) -> Iterator[tuple[floa
         "word": {"missing": 0.0, "frequencies": shown, "other": 0.0},
     }
     contract = Contract(features=(Numeric(name="number"), Categorical(name="word")), output=REGRESSION[0].output)
-    (drift,) = drifts(facts(contract, {"features": reference, "predictions": {}}, {"rows": {"train": rows}}))
+    judged = {"rows": {"train": rows, "validation": rows, "test": rows}}
+    (drift,) = drifts(facts(contract, {"features": reference, "predictions": {}}, judged))
     number, word = drift.watched
-    ends = np.array(edges(reference["number"]))
+    ends = np.array(NumberDistribution.model_validate(reference["number"]).edges)
     found = np.bincount(np.searchsorted(ends, draw.normal(size=LEAST_ROWS)), minlength=len(ends) + 1) / LEAST_ROWS
     yield index(dict(zip(number.expected, [*found.tolist(), 0.0], strict=True)), number.expected), number
     words = draw.choice(levels, LEAST_ROWS, p=odds)
@@ -272,13 +273,6 @@ def test_an_expression_is_read_as_far_as_its_metrics_and_labels() -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("watched")
-    with serve([], tiny.home(folder / "home", "1.0.0"), folder / "log") as running:
-        yield running
-
-
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """As much of a package as can be held against the server."""
@@ -297,9 +291,9 @@ def test_rules_and_dashboard_speak_of_what_the_server_tells(server: Server, pack
 
 def test_the_bins_that_training_had_are_those_that_the_server_counts(server: Server) -> None:
     told = httpx.get(f"{server.url}/metrics").text
-    for name, seen in tiny.REFERENCE["features"].items():
+    for name, seen in Reference.model_validate(tiny.REFERENCE).features.items():
         counted = re.findall(rf'^model_feature_values_total{{bin="(.*)",feature="{name}"}}', told, re.MULTILINE)
-        assert set(counted) == set(shares(seen))
+        assert set(counted) == set(seen.shares())
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from model_deployer.contract import artifact
 from model_deployer.contract.artifact import open_artifact
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.errors import InvalidRows, PredictionFailed
@@ -20,13 +22,18 @@ from model_deployer.serving.gateway import Gateway
 from model_deployer.serving.http.asgi import Receive, Scope, Send
 from model_deployer.serving.predictor import Predictor
 from tests.support import tiny
+from tests.support.stored_artifacts import STORED, json_of, name_of
 
 
-def start(folder: Path, contract: Contract = tiny.CONTRACT) -> Predictor:
-    tiny.write(folder, contract=contract)
-    artifact = open_artifact(folder)
-    predictor = Predictor(artifact, Settings())
-    predictor.start(OnnxEngine(artifact.model, contract.output))
+def start(folder: Path, contract: Contract = tiny.CONTRACT, **said: Any) -> Predictor:
+    tiny.write(folder, contract=contract, **said)
+    return start_stored(folder)
+
+
+def start_stored(folder: Path) -> Predictor:
+    model = open_artifact(folder)
+    predictor = Predictor(model, Settings())
+    predictor.start(OnnxEngine(model.model, model.contract.output))
     return predictor
 
 
@@ -34,9 +41,13 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
     raise AssertionError("fell through")
 
 
+def connect(predictor: Predictor) -> httpx.AsyncClient:
+    gateway = Gateway(nothing, predictor, Settings(), None, is_dependency=lambda: False)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=gateway), base_url="http://test")
+
+
 async def post(predictor: Predictor, content: Any) -> httpx.Response:
-    transport = httpx.ASGITransport(app=Gateway(nothing, predictor, Settings(), None, is_dependency=lambda: False))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with connect(predictor) as client:
         return await client.post("/predict", content=content, headers={"content-type": "application/json"})
 
 
@@ -83,3 +94,29 @@ async def test_without_a_shared_folder_a_process_shows_its_own_counters(tmp_path
     predictor = start(tmp_path)
     await post(predictor, json.dumps(tiny.ROW).encode())
     assert b'model_requests_total{protocol="native",route="/predict",status="200"} 1.0' in predictor.metrics.text()
+
+
+@pytest.mark.parametrize("folder", STORED, ids=name_of)
+async def test_a_stored_model_describes_itself_by_its_files_as_they_are(folder: Path) -> None:
+    manifest = json_of(folder, artifact.MANIFEST)
+    described = {name: value for name, value in manifest.items() if name not in ("files", "format")}
+    described["contract"] = json_of(folder, artifact.CONTRACT)
+    described["evaluation"] = json_of(folder, artifact.EVALUATION)
+    async with connect(start_stored(folder)) as client:
+        answers = [await client.get("/model") for _ in range(2)]
+    assert [answer.content for answer in answers] == [msgspec.json.encode(described)] * 2
+
+
+async def test_a_model_whose_evaluation_does_not_fit_predicts_but_does_not_describe_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    predictor = start(tmp_path, evaluation={"metrics": 7})
+    with caplog.at_level("ERROR", "model_deployer"):
+        async with connect(predictor) as client:
+            predicted = await client.post("/predict", json=tiny.ROW)
+            described = await client.get("/model")
+    assert predicted.status_code == 200
+    assert (described.status_code, described.json()["code"]) == (500, "prediction_failed")
+    assert "the model's evaluation cannot be read" in described.json()["detail"]
+    assert "evaluation.json: metrics: expected" in caplog.text
+    assert "Traceback" not in caplog.text

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support import tiny
 from tests.support.processes import Server, serve, until
+from tests.support.servers import WITH_RUNNER, SharedServers
 
 ROWS: list[dict[str, Any]] = [
     tiny.ROW | changed
@@ -26,10 +27,19 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def with_runner(servers: SharedServers) -> Server:
+    """A server with a runner, shared with others that do it no harm."""
+    running = servers.get(WITH_RUNNER)
+    until(lambda: ask(running) is not None and readiness(running) == "ready")
+    return running
+
+
 @pytest.fixture
-def with_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("DEPLOYER_ENGINE", "runner")
-    with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as running:
+def with_own_runner(tmp_path: Path) -> Iterator[Server]:
+    """A server with a runner that a test may harm."""
+    home, variables = tiny.home(tmp_path / "home", "1.0.0"), dict(WITH_RUNNER.variables)
+    with serve([], home, tmp_path / "log", variables=variables) as running:
         until(lambda: ask(running) is not None and readiness(running) == "ready")
         yield running
 
@@ -59,23 +69,23 @@ def test_the_runner_answers_what_the_worker_would(server: Server, with_runner: S
 
 
 @pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP])
-def test_nobody_notices_that_the_runner_is_gone(server: Server, with_runner: Server, what: signal.Signals) -> None:
+def test_nobody_notices_that_the_runner_is_gone(server: Server, with_own_runner: Server, what: signal.Signals) -> None:
     """Killed, or hung: under load every answer is right, the state is shown, and it ends by itself."""
     expected = ask(server)
-    lost = runner_of(with_runner)
+    lost = runner_of(with_own_runner)
     with ThreadPoolExecutor(4) as pool:
-        before = [pool.submit(ask, with_runner) for _ in range(80)]
+        before = [pool.submit(ask, with_own_runner) for _ in range(80)]
         assert before[39].result() == expected
         os.kill(lost.pid, what)
-        after = [pool.submit(ask, with_runner) for _ in range(40)]
+        after = [pool.submit(ask, with_own_runner) for _ in range(40)]
         assert all(answer.result() == expected for answer in before + after)
-    until(lambda: with_runner.metric("model_degraded") == 1 or runner_of(with_runner).pid != lost.pid)
+    until(lambda: with_own_runner.metric("model_degraded") == 1 or runner_of(with_own_runner).pid != lost.pid)
     if what == signal.SIGSTOP:
-        assert readiness(with_runner) == "degraded: the runner does not answer; the CPU of the worker does"
+        assert readiness(with_own_runner) == "degraded: the runner does not answer; the CPU of the worker does"
         os.kill(lost.pid, signal.SIGCONT)
-    until(lambda: readiness(with_runner) == "ready" and with_runner.metric("model_degraded") == 0)
-    assert ask(with_runner) == expected
-    log = with_runner.log.read_text()
+    until(lambda: readiness(with_own_runner) == "ready" and with_own_runner.metric("model_degraded") == 0)
+    assert ask(with_own_runner) == expected
+    log = with_own_runner.log.read_text()
     assert log.count("the runner does not answer; this worker does") == log.count("the runner answers again")
 
 

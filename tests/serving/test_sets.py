@@ -1,7 +1,6 @@
 """A model of three labels says which of them are to be expected, through every door."""
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import bentoml
@@ -12,18 +11,15 @@ import pytest
 
 from model_deployer.serving.rows.formats import FILE, PARQUET, STREAM
 from tests.support import tiny
-from tests.support.processes import Server, serve
+from tests.support.processes import Server
+from tests.support.servers import Profile, SharedServers
 
 ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR"}, tiny.ROW | {"booked": None}]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("sets")
-    manifest = tiny.write(folder / "files", "served", contract=tiny.WITH_SETS)
-    home = tiny.home_of(folder / "home", folder / "files", manifest)
-    with serve([], home, folder / "log") as running:
-        yield running
+def server(servers: SharedServers) -> Server:
+    return servers.get(Profile(tiny.WITH_SETS, speaks_grpc=True))
 
 
 @pytest.fixture

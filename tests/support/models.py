@@ -64,7 +64,7 @@ def write(folder: Path, contract: Contract) -> Manifest:
     folder.mkdir(parents=True)
     onnx.save(_graph(contract), folder / artifact.MODEL)
     artifact.write_json(folder / artifact.CONTRACT, contract.model_dump(mode="json"))
-    artifact.write_json(folder / artifact.EVALUATION, {"metrics": {}})
+    artifact.write_json(folder / artifact.EVALUATION, {"task": contract.output.task, "metrics": {}})
     row = full_row(contract)
     columns = ColumnBuilder(contract.features)(Validator(contract).rows(json.dumps({"rows": [row]}).encode()))
     session = onnxruntime.InferenceSession(folder / artifact.MODEL)

@@ -6,6 +6,8 @@ from typing import Any
 
 from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract
+from model_deployer.contract.evaluation import Evaluation
+from model_deployer.contract.reference import Reference
 from model_deployer.package.measurements import Latency, Machine, Measurements
 from model_deployer.package.package_data import PackageData
 from model_deployer.package.samples import Samples
@@ -47,8 +49,8 @@ def facts(
     return PackageData(
         manifest=Manifest(**{**known, "origin": origin, **said}),
         contract=contract,
-        evaluation=evaluation,
-        reference=reference,
+        evaluation=Evaluation.model_validate(tiny.EVALUATION | {"task": contract.output.task} | dict(evaluation)),
+        reference=None if reference is None else Reference.model_validate(reference),
         formats=(),
         measured=MEASURED,
         samples=Samples(model={}, tolerance=1e-5, golden=(), edge=(), invalid=()),

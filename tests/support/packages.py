@@ -1,6 +1,5 @@
 """The facts of packages whose models were never trained: their evaluations are those of models with known faults."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +8,9 @@ import numpy as np
 
 from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract
+from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.outputs import Arrays
+from model_deployer.contract.reference import Reference
 from model_deployer.package.clients import Client
 from model_deployer.package.formats import Agreement, Format
 from model_deployer.package.measurements import Latency, Machine, Measurements
@@ -20,8 +21,6 @@ from tests.support import tiny
 from tests.support.evaluations import evaluation
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-LATENCY = {"bytes": 1_234_567, "one_row_ms": {"p50": 0.125, "p99": 0.25}, "threads": 1}
 
 CANDIDATES = [
     {"name": "tabm+lightgbm", "loss": 0.4567, "seconds": 12.5, "epochs": 3, "chosen": True},
@@ -44,8 +43,8 @@ def facts_of(contract: Contract, judged: Mapping[str, Any], **said: Any) -> Pack
     return PackageData(
         manifest=manifest,
         contract=contract,
-        evaluation=json.loads(json.dumps(judged)),
-        reference=tiny.REFERENCE,
+        evaluation=Evaluation.model_validate({"task": contract.output.task} | dict(judged)),
+        reference=Reference.model_validate(tiny.REFERENCE),
         formats=(
             Format(
                 name="ONNX",
@@ -78,7 +77,7 @@ def facts_of_exam(judged: ScoredRows, **said: Any) -> PackageData:
         for feature, example in zip(judged.features, (12.5, 0.25, True, "2013-11-01T17:05:00", "JFK"), strict=True)
     ]
     contract = Contract(features=tuple(features), output=judged.output)
-    return facts_of(contract, evaluation(judged) | {"latency": LATENCY, "candidates": CANDIDATES}, **said)
+    return facts_of(contract, evaluation(judged).to_json() | {"candidates": CANDIDATES}, **said)
 
 
 def _latencies(cells: Sequence[tuple[int, int]]) -> tuple[Latency, ...]:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +30,26 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is ready."""
+    """A server that is ready.
+
+    Attributes:
+        url: Where it answers.
+        process: The first of its processes.
+        home: Its BentoML home.
+        log: The file with what it prints.
+        grpc_port: Where it answers over gRPC; None where it does not.
+    """
 
     url: str
     process: "subprocess.Popen[bytes]"
+    home: Path
     log: Path
+    grpc_port: int | None = None
+
+    @property
+    def model(self) -> Path:
+        """The files of its model ``served:1.0.0``."""
+        return self.home / "models" / "served" / "1.0.0"
 
     @property
     def port(self) -> int:
@@ -65,16 +80,22 @@ def run(*command: str, cwd: Path = ROOT, **environment: str) -> "subprocess.Comp
 
 @contextmanager
 def serve(
-    arguments: Sequence[str], home: Path, log: Path, cwd: Path = ROOT, start_seconds: float = 60, **environment: str
+    arguments: Sequence[str],
+    home: Path,
+    log: Path,
+    *,
+    cwd: Path = ROOT,
+    variables: Mapping[str, str] | None = None,
+    start_seconds: float = 60,
 ) -> Iterator[Server]:
     """`bentoml serve` with ``arguments``, from the moment it is ready; stopped at the end as a container would be."""
     port = free_port()
-    env = os.environ | {"BENTOML_HOME": str(home)} | environment
+    env = os.environ | {"BENTOML_HOME": str(home)} | dict(variables or {})
     command = [str(BIN / "bentoml"), "serve", *arguments, "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=subprocess.STDOUT)
     try:
-        server = Server(f"http://127.0.0.1:{port}", process, log)
+        server = Server(f"http://127.0.0.1:{port}", process, home, log)
         _wait_until_ready(server, start_seconds)
         yield server
     finally:

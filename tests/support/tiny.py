@@ -55,6 +55,7 @@ REFERENCE: dict[str, Any] = {
     "predictions": {"probabilities[1]": {"quantiles": [step / 20 for step in range(21)]}},
 }
 
+#: The content of evaluation.json, without the task.
 EVALUATION: dict[str, Any] = {"metrics": {}}
 
 ROW: dict[str, Any] = CONTRACT.example()
@@ -126,7 +127,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(graph(contract, opposite), folder / artifact.MODEL)
     artifact.write_json(folder / artifact.CONTRACT, contract.model_dump(mode="json"))
-    artifact.write_json(folder / artifact.EVALUATION, evaluation)
+    artifact.write_json(folder / artifact.EVALUATION, {"task": contract.output.task} | dict(evaluation))
     artifact.write_json(folder / artifact.REFERENCE, _reference(contract))
     _write_golden(folder, contract)
     manifest = Manifest(

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,9 +10,11 @@ import pytest
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import CheckFailed
+from model_deployer.contract.evaluation import LINEAR, MODEL, UnmeasuredCurve
 from model_deployer.contract.outputs import Classification
 from model_deployer.training.data.dataset import read_dataset
 from model_deployer.training.run import train
+from tests.support.json_documents import unknown_keys
 
 ROWS = 900
 
@@ -42,12 +43,13 @@ def test_the_model_does_not_see_a_leak_that_slices_are_made_of(home: Path, tmp_p
     frame = frame.with_columns(leak=frame["y"], region=pl.Series(["north", "south", "south"] * (ROWS // 3)))
     model = trained(tmp_path, frame, "slices: [leak, region]\ngates: {slice_gap: 3}", "leak, region")
     assert model.contract.names == ["x", "z"]
-    assert model.evaluation["metrics"]["model"]["accuracy"]["value"] < 0.85
+    assert model.evaluation.metrics_of(MODEL)["accuracy"].value < 0.85
     assert "leak" not in (model.path / "model.onnx").read_bytes().decode("latin-1")
-    named = {one["slice"]: one for one in model.evaluation["slices"] if one["named"]}
+    named = {one.slice: one for one in model.evaluation.slices or () if one.named}
     assert set(named) == {"leak = label 0", "leak = label 1", "region = north", "region = south"}
-    assert not any(one["learnt"] for one in named.values())
-    assert named["region = north"]["rows"] + named["region = south"]["rows"] == model.evaluation["rows"]["test"]
+    assert not any(one.learnt for one in named.values())
+    assert model.evaluation.rows is not None
+    assert named["region = north"].rows + named["region = south"].rows == model.evaluation.rows.test
     assert "not learnt from" in (model.path / "report.html").read_text()
     assert "leak" not in json.dumps([case.row for case in model.golden()])
 
@@ -75,12 +77,14 @@ def test_three_labels_are_answered_with_sets_that_are_measured(home: Path, tmp_p
     assert isinstance(output, Classification)
     assert output.coverage == 0.9
     assert output.set_threshold is not None and 0 < output.set_threshold < 0.5
-    figures: dict[str, Any] = model.evaluation["metrics"]["model"]
-    assert figures["coverage"]["value"] == pytest.approx(0.9, abs=0.08)
-    assert 1 < figures["set_size"]["low"] < figures["set_size"]["high"] < 3
-    assert "set_size" not in model.evaluation["metrics"]["linear"]
+    figures = model.evaluation.metrics_of(MODEL)
+    assert figures["coverage"].value == pytest.approx(0.9, abs=0.08)
+    assert 1 < figures["set_size"].low < figures["set_size"].high < 3
+    assert "set_size" not in model.evaluation.metrics_of(LINEAR)
     assert all(case.prediction["decision"] in case.prediction["set"] for case in model.golden())
     again = trained(tmp_path, table(3), "seed: 1\ntolerance: 1")
+    assert again.evaluation.behaviour is not None
+    assert not unknown_keys(again.evaluation) | unknown_keys(again.reference) | unknown_keys(model.evaluation)
     assert again.contract.output != output
     assert again.tag == "m:1.0.1"
 
@@ -88,7 +92,7 @@ def test_three_labels_are_answered_with_sets_that_are_measured(home: Path, tmp_p
 def test_a_tiny_table_has_no_curve_and_is_trained_on_all_the_same(home: Path, tmp_path: Path) -> None:
     frame = pl.DataFrame({"x": np.arange(10.0), "y": np.arange(10.0) ** 2})
     model = trained(tmp_path, frame, "")
-    assert model.evaluation["curve"] == {"reason": "6 training rows are too few to learn from shares of them"}
+    assert model.evaluation.curve == UnmeasuredCurve(reason="6 training rows are too few to learn from shares of them")
     assert "Would more rows help?" in (model.path / "report.html").read_text()
 
 
@@ -106,5 +110,5 @@ def test_a_logarithm_is_learnt_only_where_every_known_target_has_one(
     spec = "name: m\ndata: {path: t.parquet, target: y, time: t}\nestimator: {name: linear}"
     (tmp_path / "model.yaml").write_text(spec)
     evaluation = train(read_dataset(tmp_path / "model.yaml")).evaluation
-    assert evaluation["logarithm"] is logarithm
-    assert np.isfinite(evaluation["candidates"][0]["loss"])
+    assert evaluation.logarithm is logarithm
+    assert np.isfinite(evaluation.candidates[0].loss)

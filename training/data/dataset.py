@@ -11,9 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import CheckFailed
+from model_deployer.contract.evaluation import Finding
 from model_deployer.contract.features import Feature
 from model_deployer.training.data.features import conform, infer_features, slice_features
-from model_deployer.training.data.profile import Finding, profile
+from model_deployer.training.data.profile import profile
 from model_deployer.training.data.split import Parts, Rows, method, nested_order, split
 from model_deployer.training.data.stream import Stream, open_stream
 from model_deployer.training.data.table import Table, read_table

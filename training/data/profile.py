@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from model_deployer.contract.evaluation import Finding, Severity
 from model_deployer.training.data.columns import canonical, has_several_words, is_constant, is_readable, missing
 from model_deployer.training.data.features import candidates
 from model_deployer.training.data.leakage import is_suspicious, leaks, numbers, one_sided_class
@@ -21,23 +20,6 @@ DRIFT_THRESHOLD = 0.15
 
 #: The critical value of the two-sample Kolmogorov-Smirnov test at a significance level of 0.001.
 KS_CRITICAL_VALUE = 1.95
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One problem or property of a table that the data scientist should know.
-
-    Attributes:
-        severity: ``error`` ends the run, ``warning`` should be looked at, ``info`` is for the record.
-        column: The column; None for the table as a whole.
-        code: A short name for the type of the finding, stable across versions.
-        message: What the finding is and what to do about it.
-    """
-
-    severity: Literal["info", "warning", "error"]
-    column: str | None
-    code: str
-    message: str
 
 
 def profile(frame: pl.DataFrame, target: Target, parts: Parts, spec: Spec) -> list[Finding]:
@@ -82,38 +64,44 @@ def _check_column(train: pl.Series, test: pl.Series, target: Target, spec: Spec)
         return
     if missing(train).all():
         advice = "has no value in the training and validation rows; it is left out"
-        yield Finding("warning", name, "empty_column", advice)
+        yield _finding("warning", name, "empty_column", advice)
         return
     if is_constant(train):
         advice = "has a single value in the training and validation rows; it is left out"
-        yield Finding("info", name, "constant_column", advice)
+        yield _finding("info", name, "constant_column", advice)
         return
     if is_identifier(train):
         advice = "has a different value in every row; if it is an identifier, list it under `data.ignore`"
-        yield Finding("warning", name, "identifier_column", advice)
+        yield _finding("warning", name, "identifier_column", advice)
     elif leaks(train, target, spec.seed):
         advice = (
             "predicts the target (nearly) perfectly on its own; if it is not known at the time of prediction, "
             "list it under `data.ignore`"
         )
-        yield Finding("error" if spec.strict else "warning", name, "leakage", advice)
+        yield _finding("error" if spec.strict else "warning", name, "leakage", advice)
     elif is_suspicious(train, target, spec.seed):
         advice = "predicts the target very well on its own; make sure that it is known at the time of prediction"
-        yield Finding("warning", name, "suspicious_column", advice)
+        yield _finding("warning", name, "suspicious_column", advice)
     elif (label := one_sided_class(train, target)) is not None:
         advice = (
             f"has a value (almost) only if the target is '{label}'; if it is filled in after the outcome is known, "
             f"list it under `data.ignore`"
         )
-        yield Finding("warning", name, "one_sided_column", advice)
+        yield _finding("warning", name, "one_sided_column", advice)
     if train.dtype.is_float() and (infinite := train.is_infinite().sum()):
-        yield Finding("warning", name, "infinite_values", f"holds {infinite:,} infinite values, which count as missing")
+        yield _finding(
+            "warning", name, "infinite_values", f"holds {infinite:,} infinite values, which count as missing"
+        )
     if _is_numbers_as_text(train):
         advice = "holds numbers and a few other strings; leave the field empty if a value is missing"
-        yield Finding("warning", name, "numbers_as_text", advice)
+        yield _finding("warning", name, "numbers_as_text", advice)
     if (distance := _drift(train, test)) >= DRIFT_THRESHOLD:
         advice = f"is distributed differently in the test part (Kolmogorov-Smirnov distance {distance:.2f})"
-        yield Finding("info", name, "drift", advice)
+        yield _finding("info", name, "drift", advice)
+
+
+def _finding(severity: Severity, column: str | None, code: str, message: str) -> Finding:
+    return Finding(severity=severity, column=column, code=code, message=message)
 
 
 def _is_numbers_as_text(column: pl.Series) -> bool:
@@ -141,13 +129,13 @@ def _drift(train: pl.Series, test: pl.Series) -> float:
 def _check_duplicates(frame: pl.DataFrame, parts: Parts) -> Iterator[Finding]:
     rows = frame.select(column for column in frame if not column.dtype.is_nested()).hash_rows()
     if repeated := len(rows) - rows.n_unique():
-        yield Finding("info", None, "duplicate_rows", f"{repeated:,} of {len(rows):,} rows repeat an earlier one")
+        yield _finding("info", None, "duplicate_rows", f"{repeated:,} of {len(rows):,} rows repeat an earlier one")
     if shared := rows[parts.test].is_in(rows[parts.train_and_validation].implode()).sum():
         message = (
             f"{shared:,} of {len(parts.test):,} test rows also occur in the training or validation part, so the test "
             f"metrics are too optimistic; remove duplicates, or name the column that they share under `data.group`"
         )
-        yield Finding("warning", None, "test_rows_in_training", message)
+        yield _finding("warning", None, "test_rows_in_training", message)
 
 
 def _check_classes(target: Target, parts: Parts) -> Iterator[Finding]:
@@ -156,10 +144,10 @@ def _check_classes(target: Target, parts: Parts) -> Iterator[Finding]:
     counts = np.bincount(target.values, minlength=len(target.labels))
     order = np.argsort(-counts, kind="stable")[:20]
     shares = ", ".join(f"'{target.labels[code]}' {counts[code] / counts.sum():.1%}" for code in order)
-    yield Finding("info", None, "class_balance", f"{len(counts)} classes: {shares}")
+    yield _finding("info", None, "class_balance", f"{len(counts)} classes: {shares}")
     for name, rows in (("validation", parts.validation), ("test", parts.test)):
         absent = sorted(set(target.labels) - {target.labels[code] for code in np.unique(target.values[rows])})
         if absent:
             listed = ", ".join(f"'{label}'" for label in absent[:20])
             message = f"the {name} part has no row of {listed}; nothing about them can be measured there"
-            yield Finding("warning", None, "class_not_in_part", message)
+            yield _finding("warning", None, "class_not_in_part", message)

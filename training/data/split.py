@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import DataError
+from model_deployer.contract.evaluation import SplitMethod
 from model_deployer.training.data.columns import canonical
 from model_deployer.training.data.target import Target
 from model_deployer.training.spec import Boundary, Spec
@@ -98,7 +99,7 @@ def nested_order(frame: pl.DataFrame, target: Target, spec: Spec, train: Rows) -
     return shuffled[np.argsort(rank_in_class, kind="stable")]
 
 
-def method(target: Target, spec: Spec) -> str:
+def method(target: Target, spec: Spec) -> SplitMethod:
     """Return the method of the split: ``split.method`` of model.yaml, else the default for its columns and target."""
     if spec.split.method is not None:
         return spec.split.method

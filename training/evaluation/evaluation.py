@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from model_deployer.contract.evaluation import MetricValue
 from model_deployer.contract.outputs import Arrays, Regression
 from model_deployer.training.evaluation.losses import Floats
 from model_deployer.training.evaluation.metrics import Metric, classification_metrics, regression_metrics, set_metrics
@@ -18,7 +19,8 @@ RESAMPLES = 200
 #: Share of the resamples that an interval holds.
 CONFIDENCE = 0.95
 
-Figures = dict[str, dict[str, float]]
+#: The metrics of some models, by the name of the model, by the name of the metric.
+Metrics = dict[str, dict[str, MetricValue]]
 
 
 def evaluate_classification(
@@ -27,7 +29,7 @@ def evaluate_classification(
     threshold: float | None,
     cost: Cost,
     seed: int,
-) -> dict[str, Figures]:
+) -> Metrics:
     """The metrics of some classifiers on the same rows.
 
     Args:
@@ -38,8 +40,8 @@ def evaluate_classification(
         seed: Decides the resamples.
 
     Returns:
-        For each classifier and metric ``value``, and ``low`` and ``high``: the 95 % bootstrap interval. A metric that
-        these rows say nothing about is left out.
+        Of each classifier its metrics, with 95 % bootstrap intervals. A metric that these rows say nothing about is
+        left out.
     """
     judged: dict[str, dict[str, Metric]] = {}
     for name, arrays in predictions.items():
@@ -52,9 +54,7 @@ def evaluate_classification(
     return _bootstrap(judged, test.row_weights, seed)
 
 
-def evaluate_regression(
-    predictions: Mapping[str, Arrays], test: Sample, output: Regression, seed: int
-) -> dict[str, Figures]:
+def evaluate_regression(predictions: Mapping[str, Arrays], test: Sample, output: Regression, seed: int) -> Metrics:
     """The metrics of some models of a quantity on the same rows; as :func:`evaluate_classification`."""
     judged = {name: regression_metrics(test.target, arrays, output) for name, arrays in predictions.items()}
     return _bootstrap(judged, test.row_weights, seed)
@@ -65,23 +65,22 @@ def _cost(target: NDArray[np.int64], positive: NDArray[np.bool_], cost: Cost) ->
     return lambda weights: float(np.average(each, weights=weights))
 
 
-def _bootstrap(judged: Mapping[str, Mapping[str, Metric]], whole: Floats, seed: int) -> dict[str, Figures]:
+def _bootstrap(judged: Mapping[str, Mapping[str, Metric]], whole: Floats, seed: int) -> Metrics:
     """Every metric on the rows as they are, and its spread over resamples that all models share."""
     random, rows = np.random.default_rng(seed), len(whole)
     drawn = (whole * np.bincount(random.integers(rows, size=rows), minlength=rows) for _ in range(RESAMPLES))
     resamples = [resample for resample in drawn if resample.any()]
-    figures = {
-        model: {name: _figure(metric, whole, resamples) for name, metric in metrics.items()}
+    return {
+        model: {name: value for name, metric in metrics.items() if (value := _value(metric, whole, resamples))}
         for model, metrics in judged.items()
     }
-    return {model: {name: figure for name, figure in each.items() if figure} for model, each in figures.items()}
 
 
-def _figure(metric: Metric, whole: Floats, resamples: list[Floats]) -> dict[str, float] | None:
+def _value(metric: Metric, whole: Floats, resamples: list[Floats]) -> MetricValue | None:
     value = metric(whole)
     spread = [again for resample in resamples if not math.isnan(again := metric(resample))]
     if math.isnan(value) or not spread:
         return None
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(spread, [tail, 1 - tail]).tolist()
-    return {"value": value, "low": low, "high": high}
+    return MetricValue(value=value, low=low, high=high)

@@ -1,11 +1,11 @@
 """Whether more rows would help: how good a model is that learnt from fewer of them."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import polars as pl
 
+from model_deployer.contract.evaluation import Curve, CurvePoint, LastGain, LearningCurve, NextGain, UnmeasuredCurve
 from model_deployer.contract.outputs import Arrays, Output
 from model_deployer.training.data.dataset import Dataset
 from model_deployer.training.data.split import Rows, method
@@ -39,7 +39,7 @@ SOME_ROWS = 1_000
 _QUICK = {"learning_rate": 0.1}
 
 
-def learning_curve(dataset: Dataset, model: Model, output: Output) -> dict[str, Any]:
+def learning_curve(dataset: Dataset, model: Model, output: Output) -> Curve:
     """How the loss on the test rows falls as the training rows double, and what the next doubling may bring.
 
     To fit the whole model several times would take too long: what is fitted is LightGBM with its defaults, at about
@@ -58,33 +58,28 @@ def learning_curve(dataset: Dataset, model: Model, output: Output) -> dict[str, 
         output: What the model's answers mean.
 
     Returns:
-        ``reason`` alone, where there are too few rows. Else ``model``, what was fitted; ``loss``, its name;
-        ``split``, which decides what a share is (see :func:`training.data.split.growing`); ``rows``, those of the
-        training part; ``points``, by ascending ``rows``: ``loss``, and ``low`` and ``high``, its 95 % interval;
-        ``last``, what the last doubling brought: ``gain``, and ``low`` and ``high``, its 95 % interval, which is
-        narrower than those of the points, since the test rows are the same (of neither does it say what another draw of
-        the shares would change); ``next``, what twice the training rows may bring: ``rows``, ``low`` and ``high``, and
-        ``measurable``: whether the last gain was more than chance makes.
+        The curve, whose ``split`` decides what a share is (see :func:`training.data.split.growing`); the reason alone
+        where there are too few rows.
     """
     shares = _shares(dataset)
     if len(shares) < FEWEST_SHARES:
-        return {"reason": f"{len(dataset.order):,} training rows are too few to learn from shares of them"}
+        return UnmeasuredCurve(reason=f"{len(dataset.order):,} training rows are too few to learn from shares of them")
     exams = [_exam(dataset, model, output, share) for share in shares]
     last = _gain(*exams[-2:])
-    return {
-        "model": "lightgbm" if _has_trees(dataset) else "linear",
-        "loss": exams[0].loss,
-        "split": method(dataset.target, dataset.spec),
-        "rows": len(dataset.order),
-        "points": [{"rows": len(share), **_interval(exam)} for share, exam in zip(shares, exams, strict=True)],
-        "last": last,
-        "next": {
-            "rows": 2 * len(dataset.order),
-            "low": max(last["low"], 0.0) * len(shares[-1]) / (2 * len(dataset.order)),  # halved with every doubling
-            "high": max(last["high"], 0.0),
-            "measurable": last["low"] > 0,
-        },
-    }
+    return LearningCurve(
+        model="lightgbm" if _has_trees(dataset) else "linear",
+        loss=exams[0].loss,
+        split=method(dataset.target, dataset.spec),
+        rows=len(dataset.order),
+        points=tuple(_point(exam, len(share)) for share, exam in zip(shares, exams, strict=True)),
+        last=last,
+        next=NextGain(
+            rows=2 * len(dataset.order),
+            low=max(last.low, 0.0) * len(shares[-1]) / (2 * len(dataset.order)),  # halved with every doubling
+            high=max(last.high, 0.0),
+            measurable=last.low > 0,
+        ),
+    )
 
 
 def _shares(dataset: Dataset) -> list[Rows]:
@@ -139,18 +134,18 @@ def _with_trees(model: Model, train: Sample, validation: Sample, seed: int) -> M
     return model.with_estimator(columns, scorer, share=1.0)
 
 
-def _interval(exam: ScoredRows) -> dict[str, float]:
+def _point(exam: ScoredRows, rows: int) -> CurvePoint:
     mean, error = _mean(exam.losses, exam.weights)
     loss, low, high = (exam.to_metric(max(mean + z * error, 0.0)) for z in (0, -Z, Z))
-    return {"loss": loss, "low": low, "high": high}
+    return CurvePoint(rows=rows, loss=loss, low=low, high=high)
 
 
-def _gain(half: ScoredRows, whole: ScoredRows) -> dict[str, float]:
+def _gain(half: ScoredRows, whole: ScoredRows) -> LastGain:
     """By how much the second model is better, row by row of the same test rows."""
     mean, error = _mean(half.losses - whole.losses, whole.weights)
     gain = half.score(half.losses) - whole.score(whole.losses)
     unit = gain / mean if mean else 1.0  # of a root, about its slope
-    return {"gain": gain, "low": gain - Z * error * unit, "high": gain + Z * error * unit}
+    return LastGain(gain=gain, low=gain - Z * error * unit, high=gain + Z * error * unit)
 
 
 def _mean(values: Floats, weights: Floats) -> tuple[float, float]:

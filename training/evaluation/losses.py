@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from model_deployer.contract.evaluations import LOSS
+from model_deployer.contract.metric_catalog import LOSS
 from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
 
 Floats = NDArray[np.float64]

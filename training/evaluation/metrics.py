@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_deployer.contract.evaluations import LOSS
+from model_deployer.contract.metric_catalog import LOSS
 from model_deployer.contract.outputs import Arrays, Regression
 from model_deployer.training.evaluation.losses import LEAST, Floats, row_losses, to_metric
 

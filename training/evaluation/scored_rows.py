@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from model_deployer.contract.evaluations import LOSS
 from model_deployer.contract.features import Feature
+from model_deployer.contract.metric_catalog import LOSS
 from model_deployer.contract.outputs import Arrays, Classification, Output
 from model_deployer.training.evaluation.evaluation import CONFIDENCE
 from model_deployer.training.evaluation.losses import Floats, row_losses, to_metric

@@ -1,10 +1,9 @@
 """What a model answers where a value is missing."""
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 
+from model_deployer.contract.evaluation import MissingFeature, MissingFeatures
 from model_deployer.contract.features import Feature
 from model_deployer.contract.outputs import Arrays, Classification
 from model_deployer.training.evaluation.losses import row_losses
@@ -12,38 +11,31 @@ from model_deployer.training.evaluation.perturbation import affordable_rows, per
 from model_deployer.training.evaluation.scored_rows import ScoredRows
 
 
-def missing_values(exam: ScoredRows, seed: int) -> dict[str, Any]:
+def missing_values(exam: ScoredRows, seed: int) -> MissingFeatures:
     """How the answers change, and how much worse they get, when a field that may be null is null in every row.
 
     Args:
         exam: The model and the test rows; with many features few of the rows are asked for.
         seed: Decides which rows.
-
-    Returns:
-        ``loss``: the metric; ``value``: what it is on the rows as they are; ``rows``; and
-        ``features``, those that may be null, the most needed first: ``feature``; ``missing``, the share of the rows
-        without it as they are; ``rise`` of the loss; ``change``, the mean distance between the answers: half the sum of
-        the absolute changes of the probabilities, which with two labels is that of either, or the absolute change of
-        the value.
     """
     nullable = [feature for feature in exam.features if feature.nullable]
     sample = exam.sample(affordable_rows(exam, len(nullable)), seed)
     value = sample.score(sample.losses)
-    entries = [
-        {
-            "feature": feature.name,
-            "missing": _share_missing(sample, feature),
-            "rise": sample.score(row_losses(sample.target, answers, sample.output)) - value,
-            "change": _change(sample, answers),
-        }
+    features = [
+        MissingFeature(
+            feature=feature.name,
+            missing=_share_missing(sample, feature),
+            rise=sample.score(row_losses(sample.target, answers, sample.output)) - value,
+            change=_change(sample, answers),
+        )
         for feature, answers in perturbed(sample, nullable, _emptied)
     ]
-    return {
-        "loss": exam.loss,
-        "value": value,
-        "rows": len(sample),
-        "features": sorted(entries, key=lambda entry: -entry["rise"]),
-    }
+    return MissingFeatures(
+        loss=exam.loss,
+        value=value,
+        rows=len(sample),
+        features=tuple(sorted(features, key=lambda one: -one.rise)),
+    )
 
 
 def _emptied(column: pl.Series) -> pl.Series:

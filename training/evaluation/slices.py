@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model_deployer.contract.evaluation import SliceResult
 from model_deployer.contract.features import Feature
 from model_deployer.contract.number_format import exact
 from model_deployer.training.evaluation.losses import Floats
@@ -40,7 +41,7 @@ MOST_VALUES = 50
 FEWEST_ROWS = 10
 
 
-def slices(exam: ScoredRows, named: Sequence[Feature]) -> list[dict[str, Any]]:
+def slices(exam: ScoredRows, named: Sequence[Feature]) -> tuple[SliceResult, ...]:
     """Where the model is worst: the slices that are asked for, and those that are found.
 
     Each category, each quarter of a number, each state of a boolean and what is missing is a slice, and the worst few
@@ -53,12 +54,7 @@ def slices(exam: ScoredRows, named: Sequence[Feature]) -> list[dict[str, Any]]:
         named: Columns of the exam's frame, features or not, whose slices are all reported.
 
     Returns:
-        For each slice, the most surely worse one first: ``slice``, in words; ``rows``; ``loss``, that of the exam;
-        ``gap``, how far it lies above the loss of all rows, as a share of that; ``low`` and ``high``, its 95 %
-        interval; ``calibration_error``, of a regression how far the share of intervals that hold the truth is from what
-        is promised; ``calibration_chance``, what chance alone makes of that at most, in all of these slices;
-        ``named``, whether it was asked for; and ``learnt``, whether the model sees its columns. The four in the middle
-        are None with fewer than 10 rows. Empty where none was asked for and none is found.
+        The slices, the most surely worse one first; empty where none was asked for and none is found.
     """
     judge = _Judge(exam.losses, exam.weights)
     columns = {feature.name: feature for feature in (*exam.features, *named)}
@@ -69,12 +65,17 @@ def slices(exam: ScoredRows, named: Sequence[Feature]) -> list[dict[str, Any]]:
     ordered = sorted([*asked, *found[:MOST_FOUND]], key=lambda one: -judge.margin(one))
     calibration = _Calibration(exam, len(ordered))
     learnt = {feature.name for feature in exam.features}
-    return [
-        _entry(one, exam, judge.mean)
-        | calibration.entry(one)
-        | {"named": one in asked, "learnt": one.partition.columns <= learnt}
+    return tuple(
+        SliceResult(
+            slice=one.name,
+            rows=one.rows,
+            **_loss(one, exam, judge.mean),
+            **calibration.of(one),
+            named=one in asked,
+            learnt=one.partition.columns <= learnt,
+        )
         for one in ordered
-    ]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +155,8 @@ class _Calibration:
             "calibration_chance": calibration_chance(promised, z),
         }
 
-    def entry(self, one: _Slice) -> dict[str, float | None]:
+    def of(self, one: _Slice) -> dict[str, Any]:
+        """``calibration_error`` and ``calibration_chance`` of a slice."""
         weights = self._weights * one.inside if one.rows >= FEWEST_ROWS else None
         return {name: None if weights is None else metric(weights) for name, metric in self._metrics.items()}
 
@@ -238,14 +240,13 @@ def _value(number: float, feature: Feature) -> str:
     return f"{number:.0f}" if feature.kind == "integer" else exact(float(f"{number:.4g}"))
 
 
-def _entry(one: _Slice, exam: ScoredRows, whole: float) -> dict[str, Any]:
+def _loss(one: _Slice, exam: ScoredRows, whole: float) -> dict[str, Any]:
+    """``loss``, ``gap``, ``low`` and ``high`` of a slice; ``whole`` is the mean loss of all rows."""
     difference, error = _mean(one.sums)
     loss, low, high = (exam.to_metric(max(whole + difference + z * error, 0.0)) for z in (0, -Z, Z))
     reference = exam.to_metric(whole)
     known = one.rows >= FEWEST_ROWS
     return {
-        "slice": one.name,
-        "rows": one.rows,
         "loss": loss,
         "gap": loss / reference - 1 if reference else 0.0,
         "low": low if known else None,

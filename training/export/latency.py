@@ -13,6 +13,7 @@ import onnxruntime
 import polars as pl
 from numpy.typing import NDArray
 
+from model_deployer.contract.evaluation import CallTimes, Latency
 from model_deployer.training.export.export import feeds
 
 #: Rows in a batch, and different rows that are asked for one by one.
@@ -27,7 +28,7 @@ SECONDS, WARM_UP_SECONDS = 0.7, 0.2
 Feeds = dict[str, NDArray[Any]]
 
 
-def measure(graph: onnx.ModelProto, frame: pl.DataFrame) -> dict[str, Any]:
+def measure(graph: onnx.ModelProto, frame: pl.DataFrame) -> Latency:
     """Time the answers to one row and to a batch, by the clock on the wall.
 
     One thread of ONNX Runtime, as many services share a machine; the time in a server's queue and codecs is not in it.
@@ -36,11 +37,7 @@ def measure(graph: onnx.ModelProto, frame: pl.DataFrame) -> dict[str, Any]:
         graph: The exported model.
         frame: At least one conformed row; rows are repeated where there are fewer than a batch has.
 
-    Returns:
-        ``one_row_ms`` and ``batch_ms``: ``p50`` and ``p99`` in milliseconds over so many ``calls``; ``batch_rows``;
-        ``us_per_row``: microseconds a row of a batch at the median; ``bytes`` of the graph; ``threads``,
-        ``onnxruntime`` and ``processor``: what it was measured with. It takes two seconds at most, unless single
-        answers take longer.
+    It takes two seconds at most, unless single answers take longer.
     """
     content = graph.SerializeToString()
     session = _session(content)
@@ -48,16 +45,16 @@ def measure(graph: onnx.ModelProto, frame: pl.DataFrame) -> dict[str, Any]:
     rows = [{name: column[row : row + 1] for name, column in batch.items()} for row in range(BATCH_ROWS)]
     answer: Callable[[Feeds], Any] = lambda asked: session.run(None, asked)  # noqa: E731
     one_row, batches = _times(answer, rows, SINGLE_CALLS), _times(answer, [batch], BATCH_CALLS)
-    return {
-        "one_row_ms": _milliseconds(one_row),
-        "batch_rows": BATCH_ROWS,
-        "batch_ms": _milliseconds(batches),
-        "us_per_row": float(np.median(batches)) * 1e6 / BATCH_ROWS,
-        "bytes": len(content),
-        "threads": 1,
-        "onnxruntime": onnxruntime.__version__,
-        "processor": _processor(),
-    }
+    return Latency(
+        one_row_ms=_milliseconds(one_row),
+        batch_rows=BATCH_ROWS,
+        batch_ms=_milliseconds(batches),
+        us_per_row=float(np.median(batches)) * 1e6 / BATCH_ROWS,
+        bytes=len(content),
+        threads=1,
+        onnxruntime=onnxruntime.__version__,
+        processor=_processor(),
+    )
 
 
 def _session(content: bytes) -> onnxruntime.InferenceSession:
@@ -88,9 +85,9 @@ def _repeat(answer: Callable[[Feeds], Any], asked: Sequence[Feeds], calls: int, 
     return times
 
 
-def _milliseconds(seconds: Sequence[float]) -> dict[str, float]:
+def _milliseconds(seconds: Sequence[float]) -> CallTimes:
     p50, p99 = (1000 * np.quantile(seconds, [0.5, 0.99])).tolist()
-    return {"p50": p50, "p99": p99, "calls": len(seconds)}
+    return CallTimes(p50=p50, p99=p99, calls=len(seconds))
 
 
 def _processor() -> str:

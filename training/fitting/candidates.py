@@ -1,7 +1,7 @@
 """Fit the candidates (linear model, trees, network, their blend) and choose the best on the validation rows."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from model_deployer.contract.errors import EnvironmentFault
+from model_deployer.contract.evaluation import CandidateResult, Epoch
 from model_deployer.training.fitting.fitting import Plan, fit, load_plan, plan_fit, plan_within
 from model_deployer.training.models.baselines import linear_model
 from model_deployer.training.models.estimators import fit_estimator, installed_boosting
@@ -59,14 +60,14 @@ class Recipe:
     search_result: SearchResult | None = None
     options: Options | None = None
 
-    def entry(self) -> dict[str, Any]:
-        """Return the part of the recipe that evaluation.json contains."""
-        entry: dict[str, Any] = {}
+    def effort(self) -> dict[str, Any]:
+        """Return the fields of :class:`contract.evaluation.CandidateResult` that only some candidates have."""
+        effort: dict[str, Any] = {}
         if self.plan:
-            entry |= {"epochs": self.plan.epochs, "batch_size": self.plan.batch_size, "rows": self.rows}
+            effort |= {"epochs": self.plan.epochs, "batch_size": self.plan.batch_size, "rows": self.rows}
         if self.search_result and self.search_result.trials:
-            entry |= {"trials": self.search_result.trials}
-        return entry
+            effort |= {"trials": self.search_result.trials}
+        return effort
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,12 @@ class Candidate:
     combined: Tensor
     recipe: Recipe
 
-    def entry(self) -> dict[str, Any]:
-        """Return the part of the candidate that evaluation.json contains."""
-        return {"name": self.name, "loss": self.loss, "seconds": round(self.seconds, 1), **self.recipe.entry()}
+    def result(self, is_chosen: bool) -> CandidateResult:
+        """Return the part of the candidate that the evaluation contains."""
+        seconds = round(self.seconds, 1)
+        return CandidateResult(
+            name=self.name, loss=self.loss, seconds=seconds, **self.recipe.effort(), chosen=is_chosen
+        )
 
 
 @dataclass(frozen=True)
@@ -100,15 +104,14 @@ class Choice:
 
     Attributes:
         model: The chosen model.
-        tried: The ``name``, ``loss``, ``seconds`` and plan of every candidate, the lowest loss first; one of them is
-            ``chosen``.
+        tried: All candidates, the lowest loss first; one of them is ``chosen``.
         history: The losses of the network's fit, by epoch; empty without a network.
         recipe: How the model was fitted.
     """
 
     model: Model
-    tried: list[dict[str, Any]]
-    history: list[dict[str, float]]
+    tried: tuple[CandidateResult, ...]
+    history: tuple[Epoch, ...]
     recipe: Recipe
 
 
@@ -148,8 +151,8 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
     best = _best(candidates)
     ranked = sorted(candidates, key=lambda candidate: candidate.loss)
     print_stage("choose", _reason(best, [candidate for candidate in ranked if candidate is not best]))
-    entries = [candidate.entry() | {"chosen": candidate is best} for candidate in ranked]
-    return Choice(best.model, entries, history, best.recipe)
+    results = tuple(candidate.result(is_chosen=candidate is best) for candidate in ranked)
+    return Choice(best.model, results, _epochs(history), best.recipe)
 
 
 def _names(estimator: Estimator) -> tuple[str, ...]:
@@ -173,7 +176,7 @@ class _CandidateFits:
             raise SystemExit(0)
         history: list[dict[str, float]] = []
         model, recipe = self.fit_network(self.plan(folder), folder, history)
-        return Choice(model, [], history, recipe)
+        return Choice(model, (), _epochs(history), recipe)
 
     def fit_candidate(self, name: str, fit_model: Callable[[], tuple[Model, Recipe]]) -> Candidate:
         """Fit a candidate and compute its loss on the validation rows."""
@@ -290,6 +293,10 @@ class _CandidateFits:
         lowest = min(losses, key=self._mean)
         good = [share for share, values in zip(SHARES, losses, strict=True) if not self._is_worse(values, lowest)]
         return float(min(good, key=lambda share: abs(share - 0.5)))
+
+
+def _epochs(history: Sequence[Mapping[str, float]]) -> tuple[Epoch, ...]:
+    return tuple(Epoch.model_validate(entry) for entry in history)
 
 
 def _blend(network: Candidate, other: Candidate, share: float) -> Tensor:

@@ -41,7 +41,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Html:
     return element("div", element("table", element("thead", top), element("tbody", *body)), of="wide")
 
 
-def number(text: str) -> Html:
+def number_cell(text: str) -> Html:
     """A cell of a table that holds a number."""
     return element("td", text, of="n")
 

@@ -12,8 +12,8 @@ from model_deployer.cli.extras import packages_of
 from model_deployer.cli.output import Json, console, print_json
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.difference import Difference, difference
-from model_deployer.contract.evaluations import Figure, MetricChange, SliceChange
+from model_deployer.contract.difference import Difference, MetricChange, SliceChange, difference
+from model_deployer.contract.evaluation import MetricValue
 from model_deployer.contract.versions import Change, Step
 
 Old = Annotated[str, typer.Argument(metavar="OLD", help="NAME or NAME:VERSION.")]
@@ -58,7 +58,7 @@ def _document(found: Difference) -> dict[str, Any]:
         "step": _word(found.step),
         "changes": [asdict(change) | {"step": _word(change.step)} for change in found.changes],
         "behaviour": asdict(found.behaviour) | {"moved": found.moved} if found.behaviour else None,
-        "metrics": {name: asdict(change) for name, change in found.metrics.items()},
+        "metrics": {name: change.to_json() for name, change in found.metrics.items()},
         "slices": [asdict(change) for change in found.slices],
     }
 
@@ -90,8 +90,8 @@ def _metrics(metrics: dict[str, MetricChange]) -> Table:
     return table
 
 
-def _cell(figure: Figure) -> str:
-    return f"{figure['value']:.3g} ({figure['low']:.3g} to {figure['high']:.3g})"
+def _cell(metric: MetricValue) -> str:
+    return f"{metric.value:.3g} ({metric.low:.3g} to {metric.high:.3g})"
 
 
 def _slices(slices: list[SliceChange]) -> Table:

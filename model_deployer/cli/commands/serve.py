@@ -26,10 +26,8 @@ def serve(
     """Serve a model on http://localhost:3000; further options go to `bentoml serve`."""
     tag, options = passed_on(context, tag)
     exact = store.resolve(tag)
-    from model_deployer.image.bento import BUNDLE  # noqa: PLC0415
-
     variables = {"BENTOML_DO_NOT_TRACK": "1"} | _settings(configuration)
-    service = ["service:ModelService", "--working-dir", str(BUNDLE), "--arg", f"model={exact}"]
+    service = ["model_deployer.bundle.service:ModelService", "--arg", f"model={exact}"]
     address = ["--port", str(port), *(["--host", host] if host else [])]
     command = [sys.executable, "-m", "bentoml", "serve", *service, *address, *options]
     # The server takes the place of this process, so that signals and the exit code are its own.

@@ -9,6 +9,7 @@ from rich.table import Table
 from model_deployer.cli.output import Json, console, print_json
 from model_deployer.contract import store
 from model_deployer.contract.artifact import REPORT, Artifact
+from model_deployer.contract.evaluation import MODEL, Evaluation, MetricValue
 from model_deployer.contract.features import Feature
 
 Tag = Annotated[str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="Default: the only model of the store.")]
@@ -35,18 +36,16 @@ def show(tag: Tag = None, json: Json = False) -> None:
     console.print(curl(artifact), markup=False)
 
 
-def print_metrics(evaluation: dict[str, Any]) -> None:
-    """The metrics on the test part, with 95 % intervals, beside those of the baselines."""
-    metrics = evaluation["metrics"]
-    if not metrics:
+def print_metrics(evaluation: Evaluation) -> None:
+    """The metrics on the test part, with 95 % intervals, next to those of the baselines."""
+    if not evaluation.metrics:
         return
-    model = metrics["model"]
-    baselines = [name for name in metrics if name != "model"]
-    table = Table("Test part", "model", "95 % interval", *baselines, box=None)
-    for name, figure in model.items():
-        interval = f"{figure['low']:.4g} to {figure['high']:.4g}"
-        others = [_value(metrics[baseline].get(name)) for baseline in baselines]
-        table.add_row(name.replace("_", " "), _value(figure), interval, *others)
+    baselines = [evaluation.metrics_of(name) for name in evaluation.baselines]
+    table = Table("Test part", MODEL, "95 % interval", *evaluation.baselines, box=None)
+    for name, metric in evaluation.metrics_of(MODEL).items():
+        interval = f"{metric.low:.4g} to {metric.high:.4g}"
+        others = [_value(baseline.get(name)) for baseline in baselines]
+        table.add_row(name.replace("_", " "), _value(metric), interval, *others)
     console.print(table)
 
 
@@ -61,12 +60,12 @@ def _document(artifact: Artifact) -> dict[str, Any]:
     return {
         "manifest": artifact.manifest.model_dump(mode="json"),
         "contract": artifact.contract.model_dump(mode="json"),
-        "evaluation": artifact.evaluation,
+        "evaluation": artifact.evaluation.to_json(),
     }
 
 
-def _value(figure: dict[str, float] | None) -> str:
-    return f"{figure['value']:.4g}" if figure else ""
+def _value(metric: MetricValue | None) -> str:
+    return f"{metric.value:.4g}" if metric else ""
 
 
 def _features(artifact: Artifact) -> Table:

@@ -27,7 +27,7 @@ def train(
         from model_deployer.training import run  # noqa: PLC0415 (torch takes seconds to load; what is wrong with the input is known by now)
     trained = run.train(dataset)
     if json:
-        print_json({"tag": trained.tag, "metrics": trained.evaluation["metrics"]})
+        print_json({"tag": trained.tag, "metrics": trained.evaluation.to_json()["metrics"]})
     else:
         print_metrics(trained.evaluation)
         print(f"\nThe whole report: {store.load(trained.tag).path / REPORT}")

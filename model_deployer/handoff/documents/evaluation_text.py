@@ -3,8 +3,24 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from model_deployer.contract.curve import verdict
-from model_deployer.contract.evaluations import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, MEANING, metric_changes
+from model_deployer.contract.difference import metric_changes
+from model_deployer.contract.evaluation import (
+    LINEAR,
+    MODEL,
+    TRIVIAL,
+    Curve,
+    Evaluation,
+    Importance,
+    IntervalReliability,
+    LearningCurve,
+    MissingFeatures,
+    ProbabilityReliability,
+    QuantileReliability,
+    Reliability,
+    SetCoverage,
+    SliceResult,
+)
+from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, MEANING
 from model_deployer.contract.number_format import count, interval, number, percent
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.package.package_data import PackageData
@@ -15,7 +31,7 @@ MOST_ROWS, MOST_LABELS = 20, 10
 
 
 #: What the models beside the chosen one are called.
-_BASELINES = {"linear": "Linear model", "trivial": "The same answer for every row"}
+_BASELINES = {LINEAR: "Linear model", TRIVIAL: "The same answer for every row"}
 
 
 #: Metrics of a share that is promised: what they are a share of, by what carries the promise.
@@ -52,53 +68,52 @@ _LEARNERS = {"lightgbm": "LightGBM with its defaults, at about twice the learnin
 
 def headline(facts: PackageData) -> Markdown:
     """How good it is against the simple models, in a paragraph; empty where nothing was measured."""
-    metrics, output = facts.evaluation["metrics"], facts.contract.output
+    evaluation, output = facts.evaluation, facts.contract.output
     loss = LOSS[output.task]
-    if loss not in metrics.get("model", {}):
+    metric = evaluation.metrics_of(MODEL).get(loss)
+    if metric is None:
         return Markdown()
-    figure = metrics["model"][loss]
-    rows = facts.evaluation.get("rows", {}).get("test")
-    where = f"On {count(rows, 'row')} that nothing was learnt from" if rows else "On the test rows"
-    said = f"{where}, its {words(loss)} ({_meaning(loss, output)}) is {number(figure['value'])}, with a 95 % interval "
-    said += f"from {interval(figure)}."
-    others = [_against(metrics, name, loss) for name in ("linear", "trivial") if loss in metrics.get(name, {})]
-    return joined(said, *others, *_costs(metrics))
+    rows = evaluation.rows
+    where = f"On {count(rows.test, 'row')} that nothing was learnt from" if rows else "On the test rows"
+    said = f"{where}, its {words(loss)} ({_meaning(loss, output)}) is {number(metric.value)}, with a 95 % interval "
+    said += f"from {interval(metric.low, metric.high)}."
+    others = [_against(evaluation, name, loss) for name in (LINEAR, TRIVIAL) if loss in evaluation.metrics_of(name)]
+    return joined(said, *others, *_costs(evaluation))
 
 
-def _against(metrics: Mapping[str, Any], name: str, loss: str) -> str:
-    who = {"linear": "A linear model on the same fields", "trivial": "Giving every row the same answer"}[name]
-    changes = metric_changes({"metrics": {"model": metrics[name]}}, {"metrics": {"model": metrics["model"]}})
-    said = f"{who} reaches {number(metrics[name][loss]['value'])}"
-    if changes[loss].verdict == "within the noise":
+def _against(evaluation: Evaluation, name: str, loss: str) -> str:
+    who = {LINEAR: "A linear model on the same fields", TRIVIAL: "Giving every row the same answer"}[name]
+    change = metric_changes(evaluation.metrics_of(name), evaluation.metrics_of(MODEL))[loss]
+    said = f"{who} reaches {number(change.old.value)}"
+    if change.verdict == "within the noise":
         return f"{said}: the 95 % intervals of the two overlap, so that the difference may be chance."
-    return f"{said}: the model is {changes[loss].verdict}, by more than chance explains."
+    return f"{said}: the model is {change.verdict}, by more than chance explains."
 
 
-def _costs(metrics: Mapping[str, Any]) -> Iterator[str]:
+def _costs(evaluation: Evaluation) -> Iterator[str]:
     """What decisions cost, where costs were said; and why they may be right less often than a constant one."""
-    model, trivial = metrics["model"], metrics.get("trivial", {})
+    model, trivial = evaluation.metrics_of(MODEL), evaluation.metrics_of(TRIVIAL)
     if "cost" not in model or "cost" not in trivial:
         return
-    paid, constant = number(model["cost"]["value"]), number(trivial["cost"]["value"])
+    paid, constant = number(model["cost"].value), number(trivial["cost"].value)
     yield f"Its decisions cost {paid} a row on average, the same decision for every row {constant}."
-    if model["accuracy"]["value"] < trivial["accuracy"]["value"]:
+    if model["accuracy"].value < trivial["accuracy"].value:
         yield "They are right less often than that same decision would be, since they avoid the dearer mistake."
 
 
 def metrics(facts: PackageData) -> Markdown:
-    """Every metric with its interval, beside those of the simple models."""
-    measured = facts.evaluation["metrics"]
-    others = [name for name in _BASELINES if name in measured]
+    """Every metric with its interval, next to those of the simple models."""
+    others = [name for name in _BASELINES if name in facts.evaluation.metrics]
+    baselines = [facts.evaluation.metrics_of(name) for name in others]
     rows = [
         [
             Markdown(f"**{words(name)}**"),
             _meaning(name, facts.contract.output),
-            number(figure["value"]),
-            interval(figure),
-            *(number(measured[other][name]["value"]) if measured[other].get(name) else "" for other in others),
+            number(metric.value),
+            interval(metric.low, metric.high),
+            *(number(baseline[name].value) if name in baseline else "" for baseline in baselines),
         ]
-        for name, figure in measured.get("model", {}).items()
-        if figure
+        for name, metric in facts.evaluation.metrics_of(MODEL).items()
     ]
     return table(["Metric", "What it says", "Model", "95 % interval", *(_BASELINES[name] for name in others)], rows)
 
@@ -126,43 +141,45 @@ def of_which_class(output: Output) -> Markdown:
 
 def metric_changes_table(changes: Mapping[str, Any]) -> Markdown:
     """How the metrics of two versions differ."""
-    rows = [
-        [words(name), *(f"{number(one[of]['value'])} ({interval(one[of])})" for of in ("old", "new")), one["verdict"]]
-        for name, one in changes.items()
-    ]
+    rows = [[words(name), _cell(one["old"]), _cell(one["new"]), one["verdict"]] for name, one in changes.items()]
     return table(["Metric", "Before (95 % interval)", "Now (95 % interval)", "Verdict"], rows)
+
+
+def _cell(metric: Mapping[str, float]) -> str:
+    return f"{number(metric['value'])} ({interval(metric['low'], metric['high'])})"
 
 
 def candidates(facts: PackageData) -> Markdown:
     """What was tried, by its loss on the validation part."""
-    tried = facts.evaluation.get("candidates", [])
-    names = [name for name in dict.fromkeys(name for one in tried for name in one) if name not in ("name", "chosen")]
+    tried = sorted(facts.evaluation.candidates, key=lambda candidate: candidate.loss)
+    figures = [candidate.model_dump(exclude_unset=True, exclude={"name", "chosen"}) for candidate in tried]
+    names = list(dict.fromkeys(name for each in figures for name in each))
     rows = [
         [
-            _bold(one["name"], one.get("chosen")),
-            *(number(one[name]) if one.get(name) is not None else "" for name in names),
+            _bold(candidate.name, candidate.chosen),
+            *(number(each[name]) if each.get(name) is not None else "" for name in names),
         ]
-        for one in sorted(tried, key=lambda one: one["loss"])
+        for candidate, each in zip(tried, figures, strict=True)
     ]
     return table(["Candidate", *(words(name).capitalize() for name in names)], rows)
 
 
-def _bold(text: str, is_bold: Any) -> Markdown:
+def _bold(text: str, is_bold: bool) -> Markdown:
     return Markdown(f"**{markdown(text)}**") if is_bold else markdown(text)
 
 
 def choice(facts: PackageData) -> Markdown:
     """Which candidate was chosen, and by how much."""
-    tried = facts.evaluation.get("candidates", [])
-    chosen = next((one for one in tried if one.get("chosen")), None)
-    rivals = [one for one in tried if not one.get("chosen")]
+    tried = facts.evaluation.candidates
+    chosen = next((candidate for candidate in tried if candidate.chosen), None)
+    rivals = [candidate for candidate in tried if not candidate.chosen]
     if chosen is None or not rivals:
         return Markdown()
-    rival = min(rivals, key=lambda one: one["loss"])
-    gap = (rival["loss"] - chosen["loss"]) / rival["loss"] if rival["loss"] else 0.0
+    rival = min(rivals, key=lambda candidate: candidate.loss)
+    gap = (rival.loss - chosen.loss) / rival.loss if rival.loss else 0.0
     side = "below" if gap >= 0 else "above"
-    much = f"{100 * abs(gap):.2g} % {side} that of {_estimator(rival['name'])}, the best of the others"
-    return joined(f"Chosen was {_estimator(chosen['name'])}: its loss on the validation rows lies {much}.")
+    much = f"{100 * abs(gap):.2g} % {side} that of {_estimator(rival.name)}, the best of the others"
+    return joined(f"Chosen was {_estimator(chosen.name)}: its loss on the validation rows lies {much}.")
 
 
 def _estimator(name: str) -> str:
@@ -174,69 +191,67 @@ def chosen_by(facts: PackageData) -> str:
     """What the loss of a candidate is."""
     if facts.contract.output.kind == "classification":
         return "the log loss, before the calibration"
-    learnt = "logarithm of the target" if facts.evaluation.get("logarithm") else "target"
+    learnt = "logarithm of the target" if facts.evaluation.logarithm else "target"
     return f"that of the {learnt}, in its standard deviations"
 
 
-def reliability(facts: PackageData) -> Markdown:
+def reliability(reliability: Reliability) -> Markdown:
     """What was promised, and how often it came true, by what the model answered."""
-    promised = facts.evaluation["reliability"]
-    share = promise(facts)
-    shown = number if share is not None else percent
+    is_value = reliability.promised is not None
+    shown = number if is_value else percent
     rows = [
-        [shown(one["predicted"]), percent(one["observed"]), _percents(one), number(one["rows"])]
-        for one in promised["bins"]
+        [shown(one.predicted), percent(one.observed), _percents(one.low, one.high), number(one.rows)]
+        for one in reliability.bins
     ]
-    first = "Mean value answered" if share is not None else "Mean probability answered"
-    kept = {None: "Came true", True: "Truths inside the interval", False: "Truths at or below the value"}
-    which = None if share is None else "coverage" in promised
-    return table([first, kept[which], "95 % interval", "Rows"], rows)
+    first = "Mean value answered" if is_value else "Mean probability answered"
+    return table([first, _KEPT[type(reliability)], "95 % interval", "Rows"], rows)
 
 
-def promise(facts: PackageData) -> float | None:
-    """The share that a quantity promises; None where probabilities are the promise."""
-    reliability = facts.evaluation.get("reliability") or {}
-    found: float | None = reliability.get("coverage", reliability.get("share_below"))
-    return found
+_KEPT: Mapping[type, str] = {
+    ProbabilityReliability: "Came true",
+    IntervalReliability: "Truths inside the interval",
+    QuantileReliability: "Truths at or below the value",
+}
 
 
-def promises_kept(facts: PackageData) -> Markdown:
+def promises_kept(reliability: Reliability) -> Markdown:
     """In how many parts of the test rows the promise was kept."""
-    bins, share = facts.evaluation["reliability"]["bins"], promise(facts)
-    kept = sum(one["low"] <= (one["predicted"] if share is None else share) <= one["high"] for one in bins)
-    label = facts.evaluation["reliability"].get("label")
-    if share is None:
-        whose = code(label) if label else "the likeliest label"
-        by, what = (
-            "probability",
-            f"the mean probability answered for {whose} lies inside the 95 % interval of how often it",
-        )
-        what += " came true"
+    bins, share = reliability.bins, reliability.promised
+    kept = sum(one.low <= (one.predicted if share is None else share) <= one.high for one in bins)
+    if isinstance(reliability, ProbabilityReliability):
+        whose = code(reliability.label) if reliability.label else "the likeliest label"
+        by = "probability"
+        what = f"the mean probability answered for {whose} lies inside the 95 % interval of how often it came true"
     else:
-        by, what = "value", f"the promised {percent(share)} lies inside the 95 % interval of what was observed"
+        by = "value"
+        what = f"the promised {percent(reliability.promised)} lies inside the 95 % interval of what was observed"
     return Markdown(
         f"The test rows were divided into {len(bins)} parts of equal size, by the {by} answered. In {kept} of the "
         f"{len(bins)}, {what}; if every promise were kept exactly, it would in about 19 of 20."
     )
 
 
-def sets(facts: PackageData) -> Markdown:
+def label_sets(reliability: Reliability) -> SetCoverage | None:
+    """What is known of the sets of labels; None where predictions carry none."""
+    return reliability.sets if isinstance(reliability, ProbabilityReliability) else None
+
+
+def sets(sets: SetCoverage) -> Markdown:
     """How often the truth was in the set, by the true label."""
-    found = facts.evaluation["reliability"]["sets"]["labels"]
     rows = [
-        [code(one["label"]), number(one["rows"]), percent(one["observed"]), _percents(one)] for one in found[:MOST_ROWS]
+        [code(one.label), number(one.rows), percent(one.observed), _percents(one.low, one.high)]
+        for one in sets.labels[:MOST_ROWS]
     ]
     return table(["True label", "Rows", "In its set", "95 % interval"], rows)
 
 
-def set_sizes(facts: PackageData) -> str:
+def set_sizes(sets: SetCoverage) -> str:
     """How many labels the sets had."""
-    sizes = facts.evaluation["reliability"]["sets"]["sizes"][:MOST_LABELS]
-    return ", ".join(f"{count(one['labels'], 'label')} in {percent(one['share'])}" for one in sizes)
+    return ", ".join(f"{count(one.labels, 'label')} in {percent(one.share)}" for one in sets.sizes[:MOST_LABELS])
 
 
-def _percents(figure: Mapping[str, float]) -> str:
-    return f"{percent(figure['low'])} to {percent(figure['high'])}"
+def _percents(low: float, high: float) -> str:
+    return f"{percent(low)} to {percent(high)}"
 
 
 def slices(facts: PackageData) -> Markdown:
@@ -244,15 +259,15 @@ def slices(facts: PackageData) -> Markdown:
     loss = words(LOSS[facts.contract.output.task])
     rows = [
         [
-            one["slice"],
-            number(one["rows"]),
-            number(one["loss"]),
-            interval(one) if one["low"] is not None else "too few rows",
-            f"{one['gap']:+.1%}".replace("%", " %"),
+            one.slice,
+            number(one.rows),
+            number(one.loss),
+            _TOO_FEW if one.low is None or one.high is None else interval(one.low, one.high),
+            f"{one.gap:+.1%}".replace("%", " %"),
             _calibration(one),
             _notes(one),
         ]
-        for one in facts.evaluation["slices"][:MOST_ROWS]
+        for one in (facts.evaluation.slices or ())[:MOST_ROWS]
     ]
     return table(
         [
@@ -276,38 +291,38 @@ def calibration_error(output: Output) -> str:
     return f"how far the share of truths {part} is from what is promised"
 
 
-def _calibration(one: Mapping[str, Any]) -> str:
-    error, chance = one["calibration_error"], one["calibration_chance"]
-    if error is None:
-        return "too few rows"
+_TOO_FEW = "too few rows"
+
+
+def _calibration(one: SliceResult) -> str:
+    error, chance = one.calibration_error, one.calibration_chance
+    if error is None or chance is None:
+        return _TOO_FEW
     return percent(error) + ("" if error <= chance else ", beyond chance")
 
 
-def _notes(one: Mapping[str, Any]) -> str:
-    notes = {"asked for in model.yaml": one["named"], "not learnt from": not one["learnt"]}
+def _notes(one: SliceResult) -> str:
+    notes = {"asked for in model.yaml": one.named, "not learnt from": not one.learnt}
     return ", ".join(note for note, holds in notes.items() if holds)
 
 
-def importance(facts: PackageData) -> Markdown:
+def importance(importance: Importance) -> Markdown:
     """How much worse the model is without what a field says."""
-    found = facts.evaluation["importance"]["features"][:MOST_ROWS]
-    rows = [[code(one["feature"]), number(one["rise"]), number(one["spread"])] for one in found]
-    return table(["Field", f"Rise of the {words(facts.evaluation['importance']['loss'])}", "Standard deviation"], rows)
+    rows = [[code(one.feature), number(one.rise), number(one.spread)] for one in importance.features[:MOST_ROWS]]
+    return table(["Field", f"Rise of the {words(importance.loss)}", "Standard deviation"], rows)
 
 
-def missing(facts: PackageData) -> Markdown:
+def missing(missing: MissingFeatures, output: Output) -> Markdown:
     """What becomes of the answer where a field is null."""
-    found = facts.evaluation["missing"]
-    unit = _distance(facts.contract.output)
     rows = [
-        [code(one["feature"]), percent(one["missing"]), number(one["change"]), number(one["rise"])]
-        for one in found["features"][:MOST_ROWS]
+        [code(one.feature), percent(one.missing), number(one.change), number(one.rise)]
+        for one in missing.features[:MOST_ROWS]
     ]
     head = [
         "Field",
         "Null in the test rows",
-        f"The answer moves by, on average, {unit}",
-        f"Rise of the {words(found['loss'])}",
+        f"The answer moves by, on average, {_distance(output)}",
+        f"Rise of the {words(missing.loss)}",
     ]
     return table(head, rows)
 
@@ -324,47 +339,51 @@ def more(found: Sequence[Any], what: str) -> str:
     return f"And {left:,} more {what}." if left > 0 else ""
 
 
-def curve(facts: PackageData) -> Markdown:
+def measured_curve(facts: PackageData) -> LearningCurve | None:
+    """The learning curve, where there is one."""
+    return facts.evaluation.curve if isinstance(facts.evaluation.curve, LearningCurve) else None
+
+
+def curve(curve: LearningCurve) -> Markdown:
     """The loss of a model that learnt from more and more rows."""
-    found = facts.evaluation["curve"]
-    rows = [[number(one["rows"]), number(one["loss"]), interval(one)] for one in found["points"]]
-    return table(["Training rows", words(found["loss"]), "95 % interval"], rows)
+    rows = [[number(one.rows), number(one.loss), interval(one.low, one.high)] for one in curve.points]
+    return table(["Training rows", words(curve.loss), "95 % interval"], rows)
 
 
-def curve_verdict(facts: PackageData) -> str:
+def curve_verdict(curve: Curve) -> str:
     """Whether more rows would help, as a sentence."""
-    said = verdict(facts.evaluation["curve"])
-    return f"{said[:1].upper()}{said[1:]}."
+    return f"{curve.verdict[:1].upper()}{curve.verdict[1:]}."
 
 
-def curve_method(facts: PackageData) -> str:
+def curve_method(curve: LearningCurve) -> str:
     """How the learning curve was measured."""
-    found = facts.evaluation["curve"]
     return (
-        f"{_LEARNERS[found['model']]} was fitted anew on growing shares of the training rows, "
-        f"{_SHARES[found['split']]}, and judged on the same test rows. Its slope "
+        f"{_LEARNERS[curve.model]} was fitted anew on growing shares of the training rows, "
+        f"{_SHARES[curve.split]}, and judged on the same test rows. Its slope "
         f"says what rows are worth; its level is not that of the model."
     )
 
 
 def findings(facts: PackageData) -> Markdown:
     """What is odd about the data."""
-    found = facts.evaluation["findings"]
-    rows = [[one["severity"], code(one["column"]) if one["column"] else "the table", one["message"]] for one in found]
+    rows = [
+        [finding.severity, code(finding.column) if finding.column else "the table", finding.message]
+        for finding in facts.evaluation.findings
+    ]
     return table(["Severity", "Column", "Finding"], rows)
 
 
 def gates(facts: PackageData) -> Markdown:
-    """What was asked of the model, and what was found."""
+    """What was asked of the model, and what was measured."""
     rows = [
         [
-            "met" if gate["passed"] else "missed",
-            code(gate["name"]),
-            gate["asked"],
-            "" if gate["found"] is None else number(gate["found"]),
-            gate["message"],
+            "met" if gate.passed else "missed",
+            code(gate.name),
+            gate.asked,
+            "" if gate.found is None else number(gate.found),
+            gate.message,
         ]
-        for gate in facts.evaluation["gates"]
+        for gate in facts.evaluation.gates
     ]
     return table(["", "Gate", "Asked for", "Found", "In words"], rows)
 

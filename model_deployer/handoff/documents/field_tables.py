@@ -1,10 +1,15 @@
 """What is known of the fields of a row: what they mean, what training saw, what becomes of odd values."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from model_deployer.contract.features import Categorical, Datetime, Feature, Integer, Numeric
 from model_deployer.contract.number_format import number, percent, plain, since_epoch
+from model_deployer.contract.reference import (
+    CategoryDistribution,
+    Distribution,
+    NumberDistribution,
+    TextDistribution,
+)
 from model_deployer.package.package_data import PackageData
 from model_deployer.writing.markdown import Markdown, code, joined, listed, table
 
@@ -18,7 +23,7 @@ def spans(facts: PackageData) -> list[Markdown]:
             f"{code(time.name)} from {since_epoch(ends[0])} to {since_epoch(ends[-1])}{' UTC' if time.zoned else ''}"
         )
         for time in times
-        if (ends := seen.get(time.name, {}).get("quantiles"))
+        if isinstance(known := seen.get(time.name), NumberDistribution) and (ends := known.quantiles)
     ]
 
 
@@ -31,8 +36,8 @@ def features(facts: PackageData) -> Markdown:
             feature.description or "",
             feature.unit or "",
             feature.kind,
-            _in_training(feature, seen.get(feature.name, {})),
-            percent(seen[feature.name]["missing"]) if feature.name in seen else "",
+            _in_training(feature, seen.get(feature.name)),
+            percent(seen[feature.name].missing) if feature.name in seen else "",
             treatment(feature),
         ]
         for feature in facts.contract.features
@@ -57,22 +62,26 @@ def has_bounds(feature: Numeric | Integer) -> bool:
     return feature.minimum is not None or feature.maximum is not None
 
 
-def _in_training(feature: Feature, seen: Mapping[str, Any]) -> Markdown | str:
-    if frequencies := seen.get("frequencies"):
-        shown = [Markdown(f"{code(level)} {percent(share)}") for level, share in list(frequencies.items())[:3]]
-        more = len(frequencies) - len(shown) + (seen["other"] > 0)
-        return Markdown(", ".join([*shown, "others"] if more else shown))
-    if lengths := seen.get("lengths"):
-        return f"{number(lengths[0])} to {number(lengths[-1])} characters"
-    ends = seen.get("quantiles")
-    if not ends or feature.kind == "boolean":
-        return ""
-    if isinstance(feature, Datetime):
-        return f"{since_epoch(ends[0])} to {since_epoch(ends[-1])}"
-    return f"{plain(ends[0])} to {plain(ends[-1])}, median {plain(ends[len(ends) // 2])}"
+def _in_training(feature: Feature, seen: Distribution | None) -> Markdown | str:
+    match seen:
+        case CategoryDistribution() if seen.frequencies:
+            return _categories(seen)
+        case TextDistribution(lengths=(shortest, *_, longest)):
+            return f"{number(shortest)} to {number(longest)} characters"
+        case NumberDistribution(quantiles=(first, *_, last)) if feature.kind != "boolean":
+            if isinstance(feature, Datetime):
+                return f"{since_epoch(first)} to {since_epoch(last)}"
+            median = seen.quantiles[len(seen.quantiles) // 2]
+            return f"{plain(first)} to {plain(last)}, median {plain(median)}"
+    return ""
 
 
-def seen_in_training(facts: PackageData) -> Mapping[str, Any]:
+def _categories(seen: CategoryDistribution) -> Markdown:
+    shown = [Markdown(f"{code(level)} {percent(share)}") for level, share in list(seen.frequencies.items())[:3]]
+    more = len(seen.frequencies) - len(shown) + (seen.other > 0)
+    return Markdown(", ".join([*shown, "others"] if more else shown))
+
+
+def seen_in_training(facts: PackageData) -> Mapping[str, Distribution]:
     """What reference.json keeps of each field; empty where there is none."""
-    found: Mapping[str, Any] = (facts.reference or {}).get("features", {})
-    return found
+    return facts.reference.features if facts.reference else {}

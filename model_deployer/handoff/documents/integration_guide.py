@@ -265,8 +265,8 @@ def retraining(facts: PackageData) -> Iterator[Markdown]:
             "Live values move away from those of training: the [alerts](#alerts) on drift compare them in the bins of "
             "`model_feature_values_total` and `model_predictions_total`."
         )
-    if gates := facts.evaluation.get("gates"):
-        asked = listed([Markdown(f"{code(gate['name'])} {markdown(gate['asked'])}") for gate in gates])
+    if gates := facts.evaluation.gates:
+        asked = listed([Markdown(f"{code(gate.name)} {markdown(gate.asked)}") for gate in gates])
         yield Markdown(
             f"Measured on rows whose truth has become known, it no longer meets what was asked of it: {asked}."
         )

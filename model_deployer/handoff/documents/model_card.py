@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from model_deployer.contract.evaluations import LOSS
 from model_deployer.contract.features import Categorical, Feature, Integer, Numeric
+from model_deployer.contract.metric_catalog import LOSS
 from model_deployer.contract.number_format import count, day, number, percent, size
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.handoff.documents import evaluation_text, field_tables
@@ -64,20 +64,21 @@ def glance(facts: PackageData) -> Markdown:
 
 def rows_of_parts(facts: PackageData) -> Markdown:
     """The parts of the table, and what each was for."""
-    rows, refitted = facts.evaluation.get("rows", {}), facts.evaluation.get("refitted")
-    purposes = {
-        "train": "taught the model",
-        "validation": "chose and calibrated it" + (", and then taught it too" if refitted else ""),
-        "test": "judged it, once",
-    }
-    return table(
-        ["Part", "Rows", "What for"], [[name, number(rows[name]), purposes[name]] for name in purposes if name in rows]
-    )
+    rows = facts.evaluation.rows
+    if rows is None:
+        return Markdown()
+    too = ", and then taught it too" if facts.evaluation.refitted else ""
+    parts = [
+        ["train", number(rows.train), "taught the model"],
+        ["validation", number(rows.validation), f"chose and calibrated it{too}"],
+        ["test", number(rows.test), "judged it, once"],
+    ]
+    return table(["Part", "Rows", "What for"], parts)
 
 
 def split(facts: PackageData) -> str:
     """How the rows were divided, and why that matters."""
-    return _SPLITS.get(facts.evaluation.get("split", ""), "")
+    return _SPLITS[facts.evaluation.split] if facts.evaluation.split else ""
 
 
 def threshold(output: Classification) -> str:
@@ -99,22 +100,23 @@ def threshold(output: Classification) -> str:
 def limits(facts: PackageData) -> Iterator[Markdown]:
     """Where the model is known to end, each in a sentence."""
     yield from _limits_of_fields(facts.contract.features)
-    rows = facts.evaluation.get("rows", {}).get("test")
-    if rows is not None and rows < FEW_ROWS:
+    rows = facts.evaluation.rows
+    if rows is not None and rows.test < FEW_ROWS:
         yield Markdown(
-            f"Only {count(rows, 'row')} judged it: its figures may be off by more than so few rows can show."
+            f"Only {count(rows.test, 'row')} judged it: its figures may be off by more than so few rows can show."
         )
     if spanned := field_tables.spans(facts):
         yield Markdown(f"It has learnt from rows with {listed(spanned)}. What lies outside, it has never seen.")
-    if worst := (facts.evaluation.get("slices") or [None])[0]:
+    if facts.evaluation.slices:
+        worst = facts.evaluation.slices[0]
         loss = evaluation_text.words(LOSS[facts.contract.output.task])
         yield Markdown(
-            f"It is most surely worse than elsewhere in the rows with {code(worst['slice'])}: there its {loss} is "
-            f"{number(worst['loss'])} ([slices](#slices))."
+            f"It is most surely worse than elsewhere in the rows with {code(worst.slice)}: there its {loss} is "
+            f"{number(worst.loss)} ([slices](#slices))."
         )
-    for one in facts.evaluation.get("findings", []):
-        if one["severity"] == "warning":
-            yield Markdown(f"{code(one['column']) if one['column'] else 'The table'}: {markdown(one['message'])}.")
+    for finding in facts.evaluation.findings:
+        if finding.severity == "warning":
+            yield Markdown(f"{code(finding.column) if finding.column else 'The table'}: {markdown(finding.message)}.")
 
 
 def _limits_of_fields(found: Sequence[Feature]) -> Iterator[Markdown]:
@@ -205,11 +207,11 @@ def origin(facts: PackageData) -> Markdown:
 
 def of_the_graph(facts: PackageData) -> str:
     """How large and how fast the graph alone is; empty where it was not measured."""
-    found = facts.evaluation.get("latency")
-    if not found:
+    latency = facts.evaluation.latency
+    if latency is None:
         return ""
     return (
-        f"The graph takes {size(found['bytes'])}. Alone, on {count(found['threads'], 'thread')} of the machine that "
-        f"trained it, it answers half of all single rows within {found['one_row_ms']['p50']:.3g} ms, and 99 of 100 "
-        f"within {found['one_row_ms']['p99']:.3g} ms."
+        f"The graph takes {size(latency.bytes)}. Alone, on {count(latency.threads, 'thread')} of the machine that "
+        f"trained it, it answers half of all single rows within {latency.one_row_ms.p50:.3g} ms, and 99 of 100 "
+        f"within {latency.one_row_ms.p99:.3g} ms."
     )

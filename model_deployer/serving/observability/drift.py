@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter
 
-from model_deployer.contract.bins import edges
 from model_deployer.contract.number_format import exact
+from model_deployer.contract.reference import CategoryDistribution, Distribution, Reference, TextDistribution
 from model_deployer.serving.engines.batching import Arrays
 from model_deployer.serving.observability.metric_specs import FEATURE_VALUES, PREDICTIONS
 from model_deployer.serving.rows.columns import Columns
@@ -36,12 +36,12 @@ class DriftCounter:
         registry: Where the counters are read.
     """
 
-    def __init__(self, reference: Mapping[str, Any], registry: CollectorRegistry) -> None:
+    def __init__(self, reference: Reference, registry: CollectorRegistry) -> None:
         features, predictions = (
             Counter(meter.name, meter.about, meter.labels, registry=registry) for meter in (FEATURE_VALUES, PREDICTIONS)
         )
-        self._features = _distributions(reference["features"], features)
-        self._predictions = _distributions(reference["predictions"], predictions)
+        self._features = _distributions(reference.features, features)
+        self._predictions = _distributions(reference.predictions, predictions)
         self._room = MOST_ROWS
         self._sample: list[tuple[Columns, Arrays]] = []
 
@@ -67,13 +67,14 @@ class DriftCounter:
 class _Distribution:
     """The bins of one feature or prediction, and a counter for each."""
 
-    def __init__(self, seen: Mapping[str, Any], counter: Callable[[str], Any]) -> None:
-        if "frequencies" in seen:
-            self._count: Count = _Categories(seen["frequencies"])
-            bins = [*seen["frequencies"], "other", "missing"]
+    def __init__(self, seen: Distribution, counter: Callable[[str], Any]) -> None:
+        if isinstance(seen, CategoryDistribution):
+            self._count: Count = _Categories(seen.frequencies)
+            bins = [*seen.frequencies, "other", "missing"]
         else:
-            numbers = _Numbers(edges(seen))
-            self._count = (lambda values: numbers(_lengths(values))) if "lengths" in seen else numbers
+            numbers = _Numbers(seen.edges)
+            is_text = isinstance(seen, TextDistribution)
+            self._count = (lambda values: numbers(_lengths(values))) if is_text else numbers
             bins = [*numbers.bins, "missing"]
         self._counters = {bin: counter(bin) for bin in bins}
 
@@ -82,7 +83,7 @@ class _Distribution:
             self._counters[bin].inc(count)
 
 
-def _distributions(seen: Mapping[str, Any], counter: Counter) -> dict[str, _Distribution]:
+def _distributions(seen: Mapping[str, Distribution], counter: Counter) -> dict[str, _Distribution]:
     return {name: _Distribution(each, partial(counter.labels, name)) for name, each in seen.items()}
 
 

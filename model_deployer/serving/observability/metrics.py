@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter as Tally
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.values import MultiProcessValue
 
 from model_deployer.contract.errors import InvalidRows
+from model_deployer.contract.reference import Reference
 from model_deployer.serving.engines.batching import Arrays, Batch
 from model_deployer.serving.engines.event_loop import running_loop
 from model_deployer.serving.observability import metric_specs
@@ -50,7 +51,7 @@ class Metrics:
         reference: The content of reference.json; without it, no distributions are counted.
     """
 
-    def __init__(self, model: str, fields: Sequence[str], reference: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, model: str, fields: Sequence[str], reference: Reference | None = None) -> None:
         self._fields = frozenset(fields)
         if _FOLDER in os.environ:
             os.environ[_SHARED] = os.environ[_FOLDER]

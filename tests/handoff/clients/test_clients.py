@@ -1,6 +1,7 @@
 """Each client is compiled and run against real servers, where its language is installed."""
 
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -8,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,7 +42,8 @@ from model_deployer.handoff.clients.languages import (
 )
 from model_deployer.package.clients import Client
 from tests.support import models, tiny
-from tests.support.processes import free_port, serve
+from tests.support.processes import free_port
+from tests.support.servers import Profile, SharedServers
 
 CONTRACTS = {"two labels": tiny.CONTRACT, "many labels": models.MANY, "regression": models.REGRESSION}
 
@@ -49,18 +51,9 @@ each_language = pytest.mark.parametrize("language", LANGUAGES, ids=lambda langua
 
 
 @pytest.fixture(scope="session")
-def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def urls(servers: SharedServers) -> dict[str, str]:
     """A server for each of the contracts."""
-    with ExitStack() as servers:
-        yield {kind: servers.enter_context(_served(tmp_path_factory, kind)) for kind in CONTRACTS}
-
-
-@contextmanager
-def _served(factory: pytest.TempPathFactory, kind: str) -> Iterator[str]:
-    folder = factory.mktemp("served")
-    manifest = models.write(folder / "files", CONTRACTS[kind])
-    with serve([], tiny.home_of(folder / "home", folder / "files", manifest), folder / "log") as server:
-        yield server.url
+    return {kind: servers.get(Profile(contract, models.write)).url for kind, contract in CONTRACTS.items()}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -87,7 +80,8 @@ def has_crates() -> bool:
     if any(clients._DEBIAN_CRATES.glob("ureq-*")):
         return True
     command = ["cargo", "info", "--quiet", "ureq@2"]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+    once = os.environ | {"CARGO_NET_RETRY": "0"}
+    return subprocess.run(command, env=once, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 def package(folder: Path, contract: Contract, samples: dict[str, Any], language: Language) -> Client:

@@ -15,6 +15,7 @@ from markdown_it.token import Token
 
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.errors import PROBLEM_CODES, REQUEST_ERRORS
+from model_deployer.contract.evaluation import MODEL, Evaluation
 from model_deployer.contract.features import Boolean, Categorical, Numeric
 from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.handoff.documents.documents import CARD, CHANGELOG, GUIDE, PAGE, README, documents, write_documents
@@ -161,10 +162,10 @@ def test_no_sentence_is_about_another_task(task: str, strangers: list[str]) -> N
 
 
 def test_every_metric_stands_in_the_card_with_its_interval(facts: PackageData, written: dict[str, str]) -> None:
-    for name, figure in facts.evaluation["metrics"].get("model", {}).items():
+    for name, figure in facts.evaluation.metrics_of(MODEL).items():
         row = next(line for line in written[CARD].splitlines() if line.startswith(f"| **{name.replace('_', ' ')}**"))
         for end in ("value", "low", "high"):
-            number = figure[end]
+            number = getattr(figure, end)
             assert (f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}") in row
 
 
@@ -186,12 +187,13 @@ def test_every_metric_stands_in_the_card_with_its_interval(facts: PackageData, w
 )
 def test_another_figure_is_another_document(path: str, place: tuple[str | int, ...]) -> None:
     facts = TASKS["two labels"]
-    changed: Any = json.loads(json.dumps(facts.evaluation))
+    changed: Any = facts.evaluation.to_json()
     holder = changed
     for step in place[:-1]:
         holder = holder[step]
     holder[place[-1]] = holder[place[-1]] * 1.5
-    assert documents(facts)[path] != documents(replace(facts, evaluation=changed))[path]
+    other = replace(facts, evaluation=Evaluation.model_validate(changed))
+    assert documents(facts)[path] != documents(other)[path]
 
 
 def test_what_was_measured_and_what_is_allowed_stands_in_the_guide() -> None:

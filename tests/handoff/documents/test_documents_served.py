@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,16 +16,9 @@ from model_deployer.package.samples import Sample
 from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from tests.support import tiny
 from tests.support.packages import facts_of
-from tests.support.processes import Server, serve
+from tests.support.processes import Server
 
 Written = dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("documented")
-    with serve([], tiny.home(folder / "home", "1.0.0"), folder / "log") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -16,14 +16,8 @@ from model_deployer.handoff.measurement.server_measurement import measure
 from model_deployer.package.samples import Sample, Samples
 from model_deployer.system import cpus
 from tests.support import tiny
-from tests.support.processes import Server, free_port, serve
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("measured")
-    with serve([], tiny.home(folder / "home", "1.0.0"), folder / "log") as running:
-        yield running
+from tests.support.processes import Server, free_port
+from tests.support.servers import WITH_RUNNER, SharedServers
 
 
 @pytest.fixture(autouse=True)
@@ -92,11 +86,9 @@ def test_nor_has_one_that_is_gone() -> None:
         measure(f"http://127.0.0.1:{free_port()}", os.getpid(), GOLDEN, 1.0, tiny.CONTRACT)
 
 
-def test_workers_and_engine_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DEPLOYER_ENGINE", "runner")
-    with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as running:
-        processes = Processes(running.process.pid)
-        assert (processes.engine(), processes.workers()) == ("runner", 1)
+def test_workers_and_engine_are_told(servers: SharedServers) -> None:
+    processes = Processes(servers.get(WITH_RUNNER).process.pid)
+    assert (processes.engine(), processes.workers()) == ("runner", 1)
 
 
 @asynccontextmanager

@@ -173,7 +173,7 @@ def test_a_refusal_says_when_to_come_again(door: int) -> None:
 
 
 def test_a_client_that_never_reads_its_answer_is_let_go(door: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "RESPONSE_TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(connections, "_TICK", 0.1)
     large = b"x" * 50_000_000
     with socket.create_connection(("127.0.0.1", door), timeout=30) as connection:

@@ -2,22 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import httpx
 import jsonschema
 from hypothesis import strategies as st
 
-from model_deployer.contract.contract import Contract
 from tests.support import tiny
-
-
-def home(folder: Path, contract: Contract) -> Path:
-    """A BentoML home for another process, with a model of this contract."""
-    files = folder / "files"
-    manifest = tiny.write(files, "served", contract=contract)
-    return tiny.home_of(folder / "home", files, manifest)
 
 
 def native(client: httpx.Client, rows: Sequence[Any]) -> list[dict[str, Any]]:

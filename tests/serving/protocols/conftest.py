@@ -4,30 +4,27 @@ import pytest
 
 from tests.serving.protocols.served import Served, served
 from tests.support import tiny
+from tests.support.servers import SharedServers
 
 
 @pytest.fixture(scope="session")
-def labels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def labels(servers: SharedServers) -> Iterator[Served]:
     """A classification of two labels."""
-    with served(tmp_path_factory.mktemp("labels"), tiny.CONTRACT) as found:
+    with served(servers, tiny.CONTRACT) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def sets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def sets(servers: SharedServers) -> Iterator[Served]:
     """A classification of three labels, with sets, and two workers."""
-    folder = tmp_path_factory.mktemp("sets")
-    workers = folder / "workers.yaml"
-    workers.write_text("services: {ModelService: {workers: 2}}\n")
-    with served(folder, tiny.WITH_SETS, BENTOML_CONFIG=str(workers)) as found:
+    with served(servers, tiny.WITH_SETS, workers=2) as found:
         yield found
 
 
 @pytest.fixture(scope="session")
-def number(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def number(servers: SharedServers) -> Iterator[Served]:
     """A regression, with CSV as what SageMaker's clients get where they name no type."""
-    folder = tmp_path_factory.mktemp("number")
-    with served(folder, tiny.OF_A_NUMBER, SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT="text/csv") as found:
+    with served(servers, tiny.OF_A_NUMBER, SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT="text/csv") as found:
         yield found
 
 

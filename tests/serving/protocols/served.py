@@ -1,7 +1,7 @@
 """Models behind every protocol at once."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,11 @@ import onnx
 import pytest
 from onnx import helper
 
+from model_deployer.contract.artifact import Manifest
 from model_deployer.contract.contract import Contract
 from tests.support import tiny
-from tests.support.processes import Server, free_port, serve
+from tests.support.processes import Server
+from tests.support.servers import Profile, SharedServers, write_tiny
 
 KEY = "key-of-a-client-of-any-protocol"
 
@@ -51,20 +53,18 @@ def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
     return model
 
 
+def write(folder: Path, contract: Contract) -> Manifest:
+    """Write the files of the tiny model with this graph."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "graph", graph)
+        return write_tiny(folder, contract)
+
+
 @contextmanager
-def served(folder: Path, contract: Contract, **environment: str) -> Iterator[Served]:
+def served(servers: SharedServers, contract: Contract, workers: int = 1, **variables: str) -> Iterator[Served]:
     """A server of a model with this contract that wants a key and speaks every protocol, Vertex AI's paths named."""
-    with ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tiny, "graph", graph)
-            home = tiny.home_of(
-                folder / "home", folder / "files", tiny.write(folder / "files", "served", contract=contract)
-            )
-            grpc_port = free_port()
-            patch.setenv("DEPLOYER_GRPC_PORT", str(grpc_port))
-            named = {"AIP_HEALTH_ROUTE": HEALTH, "AIP_PREDICT_ROUTE": PREDICT, "DEPLOYER_API_KEYS": KEY}
-            for name, value in (named | environment).items():
-                patch.setenv(name, value)
-            server = stack.enter_context(serve([], home, folder / "log"))
-        client = stack.enter_context(httpx.Client(base_url=server.url, timeout=30, headers={"X-API-Key": KEY}))
-        yield Served(server, contract, client, grpc_port)
+    named = {"AIP_HEALTH_ROUTE": HEALTH, "AIP_PREDICT_ROUTE": PREDICT, "DEPLOYER_API_KEYS": KEY} | variables
+    server = servers.get(Profile(contract, write, tuple(named.items()), workers, speaks_grpc=True))
+    assert server.grpc_port is not None
+    with httpx.Client(base_url=server.url, timeout=30, headers={"X-API-Key": KEY}) as client:
+        yield Served(server, contract, client, server.grpc_port)

@@ -49,10 +49,12 @@ def listed(rows: Rows) -> list[list[Any]]:
 
 
 def columns(rows: Rows) -> dict[str, list[Any]]:
+    """The values of each field."""
     return {name: [row.get(name) for row in rows] for name in NAMES}
 
 
 def frame(rows: Rows) -> pl.DataFrame:
+    """The rows as a table with the types that Arrow and Parquet have for the fields."""
     return pl.DataFrame(
         {name: pl.Series(each, dtype=ARROW.get(name, pl.String)) for name, each in columns(rows).items()}
     )
@@ -82,6 +84,7 @@ def of_columns(table: Mapping[str, Sequence[Any]]) -> Outputs:
 
 
 def of_csv(text: str, contract: Contract) -> Outputs:
+    """From the lines of CSV."""
     lines = list(csv.reader(io.StringIO(text)))
     if not isinstance(contract.output, Classification):
         return dict(
@@ -100,6 +103,7 @@ def of_csv(text: str, contract: Contract) -> Outputs:
 
 
 def post(served: Served, path: str, body: Any, media_type: str = "application/json", **headers: str) -> httpx.Response:
+    """Send bytes as they are, or anything else as JSON, with a key; the answer has to be 200."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     sent = {"Content-Type": media_type} | {name.replace("_", "-"): value for name, value in headers.items()}
     return served.client.post(path, content=content, headers=sent).raise_for_status()
@@ -109,14 +113,18 @@ def post(served: Served, path: str, body: Any, media_type: str = "application/js
 
 
 def native_rows(served: Served, rows: Rows) -> Outputs:
+    """Rows of JSON, for the service's own route."""
     return of_predictions(post(served, "/predict", {"rows": list(rows)}).json()["predictions"], served.contract)
 
 
 def native_columns(served: Served, rows: Rows) -> Outputs:
+    """Columns of JSON, for the service's own route."""
     return of_columns(post(served, "/predict", {"columns": columns(rows)}).json()["columns"])
 
 
 def native_table(media_type: str) -> Speaker:
+    """A table of Arrow or Parquet, for the service's own route."""
+
     def speak(served: Served, rows: Rows) -> Outputs:
         file = io.BytesIO()
         WRITERS[media_type](frame(rows), file)
@@ -130,6 +138,7 @@ def native_table(media_type: str) -> Speaker:
 
 
 def tensors(rows: Rows) -> list[dict[str, Any]]:
+    """A tensor for each field that any row has a value of."""
     return [
         {"name": name, "shape": [len(rows)], "datatype": OPEN_INFERENCE.get(name, "BYTES"), "data": values}
         for name, values in columns(rows).items()
@@ -138,6 +147,7 @@ def tensors(rows: Rows) -> list[dict[str, Any]]:
 
 
 def open_inference_json(served: Served, rows: Rows) -> Outputs:
+    """Tensors whose data are JSON."""
     answer = post(served, "/v2/models/served/infer", {"inputs": tensors(rows)}).json()
     return {each["name"]: np.reshape(each["data"], each["shape"]).tolist() for each in answer["outputs"]}
 
@@ -169,6 +179,7 @@ def packed(datatype: str, values: Sequence[Any]) -> bytes:
 
 
 def unpacked(datatype: str, blob: bytes, shape: Sequence[int]) -> list[Any]:
+    """The values of a tensor from its bytes; the inverse of :func:`packed`."""
     if datatype != "BYTES":
         found: list[Any] = np.frombuffer(blob, KINDS[datatype]).reshape(shape).tolist()
         return found
@@ -207,16 +218,19 @@ KINDS = {"FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "BOOL": "?"}
 
 
 def tensorflow_rows(served: Served, rows: Rows) -> Outputs:
+    """Instances in rows."""
     answer = post(served, "/v1/models/served:predict", {"instances": list(rows)}).json()["predictions"]
     return {name: [each[name] for each in answer] for name in answer[0]}
 
 
 def tensorflow_columns(served: Served, rows: Rows) -> Outputs:
+    """Inputs in columns."""
     outputs: Outputs = post(served, "/v1/models/served:predict", {"inputs": columns(rows)}).json()["outputs"]
     return outputs
 
 
 def tensorflow_examples(served: Served, rows: Rows) -> Outputs:
+    """Examples for the verbs classify and regress."""
     is_classification = isinstance(served.contract.output, Classification)
     verb = "classify" if is_classification else "regress"
     results = post(served, f"/v1/models/served:{verb}", {"examples": list(rows)}).json()["results"]
@@ -226,6 +240,7 @@ def tensorflow_examples(served: Served, rows: Rows) -> Outputs:
 
 
 def kserve(served: Served, rows: Rows) -> Outputs:
+    """KServe's first protocol: instances that are lists of values."""
     answer = post(served, "/v1/models/served:predict", {"instances": listed(rows)}).json()["predictions"]
     return {name: [each[name] for each in answer] for name in answer[0]}
 
@@ -234,6 +249,8 @@ def kserve(served: Served, rows: Rows) -> Outputs:
 
 
 def invocations(key: str, table: Callable[[Rows], Any]) -> Speaker:
+    """JSON of MLflow and SageMaker, with the table under ``key``."""
+
     def speak(served: Served, rows: Rows) -> Outputs:
         answer = post(served, "/invocations", {key: table(rows)}, accept="application/json")
         return of_predictions(answer.json()["predictions"], served.contract)
@@ -242,12 +259,15 @@ def invocations(key: str, table: Callable[[Rows], Any]) -> Speaker:
 
 
 def invocations_lines(served: Served, rows: Rows) -> Outputs:
+    """JSON Lines, a line for each row."""
     lines = "application/jsonlines"
     answer = post(served, "/invocations", "\n".join(map(json.dumps, rows)).encode(), lines, accept=lines)
     return of_predictions([json.loads(line) for line in answer.text.splitlines()], served.contract)
 
 
 def invocations_csv(has_header: bool) -> Speaker:
+    """CSV with or without a header."""
+
     def speak(served: Served, rows: Rows) -> Outputs:
         file = io.StringIO()
         csv.writer(file).writerows([NAMES] * has_header + listed(rows))
@@ -258,6 +278,7 @@ def invocations_csv(has_header: bool) -> Speaker:
 
 
 def invocations_parquet(served: Served, rows: Rows) -> Outputs:
+    """A Parquet file."""
     file = io.BytesIO()
     frame(rows).write_parquet(file)
     answer = post(served, "/invocations", file.getvalue(), PARQUET, accept="application/json")
@@ -268,20 +289,24 @@ def invocations_parquet(served: Served, rows: Rows) -> Outputs:
 
 
 def vertex(served: Served, rows: Rows) -> Outputs:
+    """Instances of Vertex AI."""
     answer = post(served, PREDICT, {"instances": list(rows)}).json()["predictions"]
     return of_predictions(answer, served.contract)
 
 
 def azure(served: Served, rows: Rows) -> Outputs:
+    """Rows of Azure ML, under ``data``."""
     return of_predictions(post(served, "/score", {"data": list(rows)}).json(), served.contract)
 
 
 def azure_split(served: Served, rows: Rows) -> Outputs:
+    """A table of pandas in Azure ML's form, under ``input_data``."""
     table = {"columns": NAMES, "index": list(range(len(rows))), "data": listed(rows)}
     return of_predictions(post(served, "/score", {"input_data": table}).json(), served.contract)
 
 
 def torchserve(served: Served, rows: Rows) -> Outputs:
+    """A list of rows."""
     return of_predictions(post(served, "/predictions/served", list(rows)).json(), served.contract)
 
 

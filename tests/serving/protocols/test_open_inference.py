@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from openapi_spec_validator import validate
 
+from model_deployer.contract.artifact import Manifest
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.features import Integer, Numeric
 from model_deployer.contract.outputs import Regression
 from tests.serving.protocols import speakers
 from tests.support import tiny
-from tests.support.processes import Server, serve
+from tests.support.processes import Server
+from tests.support.servers import Profile, SharedServers, write_tiny
 
 INFER = "/v2/models/served/infer"
 DATATYPES = {float: "FP64", int: "INT64", bool: "BOOL", str: "BYTES"}
@@ -44,15 +46,18 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def numbers(servers: SharedServers) -> Iterator[httpx.Client]:
     """A server with a regression of numbers alone."""
-    folder = tmp_path_factory.mktemp("numbers")
+    running = servers.get(Profile(NUMBERS, _write_numbers))
+    with httpx.Client(base_url=running.url, timeout=30) as client:
+        yield client
+
+
+def _write_numbers(folder: Path, contract: Contract) -> Manifest:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiny, "graph", _regression)
         patch.setattr(tiny, "_write_golden", _no_golden)
-        home = tiny.home_of(folder / "home", folder / "files", tiny.write(folder / "files", "served", contract=NUMBERS))
-        with serve([], home, folder / "log") as running, httpx.Client(base_url=running.url, timeout=30) as client:
-            yield client
+        return write_tiny(folder, contract)
 
 
 def _regression(contract: Contract, opposite: bool) -> onnx.ModelProto:

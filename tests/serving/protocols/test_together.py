@@ -7,10 +7,10 @@ from random import Random
 from typing import Any
 
 from tests.serving.protocols.bits import bits
+from tests.serving.protocols.dialects import DIALECTS, WRONG, Dialect, ask, assert_refused
+from tests.serving.protocols.golden_rows import ROWS
 from tests.serving.protocols.served import Served
 from tests.serving.protocols.speakers import SPEAKERS, Outputs, Rows, native_rows
-from tests.serving.protocols.test_golden import ROWS
-from tests.serving.protocols.test_refusals import DIALECTS, WRONG, Dialect, ask, assert_refused
 
 #: Forms of which each request starts a process.
 SLOW = {"Arrow file", "Parquet", "MLflow Parquet"}

@@ -4,7 +4,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from model_deployer.training.data.profile import Finding, profile
+from model_deployer.contract.evaluation import Finding
+from model_deployer.training.data.profile import profile
 from model_deployer.training.data.split import split
 from model_deployer.training.data.target import read_target
 from model_deployer.training.spec import Spec

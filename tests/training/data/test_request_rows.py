@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from model_deployer.contract.features import Categorical, Datetime, Numeric, Text
 from model_deployer.training.data.request_rows import frame_of_requests, frame_value, legal, request
-from tests.training.export.test_golden import FEATURES, ROW
+from tests.support.feature_rows import FEATURES, ROW
 
 
 @settings(deadline=None)

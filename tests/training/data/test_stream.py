@@ -174,7 +174,7 @@ def test_a_network_of_all_rows_is_better_than_one_of_those_in_memory(tmp_path: P
     path = written(tmp_path, table(60_000), rows_in_memory=5000, **data)
     read_table(read_spec(path), tmp_path).frame.write_parquet(tmp_path / "few.parquet")
     streamed, choice = fitted(path, tmp_path / "streamed")
-    assert choice.tried[0]["rows"] == 60_000 - 1500
+    assert choice.tried[0].rows == 60_000 - 1500
     full, _ = fitted(write_spec(tmp_path, path="t*.parquet", rows_in_memory=None, **data), tmp_path / "full")
     longer = SMALL | {"epochs": 30, "batch_size": 32}
     few, _ = fitted(write_spec(tmp_path, path="few.parquet", rows_in_memory=None, estimator=longer), tmp_path / "few")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from model_deployer.contract.evaluation import MetricValue
 from model_deployer.contract.outputs import Regression
 from model_deployer.training.evaluation.evaluation import evaluate_classification, evaluate_regression
 from model_deployer.training.preprocessing.preprocessing import Inputs
@@ -24,11 +25,12 @@ def binary() -> tuple[Sample, dict[str, np.ndarray]]:
 def test_every_figure_lies_in_its_interval_and_is_json() -> None:
     test, answer = binary()
     figures = evaluate_classification({"model": answer}, test, 0.5, Cost(), 0)
-    assert json.loads(json.dumps(figures)) == figures
-    assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in figures["model"].values())
+    written = json.loads(json.dumps({name: metric.to_json() for name, metric in figures["model"].items()}))
+    assert {name: MetricValue.model_validate(metric) for name, metric in written.items()} == figures["model"]
+    assert all(figure.low <= figure.value <= figure.high for figure in figures["model"].values())
     auc = figures["model"]["roc_auc"]
-    assert auc["value"] == pytest.approx(5 / 6, abs=0.03)
-    assert 0.01 < auc["high"] - auc["low"] < 0.06
+    assert auc.value == pytest.approx(5 / 6, abs=0.03)
+    assert 0.01 < auc.high - auc.low < 0.06
 
 
 def test_the_cost_is_that_of_the_decisions() -> None:
@@ -37,7 +39,7 @@ def test_the_cost_is_that_of_the_decisions() -> None:
     score = np.array([0.3, 0.1, 0.3, 0.1] * 500)
     answer = {"probabilities": np.stack([1 - score, score], 1)}
     figures = evaluate_classification({"model": answer}, sample, 0.25, Cost(false_positive=1, false_negative=3), 0)
-    assert figures["model"]["cost"]["value"] == pytest.approx((1 + 3) / 4)
+    assert figures["model"]["cost"].value == pytest.approx((1 + 3) / 4)
 
 
 def test_the_seed_decides_the_intervals_and_models_share_the_resamples() -> None:
@@ -53,7 +55,7 @@ def test_a_regression_without_interval_has_no_coverage() -> None:
     arrays = {"value": value, "lower": value - 1, "upper": value + 1}
     test = Sample(NOTHING, value[:, 0] + random.normal(size=ROWS))
     figures = evaluate_regression({"model": arrays, "linear": {"value": value}}, test, Regression(target="y"), 0)
-    assert figures["model"]["coverage"]["value"] == pytest.approx(0.683, abs=0.03)
+    assert figures["model"]["coverage"].value == pytest.approx(0.683, abs=0.03)
     assert set(figures["model"]) - set(figures["linear"]) == {"coverage", "interval_width"}
     assert figures["model"]["rmse"] == figures["linear"]["rmse"]
 
@@ -64,4 +66,4 @@ def test_a_metric_that_the_rows_say_nothing_about_is_left_out() -> None:
     weights = np.array([0.0, 0.0, 1.0])
     figures = evaluate_classification({"model": answer}, Sample(few, np.zeros(3, int), weights), 0.5, Cost(), 0)
     assert "roc_auc" not in figures["model"]
-    assert figures["model"]["log_loss"]["value"] == pytest.approx(-np.log(0.8))
+    assert figures["model"]["log_loss"].value == pytest.approx(-np.log(0.8))

@@ -1,6 +1,5 @@
 import copy
 import json
-from dataclasses import asdict
 from typing import Any, get_args
 
 import numpy as np
@@ -8,9 +7,10 @@ import pytest
 import torch
 
 from model_deployer.contract.errors import CheckFailed
+from model_deployer.contract.evaluation import Evaluation, GateResult
 from model_deployer.contract.outputs import Regression
 from model_deployer.training.evaluation.evaluation import evaluate_classification, evaluate_regression
-from model_deployer.training.evaluation.gates import Gate, check_gates, refuse
+from model_deployer.training.evaluation.gates import check_gates, refuse
 from model_deployer.training.preprocessing.preprocessing import Inputs
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.spec import (
@@ -21,6 +21,7 @@ from model_deployer.training.spec import (
     QuantileMetric,
     RegressionMetric,
 )
+from tests.support.figures import metric, slice_result
 
 COUNT = Regression(target="y", count=True)
 QUANTILE = Regression(target="y", quantile=0.9)
@@ -30,40 +31,55 @@ def calibration(error: float | None, chance: float | None) -> dict[str, float | 
     return {"calibration_error": error, "calibration_chance": chance}
 
 
+UNKNOWN = {"low": None, "high": None} | calibration(None, None)
+
+RED = slice_result("colour = red", 120, 0.61, **calibration(0.09, 0.05))
+GREY = slice_result("colour = grey", 4, 9.0, **UNKNOWN)
+BLUE = slice_result("colour = blue", 90, 0.5, **calibration(0.12, 0.15))
+
 CLASSIFICATION: dict[str, Any] = {
     "task": "classification",
     "metrics": {
-        "model": {"log_loss": {"value": 0.541}, "roc_auc": {"value": 0.75}},
-        "linear": {"log_loss": {"value": 0.55}},
+        "model": {"log_loss": metric(0.541), "roc_auc": metric(0.75)},
+        "linear": {"log_loss": metric(0.55)},
     },
-    "slices": [
-        {"slice": "colour = red", "rows": 120, "loss": 0.61, "low": 0.55, "high": 0.67} | calibration(0.09, 0.05),
-        {"slice": "colour = grey", "rows": 4, "loss": 9.0, "low": None, "high": None} | calibration(None, None),
-        {"slice": "colour = blue", "rows": 90, "loss": 0.5, "low": 0.45, "high": 0.55} | calibration(0.12, 0.15),
-    ],
-    "latency": {"one_row_ms": {"p50": 0.2, "p99": 0.4}, "bytes": 2_500_000},
+    "slices": [RED, GREY, BLUE],
+    "latency": {
+        "one_row_ms": {"p50": 0.2, "p99": 0.4, "calls": 2000},
+        "batch_rows": 512,
+        "batch_ms": {"p50": 2.0, "p99": 4.0, "calls": 100},
+        "us_per_row": 3.9,
+        "bytes": 2_500_000,
+        "threads": 1,
+        "onnxruntime": "1.32.0",
+        "processor": "x",
+    },
 }
 REGRESSION: dict[str, Any] = {
     "task": "regression",
-    "metrics": {"model": {"rmse": {"value": 12.0}}, "linear": {"rmse": {"value": 12.0}}},
+    "metrics": {"model": {"rmse": metric(12.0)}, "linear": {"rmse": metric(12.0)}},
 }
 
 
-def gate(asked: dict[str, Any], evaluation: dict[str, Any] = CLASSIFICATION) -> Gate:
+def checked_gates(asked: Gates, evaluation: dict[str, Any] = CLASSIFICATION) -> list[GateResult]:
+    return check_gates(asked, Evaluation.model_validate(evaluation))
+
+
+def gate(asked: dict[str, Any], evaluation: dict[str, Any] = CLASSIFICATION) -> GateResult:
     """The only gate that is asked for."""
-    (checked,) = check_gates(Gates.model_validate(asked), evaluation)
+    (checked,) = checked_gates(Gates.model_validate(asked), evaluation)
     return checked
 
 
-def changed(metric: str, value: float, model: str = "model") -> dict[str, Any]:
+def changed(name: str, value: float, model: str = "model") -> dict[str, Any]:
     """The classification with another figure."""
     evaluation = copy.deepcopy(CLASSIFICATION)
-    evaluation["metrics"][model][metric] = {"value": value}
+    evaluation["metrics"][model][name] = metric(value)
     return evaluation
 
 
 def test_nothing_asked_nothing_refused() -> None:
-    assert check_gates(Gates(), {"task": "regression", "metrics": {}}) == []
+    assert checked_gates(Gates(), {"task": "regression", "metrics": {}}) == []
     refuse([])
 
 
@@ -123,7 +139,7 @@ def test_a_model_that_is_no_better_than_linear() -> None:
 
 @pytest.mark.parametrize(("task", "loss"), [("count", "poisson_deviance"), ("quantile", "pinball")])
 def test_a_task_is_judged_by_its_own_loss(task: str, loss: str) -> None:
-    evaluation = {"task": task, "metrics": {"model": {loss: {"value": 1.5}}, "linear": {loss: {"value": 2.0}}}}
+    evaluation = {"task": task, "metrics": {"model": {loss: metric(1.5)}, "linear": {loss: metric(2.0)}}}
     better = gate({"better_than_linear": True}, evaluation)
     assert better.message == f"1.5 found, less than 2 ({loss} of linear) asked for"
     assert gate({"metrics": {loss: {"at_most": 1.5}}}, evaluation).passed
@@ -172,20 +188,17 @@ def test_a_gap_is_kept_to_where_no_slice_is_surely_worse() -> None:
 
 
 def test_a_calibration_that_chance_explains_is_no_fault() -> None:
-    slices = [{"slice": "colour = blue", "rows": 90, "loss": 0.5, "low": 0.45, "high": 0.55} | calibration(0.12, 0.15)]
-    checked = gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": slices})
+    checked = gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": [BLUE]})
     assert checked.passed
     assert checked.found is None
     assert checked.message == "in no slice a calibration error beyond what chance makes, at most 0.01 asked for"
-    slices[0]["calibration_error"] = float("nan")
-    assert not gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": slices}).passed
+    odd = BLUE | {"calibration_error": float("nan")}
+    assert not gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": [odd]}).passed
 
 
 def test_a_slice_without_a_loss_is_the_worst() -> None:
-    slices = [
-        *CLASSIFICATION["slices"],
-        {"slice": "colour = green", "rows": 60, "loss": float("nan"), "low": 0.1, "high": 0.2},
-    ]
+    green = slice_result("colour = green", 60, float("nan"), low=0.1, high=0.2)
+    slices = [*CLASSIFICATION["slices"], green]
     assert not gate({"slice_gap": 0.2}, CLASSIFICATION | {"slices": slices}).passed
 
 
@@ -199,7 +212,7 @@ def test_a_metric_of_the_other_task_is_refused_by_name() -> None:
 def test_every_missed_gate_is_named_at_once_and_none_that_is_met() -> None:
     asked = {"metrics": {"log_loss": {"at_most": 0.53}, "roc_auc": {"at_least": 0.7}}, "size_mb": 2}
     with pytest.raises(CheckFailed) as caught:
-        refuse(check_gates(Gates.model_validate(asked), CLASSIFICATION))
+        refuse(checked_gates(Gates.model_validate(asked)))
     assert caught.value.exit_code == 1
     assert str(caught.value).splitlines() == [
         "the model was not saved: it fails 2 of 3 gates; improve it, or ask for less under `gates`",
@@ -210,7 +223,7 @@ def test_every_missed_gate_is_named_at_once_and_none_that_is_met() -> None:
 
 def test_gates_go_into_a_json_document() -> None:
     asked = Gates.model_validate({"metrics": {"log_loss": {"at_most": 0.53}, "brier": {"at_most": 0.2}}, "size_mb": 3})
-    document = [asdict(gate) for gate in check_gates(asked, CLASSIFICATION)]
+    document = [gate.to_json() for gate in checked_gates(asked)]
     assert json.loads(json.dumps(document, allow_nan=False)) == document
 
 

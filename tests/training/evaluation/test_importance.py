@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from model_deployer.contract.evaluation import Importance, MissingFeatures
 from model_deployer.contract.features import Numeric
 from model_deployer.training.evaluation.importance import importance
 from model_deployer.training.evaluation.perturbation import MOST_ROWS, ROWS_A_CALL
@@ -24,21 +25,19 @@ from tests.support.scored_rows import (
 EXAMS = [exam_of_two(3000), exam_of_quantity(3000), exam_of_count(3000), exam_of_quantile(3000)]
 
 
-def by_name(found: dict[str, object], figure: str) -> dict[str, float]:
-    entries = found["features"]
-    assert isinstance(entries, list)
-    return {entry["feature"]: entry[figure] for entry in entries}
+def by_name(found: Importance | MissingFeatures, figure: str) -> dict[str, float]:
+    return {entry.feature: getattr(entry, figure) for entry in found.features}
 
 
 @pytest.mark.parametrize("judged", EXAMS)
 def test_what_the_target_depends_on_is_important_and_nothing_else_is(judged: ScoredRows) -> None:
     found = importance(judged, 0)
-    assert [entry["feature"] for entry in found["features"]][:2] == ["distance", "origin"]
+    assert [entry.feature for entry in found.features][:2] == ["distance", "origin"]
     rises, spreads = by_name(found, "rise"), by_name(found, "spread")
     assert rises["distance"] > rises["origin"] > 3 * spreads["origin"] > 0
     assert [rises[name] for name in ("noise", "night", "when")] == [0, 0, 0]
-    assert found["value"] == pytest.approx(judged.score(judged.losses))
-    assert (found["loss"], found["rows"], found["repeats"]) == (judged.loss, 3000, 3)
+    assert found.value == pytest.approx(judged.score(judged.losses))
+    assert (found.loss, found.rows, found.repeats) == (judged.loss, 3000, 3)
 
 
 def test_a_feature_that_misleads_the_model_has_no_positive_importance() -> None:
@@ -51,7 +50,8 @@ def test_a_feature_that_misleads_the_model_has_no_positive_importance() -> None:
 def test_the_seed_decides_and_the_result_is_json() -> None:
     judged = exam_of_two(500)
     found = importance(judged, 3)
-    assert json.loads(json.dumps(found)) == found == importance(judged, 3) != importance(judged, 4)
+    written = json.loads(json.dumps(found.to_json()))
+    assert Importance.model_validate(written) == found == importance(judged, 3) != importance(judged, 4)
 
 
 def test_the_error_of_shuffling_the_only_feature_is_known() -> None:
@@ -65,15 +65,16 @@ def test_the_error_of_shuffling_the_only_feature_is_known() -> None:
         values,
         np.ones(4000),
     )
-    assert importance(judged, 0)["features"][0]["rise"] == pytest.approx(np.sqrt(2), rel=0.05)
+    assert importance(judged, 0).features[0].rise == pytest.approx(np.sqrt(2), rel=0.05)
 
 
 def test_rows_without_weight_are_not_asked_for() -> None:
     judged = exam_of_two(1000)
     weights = np.repeat([0.0, 1.0], 500)
     found = importance(replace(judged, weights=weights), 0)
-    assert found == importance(judged.take(np.arange(500, 1000)), 0) | {"features": found["features"]}
-    assert found["rows"] == 500
+    taken = importance(judged.take(np.arange(500, 1000)), 0)
+    assert found == taken.model_copy(update={"features": found.features})
+    assert found.rows == 500
 
 
 def test_however_many_features_there_are_the_model_is_asked_for_few_rows() -> None:
@@ -88,15 +89,15 @@ def test_however_many_features_there_are_the_model_is_asked_for_few_rows() -> No
     features = tuple(Numeric(name=name, missing="impute") for name in frame.columns)
     judged = ScoredRows(predict, frame, features, QUANTITY, values[:, 7], np.ones(6000))
     found = importance(judged, 0)
-    assert found["features"][0]["feature"] == "f7"
-    assert found["rows"] < 50
+    assert found.features[0].feature == "f7"
+    assert found.rows < 50
     assert max(asked) <= ROWS_A_CALL
-    assert sum(asked) == found["rows"] * (1 + 3 * 300)
-    assert missing_values(judged, 0)["features"][0]["feature"] == "f7"
+    assert sum(asked) == found.rows * (1 + 3 * 300)
+    assert missing_values(judged, 0).features[0].feature == "f7"
 
 
 def test_many_rows_are_sampled() -> None:
-    assert importance(exam_of_two(MOST_ROWS + 1000), 0)["rows"] == MOST_ROWS
+    assert importance(exam_of_two(MOST_ROWS + 1000), 0).rows == MOST_ROWS
 
 
 @pytest.mark.parametrize("judged", [exam_of_two(2000), exam_of_quantity(2000)])
@@ -114,7 +115,7 @@ def test_what_is_missing_changes_the_answer_as_much_as_it_does(judged: ScoredRow
 
 def test_without_nullable_features_nothing_is_missing() -> None:
     judged = exam_of_quantity(100)
-    assert missing_values(replace(judged, features=(Numeric(name="noise"),)), 0)["features"] == []
+    assert missing_values(replace(judged, features=(Numeric(name="noise"),)), 0).features == ()
 
 
 def test_rows_in_several_calls_are_answered_as_in_one() -> None:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import yaml
 
-from model_deployer.contract.curve import verdict
+from model_deployer.contract.evaluation import Curve, LearningCurve, NextGain, UnmeasuredCurve
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.training.data.dataset import Dataset, read_dataset
 from model_deployer.training.evaluation import learning_curve as curve_of
@@ -49,11 +49,18 @@ def read(folder: Path, frame: pl.DataFrame, target: Any, **said: Any) -> Dataset
     return read_dataset(folder / "model.yaml")
 
 
-def drawn(dataset: Dataset) -> dict[str, Any]:
+def drawn(dataset: Dataset) -> Curve:
     """The curve of a table, with a model that was fitted on nothing."""
     preprocessor, train = fit_sample(dataset, dataset.parts.train)
     model = build_model(preprocessor, dataset.features, train, dataset.target.classes, dataset.spec)
     return learning_curve(dataset, model, output(dataset))
+
+
+def measured(dataset: Dataset) -> LearningCurve:
+    """The curve of a table of which there is one."""
+    curve = drawn(dataset)
+    assert isinstance(curve, LearningCurve)
+    return curve
 
 
 def output(dataset: Dataset) -> Output:
@@ -72,43 +79,44 @@ def test_the_loss_falls_as_the_rows_double(classes: int, tmp_path: Path) -> None
     if classes > 1:
         target = np.array(list("abc"))[np.digitize(target, np.quantile(target, np.arange(1, classes) / classes))]
     dataset = read(tmp_path, frame, target)
-    found = drawn(dataset)
-    assert json.loads(json.dumps(found)) == found == drawn(dataset)
-    assert found["loss"] == ("rmse" if classes == 1 else "log_loss")
+    found = measured(dataset)
+    assert LearningCurve.model_validate(json.loads(json.dumps(found.to_json()))) == found == drawn(dataset)
+    assert found.loss == ("rmse" if classes == 1 else "log_loss")
     count = len(dataset.parts.train)
-    assert [one["rows"] for one in found["points"]] == [count >> halvings for halvings in (4, 3, 2, 1, 0)]
-    assert all(one["low"] <= one["loss"] <= one["high"] for one in found["points"])
-    half, whole = (one["loss"] for one in found["points"][-2:])
+    assert [one.rows for one in found.points] == [count >> halvings for halvings in (4, 3, 2, 1, 0)]
+    assert all(one.low <= one.loss <= one.high for one in found.points)
+    half, whole = (one.loss for one in found.points[-2:])
     assert half > whole
-    assert found["points"][0]["loss"] > 1.2 * whole
-    last, following = found["last"], found["next"]
-    assert last["gain"] == pytest.approx(half - whole)
-    assert last["low"] < last["gain"] < last["high"]
-    assert following == {"rows": 2 * count, "low": last["low"] / 2, "high": last["high"], "measurable": True}
-    assert verdict(found).startswith(
-        f"{2 * count:,} rows in place of {count:,} may lower the {found['loss'].replace('_', ' ')} by "
+    assert found.points[0].loss > 1.2 * whole
+    last, following = found.last, found.next
+    assert last.gain == pytest.approx(half - whole)
+    assert last.low < last.gain < last.high
+    assert following == NextGain(rows=2 * count, low=last.low / 2, high=last.high, measurable=True)
+    assert found.verdict.startswith(
+        f"{2 * count:,} rows in place of {count:,} may lower the {found.loss.replace('_', ' ')} by "
     )
 
 
 def test_where_nothing_can_be_learnt_more_rows_bring_no_measurable_gain(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).normal(size=ROWS)
-    found = drawn(read(tmp_path, rows(), noise, **LINEAR))
-    assert found["model"] == "linear"
-    assert not found["next"]["measurable"]
-    assert found["next"]["low"] == 0
-    assert verdict(found).startswith("no measurable gain in rmse from more rows, though up to ")
+    found = measured(read(tmp_path, rows(), noise, **LINEAR))
+    assert found.model == "linear"
+    assert not found.next.measurable
+    assert found.next.low == 0
+    assert found.verdict.startswith("no measurable gain in rmse from more rows, though up to ")
 
 
 def test_a_longer_history_does_not_help_where_the_world_has_changed(tmp_path: Path) -> None:
     frame = rows()
     turned = np.where(np.arange(ROWS) < ROWS // 2, -1, 1) * quantity(frame)
     by_time, at_random = (
-        drawn(read(tmp_path, frame, turned, data={"ignore": [], **time}, **LINEAR)) for time in ({"time": "when"}, {})
+        measured(read(tmp_path, frame, turned, data={"ignore": [], **time}, **LINEAR))
+        for time in ({"time": "when"}, {})
     )
-    assert (by_time["split"], at_random["split"]) == ("time", "random")
-    assert by_time["last"]["high"] < 0 == by_time["next"]["high"]
-    assert verdict(by_time).startswith("no measurable gain in rmse from more rows: the last doubling")
-    assert at_random["last"]["gain"] > by_time["last"]["high"]
+    assert (by_time.split, at_random.split) == ("time", "random")
+    assert by_time.last.high < 0 == by_time.next.high
+    assert by_time.verdict.startswith("no measurable gain in rmse from more rows: the last doubling")
+    assert at_random.last.gain > by_time.last.high
 
 
 def test_a_class_of_few_rows_is_in_every_share(tmp_path: Path) -> None:
@@ -116,7 +124,7 @@ def test_a_class_of_few_rows_is_in_every_share(tmp_path: Path) -> None:
     target = np.where(quantity(frame) > 0, "yes", "no").astype(object)
     target[:3] = "rare"
     dataset = read(tmp_path, frame, target, **LINEAR)
-    assert len(drawn(dataset)["points"]) == 5
+    assert len(measured(dataset).points) == 5
     smallest = dataset.order[: len(dataset.order) >> 4]
     assert "rare" in {dataset.target.labels[code] for code in dataset.target.values[smallest]}  # type: ignore[index]
 
@@ -126,15 +134,15 @@ def test_a_share_that_lacks_a_class_is_left_out(tmp_path: Path) -> None:
     frame = rows()
     target = np.where(quantity(frame) > 0, "yes", "no").astype(object)
     target[1300:1400] = "yes"
-    found = drawn(read(tmp_path, frame, target, data={"time": "when", "ignore": []}, **LINEAR))
-    assert [one["rows"] for one in found["points"]] == [1400 >> halvings for halvings in (3, 2, 1, 0)]
+    found = measured(read(tmp_path, frame, target, data={"time": "when", "ignore": []}, **LINEAR))
+    assert [one.rows for one in found.points] == [1400 >> halvings for halvings in (3, 2, 1, 0)]
 
 
 def test_weightless_rows_are_no_share(tmp_path: Path) -> None:
     frame = rows().with_columns(w=pl.Series([0.0 if 1200 <= row < 1400 else 1.0 for row in range(ROWS)]))
     data = {"time": "when", "weight": "w", "ignore": []}
-    found = drawn(read(tmp_path, frame, quantity(frame), data=data, **LINEAR))
-    assert [one["rows"] for one in found["points"]] == [1400 >> halvings for halvings in (2, 1, 0)]
+    found = measured(read(tmp_path, frame, quantity(frame), data=data, **LINEAR))
+    assert [one.rows for one in found.points] == [1400 >> halvings for halvings in (2, 1, 0)]
 
 
 @pytest.mark.parametrize("count", [10, 200])
@@ -142,21 +150,23 @@ def test_of_few_rows_there_is_no_curve_but_a_reason(count: int, tmp_path: Path) 
     frame = rows(count)
     dataset = read(tmp_path, frame, quantity(frame))
     found = drawn(dataset)
-    assert found == {"reason": f"{len(dataset.order)} training rows are too few to learn from shares of them"}
-    assert verdict(found) == found["reason"]
+    assert found == UnmeasuredCurve(
+        reason=f"{len(dataset.order)} training rows are too few to learn from shares of them"
+    )
+    assert found.verdict == found.reason
 
 
 def test_without_lightgbm_the_linear_model_is_refitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    assert drawn(read(tmp_path, rows(), quantity(rows())))["model"] == "linear"
+    assert measured(read(tmp_path, rows(), quantity(rows()))).model == "linear"
 
 
 def test_a_large_table_is_not_used_up_and_promises_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curve_of, "MOST_VALUES", 700 * 2)
     monkeypatch.setattr(curve_of, "SOME_ROWS", 1)
     dataset = read(tmp_path, rows(), quantity(rows()), **LINEAR)
-    found = drawn(dataset)
-    assert len(dataset.order) == found["rows"] == 1400
-    assert found["points"][-1]["rows"] == 700
-    assert found["next"]["low"] == pytest.approx(found["last"]["low"] / 4)
-    assert found["next"]["high"] == found["last"]["high"]
+    found = measured(dataset)
+    assert len(dataset.order) == found.rows == 1400
+    assert found.points[-1].rows == 700
+    assert found.next.low == pytest.approx(found.last.low / 4)
+    assert found.next.high == found.last.high

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model_deployer.contract.evaluation import SliceResult
 from model_deployer.contract.features import Categorical, Integer, Numeric, Text
 from model_deployer.contract.outputs import Classification
 from model_deployer.training.evaluation.losses import row_losses
@@ -41,69 +42,75 @@ def exam_with_flipped(rows: np.ndarray, frame: pl.DataFrame) -> ScoredRows:
     return exam(frame, right.astype(np.int64), TWO, even)
 
 
+def is_beyond_chance(one: SliceResult) -> bool:
+    assert one.calibration_error is not None and one.calibration_chance is not None
+    return one.calibration_error > one.calibration_chance
+
+
 def test_the_slice_whose_labels_are_flipped_is_found_as_the_worst_with_its_size() -> None:
     frame = table(5000)
     flipped = (frame["origin"] == "LGA").to_numpy()
     worst = slices(exam_with_flipped(flipped, frame), [])[0]
-    assert (worst["slice"], worst["rows"], worst["named"]) == ("origin = LGA", flipped.sum(), False)
+    assert (worst.slice, worst.rows, worst.named) == ("origin = LGA", flipped.sum(), False)
     loss = -(0.2 * np.log(0.8) + 0.8 * np.log(0.2))
-    assert worst["loss"] == pytest.approx(loss, abs=0.1)
-    assert worst["low"] < loss < worst["high"]
-    assert worst["gap"] > 1
+    assert worst.loss == pytest.approx(loss, abs=0.1)
+    assert worst.low < loss < worst.high
+    assert worst.gap > 1
 
 
 def test_a_pair_is_found_where_neither_of_its_slices_is_at_fault() -> None:
     frame = table(5000)
     flipped = ((frame["origin"] == "JFK") & (frame["night"] == 1)).to_numpy()
     worst = slices(exam_with_flipped(flipped, frame), [])[0]
-    assert worst["slice"] in ("origin = JFK and night = true", "night = true and origin = JFK")
-    assert worst["rows"] == flipped.sum()
+    assert worst.slice in ("origin = JFK and night = true", "night = true and origin = JFK")
+    assert worst.rows == flipped.sum()
 
 
 def test_missing_values_are_a_slice() -> None:
     frame = table(5000)
     flipped = frame["distance"].is_nan().to_numpy()
-    assert slices(exam_with_flipped(flipped, frame), [])[0]["slice"] == "distance missing"
+    assert slices(exam_with_flipped(flipped, frame), [])[0].slice == "distance missing"
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_nothing_is_found_where_the_model_is_equally_good_everywhere(seed: int) -> None:
     frame = table(3000, seed)
     target = (np.random.default_rng(seed + 100).random(3000) < 0.8).astype(np.int64)
-    assert slices(exam(frame, target, TWO, even), []) == []
+    assert slices(exam(frame, target, TWO, even), []) == ()
 
 
 def test_a_few_rows_are_no_finding_however_bad_they_are() -> None:
     frame = table(3000)
     few = frame.with_columns(origin=pl.when(pl.int_range(3000) < 40).then(pl.lit("SWF")).otherwise("origin"))
     flipped = (few["origin"] == "SWF").to_numpy()
-    assert "origin = SWF" not in {one["slice"] for one in slices(exam_with_flipped(flipped, few), [])}
+    assert "origin = SWF" not in {one.slice for one in slices(exam_with_flipped(flipped, few), [])}
 
 
 def test_named_slices_are_all_there_beside_the_found_ones() -> None:
     judged = exam_with_flipped((table(5000)["origin"] == "LGA").to_numpy(), table(5000))
     found = slices(judged, [EACH["origin"]])
-    named = {one["slice"]: one["rows"] for one in found if one["named"]}
+    named = {one.slice: one.rows for one in found if one.named}
     assert set(named) == {"origin = EWR", "origin = JFK", "origin = LGA", "origin missing"}
     assert sum(named.values()) == 5000
-    assert len({one["slice"] for one in found}) == len(found)
-    assert json.loads(json.dumps(found)) == found == slices(judged, [EACH["origin"]])
+    assert len({one.slice for one in found}) == len(found)
+    written = json.loads(json.dumps([one.to_json() for one in found]))
+    assert tuple(map(SliceResult.model_validate, written)) == found == slices(judged, [EACH["origin"]])
 
 
 def test_a_column_that_is_no_feature_can_be_named() -> None:
     judged = exam_of_quantity(1000)
     judged = replace(judged, frame=judged.frame.with_columns(sex=pl.Series(["f", "m"] * 500)))
     named = slices(judged, [Categorical(name="sex")])
-    assert {(one["slice"], one["learnt"]) for one in named if one["named"]} == {("sex = f", False), ("sex = m", False)}
-    assert all(one["learnt"] for one in named if not one["named"])
+    assert {(one.slice, one.learnt) for one in named if one.named} == {("sex = f", False), ("sex = m", False)}
+    assert all(one.learnt for one in named if not one.named)
 
 
 def test_too_few_rows_have_no_interval_and_come_last() -> None:
     judged = exam_of_quantity(1000)
     rare = pl.Series(["often"] * 997 + ["rare"] * 3)
     named = slices(replace(judged, frame=judged.frame.with_columns(rare=rare)), [Categorical(name="rare")])
-    assert [(one["slice"], one["low"], one["high"]) for one in named][-1] == ("rare = rare", None, None)
-    assert (named[-1]["calibration_error"], named[-1]["calibration_chance"]) == (None, None)
+    assert [(one.slice, one.low, one.high) for one in named][-1] == ("rare = rare", None, None)
+    assert (named[-1].calibration_error, named[-1].calibration_chance) == (None, None)
 
 
 def test_a_slice_whose_probabilities_do_not_come_true_is_told_from_chance() -> None:
@@ -116,18 +123,19 @@ def test_a_slice_whose_probabilities_do_not_come_true_is_told_from_chance() -> N
         return {"probabilities": np.where(lga[:, None], [0.5, 0.5], [0.2, 0.8])}
 
     target = (np.random.default_rng(5).random(5000) < 0.8).astype(np.int64)
-    named = [one for one in slices(exam(frame, target, TWO, predict), [EACH["origin"], EACH["when"]]) if one["named"]]
-    wrong = {one["slice"] for one in named if one["calibration_error"] > one["calibration_chance"]}
+    named = [one for one in slices(exam(frame, target, TWO, predict), [EACH["origin"], EACH["when"]]) if one.named]
+    wrong = {one.slice for one in named if is_beyond_chance(one)}
     assert wrong == {"origin = LGA"}
-    (worst,) = (one for one in named if one["slice"] == "origin = LGA")
-    assert worst["calibration_error"] == pytest.approx(target[there].mean() - 0.5)
+    (worst,) = (one for one in named if one.slice == "origin = LGA")
+    assert worst.calibration_error == pytest.approx(target[there].mean() - 0.5)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_chance_explains_the_calibration_of_every_slice_of_a_model_that_is_right(seed: int) -> None:
     for judged in (exam_of_two(2000, seed), exam_of_quantity(2000, seed)):
         for one in slices(judged, list(EACH.values())):
-            assert 0 <= one["calibration_error"] <= one["calibration_chance"]
+            assert one.calibration_error is not None and one.calibration_error >= 0
+            assert not is_beyond_chance(one)
 
 
 def test_of_a_regression_the_calibration_is_that_of_its_interval() -> None:
@@ -135,8 +143,8 @@ def test_of_a_regression_the_calibration_is_that_of_its_interval() -> None:
     half = replace(judged, frame=judged.frame.with_columns(half=pl.Series([0.0, 1.0] * 500)))
     for one in slices(half, [Numeric(name="half")]):
         lower, upper = (judged.answers[name][:, 0] for name in ("lower", "upper"))
-        held = ((lower <= judged.target) & (judged.target <= upper))[int(one["slice"][-1]) :: 2].mean()
-        assert one["calibration_error"] == pytest.approx(abs(held - 0.9))
+        held = ((lower <= judged.target) & (judged.target <= upper))[int(one.slice[-1]) :: 2].mean()
+        assert one.calibration_error == pytest.approx(abs(held - 0.9))
 
 
 def test_slices_are_named_as_people_write_values() -> None:
@@ -146,7 +154,7 @@ def test_slices_are_named_as_people_write_values() -> None:
     features = (Integer(name="year"), Text(name="text"), Numeric(name="size"), Categorical(name="city"))
     nothing = dict.fromkeys(("value", "lower", "upper"), np.zeros((400, 1)))
     judged = ScoredRows(lambda rows: nothing, frame, (), QUANTITY, numbers, np.ones(400))
-    names = {one["slice"] for one in slices(judged, features)}
+    names = {one.slice for one in slices(judged, features)}
     assert {"year = 2000", "year = 2001", "text present", "text missing"} <= names
     assert {"size from 0 to 33", "size from 33.33 to 66.33", "city = city 49", "city = one of 20 rarer values"} <= names
     assert "city = city 50" not in names
@@ -174,11 +182,11 @@ def test_a_label_that_was_ruled_out_costs_a_finite_loss() -> None:
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(EACH)))
 def test_the_slices_of_a_column_divide_the_rows_and_average_to_the_whole(seed: int, column: str) -> None:
     judged = exam_of_quantity(200, seed)
-    own = [one for one in slices(judged, [EACH[column]]) if one["named"]]
-    rows = [one["rows"] for one in own]
+    own = [one for one in slices(judged, [EACH[column]]) if one.named]
+    rows = [one.rows for one in own]
     assert sum(rows) == 200
-    assert np.average([one["loss"] ** 2 for one in own], weights=rows) == pytest.approx(judged.losses.mean())
-    assert all(one["low"] is None or one["low"] <= one["loss"] <= one["high"] for one in own)
+    assert np.average([one.loss**2 for one in own], weights=rows) == pytest.approx(judged.losses.mean())
+    assert all(one.low is None or one.high is None or one.low <= one.loss <= one.high for one in own)
 
 
 @settings(deadline=None, max_examples=20)
@@ -188,5 +196,5 @@ def test_a_weight_of_two_is_two_rows(seed: int, column: str) -> None:
     judged = exam_of_quantity(200, seed)
     weighted = slices(replace(judged, weights=weights.astype(float)), [EACH[column]])
     repeated = slices(judged.take(np.repeat(np.arange(200), weights)), [EACH[column]])
-    losses = [{one["slice"]: one["loss"] for one in found if one["named"]} for found in (weighted, repeated)]
+    losses = [{one.slice: one.loss for one in found if one.named} for found in (weighted, repeated)]
     assert losses[0] == pytest.approx(losses[1])

@@ -4,6 +4,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from model_deployer.contract.evaluation import Latency
 from model_deployer.training.export.export import export_onnx
 from model_deployer.training.export.latency import BATCH_ROWS, measure
 from tests.support.tables import FEATURES, classes_of, spec, table, unfitted
@@ -19,16 +20,16 @@ def graph() -> onnx.ModelProto:
 @pytest.mark.parametrize("rows", [1, 3, 700])
 def test_a_graph_is_timed_on_rows_of_any_number(graph: onnx.ModelProto, rows: int) -> None:
     latency = measure(graph, table(rows, seed=1))
-    for kind in ("one_row_ms", "batch_ms"):
-        assert 0 < latency[kind]["p50"] <= latency[kind]["p99"]
-        assert latency[kind]["calls"] >= 1
-    assert latency["us_per_row"] == pytest.approx(1000 * latency["batch_ms"]["p50"] / BATCH_ROWS)
+    for times in (latency.one_row_ms, latency.batch_ms):
+        assert 0 < times.p50 <= times.p99
+        assert times.calls >= 1
+    assert latency.us_per_row == pytest.approx(1000 * latency.batch_ms.p50 / BATCH_ROWS)
 
 
 def test_what_was_measured_and_with_what_is_said_in_json(graph: onnx.ModelProto) -> None:
     latency = measure(graph, table(5))
-    assert json.loads(json.dumps(latency, allow_nan=False)) == latency
-    assert latency["bytes"] == len(graph.SerializeToString(deterministic=True))
-    assert (latency["batch_rows"], latency["threads"]) == (BATCH_ROWS, 1)
-    assert latency["onnxruntime"] == onnxruntime.__version__
-    assert latency["processor"].strip()
+    assert Latency.model_validate(json.loads(json.dumps(latency.to_json(), allow_nan=False))) == latency
+    assert latency.bytes == len(graph.SerializeToString(deterministic=True))
+    assert (latency.batch_rows, latency.threads) == (BATCH_ROWS, 1)
+    assert latency.onnxruntime == onnxruntime.__version__
+    assert latency.processor.strip()

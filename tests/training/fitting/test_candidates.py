@@ -19,6 +19,7 @@ from model_deployer.training.models.network import Network
 from model_deployer.training.models.onnx_estimator import OnnxEstimator
 from model_deployer.training.preprocessing.preprocessing import Inputs
 from model_deployer.training.preprocessing.sample import Sample
+from tests.support.json_documents import unknown_keys
 from tests.support.tables import FEATURES, classes_of, counts_of, scores, spec, table, unfitted
 
 FRAME, LATER, LAST = table(2000), table(700, seed=1), table(500, seed=2)
@@ -43,12 +44,13 @@ def inputs(model: Model) -> Inputs:
 @pytest.mark.parametrize("classes", [None, 2, 3])
 def test_the_blend_is_chosen_or_else_the_least_loss_on_the_validation_part(classes: int | None, tmp_path: Path) -> None:
     choice = chosen(tmp_path, classes)
-    names = [entry["name"] for entry in choice.tried]
+    names = [entry.name for entry in choice.tried]
     assert {"linear", "lightgbm", "tabm"} <= set(names)
-    assert [entry["loss"] for entry in choice.tried] == sorted(entry["loss"] for entry in choice.tried)
+    assert [entry.loss for entry in choice.tried] == sorted(entry.loss for entry in choice.tried)
     blends = [name for name in names if "+" in name]
-    assert [entry["name"] for entry in choice.tried if entry["chosen"]] == (blends or names[:1])
+    assert [entry.name for entry in choice.tried if entry.chosen] == (blends or names[:1])
     assert len(choice.history) == 4
+    assert not unknown_keys(choice.tried) | unknown_keys(choice.history)
 
 
 @pytest.mark.parametrize("classes", [None, 2, 3])
@@ -72,8 +74,8 @@ def test_every_candidate_for_a_count_is_better_than_the_mean_and_a_blend_average
     choice = counted(tmp_path)
     truth = counts_of(LATER)
     mean = np.full(len(truth), counts_of(FRAME).mean())
-    assert {entry["name"] for entry in choice.tried} >= {"linear", "lightgbm", "tabm"}
-    assert max(entry["loss"] for entry in choice.tried) < 0.8 * mean_poisson_deviance(truth, mean) / mean[0]
+    assert {entry.name for entry in choice.tried} >= {"linear", "lightgbm", "tabm"}
+    assert max(entry.loss for entry in choice.tried) < 0.8 * mean_poisson_deviance(truth, mean) / mean[0]
     trees, network = (counted(tmp_path, name=name).model for name in ("lightgbm", "tabm"))
     assert trees.columns
     assert trees.estimator
@@ -91,8 +93,8 @@ def test_every_candidate_for_a_quantile_is_better_than_the_same_for_all(tmp_path
     targets = [scores(frame) for frame in (FRAME, LATER)]
     choice = chosen(tmp_path, None, targets, task="quantile", quantile=quantile)
     trivial = mean_pinball_loss(targets[1], np.full(len(LATER), np.quantile(targets[0], quantile)), alpha=quantile)
-    assert {entry["name"] for entry in choice.tried} >= {"linear", "lightgbm", "tabm"}
-    assert max(entry["loss"] for entry in choice.tried) < 0.8 * trivial / targets[0].std()
+    assert {entry.name for entry in choice.tried} >= {"linear", "lightgbm", "tabm"}
+    assert max(entry.loss for entry in choice.tried) < 0.8 * trivial / targets[0].std()
     fit_interval(choice.model, Sample(choice.model.blueprint.preprocessor.transform(LATER), targets[1]), 0.9)
     assert check_parity(export_onnx(choice.model, FEATURES), choice.model, LAST) <= TOLERANCE
     outputs = choice.model.predict(inputs(choice.model))
@@ -113,7 +115,7 @@ NAMED = [
 @pytest.mark.parametrize(("name", "keys", "network"), NAMED)
 def test_one_that_is_named_is_the_only_one(name: str, keys: dict[str, Any], network: type[Any], tmp_path: Path) -> None:
     choice = chosen(tmp_path, name=name, **keys)
-    assert [entry["name"] for entry in choice.tried] == [name]
+    assert [entry.name for entry in choice.tried] == [name]
     assert isinstance(choice.model.network, network)
     assert bool(choice.model.estimator) == (network is type(None))
     assert len(choice.history) == (network is Network)
@@ -133,12 +135,14 @@ def test_a_linear_model_wins_where_the_world_is_linear(tmp_path: Path) -> None:
         return (frame["colour"] == "red").to_numpy() * 2.0 + frame["dial 'x'"].to_numpy() + noise
 
     choice = chosen(tmp_path, None, [target(FRAME), target(LATER)], epochs=1)
-    assert "linear" in next(entry["name"] for entry in choice.tried if entry["chosen"])
+    assert "linear" in next(entry.name for entry in choice.tried if entry.chosen)
 
 
 def test_the_same_seed_gives_the_same_choice(tmp_path: Path) -> None:
     first, second = (chosen(tmp_path / name).tried for name in ("first", "second"))
-    assert [entry | {"seconds": 0} for entry in first] == [entry | {"seconds": 0} for entry in second]
+    assert [entry.model_copy(update={"seconds": 0}) for entry in first] == [
+        entry.model_copy(update={"seconds": 0}) for entry in second
+    ]
 
 
 def fitted_trees(folder: Path, **estimator: Any) -> bytes:
@@ -167,10 +171,10 @@ def test_damaged_trees_are_grown_anew(content: bytes, tmp_path: Path) -> None:
 
 def test_without_lightgbm_other_trees_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    names = {entry["name"] for entry in chosen(tmp_path / "xgboost", epochs=1).tried}
+    names = {entry.name for entry in chosen(tmp_path / "xgboost", epochs=1).tried}
     assert {"linear", "xgboost", "tabm"} <= names
     monkeypatch.setitem(sys.modules, "xgboost", None)
-    names = {entry["name"] for entry in chosen(tmp_path / "sklearn", epochs=1).tried}
+    names = {entry.name for entry in chosen(tmp_path / "sklearn", epochs=1).tried}
     assert {"linear", "histogram_boosting", "tabm"} <= names
     with pytest.raises(EnvironmentFault, match="pip install lightgbm"):
         chosen(tmp_path / "named", name="lightgbm")
@@ -180,19 +184,19 @@ def test_without_lightgbm_other_trees_are_tried(tmp_path: Path, monkeypatch: pyt
 
 def test_a_spent_budget_leaves_the_network_out_and_ends_the_search(tmp_path: Path) -> None:
     choice = chosen(tmp_path, budget_seconds=1e-9, epochs=None, trials=None)
-    entries = {entry["name"]: entry for entry in choice.tried}
+    entries = {entry.name: entry for entry in choice.tried}
     assert set(entries) <= {"linear", "lightgbm", "linear+lightgbm"}
-    assert entries["lightgbm"]["trials"] == 1
+    assert entries["lightgbm"].trials == 1
 
 
 def test_a_network_that_is_named_takes_a_step_even_without_time(tmp_path: Path) -> None:
     choice = chosen(tmp_path, name="tabm", budget_seconds=1e-9, epochs=None)
     assert len(choice.history) == 1
-    assert choice.tried[0]["epochs"] == 1
+    assert choice.tried[0].epochs == 1
 
 
 def test_a_plan_says_what_a_budget_came_to_and_a_spec_that_says_it_gives_the_same_model(tmp_path: Path) -> None:
     budgeted = chosen(tmp_path / "budgeted", name="tabm", budget_seconds=2, epochs=None)
     (entry,) = budgeted.tried
-    planned = chosen(tmp_path / "planned", name="tabm", epochs=entry["epochs"], batch_size=entry["batch_size"])
+    planned = chosen(tmp_path / "planned", name="tabm", epochs=entry.epochs, batch_size=entry.batch_size)
     assert planned.history == budgeted.history

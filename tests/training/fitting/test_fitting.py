@@ -1,10 +1,8 @@
 import dataclasses
 import io
-import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from model_deployer.training.fitting.fitting import (
 )
 from model_deployer.training.models.model import Model
 from model_deployer.training.preprocessing.sample import Sample
+from tests.support.interrupts import interrupt_when
 from tests.support.tables import classes_of, network_of, scores, spec, table, unfitted
 
 FRAME = table(1200)
@@ -83,25 +82,6 @@ def test_an_interrupted_fit_goes_on_to_the_very_weights_of_one_that_was_not(tmp_
     resumed, *_ = prepared(epochs=40)
     assert fit(resumed, train, validation, plan, folder) == history
     assert weights(resumed) == weights(model)
-
-
-@contextmanager
-def interrupt_when(condition: Callable[[], bool]) -> Iterator[None]:
-    """Send Ctrl-C as soon as the condition holds; it is checked a hundred times a second."""
-
-    def press(*_: object) -> None:
-        if condition():
-            # The signal is repeated until it has an effect: an exception within a callback of C code is lost.
-            signal.setitimer(signal.ITIMER_REAL, 0.3, 0.3)
-            os.kill(os.getpid(), signal.SIGINT)
-
-    previous = signal.signal(signal.SIGALRM, press)
-    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_the_fit(tmp_path: Path) -> None:

@@ -5,14 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance
 
 from model_deployer.contract.errors import CheckFailed, EnvironmentFault, SpecError
 from model_deployer.training.models.estimators import fit_estimator
 from model_deployer.training.models.search import Options
 from model_deployer.training.preprocessing.matrix import Matrix
-from tests.training.models.test_tree_ensemble import matrix, objective
+from tests.support.estimators import matrix, objective
 
 CONVERTED = [
     ("sklearn.neighbors.KNeighborsRegressor", 1),
@@ -24,17 +23,6 @@ CONVERTED = [
     ("sklearn.naive_bayes.GaussianNB", 2),
     ("sklearn.svm.SVC", 2),
 ]
-
-
-class Opaque(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A classifier that no converter knows."""
-
-    def fit(self, columns: Any, target: Any) -> "Opaque":
-        self.classes_ = np.unique(target)
-        return self
-
-    def predict_proba(self, columns: Any) -> Any:
-        return np.full((len(columns), len(self.classes_)), 1 / len(self.classes_))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -63,7 +51,7 @@ def test_any_estimator_becomes_onnx_and_learns(name: str, classes: int) -> None:
         ("xgboost", {"max_depth": "deep"}, SpecError, "xgboost refuses `estimator.parameters`"),
         ("xgboost", {"booster": "gblinear"}, SpecError, "xgboost refuses `estimator.parameters`"),
         ("random_forest", {"max_depth": "deep"}, SpecError, "max_depth"),
-        ("tests.training.models.test_estimators.Opaque", {}, CheckFailed, "cannot be converted to ONNX"),
+        ("tests.support.estimators.Opaque", {}, CheckFailed, "cannot be converted to ONNX"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_words(

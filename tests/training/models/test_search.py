@@ -6,7 +6,7 @@ import pytest
 from model_deployer.training.models.estimators import fit_estimator
 from model_deployer.training.models.search import Options, Parameters, SearchResult, plan_trials, search
 from model_deployer.training.runtime.budget import Budget
-from tests.training.models.test_tree_ensemble import matrix, objective
+from tests.support.estimators import matrix, objective
 
 
 def draw(random: np.random.Generator) -> Parameters:

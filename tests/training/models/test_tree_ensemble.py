@@ -13,26 +13,9 @@ from model_deployer.training.models.onnx_estimator import COLUMNS, SCORES, OnnxE
 from model_deployer.training.models.search import Options
 from model_deployer.training.models.tree_ensemble import Ensemble, Split, _round_down
 from model_deployer.training.preprocessing.matrix import Matrix
+from tests.support.estimators import matrix, objective
 
 TREES = ("lightgbm", "xgboost", "random_forest", "histogram_boosting")
-
-
-def matrix(rows: int, classes: int, seed: int = 0) -> Matrix:
-    """Return columns with ties, missing values and very different magnitudes."""
-    random = np.random.default_rng(seed)
-    values = random.normal(size=(rows, 5)) * [1, 1e-3, 1e6, 1, 1]
-    values[:, 3] = random.integers(0, 4, rows)
-    truth = values[:, 0] + values[:, 3] - values[:, 2] / 1e6 + random.normal(size=rows) / 3
-    values[random.random(values.shape) < 0.1] = np.nan
-    codes = np.searchsorted(np.quantile(truth, np.arange(1, classes) / classes), truth)
-    return Matrix(torch.from_numpy(values.astype(np.float32)), truth if classes == 1 else codes)
-
-
-def objective(classes: int) -> dict[str, Any]:
-    """Return the objective for this number of classes; 1 for a quantity."""
-    return {1: {"objective": "regression"}, 2: {"objective": "binary"}}.get(
-        classes, {"objective": "multiclass", "num_class": classes}
-    )
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3])

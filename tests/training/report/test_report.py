@@ -8,8 +8,9 @@ import pytest
 
 from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract
+from model_deployer.contract.evaluation import Evaluation
 from model_deployer.training.evaluation.scored_rows import ScoredRows
-from model_deployer.training.report.report import write_report
+from model_deployer.training.report.report import EvaluatedModel, write_report
 from tests.support.evaluations import evaluation
 from tests.support.scored_rows import exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two
 
@@ -50,12 +51,20 @@ def document(judged: ScoredRows, **said: Any) -> dict[str, Any]:
     )
     contract = Contract(features=judged.features, output=judged.output)
     whole = {"manifest": manifest.model_dump(mode="json"), "contract": contract.model_dump(mode="json")}
-    content: dict[str, Any] = json.loads(json.dumps(whole | {"evaluation": evaluation(judged)}))
+    content: dict[str, Any] = json.loads(json.dumps(whole | {"evaluation": evaluation(judged).to_json()}))
     return content
 
 
+def model_of(content: dict[str, Any]) -> EvaluatedModel:
+    return EvaluatedModel(
+        Manifest.model_validate(content["manifest"]),
+        Contract.model_validate(content["contract"]),
+        Evaluation.model_validate(content["evaluation"]),
+    )
+
+
 def written(folder: Path, content: dict[str, Any]) -> Page:
-    write_report(folder, content)
+    write_report(folder, model_of(content))
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
@@ -134,7 +143,7 @@ def test_the_plots_lie_beside_it_and_are_the_same_each_time(tmp_path: Path) -> N
     pages = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
-        write_report(folder, content)
+        write_report(folder, model_of(content))
         pages.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")})
     assert pages[0] == pages[1]
     names = {"curve.png", "history.png", "importance.png", "reliability.png", "slices.png"}
@@ -164,7 +173,8 @@ def test_that_no_slice_is_worse_is_said(tmp_path: Path) -> None:
 
 def test_sets_are_shown_by_the_labels_that_they_miss(tmp_path: Path) -> None:
     content = document(EXAMS[0])
-    content["contract"]["output"] |= {"positive": None, "threshold": None, "set_threshold": 0.2}
+    sets = {"labels": ["no", "yes", "maybe"], "positive": None, "threshold": None, "set_threshold": 0.2}
+    content["contract"]["output"] |= sets
     missed, held = (
         {"label": name, "rows": 1234, "observed": share} for name, share in (("rare", 0.5), ("often", 0.95))
     )
@@ -185,7 +195,7 @@ def test_sets_are_shown_by_the_labels_that_they_miss(tmp_path: Path) -> None:
 
 def test_figures_say_what_they_are_of(tmp_path: Path) -> None:
     contents = [document(judged) for judged in EXAMS]
-    contents[1]["evaluation"]["candidates"] = [{"name": "tabm+lightgbm", "loss": 0.4, "chosen": True}]
+    contents[1]["evaluation"]["candidates"] = [{"name": "tabm+lightgbm", "loss": 0.4, "seconds": 1.5, "chosen": True}]
     two, quantity = (written(tmp_path, content).text for content in contents[:2])
     assert "What is said of a class is said of 'yes'." in two
     assert "the predicted probability of 'yes' lies" in two

@@ -17,9 +17,9 @@ from model_deployer.training.models.model import Model
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.runtime.devices import CPU_MEMBERS, Devices, choose_devices, members
 from model_deployer.training.runtime.launch import Launch, launch
+from tests.support.interrupts import interrupt_when
 from tests.support.processes import BIN, ROOT, free_port
 from tests.support.tables import classes_of, scores, spec, table, unfitted
-from tests.training.fitting.test_fitting import interrupt_when
 
 TWO = Devices(devices=2)
 

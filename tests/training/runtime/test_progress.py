@@ -10,7 +10,7 @@ import rich
 from model_deployer.training.models.estimators import fit_estimator
 from model_deployer.training.models.search import Options
 from model_deployer.training.runtime.progress import trials
-from tests.training.models.test_tree_ensemble import matrix, objective
+from tests.support.estimators import matrix, objective
 
 
 @pytest.fixture

@@ -1,0 +1,84 @@
+"""`deployer serve` and `deployer build` in a folder that is not a checkout."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from model_deployer.system.server_ready import wait_until_ready
+from tests.support import tiny
+from tests.support.processes import BIN, ROOT, free_port, run
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BentoML home with two versions of the tiny model."""
+    return tiny.home(tmp_path_factory.mktemp("home"), "1.0.0", "1.1.0")
+
+
+@contextmanager
+def served(folder: Path, store: Path, *arguments: str) -> Iterator[str]:
+    """The URL of `deployer serve` with these arguments, started in ``folder``; it ends with 0 after SIGTERM."""
+    port = free_port()
+    command = [str(BIN / "deployer"), "serve", *arguments, "--port", str(port)]
+    with subprocess.Popen(command, cwd=folder, env=os.environ | {"BENTOML_HOME": str(store)}) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            assert wait_until_ready(url, lambda: process.poll() is not None) is None
+            yield url
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def test_serve_names_a_version_and_reads_the_settings_of_the_folder(tmp_path: Path, store: Path) -> None:
+    settings = yaml.safe_load((ROOT / "configuration.yaml").read_text())
+    settings["serving"] |= {"protocols": ["vertex"], "api_key_file": "keys.txt"}
+    (tmp_path / "configuration.yaml").write_text(yaml.safe_dump(settings))
+    (tmp_path / "keys.txt").write_text("0123456789abcdef\n")
+    with served(tmp_path, store, "served:1.0.0", "--host", "127.0.0.1", "--timeout-graceful-shutdown", "20") as url:
+        assert httpx.get(f"{url}/model").status_code == 401
+        key = {"X-API-Key": "0123456789abcdef"}
+        assert httpx.get(f"{url}/model", headers=key).json()["version"] == "1.0.0"
+        assert "/v2" not in httpx.get(f"{url}/docs.json", headers=key).json()["paths"]
+
+
+def test_serve_without_a_name_takes_the_highest_version_of_the_only_model(tmp_path: Path, store: Path) -> None:
+    with served(tmp_path, store) as url:
+        assert httpx.get(f"{url}/model").json()["version"] == "1.1.0"
+        assert "/v2" in httpx.get(f"{url}/docs.json").json()["paths"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["other"], "error: no model 'other' in the store, which holds served"),
+        (["--configuration", "absent.yaml"], "error: absent.yaml: no such file"),
+    ],
+)
+def test_serve_says_what_is_wrong_before_a_server_starts(
+    tmp_path: Path, store: Path, arguments: list[str], message: str
+) -> None:
+    ended = run("deployer", "serve", *arguments, cwd=tmp_path, BENTOML_HOME=str(store))
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(message)
+
+
+def test_a_variable_that_names_no_settings_ends_the_start(tmp_path: Path, store: Path) -> None:
+    ended = run("bentoml", "serve", BENTOML_HOME=str(store), DEPLOYER_CONFIGURATION=str(tmp_path / "absent.yaml"))
+    assert ended.returncode == 1
+    assert "DEPLOYER_CONFIGURATION: there is no file" in ended.stderr
+
+
+def test_build_makes_a_bento_that_pins_the_model(tmp_path: Path, store: Path) -> None:
+    built = run("deployer", "build", "served:1.0.0", "--version", "7", cwd=tmp_path, BENTOML_HOME=str(store))
+    assert built.stdout.startswith("model_service:7 is in the Bento store."), built.stderr
+    description = yaml.safe_load((store / "bentos" / "model_service" / "7" / "bento.yaml").read_text())
+    assert [model["tag"] for service in description["services"] for model in service["models"]] == ["served:1.0.0"]
+    assert (store / "bentos" / "model_service" / "7" / "src" / "model_deployer" / "serving" / "predictor.py").is_file()
+    assert not (store / "bentos" / "model_service" / "7" / "src" / "model_deployer" / "training").exists()

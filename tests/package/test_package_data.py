@@ -1,0 +1,40 @@
+"""What a package keeps of a model's documents."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model_deployer.contract import artifact
+from model_deployer.contract.artifact import open_artifact, write_json
+from model_deployer.contract.errors import UsageError
+from model_deployer.package.package_data import METADATA, read_package_data, write_metadata
+from tests.support.stored_artifacts import STORED, json_of, name_of
+
+
+@pytest.mark.parametrize("folder", STORED, ids=name_of)
+def test_the_metadata_of_a_stored_model_are_its_files_as_they_are(folder: Path, tmp_path: Path) -> None:
+    write_metadata(open_artifact(folder), True, tmp_path)
+    files = (artifact.MANIFEST, artifact.CONTRACT, artifact.EVALUATION, artifact.REFERENCE)
+    document = {"verified": True} | {name.removesuffix(".json"): json_of(folder, name) for name in files}
+    assert (tmp_path / METADATA).read_text() == json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("part", "content", "message"),
+    [
+        ("evaluation", {"metrics": {}}, "evaluation: task: the field is missing"),
+        (
+            "reference",
+            {"features": {"a": {}}, "predictions": {}},
+            "reference: features.a.quantiles: the field is missing",
+        ),
+    ],
+)
+def test_metadata_that_do_not_fit_are_named(part: str, content: object, message: str, tmp_path: Path) -> None:
+    write_metadata(open_artifact(STORED[0]), True, tmp_path)
+    metadata = json.loads((tmp_path / METADATA).read_bytes())
+    write_json(tmp_path / METADATA, metadata | {part: content})
+    with pytest.raises(UsageError) as caught:
+        read_package_data(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: {METADATA}: {message}; write the package anew with `deployer handoff`"

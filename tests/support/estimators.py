@@ -1,0 +1,38 @@
+"""What estimators are fitted on: columns with a target, and its objective; and a classifier that nothing converts."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from model_deployer.training.preprocessing.matrix import Matrix
+
+
+def matrix(rows: int, classes: int, seed: int = 0) -> Matrix:
+    """Columns with ties, gaps and very different sizes."""
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(rows, 5)) * [1, 1e-3, 1e6, 1, 1]
+    values[:, 3] = random.integers(0, 4, rows)
+    truth = values[:, 0] + values[:, 3] - values[:, 2] / 1e6 + random.normal(size=rows) / 3
+    values[random.random(values.shape) < 0.1] = np.nan
+    codes = np.searchsorted(np.quantile(truth, np.arange(1, classes) / classes), truth)
+    return Matrix(torch.from_numpy(values.astype(np.float32)), truth if classes == 1 else codes)
+
+
+def objective(classes: int) -> dict[str, Any]:
+    """What is learnt of so many classes; of 1, a quantity."""
+    return {1: {"objective": "regression"}, 2: {"objective": "binary"}}.get(
+        classes, {"objective": "multiclass", "num_class": classes}
+    )
+
+
+class Opaque(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier that nothing converts."""
+
+    def fit(self, columns: Any, target: Any) -> "Opaque":
+        self.classes_ = np.unique(target)
+        return self
+
+    def predict_proba(self, columns: Any) -> Any:
+        return np.full((len(columns), len(self.classes_)), 1 / len(self.classes_))
