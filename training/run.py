@@ -297,7 +297,7 @@ def _calibrate(model: Model, training: Sample, validation: Sample, output: Outpu
 
 
 def _with_set_threshold(model: Model, validation: Sample, output: Classification) -> Classification:
-    """With more than two labels, add the probability from which a label is in the prediction set."""
+    """With more than two labels, add the probability threshold of the prediction sets to the output."""
     if len(output.labels) == 2:
         return output
     probabilities = model.predict(validation.inputs)["probabilities"].numpy()

@@ -1,4 +1,4 @@
-"""The probability from which a case is treated as positive."""
+"""The probability threshold of a two-label decision: cases that reach it are treated as positive."""
 
 from model_deployer.training.spec import Cost
 
