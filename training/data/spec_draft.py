@@ -34,7 +34,7 @@ data:
 """
 
 _CLASSIFICATION = """
-# The label to detect, and the cost of the two errors in any unit. Their ratio sets the decision threshold.
+# The label to detect, and the costs of the two errors in any unit. The ratio of the costs sets the decision threshold.
 # positive: {positive}
 # cost:
 #   false_positive: 1
