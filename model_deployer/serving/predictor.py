@@ -218,9 +218,9 @@ class Predictor:
         golden = list(self.artifact.golden())
         requests = [self._decode(json.dumps({"rows": [case.row]}).encode()) for case in golden]
         columns = self._columns(requests)
-        together = self._predictions(engine.check(columns))
+        together = self._predictions(engine.run_locally(columns))
         for case, request, prediction in zip(golden, requests, together, strict=True):
-            (alone,) = self._predictions(engine.check(self._columns([request])))
+            (alone,) = self._predictions(engine.run_locally(self._columns([request])))
             self._compare(case, alone)
             self._compare(case, prediction)
         logger.info("golden predictions reproduced", extra={"model": self.artifact.tag, "cases": len(golden)})

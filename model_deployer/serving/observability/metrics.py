@@ -127,7 +127,7 @@ class Metrics:
         for batch in batches:
             self._rows.inc(batch.rows)
             self._batch_rows.observe(batch.rows)
-            for seconds in batch.waits:
+            for seconds in batch.wait_seconds:
                 self._queue_seconds.observe(seconds)
         if batches and self._drift and not self._counting:
             self._counting = True
