@@ -130,7 +130,7 @@ class ModelService:
             lambda batches: self.runner.to_async.run(batches),  # noqa: PLW0108
             local,
             asyncio.get_running_loop(),
-            predictor.metrics.degraded,
+            predictor.metrics.set_degraded,
         )
 
     @bentoml.api
@@ -152,7 +152,7 @@ class ModelService:
             logs.logger.warning(complaint)
         registry.create_protocols(chosen.protocols, predictor)
         predictor.replay(onnx_engine(0 if kind == "cuda" else None))
-        metrics.share_folder()
+        metrics.create_shared_folder()
         if chosen.grpc_port:
             address.reserve(chosen.grpc_port)
 

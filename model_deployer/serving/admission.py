@@ -28,4 +28,4 @@ class AdmissionControl:
 
     def refused(self, route: str, status: int) -> None:
         """Count a refusal."""
-        self._predictor.metrics.answered("none" if route == "other" else "native", route, status, 0.0)
+        self._predictor.metrics.count_response("none" if route == "other" else "native", route, status, 0.0)

@@ -122,7 +122,7 @@ class Gateway:
             status, media_type, body = reply.status, reply.media_type, reply.body
             answer += [*problem_details.headers(refusal), *reply.headers]
         protocol, label = (spoken.protocol.name, spoken.route.path) if spoken else ("native", self._route(scope))
-        self._journal.answered(entry, protocol, label, status, scope["method"])
+        self._journal.write(entry, protocol, label, status, scope["method"])
         answer.append((b"content-type", media_type))
         if media_type.decode() in headers.TABLE_MEDIA_TYPES:
             answer.append((b"x-model", self._predictor.artifact.tag.encode()))
@@ -137,7 +137,9 @@ class Gateway:
             nonlocal refused
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._predictor.metrics.answered("native", self._route(scope), status, time.perf_counter() - began)
+                self._predictor.metrics.count_response(
+                    "native", self._route(scope), status, time.perf_counter() - began
+                )
                 refused = status in (404, 405)
                 if refused:
                     await _refuse(scope, send, message)

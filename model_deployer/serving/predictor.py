@@ -83,7 +83,7 @@ class Predictor:
         golden = self.replay(engine)
         engine.tune(_repeated(golden, _BATCH_ROWS))
         self._batch: Batcher[Rows] = Batcher(
-            self._run, self.metrics.batch, _BATCH_ROWS, engine.inline_rows, self._settings.queue_rows
+            self._run, self.metrics.count_batch, _BATCH_ROWS, engine.inline_rows, self._settings.queue_rows
         )
         self._unpack = formats.Unpacker(self.artifact.contract.limits)
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
@@ -113,7 +113,7 @@ class Predictor:
             else:
                 rows = await self._read(body, media_type)
         except InvalidRows as error:
-            self.metrics.refused(error)
+            self.metrics.count_problems(error)
             raise
         outputs = await self._batch(self._compact(rows))
         if wanted != JSON:
@@ -142,7 +142,7 @@ class Predictor:
         try:
             rows = await reading
         except InvalidRows as error:
-            self.metrics.refused(error)
+            self.metrics.count_problems(error)
             raise
         return await self._batch(self._compact(rows))
 
@@ -194,7 +194,7 @@ class Predictor:
     def _run(self, payloads: Sequence[Rows]) -> Arrays:
         columns = self._columns(payloads)
         outputs = _finite(self._engine.run(columns))
-        self.metrics.predicted(columns, outputs, sum(map(len, payloads)))
+        self.metrics.sample(columns, outputs, sum(map(len, payloads)))
         return outputs
 
     def _columns(self, payloads: Sequence[Rows]) -> Columns:

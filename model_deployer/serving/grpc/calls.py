@@ -75,7 +75,7 @@ class Calls:
         try:
             answer = await self._answer(name, message, given, context)
         except asyncio.CancelledError:
-            self._journal.answered(entry, PROTOCOL, name, CLIENT_CLOSED_REQUEST)
+            self._journal.write(entry, PROTOCOL, name, CLIENT_CLOSED_REQUEST)
             raise
         except Exception as error:
             refusal = self._journal.refusal(entry, error)
@@ -86,7 +86,7 @@ class Calls:
         finally:
             self._end()
         context.set_trailing_metadata(trailing)
-        self._journal.answered(entry, PROTOCOL, name, status)
+        self._journal.write(entry, PROTOCOL, name, status)
         return answer
 
     async def _answer(self, name: str, message: bytes, given: Headers, context: Any) -> bytes:
