@@ -26,6 +26,6 @@ class AdmissionControl:
             return None
         return self._predictor.refusal(seconds)
 
-    def refused(self, route: str, status: int) -> None:
+    def count_refusal(self, route: str, status: int) -> None:
         """Count a refusal."""
         self._predictor.metrics.count_response("none" if route == "other" else "native", route, status, 0.0)
