@@ -137,7 +137,7 @@ def _headers(context: Any) -> Headers:
 
 def _words(refusal: RequestError, entry: RequestRecord) -> str:
     """The text of a refusal: where the fault is ours, with what to report."""
-    said = bodies.words(refusal)
+    said = bodies.error_text(refusal)
     if refusal.status == 500:
         said += f" {entry.request_id.decode()}"
     return said.encode()[:_TEXT_BYTES].decode(errors="ignore")

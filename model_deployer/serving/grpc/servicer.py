@@ -16,7 +16,7 @@ from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.grpc.messages import METHODS
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import tensors
-from model_deployer.serving.protocols.tensors import Datatype, Named, Tensors, Values
+from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values, ValuesByName
 
 #: Bytes of a message of typed values that is turned into arrays in about the time that the way to a thread takes.
 _SHORT = 16_384
@@ -124,7 +124,7 @@ class Servicer:
             raise MalformedBody(f"an output that the model does not have; it has {', '.join(self._tensors.outputs)}")
         return names
 
-    def _columns(self, asked: Any) -> Named:
+    def _columns(self, asked: Any) -> ValuesByName:
         """The values of the inputs by field."""
         shapes = [list(each.shape) for each in asked.inputs]
         size = self._tensors.size(shapes)
