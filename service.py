@@ -137,7 +137,7 @@ class ModelService:
     async def predict(self, rows: Annotated[list[Row], Field(examples=[[artifact.contract.example()]])]) -> Answer:
         """One prediction for every row, in order."""
         try:
-            answer: dict[str, Any] = msgspec.json.decode(await predictor.ask(body(rows)))
+            answer: dict[str, Any] = msgspec.json.decode(await predictor.answer_in_time(body(rows)))
         except RequestError as error:
             document = problem_details.encode_problem(error, request_id=uuid.uuid4().hex).decode()
             raise BentoMLException(document, error_code=HTTPStatus(error.status)) from None
