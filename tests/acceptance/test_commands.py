@@ -139,9 +139,9 @@ def _assert_the_server_answers_as_golden(url: str, model: Path) -> None:
     golden = [json.loads(line) for line in (model / "golden.jsonl").read_text().splitlines()]
     answer = httpx.post(f"{url}/predict", json={"rows": [case["row"] for case in golden]}).json()
     assert {case["case"] for case in golden} > {
-        "categories never seen",
+        "unknown categories",
         "numbers above their range",
-        "texts of odd characters",
+        "texts with unusual characters",
     }
     for case, prediction in zip(golden, answer["predictions"], strict=True):
         assert prediction["probabilities"] == pytest.approx(case["prediction"]["probabilities"], abs=1e-5)
