@@ -15,6 +15,8 @@ from model_deployer.contract.outputs import Classification
 from model_deployer.training.data.dataset import read_dataset
 from model_deployer.training.run import train
 
+pytestmark = pytest.mark.slow
+
 ROWS = 900
 
 #: Rows of these parts under a split by time.

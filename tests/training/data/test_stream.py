@@ -168,6 +168,7 @@ def fitted(path: Path, folder: Path) -> tuple[float, Choice]:
 TOLD: dict[str, Any] = {"ignore": ["row", "when", "house", "weight"]}
 
 
+@pytest.mark.slow
 def test_a_network_of_all_rows_is_better_than_one_of_those_in_memory(tmp_path: Path) -> None:
     """And nearly as good as one that had all of them in memory, whose scales come from more rows."""
     data = TOLD | {"estimator": SMALL | {"epochs": 6}}

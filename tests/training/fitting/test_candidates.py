@@ -21,6 +21,8 @@ from model_deployer.training.preprocessing.preprocessing import Inputs
 from model_deployer.training.preprocessing.sample import Sample
 from tests.support.tables import FEATURES, classes_of, counts_of, scores, spec, table, unfitted
 
+pytestmark = pytest.mark.slow
+
 FRAME, LATER, LAST = table(2000), table(700, seed=1), table(500, seed=2)
 
 
