@@ -56,6 +56,7 @@ def under_load(server: Server, event: Callable[[], Any]) -> Counter[str]:
         return sum((client.result() for client in clients), Counter())
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_only_the_requests_in_its_hands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_worker_that_is_killed_costs_only_the_requests_in_its_hands(
         assert answers == [200] * 50
 
 
+@pytest.mark.slow
 def test_a_server_that_is_told_to_stop_answers_whatever_it_accepted(tmp_path: Path) -> None:
     with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as server:
 

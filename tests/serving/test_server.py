@@ -164,6 +164,7 @@ def test_bad_requests_leave_nothing_behind(server: Server, client: httpx.Client)
     assert post(client, tiny.ROW).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_in_the_midst_of_its_body_does_not_keep_the_server_from_stopping(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0")
     with serve([], home, tmp_path / "log") as server:
@@ -311,6 +312,7 @@ def test_no_bytes_are_a_server_error(client: httpx.Client, content: bytes, media
     assert answer.status_code in {200, 400, 415, 422}
 
 
+@pytest.mark.slow
 def test_a_store_without_models_says_what_to_do(tmp_path: Path) -> None:
     completed = run("bentoml", "serve", BENTOML_HOME=str(tmp_path))
     assert completed.returncode == 1
@@ -318,6 +320,7 @@ def test_a_store_without_models_says_what_to_do(tmp_path: Path) -> None:
     assert "Traceback" not in completed.stderr
 
 
+@pytest.mark.slow
 def test_an_unknown_model_is_answered_with_those_there_are(tmp_path: Path) -> None:
     home = tiny.home(tmp_path, "1.0.0")
     completed = run("bentoml", "serve", "--arg", "model=served:9.9.9", BENTOML_HOME=str(home))
@@ -325,6 +328,7 @@ def test_an_unknown_model_is_answered_with_those_there_are(tmp_path: Path) -> No
     assert "there is 1.0.0" in completed.stderr
 
 
+@pytest.mark.slow
 def test_an_altered_model_is_not_served(tmp_path: Path) -> None:
     home = tiny.home(tmp_path, "1.0.0")
     contract = home / "models/served/1.0.0/contract.json"
@@ -334,6 +338,7 @@ def test_an_altered_model_is_not_served(tmp_path: Path) -> None:
     assert "contract.json was altered" in completed.stderr
 
 
+@pytest.mark.slow
 def test_a_model_that_answers_otherwise_than_in_training_ends_the_server_in_one_line(tmp_path: Path) -> None:
     manifest = tiny.write(tmp_path / "files", "served")
     (tmp_path / "files" / artifact.MANIFEST).unlink()
@@ -348,6 +353,7 @@ def test_a_model_that_answers_otherwise_than_in_training_ends_the_server_in_one_
     assert "Traceback" not in completed.stderr
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_said_in_one_line(server: Server, tmp_path: Path) -> None:
     home = tiny.home(tmp_path, "1.0.0")
     completed = run("bentoml", "serve", "--port", str(server.port), BENTOML_HOME=str(home))
@@ -356,6 +362,7 @@ def test_a_taken_port_is_said_in_one_line(server: Server, tmp_path: Path) -> Non
     assert "Traceback" not in completed.stderr
 
 
+@pytest.mark.slow
 def test_the_highest_version_answers_unless_another_is_named(tmp_path: Path) -> None:
     """Two servers use the same store at the same time, each with its own counters."""
     home = tiny.home(tmp_path / "home", "1.9.0", "1.10.0", "1.2.0")
@@ -369,6 +376,7 @@ def test_the_highest_version_answers_unless_another_is_named(tmp_path: Path) -> 
             assert infos == [f'model_info{{name="served",version="{version}"}}']
 
 
+@pytest.mark.slow
 def test_workers_add_up_and_one_that_dies_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = tmp_path / "settings.yaml"
     settings.write_text("services: {ModelService: {workers: 2}}\n")
@@ -383,6 +391,7 @@ def test_workers_add_up_and_one_that_dies_is_not_missed(tmp_path: Path, monkeypa
         assert server.metric("model_rows_total") == 40
 
 
+@pytest.mark.slow
 def test_a_bento_pins_its_model_and_runs_from_any_directory(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0", "1.1.0")
     build = run("bentoml", "build", "--output", "tag", "--arg", "model=served:1.0.0", BENTOML_HOME=str(home))
@@ -395,6 +404,7 @@ def test_a_bento_pins_its_model_and_runs_from_any_directory(tmp_path: Path) -> N
         assert httpx.post(f"{bento.url}/predict", json=tiny.ROW).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_bento_without_its_model_says_how_to_get_it(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0")
     build = run("bentoml", "build", "--output", "tag", BENTOML_HOME=str(home))
@@ -404,6 +414,7 @@ def test_a_bento_without_its_model_says_how_to_get_it(tmp_path: Path) -> None:
     assert "bentoml models export served:1.0.0" in completed.stderr
 
 
+@pytest.mark.slow
 def test_a_bento_holds_no_path_of_the_machine_that_built_it(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0")
     assert run("bentoml", "build", "--output", "tag", BENTOML_HOME=str(home)).returncode == 0

@@ -47,6 +47,7 @@ def spans() -> "Iterator[tuple[int, Queue[bytes]]]":
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_trace_goes_on_where_tracing_is_configured(
     tmp_path: Path, spans: "tuple[int, Queue[bytes]]", monkeypatch: pytest.MonkeyPatch
 ) -> None:

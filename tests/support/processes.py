@@ -19,6 +19,18 @@ BIN = Path(sys.executable).parent
 
 _reserved_sockets: list[socket.socket] = []
 
+_is_forbidden = False
+
+
+def forbid(is_forbidden: bool) -> None:
+    """Let nothing be started during a test that is not marked as slow."""
+    global _is_forbidden  # noqa: PLW0603 (as global as the test that is running)
+    _is_forbidden = is_forbidden
+
+
+def _check_allowed() -> None:
+    assert not _is_forbidden, "a test that starts a server or a command is marked with @pytest.mark.slow"
+
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Wait until a condition is true."""
@@ -73,6 +85,7 @@ class Server:
 
 def run(*command: str, cwd: Path = ROOT, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run a program of this environment to its end and capture its output."""
+    _check_allowed()
     program = [str(BIN / command[0]), *command[1:]]
     env = os.environ | environment
     return subprocess.run(program, cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False)
@@ -89,6 +102,7 @@ def serve(
     start_seconds: float = 60,
 ) -> Iterator[Server]:
     """Run `bentoml serve` with ``arguments``: wait until it is ready, and stop it at the end as a container would."""
+    _check_allowed()
     port = free_port()
     env = os.environ | {"BENTOML_HOME": str(home)} | dict(variables or {})
     command = [str(BIN / "bentoml"), "serve", *arguments, "--port", str(port)]

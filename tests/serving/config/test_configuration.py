@@ -68,6 +68,7 @@ def test_what_a_service_has_under_its_name_counts_most(tmp_path: Path) -> None:
     assert runner == {"workers": 3, "traffic": {"timeout": 9, "max_concurrency": 5}}
 
 
+@pytest.mark.slow
 def test_the_command_says_no_with_its_exit_code(tmp_path: Path) -> None:
     file = tmp_path / "configuration.yaml"
     file.write_text("serving: {engin: cpu}")
@@ -78,6 +79,7 @@ def test_the_command_says_no_with_its_exit_code(tmp_path: Path) -> None:
     assert run("deployer", "check", str(tmp_path / "absent.yaml")).returncode == 2
 
 
+@pytest.mark.slow
 def test_a_server_says_at_its_start_what_it_does_not_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEPLOYER_ENGIN", "cpu")
     with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as server:

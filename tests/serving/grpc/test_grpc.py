@@ -23,6 +23,8 @@ from tests.serving.grpc.client import SERVICE, Client, add_input, outputs_of
 from tests.support import tiny
 from tests.support.processes import Server, free_port, run, serve, until
 
+pytestmark = pytest.mark.slow
+
 KEY = "the-key-of-a-caller"
 ROWS = [tiny.ROW | {"distance": 41.7 * number, "origin": ("JFK", "EWR")[number % 2]} for number in range(90)]
 

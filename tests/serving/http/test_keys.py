@@ -112,6 +112,7 @@ def test_a_file_that_protects_nothing_is_refused(tmp_path: Path, content: str) -
     assert "short" not in str(caught.value).replace("too short", "")
 
 
+@pytest.mark.slow
 def test_a_server_without_its_file_of_keys_does_not_start(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0")
     completed = run("bentoml", "serve", BENTOML_HOME=str(home), DEPLOYER_API_KEY_FILE=str(tmp_path / "absent"))

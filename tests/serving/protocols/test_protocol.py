@@ -180,6 +180,7 @@ async def test_a_variable_that_cannot_be_is_refused_by_name(
         registry.create_protocols(list(registry.PROTOCOLS)[:-1], predictor)
 
 
+@pytest.mark.slow
 def test_a_server_with_protocols_that_cannot_be_spoken_together_ends_in_one_line(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0")
     completed = run("bentoml", "serve", BENTOML_HOME=str(home), AIP_PREDICT_ROUTE="/v1/models/any:predict")
