@@ -1,1 +1,1 @@
-"""A handoff package becomes the definitions of a platform that runs its model."""
+"""Deployment definitions: from a handoff package to the files of a platform that runs its model."""

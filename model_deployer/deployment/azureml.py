@@ -1,4 +1,4 @@
-"""Azure Machine Learning: a managed online endpoint and a deployment behind it, as `az ml` reads them."""
+"""Azure Machine Learning: a managed online endpoint and a deployment behind it, for `az ml`."""
 
 from typing import Any
 
@@ -7,24 +7,24 @@ from model_deployer.deployment.readme import readme
 from model_deployer.deployment.workload import (
     LIVE,
     LIVENESS_FAILURES,
-    LIVENESS_PERIOD,
+    LIVENESS_PERIOD_SECONDS,
     PORT,
-    PROBE_TIMEOUT,
+    PROBE_TIMEOUT_SECONDS,
     READY,
     Workload,
+    dns_label,
     formulas,
-    label,
-    on_machines,
+    instance_sizes,
 )
-from model_deployer.package.sizing import READINESS_FAILURES, READINESS_PERIOD, START_HEADROOM
-from model_deployer.writing.yaml_text import written
+from model_deployer.package.sizing import READINESS_FAILURES, READINESS_PERIOD_SECONDS, STARTUP_HEADROOM
+from model_deployer.writing.yaml_text import to_yaml
 
 Document = dict[str, Any]
 
-#: Where the container is asked for predictions.
+#: The path of predictions.
 SCORE = "/score"
 
-#: https://learn.microsoft.com/azure/machine-learning/reference-managed-online-endpoints-vm-sku-list lists them.
+#: From https://learn.microsoft.com/azure/machine-learning/reference-managed-online-endpoints-vm-sku-list.
 INSTANCE_TYPES = (
     InstanceType("Standard_DS2_v2", 2, 7),
     InstanceType("Standard_DS3_v2", 4, 14),
@@ -33,53 +33,53 @@ INSTANCE_TYPES = (
     InstanceType("Standard_F72s_v2", 72, 144),
 )
 
-#: As long as the name of an endpoint, or of a deployment, may be.
-LONGEST = 32
+#: The maximum length of the name of an endpoint or of a deployment.
+MAX_NAME_LENGTH = 32
 
-#: The longest that the platform waits for an answer, in milliseconds.
-PATIENCE = 180_000
+#: The longest time that the platform waits for an answer.
+MAX_REQUEST_MILLISECONDS = 180_000
 
 _SCHEMAS = "https://azuremlschemas.azureedge.net/latest"
 
 
 def azureml(workload: Workload) -> dict[str, str]:
-    """The files, by their path."""
+    """Return the files by path."""
     page = readme(
         "azureml",
         workload,
-        on_machines(workload),
-        machine=smallest_instance_type(INSTANCE_TYPES, workload),
-        endpoint=workload.name(LONGEST),
+        instance_sizes(workload),
+        instance_type=smallest_instance_type(INSTANCE_TYPES, workload),
+        endpoint=workload.name(MAX_NAME_LENGTH),
         deployment=deployment_name(workload),
     )
     return {
         "README.md": page,
-        "endpoint.yml": written("", endpoint(workload)),
-        "deployment.yml": written(formulas(on_machines(workload)), deployment(workload)),
+        "endpoint.yml": to_yaml(endpoint(workload)),
+        "deployment.yml": to_yaml(deployment(workload), formulas(instance_sizes(workload))),
     }
 
 
 def deployment_name(workload: Workload) -> str:
-    """One for each version."""
-    return label(f"v{workload.version}", LONGEST)
+    """Return the name of the deployment; each version of the model has its own."""
+    return dns_label(f"v{workload.version}", MAX_NAME_LENGTH)
 
 
 def endpoint(workload: Workload) -> Document:
-    """The address of all versions; the platform asks callers for its own key."""
+    """Return the endpoint, which is shared by all versions; callers authenticate with a key of the platform."""
     return {
         "$schema": f"{_SCHEMAS}/managedOnlineEndpoint.schema.json",
-        "name": workload.name(LONGEST),
+        "name": workload.name(MAX_NAME_LENGTH),
         "auth_mode": "key",
         "tags": {"model": workload.model},
     }
 
 
 def deployment(workload: Workload) -> Document:
-    """The image, and the machines that run it."""
+    """Return the deployment: the image, and the instances that run it."""
     return {
         "$schema": f"{_SCHEMAS}/managedOnlineDeployment.schema.json",
         "name": deployment_name(workload),
-        "endpoint_name": workload.name(LONGEST),
+        "endpoint_name": workload.name(MAX_NAME_LENGTH),
         "tags": {"model": workload.model, "version": workload.version},
         "environment": {
             "name": workload.name(),
@@ -94,22 +94,22 @@ def deployment(workload: Workload) -> Document:
         "instance_type": smallest_instance_type(INSTANCE_TYPES, workload).name,
         "instance_count": workload.replicas,
         "request_settings": {
-            "request_timeout_ms": min(1000 * workload.timeout, PATIENCE),
-            # As many as were under way at capacity; the default is 1, and the platform refuses those beyond it.
-            "max_concurrent_requests_per_instance": workload.sizing.best.clients,
+            "request_timeout_ms": min(1000 * workload.timeout_seconds, MAX_REQUEST_MILLISECONDS),
+            # The number of concurrent requests at capacity. The platform refuses requests above it; its default is 1.
+            "max_concurrent_requests_per_instance": workload.sizing.best_load.clients,
         },
-        "readiness_probe": _probe(READINESS_PERIOD, READINESS_FAILURES, workload),
-        "liveness_probe": _probe(LIVENESS_PERIOD, LIVENESS_FAILURES, workload),
+        "readiness_probe": _probe(READINESS_PERIOD_SECONDS, READINESS_FAILURES, workload),
+        "liveness_probe": _probe(LIVENESS_PERIOD_SECONDS, LIVENESS_FAILURES, workload),
     }
 
 
 def _probe(period: int, failures: int, workload: Workload) -> Document:
-    """The platform has no probe of its own for the start: the others wait as long as it may take."""
-    start = START_HEADROOM * workload.sizing.measured.cold_start_seconds
+    """Return a probe that starts after the allowed start time, because the platform has no startup probe."""
+    start = STARTUP_HEADROOM * workload.sizing.measured.cold_start_seconds
     return {
         "initial_delay": max(1, round(start)),
         "period": period,
-        "timeout": PROBE_TIMEOUT,
+        "timeout": PROBE_TIMEOUT_SECONDS,
         "success_threshold": 1,
         "failure_threshold": failures,
     }

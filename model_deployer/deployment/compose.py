@@ -1,39 +1,39 @@
-"""Compose: one hardened container on one machine, and Prometheus beside it for who asks for it."""
+"""Compose: one hardened container on one machine, and optionally Prometheus."""
 
 from typing import Any
 
 from model_deployer.deployment.readme import readme
-from model_deployer.deployment.workload import LIVE, METRICS, PORT, USER, Workload, formulas, of_replica
+from model_deployer.deployment.workload import LIVE, METRICS, PORT, USER, Workload, formulas, replica_sizes
 from model_deployer.monitoring.monitoring import ALERTS, monitoring
-from model_deployer.package.sizing import START_HEADROOM
-from model_deployer.writing.yaml_text import written
+from model_deployer.package.sizing import STARTUP_HEADROOM
+from model_deployer.writing.yaml_text import to_yaml
 
 Document = dict[str, Any]
 
-#: Processes and threads: more than a server has on a machine with many cores, and an end to those that only multiply.
-PIDS = 512
+#: The limit of processes and threads: more than a server needs on a machine with many cores, but it stops a fork bomb.
+PIDS_LIMIT = 512
 
-#: What the server may write, its counters: in memory.
-TMP = "/tmp:size=64m,mode=1777"
+#: The in-memory file system for the server's metrics.
+TMPFS = "/tmp:size=64m,mode=1777"
 
-#: The release with long-term support.
+#: A release with long-term support.
 PROMETHEUS = "docker.io/prom/prometheus:v3.5.0"
 
 _SERVICE = "model"
 
 
 def compose(workload: Workload) -> dict[str, str]:
-    """The files, by their path."""
+    """Return the files by path."""
     return {
-        "README.md": readme("compose", workload, of_replica(workload), port=PORT),
-        "compose.yaml": written(formulas(of_replica(workload)), project(workload)),
-        "prometheus.yml": written("", prometheus()),
-        "alerts.yml": monitoring(workload.facts)[ALERTS],
+        "README.md": readme("compose", workload, replica_sizes(workload), port=PORT),
+        "compose.yaml": to_yaml(project(workload), formulas(replica_sizes(workload))),
+        "prometheus.yml": to_yaml(prometheus()),
+        "alerts.yml": monitoring(workload.package)[ALERTS],
     }
 
 
 def project(workload: Workload) -> Document:
-    """The services; ``--profile monitoring`` starts Prometheus, too."""
+    """Return the Compose project; ``--profile monitoring`` starts Prometheus, too."""
     return {
         "name": workload.name(),
         "services": {_SERVICE: _model(workload), "prometheus": _prometheus()},
@@ -42,7 +42,7 @@ def project(workload: Workload) -> Document:
 
 
 def _model(workload: Workload) -> Document:
-    start = START_HEADROOM * workload.sizing.measured.cold_start_seconds
+    start = STARTUP_HEADROOM * workload.sizing.measured.cold_start_seconds
     probe = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{PORT}{LIVE}', timeout=2)"
     return {
         "image": workload.image,
@@ -50,11 +50,11 @@ def _model(workload: Workload) -> Document:
         "ports": [f"127.0.0.1:{PORT}:{PORT}"],
         "user": f"{USER}:{USER}",
         **_HARDENED,
-        "tmpfs": [TMP],
-        "pids_limit": PIDS,
+        "tmpfs": [TMPFS],
+        "pids_limit": PIDS_LIMIT,
         **_resources(workload),
         "restart": "unless-stopped",
-        "stop_grace_period": f"{workload.grace}s",
+        "stop_grace_period": f"{workload.grace_period_seconds}s",
         "healthcheck": {
             "test": ["CMD", "python", "-c", probe],
             "interval": "10s",
@@ -69,10 +69,10 @@ _HARDENED: Document = {"read_only": True, "cap_drop": ["ALL"], "security_opt": [
 
 
 def _resources(workload: Workload) -> Document:
-    """What was measured; without the second limit, as much again might be swapped out."""
+    """Return the limits that were measured. Without `memswap_limit`, the container may swap as much again."""
     cores, memory = workload.sizing.cpu_limit, workload.sizing.memory_limit
-    found: Document = {} if cores is None else {"cpus": cores}
-    return found | ({} if memory is None else {"mem_limit": memory, "memswap_limit": memory})
+    limits: Document = {} if cores is None else {"cpus": cores}
+    return limits | ({} if memory is None else {"mem_limit": memory, "memswap_limit": memory})
 
 
 def _prometheus() -> Document:
@@ -92,7 +92,7 @@ def _prometheus() -> Document:
 
 
 def prometheus() -> Document:
-    """What Prometheus reads, and the alerts of the package."""
+    """Return the configuration of Prometheus, with the alerts of the package."""
     return {
         "global": {"scrape_interval": "30s", "evaluation_interval": "30s"},
         "rule_files": ["alerts.yml"],

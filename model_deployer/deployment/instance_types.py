@@ -1,4 +1,4 @@
-"""The machines that clouds rent by name: the smallest one that holds a replica."""
+"""The instance types of clouds, and the smallest one that is large enough for a replica."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ _GIB = 1024**3
 
 @dataclass(frozen=True)
 class InstanceType:
-    """A kind of machine, as its cloud describes it.
+    """An instance type, as its cloud describes it.
 
     Attributes:
-        name: As it is ordered.
-        cores: Virtual processor cores.
-        memory: GiB.
+        name: The name in the cloud's API.
+        cores: The number of virtual processor cores.
+        memory: The memory in GiB.
     """
 
     name: str
@@ -24,25 +24,25 @@ class InstanceType:
     memory: float
 
 
-#: The part of a machine's memory that containers get: its system and the cloud's agents take the rest.
-FOR_CONTAINERS = 0.75
+#: The share of an instance's memory that containers can use; the operating system and the cloud's agents need the rest.
+CONTAINER_MEMORY_SHARE = 0.75
 
 
-def smallest_instance_type(machines: Sequence[InstanceType], workload: Workload) -> InstanceType:
-    """The first machine that has the cores and the memory of a replica; what was not measured asks for nothing.
+def smallest_instance_type(instance_types: Sequence[InstanceType], workload: Workload) -> InstanceType:
+    """Return the first instance type with the cores and the memory of a replica; unmeasured needs count as none.
 
     Args:
-        machines: From the smallest to the largest.
-        workload: What is to run.
+        instance_types: The instance types, from the smallest to the largest.
+        workload: The workload whose replica must fit.
 
     Raises:
-        UsageError: None is large enough.
+        UsageError: If no instance type is large enough.
     """
     cores, memory = workload.sizing.cpu_limit or 0, (workload.sizing.memory_limit or 0) / _GIB
-    for machine in machines:
-        if machine.cores >= cores and FOR_CONTAINERS * machine.memory >= memory:
-            return machine
+    for instance_type in instance_types:
+        if instance_type.cores >= cores and CONTAINER_MEMORY_SHARE * instance_type.memory >= memory:
+            return instance_type
     raise UsageError(
-        f"a replica takes {cores} cores and {memory:.3g} GiB, more than {machines[-1].name} has; deploy it to "
+        f"a replica needs {cores} cores and {memory:.3g} GiB, more than {instance_types[-1].name} has; deploy it to "
         "Kubernetes, where a node may be of any size"
     )

@@ -3,33 +3,33 @@
 from collections.abc import Mapping
 from typing import Any
 
-from model_deployer.deployment.pod import HTTP, labels, metadata, pod
+from model_deployer.deployment.pod import PORT_NAME, labels, metadata, pod
 from model_deployer.deployment.readme import readme
-from model_deployer.deployment.workload import DRAIN, METRICS, Workload, formulas, of_replica, scaling, sizes
+from model_deployer.deployment.workload import DRAIN_SECONDS, METRICS, Workload, formulas, replica_sizes, scaling, sizes
 from model_deployer.monitoring.monitoring import groups
 from model_deployer.package.sizing import SAFE_LOAD_SHARE, autoscaling
 from model_deployer.serving.observability.metric_specs import QUEUE_SECONDS
-from model_deployer.writing.yaml_text import written
+from model_deployer.writing.yaml_text import to_yaml
 
 Manifest = Mapping[str, Any]
 
-#: What a replica is asked, as the autoscaler knows it.
-METRIC = "model_requests_per_second"
+#: The request rate of a pod, as the autoscaler names it.
+REQUEST_RATE_METRIC = "model_requests_per_second"
 
-#: What the metric counts: a request counts when its rows go into a batch, whatever protocol it came by.
-SERIES = f"{QUEUE_SECONDS.name}_count"
+#: The counter that the rate is computed from. It counts requests of any protocol when their rows enter a batch.
+REQUEST_COUNT_SERIES = f"{QUEUE_SECONDS.name}_count"
 
-#: Over what it is counted: some scrapes of half a minute each.
-WINDOW = "2m"
+#: The window of the rate: several scrapes.
+RATE_WINDOW = "2m"
 
-#: The label that tells the pods of a canary from the others.
-TRACK = "track"
+#: The label that distinguishes the pods of a canary from the others.
+TRACK_LABEL = "track"
 
 _SCRAPE = "30s"
 
 
 def kubernetes(workload: Workload) -> dict[str, str]:
-    """The files, by their path."""
+    """Return the files by path."""
     base = _base(workload)
     prometheus = _with_prometheus(workload)
     canary = {"deployment.yaml": deployment(workload, "canary")}
@@ -38,54 +38,62 @@ def kubernetes(workload: Workload) -> dict[str, str]:
         **_folder("with-prometheus", prometheus, _overlay(workload, prometheus)),
         **_folder("canary", canary, kustomization(list(canary))),
     }
-    texts = {path: written(_comment(workload, path), manifest) for path, manifest in files.items()}
-    texts["with-prometheus/adapter-values.yaml"] = written(_ABOUT_ADAPTER, adapter_values())
-    page = readme("kubernetes", workload, sizes(workload), is_scaled=is_scaled(workload), metric=METRIC, drain=DRAIN)
+    texts = {path: to_yaml(manifest, _comment(workload, path)) for path, manifest in files.items()}
+    texts["with-prometheus/adapter-values.yaml"] = to_yaml(adapter_values(), _ABOUT_ADAPTER)
+    page = readme(
+        "kubernetes",
+        workload,
+        sizes(workload),
+        is_scaled=is_scaled(workload),
+        metric=REQUEST_RATE_METRIC,
+        drain_seconds=DRAIN_SECONDS,
+    )
     return {"README.md": page, **texts}
 
 
 def _comment(workload: Workload, path: str) -> str:
-    """What the figures of a file follow from."""
+    """Return the formulas of the figures in a file."""
     match path.rpartition("/")[2]:
         case "autoscaler.yaml":
             return formulas([*scaling(workload), autoscaling(workload.sizing)])
         case "deployment.yaml":
-            return formulas(of_replica(workload))
+            return formulas(replica_sizes(workload))
     return ""
 
 
-_ABOUT_ADAPTER = f"""Values of the Helm chart prometheus-adapter (prometheus-community): {METRIC}, of what
-each pod counts. The rule serves every model of the cluster; it is needed once."""
+_ABOUT_ADAPTER = f"""Values of the Helm chart prometheus-adapter (prometheus-community). They define
+{REQUEST_RATE_METRIC}, the request rate of each pod. One rule covers every model in the cluster; install it once."""
 
 
 def is_scaled(workload: Workload) -> bool:
-    """Whether replicas are started and stopped by load: that takes a request of CPU, which takes a measurement."""
+    """Return whether there is an autoscaler: it needs a CPU request, and so a measurement of CPU use."""
     return workload.sizing.cpu_request is not None
 
 
 def _base(workload: Workload) -> dict[str, Manifest]:
-    found = {
+    manifests = {
         "deployment.yaml": deployment(workload, "stable"),
         "service.yaml": service(workload),
         "disruption-budget.yaml": disruption_budget(workload),
         "network-policy.yaml": network_policy(workload),
     }
-    return found | ({"autoscaler.yaml": autoscaler(workload, [on_cpu()])} if is_scaled(workload) else {})
+    return manifests | ({"autoscaler.yaml": autoscaler(workload, [cpu_metric()])} if is_scaled(workload) else {})
 
 
 def _with_prometheus(workload: Workload) -> dict[str, Manifest]:
-    found = {"service-monitor.yaml": service_monitor(workload), "rules.yaml": prometheus_rule(workload)}
-    scaled = {"autoscaler.yaml": autoscaler(workload, [on_cpu(), on_requests(workload)])}
-    return found | (scaled if is_scaled(workload) else {})
+    manifests = {"service-monitor.yaml": service_monitor(workload), "rules.yaml": prometheus_rule(workload)}
+    scaled = {"autoscaler.yaml": autoscaler(workload, [cpu_metric(), request_rate_metric(workload)])}
+    return manifests | (scaled if is_scaled(workload) else {})
 
 
-def _folder(name: str, manifests: Mapping[str, Manifest], kustomized: Manifest) -> dict[str, Manifest]:
-    return {f"{name}/{file}": manifest for file, manifest in {"kustomization.yaml": kustomized, **manifests}.items()}
+def _folder(name: str, manifests: Mapping[str, Manifest], kustomization: Manifest) -> dict[str, Manifest]:
+    files = {"kustomization.yaml": kustomization, **manifests}
+    return {f"{name}/{file}": manifest for file, manifest in files.items()}
 
 
-def kustomization(resources: list[str], **more: Any) -> Manifest:
-    """What `kubectl apply -k` reads."""
-    return {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": resources, **more}
+def kustomization(resources: list[str], **fields: Any) -> Manifest:
+    """Return the file that `kubectl apply -k` reads."""
+    return {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": resources, **fields}
 
 
 def _overlay(workload: Workload, manifests: Mapping[str, Manifest]) -> Manifest:
@@ -95,23 +103,23 @@ def _overlay(workload: Workload, manifests: Mapping[str, Manifest]) -> Manifest:
 
 
 def deployment(workload: Workload, track: str) -> Manifest:
-    """The pods. The autoscaler says how many, so that applying the manifest again does not undo what it did."""
+    """Return the Deployment; its replicas are left to an autoscaler, so that applying it again does not reset them."""
     is_canary = track == "canary"
     name = f"{workload.name()}-canary" if is_canary else workload.name()
-    own = labels(workload) | {TRACK: track}
+    selector = labels(workload) | {TRACK_LABEL: track}
     replicas = 1 if is_canary else None if is_scaled(workload) else workload.replicas
-    about = metadata(workload, name)
+    deployment_metadata = metadata(workload, name)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": about,
+        "metadata": deployment_metadata,
         "spec": {
             **({} if replicas is None else {"replicas": replicas}),
-            "selector": {"matchLabels": own},
+            "selector": {"matchLabels": selector},
             # A new pod is ready before an old one ends.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "template": {
-                "metadata": {"labels": about["labels"] | own},
+                "metadata": {"labels": deployment_metadata["labels"] | selector},
                 "spec": pod(workload, "model") | {"topologySpreadConstraints": _spread(workload)},
             },
         },
@@ -119,7 +127,7 @@ def deployment(workload: Workload, track: str) -> Manifest:
 
 
 def _spread(workload: Workload) -> list[Manifest]:
-    """A node that is lost, or a zone, takes as few of the replicas as can be."""
+    """Return constraints that spread the replicas, so that the loss of a node or a zone affects few of them."""
     return [
         {
             "maxSkew": 1,
@@ -132,7 +140,7 @@ def _spread(workload: Workload) -> list[Manifest]:
 
 
 def service(workload: Workload) -> Manifest:
-    """One address for the pods of every track."""
+    """Return the Service: one address for the pods of every track."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -140,13 +148,13 @@ def service(workload: Workload) -> Manifest:
         "spec": {
             "type": "ClusterIP",
             "selector": labels(workload),
-            "ports": [{"name": HTTP, "port": 80, "targetPort": HTTP, "protocol": "TCP"}],
+            "ports": [{"name": PORT_NAME, "port": 80, "targetPort": PORT_NAME, "protocol": "TCP"}],
         },
     }
 
 
 def autoscaler(workload: Workload, metrics: list[Manifest]) -> Manifest:
-    """As many replicas as the metric wants that wants most."""
+    """Return the autoscaler; the metric that requires the most replicas decides."""
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -154,26 +162,26 @@ def autoscaler(workload: Workload, metrics: list[Manifest]) -> Manifest:
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload.name()},
             "minReplicas": workload.replicas,
-            "maxReplicas": workload.most_replicas,
+            "maxReplicas": workload.max_replicas,
             "metrics": metrics,
         },
     }
 
 
-def on_cpu() -> Manifest:
-    """The requested CPU: right for requests of any number of rows."""
+def cpu_metric() -> Manifest:
+    """Return the metric of CPU utilization, which is right for requests of any number of rows."""
     target = {"type": "Utilization", "averageUtilization": round(100 * SAFE_LOAD_SHARE)}
     return {"type": "Resource", "resource": {"name": "cpu", "target": target}}
 
 
-def on_requests(workload: Workload) -> Manifest:
-    """The requests a second of each pod, of which it is known how many are safe."""
+def request_rate_metric(workload: Workload) -> Manifest:
+    """Return the metric of requests per second and pod, with the safe load as its target."""
     target = {"type": "AverageValue", "averageValue": f"{round(1000 * workload.sizing.safe_load)}m"}
-    return {"type": "Pods", "pods": {"metric": {"name": METRIC}, "target": target}}
+    return {"type": "Pods", "pods": {"metric": {"name": REQUEST_RATE_METRIC}, "target": target}}
 
 
 def disruption_budget(workload: Workload) -> Manifest:
-    """Nodes may be emptied, one pod at a time: that many there are to spare."""
+    """Return the disruption budget: a node drain may stop one pod at a time, which is the number of spare replicas."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -183,7 +191,7 @@ def disruption_budget(workload: Workload) -> Manifest:
 
 
 def network_policy(workload: Workload) -> Manifest:
-    """Its port may be reached, and the server reaches nobody: it needs no other service, not even the DNS."""
+    """Return the network policy: the port is open, and the pods may open no connections, not even to the DNS."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -191,41 +199,41 @@ def network_policy(workload: Workload) -> Manifest:
         "spec": {
             "podSelector": {"matchLabels": labels(workload)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"ports": [{"port": HTTP, "protocol": "TCP"}]}],
+            "ingress": [{"ports": [{"port": PORT_NAME, "protocol": "TCP"}]}],
             "egress": [],
         },
     }
 
 
 def service_monitor(workload: Workload) -> Manifest:
-    """Prometheus reads every pod."""
+    """Return the ServiceMonitor, with which Prometheus scrapes every pod."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "ServiceMonitor",
         "metadata": metadata(workload),
         "spec": {
             "selector": {"matchLabels": labels(workload)},
-            "endpoints": [{"port": HTTP, "path": METRICS, "interval": _SCRAPE}],
+            "endpoints": [{"port": PORT_NAME, "path": METRICS, "interval": _SCRAPE}],
         },
     }
 
 
 def prometheus_rule(workload: Workload) -> Manifest:
-    """The alerts of the package."""
+    """Return the alerts of the package as a PrometheusRule."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": metadata(workload),
-        "spec": {"groups": groups(workload.facts)},
+        "spec": {"groups": groups(workload.package)},
     }
 
 
 def adapter_values() -> Manifest:
-    """How the adapter makes the autoscaler's metric of what Prometheus has."""
+    """Return the Helm values with which prometheus-adapter computes the autoscaler's metric."""
     rule = {
-        "seriesQuery": f'{SERIES}{{namespace!="",pod!=""}}',
+        "seriesQuery": f'{REQUEST_COUNT_SERIES}{{namespace!="",pod!=""}}',
         "resources": {"overrides": {name: {"resource": name} for name in ("namespace", "pod")}},
-        "name": {"as": METRIC},
-        "metricsQuery": f"sum by (<<.GroupBy>>) (rate(<<.Series>>{{<<.LabelMatchers>>}}[{WINDOW}]))",
+        "name": {"as": REQUEST_RATE_METRIC},
+        "metricsQuery": f"sum by (<<.GroupBy>>) (rate(<<.Series>>{{<<.LabelMatchers>>}}[{RATE_WINDOW}]))",
     }
     return {"rules": {"custom": [rule]}}

@@ -1,49 +1,48 @@
-"""A pod that runs the image: what Kubernetes and KServe have in common."""
+"""The pod that runs the image, for Kubernetes and KServe."""
 
 from typing import Any
 
 from model_deployer.deployment.workload import (
-    DRAIN,
+    DRAIN_SECONDS,
     LIVE,
     LIVENESS_FAILURES,
-    LIVENESS_PERIOD,
+    LIVENESS_PERIOD_SECONDS,
     PORT,
-    PROBE_TIMEOUT,
+    PROBE_TIMEOUT_SECONDS,
     READY,
     USER,
     Workload,
 )
-from model_deployer.package.sizing import READINESS_FAILURES, READINESS_PERIOD, STARTUP_PERIOD
+from model_deployer.package.sizing import READINESS_FAILURES, READINESS_PERIOD_SECONDS, STARTUP_PERIOD_SECONDS
 
-#: The name of the port.
-HTTP = "http"
+PORT_NAME = "http"
 
-#: The key of the secret that holds the API keys.
+#: The key of the API keys in their secret.
 KEYS = "api-keys"
 
-#: What the server may write: its counters, some hundred KiB a worker.
-TMP = "64Mi"
+#: The size of /tmp; the server writes its metrics there, some hundred KiB per worker.
+TMP_SIZE = "64Mi"
 
 _MIB = 1024 * 1024
 
 
 def labels(workload: Workload) -> dict[str, str]:
-    """What the pods of every version of the model have in common, and nothing else has."""
+    """Return the labels that identify the pods of every version of the model."""
     return {"app.kubernetes.io/name": workload.name(), "app.kubernetes.io/component": "model-server"}
 
 
 def metadata(workload: Workload, name: str | None = None) -> dict[str, Any]:
-    """The name and the labels of an object."""
+    """Return the name and the labels of an object; the name is that of the model by default."""
     version = {"app.kubernetes.io/version": workload.version}
     return {"name": name or workload.name(), "labels": labels(workload) | version}
 
 
 def pod(workload: Workload, container_name: str) -> dict[str, Any]:
-    """The pod: one container that answers at ``PORT``, has no privileges, and cannot change its own files."""
+    """Return the pod: one container that listens on ``PORT``, without privileges and with a read-only file system."""
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": workload.grace,
+        "terminationGracePeriodSeconds": workload.grace_period_seconds,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -51,7 +50,7 @@ def pod(workload: Workload, container_name: str) -> dict[str, Any]:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_container(workload, container_name)],
-        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": TMP}}],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}}],
     }
 
 
@@ -59,11 +58,11 @@ def _container(workload: Workload, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "image": workload.image,
-        "env": [_keys(workload)],
-        "ports": [{"name": HTTP, "containerPort": PORT, "protocol": "TCP"}],
+        "env": [_api_keys(workload)],
+        "ports": [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}],
         **_resources(workload),
         **_probes(workload),
-        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN}}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -73,48 +72,48 @@ def _container(workload: Workload, name: str) -> dict[str, Any]:
     }
 
 
-def _keys(workload: Workload) -> dict[str, Any]:
-    """The API keys, where there is a secret that holds them."""
+def _api_keys(workload: Workload) -> dict[str, Any]:
+    """Return the variable with the API keys; the secret that holds them is optional."""
     secret = {"name": workload.name(), "key": KEYS, "optional": True}
     return {"name": "DEPLOYER_API_KEYS", "valueFrom": {"secretKeyRef": secret}}
 
 
 def _resources(workload: Workload) -> dict[str, Any]:
-    """What was measured; what was not is left out."""
+    """Return the requests and limits that were measured."""
     sizing = workload.sizing
-    requests = {"cpu": cores(sizing.cpu_request), "memory": mebibytes(sizing.memory_request)}
-    limits = {"cpu": cores(sizing.cpu_limit), "memory": mebibytes(sizing.memory_limit)}
-    found = {
-        kind: {name: value for name, value in asked.items() if value is not None}
-        for kind, asked in (("requests", requests), ("limits", limits))
+    requests = {"cpu": cpu_quantity(sizing.cpu_request), "memory": memory_quantity(sizing.memory_request)}
+    limits = {"cpu": cpu_quantity(sizing.cpu_limit), "memory": memory_quantity(sizing.memory_limit)}
+    measured = {
+        kind: {name: quantity for name, quantity in quantities.items() if quantity is not None}
+        for kind, quantities in (("requests", requests), ("limits", limits))
     }
-    known = {kind: asked for kind, asked in found.items() if asked}
-    return {"resources": known} if known else {}
+    resources = {kind: quantities for kind, quantities in measured.items() if quantities}
+    return {"resources": resources} if resources else {}
 
 
 def _probes(workload: Workload) -> dict[str, Any]:
     return {
-        "startupProbe": probe(READY, STARTUP_PERIOD, workload.sizing.startup_failures),
-        "readinessProbe": probe(READY, READINESS_PERIOD, READINESS_FAILURES),
-        "livenessProbe": probe(LIVE, LIVENESS_PERIOD, LIVENESS_FAILURES),
+        "startupProbe": probe(READY, STARTUP_PERIOD_SECONDS, workload.sizing.startup_failures),
+        "readinessProbe": probe(READY, READINESS_PERIOD_SECONDS, READINESS_FAILURES),
+        "livenessProbe": probe(LIVE, LIVENESS_PERIOD_SECONDS, LIVENESS_FAILURES),
     }
 
 
 def probe(path: str, period: int, failures: int) -> dict[str, Any]:
-    """A GET of ``path`` every ``period`` seconds; so many failures one after the other count."""
+    """Return a probe that sends GET ``path`` every ``period`` seconds and fails after ``failures`` in a row."""
     return {
-        "httpGet": {"path": path, "port": HTTP},
+        "httpGet": {"path": path, "port": PORT_NAME},
         "periodSeconds": period,
-        "timeoutSeconds": PROBE_TIMEOUT,
+        "timeoutSeconds": PROBE_TIMEOUT_SECONDS,
         "failureThreshold": failures,
     }
 
 
-def cores(count: float | None) -> str | None:
-    """Processor cores as a quantity of Kubernetes: 1100m."""
+def cpu_quantity(count: float | None) -> str | None:
+    """Return processor cores as a quantity of Kubernetes: 1100m."""
     return None if count is None else f"{round(1000 * count)}m"
 
 
-def mebibytes(count: int | None) -> str | None:
-    """Bytes as a quantity of Kubernetes: 320Mi."""
-    return None if count is None else f"{count // _MIB}Mi"
+def memory_quantity(size: int | None) -> str | None:
+    """Return bytes as a quantity of Kubernetes: 320Mi."""
+    return None if size is None else f"{size // _MIB}Mi"

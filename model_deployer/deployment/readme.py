@@ -1,4 +1,4 @@
-"""README.md beside the definitions: what is there, what the figures follow from, and the commands."""
+"""README.md of the definitions: the files, the commands, and the formulas of the figures."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,26 +9,25 @@ from model_deployer.deployment.workload import Workload
 from model_deployer.package.banner import unverified_banner
 from model_deployer.package.sizing import Size
 from model_deployer.writing.markdown import table
-from model_deployer.writing.templates import fill, jinja_environment
+from model_deployer.writing.templates import jinja_environment, render
 
 
 def readme(target: str, workload: Workload, sizes: Sequence[Size], **values: Any) -> str:
-    """The page of a target, from templates/TARGET.md.j2.
+    """Return the page of a target, from templates/TARGET.md.j2.
 
     Args:
-        target: Its name.
-        workload: What is to run.
-        sizes: The figures that the target's definitions state.
-        values: What else the template speaks of.
+        target: The name of the target.
+        workload: The workload that the definitions are for.
+        sizes: The figures that the target's definitions contain.
+        values: Further values that the template needs.
     """
-    shown = table(["What", "Figure", "How it follows"], sizes)
-    return fill(
+    return render(
         _environment,
         f"{target}.md.j2",
         workload=workload,
         load=f"{workload.load:,.4g}",
-        sizes=shown,
-        unverified=unverified_banner(workload.facts.is_verified),
+        sizes=table(["Figure", "Value", "Formula"], sizes),
+        unverified=unverified_banner(workload.package.is_verified),
         **values,
     )
 

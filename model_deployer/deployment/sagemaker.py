@@ -1,4 +1,4 @@
-"""Amazon SageMaker: the requests that make a real-time endpoint, as `aws ... --cli-input-json` reads them."""
+"""Amazon SageMaker: the requests that create a real-time endpoint, for `aws ... --cli-input-json`."""
 
 import json
 import math
@@ -6,12 +6,12 @@ from typing import Any
 
 from model_deployer.deployment.instance_types import InstanceType, smallest_instance_type
 from model_deployer.deployment.readme import readme
-from model_deployer.deployment.workload import Workload, on_machines
-from model_deployer.package.sizing import START_HEADROOM
+from model_deployer.deployment.workload import Workload, instance_sizes
+from model_deployer.package.sizing import STARTUP_HEADROOM
 
 Request = dict[str, Any]
 
-#: https://aws.amazon.com/sagemaker/pricing/ lists them; the general ones, of two cores or more.
+#: The general-purpose instance types with two cores or more, from https://aws.amazon.com/sagemaker/pricing/.
 INSTANCE_TYPES = (
     InstanceType("ml.m5.large", 2, 8),
     InstanceType("ml.m5.xlarge", 4, 16),
@@ -20,21 +20,21 @@ INSTANCE_TYPES = (
     InstanceType("ml.m5.12xlarge", 48, 192),
 )
 
-#: As long as the platform waits for an answer, in seconds.
-PATIENCE = 60
+#: The longest time that the platform waits for an answer.
+MAX_REQUEST_SECONDS = 60
 
-#: Between what the platform takes for the start of a container, in seconds.
-_LEAST_START, _MOST_START = 60, 3600
+#: The range of start times that the platform accepts.
+_MIN_STARTUP_SECONDS, _MAX_STARTUP_SECONDS = 60, 3600
 
-#: The name of the one variant.
+#: The name of the only variant.
 VARIANT = "all"
 
-#: A new version answers this part of the requests first, for so many seconds.
+#: A new version first answers this percentage of the requests, for this time.
 CANARY_PERCENT, CANARY_SECONDS = 10, 600
 
 
 def sagemaker(workload: Workload) -> dict[str, str]:
-    """The files, by their path."""
+    """Return the files by path."""
     requests = {
         "create-model.json": create_model(workload),
         "create-endpoint-config.json": create_endpoint_config(workload),
@@ -43,15 +43,20 @@ def sagemaker(workload: Workload) -> dict[str, str]:
         "register-scalable-target.json": register_scalable_target(workload),
         "put-scaling-policy.json": put_scaling_policy(workload),
     }
-    machine = smallest_instance_type(INSTANCE_TYPES, workload)
-    page = readme("sagemaker", workload, on_machines(workload), machine=machine, patience=PATIENCE)
+    page = readme(
+        "sagemaker",
+        workload,
+        instance_sizes(workload),
+        instance_type=smallest_instance_type(INSTANCE_TYPES, workload),
+        max_request_seconds=MAX_REQUEST_SECONDS,
+    )
     return {"README.md": page} | {name: json.dumps(request, indent=2) + "\n" for name, request in requests.items()}
 
 
 def create_model(workload: Workload) -> Request:
-    """The image. The role that may pull it is given on the command line: it belongs to the account."""
+    """Return the request for the model: the image. The role belongs to the account, so it is a command-line option."""
     return {
-        "ModelName": workload.versioned(),
+        "ModelName": workload.versioned_name(),
         "PrimaryContainer": {"Image": workload.image, "Mode": "SingleModel"},
         "EnableNetworkIsolation": True,
         "Tags": _tags(workload),
@@ -59,18 +64,20 @@ def create_model(workload: Workload) -> Request:
 
 
 def create_endpoint_config(workload: Workload) -> Request:
-    """The machines, and how long they may take to start."""
-    start = math.ceil(START_HEADROOM * workload.sizing.measured.cold_start_seconds)
+    """Return the request for the configuration: the instances, and how long they may take to start."""
+    start = math.ceil(STARTUP_HEADROOM * workload.sizing.measured.cold_start_seconds)
     return {
-        "EndpointConfigName": workload.versioned(),
+        "EndpointConfigName": workload.versioned_name(),
         "ProductionVariants": [
             {
                 "VariantName": VARIANT,
-                "ModelName": workload.versioned(),
+                "ModelName": workload.versioned_name(),
                 "InitialInstanceCount": workload.replicas,
                 "InstanceType": smallest_instance_type(INSTANCE_TYPES, workload).name,
                 "InitialVariantWeight": 1.0,
-                "ContainerStartupHealthCheckTimeoutInSeconds": min(max(start, _LEAST_START), _MOST_START),
+                "ContainerStartupHealthCheckTimeoutInSeconds": min(
+                    max(start, _MIN_STARTUP_SECONDS), _MAX_STARTUP_SECONDS
+                ),
             }
         ],
         "Tags": _tags(workload),
@@ -78,12 +85,12 @@ def create_endpoint_config(workload: Workload) -> Request:
 
 
 def create_endpoint(workload: Workload) -> Request:
-    """The address of the first version, and of all later ones."""
-    return {"EndpointName": workload.name(), "EndpointConfigName": workload.versioned(), "Tags": _tags(workload)}
+    """Return the request for the endpoint: the address of this version and of all later ones."""
+    return {"EndpointName": workload.name(), "EndpointConfigName": workload.versioned_name(), "Tags": _tags(workload)}
 
 
 def update_endpoint(workload: Workload) -> Request:
-    """The address of a version before goes over to this one: first a part of the requests, then all of them."""
+    """Return the request that moves an existing endpoint to this version: first a part of the requests, then all."""
     canary = {
         "Type": "CANARY",
         "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": CANARY_PERCENT},
@@ -92,18 +99,18 @@ def update_endpoint(workload: Workload) -> Request:
     policy = {"TrafficRoutingConfiguration": canary, "TerminationWaitInSeconds": CANARY_SECONDS}
     return {
         "EndpointName": workload.name(),
-        "EndpointConfigName": workload.versioned(),
+        "EndpointConfigName": workload.versioned_name(),
         "DeploymentConfig": {"BlueGreenUpdatePolicy": policy},
     }
 
 
 def register_scalable_target(workload: Workload) -> Request:
-    """How many machines there may be."""
-    return {**_scaled(workload), "MinCapacity": workload.replicas, "MaxCapacity": workload.most_replicas}
+    """Return the request that sets the minimum and maximum number of instances."""
+    return {**_scaled(workload), "MinCapacity": workload.replicas, "MaxCapacity": workload.max_replicas}
 
 
 def put_scaling_policy(workload: Workload) -> Request:
-    """As many machines as the safe load of each asks for; the platform counts requests a minute."""
+    """Return the request for scaling by the safe load of an instance; the platform counts requests per minute."""
     metric = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
     return {
         "PolicyName": f"{workload.name()}-load",

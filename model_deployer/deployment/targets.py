@@ -1,4 +1,4 @@
-"""`deployer deploy`: a package, a target and a load become a folder of definitions."""
+"""`deployer deploy`: write the deployment definitions of a target, for a package and a load."""
 
 import math
 import re
@@ -14,11 +14,10 @@ from model_deployer.deployment.kubernetes import kubernetes
 from model_deployer.deployment.sagemaker import sagemaker
 from model_deployer.deployment.vertex import vertex
 from model_deployer.deployment.workload import Workload
-from model_deployer.package import package_data as package_facts
-from model_deployer.package.package_data import PackageData
+from model_deployer.package.package_data import PackageData, read_package_data
 from model_deployer.package.staging import staging
 
-#: What writes the files of each target, by their path.
+#: For each target, the function that returns its files by path.
 TARGETS: Mapping[str, Callable[[Workload], Mapping[str, str]]] = {
     "kubernetes": kubernetes,
     "kserve": kserve,
@@ -28,52 +27,53 @@ TARGETS: Mapping[str, Callable[[Workload], Mapping[str, str]]] = {
     "compose": compose,
 }
 
-#: Where they stand in a package.
+#: The folder of the definitions in a package.
 FOLDER = "deploy"
 
-#: The name of an image, as registries take it, with its tag, its digest or both.
+#: The name of an image with a tag, a digest, both or neither.
 _IMAGE = re.compile(r"[\w.-]+(:\d+)?(/[\w.-]+)*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?", re.ASCII)
 
 
 def deploy(target: str, package: Path, folder: Path, image: str | None = None, load: float | None = None) -> Workload:
-    """Write the definitions of a target into ``folder``, and tell what they are of.
+    """Write the definitions of a target into ``folder`` and return the workload that they are for.
 
     Args:
         target: One of ``TARGETS``.
         package: The folder of a handoff package.
-        folder: Is not there yet, or is empty.
-        image: The image that the package's Dockerfile makes, as the target pulls it; with a tag or a digest.
-        load: Requests of one row a second that are to be carried; None for what a single replica carries safely.
+        folder: A folder that does not exist or is empty.
+        image: The name of the package's image, as the target pulls it, with a tag or a digest.
+        load: The load in one-row requests per second; None for the safe load of one replica.
 
     Raises:
-        UsageError: There is no such target, no package, no image where one is needed, or something in the folder.
+        UsageError: If the target is unknown, ``package`` is not a package, the image is missing, or the folder is not
+            empty.
     """
     if target not in TARGETS:
-        raise UsageError(f"there is no target of this name; expected one of {', '.join(TARGETS)}")
-    facts = package_facts.read_package_data(package)
-    workload = Workload(facts, _image(image, target, facts.tag), _load(load, facts.sizing.safe_load))
-    with staging(folder) as there:
-        _write(TARGETS[target](workload), there)
+        raise UsageError(f"unknown target; expected one of {', '.join(TARGETS)}")
+    data = read_package_data(package)
+    workload = Workload(data, _image(image, target, data.tag), _load(load, data.sizing.safe_load))
+    with staging(folder) as staged:
+        _write(TARGETS[target](workload), staged)
     return workload
 
 
-def definitions(facts: PackageData) -> dict[str, str]:
-    """The files of every target, by their path in the package: deploy/TARGET/...
+def definitions(package: PackageData) -> dict[str, str]:
+    """Return the files of every target by their path in the package: deploy/TARGET/...
 
-    The image is called by the name and the version of the model, and the load is what a replica carries safely. A
-    target whose machines are too small for the model is left out.
+    The image is named after the model and its version, and the load is the safe load of one replica. A target is left
+    out if its largest instance type is too small for the model.
     """
-    workload = Workload(facts, facts.tag, facts.sizing.safe_load)
-    found: dict[str, str] = {}
+    workload = Workload(package, package.tag, package.sizing.safe_load)
+    files: dict[str, str] = {}
     for target, write in TARGETS.items():
         with suppress(UsageError):
-            found |= {f"{FOLDER}/{target}/{path}": text for path, text in write(workload).items()}
-    return found
+            files |= {f"{FOLDER}/{target}/{path}": text for path, text in write(workload).items()}
+    return files
 
 
-def write_definitions(facts: PackageData, package: Path) -> None:
+def write_definitions(package: PackageData, folder: Path) -> None:
     """Write the files of every target into the folder of a package."""
-    _write(definitions(facts), package)
+    _write(definitions(package), folder)
 
 
 def _write(files: Mapping[str, str], folder: Path) -> None:
@@ -83,23 +83,23 @@ def _write(files: Mapping[str, str], folder: Path) -> None:
 
 
 def _image(image: str | None, target: str, tag: str) -> str:
-    """The name of the image; on this machine, without a registry, that of the model."""
+    """Return the name of the image; Compose runs on this machine and needs no registry, so the default is the tag."""
     if image is None:
         if target != "compose":
             raise UsageError(f"{target} pulls the image from a registry: name it with --image REGISTRY/{tag}")
         return tag
-    last = image.rpartition("/")[2]
-    if not _IMAGE.fullmatch(image) or not {":", "@"} & set(last):
+    last_part = image.rpartition("/")[2]
+    if not _IMAGE.fullmatch(image) or not {":", "@"} & set(last_part):
         raise UsageError(
             f"--image: expected the name of an image with a tag or a digest, as REGISTRY/{tag}; without one, "
-            "nobody knows which version runs"
+            "the version that runs is unknown"
         )
     return image
 
 
-def _load(load: float | None, safe: float) -> float:
+def _load(load: float | None, safe_load: float) -> float:
     if load is None:
-        return safe
+        return safe_load
     if not (math.isfinite(load) and load > 0):
-        raise UsageError("--rps: expected the requests a second that are to be carried, a number above 0")
+        raise UsageError("--rps: expected the load in one-row requests per second, a number above 0")
     return load

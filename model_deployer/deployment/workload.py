@@ -1,4 +1,4 @@
-"""What is to run, and how much of it: all that the definitions of every platform are made of."""
+"""A workload: the model, its image and its load, which the definitions of every platform are computed from."""
 
 import hashlib
 import math
@@ -10,7 +10,7 @@ from functools import cached_property
 from model_deployer.package.package_data import PackageData
 from model_deployer.package.sizing import (
     READINESS_FAILURES,
-    READINESS_PERIOD,
+    READINESS_PERIOD_SECONDS,
     Size,
     Sizing,
     autoscaling,
@@ -20,35 +20,36 @@ from model_deployer.package.sizing import (
     resources,
 )
 
-#: Where the image answers, unless PORT says otherwise.
+#: The port of the image if the variable PORT is not set.
 PORT = 3000
 
-#: Asked without an API key: whether the process runs, and whether it predicts.
+#: The paths of liveness (the process runs) and readiness (it answers predictions); neither needs an API key.
 LIVE, READY = "/livez", "/readyz"
 
 METRICS = "/metrics"
 
-#: The user that the image runs as. Any other does, too.
+#: The user id of the image. Any other works, too.
 USER = 1034
 
-#: The load that autoscaling may follow, as a multiple of the stated one: whoever calls in a loop costs no more.
-PEAK = 3
+#: The load up to which an autoscaler adds replicas, as a multiple of the planned load; it caps the cost of a runaway
+#: client.
+PEAK_FACTOR = 3
 
-#: Seconds in which a load balancer takes a replica that is to end out of its list: as long as it needs to see that one
-#: is not ready.
-DRAIN = READINESS_FAILURES * READINESS_PERIOD
+#: The time until load balancers send no more requests to a replica that is about to stop: as long as they need to
+#: notice that a replica is not ready.
+DRAIN_SECONDS = READINESS_FAILURES * READINESS_PERIOD_SECONDS
 
-#: Seconds that the server takes to end when nobody waits for an answer, and some to spare.
-ENDING = 5
+#: The time that an idle server needs to stop, with a reserve.
+SHUTDOWN_SECONDS = 5
 
-#: Liveness is asked for less often than readiness, and a restart needs more failures: it cures only what hangs.
-LIVENESS_PERIOD, LIVENESS_FAILURES = 10, 3
+#: Liveness is probed less often than readiness, and a restart needs more failures: it helps only if the server hangs.
+LIVENESS_PERIOD_SECONDS, LIVENESS_FAILURES = 10, 3
 
-#: Seconds that a probe waits: a server that is busy with a large batch answers late, and is not broken.
-PROBE_TIMEOUT = 3
+#: The timeout of a probe: a server that is busy with a large batch answers late, but is not broken.
+PROBE_TIMEOUT_SECONDS = 3
 
-#: As long as the name of a Kubernetes service, or of any other thing with a name in the DNS (RFC 1035), may be.
-LONGEST = 63
+#: The maximum length of a DNS label, and so of the name of a Kubernetes service (RFC 1035).
+MAX_LABEL_LENGTH = 63
 
 
 @dataclass(frozen=True)
@@ -56,111 +57,111 @@ class Workload:
     """A model in its image, under a load.
 
     Attributes:
-        facts: Of the package.
+        package: The content of the handoff package.
         image: The name of the image, with a tag or a digest.
-        load: Requests of one row a second that are to be carried.
+        load: The planned load in one-row requests per second.
     """
 
-    facts: PackageData
+    package: PackageData
     image: str
     load: float
 
     @property
     def model(self) -> str:
-        """The name of the model, as callers know it."""
-        return self.facts.manifest.name
+        """The name of the model in its API."""
+        return self.package.manifest.name
 
     @property
     def version(self) -> str:
         """The version of the model."""
-        return self.facts.manifest.version
+        return self.package.manifest.version
 
     @cached_property
     def sizing(self) -> Sizing:
-        """What a replica carries and takes."""
-        return self.facts.sizing
+        """The sizing of a replica."""
+        return self.package.sizing
 
-    def name(self, longest: int = LONGEST) -> str:
-        """The name of the model in lower-case letters, digits and hyphens, as platforms want it."""
-        return label(self.model, longest)
+    def name(self, max_length: int = MAX_LABEL_LENGTH) -> str:
+        """Return the name of the model as a DNS label, which platforms require."""
+        return dns_label(self.model, max_length)
 
-    def versioned(self, longest: int = LONGEST) -> str:
-        """Likewise, with the version."""
-        return label(f"{self.model}-{self.version}", longest)
+    def versioned_name(self, max_length: int = MAX_LABEL_LENGTH) -> str:
+        """Return the name and the version of the model as a DNS label."""
+        return dns_label(f"{self.model}-{self.version}", max_length)
 
     @property
     def replicas(self) -> int:
-        """Replicas that carry the load, one of them to spare."""
+        """The number of replicas for the load, including the spare one."""
         return self.sizing.replicas(self.load)
 
     @property
-    def most_replicas(self) -> int:
-        """Replicas that an autoscaler may start."""
-        return self.sizing.replicas(PEAK * self.load)
+    def max_replicas(self) -> int:
+        """The largest number of replicas that an autoscaler may run."""
+        return self.sizing.replicas(PEAK_FACTOR * self.load)
 
     @property
-    def timeout(self) -> int:
-        """Seconds after which the service gives a request up, rounded up."""
+    def timeout_seconds(self) -> int:
+        """The service's time limit of a request, rounded up."""
         return math.ceil(self.sizing.timeout_seconds)
 
     @property
-    def grace(self) -> int:
-        """Seconds from the moment in which a replica is told to end until it is ended by force."""
-        return DRAIN + self.timeout + ENDING
+    def grace_period_seconds(self) -> int:
+        """The time from the signal to stop until a replica is killed."""
+        return DRAIN_SECONDS + self.timeout_seconds + SHUTDOWN_SECONDS
 
 
-def label(text: str, longest: int = LONGEST) -> str:
-    """A text as a label of the DNS: lower-case letters, digits and hyphens, beginning with a letter.
+def dns_label(text: str, max_length: int = MAX_LABEL_LENGTH) -> str:
+    """Return a text as a DNS label: lower-case letters, digits and hyphens, beginning with a letter.
 
-    One that is too long ends in some digits of its SHA-256, so that it is told apart from others that begin alike.
+    A label that is too long ends with some digits of the text's SHA-256, so that labels of similar texts differ.
     """
-    found = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    if not found[:1].isalpha():
-        found = f"m-{found}".rstrip("-")
-    if len(found) <= longest:
-        return found
-    end = hashlib.sha256(text.encode()).hexdigest()[:6]
-    return f"{found[: longest - 7].rstrip('-')}-{end}"
+    result = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if not result[:1].isalpha():
+        result = f"m-{result}".rstrip("-")
+    if len(result) <= max_length:
+        return result
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return f"{result[: max_length - 7].rstrip('-')}-{digest}"
 
 
 def sizes(workload: Workload) -> list[Size]:
-    """Every figure of the definitions, beside the formula that it follows from."""
-    return [*scaling(workload), autoscaling(workload.sizing), *of_replica(workload)]
+    """Return every figure of the definitions, with its formula."""
+    return [*scaling(workload), autoscaling(workload.sizing), *replica_sizes(workload)]
 
 
 def scaling(workload: Workload) -> list[Size]:
-    """How many replicas there are."""
-    load, peak = workload.load, PEAK * workload.load
+    """Return the figures of the number of replicas."""
+    load, peak = workload.load, PEAK_FACTOR * workload.load
     return [
         *loads(workload.sizing),
-        replicas(workload.sizing, f"Replicas for {load:,.4g} requests of one row a second", load),
-        replicas(workload.sizing, f"Replicas at most, for {PEAK} times as many", peak),
+        replicas(workload.sizing, f"Replicas for {load:,.4g} one-row requests per second", load),
+        replicas(workload.sizing, f"Maximum number of replicas, for {PEAK_FACTOR} times as many", peak),
     ]
 
 
-def of_replica(workload: Workload) -> list[Size]:
-    """What each of them takes, and how it starts and ends."""
+def replica_sizes(workload: Workload) -> list[Size]:
+    """Return the figures of one replica: resources, probes, and the time to stop."""
     return [
         *resources(workload.sizing),
         *probes(workload.sizing),
-        _end(workload),
+        _grace_period(workload),
     ]
 
 
-def on_machines(workload: Workload) -> list[Size]:
-    """Likewise, where a replica has a machine to itself and its platform asks for its health in its own way."""
+def instance_sizes(workload: Workload) -> list[Size]:
+    """Return the figures for platforms with one replica per instance and with health checks of their own."""
     return [*scaling(workload), *resources(workload.sizing)]
 
 
-def _end(workload: Workload) -> Size:
+def _grace_period(workload: Workload) -> Size:
     return Size(
-        "Time to end",
-        f"{workload.grace} s",
-        f"{DRAIN} s until no load balancer sends more, {workload.timeout} s for the last request to be answered, "
-        f"{ENDING} s to end",
+        "Grace period",
+        f"{workload.grace_period_seconds} s",
+        f"{DRAIN_SECONDS} s until load balancers send no more requests, {workload.timeout_seconds} s to answer the "
+        f"last request, {SHUTDOWN_SECONDS} s to stop",
     )
 
 
-def formulas(found: Iterable[Size]) -> str:
-    """Figures as lines of a comment."""
-    return "\n".join(f"{name}: {figure} ({formula})" for name, figure, formula in found)
+def formulas(sizes: Iterable[Size]) -> str:
+    """Return figures with their formulas as lines of a comment."""
+    return "\n".join(f"{name}: {figure} ({formula})" for name, figure, formula in sizes)

@@ -1,1 +1,1 @@
-"""An artifact becomes model-package/: files, documents, clients and tests, each proved against the served model."""
+"""The handoff package, model-package/: files, documents, clients and tests of a model, checked against its server."""

@@ -1,4 +1,4 @@
-"""model/changes.json: what changed from version to version, for whoever calls the model."""
+"""model/changes.json: the changes from version to version that matter to callers of the model."""
 
 from dataclasses import asdict
 from itertools import pairwise
@@ -11,26 +11,26 @@ from model_deployer.contract.errors import ArtifactError
 
 
 def changes(artifact: Artifact) -> list[dict[str, Any]]:
-    """The versions up to this one, the newest first, each with what changed since the one before.
+    """Return the versions up to this one, the newest first, each with the changes since its predecessor.
 
-    Versions that the store has no more, or that are damaged, are passed over.
+    Versions that are damaged, or no longer in the store, are skipped.
     """
-    known = [*_before(artifact), artifact]
-    entries = [_entry(artifact=known[0], found=None)]
-    entries += [_entry(new, _difference(old, new)) for old, new in pairwise(known)]
+    artifacts = [*_previous_versions(artifact), artifact]
+    entries = [_entry(artifacts[0], None)]
+    entries += [_entry(new, _difference(old, new)) for old, new in pairwise(artifacts)]
     return entries[::-1]
 
 
-def _before(artifact: Artifact) -> list[Artifact]:
-    found: list[Artifact] = []
+def _previous_versions(artifact: Artifact) -> list[Artifact]:
+    previous: list[Artifact] = []
     for version in map(str, store.versions(artifact.manifest.name)):
         if version == artifact.manifest.version:
-            return found
+            return previous
         try:
-            found.append(store.load(f"{artifact.manifest.name}:{version}"))
+            previous.append(store.load(f"{artifact.manifest.name}:{version}"))
         except ArtifactError:
             continue
-    return found
+    return previous
 
 
 def _difference(old: Artifact, new: Artifact) -> Difference:
@@ -39,7 +39,7 @@ def _difference(old: Artifact, new: Artifact) -> Difference:
     return difference(old, new, predict)
 
 
-def _entry(artifact: Artifact, found: Difference | None) -> dict[str, Any]:
+def _entry(artifact: Artifact, changes: Difference | None) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "version": artifact.manifest.version,
         "created": artifact.manifest.created.isoformat(),
@@ -49,13 +49,13 @@ def _entry(artifact: Artifact, found: Difference | None) -> dict[str, Any]:
         "behaviour": None,
         "metrics": {},
     }
-    if found is None:
+    if changes is None:
         return entry
-    behaviour = found.behaviour
+    behaviour = changes.behaviour
     return entry | {
-        "since": found.old.manifest.version,
-        "step": found.step.name.lower(),
-        "contract": [asdict(change) | {"step": change.step.name.lower()} for change in found.changes],
+        "since": changes.old.manifest.version,
+        "step": changes.step.name.lower(),
+        "contract": [asdict(change) | {"step": change.step.name.lower()} for change in changes.changes],
         "behaviour": asdict(behaviour) | {"sentence": str(behaviour)} if behaviour else None,
-        "metrics": {name: change.to_json() for name, change in found.metrics.items()},
+        "metrics": {name: change.to_json() for name, change in changes.metrics.items()},
     }

@@ -1,4 +1,4 @@
-"""SHA256SUMS: the hash of every file of a package, as `sha256sum -c` reads them."""
+"""SHA256SUMS: the hash of every file of a package, in the format of `sha256sum -c`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,25 +7,25 @@ from model_deployer.contract.artifact import sha256
 
 CHECKSUMS = "SHA256SUMS"
 
-#: What a verification writes anew, so that no sum of it can stand.
+#: Files without a checksum: each verification writes them again.
 UNCHECKED_FILES = frozenset({CHECKSUMS, "VERIFICATION.md", "VERIFICATION.json"})
 
 
 def write_checksums(folder: Path) -> None:
-    """Write the sums of all files but those in ``UNCHECKED_FILES``."""
+    """Write the checksums of all files of a package except ``UNCHECKED_FILES``."""
     lines = [f"{sha256(folder / name)}  {name}\n" for name in _files(folder)]
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 
 
 def check_checksums(folder: Path) -> list[str]:
-    """What is not as it was written: a sentence a file."""
+    """Return one sentence per file of the package that is missing, was added or was changed."""
     expected = _read(folder)
     if expected is None:
         return [f"{CHECKSUMS} is missing or damaged"]
-    there = set(_files(folder))
-    problems = [f"{name} is missing" for name in expected if name not in there]
-    problems += [f"{name} was added" for name in sorted(there - expected.keys())]
-    changed = (name for name in expected if name in there and sha256(folder / name) != expected[name])
+    existing = set(_files(folder))
+    problems = [f"{name} is missing" for name in expected if name not in existing]
+    problems += [f"{name} was added" for name in sorted(existing - expected.keys())]
+    changed = (name for name in expected if name in existing and sha256(folder / name) != expected[name])
     return problems + [f"{name} was changed" for name in changed]
 
 
@@ -39,9 +39,9 @@ def _read(folder: Path) -> dict[str, str] | None:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """All files by their path from the folder, sorted; what running them left behind is none of the package's."""
+    """Yield the relative paths of all files, sorted, without caches and virtual environments."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        leftover = {"__pycache__", ".pytest_cache", ".venv"} & set(name.parts)
-        if path.is_file() and not leftover and str(name) not in UNCHECKED_FILES:
+        is_leftover = {"__pycache__", ".pytest_cache", ".venv"} & set(name.parts)
+        if path.is_file() and not is_leftover and str(name) not in UNCHECKED_FILES:
             yield name.as_posix()

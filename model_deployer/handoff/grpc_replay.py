@@ -1,4 +1,4 @@
-"""The golden requests over gRPC, by a client that knows the service by its reflection alone, as grpcurl does."""
+"""Replay the golden requests over gRPC, with a client that discovers the service by reflection, like grpcurl."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from model_deployer.package.samples import Samples, answers_match
 
 SERVICE = "inference.GRPCInferenceService"
 
-#: Of a JSON value: the datatype of a tensor that holds it, and where a message has values of that type.
+#: The type of a JSON value, with the datatype of its tensor and the field of the message that holds such values.
 _TYPES = {
     float: ("FP64", "fp64_contents"),
     int: ("INT64", "int64_contents"),
@@ -24,17 +24,17 @@ Infer = Callable[[Any], Any]
 
 
 def replay_grpc(address: str, samples: Samples) -> int:
-    """Ask for every golden and edge row by ``ModelInfer``, and compare the answer with that over HTTP.
+    """Send every golden and edge row with ``ModelInfer``, and compare the answers with those over HTTP.
 
     Args:
-        address: Host and port of the gRPC server.
-        samples: The requests, with what ``POST /predict`` answered.
+        address: The host and port of the gRPC server.
+        samples: The requests, with the answers of ``POST /predict``.
 
     Returns:
-        How many rows were asked for.
+        The number of rows that were sent.
 
     Raises:
-        CheckFailed: An answer differs, or there is none.
+        CheckFailed: If an answer differs, or there is no answer.
     """
     rows = 0
     with grpc.insecure_channel(address) as channel:
@@ -42,9 +42,9 @@ def replay_grpc(address: str, samples: Samples) -> int:
             request, infer = _method(channel)
             for sample in (*samples.golden, *samples.edge):
                 for row, prediction in zip(sample.request["rows"], sample.answer["predictions"], strict=True):
-                    found = _tensors(infer(_asked(request, samples.model["name"], row)))
-                    if not answers_match(_expected(prediction), found, samples.tolerance):
-                        raise CheckFailed(f"'{sample.case}' is answered otherwise over gRPC than over HTTP")
+                    tensors = _tensors(infer(_request(request, samples.model["name"], row)))
+                    if not answers_match(_expected(prediction), tensors, samples.tolerance):
+                        raise CheckFailed(f"'{sample.case}': the answer over gRPC differs from the answer over HTTP")
                     rows += 1
         except grpc.RpcError as error:
             raise CheckFailed(f"gRPC: {error.code().name}: {error.details()}") from None
@@ -52,38 +52,38 @@ def replay_grpc(address: str, samples: Samples) -> int:
 
 
 def _method(channel: grpc.Channel) -> tuple[Any, Infer]:
-    """The message that ModelInfer takes, and what calls it."""
+    """Return the class of ModelInfer's request message, and a function that calls ModelInfer."""
     pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
     method = pool.FindServiceByName(SERVICE).methods_by_name["ModelInfer"]
     request, answer = map(message_factory.GetMessageClass, (method.input_type, method.output_type))
     call = channel.unary_unary(
         f"/{SERVICE}/ModelInfer", request_serializer=request.SerializeToString, response_deserializer=answer.FromString
     )
-    return request, lambda asked: call(asked, timeout=60)
+    return request, lambda message: call(message, timeout=60)
 
 
-def _asked(request: Any, model: str, row: Mapping[str, Any]) -> Any:
-    """A request for one row; what is missing is left out."""
-    asked = request(model_name=model)
+def _request(message_class: Any, model: str, row: Mapping[str, Any]) -> Any:
+    """Return the request message for one row, without its null values."""
+    message = message_class(model_name=model)
     for name, value in row.items():
         if value is not None:
             datatype, field = _TYPES[type(value)]
-            tensor = asked.inputs.add(name=name, datatype=datatype, shape=[1])
+            tensor = message.inputs.add(name=name, datatype=datatype, shape=[1])
             getattr(tensor.contents, field).append(value.encode() if isinstance(value, str) else value)
-    return asked
+    return message
 
 
 def _tensors(answer: Any) -> dict[str, list[Any]]:
-    """The values of an answer, by the names of its tensors."""
-    found: dict[str, list[Any]] = {}
+    """Return the values of an answer by the names of its tensors."""
+    tensors: dict[str, list[Any]] = {}
     for tensor in answer.outputs:
         ((_, values),) = tensor.contents.ListFields()
-        found[tensor.name] = [value.decode() if isinstance(value, bytes) else value for value in values]
-    return found
+        tensors[tensor.name] = [value.decode() if isinstance(value, bytes) else value for value in values]
+    return tensors
 
 
 def _expected(prediction: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """A prediction of ``POST /predict`` as tensors of one row."""
+    """Return a prediction of ``POST /predict`` as tensors of one row."""
     if "value" in prediction:
         return {name: [value] for name, value in prediction.items()}
     labels = prediction["probabilities"]

@@ -1,4 +1,4 @@
-"""`deployer verify`: everything that a package says, executed; VERIFICATION.md and .json say what came of it."""
+"""`deployer verify`: run everything in a package, and write the results to VERIFICATION.md and VERIFICATION.json."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ from model_deployer.handoff.sandbox.environment import CleanEnvironment, tempora
 from model_deployer.handoff.sandbox.server import Server, run_server
 from model_deployer.image.container import container
 from model_deployer.monitoring.monitoring import check_monitoring, monitoring, promtool
-from model_deployer.package import package_data as package_facts
+from model_deployer.package import package_data
 from model_deployer.package.measurements import Machine
 from model_deployer.package.package_data import PackageData
 from model_deployer.package.readme_commands import commands
@@ -41,14 +41,14 @@ Result = Literal["passed", "failed", "not run"]
 
 
 class Check(BaseModel):
-    """One thing that was verified.
+    """One check of a verification.
 
     Attributes:
-        name: In a word or two.
-        about: What was done.
-        result: What came of it.
-        detail: What was found; of a check that failed, what is wrong; of one that was not run, why.
-        seconds: How long it took.
+        name: The name, in one to three words.
+        about: What the check does.
+        result: Whether it passed, failed or was not run.
+        detail: The findings; if the check failed, the problem; if it was not run, the reason.
+        seconds: How long the check took.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,11 +66,11 @@ class Verification(BaseModel):
     Attributes:
         model: ``name`` and ``version``.
         passed: Whether no check failed.
-        when: In UTC.
-        machine: Where the checks ran.
+        when: The time of the verification, in UTC.
+        machine: The machine that the checks ran on.
         server: ``own`` for the package's own Bento, or the URL of a deployment.
-        checks: What ran.
-        figures: Every figure that the documents state, under the file of the package that holds it.
+        checks: The checks, in their order.
+        figures: Every figure of the documents, by the file of the package that contains it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,27 +85,27 @@ class Verification(BaseModel):
 
 
 class NotRun(Exception):
-    """A check that cannot be made here; its text says why."""
+    """Raised by a check that cannot run on this machine; its text is the reason."""
 
 
 @dataclass
 class CheckContext:
-    """What the checks work with.
+    """The objects that the checks share.
 
     Attributes:
-        package: The folder under examination.
-        facts: What stands in it.
-        place: A copy of it, with the clean environment.
-        stack: What is to be ended after the checks.
-        deployment: The URL of a deployment that somebody else runs; None for a server of the package's own.
-        base: What the image is to be built on; None where it is not to be built.
-        url: The server that is asked; empty until it is ready.
+        folder: The folder of the package.
+        package: The content of the package.
+        environment: A copy of the package with the clean environment.
+        stack: Stops the server and removes temporary files after the checks.
+        deployment: The URL of an existing deployment to check; None for the package's own server.
+        base: The base image to build the package's image on; None to build no image.
+        url: The URL of the server to send requests to; empty until it is ready.
         server: The package's own server.
     """
 
-    package: Path
-    facts: PackageData
-    place: CleanEnvironment
+    folder: Path
+    package: PackageData
+    environment: CleanEnvironment
     stack: ExitStack
     deployment: str | None
     base: str | None
@@ -114,83 +114,84 @@ class CheckContext:
 
 
 def verify(
-    package: Path, url: str | None = None, place: CleanEnvironment | None = None, base: str | None = None
+    folder: Path, url: str | None = None, environment: CleanEnvironment | None = None, base: str | None = None
 ) -> Verification:
-    """Execute everything that a package says, and write VERIFICATION.json and VERIFICATION.md into it.
+    """Run everything in a package, and write VERIFICATION.json and VERIFICATION.md into it.
 
-    Where a package was written without being verified, its documents stop to say so once everything passed.
+    If the package was written without a verification and every check passes, the note UNVERIFIED is removed from its
+    documents.
 
     Args:
-        package: Its folder.
-        url: A deployment to ask in place of a server of the package's own Bento.
-        place: Where the clean environment is installed already; None to install one.
-        base: The image that the package's own is built on, to be run as well; None not to build it.
+        folder: The folder of the package.
+        url: The URL of a deployment to check; None to run a server of the package's own Bento.
+        environment: An environment that is already installed; None to install one.
+        base: The base image to build the package's image on; None to build and run no image.
 
     Raises:
-        UsageError: The folder holds no package.
-        EnvironmentFault: The verdict cannot be written.
+        UsageError: If the folder does not contain a package.
+        EnvironmentFault: If the result cannot be written.
     """
-    known = package_facts.read_package_data(package)
+    package = package_data.read_package_data(folder)
     with ExitStack() as stack:
-        there = place or stack.enter_context(temporary_environment())
-        there.copy(package)
-        scene = CheckContext(package, known, there, stack, url, base)
-        checks = tuple(_run(scene))
+        clean_environment = environment or stack.enter_context(temporary_environment())
+        clean_environment.copy(folder)
+        context = CheckContext(folder, package, clean_environment, stack, url, base)
+        checks = tuple(_run(context))
     passed = all(check.result != "failed" for check in checks)
-    if passed and not known.is_verified and not url:
-        _remove_unverified_banner(package)
-    found = Verification(
-        model={"name": known.manifest.name, "version": known.manifest.version},
+    if passed and not package.is_verified and not url:
+        _remove_unverified_banner(folder)
+    verification = Verification(
+        model={"name": package.manifest.name, "version": package.manifest.version},
         passed=passed,
         when=datetime.now(UTC).replace(microsecond=0),
         machine=machine(),
         server=url or "own",
         checks=checks,
-        figures=package_facts.package_figures(package),
+        figures=package_data.package_figures(folder),
     )
-    write_json(package / JSON, found.model_dump(mode="json"))
-    (package / MARKDOWN).write_text(_markdown(found), encoding="utf-8")
-    return found
+    write_json(folder / JSON, verification.model_dump(mode="json"))
+    (folder / MARKDOWN).write_text(_markdown(verification), encoding="utf-8")
+    return verification
 
 
-def _remove_unverified_banner(package: Path) -> None:
-    """Take the word UNVERIFIED out of the documents."""
-    package_facts.mark_verified(package)
-    facts = package_facts.read_package_data(package)
-    write_documents(facts, package)
-    write_definitions(facts, package)
-    write_checksums(package)
+def _remove_unverified_banner(folder: Path) -> None:
+    """Write the documents of a package again, without the note UNVERIFIED."""
+    package_data.mark_verified(folder)
+    package = package_data.read_package_data(folder)
+    write_documents(package, folder)
+    write_definitions(package, folder)
+    write_checksums(folder)
 
 
 def raise_for_failures(verification: Verification) -> None:
-    """End the command where a check failed.
+    """Raise an error if a check failed.
 
     Raises:
-        CheckFailed: A line each check that failed.
+        CheckFailed: If a check failed; the message has one line per failed check.
     """
     failed = [check for check in verification.checks if check.result == "failed"]
     if failed:
         raise CheckFailed("\n".join(f"{check.name}: {check.detail}" for check in failed))
 
 
-def _run(scene: CheckContext) -> Iterator[Check]:
-    """The checks in their order; without a server those that ask it are not run."""
+def _run(context: CheckContext) -> Iterator[Check]:
+    """Run the checks in their order; without a server, those that need one are not run."""
     for about, needs_server, check in CHECKS:
         name = check.__name__.strip("_").replace("_", " ")
-        began = time.monotonic()
-        result, detail = _result(scene, check, needs_server, name)
-        seconds = round(time.monotonic() - began, 2)
+        start = time.monotonic()
+        result, detail = _result(context, check, needs_server, name)
+        seconds = round(time.monotonic() - start, 2)
         style = {"passed": "green", "failed": "red", "not run": "yellow"}[result]
         print_line(name, detail if result == "passed" else f"{result}: {detail}", seconds, style)
         yield Check(name=name, about=about, result=result, detail=detail, seconds=seconds)
 
 
-def _result(scene: CheckContext, check: "CheckFunction", needs_server: bool, name: str) -> tuple[Result, str]:
-    if needs_server and not scene.url:
-        return "not run", "there is no server to ask"
+def _result(context: CheckContext, check: "CheckFunction", needs_server: bool, name: str) -> tuple[Result, str]:
+    if needs_server and not context.url:
+        return "not run", "no server is running"
     try:
         with spinner(name):
-            return "passed", check(scene)
+            return "passed", check(context)
     except NotRun as reason:
         return "not run", str(reason)
     except (DeployerError, httpx.HTTPError, subprocess.SubprocessError, OSError, ValueError) as error:
@@ -199,189 +200,191 @@ def _result(scene: CheckContext, check: "CheckFunction", needs_server: bool, nam
         return "failed", f"{error} is missing, in README.md or in an answer of the server"
 
 
-# The checks. Each takes the scene and tells what it found; it raises CheckFailed for what is wrong.
+# The checks. Each returns its findings in a sentence, and raises CheckFailed with the problem if there is one.
 
 CheckFunction = Callable[[CheckContext], str]
 
 
-def _files(scene: CheckContext) -> str:
-    problems = check_checksums(scene.package)
-    _none_of(problems)
-    return "every file is as it was written"
+def _files(context: CheckContext) -> str:
+    _require_none(check_checksums(context.folder))
+    return "every file is unchanged"
 
 
-def _documents(scene: CheckContext) -> str:
-    written = documents(scene.facts) | monitoring(scene.facts) | definitions(scene.facts)
-    _none_of([f"{name} does not follow from the package's figures" for name, text in written.items()
-              if (scene.package / name).read_text(encoding="utf-8") != text])  # fmt: skip
-    return f"{len(written)} documents, written again from the package's figures, are the same to the byte"
+def _documents(context: CheckContext) -> str:
+    package = context.package
+    written = documents(package) | monitoring(package) | definitions(package)
+    _require_none([f"{name} does not match the data of the package" for name, text in written.items()
+                   if (context.folder / name).read_text(encoding="utf-8") != text])  # fmt: skip
+    return f"{len(written)} documents, generated again from the data of the package, are identical"
 
 
-def _environment(scene: CheckContext) -> str:
-    scene.place.install()
-    pinned = [line for line in (scene.package / "requirements.txt").read_text().splitlines() if "==" in line]
-    wanted = {_canonical(pin) for pin in pinned}
-    extra = [pin for pin in scene.place.installed() if _canonical(pin) not in wanted]
-    _none_of([f"{pin} was installed, which requirements.txt does not name" for pin in extra])
-    return f"{len(wanted)} packages installed in a virtual environment of their own, and no others"
+def _environment(context: CheckContext) -> str:
+    context.environment.install()
+    pins = [line for line in (context.folder / "requirements.txt").read_text().splitlines() if "==" in line]
+    expected = {_canonical(pin) for pin in pins}
+    extra = [pin for pin in context.environment.installed() if _canonical(pin) not in expected]
+    _require_none([f"{pin} was installed, but requirements.txt does not list it" for pin in extra])
+    return f"{len(expected)} packages installed in a new virtual environment, and no others"
 
 
-def _example(scene: CheckContext) -> str:
-    done = scene.place.run(commands(scene.package)["example"])
-    _succeeded(done)
-    return f"examples/inference_example.py printed {len(done.stdout.splitlines())} predictions"
+def _example(context: CheckContext) -> str:
+    completed = context.environment.run(commands(context.folder)["example"])
+    _require_success(completed)
+    return f"examples/inference_example.py printed {len(completed.stdout.splitlines())} predictions"
 
 
-def _tests_offline(scene: CheckContext) -> str:
-    return _tested(scene.place.run(commands(scene.package)["test"]))
+def _tests_offline(context: CheckContext) -> str:
+    return _test_summary(context.environment.run(commands(context.folder)["test"]))
 
 
-def _start(scene: CheckContext) -> str:
-    if scene.deployment:
-        httpx.get(f"{scene.deployment}/readyz", timeout=10).raise_for_status()
-        scene.url = scene.deployment
-        return f"{scene.url} is ready"
-    command = commands(scene.package)["serve"]
-    scene.server = scene.stack.enter_context(run_server(command, scene.place.folder, speaks_grpc=True))
-    scene.url = scene.server.url
-    return f"the package's own Bento was ready after {scene.server.cold_start_seconds:.1f} s"
+def _start(context: CheckContext) -> str:
+    if context.deployment:
+        httpx.get(f"{context.deployment}/readyz", timeout=10).raise_for_status()
+        context.url = context.deployment
+        return f"{context.url} is ready"
+    command = commands(context.folder)["serve"]
+    context.server = context.stack.enter_context(run_server(command, context.environment.folder, has_grpc=True))
+    context.url = context.server.url
+    return f"the package's own Bento was ready after {context.server.cold_start_seconds:.1f} s"
 
 
-def _identity(scene: CheckContext) -> str:
-    with connect(scene.url) as client:
+def _identity(context: CheckContext) -> str:
+    with connect(context.url) as client:
         model = client.get("/model").raise_for_status().json()
-    found, wanted = f"{model.get('name')}:{model.get('version')}", scene.facts.tag
-    if found != wanted:
-        raise CheckFailed(f"the server answers with {found}; this package is of {wanted}")
-    return f"the server answers with {found}"
+    tag, expected = f"{model.get('name')}:{model.get('version')}", context.package.tag
+    if tag != expected:
+        raise CheckFailed(f"the server runs {tag}, but this package is for {expected}")
+    return f"the server runs {tag}"
 
 
-def _requests(scene: CheckContext) -> str:
-    samples = scene.facts.samples
+def _requests(context: CheckContext) -> str:
+    samples = context.package.samples
     answered, refused = [*samples.golden, *samples.edge], samples.invalid
-    with connect(scene.url) as client:
+    with connect(context.url) as client:
         for sample in (*answered, *refused):
             status, answer = send_sample(client, sample)
             if status != sample.status or not answers_match(sample.answer, answer, samples.tolerance):
-                raise CheckFailed(f"'{sample.case}' is answered otherwise than sample_requests.json says")
-    return f"{len(answered)} golden and edge requests answered and {len(refused)} wrong ones refused as expected"
+                raise CheckFailed(f"'{sample.case}': the answer differs from sample_requests.json")
+    return f"{len(answered)} golden and edge requests answered and {len(refused)} wrong ones refused, as expected"
 
 
-def _grpc(scene: CheckContext) -> str:
-    if scene.server is None or scene.server.grpc is None:
-        raise NotRun("where a deployment speaks gRPC, if it does, is not known here")
-    rows = replay_grpc(scene.server.grpc, scene.facts.samples)
-    return f"{rows} golden and edge rows answered over gRPC as over HTTP"
+def _grpc(context: CheckContext) -> str:
+    if context.server is None or context.server.grpc is None:
+        raise NotRun("the gRPC address of the deployment is not known, if it has one")
+    rows = replay_grpc(context.server.grpc, context.package.samples)
+    return f"{rows} golden and edge rows get the same answers over gRPC as over HTTP"
 
 
-def _tests_deployed(scene: CheckContext) -> str:
-    return _tested(scene.place.run(commands(scene.package, scene.url)["deployment"], **_key()))
+def _tests_deployed(context: CheckContext) -> str:
+    return _test_summary(
+        context.environment.run(commands(context.folder, context.url)["deployment"], **_key_variable())
+    )
 
 
-def _request(scene: CheckContext) -> str:
-    if _key():
-        raise NotRun("the request of README.md carries no API key")
-    done = scene.place.run(commands(scene.package, scene.url)["request"])
-    _succeeded(done)
-    expected = scene.facts.samples.golden[0].answer
-    if not answers_match(expected, specification.parse(done.stdout), scene.facts.samples.tolerance):
-        raise CheckFailed("the request of README.md is answered otherwise than README.md says")
-    return "the request of README.md gets the answer that stands there"
+def _request(context: CheckContext) -> str:
+    if _key_variable():
+        raise NotRun("the request in README.md does not contain an API key")
+    completed = context.environment.run(commands(context.folder, context.url)["request"])
+    _require_success(completed)
+    samples = context.package.samples
+    if not answers_match(samples.golden[0].answer, specification.parse(completed.stdout), samples.tolerance):
+        raise CheckFailed("the answer to the request in README.md differs from the answer in README.md")
+    return "the request in README.md gets the answer in README.md"
 
 
-def _specification(scene: CheckContext) -> str:
-    return specification.check(scene.package / package_facts.SPECIFICATION, scene.url)
+def _specification(context: CheckContext) -> str:
+    return specification.check(context.folder / package_data.SPECIFICATION, context.url)
 
 
-def _fuzzing(scene: CheckContext) -> str:
-    return specification.fuzz(scene.package / package_facts.SPECIFICATION, scene.url, scene.place.folder)
+def _fuzzing(context: CheckContext) -> str:
+    return specification.fuzz(context.folder / package_data.SPECIFICATION, context.url, context.environment.folder)
 
 
-def _clients(scene: CheckContext) -> str:
-    found = check_clients(scene.place.folder, scene.url)
-    _none_of([f"{each.client.language}: {each.detail}" for each in found if each.passed is False])
-    ran = [each.client.language for each in found if each.passed]
-    if not ran:
-        raise NotRun("none of the languages is installed here")
-    missing = [each.detail for each in found if each.passed is None]
-    return "; ".join([f"{', '.join(ran)} reproduce the answers", *missing])
+def _clients(context: CheckContext) -> str:
+    outcomes = check_clients(context.environment.folder, context.url)
+    failed = [outcome for outcome in outcomes if outcome.passed is False]
+    _require_none([f"{outcome.client.language}: {outcome.detail}" for outcome in failed])
+    passed = [outcome.client.language for outcome in outcomes if outcome.passed]
+    if not passed:
+        raise NotRun("none of the languages is installed on this machine")
+    not_run = [outcome.detail for outcome in outcomes if outcome.passed is None]
+    return "; ".join([f"{', '.join(passed)} reproduce the answers", *not_run])
 
 
-def _monitoring(scene: CheckContext) -> str:
-    _none_of(check_monitoring(scene.package, scene.url))
-    by_promtool = "promtool finds the rules right" if promtool() else "promtool is not installed here"
-    return f"every metric of the rules and the dashboard is one that the server exports; {by_promtool}"
+def _monitoring(context: CheckContext) -> str:
+    _require_none(check_monitoring(context.folder, context.url))
+    verdict = "promtool accepts the rules" if promtool() else "promtool is not installed on this machine"
+    return f"the server exports every metric that the rules and the dashboard use; {verdict}"
 
 
-def _container(scene: CheckContext) -> str:
-    if scene.base is None:
-        raise NotRun("it takes docker or podman, and `deployer verify --container BASE` with the image to build on")
-    with container(scene.package, scene.base) as url:
-        asked = replace(scene, url=url)
-        return (
-            f"built on {scene.base}, run without privileges on a read-only root: {_identity(asked)}, {_requests(asked)}"
-        )
+def _container(context: CheckContext) -> str:
+    if context.base is None:
+        raise NotRun("this needs docker or podman, and `deployer verify --container BASE` with the image to build on")
+    with container(context.folder, context.base) as url:
+        in_container = replace(context, url=url)
+        findings = f"{_identity(in_container)}, {_requests(in_container)}"
+        return f"built on {context.base}, run without privileges on a read-only file system: {findings}"
 
 
-def _end(scene: CheckContext) -> str:
-    if scene.server is None:
-        raise NotRun("the server is not ours to stop")
-    status = scene.server.stop()
+def _end(context: CheckContext) -> str:
+    if context.server is None:
+        raise NotRun("the deployment must not be stopped")
+    status = context.server.stop()
     if status != 0:
-        raise CheckFailed(f"the server ended with {status} after SIGTERM")
-    return "the server ends with 0 after SIGTERM"
+        raise CheckFailed(f"the server ended with status {status} after SIGTERM; expected 0")
+    return "the server ends with status 0 after SIGTERM"
 
 
 CHECKS: tuple[tuple[str, bool, CheckFunction], ...] = (
-    ("Every file against SHA256SUMS.", False, _files),
-    ("Every document written again from the figures in the package, and compared byte for byte.", False, _documents),
+    ("Compare every file with SHA256SUMS.", False, _files),
+    ("Generate every document again from the data of the package, and compare it byte for byte.", False, _documents),
     (
-        "`pip install -r requirements.txt` into an empty virtual environment, and what it holds then.",
+        "Run `pip install -r requirements.txt` in an empty virtual environment, and list its packages.",
         False,
         _environment,
     ),
-    ("The example program.", False, _example),
-    ("The tests of the package, offline: ONNX model, pickles, preprocessing.", False, _tests_offline),
-    ("A server of the package's own Bento, or the deployment that was named.", False, _start),
-    ("GET /model against the package's model and version.", True, _identity),
-    ("Every request of sample_requests.json against its answer.", True, _requests),
+    ("Run the example program.", False, _example),
+    ("Run the tests of the package offline: ONNX model, pickles, preprocessing.", False, _tests_offline),
+    ("Start a server of the package's own Bento, or connect to the deployment.", False, _start),
+    ("Compare GET /model with the package's model and version.", True, _identity),
+    ("Send every request of sample_requests.json, and compare the answer.", True, _requests),
     (
-        "The golden and edge rows once more over gRPC, by a client that learns of the service by reflection.",
+        "Send the golden and edge rows over gRPC, with a client that discovers the service by reflection.",
         True,
         _grpc,
     ),
-    ("The tests of the package against the server.", True, _tests_deployed),
-    ("The request of README.md.", True, _request),
-    ("API_SPEC.yaml: valid OpenAPI 3.1, and the same that the server serves.", True, _specification),
-    ("Requests made from API_SPEC.yaml by schemathesis, right and wrong ones.", True, _fuzzing),
-    ("Every client against the server.", True, _clients),
-    ("Alert rules and dashboard against /metrics; rules by promtool.", True, _monitoring),
-    ("SIGTERM.", True, _end),
-    ("The image of the package's Dockerfile, built, run and asked every request once more.", False, _container),
+    ("Run the tests of the package against the server.", True, _tests_deployed),
+    ("Run the request in README.md.", True, _request),
+    ("Check that API_SPEC.yaml is valid OpenAPI 3.1 and equal to the document of the server.", True, _specification),
+    ("Generate valid and invalid requests from API_SPEC.yaml with schemathesis.", True, _fuzzing),
+    ("Run every client against the server.", True, _clients),
+    ("Compare the metrics of the alert rules and the dashboard with /metrics; run promtool.", True, _monitoring),
+    ("Stop the server with SIGTERM.", True, _end),
+    ("Build the image of the package's Dockerfile, run it, and send every request again.", False, _container),
 )
 
 
-def _none_of(problems: list[str]) -> None:
+def _require_none(problems: list[str]) -> None:
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise CheckFailed("; ".join(problems[:5]) + more)
 
 
-def _key() -> dict[str, str]:
-    """The variable with the key of a deployment, where there is one."""
+def _key_variable() -> dict[str, str]:
+    """Return the variable with the API key of a deployment; {} if it is not set."""
     return {"API_KEY": os.environ["API_KEY"]} if "API_KEY" in os.environ else {}
 
 
-def _succeeded(done: Completed) -> None:
-    if done.returncode:
-        raise CheckFailed(last_line(done))
+def _require_success(completed: Completed) -> None:
+    if completed.returncode:
+        raise CheckFailed(last_line(completed))
 
 
-def _tested(done: Completed) -> str:
-    """What pytest says in its last line: "32 passed, 7 skipped in 2.1s"."""
-    _none_of([line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))])
-    _succeeded(done)
-    return done.stdout.strip().splitlines()[-1].strip("= ")
+def _test_summary(completed: Completed) -> str:
+    """Return the last line of pytest: "32 passed, 7 skipped in 2.1s"."""
+    _require_none([line for line in completed.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))])
+    _require_success(completed)
+    return completed.stdout.strip().splitlines()[-1].strip("= ")
 
 
 def _canonical(pin: str) -> str:
@@ -389,25 +392,26 @@ def _canonical(pin: str) -> str:
     return f"{name.lower().replace('_', '-').replace('.', '-')}=={version.partition(' ')[0].partition('+')[0]}"
 
 
-def _markdown(found: Verification) -> str:
-    verdict = "Everything that could be run passed." if found.passed else "**Something failed.**"
-    whose = "a server of the package's own Bento" if found.server == "own" else found.server
-    named = found.machine
-    on = ", ".join(
-        str(each) for each in (named.processor, f"{named.cores} cores", named.system, f"Python {named.python}") if each
-    )
+def _markdown(verification: Verification) -> str:
+    verdict = "Every check that could run passed." if verification.passed else "**A check failed.**"
+    server = "a server of the package's own Bento" if verification.server == "own" else verification.server
+    host = verification.machine
+    parts = (host.processor, f"{host.cores} cores", host.system, f"Python {host.python}")
+    machine_text = ", ".join(part for part in parts if part)
+    when = verification.when
     rows = [
         f"| {check.name} | {check.about} | {check.result} | {_cell(check.detail)} | {check.seconds:.1f} |"
-        for check in found.checks
+        for check in verification.checks
     ]
     return "\n".join(
         [
-            f"# Verification of {found.model['name']} {found.model['version']}",
+            f"# Verification of {verification.model['name']} {verification.model['version']}",
             "",
-            f"{verdict} It ran on {found.when:%Y-%m-%d} at {found.when:%H:%M} UTC against {whose}, on: {on}.",
-            "`deployer verify` writes this page and VERIFICATION.json anew.",
+            f"{verdict} The checks ran on {when:%Y-%m-%d} at {when:%H:%M} UTC against {server}.",
+            f"Machine: {machine_text}.",
+            "`deployer verify` runs the checks again and replaces this page and VERIFICATION.json.",
             "",
-            "| check | what was done | result | what was found | seconds |",
+            "| check | what it does | result | findings | seconds |",
             "|---|---|---|---|---:|",
             *rows,
             "",

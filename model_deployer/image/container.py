@@ -1,4 +1,4 @@
-"""The image of a package's Dockerfile, built and run as the definitions in deploy/ have it run."""
+"""Build the image of a package's Dockerfile, and run it with the restrictions of the definitions in deploy/."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,8 +9,9 @@ from model_deployer.image.image import BACKENDS, first_working
 from model_deployer.system.command import last_line, run
 from model_deployer.system.server_ready import free_ports, wait_until_ready
 
-#: No privileges, no files that it can change but those of /tmp, and no more memory and processes than a server needs.
-HARDENED = (
+#: Options of a container without privileges, with a read-only file system except /tmp, and with limits of memory and
+#: processes.
+_HARDENING_OPTIONS = (
     "--read-only",
     "--tmpfs=/tmp",
     "--cap-drop=all",
@@ -22,21 +23,23 @@ HARDENED = (
 
 @contextmanager
 def container(package: Path, base: str) -> Iterator[str]:
-    """The URL of a container of the package's image that is ready; container and image are removed in the end.
+    """Run the package's image and yield the URL of its server once it is ready; remove container and image at the end.
 
     Args:
-        package: Its folder.
-        base: The image that it is built on.
+        package: The folder of the package.
+        base: The image to build on.
 
     Raises:
-        EnvironmentFault: Neither docker nor podman works here.
-        CheckFailed: The image cannot be built, or its container does not get ready.
+        EnvironmentFault: If neither docker nor podman works on this machine.
+        CheckFailed: If the image cannot be built, or the server in its container does not become ready.
     """
     engine = first_working(("docker", "podman"))
     if engine is None:
-        raise EnvironmentFault("neither docker nor podman works here: install one, and start its daemon if it has one")
+        raise EnvironmentFault(
+            "neither docker nor podman works on this machine: install one, and start its daemon if it has one"
+        )
     build = [engine, "build", *BACKENDS[engine], "--quiet", "--build-arg", f"BASE={base}", str(package)]
-    image = _done(build, "the image cannot be built").split()[-1]
+    image = _output(build, "the image cannot be built").split()[-1]
     try:
         with _running(engine, image) as url:
             yield url
@@ -47,8 +50,8 @@ def container(package: Path, base: str) -> Iterator[str]:
 @contextmanager
 def _running(engine: str, image: str) -> Iterator[str]:
     (port,) = free_ports(1)
-    command = [engine, "run", "--detach", *HARDENED, f"--publish=127.0.0.1:{port}:{port}", f"--env=PORT={port}", image]
-    name = _done(command, "the image cannot be run").split()[-1]
+    options = [*_HARDENING_OPTIONS, f"--publish=127.0.0.1:{port}:{port}", f"--env=PORT={port}"]
+    name = _output([engine, "run", "--detach", *options, image], "the image cannot be run").split()[-1]
     try:
         url = f"http://127.0.0.1:{port}"
         if fault := wait_until_ready(url):
@@ -58,9 +61,9 @@ def _running(engine: str, image: str) -> Iterator[str]:
         run([engine, "rm", "--force", name])
 
 
-def _done(command: Sequence[str], fault: str) -> str:
-    """What a command prints that has to succeed."""
+def _output(command: Sequence[str], problem: str) -> str:
+    """Return the output of a command that must succeed."""
     completed = run(command)
     if completed.returncode:
-        raise CheckFailed(f"{fault}: {last_line(completed)}")
+        raise CheckFailed(f"{problem}: {last_line(completed)}")
     return completed.stdout

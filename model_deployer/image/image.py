@@ -1,4 +1,4 @@
-"""`deployer image`: the Bento of a model becomes an image, by the Dockerfile inside it."""
+"""`deployer image`: build the image of a model with the Dockerfile of its Bento."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from model_deployer.image.bento import DOCKERFILE, write_bento
 from model_deployer.system.command import run
 from model_deployer.system.progress import spinner
 
-#: What builds images, and the options that have it write the same image every time, health check and layers included.
+#: The programs that build images, each with the options for a reproducible image with a health check and cached layers.
 BACKENDS = {
     "docker": [],
     "podman": ["--format", "docker", "--timestamp", "0"],
@@ -23,23 +23,23 @@ BACKENDS = {
 
 
 def build_image(artifact: Artifact, backend: str | None = None, build_args: Sequence[str] = ()) -> str:
-    """Build the image of a model of the store and return its name, which is the model's tag.
+    """Build the image of a model and return its name, which is the model's tag.
 
-    An image that has this name already keeps it until the new one is complete.
+    An existing image with this name keeps it until the new one is complete.
 
     Args:
-        artifact: The model.
-        backend: One of ``BACKENDS``; None for the first one that works.
-        build_args: ``KEY=VALUE`` for the Dockerfile, which says what there is.
+        artifact: A model of the store.
+        backend: One of ``BACKENDS``; None for the first one that works on this machine.
+        build_args: ``KEY=VALUE`` for the Dockerfile; the comment at its top lists the keys.
 
     Raises:
-        UsageError: There is no such backend, or a build argument has no value.
-        EnvironmentFault: None works here, or it cannot build the image; the reason is on standard error.
+        UsageError: If there is no such backend, or a build argument has no value.
+        EnvironmentFault: If no backend works, or if it cannot build the image; the reason is on standard error.
     """
     for argument in build_args:
         if "=" not in argument:
-            raise UsageError("a --build-arg has the form KEY=VALUE, as in --build-arg USER=0")
-    program = _backend(backend)
+            raise UsageError("--build-arg: expected KEY=VALUE, as in --build-arg USER=0")
+    program = _select_backend(backend)
     with tempfile.TemporaryDirectory(prefix="model-deployer-") as name:
         context = Path(name) / "bento"
         with spinner("bento"):
@@ -47,31 +47,31 @@ def build_image(artifact: Artifact, backend: str | None = None, build_args: Sequ
         command = [program, "build", *BACKENDS[program], "--tag", artifact.tag, "--file", str(context / DOCKERFILE)]
         command += [word for argument in build_args for word in ("--build-arg", argument)]
         environment = os.environ | {"SOURCE_DATE_EPOCH": "0"}
-        done = subprocess.run([*command, str(context)], env=environment, stdout=sys.stderr, check=False)
-    if done.returncode:
+        completed = subprocess.run([*command, str(context)], env=environment, stdout=sys.stderr, check=False)
+    if completed.returncode:
         raise EnvironmentFault(
-            f"{program} could not build the image, for the reason above, and no image was named; "
-            "where it is the base image that cannot be had, name another one: --build-arg BASE=IMAGE"
+            f"{program} could not build the image; the reason is printed above, and nothing was tagged; "
+            "if the base image is not available, choose another one: --build-arg BASE=IMAGE"
         )
     return artifact.tag
 
 
-def _backend(asked_for: str | None) -> str:
-    """The one that was asked for, or the first one, that is installed and works."""
-    if asked_for is not None and asked_for not in BACKENDS:
-        raise UsageError(f"there is no backend '{asked_for}'; known are {', '.join(BACKENDS)}")
-    if program := first_working([asked_for] if asked_for else BACKENDS):
+def _select_backend(backend: str | None) -> str:
+    """Return the backend if it works, or the first working one if none is named."""
+    if backend is not None and backend not in BACKENDS:
+        raise UsageError(f"unknown backend '{backend}'; expected one of {', '.join(BACKENDS)}")
+    if program := first_working([backend] if backend else BACKENDS):
         return program
     raise EnvironmentFault(
-        f"{asked_for} does not work here: install it, and start its daemon where it has one"
-        if asked_for
-        else f"none of {', '.join(BACKENDS)} works here: install one, and start its daemon where it has one"
+        f"{backend} does not work on this machine: install it, and start its daemon if it has one"
+        if backend
+        else f"none of {', '.join(BACKENDS)} works on this machine: install one, and start its daemon if it has one"
     )
 
 
 def first_working(programs: Iterable[str]) -> str | None:
-    """The first of some programs for images that is installed and can be used here; None where none is."""
-    return next((each for each in programs if shutil.which(each) and _works(each)), None)
+    """Return the first of the programs that is installed and works on this machine; None if none does."""
+    return next((program for program in programs if shutil.which(program) and _works(program)), None)
 
 
 def _works(program: str) -> bool:

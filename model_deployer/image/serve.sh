@@ -1,7 +1,7 @@
 #!/bin/sh
-# How a container starts. Without an argument, or with options of `bentoml serve`, the model is served on port 3000; with
-# `serve`, as SageMaker asks, on port 8080. Platforms name the port in variables of their own; the first that is set counts.
-# Any other argument is a command, which runs instead.
+# The entry point of a container. Without an argument, or with options of `bentoml serve`, it serves the model on port
+# 3000; with the argument `serve`, which SageMaker passes, on port 8080. The variables PORT, AIP_HTTP_PORT (Vertex AI) and
+# SAGEMAKER_BIND_TO_PORT set another port; the first one that is set counts. Any other argument is a command to run instead.
 set -eu
 port=3000
 case "${1:-}" in

@@ -1,7 +1,7 @@
-"""Take the debugging symbols out of compiled modules: python shrink.py FOLDER...
+"""Remove the debugging symbols of compiled modules: python shrink.py FOLDER...
 
-What the loader needs of an ELF file is in the segments of its program header (elf(5)); what follows the last of them,
-and the table of sections, is for linkers and debuggers. ``strip`` does more, and is in no slim image.
+The loader needs the segments that the program header of an ELF file lists (elf(5)). The bytes after the last segment
+and the section table are for linkers and debuggers only. ``strip`` removes more, but slim images do not include it.
 """
 
 import struct
@@ -10,16 +10,16 @@ from pathlib import Path
 
 
 def shrink(file: Path) -> None:
-    """Cut a 64-bit little-endian ELF file off after its last segment."""
+    """Cut a 64-bit little-endian ELF file off after its last segment; leave any other file as it is."""
     content = bytearray(file.read_bytes())
     if content[:6] != b"\x7fELF\x02\x01":
         return
-    (start,) = struct.unpack_from("<Q", content, 32)
-    size, count = struct.unpack_from("<HH", content, 54)
+    (start,) = struct.unpack_from("<Q", content, 32)  # e_phoff
+    size, count = struct.unpack_from("<HH", content, 54)  # e_phentsize and e_phnum
     segments = [struct.unpack_from("<QQQQ", content, start + size * number + 8) for number in range(count)]
     end = max(offset + length for offset, _, _, length in segments)
-    struct.pack_into("<Q", content, 40, 0)  # where the table of sections is
-    struct.pack_into("<HH", content, 60, 0, 0)  # how many there are, and which one names them
+    struct.pack_into("<Q", content, 40, 0)  # e_shoff: the offset of the section table
+    struct.pack_into("<HH", content, 60, 0, 0)  # e_shnum and e_shstrndx: the number of sections, and the one with names
     file.write_bytes(content[:end])
 
 

@@ -1,1 +1,1 @@
-"""What a handoff package says of a model: its data, measurements and sizing."""
+"""The content of a handoff package as models: the model's data, measurements, samples, formats, clients and sizing."""

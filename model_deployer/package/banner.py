@@ -1,13 +1,13 @@
-"""The banner of documents whose package was not verified."""
+"""The banner in the documents of a package that was not verified."""
 
 from model_deployer.writing.markdown import Markdown
 
 _UNVERIFIED = Markdown(
-    "> **UNVERIFIED**: nobody has proved yet that what stands here holds on another machine. "
-    "`deployer verify` does so, and takes this line away."
+    "> **UNVERIFIED**: the statements on this page have not been checked on another machine yet. "
+    "`deployer verify` checks them; if every check passes, it removes this note."
 )
 
 
 def unverified_banner(is_verified: bool) -> Markdown:
-    """What the head of a document says of a package that was not verified; nothing of one that was."""
+    """Return the note at the top of a document whose package was not verified; empty text if it was."""
     return Markdown() if is_verified else _UNVERIFIED

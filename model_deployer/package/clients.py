@@ -4,15 +4,15 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Client(BaseModel):
-    """A client as it stands in a package (examples/clients/clients.json).
+    """A client in a package, as an entry of examples/clients/clients.json.
 
     Attributes:
         language: "Python", "Go", ...
-        folder: Its folder, from the package's.
-        files: Its files, from the package's folder; none where it was left out.
-        needs: What has to be installed, in words: "Go 1.19 or newer, nothing else".
-        command: What was run, from the package's folder, with ``URL`` in the environment.
-        left_out: Why the package goes without it; None where it has it.
+        folder: The client's folder, relative to the package's folder.
+        files: The client's files, relative to the package's folder; empty if the client was left out.
+        needs: What must be installed, in words: "Go 1.19 or newer, nothing else".
+        command: The command that was run, in the package's folder, with ``URL`` in the environment.
+        left_out: The reason why the package does not contain the client; None if it does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

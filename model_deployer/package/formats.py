@@ -1,24 +1,24 @@
-"""model/parity.json: how far the answers of each format of the model differ from those that are expected."""
+"""model/parity.json: how far the answers of each format of the model differ from the expected answers."""
 
 import math
 
 from pydantic import BaseModel, ConfigDict
 
-#: The largest difference that is allowed, as :class:`Agreement` measures it: the same as from machine to machine.
+#: The largest allowed difference, as :class:`Agreement` measures it: the same that is allowed between two machines.
 TOLERANCE = 1e-5
 
-#: The share of decisions that may flip although the numbers agree: rows that lie on the threshold.
+#: The share of decisions that may differ although the numbers agree: those of rows on the decision threshold.
 MAX_FLIP_SHARE = 1e-4
 
 
 class Agreement(BaseModel):
-    """How far a format's answers are from those that are expected.
+    """How far a format's answers differ from the expected answers.
 
     Attributes:
-        rows: Rows that were replayed.
+        rows: The number of rows that were replayed.
         largest: The largest difference of a number: absolute for probabilities; for values relative to the value, or to
-            the spread of the training target where that is larger.
-        flips: Decisions that are others; None for a regression, which decides nothing.
+            the spread of the training target if that is larger.
+        flips: The number of decisions that differ; None for a regression, which has no decisions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,13 +32,13 @@ class Format(BaseModel):
     """One format of the model.
 
     Attributes:
-        name: What it is called: "ONNX", "pickle", ...
-        files: Its files, from the package's folder; none where it is withheld.
-        about: What it is for, in a sentence.
-        tolerance: The largest difference that is allowed.
-        golden: Against the expected golden answers.
-        test: On the whole test part; None where the table is not at hand.
-        withheld: Why the package goes without it; None where it has it.
+        name: "ONNX", "pickle", ...
+        files: The format's files, relative to the package's folder; empty if the format is withheld.
+        about: What the format is for, in a sentence.
+        tolerance: The largest allowed difference.
+        golden: The agreement on the golden requests.
+        test: The agreement on all test rows; None if the table is not available.
+        withheld: The reason why the package does not contain the format; None if it does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,18 +51,19 @@ class Format(BaseModel):
     test: Agreement | None = None
     withheld: str | None = None
 
-    def judged(self, golden: Agreement, test: Agreement | None) -> "Format":
-        """The same with what its replay found; withheld where that is beyond the tolerance."""
-        replays = [each for each in (golden, test) if each]
-        if not all(math.isfinite(each.largest) for each in replays):
+    def with_replays(self, golden: Agreement, test: Agreement | None) -> "Format":
+        """Return a copy with the agreement of its replays, and withhold the format if they exceed the tolerance."""
+        replays = [agreement for agreement in (golden, test) if agreement]
+        if not all(math.isfinite(agreement.largest) for agreement in replays):
             return self.model_copy(
-                update={"withheld": "some of its answers are no numbers, or are missing", "files": ()}
+                update={"withheld": "some of its answers are not numbers, or are missing", "files": ()}
             )
-        largest, flips = max(each.largest for each in replays), sum(each.flips or 0 for each in replays)
+        largest = max(agreement.largest for agreement in replays)
+        flips = sum(agreement.flips or 0 for agreement in replays)
         reason = None
         if largest > self.tolerance:
             reason = f"its answers differ by up to {largest:.2g}, and {self.tolerance:.2g} is allowed"
-        elif flips > sum(each.rows for each in replays) * MAX_FLIP_SHARE:
-            reason = f"{flips} of its decisions are others"
+        elif flips > sum(agreement.rows for agreement in replays) * MAX_FLIP_SHARE:
+            reason = f"{flips} of its decisions differ"
         files = () if reason else self.files
         return self.model_copy(update={"golden": golden, "test": test, "withheld": reason, "files": files})

@@ -1,16 +1,16 @@
-"""benchmarks/measurements.json: what the served model took on a named machine."""
+"""benchmarks/measurements.json: latency, throughput and memory of the served model on a named machine."""
 
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
 
-class _Fact(BaseModel):
+class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Machine(_Fact):
-    """Where it was measured; None is what the machine does not tell."""
+class Machine(_Record):
+    """The machine of the measurements; a value that the machine does not report is None."""
 
     processor: str | None
     cores: int
@@ -20,18 +20,18 @@ class Machine(_Fact):
     gpu: str | None = None
 
 
-class Latency(_Fact):
-    """Milliseconds from a request to its answer, over a kept connection on the same machine.
+class Latency(_Record):
+    """The latency of one load: the time from a request to its answer, over an open connection on the same machine.
 
     Attributes:
-        rows: Rows of each request.
-        clients: Clients that each send one request after the other.
-        requests: Requests that were timed.
-        failures: Those that were not answered with 200.
-        seconds: How long it took.
-        p50, p95, p99: Percentiles of the requests that were answered with 200, in milliseconds.
-        requests_per_second: Answered with 200, of all clients together.
-        cores: Processor cores that the server kept busy, on average; None where the system does not tell.
+        rows: The number of rows in each request.
+        clients: The number of clients; each sends one request after the other.
+        requests: The number of requests that were timed.
+        failures: The number of requests that were not answered with 200.
+        seconds: The duration of the measurement.
+        p50, p95, p99: Percentiles of the latency of the requests that were answered with 200, in milliseconds.
+        requests_per_second: The rate of requests that were answered with 200, of all clients together.
+        cores: The average number of processor cores that the server kept busy; None if the system does not report it.
     """
 
     rows: int
@@ -46,20 +46,21 @@ class Latency(_Fact):
     cores: float | None = None
 
 
-class Measurements(_Fact):
+class Measurements(_Record):
     """The content of measurements.json.
 
     Attributes:
-        machine: Where.
-        when: In UTC.
-        engine: What ran the graph: ``cpu``, ``cuda`` or ``runner``.
-        workers: Processes that answered.
-        cold_start_seconds: From the start of the server's process until /readyz answered 200; files in the page cache.
-        memory_ready_bytes: What all processes of the server hold when it is ready: proportional set size (PSS), which
-            counts a page that several share by its part; None where the system does not tell.
-        memory_loaded_bytes: Likewise, the most that was seen under load.
-        by_rows: One client, requests of more and more rows.
-        by_load: Requests of one row by more and more clients at once.
+        machine: The machine of the server and the clients.
+        when: The time of the measurements, in UTC.
+        engine: The engine that ran the graph: ``cpu``, ``cuda`` or ``runner``.
+        workers: The number of processes that answer requests.
+        cold_start_seconds: The time from the start of the server's process until /readyz answered 200, with its files
+            in the page cache.
+        memory_ready_bytes: The memory of all processes of the server when it is ready, as proportional set size (PSS):
+            each process counts its share of a page that several processes use. None if the system does not report it.
+        memory_loaded_bytes: The same under load, at its peak.
+        by_rows: The latencies of one client by the number of rows per request.
+        by_load: The latencies of one-row requests by the number of concurrent clients.
     """
 
     machine: Machine

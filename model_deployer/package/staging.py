@@ -1,4 +1,4 @@
-"""A folder that is there as a whole, or not at all."""
+"""Write a folder atomically: it appears complete, or not at all."""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from model_deployer.contract.errors import UsageError
 
 @contextmanager
 def staging(target: Path) -> Iterator[Path]:
-    """A folder beside the target that takes its place in the end; whatever fails, the target is as it was.
+    """Yield a folder next to the target that replaces the target at the end; after a failure the target is unchanged.
 
     Args:
-        target: Is not there yet, or is an empty folder.
+        target: A folder that does not exist or is empty.
 
     Raises:
-        UsageError: There is something in it already.
+        UsageError: If the target is a file or a folder that is not empty.
     """
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
-        raise UsageError(f"{target} is not empty; name another folder, or remove what is in it")
+        raise UsageError(f"{target} is not empty; name another folder, or remove its content")
     parent = target.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=parent) as name:

@@ -1,1 +1,1 @@
-"""This machine: programs that are run, and what the terminal shows meanwhile."""
+"""This machine: how programs are run, and what the terminal shows meanwhile."""

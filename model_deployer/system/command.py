@@ -1,4 +1,4 @@
-"""Programs that are run to their end."""
+"""Run a program to its end and keep its output."""
 
 import os
 import signal
@@ -17,19 +17,20 @@ def run(
     environment: Mapping[str, str] | None = None,
     timeout_seconds: float | None = None,
 ) -> Completed:
-    """Run a program to its end and keep what it printed; the caller judges its exit code.
+    """Run a program to its end and return its output; the caller checks the exit code.
 
-    A program that takes too long, or whose caller is interrupted, is killed with all processes that it started.
+    If the program takes too long, or the caller is interrupted, the program is killed with all processes that it
+    started.
 
     Args:
-        command: The program and its arguments; it reads nothing from standard input.
-        folder: Where it runs; None for the current folder of this process.
-        environment: Its variables; None for those of this process.
-        timeout_seconds: How long it may take; None for as long as it likes.
+        command: The program and its arguments. Its standard input is empty.
+        folder: The working folder; None for the current folder of this process.
+        environment: The environment variables; None for those of this process.
+        timeout_seconds: How long the program may take; None for no limit.
 
     Raises:
-        subprocess.TimeoutExpired: It took too long.
-        OSError: It cannot be started.
+        subprocess.TimeoutExpired: If the program takes longer than ``timeout_seconds``.
+        OSError: If the program cannot be started.
     """
     process = subprocess.Popen(
         command,
@@ -53,6 +54,6 @@ def run(
 
 
 def last_line(completed: Completed) -> str:
-    """The last line that a program printed, on standard error or else on standard output."""
+    """Return the last line of a program's standard error, or of its standard output if standard error is empty."""
     lines = (completed.stderr.strip() or completed.stdout.strip()).splitlines()
     return lines[-1].strip() if lines else f"no output, exit code {completed.returncode}"

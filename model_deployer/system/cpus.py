@@ -3,22 +3,31 @@
 import os
 from pathlib import Path
 
-#: Where a container finds its own limits (cgroups, version 2 and version 1).
-CGROUPS = Path("/sys/fs/cgroup")
+#: The folder with the limits of this process's container (cgroups, version 2 and version 1).
+CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 def cpu_count() -> int:
-    """The cores that this process may run on, and no more than its container is given the time of."""
+    """Return the number of cores that this process may run on, capped by the CPU quota of its container; at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    match cgroup("cpu.max") or cgroup("cpu/cpu.cfs_quota_us") + cgroup("cpu/cpu.cfs_period_us"):
+    match read_cgroup_file("cpu.max") or (
+        read_cgroup_file("cpu/cpu.cfs_quota_us") + read_cgroup_file("cpu/cpu.cfs_period_us")
+    ):
         case [quota, period] if quota.isdigit():
             return max(1, min(allowed, int(quota) // int(period)))
     return allowed
 
 
-def cgroup(name: str) -> list[str]:
-    """The words of a file of the container's limits: numbers, or "max" or -1 where there is no limit; [] without it."""
+def read_cgroup_file(name: str) -> list[str]:
+    """Return the words of a file of the container's limits.
+
+    Args:
+        name: The path of the file below ``CGROUP_ROOT``.
+
+    Returns:
+        Numbers, or "max" or "-1" if there is no limit; an empty list if the file does not exist.
+    """
     try:
-        return (CGROUPS / name).read_text(encoding="ascii").split()
+        return (CGROUP_ROOT / name).read_text(encoding="ascii").split()
     except OSError:
         return []

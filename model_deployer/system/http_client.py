@@ -1,4 +1,4 @@
-"""How a server is asked: over a kept connection, with the key in the variable ``API_KEY`` where it wants one."""
+"""A client of a server: one connection for many requests, with the API key in the variable ``API_KEY`` if it is set."""
 
 import os
 
@@ -6,10 +6,10 @@ import httpx
 
 
 def auth_header() -> dict[str, str]:
-    """The header that carries the key; nothing where there is none."""
+    """Return the header that carries the API key; an empty dictionary if ``API_KEY`` is not set."""
     return {"Authorization": f"Bearer {os.environ['API_KEY']}"} if os.environ.get("API_KEY") else {}
 
 
 def connect(url: str) -> httpx.Client:
-    """A client of a server; to be closed."""
+    """Return a client of the server at ``url``; the caller closes it."""
     return httpx.Client(base_url=url, headers=auth_header(), timeout=60)

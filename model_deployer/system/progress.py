@@ -1,4 +1,4 @@
-"""What a person sees while a package is written or verified: one line a step, with what came of it."""
+"""Progress on the terminal while a package is written or verified: one line per step, with its result."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from rich import get_console
 
 
 class Step:
-    """A step under way; ``detail`` is what its line says in the end."""
+    """A running step; ``detail`` is the text that its line ends with."""
 
     def __init__(self) -> None:
         self.detail = ""
@@ -16,7 +16,7 @@ class Step:
 
 @contextmanager
 def step(name: str) -> Iterator[Step]:
-    """Show on a terminal that ``name`` is being done, and print its line when it is done."""
+    """Show a spinner while the step ``name`` runs, and print its line at the end."""
     began, current = time.monotonic(), Step()
     with spinner(name):
         yield current
@@ -25,14 +25,14 @@ def step(name: str) -> Iterator[Step]:
 
 @contextmanager
 def spinner(name: str) -> Iterator[None]:
-    """Show on a terminal that ``name`` is being done."""
+    """Show a spinner with ``name`` while the block runs."""
     with get_console().status(name, spinner="dots"):
         yield
 
 
 def print_line(name: str, detail: str, seconds: float = 0.0, style: str = "cyan") -> None:
-    """Print one line."""
+    """Print the line of a step: its name, its result, and its duration if that is a second or longer."""
     console = get_console()
     console.print(f"[{style}]{name:>15}[/]  ", end="")
-    took = f" ({seconds:.0f} s)" if seconds >= 1 else ""
-    console.print(f"{detail}{took}", markup=False, highlight=False, soft_wrap=True)
+    duration = f" ({seconds:.0f} s)" if seconds >= 1 else ""
+    console.print(f"{detail}{duration}", markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A server on this machine: which ports are free, and when it is ready."""
+"""A server on this machine: find free ports for it, and wait until it is ready."""
 
 import socket
 import time
@@ -7,12 +7,12 @@ from contextlib import ExitStack, suppress
 
 import httpx
 
-#: Seconds that a server may take to get ready.
+#: The longest time that a server may take to become ready.
 TIMEOUT_SECONDS = 120.0
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of the loopback interface that were free a moment ago."""
+    """Return ``count`` different ports of the loopback interface that were free a moment ago."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -26,12 +26,12 @@ def wait_until_ready(
     """Wait until GET ``url``/readyz answers 200.
 
     Args:
-        url: Of the server, as http://host:port.
-        has_ended: Whether its process has ended, which ends the wait.
+        url: The URL of the server, as http://host:port.
+        has_ended: Returns whether the server's process has ended; if so, the wait ends, too.
         timeout_seconds: How long to wait.
 
     Returns:
-        Why the server is not ready; None once it is.
+        The reason why the server is not ready; None if it is ready.
     """
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""A page of HTML that needs nothing but itself: one shell and one base style for every page that the project writes."""
+"""Self-contained HTML pages: one document shell and one base style for every page that the project writes."""
 
 from html import escape
 
@@ -21,12 +21,12 @@ img { display: block; max-width: 100%; height: auto; }
 
 
 def html_page(title: str, body: str, style: str = "") -> str:
-    """A whole page.
+    """Return a complete HTML document.
 
     Args:
-        title: The title of the window, as text.
-        body: What the page shows, as HTML.
-        style: CSS rules in addition to the base style, which they override.
+        title: The title of the window, as plain text.
+        body: The content of the page, as HTML.
+        style: CSS rules that are added to the base style and override it.
     """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -1,4 +1,4 @@
-"""Jinja templates, all filled by the same rules: an unknown name is an error, and blocks leave no blank lines."""
+"""Jinja templates, all rendered by the same rules: an unknown name is an error, and blocks leave no blank lines."""
 
 import re
 from collections.abc import Callable
@@ -8,11 +8,11 @@ from jinja2 import BaseLoader, Environment, StrictUndefined
 
 
 def jinja_environment(loader: BaseLoader, finalize: Callable[[Any], str] | None = None) -> Environment:
-    """An environment for templates of text that is not HTML; values are not escaped.
+    """Return an environment for templates of text that is not HTML; values are not escaped.
 
     Args:
-        loader: Where the templates are.
-        finalize: What every value passes through before it is printed.
+        loader: Finds the templates.
+        finalize: A function that every value passes through before it is printed.
     """
     return Environment(
         loader=loader,
@@ -25,7 +25,7 @@ def jinja_environment(loader: BaseLoader, finalize: Callable[[Any], str] | None 
     )
 
 
-def fill(templates: Environment, template: str, /, **values: Any) -> str:
-    """A document from a template, without leading, trailing and repeated blank lines."""
-    text = templates.get_template(template).render(**values)
+def render(environment: Environment, template: str, /, **values: Any) -> str:
+    """Return the text of a template, without leading, trailing and repeated blank lines."""
+    text = environment.get_template(template).render(**values)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

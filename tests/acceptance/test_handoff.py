@@ -1,4 +1,4 @@
-"""From a model of the store to a package that is proved, and what becomes of one that was tampered with."""
+"""From a model of the store to a verified package, and the verification of a package that was tampered with."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ TREE = {
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
-#: Loads both pickles with onnxruntime and numpy alone, and prints what they answer to the rows of the examples.
+#: Loads both pickles with onnxruntime and numpy only, and prints their answers to the example rows.
 PICKLES = """
 import json, pickle, sys
 sys.path.insert(0, "examples")
@@ -36,34 +36,34 @@ from inference_example import PickledModel
 samples = json.load(open("examples/sample_requests.json"))
 rows = [row for sample in samples["golden"] for row in sample["request"]["rows"]]
 answers = PickledModel().predict(rows)
-ours = {"contract", "serving", "training", "handoff", "bentoml"}
-print(json.dumps([answers, sorted(ours & set(sys.modules))]))
+forbidden = {"contract", "serving", "training", "handoff", "bentoml"}
+print(json.dumps([answers, sorted(forbidden & set(sys.modules))]))
 """
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, table: Path) -> Path:
-    """A BentoML home with a network that is learnt from the table."""
+    """A BentoML home with a network that is trained on the table."""
     folder = tmp_path_factory.mktemp("handoff")
     shutil.copy(table, folder)
     network = SMALL.replace("estimator: {", "estimator: {name: tabm, ")
-    more = "description: Who leaves?\nowner: retention team\n" + network
+    description = "description: Who leaves?\nowner: retention team\n"
     (folder / "model.yaml").write_text(
-        f"name: customers\ndata: {{path: {table.name}, target: churn, ignore: [spend]}}\n{more}"
+        f"name: customers\ndata: {{path: {table.name}, target: churn, ignore: [spend]}}\n{description}{network}"
     )
     _train(folder / "home")
     return folder / "home"
 
 
 def _train(home: Path) -> str:
-    done = in_process.deployer("train", "--json", cwd=home.parent, home=home)
-    assert done.returncode == 0, done.stderr
-    return str(json.loads(done.stdout)["tag"])
+    completed = in_process.deployer("train", "--json", cwd=home.parent, home=home)
+    assert completed.returncode == 0, completed.stderr
+    return str(json.loads(completed.stdout)["tag"])
 
 
 @pytest.fixture(scope="module")
 def quick_deployer(home: Path) -> Command:
-    """Runs a command next to the BentoML home. The first one installs the clean environment of all of them."""
+    """Runs a command next to the BentoML home; the first command installs the clean environment for all of them."""
     clean = home.parent / "clean"
     return partial(
         run,
@@ -80,25 +80,26 @@ def quick_deployer(home: Path) -> Command:
 @pytest.fixture(scope="module")
 def package(home: Path, quick_deployer: Command) -> Path:
     """The package of that model, written and verified by the command."""
-    done = quick_deployer("handoff", "customers:1.0.0", "-o", "model-package")
-    assert done.returncode == 0, done.stderr
+    completed = quick_deployer("handoff", "customers:1.0.0", "-o", "model-package")
+    assert completed.returncode == 0, completed.stderr
     return home.parent / "model-package"
 
 
 def test_the_package_holds_what_it_promises_and_everything_passed(package: Path) -> None:
-    there = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
-    assert there >= TREE
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
+    assert files >= TREE
     verification = json.loads((package / "VERIFICATION.json").read_text())
     assert verification["passed"]
     results = {check["name"]: check["result"] for check in verification["checks"]}
-    # The image takes a container engine, and is asked for by an option; tests/image does.
+    # This check needs a container engine and an option of the command; tests/image runs it.
     assert results.pop("container") == "not run"
     assert set(results.values()) == {"passed"}, results
     assert str(Path.home()) not in (package / "VERIFICATION.json").read_text()
 
 
 def test_every_format_was_replayed_on_the_whole_test_part(package: Path) -> None:
-    formats = {each["name"]: each for each in json.loads((package / "model" / "parity.json").read_text())["formats"]}
+    parity = json.loads((package / "model" / "parity.json").read_text())
+    formats = {format_["name"]: format_ for format_ in parity["formats"]}
     rows = json.loads((package / "model" / "model_metadata.json").read_text())["evaluation"]["rows"]["test"]
     for name in ("service", "ONNX", "pickle", "joblib", "safetensors and torch program"):
         assert formats[name]["withheld"] is None
@@ -109,27 +110,27 @@ def test_every_format_was_replayed_on_the_whole_test_part(package: Path) -> None
 
 
 def test_the_pickles_answer_as_the_service_does_without_anything_of_ours(package: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", PICKLES], cwd=package, capture_output=True, text=True, check=True)
-    answers, imported = json.loads(done.stdout)
+    completed = subprocess.run([sys.executable, "-c", PICKLES], cwd=package, capture_output=True, text=True, check=True)
+    predictions, imported = json.loads(completed.stdout)
     assert imported == []
     samples = json.loads((package / "examples" / "sample_requests.json").read_text())
-    expected = [each for sample in samples["golden"] for each in sample["answer"]["predictions"]]
-    assert [answer["decision"] for answer in answers] == [answer["decision"] for answer in expected]
-    for answer, wanted in zip(answers, expected, strict=True):
-        assert answer["probabilities"] == pytest.approx(wanted["probabilities"], abs=samples["tolerance"])
+    expected = [prediction for sample in samples["golden"] for prediction in sample["answer"]["predictions"]]
+    assert [prediction["decision"] for prediction in predictions] == [prediction["decision"] for prediction in expected]
+    for prediction, served in zip(predictions, expected, strict=True):
+        assert prediction["probabilities"] == pytest.approx(served["probabilities"], abs=samples["tolerance"])
 
 
 def test_the_torch_program_answers_as_the_service_does(package: Path) -> None:
     command = [sys.executable, "model/torch_model.py"]
-    done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=True)
-    assert float(done.stdout.split("at most ")[1].split()[0]) <= 1e-5
+    completed = subprocess.run(command, cwd=package, capture_output=True, text=True, check=True)
+    assert float(completed.stdout.split("at most ")[1].split()[0]) <= 1e-5
 
 
 def test_a_second_package_does_not_go_over_the_first(package: Path, home: Path) -> None:
     before = (package / "SHA256SUMS").read_bytes()
-    done = run("deployer", "handoff", "-o", str(package), cwd=home.parent, BENTOML_HOME=str(home))
-    assert done.returncode == 2
-    assert "is not empty" in done.stderr
+    completed = run("deployer", "handoff", "-o", str(package), cwd=home.parent, BENTOML_HOME=str(home))
+    assert completed.returncode == 2
+    assert "is not empty" in completed.stderr
     assert (package / "SHA256SUMS").read_bytes() == before
 
 
@@ -143,26 +144,26 @@ def test_a_package_that_was_edited_is_not_believed_nor_a_deployment_of_another_v
     (edited / "examples" / "more.py").write_text("")
     (edited / "sbom.cdx.json").unlink()
     _shorten(edited)
-    with serve(["--arg", f"model={_newer(home)}"], home, tmp_path / "log") as server:
-        done = quick_deployer("verify", str(edited), "--url", server.url)
-    assert done.returncode == 1
-    for said in (
+    with serve(["--arg", f"model={_train_second_version(home)}"], home, tmp_path / "log") as server:
+        completed = quick_deployer("verify", str(edited), "--url", server.url)
+    assert completed.returncode == 1
+    for message in (
         "docs/MODEL_CARD.md was changed",
         "examples/more.py was added",
         "sbom.cdx.json is missing",
-        "docs/MODEL_CARD.md does not follow from the package's figures",
-        "API_SPEC.yaml is not the document that the server serves",
-        "; this package is of customers:1.0.0",
-        "is answered otherwise than sample_requests.json says",
+        "docs/MODEL_CARD.md does not match the data of the package",
+        "API_SPEC.yaml differs from the OpenAPI document of the server",
+        ", but this package is for customers:1.0.0",
+        ": the answer differs from sample_requests.json",
     ):
-        assert said in done.stderr
+        assert message in completed.stderr
     verification = json.loads((edited / "VERIFICATION.json").read_text())
     assert not verification["passed"]
     assert {check["name"]: check["result"] for check in verification["checks"]}["tests offline"] == "passed"
 
 
 def _shorten(package: Path) -> None:
-    """Leave schemathesis one path and no client to run: with all of them they were run when the package was written."""
+    """Leave one path for schemathesis and no client; the `package` fixture has run them with everything."""
     specification = package / "docs" / "API_SPEC.yaml"
     document = yaml.safe_load(specification.read_text())
     document["paths"] = {"/predict": document["paths"]["/predict"]}
@@ -170,14 +171,14 @@ def _shorten(package: Path) -> None:
     (package / "examples" / "clients" / "clients.json").write_text("[]")
 
 
-def _newer(home: Path) -> str:
-    """The tag of a second version."""
+def _train_second_version(home: Path) -> str:
+    """Train a second version and return its tag."""
     spec = home.parent / "model.yaml"
     spec.write_text(spec.read_text().replace("members: 2", "members: 3"))
     return _train(home)
 
 
 def test_a_folder_that_is_no_package_is_told(tmp_path: Path) -> None:
-    done = run("deployer", "verify", str(tmp_path))
-    assert done.returncode == 2
-    assert "is no package of a model" in done.stderr
+    completed = run("deployer", "verify", str(tmp_path))
+    assert completed.returncode == 2
+    assert "is no package of a model" in completed.stderr

@@ -1,4 +1,4 @@
-"""MLflow's ScoringServerClient, which sends DataFrames and arrays."""
+"""MLflow's ScoringServerClient, with a DataFrame and with an array."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ assert client.get_version() == "1.0.0"
 frame = pd.DataFrame(rows)
 answers = [
     client.invoke(frame)["predictions"],
-    client.invoke(frame, params={"passed": "over"})["predictions"],
+    client.invoke(frame, params={"ignored": "yes"})["predictions"],
     client.invoke(np.array(frame.values.tolist(), dtype=object))["predictions"],
 ]
 try:

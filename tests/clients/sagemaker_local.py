@@ -1,4 +1,4 @@
-"""SageMaker's runtime client of local mode: every type of body and answer, and the headers that come back."""
+"""SageMaker's runtime client of local mode, with every type of body and answer."""
 
 import csv
 import io

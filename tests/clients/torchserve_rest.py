@@ -1,4 +1,4 @@
-"""torchserve-client: health, the description of the API, and a field of a form a row."""
+"""torchserve-client: health, the description of the API, and predictions of a form with one field per row."""
 
 import json
 import sys

@@ -19,7 +19,7 @@ def infer(client, rows, is_binary):
             inputs[-1].set_data_from_numpy(values, binary_data=is_binary)
     outputs = [http.InferRequestedOutput(name, binary_data=is_binary) for name in ("decision", "probabilities")]
     result = client.infer("served", inputs, outputs=outputs)
-    decisions = [each.decode() if isinstance(each, bytes) else each for each in result.as_numpy("decision")]
+    decisions = [label.decode() if isinstance(label, bytes) else label for label in result.as_numpy("decision")]
     return {"decision": decisions, "probabilities": result.as_numpy("probabilities").astype(float).tolist()}
 
 

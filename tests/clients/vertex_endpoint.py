@@ -1,4 +1,4 @@
-"""Google's SDK for Vertex AI: what a local and a private endpoint send, without the container and without the cloud."""
+"""Google's SDK for Vertex AI: a local and a private endpoint, without a container and without the cloud."""
 
 import json
 import os
@@ -14,18 +14,18 @@ HEALTH, PREDICT = os.environ["AIP_HEALTH_ROUTE"], os.environ["AIP_PREDICT_ROUTE"
 
 
 class Local(LocalEndpoint):
-    """One whose container runs already."""
+    """A local endpoint whose container already runs."""
 
     def __init__(self, port):
         self.assigned_host_port, self.container_is_running = port, True
         self.serving_container_health_route, self.serving_container_predict_route = HEALTH, PREDICT
 
     def __del__(self):
-        """There is no container to be stopped."""
+        """Do nothing: there is no container to stop."""
 
 
 class Private(PrivateEndpoint):
-    """One whose model is deployed, as the cloud would say it."""
+    """A private endpoint with the description that the cloud would return."""
 
     def __init__(self, url):
         paths = PrivateEndpoints(predict_http_uri=url + PREDICT, health_http_uri=url + HEALTH)
@@ -36,10 +36,10 @@ class Private(PrivateEndpoint):
         self._http_client = urllib3.PoolManager()
 
     def wait(self):
-        """Nothing is under way."""
+        """Do nothing: no operation is pending."""
 
     def _sync_gca_resource(self):
-        """There is no cloud to be asked."""
+        """Do nothing: there is no cloud to query."""
 
     _sync_gca_resource_if_skipped = _sync_gca_resource
 

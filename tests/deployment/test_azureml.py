@@ -1,4 +1,4 @@
-"""The documents for Azure Machine Learning; docs/07-deployment.md says what its own library found."""
+"""The documents for Azure Machine Learning; docs/07-deployment.md has the results of Azure's own library."""
 
 import re
 from typing import Any
@@ -10,11 +10,11 @@ from model_deployer.deployment.azureml import azureml
 from model_deployer.deployment.workload import Workload
 from tests.support.workloads import ALL, workload
 
-#: Of endpoints and deployments.
+#: The names of endpoints and deployments.
 NAME = re.compile(r"[a-z][a-z0-9-]{1,30}[a-z0-9]")
 
-#: What the published schema of a managed online deployment knows of that which is written here.
-KNOWN = {
+#: The fields of each object in the document; the published schema of a managed online deployment has all of them.
+FIELDS = {
     "": {
         "$schema", "name", "endpoint_name", "tags", "environment", "instance_type", "instance_count",
         "request_settings", "readiness_probe", "liveness_probe",
@@ -26,24 +26,24 @@ KNOWN = {
 }  # fmt: skip
 
 
-def read(written: Workload) -> dict[str, Any]:
-    return {path: yaml.safe_load(text) for path, text in azureml(written).items() if path.endswith(".yml")}
+def read(example: Workload) -> dict[str, Any]:
+    return {path: yaml.safe_load(text) for path, text in azureml(example).items() if path.endswith(".yml")}
 
 
-@pytest.mark.parametrize("written", ALL.values(), ids=ALL)
-def test_the_deployment_says_what_the_schema_knows(written: Workload) -> None:
-    documents = read(written)
+@pytest.mark.parametrize("example", ALL.values(), ids=ALL)
+def test_the_deployment_says_what_the_schema_knows(example: Workload) -> None:
+    documents = read(example)
     endpoint, deployment = documents["endpoint.yml"], documents["deployment.yml"]
-    for place, known in KNOWN.items():
-        assert set(deployment[place] if place else deployment) == known
+    for path, fields in FIELDS.items():
+        assert set(deployment[path] if path else deployment) == fields
     assert deployment["endpoint_name"] == endpoint["name"]
     for name in (endpoint["name"], deployment["name"]):
         assert NAME.fullmatch(name)
     assert isinstance(deployment["environment"]["version"], str)
     for probe in ("liveness_probe", "readiness_probe"):
         assert all(isinstance(value, int) and value >= 1 for value in deployment[probe].values())
-    assert deployment["instance_count"] == written.replicas
-    assert deployment["request_settings"]["request_timeout_ms"] >= 1000 * written.sizing.timeout_seconds
+    assert deployment["instance_count"] == example.replicas
+    assert deployment["request_settings"]["request_timeout_ms"] >= 1000 * example.sizing.timeout_seconds
 
 
 def test_as_many_requests_are_let_in_at_once_as_the_capacity_was_measured_with() -> None:

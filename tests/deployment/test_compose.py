@@ -1,4 +1,4 @@
-"""compose.yaml; docs/07-deployment.md says what Compose's schema found, and that it was run."""
+"""compose.yaml; docs/07-deployment.md has the results of Compose's schema and of a run."""
 
 from typing import Any
 
@@ -11,26 +11,26 @@ from model_deployer.monitoring.monitoring import ALERTS, monitoring
 from tests.support.workloads import ALL, UNKNOWN, workload
 
 
-def read(written: Workload) -> dict[str, Any]:
-    return {path: yaml.safe_load(text) for path, text in compose(written).items() if path.endswith(("yaml", "yml"))}
+def read(example: Workload) -> dict[str, Any]:
+    return {path: yaml.safe_load(text) for path, text in compose(example).items() if path.endswith(("yaml", "yml"))}
 
 
-@pytest.mark.parametrize("written", ALL.values(), ids=ALL)
-def test_the_container_is_hardened_and_given_time_to_end(written: Workload) -> None:
-    model = read(written)["compose.yaml"]["services"]["model"]
-    assert model["image"] == written.image
+@pytest.mark.parametrize("example", ALL.values(), ids=ALL)
+def test_the_container_is_hardened_and_given_time_to_end(example: Workload) -> None:
+    model = read(example)["compose.yaml"]["services"]["model"]
+    assert model["image"] == example.image
     assert model["read_only"] is True
     assert model["cap_drop"] == ["ALL"]
     assert model["security_opt"] == ["no-new-privileges:true"]
     assert all(port.startswith("127.0.0.1:") for port in model["ports"])
-    assert int(model["stop_grace_period"].removesuffix("s")) > written.sizing.timeout_seconds
+    assert int(model["stop_grace_period"].removesuffix("s")) > example.sizing.timeout_seconds
     start = float(model["healthcheck"]["start_period"].removesuffix("s"))
-    assert start > written.sizing.measured.cold_start_seconds
+    assert start > example.sizing.measured.cold_start_seconds
 
 
 def test_it_gets_what_was_measured_and_nothing_where_nothing_was() -> None:
     limits = {"cpus", "mem_limit", "memswap_limit"}
-    known, unknown = (read(each)["compose.yaml"]["services"]["model"] for each in (workload(), workload(UNKNOWN)))
+    known, unknown = (read(example)["compose.yaml"]["services"]["model"] for example in (workload(), workload(UNKNOWN)))
     assert {name: known[name] for name in limits} == {"cpus": 2, "mem_limit": 512 * 2**20, "memswap_limit": 512 * 2**20}
     assert not limits & unknown.keys()
 
@@ -46,4 +46,4 @@ def test_prometheus_is_there_for_who_asks_and_reads_the_model_and_the_alerts_of_
     (target,) = job["static_configs"][0]["targets"]
     service, port = target.split(":")
     assert project["services"][service]["ports"] == [f"127.0.0.1:{port}:{port}"]
-    assert files["alerts.yml"] == monitoring(workload().facts)[ALERTS]
+    assert files["alerts.yml"] == monitoring(workload().package)[ALERTS]

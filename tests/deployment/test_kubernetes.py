@@ -1,4 +1,4 @@
-"""The manifests: held against Kubernetes' own schemas, and against each other."""
+"""The manifests: checked against Kubernetes' own schemas and for consistency with each other."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,18 +9,18 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_deployer.deployment.kubernetes import METRIC, SERIES, deployment, kubernetes
-from model_deployer.deployment.workload import PEAK, Workload, sizes
+from model_deployer.deployment.kubernetes import REQUEST_COUNT_SERIES, REQUEST_RATE_METRIC, deployment, kubernetes
+from model_deployer.deployment.workload import PEAK_FACTOR, Workload, sizes
 from model_deployer.package.measurements import Measurements
 from model_deployer.serving.observability.metrics import Metrics
 from model_deployer.serving.protocols.openapi import HEALTH_PATHS
 from tests.support.workloads import ALL, measurements, quantity, workload
 
-#: The first version with all that the manifests use, and one of late.
+#: The first version that supports everything in the manifests, and a recent one.
 VERSIONS = ("1.30", "1.35")
 
-#: What an operator of the cluster defines, and what only kubectl reads.
-FOREIGN = {"ServiceMonitor", "PrometheusRule", "Kustomization"}
+#: Kinds that Kubernetes does not define itself: those of the Prometheus operator, and a file for kubectl.
+FOREIGN_KINDS = {"ServiceMonitor", "PrometheusRule", "Kustomization"}
 
 
 @pytest.fixture(scope="module", params=list(ALL))
@@ -28,12 +28,12 @@ def files(request: pytest.FixtureRequest) -> dict[str, Any]:
     return read(ALL[request.param])
 
 
-def read(written: Workload) -> dict[str, Any]:
-    return {path: yaml.safe_load(text) for path, text in kubernetes(written).items() if path.endswith(".yaml")}
+def read(example: Workload) -> dict[str, Any]:
+    return {path: yaml.safe_load(text) for path, text in kubernetes(example).items() if path.endswith(".yaml")}
 
 
 def of_kind(files: Mapping[str, Any], kind: str) -> Iterator[Any]:
-    return (each for each in files.values() if each.get("kind") == kind)
+    return (manifest for manifest in files.values() if manifest.get("kind") == kind)
 
 
 def matches(selector: Mapping[str, str], pod: Mapping[str, Any]) -> bool:
@@ -42,15 +42,15 @@ def matches(selector: Mapping[str, str], pod: Mapping[str, Any]) -> bool:
 
 def pods(files: Mapping[str, Any]) -> dict[str, Any]:
     """The template of the pods of each track."""
-    found = (each["spec"]["template"] for each in of_kind(files, "Deployment"))
-    return {each["metadata"]["labels"]["track"]: each for each in found}
+    templates = (manifest["spec"]["template"] for manifest in of_kind(files, "Deployment"))
+    return {template["metadata"]["labels"]["track"]: template for template in templates}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_kubernetes_takes_every_manifest(files: dict[str, Any], version: str) -> None:
-    own = [each for each in files.values() if each.get("kind") not in {*FOREIGN, None}]
-    assert len(own) >= 5
-    for manifest in own:
+    manifests = [manifest for manifest in files.values() if manifest.get("kind") not in {*FOREIGN_KINDS, None}]
+    assert len(manifests) >= 5
+    for manifest in manifests:
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
@@ -77,10 +77,9 @@ def test_everything_selects_the_pods_of_both_tracks(files: dict[str, Any]) -> No
 
 
 def test_a_deployment_owns_the_pods_of_its_own_track_only(files: dict[str, Any]) -> None:
-    for each in of_kind(files, "Deployment"):
-        selector = each["spec"]["selector"]["matchLabels"]
-        own = selector["track"]
-        assert [track for track, pod in pods(files).items() if matches(selector, pod)] == [own]
+    for manifest in of_kind(files, "Deployment"):
+        selector = manifest["spec"]["selector"]["matchLabels"]
+        assert [track for track, pod in pods(files).items() if matches(selector, pod)] == [selector["track"]]
 
 
 def test_ports_are_those_of_the_container(files: dict[str, Any]) -> None:
@@ -92,9 +91,9 @@ def test_ports_are_those_of_the_container(files: dict[str, Any]) -> None:
         (port,) = container["ports"]
         assert port == {"name": "http", "containerPort": 3000, "protocol": "TCP"}
         for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
-            asked = container[kind]["httpGet"]
-            assert asked["port"] == port["name"]
-            assert asked["path"] in HEALTH_PATHS
+            request = container[kind]["httpGet"]
+            assert request["port"] == port["name"]
+            assert request["path"] in HEALTH_PATHS
         assert service["spec"]["ports"][0]["targetPort"] == port["name"]
         assert policy["spec"]["ingress"][0]["ports"][0]["port"] == port["name"]
     assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
@@ -103,10 +102,10 @@ def test_ports_are_those_of_the_container(files: dict[str, Any]) -> None:
 def test_kustomize_finds_every_file_and_what_it_patches(files: dict[str, Any]) -> None:
     for folder in ("base", "canary", "with-prometheus"):
         kustomization = files[f"{folder}/kustomization.yaml"]
-        patches = [each["path"] for each in kustomization.get("patches", [])]
+        patches = [patch["path"] for patch in kustomization.get("patches", [])]
         named = {f"{folder}/{name}" for name in kustomization["resources"] + patches if name != "../base"}
-        there = {path for path, each in files.items() if path.startswith(f"{folder}/") and "kind" in each}
-        assert named == there - {f"{folder}/kustomization.yaml"}
+        paths = {path for path, manifest in files.items() if path.startswith(f"{folder}/") and "kind" in manifest}
+        assert named == paths - {f"{folder}/kustomization.yaml"}
         for path in patches:
             patch, patched = files[f"{folder}/{path}"], files[f"base/{path}"]
             assert [patch["kind"], patch["metadata"]["name"]] == [patched["kind"], patched["metadata"]["name"]]
@@ -127,28 +126,28 @@ def test_the_pods_are_hardened(files: dict[str, Any]) -> None:
     assert policy["spec"]["egress"] == []
 
 
-@pytest.mark.parametrize("written", ALL.values(), ids=ALL)
-def test_a_pod_is_given_the_time_to_answer_what_it_has(written: Workload) -> None:
-    pod = pods(read(written))["stable"]["spec"]
+@pytest.mark.parametrize("example", ALL.values(), ids=ALL)
+def test_a_pod_is_given_the_time_to_answer_what_it_has(example: Workload) -> None:
+    pod = pods(read(example))["stable"]["spec"]
     drain = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     ready = pod["containers"][0]["readinessProbe"]
     assert drain >= ready["periodSeconds"] * ready["failureThreshold"]
-    assert pod["terminationGracePeriodSeconds"] > drain + written.sizing.timeout_seconds
+    assert pod["terminationGracePeriodSeconds"] > drain + example.sizing.timeout_seconds
 
 
 @settings(deadline=None)
 @given(measurements)
 def test_a_pod_gets_what_was_measured_and_may_take_more(measured: Measurements) -> None:
-    written = workload(measured)
-    container = deployment(written, "stable")["spec"]["template"]["spec"]["containers"][0]
+    example = workload(measured)
+    container = deployment(example, "stable")["spec"]["template"]["spec"]["containers"][0]
     requests, limits = container["resources"]["requests"], container["resources"]["limits"]
     assert measured.memory_loaded_bytes is not None
     assert quantity(limits["memory"]) > measured.memory_loaded_bytes
     assert quantity(requests["memory"]) >= measured.memory_loaded_bytes
-    assert quantity(requests["cpu"]) >= (written.sizing.best.cores or 0)
-    assert quantity(limits["cpu"]) >= (written.sizing.most_cores or 0)
-    for name, asked in requests.items():
-        assert quantity(limits[name]) >= quantity(asked)
+    assert quantity(requests["cpu"]) >= (example.sizing.best_load.cores or 0)
+    assert quantity(limits["cpu"]) >= (example.sizing.max_cores or 0)
+    for name, request in requests.items():
+        assert quantity(limits[name]) >= quantity(request)
     start = container["startupProbe"]
     assert start["periodSeconds"] * start["failureThreshold"] > measured.cold_start_seconds
 
@@ -158,13 +157,13 @@ def test_a_pod_gets_what_was_measured_and_may_take_more(measured: Measurements) 
 def test_more_load_never_means_fewer_replicas(measured: Measurements, load: float, times: float) -> None:
     less, more = workload(measured, load), workload(measured, load * times)
     assert less.replicas <= more.replicas
-    assert less.replicas <= less.most_replicas
+    assert less.replicas <= less.max_replicas
     assert (less.replicas - 1) * less.sizing.safe_load * (1 + 1e-9) >= load
 
 
 def test_the_autoscaler_goes_by_cpu_and_with_prometheus_by_requests() -> None:
-    written = workload(load=10_000)
-    files = read(written)
+    example = workload(load=10_000)
+    files = read(example)
     scaler = files["base/autoscaler.yaml"]["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (
         5,
@@ -173,12 +172,12 @@ def test_the_autoscaler_goes_by_cpu_and_with_prometheus_by_requests() -> None:
     assert [metric["type"] for metric in scaler["metrics"]] == ["Resource"]
     cpu, requests = files["with-prometheus/autoscaler.yaml"]["spec"]["metrics"]
     assert cpu == scaler["metrics"][0]
-    assert requests["pods"]["metric"]["name"] == METRIC
-    assert quantity(requests["pods"]["target"]["averageValue"]) == written.sizing.safe_load
+    assert requests["pods"]["metric"]["name"] == REQUEST_RATE_METRIC
+    assert quantity(requests["pods"]["target"]["averageValue"]) == example.sizing.safe_load
     (rule,) = files["with-prometheus/adapter-values.yaml"]["rules"]["custom"]
-    assert rule["name"]["as"] == METRIC
-    assert rule["seriesQuery"].startswith(SERIES)
-    assert f"\n{SERIES} 0.0\n" in Metrics("served:1.0.0", []).text().decode()
+    assert rule["name"]["as"] == REQUEST_RATE_METRIC
+    assert rule["seriesQuery"].startswith(REQUEST_COUNT_SERIES)
+    assert f"\n{REQUEST_COUNT_SERIES} 0.0\n" in Metrics("served:1.0.0", []).text().decode()
     assert scaler["scaleTargetRef"]["name"] == files["base/deployment.yaml"]["metadata"]["name"]
     assert "replicas" not in files["base/deployment.yaml"]["spec"]
 
@@ -194,16 +193,16 @@ def test_what_was_not_measured_is_absent() -> None:
 
 
 def test_every_figure_stands_beside_its_formula() -> None:
-    written = ALL["measured"]
-    texts = kubernetes(written)
+    example = ALL["measured"]
+    texts = kubernetes(example)
     comments = texts["base/deployment.yaml"] + texts["base/autoscaler.yaml"]
-    for size in sizes(written):
+    for size in sizes(example):
         assert f"# {size.name}: {size.figure} ({size.formula})\n" in comments
         assert f"| {size.name} | {size.figure} |" in texts["README.md"]
-    assert f"for {PEAK} times as many" in comments
+    assert f"for {PEAK_FACTOR} times as many" in comments
 
 
 def test_the_alerts_are_those_of_the_package(files: dict[str, Any]) -> None:
     (rule,) = of_kind(files, "PrometheusRule")
-    names = {each.get("alert") for group in rule["spec"]["groups"] for each in group["rules"]}
+    names = {alert.get("alert") for group in rule["spec"]["groups"] for alert in group["rules"]}
     assert {"ModelAbsent", "ModelFailingFast", "ModelSlow"} <= names

@@ -1,4 +1,4 @@
-"""The requests for SageMaker: held against AWS' own description of its API, and sent to moto's imitation of it."""
+"""The requests for SageMaker: checked against AWS' own description of its API, and sent to moto's mock of it."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ import pytest
 from botocore.validate import ParamValidator
 from moto import mock_aws
 
-from model_deployer.deployment.sagemaker import PATIENCE, create_endpoint_config, sagemaker
+from model_deployer.deployment.sagemaker import MAX_REQUEST_SECONDS, create_endpoint_config, sagemaker
 from model_deployer.deployment.workload import Workload
 from tests.support.observed import MEASURED
 from tests.support.workloads import ALL, workload
@@ -28,8 +28,8 @@ OPERATIONS = {
 ROLE = "arn:aws:iam::123456789012:role/models"
 
 
-def read(written: Workload) -> dict[str, Any]:
-    return {path: json.loads(text) for path, text in sagemaker(written).items() if path.endswith(".json")}
+def read(example: Workload) -> dict[str, Any]:
+    return {path: json.loads(text) for path, text in sagemaker(example).items() if path.endswith(".json")}
 
 
 def problems(service: str, operation: str, request: Mapping[str, Any]) -> str:
@@ -38,9 +38,9 @@ def problems(service: str, operation: str, request: Mapping[str, Any]) -> str:
     return report
 
 
-@pytest.mark.parametrize("written", ALL.values(), ids=ALL)
-def test_aws_describes_these_requests_so(written: Workload) -> None:
-    requests = read(written)
+@pytest.mark.parametrize("example", ALL.values(), ids=ALL)
+def test_aws_describes_these_requests_so(example: Workload) -> None:
+    requests = read(example)
     assert requests.keys() == OPERATIONS.keys()
     for path, (service, operation) in OPERATIONS.items():
         assert problems(service, operation, requests[path]) == ""
@@ -49,7 +49,7 @@ def test_aws_describes_these_requests_so(written: Workload) -> None:
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An account of moto's."""
+    """A mocked AWS account."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     with mock_aws():
         yield
@@ -70,7 +70,7 @@ def test_a_version_goes_live_and_the_next_one_is_ready_beside_it() -> None:
     scaling.put_scaling_policy(**first["put-scaling-policy.json"])
     (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
     assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 60 * 2590
-    # moto knows no UpdateEndpoint: whether it names what is there is all that can be seen.
+    # moto does not support UpdateEndpoint, so only the names in the request can be checked.
     update = second["update-endpoint.json"]
     assert update["EndpointName"] == name
     configured = client.describe_endpoint_config(EndpointConfigName=update["EndpointConfigName"])
@@ -79,15 +79,15 @@ def test_a_version_goes_live_and_the_next_one_is_ready_beside_it() -> None:
 
 @pytest.mark.parametrize(("measured", "allowed"), [(3.456, 60), (100.0, 500), (1000.0, 3600)])
 def test_a_container_is_given_five_times_as_long_as_it_took_to_start(measured: float, allowed: int) -> None:
-    written = workload(MEASURED.model_copy(update={"cold_start_seconds": measured}))
-    (variant,) = create_endpoint_config(written)["ProductionVariants"]
+    example = workload(MEASURED.model_copy(update={"cold_start_seconds": measured}))
+    (variant,) = create_endpoint_config(example)["ProductionVariants"]
     assert variant["ContainerStartupHealthCheckTimeoutInSeconds"] == allowed
 
 
 def test_a_limit_beyond_that_of_the_platform_is_said() -> None:
-    said = f"gives up after {PATIENCE} s"
-    contract = workload().facts.contract
-    limits = contract.limits.model_copy(update={"timeout_seconds": PATIENCE + 1})
+    note = f"gives up after {MAX_REQUEST_SECONDS} s"
+    contract = workload().package.contract
+    limits = contract.limits.model_copy(update={"timeout_seconds": MAX_REQUEST_SECONDS + 1})
     slow = workload(contract=contract.model_copy(update={"limits": limits}))
-    assert said in sagemaker(slow)["README.md"]
-    assert said not in sagemaker(workload())["README.md"]
+    assert note in sagemaker(slow)["README.md"]
+    assert note not in sagemaker(workload())["README.md"]

@@ -1,4 +1,4 @@
-"""`deployer deploy`: every target from a package on disk, and what it refuses."""
+"""`deployer deploy`: every target from a package on disk, and the errors."""
 
 import re
 from dataclasses import replace
@@ -22,23 +22,24 @@ from tests.support.workloads import IMAGE, workload
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Written where the platform names the routes of Vertex AI, as it does to a container."""
+    """A package that is written with the routes of Vertex AI in the environment, as in its containers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIP_HEALTH_ROUTE", "/readyz")
         patch.setenv("AIP_PREDICT_ROUTE", vertex.PREDICT)
         return packages.write(tmp_path_factory.mktemp("package"))
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_target_and_says_where_to_begin(package: Path, tmp_path: Path) -> None:
-    done = run("deployer", "deploy", "compose", str(package), "-o", str(tmp_path / "out"), PYTHONPATH=str(ROOT))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"tiny:1.0.0 for compose is in {tmp_path}/out. Begin with {tmp_path}/out/README.md\n"
+    completed = run("deployer", "deploy", "compose", str(package), "-o", str(tmp_path / "out"), PYTHONPATH=str(ROOT))
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout == f"tiny:1.0.0 for compose is in {tmp_path}/out. Begin with {tmp_path}/out/README.md\n"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "README.md", "compose.yaml", "prometheus.yml", "alerts.yml",
     }  # fmt: skip
-    done = run("deployer", "deploy", "nomad", str(package), "-o", str(tmp_path / "other"), PYTHONPATH=str(ROOT))
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: there is no target of this name; expected one of kubernetes, ")
+    completed = run("deployer", "deploy", "nomad", str(package), "-o", str(tmp_path / "other"), PYTHONPATH=str(ROOT))
+    assert completed.returncode == 2
+    assert completed.stderr.startswith("error: unknown target; expected one of kubernetes, ")
 
 
 def test_the_help_of_the_command_names_every_target() -> None:
@@ -50,18 +51,18 @@ def test_the_help_of_the_command_names_every_target() -> None:
 def test_every_route_that_a_platform_asks_is_one_of_the_package(package: Path, tmp_path: Path, target: str) -> None:
     deploy(target, package, tmp_path / "out", IMAGE)
     served = yaml.safe_load((package / SPECIFICATION).read_text())["paths"].keys()
-    asked = {
-        found
+    requested = {
+        route
         for path in (tmp_path / "out").rglob("*.*")
         if path.suffix in (".yaml", ".yml", ".json")
-        for found in routes(yaml.safe_load(path.read_text()))
+        for route in routes(yaml.safe_load(path.read_text()))
     }
-    assert asked <= served
-    assert asked or target in ("sagemaker", "compose")
+    assert requested <= served
+    assert requested or target in ("sagemaker", "compose")
 
 
 def routes(document: Any) -> set[str]:
-    """What stands under a name of a path or a route."""
+    """The values of all keys that name a path or a route."""
     if isinstance(document, list):
         return set().union(*map(routes, document))
     if not isinstance(document, dict):
@@ -95,8 +96,8 @@ def test_the_same_package_gives_the_same_bytes(package: Path, tmp_path: Path) ->
 
 
 def test_a_package_holds_every_target_but_those_whose_machines_are_too_small() -> None:
-    def targets(written: Workload) -> set[str]:
-        return {path.split("/")[1] for path in definitions(written.facts)}
+    def targets(example: Workload) -> set[str]:
+        return {path.split("/")[1] for path in definitions(example.package)}
 
     best = MEASURED.by_load[2].model_copy(update={"cores": 200.0})
     large = workload(MEASURED.model_copy(update={"by_load": (best,)}))
@@ -105,15 +106,14 @@ def test_a_package_holds_every_target_but_those_whose_machines_are_too_small() -
 
 
 def test_the_pages_of_a_package_that_was_not_verified_say_so() -> None:
-    facts = workload().facts
+    package = workload().package
     for is_verified in (True, False):
-        pages = [
-            text for path, text in definitions(replace(facts, is_verified=is_verified)).items() if path.endswith(".md")
-        ]
+        files = definitions(replace(package, is_verified=is_verified))
+        pages = [text for path, text in files.items() if path.endswith(".md")]
         assert [("UNVERIFIED" in page) != is_verified for page in pages] == [True] * len(TARGETS)
 
 
-@pytest.mark.parametrize("target", [each for each in TARGETS if each != "compose"])
+@pytest.mark.parametrize("target", [target for target in TARGETS if target != "compose"])
 def test_what_is_pulled_from_a_registry_has_to_be_named(package: Path, tmp_path: Path, target: str) -> None:
     with pytest.raises(UsageError, match=r"name it with --image REGISTRY/tiny:1[.]0[.]0"):
         deploy(target, package, tmp_path / "out")
@@ -124,9 +124,9 @@ def test_what_is_pulled_from_a_registry_has_to_be_named(package: Path, tmp_path:
 def test_an_image_without_a_version_or_with_a_strange_name_is_refused(
     package: Path, tmp_path: Path, image: str
 ) -> None:
-    with pytest.raises(UsageError, match="with a tag or a digest") as refused:
+    with pytest.raises(UsageError, match="with a tag or a digest") as error:
         deploy("kubernetes", package, tmp_path / "out", image)
-    assert not image or image not in str(refused.value)
+    assert not image or image not in str(error.value)
 
 
 @pytest.mark.parametrize("image", ["model:1", "host:5000/team/model:1.0.0-rc.1", f"host/model@sha256:{'0' * 64}"])
@@ -141,9 +141,9 @@ def test_a_load_is_a_number_above_0(package: Path, tmp_path: Path, load: float) 
 
 
 def test_without_a_load_it_is_what_one_replica_carries_and_one_is_to_spare(package: Path, tmp_path: Path) -> None:
-    written = deploy("kubernetes", package, tmp_path / "out", IMAGE)
-    assert written.load == written.sizing.safe_load
-    assert written.replicas == 2
+    example = deploy("kubernetes", package, tmp_path / "out", IMAGE)
+    assert example.load == example.sizing.safe_load
+    assert example.replicas == 2
 
 
 def test_neither_a_folder_that_is_no_package_nor_one_that_is_full_is_taken(package: Path, tmp_path: Path) -> None:

@@ -16,22 +16,22 @@ def test_a_package_is_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_what_running_it_leaves_behind_and_the_verdict_do_not_count(tmp_path: Path) -> None:
-    written = package(tmp_path)
-    (written / "docs" / "__pycache__").mkdir()
-    (written / "docs" / "__pycache__" / "x.pyc").write_bytes(b"")
-    (written / "VERIFICATION.md").write_text("passed")
-    assert check_checksums(written) == []
+    folder = package(tmp_path)
+    (folder / "docs" / "__pycache__").mkdir()
+    (folder / "docs" / "__pycache__" / "x.pyc").write_bytes(b"")
+    (folder / "VERIFICATION.md").write_text("passed")
+    assert check_checksums(folder) == []
 
 
 def test_every_file_that_differs_is_named(tmp_path: Path) -> None:
-    written = package(tmp_path)
-    (written / "docs" / "a b.md").write_text("three")
-    (written / "model.bin").unlink()
-    (written / "new").write_text("")
-    assert check_checksums(written) == ["model.bin is missing", "new was added", "docs/a b.md was changed"]
+    folder = package(tmp_path)
+    (folder / "docs" / "a b.md").write_text("three")
+    (folder / "model.bin").unlink()
+    (folder / "new").write_text("")
+    assert check_checksums(folder) == ["model.bin is missing", "new was added", "docs/a b.md was changed"]
 
 
 def test_without_sums_nothing_is_believed(tmp_path: Path) -> None:
-    written = package(tmp_path)
-    (written / CHECKSUMS).write_text("no sums")
-    assert check_checksums(written) == ["SHA256SUMS is missing or damaged"]
+    folder = package(tmp_path)
+    (folder / CHECKSUMS).write_text("no sums")
+    assert check_checksums(folder) == ["SHA256SUMS is missing or damaged"]

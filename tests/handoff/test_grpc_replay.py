@@ -4,7 +4,7 @@ from model_deployer.contract.artifact import open_artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.handoff.grpc_replay import replay_grpc
-from model_deployer.handoff.sample_requests import ask
+from model_deployer.handoff.sample_requests import collect_samples
 from tests.support import tiny
 from tests.support.processes import free_port
 from tests.support.servers import Profile, SharedServers
@@ -14,12 +14,12 @@ from tests.support.servers import Profile, SharedServers
 def test_what_was_answered_over_http_is_answered_over_grpc(contract: Contract, servers: SharedServers) -> None:
     server = servers.get(Profile(contract, speaks_grpc=True))
     address = f"127.0.0.1:{server.grpc_port}"
-    samples = ask(server.url, open_artifact(server.model))
+    samples = collect_samples(server.url, open_artifact(server.model))
     assert replay_grpc(address, samples) == len(samples.golden) + len(samples.edge) == 1
     (golden,) = samples.golden
     row = golden.request["rows"][0] | {"distance": 1.0, "temp": None, "remark": None}
     other = golden.model_copy(update={"request": {"rows": [row]}})
-    with pytest.raises(CheckFailed, match="'example' is answered otherwise over gRPC"):
+    with pytest.raises(CheckFailed, match="'example': the answer over gRPC differs from the answer over HTTP"):
         replay_grpc(address, samples.model_copy(update={"golden": (other,)}))
     with pytest.raises(CheckFailed, match="gRPC"):
         replay_grpc(f"127.0.0.1:{free_port()}", samples)

@@ -5,7 +5,7 @@ import pytest
 from model_deployer.contract.artifact import Artifact, Golden, open_artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.handoff.sample_requests import ask, wrong_requests
+from model_deployer.handoff.sample_requests import collect_samples, wrong_requests
 from model_deployer.package.samples import answers_match
 from tests.support import tiny
 from tests.support.processes import Server
@@ -13,7 +13,7 @@ from tests.support.processes import Server
 
 def test_a_server_is_asked_for_every_sort_of_answer(server: Server) -> None:
     artifact = open_artifact(server.model)
-    samples = ask(server.url, artifact)
+    samples = collect_samples(server.url, artifact)
     assert [sample.case for sample in samples.golden] == ["example"]
     assert {sample.status for sample in samples.invalid} == {400, 415, 422}
     codes = {error["code"] for sample in samples.invalid for error in sample.answer.get("errors", [])}
@@ -22,25 +22,26 @@ def test_a_server_is_asked_for_every_sort_of_answer(server: Server) -> None:
         "unknown_category", "invalid_datetime", "wrong_length",
     }  # fmt: skip
     assert all("request_id" not in sample.answer for sample in samples.invalid)
-    other = artifact.manifest.model_copy(update={"tolerance": 0.0})
-    strange = _Strange(artifact.path, other)
-    with pytest.raises(CheckFailed, match="'example' otherwise"):
-        ask(server.url, strange)
+    strict = artifact.manifest.model_copy(update={"tolerance": 0.0})
+    opposite = _Opposite(artifact.path, strict)
+    with pytest.raises(CheckFailed, match="answer to the golden request 'example' differs from the model's"):
+        collect_samples(server.url, opposite)
 
 
-class _Strange(Artifact):
-    """One that expects other answers."""
+class _Opposite(Artifact):
+    """A model that expects the opposite answers."""
 
     def golden(self) -> Iterator[Golden]:
         for case in super().golden():
-            probabilities = {label: 1 - each for label, each in case.prediction["probabilities"].items()}
+            probabilities = {label: 1 - value for label, value in case.prediction["probabilities"].items()}
             yield Golden(case.case, case.row, case.prediction | {"probabilities": probabilities})
 
 
 def test_a_field_may_be_called_like_the_one_that_no_model_has() -> None:
     feature = tiny.FEATURES[1].model_copy(update={"name": "no_such_field", "example": 1.0})
     contract = Contract(features=(feature,), output=tiny.CONTRACT.output)
-    unknown = [each["request"]["rows"][0] for each in wrong_requests(contract) if "does not have" in each["case"]]
+    requests = wrong_requests(contract)
+    unknown = [request["request"]["rows"][0] for request in requests if "does not have" in request["case"]]
     assert unknown == [{"no_such_field": 1.0, "no_such_field_0": 1}]
 
 

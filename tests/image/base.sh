@@ -1,6 +1,6 @@
 #!/bin/sh
-# base.sh TAG: make a stand-in for python:X.Y-slim, from the Debian packages that this machine is offered, without a registry.
-# Its Python is the one of the machine's own release of Debian. Needs root, mmdebstrap and podman.
+# base.sh TAG: build a replacement for python:X.Y-slim from Debian packages, without a registry.
+# Its Python is that of this machine's release of Debian. Needs root, mmdebstrap and podman.
 set -eu
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
 apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' | sort -u |

@@ -1,4 +1,4 @@
-"""Podman on this machine: what it takes to build without a registry, and to run under limits."""
+"""Podman on this machine, configured to build images without a registry and to run them under limits."""
 
 import ctypes
 import json
@@ -24,14 +24,14 @@ MODEL = "imaged:1.0.0"
 
 PACKAGES = ("podman", "runc", "conmon", "catatonit", "mmdebstrap", "ca-certificates")
 
-#: The settings of pip that say where packages come from.
+#: The settings of pip that name the sources of packages.
 _SOURCES = {"index-url", "extra-index-url", "find-links", "constraint", "trusted-host"}
 
 _CLONE_NEWNET = 0x40000000
 
 
 def install() -> None:
-    """Install podman from Debian's packages, where it is missing."""
+    """Install podman from Debian's packages if it is missing."""
     if all(map(shutil.which, ("podman", "runc", "conmon", "catatonit", "mmdebstrap"))):
         return
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
@@ -41,83 +41,86 @@ def install() -> None:
 
 @dataclass(frozen=True)
 class Container:
-    """One that was started.
+    """A running container.
 
     Attributes:
-        name: Of the container.
-        process: The number of its first process, as this machine sees it.
+        podman: The program that started it.
+        name: The name of the container.
+        process: The id of its first process, as seen from this machine.
     """
 
     podman: "Podman"
     name: str
     process: int
 
-    def connection(self, port: int, patience: float = 30) -> HTTPConnection:
-        """A connection to a port inside, where there is no network but the container's own loopback."""
+    def connection(self, port: int, timeout_seconds: float = 30) -> HTTPConnection:
+        """A connection to a port inside the container, whose only network is its own loopback."""
         connection = HTTPConnection("localhost", port)
-        connection.sock = self._inside(port)
-        connection.sock.settimeout(patience)
+        connection.sock = self._connect_inside(port)
+        connection.sock.settimeout(timeout_seconds)
         return connection
 
-    def request(self, port: int, method: str, path: str, body: Any = None, patience: float = 30) -> tuple[int, bytes]:
-        """The status and the body of an answer, which has to come within ``patience`` seconds."""
-        connection = self.connection(port, patience)
+    def request(
+        self, port: int, method: str, path: str, body: Any = None, timeout_seconds: float = 30
+    ) -> tuple[int, bytes]:
+        """Send a request and return the status and the body of the answer."""
+        connection = self.connection(port, timeout_seconds)
         content = None if body is None else json.dumps(body)
         connection.request(method, path, content, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         return answer.status, answer.read()
 
     def is_ready(self, port: int) -> bool:
-        """Whether the server inside says so; one that stops leaves new connections without an answer."""
+        """Whether the server inside is ready; a server that is stopping does not answer new connections."""
         try:
-            return self.request(port, "GET", "/readyz", patience=2)[0] == 200
+            return self.request(port, "GET", "/readyz", timeout_seconds=2)[0] == 200
         except OSError:
             return False
 
     def wait_until_ready(self, port: int) -> None:
-        """Return once the server inside is ready; what it said stands in the error where it ends before."""
+        """Wait until the server inside is ready; if it ends before, the error contains its log."""
         until(lambda: self.is_ready(port) or not self.state("Running"), 60)
         assert self.state("Running"), self.log()
 
     def state(self, key: str) -> Any:
-        """What podman says of the state of the container."""
+        """A value of the container's state, as podman reports it."""
         return json.loads(self.podman.run("inspect", self.name))[0]["State"][key]
 
     def log(self) -> str:
-        """What it said so far."""
-        done = self.podman.do("logs", self.name)
-        return done.stdout + done.stderr
+        """The output of the container so far."""
+        completed = self.podman.do("logs", self.name)
+        return completed.stdout + completed.stderr
 
-    def _inside(self, port: int) -> socket.socket:
-        """A socket belongs to the network of the thread that makes it, and a thread may change its network."""
-        made: list[socket.socket | OSError] = []
+    def _connect_inside(self, port: int) -> socket.socket:
+        """Connect in a thread that enters the container's network: a socket belongs to the network of its thread."""
+        results: list[socket.socket | OSError] = []
 
-        def make() -> None:
+        def connect() -> None:
             try:
                 with Path(f"/proc/{self.process}/ns/net").open("rb") as network:
                     if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), _CLONE_NEWNET):
                         raise OSError(ctypes.get_errno(), "the network of the container cannot be entered")
-                made.append(socket.create_connection(("127.0.0.1", port)))
+                results.append(socket.create_connection(("127.0.0.1", port)))
             except OSError as error:
-                made.append(error)
+                results.append(error)
 
-        thread = threading.Thread(target=make)
+        thread = threading.Thread(target=connect)
         thread.start()
         thread.join()
-        if isinstance(made[0], OSError):
-            raise made[0]
-        return made[0]
+        if isinstance(results[0], OSError):
+            raise results[0]
+        return results[0]
 
 
 class Podman:
-    """The program, with a configuration in ``folder`` that suits a machine that is a container itself."""
+    """The program, with a configuration in ``folder`` that also works if this machine is a container itself."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         settings = _pip_settings()
         (folder / "pip.conf").write_text("\n".join(["[global]", *(f"{k} = {v}" for k, v in settings.items())]))
         words = [word for value in settings.values() for word in value.split()]
-        # BentoML's own Dockerfile has uv install the packages.
+        # BentoML's own Dockerfile installs packages with uv.
         (folder / "uv.toml").write_text("system-certs = true\n")
         mounts = {"/etc/pip.conf": folder / "pip.conf", "/etc/uv/uv.toml": folder / "uv.toml"}
         mounts |= {w: Path(w) for w in words if w[0] == "/" and Path(w).exists()}
@@ -132,26 +135,26 @@ class Podman:
         self.build_settings.write_text("\n".join(["[containers]", *common, f"volumes = {volumes}", *engine]))
 
     def run(self, *arguments: str | Path) -> str:
-        """What a command prints that has to succeed."""
-        done = self.do(*arguments)
-        assert done.returncode == 0, done.stderr or done.stdout
-        return done.stdout
+        """Run a command that must succeed, and return its output."""
+        completed = self.do(*arguments)
+        assert completed.returncode == 0, completed.stderr or completed.stdout
+        return completed.stdout
 
     def do(self, *arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-        """A command, and what came of it."""
+        """Run a command."""
         settings = self.build_settings if arguments[0] == "build" else self._run_settings
         environment = os.environ | {"CONTAINERS_CONF": str(settings)}
-        # What is killed for its memory leaves a file "oom" in the working directory.
+        # A container that is killed for its memory leaves a file "oom" in the working directory.
         return subprocess.run(
             ["podman", *arguments], cwd=self._folder, env=environment, capture_output=True, text=True, check=False
         )
 
     @contextmanager
     def container(self, image: str, *options: str, command: tuple[str, ...] = ()) -> Iterator[Container]:
-        """A container that may do as little as possible, removed in the end.
+        """Run a container that may do as little as possible, and remove it at the end.
 
-        No network but a loopback, a root file system that cannot be written, no capabilities, 512 MB and 100 processes,
-        and a user whom the image does not know.
+        It has a loopback network only, a read-only root file system, no capabilities, 512 MB, 100 processes, and a user
+        id that the image does not know.
         """
         hardened = ["--read-only", "--tmpfs=/tmp", "--cap-drop=all", "--security-opt=no-new-privileges"]
         hardened += ["--network=none", "--memory=512m", "--pids-limit=100", "--user=1000770000:0"]
@@ -163,7 +166,7 @@ class Podman:
 
 
 def _pip_settings() -> dict[str, str]:
-    """The settings of pip on this machine, from its files and variables, those that count most last."""
+    """The settings of pip on this machine, from its files and then from its variables, which take precedence."""
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
     lines = sorted(listed.stdout.splitlines(), key=lambda line: line.startswith(":env:"))
     pairs = [line.partition("=") for line in lines]

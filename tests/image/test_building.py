@@ -1,4 +1,4 @@
-"""What stands in the way of an image, and what a linter says of the Dockerfile; no engine is needed."""
+"""Errors before an image is built, and a linter on the Dockerfile; no container engine is needed."""
 
 from pathlib import Path
 
@@ -17,24 +17,24 @@ def model(home: Path, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("asked_for", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("no_such_model",), 2, "no model 'no_such_model' in the store"),
-        (("--backend", "kaniko"), 2, "known are docker, podman, buildah"),
+        (("--backend", "kaniko"), 2, "expected one of docker, podman, buildah"),
         (("--build-arg", "USER"), 2, "KEY=VALUE"),
         (("--backend", "buildah"), 3, "install it"),
-        ((), 3, "none of docker, podman, buildah works here"),
+        ((), 3, "none of docker, podman, buildah works on this machine"),
     ],
 )
-def test_what_cannot_be_done_is_said_at_once(model: str, asked_for: tuple[str, ...], code: int, said: str) -> None:
+def test_what_cannot_be_done_is_said_at_once(model: str, arguments: tuple[str, ...], code: int, message: str) -> None:
     """On a machine without an engine: no program is on the path."""
-    done = run("deployer", "image", *asked_for, PATH="/nowhere")
-    assert done.returncode == code
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    completed = run("deployer", "image", *arguments, PATH="/nowhere")
+    assert completed.returncode == code
+    assert message in completed.stderr
+    assert "Traceback" not in completed.stderr
 
 
 def test_hadolint_has_nothing_to_say(model: str, tmp_path: Path) -> None:
     write_bento(store.load(model), tmp_path / "bento")
-    done = run("hadolint", str(tmp_path / "bento/env/docker/Dockerfile"))
-    assert (done.returncode, done.stdout) == (0, "")
+    completed = run("hadolint", str(tmp_path / "bento/env/docker/Dockerfile"))
+    assert (completed.returncode, completed.stdout) == (0, "")

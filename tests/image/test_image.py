@@ -1,4 +1,4 @@
-"""The image, built and run: what is in it, how it starts, answers and stops, and what it withstands."""
+"""The image, built and run: its content, how it starts, answers and stops, and how it handles faults."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from tests.support import tiny
 from tests.support.processes import BIN, ROOT, run, until
 
 MB = 1_000_000
-# The first one waits for podman, the base image and the image.
+# The first test waits until podman is installed and both images are built.
 pytestmark = [pytest.mark.image, pytest.mark.timeout(900)]
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -33,15 +33,15 @@ def files(podman: Podman, image: str) -> Iterator[Path]:
     podman.run("image", "unmount", image)
 
 
-def described(podman: Podman, image: str) -> dict[str, Any]:
-    """What the image says of itself."""
-    found: dict[str, Any] = json.loads(podman.run("image", "inspect", image))[0]
-    return found
+def inspect_image(podman: Podman, image: str) -> dict[str, Any]:
+    """The metadata of an image."""
+    metadata: dict[str, Any] = json.loads(podman.run("image", "inspect", image))[0]
+    return metadata
 
 
 def test_it_says_what_it_is(podman: Podman, image: str, base: str) -> None:
-    found = described(podman, image)
-    labels = {key: value for key, value in found["Config"]["Labels"].items() if not key.startswith("io.buildah")}
+    metadata = inspect_image(podman, image)
+    labels = {key: value for key, value in metadata["Config"]["Labels"].items() if not key.startswith("io.buildah")}
     assert labels == {
         "model": MODEL,
         "org.opencontainers.image.base.name": base,
@@ -49,18 +49,19 @@ def test_it_says_what_it_is(podman: Podman, image: str, base: str) -> None:
         "org.opencontainers.image.title": "imaged",
         "org.opencontainers.image.version": "1.0.0",
     }
-    assert found["User"] == "1034"
-    assert list(found["Config"]["ExposedPorts"]) == ["3000/tcp"]
-    assert found["Created"].startswith("1970")
+    assert metadata["User"] == "1034"
+    assert list(metadata["Config"]["ExposedPorts"]) == ["3000/tcp"]
+    assert metadata["Created"].startswith("1970")
 
 
 def test_it_is_small(podman: Podman, image: str, base: str, tmp_path: Path) -> None:
-    below = described(podman, base)["Size"]
-    size = described(podman, image)["Size"]
+    base_size = inspect_image(podman, base)["Size"]
+    size = inspect_image(podman, image)["Size"]
     podman.run("push", "--quiet", "--compress", image, f"dir:{tmp_path}")
     packed = [layer["size"] for layer in json.loads((tmp_path / "manifest.json").read_bytes())["layers"]]
-    assert (size, size - below) < (360 * MB, 230 * MB), f"{size / MB:.0f} MB, of which the base has {below / MB:.0f}"
-    assert sum(packed[-5:]) < 80 * MB, f"{sum(packed) / MB:.0f} MB packed, of which the base has {packed[0] / MB:.0f}"
+    sizes = f"image {size / MB:.0f} MB, base {base_size / MB:.0f} MB"
+    assert (size, size - base_size) < (360 * MB, 230 * MB), sizes
+    assert sum(packed[-5:]) < 80 * MB, f"compressed: image {sum(packed) / MB:.0f} MB, base {packed[0] / MB:.0f} MB"
 
 
 def test_it_holds_nothing_that_serving_does_not_need(files: Path) -> None:
@@ -85,7 +86,7 @@ def test_it_holds_the_locked_versions_and_no_others(files: Path) -> None:
 
 
 def _canonical(pin: str) -> str:
-    """NAME==VERSION, the name in the one form that names of packages have."""
+    """NAME==VERSION, with the normalized name of the package."""
     name, _, version = pin.partition("==")
     return f"{canonicalize_name(name)}=={version}"
 
@@ -93,11 +94,11 @@ def _canonical(pin: str) -> str:
 def test_it_remembers_nothing_of_the_machine_that_built_it(podman: Podman, image: str, files: Path) -> None:
     machine = [os.uname().nodename, str(ROOT), str(BIN), os.environ["BENTOML_HOME"], *podman.sources]
     traces = [word.encode() for word in machine if len(word) > 3]
-    written = [path for path in files.rglob("*") if path.is_file() and not path.is_symlink() and path.stat().st_size]
-    assert not [path for path in written if any(trace in path.read_bytes() for trace in traces)]
-    told = podman.run("image", "inspect", image) + podman.run("history", "--no-trunc", image)
+    paths = [path for path in files.rglob("*") if path.is_file() and not path.is_symlink() and path.stat().st_size]
+    assert not [path for path in paths if any(trace in path.read_bytes() for trace in traces)]
+    metadata = podman.run("image", "inspect", image) + podman.run("history", "--no-trunc", image)
     storage = re.compile(r'"(LowerDir|UpperDir|WorkDir)": .*')
-    assert not [trace for trace in traces if trace in storage.sub("", told).encode()]
+    assert not [trace for trace in traces if trace in storage.sub("", metadata).encode()]
 
 
 def test_everybody_may_read_it_and_nobody_write(files: Path) -> None:
@@ -121,11 +122,11 @@ def test_it_answers_whatever_user_runs_it(server: Container) -> None:
 
 def test_its_health_check_finds_the_server(podman: Podman, image: str, server: Container) -> None:
     """Run as an engine runs it; podman's own way needs systemd."""
-    podman.run("exec", server.name, *described(podman, image)["Healthcheck"]["Test"][1:])
+    podman.run("exec", server.name, *inspect_image(podman, image)["Healthcheck"]["Test"][1:])
 
 
 def test_it_answers_what_it_accepted_before_it_stops(podman: Podman, image: str) -> None:
-    """Started as SageMaker does: with `serve`, on its port."""
+    """The container is started as by SageMaker: with `serve`, on its port."""
     body = json.dumps({"dataframe_records": [tiny.ROW]}).encode()
     with podman.container(image, command=("serve",)) as container:
         container.wait_until_ready(8080)
@@ -166,39 +167,39 @@ def test_a_new_model_takes_none_of_the_other_layers_along(
     write_dockerfile(package)
     options = ["--quiet", "--format=docker", "--timestamp=0", f"--build-arg=BASE={base}"]
     other = podman.run("build", *options, package).strip().splitlines()[-1]
-    layers, others = (described(podman, each)["RootFS"]["Layers"] for each in (image, other))
-    assert [layer in layers for layer in others] == [True] * (len(others) - 2) + [False] * 2
+    layers, other_layers = (inspect_image(podman, name)["RootFS"]["Layers"] for name in (image, other))
+    assert [layer in layers for layer in other_layers] == [True] * (len(other_layers) - 2) + [False] * 2
     podman.run("rmi", "--force", other)
 
 
 def test_bentoml_builds_the_same_image(podman: Podman, image: str, base: str) -> None:
-    """From the root folder, as long as BentoML looks for the Dockerfile in the current one (its issue 5566)."""
+    """BentoML must run in the root folder while it looks for the Dockerfile in the current one (BentoML issue 5566)."""
     tag = run("bentoml", "build", "--output", "tag", "--arg", f"model={MODEL}").stdout.strip().removeprefix("__tag__:")
     options = [f"--opt=build-arg=BASE={base}", "--opt=format=docker", "--opt=timestamp=0"]
-    named = ["--backend", "podman", "--image-tag", "localhost/imaged:bentoml"]
+    options += ["--backend", "podman", "--image-tag", "localhost/imaged:bentoml"]
     settings = str(podman.build_settings)
-    done = run("bentoml", "containerize", tag, *named, *options, cwd=Path("/"), CONTAINERS_CONF=settings)
-    assert done.returncode == 0, done.stderr
-    ours, bentoml = (described(podman, each)["RootFS"]["Layers"] for each in (image, "localhost/imaged:bentoml"))
+    completed = run("bentoml", "containerize", tag, *options, cwd=Path("/"), CONTAINERS_CONF=settings)
+    assert completed.returncode == 0, completed.stderr
+    ours, bentoml = (inspect_image(podman, name)["RootFS"]["Layers"] for name in (image, "localhost/imaged:bentoml"))
     assert bentoml[:-1] == ours[:-1], "all but the description of the Bento, which has its date"
     podman.run("rmi", "--force", "localhost/imaged:bentoml")
 
 
 def test_an_image_that_cannot_be_built_leaves_the_one_before(podman: Podman, image: str) -> None:
-    before = described(podman, image)["Id"]
+    before = inspect_image(podman, image)["Id"]
     command = ["deployer", "image", MODEL, "--backend", "podman", "--build-arg", "BASE=scratch"]
-    done = run(*command, CONTAINERS_CONF=str(podman.build_settings))
-    assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr.splitlines()[-1].startswith("error: podman could not build the image")
-    assert described(podman, image)["Id"] == before
+    completed = run(*command, CONTAINERS_CONF=str(podman.build_settings))
+    assert (completed.returncode, completed.stdout) == (3, "")
+    assert completed.stderr.splitlines()[-1].startswith("error: podman could not build the image")
+    assert inspect_image(podman, image)["Id"] == before
 
 
 def test_a_base_with_another_python_is_refused_by_name(podman: Podman, image: str, base: str, tmp_path: Path) -> None:
-    """The Dockerfile of a service that was built with 3.9, and the base that is at hand."""
+    """The Dockerfile is that of a service built with Python 3.9; the base image has another version."""
     write_bento(store.load(MODEL), tmp_path / "bento")
     write_dockerfile(tmp_path)
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace(PYTHON, "3.9"))
-    done = podman.do("build", f"--build-arg=BASE={base}", tmp_path)
-    assert done.returncode != 0
-    assert f"the base image has Python {PYTHON}, and the service was built with 3.9" in done.stderr
+    completed = podman.do("build", f"--build-arg=BASE={base}", tmp_path)
+    assert completed.returncode != 0
+    assert f"the base image has Python {PYTHON}, and the service was built with 3.9" in completed.stderr

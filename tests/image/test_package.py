@@ -1,4 +1,4 @@
-"""What `deployer verify --container` does with the image of a package."""
+"""The image of a package, as `deployer verify --container` builds and runs it."""
 
 from pathlib import Path
 

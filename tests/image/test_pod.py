@@ -1,6 +1,6 @@
-"""The pod of the Deployment, run by podman as its manifest says.
+"""The pod of the Deployment, run by podman from its manifest.
 
-Podman knows nothing of services, autoscalers, budgets or network policies; those were never run.
+Podman does not support services, autoscalers, disruption budgets or network policies, so these are not run.
 """
 
 import json
@@ -22,9 +22,9 @@ from tests.support.workloads import workload
 
 pytestmark = pytest.mark.image
 
-ASK = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:3000{READY}').status)"
+REQUEST_READY = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:3000{READY}').status)"
 
-LOOK = """
+PRINT_RESTRICTIONS = """
 import os, pathlib
 status = dict(line.split(":\\t", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
 pathlib.Path("/tmp/x").write_text("")
@@ -40,12 +40,12 @@ def inspect(podman: Podman, container: str) -> Any:
 
 
 @contextmanager
-def played(podman: Podman, image: str, folder: Path, memory: int) -> Iterator[str]:
-    """The name of the container of a pod that was measured to hold so much memory, as it runs."""
+def run_pod(podman: Podman, image: str, folder: Path, memory: int) -> Iterator[str]:
+    """Run the pod whose measured memory is ``memory`` bytes, and yield the name of its container."""
     measured = MEASURED.model_copy(update={"memory_loaded_bytes": memory})
-    written = replace(workload(measured), image=image)
-    spec = deployment(written, "canary")["spec"]["template"]["spec"] | {"restartPolicy": "Never"}
-    # Podman would map them to ports of this machine.
+    pod_workload = replace(workload(measured), image=image)
+    spec = deployment(pod_workload, "canary")["spec"]["template"]["spec"] | {"restartPolicy": "Never"}
+    # Podman would map the ports to ports of this machine.
     del spec["containers"][0]["ports"]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "played"}, "spec": spec}
     manifest = folder / "pod.yaml"
@@ -60,17 +60,17 @@ def played(podman: Podman, image: str, folder: Path, memory: int) -> Iterator[st
 def test_the_pod_gets_ready_as_nobody_with_no_privileges_and_files_that_it_cannot_change(
     podman: Podman, image: str, tmp_path: Path
 ) -> None:
-    with played(podman, image, tmp_path, 300 * MIB) as container:
-        until(lambda: podman.do("exec", container, "python", "-c", ASK).stdout == "200\n")
-        seen = podman.run("exec", container, "python", "-c", LOOK).split()
-        nothing = "0" * 16
-        assert seen == ["Read-only", "file", "system", str(USER), nothing, nothing, "1", "2"]
+    with run_pod(podman, image, tmp_path, 300 * MIB) as container:
+        until(lambda: podman.do("exec", container, "python", "-c", REQUEST_READY).stdout == "200\n")
+        restrictions = podman.run("exec", container, "python", "-c", PRINT_RESTRICTIONS).split()
+        no_capabilities = "0" * 16
+        assert restrictions == ["Read-only", "file", "system", str(USER), no_capabilities, no_capabilities, "1", "2"]
         limits = inspect(podman, container)["HostConfig"]
         assert limits["Memory"] == 512 * MIB  # 1.5 x 300 MiB, rounded up
         assert limits["CpuQuota"] == 2 * limits["CpuPeriod"]
 
 
 def test_a_pod_that_takes_more_memory_than_was_measured_is_ended(podman: Podman, image: str, tmp_path: Path) -> None:
-    with played(podman, image, tmp_path, 40 * MIB) as container:
+    with run_pod(podman, image, tmp_path, 40 * MIB) as container:
         assert podman.run("wait", container) == "137\n"
         assert inspect(podman, container)["HostConfig"]["Memory"] == 64 * MIB

@@ -1,4 +1,4 @@
-"""How a container starts: image/serve.sh alone, with a `bentoml` that says what it was asked for."""
+"""The entry point of a container: image/serve.sh alone, with a `bentoml` that prints its arguments."""
 
 import subprocess
 from pathlib import Path

@@ -13,13 +13,13 @@ SHRINK = ROOT / "model_deployer/image/shrink.py"
 
 
 def test_a_module_without_its_symbols_is_smaller_and_works(tmp_path: Path) -> None:
-    whole = Path(uvloop.__file__).parent
-    shutil.copytree(whole, tmp_path / "uvloop")
-    (tmp_path / "uvloop/text.so").write_text("no module")
+    original = Path(uvloop.__file__).parent
+    shutil.copytree(original, tmp_path / "uvloop")
+    (tmp_path / "uvloop/text.so").write_text("not a module")
     subprocess.run([sys.executable, SHRINK, tmp_path], check=True)
     (module,) = (tmp_path / "uvloop").glob("loop.*.so")
-    assert module.stat().st_size < (whole / module.name).stat().st_size / 2
-    assert (tmp_path / "uvloop/text.so").read_text() == "no module"
-    ask = "import asyncio, uvloop; print(uvloop.__file__, uvloop.run(asyncio.sleep(0, 7)))"
-    done = subprocess.run([sys.executable, "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(tmp_path / "uvloop/__init__.py"), "7"]
+    assert module.stat().st_size < (original / module.name).stat().st_size / 2
+    assert (tmp_path / "uvloop/text.so").read_text() == "not a module"
+    script = "import asyncio, uvloop; print(uvloop.__file__, uvloop.run(asyncio.sleep(0, 7)))"
+    completed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert completed.stdout.split() == [str(tmp_path / "uvloop/__init__.py"), "7"]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_deployer.package.sizing import Sizing, sensible, sizes
+from model_deployer.package.sizing import Sizing, round_up_to_bucket, sizes
 from tests.support.observed import MEASURED, MIB, latency
 
 SIZING = Sizing(MEASURED, timeout_seconds=30)
@@ -10,10 +10,10 @@ SIZING = Sizing(MEASURED, timeout_seconds=30)
 
 @given(st.floats(min_value=1e-6, max_value=1e6))
 def test_a_sensible_figure_is_the_next_of_1_2_5_and_5(value: float) -> None:
-    found = sensible(value)
-    assert value <= found <= 2.5 * value * (1 + 1e-9)
-    assert f"{found:e}".partition("e")[0].rstrip("0") in ("1.", "2.5", "5.")
-    assert sensible(found) == found
+    rounded = round_up_to_bucket(value)
+    assert value <= rounded <= 2.5 * value * (1 + 1e-9)
+    assert f"{rounded:e}".partition("e")[0].rstrip("0") in ("1.", "2.5", "5.")
+    assert round_up_to_bucket(rounded) == rounded
 
 
 def test_capacity_is_the_best_load_that_had_no_failure() -> None:
@@ -29,7 +29,7 @@ def test_where_every_load_had_failures_what_was_answered_counts() -> None:
 
 
 def test_the_objective_is_twice_the_p99_near_the_safe_load() -> None:
-    assert SIZING.near.clients == 4
+    assert SIZING.nearest_load.clients == 4
     assert SIZING.objective_seconds == 0.01  # 2 x 3.2 ms, rounded up
 
 
@@ -54,18 +54,14 @@ def test_resources_and_probes() -> None:
 
 
 def test_each_figure_stands_beside_the_numbers_that_it_follows_from() -> None:
-    found = {size.name: size for size in sizes(SIZING)}
-    assert found["Safe load of a replica"].figure == "2,590 requests of one row a second"
-    assert found["Safe load of a replica"].formula == "60 % of 4,320; rounded down to three digits"
-    assert found["Latency objective"].figure == "99 of 100 requests of one row within 10 ms"
-    assert found["Latency objective"].formula.startswith("2 x 3.2 ms")
-    assert "4 x 77 ms" in found["Timeout of a client"].formula
-    assert found["CPU request"] == (
-        "CPU request",
-        "1100m",
-        "1.04 cores that were busy at capacity, rounded up to a tenth",
-    )
-    assert found["Memory limit"].figure == "512Mi"
+    by_name = {size.name: size for size in sizes(SIZING)}
+    assert by_name["Safe load of a replica"].figure == "2,590 one-row requests per second"
+    assert by_name["Safe load of a replica"].formula == "60 % of 4,320; rounded down to three digits"
+    assert by_name["Latency objective"].figure == "99 of 100 one-row requests within 10 ms"
+    assert by_name["Latency objective"].formula.startswith("2 x 3.2 ms")
+    assert "4 x 77 ms" in by_name["Client timeout"].formula
+    assert by_name["CPU request"] == ("CPU request", "1100m", "1.04 cores busy at capacity, rounded up to a tenth")
+    assert by_name["Memory limit"].figure == "512Mi"
 
 
 def test_what_was_not_measured_is_absent() -> None:

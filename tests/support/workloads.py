@@ -1,4 +1,4 @@
-"""What the definitions are written of: models that were never trained, under a load."""
+"""Workloads of models that were never trained."""
 
 import re
 from dataclasses import replace
@@ -14,26 +14,26 @@ from tests.support.observed import MEASURED, MIB, facts, latency
 IMAGE = "registry.example/models/served:1.0.0"
 
 
-def workload(measured: Measurements = MEASURED, load: float = 10_000, image: str = IMAGE, **said: Any) -> Workload:
-    """Under a load; ``said`` of the model's manifest."""
-    return Workload(replace(facts(**said), measured=measured), image, load)
+def workload(measured: Measurements = MEASURED, load: float = 10_000, image: str = IMAGE, **fields: Any) -> Workload:
+    """A workload; ``fields`` are passed on to :func:`facts`."""
+    return Workload(replace(facts(**fields), measured=measured), image, load)
 
 
-def _unknown(steps: tuple[Latency, ...]) -> tuple[Latency, ...]:
+def _without_cores(steps: tuple[Latency, ...]) -> tuple[Latency, ...]:
     return tuple(step.model_copy(update={"cores": None}) for step in steps)
 
 
-#: Measured on a machine that tells neither of memory nor of cores.
+#: Measurements on a machine that reports neither memory nor cores.
 UNKNOWN = MEASURED.model_copy(
     update={
         "memory_ready_bytes": None,
         "memory_loaded_bytes": None,
-        "by_rows": _unknown(MEASURED.by_rows),
-        "by_load": _unknown(MEASURED.by_load),
+        "by_rows": _without_cores(MEASURED.by_rows),
+        "by_load": _without_cores(MEASURED.by_load),
     }
 )
 
-#: A model with another name than platforms take, and a limit of its own.
+#: A model whose name no platform accepts, with a time limit of its own.
 ODD = workload(
     name="4_Cars.of the_World" * 5,
     contract=tiny.CONTRACT.model_copy(
@@ -43,7 +43,7 @@ ODD = workload(
 
 ALL = {"measured": workload(), "unknown": workload(UNKNOWN), "odd": ODD}
 
-#: Any server that was measured.
+#: The measurements of any server.
 measurements = st.builds(
     lambda rate, p99, cores, memory, start: MEASURED.model_copy(
         update={
@@ -63,7 +63,7 @@ _UNITS = {"": 1.0, "m": 0.001, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30}
 
 
 def quantity(text: str) -> float:
-    """A quantity of Kubernetes as a number; those that it does not read are refused."""
-    found = re.fullmatch(r"(\d+)(|m|Ki|Mi|Gi)", text)
-    assert found, text
-    return int(found[1]) * _UNITS[found[2]]
+    """A quantity of Kubernetes as a number; a quantity that Kubernetes cannot read fails."""
+    match = re.fullmatch(r"(\d+)(|m|Ki|Mi|Gi)", text)
+    assert match, text
+    return int(match[1]) * _UNITS[match[2]]

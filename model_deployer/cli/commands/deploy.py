@@ -33,4 +33,4 @@ def deploy(
     from model_deployer.deployment import targets  # noqa: PLC0415 (no other command needs it)
 
     written = targets.deploy(target, package, output, image, rps)
-    print(f"{written.facts.tag} for {target} is in {output}. Begin with {output / 'README.md'}")
+    print(f"{written.package.tag} for {target} is in {output}. Begin with {output / 'README.md'}")

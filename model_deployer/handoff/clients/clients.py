@@ -1,7 +1,7 @@
-"""examples/clients/: a client in each language that backends are written in, typed from the contract.
+"""examples/clients/: a client in each common backend language, with types from the contract.
 
-Each is rendered from templates/LANGUAGE/ and has a check: a program that sends the sample requests
-through the client and compares what comes back. A client whose check does not run through leaves the package.
+Each client is rendered from templates/LANGUAGE/ and has a check: a program that sends the sample requests with the
+client and compares the answers. A client whose check fails is removed from the package.
 """
 
 import json
@@ -24,29 +24,37 @@ from model_deployer.contract.artifact import Manifest
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import REQUEST_ERRORS
 from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric
-from model_deployer.handoff.clients.languages import LANGUAGES, RUST, Language, Toolchain, is_tag, key, words_of
+from model_deployer.handoff.clients.languages import (
+    LANGUAGES,
+    RUST,
+    Language,
+    Toolchain,
+    is_go_tag,
+    split_words,
+    typescript_key,
+)
 from model_deployer.package.clients import Client
 from model_deployer.system.command import run
 from model_deployer.writing.templates import jinja_environment
 
-#: Attempts of a call: enough to outlast a worker that is replaced, few enough not to keep an overloaded server so.
+#: The number of attempts of a call: enough to wait for a worker that is replaced, but too few to overload a server.
 ATTEMPTS = 4
 
-#: The longest pause before the second attempt; that before each later one is twice as long.
+#: The longest pause before the second attempt; it doubles for each later attempt.
 PAUSE_SECONDS = 0.5
 
-#: Compilers included.
-_CHECK_SECONDS = 600
+#: The time limit of a check, including compilation.
+_CHECK_TIMEOUT_SECONDS = 600
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
 _CLIENTS_FOLDER = "examples/clients"
 _LIST = f"{_CLIENTS_FOLDER}/clients.json"
 
-#: As many literals as a type can have and still be read.
-_FEW = 20
+#: The largest number of literals in a type; a type with more of them is hard to read.
+_MAX_LITERALS = 20
 
-#: Where Debian keeps the sources of Rust's packages, for machines that cannot reach crates.io.
+#: The folder of Debian's packages with the sources of Rust crates, for machines that cannot reach crates.io.
 _DEBIAN_CRATES = Path("/usr/share/cargo/registry")
 
 
@@ -55,12 +63,12 @@ _CLIENTS = TypeAdapter(tuple[Client, ...])
 
 @dataclass(frozen=True)
 class Check:
-    """What became of one client's check.
+    """The result of one client's check.
 
     Attributes:
-        client: Of which.
-        passed: Whether every answer was as expected; None where this machine cannot run it.
-        detail: Its last line, or what is not installed.
+        client: The client.
+        passed: Whether every answer was as expected; None if this machine cannot run the check.
+        detail: The last line of the check's output, or the tool that is not installed.
     """
 
     client: Client
@@ -72,8 +80,8 @@ def write_clients(contract: Contract, manifest: Manifest, folder: Path) -> tuple
     """Render all clients into ``folder``/examples/clients/.
 
     Args:
-        contract: What the clients are typed from.
-        manifest: Names the model.
+        contract: The contract of the model, which defines the types of the clients.
+        manifest: The manifest of the model.
         folder: The package's folder.
     """
     return tuple(_write(language, contract, manifest, folder) for language in LANGUAGES)
@@ -84,24 +92,24 @@ def run_clients(folder: Path, url: str, clients: Iterable[Client]) -> tuple[Clie
 
     Args:
         folder: The package's folder, with its sample requests.
-        url: Where the model is served. Where it wants an API key, ``API_KEY`` of the environment is sent.
-        clients: Those that :func:`write_clients` wrote.
+        url: The URL of the model's server. If it requires an API key, set ``API_KEY`` in the environment.
+        clients: The clients that :func:`write_clients` wrote.
 
     Returns:
-        All of them. One that failed, or that this machine cannot run, says in ``left_out`` why it is not there.
+        All clients. A client that failed, or that this machine cannot run, has the reason in ``left_out``.
     """
-    kept = tuple(_keep(check, folder) for check in _checks(folder, url, clients))
-    (folder / _LIST).write_bytes(_CLIENTS.dump_json(kept, indent=2) + b"\n")
-    return kept
+    checked = tuple(_remove_if_failed(check, folder) for check in _checks(folder, url, clients))
+    (folder / _LIST).write_bytes(_CLIENTS.dump_json(checked, indent=2) + b"\n")
+    return checked
 
 
 def check_clients(folder: Path, url: str) -> list[Check]:
-    """Check each client of a package against a server; the package stays as it is."""
+    """Check each client of a package against a server, without changes to the package."""
     clients = _CLIENTS.validate_json((folder / _LIST).read_bytes())
     return list(_checks(folder, url, [client for client in clients if client.left_out is None]))
 
 
-def _keep(check: Check, folder: Path) -> Client:
+def _remove_if_failed(check: Check, folder: Path) -> Client:
     client = check.client
     if check.passed:
         return client
@@ -114,61 +122,73 @@ def _keep(check: Check, folder: Path) -> Client:
 
 
 def _checks(folder: Path, url: str, clients: Iterable[Client]) -> Iterator[Check]:
-    with _copy(folder) as place:
+    with _temporary_copy(folder) as copy:
         for client in clients:
-            yield _check(client, place, url)
+            yield _check(client, copy, url)
 
 
 @contextmanager
-def _copy(folder: Path) -> Iterator[Path]:
-    """A copy of what the checks need, so that nothing that a compiler leaves behind gets into the package."""
+def _temporary_copy(folder: Path) -> Iterator[Path]:
+    """Yield a copy of the files that the checks need, so that compilers write nothing into the package."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        place = Path(name)
-        shutil.copytree(folder / "examples", place / "examples")
-        rust = place / _CLIENTS_FOLDER / "rust"
+        copy = Path(name)
+        shutil.copytree(folder / "examples", copy / "examples")
+        rust = copy / _CLIENTS_FOLDER / "rust"
         if _DEBIAN_CRATES.is_dir() and rust.is_dir():
             (rust / ".cargo").mkdir()
             (rust / ".cargo" / "config.toml").write_text(
                 f'source.crates-io.replace-with = "debian"\nsource.debian.directory = "{_DEBIAN_CRATES}"\n'
             )
-        yield place
+        yield copy
 
 
-def _check(client: Client, place: Path, url: str) -> Check:
+def _check(client: Client, folder: Path, url: str) -> Check:
     language = next(language for language in LANGUAGES if language.name == client.language)
-    way = _way(language)
-    if way is None:
+    toolchain = _installed_toolchain(language)
+    if toolchain is None:
         return Check(client, None, f"{language.tool} is not installed")
-    code, output = _run(way.command, place, URL=url)
+    code, output = _run(toolchain.command, folder, URL=url)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return Check(client, code == 0, lines[-1] if lines else f"no output, exit code {code}")
 
 
 @cache
-def _way(language: Language) -> Toolchain | None:
-    """The first way that this machine can go."""
+def _installed_toolchain(language: Language) -> Toolchain | None:
+    """Return the first toolchain of the language that works on this machine; None if none does."""
     path = _environment()["PATH"]
-    there = (way for way in language.toolchains if all(shutil.which(tool, path=path) for tool in way.tools))
-    return next((way for way in there if way.probe is None or _run(way.probe, Path.cwd())[0] == 0), None)
+    for toolchain in language.toolchains:
+        if not all(shutil.which(tool, path=path) for tool in toolchain.tools):
+            continue
+        if toolchain.probe is None or _run(toolchain.probe, Path.cwd())[0] == 0:
+            return toolchain
+    return None
 
 
-def _run(command: str, place: Path, **variables: str) -> tuple[int, str]:
-    """The exit code of a shell command and what it printed; 1 where it took too long."""
+def _run(command: str, folder: Path, **variables: str) -> tuple[int, str]:
+    """Run a shell command and return its exit code and its output; the code is 1 after a timeout."""
+    shell = ["/bin/sh", "-c", f"exec 2>&1\n{command}"]
     try:
-        done = run(["/bin/sh", "-c", f"exec 2>&1\n{command}"], place, _environment() | variables, _CHECK_SECONDS)
+        completed = run(shell, folder, _environment() | variables, _CHECK_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        return 1, f"it did not end within {_CHECK_SECONDS} seconds"
-    return done.returncode, done.stdout
+        return 1, f"the check did not end within {_CHECK_TIMEOUT_SECONDS} seconds"
+    return completed.returncode, completed.stdout
 
 
 def _environment() -> dict[str, str]:
-    """That of this process, with its own interpreter as ``python``."""
+    """Return the environment variables of this process, with its own interpreter as ``python``."""
     return os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
 
 
 @dataclass(frozen=True)
 class _Field:
-    """A field of a row as the templates want it."""
+    """A field of a row, for the templates.
+
+    Attributes:
+        feature: The field in the contract.
+        id: The identifier of the field in the language.
+        about: The description for callers, in sentences.
+        example: The value in the quick start; None if the quick start leaves the field out.
+    """
 
     feature: Feature
     id: str
@@ -192,24 +212,25 @@ class _Field:
         return self.feature.nullable
 
     @property
-    def shown(self) -> bool:
-        """Whether the quick start of a language that has zero values says anything of it."""
+    def in_example(self) -> bool:
+        """Whether the quick start of a language with zero values sets the field."""
         return self.example is not None or not self.nullable
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The only values it takes, where a type of a few literals can say them."""
+        """The allowed values, if they are few enough for a type of literals; else an empty tuple."""
         feature = self.feature
-        if isinstance(feature, Categorical) and feature.unknown == "reject" and len(feature.categories or ()) <= _FEW:
-            return feature.categories or ()
-        return ()
+        if not isinstance(feature, Categorical) or feature.unknown != "reject":
+            return ()
+        categories = feature.categories or ()
+        return categories if len(categories) <= _MAX_LITERALS else ()
 
 
 def _write(language: Language, contract: Contract, manifest: Manifest, folder: Path) -> Client:
-    words = [*words_of(manifest.name), "client"]
+    words = [*split_words(manifest.name), "client"]
     templates = _templates(language)
     package, schema = "".join(words), contract.output.json_schema()
-    known = {
+    values = {
         "model": manifest,
         "package": package,
         "crate": "_".join(words),
@@ -218,40 +239,40 @@ def _write(language: Language, contract: Contract, manifest: Manifest, folder: P
         "output": contract.output,
         "about": schema["description"],
         "answers": {name: answer["description"] for name, answer in schema["properties"].items()},
-        "few": _FEW,
+        "max_literals": _MAX_LITERALS,
         "timeout_ms": round(contract.limits.timeout_seconds * 1000),
         "types": language.types,
         "timeout": contract.limits.timeout_seconds,
         "attempts": ATTEMPTS,
         "pause": PAUSE_SECONDS,
-        "retried": _retried(),
+        "retried": _retried_statuses(),
     }
     files = []
     for name in templates.list_templates():
         path = Path(_CLIENTS_FOLDER, language.folder, name.replace("PACKAGE", package).removesuffix(".j2"))
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(templates.get_template(name).render(known), encoding="utf-8")
+        (folder / path).write_text(templates.get_template(name).render(values), encoding="utf-8")
         files.append(str(path))
     return Client(
         language=language.name,
         folder=f"{_CLIENTS_FOLDER}/{language.folder}",
         files=tuple(files),
         needs=language.needs,
-        command=(_way(language) or language.toolchains[0]).command,
+        command=(_installed_toolchain(language) or language.toolchains[0]).command,
     )
 
 
 def _templates(language: Language) -> Environment:
     templates = jinja_environment(FileSystemLoader(_TEMPLATES / language.folder))
-    names = ("quote", "literal", "remark", "comment")
+    names = ("quote", "literal", "comment_lines", "comment")
     templates.filters |= {name: getattr(language, name) for name in names}
-    templates.filters |= {"json": json.dumps, "key": key, "rust": _rust}
-    templates.tests["taggable"] = is_tag
+    templates.filters |= {"json": json.dumps, "key": typescript_key, "rust_value": _rust_value}
+    templates.tests["go_tag"] = is_go_tag
     return templates
 
 
-def _rust(field: _Field) -> str:
-    """The example as Rust wants it: text that is owned, what may be missing in an Option."""
+def _rust_value(field: _Field) -> str:
+    """Return the example in Rust: text as an owned String, and an optional value in an Option."""
     if field.example is None:
         return "None"
     literal = RUST.literal(field.example)
@@ -260,14 +281,14 @@ def _rust(field: _Field) -> str:
 
 
 def _fields(language: Language, contract: Contract) -> list[_Field]:
-    """The fields in the order of the contract, those that may be left out last."""
+    """Return the fields in the order of the contract, required ones first."""
     features = sorted(contract.features, key=lambda feature: not feature.required)
     ids = language.identifiers(feature.name for feature in features)
     return [_Field(feature, id, _about(feature), _example(feature)) for feature, id in zip(features, ids, strict=True)]
 
 
 def _about(feature: Feature) -> str:
-    """What a caller has to know of a field, in sentences."""
+    """Return what a caller must know about a field, in sentences."""
     description = feature.description and feature.description.strip()
     if description and description[-1] not in ".!?":
         description += "."
@@ -282,14 +303,14 @@ def _about(feature: Feature) -> str:
 
 
 def _example(feature: Feature) -> str | float | bool | None:
-    """A value for the quick start; None where the field can do without."""
+    """Return a value for the quick start; None if the field may be null and has no example."""
     if feature.example is not None or feature.nullable:
         return feature.example
     match feature:
         case Integer():
-            return next((end for end in (feature.minimum, feature.maximum) if end is not None), 0)
+            return next((bound for bound in (feature.minimum, feature.maximum) if bound is not None), 0)
         case Numeric():
-            return next((end for end in (feature.minimum, feature.maximum) if end is not None), 0.0)
+            return next((bound for bound in (feature.minimum, feature.maximum) if bound is not None), 0.0)
         case Boolean():
             return False
         case Datetime():
@@ -299,6 +320,6 @@ def _example(feature: Feature) -> str | float | bool | None:
     return "text"
 
 
-def _retried() -> list[int]:
-    """The statuses after which the same request may succeed."""
+def _retried_statuses() -> list[int]:
+    """Return the statuses of errors after which the same request may succeed."""
     return sorted(error.status for error in REQUEST_ERRORS if error.retry)

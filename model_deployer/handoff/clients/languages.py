@@ -1,4 +1,4 @@
-"""How each language of the clients writes what a contract says: names, texts, numbers, comments and types."""
+"""The languages of the clients: how each writes identifiers, texts, numbers, comments and types."""
 
 import html
 import re
@@ -7,18 +7,18 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-#: Where comments are wrapped.
+#: The maximum length of a line in a comment.
 _WIDTH = 100
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """One way to run the check of a client.
+    """Tools that can run the check of a client.
 
     Attributes:
-        tools: The programs that have to be on the PATH.
-        command: What to run, from the package's folder, with ``URL`` in the environment.
-        probe: A command that succeeds where these tools are able to; None where having them is enough.
+        tools: The programs that must be on the PATH.
+        command: The command to run in the package's folder, with ``URL`` in the environment.
+        probe: A command that succeeds if the tools are suitable; None if any version is.
     """
 
     tools: tuple[str, ...]
@@ -28,21 +28,21 @@ class Toolchain:
 
 @dataclass(frozen=True, eq=False)
 class Language:
-    """A language, and how it writes things.
+    """A language of the clients.
 
     Attributes:
-        name: As its people write it.
-        folder: Of its templates, and below examples/clients/ of a package.
-        tool: What has to be installed, by name.
-        needs: The same, exactly.
-        ways: How to run the check; the first that this machine can do is taken.
+        name: The official name of the language.
+        folder: The folder of its templates, and of its client below examples/clients/ of a package.
+        tool: The name of the tool that must be installed.
+        needs: The required tools with their versions, in words.
+        toolchains: The toolchains that can run the check; the first that works on this machine is used.
         types: The type of a value, by the kind of its feature.
-        identifier: Makes an identifier of words.
+        identifier: Joins words to an identifier.
         reserved: Identifiers that a field cannot have.
-        escape: The escape of a character that cannot be printed, from its code point.
-        quoted: Characters that a backslash has to precede in a text, beside the quote and the backslash.
+        escape: Returns the escape sequence of an unprintable character, from its code point.
+        escaped: Characters in a text that need a backslash, in addition to the quote and the backslash.
         null, booleans: The literals.
-        comment: Replaces what a comment may not hold.
+        comment: Replaces characters that a comment cannot contain.
     """
 
     name: str
@@ -54,36 +54,36 @@ class Language:
     identifier: Callable[[list[str]], str]
     reserved: frozenset[str]
     escape: Callable[[int], str]
-    quoted: str = ""
+    escaped: str = ""
     null: str = "null"
     booleans: tuple[str, str] = ("false", "true")
     comment: Callable[[str], str] = str
 
     def identifiers(self, names: Iterable[str]) -> list[str]:
-        """An identifier for each name, in order, all different."""
-        found: list[str] = []
+        """Return a different identifier for each name, in the same order."""
+        identifiers: list[str] = []
         for position, name in enumerate(names, start=1):
-            wanted = identifier = self._identifier(name, position)
+            preferred = identifier = self._identifier(name, position)
             number = 1
-            while identifier in found:
+            while identifier in identifiers:
                 number += 1
-                identifier = f"{wanted}_{number}"
-            found.append(identifier)
-        return found
+                identifier = f"{preferred}_{number}"
+            identifiers.append(identifier)
+        return identifiers
 
     def _identifier(self, name: str, position: int) -> str:
-        words = words_of(name) or ["field", str(position)]
+        words = split_words(name) or ["field", str(position)]
         if words[0][0].isdigit():
             words = ["field", *words]
         identifier = self.identifier(words)
         return f"{identifier}_" if identifier in self.reserved else identifier
 
     def quote(self, text: str) -> str:
-        """A text as a literal in double quotes."""
+        """Return a text as a literal in double quotes."""
         return '"' + "".join(map(self._character, text)) + '"'
 
     def literal(self, value: str | float | bool | None) -> str:
-        """A value as a literal."""
+        """Return a value as a literal."""
         match value:
             case None:
                 return self.null
@@ -94,44 +94,40 @@ class Language:
         return repr(value)
 
     def _character(self, character: str) -> str:
-        if character in '"\\' + self.quoted:
+        if character in '"\\' + self.escaped:
             return "\\" + character
-        if character in _SHORT:
-            return _SHORT[character]
+        if character in _ESCAPES:
+            return _ESCAPES[character]
         return character if character.isprintable() else self.escape(ord(character))
 
-    def remark(self, text: str, prefix: str) -> str:
-        """A text as the lines of a comment, each but the first behind ``prefix``."""
-        return wrapped(self.comment(plain(text)), prefix)
+    def comment_lines(self, text: str, prefix: str) -> str:
+        """Return a text as the lines of a comment, each except the first behind ``prefix``."""
+        text = self.comment(single_line(text))
+        lines = textwrap.wrap(text, _WIDTH - len(prefix), break_long_words=False, break_on_hyphens=False)
+        return f"\n{prefix}".join(lines)
 
 
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def words_of(name: str) -> list[str]:
-    """The words of a name that ASCII can write, in lower case: ``Ends at (m)`` is ``ends``, ``at``, ``m``."""
+def split_words(name: str) -> list[str]:
+    """Return the ASCII words of a name in lower case: ``Ends at (m)`` gives ``ends``, ``at`` and ``m``."""
     ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return [word.lower() for word in re.findall(r"[A-Z]*[a-z0-9]+|[A-Z]+", ascii_only)]
 
 
-def plain(text: str) -> str:
-    """A text on one line, without characters that cannot be seen."""
+def single_line(text: str) -> str:
+    """Return a text on one line, without unprintable characters."""
     return "".join(character for character in " ".join(text.split()) if character.isprintable())
 
 
-def wrapped(text: str, prefix: str) -> str:
-    """A text on lines that end before a comment becomes unpleasant to read."""
-    lines = textwrap.wrap(text, _WIDTH - len(prefix), break_long_words=False, break_on_hyphens=False)
-    return f"\n{prefix}".join(lines)
-
-
-def is_tag(name: str) -> bool:
-    """Whether Go's encoding/json takes a name from the tag of a field."""
+def is_go_tag(name: str) -> bool:
+    """Return whether Go's encoding/json accepts a name in the tag of a field."""
     return all(character.isalnum() or character in "!#$%&()*+-./:;<=>?@[]^_{|}~ " for character in name)
 
 
-def key(name: str) -> str:
-    """A name as the key of an object in TypeScript, quoted where it has to be."""
+def typescript_key(name: str) -> str:
+    """Return a name as the key of an object in TypeScript, quoted if necessary."""
     if name == "__proto__":
         return '["__proto__"]'
     return name if re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$]*", name) else TYPESCRIPT.quote(name)
@@ -149,17 +145,17 @@ def _camel(words: list[str]) -> str:
     return words[0] + _pascal(words[1:])
 
 
-def _braces(point: int) -> str:
+def _escape_in_braces(point: int) -> str:
     return f"\\u{{{point:x}}}"
 
 
-def _long(point: int) -> str:
+def _escape_long(point: int) -> str:
     return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
 
 
-def _utf16(point: int) -> str:
+def _escape_utf16(point: int) -> str:
     units = chr(point).encode("utf-16-be")
-    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+    return "".join(f"\\u{units[start : start + 2].hex()}" for start in range(0, len(units), 2))
 
 
 def _block(text: str) -> str:
@@ -171,7 +167,7 @@ def _javadoc(text: str) -> str:
 
 
 def _godoc(text: str) -> str:
-    """With the quotes that gofmt makes of two backticks and of two apostrophes."""
+    """Replace two backticks or two apostrophes by a quote, as gofmt does."""
     return text.replace("``", "“").replace("''", "”")
 
 
@@ -202,10 +198,10 @@ PYTHON = Language(
     needs="Python 3.11 or newer with httpx",
     toolchains=(Toolchain(("python",), f"python examples/clients/python/check.py {_SAMPLES}"),),
     types=_types("float", "int", "bool", "str"),
-    # A TypedDict has the names of the fields themselves.
+    # The keys of a TypedDict are the names of the fields themselves.
     identifier=_snake,
     reserved=frozenset(),
-    escape=_long,
+    escape=_escape_long,
     null="None",
     booleans=("False", "True"),
     comment=_docstring,
@@ -230,10 +226,10 @@ TYPESCRIPT = Language(
         ),
     ),
     types=_types("number", "number", "boolean", "string"),
-    # An interface has the names of the fields themselves, in quotes.
+    # The keys of an interface are the names of the fields themselves, in quotes.
     identifier=_camel,
     reserved=frozenset(),
-    escape=_braces,
+    escape=_escape_in_braces,
     comment=_block,
 )
 
@@ -258,7 +254,7 @@ JAVA = Language(
         "volatile while true false null var yield record sealed permits wait notify notifyAll getClass hashCode equals "
         "clone finalize toString toJson values"
     ),
-    escape=_utf16,
+    escape=_escape_utf16,
     comment=_javadoc,
 )
 
@@ -271,7 +267,7 @@ GO = Language(
     types=_types("float64", "int64", "bool", "string"),
     identifier=_pascal,
     reserved=frozenset(),
-    escape=_long,
+    escape=_escape_long,
     comment=_godoc,
 )
 
@@ -291,7 +287,7 @@ CSHARP = Language(
     types=_types("double", "long", "bool", "string"),
     identifier=_pascal,
     reserved=_words("Row ToJson Equals GetHashCode GetType ToString MemberwiseClone Finalize ReferenceEquals"),
-    escape=_utf16,
+    escape=_escape_utf16,
     comment=_xml,
 )
 
@@ -310,8 +306,8 @@ PHP = Language(
     types=_types("float", "int", "bool", "string"),
     identifier=_camel,
     reserved=_words("this"),
-    escape=_braces,
-    quoted="$",
+    escape=_escape_in_braces,
+    escaped="$",
     comment=_block,
 )
 
@@ -328,8 +324,8 @@ RUBY = Language(
         "redo rescue retry return self super then true undef unless until when while yield hash display dup clone "
         "freeze frozen send method methods object_id itself tap inspect extend to_s to_h to_json initialize raise"
     ),
-    escape=_braces,
-    quoted="#",
+    escape=_escape_in_braces,
+    escaped="#",
     null="nil",
 )
 
@@ -346,7 +342,7 @@ RUST = Language(
         "move mut pub ref return self static struct super trait true type unsafe use where while abstract become box "
         "do final macro override priv try typeof unsized virtual yield"
     ),
-    escape=_braces,
+    escape=_escape_in_braces,
 )
 
 CURL = Language(
@@ -358,7 +354,7 @@ CURL = Language(
     types=_types("number", "integer", "boolean", "string"),
     identifier=_snake,
     reserved=frozenset(),
-    escape=_utf16,
+    escape=_escape_utf16,
 )
 
 LANGUAGES = (PYTHON, TYPESCRIPT, JAVA, GO, CSHARP, PHP, RUBY, RUST, CURL)

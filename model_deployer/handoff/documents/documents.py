@@ -15,7 +15,7 @@ from model_deployer.package.banner import unverified_banner
 from model_deployer.package.package_data import PackageData
 from model_deployer.package.sizing import sizes
 from model_deployer.writing.markdown import Markdown, block, code, document, listed, markdown, table
-from model_deployer.writing.templates import fill, jinja_environment
+from model_deployer.writing.templates import jinja_environment, render
 
 CARD = "docs/MODEL_CARD.md"
 PAGE = "docs/MODEL_CARD.html"
@@ -67,7 +67,7 @@ def _render(name: str, facts: PackageData) -> str:
 
 
 def _filled(document: str, **values: Any) -> str:
-    return fill(_environment, f"{document}.j2", **values)
+    return render(_environment, f"{document}.j2", **values)
 
 
 def _plot(facts: PackageData, name: str, about: str) -> Markdown:

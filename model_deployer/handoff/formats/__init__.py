@@ -1,1 +1,1 @@
-"""The model in every format that a package offers, each compared with model.onnx."""
+"""The formats of a model in a package, each compared with model.onnx."""

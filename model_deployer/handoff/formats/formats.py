@@ -1,4 +1,4 @@
-"""model/: the model in every format that it can be had in, each one replayed before the package may have it."""
+"""model/: the model in every format that is possible; a format is in the package only if its replay succeeds."""
 
 import importlib.util
 import pickle
@@ -19,30 +19,37 @@ from model_deployer.contract.outputs import Arrays
 from model_deployer.handoff.formats.graph_split import split_graph
 from model_deployer.handoff.formats.holdout import HoldoutRows
 from model_deployer.handoff.formats.onnx_pickle import write_joblib, write_pickle
-from model_deployer.handoff.formats.parity import Answer, agreement, expected_arrays, in_chunks
+from model_deployer.handoff.formats.parity import PredictArrays, agreement, expected_arrays, predict_in_chunks
 from model_deployer.package.formats import TOLERANCE, Agreement, Format
 from model_deployer.serving.rows.columns import ColumnBuilder, Columns
 from model_deployer.serving.rows.validation import Validator
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-#: What a missing library withholds, in words.
-_NO_TORCH = "torch is not installed where this package was written"
-_NO_NETWORK = "there is no torch network in this model: what it is made of stands in the ONNX file"
-_NO_HALVES = "the graph is not made of a preprocessor and a model behind it"
+#: The reasons for which a format is not possible.
+_NO_TORCH = "torch is not installed on the machine that wrote this package"
+_NO_NETWORK = "this model contains no torch network; the ONNX file contains all of it"
+_NOT_SPLIT = "the graph does not consist of a preprocessor followed by a model"
 _NO_TENSORFLOW = (
-    "this model was not made with TensorFlow, and trees, strings and ONNX have no faithful way into a SavedModel"
+    "this model was not made with TensorFlow, and trees, strings and ONNX cannot be converted exactly to a SavedModel"
 )
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A format before its replay: what is said of it, and how it is written and asked."""
+    """A format before its replay.
+
+    Attributes:
+        name: The name of the format.
+        about: What the format is for, in a sentence.
+        write: Writes the files and returns their names.
+        load: Loads the files and returns a function that predicts with them.
+    """
 
     name: str
     about: str
     write: Callable[[], list[str]]
-    load: Callable[[], Answer]
+    load: Callable[[], PredictArrays]
 
 
 class Formats:
@@ -50,24 +57,24 @@ class Formats:
 
     Args:
         artifact: The model.
-        folder: The package.
-        test: The test part of the table; None where it is not at hand.
+        folder: The folder of the package.
+        test: The test rows; None if the table is not available.
     """
 
     def __init__(self, artifact: Artifact, folder: Path, test: HoldoutRows | None) -> None:
         self._artifact, self._models, self._test = artifact, folder / "model", test
         self._stem = f"model_v{artifact.manifest.version}"
-        self._halves = split_graph(artifact)
+        self._graphs = split_graph(artifact)
         self._models.mkdir(parents=True, exist_ok=True)
 
     def write(self) -> list[Format]:
-        """Write every format that can be had and that answers as it should."""
-        return [*self._offered(), *self._impossible()]
+        """Write every possible format whose replay succeeds, and return all formats with their results."""
+        return [*self._write_possible(), *self._impossible()]
 
-    def _offered(self) -> Iterator[Format]:
+    def _write_possible(self) -> Iterator[Format]:
         for draft in self._drafts():
             names = draft.write()
-            format_ = self._judged(draft, [f"model/{name}" for name in names])
+            format_ = self._replay(draft, [f"model/{name}" for name in names])
             if format_.withheld:
                 for name in names:
                     (self._models / name).unlink()
@@ -78,32 +85,32 @@ class Formats:
             "ONNX",
             "Raw fields in, calibrated predictions out, in any language that has ONNX Runtime.",
             self._write_onnx,
-            lambda: _asked(onnxruntime.InferenceSession(self._models / f"{self._stem}.onnx")),
+            lambda: _session_predict(onnxruntime.InferenceSession(self._models / f"{self._stem}.onnx")),
         )
-        if self._halves:
+        if self._graphs:
             yield Draft(
                 "pickle",
-                "The preprocessor and the model behind it, two sessions of ONNX Runtime: they hold no code.",
+                "The preprocessor and the model behind it, as two sessions of ONNX Runtime; they contain no code.",
                 self._write_pickles,
                 self._load_pickles,
             )
         yield Draft(
             "joblib",
-            "The whole graph as joblib writes it, compressed: a session of ONNX Runtime, as in the pickles.",
+            "The complete graph as one session of ONNX Runtime, compressed by joblib; it contains no code.",
             self._write_joblib,
-            lambda: _asked(joblib.load(self._models / f"{self._stem}.joblib")),
+            lambda: _session_predict(joblib.load(self._models / f"{self._stem}.joblib")),
         )
         if self._has_network:
             yield Draft(
                 "safetensors and torch program",
-                "The weights of the torch module, and the program that runs with them: for a GPU or further training.",
+                "The weights of the torch module and the program that uses them, for a GPU or further training.",
                 self._write_torch,
                 self._load_torch,
             )
 
     def _impossible(self) -> Iterator[Format]:
-        if not self._halves:
-            yield self._withheld("pickle", _NO_HALVES)
+        if not self._graphs:
+            yield self._withheld("pickle", _NOT_SPLIT)
         if not self._has_network:
             yield self._withheld("safetensors and torch program", _NO_NETWORK if _has_torch() else _NO_TORCH)
         yield self._withheld("SavedModel", _NO_TENSORFLOW)
@@ -111,37 +118,38 @@ class Formats:
     def _withheld(self, name: str, reason: str) -> Format:
         return Format(name=name, files=(), about="", tolerance=TOLERANCE, withheld=reason)
 
-    def _judged(self, draft: Draft, files: list[str]) -> Format:
-        answer, test = draft.load(), self._test
+    def _replay(self, draft: Draft, files: list[str]) -> Format:
+        predict, test = draft.load(), self._test
         format_ = Format(name=draft.name, files=tuple(files), about=draft.about, tolerance=TOLERANCE)
-        on_test = self._agreement(test.expected, in_chunks(answer, test.columns)) if test else None
-        return format_.judged(self._on_golden(answer), on_test)
+        on_test = self._agreement(test.expected, predict_in_chunks(predict, test.columns)) if test else None
+        return format_.with_replays(self._on_golden(predict), on_test)
 
-    def _on_golden(self, answer: Answer) -> Agreement:
+    def _on_golden(self, predict: PredictArrays) -> Agreement:
         golden, output = list(self._artifact.golden()), self._artifact.contract.output
         columns = _columns(self._artifact.contract, [case.row for case in golden])
-        return self._agreement(expected_arrays(output, [case.prediction for case in golden]), answer(columns))
+        return self._agreement(expected_arrays(output, [case.prediction for case in golden]), predict(columns))
 
-    def _agreement(self, expected: Arrays, found: Arrays) -> Agreement:
-        return agreement(self._artifact.contract.output, expected, found, self._artifact.manifest.tolerance / TOLERANCE)
+    def _agreement(self, expected: Arrays, actual: Arrays) -> Agreement:
+        scale = self._artifact.manifest.tolerance / TOLERANCE
+        return agreement(self._artifact.contract.output, expected, actual, scale)
 
     def _write_onnx(self) -> list[str]:
         shutil.copyfile(self._artifact.model, self._models / f"{self._stem}.onnx")
         return [f"{self._stem}.onnx"]
 
     def _write_pickles(self) -> list[str]:
-        assert self._halves
+        assert self._graphs
         names = ["preprocessor.pkl", f"{self._stem}.pkl"]
-        for graph, name in zip(self._halves, names, strict=True):
+        for graph, name in zip(self._graphs, names, strict=True):
             write_pickle(graph, self._models / name)
         return names
 
-    def _load_pickles(self) -> Answer:
-        first, second = (
-            _asked(pickle.loads((self._models / name).read_bytes()))
+    def _load_pickles(self) -> PredictArrays:
+        preprocess, predict = (
+            _session_predict(pickle.loads((self._models / name).read_bytes()))
             for name in ("preprocessor.pkl", f"{self._stem}.pkl")
         )
-        return lambda columns: second(first(columns))
+        return lambda columns: predict(preprocess(columns))
 
     def _write_joblib(self) -> list[str]:
         write_joblib(self._artifact.model.read_bytes(), self._models / f"{self._stem}.joblib")
@@ -149,7 +157,7 @@ class Formats:
 
     @cached_property
     def _has_network(self) -> bool:
-        if not _has_torch() or not self._halves:
+        if not _has_torch() or not self._graphs:
             return False
         from model_deployer.handoff.formats.torch_program import has_network  # noqa: PLC0415 (torch takes seconds to load)
 
@@ -164,20 +172,20 @@ class Formats:
         (self._models / "requirements-torch.txt").write_text(pins, encoding="utf-8")
         return [*files, "torch_model.py", "requirements-torch.txt"]
 
-    def _load_torch(self) -> Answer:
-        """Through the package's own code, and from its own preprocessor."""
-        module = _module(self._models / "torch_model.py")
-        preprocess = _asked(pickle.loads((self._models / "preprocessor.pkl").read_bytes()))
+    def _load_torch(self) -> PredictArrays:
+        """Load the torch program with the package's own code and its own preprocessor."""
+        module = _import_file(self._models / "torch_model.py")
+        preprocess = _session_predict(pickle.loads((self._models / "preprocessor.pkl").read_bytes()))
         program: Callable[[Mapping[str, Any]], Arrays] = module.TorchModel()
         return lambda columns: program(preprocess(columns))
 
 
 def _columns(contract: Contract, rows: list[dict[str, Any]]) -> Columns:
-    """Rows as clients send them, as the graph takes them."""
+    """Convert rows of a request to the input arrays of the graph, each of shape [rows, 1]."""
     return ColumnBuilder(contract.features)(Validator(contract).check(rows))
 
 
-def _asked(session: Any) -> Answer:
+def _session_predict(session: Any) -> PredictArrays:
     names = [output.name for output in session.get_outputs()]
     return lambda columns: dict(zip(names, session.run(names, dict(columns)), strict=True))
 
@@ -186,7 +194,7 @@ def _has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
 
 
-def _module(path: Path) -> Any:
+def _import_file(path: Path) -> Any:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""The two halves of a model's graph: what turns raw fields into numbers, and what answers from these."""
+"""Split a model's graph in two: the preprocessor, from raw fields to numbers, and the model behind it."""
 
 import onnx
 from onnx import TensorProto, helper
@@ -6,31 +6,36 @@ from onnx.utils import Extractor
 
 from model_deployer.contract.artifact import Artifact
 
-#: What passes between the halves, and its types: float64 [rows, n] and int64 [rows, m].
-_BETWEEN = {"numbers": TensorProto.DOUBLE, "codes": TensorProto.INT64}
+#: The tensors at the split, with their types: float64 [rows, n] and int64 [rows, m].
+_SPLIT_TENSORS = {"numbers": TensorProto.DOUBLE, "codes": TensorProto.INT64}
 
 
 def split_graph(artifact: Artifact) -> tuple[bytes, bytes] | None:
-    """The preprocessor and the model behind it, as two graphs; None where the graph is not made of the two.
+    """Split the graph of a model into the preprocessor and the model behind it.
 
-    The first one takes the inputs of model.onnx and answers numbers and codes; the second one takes these and answers
-    what model.onnx does.
+    Returns:
+        Two serialized graphs; None if the graph does not consist of these two. The first one has the inputs of
+        model.onnx and the outputs numbers (float64 [rows, n]) and codes (int64 [rows, m]). The second one has these as
+        inputs and the outputs of model.onnx.
     """
-    whole = onnx.load(artifact.model)
-    prefix = _prefix(whole)
+    model = onnx.load(artifact.model)
+    prefix = _prefix(model)
     if prefix is None:
         return None
-    ends = [helper.make_tensor_value_info(prefix + name, kind, ["rows", None]) for name, kind in _BETWEEN.items()]
-    known = {value.name for value in whole.graph.value_info}
-    whole.graph.value_info.extend(end for end in ends if end.name not in known)
-    cut, between = Extractor(whole), [end.name for end in ends]
-    inputs, outputs = ([value.name for value in values] for values in (whole.graph.input, whole.graph.output))
-    first, second = cut.extract_model(inputs, between), cut.extract_model(between, outputs)
-    return bytes(first.SerializeToString(deterministic=True)), bytes(second.SerializeToString(deterministic=True))
+    tensors = [
+        helper.make_tensor_value_info(prefix + name, kind, ["rows", None]) for name, kind in _SPLIT_TENSORS.items()
+    ]
+    described = {value.name for value in model.graph.value_info}
+    model.graph.value_info.extend(tensor for tensor in tensors if tensor.name not in described)
+    extractor, split = Extractor(model), [tensor.name for tensor in tensors]
+    inputs, outputs = ([value.name for value in values] for values in (model.graph.input, model.graph.output))
+    graphs = extractor.extract_model(inputs, split), extractor.extract_model(split, outputs)
+    preprocessor, predictor = (bytes(graph.SerializeToString(deterministic=True)) for graph in graphs)
+    return preprocessor, predictor
 
 
-def _prefix(whole: onnx.ModelProto) -> str | None:
-    """What the names of the inner tensors begin with: ``model_``, after as many underscores as it took to be alone."""
-    made = {name for node in whole.graph.node for name in node.output}
-    prefixes = [name.removesuffix("numbers") for name in made if name.lstrip("_") == "model_numbers"]
-    return next((prefix for prefix in prefixes if f"{prefix}codes" in made), None)
+def _prefix(model: onnx.ModelProto) -> str | None:
+    """Return the prefix of the inner tensors: ``model_``, after the underscores that make the names unique."""
+    names = {name for node in model.graph.node for name in node.output}
+    prefixes = [name.removesuffix("numbers") for name in names if name.lstrip("_") == "model_numbers"]
+    return next((prefix for prefix in prefixes if f"{prefix}codes" in names), None)

@@ -1,4 +1,4 @@
-"""The rows that the model was judged on, read again from the table that it was trained from."""
+"""The test rows of a model, read again from the table that it was trained on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +9,18 @@ from rich import get_console
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import DataError
-from model_deployer.handoff.formats.parity import in_chunks
+from model_deployer.handoff.formats.parity import predict_in_chunks
 
 
 @dataclass(frozen=True)
 class HoldoutRows:
-    """The test part of a table.
+    """The test rows of a table.
 
     Attributes:
-        columns: The rows as the graph takes them.
-        expected: What model.onnx answers to them.
-        requests: Those of the rows that a client may send, as it sends them.
-        places: Their places among all rows.
+        columns: The inputs of model.onnx by name, each of shape [rows, 1]: float64, or object for strings.
+        expected: The outputs of model.onnx by name, float32 [rows, n].
+        requests: The rows that the contract accepts, as a client sends them.
+        request_indexes: The index of each of these rows among all test rows.
     """
 
     __test__ = False
@@ -28,34 +28,43 @@ class HoldoutRows:
     columns: dict[str, NDArray[Any]]
     expected: dict[str, NDArray[Any]]
     requests: list[dict[str, Any]]
-    places: list[int]
+    request_indexes: list[int]
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
 
 def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
-    """Read the table that a model.yaml names once more, and split it as the training did.
+    """Read the table of a model.yaml again, and split it like the training.
+
+    Args:
+        artifact: The model.
+        spec: The path of the model.yaml.
 
     Raises:
-        SpecError, DataError: The model.yaml or the table cannot be used, or the table is not the one of the training.
+        SpecError, DataError: If the model.yaml or the table cannot be used, or if the table has changed since the
+            training.
     """
     from model_deployer.training.data.dataset import read_dataset  # noqa: PLC0415 (it loads polars and scikit-learn)
     from model_deployer.training.data.request_rows import legal, request  # noqa: PLC0415
 
-    with get_console().capture():  # what there is to say of the table was said when the model was trained
+    with get_console().capture():  # the training has already printed the findings about the table
         dataset = read_dataset(spec)
     if dataset.version != artifact.manifest.origin.data_version:
-        raise DataError(f"{spec}: the table is another one now than when {artifact.tag} was trained")
+        raise DataError(f"{spec}: the table has changed since {artifact.tag} was trained")
     frame, contract = dataset.frame[dataset.parts.test], artifact.contract
     columns = {feature.name: frame[feature.name].to_numpy().reshape(-1, 1) for feature in contract.features}
     accepted = legal(contract.features, frame)
     rows = [request(contract.features, row) for row in frame.filter(accepted).iter_rows(named=True)]
-    places = accepted.arg_true().to_list()
-    return HoldoutRows(columns, in_chunks(_answers(artifact), columns), rows, places)
+    return HoldoutRows(
+        columns=columns,
+        expected=predict_in_chunks(_engine_predict(artifact), columns),
+        requests=rows,
+        request_indexes=accepted.arg_true().to_list(),
+    )
 
 
-def _answers(artifact: Artifact) -> Any:
+def _engine_predict(artifact: Artifact) -> Any:
     from model_deployer.serving.engines.onnx import OnnxEngine  # noqa: PLC0415
 
     return OnnxEngine(artifact.model, artifact.contract.output).run

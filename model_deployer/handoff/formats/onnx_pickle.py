@@ -1,7 +1,7 @@
-"""Graphs of ONNX as pickles that hold no code.
+"""ONNX graphs as pickles that contain no code.
 
-Such a pickle names one callable, ``onnxruntime.InferenceSession``, and the bytes of a graph: whoever loads it has a
-session of ONNX Runtime, with any version of Python, and nothing else is imported or run.
+Such a pickle contains the name of one callable, ``onnxruntime.InferenceSession``, and the bytes of a graph. Loading it
+gives a session of ONNX Runtime, in any version of Python, and imports and runs nothing else.
 """
 
 import pickle
@@ -11,12 +11,12 @@ from typing import Any
 import joblib
 import onnxruntime
 
-#: The oldest protocol that every supported Python reads and that holds large bytes well.
+#: The oldest pickle protocol with an efficient encoding of large byte strings; every supported Python reads it.
 PROTOCOL = 4
 
 
 class _Session:
-    """What becomes a session when it is unpickled."""
+    """An object that unpickles as a session of ONNX Runtime."""
 
     def __init__(self, graph: bytes) -> None:
         self._graph = graph
@@ -26,10 +26,10 @@ class _Session:
 
 
 def write_pickle(graph: bytes, path: Path) -> None:
-    """Write a graph as a pickle."""
+    """Write a serialized graph as a pickle."""
     path.write_bytes(pickle.dumps(_Session(graph), protocol=PROTOCOL))
 
 
 def write_joblib(graph: bytes, path: Path) -> None:
-    """Write a graph as joblib does, compressed."""
+    """Write a serialized graph as a compressed joblib file."""
     joblib.dump(_Session(graph), path, compress=3, protocol=PROTOCOL)

@@ -1,4 +1,4 @@
-"""The served model as one of the formats: its answers to the golden requests and to the whole test part."""
+"""The service as one of the formats: its answers to the golden requests and to all test rows."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,57 +13,66 @@ from model_deployer.package.formats import TOLERANCE, Agreement, Format
 from model_deployer.package.samples import Samples
 from model_deployer.system.http_client import connect
 
-#: Rows of one request.
+#: The number of rows per request.
 ROWS = 1_000
 
 
 def replay_service(url: str, artifact: Artifact, samples: Samples, test: HoldoutRows | None) -> Format:
-    """Hold a server's answers against the golden ones, and over the test part against those of model.onnx.
+    """Compare a server's answers with the golden predictions, and on the test rows with those of model.onnx.
+
+    Args:
+        url: The URL of the server.
+        artifact: The model.
+        samples: The server's answers to the golden requests.
+        test: The test rows; None if the table is not available.
 
     Raises:
-        CheckFailed: They differ by more than the formats may.
+        CheckFailed: If the answers differ by more than the tolerance of the formats.
     """
     golden = {case.case: case.prediction for case in artifact.golden()}
     answered = [*samples.golden, *samples.edge]
-    found = [sample.answer["predictions"][0] for sample in answered]
     format_ = Format(
         name="service",
         files=("bento/",),
-        about="The Bento, asked over HTTP.",
+        about="The Bento, called over HTTP.",
         tolerance=TOLERANCE,
-    ).judged(
-        _agreement(artifact, [golden[sample.case] for sample in answered], found),
-        _on_test_part(url, artifact, test) if test and test.requests else None,
+    ).with_replays(
+        _agreement(
+            artifact,
+            expected=[golden[sample.case] for sample in answered],
+            actual=[sample.answer["predictions"][0] for sample in answered],
+        ),
+        _on_test_rows(url, artifact, test) if test and test.requests else None,
     )
     if format_.withheld:
-        raise CheckFailed(f"the server does not answer as the model does: {format_.withheld}")
+        raise CheckFailed(f"the server's answers differ from the model's: {format_.withheld}")
     return format_
 
 
-def _on_test_part(url: str, artifact: Artifact, test: HoldoutRows) -> Agreement:
+def _on_test_rows(url: str, artifact: Artifact, test: HoldoutRows) -> Agreement:
     rows = min(ROWS, artifact.contract.limits.rows)
     with connect(url) as client:
-        found = [each for request in _chunks(test.requests, rows) for each in _predictions(client, request)]
-    expected = {name: array[test.places] for name, array in test.expected.items()}
-    return _agreement(artifact, artifact.contract.output.predictions(expected), found)
+        predictions = [
+            prediction for request in _chunks(test.requests, rows) for prediction in _predictions(client, request)
+        ]
+    expected = {name: array[test.request_indexes] for name, array in test.expected.items()}
+    return _agreement(artifact, artifact.contract.output.predictions(expected), predictions)
 
 
 def _predictions(client: httpx.Client, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     response = client.post("/predict", json={"rows": rows})
     if response.status_code != httpx.codes.OK:
-        raise CheckFailed(
-            f"the server answers rows of the test part with {response.status_code}: {response.text[:200]}"
-        )
+        raise CheckFailed(f"the server answers test rows with status {response.status_code}: {response.text[:200]}")
     predictions: list[dict[str, Any]] = response.json()["predictions"]
     return predictions
 
 
-def _agreement(artifact: Artifact, expected: Sequence[Any], found: Sequence[Any]) -> Agreement:
+def _agreement(artifact: Artifact, expected: Sequence[Any], actual: Sequence[Any]) -> Agreement:
     output = artifact.contract.output
-    before, after = expected_arrays(output, expected), expected_arrays(output, found)
-    return agreement(output, before, after, artifact.manifest.tolerance / TOLERANCE)
+    scale = artifact.manifest.tolerance / TOLERANCE
+    return agreement(output, expected_arrays(output, expected), expected_arrays(output, actual), scale)
 
 
 def _chunks(rows: list[Any], size: int) -> Iterator[list[Any]]:
-    for first in range(0, len(rows), size):
-        yield rows[first : first + size]
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

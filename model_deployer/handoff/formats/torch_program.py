@@ -1,6 +1,6 @@
-"""The torch module of a model: its weights as safetensors, and the program that runs with them.
+"""The torch module of a model: its weights as safetensors, and the exported program that uses them.
 
-Trees or another estimator in the model stay what they are in ONNX: the program is then in two parts, before and after.
+Trees or another estimator in the model stay in ONNX. The program then has two parts: before and after the estimator.
 """
 
 import io
@@ -15,19 +15,25 @@ from model_deployer.contract.artifact import ESTIMATOR, Artifact
 from model_deployer.training.models.model import Model, load_model
 from model_deployer.training.runtime.silence import silence_libraries
 
-#: What the parts of the program are called, in the order in which they run.
+#: The suffixes of the program's files: one part, or the parts before and after the estimator.
 WHOLE, BEFORE, AFTER = "", "_before", "_after"
 
 
 def has_network(artifact: Artifact) -> bool:
-    """Whether there is a torch network in the model at all."""
+    """Return whether the model contains a torch network."""
     return load_model(artifact.path).network is not None
 
 
 def write_program(artifact: Artifact, folder: Path, stem: str) -> list[str]:
-    """Write the weights and the program of a model with a network into ``folder``; tell the names of the files."""
+    """Write the weights and the program of a model with a network, and return the names of the files.
+
+    Args:
+        artifact: The model.
+        folder: The folder of the files.
+        stem: The beginning of their names.
+    """
     model = load_model(artifact.path)
-    weights = save({name: each.contiguous() for name, each in model.state_dict().items()})
+    weights = save({name: tensor.contiguous() for name, tensor in model.state_dict().items()})
     (folder / f"{stem}.safetensors").write_bytes(weights)
     layout, levels = model.blueprint.layout, model.blueprint.preprocessor.levels
     numbers = torch.zeros(2, layout.plain + layout.datetimes + layout.booleans, dtype=torch.float64)
@@ -48,7 +54,7 @@ def write_program(artifact: Artifact, folder: Path, stem: str) -> list[str]:
 
 
 class _Before(nn.Module):
-    """Up to the estimator: what the network answers, and what the estimator is asked with."""
+    """The part before the estimator: the answers of the network, and the input of the estimator."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -60,7 +66,7 @@ class _Before(nn.Module):
 
 
 class _After(nn.Module):
-    """What follows the estimator."""
+    """The part after the estimator."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -73,7 +79,7 @@ class _After(nn.Module):
 def _write(module: nn.Module, inputs: dict[str, Tensor], path: Path) -> str:
     rows = torch.export.Dim("rows")
     shapes: Any = {name: {0: rows} for name in inputs}
-    archive = io.BytesIO()  # torch ends the process where it writes to a full disk
+    archive = io.BytesIO()  # torch kills the process if it writes to a full disk
     with silence_libraries(), torch.no_grad():
         torch.export.save(torch.export.export(module.eval(), (), inputs, dynamic_shapes=shapes), archive)
     path.write_bytes(archive.getvalue())

@@ -1,1 +1,1 @@
-"""A running server is measured: latency, throughput and memory."""
+"""Measure a running server: latency, throughput and memory."""

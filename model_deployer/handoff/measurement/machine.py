@@ -1,4 +1,4 @@
-"""The machine that figures come from."""
+"""The machine that the figures were measured on."""
 
 import platform
 import re
@@ -9,11 +9,11 @@ import psutil
 
 from model_deployer.package.measurements import Machine
 from model_deployer.system.command import run
-from model_deployer.system.cpus import cgroup, cpu_count
+from model_deployer.system.cpus import cpu_count, read_cgroup_file
 
 
 def machine() -> Machine:
-    """This machine, as far as it tells: what this process may use of it, and not what is built in."""
+    """Return a description of this machine, with the cores and the memory that this process may use."""
     return Machine(
         processor=_processor(),
         cores=cpu_count(),
@@ -26,27 +26,27 @@ def machine() -> Machine:
 
 def _processor() -> str | None:
     try:
-        described = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return platform.processor() or None
-    named = re.search(r"^model name\s*:\s*(.+)$", described, re.MULTILINE)
-    return named[1] if named else None
+    match = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return match[1] if match else None
 
 
 def _memory() -> int:
-    """What is built in, and no more than this process's container is given."""
-    limits = cgroup("memory.max") or cgroup("memory/memory.limit_in_bytes")
-    built_in: int = psutil.virtual_memory().total
-    return min([built_in, *map(int, filter(str.isdigit, limits))])
+    """Return the bytes of memory of this machine, capped by the limit of this process's container."""
+    limits = read_cgroup_file("memory.max") or read_cgroup_file("memory/memory.limit_in_bytes")
+    total: int = psutil.virtual_memory().total
+    return min([total, *map(int, filter(str.isdigit, limits))])
 
 
 def _gpu() -> str | None:
-    """The names of the GPUs, equal ones counted."""
+    """Return the names of the GPUs, with the count of equal ones; None if there are none."""
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         completed = run(command, timeout_seconds=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = [] if completed.returncode else completed.stdout.splitlines()
-    names = [f"{found.count(name)} x {name}" if found.count(name) > 1 else name for name in dict.fromkeys(found)]
+    gpus = [] if completed.returncode else completed.stdout.splitlines()
+    names = [f"{gpus.count(name)} x {name}" if gpus.count(name) > 1 else name for name in dict.fromkeys(gpus)]
     return ", ".join(names) or None

@@ -1,4 +1,4 @@
-"""The processes of a running server, seen from outside."""
+"""The processes of a running server, inspected from outside."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,58 +8,58 @@ import psutil
 
 T = TypeVar("T")
 
-#: The program that BentoML starts for each worker of each service.
-_WORKER = "_bentoml_impl.worker.service"
+#: The module that BentoML runs for each worker of each service.
+_WORKER_MODULE = "_bentoml_impl.worker.service"
 
 #: The library that ONNX Runtime loads to run a graph on a GPU.
-_CUDA = "libonnxruntime_providers_cuda"
+_CUDA_LIBRARY = "libonnxruntime_providers_cuda"
 
 
 class Processes:
-    """A server's process and all that it has started.
+    """A server's process with all of its child processes.
 
     Args:
-        pid: Of the first of them.
+        pid: The id of the server's first process.
     """
 
     def __init__(self, pid: int) -> None:
-        self._first = psutil.Process(pid)
+        self._parent = psutil.Process(pid)
 
     def memory(self) -> int | None:
-        """Bytes that they hold together (PSS: what several share counts by its part); None where that is not told."""
-        shares = [getattr(each, "pss", None) for each in self._each(psutil.Process.memory_full_info)]
-        known = [share for share in shares if share is not None]
-        return sum(known) if known else None
+        """Return the bytes of memory of all processes (PSS: shared pages are divided); None if not reported."""
+        reports = self._query(psutil.Process.memory_full_info)
+        sizes = [report.pss for report in reports if getattr(report, "pss", None) is not None]
+        return sum(sizes) if sizes else None
 
     def seconds(self) -> float:
-        """Processor time that they have used so far."""
-        return float(sum(times.user + times.system for times in self._each(psutil.Process.cpu_times)))
+        """Return the processor time that the processes have used so far."""
+        return float(sum(times.user + times.system for times in self._query(psutil.Process.cpu_times)))
 
     def workers(self) -> int:
-        """How many of them answer requests."""
+        """Return the number of processes that answer requests."""
         return max(1, sum(service != "Runner" for service in self._services()))
 
     def engine(self) -> str:
-        """What runs the graph, in the words of configuration.yaml: ``cpu``, ``cuda`` or ``runner``."""
+        """Return the engine that runs the graph, as in configuration.yaml: ``cpu``, ``cuda`` or ``runner``."""
         if "Runner" in self._services():
             return "runner"
-        return "cuda" if any(self._each(_has_cuda)) else "cpu"
+        return "cuda" if any(self._query(_has_cuda)) else "cpu"
 
     def _services(self) -> list[str]:
-        """The service of each worker."""
-        commands = [command for command in self._each(psutil.Process.cmdline) if _WORKER in command]
+        """Return the service of each worker."""
+        commands = [command for command in self._query(psutil.Process.cmdline) if _WORKER_MODULE in command]
         return [command[command.index("--service-name") + 1] for command in commands]
 
-    def _each(self, tell: Callable[[psutil.Process], T]) -> Iterator[T]:
-        """What each process says of itself; one that has just ended, or is somebody else's, says nothing."""
-        for process in [self._first, *self._first.children(recursive=True)]:
+    def _query(self, query: Callable[[psutil.Process], T]) -> Iterator[T]:
+        """Yield a property of each process, without processes that have ended or that this user may not inspect."""
+        for process in [self._parent, *self._parent.children(recursive=True)]:
             try:
-                told = tell(process)
+                value = query(process)
             except psutil.Error:
                 continue
-            yield told
+            yield value
 
 
 def _has_cuda(process: psutil.Process) -> bool:
     maps = Path(f"/proc/{process.pid}/maps")
-    return maps.exists() and _CUDA in maps.read_text(encoding="utf-8", errors="replace")
+    return maps.exists() and _CUDA_LIBRARY in maps.read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""A running server is asked more and more, and what it takes becomes benchmarks/measurements.json."""
+"""Measure a running server under several loads, for benchmarks/measurements.json."""
 
 import asyncio
 import itertools
@@ -24,52 +24,49 @@ from model_deployer.package.samples import Samples
 if sys.platform == "win32":
     from asyncio import new_event_loop
 else:
-    from uvloop import (
-        new_event_loop,
-    )  # the clients' own part of a latency is a fraction of what it is in asyncio's loop
+    from uvloop import new_event_loop  # clients in this loop add much less latency than in asyncio's own
 
-#: Rows of the requests of one client.
+#: The numbers of rows per request, for one client.
 ROWS = (1, 10, 100, 1000)
 
-#: Clients that ask for one row at a time.
+#: The numbers of concurrent clients, for requests of one row.
 CLIENTS = (1, 4, 16, 64)
 
-#: How long each of them is asked for; before that, a quarter as long to warm up.
+#: How long each load is measured; a warm-up of a quarter of this time comes first.
 SECONDS = 3.0
 
-#: Requests of each, at least: fewer have no percentiles worth the name.
-_LEAST = 50
+#: The minimum number of requests of each load; percentiles of fewer requests are not meaningful.
+_MIN_REQUESTS = 50
 
-#: Different requests in a cell, at most.
-_VARIETY = 16
+#: The largest number of different requests of each load.
+_MAX_DIFFERENT_REQUESTS = 16
 
-#: Seconds between two looks at the memory of a server under load.
-_GLANCE = 0.5
+#: The interval at which the memory of a server under load is read.
+_MEMORY_INTERVAL_SECONDS = 0.5
 
 
 def measure(url: str, pid: int, samples: Samples, cold_start_seconds: float, contract: Contract) -> Measurements:
-    """What a server takes for requests of more and more rows, and from more and more clients.
+    """Measure a server with increasing numbers of rows per request, and with increasing numbers of clients.
 
-    The clients run in this process, on the server's own machine, and reach it through the loopback interface: no
-    network is in the figures, but the clients take their part of the processor. Each sends a request when the one
-    before it is answered, so that a slow server is asked less. A percentile is one of the requests of a cell; the more
-    of them there were, the better it is known.
+    The clients run in this process, on the server's machine, and use the loopback interface. The figures therefore do
+    not include a network, but the clients use a part of the processor. Each client sends a request when its previous
+    one is answered, so a slow server gets fewer requests.
 
     Args:
-        url: Of the server, which wants no API key.
-        pid: Of its first process.
-        samples: The golden ones are asked for, over and over.
-        cold_start_seconds: How long it took to get ready.
-        contract: Of its model.
+        url: The URL of the server, which must not require an API key.
+        pid: The id of the server's first process.
+        samples: The requests; the golden ones are sent again and again.
+        cold_start_seconds: How long the server took to become ready.
+        contract: The contract of its model.
 
     Raises:
-        EnvironmentFault: No request of a cell was answered with 200, or one was not answered at all.
+        EnvironmentFault: If no request of a load is answered with 200, or a request gets no answer in time.
     """
     processes = Processes(pid)
-    ready = processes.memory()
+    memory_ready = processes.memory()
     rows = [row for sample in samples.golden for row in sample.request["rows"]]
     bench = _Bench(url, processes, rows, contract.limits)
-    one = bench.measure(1, 1)
+    single = bench.measure(1, 1)
     by_rows = [bench.measure(count, 1) for count in ROWS[1:] if bench.is_allowed(count)]
     by_load = [bench.measure(1, clients) for clients in CLIENTS[1:]]
     return Measurements(
@@ -78,10 +75,10 @@ def measure(url: str, pid: int, samples: Samples, cold_start_seconds: float, con
         engine=processes.engine(),
         workers=processes.workers(),
         cold_start_seconds=round(cold_start_seconds, 3),
-        memory_ready_bytes=ready,
-        memory_loaded_bytes=bench.memory,
-        by_rows=(one, *by_rows),
-        by_load=(one, *by_load),
+        memory_ready_bytes=memory_ready,
+        memory_loaded_bytes=bench.peak_memory,
+        by_rows=(single, *by_rows),
+        by_load=(single, *by_load),
     )
 
 
@@ -89,45 +86,46 @@ class _Bench:
     """A server under load.
 
     Attributes:
-        memory: The most that its processes were seen to hold; None where the system does not tell.
+        peak_memory: The largest memory of its processes so far, in bytes; None if the system does not report it.
     """
 
     def __init__(self, url: str, processes: Processes, rows: Sequence[Mapping[str, Any]], limits: Limits) -> None:
-        self.memory: int | None = None
+        self.peak_memory: int | None = None
         self._url = url
         self._processes = processes
         self._rows = rows
         self._limits = limits
 
     def is_allowed(self, count: int) -> bool:
-        """Whether the model's limits allow requests of so many rows."""
+        """Return whether the model's limits allow requests with ``count`` rows."""
         return count <= self._limits.rows and max(map(len, self._bodies(count))) <= self._limits.body_bytes
 
     def measure(self, count: int, clients: int) -> Latency:
-        """What ``clients`` at once see, that ask for ``count`` rows in each request.
+        """Measure ``clients`` concurrent clients that send ``count`` rows per request.
 
         Raises:
-            EnvironmentFault: None of them gets an answer.
+            EnvironmentFault: If no request gets a prediction.
         """
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            answers, cores = runner.run(self._press(count, clients))
-        asked = f"{clients} client{'s' * (clients > 1)}, {count:,} row{'s' * (count > 1)} a request"
-        if not answers.successes:
-            statuses = ", ".join(str(status) for status in answers.latencies if status) or "lost connections"
-            raise EnvironmentFault(f"{asked}: no request got a prediction ({statuses}); see the server's log")
-        p50, p95, p99 = (round(1000 * float(share), 3) for share in np.percentile(answers.successes, (50, 95, 99)))
-        per_second = len(answers.successes) / answers.seconds
+            result, cores = runner.run(self._run_load(count, clients))
+        load = f"{clients} client{'s' * (clients > 1)}, {count:,} row{'s' * (count > 1)} per request"
+        if not result.successes:
+            statuses = ", ".join(str(status) for status in result.latencies if status) or "lost connections"
+            raise EnvironmentFault(f"{load}: no request got a prediction ({statuses}); see the server's log")
+        percentiles = np.percentile(result.successes, (50, 95, 99))
+        p50, p95, p99 = (round(1000 * float(seconds), 3) for seconds in percentiles)
+        per_second = len(result.successes) / result.seconds
         get_console().print(
-            f"{'':>15}  {asked}: p50 {p50:.3g} ms, p99 {p99:.3g} ms, {per_second:,.0f} a second",
+            f"{'':>15}  {load}: p50 {p50:.3g} ms, p99 {p99:.3g} ms, {per_second:,.0f} requests per second",
             highlight=False,
             soft_wrap=True,
         )
         return Latency(
             rows=count,
             clients=clients,
-            requests=answers.requests,
-            failures=answers.requests - len(answers.successes),
-            seconds=round(answers.seconds, 3),
+            requests=result.requests,
+            failures=result.requests - len(result.successes),
+            seconds=round(result.seconds, 3),
             p50=p50,
             p95=p95,
             p99=p99,
@@ -135,34 +133,32 @@ class _Bench:
             cores=round(cores, 2),
         )
 
-    async def _press(self, count: int, clients: int) -> tuple[LoadResult, float]:
-        """The answers, and how many cores the server kept busy meanwhile."""
+    async def _run_load(self, count: int, clients: int) -> tuple[LoadResult, float]:
+        """Run a load test; return its result, and the number of cores that the server kept busy."""
         timeout = self._limits.timeout_seconds + 5
-        load = LoadTest(self._url, self._bodies(count), clients, SECONDS, _LEAST, timeout)
+        load = LoadTest(self._url, self._bodies(count), clients, SECONDS, _MIN_REQUESTS, timeout)
         await replace(load, seconds=SECONDS / 4, min_requests=clients).run()
-        watching = asyncio.create_task(self._watch_memory())
+        memory_task = asyncio.create_task(self._watch_memory())
         before = self._processes.seconds()
-        answers = await load.run()
-        cores = (self._processes.seconds() - before) / answers.seconds
-        watching.cancel()
+        result = await load.run()
+        cores = (self._processes.seconds() - before) / result.seconds
+        memory_task.cancel()
         with suppress(asyncio.CancelledError):
-            await watching
-        return answers, cores
+            await memory_task
+        return result, cores
 
     async def _watch_memory(self) -> None:
-        """Again and again, in a thread: the clients do not wait for it."""
+        """Read the memory again and again, in a thread, so that the clients do not wait for it."""
         while True:
-            if held := await asyncio.to_thread(self._processes.memory):
-                self.memory = max(held, self.memory or 0)
-            await asyncio.sleep(_GLANCE)
+            if size := await asyncio.to_thread(self._processes.memory):
+                self.peak_memory = max(size, self.peak_memory or 0)
+            await asyncio.sleep(_MEMORY_INTERVAL_SECONDS)
 
     def _bodies(self, count: int) -> list[bytes]:
-        """Different requests of so many rows: each begins with another one."""
-        endless = itertools.cycle(self._rows)
-        starts = min(_VARIETY, len(self._rows))
-        return [
-            json.dumps(
-                {"rows": list(itertools.islice(endless, count))}, ensure_ascii=False, separators=(",", ":")
-            ).encode()
-            for _ in range(starts)
+        """Return different requests of ``count`` rows; each continues with the rows after the previous request."""
+        endless_rows = itertools.cycle(self._rows)
+        requests = [
+            {"rows": list(itertools.islice(endless_rows, count))}
+            for _ in range(min(_MAX_DIFFERENT_REQUESTS, len(self._rows)))
         ]
+        return [json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode() for request in requests]

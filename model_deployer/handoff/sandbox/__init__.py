@@ -1,1 +1,1 @@
-"""The clean environment in which a package is tried."""
+"""The clean environment in which the commands of a package run."""

@@ -10,11 +10,15 @@ from model_deployer.system.command import last_line, run
 SBOM = "sbom.cdx.json"
 
 
-def write_sbom(package: Path, place: CleanEnvironment) -> None:
-    """Write the bill of what the clean environment holds, licences included; the same packages give the same bytes.
+def write_sbom(folder: Path, environment: CleanEnvironment) -> None:
+    """Write the bill of materials of the clean environment, with licences; the same packages give the same bytes.
+
+    Args:
+        folder: The folder of the package.
+        environment: The installed environment.
 
     Raises:
-        EnvironmentFault: cyclonedx-bom is not installed, or cannot read the environment.
+        EnvironmentFault: If cyclonedx-bom is not installed, or cannot read the environment.
     """
     program = Path(sys.executable).parent / "cyclonedx-py"
     if not program.exists():
@@ -22,11 +26,11 @@ def write_sbom(package: Path, place: CleanEnvironment) -> None:
     command: list[str | Path] = [
         program,
         "environment",
-        place.programs / "python",
+        environment.programs / "python",
         "--output-reproducible",
         "--output-file",
-        package / SBOM,
+        folder / SBOM,
     ]
-    done = run(command)
-    if done.returncode:
-        raise EnvironmentFault(f"{SBOM} cannot be written: {last_line(done)}")
+    completed = run(command)
+    if completed.returncode:
+        raise EnvironmentFault(f"cyclonedx-bom could not write {SBOM}: {last_line(completed)}")

@@ -1,4 +1,4 @@
-"""A server of a package's own Bento."""
+"""Run the server of a package's own Bento."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.handoff.sandbox.environment import clean_variables
 from model_deployer.system.server_ready import free_ports, wait_until_ready
 
-#: Seconds that a server may take to end.
+#: The longest time that a server may take to stop.
 STOP_SECONDS = 30.0
 
 
@@ -23,10 +23,10 @@ class Server:
     """A server that is ready.
 
     Attributes:
-        url: Where it answers.
-        process: Its parent process.
-        cold_start_seconds: From the start of that until it was ready.
-        grpc: Where it answers over gRPC, as ``host:port``; None where it does not.
+        url: The URL of the server.
+        process: The parent process of the server.
+        cold_start_seconds: The time from the start of the process until the server was ready.
+        grpc: The address of the gRPC server as ``host:port``; None if there is none.
     """
 
     url: str
@@ -35,7 +35,7 @@ class Server:
     grpc: str | None = None
 
     def stop(self) -> int | None:
-        """End it as a container would be ended, and tell its exit status; None where it had to be killed."""
+        """Stop the server with SIGTERM and return its exit status; None if it had to be killed."""
         self.process.terminate()
         with suppress(subprocess.TimeoutExpired):
             return self.process.wait(timeout=STOP_SECONDS)
@@ -45,22 +45,22 @@ class Server:
 
 
 @contextmanager
-def run_server(command: str, folder: Path, speaks_grpc: bool = False) -> Iterator[Server]:
-    """Run a `bentoml serve` in ``folder``, on a free port and with a BentoML home of its own, until the end.
+def run_server(command: str, folder: Path, has_grpc: bool = False) -> Iterator[Server]:
+    """Run `bentoml serve` on a free port, with a BentoML home of its own, and yield the server once it is ready.
 
     Args:
-        command: What starts it.
-        folder: Where.
-        speaks_grpc: Whether on another free port, too.
+        command: The command that starts the server.
+        folder: The working folder.
+        has_grpc: Whether to serve gRPC as well, on another free port.
 
     Raises:
-        EnvironmentFault: It does not get ready; the message ends with the last line of its log.
+        EnvironmentFault: If the server does not become ready; the message ends with the last line of its log.
     """
     with tempfile.TemporaryDirectory(prefix="model-deployer-") as home, tempfile.TemporaryFile() as log:
         port, grpc_port = free_ports(2)
         variables = {"BENTOML_HOME": home, "BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)}
-        variables |= {"DEPLOYER_GRPC_PORT": str(grpc_port)} if speaks_grpc else {}
-        environment, began = clean_variables() | variables, time.monotonic()
+        variables |= {"DEPLOYER_GRPC_PORT": str(grpc_port)} if has_grpc else {}
+        environment, start = clean_variables() | variables, time.monotonic()
         process = subprocess.Popen(
             ["sh", "-c", f"exec {command}"], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
         )
@@ -68,10 +68,10 @@ def run_server(command: str, folder: Path, speaks_grpc: bool = False) -> Iterato
         try:
             if fault := wait_until_ready(server.url, lambda: process.poll() is not None):
                 log.seek(0)
-                said = log.read().decode(errors="replace").strip().splitlines()
-                raise EnvironmentFault(f"{fault}: {said[-1] if said else 'no output'}")
-            address = f"127.0.0.1:{grpc_port}" if speaks_grpc else None
-            yield Server(server.url, process, time.monotonic() - began, address)
+                lines = log.read().decode(errors="replace").strip().splitlines()
+                raise EnvironmentFault(f"{fault}: {lines[-1] if lines else 'no output'}")
+            address = f"127.0.0.1:{grpc_port}" if has_grpc else None
+            yield Server(server.url, process, time.monotonic() - start, address)
         finally:
             if process.poll() is None:
                 server.stop()

@@ -1,4 +1,4 @@
-"""Each client is compiled and run against real servers, where its language is installed."""
+"""Each client is compiled and run against real servers, if its language is installed."""
 
 import json
 import os
@@ -45,6 +45,8 @@ from tests.support import models, tiny
 from tests.support.processes import free_port
 from tests.support.servers import Profile, SharedServers
 
+pytestmark = pytest.mark.slow
+
 CONTRACTS = {"two labels": tiny.CONTRACT, "many labels": models.MANY, "regression": models.REGRESSION}
 
 each_language = pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
@@ -52,31 +54,31 @@ each_language = pytest.mark.parametrize("language", LANGUAGES, ids=lambda langua
 
 @pytest.fixture(scope="session")
 def urls(servers: SharedServers) -> dict[str, str]:
-    """A server for each of the contracts."""
+    """The URL of a server for each of the contracts."""
     return {kind: servers.get(Profile(contract, models.write)).url for kind, contract in CONTRACTS.items()}
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _shared_builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What Rust's packages compile to is the same for every client."""
+    """Compile the crates only once for all clients."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CARGO_TARGET_DIR", str(tmp_path_factory.mktemp("cargo")))
         yield
 
 
 def needs(language: Language) -> None:
-    """Skip where the language is not installed; some are wherever this project is developed."""
+    """Skip the test if the language is not installed; Python and curl always are."""
     if language in (PYTHON, CURL):
         return
-    if clients._way(language) is None:
+    if clients._installed_toolchain(language) is None:
         pytest.skip(f"{language.tool} is not installed")
     if language is RUST and not has_crates():
-        pytest.skip("no registry of crates is within reach")
+        pytest.skip("no registry of crates is reachable")
 
 
 @cache
 def has_crates() -> bool:
-    """Whether cargo can get the packages that the client is made with."""
+    """Whether cargo can fetch the dependencies of the client."""
     if any(clients._DEBIAN_CRATES.glob("ureq-*")):
         return True
     command = ["cargo", "info", "--quiet", "ureq@2"]
@@ -85,18 +87,17 @@ def has_crates() -> bool:
 
 
 def package(folder: Path, contract: Contract, samples: dict[str, Any], language: Language) -> Client:
-    """The part of a package that clients live in, with this client alone in its list."""
-    written = {client.language: client for client in write_clients(contract, models.manifest(), folder)}
+    """Write the examples of a package, with this client as the only one in clients.json."""
+    by_language = {client.language: client for client in write_clients(contract, models.manifest(), folder)}
     (folder / "examples" / "sample_requests.json").write_text(json.dumps(samples))
-    client = written[language.name]
-    listed = json.dumps([client.model_dump()])
-    (folder / "examples" / "clients" / "clients.json").write_text(listed)
+    client = by_language[language.name]
+    (folder / "examples" / "clients" / "clients.json").write_text(json.dumps([client.model_dump()]))
     return client
 
 
 def check(folder: Path, url: str) -> Check:
-    [found] = check_clients(folder, url)
-    return found
+    [result] = check_clients(folder, url)
+    return result
 
 
 @each_language
@@ -108,9 +109,9 @@ def test_every_answer_and_refusal_is_reproduced(
     samples = models.samples(urls[kind], CONTRACTS[kind])
     client = package(tmp_path, CONTRACTS[kind], samples, language)
     before = sorted(tmp_path.rglob("*"))
-    found = check(tmp_path, urls[kind])
-    # Without the one about columns and the one about a header.
-    assert (found.passed, found.detail) == (True, "5 golden and edge answers reproduced, 5 refusals as expected")
+    result = check(tmp_path, urls[kind])
+    # The samples with columns and with headers are not sent.
+    assert (result.passed, result.detail) == (True, "5 golden and edge answers reproduced, 5 refusals as expected")
     assert sorted(tmp_path.rglob("*")) == before
     assert all((tmp_path / file).is_file() for file in client.files)
 
@@ -121,21 +122,21 @@ def test_another_answer_is_named(language: Language, urls: dict[str, str], tmp_p
     samples = models.samples(urls["two labels"], tiny.CONTRACT)
     samples["golden"][1]["answer"]["predictions"][8]["probabilities"]["late"] += 1e-3
     package(tmp_path, tiny.CONTRACT, samples, language)
-    found = check(tmp_path, urls["two labels"])
-    assert not found.passed
-    assert "several" in found.detail
-    assert "another answer than expected" in found.detail
+    result = check(tmp_path, urls["two labels"])
+    assert not result.passed
+    assert "several" in result.detail
+    assert "the answer differs from the expected one" in result.detail
 
 
-class Stand(ThreadingHTTPServer):
-    """A server that does what its script says for each attempt of each call, and keeps what it was asked."""
+class ScriptedServer(ThreadingHTTPServer):
+    """A server that answers each attempt of each call according to a script, and records the requests."""
 
     daemon_threads = True
 
     def __init__(self, script: dict[str, list[int]]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.script = script
-        #: By the body, the id and the time of each attempt.
+        #: The id and the time of each attempt, by the body of the request.
         self.calls: dict[str, list[tuple[str, float]]] = defaultdict(list)
         self.keys: set[str | None] = set()
 
@@ -151,7 +152,7 @@ PREDICTION = {"value": 1.5, "lower": 1.0, "upper": 2.0}
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Stand
+    server: ScriptedServer
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -186,8 +187,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def stand(script: dict[str, list[int]]) -> Iterator[Stand]:
-    with Stand(script) as server:
+def scripted_server(script: dict[str, list[int]]) -> Iterator[ScriptedServer]:
+    with ScriptedServer(script) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield server
@@ -196,7 +197,7 @@ def stand(script: dict[str, list[int]]) -> Iterator[Stand]:
 
 
 def scripted(rows: list[dict[str, Any]], *invalid: tuple[str, int]) -> dict[str, Any]:
-    """Samples of a stand; the first call of a check is that of the example."""
+    """The sample requests for a scripted server; the first call of a check sends the example row."""
     answer = {"predictions": [PREDICTION] * len(rows)}
     golden = {"case": "g", "request": {"rows": rows}, "body": None, "headers": {}, "status": 200, "answer": answer}
     refusals = [
@@ -213,12 +214,12 @@ def test_values_arrive_whatever_it_takes(language: Language, tmp_path: Path, mon
     rows = rows_of_numbers()
     package(tmp_path, models.REGRESSION, scripted(rows, ("broken", 500), ("wrong", 422), ("slow", 504)), language)
     script = {"first": [503, LOST, 200], "broken": [500], "wrong": [422], "slow": [504] * clients.ATTEMPTS}
-    with stand(script) as server:
-        found = check(tmp_path, server.url)
-    assert (found.passed, found.detail) == (True, "1 golden and edge answers reproduced, 3 refusals as expected")
+    with scripted_server(script) as server:
+        result = check(tmp_path, server.url)
+    assert (result.passed, result.detail) == (True, "1 golden and edge answers reproduced, 3 refusals as expected")
     assert server.keys == {"Bearer key-of-a-test"}
 
-    # What may succeed later is tried again, and nothing else. Python asks for the rows twice, waiting and with asyncio.
+    # Only errors that may succeed later are retried. Python sends the rows twice: blocking and with asyncio.
     attempts = {body: len(calls) for body, calls in server.calls.items()}
     first, golden, *others = attempts.values()
     assert (first, golden) == (3, 2 if language is PYTHON else 1)
@@ -227,9 +228,9 @@ def test_values_arrive_whatever_it_takes(language: Language, tmp_path: Path, mon
     assert times[1][1] - times[0][1] >= 1
     assert all(len({id for id, _ in calls}) == 1 for body, calls in server.calls.items() if len(body) < 10_000)
 
-    # Null is left out where the field may be; JSON knows one kind of number.
+    # The null of an optional field is not sent; JSON has only one type of number.
     sent = json.loads(list(server.calls)[1], parse_int=float)["rows"]
-    # Mono reads 4 in 1,000 numbers of the samples with another last bit; what it has read it sends as it is.
+    # Mono reads 4 in 1,000 numbers of the samples with a wrong last bit; it sends numbers exactly.
     bound = 1e-15 if language is CSHARP else 0
     for before, after in zip(rows, sent, strict=True):
         assert after == {name: close(value, bound) for name, value in before.items() if name in after}
@@ -237,7 +238,7 @@ def test_values_arrive_whatever_it_takes(language: Language, tmp_path: Path, mon
 
 
 def rows_of_numbers() -> list[dict[str, Any]]:
-    """Rows whose numbers need every digit that a float64 has."""
+    """Rows whose numbers need every digit of a float64."""
     random = Random(0)
     finite = (number for number in iter(lambda: struct.unpack("<d", random.randbytes(8))[0], None) if isfinite(number))
     row = models.full_row(models.REGRESSION)
@@ -254,7 +255,7 @@ def test_a_call_ends_when_its_time_is_up(language: Language, tmp_path: Path) -> 
     needs(language)
     limits = models.LIMITS.model_copy(update={"timeout_seconds": 1.0})
     package(tmp_path, models.REGRESSION.model_copy(update={"limits": limits}), scripted([]), language)
-    with stand({"first": [STALLED] * 9}) as server:
+    with scripted_server({"first": [STALLED] * 9}) as server:
         stalled = check(tmp_path, server.url)
     refused = check(tmp_path, f"http://127.0.0.1:{free_port()}")
     assert (stalled.passed, refused.passed) == (False, False)
@@ -264,7 +265,7 @@ def test_a_call_ends_when_its_time_is_up(language: Language, tmp_path: Path) -> 
 
 
 def test_what_is_tried_again_follows_the_catalogue() -> None:
-    assert clients._retried() == [RequestTimeout.status, Overloaded.status, DeadlineExceeded.status]
+    assert clients._retried_statuses() == [RequestTimeout.status, Overloaded.status, DeadlineExceeded.status]
 
 
 def test_a_client_that_fails_leaves_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +321,7 @@ def test_whatever_a_contract_says_the_clients_can_be_parsed(
         written = {client.language: client for client in write_clients(contract, models.manifest(), folder)}
         sources = [file for file in written[language.name].files if not file.endswith(".mod")]
         for source in sources:
-            done = subprocess.run(
+            completed = subprocess.run(
                 [*parser, source],
                 cwd=folder,
                 env=clients._environment(),
@@ -328,7 +329,7 @@ def test_whatever_a_contract_says_the_clients_can_be_parsed(
                 text=True,
                 check=False,
             )
-            assert done.returncode == 0, done.stderr
-            assert language is not GO or not done.stdout, done.stdout
+            assert completed.returncode == 0, completed.stderr
+            assert language is not GO or not completed.stdout, completed.stdout
 
     parse()

@@ -15,18 +15,16 @@ def test_a_pickle_opens_as_a_session_and_names_nothing_else(tmp_path: Path) -> N
     write_pickle(graph, tmp_path / "model.pkl")
     write_joblib(graph, tmp_path / "model.joblib")
     row = {
-        each.name: np.array(
-            [["x" if each.dtype == "string" else 1.0]], dtype=object if each.dtype == "string" else float
-        )
-        for each in tiny.FEATURES
+        feature.name: np.array([["x"]], dtype=object) if feature.dtype == "string" else np.array([[1.0]])
+        for feature in tiny.FEATURES
     }
     (expected,) = onnxruntime.InferenceSession(graph).run(None, row)
     for session in (pickle.loads((tmp_path / "model.pkl").read_bytes()), joblib.load(tmp_path / "model.joblib")):
         assert isinstance(session, onnxruntime.InferenceSession)
         assert np.array_equal(session.run(None, row)[0], expected)
-    named = {
+    names = {
         argument
         for _, argument, _ in pickletools.genops((tmp_path / "model.pkl").read_bytes())
         if isinstance(argument, str)
     }
-    assert named == {"onnxruntime.capi.onnxruntime_inference_collection", "InferenceSession"}
+    assert names == {"onnxruntime.capi.onnxruntime_inference_collection", "InferenceSession"}

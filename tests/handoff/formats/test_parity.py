@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model_deployer.contract.outputs import Classification, Regression
-from model_deployer.handoff.formats.parity import agreement, expected_arrays, in_chunks
+from model_deployer.handoff.formats.parity import agreement, expected_arrays, predict_in_chunks
 from model_deployer.package.formats import Format
 
 LABELS = Classification(target="y", labels=("no", "yes"), positive="yes", threshold=0.5)
@@ -24,10 +24,10 @@ def a_format() -> Format:
 
 
 def test_the_largest_difference_and_the_decisions_that_flip_are_found() -> None:
-    found = agreement(LABELS, probabilities(0.1, 0.499, 0.9), probabilities(0.1, 0.501, 0.9), 1.0)
-    assert found.rows == 3
-    assert found.flips == 1
-    assert found.largest == pytest.approx(0.002, rel=1e-3)
+    result = agreement(LABELS, probabilities(0.1, 0.499, 0.9), probabilities(0.1, 0.501, 0.9), 1.0)
+    assert result.rows == 3
+    assert result.flips == 1
+    assert result.largest == pytest.approx(0.002, rel=1e-3)
 
 
 def test_large_values_are_compared_by_their_size_and_small_ones_by_the_scale() -> None:
@@ -38,26 +38,28 @@ def test_large_values_are_compared_by_their_size_and_small_ones_by_the_scale() -
 
 def test_answers_of_another_shape_or_without_a_number_never_agree() -> None:
     assert agreement(LABELS, probabilities(0.1, 0.2), probabilities(0.1), 1.0).largest == float("inf")
-    judged = a_format().judged(agreement(LABELS, probabilities(0.1), probabilities(float("nan")), 1.0), None)
-    assert judged.withheld
-    assert judged.golden is None
+    not_a_number = agreement(LABELS, probabilities(0.1), probabilities(float("nan")), 1.0)
+    replayed = a_format().with_replays(not_a_number, None)
+    assert replayed.withheld
+    assert replayed.golden is None
 
 
 def test_a_format_that_disagrees_is_withheld_with_the_reason() -> None:
     exact = agreement(LABELS, probabilities(0.1), probabilities(0.1), 1.0)
-    assert a_format().judged(exact, None).files == ("model/a.pkl",)
-    off = agreement(LABELS, probabilities(0.1), probabilities(0.2), 1.0)
-    judged = a_format().judged(exact, off)
-    assert judged.files == ()
-    assert judged.withheld == "its answers differ by up to 0.1, and 1e-05 is allowed"
+    assert a_format().with_replays(exact, None).files == ("model/a.pkl",)
+    inexact = agreement(LABELS, probabilities(0.1), probabilities(0.2), 1.0)
+    replayed = a_format().with_replays(exact, inexact)
+    assert replayed.files == ()
+    assert replayed.withheld == "its answers differ by up to 0.1, and 1e-05 is allowed"
 
 
 def test_predictions_become_the_tensors_they_came_from() -> None:
     for output, arrays in ((LABELS, probabilities(0.25, 0.75)), (VALUE, values(3.5))):
-        again = expected_arrays(output, output.predictions(arrays))
-        assert all(np.array_equal(again[name], arrays[name]) for name in output.tensors)
+        restored = expected_arrays(output, output.predictions(arrays))
+        assert all(np.array_equal(restored[name], arrays[name]) for name in output.tensors)
 
 
 def test_rows_are_replayed_in_chunks() -> None:
     columns = {"x": np.arange(10_000.0)[:, None]}
-    assert np.array_equal(in_chunks(lambda part: {"value": 2 * part["x"]}, columns)["value"], 2 * columns["x"])
+    outputs = predict_in_chunks(lambda part: {"value": 2 * part["x"]}, columns)
+    assert np.array_equal(outputs["value"], 2 * columns["x"])

@@ -35,36 +35,36 @@ GOLDEN = samples(tiny.ROW, tiny.ROW | {"distance": 1.5}, tiny.ROW | {"remark": N
 
 
 def test_a_server_is_asked_for_more_and_more(server: Server) -> None:
-    def counted() -> tuple[float, float]:
-        answered = 'model_requests_total{protocol="native",route="/predict",status="200"}'
-        return server.metric(answered), server.metric("model_rows_total")
+    def counts() -> tuple[float, float]:
+        requests = 'model_requests_total{protocol="native",route="/predict",status="200"}'
+        return server.metric(requests), server.metric("model_rows_total")
 
-    before = counted()
-    found = measure(server.url, server.process.pid, GOLDEN, 1.23456, tiny.CONTRACT)
-    assert [(step.rows, step.clients) for step in found.by_rows] == [(1, 1), (10, 1), (100, 1)]  # limits.rows is 100
-    assert [(step.rows, step.clients) for step in found.by_load] == [(1, 1), (1, 8)]
-    steps = (*found.by_rows, found.by_load[1])
+    before = counts()
+    measured = measure(server.url, server.process.pid, GOLDEN, 1.23456, tiny.CONTRACT)
+    assert [(step.rows, step.clients) for step in measured.by_rows] == [(1, 1), (10, 1), (100, 1)]  # limits.rows is 100
+    assert [(step.rows, step.clients) for step in measured.by_load] == [(1, 1), (1, 8)]
+    steps = (*measured.by_rows, measured.by_load[1])
     for step in steps:
         assert 0 < step.p50 <= step.p95 <= step.p99
         assert step.requests >= 50
         assert step.failures == 0
         assert step.requests_per_second == pytest.approx(step.requests / step.seconds, rel=0.01)
         assert step.cores is not None
-        # Each client has one request under way at a time (Little's law): no more than that can be answered.
+        # Each client has at most one open request, which limits latency times throughput (Little's law).
         assert step.p50 / 1000 * step.requests_per_second < 2.5 * step.clients
-    requests, rows = counted()
+    requests, rows = counts()
     assert requests - before[0] > sum(step.requests for step in steps)  # there was a warm-up, too
     assert rows - before[1] > sum(step.requests * step.rows for step in steps)
-    assert (found.engine, found.workers, found.cold_start_seconds) == ("cpu", 1, 1.235)
+    assert (measured.engine, measured.workers, measured.cold_start_seconds) == ("cpu", 1, 1.235)
 
 
 def test_memory_is_that_of_the_whole_tree_of_processes(server: Server) -> None:
-    held = Processes(server.process.pid).memory()
+    memory = Processes(server.process.pid).memory()
     tree = [psutil.Process(server.process.pid), *psutil.Process(server.process.pid).children(recursive=True)]
     assert len(tree) > 1
-    shares = [process.memory_full_info().pss for process in tree]
-    assert held == pytest.approx(sum(shares), rel=0.05)
-    assert max(shares) < held < sum(process.memory_info().rss for process in tree)
+    sizes = [process.memory_full_info().pss for process in tree]
+    assert memory == pytest.approx(sum(sizes), rel=0.05)
+    assert max(sizes) < memory < sum(process.memory_info().rss for process in tree)
 
 
 def test_every_kind_of_row_is_sent(server: Server) -> None:
@@ -77,7 +77,7 @@ def test_every_kind_of_row_is_sent(server: Server) -> None:
 
 
 def test_a_server_that_refuses_everything_has_no_figures(server: Server) -> None:
-    with pytest.raises(EnvironmentFault, match=r"1 client, 1 row a request: no request got a prediction \(422\)"):
+    with pytest.raises(EnvironmentFault, match=r"1 client, 1 row per request: no request got a prediction \(422\)"):
         measure(server.url, server.process.pid, samples({"distance": "far"}), 1.0, tiny.CONTRACT)
 
 
@@ -93,7 +93,7 @@ def test_workers_and_engine_are_told(servers: SharedServers) -> None:
 
 @asynccontextmanager
 async def answering(*answers: bytes) -> AsyncIterator[str]:
-    """A server that gives these answers by turns, and closes the connection after one that says so."""
+    """A server that sends these answers in turn, and closes the connection after an empty or a closing one."""
     turns = count()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -101,9 +101,9 @@ async def answering(*answers: bytes) -> AsyncIterator[str]:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
-                given = answers[next(turns) % len(answers)]
-                writer.write(given)
-                if not given or b"close" in given:
+                content = answers[next(turns) % len(answers)]
+                writer.write(content)
+                if not content or b"close" in content:
                     break
         except asyncio.IncompleteReadError:
             pass
@@ -121,18 +121,17 @@ BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}"
 
 async def test_failures_are_counted_and_are_no_part_of_the_latencies() -> None:
     async with answering(OK, BUSY, OK, b"") as url:
-        answers = await LoadTest(url, [b"{}"], clients=1, seconds=0.05, min_requests=40, timeout_seconds=5).run()
-    assert answers.requests >= 40
-    assert {status: len(found) / answers.requests for status, found in answers.latencies.items()} == pytest.approx(
-        {200: 0.5, 503: 0.25, 0: 0.25}, abs=0.03
-    )
-    assert len(answers.successes) == len(answers.latencies[200])
+        result = await LoadTest(url, [b"{}"], clients=1, seconds=0.05, min_requests=40, timeout_seconds=5).run()
+    assert result.requests >= 40
+    shares = {status: len(latencies) / result.requests for status, latencies in result.latencies.items()}
+    assert shares == pytest.approx({200: 0.5, 503: 0.25, 0: 0.25}, abs=0.03)
+    assert len(result.successes) == len(result.latencies[200])
 
 
 async def test_a_connection_that_the_server_closes_is_opened_anew() -> None:
     async with answering(OK, CLOSING) as url:
-        answers = await LoadTest(url, [b"{}"], clients=2, seconds=0.05, min_requests=40, timeout_seconds=5).run()
-    assert set(answers.latencies) == {200}
+        result = await LoadTest(url, [b"{}"], clients=2, seconds=0.05, min_requests=40, timeout_seconds=5).run()
+    assert set(result.latencies) == {200}
 
 
 async def test_a_server_that_never_answers_ends_the_measurement() -> None:
@@ -147,10 +146,10 @@ async def test_a_server_that_never_answers_ends_the_measurement() -> None:
 
 
 def test_the_machine_is_told_as_far_as_it_tells() -> None:
-    found = machine.machine()
-    assert 1 <= found.cores <= psutil.cpu_count()
-    assert found.memory_bytes <= psutil.virtual_memory().total
-    assert found.system.startswith(os.uname().sysname)
+    host = machine.machine()
+    assert 1 <= host.cores <= psutil.cpu_count()
+    assert host.memory_bytes <= psutil.virtual_memory().total
+    assert host.system.startswith(os.uname().sysname)
 
 
 @pytest.mark.parametrize(
@@ -169,8 +168,8 @@ def test_a_container_may_use_what_it_is_given(
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(cpus, "CGROUPS", tmp_path)
+    monkeypatch.setattr(cpus, "CGROUP_ROOT", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    found = machine.machine()
-    assert found.cores == cores
-    assert found.memory_bytes == (memory or psutil.virtual_memory().total)
+    host = machine.machine()
+    assert host.cores == cores
+    assert host.memory_bytes == (memory or psutil.virtual_memory().total)

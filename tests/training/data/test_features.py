@@ -119,7 +119,7 @@ def test_whole_numbers_as_categories_have_no_decimals() -> None:
     ("overrides", "complaint"),
     [
         ({"unknown": "accept"}, "features.x.unknown: a feature of kind 'numeric' has no such field"),
-        ({"minimum": 5}, "features.x: `minimum` lies above `maximum`"),
+        ({"minimum": 5}, "features.x: `minimum` is above `maximum`"),
         ({"required": False, "missing": "reject"}, "needs `missing: impute`"),
         ({"kind": "categorical", "categories": [], "unknown": "reject"}, "needs the list of `categories`"),
         ({"kind": "integer", "minimum": 0.5}, "features.x.minimum: expected a valid integer"),

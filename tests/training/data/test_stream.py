@@ -168,6 +168,7 @@ def fitted(path: Path, folder: Path) -> tuple[float, Choice]:
 IGNORED: dict[str, Any] = {"ignore": ["row", "when", "house", "weight"]}
 
 
+@pytest.mark.slow
 def test_a_network_of_all_rows_is_better_than_one_of_those_in_memory(tmp_path: Path) -> None:
     """It is also nearly as good as a network with all rows in memory, whose scales come from more rows."""
     data = IGNORED | {"estimator": SMALL | {"epochs": 6}}

@@ -22,6 +22,8 @@ from model_deployer.training.preprocessing.sample import Sample
 from tests.support.json_documents import unknown_keys
 from tests.support.tables import FEATURES, classes_of, counts_of, scores, spec, table, unfitted
 
+pytestmark = pytest.mark.slow
+
 FRAME, LATER, LAST = table(2000), table(700, seed=1), table(500, seed=2)
 
 

@@ -19,6 +19,8 @@ from model_deployer.training.preprocessing.preprocessing import fit_preprocessor
 from model_deployer.training.preprocessing.sample import Sample
 from tests.support.tables import FEATURES, classes_of, scores, spec, table
 
+pytestmark = pytest.mark.slow
+
 TRAIN, LATER, LAST = table(1500), table(500, seed=1), table(300, seed=2)
 BOTH = pl.concat([TRAIN, LATER])
 

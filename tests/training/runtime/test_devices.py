@@ -40,6 +40,7 @@ def prepared(classes: int | None = 2, devices: Devices = TWO, **estimator: Any) 
     return model, train, validation, plan_fit(model, options.estimator, len(train), options.seed, devices)
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     model, train, validation, plan = prepared(3, Devices())
     history = fit(model, train, validation, plan, tmp_path / "one")
@@ -49,6 +50,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
     assert_alike(model, distributed, history, distributed_history)
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_of_two_processes_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     model, train, validation, plan = prepared(None, Devices(), epochs=12)
     history = fit(model, train, validation, plan, tmp_path / "uninterrupted")
@@ -71,6 +73,7 @@ def assert_alike(expected: Model, actual: Model, *histories: list[dict[str, floa
         torch.testing.assert_close(actual.state_dict()[name], value, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_processes_of_torchrun_leave_one_model_and_the_first_one_speaks(tmp_path: Path) -> None:
     """Two agents, as on two machines that share the folder of model.yaml."""
     frame = table(400)

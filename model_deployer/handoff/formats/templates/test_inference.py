@@ -1,7 +1,7 @@
-"""The tests of this package: they need nothing but what is in it.
+"""The tests of this package; they need no files but those of the package.
 
 pytest tests                              # offline: the ONNX model and the pickles
-URL=https://models.example pytest tests   # any deployment of the service; API_KEY where it wants one
+URL=https://models.example pytest tests   # a deployment of the service; set API_KEY as well if it requires a key
 """
 
 import json
@@ -25,26 +25,26 @@ METADATA = json.loads((PACKAGE / "model" / "model_metadata.json").read_text(enco
 ANSWERED = [*SAMPLES["golden"], *SAMPLES["edge"]]
 URL = os.environ.get("URL")
 
-offline = pytest.mark.skipif(bool(URL), reason="URL is set: the deployment is tested")
-deployed = pytest.mark.skipif(not URL, reason="URL is not set: the files are tested")
+offline = pytest.mark.skipif(bool(URL), reason="URL is set: only the deployment is tested")
+deployed = pytest.mark.skipif(not URL, reason="URL is not set: only the files are tested")
 
 
 def name(sample: dict[str, Any]) -> str:
     return str(sample["case"])
 
 
-def close(expected: Any, found: Any) -> bool:
-    """Whether two answers are the same, numbers within the model's tolerance."""
+def close(expected: Any, actual: Any) -> bool:
+    """Return whether two answers are equal, with numbers within the model's tolerance."""
     if isinstance(expected, dict):
-        return expected.keys() == found.keys() and all(close(each, found[key]) for key, each in expected.items())
+        return expected.keys() == actual.keys() and all(close(value, actual[key]) for key, value in expected.items())
     if isinstance(expected, list):
-        return len(expected) == len(found) and all(map(close, expected, found))
+        return len(expected) == len(actual) and all(map(close, expected, actual))
     if isinstance(expected, float | int) and not isinstance(expected, bool):
-        return math.isclose(expected, found, rel_tol=1e-5, abs_tol=SAMPLES["tolerance"])
-    return bool(expected == found)
+        return math.isclose(expected, actual, rel_tol=1e-5, abs_tol=SAMPLES["tolerance"])
+    return bool(expected == actual)
 
 
-# Offline: the files
+# Tests of the files, without URL
 
 
 @pytest.fixture(scope="module")
@@ -74,33 +74,33 @@ def test_the_pickles_give_the_expected_answers(example: Any) -> None:
 def test_the_joblib_file_gives_the_expected_answers(example: Any) -> None:
     session = joblib.load(PACKAGE / "model" / f"{example.STEM}.joblib")
     for sample in ANSWERED:
-        found = example.predictions(example.run(session, example.columns(sample["request"]["rows"])))
-        assert close(sample["answer"]["predictions"], found)
+        predictions = example.predictions(example.run(session, example.columns(sample["request"]["rows"])))
+        assert close(sample["answer"]["predictions"], predictions)
 
 
 @offline
 def test_the_pickles_name_nothing_but_onnx_runtime() -> None:
     for path in (PACKAGE / "model").glob("*.pkl"):
-        assert globals_of(path.read_bytes()) == {"onnxruntime.capi.onnxruntime_inference_collection InferenceSession"}
+        assert imports_of(path.read_bytes()) == {"onnxruntime.capi.onnxruntime_inference_collection InferenceSession"}
 
 
-def globals_of(content: bytes) -> set[str]:
-    """What a pickle imports, read without loading it."""
-    found, strings = set(), []
+def imports_of(content: bytes) -> set[str]:
+    """Return the names that a pickle imports, without loading it."""
+    imports, strings = set(), []
     for opcode, argument, _ in pickletools.genops(content):
         if isinstance(argument, str) and "UNICODE" in opcode.name:
             strings.append(argument)
         if opcode.name == "GLOBAL":
-            found.add(str(argument))
+            imports.add(str(argument))
         if opcode.name == "STACK_GLOBAL":
-            found.add(" ".join(strings[-2:]))
-    return found
+            imports.add(" ".join(strings[-2:]))
+    return imports
 
 
 @offline
 def test_rows_are_answered_alike_alone_and_together(example: Any) -> None:
     rows = [row for sample in ANSWERED for row in sample["request"]["rows"]]
-    expected = [answer for sample in ANSWERED for answer in sample["answer"]["predictions"]]
+    expected = [prediction for sample in ANSWERED for prediction in sample["answer"]["predictions"]]
     assert close(expected, example.Model().predict(rows))
 
 
@@ -109,17 +109,16 @@ def test_preprocessing_takes_what_is_missing_and_what_it_never_saw(example: Any)
     row = dict(SAMPLES["golden"][0]["request"]["rows"][0])
     for feature in METADATA["contract"]["features"]:
         for value in odd_values(feature):
-            (answer,) = example.Model().predict([row | {feature["name"]: value}])
-            assert all(math.isfinite(number) for number in numbers(answer)), feature["name"]
+            (prediction,) = example.Model().predict([row | {feature["name"]: value}])
+            assert all(math.isfinite(number) for number in numbers(prediction)), feature["name"]
 
 
 def odd_values(feature: dict[str, Any]) -> Iterator[Any]:
-    """Values at the edges of what the contract accepts of a field."""
+    """Yield values at the limits of what the contract accepts for a field."""
     if feature["nullable"]:
         yield None
     if feature["kind"] in ("numeric", "integer"):
-        bounds = [end for end in (feature["minimum"], feature["maximum"]) if end is not None]
-        yield from bounds
+        yield from (bound for bound in (feature["minimum"], feature["maximum"]) if bound is not None)
         if feature["out_of_range"] == "clamp":
             yield from (-1e300, 1e300, -0.0)
     if feature["kind"] == "categorical" and feature["unknown"] == "accept":
@@ -128,8 +127,8 @@ def odd_values(feature: dict[str, Any]) -> Iterator[Any]:
         yield from ("", "x" * feature["longest"])
 
 
-def numbers(answer: dict[str, Any]) -> list[float]:
-    return list(answer.get("probabilities", answer).values())
+def numbers(prediction: dict[str, Any]) -> list[float]:
+    return list(prediction.get("probabilities", prediction).values())
 
 
 @offline
@@ -138,20 +137,20 @@ def test_the_model_answers_in_time(example: Any, record_property: Any) -> None:
     report("one row, offline", lambda: model.predict(rows), record_property)
 
 
-def report(what: str, call: Any, record_property: Any) -> None:
-    """Time a call, and tell what it took: a figure to read, since machines differ."""
+def report(title: str, call: Any, record_property: Any) -> None:
+    """Time a call and print the latency. There is no limit to pass, because machines differ."""
     call()
     seconds = []
     for _ in range(200):
-        began = time.perf_counter()
+        start = time.perf_counter()
         call()
-        seconds.append(time.perf_counter() - began)
-    p50, p99 = (1000 * float(np.percentile(seconds, each)) for each in (50, 99))
-    record_property(what, f"p50 {p50:.2f} ms, p99 {p99:.2f} ms")
-    print(f"\n{what}: p50 {p50:.2f} ms, p99 {p99:.2f} ms of 200 calls")
+        seconds.append(time.perf_counter() - start)
+    p50, p99 = (1000 * float(np.percentile(seconds, share)) for share in (50, 99))
+    record_property(title, f"p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+    print(f"\n{title}: p50 {p50:.2f} ms, p99 {p99:.2f} ms over 200 calls")
 
 
-# With URL: a deployment
+# Tests of a deployment, with URL
 
 
 @pytest.fixture(scope="module")
