@@ -58,8 +58,8 @@ def learning_curve(dataset: Dataset, model: Model, output: Output) -> Curve:
         output: What the model's answers mean.
 
     Returns:
-        The curve, whose ``split`` decides what a share is (see :func:`training.data.split.growing`); the reason alone
-        where there are too few rows.
+        The curve, whose ``split`` decides what a share is (see :func:`training.data.split.nested_order`); only the
+        reason if there are too few rows.
     """
     shares = _shares(dataset)
     if len(shares) < FEWEST_SHARES:
