@@ -95,7 +95,7 @@ class Ours:
             fit_interval(choice.model, self._validation, COVERAGE)
         else:
             calibrate(choice.model, self._train, self._validation, self._dataset.spec.seed)
-        preprocessor, rows = fit_sample(self._dataset, self._dataset.parts.learnt)
+        preprocessor, rows = fit_sample(self._dataset, self._dataset.parts.train_and_validation)
         model = rebuild_model(preprocessor, self._dataset.features, rows, choice.model, self._dataset.spec)
         return refit(choice, model, rows, self._dataset.spec, self._folder / "refit")
 

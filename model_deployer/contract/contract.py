@@ -1,4 +1,4 @@
-"""The contract of one model: what goes in, what comes out, and how much of it at once."""
+"""The contract of one model: its inputs, its output, and the limits of a request."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from model_deployer.contract.outputs import Output
 
 
 class Limits(BaseModel):
-    """How much one request may ask for.
+    """The limits of one request.
 
     Attributes:
-        rows: Rows in one request.
-        body_bytes: Bytes of one request's body.
-        timeout_seconds: From the first byte of a request to its answer.
+        rows: The maximum number of rows.
+        body_bytes: The maximum size of the body, in bytes.
+        timeout_seconds: The maximum time from the first byte of the request to its answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -25,13 +25,23 @@ class Limits(BaseModel):
     timeout_seconds: float = Field(default=30.0, gt=0, le=300)
 
     def check_rows(self, rows: int) -> None:
-        """Raise TooManyRows where one request may not have so many."""
+        """Check the number of rows of a request.
+
+        Raises:
+            TooManyRows: if ``rows`` is above the limit.
+        """
         if rows > self.rows:
             raise TooManyRows(f"{rows:,} rows; send at most {self.rows:,} in one request")
 
 
 class Contract(BaseModel):
-    """Everything a caller may rely on; stored as contract.json and served by GET /model."""
+    """Everything that clients may rely on; stored as contract.json and served by GET /model.
+
+    Attributes:
+        features: The fields of a row, in the order of the table's columns. Their names are unique.
+        output: The meaning of a prediction.
+        limits: The limits of one request.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -43,20 +53,20 @@ class Contract(BaseModel):
     def _names_are_unique(self) -> "Contract":
         names = [feature.name for feature in self.features]
         if len(set(names)) < len(names):
-            raise ValueError("two features carry the same name")
+            raise ValueError("two features have the same name")
         return self
 
     @property
     def names(self) -> list[str]:
-        """The features' names, in order."""
+        """The names of the features, in their order."""
         return [feature.name for feature in self.features]
 
     def example(self) -> dict[str, Any]:
-        """One row that a client could send: every feature that has an example."""
+        """Return a row that a client could send: every feature that has an example."""
         return {feature.name: feature.example for feature in self.features if feature.example is not None}
 
     def row_schema(self) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of one row of a request."""
+        """Return the JSON Schema (2020-12) of one row of a request."""
         return {
             "type": "object",
             "required": [feature.name for feature in self.features if feature.required],

@@ -1,4 +1,4 @@
-"""Everything that differs between two models of the store, for whoever puts one in the place of the other."""
+"""The differences between two models of the store, for a user who replaces one by the other."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from model_deployer.contract.prediction_shift import (
 )
 from model_deployer.contract.versions import Change, Step, compare, version_step
 
-#: A model's predictions for rows as clients send them; None for a row that it refuses.
+#: Return a model's predictions for rows as clients send them; None for a row that the model refuses.
 Predict = Callable[[Artifact, Sequence[Mapping[str, Any]]], Sequence[Prediction | None]]
 
 Verdict = Literal["within the noise", "better", "worse", "higher", "lower"]
 
 
 class MetricChange(JsonObject):
-    """A metric of two models. Each was measured on its own test part, so that a difference has the noise of both.
+    """A metric of two models. Each model has its own test part, so the difference contains the noise of both.
 
     Attributes:
-        old, new: Its value and interval.
-        verdict: ``within the noise`` where the intervals overlap; else ``better`` or ``worse``, or for a metric of
-            which neither direction is good ``higher`` or ``lower``.
+        old, new: The value and interval of each model.
+        verdict: ``within the noise`` if the intervals overlap; otherwise ``better`` or ``worse``, or ``higher`` or
+            ``lower`` for a metric that has no good direction.
     """
 
     old: MetricValue
@@ -40,12 +40,12 @@ class MetricChange(JsonObject):
 
 @dataclass(frozen=True, slots=True)
 class SliceChange:
-    """The loss in one slice, see ``LOSS``, of two models.
+    """The loss (``LOSS`` of :mod:`contract.metric_catalog`) of two models in one slice.
 
     Attributes:
-        slice: Its name.
-        old, new: The loss.
-        old_rows, new_rows: The rows it was measured on.
+        slice: The name of the slice.
+        old, new: The loss of each model.
+        old_rows, new_rows: The number of test rows in the slice.
     """
 
     slice: str
@@ -57,14 +57,15 @@ class SliceChange:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a caller of ``old`` meets in ``new``.
+    """The differences that a client of ``old`` notices when ``new`` replaces it.
 
     Attributes:
         old, new: The models.
-        changes: Of the contract, the gravest first.
-        behaviour: How far the answers to the golden requests of ``old`` moved; None where they cannot be compared.
-        metrics: By name, in the order of ``old``; without those of a quantile where the two answer different ones.
-        slices: Those whose loss rose most first; none where the losses of the two are not the same metric.
+        changes: The changes of the contract, the largest step first.
+        behaviour: The shift of the predictions for the golden requests of ``old``; None if they cannot be compared.
+        metrics: The common metrics by name, in the order of ``old``; without ``OF_A_QUANTILE`` if the two models
+            predict different quantiles.
+        slices: The common slices, the largest rise of the loss first; empty if the two losses are different metrics.
     """
 
     old: Artifact
@@ -76,17 +77,23 @@ class Difference:
 
     @property
     def moved(self) -> bool:
-        """Whether behaviour moved by more than ``new`` allows for a patch."""
+        """Whether behaviour moved by more than ``new`` allows in a patch."""
         return exceeds_tolerance(self.behaviour, self.new.manifest.patch_tolerance)
 
     @property
     def step(self) -> Step:
-        """The larger one of the steps that contract and behaviour ask for."""
+        """The larger of the steps that contract and behaviour require."""
         return version_step(self.changes, self.moved)
 
 
 def difference(old: Artifact, new: Artifact, predict: Predict) -> Difference:
-    """Compare two models: contracts, answers, metrics and slices."""
+    """Compare the contracts, predictions, metrics and slices of two models.
+
+    Args:
+        old: The model that is replaced.
+        new: The model that replaces it.
+        predict: Returns the predictions of ``new`` for the golden requests of ``old``.
+    """
     return Difference(
         old,
         new,
@@ -98,7 +105,15 @@ def difference(old: Artifact, new: Artifact, predict: Predict) -> Difference:
 
 
 def metric_changes(old: Mapping[str, MetricValue], new: Mapping[str, MetricValue]) -> dict[str, MetricChange]:
-    """The metrics that two models have in common, by name, in the order of the old one."""
+    """Compare the metrics that two models have in common.
+
+    Args:
+        old: The metrics of the old model, by name.
+        new: The metrics of the new model, by name.
+
+    Returns:
+        The changes by name, in the order of ``old``.
+    """
     return {
         name: MetricChange(old=value, new=new[name], verdict=_verdict(name, value, new[name]))
         for name, value in old.items()
@@ -107,10 +122,13 @@ def metric_changes(old: Mapping[str, MetricValue], new: Mapping[str, MetricValue
 
 
 def slice_changes(old: Sequence[SliceResult], new: Sequence[SliceResult]) -> list[SliceChange]:
-    """The slices that two models have in common, those whose loss rose most first."""
-    after = {part.slice: part for part in new}
-    pairs = [(part, after[part.slice]) for part in old if part.slice in after]
-    changes = [SliceChange(one.slice, one.loss, other.loss, one.rows, other.rows) for one, other in pairs]
+    """Compare the slices that two models have in common; the largest rise of the loss comes first."""
+    new_slices = {part.slice: part for part in new}
+    pairs = [(part, new_slices[part.slice]) for part in old if part.slice in new_slices]
+    changes = [
+        SliceChange(old_slice.slice, old_slice.loss, new_slice.loss, old_slice.rows, new_slice.rows)
+        for old_slice, new_slice in pairs
+    ]
     return sorted(changes, key=lambda change: change.old - change.new)
 
 
@@ -127,19 +145,19 @@ def _verdict(name: str, old: MetricValue, new: MetricValue) -> Verdict:
 
 def _metrics(old: Artifact, new: Artifact) -> dict[str, MetricChange]:
     changes = metric_changes(old.evaluation.metrics_of(MODEL), new.evaluation.metrics_of(MODEL))
-    if _loss(old) == _loss(new):
+    if _loss_key(old) == _loss_key(new):
         return changes
     return {name: change for name, change in changes.items() if name not in OF_A_QUANTILE}
 
 
 def _slices(old: Artifact, new: Artifact) -> list[SliceChange]:
-    if _loss(old) != _loss(new):
+    if _loss_key(old) != _loss_key(new):
         return []
     return slice_changes(old.evaluation.slices or (), new.evaluation.slices or ())
 
 
-def _loss(artifact: Artifact) -> tuple[str, float | None]:
-    """What makes two losses comparable: the metric, and of which quantile it is."""
+def _loss_key(artifact: Artifact) -> tuple[str, float | None]:
+    """Return the metric and the quantile of the loss; losses with equal keys are comparable."""
     output = artifact.contract.output
     return LOSS[output.task], output.quantile if isinstance(output, Regression) else None
 
@@ -147,6 +165,8 @@ def _loss(artifact: Artifact) -> tuple[str, float | None]:
 def _behaviour(old: Artifact, new: Artifact, predict: Predict) -> PredictionShift | None:
     if not are_comparable(old.contract.output, new.contract.output):
         return None
-    golden = list(old.golden())
-    answers = predict(new, [case.row for case in golden])
-    return prediction_shift([case.prediction for case in golden], answers, [case.case for case in golden])
+    requests = list(old.golden())
+    new_predictions = predict(new, [golden.row for golden in requests])
+    return prediction_shift(
+        [golden.prediction for golden in requests], new_predictions, [golden.case for golden in requests]
+    )

@@ -3,15 +3,15 @@
 ::
 
     DeployerError                          exit code   meaning
-    ├── UsageError                         2           what was asked for cannot be: the caller changes the input
-    │   ├── SpecError                                  model.yaml or configuration.yaml is wrong, on which line
-    │   ├── DataError                                  the table cannot be trained on
-    │   ├── ModelNotFound                              no such model or version in the store
-    │   ├── AmbiguousModel                             several models, and none was named
+    ├── UsageError                         2           the input cannot be used; the user changes it
+    │   ├── SpecError                                  model.yaml or configuration.yaml is wrong; names the line
+    │   ├── DataError                                  the table cannot be used for training
+    │   ├── ModelNotFound                              the store does not hold this model or version
+    │   ├── AmbiguousModel                             the store holds several models and the command names none
     │   └── ArtifactError                              files of a model are missing, altered or of an unknown format
-    ├── Interrupted                        130         stopped by Ctrl-C; the message says how to go on
-    ├── CheckFailed                        1           the job ran, and its answer is no (leakage under `strict`)
-    ├── EnvironmentFault                   3           disk, port or package: the machine has to change
+    ├── Interrupted                        130         stopped by Ctrl-C; the message says how to resume
+    ├── CheckFailed                        1           the job ran and a check failed (leakage under `strict`)
+    ├── EnvironmentFault                   3           disk, port or package; the operator fixes the machine
     └── RequestError                       HTTP  gRPC                 retry  code
         ├── MalformedBody                  400   INVALID_ARGUMENT     no     malformed_body
         ├── MalformedRequest               400   INVALID_ARGUMENT     no     malformed_request
@@ -30,10 +30,10 @@
         ├── Overloaded                     503   UNAVAILABLE          yes    overloaded
         └── DeadlineExceeded               504   DEADLINE_EXCEEDED    yes    deadline_exceeded
 
-A message says what was expected and what to do next; it never repeats a value that a caller sent.
+A message says what was expected and what to do next. It never repeats a value that a client sent.
 
-Documents are written from the classes of refused requests: the first line of a docstring is the cause, as callers read
-it, and ``remedy`` is what they do.
+The handoff documents are generated from the subclasses of RequestError: the first line of the docstring is the cause
+that clients read, and ``remedy`` says what they can do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,29 +42,29 @@ from typing import ClassVar, Literal, Self
 
 
 class DeployerError(Exception):
-    """Base of every error this project raises on purpose; its text is written for the person who reads it."""
+    """Base of every error that this project raises on purpose; the text is a message for the user."""
 
     exit_code: ClassVar[int] = 2
 
 
 class UsageError(DeployerError):
-    """What was asked for cannot be done; the input has to change."""
+    """The input cannot be used; the user must change it."""
 
 
 class SpecError(UsageError):
-    """A YAML file of the user's that cannot be used."""
+    """A YAML file of the user cannot be used."""
 
 
 class DataError(UsageError):
-    """A table that cannot be trained on."""
+    """The table cannot be used for training."""
 
 
 class ModelNotFound(UsageError):
-    """The store holds no such model or version."""
+    """The store does not hold this model or version."""
 
 
 class AmbiguousModel(UsageError):
-    """The store holds several models and none was named."""
+    """The store holds several models and the command names none of them."""
 
 
 class ArtifactError(UsageError):
@@ -72,24 +72,24 @@ class ArtifactError(UsageError):
 
 
 class CheckFailed(DeployerError):
-    """The job ran to its end and its answer is no."""
+    """The job ran to its end and a check failed."""
 
     exit_code = 1
 
 
 class Interrupted(DeployerError):
-    """The user stopped the job; the message says how to go on with it."""
+    """The user stopped the job; the message says how to resume it."""
 
     exit_code = 130
 
 
 class EnvironmentFault(DeployerError):
-    """The machine cannot do it: a full disk, a taken port, a missing package."""
+    """The machine cannot do the job: a full disk, a port in use, a missing package."""
 
     exit_code = 3
 
 
-#: What may be wrong with one value of a row; other codes may be added.
+#: The problem of one value of a row. Later versions may add codes.
 ProblemCode = Literal[
     "missing_field",
     "not_nullable",
@@ -104,28 +104,31 @@ ProblemCode = Literal[
     "invalid_text",
 ]
 
-#: What each code says of the value.
+#: The meaning of each code, as the rest of a sentence that begins with "The value".
 PROBLEM_CODES: Mapping[ProblemCode, str] = {
-    "missing_field": "is required and absent",
-    "not_nullable": "is null where null is refused",
-    "unknown_field": "is of a field that the model does not have",
-    "wrong_type": "has another JSON type",
-    "not_finite": "is NaN, infinite, or beyond the range of float64",
-    "not_an_integer": "has decimals where a whole number belongs; 3.0 is whole",
-    "out_of_range": "lies beyond the bounds, where the contract refuses that",
-    "unknown_category": "is none of the categories, where the contract refuses that",
-    "invalid_datetime": "is no time, or has an offset where none belongs, or the other way round",
-    "wrong_length": "is an empty or too long string",
-    "invalid_text": "holds half a surrogate pair",
+    "missing_field": "is required and missing",
+    "not_nullable": "is null, and the field does not accept null",
+    "unknown_field": "belongs to a field that the model does not have",
+    "wrong_type": "has the wrong JSON type",
+    "not_finite": "is NaN, infinite, or outside the range of float64",
+    "not_an_integer": "has decimals, and the field takes whole numbers; 3.0 counts as whole",
+    "out_of_range": "is outside the range, and the contract refuses such values",
+    "unknown_category": "is not one of the categories, and the contract refuses other values",
+    "invalid_datetime": "is not a valid time, lacks a required UTC offset, or has an offset that the field refuses",
+    "wrong_length": "is an empty string or a string that is too long",
+    "invalid_text": "contains an unpaired surrogate, which is not a Unicode character",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with one field of one row.
+    """One problem with one field of one row.
 
-    ``row`` counts from 0. ``field`` is the feature's name, or None where the row as a whole is wrong.
-    ``message`` says what was expected and what to do; it holds nothing that the caller sent.
+    Attributes:
+        row: The index of the row, from 0.
+        field: The feature's name, or None if the row as a whole is wrong.
+        code: The kind of problem.
+        message: What was expected and what to do. It does not contain any value that the client sent.
     """
 
     row: int
@@ -135,13 +138,14 @@ class Problem:
 
 
 class RequestError(DeployerError):
-    """A request that gets no prediction. Subclasses fix all but the message, which is for this request.
+    """A refused request: the client gets no prediction. Subclasses set every attribute; the message is per request.
 
     Attributes:
-        status, grpc_status: Of the answer.
-        code: Its stable name.
-        title: What it is called, for people.
-        remedy: What a caller does about it.
+        status: The HTTP status of the response.
+        grpc_status: The name of the gRPC status of the response.
+        code: The stable name of the error.
+        title: A short summary for people.
+        remedy: What a client can do about it.
         retry: Whether the same request may succeed later.
     """
 
@@ -154,7 +158,7 @@ class RequestError(DeployerError):
 
 
 class MalformedBody(RequestError):
-    """The body is no JSON, not UTF-8, nested too deeply, or holds no row."""
+    """The body is not JSON, not UTF-8 or nested too deeply, or it has no rows."""
 
     code = "malformed_body"
     title = "The body cannot be read"
@@ -162,15 +166,15 @@ class MalformedBody(RequestError):
 
 
 class MalformedRequest(RequestError):
-    """What was sent is no HTTP/1.1; the connection is closed."""
+    """The request is not HTTP/1.1; the connection is closed."""
 
     code = "malformed_request"
-    title = "This is no HTTP request"
-    remedy = "Use a client that speaks HTTP/1.1."
+    title = "Not an HTTP request"
+    remedy = "Use an HTTP/1.1 client."
 
 
 class InvalidHeader(RequestError):
-    """The header `X-Request-Timeout-Ms` is no whole number of milliseconds."""
+    """The header `X-Request-Timeout-Ms` is not a whole number of milliseconds."""
 
     code = "invalid_header"
     title = "A header cannot be read"
@@ -178,17 +182,17 @@ class InvalidHeader(RequestError):
 
 
 class Unauthorized(RequestError):
-    """The service wants an API key, and the request carries none that is valid."""
+    """The service requires an API key, and the key is missing or not valid."""
 
     status = 401
     grpc_status = "UNAUTHENTICATED"
     code = "unauthorized"
     title = "No valid API key"
-    remedy = "Send a key that the operator has issued."
+    remedy = "Send an API key that the operator issued."
 
 
 class NotFound(RequestError):
-    """The service has no such path."""
+    """The service does not have this path."""
 
     status = 404
     grpc_status = "NOT_FOUND"
@@ -199,45 +203,46 @@ class NotFound(RequestError):
 
 @dataclass
 class MethodNotAllowed(RequestError):
-    """The path exists under another method, which the header `Allow` names.
+    """The path exists with another method, which the header `Allow` names.
 
-    ``allow`` lists the methods as that header wants them (RFC 9110).
+    Attributes:
+        allow: The methods in the syntax of that header (RFC 9110): ``GET, HEAD``.
     """
 
     status = 405
     grpc_status = "UNIMPLEMENTED"
     code = "method_not_allowed"
     title = "Method not allowed"
-    remedy = "Use that method."
+    remedy = "Use a method that `Allow` names."
 
     allow: str
 
     def __str__(self) -> str:
-        return f"this path answers {self.allow} only"
+        return f"this path accepts only {self.allow}"
 
 
 class NotAcceptable(RequestError):
-    """The header `Accept` names no type that `/invocations` writes; other paths answer in JSON then."""
+    """The header `Accept` allows no type that `/invocations` can write; other paths answer in JSON then."""
 
     status = 406
     code = "not_acceptable"
     title = "No acceptable type"
-    remedy = "Accept one of the types that the service writes."
+    remedy = "Accept one of the types that the service can write."
 
 
 class RequestTimeout(RequestError):
-    """The request did not arrive in the time allowed; nothing was done, and the connection is closed."""
+    """The request did not arrive within the time limit; it was not processed, and the connection is closed."""
 
     status = 408
     grpc_status = "DEADLINE_EXCEEDED"
     code = "request_timeout"
     title = "The request took too long"
-    remedy = "Send it again; where that happens often, send fewer rows at once."
+    remedy = "Send it again; if this happens often, send fewer rows per request."
     retry = True
 
 
 class BodyTooLarge(RequestError):
-    """The body has more bytes than the service takes."""
+    """The body has more bytes than the service accepts."""
 
     status = 413
     grpc_status = "RESOURCE_EXHAUSTED"
@@ -247,12 +252,12 @@ class BodyTooLarge(RequestError):
 
     @classmethod
     def over(cls, limit: int) -> Self:
-        """The refusal of a body of more than ``limit`` bytes."""
-        return cls(f"the service takes at most {limit:,} bytes; send fewer rows a request")
+        """Return the error for a body of more than ``limit`` bytes."""
+        return cls(f"the service accepts at most {limit:,} bytes; send fewer rows per request")
 
 
 class TooManyRows(RequestError):
-    """One request carries more rows than the service takes."""
+    """The request has more rows than the service accepts."""
 
     status = 413
     grpc_status = "RESOURCE_EXHAUSTED"
@@ -262,7 +267,7 @@ class TooManyRows(RequestError):
 
 
 class UnsupportedMediaType(RequestError):
-    """The Content-Type or Content-Encoding is none that the service reads, or there are two of them."""
+    """The service does not read this Content-Type or Content-Encoding, or the request has two of them."""
 
     status = 415
     code = "unsupported_media_type"
@@ -272,30 +277,32 @@ class UnsupportedMediaType(RequestError):
 
 @dataclass
 class InvalidRows(RequestError):
-    """At least one row breaks the contract; `errors` lists which, where and why.
+    """At least one row breaks the contract; `errors` lists which rows, which fields and why.
 
-    ``total`` counts all problems; ``problems`` holds the first of them, up to the service's limit.
+    Attributes:
+        problems: The first problems, up to the service's limit.
+        total: The number of all problems.
     """
 
     status = 422
     code = "invalid_rows"
     title = "Rows break the contract"
-    remedy = "Correct the values that `errors` names; the message of each says how."
+    remedy = "Correct the values that `errors` lists; each message says how."
 
     problems: Sequence[Problem] = field(default_factory=list)
     total: int = 0
 
     def __str__(self) -> str:
         rows = len({problem.row for problem in self.problems})
-        found = f"{self.total} problem{'s' * (self.total != 1)}"
-        where = f"{rows} row{'s' * (rows != 1)}"
+        problem_count = f"{self.total} problem{'s' * (self.total != 1)}"
+        row_count = f"{rows} row{'s' * (rows != 1)}"
         if self.total > len(self.problems):
-            return f"{found}; the first {len(self.problems)}, in {where}, are listed under `errors`"
-        return f"{found} in {where}, listed under `errors`"
+            return f"{problem_count}; the first {len(self.problems)}, in {row_count}, are listed under `errors`"
+        return f"{problem_count} in {row_count}, listed under `errors`"
 
 
 class HeadersTooLarge(RequestError):
-    """The headers have more bytes than the service takes; the connection is closed."""
+    """The headers have more bytes than the service accepts; the connection is closed."""
 
     status = 431
     grpc_status = "RESOURCE_EXHAUSTED"
@@ -305,31 +312,32 @@ class HeadersTooLarge(RequestError):
 
 
 class PredictionFailed(RequestError):
-    """The model could not answer although the request was right: the service's fault, never the caller's."""
+    """The model failed on a valid request; the fault is in the service, never in the request."""
 
     status = 500
     grpc_status = "INTERNAL"
     code = "prediction_failed"
     title = "The prediction failed"
-    remedy = "Report the `request_id` to whoever runs the service."
+    remedy = "Report the `request_id` to the operator of the service."
 
 
 class Overloaded(RequestError):
-    """More waits than can be done in time; the request was refused before any work."""
+    """More requests wait than the service can answer in time; it did no work for this one."""
 
     status = 503
     grpc_status = "UNAVAILABLE"
     code = "overloaded"
     title = "Too much work at once"
-    remedy = "Send it again after the seconds that `Retry-After` names."
+    remedy = "Send it again after the number of seconds in `Retry-After`."
     retry = True
 
 
 @dataclass
 class DeadlineExceeded(RequestError):
-    """The time allowed ran out before the answer was there.
+    """The time limit of the request passed before the answer was ready.
 
-    ``seconds`` is that time.
+    Attributes:
+        seconds: The time limit in seconds.
     """
 
     status = 504
@@ -342,10 +350,10 @@ class DeadlineExceeded(RequestError):
     seconds: float
 
     def __str__(self) -> str:
-        return f"no answer within {self.seconds:g} seconds; try again with fewer rows"
+        return f"no answer within {self.seconds:g} seconds; send it again with fewer rows or more time"
 
 
-#: Every refusal of a request, in the order of the tree: the catalogue that documents and clients are written from.
+#: Every error of a request, in the order of the tree. Documents and clients are generated from this catalogue.
 REQUEST_ERRORS: tuple[type[RequestError], ...] = (
     MalformedBody,
     MalformedRequest,

@@ -1,4 +1,4 @@
-"""evaluation.json: how good a model is, on rows that nothing was learnt from, and how that was found out.
+"""evaluation.json: how good a model is, on rows that it did not learn from, and how that was measured.
 
 :class:`Evaluation` is the whole file. A part that was not measured is absent from the file, and None or empty here: a
 model that was trained elsewhere has no candidates, and parts were added since the first models of this format.
@@ -168,7 +168,7 @@ class SetSize(JsonObject):
 
     Attributes:
         labels: The number of labels in the set.
-        share: The share of the test rows whose set has so many.
+        share: The share of the test rows whose set has that many.
     """
 
     labels: int
@@ -346,7 +346,7 @@ class LearningCurve(JsonObject):
 
 
 class UnmeasuredCurve(JsonObject):
-    """That there is no learning curve.
+    """A learning curve that was not measured.
 
     Attributes:
         reason: Why, as a sentence without capital and full stop.

@@ -1,7 +1,7 @@
-"""One feature: what a request may send under its name, and what happens when the value is missing or odd.
+"""One feature: the values that a request may send under its name, and the policy for missing and unusual values.
 
-Everything that has to know a field (request validation, OpenAPI, the graph's inputs, documents, drift) is derived from
-these classes, so a fact about a field stands here and nowhere else.
+Request validation, OpenAPI, the graph's inputs, documents and drift counts are derived from these classes, so that a
+property of a field is defined only here.
 """
 
 from typing import Annotated, Any, Literal
@@ -11,10 +11,10 @@ from typing_extensions import override
 
 from model_deployer.contract.number_format import exact
 
-#: Integers beyond it cannot be told apart as float64, the type in which the graph takes every number (IEEE 754).
+#: The largest integer that float64 represents exactly (IEEE 754); the graph takes every number as float64.
 MAX_EXACT_INTEGER = 2**53
 
-#: Calendar days and times of day (RFC 3339, section 5.6, without the offset), leap years included.
+#: Regular expressions of dates and times of day (RFC 3339, section 5.6, without the offset), leap years included.
 _LONG_MONTH = "(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])"
 _SHORT_MONTH = "(0[469]|11)-(0[1-9]|[12][0-9]|30)"
 _FEBRUARY = "02-(0[1-9]|1[0-9]|2[0-8])"
@@ -23,19 +23,19 @@ _DATE = f"(?!0000)([0-9]{{4}}-({_LONG_MONTH}|{_SHORT_MONTH}|{_FEBRUARY})|{_LEAP_
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
 _LOCAL_TIME = f"^{_DATE}[Tt ]{_TIME}$"
 
-#: Characters of a categorical value that has no list of categories.
+#: The maximum length, in characters, of a categorical value if the feature has no list of categories.
 MAX_CATEGORY_CHARACTERS = 1_000
 
 
 class _Feature(BaseModel):
-    """What every kind of feature says of itself.
+    """The attributes that every kind of feature has.
 
     Attributes:
         name: The key in a request's row and the name of the graph's input.
-        description: What it means, in a sentence for someone who never saw the data.
+        description: The meaning, in a sentence for a reader who does not know the data.
         unit: The unit of measure, as people write it ("miles").
-        required: The key has to be present in every row.
-        missing: What a null does: ``reject`` refuses the row, ``impute`` lets the model stand in for it.
+        required: Whether the key must be present in every row.
+        missing: The policy for null: ``reject`` refuses the row, ``impute`` lets the model replace the value.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -61,25 +61,25 @@ class _Feature(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def dtype(self) -> Literal["float64", "string"]:
-        """The element type of the graph's input, of shape [rows, 1]; missing is NaN or ""."""
+        """The element type of the graph's input, of shape [rows, 1]; a missing value is NaN or ""."""
         return "float64"
 
     def expected(self) -> str:
-        """What a value that is present has to be: the noun phrase after "expected"."""
+        """Return what a value that is present must be, as the noun phrase after "expected"."""
         raise NotImplementedError
 
     def value_schema(self) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of a value that is present."""
+        """Return the JSON Schema (2020-12) of a value that is present."""
         raise NotImplementedError
 
     def consequences(self) -> list[str]:
-        """Sentences on what a missing, unknown or out-of-range value leads to, where it is not refused."""
+        """Return sentences that say what a missing, unknown or out-of-range value does if it is not refused."""
         if not self.nullable:
             return []
         return [f"May be null{'' if self.required else ' or left out'}; the model then answers without it."]
 
     def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of this field: null, description and example included."""
+        """Return the JSON Schema (2020-12) of this field, with null, description and example."""
         schema = self.value_schema()
         if self.nullable:
             schema["type"] = [schema["type"], "null"]
@@ -95,7 +95,14 @@ class _Feature(BaseModel):
 
 
 class _Number(_Feature):
-    """A number with inclusive bounds; what lies beyond is refused (``reject``) or counts as the bound (``clamp``)."""
+    """A number with inclusive bounds.
+
+    Attributes:
+        out_of_range: The policy for a value outside the bounds: ``reject`` refuses the row, ``clamp`` uses the nearest
+            bound as the value.
+        minimum: The lower bound, or None.
+        maximum: The upper bound, or None.
+    """
 
     out_of_range: Literal["reject", "clamp"] = "clamp"
     minimum: float | None = None
@@ -104,21 +111,21 @@ class _Number(_Feature):
     @model_validator(mode="after")
     def _bounds_in_order(self) -> "_Number":
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError("`minimum` lies above `maximum`")
+            raise ValueError("`minimum` is above `maximum`")
         return self
 
     def _bounds(self) -> dict[str, float]:
-        ends = {"minimum": self.minimum, "maximum": self.maximum}
-        return {name: end for name, end in ends.items() if end is not None}
+        bounds = {"minimum": self.minimum, "maximum": self.maximum}
+        return {name: bound for name, bound in bounds.items() if bound is not None}
 
-    def _refusing_bounds(self) -> dict[str, float]:
+    def _enforced_bounds(self) -> dict[str, float]:
         return self._bounds() if self.out_of_range == "reject" else {}
 
     @override
     def expected(self) -> str:
         noun = "a whole number" if isinstance(self, Integer) else "a number"
-        ends = {name: exact(end) for name, end in self._refusing_bounds().items()}
-        match ends:
+        bounds = {name: exact(bound) for name, bound in self._enforced_bounds().items()}
+        match bounds:
             case {"minimum": low, "maximum": high}:
                 return f"{noun} from {low} to {high}"
             case {"minimum": low}:
@@ -129,27 +136,27 @@ class _Number(_Feature):
 
     @override
     def value_schema(self) -> dict[str, Any]:
-        return {"type": "number"} | self._refusing_bounds()
+        return {"type": "number"} | self._enforced_bounds()
 
     @override
     def consequences(self) -> list[str]:
         sentences = super().consequences()
         if self.out_of_range == "clamp" and self._bounds():
-            words = {"minimum": "below", "maximum": "above"}
-            ends = " or ".join(f"{words[name]} {exact(end)}" for name, end in self._bounds().items())
-            sentences.append(f"A value {ends} counts as that bound.")
+            prepositions = {"minimum": "below", "maximum": "above"}
+            outside = " or ".join(f"{prepositions[name]} {exact(bound)}" for name, bound in self._bounds().items())
+            sentences.append(f"A value {outside} counts as that bound.")
         return sentences
 
 
 class Numeric(_Number):
-    """A real number. Infinity and NaN are no JSON and are refused."""
+    """A real number. Infinity and NaN are refused, because JSON cannot express them."""
 
     kind: Literal["numeric"] = "numeric"
     example: float | None = None
 
 
 class Integer(_Number):
-    """A whole number of at most 2**53 in size; 3.0 counts as 3 (JSON knows one kind of number, RFC 8259)."""
+    """A whole number from -2**53 to 2**53; 3.0 counts as 3 (JSON has only one type of number, RFC 8259)."""
 
     kind: Literal["integer"] = "integer"
     minimum: int | None = None
@@ -158,12 +165,12 @@ class Integer(_Number):
 
     @override
     def value_schema(self) -> dict[str, Any]:
-        exact = {"minimum": -MAX_EXACT_INTEGER, "maximum": MAX_EXACT_INTEGER}
-        return {"type": "integer"} | exact | self._refusing_bounds()
+        exact_range = {"minimum": -MAX_EXACT_INTEGER, "maximum": MAX_EXACT_INTEGER}
+        return {"type": "integer"} | exact_range | self._enforced_bounds()
 
 
 class Boolean(_Feature):
-    """true or false; the graph takes 1, 0 or NaN."""
+    """A boolean: true or false. The graph takes 1, 0 or NaN."""
 
     kind: Literal["boolean"] = "boolean"
     example: bool | None = None
@@ -181,9 +188,9 @@ class Categorical(_Feature):
     """One of a set of strings.
 
     Attributes:
-        categories: The values known from training, sorted; None where there are too many to list.
-        unknown: What a value outside of them does: ``reject`` refuses the row (needs ``categories``), ``accept`` has
-            the model treat it as a category it never saw.
+        categories: The values known from training, sorted; None if there are too many to list.
+        unknown: The policy for other values: ``reject`` refuses the row (needs ``categories``), ``accept`` makes the
+            model treat the value as an unknown category.
     """
 
     kind: Literal["categorical"] = "categorical"
@@ -208,7 +215,7 @@ class Categorical(_Feature):
         if self.unknown == "accept" or self.categories is None:
             return f"a string of 1 to {MAX_CATEGORY_CHARACTERS} characters"
         if len(self.categories) > 20:
-            return f"one of the {len(self.categories)} categories that GET /model lists"
+            return f"one of the {len(self.categories)} categories in the answer of GET /model"
         return "one of " + ", ".join(f"'{category}'" for category in self.categories)
 
     @override
@@ -223,7 +230,7 @@ class Categorical(_Feature):
         if self.unknown == "accept":
             if self.categories and len(self.categories) <= 20:
                 sentences.append(f"Known values: {', '.join(self.categories)}.")
-            sentences.append("A value not seen in training is treated as unknown.")
+            sentences.append("A value that is not in the training data is treated as unknown.")
         return sentences
 
 
@@ -231,8 +238,8 @@ class Datetime(_Feature):
     """A point in time as ISO 8601 text; the graph takes seconds since 1970-01-01T00:00:00.
 
     Attributes:
-        zoned: True where training saw times with an offset, so that requests must carry one ("...Z", "...+02:00");
-            False where it saw wall-clock times, so that an offset is refused: nobody could say what it should mean.
+        zoned: True if the training data has times with a UTC offset, so that requests must have one ("...Z",
+            "...+02:00"). False if it has local times: an offset is then refused, because its meaning is not defined.
     """
 
     kind: Literal["datetime"] = "datetime"
@@ -242,8 +249,8 @@ class Datetime(_Feature):
     @override
     def expected(self) -> str:
         if self.zoned:
-            return "a time with its offset, such as 2013-11-01T17:05:00Z"
-        return "a local time without offset, such as 2013-11-01T17:05:00"
+            return "a time with a UTC offset, such as 2013-11-01T17:05:00Z"
+        return "a local time without a UTC offset, such as 2013-11-01T17:05:00"
 
     @override
     def value_schema(self) -> dict[str, Any]:
@@ -253,7 +260,11 @@ class Datetime(_Feature):
 
 
 class Text(_Feature):
-    """Free text."""
+    """Free text.
+
+    Attributes:
+        longest: The maximum length in characters.
+    """
 
     kind: Literal["text"] = "text"
     longest: int = Field(default=10_000, ge=1)

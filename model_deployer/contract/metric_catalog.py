@@ -1,12 +1,12 @@
-"""The metrics of evaluation.json: what each one says, which direction is better, and which one is a task's loss."""
+"""The metrics of evaluation.json: the meaning of each, which direction is better, and which one is a task's loss."""
 
 from collections.abc import Mapping
 from typing import Literal
 
-#: What is asked of a model.
+#: The kind of prediction that a model makes.
 Task = Literal["classification", "regression", "count", "quantile"]
 
-#: Metrics by which of two models is better. Of the others, such as coverage, neither more nor less is better as such.
+#: Metrics that rank models. For the others, such as coverage, neither a higher nor a lower value is better in itself.
 HIGHER_IS_BETTER = {"roc_auc", "average_precision", "accuracy", "precision", "recall", "f1", "r2"}
 LOWER_IS_BETTER = {
     "log_loss",
@@ -22,31 +22,32 @@ LOWER_IS_BETTER = {
     "set_size",
 }
 
-#: What each metric says.
+#: The meaning of each metric, as a phrase.
 MEANING: Mapping[str, str] = {
-    "log_loss": "how much probability the truth was denied, in nats",
-    "roc_auc": "how often a row of the class outranks one of another",
-    "average_precision": "precision, averaged over all recalls",
-    "brier": "squared error of the probabilities",
-    "calibration_error": "mean gap between a probability and how often it comes true",
+    "log_loss": "mean negative logarithm of the probability of the true label, in nats",
+    "roc_auc": "how often a row of the class gets a higher probability than a row of another class",
+    "average_precision": "precision, averaged over all values of recall",
+    "brier": "mean squared error of the probabilities",
+    "calibration_error": "mean gap between a predicted probability and the observed frequency",
     "accuracy": "share of decisions that are right",
     "precision": "share of the decisions for a class that are right",
-    "recall": "share of a class that is decided for",
+    "recall": "share of the rows of a class that get the right decision",
     "f1": "harmonic mean of precision and recall",
-    "cost": "what decisions cost, on average a row",
-    "poisson_deviance": "what the counts lack in likelihood, twice, in nats",
-    "pinball": "mean error, those above and below weighed as the quantile asks",
+    "cost": "mean cost of the decision, per row",
+    "poisson_deviance": "twice the mean gap in log-likelihood to a perfect prediction, in nats",
+    "pinball": "mean error, with errors above and below weighted by the quantile",
     "share_below": "share of truths at or below the value",
     "rmse": "root of the mean squared error",
     "mae": "mean absolute error",
-    "median_absolute_error": "half of the errors are smaller",
-    "r2": "share of the target's variance that is explained",
+    "median_absolute_error": "median of the absolute errors",
+    "r2": "share of the target's variance that the model explains",
     "coverage": "share of truths inside the interval, or among the labels of the set",
     "interval_width": "mean width of the interval",
     "set_size": "mean number of labels in the set",
 }
 
-#: By task, the metric that no answer but the truth makes lowest; slices and features are judged by it.
+#: The loss of each task, by which slices, features and baselines are compared. The expected loss of the true answer is
+#: lower than that of any other answer.
 LOSS: Mapping[Task, str] = {
     "classification": "log_loss",
     "regression": "rmse",
@@ -54,5 +55,5 @@ LOSS: Mapping[Task, str] = {
     "quantile": "pinball",
 }
 
-#: Metrics that cannot be compared with those of another quantile.
+#: Metrics that models of different quantiles do not have in common.
 OF_A_QUANTILE = {"pinball", "share_below"}

@@ -1,4 +1,4 @@
-"""What a model answers: the graph's output tensors, and the prediction that a client reads."""
+"""The output of a model: the graph's output tensors, and the prediction that a client reads."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -10,33 +10,36 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+#: Output tensors of the graph by name, float32: ``probabilities`` [rows, labels], or ``value``, ``lower`` and ``upper``
+#: [rows, 1] each.
 Arrays = Mapping[str, NDArray[Any]]
 
-
-#: Columns of a table: text, or numbers or booleans of one dimension.
+#: Columns of a table by name: a list of text, or an array of numbers or booleans of shape [rows].
 Columns = dict[str, list[str] | NDArray[np.float32] | NDArray[np.bool_]]
 
+#: The prediction of one row, ready for JSON.
 Prediction = Mapping[str, Any]
 
-#: The names of the graph's outputs, of a classification and of a regression.
+#: The names of the graph's outputs: of a classification, and of a regression.
 CLASSIFICATION_TENSORS = ("probabilities",)
 REGRESSION_TENSORS = ("value", "lower", "upper")
 
 
 class Classification(BaseModel):
-    """A probability for every label, a decision, and with more than two labels the set of those to be expected.
+    """A probability for every label, a decision, and with more than two labels a prediction set.
 
-    The graph's output ``probabilities`` is float32 [rows, labels], calibrated; a row sums to 1.
+    The graph's output ``probabilities`` is float32 [rows, labels] and calibrated; each row sums to 1.
 
     Attributes:
-        target: The column that was learnt.
+        target: The column that the model predicts.
         labels: The classes, in the order of the tensor's columns.
-        positive: With two labels, the one that ``threshold`` speaks of: the second.
-        threshold: With two labels, the decision is ``positive`` from this probability on; with more, the likeliest.
-        set_threshold: With more labels, the set holds those of at least this probability, and the likeliest in any case
-            (Sadinle, Lei and Wasserman, 2019, "Least ambiguous set-valued classifiers with bounded error levels");
-            None where predictions carry no set.
-        coverage: The share of cases in which the truth is in the set; where there is none, it says nothing.
+        positive: With two labels, the label that ``threshold`` applies to: the second one. Otherwise None.
+        threshold: With two labels, the decision is ``positive`` if its probability is at least this. None with more
+            labels: the decision is then the most likely label.
+        set_threshold: With more than two labels, the set has the labels with at least this probability, and always the
+            most likely one (Sadinle, Lei and Wasserman, 2019, "Least ambiguous set-valued classifiers with bounded
+            error levels"). None if predictions have no set.
+        coverage: The share of cases, from 0 to 1, whose true label is in the set; without sets it has no meaning.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -59,7 +62,7 @@ class Classification(BaseModel):
 
     @property
     def task(self) -> Literal["classification"]:
-        """What is asked of the model, by the name that evaluation.json has for it."""
+        """The kind of task, by its name in evaluation.json."""
         return "classification"
 
     @property
@@ -68,104 +71,133 @@ class Classification(BaseModel):
         return CLASSIFICATION_TENSORS
 
     def predictions(self, arrays: Arrays) -> list[dict[str, Any]]:
-        """One JSON-ready prediction a row: ``{"decision": label, "probabilities": {label: number}}``, maybe ``"set"``.
+        """Return one prediction per row, ready for JSON: ``{"decision": label, "probabilities": {label: number}}``.
 
-        The set is a list of labels, in the order of ``labels``.
+        With a ``set_threshold``, a prediction also has ``"set"``: a list of labels in the order of ``labels``.
+
+        Args:
+            arrays: ``probabilities``, float32 [rows, labels].
         """
-        labels, decide = self.labels, self._decide
-        found: list[dict[str, Any]] = [
+        labels, decide = self.labels, self._decision_index
+        predictions: list[dict[str, Any]] = [
             {"decision": labels[decide(row)], "probabilities": dict(zip(labels, row, strict=True))}
             for row in arrays["probabilities"].tolist()
         ]
         if self.set_threshold is not None:
-            for prediction, inside in zip(found, self.sets(arrays).tolist(), strict=True):
-                prediction["set"] = list(compress(labels, inside))
-        return found
+            for prediction, in_set in zip(predictions, self.sets(arrays).tolist(), strict=True):
+                prediction["set"] = list(compress(labels, in_set))
+        return predictions
 
     def decisions(self, arrays: Arrays) -> list[str]:
-        """The label that is decided on, of each row."""
-        labels, decide = self.labels, self._decide
+        """Return the decision of each row, a label.
+
+        Args:
+            arrays: ``probabilities``, float32 [rows, labels].
+        """
+        labels, decide = self.labels, self._decision_index
         return [labels[decide(row)] for row in arrays["probabilities"].tolist()]
 
     def columns(self, arrays: Arrays) -> Columns:
-        """The predictions as a table: ``decision``, for each label ``probabilities.LABEL``, and maybe ``set.LABEL``."""
+        """Return the predictions as a table.
+
+        Args:
+            arrays: ``probabilities``, float32 [rows, labels].
+
+        Returns:
+            ``decision`` as text, for each label ``probabilities.LABEL``, float32 [rows], and with a ``set_threshold``
+            for each label ``set.LABEL``, bool [rows].
+        """
         probabilities = arrays["probabilities"]
-        decisions = np.array(self.labels, dtype=object)[self._decide_all(probabilities)].tolist()
+        decisions = np.array(self.labels, dtype=object)[self._decision_indices(probabilities)].tolist()
         columns: Columns = {"decision": decisions}
         for index, label in enumerate(self.labels):
             columns[f"probabilities.{label}"] = probabilities[:, index]
         if self.set_threshold is not None:
-            inside = self.sets(arrays)
+            in_set = self.sets(arrays)
             for index, label in enumerate(self.labels):
-                columns[f"set.{label}"] = inside[:, index]
+                columns[f"set.{label}"] = in_set[:, index]
         return columns
 
     def columns_schema(self) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of a value of each column of :meth:`columns`."""
+        """Return the JSON Schema (2020-12) of a value of each column of :meth:`columns`, by column."""
         schemas = self.json_schema()["properties"]
         probabilities = schemas["probabilities"]["properties"]
         columns = {"decision": schemas["decision"]}
         columns |= {f"probabilities.{label}": schema for label, schema in probabilities.items()}
         if self.set_threshold is not None:
-            inside = {"type": "boolean", "description": f"Whether the label is in the set. {self._about_sets}"}
-            columns |= {f"set.{label}": inside for label in self.labels}
+            in_set = {"type": "boolean", "description": f"Whether the label is in the set. {self._set_description}"}
+            columns |= {f"set.{label}": in_set for label in self.labels}
         return columns
 
     def sets(self, arrays: Arrays) -> NDArray[np.bool_]:
-        """Which labels are in the set of each row, [rows, labels]; only where there is a ``set_threshold``."""
-        probabilities = arrays["probabilities"]
-        # As in _decide: both sides are float32 values.
-        least = np.minimum(np.float32(self.set_threshold), probabilities.max(axis=1, keepdims=True))
-        return np.asarray(probabilities >= least)
+        """Return which labels are in the set of each row; requires a ``set_threshold``.
 
-    def agree(self, expected: Prediction, found: Prediction, tolerance: float) -> bool:
-        """Whether two predictions are the same: probabilities within ``tolerance`` or the last digits of float32.
+        Args:
+            arrays: ``probabilities``, float32 [rows, labels].
 
-        A label may be in one set and not in the other where its probability is as near to the least one of a set.
+        Returns:
+            Bool [rows, labels].
         """
-        if expected.keys() != found.keys() or expected["decision"] != found["decision"]:
+        probabilities = arrays["probabilities"]
+        # Both sides must be float32 values, as in _decision_index.
+        threshold = np.minimum(np.float32(self.set_threshold), probabilities.max(axis=1, keepdims=True))
+        return np.asarray(probabilities >= threshold)
+
+    def agree(self, expected: Prediction, actual: Prediction, tolerance: float) -> bool:
+        """Return whether two predictions are equal up to rounding.
+
+        Probabilities may differ by ``tolerance``, or in the last digits of float32. A label may be in only one of the
+        two sets if its probability is that close to the threshold of the set.
+
+        Args:
+            expected: A prediction as :meth:`predictions` returns it.
+            actual: The prediction to compare.
+            tolerance: The largest absolute difference of a probability.
+        """
+        if expected.keys() != actual.keys() or expected["decision"] != actual["decision"]:
             return False
-        differing = set(expected.get("set", ())) ^ set(found.get("set", ()))
+        differing_labels = set(expected.get("set", ())) ^ set(actual.get("set", ()))
         probabilities = expected["probabilities"]
-        least = min(self.set_threshold or 0.0, max(probabilities.values()))
-        return _close(probabilities, found["probabilities"], tolerance) and all(
-            label in probabilities and _is_close(probabilities[label], least, tolerance) for label in differing
+        threshold = min(self.set_threshold or 0.0, max(probabilities.values()))
+        return _all_close(probabilities, actual["probabilities"], tolerance) and all(
+            label in probabilities and _is_close(probabilities[label], threshold, tolerance)
+            for label in differing_labels
         )
 
     @cached_property
-    def _decide(self) -> Callable[[list[float]], int]:
-        """The index of the decided label, from the probabilities of a row."""
+    def _decision_index(self) -> Callable[[list[float]], int]:
+        """A function from the probabilities of a row to the index of its decision."""
         if self.threshold is None:
             return lambda row: row.index(max(row))
-        # The probabilities are float32 values: what they are compared with has to be one too.
+        # The probabilities are float32 values, so the threshold must be rounded to float32, too.
         threshold = float(np.float32(self.threshold))
         return lambda row: row[1] >= threshold
 
-    def _decide_all(self, probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
-        """The same for many rows at once."""
+    def _decision_indices(self, probabilities: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Return the index of the decision of each row, intp [rows], from probabilities [rows, labels]."""
         if self.threshold is None:
             return np.asarray(probabilities.argmax(axis=1), dtype=np.intp)
         return np.asarray(probabilities[:, 1] >= np.float32(self.threshold), dtype=np.intp)
 
     def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of one prediction."""
-        decision = (
-            f"'{self.positive}' from a probability of {self.threshold:g} on" if self.positive else "The likeliest"
-        )
+        """Return the JSON Schema (2020-12) of one prediction."""
         probability = {"type": "number", "minimum": 0, "maximum": 1}
         label = {"type": "string", "enum": list(self.labels)}
-        inside = {"type": "array", "items": label, "minItems": 1, "uniqueItems": True, "description": self._about_sets}
-        sets = {} if self.set_threshold is None else {"set": inside}
+        labels = {"type": "array", "items": label, "minItems": 1, "uniqueItems": True}
+        sets = {} if self.set_threshold is None else {"set": labels | {"description": self._set_description}}
         return {
             "type": "object",
-            "description": f"What the model expects for `{self.target}`.",
+            "description": f"The prediction of `{self.target}`.",
             "required": ["decision", "probabilities", *sets],
             "additionalProperties": False,
             "properties": {
-                "decision": label | {"description": f"{decision}."},
+                "decision": label | {"description": self._decision_description},
                 "probabilities": {
                     "type": "object",
-                    "description": "Calibrated: of many rows with 0.3, three in ten turn out so. They sum to 1.",
+                    "description": (
+                        "Calibrated probabilities: of many rows with 0.3 for a label, about 30% have this label. "
+                        "They sum to 1."
+                    ),
                     "required": list(self.labels),
                     "additionalProperties": False,
                     "properties": dict.fromkeys(self.labels, probability),
@@ -175,22 +207,30 @@ class Classification(BaseModel):
         }
 
     @property
-    def _about_sets(self) -> str:
-        return f"In {self.coverage:.0%} of all cases the truth is among the labels of the set; the likeliest always is."
+    def _decision_description(self) -> str:
+        if self.positive is None:
+            return "The most likely label."
+        return f"'{self.positive}' if its probability is at least {self.threshold:g}, else '{self.labels[0]}'."
+
+    @property
+    def _set_description(self) -> str:
+        return (
+            f"In {self.coverage:.0%} of all cases the true label is in the set. The most likely label is always in it."
+        )
 
 
 class Regression(BaseModel):
-    """A value, and the interval that holds the truth with a stated frequency.
+    """A value, and an interval that contains the truth in a stated share of cases.
 
-    The graph's outputs ``value``, ``lower`` and ``upper`` are float32 [rows, 1].
+    The graph's outputs ``value``, ``lower`` and ``upper`` are float32 [rows, 1], in the unit of the target.
 
     Attributes:
-        target: The column that was learnt.
+        target: The column that the model predicts.
         unit: Its unit of measure.
-        coverage: The share of cases in which the truth lies between ``lower`` and ``upper``.
-        count: Whether the truth is a whole number of at least 0, of which ``value`` is the expected one.
-        quantile: The share of cases in which the truth stays at or below ``value``; None where that is an estimate of
-            what is to be expected.
+        coverage: The share of cases, from 0 to 1, whose truth is between ``lower`` and ``upper``.
+        count: Whether the truth is a whole number of at least 0; ``value`` is then the expected count.
+        quantile: The share of cases, from 0 to 1, whose truth is at or below ``value``. None if ``value`` estimates the
+            truth itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -210,7 +250,7 @@ class Regression(BaseModel):
 
     @property
     def task(self) -> Literal["regression", "count", "quantile"]:
-        """What is asked of the model, by the name that evaluation.json has for it."""
+        """The kind of task, by its name in evaluation.json."""
         if self.quantile is not None:
             return "quantile"
         return "count" if self.count else "regression"
@@ -221,51 +261,69 @@ class Regression(BaseModel):
         return REGRESSION_TENSORS
 
     def predictions(self, arrays: Arrays) -> list[dict[str, Any]]:
-        """One JSON-ready prediction a row: ``{"value": v, "lower": l, "upper": u}``."""
+        """Return one prediction per row, ready for JSON: ``{"value": v, "lower": l, "upper": u}``.
+
+        Args:
+            arrays: ``value``, ``lower`` and ``upper``, float32 [rows, 1] each, in the unit of the target.
+        """
         columns = [arrays[name][:, 0].tolist() for name in self.tensors]
         return [dict(zip(self.tensors, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def columns_schema(self) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of a value of each column of :meth:`columns`."""
+        """Return the JSON Schema (2020-12) of a value of each column of :meth:`columns`, by column."""
         schemas: dict[str, Any] = self.json_schema()["properties"]
         return schemas
 
     def columns(self, arrays: Arrays) -> Columns:
-        """The predictions as a table: ``value``, ``lower`` and ``upper``."""
+        """Return the predictions as a table: ``value``, ``lower`` and ``upper``, float32 [rows] each.
+
+        Args:
+            arrays: The same three, float32 [rows, 1] each, in the unit of the target.
+        """
         return {name: arrays[name][:, 0] for name in self.tensors}
 
-    def agree(self, expected: Prediction, found: Prediction, tolerance: float) -> bool:
-        """Whether two predictions are the same: numbers within ``tolerance`` or the last digits of float32."""
-        return _close(expected, found, tolerance)
+    def agree(self, expected: Prediction, actual: Prediction, tolerance: float) -> bool:
+        """Return whether two predictions are equal up to rounding.
+
+        Args:
+            expected: A prediction as :meth:`predictions` returns it.
+            actual: The prediction to compare.
+            tolerance: The largest absolute difference of a number, in the unit of the target; numbers may also differ
+                in the last digits of float32.
+        """
+        return _all_close(expected, actual, tolerance)
 
     def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema (2020-12) of one prediction."""
+        """Return the JSON Schema (2020-12) of one prediction."""
         unit = f" Unit: {self.unit}." if self.unit else ""
-        share = f"in {self.coverage:.0%} of cases the truth lies between `lower` and `upper`"
+        coverage = f"In {self.coverage:.0%} of cases the truth is between `lower` and `upper`."
         number: dict[str, Any] = {"type": "number"} | ({"minimum": 0} if self.count else {})
-        estimate = "The expected count." if self.count else "The estimate."
-        if self.quantile is not None:
-            estimate = f"The value that the truth stays at or below in {100 * self.quantile:g}% of cases."
         return {
             "type": "object",
-            "description": f"What the model expects for `{self.target}`: {share}.",
+            "description": f"The prediction of `{self.target}`. {coverage}",
             "required": list(self.tensors),
             "additionalProperties": False,
             "properties": {
-                "value": number | {"description": f"{estimate}{unit}"},
+                "value": number | {"description": f"{self._value_description}{unit}"},
                 "lower": number | {"description": f"The lower end of the interval.{unit}"},
                 "upper": number | {"description": f"The upper end of the interval.{unit}"},
             },
         }
 
+    @property
+    def _value_description(self) -> str:
+        if self.quantile is not None:
+            return f"The truth is at or below this value in {100 * self.quantile:g}% of cases."
+        return "The expected count." if self.count else "The estimate."
 
-def _close(expected: Mapping[str, float], found: Mapping[str, float], tolerance: float) -> bool:
-    same_keys = expected.keys() == found.keys()
-    return same_keys and all(_is_close(number, found[name], tolerance) for name, number in expected.items())
+
+def _all_close(expected: Mapping[str, float], actual: Mapping[str, float], tolerance: float) -> bool:
+    same_keys = expected.keys() == actual.keys()
+    return same_keys and all(_is_close(number, actual[name], tolerance) for name, number in expected.items())
 
 
-def _is_close(expected: float, found: float, tolerance: float) -> bool:
-    return math.isclose(expected, found, rel_tol=1e-5, abs_tol=tolerance)
+def _is_close(expected: float, actual: float, tolerance: float) -> bool:
+    return math.isclose(expected, actual, rel_tol=1e-5, abs_tol=tolerance)
 
 
 Output = Annotated[Classification | Regression, Field(discriminator="kind")]

@@ -1,4 +1,4 @@
-"""How far the answers of a model moved from one version to the next, over the same requests."""
+"""The prediction shift: how much the predictions for the same requests change from one version to the next."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,31 +7,31 @@ from typing import Any
 
 from model_deployer.contract.outputs import Classification, Output, Regression
 
-#: How far behaviour may move in a patch, where model.yaml says nothing else.
+#: The largest shift that a patch may have by default; ``tolerance`` in model.yaml overrides it.
 TOLERANCE = 0.05
 
-#: The cases named in a report.
+#: The maximum number of cases that a report names.
 MAX_LISTED_CASES = 20
 
-#: As :mod:`contract.outputs` makes it.
+#: A prediction as the output of a contract returns it, see :mod:`contract.outputs`.
 Prediction = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionShift:
-    """The difference between two models' answers.
+    """The difference between the predictions of two models.
 
-    The change of a request is, for a classification, the largest absolute change of one of its probabilities; for a
-    regression, the absolute change of its value in ``scale``.
+    The change of one request is, for a classification, the largest absolute change of one of its probabilities; for a
+    regression, the absolute change of its value divided by ``scale``.
 
     Attributes:
-        requests: How many were compared: those that both models accept.
-        flips: How many decisions are others now; None for a regression, which decides nothing.
+        requests: The number of compared requests: those that both models accept.
+        flips: The number of decisions that changed; None for a regression, which has no decisions.
         largest: The largest change of a request.
         mean: The mean change of a request.
-        scale: What a change is divided by: 1 for probabilities; for values the standard deviation of the old ones, or
-            where they are all the same their size, or 1 where that is 0.
-        flipped: The cases whose decisions flipped, in the order of the requests, at most ``MAX_LISTED_CASES`` of them.
+        scale: The divisor of a change: 1 for probabilities. For values, in the unit of the target: the standard
+            deviation of the old values; their absolute value if they are all equal; 1 if they are all 0.
+        flipped: The cases whose decisions changed, in the order of the requests, at most ``MAX_LISTED_CASES``.
     """
 
     requests: int
@@ -45,8 +45,8 @@ class PredictionShift:
         if self.flips is None:
             largest, mean = self.largest * self.scale, self.mean * self.scale
             return (
-                f"in {self.requests} requests the value changes by at most {largest:.3g}, {mean:.3g} on average: "
-                f"{self.mean:.3g} times the spread of the old values, {self.scale:.3g}"
+                f"in {self.requests} requests the value changes by at most {largest:.3g}, {mean:.3g} on average "
+                f"({self.mean:.3g} times the spread of the old values, {self.scale:.3g})"
             )
         return (
             f"{self.flips} of {self.requests} decisions flip; "
@@ -55,7 +55,7 @@ class PredictionShift:
 
 
 def are_comparable(old: Output, new: Output) -> bool:
-    """Whether two outputs answer the same question, so that the difference of two answers means something."""
+    """Return whether two outputs mean the same, so that the difference between two predictions has a meaning."""
     if isinstance(old, Classification) and isinstance(new, Classification):
         return old.target == new.target and set(old.labels) == set(new.labels)
     if isinstance(old, Regression) and isinstance(new, Regression):
@@ -66,53 +66,63 @@ def are_comparable(old: Output, new: Output) -> bool:
 def prediction_shift(
     old: Iterable[Prediction], new: Iterable[Prediction | None], cases: Iterable[str]
 ) -> PredictionShift | None:
-    """Compare the answers of two models whose outputs are :func:`comparable`.
+    """Compare the predictions of two models whose outputs are comparable, see :func:`are_comparable`.
 
     Args:
-        old: The answers of the old model.
-        new: Those of the new one to the same requests; None where it refuses the request.
-        cases: What the requests are called.
+        old: The predictions of the old model, one per request.
+        new: The predictions of the new model for the same requests; None if it refuses the request.
+        cases: The names of the requests.
 
     Returns:
-        None where no request is answered by both.
+        The shift, or None if the new model refuses every request.
     """
-    answered = [(case, before, after) for case, before, after in zip(cases, old, new, strict=True) if after is not None]
-    if not answered:
+    triples = [
+        (case, old_prediction, new_prediction)
+        for case, old_prediction, new_prediction in zip(cases, old, new, strict=True)
+        if new_prediction is not None
+    ]
+    if not triples:
         return None
-    names, before, after = zip(*answered, strict=True)
-    if "value" in before[0]:
-        return _of_values([each["value"] for each in before], [each["value"] for each in after])
-    return _of_decisions(names, before, after)
+    compared_cases, old_predictions, new_predictions = zip(*triples, strict=True)
+    if "value" in old_predictions[0]:
+        return _shift_of_values(
+            [prediction["value"] for prediction in old_predictions],
+            [prediction["value"] for prediction in new_predictions],
+        )
+    return _shift_of_decisions(compared_cases, old_predictions, new_predictions)
 
 
-def exceeds_tolerance(movement: PredictionShift | None, tolerance: float) -> bool:
-    """Whether behaviour moved by more than a patch may move it; what could not be compared has not.
+def exceeds_tolerance(shift: PredictionShift | None, tolerance: float) -> bool:
+    """Return whether behaviour moved by more than a patch allows.
 
     Args:
-        movement: The difference between the old answers and the new ones.
-        tolerance: What neither the share of flipped decisions nor the mean change of a request may exceed.
+        shift: The difference between the old and the new predictions; None, which never exceeds, if they could not be
+            compared.
+        tolerance: The limit for the share of changed decisions and for the mean change of a request.
     """
-    if movement is None:
+    if shift is None:
         return False
-    return max((movement.flips or 0) / movement.requests, movement.mean) > tolerance
+    return max((shift.flips or 0) / shift.requests, shift.mean) > tolerance
 
 
-def _of_decisions(cases: Sequence[str], old: Sequence[Prediction], new: Sequence[Prediction]) -> PredictionShift:
+def _shift_of_decisions(cases: Sequence[str], old: Sequence[Prediction], new: Sequence[Prediction]) -> PredictionShift:
     pairs = list(zip(old, new, strict=True))
     flipped = [
-        case for case, (before, after) in zip(cases, pairs, strict=True) if before["decision"] != after["decision"]
+        case
+        for case, (old_prediction, new_prediction) in zip(cases, pairs, strict=True)
+        if old_prediction["decision"] != new_prediction["decision"]
     ]
-    changes = [_change(before["probabilities"], after["probabilities"]) for before, after in pairs]
+    changes = [_largest_change(before["probabilities"], after["probabilities"]) for before, after in pairs]
     return PredictionShift(
         len(pairs), len(flipped), max(changes), fmean(changes), 1.0, tuple(flipped[:MAX_LISTED_CASES])
     )
 
 
-def _change(old: Mapping[str, float], new: Mapping[str, float]) -> float:
+def _largest_change(old: Mapping[str, float], new: Mapping[str, float]) -> float:
     return max(abs(new[label] - probability) for label, probability in old.items())
 
 
-def _of_values(old: Sequence[float], new: Sequence[float]) -> PredictionShift:
+def _shift_of_values(old: Sequence[float], new: Sequence[float]) -> PredictionShift:
     scale = pstdev(old) or abs(old[0]) or 1.0
     changes = [abs(after - before) / scale for before, after in zip(old, new, strict=True)]
     return PredictionShift(len(changes), None, max(changes), fmean(changes), scale, ())

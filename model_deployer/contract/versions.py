@@ -1,4 +1,4 @@
-"""Semantic versions of models, and the step that a change of contract or behaviour asks for (https://semver.org)."""
+"""Semantic versions of models, and the step that a change of contract or behaviour requires (https://semver.org)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from model_deployer.contract.outputs import Classification, Output, Regression
 
 
 class Step(IntEnum):
-    """How much a consumer has to care, from nothing to everything."""
+    """The part of the version that increases. A major step requires consumers to adapt; the other steps do not."""
 
     PATCH = 0
     MINOR = 1
@@ -22,7 +22,7 @@ class Step(IntEnum):
 
 @dataclass(frozen=True, order=True, slots=True)
 class Version:
-    """A version such as 1.4.0; versions compare as numbers, so that 1.10.0 lies above 1.9.0."""
+    """A version such as 1.4.0. Versions compare as numbers, so 1.10.0 is higher than 1.9.0."""
 
     major: int
     minor: int
@@ -30,14 +30,18 @@ class Version:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``major.minor.patch``; ValueError for anything else."""
+        """Read ``major.minor.patch``.
+
+        Raises:
+            ValueError: if the text does not have this form.
+        """
         parts = text.split(".")
         if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
-            raise ValueError(f"'{text}' is no version of the form 1.2.3")
+            raise ValueError(f"'{text}' is not a version of the form 1.2.3")
         return cls(*map(int, parts))
 
     def next(self, step: Step) -> "Version":
-        """The version after this one."""
+        """Return the version that follows this one after a step."""
         if step is Step.MAJOR:
             return Version(self.major + 1, 0, 0)
         if step is Step.MINOR:
@@ -53,7 +57,13 @@ FIRST_VERSION = Version(1, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between two contracts, in a sentence for the consumer, and the step it asks for."""
+    """One difference between two contracts.
+
+    Attributes:
+        step: The step that it requires.
+        field: The feature that changed, or None if the output or a limit changed.
+        message: The change in words, for the consumer; it reads as a sentence about the field.
+    """
 
     step: Step
     field: str | None
@@ -61,42 +71,46 @@ class Change:
 
 
 def compare(old: Contract, new: Contract) -> list[Change]:
-    """Every difference that a consumer of ``old`` meets in ``new``, the gravest first.
+    """Return every difference that a consumer of ``old`` notices in ``new``, the largest step first.
 
-    A field removed, retyped, narrowed or newly required, and any change of the output, is major; a new optional field,
-    a wider range or a looser rule is minor.
+    The step is major if a field is removed, retyped, narrowed or newly required, or if the output changes in any way.
+    It is minor for a new optional field, a wider range or a looser rule.
     """
-    before = {feature.name: feature for feature in old.features}
-    after = {feature.name: feature for feature in new.features}
+    old_features = {feature.name: feature for feature in old.features}
+    new_features = {feature.name: feature for feature in new.features}
     changes = [
-        Change(Step.MAJOR, name, "removed: requests that carry it are refused") for name in before.keys() - after
+        Change(Step.MAJOR, name, "removed: requests with this field are refused")
+        for name in old_features.keys() - new_features
     ]
-    changes += [_added(after[name]) for name in after.keys() - before]
-    for name in before.keys() & after:
-        changes += _feature_changes(before[name], after[name])
+    changes += [_added(new_features[name]) for name in new_features.keys() - old_features]
+    for name in old_features.keys() & new_features:
+        changes += _feature_changes(old_features[name], new_features[name])
     changes += _output_changes(old.output, new.output)
     changes += _limit_changes(old, new)
     return sorted(changes, key=lambda change: (-change.step, change.field or "", change.message))
 
 
 def version_step(changes: Sequence[Change], moved: bool = False) -> Step:
-    """The largest step that is asked for.
+    """Return the largest step that the changes require.
 
     Args:
-        changes: Those of the contract, as :func:`compare` finds them.
-        moved: Whether behaviour moved by more than a patch may move it: at least a minor step.
+        changes: The changes of the contract, as :func:`compare` returns them.
+        moved: Whether behaviour moved by more than a patch allows; the step is then at least minor.
     """
     return max([Step.MINOR if moved else Step.PATCH, *(change.step for change in changes)])
 
 
 def next_version(latest: Artifact | None, new: Contract, moved: bool = False) -> Version:
-    """The version for a model that follows ``latest``; 1.0.0 for the first one.
+    """Return the version of a new model.
 
     Args:
-        latest: The highest version so far.
-        new: The contract of the model that follows.
-        moved: Whether its behaviour moved by more than a patch may move it; see
+        latest: The highest version so far, or None.
+        new: The contract of the new model.
+        moved: Whether its behaviour moved by more than a patch allows; see
             :func:`contract.prediction_shift.exceeds_tolerance`.
+
+    Returns:
+        The version that follows ``latest``; 1.0.0 for the first model.
     """
     if latest is None:
         return FIRST_VERSION
@@ -113,8 +127,8 @@ def _feature_changes(old: Feature, new: Feature) -> list[Change]:
     if old.kind != new.kind:
         return [Change(Step.MAJOR, old.name, f"kind changed from {old.kind} to {new.kind}")]
     changes = [
-        *_toggle(old.name, old.required, new.required, "required in every row", "may be left out"),
-        *_toggle(old.name, not old.nullable, not new.nullable, "null is refused", "null is accepted"),
+        *_toggle(old.name, old.required, new.required, "now required in every row", "may now be left out"),
+        *_toggle(old.name, not old.nullable, not new.nullable, "null is now refused", "null is now accepted"),
     ]
     match old, new:
         case ((Numeric() | Integer()), (Numeric() | Integer())):
@@ -122,11 +136,11 @@ def _feature_changes(old: Feature, new: Feature) -> list[Change]:
         case Categorical(), Categorical():
             changes += _category_changes(old, new)
         case Datetime(), Datetime() if old.zoned != new.zoned:
-            changes.append(Change(Step.MAJOR, old.name, f"times are now {new.expected()}"))
+            changes.append(Change(Step.MAJOR, old.name, f"each value must now be {new.expected()}"))
         case Text(), Text() if old.longest != new.longest:
             step = Step.MAJOR if new.longest < old.longest else Step.MINOR
             changes.append(
-                Change(step, old.name, f"longest text changed from {old.longest} to {new.longest} characters")
+                Change(step, old.name, f"maximum length changed from {old.longest} to {new.longest} characters")
             )
         case Boolean(), _:
             pass
@@ -135,50 +149,57 @@ def _feature_changes(old: Feature, new: Feature) -> list[Change]:
     return changes
 
 
-def _toggle(name: str, old: bool, new: bool, stricter: str, looser: str) -> list[Change]:
-    if old == new:
+def _toggle(name: str, was_strict: bool, is_strict: bool, stricter: str, looser: str) -> list[Change]:
+    if was_strict == is_strict:
         return []
-    return [Change(Step.MAJOR, name, stricter)] if new else [Change(Step.MINOR, name, looser)]
+    return [Change(Step.MAJOR, name, stricter)] if is_strict else [Change(Step.MINOR, name, looser)]
 
 
 def _range_changes(old: Numeric | Integer, new: Numeric | Integer) -> list[Change]:
-    """Bounds matter to a consumer where they refuse; where they clamp, a moved bound is the model's own business."""
-    lowest, highest = float("-inf"), float("inf")
-
-    def accepted(feature: Numeric | Integer) -> tuple[float, float]:
-        if feature.out_of_range == "clamp":
-            return lowest, highest
-        low, high = feature.minimum, feature.maximum
-        return lowest if low is None else low, highest if high is None else high
-
-    (old_low, old_high), (new_low, new_high) = accepted(old), accepted(new)
+    """Compare the accepted ranges. A bound that clamps refuses nothing, so a consumer does not notice its change."""
+    (old_low, old_high), (new_low, new_high) = _accepted_range(old), _accepted_range(new)
     if (old_low, old_high) == (new_low, new_high):
         return []
     if new_low > old_low or new_high < old_high:
-        return [Change(Step.MAJOR, old.name, f"range narrowed from {_span(old)} to {_span(new)}")]
-    return [Change(Step.MINOR, old.name, f"range widened from {_span(old)} to {_span(new)}")]
+        return [Change(Step.MAJOR, old.name, f"range narrowed from {_range_text(old)} to {_range_text(new)}")]
+    return [Change(Step.MINOR, old.name, f"range widened from {_range_text(old)} to {_range_text(new)}")]
 
 
-def _span(feature: Numeric | Integer) -> str:
+def _accepted_range(feature: Numeric | Integer) -> tuple[float, float]:
+    lowest, highest = float("-inf"), float("inf")
+    if feature.out_of_range == "clamp":
+        return lowest, highest
+    low, high = feature.minimum, feature.maximum
+    return lowest if low is None else low, highest if high is None else high
+
+
+def _range_text(feature: Numeric | Integer) -> str:
     if feature.out_of_range == "clamp":
         return "any number"
-    ends = ["-" if end is None else exact(end) for end in (feature.minimum, feature.maximum)]
-    return f"[{', '.join(ends)}]"
+    bounds = ["-" if bound is None else exact(bound) for bound in (feature.minimum, feature.maximum)]
+    return f"[{', '.join(bounds)}]"
 
 
 def _category_changes(old: Categorical, new: Categorical) -> list[Change]:
     if new.unknown == "accept":
-        return _toggle(old.name, old.unknown == "reject", False, "", "unknown categories are accepted")
+        return _toggle(old.name, old.unknown == "reject", False, "", "unknown categories are now accepted")
     if old.unknown == "accept":
-        return [Change(Step.MAJOR, old.name, "unknown categories are refused")]
-    gone = set(old.categories or ()) - set(new.categories or ())
-    come = set(new.categories or ()) - set(old.categories or ())
-    changes = [Change(Step.MAJOR, old.name, f"{len(gone)} categories are refused from now on")] if gone else []
-    return [*changes, Change(Step.MINOR, old.name, f"{len(come)} more categories are accepted")] if come else changes
+        return [Change(Step.MAJOR, old.name, "unknown categories are now refused")]
+    old_categories, new_categories = set(old.categories or ()), set(new.categories or ())
+    changes = []
+    if removed := len(old_categories - new_categories):
+        changes.append(Change(Step.MAJOR, old.name, f"{_categories(removed)} no longer accepted"))
+    if added := len(new_categories - old_categories):
+        changes.append(Change(Step.MINOR, old.name, f"{_categories(added)} now accepted in addition"))
+    return changes
+
+
+def _categories(count: int) -> str:
+    return "1 category is" if count == 1 else f"{count} categories are"
 
 
 def _output_changes(old: Output, new: Output) -> list[Change]:
-    """Where predictions carry sets, from which probability on a label is in them is the model's own business."""
+    """Compare the outputs. The threshold of prediction sets may change: consumers do not depend on it."""
     if old.task != new.task:
         return [Change(Step.MAJOR, None, f"the task changed from {old.task} to {new.task}")]
     if isinstance(old, Classification) and isinstance(new, Classification):
@@ -188,30 +209,32 @@ def _output_changes(old: Output, new: Output) -> list[Change]:
     if isinstance(old, Regression) and isinstance(new, Regression):
         same_but_quantile = old.model_copy(update={"quantile": new.quantile}) == new
         if same_but_quantile:
-            return [Change(Step.MAJOR, None, f"quantile moved from {old.quantile} to {new.quantile}")]
+            return [Change(Step.MAJOR, None, f"the quantile changed from {old.quantile} to {new.quantile}")]
     return [_OTHER_OUTPUT]
 
 
 def _classification_changes(old: Classification, new: Classification) -> list[Change]:
     changes = []
     if old.threshold != new.threshold and old.labels == new.labels:
-        changes.append(Change(Step.MAJOR, None, f"decision threshold moved from {old.threshold} to {new.threshold}"))
+        message = f"the decision threshold changed from {old.threshold} to {new.threshold}"
+        changes.append(Change(Step.MAJOR, None, message))
     if (old.set_threshold is None) != (new.set_threshold is None):
-        said = "carry a `set` of labels" if old.set_threshold is None else "no longer carry a `set` of labels"
-        changes.append(Change(Step.MAJOR, None, f"predictions {said}"))
-    moved = {"threshold": new.threshold, "set_threshold": new.set_threshold}
-    return changes if old.model_copy(update=moved) == new else [*changes, _OTHER_OUTPUT]
+        verb = "now have" if old.set_threshold is None else "no longer have"
+        changes.append(Change(Step.MAJOR, None, f"predictions {verb} a `set` of labels"))
+    thresholds = {"threshold": new.threshold, "set_threshold": new.set_threshold}
+    return changes if old.model_copy(update=thresholds) == new else [*changes, _OTHER_OUTPUT]
 
 
 _OTHER_OUTPUT = Change(Step.MAJOR, None, "the output's target, labels, unit, coverage or quantile changed")
 
 
 def _limit_changes(old: Contract, new: Contract) -> list[Change]:
-    words = {"rows": "rows a request", "body_bytes": "bytes a body", "timeout_seconds": "seconds allowed"}
+    units = {"rows": "rows per request", "body_bytes": "bytes per body", "timeout_seconds": "seconds per request"}
     changes = []
-    for name, noun in words.items():
-        before, after = getattr(old.limits, name), getattr(new.limits, name)
-        if before != after:
-            step = Step.MAJOR if after < before else Step.MINOR
-            changes.append(Change(step, None, f"limit changed from {exact(before)} to {exact(after)} {noun}"))
+    for name, unit in units.items():
+        old_limit, new_limit = getattr(old.limits, name), getattr(new.limits, name)
+        if old_limit != new_limit:
+            step = Step.MAJOR if new_limit < old_limit else Step.MINOR
+            message = f"the limit changed from {exact(old_limit)} to {exact(new_limit)} {unit}"
+            changes.append(Change(step, None, message))
     return changes

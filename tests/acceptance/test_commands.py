@@ -139,9 +139,9 @@ def _assert_the_server_answers_as_golden(url: str, model: Path) -> None:
     golden = [json.loads(line) for line in (model / "golden.jsonl").read_text().splitlines()]
     answer = httpx.post(f"{url}/predict", json={"rows": [case["row"] for case in golden]}).json()
     assert {case["case"] for case in golden} > {
-        "categories never seen",
+        "unknown categories",
         "numbers above their range",
-        "texts of odd characters",
+        "texts with unusual characters",
     }
     for case, prediction in zip(golden, answer["predictions"], strict=True):
         assert prediction["probabilities"] == pytest.approx(case["prediction"]["probabilities"], abs=1e-5)
@@ -181,7 +181,7 @@ def test_a_quantile_is_answered_with_what_it_promises(workplace: Workplace) -> N
     shown = json.loads(workplace.deployer("show", trained["tag"], "--json").stdout)
     with serve([], workplace.home, workplace.folder / "log") as server:
         said = httpx.get(f"{server.url}/docs.json").text
-        assert "The value that the truth stays at or below in 90% of cases. Unit: CHF." in said
+        assert "The truth is at or below this value in 90% of cases. Unit: CHF." in said
         row = {feature["name"]: feature["example"] for feature in shown["contract"]["features"]}
         (prediction,) = httpx.post(f"{server.url}/predict", json=row).json()["predictions"]
         assert prediction["lower"] < prediction["value"] < prediction["upper"]

@@ -14,8 +14,8 @@ from tests.support import tiny
 from tests.support.figures import metric, slice_result
 
 
-def judged(folder: Path, output: Output, loss: str) -> Artifact:
-    """A model of a quantity with figures, a slice and one golden request."""
+def evaluated_model(folder: Path, output: Output, loss: str) -> Artifact:
+    """Write a regression model with two metrics, a slice and one golden request."""
     manifest = tiny.write(folder)
     metrics = {name: metric(1.0) for name in (loss, "coverage")}
     slices = [slice_result("origin JFK", 80, 0.4)]
@@ -28,7 +28,7 @@ def judged(folder: Path, output: Output, loss: str) -> Artifact:
     return Artifact(folder, manifest)
 
 
-def two(_: Artifact, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+def predict_two(_: Artifact, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     return [{"value": 2.0, "lower": 1.0, "upper": 3.0} for _ in rows]
 
 
@@ -53,11 +53,11 @@ def test_only_what_means_the_same_is_compared(  # noqa: PLR0917
     behaviour: bool,
     tmp_path: Path,
 ) -> None:
-    found = difference(judged(tmp_path / "old", *old), judged(tmp_path / "new", *new), two)
-    assert list(found.metrics) == metrics
-    assert len(found.slices) == slices
-    assert (found.behaviour is not None) is behaviour
-    assert [change.step.name for change in found.changes] == ["MAJOR"] * (old != new)
+    result = difference(evaluated_model(tmp_path / "old", *old), evaluated_model(tmp_path / "new", *new), predict_two)
+    assert list(result.metrics) == metrics
+    assert len(result.slices) == slices
+    assert (result.behaviour is not None) is behaviour
+    assert [change.step.name for change in result.changes] == ["MAJOR"] * (old != new)
 
 
 def metrics(name: str, value: float) -> dict[str, MetricValue]:

@@ -35,47 +35,47 @@ Pairs = list[tuple[dict[str, Any], dict[str, Any]]]
 
 
 def between(pairs: Pairs) -> PredictionShift:
-    found = prediction_shift([old for old, _ in pairs], [new for _, new in pairs], CASES[: len(pairs)])
-    assert found
-    return found
+    shift = prediction_shift([old for old, _ in pairs], [new for _, new in pairs], CASES[: len(pairs)])
+    assert shift
+    return shift
 
 
 @given(PAIRS, TOLERANCES)
 def test_equal_predictions_never_move(pairs: Pairs, tolerance: float) -> None:
-    found = between([(old, old) for old, _ in pairs])
-    assert (found.flips or 0, found.largest, found.mean, found.flipped) == (0, 0, 0, ())
-    assert found.requests == len(pairs)
-    assert not exceeds_tolerance(found, tolerance)
+    shift = between([(old, old) for old, _ in pairs])
+    assert (shift.flips or 0, shift.largest, shift.mean, shift.flipped) == (0, 0, 0, ())
+    assert shift.requests == len(pairs)
+    assert not exceeds_tolerance(shift, tolerance)
 
 
 @given(PAIRS)
 def test_there_and_back_is_equally_far(pairs: Pairs) -> None:
-    there, back = between(pairs), between([(new, old) for old, new in pairs])
-    assert (there.requests, there.flips, there.flipped) == (back.requests, back.flips, back.flipped)
-    assert there.largest * there.scale == pytest.approx(back.largest * back.scale)
-    assert there.mean * there.scale == pytest.approx(back.mean * back.scale)
+    forward, back = between(pairs), between([(new, old) for old, new in pairs])
+    assert (forward.requests, forward.flips, forward.flipped) == (back.requests, back.flips, back.flipped)
+    assert forward.largest * forward.scale == pytest.approx(back.largest * back.scale)
+    assert forward.mean * forward.scale == pytest.approx(back.mean * back.scale)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=30))
 def test_a_flip_is_counted_once(flips: list[bool]) -> None:
-    found = between([(classified(0.3), classified(0.8 if flip else 0.3)) for flip in flips])
-    assert found.flips == sum(flips)
-    assert found.flipped == tuple(case for case, flip in zip(CASES, flips, strict=False) if flip)[:MAX_LISTED_CASES]
-    assert found.largest == pytest.approx(0.5 * any(flips))
-    assert found.mean == pytest.approx(0.5 * sum(flips) / len(flips))
+    shift = between([(classified(0.3), classified(0.8 if flip else 0.3)) for flip in flips])
+    assert shift.flips == sum(flips)
+    assert shift.flipped == tuple(case for case, flip in zip(CASES, flips, strict=False) if flip)[:MAX_LISTED_CASES]
+    assert shift.largest == pytest.approx(0.5 * any(flips))
+    assert shift.mean == pytest.approx(0.5 * sum(flips) / len(flips))
 
 
 @given(PAIRS, TOLERANCES, TOLERANCES)
-def test_what_moved_beyond_a_tolerance_moved_beyond_every_lower_one(pairs: Pairs, one: float, other: float) -> None:
-    found = between(pairs)
-    assert exceeds_tolerance(found, min(one, other)) or not exceeds_tolerance(found, max(one, other))
+def test_what_moved_beyond_a_tolerance_moved_beyond_every_lower_one(pairs: Pairs, first: float, second: float) -> None:
+    shift = between(pairs)
+    assert exceeds_tolerance(shift, min(first, second)) or not exceeds_tolerance(shift, max(first, second))
 
 
 @given(PAIRS, st.integers(0, 29))
 def test_a_refused_request_is_not_compared(pairs: Pairs, refused: int) -> None:
     assume(len(pairs) > 1)
     refused %= len(pairs)
-    new = [None if place == refused else after for place, (_, after) in enumerate(pairs)]
+    new = [None if index == refused else after for index, (_, after) in enumerate(pairs)]
     cases = CASES[: len(pairs)]
     rest = prediction_shift([old for old, _ in pairs], new, cases)
     assert rest and rest.requests == len(pairs) - 1
@@ -83,9 +83,9 @@ def test_a_refused_request_is_not_compared(pairs: Pairs, refused: int) -> None:
 
 
 def test_nothing_is_known_where_every_request_is_refused() -> None:
-    found = prediction_shift([classified(0.3)], [None], ["example"])
-    assert found is None
-    assert not exceeds_tolerance(found, 0)
+    shift = prediction_shift([classified(0.3)], [None], ["example"])
+    assert shift is None
+    assert not exceeds_tolerance(shift, 0)
 
 
 def test_one_flip_of_many_is_within_the_tolerance_and_two_are_not() -> None:
@@ -96,24 +96,24 @@ def test_one_flip_of_many_is_within_the_tolerance_and_two_are_not() -> None:
 
 
 def test_probabilities_that_move_without_a_flip_move_all_the_same() -> None:
-    found = between([(classified(0.1), classified(0.4))] * 10)
-    assert found.flips == 0
-    assert exceeds_tolerance(found, 0.05)
+    shift = between([(classified(0.1), classified(0.4))] * 10)
+    assert shift.flips == 0
+    assert exceeds_tolerance(shift, 0.05)
 
 
 def test_values_move_by_standard_deviations_of_the_old_ones() -> None:
-    found = between([(estimated(0), estimated(10)), (estimated(100), estimated(100))])
-    assert found.scale == 50
-    assert (found.flips, found.largest, found.mean) == (None, 0.2, 0.1)
-    assert exceeds_tolerance(found, 0.05)
-    assert not exceeds_tolerance(found, 0.1)
+    shift = between([(estimated(0), estimated(10)), (estimated(100), estimated(100))])
+    assert shift.scale == 50
+    assert (shift.flips, shift.largest, shift.mean) == (None, 0.2, 0.1)
+    assert exceeds_tolerance(shift, 0.05)
+    assert not exceeds_tolerance(shift, 0.1)
 
 
 @pytest.mark.parametrize(("old", "scale"), [(200, 200), (0, 1)])
 def test_values_that_are_all_the_same_move_by_their_size(old: float, scale: float) -> None:
-    found = between([(estimated(old), estimated(old + 10))] * 3)
-    assert found.scale == scale
-    assert found.largest == 10 / scale
+    shift = between([(estimated(old), estimated(old + 10))] * 3)
+    assert shift.scale == scale
+    assert shift.largest == 10 / scale
 
 
 BINARY = Classification(target="y", labels=("no", "yes"), positive="yes", threshold=0.5)
@@ -150,4 +150,4 @@ def test_a_movement_is_told_in_figures() -> None:
     flipping = between([(classified(0.3), classified(0.8)), (classified(0.3), classified(0.3))])
     assert str(flipping) == "1 of 2 decisions flip; a probability changes by at most 0.5, 0.25 on average"
     moving = between([(estimated(0), estimated(10)), (estimated(100), estimated(100))])
-    assert "changes by at most 10, 5 on average: 0.1 times the spread of the old values, 50" in str(moving)
+    assert "changes by at most 10, 5 on average (0.1 times the spread of the old values, 50)" in str(moving)

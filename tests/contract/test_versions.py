@@ -36,7 +36,7 @@ def test_the_next_version_lies_above(version: Version, step: Step) -> None:
 
 @pytest.mark.parametrize("text", ["", "1", "1.2", "1.2.3.4", "v1.2.3", "1.2.x", "1.2.-3", "1.2.٣", "latest"])
 def test_other_texts_are_no_versions(text: str) -> None:
-    with pytest.raises(ValueError, match="no version"):
+    with pytest.raises(ValueError, match="is not a version"):
         Version.parse(text)
 
 
@@ -109,19 +109,19 @@ def test_a_moved_threshold_is_told_in_figures() -> None:
 
 def test_sets_that_come_or_go_are_another_output_and_their_threshold_is_none_of_the_callers_business() -> None:
     without = Classification(target="y", labels=("a", "b", "c"))
-    one, other = (without.model_copy(update={"set_threshold": threshold}) for threshold in (0.1, 0.2))
+    low, high = (without.model_copy(update={"set_threshold": threshold}) for threshold in (0.1, 0.2))
 
     def changes(old: Classification, new: Classification) -> list[Change]:
         contracts = [Contract(features=tiny.FEATURES, output=output) for output in (old, new)]
         return compare(*contracts)
 
-    assert changes(one, other) == []
-    assert [(each.step, each.message) for each in changes(without, one)] == [
-        (Step.MAJOR, "predictions carry a `set` of labels")
+    assert changes(low, high) == []
+    assert [(change.step, change.message) for change in changes(without, low)] == [
+        (Step.MAJOR, "predictions now have a `set` of labels")
     ]
-    assert [each.message for each in changes(one, without)] == ["predictions no longer carry a `set` of labels"]
-    assert version_step(changes(one, one.model_copy(update={"coverage": 0.8}))) is Step.MAJOR
-    assert version_step(changes(one, other.model_copy(update={"labels": ("a", "b", "d")}))) is Step.MAJOR
+    assert [change.message for change in changes(low, without)] == ["predictions no longer have a `set` of labels"]
+    assert version_step(changes(low, low.model_copy(update={"coverage": 0.8}))) is Step.MAJOR
+    assert version_step(changes(low, high.model_copy(update={"labels": ("a", "b", "d")}))) is Step.MAJOR
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,11 @@ def test_sets_that_come_or_go_are_another_output_and_their_threshold_is_none_of_
     [
         (Regression(target="y"), Regression(target="y", count=True), "the task changed from regression to count"),
         (Regression(target="y", count=True), Regression(target="y", quantile=0.5), "from count to quantile"),
-        (Regression(target="y", quantile=0.5), Regression(target="y", quantile=0.9), "quantile moved from 0.5 to 0.9"),
+        (
+            Regression(target="y", quantile=0.5),
+            Regression(target="y", quantile=0.9),
+            "the quantile changed from 0.5 to 0.9",
+        ),
         (Regression(target="y"), tiny.CONTRACT.output, "the task changed from regression to classification"),
         (Regression(target="y"), Regression(target="y", unit="km"), "unit, coverage or quantile changed"),
     ],

@@ -29,6 +29,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return packages.write(tmp_path_factory.mktemp("package"))
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_target_and_says_where_to_begin(package: Path, tmp_path: Path) -> None:
     completed = run("deployer", "deploy", "compose", str(package), "-o", str(tmp_path / "out"), PYTHONPATH=str(ROOT))
     assert completed.returncode == 0, completed.stderr

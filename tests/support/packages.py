@@ -132,7 +132,7 @@ def _changes(evaluation: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
         name: {"old": figure, "new": figure, "verdict": "within the noise"}
         for name, figure in evaluation["metrics"].get("model", {}).items()
     }
-    change = {"step": "major", "field": "distance", "message": "removed: requests that carry it are refused"}
+    change = {"step": "major", "field": "distance", "message": "removed: requests with this field are refused"}
     first = {"version": "1.0.0", "created": "2025-12-24T00:00:00Z", "since": None, "step": "major"}
     latest = {"version": "1.2.3", "created": "2026-01-02T03:04:05Z", "since": "1.0.0", "step": "minor"}
     return (

@@ -16,6 +16,8 @@ from model_deployer.training.data.dataset import read_dataset
 from model_deployer.training.run import train
 from tests.support.json_documents import unknown_keys
 
+pytestmark = pytest.mark.slow
+
 ROWS = 900
 
 #: Rows of these parts under a split by time.

@@ -51,13 +51,13 @@ def evaluate_classification(
             judged[name]["cost"] = _cost(test.target, probabilities[:, 1] >= threshold, cost)
         if "set" in arrays:
             judged[name] |= set_metrics(test.target, arrays["set"])
-    return _bootstrap(judged, test.each_weight, seed)
+    return _bootstrap(judged, test.row_weights, seed)
 
 
 def evaluate_regression(predictions: Mapping[str, Arrays], test: Sample, output: Regression, seed: int) -> Metrics:
     """The metrics of some models of a quantity on the same rows; as :func:`evaluate_classification`."""
     judged = {name: regression_metrics(test.target, arrays, output) for name, arrays in predictions.items()}
-    return _bootstrap(judged, test.each_weight, seed)
+    return _bootstrap(judged, test.row_weights, seed)
 
 
 def _cost(target: NDArray[np.int64], positive: NDArray[np.bool_], cost: Cost) -> Metric:

@@ -123,15 +123,15 @@ def _has_trees(dataset: Dataset) -> bool:
 
 def _with_trees(model: Model, train: Sample, validation: Sample, seed: int) -> Model:
     head, outputs = model.head, model.blueprint.outputs
-    learnt = replace(train, target=model.learnt(train.target))
+    learnt = replace(train, target=model.transform_target(train.target))
     columns, own = fit_columns(model.scaling, model.blueprint.cardinalities, learnt, outputs, seed)
     judged = columns(validation.inputs.numbers, validation.inputs.codes)
     matrices = (
         Matrix(own, learnt.target, train.weights),
-        Matrix(judged, model.learnt(validation.target), validation.weights),
+        Matrix(judged, model.transform_target(validation.target), validation.weights),
     )
-    scorer = fit_lightgbm(*matrices, Options(head.objective, seed, parameters=_QUICK)).scorer
-    return model.with_scorer(columns, scorer, share=1.0)
+    scorer = fit_lightgbm(*matrices, Options(head.objective, seed, parameters=_QUICK)).estimator
+    return model.with_estimator(columns, scorer, share=1.0)
 
 
 def _point(exam: ScoredRows, rows: int) -> CurvePoint:

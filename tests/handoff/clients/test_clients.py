@@ -45,6 +45,8 @@ from tests.support import models, tiny
 from tests.support.processes import free_port
 from tests.support.servers import Profile, SharedServers
 
+pytestmark = pytest.mark.slow
+
 CONTRACTS = {"two labels": tiny.CONTRACT, "many labels": models.MANY, "regression": models.REGRESSION}
 
 each_language = pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)

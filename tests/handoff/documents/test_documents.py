@@ -255,7 +255,7 @@ def test_the_commands_of_the_readme_can_be_told_apart(pages: dict[str, str]) -> 
 def test_the_changelog_tells_versions_apart(pages: dict[str, str]) -> None:
     newest, first = pages[CHANGELOG].split("\n## ")[1:]
     assert newest.startswith("1.2.3 - 2026-01-02\n\nA minor update from 1.0.0.")
-    assert "- major: `distance` removed: requests that carry it are refused" in newest
+    assert "- major: `distance` removed: requests with this field are refused" in newest
     assert first.startswith("1.0.0 - 2025-12-24\n\nThe first version.")
 
 

@@ -1,3 +1,5 @@
+"""The JSON decoder: valid rows, every kind of problem, and the agreement of the fast and the slow path."""
+
 import json
 import math
 from typing import Any
@@ -112,12 +114,12 @@ def test_an_unknown_field_is_answered_with_the_nearest_one() -> None:
 
 
 def test_every_problem_of_every_row_is_listed() -> None:
-    bad = tiny.ROW | {"distance": "far", "origin": "XXX", "stranger": 1}
+    invalid = tiny.ROW | {"distance": "far", "origin": "XXX", "stranger": 1}
     with pytest.raises(InvalidRows) as caught:
-        DECODER(json.dumps({"rows": [bad, tiny.ROW, 7, bad]}).encode())
-    found = [(problem.row, problem.field) for problem in caught.value.problems]
+        DECODER(json.dumps({"rows": [invalid, tiny.ROW, 7, invalid]}).encode())
+    listed = [(problem.row, problem.field) for problem in caught.value.problems]
     expected = [("stranger"), ("distance"), ("origin")]
-    assert found == [(0, name) for name in expected] + [(2, None)] + [(3, name) for name in expected]
+    assert listed == [(0, name) for name in expected] + [(2, None)] + [(3, name) for name in expected]
 
 
 def test_unknown_fields_are_listed_in_the_order_in_which_they_came() -> None:
@@ -200,7 +202,7 @@ SCALARS = (
 )
 ROWS = st.fixed_dictionaries({}, optional={feature.name: SCALARS for feature in tiny.FEATURES})
 ODD_ROWS = st.builds(
-    lambda good, odd, keys: {**good, **{key: odd[key] for key in keys if key in odd}},
+    lambda valid, odd, keys: {**valid, **{key: odd[key] for key in keys if key in odd}},
     st.just(tiny.ROW),
     ROWS,
     st.lists(st.sampled_from([feature.name for feature in tiny.FEATURES]), max_size=3),
@@ -223,7 +225,7 @@ def test_the_fast_and_the_slow_reading_agree(rows: list[dict[str, Any]]) -> None
 @settings(max_examples=300, deadline=None)
 @given(ODD_ROWS)
 def test_the_published_schema_accepts_whatever_the_service_accepts(row: dict[str, Any]) -> None:
-    """The converse does not hold for times, whose validity JSON Schema cannot express, and for numbers beyond 2**53."""
+    """The converse is not true for times, which JSON Schema cannot validate, and for numbers above 2**53."""
     try:
         DECODER(json.dumps(row).encode())
     except InvalidRows:

@@ -61,7 +61,7 @@ def test_however_few_the_rows_the_quantile_lies_within_its_interval(
 ) -> None:
     head = QuantileHead(logarithm=False, quantile=quantile)
     target, weights = (torch.tensor(values, dtype=torch.float64) for values in zip(*rows, strict=True))
-    head.promise(torch.zeros(len(target), 1), target, weights, coverage)
+    head.fit_interval(torch.zeros(len(target), 1), target, weights, coverage)
     value, lower, upper = (tensor.item() for tensor in head(torch.zeros(1, 1)))
     assert lower <= value <= upper
     assert value in target.float()
@@ -73,11 +73,11 @@ def test_the_half_width_is_the_residual_of_the_right_rank() -> None:
     model, train = unfitted(frame, scores(frame), None, spec())
     head = model.head
     assert isinstance(head, RegressionHead)
-    nine = train.take(np.arange(9))
-    residuals = np.sort(np.abs(model.predict(nine.inputs)["value"][:, 0].numpy() - nine.target))
+    nine_rows = train.take(np.arange(9))
+    residuals = np.sort(np.abs(model.predict(nine_rows.inputs)["value"][:, 0].numpy() - nine_rows.target))
     deviation = head.deviation.item()
     for coverage, rank in ((0.5, 5), (0.8, 8), (0.9, 9), (0.99, 9)):
-        fit_interval(model, nine, coverage)
+        fit_interval(model, nine_rows, coverage)
         assert head.below.item() * deviation == pytest.approx(residuals[rank - 1], rel=1e-4)
         assert head.above == head.below
 
@@ -91,9 +91,9 @@ def test_rows_count_by_their_weight() -> None:
     known, new = weighted.take(np.arange(1000)), weighted.take(np.arange(1000, 9000))
     fit_interval(model, known, 0.8)
     lower, upper = (model.predict(new.inputs)[name][:, 0].numpy() for name in ("lower", "upper"))
-    held = (lower <= new.target) & (new.target <= upper)
-    assert np.average(held, weights=new.weights) == pytest.approx(0.8, abs=0.04)
-    assert held.mean() > 0.85
+    is_covered = (lower <= new.target) & (new.target <= upper)
+    assert np.average(is_covered, weights=new.weights) == pytest.approx(0.8, abs=0.04)
+    assert is_covered.mean() > 0.85
 
 
 def test_a_classification_has_no_interval() -> None:

@@ -24,8 +24,8 @@ def test_rows_of_the_share_by_weight_lie_at_or_below_and_the_unit_of_weights_is_
 ) -> None:
     scores, weights = (torch.tensor(values, dtype=torch.float64) for values in zip(*rows, strict=True))
     weights[0] += 1
-    found = conformal_quantile(scores, weights, share)
-    assert weights[scores <= found].sum() >= share * weights.sum() * (1 - 1e-12)
-    assert found in scores[weights > 0]
-    assert conformal_quantile(scores, weights * 4, share) == found
+    bound = conformal_quantile(scores, weights, share)
+    assert weights[scores <= bound].sum() >= share * weights.sum() * (1 - 1e-12)
+    assert bound in scores[weights > 0]
+    assert conformal_quantile(scores, weights * 4, share) == bound
     assert conformal_quantile(-scores, weights * unit, 1e-9).item() == pytest.approx(-scores[weights > 0].max().item())
