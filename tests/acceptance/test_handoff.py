@@ -181,4 +181,4 @@ def _train_second_version(home: Path) -> str:
 def test_a_folder_that_is_no_package_is_told(tmp_path: Path) -> None:
     completed = run("deployer", "verify", str(tmp_path))
     assert completed.returncode == 2
-    assert "is no package of a model" in completed.stderr
+    assert "does not contain a handoff package" in completed.stderr

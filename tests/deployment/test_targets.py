@@ -147,7 +147,7 @@ def test_without_a_load_it_is_what_one_replica_carries_and_one_is_to_spare(packa
 
 
 def test_neither_a_folder_that_is_no_package_nor_one_that_is_full_is_taken(package: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no package of a model"):
+    with pytest.raises(UsageError, match="does not contain a handoff package"):
         deploy("compose", tmp_path, tmp_path / "out")
     with pytest.raises(UsageError, match="is not empty"):
         deploy("compose", package, package)

@@ -31,7 +31,7 @@ from model_deployer.monitoring.prometheus import Query, query
 from model_deployer.package.package_data import SAMPLES, PackageData
 from model_deployer.package.samples import Sample, Samples
 from tests.support import tiny
-from tests.support.observed import facts
+from tests.support.observed import package_data
 from tests.support.processes import Server
 
 needs_promtool = pytest.mark.skipif(promtool() is None, reason="promtool is not installed")
@@ -87,7 +87,7 @@ KINDS: Mapping[str, tuple[Contract, Mapping[str, Any] | None]] = {
 
 def of_kind(kind: str, **fields: Any) -> PackageData:
     contract, reference = KINDS[kind]
-    return facts(contract, reference, **fields)
+    return package_data(contract, reference, **fields)
 
 
 def run(command: str, file: Path) -> "subprocess.CompletedProcess[str]":
@@ -127,7 +127,7 @@ def test_what_moves_by_nature_is_not_watched() -> None:
     )
     reference = {"features": dict.fromkeys(contract.names, UNIFORM), "predictions": {}}
     evaluation = {"findings": [{"severity": "info", "column": "temp", "code": "drift", "message": ""}]}
-    (drift,) = drift_metrics(facts(contract, reference, evaluation))
+    (drift,) = drift_metrics(package_data(contract, reference, evaluation))
     assert [watched.name for watched in drift.watched] == ["wind"]
 
 
@@ -207,7 +207,7 @@ def same_population(rows: int, draw: np.random.Generator) -> Iterator[tuple[floa
     }
     contract = Contract(features=(Numeric(name="number"), Categorical(name="word")), output=REGRESSION[0].output)
     evaluation = {"rows": {"train": rows, "validation": rows, "test": rows}}
-    (drift,) = drift_metrics(facts(contract, {"features": reference, "predictions": {}}, evaluation))
+    (drift,) = drift_metrics(package_data(contract, {"features": reference, "predictions": {}}, evaluation))
     number, word = drift.watched
     edges = np.array(NumberDistribution.model_validate(reference["number"]).edges)
     shares = np.bincount(np.searchsorted(edges, draw.normal(size=MIN_ROWS)), minlength=len(edges) + 1) / MIN_ROWS
@@ -229,7 +229,7 @@ def test_with_enough_rows_the_threshold_is_the_usual_one() -> None:
 
 
 def test_alerts_are_told_in_words_of_this_model() -> None:
-    by_name = {alert.name: alert for alert in alerts(facts())}
+    by_name = {alert.name: alert for alert in alerts(package_data())}
     assert by_name["ModelSlow"].when.startswith("1 of 100 requests takes longer than 10 ms")
     assert "> 0.01\n" in by_name["ModelSlow"].expression
     assert by_name["ModelQueueLong"].when.startswith("1 of 20 requests waits longer than 1 s")
@@ -276,7 +276,7 @@ def test_an_expression_is_read_as_far_as_its_metrics_and_labels() -> None:
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """The files of a package that are checked against the server."""
-    write_monitoring(facts(), tmp_path)
+    write_monitoring(package_data(), tmp_path)
     golden = Sample(case="golden", request={"rows": [tiny.ROW]}, status=200, answer={})
     invalid = Sample(case="wrong", request={"rows": [tiny.ROW | {"distance": "far"}]}, status=422, answer={})
     samples = Samples(model={}, tolerance=1e-5, golden=(golden,), edge=(), invalid=(invalid,))

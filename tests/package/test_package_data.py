@@ -1,4 +1,4 @@
-"""What a package keeps of a model's documents."""
+"""The metadata of a package, written from an artifact and read again."""
 
 import json
 from pathlib import Path
@@ -35,6 +35,6 @@ def test_metadata_that_do_not_fit_are_named(part: str, content: object, message:
     write_metadata(open_artifact(STORED[0]), True, tmp_path)
     metadata = json.loads((tmp_path / METADATA).read_bytes())
     write_json(tmp_path / METADATA, metadata | {part: content})
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error:
         read_package_data(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: {METADATA}: {message}; write the package anew with `deployer handoff`"
+    assert str(error.value) == f"{tmp_path}: {METADATA}: {message}; write the package again with `deployer handoff`"
