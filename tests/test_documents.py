@@ -139,6 +139,7 @@ def test_sentences_are_plain(document: Path) -> None:
     assert {word: advice for word, advice in ODD_WORDS.items() if re.search(word, text, re.IGNORECASE)} == {}
 
 
+@pytest.mark.slow
 def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     site = tmp_path / "site"
     done = run(sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site), PYTHONPATH=str(ROOT))
