@@ -107,7 +107,8 @@ def test_every_part_of_the_package_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("library", PRIVATE_NAMES)
-def test_private_names_are_there_and_their_library_has_an_upper_bound(library: str) -> None:
+def test_private_names_exist_and_are_bounded(library: str) -> None:
+    """Private names of a library exist, and its version has an upper bound."""
     for name in PRIVATE_NAMES[library]:
         module, _, attributes = name.partition(":")
         found = import_module(module)

@@ -102,7 +102,8 @@ def test_every_metric_is_described_with_its_labels() -> None:
     assert documented == [(metric.name, ", ".join(f"`{label}`" for label in metric.labels)) for metric in METRIC_SPECS]
 
 
-def test_every_setting_of_the_server_is_described_with_its_default() -> None:
+def test_settings_are_documented_with_defaults() -> None:
+    """Every setting of the server is described with its default."""
     lean = yaml.safe_load((ROOT / "configuration.yaml").read_text())["serving"]
     assert Settings.model_validate(lean) == Settings()
     assert lean.keys() == Settings.model_fields.keys()
@@ -114,7 +115,8 @@ def test_generated_tables_are_fresh_and_described() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_every_command_has_a_section_and_every_named_command_exists() -> None:
+def test_every_command_is_documented_and_exists() -> None:
+    """Every command has a section, and every command that a document names exists."""
     commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     text = (ROOT / "docs/03-commands.md").read_text()
     assert set(re.findall(r"^## deployer (\w+)$", text, re.MULTILINE)) == commands
@@ -139,7 +141,9 @@ def test_sentences_are_plain(document: Path) -> None:
     assert {word: advice for word, advice in ODD_WORDS.items() if re.search(word, text, re.IGNORECASE)} == {}
 
 
-def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_site_builds_strictly_and_is_self_contained(tmp_path: Path) -> None:
+    """The site builds strictly, and its pages load nothing from other hosts."""
     site = tmp_path / "site"
     done = run(sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site), PYTHONPATH=str(ROOT))
     assert done.returncode == 0, done.stderr

@@ -187,7 +187,8 @@ def test_a_quantile_is_answered_with_what_it_promises(workplace: Workplace) -> N
         assert prediction["lower"] < prediction["value"] < prediction["upper"]
 
 
-def test_the_same_data_and_seed_give_the_same_weights_byte_for_byte(trained_copy: Workplace) -> None:
+def test_same_data_and_seed_give_the_same_bytes(trained_copy: Workplace) -> None:
+    """The same data and seed give the same weights and the same graph, byte for byte."""
     first, second = "customers:1.0.0", trained_copy.train()["tag"]
     assert second == "customers:1.0.1"
     assert trained_copy.weights(first) == trained_copy.weights(second)
@@ -195,7 +196,8 @@ def test_the_same_data_and_seed_give_the_same_weights_byte_for_byte(trained_copy
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_an_interrupted_training_says_how_to_go_on_and_ends_as_if_it_had_not_been(workplace: Workplace) -> None:
+def test_interrupted_training_resumes_to_the_same_weights(workplace: Workplace) -> None:
+    """Ctrl-C says how to resume; the resumed run ends with the weights of a run that was not interrupted."""
     with workplace.training() as training:
         training.send_signal(signal.SIGINT)
         assert training.stderr is not None
@@ -241,7 +243,8 @@ def test_versions_follow_the_contract(trained_copy: Workplace) -> None:
         ("split: {validation: 0.6, test: 0.6}\n", "model.yaml:3: split"),
     ],
 )
-def test_a_wrong_model_yaml_is_answered_with_file_line_and_field(workplace: Workplace, more: str, said: str) -> None:
+def test_wrong_model_yaml_is_named_by_file_line_and_field(workplace: Workplace, more: str, said: str) -> None:
+    """A mistake in model.yaml is answered with its file, line and field, and without a traceback."""
     workplace.spec(more=more)
     done = workplace.deployer("train")
     assert done.returncode == 2

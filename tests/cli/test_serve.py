@@ -36,7 +36,8 @@ def served(folder: Path, store: Path, *arguments: str) -> Iterator[str]:
     assert process.returncode == 0
 
 
-def test_serve_names_a_version_and_reads_the_settings_of_the_folder(tmp_path: Path, store: Path) -> None:
+def test_serve_takes_a_version_and_the_settings_of_the_folder(tmp_path: Path, store: Path) -> None:
+    """`deployer serve` serves the version that is named, with the configuration.yaml of the current folder."""
     settings = yaml.safe_load((ROOT / "configuration.yaml").read_text())
     settings["serving"] |= {"protocols": ["vertex"], "api_key_file": "keys.txt"}
     (tmp_path / "configuration.yaml").write_text(yaml.safe_dump(settings))
@@ -48,7 +49,8 @@ def test_serve_names_a_version_and_reads_the_settings_of_the_folder(tmp_path: Pa
         assert "/v2" not in httpx.get(f"{url}/docs.json", headers=key).json()["paths"]
 
 
-def test_serve_without_a_name_takes_the_highest_version_of_the_only_model(tmp_path: Path, store: Path) -> None:
+def test_serve_defaults_to_the_highest_version(tmp_path: Path, store: Path) -> None:
+    """Without a name, `deployer serve` serves the highest version of the only model in the store."""
     with served(tmp_path, store) as url:
         assert httpx.get(f"{url}/model").json()["version"] == "1.1.0"
         assert "/v2" in httpx.get(f"{url}/docs.json").json()["paths"]

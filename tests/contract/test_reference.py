@@ -48,7 +48,8 @@ def test_a_field_without_values_is_missing_and_nothing_else() -> None:
     assert CategoryDistribution(missing=1.0, frequencies={}, other=0.0).shares() == {"other": 0.0, "missing": 1.0}
 
 
-def test_categories_keep_their_frequency_and_one_called_other_is_counted_with_the_others() -> None:
+def test_category_called_other_counts_as_other() -> None:
+    """Categories keep their frequency; a category that is called "other" is counted with the others."""
     found = CategoryDistribution(missing=0.5, frequencies={"a": 0.6, "other": 0.2}, other=0.2).shares()
     assert found == pytest.approx({"a": 0.3, "other": 0.2, "missing": 0.5})
 

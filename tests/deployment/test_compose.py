@@ -41,7 +41,8 @@ def test_it_gets_what_was_measured_and_nothing_where_nothing_was() -> None:
     assert not limits & unmeasured.keys()
 
 
-def test_prometheus_is_there_for_who_asks_and_reads_the_model_and_the_alerts_of_the_package() -> None:
+def test_prometheus_scrapes_the_model_and_loads_the_alerts() -> None:
+    """Prometheus starts only where its profile is named; it scrapes the model and loads the alerts of the package."""
     files = compose(workload())
     project, config = (yaml.safe_load(files[name]) for name in ("compose.yaml", "prometheus.yml"))
     prometheus = project["services"]["prometheus"]

@@ -97,7 +97,8 @@ def run(command: str, file: Path) -> "subprocess.CompletedProcess[str]":
 
 @needs_promtool
 @pytest.mark.parametrize("kind", KINDS)
-def test_promtool_takes_the_rules_and_every_alert_is_silent_and_tells(kind: str, tmp_path: Path) -> None:
+def test_promtool_accepts_rules_and_alert_tests(kind: str, tmp_path: Path) -> None:
+    """promtool accepts the rules; every alert has a test in which it is silent and one in which it fires."""
     data = of_kind(kind, owner="{{ owner }} <team@example.com>")
     write_monitoring(data, tmp_path)
     for command, file in (("check rules", ALERTS), ("test rules", TESTS)):
@@ -241,7 +242,8 @@ def test_alerts_are_told_in_words_of_this_model() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_dashboard_is_laid_out_without_overlaps_and_each_panel_asks(kind: str) -> None:
+def test_dashboard_has_no_overlaps_and_every_panel_a_query(kind: str) -> None:
+    """The panels of the dashboard do not overlap, and each has a query."""
     panels = json.loads(monitoring(of_kind(kind))[DASHBOARD])["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()
@@ -289,7 +291,8 @@ def test_rules_and_dashboard_speak_of_what_the_server_tells(server: Server, pack
     assert check_monitoring(package, server.url) == []
 
 
-def test_the_bins_that_training_had_are_those_that_the_server_counts(server: Server) -> None:
+def test_server_counts_the_bins_of_training(server: Server) -> None:
+    """The bins that the server counts are those of training."""
     metrics = httpx.get(f"{server.url}/metrics").text
     for name, distribution in Reference.model_validate(tiny.REFERENCE).features.items():
         counted = re.findall(rf'^model_feature_values_total{{bin="(.*)",feature="{name}"}}', metrics, re.MULTILINE)

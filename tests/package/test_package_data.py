@@ -13,7 +13,8 @@ from tests.support.stored_artifacts import STORED, json_of, name_of
 
 
 @pytest.mark.parametrize("folder", STORED, ids=name_of)
-def test_the_metadata_of_a_stored_model_are_its_files_as_they_are(folder: Path, tmp_path: Path) -> None:
+def test_metadata_are_the_files_of_the_model(folder: Path, tmp_path: Path) -> None:
+    """The metadata of a stored model are its files as they are."""
     write_metadata(open_artifact(folder), True, tmp_path)
     files = (artifact.MANIFEST, artifact.CONTRACT, artifact.EVALUATION, artifact.REFERENCE)
     document = {"verified": True} | {name.removesuffix(".json"): json_of(folder, name) for name in files}

@@ -57,9 +57,8 @@ def under_load(server: Server, event: Callable[[], Any]) -> Counter[str]:
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_costs_only_the_requests_in_its_hands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_worker_loses_only_its_own_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed loses only the requests that it was answering."""
     settings = tmp_path / "settings.yaml"
     settings.write_text("services: {ModelService: {workers: 2}}\n")
     monkeypatch.setenv("BENTOML_CONFIG", str(settings))
@@ -80,7 +79,8 @@ def test_a_worker_that_is_killed_costs_only_the_requests_in_its_hands(
 
 
 @pytest.mark.slow
-def test_a_server_that_is_told_to_stop_answers_whatever_it_accepted(tmp_path: Path) -> None:
+def test_stopping_server_answers_what_it_accepted(tmp_path: Path) -> None:
+    """A server that is told to stop answers every request that it accepted."""
     with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as server:
 
         def stop() -> None:
@@ -92,7 +92,8 @@ def test_a_server_that_is_told_to_stop_answers_whatever_it_accepted(tmp_path: Pa
     assert outcomes["answered"] > 200
 
 
-def test_a_client_that_vanishes_while_it_waits_costs_nobody_anything(server: Server) -> None:
+def test_vanished_clients_do_no_harm(server: Server) -> None:
+    """Clients that vanish while they wait do no harm to others."""
     for _ in range(200):
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
@@ -155,7 +156,8 @@ def fuzz(server: Server, requests: int, seed: int) -> Counter[int]:
     return sum(asyncio.run(run()), Counter())
 
 
-def test_a_hundred_thousand_mutated_requests_bring_no_5xx_and_leave_no_memory_behind(server: Server) -> None:
+def test_mutated_requests_bring_no_5xx_and_leak_no_memory(server: Server) -> None:
+    """A hundred thousand mutated requests bring no status of 500 or above, and leave no memory behind."""
     (worker,) = server.workers()
     warm_up_statuses = fuzz(server, 20_000, seed=0)
     before = worker.memory_info().rss

@@ -89,7 +89,8 @@ async def test_a_model_that_answers_nan_fails_instead_of_sending_null(tmp_path: 
     assert b"null" not in await predictor.answer(json.dumps(tiny.ROW).encode())
 
 
-async def test_without_a_shared_folder_a_process_shows_its_own_counters(tmp_path: Path) -> None:
+async def test_process_without_shared_folder_has_own_counters(tmp_path: Path) -> None:
+    """Without a shared folder of metrics, a process shows its own counters."""
     assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
     predictor = start(tmp_path)
     await post(predictor, json.dumps(tiny.ROW).encode())
@@ -97,7 +98,8 @@ async def test_without_a_shared_folder_a_process_shows_its_own_counters(tmp_path
 
 
 @pytest.mark.parametrize("folder", STORED, ids=name_of)
-async def test_a_stored_model_describes_itself_by_its_files_as_they_are(folder: Path) -> None:
+async def test_stored_model_is_described_by_its_files(folder: Path) -> None:
+    """A stored model is described by its files as they are."""
     manifest = json_of(folder, artifact.MANIFEST)
     described = {name: value for name, value in manifest.items() if name not in ("files", "format")}
     described["contract"] = json_of(folder, artifact.CONTRACT)
@@ -107,9 +109,8 @@ async def test_a_stored_model_describes_itself_by_its_files_as_they_are(folder: 
     assert [answer.content for answer in answers] == [msgspec.json.encode(described)] * 2
 
 
-async def test_a_model_whose_evaluation_does_not_fit_predicts_but_does_not_describe_itself(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_wrong_evaluation_fails_the_description_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A model whose evaluation cannot be read predicts, but does not describe itself."""
     predictor = start(tmp_path, evaluation={"metrics": 7})
     with caplog.at_level("ERROR", "model_deployer"):
         async with connect(predictor) as client:

@@ -165,7 +165,8 @@ def test_bad_requests_leave_nothing_behind(server: Server, client: httpx.Client)
 
 
 @pytest.mark.slow
-def test_a_client_that_leaves_in_the_midst_of_its_body_does_not_keep_the_server_from_stopping(tmp_path: Path) -> None:
+def test_half_sent_body_does_not_keep_server_from_stopping(tmp_path: Path) -> None:
+    """A client that leaves in the middle of its body does not keep the server from stopping."""
     home = tiny.home(tmp_path / "home", "1.0.0")
     with serve([], home, tmp_path / "log") as server:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -339,7 +340,8 @@ def test_an_altered_model_is_not_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_model_that_answers_otherwise_than_in_training_ends_the_server_in_one_line(tmp_path: Path) -> None:
+def test_model_that_contradicts_golden_ends_in_one_line(tmp_path: Path) -> None:
+    """A model whose answers differ from those of training ends the server with a message of one line."""
     manifest = tiny.write(tmp_path / "files", "served")
     (tmp_path / "files" / artifact.MANIFEST).unlink()
     golden = tmp_path / "files" / artifact.GOLDEN

@@ -56,7 +56,8 @@ def test_the_model_does_not_see_a_leak_that_slices_are_made_of(home: Path, tmp_p
     assert "leak" not in json.dumps([case.row for case in model.golden()])
 
 
-def test_a_column_beside_the_model_changes_nothing_but_the_slices(home: Path, tmp_path: Path) -> None:
+def test_slice_column_changes_nothing_else(home: Path, tmp_path: Path) -> None:
+    """A column that only slices are made of changes nothing but the slices."""
     frame = table(2)
     plain = trained(tmp_path, frame, "")
     sliced = trained(tmp_path, frame.with_columns(leak=frame["y"]), "slices: [leak]", "leak")
@@ -64,8 +65,11 @@ def test_a_column_beside_the_model_changes_nothing_but_the_slices(home: Path, tm
     assert files[0] == files[1]
 
 
-def test_a_model_whose_probabilities_are_wrong_of_some_is_not_saved(home: Path, tmp_path: Path) -> None:
-    """In the north one label never occurs, and the region is not a feature."""
+def test_miscalibrated_slice_fails_the_gate(home: Path, tmp_path: Path) -> None:
+    """A model whose probabilities are wrong for some rows is not saved.
+
+    What is true in the south is turned around in the north, and the model is not told where it is.
+    """
     frame = table(2).with_columns(north=pl.Series([True, False, False] * (ROWS // 3)))
     relabelled = pl.when(pl.col("north") & (pl.col("y") == "label 0")).then(pl.lit("label 1"))
     frame = frame.with_columns(y=relabelled.otherwise("y"))
@@ -91,7 +95,8 @@ def test_three_labels_are_answered_with_sets_that_are_measured(home: Path, tmp_p
     assert again.tag == "m:1.0.1"
 
 
-def test_a_tiny_table_has_no_curve_and_is_trained_on_all_the_same(home: Path, tmp_path: Path) -> None:
+def test_tiny_table_is_trained_without_a_curve(home: Path, tmp_path: Path) -> None:
+    """A tiny table has no learning curve, and is trained on all the same."""
     frame = pl.DataFrame({"x": np.arange(10.0), "y": np.arange(10.0) ** 2})
     model = trained(tmp_path, frame, "")
     assert model.evaluation.curve == UnmeasuredCurve(reason="6 training rows are too few to learn from shares of them")
@@ -99,9 +104,10 @@ def test_a_tiny_table_has_no_curve_and_is_trained_on_all_the_same(home: Path, tm
 
 
 @pytest.mark.parametrize(("row", "logarithm"), [(None, True), (VALIDATION, False), (TEST, False)])
-def test_a_logarithm_is_learnt_only_where_every_known_target_has_one(
+def test_logarithm_needs_positive_targets_everywhere(
     home: Path, tmp_path: Path, row: int | None, logarithm: bool
 ) -> None:
+    """A logarithm is learnt only where every known target has one."""
     random = np.random.default_rng(0)
     x = random.normal(size=ROWS)
     amounts = np.exp(1.5 * x + random.normal(size=ROWS) / 3)

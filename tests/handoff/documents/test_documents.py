@@ -139,7 +139,8 @@ def test_a_package_that_was_not_verified_says_so_at_the_top(package: PackageData
     assert not any("UNVERIFIED" in text for text in documents(package).values())
 
 
-def test_the_same_facts_are_the_same_bytes_and_they_are_what_is_written(package: PackageData, tmp_path: Path) -> None:
+def test_same_facts_give_the_same_bytes(package: PackageData, tmp_path: Path) -> None:
+    """The same facts give the same bytes, and these are what is written."""
     write_documents(package, tmp_path)
     for path, text in documents(package).items():
         assert (tmp_path / path).read_bytes() == text.encode()
@@ -196,7 +197,8 @@ def test_another_figure_is_another_document(path: str, place: tuple[str | int, .
     assert documents(package)[path] != documents(other)[path]
 
 
-def test_what_was_measured_and_what_is_allowed_stands_in_the_guide() -> None:
+def test_guide_states_measurements_and_limits() -> None:
+    """The guide states what was measured and what is allowed."""
     package = TASKS["two labels"]
     measured = MEASURED.model_copy(update={"cold_start_seconds": 7.89, "memory_ready_bytes": 321 * 1024**2})
     contract = package.contract.model_copy(update={"limits": Limits(rows=4321, timeout_seconds=12)})
@@ -206,7 +208,8 @@ def test_what_was_measured_and_what_is_allowed_stands_in_the_guide() -> None:
     assert "Memory under load" not in guide
 
 
-def test_the_guide_lists_every_refusal_every_code_and_every_metric(pages: dict[str, str]) -> None:
+def test_guide_lists_every_refusal_code_and_metric(pages: dict[str, str]) -> None:
+    """The guide lists every refusal, every code of a value, and every metric."""
     guide = pages[GUIDE]
     for error in REQUEST_ERRORS:
         assert "remedy" in vars(error), error
@@ -226,7 +229,8 @@ def test_the_guide_shows_what_the_server_answered(package: PackageData, pages: d
     assert package.contract.example() in visible
 
 
-def test_every_field_says_what_it_takes_and_what_becomes_of_odd_values() -> None:
+def test_guide_describes_every_field() -> None:
+    """Every field says what it takes, and what becomes of odd values."""
     guide = documents(TASKS["no figures"])[GUIDE]
     rows = {line.split("`")[1]: line for line in guide.splitlines() if line.startswith("| `")}
     assert (
@@ -259,7 +263,8 @@ def test_the_changelog_tells_versions_apart(pages: dict[str, str]) -> None:
     assert first.startswith("1.0.0 - 2025-12-24\n\nThe first version.")
 
 
-def test_clients_and_formats_that_are_missing_are_named_with_their_reason(pages: dict[str, str]) -> None:
+def test_missing_clients_and_formats_have_a_reason(pages: dict[str, str]) -> None:
+    """Clients and formats that are missing are named with the reason."""
     assert "There is no client for Rust: Rust is not installed." in pages[GUIDE]
     assert "TorchScript is not in the package: it differs by 0.3." in pages[CARD]
     assert "go/" in pages[README] and "rust/" not in pages[README]

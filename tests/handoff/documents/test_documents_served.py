@@ -52,7 +52,8 @@ def test_the_request_of_the_readme_gets_the_answer_beside_it(server: Server, pag
     assert json.loads(completed.stdout) in [json.loads(block) for block in _blocks(pages[README], "json")]
 
 
-def test_every_json_request_of_the_guide_gets_the_status_it_should(server: Server, pages: Pages) -> None:
+def test_json_requests_of_the_guide_get_their_status(server: Server, pages: Pages) -> None:
+    """Every JSON request of the guide gets the status that it should."""
     blocks = [json.loads(block) for block in _blocks(pages[GUIDE], "json")]
     requests = [block for block in blocks if "predictions" not in block and "status" not in block]
     statuses = [httpx.post(f"{server.url}/predict", json=request).status_code for request in requests]

@@ -58,7 +58,8 @@ async def occupy(gate: Gate, batcher: Batcher[Values]) -> "asyncio.Task[Arrays]"
     return task
 
 
-async def test_what_arrives_while_the_engine_is_busy_goes_to_it_together() -> None:
+async def test_requests_gather_while_the_engine_is_busy() -> None:
+    """What arrives while the engine is busy goes to it together."""
     gate = Gate()
     batcher = create_batcher(gate, inline_rows=0)
     first = await occupy(gate, batcher)
@@ -70,7 +71,8 @@ async def test_what_arrives_while_the_engine_is_busy_goes_to_it_together() -> No
     assert [answer["y"].item() for answer in answers] == [0, 2, 4, 6]
 
 
-async def test_a_request_larger_than_a_batch_is_split_and_put_together_again() -> None:
+async def test_large_request_is_split_and_joined() -> None:
+    """A request that is larger than a batch is split, and its answers are put together again."""
     answer = await create_batcher(double, batch_rows=4)(list(range(11)))
     assert numbers(answer) == [2 * value for value in range(11)]
 

@@ -37,7 +37,8 @@ def test_tuning_changes_no_answer(model: Path) -> None:
     assert np.allclose(probabilities, expected, atol=1e-6)
 
 
-def test_a_gpu_that_onnx_runtime_cannot_use_is_said_with_what_to_install(model: Path) -> None:
+def test_unusable_gpu_names_what_to_install(model: Path) -> None:
+    """A GPU that ONNX Runtime cannot use is reported, with what to install."""
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime can use a GPU")
     with pytest.raises(EnvironmentFault, match="install onnxruntime-gpu"):
@@ -60,7 +61,8 @@ def test_there_is_a_core_to_run_on() -> None:
     assert cpu_count() >= 1
 
 
-def test_batches_of_several_workers_run_together_and_one_that_fails_spares_the_others(model: Path) -> None:
+def test_batches_run_together_and_fail_alone(model: Path) -> None:
+    """Batches of several workers run together; one that fails does not affect the others."""
     onnx = OnnxEngine(model, tiny.CONTRACT.output)
     first, second = columns(1, 2), columns(3)
     broken = {name: array for name, array in columns(4).items() if name != "seats"}

@@ -183,7 +183,8 @@ def test_a_request_id_comes_back_with_answers_and_refusals(client: Client) -> No
     assert re.fullmatch("[0-9a-f]{32}", dict(call.trailing_metadata())["x-request-id"])
 
 
-def test_tables_are_unpacked_in_a_process_of_their_own_beside_grpc(http: httpx.Client, tmp_path: Path) -> None:
+def test_tables_are_unpacked_next_to_grpc(http: httpx.Client, tmp_path: Path) -> None:
+    """Tables are unpacked in a process of their own while the server speaks gRPC."""
     pl.DataFrame(ROWS[:3]).write_parquet(tmp_path / "table")
     content = (tmp_path / "table").read_bytes()
     answer = http.post("/predict", content=content, headers={"content-type": "application/vnd.apache.parquet"})
@@ -391,7 +392,8 @@ def test_no_damage_is_a_server_error(client: Client, is_raw: bool, offset: int, 
 # Load and shutdown. These tests come last, because the server's throughput estimate stays low after them
 
 
-def test_what_is_refused_cancelled_or_out_of_time_is_never_computed(client: Client, http: httpx.Client) -> None:
+def test_refused_cancelled_and_late_calls_are_not_computed(client: Client, http: httpx.Client) -> None:
+    """What is refused, cancelled or out of time is never computed."""
     samples = ("model_rows_total", *(requests_sample("ModelInfer", status) for status in (499, 503, 504)))
     before = [metric(http, sample) for sample in samples]
     batches = metric(http, "model_batch_rows_count")
@@ -431,7 +433,8 @@ def test_a_taken_port_is_said_in_one_line(running: Running, tmp_path: Path) -> N
     assert "Traceback" not in completed.stderr
 
 
-def test_what_is_under_way_is_answered_when_the_server_is_told_to_stop(tmp_path: Path) -> None:
+def test_calls_under_way_are_answered_at_shutdown(tmp_path: Path) -> None:
+    """Calls that are under way are answered when the server is told to stop."""
     with started(tmp_path, 30, "--host", "127.0.0.1") as running, http_client(running) as http:
         assert f'"address": "127.0.0.1:{running.port}"' in running.server.log.read_text()
         client = Client(running.port, x_api_key=KEY)

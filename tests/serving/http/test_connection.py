@@ -56,7 +56,8 @@ def dribble(connection: socket.socket, text: bytes, seconds: float) -> None:
             assert time.monotonic() < deadline, "the server still accepts bytes"
 
 
-def test_headers_that_come_a_byte_a_second_are_refused_and_hold_up_nobody(server: Server) -> None:
+def test_slow_headers_are_refused(server: Server) -> None:
+    """Headers that come a byte a second are refused, and hold up no other client."""
     with connected(server) as slow, connected(server) as silent:
         slow.sendall(b"POST /predict HTTP/1.1\r\n")
         dribble(slow, b"X-Slow: " + b"x" * 1_000, HEAD_TIMEOUT_SECONDS + 10)
@@ -66,8 +67,8 @@ def test_headers_that_come_a_byte_a_second_are_refused_and_hold_up_nobody(server
         assert silent.recv(1) == b""
 
 
-def test_a_body_that_comes_a_byte_a_second_is_refused_and_holds_up_nobody(server: Server) -> None:
-    """The model's time limit is ten seconds."""
+def test_slow_body_is_refused(server: Server) -> None:
+    """A body that comes a byte a second is refused, and holds up no other client; the model allows ten seconds."""
     with connected(server) as slow:
         slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
         dribble(slow, b'{"rows": [' + b" " * 1_000, 20)
@@ -145,7 +146,8 @@ def exchange(connection: http.client.HTTPConnection, body: bytes, **headers: str
     return answer.status, answer.read()
 
 
-def test_who_is_turned_away_may_come_again_over_the_same_connection(echo_port: int) -> None:
+def test_connection_survives_being_turned_away(echo_port: int) -> None:
+    """A client that is turned away may send its next request over the same connection."""
     connection = http.client.HTTPConnection("127.0.0.1", echo_port, timeout=10)
     large_body = b"x" * 1_000_000
     for _ in range(3):
@@ -188,7 +190,8 @@ def test_a_client_that_never_reads_its_answer_is_let_go(echo_port: int, monkeypa
         until(lambda: client_port not in connected_ports())
 
 
-def test_requests_that_are_sent_without_waiting_are_answered_in_their_order(echo_port: int) -> None:
+def test_pipelined_requests_are_answered_in_order(echo_port: int) -> None:
+    """Requests that are sent without waiting are answered in their order."""
     accepted = b"POST /predict HTTP/1.1\r\nContent-Length: 1\r\n\r\n%d"
     refused = b"POST /predict HTTP/1.1\r\nX-Away: 1\r\nContent-Length: 3\r\n\r\nabc"
     with socket.create_connection(("127.0.0.1", echo_port), timeout=10) as connection:

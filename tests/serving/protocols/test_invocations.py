@@ -88,7 +88,8 @@ def lines(answer: httpx.Response) -> list[list[Any]]:
     ],
     ids=lambda document: next(iter(document)),
 )
-def test_every_shape_of_json_is_answered_as_the_native_route_does(server: Server, document: dict[str, Any]) -> None:
+def test_json_shapes_match_the_native_route(server: Server, document: dict[str, Any]) -> None:
+    """Every shape of JSON is answered as by the native route."""
     answer = ask_json(server, document)
     assert answer.json() == {"predictions": native(server)}
     assert answer.headers["content-type"] == "application/json"
@@ -102,7 +103,8 @@ def test_nan_is_missing_as_pandas_writes_it(server: Server) -> None:
     assert ask_json(server, {"instances": [tiny.ROW | {"distance": float("inf")}]}).status_code == 400
 
 
-def test_csv_is_answered_with_csv_where_it_has_no_header_and_with_json_where_it_has_one(server: Server) -> None:
+def test_csv_header_decides_the_answer_type(server: Server) -> None:
+    """CSV without a header is answered with CSV, and CSV with one with JSON."""
     expected = native(server)
     assert ask(server, to_csv(ROWS, has_header=True), "text/csv").json() == {"predictions": expected}
     answer = ask(server, to_csv(ROWS, has_header=False), "text/csv; charset=utf-8")
@@ -112,7 +114,8 @@ def test_csv_is_answered_with_csv_where_it_has_no_header_and_with_json_where_it_
     assert ask(server, with_byte_order_mark, "text/csv").json() == {"predictions": expected}
 
 
-def test_a_header_may_have_fewer_names_in_another_order_and_the_type_may_say_that_there_is_none(server: Server) -> None:
+def test_csv_header_may_be_partial_or_declared_absent(server: Server) -> None:
+    """A header may have fewer names, in another order; the media type may say that there is none."""
     text = b"seats,origin,distance,departure\n3,EWR,+12.250,2013-11-01T17:05:00\n"
     assert ask(server, text, "text/csv").json() == {"predictions": native(server, [REQUIRED_ONLY])}
     assert ask(server, text, "text/csv; header=absent").status_code == 400
@@ -200,7 +203,8 @@ def test_parquet_is_read_for_mlflow(server: Server) -> None:
     assert ask(server, b"PAR1", parquet).json()["code"] == "malformed_body"
 
 
-def test_a_regression_is_answered_to_the_last_bit_and_the_default_type_is_the_operators(number: Served) -> None:
+def test_regression_is_exact_and_default_type_configurable(number: Served) -> None:
+    """A regression is answered to the last bit, in the type that the operator made the default."""
     regression = number.server
     expected = native(regression)
     answer = ask_json(regression, {"instances": ROWS})
@@ -231,7 +235,8 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("body", MALFORMED, ids=lambda body: body[:40].decode("latin-1"))
-def test_what_cannot_be_read_is_refused_in_the_envelope_of_mlflow(server: Server, body: bytes) -> None:
+def test_unreadable_body_is_refused_as_mlflow_does(server: Server, body: bytes) -> None:
+    """What cannot be read is refused in the envelope of MLflow."""
     answer = ask(server, body)
     assert (answer.status_code, answer.json()["error_code"]) == (400, "BAD_REQUEST")
     assert answer.json()["code"] == "malformed_body"

@@ -179,7 +179,8 @@ def test_bytes_get_the_predictions_of_the_service(
     assert ("inference-header-content-length" in answer.headers) == is_binary
 
 
-def test_many_rows_without_a_field_are_refused_with_every_problem(client: httpx.Client) -> None:
+def test_missing_field_of_many_rows_is_listed(client: httpx.Client) -> None:
+    """Many rows without a field are refused with every problem."""
     body, header = binary_request(inputs_of([{name: row[name] for name in row if name != "departure"} for row in ROWS]))
     refusal = client.post(INFER, content=body, headers=header)
     assert refusal.status_code == 422

@@ -134,9 +134,10 @@ async def test_what_is_no_number_is_refused_whoever_read_it(predictor: Predictor
     assert [(problem.field, problem.code) for problem in caught.value.problems] == [("temp", "not_finite")]
 
 
-async def test_what_two_describe_alike_is_in_the_document_once_and_answered_if_either_is_spoken(
+async def test_route_that_protocols_share_is_documented_once(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What two protocols describe alike is in the document once, and answered if either is spoken."""
     monkeypatch.setenv("AIP_HEALTH_ROUTE", "/ping")
     for names in (["invocations"], ["torchserve"], ["vertex"], ["invocations", "torchserve", "vertex"]):
         protocols = registry.create_protocols(names, predictor)
@@ -152,9 +153,8 @@ class SecondToy(Toy):
     name = "second"
 
 
-async def test_two_protocols_that_answer_the_same_path_each_in_its_own_way_are_refused_by_name(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_conflicting_protocols_are_refused_by_name(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two protocols that answer the same path, each in its own way, are refused by name."""
     monkeypatch.setitem(registry.PROTOCOLS, "second", SecondToy)
     assert registry.create_protocols(["toy", "second"], predictor)  # their descriptions are equal
     monkeypatch.setenv("AIP_PREDICT_ROUTE", "/toy/mine:ask")
@@ -181,7 +181,8 @@ async def test_a_variable_that_cannot_be_is_refused_by_name(
 
 
 @pytest.mark.slow
-def test_a_server_with_protocols_that_cannot_be_spoken_together_ends_in_one_line(tmp_path: Path) -> None:
+def test_server_with_conflicting_protocols_ends_in_one_line(tmp_path: Path) -> None:
+    """A server whose protocols cannot be spoken together ends with a message of one line."""
     home = tiny.home(tmp_path / "home", "1.0.0")
     completed = run("bentoml", "serve", BENTOML_HOME=str(home), AIP_PREDICT_ROUTE="/v1/models/any:predict")
     assert completed.returncode == 1

@@ -39,9 +39,8 @@ def test_what_is_wrong_is_refused_as_described(
 
 
 @each_dialect
-def test_a_body_that_does_not_arrive_is_waited_for_as_long_as_the_client_allows(
-    labels: Served, dialect: Dialect
-) -> None:
+def test_missing_body_times_out_as_the_client_asked(labels: Served, dialect: Dialect) -> None:
+    """A body that does not arrive is waited for as long as the client allows."""
     head = f"POST {dialect.real_path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\nX-Request-ID: mine\r\n"
     with socket.create_connection(("127.0.0.1", labels.server.port), timeout=10) as connection:
         connection.sendall(f"{head}X-Request-Timeout-Ms: 50\r\nContent-Length: 9\r\n\r\n".encode())

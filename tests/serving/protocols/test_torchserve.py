@@ -38,7 +38,8 @@ def test_an_answer_has_the_shape_of_what_was_asked(client: httpx.Client, method:
     assert ask(ROWS[1]) == ask({"data": ROWS[1]}) == expected[1]
 
 
-def test_a_form_holds_what_a_body_does_and_of_several_fields_each_is_a_row(client: httpx.Client) -> None:
+def test_form_fields_are_rows(client: httpx.Client) -> None:
+    """A form holds what a body does; where it has several fields, each is a row."""
     expected = answers.native(client, ROWS)
     texts = [json.dumps(row) for row in ROWS]
     files = [("data", ("row.json", text, "application/json")) for text in texts]
@@ -97,7 +98,8 @@ def test_no_damage_to_a_form_breaks_it(client: httpx.Client, offset: int, damage
     assert answer.status_code in (200, 400, 422)
 
 
-def test_the_page_stays_the_page_and_its_options_are_the_document(client: httpx.Client) -> None:
+def test_root_is_the_page_and_options_the_document(client: httpx.Client) -> None:
+    """GET / stays the page of the service, and OPTIONS / answers with the document."""
     document = client.options("/").json()
     assert document["paths"].keys() >= {"/predict", "/ping", "/", "/predictions/{model}"}
     assert client.get("/api-description").json() == document

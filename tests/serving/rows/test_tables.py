@@ -161,7 +161,8 @@ def test_a_type_that_means_the_same_is_taken(name: str, column: pl.Series) -> No
         ("holiday", pl.Series([0, 1, 0]), "wrong_type"),
     ],
 )
-def test_a_type_that_means_something_else_is_a_problem_of_every_row(name: str, column: pl.Series, code: str) -> None:
+def test_wrong_column_type_is_a_problem_of_every_row(name: str, column: pl.Series, code: str) -> None:
+    """A column whose type means something else is a problem of every row."""
     problems = as_arrow(pl.DataFrame(VALID).with_columns(column.alias(name)))
     assert [problem[:3] for problem in problems] == [(row, name, code) for row in range(3)]
 

@@ -141,7 +141,8 @@ def test_an_override_needs_its_column() -> None:
     ]
 
 
-def test_columns_with_another_role_and_constant_ones_are_no_features() -> None:
+def test_role_and_constant_columns_are_not_features() -> None:
+    """Columns with another role, and constant columns, are not features."""
     names = ("x", "y", "when", "who", "w")
     frame = pl.DataFrame({name: [1, 2] for name in names}).with_columns(same=pl.lit(3), empty=pl.lit(None))
     data = {"time": "when", "group": "who", "weight": "w"}
@@ -237,7 +238,8 @@ def test_a_feature_needs_a_name() -> None:
 
 
 @pytest.mark.parametrize("kind", ["datetime", "boolean"])
-def test_a_column_that_is_not_what_model_yaml_calls_it_is_found_when_it_is_read(kind: str) -> None:
+def test_column_of_another_kind_is_found_when_read(kind: str) -> None:
+    """A column that is not of the kind that model.yaml says is found when it is read."""
     frame = pl.DataFrame({"x": [1.5, 2.5], "y": [0, 1]})
     (feature,) = infer_features(frame, a_spec(features={"x": {"kind": kind}}))
     with pytest.raises(DataError, match="column 'x', row 1: expected"):

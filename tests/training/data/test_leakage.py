@@ -61,7 +61,8 @@ def test_the_association_is_the_area_under_the_curve() -> None:
     assert association(column(NOISE**2), TWO, seed=0) < 0.8
 
 
-def test_a_copy_with_one_row_in_a_hundred_turned_over_is_suspicious() -> None:
+def test_nearly_a_copy_of_the_target_is_suspicious() -> None:
+    """A copy of the target with one row in a hundred turned over is suspicious."""
     wrong = GENERATOR.random(ROWS) < 0.01
     copies = [(np.where(wrong, 1 - TWO.values, TWO.values), TWO), (np.where(wrong, 0, NOISE), QUANTITY)]
     for values, target in copies:

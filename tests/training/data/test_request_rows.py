@@ -20,7 +20,8 @@ def test_a_request_leads_back_to_its_row(rows: list[dict[str, Any]]) -> None:
     assert received.equals(sent)
 
 
-def test_what_a_request_leaves_out_is_missing_and_what_nobody_knows_is_left_out() -> None:
+def test_absent_fields_are_missing_and_unknown_ones_dropped() -> None:
+    """What a request leaves out is missing, and what the features do not have is left out."""
     features = (Numeric(name="size"), Categorical(name="colour"))
     (row,) = frame_of_requests(features, [{"wings": 2}]).iter_rows(named=True)
     assert row["colour"] == ""

@@ -69,7 +69,8 @@ def test_a_large_group_is_for_training() -> None:
 
 
 @given(st.lists(st.integers(0, 1000), min_size=40, max_size=300))
-def test_the_test_part_is_the_latest_and_an_instant_is_in_one_part(hours: list[int]) -> None:
+def test_split_by_time_keeps_instants_together(hours: list[int]) -> None:
+    """The test part is the latest, and all rows of one instant are in one part."""
     when = [START + timedelta(hours=hour) for hour in hours]
     frame = pl.DataFrame({"when": when, "y": np.arange(len(hours), dtype=float)})
     try:
@@ -151,7 +152,8 @@ def test_there_is_nothing_to_stratify_a_quantity_by() -> None:
         parts_of(pl.DataFrame({"y": np.arange(100.0)}), split={"method": "stratified"})
 
 
-def test_the_target_decides_the_method_only_where_model_yaml_does_not() -> None:
+def test_model_yaml_overrules_the_target_on_the_method() -> None:
+    """The target decides the method only where model.yaml does not."""
     spec = Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y"}, "split": {"method": "random"}})
     target = Target(np.array([0] * 50 + [1] * 50), ("a", "b"))
     assert sizes(split(pl.DataFrame({"y": target.values}), target, spec)) == (70, 15, 15)
@@ -180,7 +182,8 @@ def order_of(frame: pl.DataFrame, data: dict[str, Any] | None = None) -> tuple[P
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from("aaaaaab"), min_size=30, max_size=200))
-def test_every_beginning_of_the_rows_holds_the_classes_in_their_shares(labels: list[str]) -> None:
+def test_every_prefix_holds_the_class_shares(labels: list[str]) -> None:
+    """Every beginning of the rows holds the classes in their shares."""
     classes = np.array(["a", "b", *labels])
     parts, order = order_of(pl.DataFrame({"y": classes}))
     assert sorted(order) == parts.train.tolist()

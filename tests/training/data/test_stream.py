@@ -169,8 +169,11 @@ IGNORED: dict[str, Any] = {"ignore": ["row", "when", "house", "weight"]}
 
 
 @pytest.mark.slow
-def test_a_network_of_all_rows_is_better_than_one_of_those_in_memory(tmp_path: Path) -> None:
-    """It is also nearly as good as a network with all rows in memory, whose scales come from more rows."""
+def test_network_learns_from_rows_beyond_memory(tmp_path: Path) -> None:
+    """A network of all rows is better than one of the rows in memory.
+
+    It is also nearly as good as a network with all rows in memory, whose scales come from more rows.
+    """
     data = IGNORED | {"estimator": SMALL | {"epochs": 6}}
     path = written(tmp_path, table(60_000), rows_in_memory=5000, **data)
     read_table(read_spec(path), tmp_path).frame.write_parquet(tmp_path / "few.parquet")
@@ -206,9 +209,8 @@ STREAMED_ROW = 31_234
         ("weight", "-1", rf"'weight', row {STREAMED_ROW + 1}: expected a number of at least 0"),
     ],
 )
-def test_a_value_beyond_those_in_memory_that_cannot_be_read_is_named_by_its_row(
-    column: str, value: str, message: str, tmp_path: Path
-) -> None:
+def test_unreadable_value_beyond_memory_is_named(column: str, value: str, message: str, tmp_path: Path) -> None:
+    """A value beyond the rows in memory that cannot be read is named by its row."""
     texts = table(40_000).with_columns(pl.col(column).cast(pl.String))
     broken = texts.with_columns(
         pl.when(pl.col("row") == STREAMED_ROW).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
@@ -231,7 +233,8 @@ def test_a_class_that_no_row_in_memory_has_is_refused(tmp_path: Path) -> None:
         read_dataset(written(tmp_path, classes))
 
 
-def test_a_target_that_is_not_positive_beyond_memory_is_not_learnt_as_a_logarithm(tmp_path: Path) -> None:
+def test_nonpositive_target_beyond_memory_has_no_logarithm(tmp_path: Path) -> None:
+    """A target that is not positive beyond the rows in memory is not learnt as a logarithm."""
     amounts = table(40_000).with_columns((pl.col("y").exp() ** 2).alias("y"))
     assert prepared(read_dataset(written(tmp_path, amounts)))[0].blueprint.logarithm
     with_zero = amounts.with_columns(pl.when(pl.col("row") == STREAMED_ROW).then(0.0).otherwise(pl.col("y")).alias("y"))

@@ -56,7 +56,8 @@ def test_a_number_with_leading_zeros_is_a_code(tmp_path: Path) -> None:
     }
 
 
-def test_marks_of_a_missing_number_are_understood_among_numbers_only(tmp_path: Path) -> None:
+def test_missing_marks_count_among_numbers_only(tmp_path: Path) -> None:
+    """Marks of a missing number are understood among numbers only."""
     (tmp_path / "t.csv").write_text("whole,real,country,y\n1,0.5,NA,a\nNA,?,DE,b\n,NaN,,c\n")
     assert read(tmp_path, "t.csv").frame.to_dict(as_series=False) == {
         "whole": [1, None, None],
@@ -101,7 +102,8 @@ def test_an_ignored_column_that_slices_are_made_of_is_kept(tmp_path: Path) -> No
     assert read_table(spec, tmp_path).frame.columns == ["x", "y"]
 
 
-def test_files_may_differ_in_the_type_of_a_number_and_in_empty_columns(tmp_path: Path) -> None:
+def test_files_may_differ_in_number_types(tmp_path: Path) -> None:
+    """Files may differ in the type of a number and in empty columns."""
     (tmp_path / "1.csv").write_text("x,y,z\n1,a,\n")
     (tmp_path / "2.csv").write_text("z,x,y\n3,1.5,b\n")
     assert read(tmp_path, "*.csv").frame.to_dicts() == [{"x": 1.0, "y": "a", "z": None}, {"x": 1.5, "y": "b", "z": 3}]

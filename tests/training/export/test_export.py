@@ -84,7 +84,8 @@ def test_a_row_is_answered_alike_alone_and_among_others() -> None:
     assert run_onnx(graph, frame[:0])["value"].shape == (0, 1)
 
 
-def test_the_same_model_gives_the_same_bytes_without_traces_of_this_machine(tmp_path: Path) -> None:
+def test_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    """The same model gives the same bytes, without traces of this machine."""
     model, graph = exported(2, by_time=True)
     first = graph.SerializeToString(deterministic=True)
     save_model(model, tmp_path)
@@ -136,7 +137,8 @@ def test_a_graph_that_answers_otherwise_is_refused() -> None:
         check_parity(graph, other, table(50))
 
 
-def test_a_target_of_large_numbers_around_zero_is_held_to_its_scale() -> None:
+def test_parity_is_relative_to_the_target_scale() -> None:
+    """A target of large numbers around zero is held to its scale."""
     frame = table(1500)
     target = scores(frame) * 1e6
     model = shaken(unfitted(frame, target - target.mean(), None, spec())[0])

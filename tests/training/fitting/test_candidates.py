@@ -44,7 +44,8 @@ def inputs(model: Model) -> Inputs:
 
 
 @pytest.mark.parametrize("classes", [None, 2, 3])
-def test_the_blend_is_chosen_or_else_the_least_loss_on_the_validation_part(classes: int | None, tmp_path: Path) -> None:
+def test_blend_or_least_validation_loss_is_chosen(classes: int | None, tmp_path: Path) -> None:
+    """The blend is chosen, or else the candidate with the least loss on the validation part."""
     choice = chosen(tmp_path, classes)
     names = [entry.name for entry in choice.tried]
     assert {"linear", "lightgbm", "tabm"} <= set(names)
@@ -72,7 +73,8 @@ def test_a_blend_is_one_graph_that_answers_as_its_parts_do(classes: int | None, 
     assert np.allclose(of_both, 0.7 * of_network + 0.3 * of_trees, atol=1e-5)
 
 
-def test_every_candidate_for_a_count_is_better_than_the_mean_and_a_blend_averages_logarithms(tmp_path: Path) -> None:
+def test_candidates_for_a_count_beat_the_mean(tmp_path: Path) -> None:
+    """Every candidate for a count is better than the mean, and a blend averages logarithms."""
     choice = counted(tmp_path)
     truth = counts_of(LATER)
     mean = np.full(len(truth), counts_of(FRAME).mean())
@@ -90,7 +92,8 @@ def test_every_candidate_for_a_count_is_better_than_the_mean_and_a_blend_average
     assert np.allclose(of_both, 0.7 * of_network + 0.3 * of_trees, atol=1e-5)
 
 
-def test_every_candidate_for_a_quantile_is_better_than_the_same_for_all(tmp_path: Path) -> None:
+def test_candidates_for_a_quantile_beat_a_constant(tmp_path: Path) -> None:
+    """Every candidate for a quantile is better than the same value for all rows."""
     quantile = 0.9
     targets = [scores(frame) for frame in (FRAME, LATER)]
     choice = chosen(tmp_path, None, targets, task="quantile", quantile=quantile)
@@ -184,7 +187,8 @@ def test_without_lightgbm_other_trees_are_tried(tmp_path: Path, monkeypatch: pyt
         chosen(tmp_path / "named", name="xgboost")
 
 
-def test_a_spent_budget_leaves_the_network_out_and_ends_the_search(tmp_path: Path) -> None:
+def test_spent_budget_skips_the_network(tmp_path: Path) -> None:
+    """A spent budget leaves the network out and ends the search."""
     choice = chosen(tmp_path, budget_seconds=1e-9, epochs=None, trials=None)
     entries = {entry.name: entry for entry in choice.tried}
     assert set(entries) <= {"linear", "lightgbm", "linear+lightgbm"}
@@ -197,7 +201,8 @@ def test_a_network_that_is_named_takes_a_step_even_without_time(tmp_path: Path) 
     assert choice.tried[0].epochs == 1
 
 
-def test_a_plan_says_what_a_budget_came_to_and_a_spec_that_says_it_gives_the_same_model(tmp_path: Path) -> None:
+def test_plan_of_a_budget_can_be_repeated(tmp_path: Path) -> None:
+    """A plan says what a budget came to, and a spec that says the same gives the same model."""
     budgeted = chosen(tmp_path / "budgeted", name="tabm", budget_seconds=2, epochs=None)
     (entry,) = budgeted.tried
     planned = chosen(tmp_path / "planned", name="tabm", epochs=entry.epochs, batch_size=entry.batch_size)

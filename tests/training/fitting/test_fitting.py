@@ -60,7 +60,8 @@ def test_it_learns(classes: int | None, tmp_path: Path) -> None:
     assert min(entry["validation_loss"] for entry in history) < 0.8 * (1.0 if classes is None else np.log(classes))
 
 
-def test_the_same_seed_gives_the_same_weights_byte_for_byte_and_another_does_not(tmp_path: Path) -> None:
+def test_weights_follow_the_seed(tmp_path: Path) -> None:
+    """The same seed gives the same weights byte for byte, and another seed does not."""
     results = []
     for run, seed in enumerate((0, 0, 1)):
         model, train, validation, plan = prepared()
@@ -71,7 +72,8 @@ def test_the_same_seed_gives_the_same_weights_byte_for_byte_and_another_does_not
     assert results[0] != results[2]
 
 
-def test_an_interrupted_fit_goes_on_to_the_very_weights_of_one_that_was_not(tmp_path: Path) -> None:
+def test_interrupted_fit_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    """An interrupted fit that is resumed ends with the very weights of one that was not interrupted."""
     model, train, validation, plan = prepared(epochs=40)
     history = fit(model, train, validation, plan, tmp_path / "uninterrupted")
     interrupted, *_ = prepared(epochs=40)
@@ -108,9 +110,10 @@ def test_a_row_of_weight_two_counts_as_two_rows(tmp_path: Path) -> None:
     assert with_weights["validation_loss"] == pytest.approx(with_repeats["validation_loss"], rel=1e-4)
 
 
-def test_without_a_terminal_there_is_a_line_an_epoch_and_nothing_else(
+def test_fit_without_a_terminal_prints_a_line_per_epoch(
     tmp_path: Path, shown: io.StringIO, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """Without a terminal there is one line per epoch and nothing else."""
     model, train, validation, plan = prepared()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -134,7 +137,8 @@ def test_more_rows_get_fewer_epochs_and_larger_batches(rows: int, epochs: int, b
     assert plan.steps == epochs * -(-rows // batch)
 
 
-def test_an_hour_is_more_than_few_rows_need_and_no_time_is_one_step() -> None:
+def test_budget_bounds_epochs_and_steps() -> None:
+    """An hour is more than few rows need, and no time at all is one step."""
     model, train, validation, plan = prepared()
     before = weights(model)
     assert plan_within(3600, plan, model, train, validation).epochs == MAX_EPOCHS
@@ -150,7 +154,8 @@ def test_an_interrupted_fit_keeps_its_plan(tmp_path: Path) -> None:
     assert load_plan(tmp_path) == dataclasses.replace(plan, learning_rate=1e-3)
 
 
-def test_a_final_plan_has_as_many_epochs_as_were_best_and_its_last_weights_count(tmp_path: Path) -> None:
+def test_final_plan_has_the_best_epochs_and_last_weights(tmp_path: Path) -> None:
+    """A final plan has as many epochs as were best, and its last weights count."""
     model, train, validation, plan = prepared(epochs=8)
     final = plan.final(1000, [{"epoch": epoch, "validation_loss": abs(epoch - 3)} for epoch in range(1, 9)])
     assert (final.epochs, final.steps, final.batch_size) == (3, 3 * -(-1000 // plan.batch_size), plan.batch_size)
@@ -165,9 +170,8 @@ def test_a_final_plan_has_as_many_epochs_as_were_best_and_its_last_weights_count
 
 
 @pytest.mark.parametrize("content", [b"not a checkpoint", None])
-def test_a_checkpoint_that_is_damaged_or_of_another_network_is_not_gone_on_from(
-    tmp_path: Path, content: bytes | None
-) -> None:
+def test_unusable_checkpoint_is_ignored(tmp_path: Path, content: bytes | None) -> None:
+    """A checkpoint that is damaged, or of another network, is ignored."""
     model, train, validation, plan = prepared()
     history = fit(model, train, validation, plan, tmp_path / "empty")
     other, *_ = prepared(width=8)
@@ -187,7 +191,8 @@ def test_batches_may_weigh_nothing(tmp_path: Path) -> None:
     assert np.isfinite([entry["train_loss"] for entry in history]).all()
 
 
-def test_a_checkpoint_that_cannot_be_written_is_an_environment_fault(tmp_path: Path) -> None:
+def test_unwritable_checkpoint_is_an_environment_fault(tmp_path: Path) -> None:
+    """A checkpoint that cannot be written is a fault of the environment."""
     model, train, validation, plan = prepared(epochs=1)
     (tmp_path / "file").touch()
     with pytest.raises(EnvironmentFault, match=r"cannot write checkpoints to .*; fix this"):

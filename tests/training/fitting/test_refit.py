@@ -76,7 +76,8 @@ def test_what_the_validation_rows_decided_stays(classes: int | None, tmp_path: P
     assert check_parity(export_onnx(refitted, FEATURES), refitted, LAST) <= TOLERANCE
 
 
-def test_boosting_goes_as_many_rounds_as_before_with_the_parameters_that_were_best(tmp_path: Path) -> None:
+def test_boosting_is_refitted_with_best_parameters(tmp_path: Path) -> None:
+    """Boosting is refitted with as many rounds as before, and the parameters that were best."""
     choice, refitted = fitted(tmp_path, None, name="lightgbm", trials=3)
     result = choice.recipe.search_result
     assert result

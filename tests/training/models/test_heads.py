@@ -18,7 +18,8 @@ def count_head(target: np.ndarray) -> CountHead:
     return head
 
 
-def test_the_loss_of_a_count_is_its_deviance_in_units_of_the_mean() -> None:
+def test_count_loss_is_deviance_per_mean() -> None:
+    """The loss of a count is its deviance in units of the mean."""
     random = np.random.default_rng(0)
     target = random.poisson(3, 500).astype(float)
     head = count_head(target)
@@ -36,7 +37,8 @@ def test_the_loss_of_a_quantile_is_its_pinball_loss(quantile: float) -> None:
     assert losses.mean().item() == pytest.approx(mean_pinball_loss(target, predictions, alpha=quantile))
 
 
-def test_the_trivial_answer_is_the_best_of_those_that_are_the_same_for_every_row() -> None:
+def test_trivial_answer_is_the_best_constant() -> None:
+    """The trivial answer is the best of those that are the same for every row."""
     random = np.random.default_rng(0)
     target, weights = random.poisson(3, 400).astype(float), random.random(400)
     count, quantile = count_head(target), QuantileHead(False, 0.8)
@@ -54,7 +56,8 @@ def test_leaves_of_a_far_quantile_hold_more_rows(quantile: float, rows: int) -> 
     assert QuantileHead(False, quantile).objective["min_data_in_leaf"] == rows
 
 
-def test_the_interval_of_a_count_grows_with_its_rate_and_ends_at_nothing() -> None:
+def test_count_interval_grows_and_ends_at_zero() -> None:
+    """The interval of a count grows with its rate, and ends at zero."""
     head = count_head(np.array([0.0, 2.0]))
     head.below.fill_(3.0)
     head.above.fill_(3.0)

@@ -45,7 +45,8 @@ def test_the_seed_alone_decides_the_first_weights() -> None:
     assert not torch.equal(weights, first_weights(1).output.weight)
 
 
-def test_the_position_in_the_year_is_not_learnt_from_under_a_split_by_time() -> None:
+def test_split_by_time_ignores_the_position_in_the_year() -> None:
+    """The position in the year is not learnt from under a split by time."""
     layouts = [
         unfitted(FRAME, scores(FRAME), None, spec(by_time=by_time))[0].blueprint.layout for by_time in (False, True)
     ]

@@ -13,7 +13,8 @@ def draw(random: np.random.Generator) -> Parameters:
     return {"depth": int(random.integers(1, 100)), "rate": 0.5}
 
 
-def test_the_best_of_all_that_were_tried_is_kept_and_what_is_said_is_never_drawn() -> None:
+def test_search_keeps_the_best_and_never_draws_what_is_set() -> None:
+    """The best of all trials is kept, and a parameter that is set is never drawn."""
     trials: list[Parameters] = []
 
     def fit(parameters: Parameters) -> tuple[float, int]:

@@ -20,8 +20,11 @@ TREES = ("lightgbm", "xgboost", "random_forest", "histogram_boosting")
 
 @pytest.mark.parametrize("classes", [1, 2, 3])
 @pytest.mark.parametrize("name", TREES)
-def test_numbers_next_to_a_threshold_go_where_the_library_sends_them(name: str, classes: int) -> None:
-    """The fit compares ONNX with the library on the validation rows; here, these include the thresholds' neighbours."""
+def test_numbers_at_a_threshold_go_as_in_the_library(name: str, classes: int) -> None:
+    """Numbers next to a threshold go where the library sends them.
+
+    The fit compares ONNX with the library on the validation rows; here, these include the thresholds' neighbours.
+    """
     train, validation = matrix(600, classes), matrix(200, classes, 1)
     few = {"random_forest": {"n_estimators": 20}, "xgboost": {"max_depth": 4}, "lightgbm": {"num_leaves": 15}}
     options = Options(objective(classes), 0, parameters=few.get(name, {}))

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from model_deployer.training.preprocessing.bins import MAX_INTERVALS, MIN_DISTANCE, fit_bins
 
 
-def test_a_column_of_mostly_zeros_still_gets_edges_where_the_target_changes() -> None:
+def test_mostly_zero_column_gets_edges() -> None:
+    """A column of mostly zeros still gets edges where the target changes."""
     random = np.random.default_rng(0)
     values = np.where(random.random(20_000) < 0.99, 0.0, random.random(20_000) * 2).astype(np.float32)
     target = (values > 0.5).astype(np.int64)

@@ -37,7 +37,8 @@ def test_rows_that_weigh_nothing_teach_nothing() -> None:
     assert torch.equal(*means)
 
 
-def test_columns_are_nan_where_a_number_is_missing_and_bounded_elsewhere() -> None:
+def test_columns_are_nan_or_bounded() -> None:
+    """Columns are NaN where a number is missing, and bounded elsewhere."""
     model, train = unfitted(FRAME, classes_of(FRAME, 2), 2, spec())
     columns, _ = fit_columns(model.scaling, model.blueprint.cardinalities, train, 2, 0)
     frame = FRAME.head(2).with_columns(pl.Series("size, in m²", [np.nan, 1e300]))

@@ -75,7 +75,8 @@ def test_texts_become_numbers_beside_the_others() -> None:
     assert np.array_equal(train, new, equal_nan=True)
 
 
-def test_nothing_but_texts_that_share_no_word_is_refused_with_a_way_out() -> None:
+def test_texts_without_a_shared_word_are_refused() -> None:
+    """Nothing but texts that share no word is refused, with advice."""
     frame = pl.DataFrame({"t": [f"word{number}" for number in range(50)], "size": np.arange(50.0)})
     with pytest.raises(DataError, match=r"no word of t is in 5 or more training rows.*`kind: categorical`"):
         fit_preprocessor(frame, [Text(name="t")], np.arange(50.0), None, 0)

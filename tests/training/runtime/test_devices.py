@@ -51,7 +51,8 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_interrupted_fit_of_two_processes_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+def test_interrupted_fit_of_two_processes_resumes(tmp_path: Path) -> None:
+    """An interrupted fit of two processes that is resumed ends with the same weights."""
     model, train, validation, plan = prepared(None, Devices(), epochs=12)
     history = fit(model, train, validation, plan, tmp_path / "uninterrupted")
     folder, (interrupted, *_, plan) = tmp_path / "interrupted", prepared(None, epochs=12)
@@ -74,8 +75,11 @@ def assert_alike(expected: Model, actual: Model, *histories: list[dict[str, floa
 
 
 @pytest.mark.slow
-def test_processes_of_torchrun_leave_one_model_and_the_first_one_speaks(tmp_path: Path) -> None:
-    """Two agents, as on two machines that share the folder of model.yaml."""
+def test_torchrun_saves_one_model_and_prints_once(tmp_path: Path) -> None:
+    """Processes of torchrun leave one model, and only the first one prints.
+
+    Two agents, as on two machines that share the folder of model.yaml.
+    """
     frame = table(400)
     frame.with_columns(pl.Series("y", classes_of(frame, 2)).cast(pl.String)).fill_nan(None).write_csv(
         tmp_path / "t.csv"
@@ -147,7 +151,8 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         choose_devices(spec(accelerator="gpu").estimator)
 
 
-def test_what_does_not_fit_how_the_processes_were_started_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mismatch_of_launch_and_spec_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit how the processes were started is refused."""
     cpu: dict[str, Any] = {"accelerator": "cpu"}
     with pytest.raises(EnvironmentFault, match=r"requests 2 x 1 .* processes; start each of them with"):
         choose_devices(spec(**cpu, nodes=2).estimator)

@@ -31,7 +31,8 @@ def losses(text: str) -> list[float]:
 
 
 @pytest.mark.parametrize("shown", [False], indirect=True)
-def test_without_a_terminal_there_is_a_line_a_trial_with_the_lowest_loss_so_far(shown: io.StringIO) -> None:
+def test_search_without_a_terminal_prints_a_line_per_trial(shown: io.StringIO) -> None:
+    """Without a terminal there is one line per trial, with the lowest loss so far."""
     search(3)
     lines = shown.getvalue().splitlines()
     assert [line.split(":")[0] for line in lines] == [f"trial {number} of 3" for number in (1, 2, 3)]
