@@ -30,7 +30,7 @@ from model_deployer.training.data.dataset import Dataset
 from model_deployer.training.data.split import Parts, method
 from model_deployer.training.data.target import Target
 from model_deployer.training.evaluation.evaluation import Metrics, evaluate_classification, evaluate_regression
-from model_deployer.training.evaluation.gates import check_gates, refuse
+from model_deployer.training.evaluation.gates import check_gates, raise_for_failures
 from model_deployer.training.evaluation.importance import importance
 from model_deployer.training.evaluation.learning_curve import learning_curve
 from model_deployer.training.evaluation.reliability import reliability
@@ -250,7 +250,7 @@ def _with_checked_gates(spec: Spec, evaluation: Evaluation) -> Evaluation:
     gates = check_gates(spec.gates, evaluation)
     for gate in gates:
         print_stage("gate" if gate.passed else "error", f"{gate.name}: {gate.message}")
-    refuse(gates)
+    raise_for_failures(gates)
     return evaluation.model_copy(update={"gates": tuple(gates)})
 
 

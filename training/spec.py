@@ -421,7 +421,7 @@ class Spec(_Section):
         Args:
             path: The keys and list indices that lead to it, such as ``"data", "ignore", 0``.
         """
-        return self._source.place(path) if self._source else dotted(path)
+        return self._source.location(path) if self._source else dotted(path)
 
 
 def read_spec(path: Path) -> Spec:

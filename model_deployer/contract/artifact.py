@@ -1,18 +1,18 @@
-"""The files of one model: written once, listed with their SHA-256 in the manifest, verified at every load.
+"""The files of one model: written once, listed with their SHA-256 in the manifest, and verified at every load.
 
 ================== ====================================================================================================
-manifest.json      name, version, format number, hash of every other file, and where the model comes from
+manifest.json      name, version, format number, hash of every other file, and the provenance of the model
 contract.json      :class:`contract.contract.Contract`
 model.onnx         raw features in, calibrated predictions out
 weights.safetensors, architecture.json   the torch module, for a GPU and for further training
-estimator.onnx     trees or another estimator alone, as it stands inside model.onnx; where the model has one
+estimator.onnx     the trees or another estimator alone, as inside model.onnx, if the model has one
 reference.json     :class:`contract.reference.Reference`: distribution of features and predictions in the training
-                   data, against which drift is measured
-golden.jsonl       rows with the predictions that any engine has to reproduce within the manifest's tolerance
+                   data, the baseline for drift
+golden.jsonl       rows with the predictions that every engine must reproduce within the manifest's tolerance
 evaluation.json    :class:`contract.evaluation.Evaluation`: metrics with intervals, baselines, candidates, slices,
                    gates, latency, findings about the data
-report.html        the same to look at, with its plots in plots/
-spec.yaml          the model.yaml it was trained from
+report.html        the same as a page, with its plots in plots/
+spec.yaml          the model.yaml that the model was trained from
 ================== ====================================================================================================
 
 To change the format, raise FORMAT, keep a reader for the old number, and store an artifact of the new format among the
@@ -53,14 +53,14 @@ SPEC = "spec.yaml"
 
 
 class Provenance(BaseModel):
-    """Where a model comes from: what it takes to train it again.
+    """The origin of a model: the information that is needed to train it again.
 
     Attributes:
         data_version: SHA-256 of the table's content.
         seed: The seed of every random choice.
-        git_commit: The commit of the working tree that trained it, ending in "-dirty" where files were changed.
-        python: The interpreter's version.
-        libraries: Versions of the libraries that shape the weights.
+        git_commit: The commit of the working tree that trained it, ending in "-dirty" if files were changed.
+        python: The version of Python.
+        libraries: The versions of the libraries that influence the weights, by name.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -73,11 +73,18 @@ class Provenance(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The list of a model's files and what identifies it.
+    """The identity of a model and the list of its files.
 
-    ``tolerance`` is the largest difference from a golden prediction that an engine may show; ``patch_tolerance`` is how
-    far behaviour may move from one version to the next in a patch, see
-    :func:`contract.prediction_shift.exceeds_tolerance`.
+    Attributes:
+        format: The number of the artifact's format.
+        name, version: The tag of the model.
+        created: The time of training, with a time zone.
+        description, owner, license, business_context: As in model.yaml.
+        tolerance: The largest difference from a golden prediction that an engine may have.
+        patch_tolerance: The largest shift of behaviour that a patch may have, see
+            :func:`contract.prediction_shift.exceeds_tolerance`.
+        origin: The information that is needed to train the model again.
+        files: The SHA-256 of every other file, by its path in the folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -98,7 +105,13 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Golden:
-    """A row as a client sends it and the prediction it gets; ``case`` says what it stands for."""
+    """A golden request: a row with its prediction.
+
+    Attributes:
+        case: The name of the case, such as ``example``.
+        row: The row as a client sends it.
+        prediction: The prediction as the client receives it.
+    """
 
     case: str
     row: dict[str, Any]
@@ -107,59 +120,72 @@ class Golden:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model's folder whose files were all verified."""
+    """A model whose files were all verified.
+
+    Attributes:
+        path: The folder of the model.
+        manifest: The content of its manifest.json.
+    """
 
     path: Path
     manifest: Manifest
 
     @property
     def tag(self) -> str:
-        """``name:version``."""
+        """The tag ``name:version``."""
         return f"{self.manifest.name}:{self.manifest.version}"
 
     @cached_property
     def contract(self) -> Contract:
-        """What callers may rely on."""
+        """The content of contract.json."""
         return Contract.model_validate_json((self.path / CONTRACT).read_bytes())
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """The content of evaluation.json, read when it is first asked for: a model is served without it.
+        """The content of evaluation.json, read at the first access, since serving does not need it.
 
         Raises:
-            ArtifactError: The file is missing or does not fit the model.
+            ArtifactError: if the file is missing or does not fit the model.
         """
         return Evaluation.read(self.path / EVALUATION)
 
     @cached_property
     def reference(self) -> Reference | None:
-        """The content of reference.json, where the model has one.
+        """The content of reference.json, or None if the model does not have this file.
 
         Raises:
-            ArtifactError: The file does not fit the model.
+            ArtifactError: if the file does not fit the model.
         """
         return Reference.read(self.path / REFERENCE) if REFERENCE in self.manifest.files else None
 
     @property
     def model(self) -> Path:
-        """The ONNX graph."""
+        """The path of the ONNX graph."""
         return self.path / MODEL
 
     def golden(self) -> Iterator[Golden]:
-        """The golden predictions, in the order of the file."""
+        """Yield the golden requests, in the order of the file."""
         with (self.path / GOLDEN).open(encoding="utf-8") as lines:
             for line in lines:
                 yield Golden(**json.loads(line))
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON as people read it, with keys in the order given, so that equal content means equal bytes."""
+    """Write indented JSON with the keys in the order of ``content``, so that equal content gives equal bytes."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
-    """Hash every file of ``folder`` into the manifest, write it beside them, and return it."""
+    """Write the manifest of a folder, with the SHA-256 of every file in it.
+
+    Args:
+        folder: The folder with all other files of the model.
+        manifest: The manifest without ``files``.
+
+    Returns:
+        The manifest as it was written.
+    """
     files = {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
     sealed = manifest.model_copy(update={"files": files})
     write_json(folder / MANIFEST, sealed.model_dump(mode="json"))
@@ -167,23 +193,24 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def open_artifact(folder: Path) -> Artifact:
-    """Read the manifest of ``folder`` and verify every file it lists.
+    """Read the manifest of a folder and verify every file that it lists.
 
     Raises:
-        ArtifactError: The manifest is missing or unreadable, its format is unknown, or a file is missing or altered.
+        ArtifactError: if the manifest is missing or not readable, its format is unknown, or a file is missing or
+            altered.
     """
     manifest = _read_manifest(folder)
     for name, expected in manifest.files.items():
         path = folder / name
         if not path.is_file():
-            raise ArtifactError(f"{folder}: {name} is missing; train again or restore the model from its source")
+            raise ArtifactError(f"{folder}: {name} is missing; restore the model from its source, or train it again")
         if sha256(path) != expected:
             raise ArtifactError(f"{folder}: {name} was altered after training; restore the model, or train it again")
     return Artifact(folder, manifest)
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as hexadecimal text."""
+    """Return the SHA-256 of a file's bytes as hexadecimal text."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -192,16 +219,18 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
-        raise ArtifactError(f"{folder}: no {MANIFEST}; this is no model of ours") from None
+        raise ArtifactError(f"{folder}: no {MANIFEST}; this folder does not hold a model of model-deployer") from None
     except ValueError:
-        raise ArtifactError(f"{folder}: {MANIFEST} is no JSON; restore the model from its source") from None
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
+        raise ArtifactError(f"{folder}: {MANIFEST} is not JSON; restore the model from its source") from None
+    number = content.get("format") if isinstance(content, dict) else None
+    if number != FORMAT:
         raise ArtifactError(
-            f"{folder}: format {found!r} is unknown; this version reads format {FORMAT}; upgrade model-deployer"
+            f"{folder}: the format {number!r} is unknown; this version reads format {FORMAT}; upgrade model-deployer"
         )
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
         field = ".".join(map(str, error.errors()[0]["loc"]))
-        raise ArtifactError(f"{folder}: {MANIFEST}: {field} is wrong; restore the model from its source") from None
+        raise ArtifactError(
+            f"{folder}: {MANIFEST}: the field {field} is not valid; restore the model from its source"
+        ) from None

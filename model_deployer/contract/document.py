@@ -1,25 +1,26 @@
-"""A JSON file of an artifact as a model of the contract: what is read is what is written again.
+"""JSON files of an artifact as pydantic models that write exactly what they read.
 
 Two files are such documents: evaluation.json (:mod:`contract.evaluation`) and reference.json
 (:mod:`contract.reference`). Their models belong to the artifact's format, see :mod:`contract.artifact`.
 
-A document is passed on as it was read, by GET /model, ``deployer show --json`` and model_metadata.json. Therefore
+GET /model, ``deployer show --json`` and model_metadata.json pass a document on as it was read. Therefore
 
-- a field that the file does not have is absent again when it is written, which is not the same as null;
-- a key that this version does not know is kept (``extra="allow"``), and follows the known keys of its object. A later
+- a field that the file does not have is also absent when the document is written, which differs from null;
+- a key that this version does not know is preserved (``extra="allow"``), after the known keys of its object. A later
   version may add an optional key within the same format. ``ignore`` would lose the key on the way to the consumer, and
   ``forbid`` would refuse a model that works.
 
-The cost of ``allow`` is that a misspelt keyword makes an unknown key. mypy refuses it (``init_forbid_extra`` in
-pyproject.toml), and a test holds that a training run writes known keys only.
+The cost of ``allow`` is that a misspelt keyword creates an unknown key. mypy refuses it (``init_forbid_extra`` in
+pyproject.toml), and a test checks that a training run writes only known keys.
 
 An optional field can be added within a format. To rename or remove a field, or to change its meaning, change the
 format:
 
 1. Raise ``FORMAT`` in :mod:`contract.artifact`.
 2. Change the model, and write a function from the old JSON to the new JSON. :class:`contract.artifact.Artifact` applies
-   it where the manifest has the old number. The rest of the project then knows the new model only.
-3. Store an artifact of the new format under tests/contract/artifacts. Those of the old format stay, and stay readable.
+   it if the manifest has the old number. The rest of the project then uses only the new model.
+3. Store an artifact of the new format under tests/contract/artifacts. Artifacts of the old format stay there and must
+   stay readable.
 """
 
 import json
@@ -33,7 +34,7 @@ from pydantic_core import ErrorDetails
 
 from model_deployer.contract.errors import ArtifactError
 
-#: What the owner of an artifact does about a file that cannot be read.
+#: What the owner of an artifact can do about a file that cannot be read.
 _REMEDY = "restore the model from its source, or train it again"
 
 
@@ -43,20 +44,20 @@ class JsonObject(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="constants")
 
     def to_json(self) -> dict[str, Any]:
-        """The content for ``json.dumps``: the fields that are set, in the order of the model, then unknown keys."""
+        """Return content for ``json.dumps``: the fields that are set, in the order of the model, then unknown keys."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
 class JsonDocument(JsonObject):
-    """The object that is a whole file."""
+    """The top-level object of a file."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a file of an artifact.
 
         Raises:
-            ArtifactError: The file is missing, is not JSON, or does not fit the model; the message names the file, and
-                the field that does not fit.
+            ArtifactError: if the file is missing, is not JSON, or does not fit the model. The message names the file
+                and the field.
         """
         try:
             content = json.loads(path.read_bytes())
@@ -68,51 +69,51 @@ class JsonDocument(JsonObject):
 
     @classmethod
     def parse(cls, content: Any, source: str, remedy: str) -> Self:
-        """The document of some JSON.
+        """Build the document from parsed JSON.
 
         Args:
-            content: As ``json.loads`` returns it.
-            source: Where it is from, for the message of an error.
-            remedy: What to do where it does not fit, for the message of an error.
+            content: The JSON value, as ``json.loads`` returns it.
+            source: The origin of the content, for the error message.
+            remedy: What the reader can do if the content does not fit, for the error message.
 
         Raises:
-            ArtifactError: The content does not fit the model; the message names source and field.
+            ArtifactError: if the content does not fit the model. The message names the source and the field.
         """
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            where = ": ".join(filter(None, (source, _field(fault, content))))
-            raise ArtifactError(f"{where}: {_reason(fault)}; {remedy}") from None
+            details = error.errors(include_url=False)[0]
+            location = ": ".join(filter(None, (source, _field(details, content))))
+            raise ArtifactError(f"{location}: {_reason(details)}; {remedy}") from None
 
 
 def by_key(tags: Mapping[str, str]) -> Discriminator:
-    """The discriminator of a union whose classes are told apart by a key that only one of them has.
+    """Return a discriminator of a union whose classes each have a key that the others do not have.
 
     Args:
-        tags: For each of these keys the tag of its class. The first class is assumed where no key is there.
+        tags: The tag of a class by its key. Content without any of these keys gets the first tag.
     """
-    first = next(iter(tags.values()))
+    default = next(iter(tags.values()))
 
     def tag(content: Any) -> str:
         has = content.__contains__ if isinstance(content, Mapping) else partial(hasattr, content)
-        return next((tag for key, tag in tags.items() if has(key)), first)
+        return next((tag for key, tag in tags.items() if has(key)), default)
 
     return Discriminator(tag)
 
 
-def _field(fault: ErrorDetails, content: Any) -> str:
-    """The path of a field in the file, without the tags of unions that pydantic adds."""
-    steps = []
-    for step in fault["loc"]:
+def _field(details: ErrorDetails, content: Any) -> str:
+    """Return the path of a field in the file, without the tags of unions that pydantic adds."""
+    keys = []
+    for key in details["loc"]:
         try:
-            content = content[step]
+            content = content[key]
         except (LookupError, TypeError):
             continue
-        steps.append(str(step))
-    return ".".join([*steps, *map(str, fault["loc"][-1:] if fault["type"] == "missing" else ())])
+        keys.append(str(key))
+    return ".".join([*keys, *map(str, details["loc"][-1:] if details["type"] == "missing" else ())])
 
 
-def _reason(fault: ErrorDetails) -> str:
+def _reason(details: ErrorDetails) -> str:
     reasons = {"missing": "the field is missing", "model_type": "expected an object"}
-    return reasons.get(fault["type"]) or fault["msg"].replace("Input should be", "expected")
+    return reasons.get(details["type"]) or details["msg"].replace("Input should be", "expected")

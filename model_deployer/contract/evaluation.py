@@ -1,10 +1,10 @@
-"""evaluation.json: how good a model is, on rows that it did not learn from, and how that was measured.
+"""evaluation.json: the quality of a model on rows that training did not use, and how it was measured.
 
 :class:`Evaluation` is the whole file. A part that was not measured is absent from the file, and None or empty here: a
-model that was trained elsewhere has no candidates, and parts were added since the first models of this format.
+model that was trained elsewhere has no candidates, and early models of this format lack parts that were added later.
 
-Unless a field says otherwise, every figure is of the test part, and every interval holds 95 %. A *loss* is in the unit
-of the task's loss (``LOSS`` of :mod:`contract.metric_catalog`): nats, the unit of the target, or that of the deviance.
+Unless a field says otherwise, every number is measured on the test part, and every interval is a 95 % interval. A
+*loss* is in the unit of the task's loss (``LOSS`` of :mod:`contract.metric_catalog`): nats, or the unit of the target.
 Shares are from 0 to 1.
 """
 
@@ -17,10 +17,10 @@ from model_deployer.contract.document import JsonDocument, JsonObject, by_key
 from model_deployer.contract.metric_catalog import Task
 from model_deployer.contract.number_format import number
 
-#: The names in :attr:`Evaluation.metrics`: of the model itself, and of the simple models it is compared with.
+#: The keys of :attr:`Evaluation.metrics`: the model itself, and the baselines.
 MODEL, TRIVIAL, LINEAR = "model", "trivial", "linear"
 
-#: How rows were divided into training, validation and test part.
+#: The method that divides rows into the training, validation and test parts.
 SplitMethod = Literal["random", "stratified", "group", "time"]
 
 
@@ -28,8 +28,8 @@ class MetricValue(JsonObject):
     """A metric of one model.
 
     Attributes:
-        value: On the test rows.
-        low, high: The ends of its bootstrap interval.
+        value: The value on the test rows.
+        low, high: The ends of the bootstrap interval.
     """
 
     value: float
@@ -38,12 +38,12 @@ class MetricValue(JsonObject):
 
 
 class PartRows(JsonObject):
-    """How many rows were in each part of the table.
+    """The number of rows in each part of the table.
 
     Attributes:
-        train: Those that the model learnt from.
-        validation: Those that chose and calibrated it.
-        test: Those that judged it.
+        train: Rows to fit the model.
+        validation: Rows to choose and calibrate the model.
+        test: Rows to evaluate the model.
     """
 
     train: int
@@ -52,21 +52,21 @@ class PartRows(JsonObject):
 
 
 class SliceResult(JsonObject):
-    """How the model does on a part of the test rows that can be said in a phrase.
+    """The quality of the model on a slice: the test rows that satisfy a condition.
 
     Attributes:
-        slice: The phrase: ``origin = JFK``, ``distance from 0 to 500 and night = true``.
-        rows: How many test rows are in it.
+        slice: The condition: ``origin = JFK``, ``distance from 0 to 500 and night = true``.
+        rows: The number of test rows in the slice.
         loss: The loss of these rows.
-        gap: How far that is above the loss of all rows, as a share of it; negative where it is below.
+        gap: The difference to the loss of all rows, as a share of it: 0.1 is 10 % above, negative is below.
         low, high: The interval of the loss; None with fewer than 10 rows.
-        calibration_error: The mean gap between a probability and how often it comes true; of a quantity, how far the
-            share of truths inside the interval (at or below the quantile) is from what is promised. None with fewer
-            than 10 rows.
-        calibration_chance: What chance alone makes of the calibration error at most; None with fewer than 10 rows.
-        named: Whether model.yaml asks for it. Other slices are there because they are worse than the rest beyond
-            chance.
-        learnt: Whether the model sees the columns that define it.
+        calibration_error: The mean gap between a predicted probability and the observed frequency. For a quantity, the
+            gap between the nominal and the observed share of truths inside the interval (at or below the quantile).
+            None with fewer than 10 rows.
+        calibration_chance: The largest calibration error that chance explains; None with fewer than 10 rows.
+        named: Whether model.yaml names the slice. Other slices are listed if they are worse than the rest by more than
+            chance explains.
+        learnt: Whether the columns of the condition are inputs of the model.
     """
 
     slice: str
@@ -82,12 +82,12 @@ class SliceResult(JsonObject):
 
 
 class FeatureImportance(JsonObject):
-    """How much a model needs one feature.
+    """The permutation importance of one feature.
 
     Attributes:
-        feature: Its name.
-        rise: How much the loss rises when the values of the feature are shuffled: the mean of the repeats.
-        spread: The standard deviation of the repeats.
+        feature: The name of the feature.
+        rise: The rise of the loss when the values of the feature are shuffled: the mean over the repeats.
+        spread: The standard deviation over the repeats.
     """
 
     feature: str
@@ -96,14 +96,14 @@ class FeatureImportance(JsonObject):
 
 
 class Importance(JsonObject):
-    """Permutation importance: what the model's answers depend on.
+    """The permutation importance of all features.
 
     Attributes:
         loss: The name of the metric that rises.
-        value: The loss of the rows as they are.
-        rows: How many test rows were used.
-        repeats: How often each feature was shuffled.
-        features: The most important first.
+        value: The loss of the unchanged rows.
+        rows: The number of test rows that were used.
+        repeats: The number of times that each feature was shuffled.
+        features: One entry per feature, the most important first.
     """
 
     loss: str
@@ -114,13 +114,13 @@ class Importance(JsonObject):
 
 
 class MissingFeature(JsonObject):
-    """What happens when one feature is null in every row.
+    """The effect of one feature that is null in every row.
 
     Attributes:
-        feature: Its name.
-        missing: The share of the rows in which it is null as they are.
-        rise: How much the loss rises when it is null in all of them.
-        change: How far the answer moves on average: for a classification half the sum of the absolute changes of the
+        feature: The name of the feature.
+        missing: The share of the unchanged rows that have no value for it.
+        rise: The rise of the loss when it is null in all rows.
+        change: The mean change of the prediction: for a classification half the sum of the absolute changes of the
             probabilities, for a quantity the absolute change of the value, in the unit of the target.
     """
 
@@ -131,13 +131,13 @@ class MissingFeature(JsonObject):
 
 
 class MissingFeatures(JsonObject):
-    """What the answers become where a feature that may be null is null.
+    """The effect of missing values, for each feature that may be null.
 
     Attributes:
         loss: The name of the metric that rises.
-        value: The loss of the rows as they are.
-        rows: How many test rows were used.
-        features: Those that may be null, the most needed first; empty where every feature is required.
+        value: The loss of the unchanged rows.
+        rows: The number of test rows that were used.
+        features: The features that may be null, the largest rise first; empty if no feature may be null.
     """
 
     loss: str
@@ -147,12 +147,13 @@ class MissingFeatures(JsonObject):
 
 
 class ReliabilityBin(JsonObject):
-    """Test rows with similar answers.
+    """Test rows with similar predictions.
 
     Attributes:
-        rows: How many there are.
-        predicted: The mean of their predicted probabilities, or of their values in the unit of the target.
-        observed: The share of them in which the prediction came true, or the promise was kept.
+        rows: The number of rows.
+        predicted: The mean predicted probability, or the mean predicted value in the unit of the target.
+        observed: The share of rows whose predicted label is true, or whose truth is inside the interval (at or below
+            the quantile).
         low, high: The interval of ``observed``.
     """
 
@@ -164,11 +165,11 @@ class ReliabilityBin(JsonObject):
 
 
 class SetSize(JsonObject):
-    """How often a set has a certain size.
+    """The frequency of one size of prediction sets.
 
     Attributes:
         labels: The number of labels in the set.
-        share: The share of the test rows whose set has that many.
+        share: The share of the test rows whose set has this number of labels.
     """
 
     labels: int
@@ -176,12 +177,12 @@ class SetSize(JsonObject):
 
 
 class LabelCoverage(JsonObject):
-    """How often the sets hold one label where it is the truth.
+    """The coverage of the prediction sets for one true label.
 
     Attributes:
         label: The true label.
-        rows: How many test rows have it.
-        observed: The share of them whose set holds it.
+        rows: The number of test rows with this label.
+        observed: The share of these rows whose set contains the label.
         low, high: The interval of ``observed``.
     """
 
@@ -193,12 +194,12 @@ class LabelCoverage(JsonObject):
 
 
 class SetCoverage(JsonObject):
-    """Whether the sets of labels hold the truth as often as promised.
+    """The sizes and the coverage of the prediction sets.
 
     Attributes:
-        coverage: The promised share of all cases.
-        sizes: By ascending number of labels.
-        labels: The labels that are most surely missed first.
+        coverage: The nominal share of all cases whose set contains the true label.
+        sizes: The frequency of each size, by ascending size.
+        labels: The coverage for each true label, by ascending upper end of the interval.
     """
 
     coverage: float
@@ -207,12 +208,13 @@ class SetCoverage(JsonObject):
 
 
 class ProbabilityReliability(JsonObject):
-    """Of a classification: whether probabilities come true as often as they say.
+    """The reliability of a classification: predicted probabilities and observed frequencies.
 
     Attributes:
-        label: The label whose probability it is: the second of two. None with more labels: the likeliest of each row.
+        label: The label whose probability is meant: the second of two. None with more labels: the most likely label of
+            each row.
         bins: Tenths of the test rows, by ascending probability.
-        sets: Of the sets of labels; None where predictions carry no set.
+        sets: The sizes and the coverage of the prediction sets; None if predictions have no set.
     """
 
     label: str | None
@@ -220,16 +222,16 @@ class ProbabilityReliability(JsonObject):
     sets: SetCoverage | None = None
 
     @property
-    def promised(self) -> None:
-        """The share that is promised of every bin: none, since each probability is a promise of its own."""
+    def nominal(self) -> None:
+        """The nominal share of every bin: None, since each bin has the predicted probability as its nominal share."""
         return None
 
 
 class IntervalReliability(JsonObject):
-    """Of a quantity: whether intervals hold the truth as often as promised.
+    """The reliability of a prediction interval: the observed share of truths inside it.
 
     Attributes:
-        coverage: The promised share of all cases.
+        coverage: The nominal share of all cases.
         bins: Fifths of the test rows, by ascending value.
     """
 
@@ -237,16 +239,16 @@ class IntervalReliability(JsonObject):
     bins: tuple[ReliabilityBin, ...]
 
     @property
-    def promised(self) -> float:
-        """The share that is promised of every bin."""
+    def nominal(self) -> float:
+        """The nominal share of every bin."""
         return self.coverage
 
 
 class QuantileReliability(JsonObject):
-    """Of a quantile: whether the truth is at or below the value as often as promised.
+    """The reliability of a quantile: the observed share of truths at or below the value.
 
     Attributes:
-        share_below: The promised share of all cases.
+        share_below: The nominal share of all cases: the quantile.
         bins: Fifths of the test rows, by ascending value.
     """
 
@@ -254,8 +256,8 @@ class QuantileReliability(JsonObject):
     bins: tuple[ReliabilityBin, ...]
 
     @property
-    def promised(self) -> float:
-        """The share that is promised of every bin."""
+    def nominal(self) -> float:
+        """The nominal share of every bin."""
         return self.share_below
 
 
@@ -268,10 +270,10 @@ Reliability = Annotated[
 
 
 class CurvePoint(JsonObject):
-    """A model that learnt from a share of the training rows.
+    """A model that was fitted on a part of the training rows.
 
     Attributes:
-        rows: How many.
+        rows: The number of rows that it was fitted on.
         loss: Its loss on the test rows.
         low, high: The interval of the loss.
     """
@@ -283,12 +285,12 @@ class CurvePoint(JsonObject):
 
 
 class LastGain(JsonObject):
-    """What the last doubling of the training rows brought.
+    """The gain from the last doubling of the training rows.
 
     Attributes:
-        gain: By how much the loss fell; negative where it rose.
-        low, high: Its interval. It is narrower than those of the points, since the test rows are the same; what another
-            draw of the shares would change is in neither.
+        gain: The decrease of the loss; negative if the loss rose.
+        low, high: The interval of the gain. It is narrower than the intervals of the points, since both models have the
+            same test rows. It does not include the effect of another random choice of the training rows.
     """
 
     gain: float
@@ -297,12 +299,12 @@ class LastGain(JsonObject):
 
 
 class NextGain(JsonObject):
-    """What twice the training rows may bring.
+    """The expected gain from twice the training rows.
 
     Attributes:
         rows: Twice the rows of the training part.
-        low, high: By how much the loss may fall, at least 0.
-        measurable: Whether the last gain was more than chance makes.
+        low, high: The smallest and the largest expected decrease of the loss, at least 0.
+        measurable: Whether the last gain was larger than chance explains.
     """
 
     rows: int
@@ -312,16 +314,17 @@ class NextGain(JsonObject):
 
 
 class LearningCurve(JsonObject):
-    """How the loss falls as the training rows double, of a model that is fast to fit.
+    """The loss of a model that is fast to fit, as the number of training rows doubles.
 
     Attributes:
-        model: What was fitted: ``lightgbm``, or ``linear``.
+        model: The estimator that was fitted.
         loss: The name of the metric.
-        split: How shares grow: with ``time`` by earlier rows, with ``group`` by whole groups, else at random.
-        rows: The rows of the training part. The last point has fewer where all of them would take too long.
-        points: At least 3, by ascending rows.
-        last: What the last doubling brought.
-        next: What the next doubling may bring.
+        split: The method of the split, which decides the rows that a doubling adds: earlier rows with ``time``, whole
+            groups with ``group``, else random rows.
+        rows: The rows of the training part. The last point has fewer rows if a fit on all of them would take too long.
+        points: The points of the curve, at least 3, by ascending rows.
+        last: The gain from the last doubling.
+        next: The expected gain from the next doubling.
     """
 
     model: Literal["lightgbm", "linear"]
@@ -334,22 +337,22 @@ class LearningCurve(JsonObject):
 
     @property
     def verdict(self) -> str:
-        """Whether more rows would help, as a sentence without capital and full stop."""
-        last, following, loss = self.last, self.next, self.loss.replace("_", " ")
-        gain, low, high = (number(figure, 3) for figure in (last.gain, last.low, last.high))
+        """Whether more rows would help, as a sentence without a capital letter and a full stop."""
+        last, expected, loss = self.last, self.next, self.loss.replace("_", " ")
+        gain, low, high = (number(value, 3) for value in (last.gain, last.low, last.high))
         doubling = f"the last doubling, to {self.points[-1].rows:,} rows, lowered it by {gain} ({low} to {high})"
-        if following.measurable:
-            ends = f"{number(following.low, 3)} to {number(following.high, 3)}"
-            return f"{following.rows:,} rows in place of {self.rows:,} may lower the {loss} by {ends}: {doubling}"
-        most = f", though up to {high} is possible" if following.high > 0 else ""
-        return f"no measurable gain in {loss} from more rows{most}: {doubling}"
+        if expected.measurable:
+            decrease = f"{number(expected.low, 3)} to {number(expected.high, 3)}"
+            return f"{expected.rows:,} rows instead of {self.rows:,} may lower the {loss} by {decrease}; {doubling}"
+        possible = f", though up to {high} is possible" if expected.high > 0 else ""
+        return f"no measurable gain in {loss} from more rows{possible}; {doubling}"
 
 
 class UnmeasuredCurve(JsonObject):
-    """A learning curve that was not measured.
+    """The reason for a missing learning curve.
 
     Attributes:
-        reason: Why, as a sentence without capital and full stop.
+        reason: The reason, as a sentence without a capital letter and a full stop.
     """
 
     reason: str
@@ -367,11 +370,11 @@ Curve = Annotated[
 
 
 class CallTimes(JsonObject):
-    """How long calls of the graph took.
+    """The duration of calls of the graph.
 
     Attributes:
         p50, p99: The median and the 99th percentile, in milliseconds.
-        calls: How many were measured.
+        calls: The number of calls that were measured.
     """
 
     p50: float
@@ -380,15 +383,15 @@ class CallTimes(JsonObject):
 
 
 class Latency(JsonObject):
-    """How long the graph alone takes to answer on the machine that trained it, and how large it is.
+    """The latency of the graph alone on the machine that trained it, and its size.
 
     Attributes:
-        one_row_ms: Of a single row.
-        batch_rows: The rows of a batch.
-        batch_ms: Of a batch.
-        us_per_row: Microseconds for one row of a batch, at the median.
+        one_row_ms: The duration of a call with one row.
+        batch_rows: The number of rows in a batch.
+        batch_ms: The duration of a call with a batch.
+        us_per_row: The median duration of a batch divided by its rows, in microseconds.
         bytes: The size of model.onnx.
-        threads: The threads of ONNX Runtime.
+        threads: The number of threads of ONNX Runtime.
         onnxruntime: The version of ONNX Runtime.
         processor: The name of the processor, or its architecture.
     """
@@ -404,16 +407,16 @@ class Latency(JsonObject):
 
 
 class BehaviourShift(JsonObject):
-    """How far answers moved from the previous version, see :class:`contract.prediction_shift.PredictionShift`.
+    """The shift of the predictions since the previous version, see :mod:`contract.prediction_shift`.
 
     Attributes:
-        requests: How many golden requests of the previous version were compared.
-        flips: How many decisions changed; None for a regression.
-        largest, mean: The largest and the mean change of a request, in ``scale``.
-        scale: What a change is divided by: 1 for probabilities, else a spread in the unit of the target.
-        flipped: The golden cases whose decisions changed, the first 20 of them.
+        requests: The number of golden requests of the previous version that were compared.
+        flips: The number of decisions that changed; None for a regression.
+        largest, mean: The largest and the mean change of a request, divided by ``scale``.
+        scale: The divisor of a change: 1 for probabilities, else a spread in the unit of the target.
+        flipped: The golden cases whose decisions changed, at most 20.
         since: ``name:version`` of the previous version.
-        tolerance: The largest mean change, and share of flips, that a patch may have.
+        tolerance: The limit of a patch, for the mean change and for the share of flips.
     """
 
     requests: int
@@ -430,13 +433,13 @@ Severity = Literal["info", "warning", "error"]
 
 
 class Finding(JsonObject):
-    """One thing about the table that the data scientist should know.
+    """An observation about the table, for the data scientist.
 
     Attributes:
-        severity: ``error`` ends the run, ``warning`` should be looked at, ``info`` is for the record.
-        column: The column it is about, or None for the table.
+        severity: ``error`` ends the run, ``warning`` needs a decision, ``info`` needs no action.
+        column: The name of the column, or None for the whole table.
         code: A short name of the kind of finding, stable across versions.
-        message: What was found and what to do.
+        message: The observation and what to do.
     """
 
     severity: Severity
@@ -446,18 +449,19 @@ class Finding(JsonObject):
 
 
 class CandidateResult(JsonObject):
-    """One model that was tried.
+    """One candidate for the model.
 
     Attributes:
-        name: As in model.yaml, or the names of a network and another estimator with a plus between them.
-        loss: What fitting minimises, on the validation rows; for a classification the log loss before calibration. It
-            compares candidates with each other only.
-        seconds: The time that fitting took.
-        epochs: Of a network, passes over the training rows that were planned at most; None for others.
-        batch_size: Of a network, rows of a step; None for others.
-        rows: Of a network, the rows that it learnt from, those that are not held in memory included; None for others.
-        trials: How many settings a search tried; None where there was no search.
-        chosen: Whether it is the model.
+        name: The estimator as in model.yaml; a blend has the names of a network and another estimator, with a plus
+            between them.
+        loss: The loss that fitting minimises, on the validation rows; for a classification the log loss before
+            calibration. It is comparable only between candidates.
+        seconds: The duration of the fit.
+        epochs: The maximum number of passes over the training rows; None if it is not a network.
+        batch_size: The rows per step; None if it is not a network.
+        rows: The rows that it was fitted on, including those that are not held in memory; None if it is not a network.
+        trials: The number of settings that a search tried; None without a search.
+        chosen: Whether it was chosen as the model.
     """
 
     name: str
@@ -474,8 +478,8 @@ class Epoch(JsonObject):
     """One pass of the network over the training rows.
 
     Attributes:
-        epoch: Its number, from 1.
-        train_loss, validation_loss: The mean loss of the rows, as the network learns it.
+        epoch: The number of the pass, from 1.
+        train_loss, validation_loss: The mean loss of the rows that the network minimises.
     """
 
     epoch: int
@@ -484,14 +488,14 @@ class Epoch(JsonObject):
 
 
 class GateResult(JsonObject):
-    """One condition of a model.yaml, and how the model meets it.
+    """The result of one gate of a model.yaml.
 
     Attributes:
-        name: Its place in model.yaml: ``gates.metrics.log_loss``.
-        asked: What is asked for, in words: ``at most 0.53``.
-        found: What was measured; None where nothing could be.
-        passed: Whether the model meets it.
-        message: What was found and what is asked for, and if it is not met, by how much or why.
+        name: The key in model.yaml: ``gates.metrics.log_loss``.
+        asked: The condition in words: ``at most 0.53``.
+        found: The measured value; None if there is none.
+        passed: Whether the model meets the condition.
+        message: The measured value and the condition, and for a failed gate the difference or the reason.
     """
 
     name: str
@@ -502,31 +506,31 @@ class GateResult(JsonObject):
 
 
 class Evaluation(JsonDocument):
-    """The whole of evaluation.json.
+    """The content of evaluation.json.
 
     Attributes:
-        task: What is asked of the model.
-        rows: How many rows taught, chose and judged it; None where they are not known.
-        split: How these rows were divided; None where that is not known.
-        refitted: Whether the chosen model learnt from the validation rows too, once they had decided.
-        calibrated: Whether probabilities were changed by a calibration.
-        logarithm: Whether the logarithm of the target was learnt.
-        parity: The largest difference between an output of the exported graph and of the trained model, on the test
-            rows; None where it was not compared.
-        metrics: By the name of a model (``MODEL``, ``TRIVIAL``, ``LINEAR``), by the name of a metric; a metric that the
-            test rows say nothing about is left out. Empty where nothing was measured.
-        slices: The most surely worse first; empty where none was asked for and none is worse beyond chance, None where
-            none was looked for.
-        importance: What the answers depend on; None where it was not measured.
-        missing: What becomes of answers where a feature is null; None where it was not measured.
-        reliability: Whether promises are kept; its kind depends on the task. None where it was not measured.
-        curve: Whether more rows would help; None where that was not asked.
-        latency: How fast the graph answers; None where it was not measured.
-        behaviour: How far answers moved from the previous version; None where there is none, or none that compares.
-        findings: What is odd about the table.
-        candidates: What was tried, by ascending loss.
-        history: The epochs of the network; empty where none was fitted.
-        gates: What model.yaml asks for, and what was found.
+        task: The kind of prediction that the model makes.
+        rows: The number of rows in each part of the table; None if not known.
+        split: The method that divided these rows; None if not known.
+        refitted: Whether the chosen model was fitted again on training and validation rows together.
+        calibrated: Whether a calibration changed the probabilities.
+        logarithm: Whether the model was fitted to the logarithm of the target.
+        parity: The largest difference between the outputs of the exported graph and of the trained model on the test
+            rows; None if they were not compared.
+        metrics: The metrics by model (``MODEL``, ``TRIVIAL``, ``LINEAR``) and by name, without those that are not
+            defined for the test rows. Empty if nothing was measured.
+        slices: The slices, those with the most certain excess loss first. Empty if model.yaml names none and none is
+            worse than chance explains; None if slices were not searched.
+        importance: The permutation importance; None if not measured.
+        missing: The effect of missing values; None if not measured.
+        reliability: Nominal and observed shares; the class depends on the task. None if not measured.
+        curve: The learning curve, or the reason for its absence; None if it was not requested.
+        latency: The latency of the graph; None if not measured.
+        behaviour: The shift since the previous version; None if there is no comparable one.
+        findings: The findings about the table.
+        candidates: The candidates, by ascending loss.
+        history: The epochs of the network; empty if no network was fitted.
+        gates: The results of the gates in model.yaml.
     """
 
     task: Task
@@ -550,10 +554,10 @@ class Evaluation(JsonDocument):
     gates: tuple[GateResult, ...] = ()
 
     def metrics_of(self, name: str) -> Mapping[str, MetricValue]:
-        """The metrics of one model, by the name of the metric; empty where it was not measured."""
+        """Return the metrics of one model by name; empty if the model was not measured."""
         return self.metrics.get(name, {})
 
     @property
     def baselines(self) -> list[str]:
-        """The names of the models that it is compared with."""
+        """The names of the baselines: every model in ``metrics`` except the model itself."""
         return [name for name in self.metrics if name != MODEL]

@@ -1,7 +1,7 @@
-"""reference.json: what features and predictions looked like in training, and the bins in which live values are counted.
+"""reference.json: the distributions of features and predictions in training, and the bins for counting live values.
 
-Live traffic is counted in the bins of a distribution (:attr:`edges` of numbers, the categories of text values), and
-compared with the share that each bin had in training (:meth:`shares`).
+Live values are counted in the bins of a distribution. Their shares are compared with the shares in training, which
+``shares()`` returns. Numbers have bins between ``edges``; categories have one bin each.
 """
 
 from bisect import bisect_right
@@ -13,7 +13,7 @@ from pydantic import Tag
 from model_deployer.contract.document import JsonDocument, JsonObject, by_key
 from model_deployer.contract.number_format import exact
 
-#: Significant digits of an edge between bins: as many as people read.
+#: The significant digits of an edge between bins.
 _DIGITS = 6
 
 
@@ -23,7 +23,7 @@ class NumberDistribution(JsonObject):
     Attributes:
         missing: The share of rows without a value, from 0 to 1. Absent for a prediction, which is never missing.
         quantiles: The 21 quantiles from 0 to 1 in steps of 0.05, in the unit of the feature, of the rows with a value;
-            empty where there are none.
+            empty if no row has a value.
     """
 
     missing: float = 0.0
@@ -31,11 +31,11 @@ class NumberDistribution(JsonObject):
 
     @property
     def edges(self) -> list[float]:
-        """The edges between the bins: the deciles in training, each once. An edge belongs to the bin below it."""
+        """The edges between the bins: the distinct deciles in training. An edge belongs to the bin below it."""
         return _edges(self.quantiles)
 
     def shares(self) -> dict[str, float]:
-        """The bins in order, with the share of all training rows that fell into each; see :func:`_shares`."""
+        """Return the share of all training rows in each bin, by the name of the bin, in order; see :func:`_shares`."""
         return _shares(self.quantiles, self.missing)
 
 
@@ -45,7 +45,7 @@ class TextDistribution(JsonObject):
     Attributes:
         missing: The share of rows without a text, from 0 to 1.
         lengths: The 21 quantiles from 0 to 1 in steps of 0.05 of the length in characters, of the rows with a text;
-            empty where there are none.
+            empty if no row has a text.
     """
 
     missing: float = 0.0
@@ -57,7 +57,7 @@ class TextDistribution(JsonObject):
         return _edges(self.lengths)
 
     def shares(self) -> dict[str, float]:
-        """The bins in order, with the share of all training rows that fell into each; see :func:`_shares`."""
+        """Return the share of all training rows in each bin, by the name of the bin, in order; see :func:`_shares`."""
         return _shares(self.lengths, self.missing)
 
 
@@ -66,9 +66,9 @@ class CategoryDistribution(JsonObject):
 
     Attributes:
         missing: The share of rows without a value, from 0 to 1.
-        frequencies: The most frequent categories, at most 50, the most frequent first, each with its share of the rows
-            with a value.
-        other: The share of all other categories together, of the rows with a value.
+        frequencies: The share of the rows with a value that have a category, for the 50 most frequent categories, the
+            most frequent first.
+        other: The share of the rows with a value that have any other category.
     """
 
     missing: float = 0.0
@@ -76,15 +76,15 @@ class CategoryDistribution(JsonObject):
     other: float
 
     def shares(self) -> dict[str, float]:
-        """The bins in order, with the share of all training rows that fell into each: categories, other, missing."""
+        """Return the share of all training rows in each bin, in order: the categories, ``other``, ``missing``."""
         shares = {name: (1 - self.missing) * share for name, share in self.frequencies.items()}
         for name, share in (("other", (1 - self.missing) * self.other), ("missing", self.missing)):
-            # A category may have this name, and is then counted together with these.
+            # A category that has this name is counted in the same bin.
             shares[name] = shares.get(name, 0.0) + share
         return shares
 
 
-#: What reference.json says of one feature; it depends on the feature's kind.
+#: The distribution of one feature in reference.json; its class depends on the feature's kind.
 Distribution = Annotated[
     Annotated[NumberDistribution, Tag("number")]
     | Annotated[TextDistribution, Tag("text")]
@@ -94,10 +94,10 @@ Distribution = Annotated[
 
 
 class Reference(JsonDocument):
-    """The whole of reference.json.
+    """The content of reference.json.
 
     Attributes:
-        features: By the feature's name, its distribution in the rows that the model learnt from.
+        features: The distribution of each feature in the rows that the model was fitted on, by name.
         predictions: The distribution of each column of the graph's outputs in the test rows, by tensor and column:
             ``probabilities[1]`` is the probability of the second label, ``value[0]`` the value of a regression.
     """
@@ -111,23 +111,23 @@ def _edges(quantiles: Sequence[float]) -> list[float]:
 
 
 def _shares(quantiles: Sequence[float], missing: float) -> dict[str, float]:
-    """The share of each bin of a number.
+    """Return the share of all training rows in each bin of a number, by the upper edge of the bin.
 
-    The upper edge of a bin is its name. Shares follow from twenty quantiles, and may be off by half of the step between
-    them where many values are equal.
+    The shares are estimated from 21 quantiles. If many values are equal, the error is up to half the step between two
+    quantiles: 0.025.
     """
     rounded, edges = [_rounded(value) for value in quantiles], _edges(quantiles)
-    below = [0.0, *(_share_up_to(edge, rounded) for edge in edges), 1.0]
+    cumulative = [0.0, *(_share_up_to(edge, rounded) for edge in edges), 1.0]
     names = [*map(exact, edges), "+Inf"]
-    inside = {name: (1 - missing) * (below[index + 1] - below[index]) for index, name in enumerate(names)}
-    return inside | {"missing": missing}
+    shares = {name: (1 - missing) * (cumulative[index + 1] - cumulative[index]) for index, name in enumerate(names)}
+    return shares | {"missing": missing}
 
 
 def _share_up_to(edge: float, quantiles: Sequence[float]) -> float:
-    """The share of values up to one of the quantiles.
+    """Return the share of values up to one of the quantiles.
 
-    Where quantiles repeat, values do: the share then lies somewhere between the last quantile that is no larger and the
-    next, and half-way is the best guess.
+    Repeated quantiles mean repeated values. The share is then between the level of the last quantile that is not above
+    the edge and the next level; the estimate is the middle.
     """
     steps = len(quantiles) - 1
     last = bisect_right(quantiles, edge) - 1

@@ -1,4 +1,4 @@
-"""Models in the BentoML model store: ``name:version``, immutable, and complete or absent."""
+"""Models in the BentoML model store: each has a tag ``name:version``, never changes, and is complete or absent."""
 
 import errno
 import shutil
@@ -17,47 +17,54 @@ from model_deployer.contract.artifact import MANIFEST, Artifact, Manifest, open_
 from model_deployer.contract.errors import AmbiguousModel, ArtifactError, EnvironmentFault, ModelNotFound
 from model_deployer.contract.versions import Version
 
-#: The label that tells our models from others in the same store.
+#: The label of this project's models, which distinguishes them from other models in the same store.
 LABEL = {"made-by": "model-deployer"}
 
 
 def versions(name: str) -> list[Version]:
-    """The versions of model ``name``, the lowest first; empty where there is none."""
-    return sorted(version for model, version in _ours() if model == name)
+    """Return the versions of model ``name``, the lowest first; empty if the store does not hold this model."""
+    return sorted(version for model, version in _stored_versions() if model == name)
 
 
 def names() -> list[str]:
-    """The names of the models in the store, sorted."""
-    return sorted({model for model, _ in _ours()})
+    """Return the names of the models in the store, sorted."""
+    return sorted({model for model, _ in _stored_versions()})
 
 
 def resolve(tag: str | None = None) -> str:
-    """The exact ``name:version`` meant by ``name:version``, ``name``, or nothing at all.
+    """Return the exact tag ``name:version`` of a model.
 
-    A name means its highest semantic version; nothing means the one model that the store holds.
+    Args:
+        tag: ``name:version``; or ``name`` or ``name:latest`` for its highest version; or None for the highest version
+            of the only model in the store.
 
     Raises:
-        ModelNotFound: No such model; the message lists those there are.
-        AmbiguousModel: Nothing was named and there are several models.
+        ModelNotFound: if the store does not hold the model; the message lists the models or versions that it holds.
+        AmbiguousModel: if ``tag`` is None and the store holds several models.
     """
     name, _, version = (tag or _only_name()).partition(":")
-    there = versions(name)
-    if not there:
-        known = ", ".join(names()) or "nothing yet: train a model with `deployer train model.yaml`"
-        raise ModelNotFound(f"no model '{name}' in the store, which holds {known}")
+    stored_versions = versions(name)
+    if not stored_versions:
+        known = ", ".join(names())
+        contents = f"it holds {known}" if known else "it is empty; train a model with `deployer train model.yaml`"
+        raise ModelNotFound(f"the store does not hold a model '{name}'; {contents}")
     if not version or version == "latest":
-        return f"{name}:{there[-1]}"
-    if version not in map(str, there):
-        raise ModelNotFound(f"no version '{version}' of '{name}'; there is {', '.join(map(str, there))}")
+        return f"{name}:{stored_versions[-1]}"
+    if version not in map(str, stored_versions):
+        known = ", ".join(map(str, stored_versions))
+        raise ModelNotFound(f"the store does not hold version '{version}' of '{name}'; it holds {known}")
     return f"{name}:{version}"
 
 
 def load(tag: str | None = None) -> Artifact:
-    """Open a model of the store after verifying every file of it.
+    """Open a model of the store and verify all its files.
+
+    Args:
+        tag: As for :func:`resolve`.
 
     Raises:
-        ModelNotFound, AmbiguousModel: As :func:`resolve`.
-        ArtifactError: A file is missing or altered, or the folder holds another model than its tag says.
+        ModelNotFound, AmbiguousModel: as :func:`resolve`.
+        ArtifactError: if a file is missing or altered, or if the folder holds a model with a different tag.
     """
     exact = resolve(tag)
     model = bentoml.models.get(exact)
@@ -66,27 +73,31 @@ def load(tag: str | None = None) -> Artifact:
         raise ArtifactError(f"{folder}: {MANIFEST} was altered after training; restore the model, or train it again")
     artifact = open_artifact(folder)
     if artifact.tag != exact:
-        raise ArtifactError(f"{folder} holds {artifact.tag}, not {exact}; restore the model from its source")
+        raise ArtifactError(f"{folder} holds {artifact.tag} instead of {exact}; restore the model from its source")
     return artifact
 
 
 def latest(name: str) -> Artifact | None:
-    """The highest version of ``name``; None where there is no such model.
+    """Return the highest version of model ``name``, or None if the store does not hold this model.
 
     Raises:
-        ArtifactError: As :func:`load`.
+        ArtifactError: as :func:`load`.
     """
     return load(name) if versions(name) else None
 
 
 def save(folder: Path, manifest: Manifest) -> str:
-    """Put a sealed folder into the store and return its tag.
+    """Copy a sealed folder into the store and return its tag.
 
-    The copy is made beside the store and renamed into it (rename is atomic, POSIX.1-2017), so that a full disk or a
-    killed process leaves the store as it was.
+    The copy is written next to the store and then renamed into it (rename is atomic, POSIX.1-2017), so that a full disk
+    or a killed process does not change the store.
+
+    Args:
+        folder: The model's files, with a manifest from :func:`contract.artifact.seal`.
+        manifest: The content of this manifest.
 
     Raises:
-        EnvironmentFault: No room on the disk, or the version was taken in the meantime.
+        EnvironmentFault: if the disk is full, or if the store already holds this version.
     """
     tag = f"{manifest.name}:{manifest.version}"
     store = _store_path()
@@ -95,50 +106,51 @@ def save(folder: Path, manifest: Manifest) -> str:
             metadata = {"manifest_sha256": sha256(folder / MANIFEST), "format": manifest.format}
             with bentoml.models.create(tag, labels=LABEL, metadata=metadata, _model_store=ModelStore(staging)) as model:
                 shutil.copytree(folder, model.path, dirs_exist_ok=True, copy_function=shutil.copyfile)
-            home = store / manifest.name
-            home.mkdir(parents=True, exist_ok=True)
+            model_folder = store / manifest.name
+            model_folder.mkdir(parents=True, exist_ok=True)
             staged = staging / manifest.name / manifest.version
-            staged.chmod(home.stat().st_mode)  # a temporary folder is its owner's alone; a store is read by servers too
-            staged.rename(home / manifest.version)
-            _point_latest(home)
+            # A temporary folder is readable by its owner only; servers must be able to read the store.
+            staged.chmod(model_folder.stat().st_mode)
+            staged.rename(model_folder / manifest.version)
+            _point_latest(model_folder)
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise EnvironmentFault(
-                f"{tag} is in {store} already and never changes; train again, and the next version is saved"
+                f"{store} already holds {tag}, and a version never changes; train again to save the next version"
             ) from None
         reason = error.strerror or "not every file could be written"
-        raise EnvironmentFault(f"cannot save {tag} in {store}: {reason}; the store is as it was") from None
+        raise EnvironmentFault(f"cannot save {tag} in {store}: {reason}; the store is unchanged") from None
     return tag
 
 
 def remember_source(tag: str, spec: Path) -> None:
-    """Keep where the model.yaml of a model lies on this machine: a note beside the store, and no part of the model."""
-    note = _source_note(tag)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(str(spec.absolute()), encoding="utf-8")
+    """Store the path of the model.yaml of a model, in a file next to the store that is not part of the model."""
+    file = _source_file(tag)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(str(spec.absolute()), encoding="utf-8")
 
 
 def source(tag: str) -> Path | None:
-    """Where the model.yaml of a model lay when it was trained on this machine; None where nothing is known of it."""
-    note = _source_note(tag)
-    return Path(note.read_text(encoding="utf-8")) if note.is_file() else None
+    """Return the path of the model.yaml that a model was trained from on this machine, or None if it is not known."""
+    file = _source_file(tag)
+    return Path(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
-def _source_note(tag: str) -> Path:
+def _source_file(tag: str) -> Path:
     return _store_path().parent / "model-deployer-sources" / tag.replace(":", "-")
 
 
-def _point_latest(home: Path) -> None:
-    """BentoML keeps the tag `latest` in a file; for us it is the highest version, not the last one saved."""
-    highest = max(versions(home.name))
-    pointer = home / f".latest-{uuid.uuid4().hex}"
+def _point_latest(model_folder: Path) -> None:
+    """Point BentoML's tag `latest`, a file, to the highest version; BentoML itself points it to the last saved one."""
+    highest = max(versions(model_folder.name))
+    pointer = model_folder / f".latest-{uuid.uuid4().hex}"
     pointer.write_text(str(highest))
-    pointer.replace(home / "latest")
+    pointer.replace(model_folder / "latest")
 
 
 @contextmanager
 def _staging(store: Path) -> Iterator[Path]:
-    """A folder on the store's file system; what a killed save left there a day or more ago is removed."""
+    """Create a temporary folder on the store's file system; remove folders of killed saves after a day."""
     root = store.parent / "model-deployer-staging"
     root.mkdir(parents=True, exist_ok=True)
     for leftover in root.iterdir():
@@ -156,8 +168,11 @@ def _store_path() -> Path:
     return Path(BentoMLContainer.model_store.get()._path)
 
 
-def _ours() -> Iterator[tuple[str, Version]]:
-    """Names and versions of our models; `bentoml.models.list` fails as a whole on one broken model of somebody else."""
+def _stored_versions() -> Iterator[tuple[str, Version]]:
+    """Yield name and version of this project's models.
+
+    `bentoml.models.list` is not used, since it fails if any model in the store is broken.
+    """
     for info in _store_path().glob("*/*/model.yaml"):
         try:
             labels = yaml.safe_load(info.read_bytes())["labels"] or {}
@@ -169,11 +184,11 @@ def _ours() -> Iterator[tuple[str, Version]]:
 
 
 def _only_name() -> str:
-    there = names()
-    if not there:
+    model_names = names()
+    if not model_names:
         raise ModelNotFound("the model store is empty; train a model with `deployer train model.yaml` first")
-    if len(there) > 1:
+    if len(model_names) > 1:
         raise AmbiguousModel(
-            f"the store holds several models ({', '.join(there)}): name one of them, as name or name:version"
+            f"the store holds several models ({', '.join(model_names)}); name one of them, as name or name:version"
         )
-    return there[0]
+    return model_names[0]

@@ -1,4 +1,4 @@
-"""A YAML file as plain values that still know the line they stand on."""
+"""A YAML file as plain values, with the line number of every key."""
 
 import difflib
 import re
@@ -13,36 +13,40 @@ from pydantic_core import ErrorDetails
 
 from model_deployer.contract.errors import SpecError
 
+#: The keys and list indices that lead to a value: ``("data", "ignore", 2)``.
 KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class YamlSource:
-    """The mapping that a YAML file holds.
+    """The content of a YAML file whose top level is a mapping.
 
     Attributes:
         path: The file.
-        values: Its content as dicts, lists and scalars.
-        lines: The line, counted from 1, of every key and list item by its path: ``("data", "target")`` to 4.
+        values: The content as dicts, lists and scalars.
+        lines: The line number, from 1, of every key and list item by its path: ``("data", "target")`` to 4.
     """
 
     path: Path
     values: dict[str, Any] = field(default_factory=dict)
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
 
-    def place(self, path: KeyPath) -> str:
-        """Where a field stands, or would stand: ``model.yaml:4: data.target``."""
+    def location(self, path: KeyPath) -> str:
+        """Return the file, line and name of a field: ``model.yaml:4: data.target``.
+
+        If the file does not have the field, the line is that of the section that would contain it.
+        """
         known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self.lines), ())
         return f"{self.path}:{self.lines.get(known, 1)}: {dotted(path)}"
 
 
 def dotted(path: KeyPath) -> str:
-    """A path as people write it: ``data.ignore[2]``."""
+    """Return a path as people write it: ``data.ignore[2]``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` when one of the known names is close to ``name``, else nothing."""
+    """Return ``; did you mean 'x'?`` if one of the known names is similar to ``name``, else an empty text."""
     nearest = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
 
@@ -52,14 +56,14 @@ def read_yaml(path: Path, absent: str = "", empty: str = "") -> YamlSource:
 
     Args:
         path: The file.
-        absent: What to do where there is no such file.
-        empty: What the file needs where it is empty.
+        absent: A hint for the error message if the file does not exist.
+        empty: A hint for the error message if the file is empty.
 
     Raises:
-        SpecError: There is no such file, it is not UTF-8 or not YAML, it is empty or no mapping, a key stands twice or
-            is no text. All keys at fault are named at once, a line each.
+        SpecError: if the file does not exist, is not UTF-8, is not YAML, is empty or is not a mapping, or if a key is
+            repeated or is not text. The message has one line for each of these keys.
     """
-    text = _text(path, absent)
+    text = _read_text(path, absent)
     try:
         loader = yaml.SafeLoader(text)
     except yaml.reader.ReaderError as error:
@@ -68,7 +72,7 @@ def read_yaml(path: Path, absent: str = "", empty: str = "") -> YamlSource:
     try:
         node = loader.get_single_node()
         if node is None:
-            raise SpecError(f"{path}: the file is empty{_also(empty)}")
+            raise SpecError(f"{path}: the file is empty{_hint(empty)}")
         if not isinstance(node, yaml.MappingNode):
             raise SpecError(f"{path}:1: expected `key: value` lines at the top level")
         lines, faults = _walk(node)
@@ -76,7 +80,7 @@ def read_yaml(path: Path, absent: str = "", empty: str = "") -> YamlSource:
             raise SpecError("\n".join(f"{path}:{line}: {fault}" for line, fault in faults))
         return YamlSource(path, loader.construct_document(node), lines)
     except yaml.MarkedYAMLError as error:
-        raise SpecError(f"{path}:{_line(error)}: not valid YAML: {error.problem or error.context}") from None
+        raise SpecError(f"{path}:{_line_number(error)}: not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SpecError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
     finally:
@@ -86,31 +90,31 @@ def read_yaml(path: Path, absent: str = "", empty: str = "") -> YamlSource:
 def validation_messages(
     error: ValidationError, source: YamlSource, keys: Callable[[KeyPath], Iterable[str]]
 ) -> list[str]:
-    """What pydantic found wrong in a file, in words for its author.
+    """Translate pydantic's errors about a file into messages for the author of the file.
 
     Args:
-        error: Its paths are those of the file.
+        error: The errors; their paths are those of the file.
         source: The file.
-        keys: The keys that are legal below a path.
+        keys: Returns the valid keys below a path.
 
     Returns:
-        One line a field at fault, sorted by the line of the file; a field of several types is named once.
+        One message per wrong field, in the order of the file. A field that may have several types has one message.
     """
-    found: dict[KeyPath, tuple[int, str]] = {}
+    messages: dict[KeyPath, tuple[int, str]] = {}
     for detail in error.errors(include_url=False):
         path = _path_in_file(detail, source)
-        place = source.place(path)
-        line = int(place.removeprefix(f"{source.path}:").split(":", 1)[0])
-        found.setdefault(path, (line, f"{place.rstrip(': ')}: {_reason(detail, path, keys)}"))
-    return [text for _, text in sorted(found.values(), key=lambda complaint: complaint[0])]
+        location = source.location(path)
+        line = int(location.removeprefix(f"{source.path}:").split(":", 1)[0])
+        messages.setdefault(path, (line, f"{location.rstrip(': ')}: {_reason(detail, path, keys)}"))
+    return [text for _, text in sorted(messages.values(), key=lambda message: message[0])]
 
 
 _QUOTED = re.compile("'([^']*)'")
 
-#: By pydantic's type of error, where its own words would not help the author of a YAML file.
+#: Messages by pydantic's type of error, for types whose own message would not help the author of a YAML file.
 _REASONS = {
     "missing": "missing; it has no default",
-    "string_pattern_mismatch": "expected lower-case letters, digits, '.', '_' and '-', with no sign at either end",
+    "string_pattern_mismatch": "expected lower-case letters and digits, with '.', '_' and '-' only between them",
     "model_type": "expected `key: value` lines",
     "dict_type": "expected `key: value` lines",
     "tuple_type": "expected a list",
@@ -120,7 +124,7 @@ _REASONS = {
 
 
 def _path_in_file(detail: ErrorDetails, source: YamlSource) -> KeyPath:
-    """The error's path without the types of a union, which pydantic appends and the file does not have."""
+    """Return the error's path without the types of a union, which pydantic adds and the file does not have."""
     path: KeyPath = detail["loc"]
     if detail["type"] == "missing":
         return path
@@ -140,15 +144,15 @@ def _reason(detail: ErrorDetails, path: KeyPath, keys: Callable[[KeyPath], Itera
     return message[:1].lower() + message[1:]
 
 
-def _also(hint: str) -> str:
-    return f"; {hint}" if hint else ""
+def _hint(text: str) -> str:
+    return f"; {text}" if text else ""
 
 
-def _text(path: Path, absent: str) -> str:
+def _read_text(path: Path, absent: str) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise SpecError(f"{path}: no such file{_also(absent)}") from None
+        raise SpecError(f"{path}: no such file{_hint(absent)}") from None
     except OSError as error:
         raise SpecError(f"{path}: the file cannot be read: {error.strerror}") from None
     try:
@@ -158,44 +162,44 @@ def _text(path: Path, absent: str) -> str:
         raise SpecError(f"{path}:{line}: the file is not UTF-8; save it with that encoding") from None
 
 
-def _line(error: yaml.MarkedYAMLError) -> int:
+def _line_number(error: yaml.MarkedYAMLError) -> int:
     mark = error.problem_mark or error.context_mark
     return mark.line + 1 if mark else 1
 
 
 def _walk(root: yaml.Node) -> tuple[dict[KeyPath, int], list[tuple[int, str]]]:
-    """The line of every path below ``root``, and the faults of its keys as (line, message)."""
+    """Return the line of every path below ``root``, and the errors of its keys as (line, message)."""
     lines: dict[KeyPath, int] = {}
     faults: list[tuple[int, str]] = []
-    above: set[int] = set()
+    ancestors: set[int] = set()
 
     def visit(node: yaml.Node, path: KeyPath) -> None:
-        if id(node) in above:
+        if id(node) in ancestors:
             faults.append((node.start_mark.line + 1, f"{dotted(path)}: an alias must not contain itself"))
             return
-        above.add(id(node))
+        ancestors.add(id(node))
         if isinstance(node, yaml.MappingNode):
             visit_mapping(node, path)
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 lines[(*path, index)] = item.start_mark.line + 1
                 visit(item, (*path, index))
-        above.discard(id(node))
+        ancestors.discard(id(node))
 
     def visit_mapping(node: yaml.MappingNode, path: KeyPath) -> None:
-        seen: dict[str, int] = {}
+        first_lines: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
-            where = dotted((*path, key.value)) if isinstance(key, yaml.ScalarNode) else dotted(path)
+            name = dotted((*path, key.value)) if isinstance(key, yaml.ScalarNode) else dotted(path)
             if key.tag == "tag:yaml.org,2002:merge":
-                faults.append((line, f"{where}: merge keys are not read; write the fields out"))
+                faults.append((line, f"{name}: merge keys are not supported; write the fields out"))
                 continue
             if key.tag != "tag:yaml.org,2002:str":
-                faults.append((line, f"{where}: a key must be text; put it in quotes"))
+                faults.append((line, f"{name}: a key must be text; put it in quotes"))
                 continue
-            if key.value in seen:
-                faults.append((line, f"{where}: the key stands twice, first on line {seen[key.value]}; keep one"))
-            seen.setdefault(key.value, line)
+            if key.value in first_lines:
+                faults.append((line, f"{name}: the key is repeated, first on line {first_lines[key.value]}; keep one"))
+            first_lines.setdefault(key.value, line)
             lines[(*path, key.value)] = line
             visit(value, (*path, key.value))
 

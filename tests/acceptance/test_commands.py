@@ -306,7 +306,7 @@ def test_a_model_that_misses_a_gate_is_not_saved(workplace: Workplace) -> None:
     assert refused.returncode == 1
     assert "the model was not saved: it fails 1 of 2 gates" in refused.stderr
     assert re.search(
-        r"gates\.metrics\.roc_auc: 0\.\d+ found, at least 0\.999 asked for: 0\.\d+ too low", refused.stderr
+        r"gates\.metrics\.roc_auc: measured 0\.\d+, required at least 0\.999: 0\.\d+ too low", refused.stderr
     )
     assert json.loads(workplace.deployer("list", "--json").stdout) == []
     workplace.spec(more=SMALL + gates.replace("0.999", "0.5"))

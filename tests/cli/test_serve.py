@@ -59,7 +59,7 @@ def test_serve_defaults_to_the_highest_version(tmp_path: Path, store: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["other"], "error: no model 'other' in the store, which holds served"),
+        (["other"], "error: the store does not hold a model 'other'; it holds served"),
         (["--configuration", "absent.yaml"], "error: absent.yaml: no such file"),
     ],
 )

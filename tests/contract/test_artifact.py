@@ -34,7 +34,7 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="no model of ours"):
+    with pytest.raises(ArtifactError, match="this folder does not hold a model of model-deployer"):
         artifact.open_artifact(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""What both JSON documents of an artifact share: they are passed on as they were read, and faults are named."""
+"""Both JSON documents of an artifact are written as they were read, and an error names the field."""
 
 import json
 from pathlib import Path

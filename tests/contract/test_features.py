@@ -57,7 +57,7 @@ def test_a_range_is_a_constraint_only_where_it_refuses() -> None:
 
 
 @pytest.mark.parametrize(
-    ("feature", "words"),
+    ("feature", "phrase"),
     [
         (Numeric(name="x", minimum=0, maximum=1_234_567, out_of_range="reject"), "a number from 0 to 1234567"),
         (Numeric(name="x", minimum=0.1, out_of_range="reject"), "a number of at least 0.1"),
@@ -66,8 +66,8 @@ def test_a_range_is_a_constraint_only_where_it_refuses() -> None:
         (Integer(name="x", minimum=3), "a whole number"),
     ],
 )
-def test_what_is_expected_is_said_to_the_last_digit(feature: Feature, words: str) -> None:
-    assert feature.expected() == words
+def test_what_is_expected_is_said_to_the_last_digit(feature: Feature, phrase: str) -> None:
+    assert feature.expected() == phrase
 
 
 @pytest.mark.parametrize(

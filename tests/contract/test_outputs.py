@@ -36,9 +36,9 @@ def test_set_holds_labels_above_threshold_and_the_likeliest() -> None:
     """A set holds every label from the threshold on, and the likeliest label in any case."""
     strict = SETS.model_copy(update={"set_threshold": 0.9})
     rows = [[0.2, 0.5, 0.3], [0.31, 0.33, 0.36], [0.1, 0.1, 0.8]]
-    assert [each["set"] for each in answers(SETS, *rows)] == [["b", "c"], ["a", "b", "c"], ["c"]]
-    assert [each["set"] for each in answers(strict, *rows)] == [["b"], ["c"], ["c"]]
-    assert [each["decision"] for each in answers(strict, *rows)] == ["b", "c", "c"]
+    assert [prediction["set"] for prediction in answers(SETS, *rows)] == [["b", "c"], ["a", "b", "c"], ["c"]]
+    assert [prediction["set"] for prediction in answers(strict, *rows)] == [["b"], ["c"], ["c"]]
+    assert [prediction["decision"] for prediction in answers(strict, *rows)] == ["b", "c", "c"]
 
 
 def test_a_model_of_before_there_were_sets_answers_as_it_did() -> None:
@@ -57,10 +57,11 @@ def test_every_answer_with_a_set_is_what_the_schema_says(rows: list[list[float]]
         jsonschema.validate(prediction, output.json_schema())
         assert prediction["decision"] in prediction["set"]
         assert prediction["set"] == sorted(prediction["set"])
-        sent = prediction["probabilities"]
-        assert {label for label in sent if sent[label] >= np.float32(threshold)} <= set(prediction["set"])
-        least = min(float(np.float32(threshold)), max(row))
-        assert len(prediction["set"]) == sum(number >= least for number in row)
+        probabilities = prediction["probabilities"]
+        expected = {label for label in probabilities if probabilities[label] >= np.float32(threshold)}
+        assert expected <= set(prediction["set"])
+        effective_threshold = min(float(np.float32(threshold)), max(row))
+        assert len(prediction["set"]) == sum(probability >= effective_threshold for probability in row)
 
 
 def test_rounding_decides_only_on_the_threshold() -> None:
@@ -76,18 +77,18 @@ def test_rounding_decides_only_on_the_threshold() -> None:
 
 def test_rounding_decides_between_two_labels_that_are_as_likely() -> None:
     output = SETS.model_copy(update={"set_threshold": 0.9})
-    both, one = answers(output, [0.4, 0.4, 0.2], [0.400001, 0.4, 0.2])
-    assert (both["set"], one["set"]) == (["a", "b"], ["a"])
-    assert output.agree(both, one, 1e-5)
-    assert not output.agree(both, one | {"set": ["a", "c"]}, 1e-5)
+    two_labels, one_label = answers(output, [0.4, 0.4, 0.2], [0.400001, 0.4, 0.2])
+    assert (two_labels["set"], one_label["set"]) == (["a", "b"], ["a"])
+    assert output.agree(two_labels, one_label, 1e-5)
+    assert not output.agree(two_labels, one_label | {"set": ["a", "c"]}, 1e-5)
 
 
 def test_values_agree_within_the_tolerance() -> None:
-    output, one = Regression(target="y"), {"value": 2.0, "lower": 1.0, "upper": 3.0}
-    assert output.agree(one, one | {"value": 2.00001}, 0)
-    assert output.agree(one, one | {"value": 2.1}, 0.2)
-    assert not output.agree(one, one | {"value": 2.1}, 0.01)
-    assert not output.agree(one, {"value": 2.0}, 1)
+    output, prediction = Regression(target="y"), {"value": 2.0, "lower": 1.0, "upper": 3.0}
+    assert output.agree(prediction, prediction | {"value": 2.00001}, 0)
+    assert output.agree(prediction, prediction | {"value": 2.1}, 0.2)
+    assert not output.agree(prediction, prediction | {"value": 2.1}, 0.01)
+    assert not output.agree(prediction, {"value": 2.0}, 1)
 
 
 def test_a_regression_answers_a_value_and_its_interval() -> None:
@@ -119,18 +120,18 @@ def test_a_quantile_says_how_often_the_truth_stays_below(quantile: float, share:
     assert output.task == "quantile"
 
 
-@pytest.mark.parametrize("said", [{"quantile": 0.5, "count": True}, {"quantile": 0}, {"quantile": 1}])
-def test_a_quantile_that_cannot_be(said: dict[str, object]) -> None:
+@pytest.mark.parametrize("arguments", [{"quantile": 0.5, "count": True}, {"quantile": 0}, {"quantile": 1}])
+def test_a_quantile_that_cannot_be(arguments: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        Regression(target="y", **said)
+        Regression(target="y", **arguments)
 
 
 def test_probabilities_survive_to_the_last_bit() -> None:
     output = Classification(target="y", labels=("a", "b", "c"))
     probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], size=50).astype(np.float32)
     predictions = output.predictions({"probabilities": probabilities})
-    sent = np.array([list(prediction["probabilities"].values()) for prediction in predictions], dtype=np.float32)
-    assert (sent == probabilities).all()
+    answered = np.array([list(prediction["probabilities"].values()) for prediction in predictions], dtype=np.float32)
+    assert (answered == probabilities).all()
     jsonschema.validate(predictions[0], output.json_schema())
 
 
@@ -153,8 +154,8 @@ def test_a_table_says_what_the_rows_say(output: Classification, data: st.DataObj
         column = np.asarray(table[f"probabilities.{label}"]).tolist()
         assert column == [prediction["probabilities"][label] for prediction in predictions]
         if output.set_threshold is not None:
-            inside = np.asarray(table[f"set.{label}"]).tolist()
-            assert inside == [label in prediction["set"] for prediction in predictions]
+            in_set = np.asarray(table[f"set.{label}"]).tolist()
+            assert in_set == [label in prediction["set"] for prediction in predictions]
     assert list(table) == list(output.columns_schema())
 
 

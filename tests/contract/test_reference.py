@@ -15,22 +15,22 @@ from tests.support import tiny
 STEPS = np.linspace(0, 1, 21)
 
 
-def seen(values: np.ndarray, missing: float = 0.0) -> NumberDistribution:
+def distribution_of(values: np.ndarray, missing: float = 0.0) -> NumberDistribution:
     return NumberDistribution(missing=missing, quantiles=tuple(np.quantile(values, STEPS).tolist()))
 
 
 def test_continuous_numbers_fall_into_tenths() -> None:
-    found = seen(np.random.default_rng(0).normal(size=10_000)).shares()
-    assert len(found) == 11
-    assert list(found)[-2:] == ["+Inf", "missing"]
-    assert found.pop("missing") == 0
-    assert list(found.values()) == pytest.approx([0.1] * 10)
+    shares = distribution_of(np.random.default_rng(0).normal(size=10_000)).shares()
+    assert len(shares) == 11
+    assert list(shares)[-2:] == ["+Inf", "missing"]
+    assert shares.pop("missing") == 0
+    assert list(shares.values()) == pytest.approx([0.1] * 10)
 
 
 @pytest.mark.parametrize("mean", [0.1, 1, 5, 20])
 def test_of_counts_each_share_is_known_to_half_a_step(mean: float) -> None:
     values = np.random.default_rng(0).poisson(mean, 100_000)
-    distribution = seen(values)
+    distribution = distribution_of(values)
     up_to = np.cumsum([share for name, share in distribution.shares().items() if name != "missing"])
     assert sum(distribution.shares().values()) == pytest.approx(1)
     for edge, share in zip(distribution.edges, up_to, strict=False):
@@ -38,9 +38,9 @@ def test_of_counts_each_share_is_known_to_half_a_step(mean: float) -> None:
 
 
 def test_missing_values_take_their_share_of_all() -> None:
-    found = seen(np.arange(1000.0), missing=0.2).shares()
-    assert found["missing"] == 0.2
-    assert sum(found.values()) == pytest.approx(1)
+    shares = distribution_of(np.arange(1000.0), missing=0.2).shares()
+    assert shares["missing"] == 0.2
+    assert sum(shares.values()) == pytest.approx(1)
 
 
 def test_a_field_without_values_is_missing_and_nothing_else() -> None:
@@ -48,7 +48,7 @@ def test_a_field_without_values_is_missing_and_nothing_else() -> None:
     assert CategoryDistribution(missing=1.0, frequencies={}, other=0.0).shares() == {"other": 0.0, "missing": 1.0}
 
 
-def test_category_called_other_counts_as_other() -> None:
+def test_categories_keep_their_frequency_and_one_called_other_is_counted_with_the_others() -> None:
     """Categories keep their frequency; a category that is called "other" is counted with the others."""
     found = CategoryDistribution(missing=0.5, frequencies={"a": 0.6, "other": 0.2}, other=0.2).shares()
     assert found == pytest.approx({"a": 0.3, "other": 0.2, "missing": 0.5})

@@ -19,7 +19,7 @@ CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R
 
 
 def key_pair(folder: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> tuple[Path, Path]:
-    """A private and a public key as openssl writes them."""
+    """Write a private and a public key as openssl does."""
     private, public = folder / "key.pem", folder / "key.pub"
     plain = serialization.NoEncryption()
     private.write_bytes(
@@ -48,8 +48,8 @@ def test_what_the_library_signs_is_verified_here_and_there(model: Artifact, tmp_
     signed = signature.sign(model, private)
     signature.verify(model, public)
     command = ["-m", "model_signing", "verify", "key", str(model.path), "--signature", str(signed), "--public_key"]
-    done = subprocess.run([sys.executable, *command, str(public)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    completed = subprocess.run([sys.executable, *command, str(public)], capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
 
 
 def test_signing_again_changes_the_key(model: Artifact, keys: tuple[Path, Path], tmp_path: Path) -> None:
@@ -68,12 +68,12 @@ def test_a_model_without_a_signature_is_refused(model: Artifact, keys: tuple[Pat
 
 
 def test_a_model_that_was_changed_and_sealed_again_is_refused(model: Artifact, keys: tuple[Path, Path]) -> None:
-    """Whoever can write the files can write their hashes, too; the signature is what they cannot make."""
+    """An attacker who can write the files can also write their hashes, but cannot create the signature."""
     signature.sign(model, keys[0])
     (model.path / "golden.jsonl").write_text("")
     (model.path / MANIFEST).unlink()
     seal(model.path, model.manifest)
-    with pytest.raises(ArtifactError, match="that of other files"):
+    with pytest.raises(ArtifactError, match="the signature belongs to other files"):
         signature.verify(open_artifact(model.path), keys[1])
 
 
@@ -97,7 +97,7 @@ def test_a_signature_that_was_changed_is_refused(model: Artifact, keys: tuple[Pa
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"dsseEnvelope": {"signatures": []}}', '{"dsseEnvelope": 1}'])
 def test_what_is_no_signature_is_refused(model: Artifact, keys: tuple[Path, Path], content: str) -> None:
     (model.path / signature.FILE).write_text(content)
-    with pytest.raises(ArtifactError, match=r"model\.sig is no signature"):
+    with pytest.raises(ArtifactError, match=r"model\.sig is not a signature"):
         signature.verify(model, keys[1])
 
 
@@ -128,6 +128,6 @@ def test_a_server_with_a_public_key_serves_what_was_signed_alone(keys: tuple[Pat
 @pytest.mark.slow
 def test_a_key_that_is_not_there_is_said(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0")
-    ended = run("deployer", "sign", "--key", str(tmp_path / "absent"), BENTOML_HOME=str(home))
-    assert ended.returncode == 3
-    assert "absent: No such file" in ended.stderr
+    completed = run("deployer", "sign", "--key", str(tmp_path / "absent"), BENTOML_HOME=str(home))
+    assert completed.returncode == 3
+    assert "absent: No such file" in completed.stderr

@@ -60,7 +60,7 @@ def test_other_models_of_the_store_are_left_alone(home: Path, tmp_path: Path) ->
 
 
 def test_what_others_left_in_the_store_breaks_nothing(home: Path, tmp_path: Path) -> None:
-    """A version of another form under our label, a model.yaml that is no YAML, and a folder without one."""
+    """The store holds a version of another form with our label, a model.yaml that is not YAML, and an empty folder."""
     with bentoml.models.create("tiny:final", labels=store.LABEL):
         pass
     for name, text in (("broken", "{{{"), ("empty", ""), ("null", "labels: null")):
@@ -101,7 +101,7 @@ def test_an_unknown_tag_is_answered_with_those_there_are(home: Path, tmp_path: P
 
 def test_a_version_is_never_overwritten(home: Path, tmp_path: Path) -> None:
     tiny.save(tmp_path / "a")
-    with pytest.raises(EnvironmentFault, match=r"tiny:1\.0\.0 is in .* already"):
+    with pytest.raises(EnvironmentFault, match=r"models already holds tiny:1\.0\.0"):
         tiny.save(tmp_path / "b")
     assert open_artifact(home / "models/tiny/1.0.0").tag == "tiny:1.0.0"
 
@@ -122,7 +122,7 @@ def test_a_model_under_another_tag_is_refused(home: Path, tmp_path: Path) -> Non
 
 
 def test_a_full_disk_leaves_the_store_as_it_was(home: Path, tmp_path: Path) -> None:
-    """The size limit of a file (RLIMIT_FSIZE) stands in for the full disk: writing fails in the midst of the copy."""
+    """The size limit of a file (RLIMIT_FSIZE) simulates a full disk: writing fails in the middle of the copy."""
     tiny.save(tmp_path / "a")
     manifest = tiny.write(tmp_path / "b", version="1.1.0")
     (tmp_path / "b" / "large").write_bytes(b"x" * 1_000_000)
@@ -131,7 +131,7 @@ def test_a_full_disk_leaves_the_store_as_it_was(home: Path, tmp_path: Path) -> N
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(EnvironmentFault, match="the store is as it was"):
+        with pytest.raises(EnvironmentFault, match="the store is unchanged"):
             store.save(tmp_path / "b", manifest)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

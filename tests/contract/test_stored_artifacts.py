@@ -1,4 +1,4 @@
-"""Models that earlier versions of the project wrote are still read, and still answer as they did."""
+"""Models that earlier versions of the project wrote can still be read, and give the same predictions."""
 
 from pathlib import Path
 
@@ -28,11 +28,11 @@ def test_every_file_is_listed_in_the_manifest(stored: Artifact) -> None:
 
 
 def test_it_reproduces_its_golden_predictions(stored: Artifact) -> None:
-    golden, output = list(stored.golden()), stored.contract.output
-    answers = predict(stored, [case.row for case in golden])
-    for case, answer in zip(golden, answers, strict=True):
-        assert answer is not None, case.case
-        assert output.agree(case.prediction, answer, stored.manifest.tolerance), case.case
+    requests, output = list(stored.golden()), stored.contract.output
+    predictions = predict(stored, [golden.row for golden in requests])
+    for golden, prediction in zip(requests, predictions, strict=True):
+        assert prediction is not None, golden.case
+        assert output.agree(golden.prediction, prediction, stored.manifest.tolerance), golden.case
 
 
 def test_its_evaluation_and_reference_are_those_of_its_contract(stored: Artifact) -> None:

@@ -19,7 +19,7 @@ def model(home: Path, tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("no_such_model",), 2, "no model 'no_such_model' in the store"),
+        (("no_such_model",), 2, "the store does not hold a model 'no_such_model'"),
         (("--backend", "kaniko"), 2, "expected one of docker, podman, buildah"),
         (("--build-arg", "USER"), 2, "KEY=VALUE"),
         (("--backend", "buildah"), 3, "install it"),

@@ -43,7 +43,7 @@ features:
 seed: -1
 """
     assert complaints(tmp_path, text) == [
-        "model.yaml:1: name: expected lower-case letters, digits, '.', '_' and '-', with no sign at either end",
+        "model.yaml:1: name: expected lower-case letters and digits, with '.', '_' and '-' only between them",
         "model.yaml:2: data.target: missing; it has no default",
         "model.yaml:4: data.targt: unknown key; did you mean 'target'?",
         "model.yaml:5: data.format: expected 'auto', 'csv', 'parquet', 'arrow' or 'jsonl'; did you mean 'parquet'?",
@@ -63,13 +63,16 @@ seed: -1
             "model.yaml: the file is empty; it needs at least `name`, `data.path` and `data.target`",
         ),
         ("- a\n- b\n", "model.yaml:1: expected `key: value` lines at the top level"),
-        ("name: m\nname: n\n", "model.yaml:2: name: the key stands twice, first on line 1; keep one"),
+        ("name: m\nname: n\n", "model.yaml:2: name: the key is repeated, first on line 1; keep one"),
         ("name: m\n1: n\n", "model.yaml:2: 1: a key must be text; put it in quotes"),
         ("name: m\ndata: [\n", "model.yaml:3: not valid YAML: expected the node content, but found '<stream end>'"),
         ("name: m\n\tdata: x\n", "model.yaml:2: not valid YAML: found character '\\t' that cannot start any token"),
         (b"name: m\n# caf\xe9\n", "model.yaml:2: the file is not UTF-8; save it with that encoding"),
         ("name: m\x00\n", "model.yaml:1: not valid YAML: a control character; remove it"),
-        ("name: m\ndata: {<<: {path: t}}\n", "model.yaml:2: data.<<: merge keys are not read; write the fields out"),
+        (
+            "name: m\ndata: {<<: {path: t}}\n",
+            "model.yaml:2: data.<<: merge keys are not supported; write the fields out",
+        ),
         (
             MINIMAL.replace("y\n", "no\n"),
             "model.yaml:4: data.target: expected text; put it in quotes if it is a number, a date or a word such as "

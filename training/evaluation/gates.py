@@ -1,4 +1,4 @@
-"""Gates: what a trained model has to fulfil to get into the store, held against its evaluation."""
+"""Gates: the conditions that a trained model must meet to be saved in the store, checked against its evaluation."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from model_deployer.training.spec import (
     RegressionMetric,
 )
 
+#: The metrics of each task.
 _METRICS: Mapping[Task, tuple[str, ...]] = {
     "classification": get_args(ClassificationMetric),
     "regression": get_args(RegressionMetric),
@@ -25,38 +26,42 @@ _METRICS: Mapping[Task, tuple[str, ...]] = {
 
 _BYTES_PER_MB = 1_000_000
 
-_NOT_MEASURED = "it could not be measured on the test part"
+_NOT_MEASURED = "it cannot be measured on the test part"
 
 _NO_SLICES = "no slices are reported"
 
 
 def check_gates(gates: Gates, evaluation: Evaluation) -> list[GateResult]:
-    """Hold a model's evaluation against every gate that is asked for, in the order of :class:`Gates`.
+    """Check a model's evaluation against every gate of model.yaml.
 
     Args:
-        gates: What is asked for.
-        evaluation: Its ``metrics``, ``latency`` and ``slices`` are judged. A gate whose figure was not measured, or is
-            not a finite number, is not met.
+        gates: The gates of model.yaml.
+        evaluation: The evaluation, with ``metrics``, ``latency`` and ``slices``. A gate fails if its value was not
+            measured or is not a finite number.
+
+    Returns:
+        One result per gate, in the order of :class:`Gates`.
     """
-    return list(_gates(gates, evaluation))
+    return list(_results(gates, evaluation))
 
 
-def refuse(gates: Sequence[GateResult]) -> None:
-    """End the run where a gate is not met.
+def raise_for_failures(results: Sequence[GateResult]) -> None:
+    """End the run if a gate failed.
 
     Raises:
-        CheckFailed: A line each gate that is not met: what was found, what is asked for, by how much it is missed.
+        CheckFailed: if a gate failed. The message has one line per failed gate, with the measured value, the required
+            value and the difference.
     """
-    failed = [gate for gate in gates if not gate.passed]
+    failed = [result for result in results if not result.passed]
     if failed:
-        lines = "".join(f"\n  {gate.name}: {gate.message}" for gate in failed)
+        lines = "".join(f"\n  {result.name}: {result.message}" for result in failed)
         raise CheckFailed(
-            f"the model was not saved: it fails {len(failed)} of {len(gates)} gate{'s' * (len(gates) > 1)}; "
-            f"improve it, or ask for less under `gates`{lines}"
+            f"the model was not saved: it fails {len(failed)} of {len(results)} gate{'s' * (len(results) > 1)}; "
+            f"improve the model, or relax `gates` in model.yaml{lines}"
         )
 
 
-def _gates(gates: Gates, evaluation: Evaluation) -> Iterator[GateResult]:
+def _results(gates: Gates, evaluation: Evaluation) -> Iterator[GateResult]:
     latency = evaluation.latency
     for name, bound in gates.metrics.items():
         yield _metric(name, bound, evaluation)
@@ -68,105 +73,113 @@ def _gates(gates: Gates, evaluation: Evaluation) -> Iterator[GateResult]:
         yield _slice_calibration(gates.slice_calibration, evaluation)
     if gates.size_mb is not None:
         megabytes = latency.bytes / _BYTES_PER_MB if latency else math.nan
-        yield _bounded("gates.size_mb", megabytes, Bound(at_most=gates.size_mb))
+        yield _within("gates.size_mb", megabytes, Bound(at_most=gates.size_mb))
     if gates.p99_ms is not None:
         p99 = latency.one_row_ms.p99 if latency else math.nan
-        yield _bounded("gates.p99_ms", p99, Bound(at_most=gates.p99_ms))
+        yield _within("gates.p99_ms", p99, Bound(at_most=gates.p99_ms))
 
 
-def _metric(name: str, bound: Bound, evaluation: Evaluation) -> GateResult:
-    task, place = evaluation.task, f"gates.metrics.{name}"
-    if name not in _METRICS[task]:
-        return _unmet(place, _asked(bound), f"a {task} has no such metric; it has {', '.join(_METRICS[task])}")
-    return _bounded(place, _value(evaluation, MODEL, name), bound)
+def _metric(metric: str, bound: Bound, evaluation: Evaluation) -> GateResult:
+    task, name = evaluation.task, f"gates.metrics.{metric}"
+    if metric not in _METRICS[task]:
+        reason = f"a {task} does not have this metric; it has {', '.join(_METRICS[task])}"
+        return _not_measured(name, _requirement(bound), reason)
+    return _within(name, _metric_value(evaluation, MODEL, metric), bound)
 
 
 def _better_than_linear(evaluation: Evaluation) -> GateResult:
     name, loss = "gates.better_than_linear", LOSS[evaluation.task]
-    found, linear = _value(evaluation, MODEL, loss), _value(evaluation, LINEAR, loss)
-    if not math.isfinite(found - linear):
-        return _unmet(name, f"a lower {loss} than that of linear", _NOT_MEASURED)
-    missed = "it is the same" if found == linear else f"{found - linear:.2g} too high"
-    return _gate(name, f"less than {linear:.6g} ({loss} of linear)", found, "" if found < linear else missed)
+    model, linear = _metric_value(evaluation, MODEL, loss), _metric_value(evaluation, LINEAR, loss)
+    if not math.isfinite(model - linear):
+        return _not_measured(name, f"less than the {loss} of linear", _NOT_MEASURED)
+    failure = "it is the same" if model == linear else f"{model - linear:.2g} too high"
+    return _measured(name, f"less than {linear:.6g} ({loss} of linear)", model, "" if model < linear else failure)
 
 
 def _slice_gap(gap: float, evaluation: Evaluation) -> GateResult:
-    name, loss = "gates.slice_gap", LOSS[evaluation.task]
-    asked = f"{loss} at most {gap:.6g} of it above that of all rows"
+    name, loss, percent = "gates.slice_gap", LOSS[evaluation.task], f"{100 * gap:.6g} %"
+    requirement = f"at most {percent} above the {loss} of all rows"
     if evaluation.slices is None:
-        return _unmet(name, asked, _NO_SLICES)
-    slices = [part for part in evaluation.slices if part.low is not None]  # of a handful of rows, chance alone decides
-    if not slices:  # only those that are surely worse are found
-        return _met(name, asked, f"no slice found that is surely worse than the others, {asked} asked for")
-    worst = max(slices, key=lambda part: _order(part.loss))
-    found, highest = worst.loss, (1 + gap) * _value(evaluation, MODEL, loss)
-    if not math.isfinite(found - highest):
-        return _unmet(name, asked, _NOT_MEASURED)
-    asked = f"at most {highest:.6g} ({loss} of all rows and {gap:.6g} of it)"
-    return _gate(name, asked, found, _missed(found, Bound(at_most=highest)), f" in the slice {worst.slice}")
+        return _not_measured(name, requirement, _NO_SLICES)
+    # Slices without an interval have so few rows that their loss is mostly chance.
+    slices = [part for part in evaluation.slices if part.low is not None]
+    if not slices:
+        return _passed(name, requirement, f"no slice is certainly worse than the others, required {requirement}")
+    worst = max(slices, key=lambda part: _nan_as_infinity(part.loss))
+    limit = (1 + gap) * _metric_value(evaluation, MODEL, loss)
+    if not math.isfinite(worst.loss - limit):
+        return _not_measured(name, requirement, _NOT_MEASURED)
+    requirement = f"at most {limit:.6g} ({percent} above the {loss} of all rows)"
+    failure = _failure(worst.loss, Bound(at_most=limit))
+    return _measured(name, requirement, worst.loss, failure, f" in the slice {worst.slice}")
 
 
-def _slice_calibration(highest: float, evaluation: Evaluation) -> GateResult:
-    """Of few rows the calibration error is never 0; where chance explains it, it says nothing."""
-    name, bound = "gates.slice_calibration", Bound(at_most=highest)
+def _slice_calibration(limit: float, evaluation: Evaluation) -> GateResult:
+    """Check the largest calibration error that chance does not explain. With few rows, the error is never 0."""
+    name, bound = "gates.slice_calibration", Bound(at_most=limit)
     if evaluation.slices is None:
-        return _unmet(name, _asked(bound), _NO_SLICES)
-    errors = [(error, part) for part in evaluation.slices if (error := _beyond_chance(part)) is not None]
+        return _not_measured(name, _requirement(bound), _NO_SLICES)
+    errors = [(error, part) for part in evaluation.slices if (error := _error_beyond_chance(part)) is not None]
     if not errors:
-        message = f"in no slice a calibration error beyond what chance makes, {_asked(bound)} asked for"
-        return _met(name, _asked(bound), message)
-    error, worst = max(errors, key=lambda pair: _order(pair[0]))
-    return _bounded(name, error, bound, f" in the slice {worst.slice}")
+        message = f"chance explains the calibration error of every slice, required {_requirement(bound)}"
+        return _passed(name, _requirement(bound), message)
+    error, worst = max(errors, key=lambda pair: _nan_as_infinity(pair[0]))
+    return _within(name, error, bound, f" in the slice {worst.slice}")
 
 
-def _beyond_chance(part: SliceResult) -> float | None:
-    """The calibration error of a slice, unless chance explains it or there are too few rows; NaN is an error too."""
+def _error_beyond_chance(part: SliceResult) -> float | None:
+    """Return the calibration error of a slice, or None if chance explains it or the slice has too few rows."""
     error, chance = part.calibration_error, part.calibration_chance
     return None if error is None or chance is None or error <= chance else error
 
 
-def _order(found: float) -> float:
-    """What is no number is the worst."""
-    return found if math.isfinite(found) else math.inf
+def _nan_as_infinity(value: float) -> float:
+    """Return a sort key that puts NaN and infinity last, as the worst values."""
+    return value if math.isfinite(value) else math.inf
 
 
-def _bounded(name: str, found: float, bound: Bound, where: str = "") -> GateResult:
-    if not math.isfinite(found):
-        return _unmet(name, _asked(bound), _NOT_MEASURED)
-    return _gate(name, _asked(bound), found, _missed(found, bound), where)
+def _within(name: str, value: float, bound: Bound, where: str = "") -> GateResult:
+    if not math.isfinite(value):
+        return _not_measured(name, _requirement(bound), _NOT_MEASURED)
+    return _measured(name, _requirement(bound), value, _failure(value, bound), where)
 
 
-def _gate(name: str, asked: str, found: float, missed: str, where: str = "") -> GateResult:
-    message = f"{found:.6g} found{where}, {asked} asked for"
+def _measured(name: str, requirement: str, value: float, failure: str, where: str = "") -> GateResult:
+    """Return the result of a gate whose value was measured; it passed if ``failure`` is empty."""
+    message = f"measured {value:.6g}{where}, required {requirement}"
     return GateResult(
-        name=name, asked=asked, found=found, passed=not missed, message=f"{message}: {missed}" if missed else message
+        name=name,
+        asked=requirement,
+        found=value,
+        passed=not failure,
+        message=f"{message}: {failure}" if failure else message,
     )
 
 
-def _met(name: str, asked: str, message: str) -> GateResult:
-    return GateResult(name=name, asked=asked, found=None, passed=True, message=message)
+def _passed(name: str, requirement: str, message: str) -> GateResult:
+    return GateResult(name=name, asked=requirement, found=None, passed=True, message=message)
 
 
-def _unmet(name: str, asked: str, reason: str) -> GateResult:
-    message = f"nothing found, {asked} asked for: {reason}"
-    return GateResult(name=name, asked=asked, found=None, passed=False, message=message)
+def _not_measured(name: str, requirement: str, reason: str) -> GateResult:
+    message = f"not measured, required {requirement}: {reason}"
+    return GateResult(name=name, asked=requirement, found=None, passed=False, message=message)
 
 
-def _value(evaluation: Evaluation, model: str, metric: str) -> float:
-    """A figure of the evaluation; NaN where it has none."""
-    measured = evaluation.metrics_of(model).get(metric)
-    return measured.value if measured else math.nan
+def _metric_value(evaluation: Evaluation, model: str, metric: str) -> float:
+    """Return a metric of the evaluation, or NaN if it was not measured."""
+    result = evaluation.metrics_of(model).get(metric)
+    return result.value if result else math.nan
 
 
-def _asked(bound: Bound) -> str:
-    sides = {"at least": bound.at_least, "at most": bound.at_most}
-    return " and ".join(f"{side} {value:.6g}" for side, value in sides.items() if value is not None)
+def _requirement(bound: Bound) -> str:
+    limits = {"at least": bound.at_least, "at most": bound.at_most}
+    return " and ".join(f"{relation} {limit:.6g}" for relation, limit in limits.items() if limit is not None)
 
 
-def _missed(found: float, bound: Bound) -> str:
-    """By how much a value is beyond its bound; nothing where it is not."""
-    if bound.at_least is not None and found < bound.at_least:
-        return f"{bound.at_least - found:.2g} too low"
-    if bound.at_most is not None and found > bound.at_most:
-        return f"{found - bound.at_most:.2g} too high"
+def _failure(value: float, bound: Bound) -> str:
+    """Return how far a value is outside its bound, or an empty text if it is inside."""
+    if bound.at_least is not None and value < bound.at_least:
+        return f"{bound.at_least - value:.2g} too low"
+    if bound.at_most is not None and value > bound.at_most:
+        return f"{value - bound.at_most:.2g} too high"
     return ""

@@ -91,7 +91,7 @@ def _reliability(reliability: Reliability) -> "Figure":
         whose = "the likeliest label" if reliability.label is None else f"'{_short(reliability.label)}'"
         axes.set_xlabel(f"predicted probability of {whose}")
     else:
-        axes.axhline(reliability.promised, color=MUTED, linestyle="--", label="promised")
+        axes.axhline(reliability.nominal, color=MUTED, linestyle="--", label="promised")
         axes.set_xlabel("predicted value, mean of each fifth of the rows")
     axes.set_ylabel(_OBSERVED[type(reliability)])
     axes.vlines(predicted, low, high, color=ACCENT, alpha=0.5, lw=3)

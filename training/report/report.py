@@ -221,7 +221,7 @@ def _reliability(evaluation: Evaluation, plots: Mapping[str, bytes]) -> Html | N
     reliability = evaluation.reliability
     if reliability is None:
         return None
-    bins, promised = reliability.bins, reliability.promised
+    bins, promised = reliability.bins, reliability.nominal
     kept = sum(one.low <= (one.predicted if promised is None else promised) <= one.high for one in bins)
     columns = [
         [
@@ -237,7 +237,7 @@ def _reliability(evaluation: Evaluation, plots: Mapping[str, bytes]) -> Html | N
         whose = "the likeliest label" if reliability.label is None else f"'{reliability.label}'"
         promise, about = f"the predicted probability of {whose}", ""
     else:
-        promise = f"the promised {100 * reliability.promised:g}%"
+        promise = f"the promised {100 * reliability.nominal:g}%"
         about = " What is promised is promised of all cases together, not of each part."
     text = (
         f"In {kept} of {len(bins)} parts of the test rows, {promise} lies in the 95 % interval of what was observed; "

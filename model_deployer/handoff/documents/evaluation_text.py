@@ -211,7 +211,7 @@ def candidate_loss(package: PackageData) -> str:
 
 def reliability(reliability: Reliability) -> Markdown:
     """Return a table of the predicted and the observed frequencies, by the prediction."""
-    is_value = reliability.promised is not None
+    is_value = reliability.nominal is not None
     to_text = number if is_value else percent
     rows = [
         [to_text(bin.predicted), percent(bin.observed), _percents(bin.low, bin.high), number(bin.rows)]
@@ -230,7 +230,7 @@ _OBSERVED: Mapping[type, str] = {
 
 def reliability_summary(reliability: Reliability) -> Markdown:
     """Return a sentence about the number of groups of test rows in which prediction and observation agree."""
-    bins, share = reliability.bins, reliability.promised
+    bins, share = reliability.bins, reliability.nominal
     agreeing = sum(bin.low <= (bin.predicted if share is None else share) <= bin.high for bin in bins)
     if isinstance(reliability, ProbabilityReliability):
         label = code(reliability.label) if reliability.label else "the most probable label"
@@ -241,7 +241,7 @@ def reliability_summary(reliability: Reliability) -> Markdown:
         )
     else:
         prediction = "value"
-        condition = f"the nominal {percent(reliability.promised)} is inside the 95 % interval of the observed share"
+        condition = f"the nominal {percent(reliability.nominal)} is inside the 95 % interval of the observed share"
     return Markdown(
         f"The test rows were divided into {len(bins)} groups of equal size by the predicted {prediction}. In "
         f"{agreeing} of the {len(bins)} groups, {condition}; for a perfect model, this would be the case in about 19 "

@@ -58,7 +58,7 @@ def check(file: Path) -> list[str]:
     values = dict(source.values)
     problems = []
     if values.pop("version", None) is not None:
-        problems.append(f"{source.place(('version',))}: BentoML does not start with this key; leave it out")
+        problems.append(f"{source.location(('version',))}: BentoML does not start with this key; leave it out")
     try:
         Configuration.model_validate(values)
     except ValidationError as error:

@@ -1,5 +1,6 @@
 import copy
 import json
+import re
 from typing import Any, get_args
 
 import numpy as np
@@ -10,7 +11,7 @@ from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.evaluation import Evaluation, GateResult
 from model_deployer.contract.outputs import Regression
 from model_deployer.training.evaluation.evaluation import evaluate_classification, evaluate_regression
-from model_deployer.training.evaluation.gates import check_gates, refuse
+from model_deployer.training.evaluation.gates import check_gates, raise_for_failures
 from model_deployer.training.preprocessing.preprocessing import Inputs
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.spec import (
@@ -61,18 +62,18 @@ REGRESSION: dict[str, Any] = {
 }
 
 
-def checked_gates(asked: Gates, evaluation: dict[str, Any] = CLASSIFICATION) -> list[GateResult]:
-    return check_gates(asked, Evaluation.model_validate(evaluation))
+def checked_gates(gates: Gates, evaluation: dict[str, Any] = CLASSIFICATION) -> list[GateResult]:
+    return check_gates(gates, Evaluation.model_validate(evaluation))
 
 
-def gate(asked: dict[str, Any], evaluation: dict[str, Any] = CLASSIFICATION) -> GateResult:
-    """The only gate that is asked for."""
-    (checked,) = checked_gates(Gates.model_validate(asked), evaluation)
-    return checked
+def gate(section: dict[str, Any], evaluation: dict[str, Any] = CLASSIFICATION) -> GateResult:
+    """Return the result of the only gate of a section ``gates``."""
+    (result,) = checked_gates(Gates.model_validate(section), evaluation)
+    return result
 
 
 def changed(name: str, value: float, model: str = "model") -> dict[str, Any]:
-    """The classification with another figure."""
+    """Return the classification with another value of a metric."""
     evaluation = copy.deepcopy(CLASSIFICATION)
     evaluation["metrics"][model][name] = metric(value)
     return evaluation
@@ -80,37 +81,37 @@ def changed(name: str, value: float, model: str = "model") -> dict[str, Any]:
 
 def test_nothing_asked_nothing_refused() -> None:
     assert checked_gates(Gates(), {"task": "regression", "metrics": {}}) == []
-    refuse([])
+    raise_for_failures([])
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("section", "message"),
     [
-        ({"metrics": {"log_loss": {"at_most": 0.541}}}, "0.541 found, at most 0.541 asked for"),
-        ({"metrics": {"roc_auc": {"at_least": 0.75}}}, "0.75 found, at least 0.75 asked for"),
+        ({"metrics": {"log_loss": {"at_most": 0.541}}}, "measured 0.541, required at most 0.541"),
+        ({"metrics": {"roc_auc": {"at_least": 0.75}}}, "measured 0.75, required at least 0.75"),
         (
             {"metrics": {"roc_auc": {"at_least": 0.7, "at_most": 0.9}}},
-            "0.75 found, at least 0.7 and at most 0.9 asked for",
+            "measured 0.75, required at least 0.7 and at most 0.9",
         ),
-        ({"better_than_linear": True}, "0.541 found, less than 0.55 (log_loss of linear) asked for"),
+        ({"better_than_linear": True}, "measured 0.541, required less than 0.55 (log_loss of linear)"),
         (
             {"slice_gap": 0.2},
-            "0.61 found in the slice colour = red, at most 0.6492 (log_loss of all rows and 0.2 of it) asked for",
+            "measured 0.61 in the slice colour = red, required at most 0.6492 (20 % above the log_loss of all rows)",
         ),
-        ({"slice_calibration": 0.09}, "0.09 found in the slice colour = red, at most 0.09 asked for"),
-        ({"size_mb": 2.5}, "2.5 found, at most 2.5 asked for"),
-        ({"p99_ms": 0.4}, "0.4 found, at most 0.4 asked for"),
+        ({"slice_calibration": 0.09}, "measured 0.09 in the slice colour = red, required at most 0.09"),
+        ({"size_mb": 2.5}, "measured 2.5, required at most 2.5"),
+        ({"p99_ms": 0.4}, "measured 0.4, required at most 0.4"),
     ],
 )
-def test_a_gate_that_is_met(asked: dict[str, Any], message: str) -> None:
-    checked = gate(asked)
-    assert checked.passed
-    assert checked.message == message
-    refuse([checked])
+def test_a_gate_that_is_met(section: dict[str, Any], message: str) -> None:
+    result = gate(section)
+    assert result.passed
+    assert result.message == message
+    raise_for_failures([result])
 
 
 @pytest.mark.parametrize(
-    ("asked", "name", "reason"),
+    ("section", "name", "reason"),
     [
         ({"metrics": {"log_loss": {"at_most": 0.53}}}, "gates.metrics.log_loss", "0.011 too high"),
         ({"metrics": {"roc_auc": {"at_least": 0.8}}}, "gates.metrics.roc_auc", "0.05 too low"),
@@ -121,18 +122,18 @@ def test_a_gate_that_is_met(asked: dict[str, Any], message: str) -> None:
         ({"p99_ms": 0.25}, "gates.p99_ms", "0.15 too high"),
     ],
 )
-def test_a_gate_that_is_missed_says_by_how_much(asked: dict[str, Any], name: str, reason: str) -> None:
-    checked = gate(asked)
-    assert not checked.passed
-    assert checked.name == name
-    assert checked.message.endswith(f" asked for: {reason}")
+def test_a_gate_that_is_missed_says_by_how_much(section: dict[str, Any], name: str, reason: str) -> None:
+    result = gate(section)
+    assert not result.passed
+    assert result.name == name
+    assert re.fullmatch(rf"measured [\d.]+( in the slice colour = red)?, required at \w+ .+: {reason}", result.message)
 
 
 def test_a_model_that_is_no_better_than_linear() -> None:
     worse = gate({"better_than_linear": True}, changed("log_loss", 0.5, "linear"))
-    assert worse.message == "0.541 found, less than 0.5 (log_loss of linear) asked for: 0.041 too high"
+    assert worse.message == "measured 0.541, required less than 0.5 (log_loss of linear): 0.041 too high"
     same = gate({"better_than_linear": True}, REGRESSION)
-    assert same.message == "12 found, less than 12 (rmse of linear) asked for: it is the same"
+    assert same.message == "measured 12, required less than 12 (rmse of linear): it is the same"
     assert not worse.passed
     assert not same.passed
 
@@ -141,23 +142,24 @@ def test_a_model_that_is_no_better_than_linear() -> None:
 def test_a_task_is_judged_by_its_own_loss(task: str, loss: str) -> None:
     evaluation = {"task": task, "metrics": {"model": {loss: metric(1.5)}, "linear": {loss: metric(2.0)}}}
     better = gate({"better_than_linear": True}, evaluation)
-    assert better.message == f"1.5 found, less than 2 ({loss} of linear) asked for"
+    assert better.message == f"measured 1.5, required less than 2 ({loss} of linear)"
     assert gate({"metrics": {loss: {"at_most": 1.5}}}, evaluation).passed
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_meets_no_gate(value: float) -> None:
     for bound in ({"at_least": 0}, {"at_most": 1}):
-        checked = gate({"metrics": {"roc_auc": bound}}, changed("roc_auc", value))
-        assert not checked.passed
-        assert checked.message.endswith("asked for: it could not be measured on the test part")
-    for asked in ({"better_than_linear": True}, {"slice_gap": 0.5}):
-        assert not gate(asked, changed("log_loss", value)).passed
+        result = gate({"metrics": {"roc_auc": bound}}, changed("roc_auc", value))
+        assert not result.passed
+        expected = r"not measured, required at \w+ \d: it cannot be measured on the test part"
+        assert re.fullmatch(expected, result.message)
+    for section in ({"better_than_linear": True}, {"slice_gap": 0.5}):
+        assert not gate(section, changed("log_loss", value)).passed
     assert not gate({"better_than_linear": True}, changed("log_loss", value, "linear")).passed
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "section",
     [
         {"metrics": {"mae": {"at_most": 1}}},
         {"slice_gap": 0.1},
@@ -166,32 +168,30 @@ def test_what_is_no_number_meets_no_gate(value: float) -> None:
         {"p99_ms": 1000},
     ],
 )
-def test_what_was_not_measured_meets_no_gate(asked: dict[str, Any]) -> None:
-    checked = gate(asked, REGRESSION)
-    assert not checked.passed
-    assert checked.found is None
-    assert checked.message.startswith("nothing found, ")
+def test_what_was_not_measured_meets_no_gate(section: dict[str, Any]) -> None:
+    result = gate(section, REGRESSION)
+    assert not result.passed
+    assert result.found is None
+    assert result.message.startswith("not measured, required ")
 
 
 def test_a_gap_is_missed_where_no_slices_are_reported() -> None:
-    checked = gate({"slice_gap": 0.1}, REGRESSION)
-    assert not checked.passed
-    assert checked.message == (
-        "nothing found, rmse at most 0.1 of it above that of all rows asked for: no slices are reported"
-    )
+    result = gate({"slice_gap": 0.1}, REGRESSION)
+    assert not result.passed
+    assert result.message == ("not measured, required at most 10 % above the rmse of all rows: no slices are reported")
 
 
 def test_a_gap_is_kept_to_where_no_slice_is_surely_worse() -> None:
-    checked = gate({"slice_gap": 0.1}, REGRESSION | {"slices": []})
-    assert checked.passed
-    assert checked.message.startswith("no slice found that is surely worse than the others")
+    result = gate({"slice_gap": 0.1}, REGRESSION | {"slices": []})
+    assert result.passed
+    assert result.message.startswith("no slice is certainly worse than the others, required at most 10 %")
 
 
 def test_a_calibration_that_chance_explains_is_no_fault() -> None:
-    checked = gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": [BLUE]})
-    assert checked.passed
-    assert checked.found is None
-    assert checked.message == "in no slice a calibration error beyond what chance makes, at most 0.01 asked for"
+    result = gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": [BLUE]})
+    assert result.passed
+    assert result.found is None
+    assert result.message == "chance explains the calibration error of every slice, required at most 0.01"
     odd = BLUE | {"calibration_error": float("nan")}
     assert not gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": [odd]}).passed
 
@@ -204,26 +204,26 @@ def test_a_slice_without_a_loss_is_the_worst() -> None:
 
 def test_a_metric_of_the_other_task_is_refused_by_name() -> None:
     assert gate({"metrics": {"rmse": {"at_most": 3}}}).message == (
-        "nothing found, at most 3 asked for: a classification has no such metric; it has log_loss, roc_auc, "
+        "not measured, required at most 3: a classification does not have this metric; it has log_loss, roc_auc, "
         "average_precision, brier, calibration_error, accuracy, precision, recall, f1, cost, coverage, set_size"
     )
 
 
 def test_every_missed_gate_is_named_at_once_and_none_that_is_met() -> None:
-    asked = {"metrics": {"log_loss": {"at_most": 0.53}, "roc_auc": {"at_least": 0.7}}, "size_mb": 2}
+    section = {"metrics": {"log_loss": {"at_most": 0.53}, "roc_auc": {"at_least": 0.7}}, "size_mb": 2}
     with pytest.raises(CheckFailed) as caught:
-        refuse(checked_gates(Gates.model_validate(asked)))
+        raise_for_failures(checked_gates(Gates.model_validate(section)))
     assert caught.value.exit_code == 1
     assert str(caught.value).splitlines() == [
-        "the model was not saved: it fails 2 of 3 gates; improve it, or ask for less under `gates`",
-        "  gates.metrics.log_loss: 0.541 found, at most 0.53 asked for: 0.011 too high",
-        "  gates.size_mb: 2.5 found, at most 2 asked for: 0.5 too high",
+        "the model was not saved: it fails 2 of 3 gates; improve the model, or relax `gates` in model.yaml",
+        "  gates.metrics.log_loss: measured 0.541, required at most 0.53: 0.011 too high",
+        "  gates.size_mb: measured 2.5, required at most 2: 0.5 too high",
     ]
 
 
 def test_gates_go_into_a_json_document() -> None:
-    asked = Gates.model_validate({"metrics": {"log_loss": {"at_most": 0.53}, "brier": {"at_most": 0.2}}, "size_mb": 3})
-    document = [gate.to_json() for gate in checked_gates(asked)]
+    gates = Gates.model_validate({"metrics": {"log_loss": {"at_most": 0.53}, "brier": {"at_most": 0.2}}, "size_mb": 3})
+    document = [gate.to_json() for gate in checked_gates(gates)]
     assert json.loads(json.dumps(document, allow_nan=False)) == document
 
 

@@ -93,7 +93,7 @@ def test_the_loss_falls_as_the_rows_double(classes: int, tmp_path: Path) -> None
     assert last.low < last.gain < last.high
     assert following == NextGain(rows=2 * count, low=last.low / 2, high=last.high, measurable=True)
     assert found.verdict.startswith(
-        f"{2 * count:,} rows in place of {count:,} may lower the {found.loss.replace('_', ' ')} by "
+        f"{2 * count:,} rows instead of {count:,} may lower the {found.loss.replace('_', ' ')} by "
     )
 
 
@@ -117,7 +117,7 @@ def test_old_history_does_not_help_after_a_change(tmp_path: Path) -> None:
     )
     assert (by_time.split, at_random.split) == ("time", "random")
     assert by_time.last.high < 0 == by_time.next.high
-    assert by_time.verdict.startswith("no measurable gain in rmse from more rows: the last doubling")
+    assert by_time.verdict.startswith("no measurable gain in rmse from more rows; the last doubling")
     assert at_random.last.gain > by_time.last.high
 
 

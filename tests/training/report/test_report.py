@@ -92,7 +92,7 @@ def test_every_figure_is_in_the_report(judged: ScoredRows, tmp_path: Path) -> No
         assert f"{one['rows']:,}" in text
         assert f"{one['loss']:.4g}" in text
     loss = judged.loss.replace("_", " ")
-    assert f"140,002 rows in place of 70,001 may lower the {loss} by 0.0161 to 0.0345" in text
+    assert f"140,002 rows instead of 70,001 may lower the {loss} by 0.0161 to 0.0345" in text
     assert "the latest ones, so that more rows are a longer history" in text
     said = [
         "delays",
