@@ -82,10 +82,10 @@ $(INSTALLED): pyproject.toml requirements/lock.txt requirements/torch-cpu.txt
 	$(BIN)/python -m pip install --quiet --no-compile $(CONSTRAINTS) -e '.[train,handoff,signing,examples,bench,dev]'
 	@touch $@
 
-lock: ## Write the exact versions anew: of everything for development, and of what a Bento needs to serve
+lock: ## Resolve and write the exact versions: of everything for development, and of what a Bento needs to serve
 	PYTHON=$(PYTHON) sh requirements/lock.sh
 
-proto: $(INSTALLED) ## Compile the messages of gRPC anew
+proto: $(INSTALLED) ## Compile the messages of gRPC again
 	$(BIN)/python -m grpc_tools.protoc -I model_deployer/serving/grpc --descriptor_set_out=model_deployer/serving/grpc/open_inference.binpb open_inference.proto
 
 clean: ## Remove the environment and all caches

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HOME = Path(tempfile.mkdtemp(prefix="bentoml-home-"))
 os.environ["BENTOML_HOME"] = str(HOME)
 os.environ["BENTOML_DO_NOT_TRACK"] = "1"
-# Small matrices: threads that contend with each other cost minutes here. What is learnt does not depend on it.
+# Small matrices: threads that contend with each other cost minutes here. The fitted models do not depend on it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)

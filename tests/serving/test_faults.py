@@ -80,7 +80,7 @@ def test_killed_worker_loses_only_its_own_requests(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.slow
 def test_stopping_server_answers_what_it_accepted(tmp_path: Path) -> None:
-    """A server that is told to stop answers every request that it accepted."""
+    """A server that receives SIGTERM answers every request that it accepted."""
     with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as server:
 
         def stop() -> None:

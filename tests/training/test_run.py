@@ -68,7 +68,7 @@ def test_slice_column_changes_nothing_else(home: Path, tmp_path: Path) -> None:
 def test_miscalibrated_slice_fails_the_gate(home: Path, tmp_path: Path) -> None:
     """A model whose probabilities are wrong for some rows is not saved.
 
-    What is true in the south is turned around in the north, and the model is not told where it is.
+    The labels of the north are turned around, and the region is not an input of the model.
     """
     frame = table(2).with_columns(north=pl.Series([True, False, False] * (ROWS // 3)))
     relabelled = pl.when(pl.col("north") & (pl.col("y") == "label 0")).then(pl.lit("label 1"))
@@ -107,7 +107,7 @@ def test_tiny_table_is_trained_without_a_curve(home: Path, tmp_path: Path) -> No
 def test_logarithm_needs_positive_targets_everywhere(
     home: Path, tmp_path: Path, row: int | None, logarithm: bool
 ) -> None:
-    """A logarithm is learnt only where every known target has one."""
+    """The logarithm of the target is fitted only if every known target has one."""
     random = np.random.default_rng(0)
     x = random.normal(size=ROWS)
     amounts = np.exp(1.5 * x + random.normal(size=ROWS) / 3)

@@ -28,7 +28,7 @@ def reference(features: Sequence[Feature], train: pl.DataFrame, predictions: Arr
 
     Args:
         features: The columns of ``train``.
-        train: The conformed rows that were learnt from.
+        train: The conformed rows that the model was fitted on.
         predictions: The output tensors for the test part; each column of each is a distribution.
     """
     return Reference(

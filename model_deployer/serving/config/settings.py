@@ -46,7 +46,7 @@ class Settings(BaseModel):
             ``--timeout-keep-alive``.
         log_requests: The requests that are logged. ``errors``: those that failed through a fault of the service.
             ``slow``: also those that took longer than ``slow_seconds``. ``all``: every request.
-        slow_seconds: The duration from which a request counts as slow.
+        slow_seconds: A request that takes at least this long counts as slow.
         api_key_file: A file with the valid API keys, one per line. Alternatively, the variable DEPLOYER_API_KEYS holds
             the keys, separated by commas. Without either, no key is required.
         public_key_file: A PEM file with a public key: only a model signed with its private key is served, see

@@ -434,7 +434,7 @@ def test_a_taken_port_is_said_in_one_line(running: Running, tmp_path: Path) -> N
 
 
 def test_calls_under_way_are_answered_at_shutdown(tmp_path: Path) -> None:
-    """Calls that are under way are answered when the server is told to stop."""
+    """Calls that are under way are answered when the server receives SIGTERM."""
     with started(tmp_path, 30, "--host", "127.0.0.1") as running, http_client(running) as http:
         assert f'"address": "127.0.0.1:{running.port}"' in running.server.log.read_text()
         client = Client(running.port, x_api_key=KEY)

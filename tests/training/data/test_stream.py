@@ -234,7 +234,7 @@ def test_a_class_that_no_row_in_memory_has_is_refused(tmp_path: Path) -> None:
 
 
 def test_nonpositive_target_beyond_memory_has_no_logarithm(tmp_path: Path) -> None:
-    """A target that is not positive beyond the rows in memory is not learnt as a logarithm."""
+    """A target that is not positive beyond the rows in memory is not fitted as a logarithm."""
     amounts = table(40_000).with_columns((pl.col("y").exp() ** 2).alias("y"))
     assert prepared(read_dataset(written(tmp_path, amounts)))[0].blueprint.logarithm
     with_zero = amounts.with_columns(pl.when(pl.col("row") == STREAMED_ROW).then(0.0).otherwise(pl.col("y")).alias("y"))

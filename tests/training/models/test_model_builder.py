@@ -46,7 +46,7 @@ def test_the_seed_alone_decides_the_first_weights() -> None:
 
 
 def test_split_by_time_ignores_the_position_in_the_year() -> None:
-    """The position in the year is not learnt from under a split by time."""
+    """The position in the year is not an input under a split by time."""
     layouts = [
         unfitted(FRAME, scores(FRAME), None, spec(by_time=by_time))[0].blueprint.layout for by_time in (False, True)
     ]
