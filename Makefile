@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Two processes that take a file at a time, in the order of tests/conftest.py: the long ones first.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run help lint test test-fast test-wheel test-clients image test-image bench-serving bench-protocols bench-training bench-image format lock proto clean
+.PHONY: run help lint test test-fast test-wheel test-clients image test-image bench-serving bench-protocols bench-training bench-image format docs lock proto clean
 
 run: $(INSTALLED) $(FLIGHTS) ## Train the example if the store has none, build a Bento, serve it on http://localhost:3000
 	@$(BIN)/deployer show flight_delay >/dev/null 2>&1 || $(BIN)/deployer train examples/flight_delay/model.yaml
@@ -71,15 +71,20 @@ format: $(INSTALLED) ## Write the code in the style that lint checks
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(INSTALLED) ## Write the generated tables, and build the documentation site into site/
+	$(BIN)/python docs/tables.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 $(FLIGHTS): examples/flight_delay/prepare.py | $(INSTALLED)
-	$(BIN)/python examples/flight_delay/prepare.py
+	@$(BIN)/python examples/flight_delay/prepare.py
 
 # Not compiled: Python compiles what is imported, a quarter of it.
 $(INSTALLED): pyproject.toml requirements/lock.txt requirements/torch-cpu.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --no-compile $(CONSTRAINTS) -e '.[train,handoff,signing,examples,bench,dev]'
+	@echo "Setting up .venv. This takes a few minutes the first time."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --upgrade pip
+	@$(BIN)/python -m pip install -qq --no-compile $(CONSTRAINTS) -e '.[train,handoff,signing,examples,bench,dev]'
 	@touch $@
 
 lock: ## Resolve and write the exact versions: of everything for development, and of what a Bento needs to serve
