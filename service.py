@@ -1,6 +1,6 @@
-"""The BentoML service: `bentoml serve` answers with a model of the store, `bentoml build` pins that model in a Bento.
+"""The BentoML service: `bentoml serve` serves a model of the store, and `bentoml build` pins that model in a Bento.
 
-`bentoml serve --arg model=flight_delay:1.0.0` names the model; without it, the store's only model answers.
+`bentoml serve --arg model=flight_delay:1.0.0` selects the model; without it, the store's only model is served.
 """
 
 import asyncio
@@ -31,35 +31,35 @@ from model_deployer.serving.observability import logs, metrics
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi, registry
 
-HERE = Path(__file__).resolve()
+SERVICE_FILE = Path(__file__).resolve()
 
 
 class Arguments(BaseModel):
-    """What `--arg` takes."""
+    """The arguments of `--arg`."""
 
     model: str | None = None
 
 
 try:
-    CONFIGURATION = settings.locate(HERE.parent / "configuration.yaml")
-    artifact = select_model(HERE, bentoml.use_arguments(Arguments).model)
-    chosen = settings.load(CONFIGURATION)
-    if chosen.public_key_file:
-        signature.verify(artifact, chosen.public_key_file)
-    api_keys = keys.load(chosen.api_key_file)
+    CONFIGURATION = settings.locate(SERVICE_FILE.parent / "configuration.yaml")
+    artifact = select_model(SERVICE_FILE, bentoml.use_arguments(Arguments).model)
+    server_settings = settings.load(CONFIGURATION)
+    if server_settings.public_key_file:
+        signature.verify(artifact, server_settings.public_key_file)
+    api_keys = keys.load(server_settings.api_key_file)
 except DeployerError as error:
     raise BentoMLException(str(error)) from None
 
 logs.configure()
-predictor = Predictor(artifact, chosen)
-connection.install(chosen.keep_alive_seconds, AdmissionControl(predictor))
-kind = engine.choose_engine(chosen)
-# BentoML would open the connection to the runner anew every hundred calls, and lose those that are under way.
-lasting = {"max_requests": 10**9, "max_age": 1e9}
-on_gpus = {"resources": {"gpu": engine.gpu_count()}} if engine.gpu_count() else {}
+predictor = Predictor(artifact, server_settings)
+connection.install(server_settings.keep_alive_seconds, AdmissionControl(predictor))
+engine_name = engine.choose_engine(server_settings)
+# By default BentoML reopens the connection to the runner every hundred calls, and loses the calls in progress.
+persistent_connection = {"max_requests": 10**9, "max_age": 1e9}
+gpu_resources = {"resources": {"gpu": engine.gpu_count()}} if engine.gpu_count() else {}
 
-# BentoML hands these to image/Dockerfile.j2, which labels the image with them.
-labels = {
+# BentoML passes these to image/Dockerfile.j2, which adds them to the image as labels.
+image_labels = {
     "MODEL_TAG": artifact.tag,
     "MODEL_NAME": artifact.manifest.name,
     "MODEL_VERSION": artifact.manifest.version,
@@ -73,30 +73,30 @@ Answer = Annotated[dict[str, Any], WithJsonSchema(openapi.answer_schema(artifact
 
 
 def onnx_engine(device: int | None, threads: int | None = 1) -> OnnxEngine:
-    """The engine in this process."""
+    """Create the engine of this process."""
     return OnnxEngine(artifact.model, artifact.contract.output, threads, device)
 
 
-def body(rows: list[dict[str, Any]]) -> bytes:
-    """Rows from Python as a client would send them; NaN stays NaN, so that it is refused from everybody alike."""
+def encode_body(rows: list[dict[str, Any]]) -> bytes:
+    """Return rows as the JSON body of a client. NaN stays NaN, so that it is refused as in other requests."""
     try:
         return to_json({"rows": rows}, inf_nan_mode="constants")
     except ValueError:
-        raise MalformedBody("the rows hold a value that JSON cannot express") from None
+        raise MalformedBody("the rows have a value that JSON cannot represent") from None
 
 
 @bentoml.service(
     **configuration.service_configuration(
         CONFIGURATION,
         "Runner",
-        runner_connection=lasting,
+        runner_connection=persistent_connection,
         workers=max(1, engine.gpu_count()),
         traffic={"timeout": RUNNER_TIMEOUT_SECONDS},
-        **on_gpus,
+        **gpu_resources,
     )
 )
 class Runner:
-    """Runs the graph for all workers, one process a GPU; reached by no network, only by the workers' socket."""
+    """Runs the graph for all workers, one process per GPU. Only the workers can reach it, through a local socket."""
 
     def __init__(self) -> None:
         gpus = engine.gpu_count()
@@ -105,39 +105,40 @@ class Runner:
 
     @bentoml.api(batchable=True, max_batch_size=16, max_latency_ms=int(1000 * RUNNER_TIMEOUT_SECONDS))
     def run(self, batches: list[Any]) -> list[Any]:
-        """The output tensors of each batch of columns; None for one on which the graph fails."""
+        """Return the output tensors of each batch of columns; None for a batch on which the graph fails."""
         return run_batches(self.engine, batches)
 
 
 @bentoml.service(
     **configuration.service_configuration(CONFIGURATION, "ModelService"),
-    envs=[{"name": name, "value": value} for name, value in labels.items() if value],
+    envs=[{"name": name, "value": value} for name, value in image_labels.items() if value],
 )
 class ModelService:
-    """Answers with the predictions of one model."""
+    """Serves the predictions of one model."""
 
     model = BentoModel(artifact.tag)
-    if kind == "runner":
+    if engine_name == "runner":
         runner = bentoml.depends(Runner)
 
     def __init__(self) -> None:
-        local = onnx_engine(0 if kind == "cuda" else None, None if chosen.threads == "auto" else chosen.threads)
-        predictor.start(self._remote(local) if kind == "runner" else local)
+        threads = None if server_settings.threads == "auto" else server_settings.threads
+        local_engine = onnx_engine(0 if engine_name == "cuda" else None, threads)
+        predictor.start(self._remote_engine(local_engine) if engine_name == "runner" else local_engine)
 
-    def _remote(self, local: OnnxEngine) -> RemoteEngine:
-        """The runner, asked over its socket; its client has its methods only once it is connected."""
+    def _remote_engine(self, local_engine: OnnxEngine) -> RemoteEngine:
+        """Create the engine that uses the runner. BentoML's client of it has no methods before it is connected."""
         return RemoteEngine(
             lambda batches: self.runner.to_async.run(batches),  # noqa: PLW0108
-            local,
+            local_engine,
             asyncio.get_running_loop(),
-            predictor.metrics.degraded,
+            predictor.metrics.set_degraded,
         )
 
     @bentoml.api
     async def predict(self, rows: Annotated[list[Row], Field(examples=[[artifact.contract.example()]])]) -> Answer:
-        """One prediction for every row, in order."""
+        """Return one prediction per row, in order."""
         try:
-            answer: dict[str, Any] = msgspec.json.decode(await predictor.ask(body(rows)))
+            answer: dict[str, Any] = msgspec.json.decode(await predictor.answer_in_time(encode_body(rows)))
         except RequestError as error:
             document = problem_details.encode_problem(error, request_id=uuid.uuid4().hex).decode()
             raise BentoMLException(document, error_code=HTTPStatus(error.status)) from None
@@ -146,40 +147,40 @@ class ModelService:
     @bentoml.on_deployment
     @staticmethod
     def before_start() -> None:
-        """Run once, in the parent of all workers, which would start a worker that fails again and again."""
+        """Check the deployment once, in the parent of all workers: BentoML would restart a failing worker forever."""
         startup_errors.explain_failures()
-        for complaint in configuration.check(CONFIGURATION):
-            logs.logger.warning(complaint)
-        registry.create_protocols(chosen.protocols, predictor)
-        predictor.replay(onnx_engine(0 if kind == "cuda" else None))
-        metrics.share_folder()
-        if chosen.grpc_port:
-            address.reserve(chosen.grpc_port)
+        for problem in configuration.check(CONFIGURATION):
+            logs.logger.warning(problem)
+        registry.create_protocols(server_settings.protocols, predictor)
+        predictor.replay(onnx_engine(0 if engine_name == "cuda" else None))
+        metrics.create_shared_folder()
+        if server_settings.grpc_port:
+            address.reserve(server_settings.grpc_port)
 
     def __is_ready__(self) -> bool:
         return predictor.ready
 
     @bentoml.on_startup
     async def listen(self) -> None:
-        """Speak gRPC, where the settings want it; else its packages are not even loaded."""
-        if chosen.grpc_port:
+        """Start the gRPC server if the settings have a port for it. Otherwise its packages are not loaded."""
+        if server_settings.grpc_port:
             from model_deployer.serving.grpc.server import GrpcServer  # noqa: PLC0415
 
-            self.grpc = GrpcServer(predictor, chosen, api_keys)
-            await self.grpc.start()
+            self.grpc_server = GrpcServer(predictor, server_settings, api_keys)
+            await self.grpc_server.start()
 
     @bentoml.on_shutdown
     async def close(self) -> None:
-        """Answer what was asked over gRPC, and let go of the engine."""
-        if chosen.grpc_port:
-            await self.grpc.stop()
+        """Finish the gRPC calls in progress, and stop the predictor."""
+        if server_settings.grpc_port:
+            await self.grpc_server.stop()
         predictor.close()
 
 
 ModelService.add_asgi_middleware(
     Gateway,
     predictor=predictor,
-    settings=chosen,
+    settings=server_settings,
     keys=api_keys,
     is_dependency=lambda: bentoml.server_context.service_type == "service",
 )

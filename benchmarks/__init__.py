@@ -1,1 +1,1 @@
-"""How fast, beside others, in one run on one machine: only the ratios mean anything elsewhere."""
+"""Benchmarks next to other tools, in one run on one machine; only the ratios are meaningful on other machines."""

@@ -30,28 +30,28 @@ CONTRACT = Contract(
 
 
 def matrix_graph() -> ModelProto:
-    """The model as the peers take it: one float32 input ``x`` [rows, 12]."""
+    """Return the graph for the other servers, with one input ``x`` float32 [rows, 12]."""
     return _model([helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 12])], [])
 
 
 def features_graph() -> ModelProto:
-    """The same model as ours takes it: one float64 input a feature."""
+    """Return the same graph for our server, with one input float64 [rows, 1] per feature."""
     inputs = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["rows", 1]) for name in NAMES]
-    front = [
+    input_nodes = [
         helper.make_node("Concat", NAMES, ["numbers"], axis=1),
         helper.make_node("Cast", ["numbers"], ["x"], to=TensorProto.FLOAT),
     ]
-    return _model(inputs, front)
+    return _model(inputs, input_nodes)
 
 
 def save_model(folder: Path) -> str:
-    """Put the model into the store of BENTOML_HOME, and return its tag."""
+    """Save the model in the store of BENTOML_HOME, and return its tag."""
     folder.mkdir(parents=True)
     onnx.save(features_graph(), folder / artifact.MODEL)
     write_json(folder / artifact.CONTRACT, CONTRACT.model_dump(mode="json"))
     write_json(folder / artifact.EVALUATION, Evaluation(task="classification", metrics={}).to_json())
-    seen = NumberDistribution(quantiles=tuple(np.linspace(-1, 1, 21).tolist()))
-    reference = Reference(features=dict.fromkeys(NAMES, seen), predictions={"probabilities[1]": seen})
+    distribution = NumberDistribution(quantiles=tuple(np.linspace(-1, 1, 21).tolist()))
+    reference = Reference(features=dict.fromkeys(NAMES, distribution), predictions={"probabilities[1]": distribution})
     write_json(folder / artifact.REFERENCE, reference.to_json())
     session = onnxruntime.InferenceSession(matrix_graph().SerializeToString())
     (probabilities,) = session.run(None, {"x": np.array([list(ROW.values())], dtype=np.float32)})
@@ -68,9 +68,9 @@ def save_model(folder: Path) -> str:
     return store.save(folder, artifact.seal(folder, manifest))
 
 
-def _model(inputs: list[ValueInfoProto], front: list[NodeProto]) -> ModelProto:
+def _model(inputs: list[ValueInfoProto], input_nodes: list[NodeProto]) -> ModelProto:
     random = np.random.default_rng(0)
-    weights, nodes, source = [], [*front], "x"
+    weights, nodes, source = [], [*input_nodes], "x"
     for index, (rows, columns) in enumerate([(12, WIDTH), (WIDTH, WIDTH), (WIDTH, 2)]):
         matrix = random.normal(scale=rows**-0.5, size=(rows, columns)).astype(np.float32)
         weights.append(numpy_helper.from_array(matrix, f"w{index}"))

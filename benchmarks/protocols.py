@@ -1,7 +1,7 @@
-"""The protocols of other servers beside the service's own JSON, on one server in one run: ``make bench-protocols``.
+"""Compare the protocols of other servers with the native JSON, on one server in one run: ``make bench-protocols``.
 
-Each speaks in turn, round after round, so that what else the machine does falls on all of them alike. The ratios to
-the native route are what holds elsewhere.
+The protocols are measured in turn, in several rounds, so that other load on the machine affects all of them equally.
+Only the ratios to the native route are meaningful on other machines.
 """
 
 import json
@@ -18,8 +18,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.record import RESULTS, Target, verdict, write_results
-from benchmarks.running import PORT, Figures, ask, server
+from benchmarks.record import RESULTS, Target, target_table, write_results
+from benchmarks.running import PORT, Figures, server, successful_load_test
 
 ROUNDS = 5
 CONNECTIONS = 16
@@ -29,7 +29,7 @@ INFER = "/v2/models/benchmark/infer"
 
 
 @dataclass(frozen=True)
-class Speech:
+class ProtocolRequest:
     """A request of one protocol."""
 
     path: str
@@ -41,58 +41,63 @@ def main() -> None:
     """Measure, and write a table and JSON."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         os.environ |= {"BENTOML_HOME": str(Path(name) / "home"), "BENTOML_DO_NOT_TRACK": "1"}
-        from benchmarks.mlp import ROW, save_model  # noqa: PLC0415 (only now does BENTOML_HOME say where the store is)
+        from benchmarks.mlp import ROW, save_model  # noqa: PLC0415 (the import needs BENTOML_HOME)
 
         save_model(Path(name) / "files")
         command = ("bentoml", "serve", "--arg", "model=benchmark", "--port", str(PORT))
-        speeches = {rows: _speeches(ROW, rows) for rows in (1, 100)}
-        with server(command, dict(os.environ), speeches[1][NATIVE].body):
-            rounds = [_measure(speeches, number) for number in range(ROUNDS)]
-    results = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
-    ratios = {name: statistics.median(_ratio(each, name) for each in rounds) for name in rounds[0]}
+        requests = {rows: _requests(ROW, rows) for rows in (1, 100)}
+        with server(command, dict(os.environ), requests[1][NATIVE].body):
+            rounds = [_measure(requests, number) for number in range(ROUNDS)]
+    results = {name: statistics.median(figures[name] for figures in rounds) for name in rounds[0]}
+    ratios = {name: statistics.median(_ratio(figures, name) for figures in rounds) for name in rounds[0]}
     targets = [
-        Target("one row as JSON tensors to native JSON", ratios[_label(JSON_TENSORS, 1)], least=0.9),
-        Target("100 rows as binary tensors to native JSON", ratios[_label(BINARY_TENSORS, 100)], least=1),
+        Target("one row as JSON tensors to native JSON", ratios[_label(JSON_TENSORS, 1)], minimum=0.9),
+        Target("100 rows as binary tensors to native JSON", ratios[_label(BINARY_TENSORS, 100)], minimum=1),
     ]
     document = {"rounds": ROUNDS, "connections": CONNECTIONS, "requests/s": results, "ratios to native JSON": ratios}
     write_results(RESULTS / "protocols.json", document, targets)
     console = Console(width=120)
     console.print(_table(results, ratios))
-    console.print(verdict(targets))
+    console.print(target_table(targets))
 
 
-def _measure(speeches: dict[int, dict[str, Speech]], number: int) -> Figures:
+def _measure(requests: dict[int, dict[str, ProtocolRequest]], number: int) -> Figures:
     print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
     return {
-        _label(name, rows): ask(each.body, CONNECTIONS, headers=each.headers, path=each.path)["per_second"]
-        for rows, spoken in speeches.items()
-        for name, each in spoken.items()
+        _label(name, rows): _requests_per_second(request)
+        for rows, by_protocol in requests.items()
+        for name, request in by_protocol.items()
     }
+
+
+def _requests_per_second(request: ProtocolRequest) -> float:
+    figures = successful_load_test(request.body, CONNECTIONS, headers=request.headers, path=request.path)
+    return figures["per_second"]
 
 
 def _label(name: str, rows: int) -> str:
     return f"{name}, {rows} row{'s' * (rows > 1)}"
 
 
-def _ratio(measured: Figures, name: str) -> float:
+def _ratio(figures: Figures, name: str) -> float:
     rows = int(name.rpartition(", ")[2].split()[0])
-    return measured[name] / measured[_label(NATIVE, rows)]
+    return figures[name] / figures[_label(NATIVE, rows)]
 
 
-def _speeches(row: Figures, rows: int) -> dict[str, Speech]:
-    """The same rows in each protocol."""
+def _requests(row: Figures, rows: int) -> dict[str, ProtocolRequest]:
+    """Return requests with the same rows in each protocol."""
     table = [row] * rows
     csv = "\n".join(",".join(str(value) for value in row.values()) for _ in table).encode()
     return {
-        NATIVE: Speech("/predict", _json({"rows": table})),
-        JSON_TENSORS: Speech(INFER, _json({"inputs": _tensors(row, rows)})),
+        NATIVE: ProtocolRequest("/predict", _json({"rows": table})),
+        JSON_TENSORS: ProtocolRequest(INFER, _json({"inputs": _tensors(row, rows)})),
         BINARY_TENSORS: _binary(row, rows),
-        "TensorFlow Serving, rows": Speech("/v1/models/benchmark:predict", _json({"instances": table})),
-        "TensorFlow Serving, columns": Speech(
+        "TensorFlow Serving, rows": ProtocolRequest("/v1/models/benchmark:predict", _json({"instances": table})),
+        "TensorFlow Serving, columns": ProtocolRequest(
             "/v1/models/benchmark:predict", _json({"inputs": {name: [value] * rows for name, value in row.items()}})
         ),
-        "SageMaker, CSV": Speech("/invocations", csv, {"Content-Type": "text/csv"}),
-        "MLflow, dataframe_split": Speech(
+        "SageMaker, CSV": ProtocolRequest("/invocations", csv, {"Content-Type": "text/csv"}),
+        "MLflow, dataframe_split": ProtocolRequest(
             "/invocations",
             _json({"dataframe_split": {"columns": list(row), "data": [list(row.values())] * rows}}),
         ),
@@ -109,13 +114,13 @@ def _tensors(row: Figures, rows: int) -> list[dict[str, Any]]:
     ]
 
 
-def _binary(row: Figures, rows: int) -> Speech:
-    """Tensors as bytes behind the JSON, and asked for as bytes."""
+def _binary(row: Figures, rows: int) -> ProtocolRequest:
+    """Return a request with binary tensors after the JSON header, for an answer with binary tensors."""
     size = {"parameters": {"binary_data_size": rows * struct.calcsize("d")}}
-    inputs = [{key: each[key] for key in ("name", "shape", "datatype")} | size for each in _tensors(row, rows)]
-    head = _json({"inputs": inputs, "parameters": {"binary_data_output": True}})
+    inputs = [{key: tensor[key] for key in ("name", "shape", "datatype")} | size for tensor in _tensors(row, rows)]
+    header = _json({"inputs": inputs, "parameters": {"binary_data_output": True}})
     blobs = b"".join(np.full(rows, value, "<f8").tobytes() for value in row.values())
-    return Speech(INFER, head + blobs, {"Inference-Header-Content-Length": str(len(head))})
+    return ProtocolRequest(INFER, header + blobs, {"Inference-Header-Content-Length": str(len(header))})
 
 
 def _table(results: Figures, ratios: Figures) -> Table:

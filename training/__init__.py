@@ -1,1 +1,1 @@
-"""A table and a model.yaml become an evaluated model: everything that happens before a model is served."""
+"""Train, evaluate and export a model from a table and a model.yaml: everything before a model is served."""

@@ -1,4 +1,7 @@
-"""A training run, top to bottom: from the table that `training.dataset` read and checked to a model in the store."""
+"""A training run, from top to bottom: from a checked table to a model in the store.
+
+Before it, :func:`training.data.dataset.read_dataset` reads, checks and splits the table.
+"""
 
 import hashlib
 import json
@@ -34,7 +37,13 @@ from model_deployer.training.evaluation.reliability import reliability
 from model_deployer.training.evaluation.scored_rows import Predict, ScoredRows
 from model_deployer.training.evaluation.sensitivity import missing_values
 from model_deployer.training.evaluation.slices import slices
-from model_deployer.training.export.export import TOLERANCE, answer_scale, answerer, check_parity, export_onnx
+from model_deployer.training.export.export import (
+    TOLERANCE,
+    check_parity,
+    export_onnx,
+    graph_predictor,
+    prediction_scale,
+)
 from model_deployer.training.export.golden import lines, write_golden
 from model_deployer.training.export.latency import measure
 from model_deployer.training.export.prediction_shift import shift_since
@@ -43,7 +52,7 @@ from model_deployer.training.export.reference import reference
 from model_deployer.training.fitting.calibration import calibrate
 from model_deployer.training.fitting.candidates import Choice, choose_model
 from model_deployer.training.fitting.decision_threshold import decision_threshold
-from model_deployer.training.fitting.fitting import LAST
+from model_deployer.training.fitting.fitting import LAST_CHECKPOINT
 from model_deployer.training.fitting.prediction_interval import fit_interval
 from model_deployer.training.fitting.prediction_sets import set_threshold
 from model_deployer.training.fitting.refit import refit
@@ -60,22 +69,31 @@ from model_deployer.training.spec import Spec
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run leaves behind: the model's tag in the store, and its evaluation."""
+    """The result of a training run.
+
+    Attributes:
+        tag: The tag of the model in the store, ``name:version``.
+        evaluation: The evaluation of the model.
+    """
 
     tag: str
     evaluation: Evaluation
 
 
 def train(dataset: Dataset) -> Trained:
-    """Train, evaluate and save the model that a model.yaml describes; :func:`read_dataset` comes before it.
+    """Train, evaluate and save the model that a model.yaml describes.
 
-    An interrupted run is gone on with when it is started again with the same model.yaml and the same data.
+    Restarting an interrupted run with the same model.yaml and the same data resumes it.
+
+    Args:
+        dataset: The model.yaml and its table, from :func:`training.data.dataset.read_dataset`.
 
     Raises:
-        DataError: A feature is one that nothing can be learnt from.
-        CheckFailed: The fit ends in infinity, the exported graph disagrees with the model, or a gate is not met.
-        EnvironmentFault: The model could not be saved; the store is as it was.
-        Interrupted: Ctrl-C; what was learnt so far is kept.
+        DataError: if the features cannot be used.
+        SpecError: if the estimator of the model.yaml cannot be used.
+        CheckFailed: if the loss becomes infinite, the exported graph differs from the model, or a gate fails.
+        EnvironmentFault: if a library or device is missing, or a file cannot be written; the store is unchanged.
+        Interrupted: if the user interrupts the run with Ctrl-C; the checkpoints are kept.
     """
     checkpoints = _checkpoints(dataset)
     try:
@@ -94,25 +112,27 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     model = build_model(preprocessor, features, training, classes, spec, is_positive=dataset.is_positive)
     choice = choose_model(model, training, validation, spec, checkpoints)
     if launch().is_worker:
-        _follow(choice, dataset, checkpoints)
+        _help_refit_and_exit(choice, dataset, checkpoints)
     output, calibrated = _calibrate(choice.model, training, validation, _output(target, spec), spec)
-    model, learnt = _refit(choice, dataset, checkpoints) if spec.estimator.refit else (choice.model, training)
+    model, fit_rows = _refit(choice, dataset, checkpoints) if spec.estimator.refit else (choice.model, training)
     test = sample_of(dataset, parts.test, model.blueprint.preprocessor)
 
     graph = export_onnx(model, features)
     difference = check_parity(graph, model, frame[parts.test])
-    predict = answerer(graph)
-    judged = frame.hstack(dataset.aside)[parts.test]
-    exam = ScoredRows(predict, judged, features, output, test.target, test.each_weight)
-    predictions = exam.answers
-    print_stage("export", f"{graph.ByteSize():,} bytes of ONNX, at most {difference:.1g} from torch on the test part")
+    predict = graph_predictor(graph)
+    test_frame = frame.hstack(dataset.slice_only)[parts.test]
+    scored = ScoredRows(predict, test_frame, features, output, test.target, test.row_weights)
+    predictions = scored.answers
+    print_stage(
+        "export", f"{graph.ByteSize():,} bytes of ONNX; differs from torch by {difference:.1g} on the test part"
+    )
 
     contract = Contract(features=features, output=output, limits=Limits(**spec.limits.model_dump()))
-    change = _compare(spec, contract, predict)
+    comparison = _compare_with_previous(spec, contract, predict)
     curve = learning_curve(dataset, model, output)
     print_stage("curve", curve.verdict)
 
-    answers = {MODEL: _with_sets(predictions, output)} | _baseline_answers(model, learnt, test)
+    by_model = {MODEL: _with_sets(predictions, output)} | _baseline_predictions(model, fit_rows, test)
     evaluation = Evaluation(
         task=output.task,
         rows=PartRows(train=len(parts.train), validation=len(parts.validation), test=len(parts.test)),
@@ -121,22 +141,22 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
         calibrated=calibrated,
         logarithm=bool(model.blueprint.logarithm),
         parity=difference,
-        metrics=_evaluate(answers, test, output, spec),
-        slices=slices(exam, dataset.slices),
-        importance=importance(exam, spec.seed),
-        missing=missing_values(exam, spec.seed),
-        reliability=reliability(exam),
+        metrics=_metrics(by_model, test, output, spec),
+        slices=slices(scored, dataset.slices),
+        importance=importance(scored, spec.seed),
+        missing=missing_values(scored, spec.seed),
+        reliability=reliability(scored),
         curve=curve,
         latency=measure(graph, frame[parts.test]),
-        behaviour=change.report,
+        behaviour=comparison.behaviour,
         findings=tuple(dataset.findings),
         candidates=choice.tried,
         history=choice.history,
     )
-    evaluation = _checked(spec, evaluation)
+    evaluation = _with_checked_gates(spec, evaluation)
     files = _Files(dataset.path, model, graph, predict, contract, evaluation)
-    manifest = _manifest(dataset, model, str(next_version(change.previous, contract, change.is_step)))
-    tag = _save(files, manifest, frame, parts, predictions)
+    version = next_version(comparison.previous, contract, comparison.exceeds_tolerance)
+    tag = _save(files, _manifest(dataset, model, str(version)), frame, parts, predictions)
     store.remember_source(tag, dataset.path)
     shutil.rmtree(checkpoints.parent, ignore_errors=True)
     print_stage("saved", tag)
@@ -144,27 +164,29 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
 
 
 def _fit_sample(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[Preprocessor, Sample]:
-    """As :func:`training.preprocessing.sample.fit_sample`, with the rows that are not in memory."""
+    """Fit the preprocessing on rows in memory; their sample also gets the stream of the rows that are not in memory."""
     preprocessor, sample = fit_sample(dataset, rows)
-    return preprocessor, replace(sample, beyond=dataset.stream)
+    return preprocessor, replace(sample, stream=dataset.stream)
 
 
-def _follow(choice: Choice, dataset: Dataset, checkpoints: Path) -> NoReturn:
-    """Help the process that leads to fit the network again, and end."""
+def _help_refit_and_exit(choice: Choice, dataset: Dataset, checkpoints: Path) -> NoReturn:
+    """Take part in the refit of the network as a worker of a launch, and exit; the leader does everything else."""
     if dataset.spec.estimator.refit:
         _refit(choice, dataset, checkpoints)
     raise SystemExit(0)
 
 
 def _refit(choice: Choice, dataset: Dataset, checkpoints: Path) -> tuple[Model, Sample]:
-    """The chosen model on all rows that may be learnt from, and these rows."""
-    preprocessor, rows = _fit_sample(dataset, dataset.parts.learnt)
+    """Fit the chosen model again on the training and validation rows; return it with these rows."""
+    preprocessor, rows = _fit_sample(dataset, dataset.parts.train_and_validation)
     model = rebuild_model(preprocessor, dataset.features, rows, choice.model, dataset.spec)
     return refit(choice, model, rows, dataset.spec, checkpoints / "refit"), rows
 
 
 @dataclass(frozen=True)
 class _Files:
+    """The contents of an artifact that do not depend on rows of the table."""
+
     spec_path: Path
     model: Model
     graph: onnx.ModelProto
@@ -173,7 +195,7 @@ class _Files:
     evaluation: Evaluation
 
     def write(self, folder: Path) -> None:
-        """All that does not depend on the table."""
+        """Write the files into an empty folder."""
         shutil.copyfile(self.spec_path, folder / artifact.SPEC)
         save_model(self.model, folder)
         (folder / artifact.MODEL).write_bytes(self.graph.SerializeToString(deterministic=True))
@@ -182,48 +204,49 @@ class _Files:
 
 
 def _save(files: _Files, manifest: Manifest, frame: pl.DataFrame, parts: Parts, predictions: Arrays) -> str:
+    """Write the artifact into the model store, and return its tag."""
     golden = write_golden(files.contract, frame[parts.test], files.predict)
     with tempfile.TemporaryDirectory(prefix="model-deployer-") as name:
         folder = Path(name)
         files.write(folder)
         (folder / artifact.GOLDEN).write_text(lines(golden), encoding="utf-8")
         write_report(folder, EvaluatedModel(manifest, files.contract, files.evaluation))
-        distributions = reference(files.contract.features, frame[parts.learnt], predictions)
+        distributions = reference(files.contract.features, frame[parts.train_and_validation], predictions)
         write_json(folder / artifact.REFERENCE, distributions.to_json())
         return store.save(folder, artifact.seal(folder, manifest))
 
 
 @dataclass(frozen=True)
-class _Change:
-    """From the previous version in the store, if there is one, to this model."""
+class _Comparison:
+    """The comparison with the previous version in the store; without one, ``previous`` and ``shift`` are None."""
 
     previous: artifact.Artifact | None
-    movement: PredictionShift | None
+    shift: PredictionShift | None
     tolerance: float
 
     @property
-    def is_step(self) -> bool:
-        """Whether behaviour moved by more than a patch may."""
-        return self.movement is not None and exceeds_tolerance(self.movement, self.tolerance)
+    def exceeds_tolerance(self) -> bool:
+        """Whether the behaviour changed more than a patch version allows."""
+        return self.shift is not None and exceeds_tolerance(self.shift, self.tolerance)
 
     @property
-    def report(self) -> BehaviourShift | None:
-        """What the evaluation says of it; None where there is nothing to compare with."""
-        if self.previous is None or self.movement is None:
+    def behaviour(self) -> BehaviourShift | None:
+        """The part of the evaluation; None if there is nothing to compare with."""
+        if self.previous is None or self.shift is None:
             return None
-        return BehaviourShift(**asdict(self.movement), since=self.previous.tag, tolerance=self.tolerance)
+        return BehaviourShift(**asdict(self.shift), since=self.previous.tag, tolerance=self.tolerance)
 
 
-def _compare(spec: Spec, contract: Contract, predict: Predict) -> _Change:
+def _compare_with_previous(spec: Spec, contract: Contract, predict: Predict) -> _Comparison:
     previous = store.latest(spec.name)
-    movement = shift_since(previous, contract, predict)
-    if previous and movement:
-        print_stage("compare", f"with {previous.tag}: {movement}")
-    return _Change(previous, movement, spec.tolerance)
+    shift = shift_since(previous, contract, predict)
+    if previous and shift:
+        print_stage("compare", f"with {previous.tag}: {shift}")
+    return _Comparison(previous, shift, spec.tolerance)
 
 
-def _checked(spec: Spec, evaluation: Evaluation) -> Evaluation:
-    """Hold the model to the gates of its spec: the evaluation with what they found."""
+def _with_checked_gates(spec: Spec, evaluation: Evaluation) -> Evaluation:
+    """Check the gates of the model.yaml, and return the evaluation with their results; raise if one fails."""
     gates = check_gates(spec.gates, evaluation)
     for gate in gates:
         print_stage("gate" if gate.passed else "error", f"{gate.name}: {gate.message}")
@@ -241,13 +264,14 @@ def _manifest(dataset: Dataset, model: Model, version: str) -> Manifest:
         owner=spec.owner,
         license=spec.license,
         business_context=spec.business_context,
-        tolerance=TOLERANCE * answer_scale(model),
+        tolerance=TOLERANCE * prediction_scale(model),
         patch_tolerance=spec.tolerance,
         origin=provenance(dataset.version, spec.seed, dataset.path.parent),
     )
 
 
 def _output(target: Target, spec: Spec) -> Output:
+    """Return the output of the contract, before it is calibrated."""
     if target.labels is None:
         count = spec.task == "count"
         return Regression(target=spec.data.target, unit=spec.unit, count=count, quantile=spec.quantile)
@@ -258,48 +282,54 @@ def _output(target: Target, spec: Spec) -> Output:
 
 
 def _calibrate(model: Model, training: Sample, validation: Sample, output: Output, spec: Spec) -> tuple[Output, bool]:
-    """Make probabilities, intervals and sets mean what they say: the output, and whether the probabilities changed."""
+    """Calibrate the model on the validation rows: its probabilities and prediction sets, or its prediction interval.
+
+    Returns:
+        The output of the contract, and whether the probabilities were changed.
+    """
     if isinstance(output, Regression):
         fit_interval(model, validation, output.coverage)
-        print_stage("calibrate", f"interval for {output.coverage:.0%} of the cases, from {len(validation):,} rows")
+        print_stage("calibrate", f"{output.coverage:.0%} prediction interval, fitted on {len(validation):,} rows")
         return output, False
-    kept = calibrate(model, training, validation, spec.seed)
-    print_stage("calibrate", "kept: it lowers the log loss" if kept else "left out: nothing shows that it would help")
-    return _promise_sets(model, validation, output), kept
+    was_kept = calibrate(model, training, validation, spec.seed)
+    print_stage("calibrate", "kept: it lowers the log loss" if was_kept else "left out: no evidence that it helps")
+    return _with_set_threshold(model, validation, output), was_kept
 
 
-def _promise_sets(model: Model, validation: Sample, output: Classification) -> Classification:
-    """With more than two labels, from which probability on a label is in the set."""
+def _with_set_threshold(model: Model, validation: Sample, output: Classification) -> Classification:
+    """With more than two labels, add the probability threshold of the prediction sets to the output."""
     if len(output.labels) == 2:
         return output
     probabilities = model.predict(validation.inputs)["probabilities"].numpy()
-    threshold = set_threshold(probabilities, validation.target, validation.each_weight, output.coverage)
+    threshold = set_threshold(probabilities, validation.target, validation.row_weights, output.coverage)
     print_stage(
-        "calibrate", f"sets for {output.coverage:.0%} of the cases: labels from a probability of {threshold:.4g} on"
+        "calibrate", f"{output.coverage:.0%} prediction sets: labels with a probability of {threshold:.4g} or more"
     )
     return output.model_copy(update={"set_threshold": threshold})
 
 
 def _with_sets(predictions: Arrays, output: Output) -> Arrays:
-    """The predictions and, where they carry sets, these."""
+    """Add the prediction sets to the predictions if the output has them."""
     if isinstance(output, Regression) or output.set_threshold is None:
         return predictions
     return {**predictions, "set": output.sets(predictions)}
 
 
-def _baseline_answers(model: Model, training: Sample, test: Sample) -> dict[str, Arrays]:
-    baselines = fit_baselines(model, training)
+def _baseline_predictions(model: Model, rows: Sample, test: Sample) -> dict[str, Arrays]:
+    """Fit the baselines on the rows that the model was fitted on, and return their predictions for the test rows."""
+    baselines = fit_baselines(model, rows)
     return {name: baseline.predict(test.inputs) for name, baseline in baselines.items()}
 
 
-def _evaluate(answers: Mapping[str, Arrays], test: Sample, output: Output, spec: Spec) -> Metrics:
+def _metrics(by_model: Mapping[str, Arrays], test: Sample, output: Output, spec: Spec) -> Metrics:
+    """Return the metrics of the model and of the baselines, from their predictions for the test rows."""
     if isinstance(output, Classification):
-        return evaluate_classification(answers, test, output.threshold, spec.cost, spec.seed)
-    return evaluate_regression(answers, test, output, spec.seed)
+        return evaluate_classification(by_model, test, output.threshold, spec.cost, spec.seed)
+    return evaluate_regression(by_model, test, output, spec.seed)
 
 
 def _checkpoints(dataset: Dataset) -> Path:
-    """The folder that a run with this spec, this table and these libraries shares with no other run."""
+    """Return the folder for checkpoints; its name identifies the spec, the data and the libraries."""
     spec = dataset.spec
     identity = [spec.model_dump(exclude={"gates"}), dataset.version, library_versions()]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -307,6 +337,6 @@ def _checkpoints(dataset: Dataset) -> Path:
 
 
 def _how_to_resume(checkpoints: Path) -> str:
-    if (checkpoints / LAST).exists():
-        return "interrupted; run the same command again to go on after the last complete epoch"
-    return "interrupted before the first epoch was complete; run the same command again to start anew"
+    if (checkpoints / LAST_CHECKPOINT).exists():
+        return "interrupted; run the same command again to resume after the last complete epoch"
+    return "interrupted before the end of the first epoch; run the same command again to start from the beginning"

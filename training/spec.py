@@ -1,4 +1,7 @@
-"""model.yaml: what a data scientist says about a model before it is trained."""
+"""The keys of model.yaml, their defaults, and the errors of a file that cannot be used.
+
+:func:`read_spec` reads a model.yaml. The class :class:`Spec` and its sections document every key.
+"""
 
 import re
 from datetime import date, datetime, time
@@ -22,10 +25,10 @@ from model_deployer.contract.evaluation import SplitMethod
 from model_deployer.contract.prediction_shift import TOLERANCE
 from model_deployer.contract.yaml_source import KeyPath, YamlSource, dotted, read_yaml, validation_messages
 
-#: A share of the rows, or the instant at which a part begins.
+#: The size of a part as a share of the rows, or the instant when the part begins.
 Boundary = float | datetime
 
-#: The metrics of evaluation.json.
+#: The names of the metrics in evaluation.json, by task.
 ClassificationMetric = Literal[
     "log_loss",
     "roc_auc",
@@ -51,18 +54,20 @@ class _Section(BaseModel):
 
 
 class Data(_Section):
-    """The table.
+    """The table, and the role of its columns.
 
     Attributes:
-        path: A file, or a glob of files of one schema; relative to the folder of model.yaml.
-        format: ``auto`` goes by the file's suffix.
+        path: A file, or a glob of files with the same columns. A relative path starts at the folder of model.yaml.
+        format: The format of the files; ``auto`` derives it from the suffix.
         target: The column to predict.
-        time: The column that says when a row happened.
-        group: The column whose rows belong together, such as a customer; no group is ever in two parts of a split.
-        weight: The column that says how much a row counts.
-        ignore: Columns that nothing is learnt from.
-        rows_in_memory: Rows of Parquet files that are held in memory, drawn at random: all is learnt and measured on
-            them, but the network learns from the other rows too. None is all.
+        time: The column with the time of each row.
+        group: The column of the customer, device or other unit that a row belongs to. A split by group keeps all rows
+            of a group in one part.
+        weight: The column with the weight of each row in training and in the metrics.
+        ignore: Columns that are not features.
+        rows_in_memory: The maximum number of rows in memory. If the Parquet files have more rows, a random sample of
+            this size is used for everything, and the other rows only for the training of the network. By default, all
+            rows are in memory.
     """
 
     path: str = Field(min_length=1)
@@ -75,17 +80,34 @@ class Data(_Section):
     rows_in_memory: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
-    def _one_role_a_column(self) -> "Data":
-        shared = {self.time, self.group}  # a column may be both the time and the group
-        taken = [name for name in (self.target, self.weight, *shared, *self.ignore) if name is not None]
-        for name in taken:
-            if taken.count(name) > 1:
+    def _one_role_per_column(self) -> "Data":
+        time_and_group = {self.time, self.group}  # one column may be both
+        columns = [name for name in (self.target, self.weight, *time_and_group, *self.ignore) if name is not None]
+        for name in columns:
+            if columns.count(name) > 1:
                 raise ValueError(f"the column '{name}' has two roles; keep one of them")
         return self
 
 
 class FeatureOverride(_Section):
-    """What is said of one feature; what is left out is taken from the data. The fields are those of a contract's."""
+    """The keys of one feature under ``features``; what is not set is inferred from the data.
+
+    They are the fields of a feature in contract.json.
+
+    Attributes:
+        kind: The kind of the feature.
+        description: What the feature means, for the documentation.
+        unit: The unit of its values, for the documentation.
+        required: Whether every request must contain the field.
+        missing: Whether a missing value is rejected or imputed.
+        minimum: The lowest value.
+        maximum: The highest value.
+        out_of_range: Whether a value outside of the range is rejected or clamped to it.
+        categories: The values of a categorical feature.
+        unknown: Whether a value that is not one of the categories is rejected or accepted.
+        longest: The maximum number of characters of a text.
+        example: A value for the documentation and the sample requests.
+    """
 
     kind: Literal["numeric", "integer", "boolean", "categorical", "datetime", "text"] | None = None
     description: str | None = None
@@ -102,13 +124,14 @@ class FeatureOverride(_Section):
 
 
 class SplitSpec(_Section):
-    """How rows are divided into training, validation and test.
+    """How the rows are split into training, validation and test parts.
 
     Attributes:
-        method: None is ``time`` where ``data.time`` is given, else ``group`` where ``data.group`` is, else
-            ``stratified`` for classification and ``random`` for regression.
-        validation: The share of rows, or with ``time`` the first instant, of the validation part.
-        test: The same of the test part.
+        method: How rows are assigned to the parts. The default is ``time`` if ``data.time`` is set, else ``group`` if
+            ``data.group`` is set, else ``stratified`` for classification and ``random`` for regression.
+        validation: The share of the rows in the validation part. For a split by time also the first instant of the
+            part, as a date or a time.
+        test: The same for the test part.
     """
 
     method: SplitMethod | None = None
@@ -138,51 +161,52 @@ class SplitSpec(_Section):
                 raise ValueError("`validation` and `test` leave nothing to train on; their sum must be below 1")
             return self
         if isinstance(self.validation, float) or isinstance(self.test, float):
-            raise ValueError("`validation` and `test` have to be two shares or two dates")
+            raise ValueError("`validation` and `test` must be two shares or two dates")
         if (self.validation.tzinfo is None) != (self.test.tzinfo is None):
-            raise ValueError("`validation` and `test` have to be both with an offset or both without")
+            raise ValueError("either both `validation` and `test` must have a UTC offset, or neither")
         if self.validation >= self.test:
-            raise ValueError("`validation` has to begin before `test`")
+            raise ValueError("`validation` must begin before `test`")
         return self
 
 
-#: What ``estimator.name`` may be beside the import path of a class built like those of scikit-learn.
+#: The values of ``estimator.name``, in addition to the import path of a class with the interface of scikit-learn.
 ESTIMATORS = ("auto", "linear", "lightgbm", "xgboost", "random_forest", "histogram_boosting", "tabm", "mlp")
 
-#: Those that are fitted by gradient.
+#: The neural networks among the estimators.
 NETWORKS = ("tabm", "mlp")
 
 
 class Estimator(_Section):
     """The model and how it is fitted.
 
-    From ``accelerator`` on, all is about the network, TabM-mini (Gorishniy et al., "TabM", ICLR 2025).
+    The keys from ``accelerator`` on concern the neural network, TabM-mini (Gorishniy et al., "TabM", ICLR 2025).
 
     Attributes:
-        name: One of ``ESTIMATORS``, or an import path such as ``sklearn.svm.SVC``. ``auto`` tries a linear model,
-            boosted trees, the network ``tabm`` and a blend of the better network with the trees, and takes what is best
-            on the validation part. ``mlp`` is a network of one member, for the least latency.
-        parameters: What the class of an estimator other than the networks and ``linear`` is made with, in the terms of
-            its own library; a search does not touch them.
-        budget_seconds: What fitting may take, of the clock. None is a plan from the size of the table, which is the
-            same on every machine.
-        refit: Whether the chosen model is fitted again on the training and validation rows together, before the test;
-            what the validation rows decided (parameters, epochs, calibration, interval) stays.
-        trials: Sets of parameters that are tried for LightGBM and XGBoost; None is planned.
-        accelerator: What the network is fitted on; ``auto`` is a GPU where there is one, else the CPU.
-        devices: Processes that fit it on each machine, every one with a GPU or core of its own; ``auto`` is one for
-            every GPU.
-        nodes: Machines that fit it together; each process is started by torchrun or SLURM.
-        members: Networks in the ensemble, which share most of their weights; None is 8, or 32 on a GPU.
-        width: Neurons of a hidden layer.
-        blocks: Hidden layers.
-        embedding: Numbers that one feature is turned into.
-        dropout: Share of neurons that are silenced in a training step.
-        learning_rate: Of AdamW.
-        weight_decay: Of AdamW.
-        batch_size: Rows of one training step; None is planned from the number of rows.
-        epochs: Passes over the training rows; None is planned.
-        patience: Epochs without improvement on the validation part after which training ends.
+        name: One of ``ESTIMATORS``, or an import path such as ``sklearn.svm.SVC``. ``auto`` fits a linear model,
+            boosted trees, the network ``tabm`` and a blend of the better network with the trees, and chooses the best
+            on the validation part. ``mlp`` is a network with one member, for the lowest latency.
+        parameters: Arguments of the estimator's class, by the names of its own library; not for the networks and
+            ``linear``. The search for parameters does not change them.
+        budget_seconds: The maximum duration of the fit in seconds. By default, the plan of the fit depends on the size
+            of the table only and is the same on every machine.
+        refit: Whether the chosen model is fitted again on the training and validation rows together. What was decided
+            on the validation rows (parameters, epochs, calibration, interval) is kept.
+        trials: The number of parameter sets to try for LightGBM and XGBoost. The default depends on the table.
+        accelerator: The device that fits the network; ``auto`` is a GPU if there is one, else the CPU.
+        devices: The number of processes per machine that fit the network together, each with its own GPU or core;
+            ``auto`` is one per GPU.
+        nodes: The number of machines that fit the network together; torchrun or SLURM starts each process.
+        members: The number of networks in the ensemble, which share most of their weights. The default is 8, or 32 on
+            a GPU.
+        width: The number of neurons in a hidden layer.
+        blocks: The number of hidden layers.
+        embedding: The length of the vector that represents a feature.
+        dropout: The share of neurons that are dropped in a training step.
+        learning_rate: The learning rate of AdamW.
+        weight_decay: The weight decay of AdamW.
+        batch_size: The number of rows in a training step. The default depends on the number of rows.
+        epochs: The maximum number of passes over the training rows. The default depends on the number of rows.
+        patience: The number of epochs without improvement on the validation part until the training stops.
     """
 
     name: str = "auto"
@@ -219,18 +243,18 @@ class Estimator(_Section):
         raise ValueError("expected a number of at least 1, or `auto`")
 
     @model_validator(mode="after")
-    def _parameters_have_an_estimator(self) -> "Estimator":
+    def _parameters_fit_the_estimator(self) -> "Estimator":
         if self.parameters and self.name in {"auto", "linear", *NETWORKS}:
             raise ValueError(f"`parameters` are for an estimator of another library, not for `name: {self.name}`")
         return self
 
 
 class Cost(_Section):
-    """What the two errors of a two-label decision cost, in any one unit; only their ratio matters.
+    """The cost of the two errors of a two-label decision, in any unit; only their ratio matters.
 
     Attributes:
-        false_positive: Of deciding for ``positive`` when it is not.
-        false_negative: Of deciding against it when it is.
+        false_positive: The cost of deciding for ``positive`` if the truth is the other label.
+        false_negative: The cost of deciding against ``positive`` if it is the truth.
     """
 
     false_positive: float = Field(default=1, gt=0)
@@ -238,11 +262,11 @@ class Cost(_Section):
 
 
 class Bound(_Section):
-    """What a metric of the model may be; the bounds themselves are allowed.
+    """The allowed range of a metric, with its ends included.
 
     Attributes:
-        at_least: The lowest value, for what is better when high.
-        at_most: The highest value, for what is better when low.
+        at_least: The lowest allowed value, for metrics that are better if they are higher.
+        at_most: The highest allowed value, for metrics that are better if they are lower.
     """
 
     at_least: float | None = None
@@ -256,26 +280,26 @@ class Bound(_Section):
         return value
 
     @model_validator(mode="after")
-    def _leaves_something(self) -> "Bound":
+    def _is_not_empty(self) -> "Bound":
         if self.at_least is None and self.at_most is None:
             raise ValueError("expected `at_least`, `at_most` or both")
         if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
-            raise ValueError("no value is both `at_least` and `at_most` what they say; swap them")
+            raise ValueError("`at_least` is above `at_most`, so that no value is allowed; swap them")
         return self
 
 
 class Gates(_Section):
-    """What a trained model has to fulfil to get into the store, measured on the test part.
+    """Requirements on the trained model, measured on the test part; a model that fails one is not saved.
 
     Attributes:
-        metrics: The bounds of metrics, by the names they have in evaluation.json.
-        better_than_linear: Whether the task's loss, such as log_loss or rmse, has to be lower than the linear
-            baseline's; see ``LOSS`` of :mod:`contract.metric_catalog`.
-        slice_gap: How much higher that loss may be in the worst slice than in all rows, as a share of it.
-        slice_calibration: The highest calibration error in a slice, or how far the share of a regression's intervals
-            that hold the truth may be from what is promised; what chance alone may make does not count.
-        size_mb: The largest model.onnx, in millions of bytes.
-        p99_ms: The longest that 99 of 100 answers to one row may take, in milliseconds on one thread.
+        metrics: The allowed ranges of metrics, by their names in evaluation.json.
+        better_than_linear: Whether the loss of the task, such as log_loss or rmse, must be lower than the loss of the
+            linear baseline; see ``LOSS`` of :mod:`contract.metric_catalog`.
+        slice_gap: How much higher that loss may be in the worst slice than in all rows, as a share of the latter.
+        slice_calibration: The maximum calibration error in a slice; for regression, the maximum difference between the
+            actual and the nominal coverage of the prediction intervals. Deviations that chance explains do not count.
+        size_mb: The maximum size of model.onnx, in millions of bytes.
+        p99_ms: The maximum 99th percentile of the latency of a single-row prediction, in milliseconds on one thread.
     """
 
     metrics: dict[MetricName, Bound] = {}
@@ -287,7 +311,7 @@ class Gates(_Section):
 
 
 class LimitsSpec(Limits):
-    """The limits of one request, without room for a misspelt key."""
+    """The limits of one request; unlike those of a contract, they refuse an unknown key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -296,28 +320,30 @@ class Spec(_Section):
     """A model.yaml.
 
     Attributes:
-        name: The model's name in the store.
-        description: What it predicts, in a sentence.
-        business_context: Who decides what with it.
-        owner: Whom to ask.
-        license: Under which its use is allowed.
-        data: The table.
-        task: ``auto`` is decided from the target column: ``classification`` or ``regression``.
-        quantile: Under ``task: quantile``, the share of cases in which the truth is to stay at or below the answer, by
-            default 0.5; None under another task.
-        features: What is said of single features, by column.
-        split: How rows are divided.
+        name: The name of the model in the store.
+        description: What the model predicts, in one sentence.
+        business_context: Who uses the predictions, and for which decision.
+        owner: The team or person to contact.
+        license: The license of the model.
+        data: The table, and the role of its columns.
+        task: What to predict; ``auto`` derives ``classification`` or ``regression`` from the target column.
+        quantile: For ``task: quantile``, the share of cases that should have a target of at most the prediction; the
+            default is 0.5. Not allowed for another task.
+        features: Overrides of single features, by column.
+        split: How the rows are split into training, validation and test parts.
         estimator: The model and how it is fitted.
-        seed: Of everything that is drawn at random.
-        positive: With two labels, the one that is looked for; None is the last in sorted order.
-        cost: What the two errors of a two-label decision cost.
-        unit: The unit of measure of a target that is no class.
-        strict: Whether a leaking column ends the run.
-        tolerance: How far behaviour may move in a patch: the share of golden decisions that may flip, and the mean
-            change of a probability, or of a value in standard deviations. A model that moves further is a minor step.
-        slices: Columns whose values are reported as slices, beside those that are found; learnt from or not.
-        gates: What the trained model has to fulfil to be saved.
-        limits: How much one request may ask for.
+        seed: The seed of all random numbers.
+        positive: For a target with two labels, the label to detect. The default is the last one in sorted order.
+        cost: The cost of the two errors of a two-label decision.
+        unit: The unit of a numeric target.
+        strict: Whether a column that leaks the target ends the run.
+        tolerance: How far the behaviour may change in a patch version: the share of golden decisions that may flip,
+            and the mean change of a probability, or of a value in standard deviations. A larger change makes the new
+            version a minor one.
+        slices: Columns to evaluate by value, in addition to the slices that the evaluation finds. They need not be
+            features.
+        gates: Requirements on the trained model; a model that fails one is not saved.
+        limits: The limits of one request to the served model.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$", max_length=63)
@@ -345,14 +371,14 @@ class Spec(_Section):
     @field_validator("positive", mode="before")
     @classmethod
     def _as_label(cls, value: Any) -> Any:
-        """`positive: true` or `positive: 1` in YAML mean the labels "true" and "1"."""
+        """Accept `positive: true` and `positive: 1` as the labels "true" and "1"."""
         if isinstance(value, bool):
             return str(value).lower()
         return str(value) if isinstance(value, int) else value
 
     @field_validator("quantile")
     @classmethod
-    def _of_its_task(cls, value: float | None, info: ValidationInfo) -> float | None:
+    def _quantile_fits_the_task(cls, value: float | None, info: ValidationInfo) -> float | None:
         if info.data.get("task") == "quantile":
             return 0.5 if value is None else value
         if value is not None and "task" in info.data:
@@ -362,25 +388,25 @@ class Spec(_Section):
     @model_validator(mode="after")
     def _split_has_its_column(self) -> "Spec":
         if self.split.method == "time" and self.data.time is None:
-            raise ValueError("`split.method: time` needs the column named under `data.time`")
+            raise ValueError("`split.method: time` needs a column under `data.time`")
         if self.split.method == "group" and self.data.group is None:
-            raise ValueError("`split.method: group` needs the column named under `data.group`")
+            raise ValueError("`split.method: group` needs a column under `data.group`")
         if isinstance(self.split.test, datetime) and not self.by_time:
             raise ValueError("dates under `split` need `split.method: time` and `data.time`")
         return self
 
     @model_validator(mode="after")
-    def _calibration_has_its_slices(self) -> "Spec":
+    def _slice_calibration_has_slices(self) -> "Spec":
         if self.gates.slice_calibration is not None and not self.slices:
-            raise ValueError("`gates.slice_calibration` needs the columns that are to be judged, under `slices`")
+            raise ValueError("`gates.slice_calibration` needs at least one column under `slices`")
         return self
 
     @model_validator(mode="after")
-    def _no_clock_for_a_stream(self) -> "Spec":
+    def _no_time_budget_with_a_stream(self) -> "Spec":
         if self.data.rows_in_memory is not None and self.estimator.budget_seconds is not None:
             raise ValueError(
-                "`estimator.budget_seconds` cannot be kept where rows are read from files, as `data.rows_in_memory` "
-                "has it; say `epochs` and `trials` instead"
+                "`estimator.budget_seconds` cannot be combined with `data.rows_in_memory`; set `estimator.epochs` and "
+                "`estimator.trials` instead"
             )
         return self
 
@@ -389,16 +415,26 @@ class Spec(_Section):
         """Whether the test part is the latest part of the data."""
         return self.split.method == "time" or (self.split.method is None and self.data.time is not None)
 
-    def place(self, *path: str | int) -> str:
-        """Where a field stands, for a message: ``model.yaml:4: data.target``; without a file, only the field."""
+    def location(self, *path: str | int) -> str:
+        """Return the location of a key for a message: ``model.yaml:4: data.target``, or the key only without a file.
+
+        Args:
+            path: The keys and list indices that lead to it, such as ``"data", "ignore", 0``.
+        """
         return self._source.location(path) if self._source else dotted(path)
 
 
 def read_spec(path: Path) -> Spec:
-    """Read a model.yaml.
+    """Read and check a model.yaml.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its content; :meth:`Spec.location` knows the lines of the file.
 
     Raises:
-        SpecError: It cannot be used; every reason that was found, a line each, in the order of the file.
+        SpecError: if the file cannot be used. The message lists every error, one per line, in the order of the file.
     """
     source = read_yaml(
         path,
@@ -414,7 +450,7 @@ def read_spec(path: Path) -> Spec:
 
 
 def _keys_at(path: KeyPath) -> list[str]:
-    """The keys that are legal below a path."""
+    """Return the keys that are allowed below a path, for suggestions in messages."""
     if not path:
         return list(Spec.model_fields)
     if path[:2] == ("gates", "metrics"):

@@ -1,1 +1,1 @@
-"""The same model behind other servers, each as its own documentation advises."""
+"""The same model behind other servers, each set up as its documentation recommends."""

@@ -1,4 +1,4 @@
-"""The ceiling: one ASGI function under uvicorn that decodes, runs the graph and encodes, and checks nothing."""
+"""The ceiling: one ASGI function under uvicorn that decodes, runs the graph and encodes, without any checks."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ HEADERS = [(b"content-type", b"application/json")]
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Rows of twelve numbers in, probabilities out."""
+    """Answer rows of twelve numbers with probabilities."""
     if scope["type"] != "http":
         return
     body, more = b"", True

@@ -15,20 +15,20 @@ Row = create_model("Row", **fields)
 
 
 class Rows(BaseModel):
-    """A request."""
+    """The body of a request."""
 
     rows: list[Row]
 
 
 class Prediction(BaseModel):
-    """The answer to one row."""
+    """The prediction for one row."""
 
     decision: str
     probabilities: dict[str, float]
 
 
 class Answer(BaseModel):
-    """An answer."""
+    """The body of an answer."""
 
     predictions: list[Prediction]
 
@@ -38,7 +38,7 @@ app = FastAPI()
 
 @app.post("/predict")
 async def predict(request: Rows) -> Answer:
-    """Probabilities and decisions."""
+    """Answer rows with probabilities and decisions."""
     matrix = np.array([[getattr(row, name) for name in NAMES] for row in request.rows], dtype=np.float32)
     (probabilities,) = SESSION.run(None, {"x": matrix})
     return Answer(

@@ -1,4 +1,4 @@
-"""LitServe with its batching, as its documentation shows it."""
+"""LitServe with its batching, as in its documentation."""
 
 import sys
 from typing import Any
@@ -18,16 +18,16 @@ class Api(litserve.LitAPI):
         self.session = session()
 
     def decode_request(self, request: dict[str, Any]) -> Any:
-        """One row of numbers."""
+        """Return one row of numbers, float32 [12]."""
         return np.array([request["rows"][0][name] for name in NAMES], dtype=np.float32)
 
     def predict(self, x: Any) -> Any:
-        """Probabilities of a batch."""
+        """Return the probabilities of a batch, float32 [rows, 2]."""
         (probabilities,) = self.session.run(None, {"x": np.stack(x)})
         return probabilities
 
     def encode_response(self, output: Any) -> dict[str, Any]:
-        """One answer."""
+        """Return one answer."""
         no, yes = output.tolist()
         return {"predictions": [{"no": no, "yes": yes}]}
 

@@ -1,4 +1,4 @@
-"""No server at all: JSON to rows, rows through the graph, predictions to JSON, again and again."""
+"""A loop without a server: it decodes JSON, runs the graph and encodes the predictions."""
 
 import json
 import sys
@@ -12,16 +12,16 @@ from benchmarks.peers.session import session
 
 
 def main(rows: int, seconds: float) -> None:
-    """Loop for so long over a body of so many rows, and print how many rows that were a second."""
+    """Process a body with this number of rows for this number of seconds, and print the rows per second."""
     run, body = session().run, json.dumps({"rows": [ROW] * rows}).encode()
-    began, turns = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
+    start, turns = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
         decoded = msgspec.json.decode(body)["rows"]
         matrix = np.array([[row[name] for name in NAMES] for row in decoded], dtype=np.float32)
         (probabilities,) = run(None, {"x": matrix})
         msgspec.json.encode({"predictions": probabilities.tolist()})
         turns += 1
-    print(rows * turns / (time.perf_counter() - began))
+    print(rows * turns / (time.perf_counter() - start))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The graph that all peers run, in a session of one thread."""
+"""The session of ONNX Runtime that all other servers use, with one thread."""
 
 import os
 
@@ -6,7 +6,7 @@ import onnxruntime
 
 
 def session() -> onnxruntime.InferenceSession:
-    """The graph under ``MODEL``."""
+    """Load the graph that the environment variable ``MODEL`` names."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(os.environ["MODEL"], options, providers=["CPUExecutionProvider"])

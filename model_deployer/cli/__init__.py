@@ -1,1 +1,1 @@
-"""`deployer ...`: one file a command; what a command does stands in the package it calls."""
+"""The command line `deployer`: one file per command, which calls the package that does the work."""

@@ -23,9 +23,9 @@ from model_deployer.cli.commands.verify import verify
 from model_deployer.contract.errors import Interrupted
 
 app = typer.Typer(
-    help="From a table and a model.yaml to a model behind an API.",
-    epilog="Exit codes: 0 done; 1 the job ran and its answer is no; 2 the input is wrong; 3 the machine cannot do it; "
-    "130 interrupted.",
+    help="Train a model from a table and a model.yaml, and put it behind an API.",
+    epilog="Exit codes: 0 success; 1 the command ran and the result is negative, for example a gate failed; 2 the "
+    "input is wrong; 3 the machine cannot do it, for example a disk is full or a package is missing; 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -33,8 +33,8 @@ app = typer.Typer(
 )
 
 
-def _saying_so(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, which answers Ctrl-C with an error of ours: typer would end without a word."""
+def _with_interrupt_message(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with an error message for Ctrl-C, because typer would exit without one."""
 
     @wraps(command)
     def run(*arguments: Any, **options: Any) -> None:
@@ -46,16 +46,16 @@ def _saying_so(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-app.command()(_saying_so(init))
-app.command()(_saying_so(train))
-app.command("list")(_saying_so(list_models))
-app.command()(_saying_so(show))
-app.command()(_saying_so(diff))
-app.command()(_saying_so(sign))
-app.command(context_settings=bentoml_options.SETTINGS)(_saying_so(serve))
-app.command(context_settings=bentoml_options.SETTINGS)(_saying_so(build))
-app.command()(_saying_so(handoff))
-app.command()(_saying_so(verify))
-app.command()(_saying_so(image))
-app.command()(_saying_so(deploy))
-app.command()(_saying_so(check))
+app.command()(_with_interrupt_message(init))
+app.command()(_with_interrupt_message(train))
+app.command("list")(_with_interrupt_message(list_models))
+app.command()(_with_interrupt_message(show))
+app.command()(_with_interrupt_message(diff))
+app.command()(_with_interrupt_message(sign))
+app.command(context_settings=bentoml_options.SETTINGS)(_with_interrupt_message(serve))
+app.command(context_settings=bentoml_options.SETTINGS)(_with_interrupt_message(build))
+app.command()(_with_interrupt_message(handoff))
+app.command()(_with_interrupt_message(verify))
+app.command()(_with_interrupt_message(image))
+app.command()(_with_interrupt_message(deploy))
+app.command()(_with_interrupt_message(check))

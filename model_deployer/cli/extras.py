@@ -1,4 +1,4 @@
-"""What the base install lacks, said in a way that helps."""
+"""Report a package that is missing because an extra of the project is not installed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +8,16 @@ from model_deployer.contract.errors import EnvironmentFault
 
 @contextmanager
 def packages_of(extra: str) -> Iterator[None]:
-    """Import in here what needs an extra of the project: "train", "handoff" or "signing".
+    """Within the block, convert the error of a missing package to an error that says how to install it.
+
+    Args:
+        extra: The extra of the project that the imports in the block need: "train", "handoff" or "signing".
 
     Raises:
-        EnvironmentFault: A library that it needs is not installed.
+        EnvironmentFault: if a package is not installed.
     """
     try:
         yield
     except ModuleNotFoundError as error:
         remedy = f"pip install 'model-deployer[{extra}]'"
-        raise EnvironmentFault(f"this needs the package '{error.name}', which is missing: {remedy}") from None
+        raise EnvironmentFault(f"this command needs the package '{error.name}': {remedy}") from None

@@ -1,6 +1,6 @@
-"""`deployer`: how a command ends.
+"""The entry point of `deployer`: run a command, print its error and exit with its code.
 
-Exit codes, for scripts: 0 done; 1 the job ran and its answer is no; 2 the input is wrong; 3 the machine cannot do it;
+Exit codes: 0 success; 1 the command ran and the result is negative; 2 the input is wrong; 3 the machine cannot do it;
 130 interrupted.
 """
 
@@ -13,7 +13,7 @@ from model_deployer.contract.errors import DeployerError, EnvironmentFault, Inte
 
 
 def main() -> None:
-    """Run the command line and end the process with its exit code."""
+    """Run the command line and exit with the code of its result."""
     try:
         _run()
     except DeployerError as error:
@@ -25,23 +25,23 @@ def main() -> None:
 
 
 def _run() -> None:
-    """Importing the commands takes a moment, in which Ctrl-C is to be answered as at any other time."""
+    """Import the commands here, so that Ctrl-C during the import has the same message as at any other time."""
     import rich  # noqa: PLC0415
 
     from model_deployer.cli.app import app  # noqa: PLC0415
 
-    # What programs read goes to standard output; what is only for people, to standard error.
+    # Output for programs goes to standard output; output for people only, such as progress, to standard error.
     rich.reconfigure(stderr=True)
     app()
 
 
 def _reason(error: OSError) -> str:
-    """What the machine could not do; of the copies that failed in a folder, what was wrong with the first."""
+    """Describe an error of the operating system; of several failed copies, describe the first."""
     if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
-        return f"{error.args[0][0][2]}; make room if the disk is full, and run the same command again"
-    where = f"{error.filename}: " if error.filename else ""
-    hint = "; make room and run the same command again" if error.errno == errno.ENOSPC else ""
-    return f"{where}{error.strerror or type(error).__name__}{hint}"
+        return f"{error.args[0][0][2]}; if the disk is full, free some space, and run the same command again"
+    file = f"{error.filename}: " if error.filename else ""
+    hint = "; free some disk space and run the same command again" if error.errno == errno.ENOSPC else ""
+    return f"{file}{error.strerror or type(error).__name__}{hint}"
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""The output of the commands, for people and for programs."""
 
 import json
 from typing import Annotated, Any
@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
-#: Standard output, for people; no colours where it is no terminal.
+#: Standard output for people; it has no colours unless it is a terminal.
 console = Console(highlight=False, soft_wrap=True)
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document to standard output."""
     print(json.dumps(document, indent=2, ensure_ascii=False))

@@ -41,7 +41,7 @@ _REMEDY = "restore the model from its source, or train it again"
 class JsonObject(BaseModel):
     """An object within a document."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="constants", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="allow", ser_json_inf_nan="constants")
 
     def to_json(self) -> dict[str, Any]:
         """Return content for ``json.dumps``: the fields that are set, in the order of the model, then unknown keys."""

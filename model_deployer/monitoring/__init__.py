@@ -1,1 +1,1 @@
-"""Alert rules, their tests, drift thresholds and a dashboard for a served model."""
+"""Monitoring of a served model: alert rules, their tests, drift thresholds and a dashboard."""

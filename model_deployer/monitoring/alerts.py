@@ -1,74 +1,74 @@
-"""What wakes somebody, and what it means to someone who knows no machine learning."""
+"""The alerts of a model, explained to operators who do not know machine learning."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from model_deployer.contract.number_format import duration, percentage
-from model_deployer.monitoring.drift import LEAST_ROWS, MAJOR, drifts
+from model_deployer.monitoring.drift import MAJOR_SHIFT, MIN_ROWS, drift_metrics
 from model_deployer.monitoring.prometheus import Rule, literal, quoted, record
 from model_deployer.package.package_data import PackageData
 
-#: The share of requests that are to be answered without a failure of the service, over thirty days: a common one for a
-#: service inside a company. What is left, the error budget, may be spent.
-OBJECTIVE = 0.999
+#: The share of requests that should be answered without a failure of the service, over 30 days: a common objective for
+#: an internal service. The rest is the error budget.
+AVAILABILITY_OBJECTIVE = 0.999
 
-#: Failures that have to be there before a share of failures means anything.
-LEAST_FAILURES = 10
+#: The number of failures below which a share of failures is not meaningful.
+MIN_FAILURES = 10
 
-#: Requests in five minutes that a 99th percentile is trusted with.
-LEAST_REQUESTS = 100
+#: The number of requests in five minutes below which a 99th percentile is not meaningful.
+MIN_REQUESTS = 100
 
-#: The share of refused requests, for lack of capacity and for wrong values, from which on somebody is told.
-OVERLOADED, INVALID = 0.01, 0.1
+#: The shares of requests that are refused, for overload and for invalid values, above which an alert fires.
+MAX_OVERLOADED_SHARE, MAX_INVALID_SHARE = 0.01, 0.1
 
-#: The part of the model's time limit that a request may wait. The service refuses requests at a quarter of it.
-WAIT = 0.1
+#: The share of the model's time limit that a request may wait. At a quarter of the limit, the service refuses requests.
+MAX_WAIT_SHARE = 0.1
 
-#: Over what requests are counted, with its seconds.
+#: The windows in which requests are counted, with their seconds.
 _WINDOWS = {"5m": 300, "30m": 1800, "1h": 3600, "6h": 21600}
 
-#: Where it is said what to do.
+#: The section with the instructions for each alert.
 RUNBOOK = "docs/INTEGRATION_GUIDE.md#alerts"
 
 Severity = Literal["critical", "warning", "info"]
 
 
-class Burn(NamedTuple):
-    """How fast the error budget is spent when somebody is told: over a long and a short window alike.
+class BurnRate(NamedTuple):
+    """The speed at which the error budget is spent when an alert fires, measured in a long and in a short window.
 
-    With the short one, an alert ends soon after its cause.
+    Because of the short window, the alert ends soon after its cause.
     """
 
     rate: float
     long: str
     short: str
-    lasting: str
+    for_duration: str
 
     @property
     def ratio(self) -> float:
-        """The share of failures that spends the budget so fast."""
-        return round(self.rate * (1 - OBJECTIVE), 6)
+        """The share of failures that spends the error budget at this rate."""
+        return round(self.rate * (1 - AVAILABILITY_OBJECTIVE), 6)
 
 
-#: Budgets of thirty days that are spent in two days, and in five (Beyer et al., 2018, "The Site Reliability Workbook",
-#: chapter 5).
-FAST, SLOW = Burn(14.4, "1h", "5m", "2m"), Burn(6, "6h", "30m", "15m")
+#: Rates that spend the budget of 30 days in two days, and in five (Beyer et al., 2018, "The Site Reliability
+#: Workbook", chapter 5).
+FAST, SLOW = BurnRate(14.4, "1h", "5m", "2m"), BurnRate(6, "6h", "30m", "15m")
 
 
 @dataclass(frozen=True)
 class Alert:
-    """A rule that tells somebody.
+    """An alert rule.
 
     Attributes:
-        name: Of the rule.
-        severity: ``critical``: somebody has to act now; ``warning``: today; ``info``: this week.
-        summary: A line for the one who is told; ``{{ $labels.x }}`` stands for a label.
+        name: The name of the rule.
+        severity: ``critical``: an operator must act now; ``warning``: today; ``info``: this week.
+        summary: A line for the operator; Prometheus replaces ``{{ $labels.x }}`` by a label.
         when: The condition in words.
-        meaning: What it means.
+        meaning: What the condition means.
         action: What to do first.
         expression: The condition in Prometheus' query language.
-        lasting: How long it has to hold.
+        for_duration: How long the condition must hold before the alert fires.
     """
 
     name: str
@@ -78,293 +78,294 @@ class Alert:
     meaning: str
     action: str
     expression: str
-    lasting: str
+    for_duration: str
 
 
-def alerts(facts: PackageData) -> list[Alert]:
-    """All alerts of a model, those first that need somebody soonest."""
+def alerts(package: PackageData) -> list[Alert]:
+    """Return all alerts of a model, the most urgent ones first."""
     return [
-        *_availability(facts),
-        *_failures(facts),
-        *_speed(facts),
-        *_requests(facts),
-        *_drift(facts),
-        *_versions(facts),
+        *_availability(package),
+        *_failures(package),
+        *_speed(package),
+        *_requests(package),
+        *_drift(package),
+        *_versions(package),
     ]
 
 
-def rules(facts: PackageData) -> list[Rule]:
-    """What the alerts are computed from, drift apart."""
-    model, here = facts.manifest.name, f"and on (job, instance) {info(facts)}"
-    found = []
+def rules(package: PackageData) -> list[Rule]:
+    """Return the recording rules that the alerts need, except those for drift."""
+    model, of_model = package.manifest.name, f"and on (job, instance) {replica_selector(package)}"
+    result = []
     for window in _WINDOWS:
         rate = f'rate(model_requests_total{{route="/predict"}}[{window}])'
-        found.append(
-            record(f"job_status:model_requests:rate{window}", f"sum by (job, status) ({rate} {here})", model=model)
+        result.append(
+            record(f"job_status:model_requests:rate{window}", f"sum by (job, status) ({rate} {of_model})", model=model)
         )
-        found.append(record(f"job:model_failures:ratio{window}", _ratio(facts, window, "5.."), model=model))
-    slow = 'rate(model_request_seconds_bucket{route="/predict"}[5m])'
-    waits = "rate(model_queue_seconds_bucket[5m])"
+        result.append(record(f"job:model_failures:ratio{window}", _ratio(package, window, "5.."), model=model))
+    request_seconds = 'rate(model_request_seconds_bucket{route="/predict"}[5m])'
+    queue_seconds = "rate(model_queue_seconds_bucket[5m])"
     for name, share, rate in (
-        ("model_request_seconds:p99_5m", 0.99, slow),
-        ("model_queue_seconds:p95_5m", 0.95, waits),
+        ("model_request_seconds:p99_5m", 0.99, request_seconds),
+        ("model_queue_seconds:p95_5m", 0.95, queue_seconds),
     ):
-        found.append(
-            record(f"job:{name}", f"histogram_quantile({share}, sum by (job, le) ({rate} {here}))", model=model)
+        result.append(
+            record(f"job:{name}", f"histogram_quantile({share}, sum by (job, le) ({rate} {of_model}))", model=model)
         )
-    return found
+    return result
 
 
-def alerting(alert: Alert, facts: PackageData) -> Rule:
-    """The alert as Prometheus' rule."""
+def alert_rule(alert: Alert, package: PackageData) -> Rule:
+    """Return an alert as a rule of Prometheus."""
     return {
         "alert": alert.name,
         "expr": alert.expression,
-        "for": alert.lasting,
-        "labels": {"severity": alert.severity, "model": facts.manifest.name},
-        "annotations": annotations(alert, facts),
+        "for": alert.for_duration,
+        "labels": {"severity": alert.severity, "model": package.manifest.name},
+        "annotations": annotations(alert, package),
     }
 
 
-def annotations(alert: Alert, facts: PackageData) -> dict[str, str]:
-    """What the one who is told reads."""
-    owner = facts.manifest.owner
+def annotations(alert: Alert, package: PackageData) -> dict[str, str]:
+    """Return the texts of an alert for the operator."""
+    owner = package.manifest.owner
     return {
-        "summary": f"{facts.manifest.name}: {alert.summary}",
+        "summary": f"{package.manifest.name}: {alert.summary}",
         "description": f"{alert.meaning} {alert.action}",
         "runbook": RUNBOOK,
     } | ({"owner": literal(owner)} if owner else {})
 
 
-def _availability(facts: PackageData) -> Iterator[Alert]:
-    replicas = info(facts)
+def _availability(package: PackageData) -> Iterator[Alert]:
+    replicas = replica_selector(package)
     yield Alert(
         name="ModelAbsent",
         severity="critical",
         summary="no replica answers",
-        when="No replica of the model has told its metrics for 5 minutes.",
-        meaning="Nobody gets predictions.",
-        action="See whether the replicas run and whether GET /readyz answers 200. A server that ends at its start "
-        "says why in the last line of its log.",
+        when="No replica of the model has reported metrics for 5 minutes.",
+        meaning="No caller gets predictions.",
+        action="Check whether the replicas run, and whether GET /readyz answers with 200. If a server fails at its "
+        "start, the last line of its log has the reason.",
         expression=f"absent({replicas})",
-        lasting="5m",
+        for_duration="5m",
     )
     yield Alert(
         name="ModelReplicaDown",
         severity="warning",
         summary="{{ $labels.instance }} does not answer",
-        when="A replica, of a job that served the model within the last hour, has not told its metrics for 5 minutes.",
+        when="A replica of a job that served the model in the last hour has reported no metrics for 5 minutes.",
         meaning="The other replicas carry its load.",
-        action="Read the end of its log, and start it again. See whether it was ended for lack of memory.",
+        action="Read the end of its log, and start it again. Check whether it was killed because of its memory limit.",
         expression=f"up == 0 and on (job) last_over_time({replicas}[1h])",
-        lasting="5m",
+        for_duration="5m",
     )
     yield Alert(
         name="ModelDegraded",
         severity="warning",
-        summary="{{ $labels.instance }} answers with the engine that stands in",
-        when="model_degraded is 1 for 5 minutes.",
-        meaning="The engine that was configured does not answer, and another one, on the CPU, does in its place. The "
-        "predictions are the same; they take longer.",
-        action="Read the text of GET /readyz, which says why, and see to the process on the GPU.",
+        summary="{{ $labels.instance }} answers with the fallback engine",
+        when="model_degraded has been 1 for 5 minutes.",
+        meaning="The configured engine does not answer, so the fallback engine on the CPU does. The predictions are "
+        "the same, but they take longer.",
+        action="Read the text of GET /readyz, which has the reason, and repair the process on the GPU.",
         expression=f"max by (job, instance) (model_degraded and on (job, instance) {replicas}) == 1",
-        lasting="5m",
+        for_duration="5m",
     )
 
 
-def _failures(facts: PackageData) -> Iterator[Alert]:
-    meaning = "Callers get no prediction by the fault of the service: an error, too much work, or no answer in time."
+def _failures(package: PackageData) -> Iterator[Alert]:
+    meaning = (
+        "Callers get no predictions, and the cause is the service: an internal error, overload, or no answer in time."
+    )
     yield Alert(
         name="ModelFailingFast",
         severity="critical",
         summary="many requests fail",
-        when=_burning(FAST),
+        when=_burn_condition(FAST),
         meaning=meaning,
-        action="See by status what fails (model_requests_total). 500: the log names the fault beside the request "
-        "id. 503 and 504: add replicas.",
-        expression=_burns(facts, FAST),
-        lasting=FAST.lasting,
+        action="Check which status the failures have (model_requests_total). 500: the log has the error with the "
+        "request id. 503 and 504: add replicas.",
+        expression=_burn_expression(package, FAST),
+        for_duration=FAST.for_duration,
     )
     yield Alert(
         name="ModelFailingSlowly",
         severity="warning",
         summary="requests keep failing",
-        when=_burning(SLOW),
+        when=_burn_condition(SLOW),
         meaning=meaning,
-        action="As for ModelFailingFast; there is a day for it.",
-        expression=_burns(facts, SLOW),
-        lasting=SLOW.lasting,
+        action="Do the same as for ModelFailingFast, within a day.",
+        expression=_burn_expression(package, SLOW),
+        for_duration=SLOW.for_duration,
     )
     yield Alert(
         name="ModelOverloaded",
         severity="warning",
-        summary="requests are refused, since too much waits",
-        when=f"More than {percentage(OVERLOADED)} of the requests got 503 for 5 minutes, at least {LEAST_FAILURES} of "
-        "them.",
-        meaning="More is asked than the replicas can do. Nothing was done for these requests; their callers may ask "
-        "again.",
-        action="Add replicas. If there are enough by the sizing, see whether a caller asks in a loop.",
-        expression=f"{_ratio(facts, '5m', '503')} > {OVERLOADED}\n"
-        f"  and on (job) {_count(facts, '5m', '503')} >= {LEAST_FAILURES}",
-        lasting="5m",
+        summary="requests are refused because too many are waiting",
+        when=f"For 5 minutes, more than {percentage(MAX_OVERLOADED_SHARE)} of the requests, and at least "
+        f"{MIN_FAILURES}, got 503.",
+        meaning="The load is higher than the replicas can handle. The refused requests had no effect, and the callers "
+        "can send them again.",
+        action="Add replicas. If their number already matches the sizing, check whether a caller sends requests in a "
+        "loop.",
+        expression=f"{_ratio(package, '5m', '503')} > {MAX_OVERLOADED_SHARE}\n"
+        f"  and on (job) {_count(package, '5m', '503')} >= {MIN_FAILURES}",
+        for_duration="5m",
     )
 
 
-def _speed(facts: PackageData) -> Iterator[Alert]:
-    model = _model(facts)
-    limit = facts.contract.limits.timeout_seconds
-    objective = facts.sizing.objective_seconds
+def _speed(package: PackageData) -> Iterator[Alert]:
+    model = _model(package)
+    limit = package.contract.limits.timeout_seconds
+    objective = package.sizing.objective_seconds
     yield Alert(
         name="ModelSlow",
         severity="warning",
         summary=f"the slowest requests take longer than {duration(objective)}",
-        when=f"1 of 100 requests takes longer than {duration(objective)}, for 10 minutes with {LEAST_REQUESTS} "
-        "requests in 5.",
-        meaning="Answers take longer than the latency objective, which was derived from measurements with requests of "
-        "one row.",
-        action="Compare the load with the safe load of a replica, and add replicas. If callers send many rows at once, "
-        "slow answers are in order: then write the figure that suits them into the rule.",
+        when=f"1 of 100 requests takes longer than {duration(objective)}, for 10 minutes with at least {MIN_REQUESTS} "
+        "requests in every 5 minutes.",
+        meaning="Answers take longer than the latency objective, which is based on measurements with one-row requests.",
+        action="Compare the load with the safe load of a replica, and add replicas. If callers send many rows per "
+        "request, longer answers are normal: put a suitable limit into the rule.",
         expression=f"job:model_request_seconds:p99_5m{model} > {objective:g}\n"
-        f"  and on (job) {_count(facts, '5m')} >= {LEAST_REQUESTS}",
-        lasting="10m",
+        f"  and on (job) {_count(package, '5m')} >= {MIN_REQUESTS}",
+        for_duration="10m",
     )
     yield Alert(
         name="ModelQueueLong",
         severity="warning",
-        summary=f"requests wait longer than {duration(WAIT * limit)}",
-        when=f"1 of 20 requests waits longer than {duration(WAIT * limit)}, for 5 minutes.",
-        meaning=f"Requests wait for {percentage(WAIT)} of the time that they have; where it is 25 %, the service "
-        "refuses them.",
+        summary=f"requests wait longer than {duration(MAX_WAIT_SHARE * limit)}",
+        when=f"1 of 20 requests waits longer than {duration(MAX_WAIT_SHARE * limit)}, for 5 minutes.",
+        meaning=f"Requests wait for more than {percentage(MAX_WAIT_SHARE)} of their time limit. At 25 %, the service "
+        "refuses requests.",
         action="Add replicas.",
-        expression=f"job:model_queue_seconds:p95_5m{model} > {WAIT * limit:g}",
-        lasting="5m",
+        expression=f"job:model_queue_seconds:p95_5m{model} > {MAX_WAIT_SHARE * limit:g}",
+        for_duration="5m",
     )
 
 
-def _requests(facts: PackageData) -> Iterator[Alert]:
-    values = (
-        f"sum by (job, field, code) (increase(model_invalid_values_total[15m]) and on (job, instance) {info(facts)})"
-    )
+def _requests(package: PackageData) -> Iterator[Alert]:
+    increase = f"increase(model_invalid_values_total[15m]) and on (job, instance) {replica_selector(package)}"
+    values = f"sum by (job, field, code) ({increase})"
     yield Alert(
         name="ModelInvalidValues",
         severity="warning",
-        summary="a caller sends values that are refused: {{ $labels.field }}, {{ $labels.code }}",
-        when=f"More than {percentage(INVALID)} of the requests of 30 minutes got 422, at least {LEAST_FAILURES} of "
-        "them, for 15 minutes; one alert for each field and code "
-        f"that makes up more than {percentage(INVALID)} of the wrong values.",
-        meaning="A program that calls the model sends rows that break its contract. It gets no predictions for them.",
-        action="Find the caller by the gateway's log, and give it the field and the code; the table of fields says "
-        "what is expected. Most often it was changed just before.",
+        summary="a caller sends invalid values: {{ $labels.field }}, {{ $labels.code }}",
+        when=f"For 15 minutes, more than {percentage(MAX_INVALID_SHARE)} of the requests of the last 30 minutes, and "
+        f"at least {MIN_FAILURES}, got 422. There is one alert for each field and code with more than "
+        f"{percentage(MAX_INVALID_SHARE)} of the invalid values.",
+        meaning="A calling program sends rows that the model does not accept, and gets no predictions for them.",
+        action="Find the caller in the log of the gateway, and report the field and the code to its owner. The table "
+        "of fields lists the expected values. The usual cause is a recent change of the caller.",
         expression=f"{values}\n"
-        f"  / on (job) group_left () sum by (job) (\n    {values}\n  ) > {INVALID}\n"
-        f"  and on (job) {_ratio(facts, '30m', '422')} > {INVALID}\n"
-        f"  and on (job) {_count(facts, '30m', '422')} >= {LEAST_FAILURES}",
-        lasting="15m",
+        f"  / on (job) group_left () sum by (job) (\n    {values}\n  ) > {MAX_INVALID_SHARE}\n"
+        f"  and on (job) {_ratio(package, '30m', '422')} > {MAX_INVALID_SHARE}\n"
+        f"  and on (job) {_count(package, '30m', '422')} >= {MIN_FAILURES}",
+        for_duration="15m",
     )
 
 
-def _drift(facts: PackageData) -> Iterator[Alert]:
-    for drift in drifts(facts):
-        name, severity, before, meaning, action = _DRIFT[drift.label]
+def _drift(package: PackageData) -> Iterator[Alert]:
+    for drift in drift_metrics(package):
+        name, severity, origin, meaning, action = _DRIFT[drift.label]
         yield Alert(
             name=name,
             severity=severity,
-            summary=f"{{{{ $labels.about }}}} is distributed otherwise than {before}",
-            when=f"Over a day with at least {LEAST_ROWS:,} rows, the distribution differs from that {before} by a "
-            f"population stability index above {MAJOR:g}, or above what chance explains where that is more; for an "
-            "hour.",
+            summary=f"the distribution of {{{{ $labels.about }}}} differs from that {origin}",
+            when=f"For an hour, the distribution over the last day, with at least {MIN_ROWS:,} rows, differs from that "
+            f"{origin}: the population stability index is above {MAJOR_SHIFT:g}, or above the value that chance can "
+            "explain if that is higher.",
             meaning=meaning,
             action=action,
-            expression=drift.moved(facts.manifest.name),
-            lasting="1h",
+            expression=drift.alert_expression(package.manifest.name),
+            for_duration="1h",
         )
 
 
-#: By what is watched: name, severity, where the expected distribution comes from, meaning and action.
+#: By the label of the metric: name, severity, origin of the expected distribution, meaning and action.
 _DRIFT: Mapping[str, tuple[str, Severity, str, str, str]] = {
     "feature": (
         "ModelFeatureDrift",
         "info",
         "in training",
-        "What callers send in this field is no longer what the model learnt from. Its predictions may be worse, and "
-        "nothing else shows it.",
-        "See in the dashboard which values became more or fewer. If a caller changed a unit or a default, mend that. "
-        "If the world changed, tell the owner of the model: it may have to be trained again.",
+        "The values that callers send in this field differ from those that the model was trained on. Its predictions "
+        "may be worse, without any error.",
+        "Check in the dashboard which values are more or less frequent. If a caller changed a unit or a default, fix "
+        "the caller. If reality changed, inform the owner of the model: it may need new training.",
     ),
     "output": (
         "ModelPredictionDrift",
         "warning",
-        "on the rows of the test",
-        "The model predicts otherwise than it did on the rows that it was tested with. Whether it is wrong, only the "
-        "truth shows, once that is known.",
-        "See whether a field has moved as well (ModelFeatureDrift), and tell the owner of the model, who can compare "
-        "predictions with what came true.",
+        "on the test rows",
+        "The predictions differ from those on the rows that the model was tested with. Whether they are wrong can be "
+        "checked only when the true values are known.",
+        "Check whether the distribution of a field has changed as well (ModelFeatureDrift), and inform the owner of "
+        "the model, who can compare the predictions with the true values.",
     ),
 }
 
 
-def _versions(facts: PackageData) -> Iterator[Alert]:
-    replicas, version = info(facts), facts.manifest.version
+def _versions(package: PackageData) -> Iterator[Alert]:
+    replicas, version = replica_selector(package), package.manifest.version
     yield Alert(
         name="ModelVersionsMixed",
         severity="warning",
         summary="replicas answer with different versions",
         when="Replicas of a job have answered with different versions for 30 minutes.",
-        meaning="The same request gets one answer or another, depending on the replica.",
-        action="A rollout has stopped half-way: finish it, or take it back.",
+        meaning="The answer to a request depends on the replica that answers it.",
+        action="A rollout is incomplete: finish it, or roll it back.",
         expression=f"count by (job) (count by (job, version) ({replicas})) > 1",
-        lasting="30m",
+        for_duration="30m",
     )
     yield Alert(
         name="ModelVersionOther",
         severity="info",
         summary=f"no replica answers with version {version}",
-        when=f"All replicas of a job have answered with other versions than {version} for 30 minutes.",
-        meaning="These rules belong to another version than the one that answers: their figures may not fit it.",
-        action="Take the rules from the package of the version that answers.",
-        expression=f"count by (job) ({replicas}) unless on (job) {info(facts, version)}",
-        lasting="30m",
+        when=f"For 30 minutes, all replicas of a job have answered with versions other than {version}.",
+        meaning=f"These rules are for version {version}; their figures may not fit the version that answers.",
+        action="Use the rules in the package of the version that answers.",
+        expression=f"count by (job) ({replicas}) unless on (job) {replica_selector(package, version)}",
+        for_duration="30m",
     )
 
 
-def _burning(burn: Burn) -> str:
+def _burn_condition(burn: BurnRate) -> str:
     return (
         f"More than {percentage(burn.ratio)} of the requests of the last {burn.long}, and of the last {burn.short}, "
-        f"got a 5xx, at least {LEAST_FAILURES} of them. At this rate, what {percentage(OBJECTIVE)} leaves for 30 days "
-        f"is gone in {30 / burn.rate:.0f} days."
+        f"got a 5xx status, and at least {MIN_FAILURES} requests did. At this rate, the failures that the objective of "
+        f"{percentage(AVAILABILITY_OBJECTIVE)} allows in 30 days are used up in {30 / burn.rate:.0f} days."
     )
 
 
-def _burns(facts: PackageData, burn: Burn) -> str:
-    model = _model(facts)
+def _burn_expression(package: PackageData, burn: BurnRate) -> str:
+    model = _model(package)
     return (
         f"job:model_failures:ratio{burn.long}{model} > {burn.ratio:g}\n"
         f"  and on (job) job:model_failures:ratio{burn.short}{model} > {burn.ratio:g}\n"
-        f"  and on (job) {_count(facts, burn.long, '5..')} >= {LEAST_FAILURES}"
+        f"  and on (job) {_count(package, burn.long, '5..')} >= {MIN_FAILURES}"
     )
 
 
-def _ratio(facts: PackageData, window: str, status: str) -> str:
-    """The share of requests with a status, or several as a regular expression."""
-    return f"{_rate(facts, window, status)}\n  / {_rate(facts, window)}"
+def _ratio(package: PackageData, window: str, status: str) -> str:
+    """Return the share of requests whose status matches a regular expression."""
+    return f"{_rate(package, window, status)}\n  / {_rate(package, window)}"
 
 
-def _count(facts: PackageData, window: str, status: str | None = None) -> str:
-    """How many requests there were in a window."""
-    return f"{_WINDOWS[window]} * {_rate(facts, window, status)}"
+def _count(package: PackageData, window: str, status: str | None = None) -> str:
+    """Return the number of requests in a window."""
+    return f"{_WINDOWS[window]} * {_rate(package, window, status)}"
 
 
-def _rate(facts: PackageData, window: str, status: str | None = None) -> str:
-    return f"sum by (job) (job_status:model_requests:rate{window}{_model(facts, status)})"
+def _rate(package: PackageData, window: str, status: str | None = None) -> str:
+    return f"sum by (job) (job_status:model_requests:rate{window}{_model(package, status)})"
 
 
-def _model(facts: PackageData, status: str | None = None) -> str:
-    """The selector of what the rules record of this model."""
-    also = f",status=~{quoted(status)}" if status else ""
-    return f"{{model={quoted(facts.manifest.name)}{also}}}"
+def _model(package: PackageData, status: str | None = None) -> str:
+    """Return the selector of the series that the rules record for this model."""
+    status_matcher = f",status=~{quoted(status)}" if status else ""
+    return f"{{model={quoted(package.manifest.name)}{status_matcher}}}"
 
 
-def info(facts: PackageData, version: str | None = None) -> str:
-    """The selector of the replicas that answer with the model, of one version or any."""
-    also = f",version={quoted(version)}" if version else ""
-    return f"model_info{{name={quoted(facts.manifest.name)}{also}}}"
+def replica_selector(package: PackageData, version: str | None = None) -> str:
+    """Return the selector of the replicas that serve the model, in one version or in any."""
+    version_matcher = f",version={quoted(version)}" if version else ""
+    return f"model_info{{name={quoted(package.manifest.name)}{version_matcher}}}"

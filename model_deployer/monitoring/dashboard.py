@@ -1,62 +1,62 @@
-"""monitoring/dashboard.json: what happens to a model, in Grafana."""
+"""monitoring/dashboard.json: a Grafana dashboard of a model."""
 
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from model_deployer.monitoring.alerts import info
-from model_deployer.monitoring.drift import DriftMetric, drifts
+from model_deployer.monitoring.alerts import replica_selector
+from model_deployer.monitoring.drift import DriftMetric, drift_metrics
 from model_deployer.monitoring.prometheus import quoted
 from model_deployer.package.package_data import PackageData
 
-#: The version of the form in which Grafana 10 writes dashboards; later ones read it.
+#: The version of the dashboard format of Grafana 10, which later releases read.
 SCHEMA = 38
 
-#: Columns of Grafana's grid, and lines that a panel takes.
-_WIDTH, _HEIGHT, _LOW = 24, 8, 4
+#: The columns of Grafana's grid, the height of a panel, and the height of a panel with one number.
+_WIDTH, _HEIGHT, _LOW_HEIGHT = 24, 8, 4
 
 Panel = dict[str, Any]
 
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
 
 
-def dashboard(facts: PackageData) -> dict[str, Any]:
-    """The dashboard, ready to be imported: it asks for its data source, and for the jobs that it shows."""
+def dashboard(package: PackageData) -> dict[str, Any]:
+    """Return a dashboard that can be imported; its variables select the data source and the jobs."""
     rows = [
-        ("Now", _LOW, list(_now(facts))),
-        ("Traffic", _HEIGHT, list(_traffic(facts))),
-        ("Failures and refusals", _HEIGHT, list(_failures(facts))),
-        ("Latency", _HEIGHT, list(_latency(facts))),
-        *((f"Drift: {drift.label}s", _HEIGHT, list(_drift(drift, facts))) for drift in drifts(facts)),
-        ("Versions", _HEIGHT, list(_versions(facts))),
+        ("Now", _LOW_HEIGHT, list(_now(package))),
+        ("Traffic", _HEIGHT, list(_traffic(package))),
+        ("Failures and refusals", _HEIGHT, list(_failures(package))),
+        ("Latency", _HEIGHT, list(_latency(package))),
+        *((f"Drift: {drift.label}s", _HEIGHT, list(_drift(drift, package))) for drift in drift_metrics(package)),
+        ("Versions", _HEIGHT, list(_versions(package))),
     ]
     return {
-        "uid": hashlib.sha256(facts.manifest.name.encode()).hexdigest()[:16],
-        "title": f"Model {facts.manifest.name}",
-        "description": facts.manifest.description or "",
-        "tags": ["model", facts.manifest.name],
+        "uid": hashlib.sha256(package.manifest.name.encode()).hexdigest()[:16],
+        "title": f"Model {package.manifest.name}",
+        "description": package.manifest.description or "",
+        "tags": ["model", package.manifest.name],
         "schemaVersion": SCHEMA,
         "editable": True,
         "graphTooltip": 1,
         "refresh": "1m",
         "time": {"from": "now-6h", "to": "now"},
-        "templating": {"list": list(_variables(facts))},
+        "templating": {"list": list(_variables(package))},
         "annotations": {"list": []},
-        "panels": list(_laid_out(rows)),
+        "panels": list(_layout(rows)),
     }
 
 
-def _variables(facts: PackageData) -> Iterator[dict[str, Any]]:
+def _variables(package: PackageData) -> Iterator[dict[str, Any]]:
     yield {"name": "source", "label": "Data source", "type": "datasource", "query": "prometheus"}
-    several = {"multi": True, "includeAll": True, "allValue": ".+", "current": {"text": ["All"], "value": ["$__all"]}}
-    yield _variable("job", f"label_values({info(facts)}, job)") | {"label": "Job"} | several
-    for drift in drifts(facts):
-        yield _variable(drift.label, f"label_values({drift.expected}{_of(facts)}, {drift.label})")
+    multiple = {"multi": True, "includeAll": True, "allValue": ".+", "current": {"text": ["All"], "value": ["$__all"]}}
+    yield _variable("job", f"label_values({replica_selector(package)}, job)") | {"label": "Job"} | multiple
+    for drift in drift_metrics(package):
+        yield _variable(drift.label, f"label_values({drift.expected}{_recorded(package)}, {drift.label})")
 
 
 def _variable(name: str, query: str) -> dict[str, Any]:
-    """A variable that lists the values of a label."""
+    """Return a variable with the values of a label."""
     return {
         "name": name,
         "label": name.capitalize(),
@@ -69,91 +69,91 @@ def _variable(name: str, query: str) -> dict[str, Any]:
     }
 
 
-def _now(facts: PackageData) -> Iterator[Panel]:
-    failed, all_of_them = (
-        f"sum({_rate('model_requests_total', facts, *of)})" for of in ((_PREDICT, _FAILED), (_PREDICT,))
+def _now(package: PackageData) -> Iterator[Panel]:
+    failed, total = (
+        f"sum({_rate('model_requests_total', package, *matchers)})" for matchers in ((_PREDICT, _FAILED), (_PREDICT,))
     )
-    yield _stat("Replicas that answer", f"count({_replicas(facts)})", "short")
-    yield _stat("Requests a second", all_of_them, "reqps")
-    yield _stat("Failed, of all", f"({failed} or vector(0)) / {all_of_them}", "percentunit")
-    yield _stat("99 of 100 are answered within", _quantile(0.99, "model_request_seconds_bucket", facts, _PREDICT), "s")
-    yield _stat("Answered by a stand-in", f"sum({_here('model_degraded', facts)})", "short")
-    yield _stat("Versions that answer", f"count(count by (version) ({_replicas(facts)}))", "short")
+    latency = _quantile(0.99, "model_request_seconds_bucket", package, _PREDICT)
+    yield _stat("Replicas that answer", f"count({_replicas(package)})", "short")
+    yield _stat("Requests per second", total, "reqps")
+    yield _stat("Share of failed requests", f"({failed} or vector(0)) / {total}", "percentunit")
+    yield _stat("99 of 100 requests are answered within", latency, "s")
+    yield _stat("Replicas on the fallback engine", f"sum({_of_model('model_degraded', package)})", "short")
+    yield _stat("Versions that answer", f"count(count by (version) ({_replicas(package)}))", "short")
 
 
-def _traffic(facts: PackageData) -> Iterator[Panel]:
-    requests = _rate("model_requests_total", facts, _PREDICT)
-    rows = f"sum({_rate('model_rows_total', facts)})"
+def _traffic(package: PackageData) -> Iterator[Panel]:
+    requests = _rate("model_requests_total", package, _PREDICT)
+    rows = f"sum({_rate('model_rows_total', package)})"
     yield _graph("Requests by status", {"{{status}}": f"sum by (status) ({requests})"}, "reqps")
     yield _graph("Rows predicted", {"rows": rows}, "rowsps")
-    answered = _rate("model_requests_total", facts, _PREDICT, 'status="200"')
-    yield _graph("Rows of a request, on average", {"rows": f"{rows} / sum({answered})"}, "short")
+    answered = _rate("model_requests_total", package, _PREDICT, 'status="200"')
+    yield _graph("Average rows per request", {"rows": f"{rows} / sum({answered})"}, "short")
 
 
-def _failures(facts: PackageData) -> Iterator[Panel]:
-    refused = _rate("model_requests_total", facts, _PREDICT, 'status=~"4.."')
-    failed = _rate("model_requests_total", facts, _PREDICT, _FAILED)
-    invalid = _rate("model_invalid_values_total", facts)
-    yield _graph("The service failed", {"{{status}}": f"sum by (status) ({failed})"}, "reqps")
-    yield _graph("The request was wrong", {"{{status}}": f"sum by (status) ({refused})"}, "reqps")
-    yield _graph("Wrong values", {"{{field}}: {{code}}": f"sum by (field, code) ({invalid})"}, "cps")
+def _failures(package: PackageData) -> Iterator[Panel]:
+    refused = _rate("model_requests_total", package, _PREDICT, 'status=~"4.."')
+    failed = _rate("model_requests_total", package, _PREDICT, _FAILED)
+    invalid = _rate("model_invalid_values_total", package)
+    yield _graph("Failures of the service", {"{{status}}": f"sum by (status) ({failed})"}, "reqps")
+    yield _graph("Invalid requests", {"{{status}}": f"sum by (status) ({refused})"}, "reqps")
+    yield _graph("Invalid values", {"{{field}}: {{code}}": f"sum by (field, code) ({invalid})"}, "cps")
 
 
-def _latency(facts: PackageData) -> Iterator[Panel]:
-    shares = {"half of them": 0.5, "95 of 100": 0.95, "99 of 100": 0.99}
+def _latency(package: PackageData) -> Iterator[Panel]:
+    shares = {"50 of 100": 0.5, "95 of 100": 0.95, "99 of 100": 0.99}
 
-    def quantiles(metric: str, *of: str) -> Mapping[str, str]:
-        return {legend: _quantile(share, metric, facts, *of) for legend, share in shares.items()}
+    def quantiles(metric: str, *matchers: str) -> Mapping[str, str]:
+        return {legend: _quantile(share, metric, package, *matchers) for legend, share in shares.items()}
 
-    objective = facts.sizing.objective_seconds
-    answered = _graph(
-        "From a request to its answer, with the objective", quantiles("model_request_seconds_bucket", _PREDICT), "s"
+    latency = _graph("Latency, with the objective", quantiles("model_request_seconds_bucket", _PREDICT), "s")
+    yield _with_line(latency, package.sizing.objective_seconds)
+    yield _graph("Waiting time", quantiles("model_queue_seconds_bucket"), "s")
+    yield _graph("Rows per batch", quantiles("model_batch_rows_bucket"), "short")
+    yield _graph("On the fallback engine", {"{{instance}}": _of_model("model_degraded", package)}, "short")
+
+
+def _drift(drift: DriftMetric, package: PackageData) -> Iterator[Panel]:
+    recorded, selected = _recorded(package, _JOB), f"{drift.label}=${{{drift.label}:doublequote}}"
+    threshold = f"on (model, {drift.label}) group_left (about) {drift.threshold}{_recorded(package)}"
+    drift_graph = _graph(
+        "Drift; an alert fires above 1", {"{{about}}": f"{drift.index}{recorded} / {threshold}"}, "short"
     )
-    yield _with_line(answered, objective)
-    yield _graph("Wait for a batch", quantiles("model_queue_seconds_bucket"), "s")
-    yield _graph("Rows of a batch", quantiles("model_batch_rows_bucket"), "short")
-    yield _graph("Answered by a stand-in", {"{{instance}}": _here("model_degraded", facts)}, "short")
+    yield _with_line(drift_graph, 1)
+    live = f"avg by (bin) ({drift.share}{_recorded(package, _JOB, selected)})"
+    yield _bars(f"${drift.label}, over the last day", live)
+    yield _bars(f"${drift.label}, as expected", f"sum by (bin) ({drift.expected}{_recorded(package, selected)})")
 
 
-def _drift(drift: DriftMetric, facts: PackageData) -> Iterator[Panel]:
-    of, one = _of(facts, _JOB), f"{drift.label}=${{{drift.label}:doublequote}}"
-    distance = f"{drift.index}{of} / on (model, {drift.label}) group_left (about) {drift.threshold}{_of(facts)}"
-    yield _with_line(
-        _graph("Distance from what is expected; from 1 on, an alert tells", {"{{about}}": distance}, "short"), 1
-    )
-    live = f"avg by (bin) ({drift.share}{_of(facts, _JOB, one)})"
-    yield _bars(f"${drift.label}, over a day", live)
-    yield _bars(f"${drift.label}, as expected", f"sum by (bin) ({drift.expected}{_of(facts, one)})")
-
-
-def _versions(facts: PackageData) -> Iterator[Panel]:
-    yield _graph("Replicas by version", {"{{version}}": f"count by (version) ({_replicas(facts)})"}, "short")
+def _versions(package: PackageData) -> Iterator[Panel]:
+    yield _graph("Replicas by version", {"{{version}}": f"count by (version) ({_replicas(package)})"}, "short")
 
 
 _JOB, _PREDICT, _FAILED = 'job=~"$job"', 'route="/predict"', 'status=~"5.."'
 
 
-def _replicas(facts: PackageData) -> str:
-    return f"model_info{{name={quoted(facts.manifest.name)},{_JOB}}}"
+def _replicas(package: PackageData) -> str:
+    return f"model_info{{name={quoted(package.manifest.name)},{_JOB}}}"
 
 
-def _here(metric: str, facts: PackageData) -> str:
-    """The series of a metric that come from replicas of the model."""
-    return f"{metric}{{{_JOB}}} and on (job, instance) {info(facts)}"
+def _of_model(metric: str, package: PackageData) -> str:
+    """Return the series of a metric from the replicas of the model."""
+    return f"{metric}{{{_JOB}}} and on (job, instance) {replica_selector(package)}"
 
 
-def _rate(metric: str, facts: PackageData, *of: str) -> str:
-    """The same, as a rate."""
-    return f"rate({metric}{{{','.join((_JOB, *of))}}}[$__rate_interval]) and on (job, instance) {info(facts)}"
+def _rate(metric: str, package: PackageData, *matchers: str) -> str:
+    """Return the rate of a metric from the replicas of the model."""
+    rate = f"rate({metric}{{{','.join((_JOB, *matchers))}}}[$__rate_interval])"
+    return f"{rate} and on (job, instance) {replica_selector(package)}"
 
 
-def _quantile(share: float, metric: str, facts: PackageData, *of: str) -> str:
-    return f"histogram_quantile({share}, sum by (le) ({_rate(metric, facts, *of)}))"
+def _quantile(share: float, metric: str, package: PackageData, *matchers: str) -> str:
+    return f"histogram_quantile({share}, sum by (le) ({_rate(metric, package, *matchers)}))"
 
 
-def _of(facts: PackageData, *also: str) -> str:
-    """The selector of what the rules record of the model."""
-    return f"{{{','.join((f'model={quoted(facts.manifest.name)}', *also))}}}"
+def _recorded(package: PackageData, *matchers: str) -> str:
+    """Return the selector of the series that the rules record for the model."""
+    return f"{{{','.join((f'model={quoted(package.manifest.name)}', *matchers))}}}"
 
 
 def _stat(title: str, expression: str, unit: str) -> Panel:
@@ -187,7 +187,7 @@ def _panel(kind: str, title: str, expressions: Mapping[str, str], unit: str) -> 
 
 
 def _with_line(panel: Panel, value: float) -> Panel:
-    """With a line where it becomes too much."""
+    """Add a line to a panel, at the value that should not be exceeded."""
     steps = [{"color": "green", "value": None}, {"color": "red", "value": value}]
     panel["fieldConfig"]["defaults"] |= {
         "thresholds": {"mode": "absolute", "steps": steps},
@@ -196,13 +196,13 @@ def _with_line(panel: Panel, value: float) -> Panel:
     return panel
 
 
-def _laid_out(rows: Sequence[tuple[str, int, list[Panel]]]) -> Iterator[Panel]:
-    """The panels in rows one below the other, those of a row side by side."""
-    numbers, top = itertools.count(1), 0
+def _layout(rows: Sequence[tuple[str, int, list[Panel]]]) -> Iterator[Panel]:
+    """Yield the panels with their positions: the rows below each other, the panels of a row side by side."""
+    ids, top = itertools.count(1), 0
     for title, height, panels in rows:
-        place = {"h": 1, "w": _WIDTH, "x": 0, "y": top}
-        yield {"id": next(numbers), "type": "row", "title": title, "collapsed": False, "gridPos": place, "panels": []}
+        position = {"h": 1, "w": _WIDTH, "x": 0, "y": top}
+        yield {"id": next(ids), "type": "row", "title": title, "collapsed": False, "gridPos": position, "panels": []}
         width = _WIDTH // len(panels)
         for index, panel in enumerate(panels):
-            yield {"id": next(numbers), "gridPos": {"h": height, "w": width, "x": index * width, "y": top + 1}} | panel
+            yield {"id": next(ids), "gridPos": {"h": height, "w": width, "x": index * width, "y": top + 1}} | panel
         top += 1 + height

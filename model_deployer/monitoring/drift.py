@@ -1,9 +1,9 @@
-"""How far live values have moved from those of training: recording rules for Prometheus, and from where on to say so.
+"""Drift, the difference between live values and those of training: recording rules for Prometheus, and thresholds.
 
 The measure is the population stability index (PSI) over the bins that the service counts: the sum of
-(live - expected) x ln(live / expected) over their shares. Of two samples of the same population, of m and n rows in k
-bins, it is about (1/m + 1/n) times a chi-squared variable of k - 1 degrees (Yurdakul, 2018, "Statistical properties of
-the population stability index"); more than that is movement.
+(live - expected) x ln(live / expected) over their shares. For two samples of the same population, of m and n rows in k
+bins, it is approximately (1/m + 1/n) times a chi-squared variable with k - 1 degrees of freedom (Yurdakul, 2018,
+"Statistical properties of the population stability index"). A larger index means drift.
 """
 
 import math
@@ -17,28 +17,28 @@ from model_deployer.contract.reference import CategoryDistribution, Distribution
 from model_deployer.monitoring.prometheus import Rule, quoted, record
 from model_deployer.package.package_data import PackageData
 
-#: From this index on people speak of a major shift.
-MAJOR = 0.25
+#: The index above which a shift is usually called major.
+MAJOR_SHIFT = 0.25
 
-#: How often chance alone may reach the threshold of an index; from some dozens of rows alone, more often than that.
-CHANCE = 1e-4
+#: The probability that chance alone exceeds the threshold; with only some dozens of training rows it is higher.
+FALSE_ALARM_PROBABILITY = 1e-4
 
-#: Live rows that an index is trusted with. One row of them is the least share that is told from none.
-LEAST_ROWS = 1_000
+#: The number of live rows below which an index is not used. The share of one of them is the smallest that counts.
+MIN_ROWS = 1_000
 
-#: Categories of a smaller share are taken together: each for itself would add more noise than news.
-LEAST_SHARE = 0.05
+#: Categories with a smaller share are merged into one bin: each of them would add more noise than information.
+MIN_CATEGORY_SHARE = 0.05
 
 
 @dataclass(frozen=True)
 class WatchedDistribution:
-    """A feature or an output, with what is expected of it.
+    """A feature or an output with its expected distribution.
 
     Attributes:
-        name: As /metrics has it.
-        about: What it is, for people.
-        expected: Bins with their share in training; what lies in no other bin is taken together.
-        threshold: The index from which on it has moved.
+        name: The name in /metrics.
+        about: A description for people.
+        expected: The bins with their shares in training; the shares of all other bins together are the rest.
+        threshold: The index above which the distribution has drifted.
     """
 
     name: str
@@ -49,7 +49,13 @@ class WatchedDistribution:
 
 @dataclass(frozen=True)
 class DriftMetric:
-    """One of the two metrics that count distributions, and those of its distributions that are watched."""
+    """A metric that counts values in bins, with its watched distributions.
+
+    Attributes:
+        metric: The name of the metric.
+        label: The label with the name of the distribution: ``feature`` or ``output``.
+        watched: The distributions that are watched.
+    """
 
     metric: str
     label: str
@@ -57,55 +63,55 @@ class DriftMetric:
 
     @property
     def index(self) -> str:
-        """The metric that holds the index of each distribution over a day."""
+        """The metric of the index of each distribution over a day."""
         return f"job_{self.label}:{self.metric}:psi1d"
 
     @property
     def threshold(self) -> str:
-        """The metric that holds the threshold of each."""
+        """The metric of the threshold of each distribution."""
         return f"{self.metric}:psi_threshold"
 
     @property
     def share(self) -> str:
-        """The metric that holds the share of each bin over a day."""
+        """The metric of the share of each bin over a day."""
         return f"job_{self.label}_bin:{self.metric}:share1d"
 
     @property
     def expected(self) -> str:
-        """The metric that holds the share that each bin had in training."""
+        """The metric of the expected share of each bin."""
         return f"{self.metric}:expected_share"
 
-    def moved(self, model: str) -> str:
-        """The expression that is true of each distribution that has moved; ``about`` is what it is for people."""
-        of = f"{{model={quoted(model)}}}"
+    def alert_expression(self, model: str) -> str:
+        """Return the expression that selects each distribution that has drifted, with its label ``about``."""
+        selector = f"{{model={quoted(model)}}}"
         return (
-            f"{self.index}{of} > on (model, {self.label}) group_left (about) {self.threshold}{of}\n"
-            f"  and on (job, model, {self.label}) {self._rows}{of} >= {LEAST_ROWS}"
+            f"{self.index}{selector} > on (model, {self.label}) group_left (about) {self.threshold}{selector}\n"
+            f"  and on (job, model, {self.label}) {self._rows}{selector} >= {MIN_ROWS}"
         )
 
-    def rules(self, facts: PackageData) -> Iterator[Rule]:
-        """The rules that record all of these."""
-        model = facts.manifest.name
-        for each in self.watched:
-            labels = {"model": model, self.label: each.name, "about": each.about}
-            for bin, share in each.expected.items():
+    def rules(self, package: PackageData) -> Iterator[Rule]:
+        """Yield the recording rules of these metrics."""
+        model = package.manifest.name
+        for watched in self.watched:
+            labels = {"model": model, self.label: watched.name, "about": watched.about}
+            for bin, share in watched.expected.items():
                 yield record(self.expected, f"vector({share:.6g})", **labels, bin=bin)
-            yield record(self.threshold, f"vector({each.threshold:.3g})", **labels)
-        of = f"{{model={quoted(model)}}}"
-        this = f"model_info{{name={quoted(model)},version={quoted(facts.manifest.version)}}}"
+            yield record(self.threshold, f"vector({watched.threshold:.3g})", **labels)
+        selector = f"{{model={quoted(model)}}}"
+        replicas = f"model_info{{name={quoted(model)},version={quoted(package.manifest.version)}}}"
         yield record(
             self._increase,
-            f"sum by (job, {self.label}, bin) (increase({self.metric}[5m]) and on (job, instance) {this})",
+            f"sum by (job, {self.label}, bin) (increase({self.metric}[5m]) and on (job, instance) {replicas})",
             model=model,
         )
-        yield record(self._rows, f"sum by (job, {self.label}) (sum_over_time({self._increase}{of}[1d]))", model=model)
+        increase = f"sum_over_time({self._increase}{selector}[1d])"
+        yield record(self._rows, f"sum by (job, {self.label}) ({increase})", model=model)
         yield record(
             self.share,
-            f"sum_over_time({self._increase}{of}[1d])\n"
-            f"  / on (job, model, {self.label}) group_left () {self._rows}{of}",
+            f"{increase}\n  / on (job, model, {self.label}) group_left () {self._rows}{selector}",
             model=model,
         )
-        yield record(self.index, self._psi(of), model=model)
+        yield record(self.index, self._psi(selector), model=model)
 
     @property
     def _increase(self) -> str:
@@ -115,70 +121,76 @@ class DriftMetric:
     def _rows(self) -> str:
         return f"job_{self.label}:{self.metric}:rows1d"
 
-    def _psi(self, of: str) -> str:
-        """The sum over the bins that are expected by name, and the part of all others together."""
+    def _psi(self, selector: str) -> str:
+        """Return the index: the sum over the expected bins, plus the term of all other bins together."""
         by = f"model, {self.label}"
-        share, expected = f"{self.share}{of}", f"{self.expected}{of}"
+        share, expected = f"{self.share}{selector}", f"{self.expected}{selector}"
         other = f"1 - sum by (job, {by}) ({share} and on ({by}, bin) {expected})"
         other_expected = f"1 - sum by ({by}) ({expected})"
-        named = _part(share, f"on ({by}, bin) group_left ()", expected)
-        return f"sum by (job, {by}) (\n{named}\n)\n+\n{_part(other, f'on ({by}) group_left ()', other_expected)}"
+        terms = _psi_term(share, f"on ({by}, bin) group_left ()", expected)
+        other_term = _psi_term(other, f"on ({by}) group_left ()", other_expected)
+        return f"sum by (job, {by}) (\n{terms}\n)\n+\n{other_term}"
 
 
-def _part(live: str, matched: str, expected: str) -> str:
-    """A bin's part of the index; no share is less than that of one row."""
-    live, expected = (f"clamp_min({share}, {1 / LEAST_ROWS:g})" for share in (live, expected))
-    return f"(\n  {live}\n  - {matched} {expected}\n) * ln(\n  {live}\n  / {matched} {expected}\n)"
+def _psi_term(live: str, matching: str, expected: str) -> str:
+    """Return the term of a bin in the index; a share is at least that of one row."""
+    live, expected = (f"clamp_min({share}, {1 / MIN_ROWS:g})" for share in (live, expected))
+    return f"(\n  {live}\n  - {matching} {expected}\n) * ln(\n  {live}\n  / {matching} {expected}\n)"
 
 
-def drifts(facts: PackageData) -> list[DriftMetric]:
-    """What is watched, where the model has a reference."""
-    found = [
-        DriftMetric("model_feature_values_total", "feature", tuple(_features(facts))),
-        DriftMetric("model_predictions_total", "output", tuple(_outputs(facts))),
+def drift_metrics(package: PackageData) -> list[DriftMetric]:
+    """Return the metrics with watched distributions; none if the model has no reference."""
+    metrics = [
+        DriftMetric("model_feature_values_total", "feature", tuple(_features(package))),
+        DriftMetric("model_predictions_total", "output", tuple(_outputs(package))),
     ]
-    return [drift for drift in found if drift.watched]
+    return [metric for metric in metrics if metric.watched]
 
 
-def threshold(bins: int, rows: int | None) -> float:
-    """From where on an index is no chance: of ``bins`` bins, where the expected shares come from so many rows."""
+def drift_threshold(bins: int, rows: int | None) -> float:
+    """Return the index that chance alone rarely exceeds, but at least ``MAJOR_SHIFT``.
+
+    Args:
+        bins: The number of bins.
+        rows: The number of rows that the expected shares were computed from; None if it is not known.
+    """
     degrees = max(1, bins - 1)
     spread = 2 / (9 * degrees)  # Wilson and Hilferty's approximation of a quantile of chi-squared
-    most = degrees * (1 - spread + NormalDist().inv_cdf(1 - CHANCE) * math.sqrt(spread)) ** 3
-    return max(MAJOR, most * (1 / LEAST_ROWS + (1 / rows if rows else 0)))
+    quantile = degrees * (1 - spread + NormalDist().inv_cdf(1 - FALSE_ALARM_PROBABILITY) * math.sqrt(spread)) ** 3
+    return max(MAJOR_SHIFT, quantile * (1 / MIN_ROWS + (1 / rows if rows else 0)))
 
 
-def _features(facts: PackageData) -> Iterator[WatchedDistribution]:
-    """All but those that move by nature: points in time, and what moved within the table already."""
-    known, rows = facts.reference.features if facts.reference else {}, facts.evaluation.rows
-    moving = {each.column for each in facts.evaluation.findings if each.code == "drift"}
-    for feature in facts.contract.features:
-        if feature.name in known and feature.kind != "datetime" and feature.name not in moving:
-            yield _watched(feature.name, feature.name, known[feature.name], rows.train if rows else None)
+def _features(package: PackageData) -> Iterator[WatchedDistribution]:
+    """Yield the features except those that always change: times, and columns that already drifted in the table."""
+    reference, rows = package.reference.features if package.reference else {}, package.evaluation.rows
+    drifting = {finding.column for finding in package.evaluation.findings if finding.code == "drift"}
+    for feature in package.contract.features:
+        if feature.name in reference and feature.kind != "datetime" and feature.name not in drifting:
+            yield _watched(feature.name, feature.name, reference[feature.name], rows.train if rows else None)
 
 
-def _outputs(facts: PackageData) -> Iterator[WatchedDistribution]:
-    """Of two labels the second alone, since the first mirrors it; of a regression the value without its interval."""
-    known, rows = facts.reference.predictions if facts.reference else {}, facts.evaluation.rows
-    for name, about in _meanings(facts.contract).items():
-        if name in known:
-            yield _watched(name, about, known[name], rows.test if rows else None)
+def _outputs(package: PackageData) -> Iterator[WatchedDistribution]:
+    """Yield the outputs: of two labels only the second (the first mirrors it), of a regression only the value."""
+    reference, rows = package.reference.predictions if package.reference else {}, package.evaluation.rows
+    for name, about in _descriptions(package.contract).items():
+        if name in reference:
+            yield _watched(name, about, reference[name], rows.test if rows else None)
 
 
-def _meanings(contract: Contract) -> dict[str, str]:
+def _descriptions(contract: Contract) -> dict[str, str]:
     output = contract.output
     if isinstance(output, Classification):
-        found = {f"probabilities[{index}]": f"probability of {label}" for index, label in enumerate(output.labels)}
-        return dict(list(found.items())[1:]) if len(found) == 2 else found
+        names = {f"probabilities[{index}]": f"probability of {label}" for index, label in enumerate(output.labels)}
+        return dict(list(names.items())[1:]) if len(names) == 2 else names
     return {"value[0]": f"predicted {output.target}"}
 
 
-def _watched(name: str, about: str, seen: Distribution, rows: int | None) -> WatchedDistribution:
-    shares = seen.shares()
-    if isinstance(seen, CategoryDistribution):
+def _watched(name: str, about: str, reference: Distribution, rows: int | None) -> WatchedDistribution:
+    shares = reference.shares()
+    if isinstance(reference, CategoryDistribution):
         shares = {bin: share for bin, share in shares.items() if bin == "missing" or _is_frequent(bin, share)}
-    return WatchedDistribution(name, about, shares, threshold(len(shares) + 1, rows))
+    return WatchedDistribution(name, about, shares, drift_threshold(len(shares) + 1, rows))
 
 
 def _is_frequent(category: str, share: float) -> bool:
-    return category != "other" and share >= LEAST_SHARE
+    return category != "other" and share >= MIN_CATEGORY_SHARE

@@ -1,4 +1,4 @@
-"""monitoring/: alert rules for Prometheus, the tests of these, and a dashboard for Grafana."""
+"""monitoring/: alert rules for Prometheus, tests of the rules, and a dashboard for Grafana."""
 
 import json
 import shutil
@@ -11,9 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from model_deployer.monitoring.alert_tests import alert_tests
-from model_deployer.monitoring.alerts import alerting, alerts, rules
+from model_deployer.monitoring.alerts import alert_rule, alerts, rules
 from model_deployer.monitoring.dashboard import dashboard
-from model_deployer.monitoring.drift import drifts
+from model_deployer.monitoring.drift import drift_metrics
 from model_deployer.monitoring.prometheus import query
 from model_deployer.package.package_data import SAMPLES, PackageData
 from model_deployer.package.samples import Samples
@@ -23,55 +23,59 @@ from model_deployer.writing.yaml_text import to_yaml
 
 ALERTS, TESTS, DASHBOARD = "monitoring/alerts.yml", "monitoring/alerts_test.yml", "monitoring/dashboard.json"
 
-_ABOUT_ALERTS = """Alert rules of {tag} for Prometheus: name this file under `rule_files`. Scrape GET /metrics of every
-replica at least once a minute. All rules go by the name of the model, so that those of several models may be loaded
-together; of each model, load those of the version that answers.
+_ABOUT_ALERTS = """Alert rules of {tag} for Prometheus: list this file under `rule_files`, and let Prometheus scrape
+GET /metrics of every replica at least once a minute. All rules select the model by its name, so the rules of several
+models can be loaded together. For each model, load the rules of the version that answers.
 """
 
-_ABOUT_TESTS = """Tests of alerts.yml: each alert is silent while all is well, and tells of what it is for.
+_ABOUT_TESTS = """Tests of alerts.yml: each alert is silent during normal traffic, and fires in the case that it is for.
 
     promtool test rules alerts_test.yml
 """
 
 
-def monitoring(facts: PackageData) -> dict[str, str]:
-    """The files of monitoring/, by their path in the package: a function of its facts and of nothing else."""
+def monitoring(package: PackageData) -> dict[str, str]:
+    """Return the files of monitoring/ by their path in the package; they depend on its data only."""
     return {
-        ALERTS: to_yaml({"groups": groups(facts)}, _ABOUT_ALERTS.format(tag=facts.tag)),
-        TESTS: to_yaml(alert_tests(facts), _ABOUT_TESTS),
-        DASHBOARD: json.dumps(dashboard(facts), indent=2, ensure_ascii=False) + "\n",
+        ALERTS: to_yaml({"groups": groups(package)}, _ABOUT_ALERTS.format(tag=package.tag)),
+        TESTS: to_yaml(alert_tests(package), _ABOUT_TESTS),
+        DASHBOARD: json.dumps(dashboard(package), indent=2, ensure_ascii=False) + "\n",
     }
 
 
-def groups(facts: PackageData) -> list[Mapping[str, Any]]:
-    """The groups of rules, as Prometheus reads them."""
+def groups(package: PackageData) -> list[Mapping[str, Any]]:
+    """Return the groups of rules, in the format of Prometheus."""
     return [
-        {"name": facts.tag, "rules": [*rules(facts), *(alerting(alert, facts) for alert in alerts(facts))]},
+        {"name": package.tag, "rules": [*rules(package), *(alert_rule(alert, package) for alert in alerts(package))]},
         *(
-            {"name": f"{facts.tag} {drift.metric}", "interval": "5m", "rules": list(drift.rules(facts))}
-            for drift in drifts(facts)
+            {"name": f"{package.tag} {drift.metric}", "interval": "5m", "rules": list(drift.rules(package))}
+            for drift in drift_metrics(package)
         ),
     ]
 
 
-def write_monitoring(facts: PackageData, folder: Path) -> None:
+def write_monitoring(package: PackageData, folder: Path) -> None:
     """Write the files of monitoring/ into the package ``folder``."""
     (folder / "monitoring").mkdir(exist_ok=True)
-    for name, text in monitoring(facts).items():
+    for name, text in monitoring(package).items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
 def promtool() -> str | None:
-    """Where Prometheus' tool for rules is, if it is installed; check_monitoring does without it else."""
+    """Return the path of promtool, Prometheus' tool for rules; None if it is not installed."""
     return shutil.which("promtool")
 
 
 def check_monitoring(folder: Path, url: str) -> list[str]:
-    """What is wrong with monitoring/ of the package ``folder``, held against a running server of its model.
+    """Check monitoring/ of a package against a running server of its model, and return the problems.
 
-    Every metric and label that rules and dashboard speak of has to be in the server's /metrics, or be recorded by the
-    rules; every bin of drift has to be one that the server counts; and promtool, where it is installed, has to find the
-    rules right and their tests passed.
+    Every metric and label in the rules and the dashboard must be in the server's /metrics or be recorded by the rules.
+    The server must count every bin of the drift rules. If promtool is installed, it must accept the rules, and their
+    tests must pass.
+
+    Args:
+        folder: The folder of the package.
+        url: The URL of the server.
     """
     try:
         groups = yaml.safe_load((folder / ALERTS).read_bytes())["groups"]
@@ -80,12 +84,12 @@ def check_monitoring(folder: Path, url: str) -> list[str]:
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
         return [f"monitoring/ cannot be read: {type(error).__name__}; write the package again"]
     exported = _exported(folder, url)
-    found = [*_strangers(rules, panels, exported), *_lost_bins(rules, exported), *_refused_by_promtool(folder)]
-    return list(dict.fromkeys(found))
+    problems = [*_unknown_names(rules, panels, exported), *_missing_bins(rules, exported), *_promtool_errors(folder)]
+    return list(dict.fromkeys(problems))
 
 
 def _exported(folder: Path, url: str) -> list[Sample]:
-    """What /metrics tells after a request of every kind: a counter with labels is there once it has counted."""
+    """Return the samples of /metrics after a request of every kind: counters with labels appear on their first use."""
     samples = Samples.model_validate_json((folder / SAMPLES).read_bytes())
     with connect(url) as client:
         for sample in (*samples.golden[:1], *samples.invalid):
@@ -95,42 +99,42 @@ def _exported(folder: Path, url: str) -> list[Sample]:
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
-def _strangers(rules: list[Any], panels: list[Any], exported: list[Sample]) -> Iterator[str]:
-    """Metrics and labels that neither the server nor a rule makes."""
+def _unknown_names(rules: list[Any], panels: list[Any], exported: list[Sample]) -> Iterator[str]:
+    """Yield a sentence per metric or label that neither the server exports nor a rule records."""
     labels: dict[str, set[str]] = {"up": {"job", "instance"}}
     for sample in exported:
         labels.setdefault(sample.name, {"job", "instance"}).update(sample.labels)
-    known = {label for each in labels.values() for label in each} | {name for rule in rules for name in rule["labels"]}
+    known: set[str] = set().union(*labels.values(), *(rule["labels"] for rule in rules))
     labels |= {rule["record"]: known for rule in rules if "record" in rule}
-    spoken = [(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules]
-    spoken += [(panel["title"], target["expr"]) for panel in panels for target in panel.get("targets", ())]
-    for place, expression in spoken:
-        asked = query(expression)
-        for metric, selected in asked.metrics.items():
+    expressions = [(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules]
+    expressions += [(panel["title"], target["expr"]) for panel in panels for target in panel.get("targets", ())]
+    for name, expression in expressions:
+        names = query(expression)
+        for metric, selected in names.metrics.items():
             if metric not in labels:
-                yield f"{place}: there is no metric {metric}"
+                yield f"{name}: there is no metric {metric}"
             for label in selected - labels.get(metric, selected):
-                yield f"{place}: {metric} has no label {label}"
-        for label in asked.labels - known:
-            yield f"{place}: no metric has a label {label}"
+                yield f"{name}: {metric} has no label {label}"
+        for label in names.labels - known:
+            yield f"{name}: no metric has a label {label}"
 
 
-def _lost_bins(rules: list[Any], exported: list[Sample]) -> Iterator[str]:
-    """Bins of drift that the server does not count."""
+def _missing_bins(rules: list[Any], exported: list[Sample]) -> Iterator[str]:
+    """Yield a sentence per bin of the drift rules that the server does not count."""
     counted = [(sample.name, sample.labels) for sample in exported if "bin" in sample.labels]
     bins = {(name, frozenset(labels.items())) for name, labels in counted}
     for rule in rules:
-        wanted = {name: value for name, value in rule["labels"].items() if name in ("feature", "output", "bin")}
+        expected = {name: value for name, value in rule["labels"].items() if name in ("feature", "output", "bin")}
         metric = rule.get("record", "").partition(":")[0]
-        if "bin" in wanted and (metric, frozenset(wanted.items())) not in bins:
-            yield f"{metric} has no bin {wanted}"
+        if "bin" in expected and (metric, frozenset(expected.items())) not in bins:
+            yield f"{metric} has no bin {expected}"
 
 
-def _refused_by_promtool(folder: Path) -> Iterator[str]:
-    """What promtool finds wrong, where it is installed."""
+def _promtool_errors(folder: Path) -> Iterator[str]:
+    """Yield the errors of promtool, if it is installed."""
     program = promtool()
     for command in (["check", "rules", ALERTS], ["test", "rules", TESTS]) if program else ():
-        done = run([str(program), *command], folder)
-        if done.returncode:
-            said = (done.stdout + done.stderr).split()
-            yield f"promtool {' '.join(command)}: {' '.join(said)[:500]}"
+        completed = run([str(program), *command], folder)
+        if completed.returncode:
+            words = (completed.stdout + completed.stderr).split()
+            yield f"promtool {' '.join(command)}: {' '.join(words)[:500]}"

@@ -1,4 +1,4 @@
-"""Prometheus' own forms: strings of its query language, and rules."""
+"""The formats of Prometheus: strings and names of its query language, and rules."""
 
 import re
 from collections.abc import Mapping
@@ -7,35 +7,35 @@ from typing import Any
 
 Rule = Mapping[str, Any]
 
-#: Strings, windows of time, and Grafana's variables: all that may look like something else.
+#: Strings, time windows and Grafana's variables, which may contain text that looks like a metric or a label.
 _VALUE = re.compile(r'"(?:\\.|[^"\\])*"|\[[^\]]*\]|\$\{[^}]*\}')
 _SELECTOR = re.compile(r"([a-zA-Z_:][\w:]*)\{([^}]*)\}")
 _CLAUSE = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
 
 
 def quoted(text: str) -> str:
-    """A string as the query language writes it."""
+    """Return a string as a literal of the query language."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
 def literal(text: str) -> str:
-    """A text as a template of an alert, of which nothing is taken for a directive."""
+    """Return a text for the template of an annotation, with braces escaped."""
     return text.replace("{{", '{{ "{{" }}')
 
 
 def record(name: str, expression: str, **labels: str) -> Rule:
-    """A recording rule."""
+    """Return a recording rule."""
     return {"record": name, "expr": expression, "labels": labels}
 
 
 @dataclass(frozen=True)
 class Query:
-    """What an expression speaks of.
+    """The names in an expression.
 
     Attributes:
-        metrics: Metrics, and the labels by which each is selected.
-        labels: Labels by which series are grouped and matched.
+        metrics: The metrics, each with the labels that select its series.
+        labels: The labels that group or match series.
     """
 
     metrics: Mapping[str, frozenset[str]]
@@ -43,7 +43,7 @@ class Query:
 
 
 def query(expression: str) -> Query:
-    """Read an expression, of rules or of a dashboard, as far as that: metrics are told by ``model_`` or a colon."""
+    """Return the names in an expression; a metric without a selector is found by ``model_`` or a colon in its name."""
     rest = _VALUE.sub("", expression)
     metrics: dict[str, frozenset[str]] = {}
     for name, matchers in _SELECTOR.findall(rest):

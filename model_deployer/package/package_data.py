@@ -1,6 +1,6 @@
-"""All that the documents of a package are filled from, read from the package itself.
+"""The data of a package: the content of the files that its documents are generated from.
 
-A document is a function of these files, so that `deployer verify` can write it again and hold it against what is there.
+A document depends on these files only, so `deployer verify` can generate it again and compare it with the existing one.
 """
 
 import json
@@ -33,23 +33,23 @@ CHANGES = "model/changes.json"
 PLOTS = "model/plots"
 SPECIFICATION = "docs/API_SPEC.yaml"
 
-_REMEDY = "write the package anew with `deployer handoff`"
+_REMEDY = "write the package again with `deployer handoff`"
 
 
 @dataclass(frozen=True)
 class PackageData:
-    """A package's facts.
+    """The data of a package.
 
     Attributes:
-        manifest, contract: Of the model.
+        manifest, contract: The manifest and the contract of the model.
         evaluation: The content of the artifact's evaluation.json.
-        reference: The content of its reference.json; None where the model has none.
-        formats: The formats of the model, those that are withheld included.
-        measured: What the server took.
-        samples: Requests and the answers they got.
-        clients: Clients, those that were left out included.
-        changes: The versions of the model, the newest first: ``version``, ``created``, and what changed.
-        endpoints: Method, path and summary of each operation in API_SPEC.yaml.
+        reference: The content of the artifact's reference.json; None if the model has none.
+        formats: The formats of the model, including those that are withheld.
+        measured: The measurements of the server.
+        samples: Requests with their answers.
+        clients: The clients, including those that were left out.
+        changes: The versions of the model, the newest first: ``version``, ``created``, and the changes.
+        endpoints: The method, path and summary of each operation in API_SPEC.yaml.
         is_verified: Whether the package was verified when it was written.
         plots: The content of the PNG files in model/plots, by the stem of their names.
     """
@@ -74,41 +74,45 @@ class PackageData:
 
     @cached_property
     def sizing(self) -> Sizing:
-        """What operations need, as it follows from the measurements."""
+        """The sizing that is computed from the measurements."""
         return Sizing(self.measured, self.contract.limits.timeout_seconds)
 
 
-def read_package_data(package: Path) -> PackageData:
-    """The facts of a package.
+def read_package_data(folder: Path) -> PackageData:
+    """Read the data of a package.
+
+    Args:
+        folder: The folder of the package.
 
     Raises:
-        UsageError: The folder holds no package, or a file of it is damaged; the message names the file.
+        UsageError: If the folder does not contain a package, or a file of the package is damaged; the message names the
+            file.
     """
-    metadata = _json(package, METADATA)
+    metadata = _read_json(folder, METADATA)
     try:
         return PackageData(
             manifest=Manifest.model_validate(metadata["manifest"]),
             contract=Contract.model_validate(metadata["contract"]),
-            evaluation=Evaluation.parse(metadata["evaluation"], f"{package}: {METADATA}: evaluation", _REMEDY),
-            reference=_reference(package, metadata["reference"]),
-            formats=TypeAdapter(tuple[Format, ...]).validate_python(_json(package, PARITY)["formats"]),
-            measured=Measurements.model_validate(_json(package, MEASUREMENTS)),
-            samples=Samples.model_validate(_json(package, SAMPLES)),
-            clients=TypeAdapter(tuple[Client, ...]).validate_python(_json(package, CLIENTS)),
-            changes=tuple(_json(package, CHANGES)["versions"]),
-            endpoints=tuple(_endpoints(package)),
+            evaluation=Evaluation.parse(metadata["evaluation"], f"{folder}: {METADATA}: evaluation", _REMEDY),
+            reference=_reference(folder, metadata["reference"]),
+            formats=TypeAdapter(tuple[Format, ...]).validate_python(_read_json(folder, PARITY)["formats"]),
+            measured=Measurements.model_validate(_read_json(folder, MEASUREMENTS)),
+            samples=Samples.model_validate(_read_json(folder, SAMPLES)),
+            clients=TypeAdapter(tuple[Client, ...]).validate_python(_read_json(folder, CLIENTS)),
+            changes=tuple(_read_json(folder, CHANGES)["versions"]),
+            endpoints=tuple(_endpoints(folder)),
             is_verified=metadata["verified"],
-            plots={path.stem: path.read_bytes() for path in sorted((package / PLOTS).glob("*.png"))},
+            plots={path.stem: path.read_bytes() for path in sorted((folder / PLOTS).glob("*.png"))},
         )
     except FileNotFoundError as error:
-        raise UsageError(f"{package} is no package of a model: {Path(str(error.filename)).name} is missing") from None
+        raise _not_a_package(folder, Path(str(error.filename)).name) from None
     except (KeyError, TypeError, ValidationError, yaml.YAMLError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"{package}: a file of the package is not as it was written: {reason}") from None
+        raise UsageError(f"{folder}: a file of the package is damaged: {reason}; {_REMEDY}") from None
 
 
-def write_metadata(artifact: Artifact, is_verified: bool, package: Path) -> None:
-    """Write model_metadata.json: all that the artifact says of the model."""
+def write_metadata(artifact: Artifact, is_verified: bool, folder: Path) -> None:
+    """Write model_metadata.json: the manifest, contract, evaluation and reference of the artifact."""
     content = {
         "verified": is_verified,
         "manifest": artifact.manifest.model_dump(mode="json"),
@@ -116,40 +120,44 @@ def write_metadata(artifact: Artifact, is_verified: bool, package: Path) -> None
         "evaluation": artifact.evaluation.to_json(),
         "reference": artifact.reference and artifact.reference.to_json(),
     }
-    (package / METADATA).parent.mkdir(exist_ok=True)
-    write_json(package / METADATA, content)
+    (folder / METADATA).parent.mkdir(exist_ok=True)
+    write_json(folder / METADATA, content)
 
 
-def mark_verified(package: Path) -> None:
-    """Note in model_metadata.json that the package was verified."""
-    write_json(package / METADATA, _json(package, METADATA) | {"verified": True})
+def mark_verified(folder: Path) -> None:
+    """Record in model_metadata.json that the package was verified."""
+    write_json(folder / METADATA, _read_json(folder, METADATA) | {"verified": True})
 
 
-def package_figures(package: Path) -> dict[str, Any]:
-    """The figures of a package, under the files that hold them."""
-    metadata = _json(package, METADATA)
+def package_figures(folder: Path) -> dict[str, Any]:
+    """Return the figures of a package by the files that contain them."""
+    metadata = _read_json(folder, METADATA)
     return {
         METADATA: {name: metadata[name] for name in ("contract", "evaluation", "reference")},
-        PARITY: _json(package, PARITY),
-        MEASUREMENTS: _json(package, MEASUREMENTS),
+        PARITY: _read_json(folder, PARITY),
+        MEASUREMENTS: _read_json(folder, MEASUREMENTS),
     }
 
 
-def _reference(package: Path, content: Any) -> Reference | None:
-    return None if content is None else Reference.parse(content, f"{package}: {METADATA}: reference", _REMEDY)
+def _reference(folder: Path, content: Any) -> Reference | None:
+    return None if content is None else Reference.parse(content, f"{folder}: {METADATA}: reference", _REMEDY)
 
 
-def _endpoints(package: Path) -> Iterator[tuple[str, str, str]]:
-    paths = yaml.safe_load((package / SPECIFICATION).read_text(encoding="utf-8"))["paths"]
+def _endpoints(folder: Path) -> Iterator[tuple[str, str, str]]:
+    paths = yaml.safe_load((folder / SPECIFICATION).read_text(encoding="utf-8"))["paths"]
     for path, operations in paths.items():
         for method, operation in operations.items():
             yield method.upper(), path, operation.get("summary", "")
 
 
-def _json(package: Path, name: str) -> Any:
+def _read_json(folder: Path, name: str) -> Any:
     try:
-        return json.loads((package / name).read_bytes())
+        return json.loads((folder / name).read_bytes())
     except FileNotFoundError:
-        raise UsageError(f"{package} is no package of a model: {name} is missing") from None
+        raise _not_a_package(folder, name) from None
     except ValueError:
-        raise UsageError(f"{package}: {name} is no JSON; {_REMEDY}") from None
+        raise UsageError(f"{folder}: {name} is not valid JSON; {_REMEDY}") from None
+
+
+def _not_a_package(folder: Path, missing_file: str) -> UsageError:
+    return UsageError(f"{folder} does not contain a handoff package: {missing_file} is missing")

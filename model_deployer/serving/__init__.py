@@ -1,1 +1,1 @@
-"""A request becomes a prediction; `serving.predictor` is the path of one request, top to bottom."""
+"""Serving: from a request to a prediction. `serving.predictor` is the path of one request, from top to bottom."""

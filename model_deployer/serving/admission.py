@@ -1,31 +1,31 @@
-"""Who is turned away before any work is done: at the connection, where it costs least."""
+"""Admission control: refuse requests at the connection, where it costs least, while the server is overloaded."""
 
 from model_deployer.contract.errors import RequestError
 from model_deployer.serving.http import headers
 from model_deployer.serving.http.asgi import Scope
 from model_deployer.serving.predictor import Predictor
 
-#: Seconds of waiting work below which no request is looked at: nobody allows so little time.
-_SHORT = 0.005
+#: Requests are not examined while the queued work takes less time than this: no client allows so little.
+_MIN_WAITING_SECONDS = 0.005
 
 
 class AdmissionControl:
-    """Asks the predictor whether a request would wait in vain."""
+    """Refuses a request if the predictor's queue leaves too little time to answer it."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self._most = predictor.artifact.contract.limits.timeout_seconds
+        self._max_seconds = predictor.artifact.contract.limits.timeout_seconds
 
     def refusal(self, scope: Scope) -> RequestError | None:
-        """The refusal of a request whose head has come; None where it is let in."""
-        if self._predictor.waiting_seconds < _SHORT or scope["path"] != "/predict":
+        """Return the error for a request whose head has arrived; None if the request is accepted."""
+        if self._predictor.waiting_seconds < _MIN_WAITING_SECONDS or scope["path"] != "/predict":
             return None
         try:
-            seconds = headers.timeout_seconds(dict(scope["headers"]), self._most)
-        except RequestError:  # the gateway says what is wrong
+            seconds = headers.timeout_seconds(dict(scope["headers"]), self._max_seconds)
+        except RequestError:  # the gateway refuses it with the reason
             return None
         return self._predictor.refusal(seconds)
 
-    def refused(self, route: str, status: int) -> None:
-        """Count a refusal."""
-        self._predictor.metrics.answered("none" if route == "other" else "native", route, status, 0.0)
+    def count_refusal(self, route: str, status: int) -> None:
+        """Count a refusal; ``route`` is ``other`` if the bytes never became a request."""
+        self._predictor.metrics.count_response("none" if route == "other" else "native", route, status, 0.0)

@@ -1,7 +1,7 @@
-"""The door: an ASGI middleware that answers the service's own routes before BentoML's router sees them.
+"""The gateway: an ASGI middleware that answers the service's own routes before BentoML's router sees them.
 
-Everything else (the docs page, health, the client's schema, calls between services) falls through to BentoML, whose
-refusals are put into the form of ours.
+Start with :meth:`Gateway.__call__`. Requests to other paths (the documentation page, health, the client's schema, calls
+between services) go on to BentoML; its plain 404 and 405 responses are replaced by problem documents.
 """
 
 import asyncio
@@ -43,24 +43,27 @@ logger = logging.getLogger("model_deployer")
 _PROBLEM = problem_details.MEDIA_TYPE.encode()
 _TEXT = b"text/plain; charset=utf-8"
 
-#: Methods whose requests have no body that means anything (RFC 9110).
-_BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
+#: The methods whose requests have no meaningful body (RFC 9110).
+_BODILESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-Page = tuple[int, bytes, bytes]
+#: A response: its status, media type and body.
+Response = tuple[int, bytes, bytes]
 
 R = TypeVar("R")
 
 
 class Gateway:
-    """Answers ``POST /predict``, ``GET /model``, ``GET /docs.json``, ``GET /metrics`` and ``GET /readyz``.
+    """Answers the service's own routes and those of the protocols in the settings.
+
+    Its own routes are ``POST /predict``, ``GET /model``, ``GET /docs.json``, ``GET /metrics`` and ``GET /readyz``.
 
     Args:
-        app: BentoML's application.
-        predictor: What answers.
-        settings: Which requests are logged.
-        keys: Who is answered; None for everybody.
-        is_dependency: Whether the caller is another service of the same deployment. Such calls are pickled and go to
-            BentoML, which would load a pickle from anybody who reaches it; from anybody else it is refused here.
+        app: BentoML's application, which answers all other paths.
+        predictor: The predictor of the model.
+        settings: The settings of the server.
+        keys: The valid API keys; None if no key is required.
+        is_dependency: Returns whether the callers are other services of the same deployment. Their calls are pickled
+            and must go to BentoML. From other clients the gateway refuses pickles, which BentoML would load.
     """
 
     def __init__(
@@ -75,173 +78,192 @@ class Gateway:
         self._predictor = predictor
         self._limits = predictor.artifact.contract.limits
         self._keys = keys
-        self._journal = AccessLog(predictor.metrics, settings)
+        self._access_log = AccessLog(predictor.metrics, settings)
         protocols = create_protocols(settings.protocols, predictor)
-        self._spoken = build_router(protocols)
-        described = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
-        document = (200, JSON, msgspec.json.encode(described))
-        self._pages: dict[str, Callable[[], Page]] = {
-            "/model": cache(lambda: (200, JSON, msgspec.json.encode(_description(predictor)))),
-            "/docs.json": lambda: document,
+        self._find_route = build_router(protocols)
+        document = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
+        document_page = (200, JSON, msgspec.json.encode(document))
+        self._pages: dict[str, Callable[[], Response]] = {
+            "/model": cache(lambda: (200, JSON, msgspec.json.encode(_describe_model(predictor)))),
+            "/docs.json": lambda: document_page,
             "/metrics": lambda: (200, CONTENT_TYPE_LATEST.encode(), predictor.metrics.text()),
             "/readyz": self._readiness,
         }
-        self._paths = frozenset() if is_dependency() else frozenset({"/predict", *self._pages})
+        self._own_paths = frozenset() if is_dependency() else frozenset({"/predict", *self._pages})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One ASGI connection."""
-        if scope["type"] == "http" and self._paths:
-            spoken = None if scope["path"] in self._paths else self._spoken(scope["method"], scope["path"])
-            if spoken or scope["path"] in self._paths or not self._is_allowed(scope, dict(scope["headers"]), spoken):
-                return await self._respond(scope, receive, send, spoken)
-            send = self._watching(scope, send)
+        """Answer an ASGI connection here, or pass it on to BentoML."""
+        if scope["type"] == "http" and self._own_paths:
+            is_own = scope["path"] in self._own_paths
+            match = None if is_own else self._find_route(scope["method"], scope["path"])
+            if match or is_own or not self._is_authorized(scope, dict(scope["headers"]), match):
+                return await self._respond(scope, receive, send, match)
+            send = self._wrap_send(scope, send)
         elif scope["type"] == "lifespan":
             middleware.remove_unused_middleware(scope["app"])
         return await self._app(scope, receive, send)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send, spoken: RouteMatch | None) -> None:
-        given: Headers = dict(scope["headers"])
-        entry = RequestRecord(given, headers.request_id(given))
-        answer = [(b"x-request-id", entry.request_id)]
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, match: RouteMatch | None) -> None:
+        """Answer a request: authorize it, compute the response or the error, count and log it, and send it."""
+        request_headers: Headers = dict(scope["headers"])
+        record = RequestRecord(request_headers, headers.request_id(request_headers))
+        response_headers = [(b"x-request-id", record.request_id)]
         try:
-            if not self._is_allowed(scope, given, spoken):
+            if not self._is_authorized(scope, request_headers, match):
                 raise Unauthorized("send your API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
-            if spoken:
-                reply = await self._translated(spoken, scope, given, receive)
+            if match:
+                reply = await self._translate(match, scope, request_headers, receive)
                 status, media_type, body = reply.status, reply.media_type, reply.body
-                answer += reply.headers
+                response_headers += reply.headers
             elif scope["path"] == "/predict":
-                status, media_type, body = await self._predict(scope, given, receive)
+                status, media_type, body = await self._predict(scope, request_headers, receive)
             else:
-                status, media_type, body = self._page(scope)
+                status, media_type, body = self._get_page(scope)
         except ClientDisconnected:
             status, media_type, body = CLIENT_CLOSED_REQUEST, _TEXT, b""
         except Exception as error:
-            refusal = self._journal.refusal(entry, error)
-            reply = _refusal(refusal, entry.request_id.decode(), spoken)
+            refusal = self._access_log.refusal(record, error)
+            reply = _error_reply(refusal, record.request_id.decode(), match)
             status, media_type, body = reply.status, reply.media_type, reply.body
-            answer += [*problem_details.headers(refusal), *reply.headers]
-        protocol, label = (spoken.protocol.name, spoken.route.path) if spoken else ("native", self._route(scope))
-        self._journal.answered(entry, protocol, label, status, scope["method"])
-        answer.append((b"content-type", media_type))
+            response_headers += [*problem_details.headers(refusal), *reply.headers]
+        protocol, label = (match.protocol.name, match.route.path) if match else ("native", self._route_label(scope))
+        self._access_log.write(record, protocol, label, status, scope["method"])
+        response_headers.append((b"content-type", media_type))
         if media_type.decode() in headers.TABLE_MEDIA_TYPES:
-            answer.append((b"x-model", self._predictor.artifact.tag.encode()))
-        await asgi.respond(send, status, answer, body)
+            response_headers.append((b"x-model", self._predictor.artifact.tag.encode()))
+        await asgi.respond(send, status, response_headers, body)
 
-    def _watching(self, scope: Scope, send: Send) -> Send:
-        """A ``send`` for BentoML that counts its answers, and turns its plain 404 and 405 into problems."""
-        began = time.perf_counter()
-        refused = False
+    # Predictions
 
-        async def forward(message: Message) -> None:
-            nonlocal refused
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                self._predictor.metrics.answered("native", self._route(scope), status, time.perf_counter() - began)
-                refused = status in (404, 405)
-                if refused:
-                    await _refuse(scope, send, message)
-            if not refused:
-                await send(message)
-
-        return forward
-
-    def _is_allowed(self, scope: Scope, given: Headers, spoken: RouteMatch | None) -> bool:
-        is_open = spoken.route.is_open if spoken else scope["path"] in openapi.HEALTH_PATHS
-        return self._keys is None or is_open or self._keys.allow(given)
-
-    def _route(self, scope: Scope) -> str:
-        return scope["path"] if scope["path"] in self._paths or scope["path"] in openapi.HEALTH_PATHS else "other"
-
-    async def _predict(self, scope: Scope, given: Headers, receive: Receive) -> Page:
+    async def _predict(self, scope: Scope, request_headers: Headers, receive: Receive) -> Response:
+        """Answer ``POST /predict``."""
         if scope["method"] != "POST":
             raise MethodNotAllowed("POST")
-        media_type, wanted = headers.media_type(given, scope["headers"]), headers.accepted_media_type(given)
+        media_type = headers.media_type(request_headers, scope["headers"])
+        response_media_type = headers.accepted_media_type(request_headers)
 
-        async def answer(body: bytes) -> Page:
-            return 200, wanted.encode(), await self._predictor.answer(body, media_type, wanted)
+        async def answer(body: bytes) -> Response:
+            content = await self._predictor.answer(body, media_type, response_media_type)
+            return 200, response_media_type.encode(), content
 
-        return await self._in_time(answer, scope, given, receive)
+        return await self._within_deadline(answer, scope, request_headers, receive)
 
-    async def _translated(self, spoken: RouteMatch, scope: Scope, given: Headers, receive: Receive) -> Reply:
-        route, method = spoken.route, scope["method"]
+    async def _translate(self, match: RouteMatch, scope: Scope, request_headers: Headers, receive: Receive) -> Reply:
+        """Answer a route of a protocol."""
+        route, method = match.route, scope["method"]
         if method not in route.methods:
-            raise MethodNotAllowed(", ".join(spoken.methods))
+            raise MethodNotAllowed(", ".join(match.methods))
 
         async def answer(body: bytes) -> Reply:
             query = scope["query_string"].decode("latin-1")
-            return await route.answer(Request(method, spoken.named, query, given, body))
+            return await route.handler(Request(method, match.path_parameters, query, request_headers, body))
 
-        return await (answer(b"") if method in _BODILESS else self._in_time(answer, scope, given, receive))
+        if method in _BODILESS_METHODS:
+            return await answer(b"")
+        return await self._within_deadline(answer, scope, request_headers, receive)
 
-    async def _in_time(
-        self, answer: Callable[[bytes], Awaitable[R]], scope: Scope, given: Headers, receive: Receive
+    async def _within_deadline(
+        self, answer: Callable[[bytes], Awaitable[R]], scope: Scope, request_headers: Headers, receive: Receive
     ) -> R:
-        """The answer to the body of a request, within the limits of the model and the time that the client allows."""
-        headers.check_length(given, self._limits.body_bytes)
-        seconds = headers.timeout_seconds(given, self._limits.timeout_seconds)
+        """Read the body and answer it, within the limits of the model and the time that the client allows."""
+        headers.check_length(request_headers, self._limits.body_bytes)
+        seconds = headers.timeout_seconds(request_headers, self._limits.timeout_seconds)
         body = None
         try:
             with self._predictor.deadlines.within(seconds, scope.get(CONNECTION_KEY)):
                 if refusal := self._predictor.refusal(seconds):
                     raise refusal
-                body = await self._body(given, receive)
+                body = await self._read_body(request_headers, receive)
                 return await answer(body)
         except TimeoutError:
-            raise _too_late(seconds, has_body=body is not None) from None
+            raise _timeout_error(seconds, has_body=body is not None) from None
 
-    async def _body(self, given: Headers, receive: Receive) -> bytes:
+    async def _read_body(self, request_headers: Headers, receive: Receive) -> bytes:
         body = await asgi.read(receive, self._limits.body_bytes)
-        encoding = given.get(b"content-encoding", b"identity").decode("latin-1").lower()
+        encoding = request_headers.get(b"content-encoding", b"identity").decode("latin-1").lower()
         if encoding == "identity":
             return body
         return await asyncio.to_thread(decompress, body, encoding, self._limits.body_bytes)
 
-    def _page(self, scope: Scope) -> Page:
+    # The other routes
+
+    def _get_page(self, scope: Scope) -> Response:
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed("GET, HEAD")
         return self._pages[scope["path"]]()
 
-    def _readiness(self) -> Page:
-        """Ready also where another engine stands in: the answers are the same, and nobody gains from refusing them."""
+    def _readiness(self) -> Response:
+        """Return 200 also while a fallback answers: its answers are the same, so refusing requests has no benefit."""
         if not self._predictor.ready:
             return 503, _TEXT, b"not ready\n"
         degraded = self._predictor.degraded
         return 200, _TEXT, f"degraded: {degraded}\n".encode() if degraded else b"ready\n"
 
+    def _wrap_send(self, scope: Scope, send: Send) -> Send:
+        """Return a ``send`` for BentoML that counts its responses, and replaces its plain 404 and 405 by problems."""
+        start = time.perf_counter()
+        is_replaced = False
 
-def _refusal(error: RequestError, request_id: str, spoken: RouteMatch | None) -> Reply:
-    """What a client reads who is refused: a problem, or what its protocol has for it."""
-    if spoken is None:
+        async def forward(message: Message) -> None:
+            nonlocal is_replaced
+            if message["type"] == "http.response.start":
+                status, seconds = message["status"], time.perf_counter() - start
+                self._predictor.metrics.count_response("native", self._route_label(scope), status, seconds)
+                is_replaced = status in (404, 405)
+                if is_replaced:
+                    await _send_problem(scope, send, message)
+            if not is_replaced:
+                await send(message)
+
+        return forward
+
+    # Every route
+
+    def _is_authorized(self, scope: Scope, request_headers: Headers, match: RouteMatch | None) -> bool:
+        is_public = match.route.is_public if match else scope["path"] in openapi.HEALTH_PATHS
+        return self._keys is None or is_public or self._keys.allow(request_headers)
+
+    def _route_label(self, scope: Scope) -> str:
+        """Return the route for the metrics: unknown paths share one label, so that labels stay few."""
+        path: str = scope["path"]
+        return path if path in self._own_paths or path in openapi.HEALTH_PATHS else "other"
+
+
+def _error_reply(error: RequestError, request_id: str, match: RouteMatch | None) -> Reply:
+    """Return the response for an error: a problem document, or the error format of the client's protocol."""
+    if match is None:
         return Reply(problem_details.encode_problem(error, request_id), error.status, _PROBLEM)
-    return spoken.protocol.refusal(error, request_id)
+    return match.protocol.refusal(error, request_id)
 
 
-async def _refuse(scope: Scope, send: Send, message: Message) -> None:
-    """Send the problem that stands for BentoML's refusal."""
+async def _send_problem(scope: Scope, send: Send, message: Message) -> None:
+    """Send a problem document instead of BentoML's plain 404 or 405."""
     allow = dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1")
-    error = NotFound("the paths are in /docs.json") if message["status"] == 404 else MethodNotAllowed(allow)
+    error = NotFound("the paths are listed in /docs.json") if message["status"] == 404 else MethodNotAllowed(allow)
     request_id = headers.request_id(dict(scope["headers"]))
-    answer = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *problem_details.headers(error)]
-    await asgi.respond(send, error.status, answer, problem_details.encode_problem(error, request_id.decode()))
+    response_headers = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *problem_details.headers(error)]
+    await asgi.respond(send, error.status, response_headers, problem_details.encode_problem(error, request_id.decode()))
 
 
-def _description(predictor: Predictor) -> dict[str, Any]:
-    """What GET /model answers: what the model is, what it takes and gives, and how well it did on data it never saw.
+def _describe_model(predictor: Predictor) -> dict[str, Any]:
+    """Return the content of ``GET /model``: the manifest, the contract and the evaluation on unseen data.
 
-    The evaluation is read when this is first asked for, so that a model whose evaluation cannot be read is served.
+    The evaluation is read at the first request for it, so that a model is served even if its evaluation is unreadable.
+
+    Raises:
+        PredictionFailed: if the evaluation cannot be read.
     """
     artifact = predictor.artifact
     try:
         evaluation = artifact.evaluation.to_json()
     except ArtifactError as error:
         logger.error(str(error))
-        raise PredictionFailed("the model's evaluation cannot be read; the service's log says why") from None
+        raise PredictionFailed("the model's evaluation cannot be read; the service's log has the reason") from None
     manifest = artifact.manifest.model_dump(mode="json", exclude={"files", "format"})
     return manifest | {"contract": artifact.contract.model_dump(mode="json"), "evaluation": evaluation}
 
 
-def _too_late(seconds: float, has_body: bool) -> RequestError:
+def _timeout_error(seconds: float, has_body: bool) -> RequestError:
     if has_body:
         return DeadlineExceeded(seconds)
     return RequestTimeout(f"the body did not arrive within {seconds:g} seconds")

@@ -1,4 +1,8 @@
-"""The path of one request: bytes, rows, columns, batch, engine, predictions, bytes. Read :meth:`Predictor.answer`."""
+"""The path of a request from bytes to bytes: decode, validate, batch, run the model, encode.
+
+Start with :meth:`Predictor.answer`. Everything else in this file is a step of that path, the same path for other
+inputs, or the start and end of the predictor.
+"""
 
 import asyncio
 import gc
@@ -32,19 +36,30 @@ logger = logging.getLogger("model_deployer")
 
 R = TypeVar("R")
 
-#: Most rows that go through the engine at once.
-_BATCH_ROWS = 512
+#: The maximum number of rows in one batch of the engine.
+_MAX_BATCH_ROWS = 512
 
-#: Rows of a request that are turned into columns at once; those of smaller ones are turned into columns together.
-_MANY = 64
+#: Requests of up to this many rows are checked in the event loop and become columns together with other requests.
+#: Larger ones are checked in a thread and become columns of their own.
+_INLINE_ROWS = 64
 
-#: Bytes of a body, and of an Arrow stream, that is read in about the time that the way to a thread and back takes.
-_SHORT_BODY = 16_384
-_SHORT_STREAM = 131_072
+#: Bodies and Arrow streams of up to this size are read in the event loop: handing them to a thread and back would take
+#: about as long as reading them.
+_INLINE_BODY_BYTES = 16_384
+_INLINE_STREAM_BYTES = 131_072
 
 
 class Predictor:
-    """One model. It answers once :meth:`start` has held it to its golden predictions."""
+    """Answers requests with the predictions of one model.
+
+    It is ready after :meth:`start`, which checks that the engine reproduces the model's golden predictions.
+
+    Attributes:
+        artifact: The model.
+        metrics: The metrics of this worker.
+        deadlines: The deadlines of the requests in progress.
+        ready: Whether requests are answered.
+    """
 
     def __init__(self, artifact: Artifact, settings: Settings) -> None:
         contract = artifact.contract
@@ -53,112 +68,159 @@ class Predictor:
         self.metrics = Metrics(artifact.tag, contract.names, artifact.reference)
         self.deadlines = Deadlines()
         self.ready = False
-        self._decode = Decoder(contract)
-        self._stack = ColumnBuilder(contract.features)
-        self._read_stream = TableReader(contract)
-        self._predictions = contract.output.predictions
-        self._table = contract.output.columns
-        self._agree = contract.output.agree
+        self._decoder = Decoder(contract)
+        self._table_reader = TableReader(contract)
+        self._build_columns = ColumnBuilder(contract.features)
+        self._prediction_rows = contract.output.predictions
+        self._prediction_columns = contract.output.columns
         self._encode = msgspec.json.Encoder().encode
         model = {"name": artifact.manifest.name, "version": artifact.manifest.version}
-        self._end = b',"model":' + self._encode(model) + b"}"
-
-    @property
-    def degraded(self) -> str | None:
-        """Why another engine answers than the one that was asked for; None while none does."""
-        return self._engine.degraded
-
-    @property
-    def waiting_seconds(self) -> float:
-        """How long what waits will take; 0 before the start."""
-        return self._batch.waiting_seconds if self.ready else 0.0
+        self._answer_end = b',"model":' + self._encode(model) + b"}"
 
     def start(self, engine: Engine) -> None:
-        """Warm the engine up on the golden rows, compare its predictions, and take requests.
+        """Warm the engine up, check that it reproduces the golden predictions, and accept requests.
 
         Raises:
-            ArtifactError: The model does not reproduce its golden predictions on this machine.
+            ArtifactError: if the model does not reproduce its golden predictions on this machine.
         """
         self._engine = engine
-        golden = self.replay(engine)
-        engine.tune(_repeated(golden, _BATCH_ROWS))
-        self._batch: Batcher[Rows] = Batcher(
-            self._run, self.metrics.batch, _BATCH_ROWS, engine.inline_rows, self._settings.queue_rows
+        golden_columns = self.replay(engine)
+        engine.tune(_repeat_rows(golden_columns, _MAX_BATCH_ROWS))
+        self._batcher: Batcher[Rows] = Batcher(
+            self._run_batch, self.metrics.count_batch, _MAX_BATCH_ROWS, engine.inline_rows, self._settings.queue_rows
         )
         self._unpack = formats.Unpacker(self.artifact.contract.limits)
-        self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
-        # What is there now stays: to look through it again and again would hold up requests for tens of milliseconds.
+        self._reader_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
+        # The objects that exist now are permanent. Without freeze(), each full collection would traverse them again and
+        # delay requests by tens of milliseconds.
         gc.collect()
         gc.freeze()
         self.ready = True
 
-    def refusal(self, seconds: float) -> Overloaded | None:
-        """Why a request is better refused before any work is done on it; see :meth:`Batcher.refusal`."""
-        return self._batch.refusal(seconds)
+    # The path of a request
 
-    async def answer(self, body: bytes, media_type: str = JSON, wanted: str = JSON) -> bytes:
-        """The answer to a request; rows are answered with rows, and a table with a table.
+    async def answer(self, body: bytes, media_type: str = JSON, response_media_type: str = JSON) -> bytes:
+        """Return the response body for a request body. Rows are answered with rows, and a table with a table.
 
         Args:
-            body: JSON, Arrow or Parquet.
-            media_type: Which of them it is.
-            wanted: Which of them the answer is to be.
+            body: Rows or columns as JSON, or a table in an Arrow format or Parquet.
+            media_type: The media type of the body.
+            response_media_type: The media type of the response body.
 
         Raises:
-            RequestError: One of its kinds, for whoever speaks to the client to put into that client's form.
+            RequestError: if the request gets no prediction; its subclass and message say why. The caller turns it into
+                the error response of the client's protocol.
         """
         try:
             if media_type == JSON:
-                rows = self._decode.fast(body) or await self._slowly(self._decode.slow, body)
+                rows = self._decoder.fast(body) or await self._in_thread_if_large(self._decoder.slow, body)
             else:
-                rows = await self._read(body, media_type)
+                rows = await self._read_table(body, media_type)
         except InvalidRows as error:
-            self.metrics.refused(error)
+            self.metrics.count_problems(error)
             raise
-        outputs = await self._batch(self._compact(rows))
-        if wanted != JSON:
-            return formats.write(self._table(outputs), wanted)
+        outputs = await self._batcher(self._compact(rows))
+        if response_media_type != JSON:
+            return formats.write(self._prediction_columns(outputs), response_media_type)
         if isinstance(rows, Table):
-            return b'{"columns":' + self._encode(_plain(self._table(outputs))) + self._end
-        return b'{"predictions":' + self._encode(self._predictions(outputs)) + self._end
+            return b'{"columns":' + self._encode(_to_lists(self._prediction_columns(outputs))) + self._answer_end
+        return b'{"predictions":' + self._encode(self._prediction_rows(outputs)) + self._answer_end
+
+    async def _in_thread_if_large(
+        self, read: Callable[[bytes], R], body: bytes, inline_bytes: int = _INLINE_BODY_BYTES
+    ) -> R:
+        """Read a small body at once, and a large one in the reader thread, so that other requests are not delayed."""
+        if len(body) <= inline_bytes:
+            return read(body)
+        return await asyncio.get_running_loop().run_in_executor(self._reader_thread, read, body)
+
+    async def _read_table(self, body: bytes, media_type: str) -> Table:
+        """Read an Arrow stream directly, and any other table after a separate process has converted it to one."""
+        if media_type == formats.STREAM:
+            with suppress(CompressedStream):
+                return await self._in_thread_if_large(self._table_reader, body, _INLINE_STREAM_BYTES)
+        stream = await self._unpack(body, media_type)
+        return await self._in_thread_if_large(self._table_reader, stream, _INLINE_STREAM_BYTES)
+
+    def _compact(self, rows: Rows) -> Rows:
+        """Turn many rows into columns: queued, they take a quarter of the memory and are sliced without copying."""
+        return rows if isinstance(rows, Table) or len(rows) < _INLINE_ROWS else Table(self._build_columns(rows))
+
+    def _run_batch(self, payloads: Sequence[Rows]) -> Arrays:
+        """Run the engine on the rows of several requests and return its output tensors, [rows, n] each."""
+        columns = self._batch_columns(payloads)
+        outputs = _require_finite(self._engine.run(columns))
+        self.metrics.sample(columns, outputs, sum(map(len, payloads)))
+        return outputs
+
+    def _batch_columns(self, payloads: Sequence[Rows]) -> Columns:
+        """Return the columns of a batch; the rows of different requests become columns together."""
+        lists = [payload for payload in payloads if not isinstance(payload, Table)]
+        if len(lists) == len(payloads):
+            return self._build_columns(list(chain.from_iterable(lists)))
+        return concatenate_columns(
+            [payload.columns if isinstance(payload, Table) else self._build_columns(payload) for payload in payloads]
+        )
+
+    # The same path for translators of other protocols, which read the body and write the response themselves
 
     async def predict(self, rows: Sequence[Any]) -> Arrays:
-        """The output tensors for rows that a translator read: a JSON object a row; raises as :meth:`answer`."""
-        return await self._outputs(self._checked(rows))
+        """Return the output tensors for rows that are not validated yet.
+
+        Args:
+            rows: JSON objects, one per row, with a value for each field.
+
+        Returns:
+            The graph's output tensors by name: float32 arrays, [rows, n].
+
+        Raises:
+            RequestError: as for :meth:`answer`.
+        """
+        return await self._predict(self._validate_rows(rows))
 
     async def predict_checked(self, rows: Rows) -> Arrays:
-        """The same for rows that were checked when they were decoded, as :mod:`serving.rows.decoding` does it."""
-        return await self._batch(self._compact(rows))
+        """Return the output tensors for rows that were validated when they were decoded; otherwise as :meth:`predict`.
+
+        Args:
+            rows: Rows in the form that :class:`serving.rows.decoding.Decoder` returns.
+        """
+        return await self._batcher(self._compact(rows))
 
     async def predict_table(self, columns: Mapping[str, Column]) -> Arrays:
-        """The same for columns, all of the same length."""
-        return await self._outputs(self._tabled(columns))
+        """Return the output tensors for columns that are not validated yet; otherwise as :meth:`predict`.
+
+        Args:
+            columns: The columns by field, all of the same length.
+        """
+        return await self._predict(self._validate_columns(columns))
 
     async def predict_file(self, body: bytes, media_type: str) -> Arrays:
-        """The same for a table in one of Arrow's formats or Parquet."""
-        return await self._outputs(self._read(body, media_type))
+        """Return the output tensors for a table in an Arrow format or Parquet; otherwise as :meth:`predict`."""
+        return await self._predict(self._read_table(body, media_type))
 
-    async def _outputs(self, reading: Awaitable[Rows]) -> Arrays:
+    async def _predict(self, reading: Awaitable[Rows]) -> Arrays:
         try:
             rows = await reading
         except InvalidRows as error:
-            self.metrics.refused(error)
+            self.metrics.count_problems(error)
             raise
-        return await self._batch(self._compact(rows))
+        return await self._batcher(self._compact(rows))
 
-    async def _checked(self, rows: Sequence[Any]) -> Rows:
-        if len(rows) <= _MANY:
-            return self._decode.objects(rows)
-        return await asyncio.get_running_loop().run_in_executor(self._reader, self._decode.objects, rows)
+    async def _validate_rows(self, rows: Sequence[Any]) -> Rows:
+        if len(rows) <= _INLINE_ROWS:
+            return self._decoder.objects(rows)
+        return await asyncio.get_running_loop().run_in_executor(self._reader_thread, self._decoder.objects, rows)
 
-    async def _tabled(self, columns: Mapping[str, Column]) -> Rows:
-        return self._read_stream.table(columns)
+    async def _validate_columns(self, columns: Mapping[str, Column]) -> Rows:
+        return self._table_reader.table(columns)
 
-    async def ask(self, body: bytes) -> bytes:
-        """:meth:`answer`, within the time that the model allows; for callers that come by no socket.
+    # The same path for callers in this process
+
+    async def answer_in_time(self, body: bytes) -> bytes:
+        """Do the same as :meth:`answer` for JSON, within the model's time limit. The gateway has its own deadlines.
 
         Raises:
-            DeadlineExceeded: The time is up.
+            DeadlineExceeded: if the time is up.
         """
         seconds = self.artifact.contract.limits.timeout_seconds
         try:
@@ -167,84 +229,74 @@ class Predictor:
         except TimeoutError:
             raise DeadlineExceeded(seconds) from None
 
+    # Load and state
+
+    @property
+    def degraded(self) -> str | None:
+        """Why a fallback answers instead of the configured engine; None while the engine answers."""
+        return self._engine.degraded
+
+    @property
+    def waiting_seconds(self) -> float:
+        """The estimated seconds until all queued rows are processed; 0 before the start."""
+        return self._batcher.waiting_seconds if self.ready else 0.0
+
+    def refusal(self, seconds: float) -> Overloaded | None:
+        """Return the error for a request that would wait too long, or None; see :meth:`Batcher.refusal`."""
+        return self._batcher.refusal(seconds)
+
     def close(self) -> None:
-        """Take no more requests and let go of the engine's thread."""
+        """Accept no more requests and stop the threads."""
         self.ready = False
-        self._batch.close()
+        self._batcher.close()
         self._engine.close()
-        self._reader.shutdown(wait=False, cancel_futures=True)
+        self._reader_thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _slowly(self, read: Callable[[bytes], R], body: bytes, short: int = _SHORT_BODY) -> R:
-        """A body that is not short is read in a thread, one at a time, so that everybody else gets answers."""
-        if len(body) <= short:
-            return read(body)
-        return await asyncio.get_running_loop().run_in_executor(self._reader, read, body)
-
-    async def _read(self, body: bytes, media_type: str) -> Table:
-        if media_type == formats.STREAM:
-            with suppress(CompressedStream):
-                return await self._slowly(self._read_stream, body, _SHORT_STREAM)
-        stream = await self._unpack(body, media_type)
-        return await self._slowly(self._read_stream, stream, _SHORT_STREAM)
-
-    def _compact(self, rows: Rows) -> Rows:
-        """Many rows as columns: while they wait, they take a quarter of the memory, and are cut without copying."""
-        return rows if isinstance(rows, Table) or len(rows) < _MANY else Table(self._stack(rows))
-
-    def _run(self, payloads: Sequence[Rows]) -> Arrays:
-        columns = self._columns(payloads)
-        outputs = _finite(self._engine.run(columns))
-        self.metrics.predicted(columns, outputs, sum(map(len, payloads)))
-        return outputs
-
-    def _columns(self, payloads: Sequence[Rows]) -> Columns:
-        """What a batch holds; rows that came in different requests are turned into columns together."""
-        lists = [payload for payload in payloads if not isinstance(payload, Table)]
-        if len(lists) == len(payloads):
-            return self._stack(list(chain.from_iterable(lists)))
-        return concatenate_columns(
-            [each.columns if isinstance(each, Table) else self._stack(each) for each in payloads]
-        )
+    # The check before the first request
 
     def replay(self, engine: Engine) -> Columns:
-        """Hold an engine to every golden row alone, as a lone request sends it, and to all of them as a batch.
+        """Check that an engine reproduces every golden prediction: each row alone, and all rows as one batch.
 
         Returns:
-            The golden rows.
+            The columns of the golden rows: one array per feature, [rows, 1].
 
         Raises:
-            ArtifactError: It does not reproduce the golden predictions on this machine.
+            ArtifactError: if it does not reproduce the golden predictions on this machine.
         """
-        golden = list(self.artifact.golden())
-        requests = [self._decode(json.dumps({"rows": [case.row]}).encode()) for case in golden]
-        columns = self._columns(requests)
-        together = self._predictions(engine.check(columns))
-        for case, request, prediction in zip(golden, requests, together, strict=True):
-            (alone,) = self._predictions(engine.check(self._columns([request])))
-            self._compare(case, alone)
-            self._compare(case, prediction)
-        logger.info("golden predictions reproduced", extra={"model": self.artifact.tag, "cases": len(golden)})
+        cases = list(self.artifact.golden())
+        requests = [self._decoder(json.dumps({"rows": [case.row]}).encode()) for case in cases]
+        columns = self._batch_columns(requests)
+        batch_predictions = self._prediction_rows(engine.run_locally(columns))
+        for case, request, batch_prediction in zip(cases, requests, batch_predictions, strict=True):
+            (single_prediction,) = self._prediction_rows(engine.run_locally(self._batch_columns([request])))
+            self._compare(case, single_prediction)
+            self._compare(case, batch_prediction)
+        logger.info("golden predictions reproduced", extra={"model": self.artifact.tag, "cases": len(cases)})
         return columns
 
     def _compare(self, case: Golden, prediction: dict[str, Any]) -> None:
-        if not self._agree(case.prediction, prediction, self.artifact.manifest.tolerance):
+        if not self.artifact.contract.output.agree(case.prediction, prediction, self.artifact.manifest.tolerance):
             raise ArtifactError(
-                f"{self.artifact.tag} answers the golden case '{case.case}' differently than when it was trained; "
-                "do not serve it: compare the onnxruntime versions, or train again on this platform"
+                f"{self.artifact.tag} answers the golden case '{case.case}' differently from when it was trained; "
+                "do not serve it: compare the onnxruntime versions, or train the model again on this platform"
             )
 
 
-def _plain(columns: Mapping[str, list[str] | NDArray[Any]]) -> dict[str, list[Any]]:
+def _to_lists(columns: Mapping[str, list[str] | NDArray[Any]]) -> dict[str, list[Any]]:
     return {name: column.tolist() if isinstance(column, np.ndarray) else column for name, column in columns.items()}
 
 
-def _repeated(columns: Columns, rows: int) -> Columns:
-    """As many rows as asked for, over and over the same."""
+def _repeat_rows(columns: Columns, rows: int) -> Columns:
+    """Repeat the rows of columns until there are ``rows`` of them: arrays of [rows, 1]."""
     return {name: np.resize(array, (rows, 1)) for name, array in columns.items()}
 
 
-def _finite(outputs: Arrays) -> Arrays:
-    """The outputs, where all are numbers: JSON has neither NaN nor infinity, and msgspec would write null."""
+def _require_finite(outputs: Arrays) -> Arrays:
+    """Return the outputs unchanged.
+
+    Raises:
+        ArithmeticError: if one is NaN or infinite. JSON has neither, and msgspec would write null.
+    """
     if all(np.isfinite(array).all() for array in outputs.values()):
         return outputs
-    raise ArithmeticError("the model answers with NaN or infinity")
+    raise ArithmeticError("the model's output is NaN or infinite")

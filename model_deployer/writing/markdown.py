@@ -1,77 +1,77 @@
-"""Markdown (CommonMark and the tables of GitHub) that says what a text says, whatever the text holds."""
+"""Markdown (CommonMark with GitHub's tables) in which any text is shown literally."""
 
 import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-#: What may begin an element within a line; an underscore between letters begins none.
+#: Characters that may begin an element within a line; an underscore between letters does not.
 _MARKS = re.compile(r"[\\`*\[\]<>&~$]|(?<![^\W_])_|_(?![^\W_])")
 
-#: What may begin an element at the start of a line.
+#: Characters that may begin an element at the start of a line.
 _STARTS = re.compile(r"^(?=[-+=#]+(?:\s|$))|^(\d+)(?=[.)](?:\s|$))")
 
 
 class Markdown(str):
-    """Text that is Markdown; all other text is escaped."""
+    """Text that is Markdown already; any other text is escaped."""
 
     __slots__ = ()
 
 
 def markdown(value: Any) -> Markdown:
-    """A value as Markdown: nothing of it is read as markup, and it stays in its line."""
+    """Return a value as Markdown on one line, with markup characters escaped."""
     if isinstance(value, Markdown):
         return value
     line = " ".join(str(value).replace("\0", "\ufffd").split())
-    escaped = _MARKS.sub(lambda found: "\\" + found.group(), line)
-    return Markdown(_STARTS.sub(lambda found: (found.group(1) or "") + "\\", escaped))
+    escaped = _MARKS.sub(lambda match: "\\" + match.group(), line)
+    return Markdown(_STARTS.sub(lambda match: (match.group(1) or "") + "\\", escaped))
 
 
 def code(value: str) -> Markdown:
-    """A value as it is sent, in monospace; as a JSON string where it would not be seen as it is."""
-    shown = value if value.isprintable() and value.strip() == value != "" else json.dumps(value)
-    ticks = "`" * (_longest_run(shown) + 1)
-    padding = " " if shown.startswith("`") or shown.endswith("`") else ""
-    return Markdown(f"{ticks}{padding}{shown}{padding}{ticks}")
+    """Return a value in monospace; as a JSON string if some of its characters would not be visible."""
+    text = value if value.isprintable() and value.strip() == value != "" else json.dumps(value)
+    ticks = "`" * (_longest_run_of_backticks(text) + 1)
+    padding = " " if text.startswith("`") or text.endswith("`") else ""
+    return Markdown(f"{ticks}{padding}{text}{padding}{ticks}")
 
 
-def listed(values: Sequence[str], last: str = "and") -> Markdown:
-    """Values as people list them: a, b and c."""
+def join_list(values: Sequence[str], conjunction: str = "and") -> Markdown:
+    """Return values as a list in a sentence: a, b and c."""
     parts = [markdown(value) for value in values]
     if len(parts) < 2:
         return Markdown("".join(parts))
-    return Markdown(f"{', '.join(parts[:-1])} {last} {parts[-1]}")
+    return Markdown(f"{', '.join(parts[:-1])} {conjunction} {parts[-1]}")
 
 
-def joined(*sentences: str) -> Markdown:
-    """Sentences one after the other; empty ones are left out."""
+def join_sentences(*sentences: str) -> Markdown:
+    """Return sentences as one paragraph, without empty ones."""
     return Markdown(" ".join(markdown(sentence) for sentence in sentences if sentence))
 
 
-def block(content: str, language: str = "") -> Markdown:
-    """A block of code."""
-    fence = "`" * max(3, _longest_run(content) + 1)
+def code_block(content: str, language: str = "") -> Markdown:
+    """Return a fenced block of code."""
+    fence = "`" * max(3, _longest_run_of_backticks(content) + 1)
     return Markdown(f"{fence}{language}\n{content}\n{fence}")
 
 
-def document(value: Any) -> Markdown:
-    """A JSON document as a block of code."""
-    return block(json.dumps(value, indent=2, ensure_ascii=False), "json")
+def json_block(value: Any) -> Markdown:
+    """Return a JSON document as a block of code."""
+    return code_block(json.dumps(value, indent=2, ensure_ascii=False), "json")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markdown:
-    """A table; a column that is empty in every row is left out, and a table without rows is nothing."""
+    """Return a table without columns that are empty in every row; empty text if there are no rows."""
     body = [[_cell(cell) for cell in row] for row in rows]
     if not body:
         return Markdown()
-    kept = [index for index in range(len(head)) if any(row[index] for row in body)]
-    lines = [[_cell(head[index]) for index in kept], ["---"] * len(kept)]
-    lines += [[row[index] for index in kept] for row in body]
+    columns = [index for index in range(len(head)) if any(row[index] for row in body)]
+    lines = [[_cell(head[index]) for index in columns], ["---"] * len(columns)]
+    lines += [[row[index] for index in columns] for row in body]
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
 def anchor(title: str) -> str:
-    """What a link to a heading ends with, as GitHub makes it."""
+    """Return the fragment of a link to a heading, as GitHub generates it."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
@@ -79,5 +79,5 @@ def _cell(value: str) -> str:
     return markdown(value).replace("|", "\\|")
 
 
-def _longest_run(text: str) -> int:
+def _longest_run_of_backticks(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)

@@ -59,10 +59,10 @@ def test_a_client_gets_the_predictions_and_shows_what_is_wrong(
     ]
     done = subprocess.run(command, input=json.dumps(ROWS), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    output = json.loads(done.stdout)
     expected = outputs(httpx.post(f"{server.url}/predict", json={"rows": ROWS}).json()["predictions"])
-    assert [outputs(answer) for answer in said["answers"]] == [expected] * len(said["answers"])
-    assert "departure" in said["refusal"]
+    assert [outputs(answer) for answer in output["answers"]] == [expected] * len(output["answers"])
+    assert "departure" in output["refusal"]
 
 
 def installed(folder: Path, requirements: list[str]) -> Path:

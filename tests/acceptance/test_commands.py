@@ -49,7 +49,7 @@ class Workplace:
 
     @contextmanager
     def training(self) -> Iterator["subprocess.Popen[str]"]:
-        """A training of forty epochs, of which three are complete."""
+        """A training of forty epochs after its third epoch."""
         self.spec(more=SMALL.replace("epochs: 3", "epochs: 40, patience: 40"))
         with self.started("train") as process:
             assert process.stderr is not None
@@ -139,9 +139,9 @@ def _assert_the_server_answers_as_golden(url: str, model: Path) -> None:
     golden = [json.loads(line) for line in (model / "golden.jsonl").read_text().splitlines()]
     answer = httpx.post(f"{url}/predict", json={"rows": [case["row"] for case in golden]}).json()
     assert {case["case"] for case in golden} > {
-        "categories never seen",
+        "unknown categories",
         "numbers above their range",
-        "texts of odd characters",
+        "texts with unusual characters",
     }
     for case, prediction in zip(golden, answer["predictions"], strict=True):
         assert prediction["probabilities"] == pytest.approx(case["prediction"]["probabilities"], abs=1e-5)
@@ -180,14 +180,15 @@ def test_a_quantile_is_answered_with_what_it_promises(workplace: Workplace) -> N
     assert metrics["model"]["share_below"]["value"] > 0.7
     shown = json.loads(workplace.deployer("show", trained["tag"], "--json").stdout)
     with serve([], workplace.home, workplace.folder / "log") as server:
-        said = httpx.get(f"{server.url}/docs.json").text
-        assert "The truth is at or below this value in 90% of cases. Unit: CHF." in said
+        document = httpx.get(f"{server.url}/docs.json").text
+        assert "The truth is at or below this value in 90% of cases. Unit: CHF." in document
         row = {feature["name"]: feature["example"] for feature in shown["contract"]["features"]}
         (prediction,) = httpx.post(f"{server.url}/predict", json=row).json()["predictions"]
         assert prediction["lower"] < prediction["value"] < prediction["upper"]
 
 
-def test_the_same_data_and_seed_give_the_same_weights_byte_for_byte(trained_copy: Workplace) -> None:
+def test_same_data_and_seed_give_the_same_bytes(trained_copy: Workplace) -> None:
+    """The same data and seed give the same weights and the same graph, byte for byte."""
     first, second = "customers:1.0.0", trained_copy.train()["tag"]
     assert second == "customers:1.0.1"
     assert trained_copy.weights(first) == trained_copy.weights(second)
@@ -195,7 +196,8 @@ def test_the_same_data_and_seed_give_the_same_weights_byte_for_byte(trained_copy
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_an_interrupted_training_says_how_to_go_on_and_ends_as_if_it_had_not_been(workplace: Workplace) -> None:
+def test_interrupted_training_resumes_to_the_same_weights(workplace: Workplace) -> None:
+    """Ctrl-C says how to resume; the resumed run ends with the weights of a run that was not interrupted."""
     with workplace.training() as training:
         training.send_signal(signal.SIGINT)
         assert training.stderr is not None
@@ -232,7 +234,7 @@ def test_versions_follow_the_contract(trained_copy: Workplace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ("estimatr: {}\n", "did you mean 'estimator'"),
         ("split: {method: tiem}\n", "did you mean 'time'"),
@@ -241,11 +243,12 @@ def test_versions_follow_the_contract(trained_copy: Workplace) -> None:
         ("split: {validation: 0.6, test: 0.6}\n", "model.yaml:3: split"),
     ],
 )
-def test_a_wrong_model_yaml_is_answered_with_file_line_and_field(workplace: Workplace, more: str, said: str) -> None:
+def test_wrong_model_yaml_is_named_by_file_line_and_field(workplace: Workplace, more: str, message: str) -> None:
+    """A mistake in model.yaml is answered with its file, line and field, and without a traceback."""
     workplace.spec(more=more)
     done = workplace.deployer("train")
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -262,12 +265,12 @@ TABLES: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_that_cannot_be_trained_on_is_answered_clearly(workplace: Workplace, name: str) -> None:
-    content, said = TABLES[name]
+    content, message = TABLES[name]
     (workplace.folder / "t.csv").write_bytes(content)
     (workplace.folder / "model.yaml").write_text("name: t\ndata: {path: t.csv, target: y}\n")
     done = workplace.deployer("train")
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((workplace.home / "models").glob("t/*"))
 
@@ -285,9 +288,9 @@ def test_a_leak_is_told_and_ends_the_run_only_when_strict(workplace: Workplace) 
     leak = pl.when(pl.col("churn") == "yes").then(pl.lit("gone")).otherwise(pl.lit("here"))
     frame.with_columns(left_on=leak).write_csv(workplace.folder / "customers.csv")
     workplace.spec()
-    told = workplace.deployer("train")
-    assert told.returncode == 0, told.stderr
-    assert re.search(r"warning\s+left_on: ", told.stderr)
+    trained = workplace.deployer("train")
+    assert trained.returncode == 0, trained.stderr
+    assert re.search(r"warning\s+left_on: ", trained.stderr)
     workplace.spec(more=SMALL + "strict: true\n")
     refused = workplace.deployer("train")
     assert refused.returncode == 1

@@ -85,7 +85,8 @@ def package(home: Path, quick_deployer: Command) -> Path:
     return home.parent / "model-package"
 
 
-def test_the_package_holds_what_it_promises_and_everything_passed(package: Path) -> None:
+def test_package_is_complete_and_verified(package: Path) -> None:
+    """The package has every file that it promises, and every check of it passed."""
     files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
     assert files >= TREE
     verification = json.loads((package / "VERIFICATION.json").read_text())
@@ -109,7 +110,8 @@ def test_every_format_was_replayed_on_the_whole_test_part(package: Path) -> None
     assert formats["SavedModel"]["files"] == []
 
 
-def test_the_pickles_answer_as_the_service_does_without_anything_of_ours(package: Path) -> None:
+def test_pickles_answer_without_our_code(package: Path) -> None:
+    """Both pickles answer as the service does, and load nothing of this project."""
     completed = subprocess.run([sys.executable, "-c", PICKLES], cwd=package, capture_output=True, text=True, check=True)
     predictions, imported = json.loads(completed.stdout)
     assert imported == []
@@ -134,9 +136,10 @@ def test_a_second_package_does_not_go_over_the_first(package: Path, home: Path) 
     assert (package / "SHA256SUMS").read_bytes() == before
 
 
-def test_a_package_that_was_edited_is_not_believed_nor_a_deployment_of_another_version(
+def test_edited_package_and_other_version_fail(
     package: Path, home: Path, tmp_path: Path, quick_deployer: Command
 ) -> None:
+    """Verifying an edited package against a deployment of another version fails, and names everything that differs."""
     edited = tmp_path / "edited"
     shutil.copytree(package, edited)
     card = edited / "docs" / "MODEL_CARD.md"
@@ -181,4 +184,4 @@ def _train_second_version(home: Path) -> str:
 def test_a_folder_that_is_no_package_is_told(tmp_path: Path) -> None:
     completed = run("deployer", "verify", str(tmp_path))
     assert completed.returncode == 2
-    assert "is no package of a model" in completed.stderr
+    assert "does not contain a handoff package" in completed.stderr

@@ -64,12 +64,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory, table: Path) -> Installe
     pinned = [word for name in ("lock", "torch-cpu") for word in ("-c", ROOT / "requirements" / f"{name}.txt")]
     pip = [folder / "environment/bin/pip", "install", "--quiet", "--no-compile", *pinned, f"{wheel}[all]"]
     subprocess.run(pip, check=True)
-    found = Installed(folder, table)
-    found.deployer("init", "customers.csv", "--target", "churn")
-    with (found.folder / "model.yaml").open("a") as spec:
+    wheel_environment = Installed(folder, table)
+    wheel_environment.deployer("init", "customers.csv", "--target", "churn")
+    with (wheel_environment.folder / "model.yaml").open("a") as spec:
         spec.write(SMALL)
-    found.deployer("train")
-    return found
+    wheel_environment.deployer("train")
+    return wheel_environment
 
 
 def test_the_environment_holds_one_package_of_ours(installed: Installed) -> None:

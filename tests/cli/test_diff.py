@@ -1,4 +1,4 @@
-"""`deployer diff` as a person and as a program read it."""
+"""The output of `deployer diff`, for people and for programs."""
 
 import json
 from pathlib import Path
@@ -34,10 +34,10 @@ NEW: dict[str, Any] = {
 }
 
 
-def diff(*more: str) -> str:
-    done = run("deployer", "diff", "tiny:1.0.0", "tiny", *more)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def diff(*options: str) -> str:
+    completed = run("deployer", "diff", "tiny:1.0.0", "tiny", *options)
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
 
 
 def document() -> Any:
@@ -46,32 +46,33 @@ def document() -> Any:
 
 @pytest.fixture
 def opposite(home: Path, tmp_path: Path) -> None:
-    """Two versions that decide the opposite of each other, with evaluations."""
+    """Save two versions with opposite decisions, and with evaluations."""
     tiny.save(tmp_path / "old", evaluation=OLD)
     tiny.save(tmp_path / "new", version="1.1.0", evaluation=NEW, opposite=True)
 
 
 @pytest.mark.usefixtures("opposite")
 def test_a_program_reads_how_far_a_model_moved() -> None:
-    found = document()
-    assert (found["old"], found["new"], found["step"]) == ("tiny:1.0.0", "tiny:1.1.0", "minor")
-    assert found["changes"] == []
-    behaviour = found["behaviour"]
+    result = document()
+    assert (result["old"], result["new"], result["step"]) == ("tiny:1.0.0", "tiny:1.1.0", "minor")
+    assert result["changes"] == []
+    behaviour = result["behaviour"]
     assert (behaviour["requests"], behaviour["flips"], behaviour["flipped"]) == (1, 1, ["example"])
     assert behaviour["moved"]
     assert behaviour["largest"] == behaviour["mean"] > 0.5
-    assert {name: change["verdict"] for name, change in found["metrics"].items()} == {
+    assert {name: change["verdict"] for name, change in result["metrics"].items()} == {
         "log_loss": "within the noise",
         "accuracy": "worse",
     }
-    assert found["metrics"]["accuracy"]["new"] == NEW["metrics"]["model"]["accuracy"]
-    assert [(part["slice"], part["old"], part["new"]) for part in found["slices"]] == [("distance [0, 500)", 0.7, 0.9)]
+    assert result["metrics"]["accuracy"]["new"] == NEW["metrics"]["model"]["accuracy"]
+    slices = [(change["slice"], change["old"], change["new"]) for change in result["slices"]]
+    assert slices == [("distance [0, 500)", 0.7, 0.9)]
 
 
 @pytest.mark.usefixtures("opposite")
 def test_a_person_reads_the_same() -> None:
-    told = diff()
-    assert told.startswith("tiny:1.0.0 to tiny:1.1.0: a minor step\n")
+    text = diff()
+    assert text.startswith("tiny:1.0.0 to tiny:1.1.0: a minor step\n")
     for part in (
         "Contract: the same",
         "1 of 1 decisions flip",
@@ -83,7 +84,7 @@ def test_a_person_reads_the_same() -> None:
         "distance [0, 500)",
         "+0.2",
     ):
-        assert part in told
+        assert part in text
 
 
 def test_the_same_model_again_is_a_patch(home: Path, tmp_path: Path) -> None:
@@ -98,10 +99,10 @@ def test_the_larger_step_wins(home: Path, tmp_path: Path) -> None:
     narrow = Numeric(name="distance", minimum=0, maximum=1000, out_of_range="reject", unit="miles", example=733.5)
     contract = tiny.CONTRACT.model_copy(update={"features": (narrow, *tiny.FEATURES[1:])})
     tiny.save(tmp_path / "new", version="2.0.0", contract=contract, opposite=True)
-    found = document()
-    assert found["step"] == "major"
-    assert [change["step"] for change in found["changes"]] == ["major"]
-    assert found["behaviour"]["moved"]
+    result = document()
+    assert result["step"] == "major"
+    assert [change["step"] for change in result["changes"]] == ["major"]
+    assert result["behaviour"]["moved"]
 
 
 def test_a_model_that_refuses_every_old_request_is_not_compared(home: Path, tmp_path: Path) -> None:

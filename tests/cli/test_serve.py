@@ -17,13 +17,13 @@ from tests.support.processes import BIN, ROOT, free_port, run
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BentoML home with two versions of the tiny model."""
+    """Return a BentoML home with two versions of the tiny model."""
     return tiny.home(tmp_path_factory.mktemp("home"), "1.0.0", "1.1.0")
 
 
 @contextmanager
 def served(folder: Path, store: Path, *arguments: str) -> Iterator[str]:
-    """The URL of `deployer serve` with these arguments, started in ``folder``; it ends with 0 after SIGTERM."""
+    """Run `deployer serve` with these arguments in ``folder``, and yield its URL; it exits with 0 after SIGTERM."""
     port = free_port()
     command = [str(BIN / "deployer"), "serve", *arguments, "--port", str(port)]
     with subprocess.Popen(command, cwd=folder, env=os.environ | {"BENTOML_HOME": str(store)}) as process:
@@ -36,7 +36,8 @@ def served(folder: Path, store: Path, *arguments: str) -> Iterator[str]:
     assert process.returncode == 0
 
 
-def test_serve_names_a_version_and_reads_the_settings_of_the_folder(tmp_path: Path, store: Path) -> None:
+def test_serve_takes_a_version_and_the_settings_of_the_folder(tmp_path: Path, store: Path) -> None:
+    """`deployer serve` serves the version that is named, with the configuration.yaml of the current folder."""
     settings = yaml.safe_load((ROOT / "configuration.yaml").read_text())
     settings["serving"] |= {"protocols": ["vertex"], "api_key_file": "keys.txt"}
     (tmp_path / "configuration.yaml").write_text(yaml.safe_dump(settings))
@@ -48,7 +49,8 @@ def test_serve_names_a_version_and_reads_the_settings_of_the_folder(tmp_path: Pa
         assert "/v2" not in httpx.get(f"{url}/docs.json", headers=key).json()["paths"]
 
 
-def test_serve_without_a_name_takes_the_highest_version_of_the_only_model(tmp_path: Path, store: Path) -> None:
+def test_serve_defaults_to_the_highest_version(tmp_path: Path, store: Path) -> None:
+    """Without a name, `deployer serve` serves the highest version of the only model in the store."""
     with served(tmp_path, store) as url:
         assert httpx.get(f"{url}/model").json()["version"] == "1.1.0"
         assert "/v2" in httpx.get(f"{url}/docs.json").json()["paths"]
@@ -64,15 +66,15 @@ def test_serve_without_a_name_takes_the_highest_version_of_the_only_model(tmp_pa
 def test_serve_says_what_is_wrong_before_a_server_starts(
     tmp_path: Path, store: Path, arguments: list[str], message: str
 ) -> None:
-    ended = run("deployer", "serve", *arguments, cwd=tmp_path, BENTOML_HOME=str(store))
-    assert ended.returncode == 2
-    assert ended.stderr.startswith(message)
+    completed = run("deployer", "serve", *arguments, cwd=tmp_path, BENTOML_HOME=str(store))
+    assert completed.returncode == 2
+    assert completed.stderr.startswith(message)
 
 
 def test_a_variable_that_names_no_settings_ends_the_start(tmp_path: Path, store: Path) -> None:
-    ended = run("bentoml", "serve", BENTOML_HOME=str(store), DEPLOYER_CONFIGURATION=str(tmp_path / "absent.yaml"))
-    assert ended.returncode == 1
-    assert "DEPLOYER_CONFIGURATION: there is no file" in ended.stderr
+    completed = run("bentoml", "serve", BENTOML_HOME=str(store), DEPLOYER_CONFIGURATION=str(tmp_path / "absent.yaml"))
+    assert completed.returncode == 1
+    assert "DEPLOYER_CONFIGURATION: there is no file" in completed.stderr
 
 
 def test_build_makes_a_bento_that_pins_the_model(tmp_path: Path, store: Path) -> None:

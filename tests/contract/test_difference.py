@@ -91,7 +91,8 @@ def slices(rows: int, losses: Mapping[str, float]) -> list[SliceResult]:
     return [SliceResult.model_validate(slice_result(name, rows, loss)) for name, loss in losses.items()]
 
 
-def test_slices_of_both_evaluations_are_compared_the_worst_change_first() -> None:
+def test_slices_are_compared_worst_change_first() -> None:
+    """Slices that both evaluations have are compared, and the worst change comes first."""
     old, new = slices(100, {"a": 0.5, "b": 0.5, "c": 1}), slices(90, {"b": 0.9, "a": 0.4, "d": 1})
     first, second = slice_changes(old, new)
     assert (first.slice, first.old, first.new, first.old_rows, first.new_rows) == ("b", 0.5, 0.9, 100, 90)

@@ -30,7 +30,8 @@ def test_what_is_read_is_written_as_it_was_and_read_again(model: type[JsonDocume
     assert model.model_validate(json.loads(text)) == document
 
 
-def test_a_field_that_is_absent_stays_absent_and_one_that_is_null_stays_null() -> None:
+def test_absent_and_null_fields_stay_as_they_are() -> None:
+    """A field that is absent stays absent, and one that is null stays null."""
     bare: dict[str, Any] = {"task": "count", "metrics": {}}
     for content in (bare, bare | {"behaviour": None}):
         evaluation = Evaluation.model_validate(content)

@@ -37,7 +37,8 @@ def test_what_may_be_left_out_needs_a_policy_for_missing_values() -> None:
         Numeric(name="x", required=False)
 
 
-def test_unknown_categories_can_only_be_refused_where_they_are_listed() -> None:
+def test_refusing_unknown_categories_needs_a_list() -> None:
+    """Unknown categories can only be refused where the known ones are listed."""
     with pytest.raises(ValidationError, match="categories"):
         Categorical(name="x", unknown="reject")
 

@@ -32,7 +32,8 @@ def answers(output: Classification, *rows: list[float]) -> list[dict[str, Any]]:
     return output.predictions({"probabilities": np.array(rows, dtype=np.float32)})
 
 
-def test_a_set_holds_the_labels_from_the_threshold_on_and_the_likeliest_in_any_case() -> None:
+def test_set_holds_labels_above_threshold_and_the_likeliest() -> None:
+    """A set holds every label from the threshold on, and the likeliest label in any case."""
     strict = SETS.model_copy(update={"set_threshold": 0.9})
     rows = [[0.2, 0.5, 0.3], [0.31, 0.33, 0.36], [0.1, 0.1, 0.8]]
     assert [prediction["set"] for prediction in answers(SETS, *rows)] == [["b", "c"], ["a", "b", "c"], ["c"]]

@@ -66,7 +66,8 @@ def test_a_flip_is_counted_once(flips: list[bool]) -> None:
 
 
 @given(PAIRS, TOLERANCES, TOLERANCES)
-def test_what_moved_beyond_a_tolerance_moved_beyond_every_lower_one(pairs: Pairs, first: float, second: float) -> None:
+def test_shift_beyond_a_tolerance_exceeds_every_lower_one(pairs: Pairs, first: float, second: float) -> None:
+    """What moved beyond a tolerance moved beyond every lower tolerance, too."""
     shift = between(pairs)
     assert exceeds_tolerance(shift, min(first, second)) or not exceeds_tolerance(shift, max(first, second))
 
@@ -88,14 +89,16 @@ def test_nothing_is_known_where_every_request_is_refused() -> None:
     assert not exceeds_tolerance(shift, 0)
 
 
-def test_one_flip_of_many_is_within_the_tolerance_and_two_are_not() -> None:
+def test_one_flip_is_tolerated_and_two_are_not() -> None:
+    """One decision of many that flips is within the tolerance; two are not."""
     steady = [(classified(0.3), classified(0.3))] * 28
     flip = (classified(0.499), classified(0.501))
     assert not exceeds_tolerance(between([*steady, flip]), 0.05)
     assert exceeds_tolerance(between([*steady, flip, flip]), 0.05)
 
 
-def test_probabilities_that_move_without_a_flip_move_all_the_same() -> None:
+def test_probabilities_move_without_a_flip() -> None:
+    """Probabilities that move without flipping a decision count as moved."""
     shift = between([(classified(0.1), classified(0.4))] * 10)
     assert shift.flips == 0
     assert exceeds_tolerance(shift, 0.05)

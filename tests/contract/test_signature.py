@@ -113,6 +113,7 @@ def test_another_kind_of_key_is_refused(model: Artifact, tmp_path: Path) -> None
     assert not list(model.path.glob("*.unfinished"))
 
 
+@pytest.mark.slow
 def test_a_server_with_a_public_key_serves_what_was_signed_alone(keys: tuple[Path, Path], tmp_path: Path) -> None:
     home, (private, public) = tiny.home(tmp_path / "home", "1.0.0"), keys
     refused = run("bentoml", "serve", BENTOML_HOME=str(home), DEPLOYER_PUBLIC_KEY_FILE=str(public))
@@ -124,6 +125,7 @@ def test_a_server_with_a_public_key_serves_what_was_signed_alone(keys: tuple[Pat
         assert httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_key_that_is_not_there_is_said(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0")
     completed = run("deployer", "sign", "--key", str(tmp_path / "absent"), BENTOML_HOME=str(home))

@@ -23,7 +23,8 @@ def test_a_saved_model_loads_again(home: Path, tmp_path: Path) -> None:
     assert bentoml.models.get("tiny:latest").tag.version == "1.0.0"
 
 
-def test_a_stored_model_may_be_read_by_whoever_may_read_the_store(home: Path, tmp_path: Path) -> None:
+def test_stored_model_has_the_permissions_of_the_store(home: Path, tmp_path: Path) -> None:
+    """A stored model can be read by everyone who can read the store."""
     manifest = tiny.write(tmp_path)
     (tmp_path / MODEL).chmod(0o600)
     tmp_path.chmod(0o700)
@@ -33,7 +34,8 @@ def test_a_stored_model_may_be_read_by_whoever_may_read_the_store(home: Path, tm
     assert (folder / MODEL).stat().st_mode == (folder / "model.yaml").stat().st_mode
 
 
-def test_a_name_means_its_highest_version_whatever_was_saved_last(home: Path, tmp_path: Path) -> None:
+def test_name_means_its_highest_version(home: Path, tmp_path: Path) -> None:
+    """A name means its highest version, whichever version was saved last."""
     for version in ("1.9.0", "1.10.0", "1.2.0"):
         tiny.save(tmp_path / version, version=version)
     assert store.resolve("tiny") == "tiny:1.10.0"

@@ -107,7 +107,8 @@ def test_a_moved_threshold_is_told_in_figures() -> None:
     assert "0.5 to 0.3" in change.message
 
 
-def test_sets_that_come_or_go_are_another_output_and_their_threshold_is_none_of_the_callers_business() -> None:
+def test_sets_change_the_output_and_their_threshold_does_not() -> None:
+    """Adding or removing prediction sets is another output; another threshold of the sets is not."""
     without = Classification(target="y", labels=("a", "b", "c"))
     low, high = (without.model_copy(update={"set_threshold": threshold}) for threshold in (0.1, 0.2))
 

@@ -46,6 +46,7 @@ def test_the_deployment_says_what_the_schema_knows(example: Workload) -> None:
     assert deployment["request_settings"]["request_timeout_ms"] >= 1000 * example.sizing.timeout_seconds
 
 
-def test_as_many_requests_are_let_in_at_once_as_the_capacity_was_measured_with() -> None:
+def test_concurrency_is_what_capacity_was_measured_with() -> None:
+    """As many requests are admitted at once as the capacity was measured with."""
     settings = read(workload())["deployment.yml"]["request_settings"]
     assert settings["max_concurrent_requests_per_instance"] == 16

@@ -30,12 +30,19 @@ def test_the_container_is_hardened_and_given_time_to_end(example: Workload) -> N
 
 def test_it_gets_what_was_measured_and_nothing_where_nothing_was() -> None:
     limits = {"cpus", "mem_limit", "memswap_limit"}
-    known, unknown = (read(example)["compose.yaml"]["services"]["model"] for example in (workload(), workload(UNKNOWN)))
-    assert {name: known[name] for name in limits} == {"cpus": 2, "mem_limit": 512 * 2**20, "memswap_limit": 512 * 2**20}
-    assert not limits & unknown.keys()
+    measured, unmeasured = (
+        read(example)["compose.yaml"]["services"]["model"] for example in (workload(), workload(UNKNOWN))
+    )
+    assert {name: measured[name] for name in limits} == {
+        "cpus": 2,
+        "mem_limit": 512 * 2**20,
+        "memswap_limit": 512 * 2**20,
+    }
+    assert not limits & unmeasured.keys()
 
 
-def test_prometheus_is_there_for_who_asks_and_reads_the_model_and_the_alerts_of_the_package() -> None:
+def test_prometheus_scrapes_the_model_and_loads_the_alerts() -> None:
+    """Prometheus starts only where its profile is named; it scrapes the model and loads the alerts of the package."""
     files = compose(workload())
     project, config = (yaml.safe_load(files[name]) for name in ("compose.yaml", "prometheus.yml"))
     prometheus = project["services"]["prometheus"]

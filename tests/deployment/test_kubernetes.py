@@ -161,7 +161,8 @@ def test_more_load_never_means_fewer_replicas(measured: Measurements, load: floa
     assert (less.replicas - 1) * less.sizing.safe_load * (1 + 1e-9) >= load
 
 
-def test_the_autoscaler_goes_by_cpu_and_with_prometheus_by_requests() -> None:
+def test_autoscaler_goes_by_cpu_or_by_requests() -> None:
+    """The autoscaler goes by CPU, and with Prometheus by requests."""
     example = workload(load=10_000)
     files = read(example)
     scaler = files["base/autoscaler.yaml"]["spec"]

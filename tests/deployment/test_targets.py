@@ -29,6 +29,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return packages.write(tmp_path_factory.mktemp("package"))
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_target_and_says_where_to_begin(package: Path, tmp_path: Path) -> None:
     completed = run("deployer", "deploy", "compose", str(package), "-o", str(tmp_path / "out"), PYTHONPATH=str(ROOT))
     assert completed.returncode == 0, completed.stderr
@@ -43,7 +44,8 @@ def test_the_command_writes_a_target_and_says_where_to_begin(package: Path, tmp_
 
 def test_the_help_of_the_command_names_every_target() -> None:
     (argument,) = get_type_hints(command, include_extras=True)["target"].__metadata__
-    assert re.findall(r"\w+", argument.help) == " ".join(TARGETS).replace(" compose", " or compose").split()
+    names = ", ".join(TARGETS).replace(", compose", " or compose")
+    assert argument.help == f"The platform: {names}."
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -75,9 +77,8 @@ def routes(document: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_page_of_a_target_names_every_file_and_every_command_names_files_that_are_there(
-    package: Path, tmp_path: Path, target: str
-) -> None:
+def test_page_and_commands_name_existing_files(package: Path, tmp_path: Path, target: str) -> None:
+    """The page of a target names every file, and every command names files that exist."""
     deploy(target, package, tmp_path / "out", IMAGE)
     page = (tmp_path / "out" / "README.md").read_text()
     assert page.startswith("# tiny 1.0.0 ")
@@ -94,7 +95,9 @@ def test_the_same_package_gives_the_same_bytes(package: Path, tmp_path: Path) ->
         assert path.read_bytes() == (tmp_path / "other" / path.relative_to(tmp_path / "one")).read_bytes()
 
 
-def test_a_package_holds_every_target_but_those_whose_machines_are_too_small() -> None:
+def test_package_leaves_out_targets_that_are_too_small() -> None:
+    """A package holds every target except those whose machines are too small."""
+
     def targets(example: Workload) -> set[str]:
         return {path.split("/")[1] for path in definitions(example.package)}
 
@@ -120,9 +123,8 @@ def test_what_is_pulled_from_a_registry_has_to_be_named(package: Path, tmp_path:
 
 
 @pytest.mark.parametrize("image", ["", "model", "host:5000/model", "a b:1", "model:1; ls", "model:$(ls)", "../x:1 "])
-def test_an_image_without_a_version_or_with_a_strange_name_is_refused(
-    package: Path, tmp_path: Path, image: str
-) -> None:
+def test_image_without_version_or_odd_name_is_refused(package: Path, tmp_path: Path, image: str) -> None:
+    """An image without a version, or with a name that no registry takes, is refused."""
     with pytest.raises(UsageError, match="with a tag or a digest") as error:
         deploy("kubernetes", package, tmp_path / "out", image)
     assert not image or image not in str(error.value)
@@ -139,14 +141,16 @@ def test_a_load_is_a_number_above_0(package: Path, tmp_path: Path, load: float) 
         deploy("compose", package, tmp_path / "out", load=load)
 
 
-def test_without_a_load_it_is_what_one_replica_carries_and_one_is_to_spare(package: Path, tmp_path: Path) -> None:
+def test_default_load_is_what_one_replica_carries(package: Path, tmp_path: Path) -> None:
+    """Without a load, it is sized for what one replica carries, with one replica to spare."""
     example = deploy("kubernetes", package, tmp_path / "out", IMAGE)
     assert example.load == example.sizing.safe_load
     assert example.replicas == 2
 
 
-def test_neither_a_folder_that_is_no_package_nor_one_that_is_full_is_taken(package: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no package of a model"):
+def test_other_folders_and_full_targets_are_refused(package: Path, tmp_path: Path) -> None:
+    """A folder that is not a package is refused, and so is a target folder that is not empty."""
+    with pytest.raises(UsageError, match="does not contain a handoff package"):
         deploy("compose", tmp_path, tmp_path / "out")
     with pytest.raises(UsageError, match="is not empty"):
         deploy("compose", package, package)

@@ -78,7 +78,9 @@ def test_the_probes_ask_where_the_container_listens() -> None:
         assert probe["timeoutSeconds"] > probe["periodSeconds"]  # as the description of the field requires
 
 
-def test_the_autoscaler_knows_that_a_replica_does_not_use_the_whole_machine() -> None:
+def test_autoscaler_knows_the_share_of_the_machine() -> None:
+    """The autoscaler takes into account that a replica does not use the whole machine."""
+
     def target(example: Workload) -> Any:
         return read(example)["deploy-model.json"]["deployedModel"]["dedicatedResources"].get("autoscalingMetricSpecs")
 

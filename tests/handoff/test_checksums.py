@@ -15,7 +15,8 @@ def test_a_package_is_as_it_was_written(tmp_path: Path) -> None:
     assert check_checksums(package(tmp_path)) == []
 
 
-def test_what_running_it_leaves_behind_and_the_verdict_do_not_count(tmp_path: Path) -> None:
+def test_leftovers_and_the_verdict_do_not_count(tmp_path: Path) -> None:
+    """The files that running a package leaves behind do not count, and neither does the verdict."""
     folder = package(tmp_path)
     (folder / "docs" / "__pycache__").mkdir()
     (folder / "docs" / "__pycache__" / "x.pyc").write_bytes(b"")

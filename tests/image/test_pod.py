@@ -57,9 +57,8 @@ def run_pod(podman: Podman, image: str, folder: Path, memory: int) -> Iterator[s
         podman.run("play", "kube", "--down", manifest)
 
 
-def test_the_pod_gets_ready_as_nobody_with_no_privileges_and_files_that_it_cannot_change(
-    podman: Podman, image: str, tmp_path: Path
-) -> None:
+def test_pod_runs_unprivileged_on_read_only_files(podman: Podman, image: str, tmp_path: Path) -> None:
+    """The pod gets ready as an unprivileged user, on files that it cannot change."""
     with run_pod(podman, image, tmp_path, 300 * MIB) as container:
         until(lambda: podman.do("exec", container, "python", "-c", REQUEST_READY).stdout == "200\n")
         restrictions = podman.run("exec", container, "python", "-c", PRINT_RESTRICTIONS).split()

@@ -1,4 +1,4 @@
-"""What a package keeps of a model's documents."""
+"""The metadata of a package, written from an artifact and read again."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,8 @@ from tests.support.stored_artifacts import STORED, json_of, name_of
 
 
 @pytest.mark.parametrize("folder", STORED, ids=name_of)
-def test_the_metadata_of_a_stored_model_are_its_files_as_they_are(folder: Path, tmp_path: Path) -> None:
+def test_metadata_are_the_files_of_the_model(folder: Path, tmp_path: Path) -> None:
+    """The metadata of a stored model are its files as they are."""
     write_metadata(open_artifact(folder), True, tmp_path)
     files = (artifact.MANIFEST, artifact.CONTRACT, artifact.EVALUATION, artifact.REFERENCE)
     document = {"verified": True} | {name.removesuffix(".json"): json_of(folder, name) for name in files}
@@ -35,6 +36,6 @@ def test_metadata_that_do_not_fit_are_named(part: str, content: object, message:
     write_metadata(open_artifact(STORED[0]), True, tmp_path)
     metadata = json.loads((tmp_path / METADATA).read_bytes())
     write_json(tmp_path / METADATA, metadata | {part: content})
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(UsageError) as error:
         read_package_data(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: {METADATA}: {message}; write the package anew with `deployer handoff`"
+    assert str(error.value) == f"{tmp_path}: {METADATA}: {message}; write the package again with `deployer handoff`"

@@ -33,7 +33,8 @@ def test_the_objective_is_twice_the_p99_near_the_safe_load() -> None:
     assert SIZING.objective_seconds == 0.01  # 2 x 3.2 ms, rounded up
 
 
-def test_a_client_waits_longer_than_the_slowest_request_took_and_no_longer_than_the_service() -> None:
+def test_client_timeout_is_between_slowest_request_and_limit() -> None:
+    """A client waits longer than the slowest request took, and no longer than the service does."""
     assert SIZING.client_timeout_seconds == 1
     slow = MEASURED.model_copy(update={"by_rows": (latency(1, 1, 2000.0, rows=1000),)})
     assert Sizing(slow, 30).client_timeout_seconds == 10  # 4 x 2 s, rounded up
@@ -53,7 +54,8 @@ def test_resources_and_probes() -> None:
     assert SIZING.startup_failures == 9  # 5 x 3.456 s in probes of 2 s
 
 
-def test_each_figure_stands_beside_the_numbers_that_it_follows_from() -> None:
+def test_figures_come_with_their_sources() -> None:
+    """Each figure is next to the numbers that it follows from."""
     by_name = {size.name: size for size in sizes(SIZING)}
     assert by_name["Safe load of a replica"].figure == "2,590 one-row requests per second"
     assert by_name["Safe load of a replica"].formula == "60 % of 4,320; rounded down to three digits"

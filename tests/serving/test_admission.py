@@ -1,4 +1,7 @@
-"""HTTP, another service of the deployment, and a call in the same process: three doors, the same answers."""
+"""The three ways to the service: HTTP, another service of the deployment, and a call in the same process.
+
+All of them give the same answers.
+"""
 
 import json
 import math
@@ -71,7 +74,7 @@ CASES: list[list[dict[str, Any]]] = [
 
 
 class Touch:
-    """A pickle that leaves a trace where it is loaded."""
+    """A pickle that creates a file when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
@@ -80,31 +83,32 @@ class Touch:
         return open, (self.path, "w")
 
 
-def python(script: str, home: Path, sent: bytes) -> str:
+def run_python(script: str, home: Path, stdin: bytes) -> str:
+    """Run a script at the root of the repository and return the last line that it prints."""
     environment = os.environ | {"BENTOML_HOME": str(home)}
-    done = subprocess.run(
-        [sys.executable, "-c", script], input=sent, env=environment, cwd=ROOT, capture_output=True, check=True
+    completed = subprocess.run(
+        [sys.executable, "-c", script], input=stdin, env=environment, cwd=ROOT, capture_output=True, check=True
     )
-    return done.stdout.decode().splitlines()[-1]
+    return completed.stdout.decode().splitlines()[-1]
 
 
 def over_http(server: Server) -> Iterator[dict[str, Any]]:
     for rows in CASES:
         body = json.dumps({"rows": rows}).encode()
         answer = httpx.post(f"{server.url}/predict", content=body, headers={"content-type": "application/json"})
-        yield same(answer.json())
+        yield without_id(answer.json())
 
 
-def same(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer without what differs from request to request."""
+def without_id(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer without its request id, which differs between requests."""
     return {key: value for key, value in answer.items() if key != "request_id"}
 
 
 def test_a_call_in_the_same_process_answers_as_http_does(server: Server, tmp_path: Path) -> None:
     home = tiny.home(tmp_path, "1.0.0")
-    answers = json.loads(python(IN_PROCESS, home, json.dumps(CASES).encode()))
+    answers = json.loads(run_python(IN_PROCESS, home, json.dumps(CASES).encode()))
     assert [answer.pop("error_code", None) for answer in answers] == [answer.get("status") for answer in answers]
-    assert [same(answer) for answer in answers] == list(over_http(server))
+    assert [without_id(answer) for answer in answers] == list(over_http(server))
 
 
 def test_another_service_gets_the_answers_that_http_gets(
@@ -114,15 +118,15 @@ def test_another_service_gets_the_answers_that_http_gets(
     (tmp_path / "front.py").write_text(FRONT)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with serve(["front:Front"], home, tmp_path / "log", cwd=tmp_path) as front:
-        posted = [httpx.post(f"{front.url}/ask", content=json.dumps({"rows": rows})) for rows in CASES]
-    assert [same(answer.json()) for answer in posted] == list(over_http(server))
+        answers = [httpx.post(f"{front.url}/ask", content=json.dumps({"rows": rows})) for rows in CASES]
+    assert [without_id(answer.json()) for answer in answers] == list(over_http(server))
 
 
 def test_no_pickle_is_loaded_whoever_sends_it(server: Server, tmp_path: Path) -> None:
-    trace = tmp_path / "loaded"
-    sent = pickle.dumps(Touch(trace))
+    touched_file = tmp_path / "loaded"
+    content = pickle.dumps(Touch(touched_file))
     media_type = "application/vnd.bentoml+pickle"
-    answer = httpx.post(f"{server.url}/predict", content=sent, headers={"content-type": media_type})
+    answer = httpx.post(f"{server.url}/predict", content=content, headers={"content-type": media_type})
     assert (answer.status_code, answer.headers["content-type"]) == (415, "application/problem+json")
-    assert python(PICKLED, tiny.home(tmp_path / "home", "1.0.0"), sent) == "415"
-    assert not trace.exists()
+    assert run_python(PICKLED, tiny.home(tmp_path / "home", "1.0.0"), content) == "415"
+    assert not touched_file.exists()

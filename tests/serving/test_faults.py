@@ -1,4 +1,4 @@
-"""What must not happen under load: a wrong answer, a hang, a lost request, a server that stays away."""
+"""Faults under load: no wrong answer, no hang, no lost request, and a server that recovers."""
 
 import asyncio
 import http.client
@@ -22,11 +22,11 @@ HEADERS = {"content-type": "application/json"}
 
 
 def keep_asking(port: int, expected: bytes, is_over: Callable[[], bool]) -> Counter[str]:
-    """Ask over one connection, and over a new one when that ends, until it is over; how often what came of it."""
+    """Send requests over one connection, and over a new one when it ends, until ``is_over``; count the outcomes."""
     outcomes: Counter[str] = Counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     while not is_over():
-        fresh = connection.sock is None
+        is_new = connection.sock is None
         try:
             connection.request("POST", "/predict", BODY, HEADERS)
             answer = connection.getresponse()
@@ -37,28 +37,28 @@ def keep_asking(port: int, expected: bytes, is_over: Callable[[], bool]) -> Coun
             outcomes["hung"] += 1
             connection.close()
         except (OSError, http.client.HTTPException):
-            outcomes["refused" if fresh else "lost"] += 1
+            outcomes["refused" if is_new else "lost"] += 1
             connection.close()
     return outcomes
 
 
 def under_load(server: Server, event: Callable[[], Any]) -> Counter[str]:
-    """What happens to sixteen clients who ask while ``event`` takes place."""
+    """Count the outcomes of the requests of sixteen clients while ``event`` happens."""
     expected = httpx.post(f"{server.url}/predict", content=BODY, headers=HEADERS).content
-    over = False
+    is_over = False
     with ThreadPoolExecutor(16) as pool:
-        clients = [pool.submit(keep_asking, server.port, expected, lambda: over) for _ in range(16)]
+        clients = [pool.submit(keep_asking, server.port, expected, lambda: is_over) for _ in range(16)]
         try:
             until(lambda: server.metric("model_rows_total") > 200)
             event()
         finally:
-            over = True
+            is_over = True
         return sum((client.result() for client in clients), Counter())
 
 
-def test_a_worker_that_is_killed_costs_only_the_requests_in_its_hands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.slow
+def test_killed_worker_loses_only_its_own_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed loses only the requests that it was answering."""
     settings = tmp_path / "settings.yaml"
     settings.write_text("services: {ModelService: {workers: 2}}\n")
     monkeypatch.setenv("BENTOML_CONFIG", str(settings))
@@ -66,9 +66,9 @@ def test_a_worker_that_is_killed_costs_only_the_requests_in_its_hands(
         until(lambda: len(server.workers()) == 2)
 
         def kill() -> None:
-            lost = server.workers()[0]
-            lost.kill()
-            until(lambda: len({worker.pid for worker in server.workers()} - {lost.pid}) == 2)
+            killed = server.workers()[0]
+            killed.kill()
+            until(lambda: len({worker.pid for worker in server.workers()} - {killed.pid}) == 2)
 
         outcomes = under_load(server, kill)
         assert outcomes["hung"] == 0
@@ -78,7 +78,9 @@ def test_a_worker_that_is_killed_costs_only_the_requests_in_its_hands(
         assert answers == [200] * 50
 
 
-def test_a_server_that_is_told_to_stop_answers_whatever_it_accepted(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_stopping_server_answers_what_it_accepted(tmp_path: Path) -> None:
+    """A server that receives SIGTERM answers every request that it accepted."""
     with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as server:
 
         def stop() -> None:
@@ -90,12 +92,13 @@ def test_a_server_that_is_told_to_stop_answers_whatever_it_accepted(tmp_path: Pa
     assert outcomes["answered"] > 200
 
 
-def test_a_client_that_vanishes_while_it_waits_costs_nobody_anything(server: Server) -> None:
+def test_vanished_clients_do_no_harm(server: Server) -> None:
+    """Clients that vanish while they wait do no harm to others."""
     for _ in range(200):
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
             head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
             connection.sendall(head % len(BODY) + BODY)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # no farewell
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # close with a reset
     answer = httpx.post(f"{server.url}/predict", content=BODY, headers=HEADERS)
     assert answer.status_code == 200
     assert server.metric('model_requests_total{protocol="native",route="/predict",status="500"}') == 0
@@ -107,32 +110,32 @@ FRAGMENTS = (
 )  # fmt: skip
 
 
-def mutated(body: bytes, chance: random.Random) -> bytes:
-    """A body with a few pieces flipped, cut, doubled or replaced."""
+def mutate(body: bytes, generator: random.Random) -> bytes:
+    """Return a body with a few pieces changed, deleted, duplicated or replaced."""
     content = bytearray(body)
-    for _ in range(chance.randint(1, 4)):
-        start = chance.randrange(len(content) + 1)
-        end = min(len(content), start + chance.randint(0, 12))
-        match chance.randrange(4):
+    for _ in range(generator.randint(1, 4)):
+        start = generator.randrange(len(content) + 1)
+        end = min(len(content), start + generator.randint(0, 12))
+        match generator.randrange(4):
             case 0 if start < len(content):
-                content[start] = chance.randrange(256)
+                content[start] = generator.randrange(256)
             case 1:
                 del content[start:end]
             case 2:
                 content[start:start] = content[start:end]
             case _:
-                content[start:end] = chance.choice(FRAGMENTS)
+                content[start:end] = generator.choice(FRAGMENTS)
     return bytes(content)
 
 
 async def _fuzz(port: int, requests: int, seed: int) -> Counter[int]:
-    """The statuses of so many mutated requests over one connection."""
-    chance = random.Random(seed)
+    """Send this number of mutated requests over one connection and count the statuses."""
+    generator = random.Random(seed)
     statuses: Counter[int] = Counter()
     columns = json.dumps({"columns": {name: [value] for name, value in tiny.ROW.items()}}).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(requests):
-        body = mutated(chance.choice((BODY, columns)), chance)
+        body = mutate(generator.choice((BODY, columns)), generator)
         writer.write(
             b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
             % len(body)
@@ -153,11 +156,12 @@ def fuzz(server: Server, requests: int, seed: int) -> Counter[int]:
     return sum(asyncio.run(run()), Counter())
 
 
-def test_a_hundred_thousand_mutated_requests_bring_no_5xx_and_leave_no_memory_behind(server: Server) -> None:
+def test_mutated_requests_bring_no_5xx_and_leak_no_memory(server: Server) -> None:
+    """A hundred thousand mutated requests bring no status of 500 or above, and leave no memory behind."""
     (worker,) = server.workers()
-    warm = fuzz(server, 20_000, seed=0)
+    warm_up_statuses = fuzz(server, 20_000, seed=0)
     before = worker.memory_info().rss
-    statuses = warm + fuzz(server, 80_000, seed=1)
+    statuses = warm_up_statuses + fuzz(server, 80_000, seed=1)
     assert statuses.total() == 100_000
     assert statuses.keys() <= {200, 400, 422}
     assert min(statuses.values()) > 1_000

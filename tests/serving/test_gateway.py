@@ -1,4 +1,4 @@
-"""The gateway and what is behind it, in this process: what a real server shows too late or too seldom."""
+"""The gateway and the predictor in this process, for behaviour that a real server shows too late or too rarely."""
 
 import asyncio
 import json
@@ -25,8 +25,8 @@ from tests.support import tiny
 from tests.support.stored_artifacts import STORED, json_of, name_of
 
 
-def start(folder: Path, contract: Contract = tiny.CONTRACT, **said: Any) -> Predictor:
-    tiny.write(folder, contract=contract, **said)
+def start(folder: Path, contract: Contract = tiny.CONTRACT, **options: Any) -> Predictor:
+    tiny.write(folder, contract=contract, **options)
     return start_stored(folder)
 
 
@@ -37,12 +37,12 @@ def start_stored(folder: Path) -> Predictor:
     return predictor
 
 
-async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
-    raise AssertionError("fell through")
+async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("the gateway passed the request on to BentoML")
 
 
 def connect(predictor: Predictor) -> httpx.AsyncClient:
-    gateway = Gateway(nothing, predictor, Settings(), None, is_dependency=lambda: False)
+    gateway = Gateway(fail, predictor, Settings(), None, is_dependency=lambda: False)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=gateway), base_url="http://test")
 
 
@@ -52,12 +52,12 @@ async def post(predictor: Predictor, content: Any) -> httpx.Response:
 
 
 async def test_a_body_that_does_not_arrive_in_time_is_refused(tmp_path: Path) -> None:
-    async def slowly() -> AsyncIterator[bytes]:
+    async def incomplete_body() -> AsyncIterator[bytes]:
         yield b'{"distance": '
         await asyncio.Event().wait()
 
     answer = await post(
-        start(tmp_path, tiny.CONTRACT.model_copy(update={"limits": Limits(timeout_seconds=0.2)})), slowly()
+        start(tmp_path, tiny.CONTRACT.model_copy(update={"limits": Limits(timeout_seconds=0.2)})), incomplete_body()
     )
     assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
     assert answer.headers["connection"] == "close"
@@ -66,30 +66,31 @@ async def test_a_body_that_does_not_arrive_in_time_is_refused(tmp_path: Path) ->
 async def test_a_long_wrong_body_holds_up_nobody_else(tmp_path: Path) -> None:
     contract = tiny.CONTRACT.model_copy(update={"limits": Limits(rows=100_000)})
     predictor = start(tmp_path, contract)
-    finished = []
+    completed = []
 
-    async def one(name: str, body: bytes) -> None:
+    async def answer(name: str, body: bytes) -> None:
         try:
             await predictor.answer(body)
         except InvalidRows as error:
             assert error.total == 1
-        finished.append(name)
+        completed.append(name)
 
     rows = [tiny.ROW] * 20_000
-    long = json.dumps({"rows": [*rows, tiny.ROW | {"distance": "far"}]}).encode()
-    await asyncio.gather(one("long and wrong", long), one("short", json.dumps(tiny.ROW).encode()))
-    assert finished == ["short", "long and wrong"]
+    long_body = json.dumps({"rows": [*rows, tiny.ROW | {"distance": "far"}]}).encode()
+    await asyncio.gather(answer("long and invalid", long_body), answer("short", json.dumps(tiny.ROW).encode()))
+    assert completed == ["short", "long and invalid"]
 
 
 async def test_a_model_that_answers_nan_fails_instead_of_sending_null(tmp_path: Path) -> None:
-    free = (Numeric(name="distance", example=733.5), Numeric(name="temp", example=51.1), *tiny.FEATURES[2:])
-    predictor = start(tmp_path, tiny.CONTRACT.model_copy(update={"features": free}))
+    unbounded = (Numeric(name="distance", example=733.5), Numeric(name="temp", example=51.1), *tiny.FEATURES[2:])
+    predictor = start(tmp_path, tiny.CONTRACT.model_copy(update={"features": unbounded}))
     with pytest.raises(PredictionFailed):
         await predictor.answer(json.dumps(tiny.ROW | {"distance": 1e308, "temp": -1e308}).encode())
     assert b"null" not in await predictor.answer(json.dumps(tiny.ROW).encode())
 
 
-async def test_without_a_shared_folder_a_process_shows_its_own_counters(tmp_path: Path) -> None:
+async def test_process_without_shared_folder_has_own_counters(tmp_path: Path) -> None:
+    """Without a shared folder of metrics, a process shows its own counters."""
     assert "PROMETHEUS_MULTIPROC_DIR" not in os.environ
     predictor = start(tmp_path)
     await post(predictor, json.dumps(tiny.ROW).encode())
@@ -97,7 +98,8 @@ async def test_without_a_shared_folder_a_process_shows_its_own_counters(tmp_path
 
 
 @pytest.mark.parametrize("folder", STORED, ids=name_of)
-async def test_a_stored_model_describes_itself_by_its_files_as_they_are(folder: Path) -> None:
+async def test_stored_model_is_described_by_its_files(folder: Path) -> None:
+    """A stored model is described by its files as they are."""
     manifest = json_of(folder, artifact.MANIFEST)
     described = {name: value for name, value in manifest.items() if name not in ("files", "format")}
     described["contract"] = json_of(folder, artifact.CONTRACT)
@@ -107,9 +109,8 @@ async def test_a_stored_model_describes_itself_by_its_files_as_they_are(folder: 
     assert [answer.content for answer in answers] == [msgspec.json.encode(described)] * 2
 
 
-async def test_a_model_whose_evaluation_does_not_fit_predicts_but_does_not_describe_itself(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_wrong_evaluation_fails_the_description_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A model whose evaluation cannot be read predicts, but does not describe itself."""
     predictor = start(tmp_path, evaluation={"metrics": 7})
     with caplog.at_level("ERROR", "model_deployer"):
         async with connect(predictor) as client:

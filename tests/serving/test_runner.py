@@ -1,4 +1,4 @@
-"""The graph in a service of its own, on the CPU here: the same answers, also while it is gone."""
+"""The runner, on the CPU in these tests: the same answers, also while it is unavailable."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from tests.support.processes import Server, serve, until
 from tests.support.servers import WITH_RUNNER, SharedServers
 
 ROWS: list[dict[str, Any]] = [
-    tiny.ROW | changed
-    for changed in (
+    tiny.ROW | changes
+    for changes in (
         {},
         {"origin": "LGA", "remark": "", "temp": None},
         {"carrier": None, "booked": None, "holiday": True},
@@ -29,19 +29,19 @@ ROWS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def with_runner(servers: SharedServers) -> Server:
-    """A server with a runner, shared with others that do it no harm."""
-    running = servers.get(WITH_RUNNER)
-    until(lambda: ask(running) is not None and readiness(running) == "ready")
-    return running
+    """A server with a runner, shared by tests that do not harm it."""
+    shared = servers.get(WITH_RUNNER)
+    until(lambda: ask(shared) is not None and readiness(shared) == "ready")
+    return shared
 
 
 @pytest.fixture
 def with_own_runner(tmp_path: Path) -> Iterator[Server]:
     """A server with a runner that a test may harm."""
     home, variables = tiny.home(tmp_path / "home", "1.0.0"), dict(WITH_RUNNER.variables)
-    with serve([], home, tmp_path / "log", variables=variables) as running:
-        until(lambda: ask(running) is not None and readiness(running) == "ready")
-        yield running
+    with serve([], home, tmp_path / "log", variables=variables) as started:
+        until(lambda: ask(started) is not None and readiness(started) == "ready")
+        yield started
 
 
 def ask(server: Server, rows: Any = None) -> Any:
@@ -57,8 +57,8 @@ def readiness(server: Server) -> str:
 
 
 def runner_of(server: Server) -> psutil.Process:
-    (found,) = (worker for worker in server.workers() if "Runner" in worker.cmdline())
-    return found
+    (runner,) = (worker for worker in server.workers() if "Runner" in worker.cmdline())
+    return runner
 
 
 def test_the_runner_answers_what_the_worker_would(server: Server, with_runner: Server) -> None:
@@ -68,21 +68,23 @@ def test_the_runner_answers_what_the_worker_would(server: Server, with_runner: S
     assert not [line for line in lines if line["level"] == "error"]
 
 
-@pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP])
-def test_nobody_notices_that_the_runner_is_gone(server: Server, with_own_runner: Server, what: signal.Signals) -> None:
-    """Killed, or hung: under load every answer is right, the state is shown, and it ends by itself."""
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGSTOP])
+def test_nobody_notices_that_the_runner_is_gone(
+    server: Server, with_own_runner: Server, signal_number: signal.Signals
+) -> None:
+    """The runner is killed, or hangs: all answers under load are right, the state is visible, and it recovers."""
     expected = ask(server)
-    lost = runner_of(with_own_runner)
+    runner = runner_of(with_own_runner)
     with ThreadPoolExecutor(4) as pool:
         before = [pool.submit(ask, with_own_runner) for _ in range(80)]
         assert before[39].result() == expected
-        os.kill(lost.pid, what)
+        os.kill(runner.pid, signal_number)
         after = [pool.submit(ask, with_own_runner) for _ in range(40)]
         assert all(answer.result() == expected for answer in before + after)
-    until(lambda: with_own_runner.metric("model_degraded") == 1 or runner_of(with_own_runner).pid != lost.pid)
-    if what == signal.SIGSTOP:
+    until(lambda: with_own_runner.metric("model_degraded") == 1 or runner_of(with_own_runner).pid != runner.pid)
+    if signal_number == signal.SIGSTOP:
         assert readiness(with_own_runner) == "degraded: the runner does not answer; the CPU of the worker does"
-        os.kill(lost.pid, signal.SIGCONT)
+        os.kill(runner.pid, signal.SIGCONT)
     until(lambda: readiness(with_own_runner) == "ready" and with_own_runner.metric("model_degraded") == 0)
     assert ask(with_own_runner) == expected
     log = with_own_runner.log.read_text()
@@ -90,6 +92,7 @@ def test_nobody_notices_that_the_runner_is_gone(server: Server, with_own_runner:
 
 
 def test_the_runner_is_reached_by_no_network(with_runner: Server) -> None:
-    ports = {each.laddr.port for each in runner_of(with_runner).net_connections() if each.status == "LISTEN"}
+    connections = runner_of(with_runner).net_connections()
+    ports = {connection.laddr.port for connection in connections if connection.status == "LISTEN"}
     assert ports <= {with_runner.port}
     assert httpx.post(f"{with_runner.url}/run", json={"batches": []}).status_code == 404

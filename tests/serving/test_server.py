@@ -1,4 +1,4 @@
-"""The service as a stranger meets it: a real server, a real socket, real clients."""
+"""The service from the outside: a real server, a real socket, real clients."""
 
 import gzip
 import http.client
@@ -49,13 +49,13 @@ def test_a_bare_row_gets_one_prediction(client: httpx.Client) -> None:
 
 @pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
 def test_a_compressed_body_is_as_good_as_a_plain_one(client: httpx.Client, encoding: str, compress: Any) -> None:
-    sent = compress(json.dumps({"rows": [tiny.ROW] * 3}).encode())
-    assert post(client, sent, **{"content-encoding": encoding}).json() == post(client, {"rows": [tiny.ROW] * 3}).json()
+    body = compress(json.dumps({"rows": [tiny.ROW] * 3}).encode())
+    assert post(client, body, **{"content-encoding": encoding}).json() == post(client, {"rows": [tiny.ROW] * 3}).json()
 
 
 def test_the_answer_is_the_same_alone_and_in_a_full_request(client: httpx.Client) -> None:
-    alone = post(client, tiny.ROW).json()["predictions"][0]
-    assert post(client, {"rows": [tiny.ROW] * 100}).json()["predictions"] == [alone] * 100
+    prediction = post(client, tiny.ROW).json()["predictions"][0]
+    assert post(client, {"rows": [tiny.ROW] * 100}).json()["predictions"] == [prediction] * 100
 
 
 def test_a_request_id_comes_back_and_is_made_where_none_came(client: httpx.Client) -> None:
@@ -64,9 +64,9 @@ def test_a_request_id_comes_back_and_is_made_where_none_came(client: httpx.Clien
     assert re.fullmatch("[0-9a-f]{32}", post(client, tiny.ROW, **{"x-request-id": "x" * 129}).headers["x-request-id"])
 
 
-@pytest.mark.parametrize("given", ["5s", "-1", "0", "", "1.5", "9999999999"])
-def test_a_timeout_that_cannot_be_read_is_refused(client: httpx.Client, given: str) -> None:
-    answer = post(client, tiny.ROW, **{"x-request-timeout-ms": given})
+@pytest.mark.parametrize("timeout", ["5s", "-1", "0", "", "1.5", "9999999999"])
+def test_a_timeout_that_cannot_be_read_is_refused(client: httpx.Client, timeout: str) -> None:
+    answer = post(client, tiny.ROW, **{"x-request-timeout-ms": timeout})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_header")
 
 
@@ -133,9 +133,9 @@ def test_what_bentoml_refuses_is_answered_as_a_problem_too(
 
 @pytest.mark.parametrize("second", ["application/vnd.bentoml+pickle", "multipart/form-data; boundary=x", "text/plain"])
 def test_a_second_content_type_opens_no_other_door(client: httpx.Client, second: str) -> None:
-    headers = [("content-type", "application/json"), ("content-type", second)]
-    for pair in (headers, headers[::-1]):
-        answer = client.post("/predict", content=json.dumps(tiny.ROW), headers=pair)
+    both = [("content-type", "application/json"), ("content-type", second)]
+    for headers in (both, both[::-1]):
+        answer = client.post("/predict", content=json.dumps(tiny.ROW), headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
 
 
@@ -164,7 +164,9 @@ def test_bad_requests_leave_nothing_behind(server: Server, client: httpx.Client)
     assert post(client, tiny.ROW).status_code == 200
 
 
-def test_a_client_that_leaves_in_the_midst_of_its_body_does_not_keep_the_server_from_stopping(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_half_sent_body_does_not_keep_server_from_stopping(tmp_path: Path) -> None:
+    """A client that leaves in the middle of its body does not keep the server from stopping."""
     home = tiny.home(tmp_path / "home", "1.0.0")
     with serve([], home, tmp_path / "log") as server:
         with socket.create_connection(("127.0.0.1", server.port)) as connection:
@@ -186,16 +188,17 @@ def test_the_model_describes_itself(client: httpx.Client) -> None:
 
 
 def test_metrics_count_what_happened(server: Server, client: httpx.Client) -> None:
-    counted = (
+    samples = (
         'model_requests_total{protocol="native",route="/predict",status="200"}',
         "model_rows_total",
         'model_invalid_values_total{code="out_of_range",field="distance"}',
         'model_invalid_values_total{code="unknown_field",field="other"}',
     )
-    before = list(map(server.metric, counted))
+    before = list(map(server.metric, samples))
     post(client, {"rows": [tiny.ROW] * 3})
     post(client, tiny.ROW | {"distance": -1, "stranger": 1})
-    assert [server.metric(sample) - then for sample, then in zip(counted, before, strict=True)] == [1, 3, 1, 1]
+    differences = [server.metric(sample) - old_value for sample, old_value in zip(samples, before, strict=True)]
+    assert differences == [1, 3, 1, 1]
 
 
 def test_live_values_are_counted_in_the_bins_of_training(server: Server, client: httpx.Client) -> None:
@@ -215,8 +218,8 @@ def test_live_values_are_counted_in_the_bins_of_training(server: Server, client:
         {"temp": None, "origin": "EWR"},
     ]
     assert post(client, {"rows": [tiny.ROW | row for row in rows]}).status_code == 200
-    seen = {key: count - before[key] for key, count in counts().items() if count != before[key]}
-    assert seen == {
+    differences = {key: count - before[key] for key, count in counts().items() if count != before[key]}
+    assert differences == {
         ("distance", "800"): 2,
         ("distance", "+Inf"): 1,
         ("temp", "60"): 2,
@@ -258,9 +261,9 @@ def test_the_documented_examples_and_schemas_are_true(client: httpx.Client) -> N
         answer = post(client, example["value"])
         assert answer.status_code == 200
         jsonschema.validate(answer.json(), schemas["TableAnswer" if "columns" in example["value"] else "Answer"])
-    documented = operation["responses"]["200"]["content"]["application/json"]["example"]
-    assert post(client, tiny.ROW).json()["model"] == documented["model"]
-    (prediction,) = documented["predictions"]
+    documented_answer = operation["responses"]["200"]["content"]["application/json"]["example"]
+    assert post(client, tiny.ROW).json()["model"] == documented_answer["model"]
+    (prediction,) = documented_answer["predictions"]
     assert post(client, tiny.ROW).json()["predictions"][0]["probabilities"] == pytest.approx(
         prediction["probabilities"]
     )
@@ -310,30 +313,35 @@ def test_no_bytes_are_a_server_error(client: httpx.Client, content: bytes, media
     assert answer.status_code in {200, 400, 415, 422}
 
 
+@pytest.mark.slow
 def test_a_store_without_models_says_what_to_do(tmp_path: Path) -> None:
-    ended = run("bentoml", "serve", BENTOML_HOME=str(tmp_path))
-    assert ended.returncode == 1
-    assert "deployer train model.yaml" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    completed = run("bentoml", "serve", BENTOML_HOME=str(tmp_path))
+    assert completed.returncode == 1
+    assert "deployer train model.yaml" in completed.stderr
+    assert "Traceback" not in completed.stderr
 
 
+@pytest.mark.slow
 def test_an_unknown_model_is_answered_with_those_there_are(tmp_path: Path) -> None:
     home = tiny.home(tmp_path, "1.0.0")
-    ended = run("bentoml", "serve", "--arg", "model=served:9.9.9", BENTOML_HOME=str(home))
-    assert ended.returncode == 1
-    assert "there is 1.0.0" in ended.stderr
+    completed = run("bentoml", "serve", "--arg", "model=served:9.9.9", BENTOML_HOME=str(home))
+    assert completed.returncode == 1
+    assert "there is 1.0.0" in completed.stderr
 
 
+@pytest.mark.slow
 def test_an_altered_model_is_not_served(tmp_path: Path) -> None:
     home = tiny.home(tmp_path, "1.0.0")
     contract = home / "models/served/1.0.0/contract.json"
     contract.write_text(contract.read_text().replace("5000", "9000"))
-    ended = run("bentoml", "serve", BENTOML_HOME=str(home))
-    assert ended.returncode == 1
-    assert "contract.json was altered" in ended.stderr
+    completed = run("bentoml", "serve", BENTOML_HOME=str(home))
+    assert completed.returncode == 1
+    assert "contract.json was altered" in completed.stderr
 
 
-def test_a_model_that_answers_otherwise_than_in_training_ends_the_server_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_model_that_contradicts_golden_ends_in_one_line(tmp_path: Path) -> None:
+    """A model whose answers differ from those of training ends the server with a message of one line."""
     manifest = tiny.write(tmp_path / "files", "served")
     (tmp_path / "files" / artifact.MANIFEST).unlink()
     golden = tmp_path / "files" / artifact.GOLDEN
@@ -341,22 +349,24 @@ def test_a_model_that_answers_otherwise_than_in_training_ends_the_server_in_one_
     case["prediction"]["probabilities"] = {"late": 0.5, "on_time": 0.5}
     golden.write_text(json.dumps(case) + "\n")
     home = tiny.home_of(tmp_path / "home", tmp_path / "files", artifact.seal(tmp_path / "files", manifest))
-    ended = run("bentoml", "serve", "--port", str(free_port()), BENTOML_HOME=str(home))
-    assert ended.returncode == 1
-    assert "answers the golden case 'example' differently" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    completed = run("bentoml", "serve", "--port", str(free_port()), BENTOML_HOME=str(home))
+    assert completed.returncode == 1
+    assert "answers the golden case 'example' differently" in completed.stderr
+    assert "Traceback" not in completed.stderr
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_said_in_one_line(server: Server, tmp_path: Path) -> None:
     home = tiny.home(tmp_path, "1.0.0")
-    ended = run("bentoml", "serve", "--port", str(server.port), BENTOML_HOME=str(home))
-    assert ended.returncode == 1
-    assert "port is taken" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    completed = run("bentoml", "serve", "--port", str(server.port), BENTOML_HOME=str(home))
+    assert completed.returncode == 1
+    assert "the port is used by another program" in completed.stderr
+    assert "Traceback" not in completed.stderr
 
 
+@pytest.mark.slow
 def test_the_highest_version_answers_unless_another_is_named(tmp_path: Path) -> None:
-    """Both at once from one store, each with counters of its own."""
+    """Two servers use the same store at the same time, each with its own counters."""
     home = tiny.home(tmp_path / "home", "1.9.0", "1.10.0", "1.2.0")
     with (
         serve([], home, tmp_path / "highest") as highest,
@@ -368,6 +378,7 @@ def test_the_highest_version_answers_unless_another_is_named(tmp_path: Path) -> 
             assert infos == [f'model_info{{name="served",version="{version}"}}']
 
 
+@pytest.mark.slow
 def test_workers_add_up_and_one_that_dies_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = tmp_path / "settings.yaml"
     settings.write_text("services: {ModelService: {workers: 2}}\n")
@@ -382,27 +393,30 @@ def test_workers_add_up_and_one_that_dies_is_not_missed(tmp_path: Path, monkeypa
         assert server.metric("model_rows_total") == 40
 
 
+@pytest.mark.slow
 def test_a_bento_pins_its_model_and_runs_from_any_directory(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0", "1.1.0")
-    built = run("bentoml", "build", "--output", "tag", "--arg", "model=served:1.0.0", BENTOML_HOME=str(home))
-    assert built.returncode == 0, built.stderr
-    tag = built.stdout.strip().removeprefix("__tag__:")
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    with serve([tag], home, tmp_path / "log", cwd=elsewhere) as bento:
+    build = run("bentoml", "build", "--output", "tag", "--arg", "model=served:1.0.0", BENTOML_HOME=str(home))
+    assert build.returncode == 0, build.stderr
+    tag = build.stdout.strip().removeprefix("__tag__:")
+    other_folder = tmp_path / "elsewhere"
+    other_folder.mkdir()
+    with serve([tag], home, tmp_path / "log", cwd=other_folder) as bento:
         assert httpx.get(f"{bento.url}/model").json()["version"] == "1.0.0"
         assert httpx.post(f"{bento.url}/predict", json=tiny.ROW).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_bento_without_its_model_says_how_to_get_it(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0")
-    built = run("bentoml", "build", "--output", "tag", BENTOML_HOME=str(home))
+    build = run("bentoml", "build", "--output", "tag", BENTOML_HOME=str(home))
     shutil.rmtree(home / "models/served")
-    ended = run("bentoml", "serve", built.stdout.strip().removeprefix("__tag__:"), BENTOML_HOME=str(home))
-    assert ended.returncode == 1
-    assert "bentoml models export served:1.0.0" in ended.stderr
+    completed = run("bentoml", "serve", build.stdout.strip().removeprefix("__tag__:"), BENTOML_HOME=str(home))
+    assert completed.returncode == 1
+    assert "bentoml models export served:1.0.0" in completed.stderr
 
 
+@pytest.mark.slow
 def test_a_bento_holds_no_path_of_the_machine_that_built_it(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0")
     assert run("bentoml", "build", "--output", "tag", BENTOML_HOME=str(home)).returncode == 0

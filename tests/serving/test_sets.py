@@ -1,4 +1,4 @@
-"""A model of three labels says which of them are to be expected, through every door."""
+"""The sets of labels that a model of three labels returns, through every interface of the service."""
 
 import io
 from typing import Any
@@ -24,8 +24,9 @@ def server(servers: SharedServers) -> Server:
 
 @pytest.fixture
 def predictions(server: Server) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = httpx.post(f"{server.url}/predict", json={"rows": ROWS}).json()["predictions"]
-    return found
+    answer: dict[str, Any] = httpx.post(f"{server.url}/predict", json={"rows": ROWS}).json()
+    rows: list[dict[str, Any]] = answer["predictions"]
+    return rows
 
 
 def test_the_sets_follow_from_the_probabilities(predictions: list[dict[str, Any]]) -> None:
@@ -35,19 +36,19 @@ def test_the_sets_follow_from_the_probabilities(predictions: list[dict[str, Any]
     assert len({tuple(each["set"]) for each in predictions}) == 2
 
 
-@pytest.mark.parametrize("wanted", ["application/json", STREAM, FILE, PARQUET])
-def test_a_table_holds_them_as_booleans(server: Server, predictions: list[dict[str, Any]], wanted: str) -> None:
+@pytest.mark.parametrize("accept", ["application/json", STREAM, FILE, PARQUET])
+def test_a_table_holds_them_as_booleans(server: Server, predictions: list[dict[str, Any]], accept: str) -> None:
     columns = {name: [row[name] for row in ROWS] for name in tiny.ROW}
-    answer = httpx.post(f"{server.url}/predict", json={"columns": columns}, headers={"accept": wanted})
-    if wanted == "application/json":
-        found = answer.json()["columns"]
+    answer = httpx.post(f"{server.url}/predict", json={"columns": columns}, headers={"accept": accept})
+    if accept == "application/json":
+        table = answer.json()["columns"]
     else:
         read: dict[str, Any] = {STREAM: pl.read_ipc_stream, FILE: pl.read_ipc, PARQUET: pl.read_parquet}
-        frame = read[wanted](io.BytesIO(answer.content))
+        frame = read[accept](io.BytesIO(answer.content))
         assert {frame.schema[f"set.{label}"] for label in tiny.WITH_SETS.output.labels} == {pl.Boolean}  # type: ignore[union-attr]
-        found = frame.to_dict(as_series=False)
+        table = frame.to_dict(as_series=False)
     for label in ("late", "on_time", "early"):
-        assert found[f"set.{label}"] == [label in each["set"] for each in predictions]
+        assert table[f"set.{label}"] == [label in each["set"] for each in predictions]
 
 
 def test_bentomls_own_client_gets_them(server: Server, predictions: list[dict[str, Any]]) -> None:

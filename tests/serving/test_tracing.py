@@ -1,4 +1,4 @@
-"""OpenTelemetry as BentoML is configured for it, with a collector that takes what arrives."""
+"""OpenTelemetry tracing, configured through BentoML, with a collector that records the spans."""
 
 import threading
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ services:
 
 @pytest.fixture
 def spans() -> "Iterator[tuple[int, Queue[bytes]]]":
-    """The port of a collector, and what was sent to it."""
+    """The port of a collector, and the spans that it received."""
     received: Queue[bytes] = Queue()
 
     class Collector(BaseHTTPRequestHandler):
@@ -47,6 +47,7 @@ def spans() -> "Iterator[tuple[int, Queue[bytes]]]":
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_trace_goes_on_where_tracing_is_configured(
     tmp_path: Path, spans: "tuple[int, Queue[bytes]]", monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""What estimators are fitted on: columns with a target, and its objective; and a classifier that nothing converts."""
+"""A matrix and objectives to fit estimators with, and a classifier that no converter knows."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from model_deployer.training.preprocessing.matrix import Matrix
 
 
 def matrix(rows: int, classes: int, seed: int = 0) -> Matrix:
-    """Columns with ties, gaps and very different sizes."""
+    """Return columns with ties, missing values and very different magnitudes."""
     random = np.random.default_rng(seed)
     values = random.normal(size=(rows, 5)) * [1, 1e-3, 1e6, 1, 1]
     values[:, 3] = random.integers(0, 4, rows)
@@ -21,14 +21,14 @@ def matrix(rows: int, classes: int, seed: int = 0) -> Matrix:
 
 
 def objective(classes: int) -> dict[str, Any]:
-    """What is learnt of so many classes; of 1, a quantity."""
+    """Return the objective for this number of classes; 1 for a quantity."""
     return {1: {"objective": "regression"}, 2: {"objective": "binary"}}.get(
         classes, {"objective": "multiclass", "num_class": classes}
     )
 
 
 class Opaque(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A classifier that nothing converts."""
+    """A classifier that no converter knows."""
 
     def fit(self, columns: Any, target: Any) -> "Opaque":
         self.classes_ = np.unique(target)

@@ -1,4 +1,4 @@
-"""Features of every kind, and rows of any values for them as training conforms them."""
+"""Features of every kind, and a strategy for conformed rows with any values for them."""
 
 import math
 
@@ -18,7 +18,7 @@ FEATURES: tuple[Feature, ...] = (
     Text(name="remark", missing="impute", longest=20),
 )
 
-#: Numbers that are missing are NaN, and texts that are missing are empty.
+#: A missing number is NaN, a missing text is "".
 ROW = st.fixed_dictionaries(
     {
         "size": st.floats(-5, 15) | st.just(math.nan),

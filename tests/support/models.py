@@ -1,4 +1,4 @@
-"""Models of any contract, so small that they are written by hand, and the samples that their server gives."""
+"""Small handwritten models of any contract, and the sample requests of their servers."""
 
 import json
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.serving.rows.columns import ColumnBuilder
 from model_deployer.serving.rows.validation import Validator
 
-#: What breaks out of a comment or a text, somewhere.
+#: Text that ends a comment or a string in at least one of the languages.
 ODD = 'He said "yes", it\'s */ <b>&</b> {@x} \\u000a \\ ${x} #{y} """ ?> @z `w` \u202e \n second line'
 
 HOSTILE = (
@@ -49,7 +49,7 @@ MANY = Contract(features=HOSTILE, output=Classification(target=ODD, labels=LABEL
 
 
 def manifest(name: str = "served") -> Manifest:
-    """What a package says of the model beside its contract."""
+    """The manifest of the model in a package."""
     return Manifest(
         name=name,
         version="1.0.0",
@@ -75,7 +75,7 @@ def write(folder: Path, contract: Contract) -> Manifest:
 
 
 def _graph(contract: Contract) -> onnx.ModelProto:
-    """Each input becomes a small number, and their sum the output: of texts counts whether they are there."""
+    """Return a graph whose output depends on the sum of its inputs, scaled to small numbers; texts are looked up."""
     nodes, terms = [], []
     for index, feature in enumerate(contract.features):
         term = f"_term{index}"
@@ -105,7 +105,9 @@ def _graph(contract: Contract) -> onnx.ModelProto:
         nodes.append(helper.make_node("Sub", ["_sum", "_one"], ["lower"]))
         nodes.append(helper.make_node("Add", ["_sum", "_one"], ["upper"]))
     types = {"float64": TensorProto.DOUBLE, "string": TensorProto.STRING}
-    inputs = [helper.make_tensor_value_info(each.name, types[each.dtype], ["rows", 1]) for each in contract.features]
+    inputs = [
+        helper.make_tensor_value_info(feature.name, types[feature.dtype], ["rows", 1]) for feature in contract.features
+    ]
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", len(weights)]) for name in output.tensors
     ]
@@ -115,7 +117,7 @@ def _graph(contract: Contract) -> onnx.ModelProto:
 
 
 def full_row(contract: Contract) -> dict[str, Any]:
-    """A row with every field that has an example, and all that is required."""
+    """A row with every field that has an example or is required."""
     values = {"numeric": 0.5, "integer": 3, "boolean": False, "datetime": "2020-02-29T12:00:00", "text": "t"}
     required = {
         feature.name: None if feature.nullable else values.get(feature.kind, "b")
@@ -126,27 +128,27 @@ def full_row(contract: Contract) -> dict[str, Any]:
 
 
 def samples(url: str, contract: Contract) -> dict[str, Any]:
-    """The content of sample_requests.json, as this server answers."""
+    """The content of sample_requests.json, with the answers of this server."""
     row = full_row(contract)
     nulls = row | {feature.name: None for feature in contract.features if feature.nullable}
-    least = {name: value for name, value in row.items() if name in contract.row_schema()["required"]}
+    minimal = {name: value for name, value in row.items() if name in contract.row_schema()["required"]}
     numbers = [feature.name for feature in contract.features if isinstance(feature, Integer)]
     floats = row | dict.fromkeys(numbers, 3.0)
-    golden = [_ask(url, "ordinary", {"rows": [row]}), _ask(url, "several", {"rows": [row, nulls, least] * 3})]
+    golden = [_send(url, "ordinary", {"rows": [row]}), _send(url, "several", {"rows": [row, nulls, minimal] * 3})]
     edge = [
-        _ask(url, "one bare row", row),
-        _ask(url, "whole numbers with a point", {"rows": [floats]}),
-        _ask(url, "as text", body=json.dumps({"rows": [row]}, indent=4)),
-        _ask(url, "columns", {"columns": {name: [value] for name, value in row.items()}}),
-        _ask(url, "an id", {"rows": [row]}, headers={"X-Request-ID": "mine"}),
+        _send(url, "one bare row", row),
+        _send(url, "whole numbers with a point", {"rows": [floats]}),
+        _send(url, "as text", body=json.dumps({"rows": [row]}, indent=4)),
+        _send(url, "columns", {"columns": {name: [value] for name, value in row.items()}}),
+        _send(url, "an id", {"rows": [row]}, headers={"X-Request-ID": "mine"}),
     ]
     invalid = [
-        _ask(url, "a field that is none", {"rows": [row, row | {"no such field": 1}]}),
-        _ask(url, "nothing required", {"rows": [{}]}),
-        _ask(url, "no rows", {"rows": []}),
-        _ask(url, "no JSON", body='{"rows": [{'),
-        _ask(url, "too many rows", {"rows": [least] * (contract.limits.rows + 1)}),
-        _ask(url, "a header that is wrong", {"rows": [row]}, headers={"X-Request-Timeout-Ms": "soon"}),
+        _send(url, "an unknown field", {"rows": [row, row | {"no such field": 1}]}),
+        _send(url, "an empty row", {"rows": [{}]}),
+        _send(url, "no rows", {"rows": []}),
+        _send(url, "invalid JSON", body='{"rows": [{'),
+        _send(url, "too many rows", {"rows": [minimal] * (contract.limits.rows + 1)}),
+        _send(url, "an invalid header", {"rows": [row]}, headers={"X-Request-Timeout-Ms": "soon"}),
     ]
     assert {sample["status"] for sample in golden + edge} == {200}
     assert {sample["status"] for sample in invalid} == {400, 413, 422}
@@ -154,13 +156,13 @@ def samples(url: str, contract: Contract) -> dict[str, Any]:
     return {"model": model, "tolerance": 1e-5, "golden": golden, "edge": edge, "invalid": invalid}
 
 
-def _ask(
+def _send(
     url: str, case: str, request: Any = None, body: str | None = None, headers: dict[str, str] | None = None
 ) -> dict[str, Any]:
     content = json.dumps(request) if body is None else body
-    sent = {"Content-Type": "application/json"} | (headers or {})
-    response = httpx.post(f"{url}/predict", content=content, headers=sent)
+    all_headers = {"Content-Type": "application/json"} | (headers or {})
+    response = httpx.post(f"{url}/predict", content=content, headers=all_headers)
     answer = response.json()
     answer.pop("request_id", None)
-    said = {"case": case, "request": request, "body": body, "headers": headers or {}}
-    return said | {"status": response.status_code, "answer": answer}
+    sample = {"case": case, "request": request, "body": body, "headers": headers or {}}
+    return sample | {"status": response.status_code, "answer": answer}

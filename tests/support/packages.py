@@ -1,4 +1,4 @@
-"""The facts of packages whose models were never trained: their evaluations are those of models with known faults."""
+"""Package data of models that were never trained; their evaluations are those of models with known faults."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,8 +28,8 @@ CANDIDATES = [
 ]
 
 
-def facts_of(contract: Contract, judged: Mapping[str, Any], **said: Any) -> PackageData:
-    """The facts of a package with this contract and evaluation; ``said`` of its manifest."""
+def package_of(contract: Contract, evaluation: Mapping[str, Any], **fields: Any) -> PackageData:
+    """The data of a package with this contract and evaluation; ``fields`` are those of its manifest."""
     manifest = Manifest(
         **{
             "name": "delays",
@@ -38,12 +38,12 @@ def facts_of(contract: Contract, judged: Mapping[str, Any], **said: Any) -> Pack
             "tolerance": 1e-5,
             "origin": Provenance(data_version="sha256:abc", seed=42, python="3.12.1", libraries={"torch": "2.9.9"}),
         }
-        | said
+        | fields
     )
     return PackageData(
         manifest=manifest,
         contract=contract,
-        evaluation=Evaluation.model_validate({"task": contract.output.task} | dict(judged)),
+        evaluation=Evaluation.model_validate({"task": contract.output.task} | dict(evaluation)),
         reference=Reference.model_validate(tiny.REFERENCE),
         formats=(
             Format(
@@ -63,21 +63,21 @@ def facts_of(contract: Contract, judged: Mapping[str, Any], **said: Any) -> Pack
             Client(language="Rust", folder="examples/clients/rust", files=(), needs="", command="",
                    left_out="Rust is not installed"),
         ),
-        changes=_changes(judged),
+        changes=_changes(evaluation),
         endpoints=(("POST", "/predict", "Predict"), ("GET", "/ping", "Ready, for SageMaker")),
         is_verified=True,
         plots=dict.fromkeys(("reliability", "slices", "importance", "curve"), PNG),
     )  # fmt: skip
 
 
-def facts_of_exam(judged: ScoredRows, **said: Any) -> PackageData:
-    """The facts of a package whose model sat this exam."""
+def package_of_scored_rows(scored: ScoredRows, **fields: Any) -> PackageData:
+    """The data of a package whose model was evaluated on these rows; ``fields`` are those of its manifest."""
     features = [
         feature.model_copy(update={"example": example})
-        for feature, example in zip(judged.features, (12.5, 0.25, True, "2013-11-01T17:05:00", "JFK"), strict=True)
+        for feature, example in zip(scored.features, (12.5, 0.25, True, "2013-11-01T17:05:00", "JFK"), strict=True)
     ]
-    contract = Contract(features=tuple(features), output=judged.output)
-    return facts_of(contract, evaluation(judged).to_json() | {"candidates": CANDIDATES}, **said)
+    contract = Contract(features=tuple(features), output=scored.output)
+    return package_of(contract, evaluation(scored).to_json() | {"candidates": CANDIDATES}, **fields)
 
 
 def _latencies(cells: Sequence[tuple[int, int]]) -> tuple[Latency, ...]:
@@ -127,10 +127,10 @@ def _arrays(contract: Contract) -> Arrays:
     return {"probabilities": np.array([[0.75] + [0.25 / (labels - 1)] * (labels - 1)], np.float32)}
 
 
-def _changes(judged: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+def _changes(evaluation: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     metrics = {
         name: {"old": figure, "new": figure, "verdict": "within the noise"}
-        for name, figure in judged["metrics"].get("model", {}).items()
+        for name, figure in evaluation["metrics"].get("model", {}).items()
     }
     change = {"step": "major", "field": "distance", "message": "removed: requests with this field are refused"}
     first = {"version": "1.0.0", "created": "2025-12-24T00:00:00Z", "since": None, "step": "major"}

@@ -1,4 +1,4 @@
-"""Real programs, started as a user starts them."""
+"""Start real programs and servers, as a user starts them."""
 
 import os
 import re
@@ -17,27 +17,39 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 
-_HOLDERS: list[socket.socket] = []
+_reserved_sockets: list[socket.socket] = []
+
+_is_forbidden = False
+
+
+def forbid(is_forbidden: bool) -> None:
+    """Let nothing be started during a test that is not marked as slow."""
+    global _is_forbidden  # noqa: PLW0603 (as global as the test that is running)
+    _is_forbidden = is_forbidden
+
+
+def _check_allowed() -> None:
+    assert not _is_forbidden, "a test that starts a server or a command is marked with @pytest.mark.slow"
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait until something is so."""
+    """Wait until a condition is true."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, f"the condition did not become true within {seconds:g} seconds"
         time.sleep(0.05)
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that is ready.
+    """A running server that is ready.
 
     Attributes:
-        url: Where it answers.
-        process: The first of its processes.
+        url: Its base URL.
+        process: The process of `bentoml serve`.
         home: Its BentoML home.
-        log: The file with what it prints.
-        grpc_port: Where it answers over gRPC; None where it does not.
+        log: The file with its output.
+        grpc_port: Its gRPC port; None without gRPC.
     """
 
     url: str
@@ -53,26 +65,27 @@ class Server:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port of its URL."""
         return int(self.url.rpartition(":")[2])
 
     def metric(self, sample: str) -> float:
-        """What /metrics says of a sample, named with its labels; 0 where it is not there yet."""
-        found = re.search(rf"^{re.escape(sample)} (\S+)$", httpx.get(f"{self.url}/metrics").text, re.MULTILINE)
-        return float(found[1]) if found else 0.0
+        """Return the value of a sample at /metrics, given by its name and labels; 0 if it does not exist yet."""
+        match = re.search(rf"^{re.escape(sample)} (\S+)$", httpx.get(f"{self.url}/metrics").text, re.MULTILINE)
+        return float(match[1]) if match else 0.0
 
     def workers(self) -> list[psutil.Process]:
-        """The processes that answer."""
-        found = []
+        """Return the worker processes."""
+        workers = []
         for child in psutil.Process(self.process.pid).children():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 if "_bentoml_impl.worker.service" in child.cmdline():
-                    found.append(child)
-        return found
+                    workers.append(child)
+        return workers
 
 
 def run(*command: str, cwd: Path = ROOT, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run a program of this environment to its end and keep what it printed."""
+    """Run a program of this environment to its end and capture its output."""
+    _check_allowed()
     program = [str(BIN / command[0]), *command[1:]]
     env = os.environ | environment
     return subprocess.run(program, cwd=cwd, env=env, capture_output=True, text=True, timeout=600, check=False)
@@ -88,7 +101,8 @@ def serve(
     variables: Mapping[str, str] | None = None,
     start_seconds: float = 60,
 ) -> Iterator[Server]:
-    """`bentoml serve` with ``arguments``, from the moment it is ready; stopped at the end as a container would be."""
+    """Run `bentoml serve` with ``arguments``: wait until it is ready, and stop it at the end as a container would."""
+    _check_allowed()
     port = free_port()
     env = os.environ | {"BENTOML_HOME": str(home)} | dict(variables or {})
     command = [str(BIN / "bentoml"), "serve", *arguments, "--port", str(port)]
@@ -104,16 +118,16 @@ def serve(
 
 
 def free_port() -> int:
-    """A port that nobody else is given while the tests run.
+    """Return a port that no other program receives while the tests run.
 
-    A socket stays bound to it and never listens. Linux lets a server that names the port listen all the same, as both
-    set SO_REUSEADDR, and gives it to no program that asks for any port.
+    A socket stays bound to the port and never listens. A server that requests this port can still listen on it, as both
+    set SO_REUSEADDR; a program that requests any free port does not receive it.
     """
-    holder = socket.socket()
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind(("127.0.0.1", 0))
-    _HOLDERS.append(holder)
-    port: int = holder.getsockname()[1]
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    _reserved_sockets.append(reserved)
+    port: int = reserved.getsockname()[1]
     return port
 
 
@@ -125,4 +139,4 @@ def _wait_until_ready(server: Server, seconds: float) -> None:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
-    raise AssertionError(f"the server did not get ready:\n{server.log.read_text()}")
+    raise AssertionError(f"the server did not become ready:\n{server.log.read_text()}")

@@ -1,4 +1,4 @@
-"""Small tables of free text: reviews in which some words tell how good the thing is."""
+"""Small tables of free text: reviews with words that say how good a product is."""
 
 import numpy as np
 import onnxruntime
@@ -17,7 +17,7 @@ MARKS = (" ", " ", " ", ", ", "... ", "!\n", "\t", "\u00a0", " (", ") ", "\u2014
 
 
 def reviews(rows: int, seed: int = 0) -> tuple[pl.Series, NDArray[np.float64]]:
-    """Texts, every tenth of them missing, and how good each is: good words less bad ones."""
+    """Return texts, a tenth of them missing, and how good each is [rows]: its good words minus its bad words."""
     random = np.random.default_rng(seed)
     pairs = [_review(random) for _ in range(rows)]
     return pl.Series("review", [text for text, _ in pairs]), np.array([goodness for _, goodness in pairs])
@@ -28,16 +28,17 @@ def _review(random: np.random.Generator) -> tuple[str, float]:
         return "", 0.0
     good, bad = random.poisson(1.0, 2)
     words = [*random.choice(GOOD, good), *random.choice(BAD, bad), *random.choice(PLAIN, random.integers(3, 20))]
-    spelt = [_spelt(str(words[place]), random) + str(random.choice(MARKS)) for place in random.permutation(len(words))]
-    return "".join(spelt), float(good - bad)
+    order = random.permutation(len(words))
+    tokens = [_in_random_case(str(words[index]), random) + str(random.choice(MARKS)) for index in order]
+    return "".join(tokens), float(good - bad)
 
 
-def _spelt(word: str, random: np.random.Generator) -> str:
+def _in_random_case(word: str, random: np.random.Generator) -> str:
     return [word, word.upper(), word.capitalize()][random.choice(3, p=[0.8, 0.1, 0.1])]
 
 
 def in_a_graph(encoding: TextEncoding, texts: list[str]) -> NDArray[np.float64]:
-    """The numbers of texts as ONNX Runtime finds them: [texts, columns]."""
+    """Encode texts with ONNX Runtime: float64 [texts, columns]."""
     graph = helper.make_graph(
         encoding.nodes("texts", "result"),
         "text",

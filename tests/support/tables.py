@@ -1,4 +1,4 @@
-"""A small table with every kind of feature, and models fitted on it."""
+"""A small table with every kind of feature, and models for it."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ EPOCH_2013 = 1_356_998_400.0
 
 
 def table(rows: int, seed: int = 0) -> pl.DataFrame:
-    """Conformed rows: float64 with NaN, strings with "", and a street of more levels than are embedded."""
+    """Return conformed rows (Float64 with NaN, String with "") with a street of more levels than are embedded."""
     random = np.random.default_rng(seed)
     size = np.where(random.random(rows) < 0.1, np.nan, random.lognormal(size=rows))
     return pl.DataFrame(
@@ -43,7 +43,7 @@ def table(rows: int, seed: int = 0) -> pl.DataFrame:
 
 
 def scores(frame: pl.DataFrame) -> NDArray[np.float64]:
-    """What the target of a row depends on."""
+    """Return the quantity that the targets of the rows depend on, float64 [rows]."""
     red = (frame["colour"] == "red").cast(pl.Float64).to_numpy()
     size = frame["size, in m²"].fill_nan(1.0).to_numpy()
     street = frame["model_street"].str.extract(r"(\d+)").cast(pl.Float64).to_numpy()
@@ -52,34 +52,34 @@ def scores(frame: pl.DataFrame) -> NDArray[np.float64]:
 
 
 def classes_of(frame: pl.DataFrame, classes: int) -> NDArray[np.int64]:
-    """The target as so many classes of about equal size."""
+    """Return the target as class codes [rows], for this number of classes of about equal size."""
     values = scores(frame)
     return np.searchsorted(np.quantile(values, np.arange(1, classes) / classes), values).astype(np.int64)
 
 
 def counts_of(frame: pl.DataFrame) -> NDArray[np.float64]:
-    """The target as a count, which scatters more than Poisson's around its rate."""
+    """Return the target as counts [rows], which vary more than a Poisson variable around their rate."""
     return np.random.default_rng(11).poisson(np.exp(1 + scores(frame) / 2)).astype(np.float64)
 
 
 def spec(*, by_time: bool = False, task: str = "auto", quantile: float | None = None, **estimator: Any) -> Spec:
-    """A spec with a small network."""
+    """Return a spec with a small network."""
     sizes = {"members": 2, "width": 16, "embedding": 4, "epochs": 3, "trials": 1, **estimator}
     data = {"path": "t", "target": "y"} | ({"time": "when"} if by_time else {})
     return Spec.model_validate({"name": "m", "data": data, "task": task, "quantile": quantile, "estimator": sizes})
 
 
 def unfitted(
-    frame: pl.DataFrame, target: NDArray[np.float64] | NDArray[np.int64], classes: int | None, said: Spec
+    frame: pl.DataFrame, target: NDArray[np.float64] | NDArray[np.int64], classes: int | None, options: Spec
 ) -> tuple[Model, Sample]:
-    """A model with random weights, and its training rows."""
+    """Return a model with random weights, and its training rows."""
     features = [feature for feature in FEATURES if feature.name in frame.columns]
-    preprocessor, inputs = fit_preprocessor(frame, features, target, classes, said.seed)
+    preprocessor, inputs = fit_preprocessor(frame, features, target, classes, options.seed)
     train = Sample(inputs, target)
-    return build_model(preprocessor, features, train, classes, said), train
+    return build_model(preprocessor, features, train, classes, options), train
 
 
 def network_of(model: Model) -> Network:
-    """The network of a model that has one."""
+    """Return the network of a model that has one."""
     assert isinstance(model.network, Network)
     return model.network

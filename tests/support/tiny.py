@@ -137,9 +137,11 @@ def write(
     return artifact.seal(folder, manifest)
 
 
-def save(folder: Path, name: str = "tiny", version: str = "1.0.0", contract: Contract = CONTRACT, **said: Any) -> str:
+def save(
+    folder: Path, name: str = "tiny", version: str = "1.0.0", contract: Contract = CONTRACT, **options: Any
+) -> str:
     """Write the model and put it into the store of BENTOML_HOME."""
-    return store.save(folder, write(folder, name, version, contract, **said))
+    return store.save(folder, write(folder, name, version, contract, **options))
 
 
 def home(folder: Path, *versions: str) -> Path:

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from model_deployer.deployment.workload import Workload
 from model_deployer.package.measurements import Latency, Measurements
 from tests.support import tiny
-from tests.support.observed import MEASURED, MIB, facts, latency
+from tests.support.observed import MEASURED, MIB, latency, package_data
 
 IMAGE = "registry.example/models/served:1.0.0"
 
 
 def workload(measured: Measurements = MEASURED, load: float = 10_000, image: str = IMAGE, **fields: Any) -> Workload:
-    """A workload; ``fields`` are passed on to :func:`facts`."""
-    return Workload(replace(facts(**fields), measured=measured), image, load)
+    """A workload; ``fields`` are passed on to :func:`package_data`."""
+    return Workload(replace(package_data(**fields), measured=measured), image, load)
 
 
 def _without_cores(steps: tuple[Latency, ...]) -> tuple[Latency, ...]:

@@ -1,4 +1,4 @@
-"""A handoff package on disk, as far as definitions are made of it."""
+"""A handoff package on disk, with the files that deployment definitions are computed from."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.support.observed import MEASURED
 
 
 def write(folder: Path) -> Path:
-    """Write the facts of a package of the tiny model, its OpenAPI document among them."""
+    """Write the data of a package of the tiny model, including its OpenAPI document."""
     artifact = Artifact(folder / "files", tiny.write(folder / "files"))
     package = folder / "package"
     for name in (

@@ -1,4 +1,4 @@
-"""A whole training run in this process, of models that are fitted in no time."""
+"""Complete training runs in this process, of models that are fitted quickly."""
 
 import json
 from pathlib import Path
@@ -16,16 +16,18 @@ from model_deployer.training.data.dataset import read_dataset
 from model_deployer.training.run import train
 from tests.support.json_documents import unknown_keys
 
+pytestmark = pytest.mark.slow
+
 ROWS = 900
 
-#: Rows of these parts under a split by time.
+#: A row of each of these parts under a split by time.
 VALIDATION, TEST = 700, ROWS - 1
 
 
-def trained(folder: Path, frame: pl.DataFrame, more: str, ignore: str = "") -> Artifact:
+def trained(folder: Path, frame: pl.DataFrame, keys: str, ignore: str = "") -> Artifact:
     frame.write_parquet(folder / "t.parquet")
     data = f"{{path: t.parquet, target: y, ignore: [{ignore}]}}"
-    (folder / "model.yaml").write_text(f"name: m\ndata: {data}\nestimator: {{name: linear}}\n{more}\n")
+    (folder / "model.yaml").write_text(f"name: m\ndata: {data}\nestimator: {{name: linear}}\n{keys}\n")
     return store.load(train(read_dataset(folder / "model.yaml")).tag)
 
 
@@ -38,23 +40,24 @@ def table(labels: int) -> pl.DataFrame:
 
 
 def test_the_model_does_not_see_a_leak_that_slices_are_made_of(home: Path, tmp_path: Path) -> None:
-    """The column is the target itself: whoever learnt from it would make no mistake."""
+    """The column is the target itself: a model that used it would make no errors."""
     frame = table(2)
     frame = frame.with_columns(leak=frame["y"], region=pl.Series(["north", "south", "south"] * (ROWS // 3)))
     model = trained(tmp_path, frame, "slices: [leak, region]\ngates: {slice_gap: 3}", "leak, region")
     assert model.contract.names == ["x", "z"]
     assert model.evaluation.metrics_of(MODEL)["accuracy"].value < 0.85
     assert "leak" not in (model.path / "model.onnx").read_bytes().decode("latin-1")
-    named = {one.slice: one for one in model.evaluation.slices or () if one.named}
+    named = {result.slice: result for result in model.evaluation.slices or () if result.named}
     assert set(named) == {"leak = label 0", "leak = label 1", "region = north", "region = south"}
-    assert not any(one.learnt for one in named.values())
+    assert not any(result.learnt for result in named.values())
     assert model.evaluation.rows is not None
     assert named["region = north"].rows + named["region = south"].rows == model.evaluation.rows.test
-    assert "not learnt from" in (model.path / "report.html").read_text()
+    assert "not an input of the model" in (model.path / "report.html").read_text()
     assert "leak" not in json.dumps([case.row for case in model.golden()])
 
 
-def test_a_column_beside_the_model_changes_nothing_but_the_slices(home: Path, tmp_path: Path) -> None:
+def test_slice_column_changes_nothing_else(home: Path, tmp_path: Path) -> None:
+    """A column that only slices are made of changes nothing but the slices."""
     frame = table(2)
     plain = trained(tmp_path, frame, "")
     sliced = trained(tmp_path, frame.with_columns(leak=frame["y"]), "slices: [leak]", "leak")
@@ -62,11 +65,14 @@ def test_a_column_beside_the_model_changes_nothing_but_the_slices(home: Path, tm
     assert files[0] == files[1]
 
 
-def test_a_model_whose_probabilities_are_wrong_of_some_is_not_saved(home: Path, tmp_path: Path) -> None:
-    """What is true in the south is turned around in the north, and the model is not told where it is."""
+def test_miscalibrated_slice_fails_the_gate(home: Path, tmp_path: Path) -> None:
+    """A model whose probabilities are wrong for some rows is not saved.
+
+    The labels of the north are turned around, and the region is not an input of the model.
+    """
     frame = table(2).with_columns(north=pl.Series([True, False, False] * (ROWS // 3)))
-    turned = pl.when(pl.col("north") & (pl.col("y") == "label 0")).then(pl.lit("label 1"))
-    frame = frame.with_columns(y=turned.otherwise("y"))
+    relabelled = pl.when(pl.col("north") & (pl.col("y") == "label 0")).then(pl.lit("label 1"))
+    frame = frame.with_columns(y=relabelled.otherwise("y"))
     with pytest.raises(CheckFailed, match=r"gates\.slice_calibration: measured 0\.\d+ in the slice north = true"):
         trained(tmp_path, frame, "slices: [north]\ngates: {slice_calibration: 0.1}", "north")
 
@@ -77,9 +83,9 @@ def test_three_labels_are_answered_with_sets_that_are_measured(home: Path, tmp_p
     assert isinstance(output, Classification)
     assert output.coverage == 0.9
     assert output.set_threshold is not None and 0 < output.set_threshold < 0.5
-    figures = model.evaluation.metrics_of(MODEL)
-    assert figures["coverage"].value == pytest.approx(0.9, abs=0.08)
-    assert 1 < figures["set_size"].low < figures["set_size"].high < 3
+    metrics = model.evaluation.metrics_of(MODEL)
+    assert metrics["coverage"].value == pytest.approx(0.9, abs=0.08)
+    assert 1 < metrics["set_size"].low < metrics["set_size"].high < 3
     assert "set_size" not in model.evaluation.metrics_of(LINEAR)
     assert all(case.prediction["decision"] in case.prediction["set"] for case in model.golden())
     again = trained(tmp_path, table(3), "seed: 1\ntolerance: 1")
@@ -89,7 +95,8 @@ def test_three_labels_are_answered_with_sets_that_are_measured(home: Path, tmp_p
     assert again.tag == "m:1.0.1"
 
 
-def test_a_tiny_table_has_no_curve_and_is_trained_on_all_the_same(home: Path, tmp_path: Path) -> None:
+def test_tiny_table_is_trained_without_a_curve(home: Path, tmp_path: Path) -> None:
+    """A tiny table has no learning curve, and is trained on all the same."""
     frame = pl.DataFrame({"x": np.arange(10.0), "y": np.arange(10.0) ** 2})
     model = trained(tmp_path, frame, "")
     assert model.evaluation.curve == UnmeasuredCurve(reason="6 training rows are too few for a learning curve")
@@ -97,9 +104,10 @@ def test_a_tiny_table_has_no_curve_and_is_trained_on_all_the_same(home: Path, tm
 
 
 @pytest.mark.parametrize(("row", "logarithm"), [(None, True), (VALIDATION, False), (TEST, False)])
-def test_a_logarithm_is_learnt_only_where_every_known_target_has_one(
+def test_logarithm_needs_positive_targets_everywhere(
     home: Path, tmp_path: Path, row: int | None, logarithm: bool
 ) -> None:
+    """The logarithm of the target is fitted only if every known target has one."""
     random = np.random.default_rng(0)
     x = random.normal(size=ROWS)
     amounts = np.exp(1.5 * x + random.normal(size=ROWS) / 3)

@@ -7,7 +7,7 @@ import pytest
 from model_deployer.contract.errors import SpecError
 from model_deployer.training.spec import Bound, Spec, read_spec
 
-LEAST = "name: m\ndata:\n  path: t.csv\n  target: y\n"
+MINIMAL = "name: m\ndata:\n  path: t.csv\n  target: y\n"
 
 
 def written(folder: Path, text: str | bytes) -> Path:
@@ -17,14 +17,14 @@ def written(folder: Path, text: str | bytes) -> Path:
 
 
 def complaints(folder: Path, text: str | bytes) -> list[str]:
-    """The lines of the error, without the folder."""
+    """Return the lines of the error, without the folder."""
     with pytest.raises(SpecError) as caught:
         read_spec(written(folder, text))
     return str(caught.value).replace(f"{folder}/", "").splitlines()
 
 
 def test_three_fields_are_enough(tmp_path: Path) -> None:
-    spec = read_spec(written(tmp_path, LEAST))
+    spec = read_spec(written(tmp_path, MINIMAL))
     assert (spec.name, spec.data.path, spec.data.target) == ("m", "t.csv", "y")
     assert (spec.task, spec.seed, spec.split.test, spec.by_time) == ("auto", 0, 0.15, False)
 
@@ -74,15 +74,15 @@ seed: -1
             "model.yaml:2: data.<<: merge keys are not supported; write the fields out",
         ),
         (
-            LEAST.replace("y\n", "no\n"),
+            MINIMAL.replace("y\n", "no\n"),
             "model.yaml:4: data.target: expected text; put it in quotes if it is a number, a date or a word such as "
             "yes or no",
         ),
         ("a: &a [*a]\n", "model.yaml:1: a[0]: an alias must not contain itself"),
-        (LEAST + "estimator: 5\n", "model.yaml:5: estimator: expected `key: value` lines"),
-        (LEAST + "cost:\n  false_negative: .inf\n", "model.yaml:6: cost.false_negative: expected a finite number"),
-        (LEAST + "  ignore: x\n", "model.yaml:5: data.ignore: expected a list"),
-        (LEAST + "limits:\n  row: 5\n", "model.yaml:6: limits.row: unknown key; did you mean 'rows'?"),
+        (MINIMAL + "estimator: 5\n", "model.yaml:5: estimator: expected `key: value` lines"),
+        (MINIMAL + "cost:\n  false_negative: .inf\n", "model.yaml:6: cost.false_negative: expected a finite number"),
+        (MINIMAL + "  ignore: x\n", "model.yaml:5: data.ignore: expected a list"),
+        (MINIMAL + "limits:\n  row: 5\n", "model.yaml:6: limits.row: unknown key; did you mean 'rows'?"),
     ],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, text: str | bytes, complaint: str) -> None:
@@ -101,14 +101,14 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         ("validation: true", "split.validation: expected a share"),
         ("{validation: 0.5, test: 0.5}", "leave nothing to train on"),
         ("{validation: 0.5, test: 2013-11-01}", "two shares or two dates"),
-        ("{validation: 2013-11-01, test: 2013-10-01}", "`validation` has to begin before `test`"),
+        ("{validation: 2013-11-01, test: 2013-10-01}", "`validation` must begin before `test`"),
         ("{validation: 2013-10-01, test: 2013-11-01}", "need `split.method: time` and `data.time`"),
-        ("{method: time}", "needs the column named under `data.time`"),
-        ("{method: group}", "needs the column named under `data.group`"),
+        ("{method: time}", "`split.method: time` needs a column under `data.time`"),
+        ("{method: group}", "`split.method: group` needs a column under `data.group`"),
     ],
 )
 def test_a_split_that_cannot_be(tmp_path: Path, split: str, complaint: str) -> None:
-    text = f"{LEAST}split: {split}\n" if split.startswith("{") else f"{LEAST}split:\n  {split}\n"
+    text = f"{MINIMAL}split: {split}\n" if split.startswith("{") else f"{MINIMAL}split:\n  {split}\n"
     assert re.search(re.escape(complaint), complaints(tmp_path, text)[0])
 
 
@@ -122,26 +122,26 @@ def test_a_split_that_cannot_be(tmp_path: Path, split: str, complaint: str) -> N
 )
 def test_a_date_is_its_first_instant(tmp_path: Path, text: str, instant: datetime) -> None:
     before = text.replace("2013", "2012")
-    spec = read_spec(written(tmp_path, f"{LEAST}  time: when\nsplit:\n  validation: {before}\n  test: {text}\n"))
+    spec = read_spec(written(tmp_path, f"{MINIMAL}  time: when\nsplit:\n  validation: {before}\n  test: {text}\n"))
     assert spec.split.test == instant
     assert spec.by_time
 
 
 @pytest.mark.parametrize(("text", "label"), [("true", "true"), ("1", "1"), ("late", "late")])
 def test_the_positive_label_is_text(tmp_path: Path, text: str, label: str) -> None:
-    assert read_spec(written(tmp_path, f"{LEAST}positive: {text}\n")).positive == label
+    assert read_spec(written(tmp_path, f"{MINIMAL}positive: {text}\n")).positive == label
 
 
 @pytest.mark.parametrize(
-    ("said", "quantile"),
+    ("keys", "quantile"),
     [("task: quantile\n", 0.5), ("quantile: 0.9\ntask: quantile\n", 0.9), ("task: regression\n", None), ("", None)],
 )
-def test_a_quantile_belongs_to_its_task(tmp_path: Path, said: str, quantile: float | None) -> None:
-    assert read_spec(written(tmp_path, LEAST + said)).quantile == quantile
+def test_a_quantile_belongs_to_its_task(tmp_path: Path, keys: str, quantile: float | None) -> None:
+    assert read_spec(written(tmp_path, MINIMAL + keys)).quantile == quantile
 
 
 @pytest.mark.parametrize(
-    ("said", "complaint"),
+    ("keys", "complaint"),
     [
         ("quantile: 0.9\n", "model.yaml:5: quantile: only for `task: quantile`"),
         ("task: count\nquantile: 0.5\n", "model.yaml:6: quantile: only for `task: quantile`"),
@@ -150,20 +150,20 @@ def test_a_quantile_belongs_to_its_task(tmp_path: Path, said: str, quantile: flo
         ("task: quantile\nquantile: .nan\n", "model.yaml:6: quantile: expected a finite number"),
     ],
 )
-def test_a_quantile_that_cannot_be(tmp_path: Path, said: str, complaint: str) -> None:
-    assert complaints(tmp_path, LEAST + said) == [complaint]
+def test_a_quantile_that_cannot_be(tmp_path: Path, keys: str, complaint: str) -> None:
+    assert complaints(tmp_path, MINIMAL + keys) == [complaint]
 
 
 def test_a_column_has_one_role(tmp_path: Path) -> None:
-    assert complaints(tmp_path, LEAST + "  ignore: [y]\n") == [
+    assert complaints(tmp_path, MINIMAL + "  ignore: [y]\n") == [
         "model.yaml:2: data: the column 'y' has two roles; keep one of them"
     ]
 
 
 def test_a_field_knows_its_line(tmp_path: Path) -> None:
-    path = written(tmp_path, LEAST)
-    assert read_spec(path).place("data", "target") == f"{path}:4: data.target"
-    assert read_spec(path).place("features", "x") == f"{path}:1: features.x"
+    path = written(tmp_path, MINIMAL)
+    assert read_spec(path).location("data", "target") == f"{path}:4: data.target"
+    assert read_spec(path).location("features", "x") == f"{path}:1: features.x"
 
 
 def test_a_split_by_dates_is_dumped_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
@@ -180,7 +180,7 @@ def test_a_split_by_dates_is_dumped_without_a_warning(recwarn: pytest.WarningsRe
 
 def test_a_gate_bounds_a_metric_from_one_side_or_both(tmp_path: Path) -> None:
     metrics = "    log_loss: {at_most: 0.53}\n    coverage: {at_least: 0.85, at_most: 0.95}\n"
-    text = f"{LEAST}gates:\n  metrics:\n{metrics}  better_than_linear: true\n  p99_ms: 2\n"
+    text = f"{MINIMAL}gates:\n  metrics:\n{metrics}  better_than_linear: true\n  p99_ms: 2\n"
     gates = read_spec(written(tmp_path, text)).gates
     assert gates.metrics == {"log_loss": Bound(at_most=0.53), "coverage": Bound(at_least=0.85, at_most=0.95)}
     assert (gates.better_than_linear, gates.slice_gap, gates.size_mb, gates.p99_ms) == (True, None, None, 2)
@@ -194,7 +194,10 @@ def test_a_gate_bounds_a_metric_from_one_side_or_both(tmp_path: Path) -> None:
         ("metrics: {f1: {at_lest: 1}}", r"gates\.metrics\.f1\.at_lest: unknown key; did you mean 'at_least'\?"),
         ("metrics: {f1: 0.7}", r"gates\.metrics\.f1: expected `\{at_least: 0\.7\}` or `\{at_most: 0\.7\}`"),
         ("metrics: {f1: {}}", r"gates\.metrics\.f1: expected `at_least`, `at_most` or both"),
-        ("metrics: {f1: {at_least: 0.9, at_most: 0.8}}", r"gates\.metrics\.f1: no value is both .*; swap them"),
+        (
+            "metrics: {f1: {at_least: 0.9, at_most: 0.8}}",
+            r"gates\.metrics\.f1: `at_least` is above `at_most`.*; swap them",
+        ),
         ("metrics: {f1: {at_least: .nan}}", r"gates\.metrics\.f1\.at_least: expected a finite number"),
         ("slice_gap: 0", r"gates\.slice_gap: expected greater than 0"),
         ("size_mb: -1", r"gates\.size_mb: expected greater than 0"),
@@ -202,12 +205,12 @@ def test_a_gate_bounds_a_metric_from_one_side_or_both(tmp_path: Path) -> None:
     ],
 )
 def test_a_gate_that_cannot_be(tmp_path: Path, gates: str, complaint: str) -> None:
-    (found,) = complaints(tmp_path, f"{LEAST}gates:\n  {gates}\n")
-    assert re.fullmatch(rf"model\.yaml:6: {complaint}", found)
+    (message,) = complaints(tmp_path, f"{MINIMAL}gates:\n  {gates}\n")
+    assert re.fullmatch(rf"model\.yaml:6: {complaint}", message)
 
 
 def test_a_bound_of_the_calibration_of_slices_needs_slices(tmp_path: Path) -> None:
-    bounded = LEAST + "gates: {slice_calibration: 0.05}\n"
+    bounded = MINIMAL + "gates: {slice_calibration: 0.05}\n"
     (complaint,) = complaints(tmp_path, bounded)
-    assert complaint.endswith("`gates.slice_calibration` needs the columns that are to be judged, under `slices`")
+    assert complaint.endswith("`gates.slice_calibration` needs at least one column under `slices`")
     assert read_spec(written(tmp_path, bounded + "slices: [x]\n")).gates.slice_calibration == 0.05

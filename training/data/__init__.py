@@ -1,1 +1,1 @@
-"""A table becomes checked columns, a target, and training, validation and test rows."""
+"""Read a table: checked columns, a target, and training, validation and test rows."""

@@ -1,25 +1,25 @@
-"""One column of a table: whether it has values, and its values as numbers or strings."""
+"""One column of a table: its missing values, what its strings look like, and its values as numbers or strings."""
 
 import polars as pl
 
 from model_deployer.contract.features import MAX_CATEGORY_CHARACTERS, MAX_EXACT_INTEGER
 
-#: What has a word on either side: a space, or a character of a script that has no spaces.
-_GAP = r"\s|[\x{3041}-\x{9FFF}]"
+#: A word boundary: a space, or a character of a script that has no spaces.
+_WORD_GAP = r"\s|[\x{3041}-\x{9FFF}]"
 
-#: Gaps between words that free text has on average at the least.
-_GAPS = 2
+#: Strings with at least this many word boundaries on average have several words.
+_MIN_MEAN_GAPS = 2
 
 _STRINGS = {"categorical", "text"}
 
 
 def is_readable(column: pl.Series) -> bool:
-    """Whether a column holds one number, string or time a row, and no lists, records, bytes or durations."""
+    """Return whether a column holds one number, string or time per row, not lists, records, bytes or durations."""
     return not column.dtype.is_nested() and not isinstance(column.dtype, pl.Binary | pl.Duration | pl.Object)
 
 
 def missing(column: pl.Series) -> pl.Series:
-    """Which values are null, NaN, infinite or an empty string."""
+    """Return a Boolean mask, one value per row: null, NaN, infinite or an empty string."""
     if column.dtype.is_float():
         return ~column.is_finite().fill_null(False)
     if isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum):
@@ -28,42 +28,57 @@ def missing(column: pl.Series) -> pl.Series:
 
 
 def is_constant(column: pl.Series) -> bool:
-    """Whether all values are the same, or all are missing."""
+    """Return whether all values are the same, or all are missing."""
     absent = missing(column)
     return is_readable(column) and column.filter(~absent).n_unique() + absent.any() < 2
 
 
-def is_worded(strings: pl.Series) -> bool:
-    """Whether strings that are there have three words or more on average."""
-    gaps = strings.filter(~missing(strings)).str.count_matches(_GAP).mean()
-    return isinstance(gaps, float) and gaps >= _GAPS
+def has_several_words(strings: pl.Series) -> bool:
+    """Return whether the strings that are not missing have three or more words on average."""
+    gaps = strings.filter(~missing(strings)).str.count_matches(_WORD_GAP).mean()
+    return isinstance(gaps, float) and gaps >= _MIN_MEAN_GAPS
 
 
 def is_text(strings: pl.Series) -> bool:
-    """Whether strings are too long for categories, or mostly different and of several words or many characters."""
+    """Return whether a String column is free text, not categories.
+
+    Strings are free text if one is too long for a category, or if most differ and they have several words or many
+    characters.
+    """
     present = strings.filter(~missing(strings))
     lengths = present.str.len_chars()
-    longest, mean = lengths.max(), lengths.mean()
-    if not isinstance(longest, int) or not isinstance(mean, float):
+    max_length, mean_length = lengths.max(), lengths.mean()
+    if not isinstance(max_length, int) or not isinstance(mean_length, float):
         return False
-    differ = present.n_unique() > 0.5 * len(present)
-    return longest > MAX_CATEGORY_CHARACTERS or (differ and (mean > 40 or is_worded(present)))
+    mostly_different = present.n_unique() > 0.5 * len(present)
+    has_long_values = mean_length > 40 or has_several_words(present)
+    return max_length > MAX_CATEGORY_CHARACTERS or (mostly_different and has_long_values)
 
 
 def canonical(column: pl.Series, kind: str) -> pl.Series:
-    """A column as Float64 or String, by kind; null where a value is missing or cannot be read as that kind."""
+    """Return a column in the standard form of its kind, as Float64 or String.
+
+    Args:
+        column: A column of any type.
+        kind: A kind of the contract, such as ``numeric`` or ``categorical``.
+
+    Returns:
+        A series of the same length: String for ``categorical`` and ``text``; Float64 for the other kinds, booleans
+        being 1 and 0 and times seconds since 1970-01-01T00:00:00. A value is null if it is missing or cannot be read
+        as the kind.
+    """
     if not is_readable(column):
         return pl.Series(column.name, [None] * len(column), pl.String if kind in _STRINGS else pl.Float64)
     if isinstance(column.dtype, pl.Categorical | pl.Enum):
         column = column.cast(pl.String)
     if kind in _STRINGS:
         return _strings(column).replace("", None)
-    values = {"boolean": _truths, "datetime": _seconds}.get(kind, _numbers)(column)
+    values = {"boolean": _booleans, "datetime": _seconds}.get(kind, _numbers)(column)
     return values.fill_nan(None)
 
 
 def times(column: pl.Series) -> pl.Series:
-    """A column as Datetime in microseconds, with its zone if it has one."""
+    """Return a column as Datetime in microseconds, with its time zone if it has one; null if a value is not a time."""
     if column.dtype == pl.String:
         try:
             return column.str.to_datetime(strict=False, time_unit="us")
@@ -75,12 +90,15 @@ def times(column: pl.Series) -> pl.Series:
 
 
 def _strings(column: pl.Series) -> pl.Series:
-    """Values as text; a whole number has no decimals, even where missing ones made the column a float."""
-    if column.dtype.is_float():
-        whole = column.fill_nan(None).drop_nulls()
-        if whole.is_finite().all() and (whole == whole.round()).all() and (whole.abs() <= MAX_EXACT_INTEGER).all():
-            column = column.fill_nan(None).cast(pl.Int64)
+    """Return values as strings; a whole number has no decimals, even if missing values made the column a float."""
+    if column.dtype.is_float() and _holds_exact_integers(column.fill_nan(None).drop_nulls()):
+        column = column.fill_nan(None).cast(pl.Int64)
     return column.cast(pl.String)
+
+
+def _holds_exact_integers(numbers: pl.Series) -> bool:
+    is_whole = numbers.is_finite() & (numbers == numbers.round()) & (numbers.abs() <= MAX_EXACT_INTEGER)
+    return is_whole.all()
 
 
 def _numbers(column: pl.Series) -> pl.Series:
@@ -91,7 +109,7 @@ def _numbers(column: pl.Series) -> pl.Series:
     return column.cast(pl.Float64, strict=False)
 
 
-def _truths(column: pl.Series) -> pl.Series:
+def _booleans(column: pl.Series) -> pl.Series:
     if column.dtype == pl.String:
         column = column.str.to_lowercase().replace_strict({"true": 1.0, "false": 0.0}, default=None)
     values = _numbers(column)

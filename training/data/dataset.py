@@ -1,6 +1,6 @@
-"""What a model learns from: the table, read, checked, divided and conformed.
+"""The data of a training run: the table, read, checked, split and converted to features.
 
-Nothing here needs torch, which takes seconds to load: what is wrong with a model.yaml or a table is said before that.
+Nothing here imports torch, which takes seconds to load: a fault in model.yaml or in the table is reported before that.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from model_deployer.contract.evaluation import Finding
 from model_deployer.contract.features import Feature
 from model_deployer.training.data.features import conform, infer_features, slice_features
 from model_deployer.training.data.profile import profile
-from model_deployer.training.data.split import Parts, Rows, growing, method, split
+from model_deployer.training.data.split import Parts, Rows, method, nested_order, split
 from model_deployer.training.data.stream import Stream, open_stream
 from model_deployer.training.data.table import Table, read_table
 from model_deployer.training.data.target import Target, read_target, read_weights
@@ -28,18 +28,20 @@ class Dataset:
     """Everything about a table that a training run needs.
 
     Attributes:
-        spec: The model.yaml, and ``path``, where it lies.
-        version: The digest of the table's content.
-        target: What is to be predicted, row by row.
-        weights: How much each row counts; None where all count the same.
-        parts: Which rows are for training, validation and test.
-        order: The training rows, those first that a smaller table would have held.
-        findings: What is odd about the table.
-        features: The contract of every column that is learnt from.
-        frame: Those columns as the graph takes them.
-        slices: What is known of every column whose values are judged one by one, learnt from or not.
-        aside: Those of them that are not learnt from, in the form of ``frame``.
-        stream: The rows beyond those of ``frame``; None where the whole table is in memory.
+        spec: The model.yaml.
+        path: The path of the model.yaml.
+        version: ``sha256:`` and the digest of the table's content.
+        target: The values to predict, one per row.
+        weights: The weight of each row, float64 [rows]; None if all rows weigh the same.
+        parts: The rows of the training, validation and test parts.
+        order: The training rows as int64 indices [training rows], ordered so that the first N are the rows that a
+            smaller table would hold.
+        findings: Problems of the table that the data scientist should look at.
+        features: The contract of every feature.
+        frame: The features in the form of the graph's inputs: one Float64 or String column each.
+        slices: The contract of every column that is evaluated by slice, whether it is a feature or not.
+        slice_only: The columns among those that are not features, in the form of ``frame``.
+        stream: The rows that are not in ``frame``; None if the whole table is in memory.
     """
 
     spec: Spec
@@ -53,61 +55,83 @@ class Dataset:
     features: tuple[Feature, ...]
     frame: pl.DataFrame
     slices: tuple[Feature, ...]
-    aside: pl.DataFrame
+    slice_only: pl.DataFrame
     stream: Stream | None
 
     @property
     def is_positive(self) -> bool:
-        """Whether all known targets are above 0, so that each has a logarithm; of no meaning for classes."""
-        least = min(self.target.values.min(), self.stream.least if self.stream else np.inf)
-        return bool(least > 0)
+        """Whether all targets are above 0, so that each has a logarithm; meaningless for classes."""
+        lowest = min(self.target.values.min(), self.stream.min_target if self.stream else np.inf)
+        return bool(lowest > 0)
 
 
 def read_dataset(path: Path) -> Dataset:
     """Read a model.yaml and the table that it names.
 
+    Args:
+        path: The model.yaml.
+
+    Returns:
+        The table, checked and split.
+
     Raises:
-        SpecError, DataError: One of them cannot be used.
-        CheckFailed: A column gives the target away, and model.yaml says ``strict``.
+        SpecError: if the model.yaml cannot be used.
+        DataError: if the table cannot be used.
+        CheckFailed: if a column leaks the target and model.yaml sets ``strict: true``.
     """
     spec = read_spec(path)
     table = read_table(spec, path.parent)
     frame = table.frame
-    print_stage("read", f"{_height(table)} rows and {frame.width} columns, {table.version[:19]}")
+    print_stage("read", f"{_row_count(table)} rows and {frame.width} columns, {table.version[:19]}")
 
     target, weights = read_target(frame, spec), read_weights(frame, spec)
     parts = split(frame, target, spec, weights)
     print_stage("split", f"by {method(target, spec)}: {_sizes(parts)}")
 
     findings = profile(frame, target, parts, spec)
-    _tell(findings)
+    _print_findings(findings)
+    _refuse_errors(findings)
 
-    features = infer_features(frame[parts.learnt], spec)
+    features = infer_features(frame[parts.train_and_validation], spec)
     stream = None
-    if table.drawn is not None:
+    if table.sampled_rows is not None:
         stream = open_stream(table, target, parts, features, spec)
         print_stage("stream", f"{stream.rows:,} more rows for the network to learn from")
-    conformed = conform(frame, features)
-    by_slice = slice_features(frame[parts.train], features, spec)
-    aside = conform(frame, [feature for feature in by_slice if feature not in features])
-    order = growing(frame, target, spec, parts.train)
+    slices = slice_features(frame[parts.train], features, spec)
     return Dataset(
-        spec, path, table.version, target, weights, parts, order, findings, features, conformed, by_slice, aside, stream
+        spec=spec,
+        path=path,
+        version=table.version,
+        target=target,
+        weights=weights,
+        parts=parts,
+        order=nested_order(frame, target, spec, parts.train),
+        findings=findings,
+        features=features,
+        frame=conform(frame, features),
+        slices=slices,
+        slice_only=conform(frame, [feature for feature in slices if feature not in features]),
+        stream=stream,
     )
 
 
-def _height(table: Table) -> str:
-    drawn = f"{table.frame.height:,}"
-    return drawn if table.drawn is None else f"{drawn} of {sum(piece.rows for piece in table.pieces):,}"
+def _row_count(table: Table) -> str:
+    in_memory = f"{table.frame.height:,}"
+    if table.sampled_rows is None:
+        return in_memory
+    return f"{in_memory} of {sum(chunk.rows for chunk in table.chunks):,}"
 
 
 def _sizes(parts: Parts) -> str:
     return ", ".join(f"{len(rows):,} {name}" for name, rows in vars(parts).items())
 
 
-def _tell(findings: list[Finding]) -> None:
+def _print_findings(findings: list[Finding]) -> None:
     for finding in findings:
         print_stage(finding.severity, f"{f'{finding.column}: ' if finding.column else ''}{finding.message}")
+
+
+def _refuse_errors(findings: list[Finding]) -> None:
     if errors := [finding for finding in findings if finding.severity == "error"]:
         columns = ", ".join(str(finding.column) for finding in errors)
-        raise CheckFailed(f"not trained, as model.yaml says `strict`: {columns}; see above")
+        raise CheckFailed(f"not trained, because model.yaml sets `strict: true`: {columns}; see above")

@@ -1,4 +1,4 @@
-"""The features of a table: what each column is, and its values as the arrays that the model's graph takes."""
+"""The features of a table: the contract of each column, and its values in the form of the graph's inputs."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -12,29 +12,33 @@ from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, Text
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data.columns import canonical, is_constant, is_readable, is_text, missing, times
 from model_deployer.training.data.request_rows import legal, request
-from model_deployer.training.data.target import MOST_INTEGER_CLASSES
+from model_deployer.training.data.target import MAX_INTEGER_CLASSES
 from model_deployer.training.spec import FeatureOverride, Spec
 
-#: More levels than this are not listed in a contract.
-LISTED_CATEGORIES = 200
+#: A contract does not list the categories of a column that has more than this.
+MAX_LISTED_CATEGORIES = 200
 
 _STRINGS = {"categorical", "text"}
 _FEATURE: TypeAdapter[Feature] = TypeAdapter(Feature)
 
 
 def infer_features(train: pl.DataFrame, spec: Spec) -> tuple[Feature, ...]:
-    """The contract of every column that can be learnt from, in the order of the table.
+    """Return the contract of every column that is a feature, in the order of the table.
 
-    The target, weight and group are no features, nor is the time column under a split by time unless model.yaml names
-    it under ``features``. A column with a single value, or none, is left out: nothing can be learnt from it.
+    The target, the weight and the group are not features. Under a split by time, the time column is a feature only if
+    model.yaml names it under ``features``. A constant or empty column is left out, because it carries no information.
 
     Args:
-        train: The rows to learn from only, so that no range or category is learnt from rows that are to be predicted.
-        spec: Its ``features`` overrule what the data say.
+        train: The training and validation rows. The test rows must not be among them: their ranges and categories
+            are unknown when the model is trained.
+        spec: The model.yaml; its ``features`` override what is inferred from the data.
+
+    Returns:
+        At least one feature; the examples of all of them come from one row.
 
     Raises:
-        SpecError: ``features`` names a column that is none, or gives a field that its kind does not have.
-        DataError: A column has a type that no feature can have, or no column is left.
+        SpecError: if ``features`` names a column that cannot be a feature, or a field that its kind does not have.
+        DataError: if the type of a column cannot be a feature, or no column is left.
     """
     columns = candidates(train, spec)
     _check_overrides(columns, train, spec)
@@ -45,94 +49,115 @@ def infer_features(train: pl.DataFrame, spec: Spec) -> tuple[Feature, ...]:
 
 
 def _with_examples_of_one_row(features: list[Feature], train: pl.DataFrame, spec: Spec) -> tuple[Feature, ...]:
-    """Examples that fit each other: from the middle one of those legal rows in which the fewest values are missing."""
+    """Take all examples from one row, so that they are consistent.
+
+    It is a valid row with as few missing values as possible; of several such rows, the middle one.
+    """
     columns = pl.DataFrame([canonical(train[feature.name], feature.kind) for feature in features])
     frame = columns.with_columns(pl.col(pl.Float64).fill_null(float("nan")), pl.col(pl.String).fill_null(""))
-    possible = legal(features, frame)
-    if not possible.any():
+    is_valid = legal(features, frame)
+    if not is_valid.any():
         return tuple(features)
     gaps = columns.select(pl.sum_horizontal(pl.all().is_null())).to_series()
-    fullest = (possible & (gaps == gaps.filter(possible).min())).arg_true()
+    fullest = (is_valid & (gaps == gaps.filter(is_valid).min())).arg_true()
     row = request(features, frame.row(fullest[len(fullest) // 2], named=True))
-    said = {name for name, override in spec.features.items() if override.example is not None}
-    examples = {name: value for name, value in row.items() if value is not None and name not in said}
+    overridden = {name for name, override in spec.features.items() if override.example is not None}
+    examples = {name: value for name, value in row.items() if value is not None and name not in overridden}
     return tuple(
         feature.model_copy(update={"example": examples.get(feature.name, feature.example)}) for feature in features
     )
 
 
 def infer_feature(column: pl.Series, spec: Spec) -> Feature:
-    """The contract of one column of the rows to learn from; raises as infer_features."""
+    """Return the contract of one column.
+
+    Args:
+        column: The training and validation rows of a column that has at least one value.
+        spec: The model.yaml; its ``features`` override what is inferred from the data.
+
+    Raises:
+        SpecError: if ``features`` gives a value or a field that the column's kind does not allow.
+        DataError: if the column has no name or its type cannot be a feature.
+    """
     if not column.name:
         raise DataError('a column of the table has no name; name it, or list "" under `data.ignore`')
     if not is_readable(column):
-        raise _no_feature(column)
+        raise _not_a_feature(column)
     override = spec.features.get(column.name, FeatureOverride())
     kind = override.kind or _kind(column)
-    said = override.model_dump(exclude_none=True)
-    if isinstance(override.example, date):  # YAML reads an unquoted time as one
-        said["example"] = override.example.isoformat()
-    absent = override.required is False or missing(column).any()
-    policy = override.missing or ("impute" if absent else "reject")
-    facts = {"name": column.name, "kind": kind, "missing": policy, "required": policy == "reject"}
+    overrides = override.model_dump(exclude_none=True)
+    if isinstance(override.example, date):  # YAML parses an unquoted time
+        overrides["example"] = override.example.isoformat()
+    may_be_missing = override.required is False or missing(column).any()
+    policy = override.missing or ("impute" if may_be_missing else "reject")
+    fields = {"name": column.name, "kind": kind, "missing": policy, "required": policy == "reject"}
     try:
-        feature = _FEATURE.validate_python({**facts, **_facts(column, kind), **said})
+        feature = _FEATURE.validate_python({**fields, **_inferred_fields(column, kind), **overrides})
     except ValidationError as error:
-        raise _override_fault(error, column.name, spec) from None
-    if foreign := [field for field in said if field not in type(feature).model_fields]:
-        place = spec.place("features", column.name, foreign[0])
-        raise SpecError(f"{place}: a feature of kind '{kind}' has no such field")
+        raise _override_error(error, column.name, spec) from None
+    if unknown := [field for field in overrides if field not in type(feature).model_fields]:
+        location = spec.location("features", column.name, unknown[0])
+        raise SpecError(f"{location}: a feature of kind '{kind}' has no such field")
     return feature
 
 
 def slice_features(train: pl.DataFrame, features: Sequence[Feature], spec: Spec) -> tuple[Feature, ...]:
-    """What is known of the columns under ``slices``: the features among them, and of the others only the kind.
+    """Return the contract of every column under ``slices``.
 
-    Of those, integers of at most 20 different values are categories: more often than not they are codes.
+    A column that is not a feature gets a contract of its name and kind only. If it holds integers of at most 20
+    different values, it is categorical: such integers are usually codes.
+
+    Args:
+        train: The training rows, with all columns.
+        features: The features of the model.
+        spec: The model.yaml.
 
     Raises:
-        DataError: A column that is no feature holds what cannot be divided into slices.
+        DataError: if a column that is not a feature has a type that cannot be divided into slices.
     """
-    learnt = {feature.name: feature for feature in features}
-    found = [
-        learnt.get(name) or _of_kind(train[name], spec.place("slices", place))
-        for place, name in enumerate(dict.fromkeys(spec.slices))
+    by_name = {feature.name: feature for feature in features}
+    slices = [
+        by_name.get(name) or _slice_only_feature(train[name], spec.location("slices", index))
+        for index, name in enumerate(dict.fromkeys(spec.slices))
     ]
-    return tuple(found)
+    return tuple(slices)
 
 
-def _of_kind(column: pl.Series, place: str) -> Feature:
-    if column.dtype == pl.Null or (column.dtype.is_integer() and column.n_unique() <= MOST_INTEGER_CLASSES):
+def _slice_only_feature(column: pl.Series, location: str) -> Feature:
+    if column.dtype == pl.Null or (column.dtype.is_integer() and column.n_unique() <= MAX_INTEGER_CLASSES):
         kind = "categorical"
     elif is_readable(column) and column.dtype != pl.Time:
         kind = _kind(column)
     else:
         raise DataError(
-            f"{place}: '{column.name}' holds {column.dtype}, which cannot be divided into slices; turn it into "
+            f"{location}: '{column.name}' holds {column.dtype}, which cannot be divided into slices; convert it to "
             f"numbers, strings or times"
         )
     return _FEATURE.validate_python({"name": column.name, "kind": kind})
 
 
-def conform(frame: pl.DataFrame, features: Sequence[Feature], first: int = 0) -> pl.DataFrame:
-    """The columns of ``features`` as the graph takes them.
-
-    Numbers, booleans (1 and 0) and times (seconds since 1970-01-01T00:00:00) become Float64 with NaN for a missing or
-    infinite value; categories and texts become String with "" for a missing one.
+def conform(frame: pl.DataFrame, features: Sequence[Feature], offset: int = 0) -> pl.DataFrame:
+    """Return the columns of the features in the form of the graph's inputs.
 
     Args:
-        frame: Rows of the table.
-        features: What the columns are.
-        first: How many rows of the table come before these.
+        frame: Rows of the table, with the columns of the features and any others.
+        features: The features.
+        offset: The number of rows of the table that come before these, for the row numbers in errors.
+
+    Returns:
+        One column per feature and one row per row. Numbers, booleans (1 and 0) and times (seconds since
+        1970-01-01T00:00:00) are Float64, with NaN for a missing or infinite value; categories and texts are String,
+        with "" for a missing value.
 
     Raises:
-        DataError: A column is absent, or a value cannot be read as its feature's kind; rows count from 1.
+        DataError: if a column is absent, or a value cannot be read as its feature's kind; the message counts rows
+            from 1.
     """
-    return pl.DataFrame([_conformed(frame, feature, first) for feature in features])
+    return pl.DataFrame([_conformed_column(frame, feature, offset) for feature in features])
 
 
 def candidates(frame: pl.DataFrame, spec: Spec) -> list[str]:
-    """The columns that may become features: all without another role."""
+    """Return the names of the columns that may become features: all columns without another role."""
     data = spec.data
     roles = {data.target, data.weight, data.group}
     if spec.by_time and data.time not in spec.features:
@@ -140,18 +165,18 @@ def candidates(frame: pl.DataFrame, spec: Spec) -> list[str]:
     return [name for name in frame.columns if name not in roles and name not in data.ignore]
 
 
-def _conformed(frame: pl.DataFrame, feature: Feature, first: int) -> pl.Series:
+def _conformed_column(frame: pl.DataFrame, feature: Feature, offset: int) -> pl.Series:
     if feature.name not in frame.columns:
         raise DataError(f"the table has no column '{feature.name}'{suggestion(feature.name, frame.columns)}")
     column = frame[feature.name]
     values = canonical(column, feature.kind)
-    lost = values.is_null() & ~missing(column)
+    unreadable = values.is_null() & ~missing(column)
     if feature.kind == "integer":
-        lost |= (values != values.round()).fill_null(False)
-    if (row := lost.arg_max()) is not None and lost[row]:
+        unreadable |= (values != values.round()).fill_null(False)
+    if (row := unreadable.arg_max()) is not None and unreadable[row]:
         raise DataError(
-            f"column '{feature.name}', row {first + row + 1}: expected {feature.expected()}; correct the value, or say "
-            f"another `kind` under `features` in model.yaml"
+            f"column '{feature.name}', row {offset + row + 1}: expected {feature.expected()}; correct the value, or "
+            f"set another `kind` for the column under `features` in model.yaml"
         )
     if feature.dtype == "string":
         return values.fill_null("")
@@ -159,7 +184,7 @@ def _conformed(frame: pl.DataFrame, feature: Feature, first: int) -> pl.Series:
 
 
 def _kind(column: pl.Series) -> str:
-    """What a column is, by its type and, if it holds strings, by what they look like."""
+    """Infer the kind of a column from its type and, if it holds strings, from what they look like."""
     dtype = column.dtype
     if dtype == pl.Boolean:
         return "boolean"
@@ -171,75 +196,76 @@ def _kind(column: pl.Series) -> str:
         return "datetime"
     if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
         return "text" if is_text(column.cast(pl.String)) else "categorical"
-    raise _no_feature(column)
+    raise _not_a_feature(column)
 
 
-def _no_feature(column: pl.Series) -> DataError:
+def _not_a_feature(column: pl.Series) -> DataError:
     return DataError(
-        f"column '{column.name}' holds {column.dtype}, which no feature can be; turn it into numbers, strings or "
+        f"column '{column.name}' holds {column.dtype}, which cannot be a feature; convert it to numbers, strings or "
         f"times, or list it under `data.ignore`"
     )
 
 
-def _override_fault(error: ValidationError, name: str, spec: Spec) -> SpecError:
+def _override_error(error: ValidationError, name: str, spec: Spec) -> SpecError:
     detail = error.errors(include_url=False)[0]
-    place = spec.place("features", name, *detail["loc"][1:])
-    return SpecError(f"{place}: {detail['msg'].removeprefix('Value error, ').replace('Input should be', 'expected')}")
+    location = spec.location("features", name, *detail["loc"][1:])
+    reason = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return SpecError(f"{location}: {reason}")
 
 
-def _facts(column: pl.Series, kind: str) -> dict[str, Any]:
-    """What the rows to learn from say of a column of this kind."""
+def _inferred_fields(column: pl.Series, kind: str) -> dict[str, Any]:
+    """Infer the fields of a contract that this kind has: range, categories, length, example."""
     values = canonical(column, kind).drop_nulls()
     if kind in _STRINGS:
-        return _string_facts(values, kind)
+        return _inferred_string_fields(values, kind)
     if kind == "datetime":
-        return _datetime_facts(column, values)
+        return _inferred_datetime_fields(column, values)
     finite = values.filter(values.is_finite())
-    middle = finite.quantile(0.5, "nearest")
-    if middle is None:
+    median = finite.quantile(0.5, "nearest")
+    if median is None:
         return {}
     if kind == "boolean":
-        return {"example": bool(middle)}
+        return {"example": bool(median)}
     cast = int if kind == "integer" else float
     low, high = finite.min(), finite.max()
     assert isinstance(low, float) and isinstance(high, float)
     if kind == "integer" and max(-low, high) > MAX_EXACT_INTEGER:
         raise DataError(
             f"column '{column.name}' has integers beyond 2**53, which a model cannot tell apart; list it under "
-            f"`data.ignore`, or say `kind: categorical` for it under `features`"
+            f"`data.ignore`, or set `kind: categorical` for it under `features`"
         )
-    return {"minimum": cast(low), "maximum": cast(high), "example": cast(middle)}
+    return {"minimum": cast(low), "maximum": cast(high), "example": cast(median)}
 
 
-def _string_facts(values: pl.Series, kind: str) -> dict[str, Any]:
+def _inferred_string_fields(values: pl.Series, kind: str) -> dict[str, Any]:
     if values.is_empty():
         return {}
     example = values.mode().sort()[0]
     if kind == "text":
         longest = values.str.len_chars().to_numpy().max()
         return {"example": example, "longest": max(int(longest), Text.model_fields["longest"].default)}
-    levels = values.unique().sort().to_list()
-    return {"example": example, "categories": tuple(levels) if len(levels) <= LISTED_CATEGORIES else None}
+    categories = values.unique().sort().to_list()
+    return {"example": example, "categories": tuple(categories) if len(categories) <= MAX_LISTED_CATEGORIES else None}
 
 
-def _datetime_facts(column: pl.Series, seconds: pl.Series) -> dict[str, Any]:
-    middle = seconds.quantile(0.5, "nearest")
-    if middle is None:
+def _inferred_datetime_fields(column: pl.Series, seconds: pl.Series) -> dict[str, Any]:
+    median = seconds.quantile(0.5, "nearest")
+    if median is None:
         return {}
-    text = pl.Series([round(middle * 1e6)]).cast(pl.Datetime("us"))[0].isoformat()
+    text = pl.Series([round(median * 1e6)]).cast(pl.Datetime("us"))[0].isoformat()
     zoned = getattr(times(column).dtype, "time_zone", None) is not None
     return {"example": text + ("Z" if zoned else ""), "zoned": zoned}
 
 
 def _check_overrides(columns: list[str], train: pl.DataFrame, spec: Spec) -> None:
-    faults = []
+    errors = []
     for name in spec.features:
         if name in columns:
             continue
         if name in train.columns or name in spec.data.ignore:
-            reason = "the column has another role under `data`; it is no feature"
+            reason = "the column has another role under `data`; it is not a feature"
         else:
             reason = f"the table has no column '{name}'{suggestion(name, columns)}"
-        faults.append(f"{spec.place('features', name)}: {reason}")
-    if faults:
-        raise SpecError("\n".join(faults))
+        errors.append(f"{spec.location('features', name)}: {reason}")
+    if errors:
+        raise SpecError("\n".join(errors))

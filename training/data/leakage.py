@@ -1,4 +1,7 @@
-"""How well one column alone tells the target; a column that tells it all was probably written after the fact."""
+"""Measure how well one column alone predicts the target.
+
+A column that predicts it (nearly) perfectly was probably written after the outcome was known.
+"""
 
 from collections.abc import Mapping
 
@@ -10,70 +13,79 @@ from sklearn.metrics import roc_auc_score
 from model_deployer.training.data.columns import canonical, missing
 from model_deployer.training.data.target import Target
 
-#: From these associations on a column counts as a leak.
-LEAK = {"classification": 0.999, "regression": 0.9999}
+#: A column whose association with the target is at least this is a leak.
+LEAK_THRESHOLDS = {"classification": 0.999, "regression": 0.9999}
 
-#: From these on it is too good to be passed over in silence; few columns that are known in time tell so much.
-SUSPICION = {"classification": 0.975, "regression": 0.98}
+#: A column whose association is at least this is suspicious: few columns that are known in time predict so well.
+SUSPICION_THRESHOLDS = {"classification": 0.975, "regression": 0.98}
 
-#: The share of the rows with a value that have to be of one class, where the column is filled for it alone; and the
-#: most that class may have of all rows.
-ONE_SIDED, COMMON = 0.99, 0.9
+#: A column is one-sided if at least this share of its filled rows is of one class, and that class has at most
+#: ``MAX_CLASS_SHARE`` of all rows.
+MIN_ONE_SIDED_SHARE, MAX_CLASS_SHARE = 0.99, 0.9
 
-#: Fewer rows are no evidence: some column tells them apart by chance.
-FEWEST_ROWS = 50
+#: Fewer rows are not evidence: a column may separate them by chance.
+MIN_ROWS = 50
 
-_ROWS = 50_000
-_CLASSES = 10
+_MAX_ROWS = 50_000
+_MAX_CLASSES = 10
 _Numbers = NDArray[np.float64]
 
 
 def leaks(column: pl.Series, target: Target, seed: int) -> bool:
-    """Whether a column tells the target (nearly) perfectly on its own, by its order or by its levels."""
-    return _reaches(LEAK, column, target, seed)
+    """Return whether a column alone predicts the target (nearly) perfectly, by its order or by its levels."""
+    return _reaches(LEAK_THRESHOLDS, column, target, seed)
 
 
 def is_suspicious(column: pl.Series, target: Target, seed: int) -> bool:
-    """Whether it tells nearly as much."""
-    return _reaches(SUSPICION, column, target, seed)
+    """Return whether a column alone predicts the target nearly as well as a leak does."""
+    return _reaches(SUSPICION_THRESHOLDS, column, target, seed)
 
 
-def filled_for(column: pl.Series, target: Target) -> str | None:
-    """The only class, if there is one, for which a column with gaps holds a value: as a date of closing does."""
+def one_sided_class(column: pl.Series, target: Target) -> str | None:
+    """Return the label of the only class whose rows have a value in a column, as of a closing date.
+
+    Up to 1 % of the values may belong to other classes. The result is None if there is no such class, or if the column
+    has no missing value.
+    """
     filled = ~missing(column).to_numpy()
-    if target.labels is None or filled.all() or filled.sum() < FEWEST_ROWS:
+    if target.labels is None or filled.all() or filled.sum() < MIN_ROWS:
         return None
     shares = np.bincount(target.values[filled], minlength=len(target.labels)) / filled.sum()
     code = int(shares.argmax())
-    is_common = np.mean(target.values == code) > COMMON
-    return target.labels[code] if shares[code] >= ONE_SIDED and not is_common else None
+    is_common = np.mean(target.values == code) > MAX_CLASS_SHARE
+    return target.labels[code] if shares[code] >= MIN_ONE_SIDED_SHARE and not is_common else None
 
 
-def _reaches(least: Mapping[str, float], column: pl.Series, target: Target, seed: int) -> bool:
+def _reaches(thresholds: Mapping[str, float], column: pl.Series, target: Target, seed: int) -> bool:
     task = "regression" if target.labels is None else "classification"
-    return len(column) >= FEWEST_ROWS and association(column, target, seed) >= least[task]
+    return len(column) >= MIN_ROWS and association(column, target, seed) >= thresholds[task]
 
 
 def association(column: pl.Series, target: Target, seed: int) -> float:
-    """How well a column alone orders the target, from 0 to 1.
+    """Return how well a column alone orders the target, from 0 to 1.
 
-    The measure is the area under the ROC curve for classes (each against the others, weighted by size) and the absolute
-    rank correlation (Spearman) for numbers. It is taken of the column's numbers, and of its levels: each level is given
-    the mean target of one half of the rows and judged on the other half, so that an identifier tells nothing. At most
-    50,000 rows are looked at.
+    For classes, the measure is the area under the ROC curve (each class against the others, weighted by size). For
+    numbers, it is the absolute rank correlation (Spearman). The better of two measurements counts: one of the column
+    as numbers, and one of its levels. The second assigns to each level the mean target of one half of the rows and
+    measures on the other half, so that an identifier gains nothing.
+
+    Args:
+        column: The values, one per row.
+        target: The target of the same rows.
+        seed: Selects the rows: at most 50,000 are used.
     """
     generator = np.random.default_rng(seed)
-    rows = generator.permutation(len(column))[:_ROWS]
+    rows = generator.permutation(len(column))[:_MAX_ROWS]
     column, truth = column[rows], target.values[rows]
-    return max(_by_order(column, truth, target), _by_level(column, truth, target))
+    return max(_numeric_association(column, truth, target), _level_association(column, truth, target))
 
 
 def numbers(column: pl.Series) -> pl.Series:
-    """A column as numbers: times as seconds, strings where they read as such; null where a value is none."""
+    """Return a column as Float64: times as seconds, strings parsed; null if a value is not a number."""
     return canonical(column, "datetime" if column.dtype.is_temporal() else "numeric")
 
 
-def _by_order(column: pl.Series, truth: NDArray[np.generic], target: Target) -> float:
+def _numeric_association(column: pl.Series, truth: NDArray[np.generic], target: Target) -> float:
     values = numbers(column)
     if target.labels is None:
         known = values.is_not_null().to_numpy()
@@ -84,26 +96,26 @@ def _by_order(column: pl.Series, truth: NDArray[np.generic], target: Target) -> 
     return max(area, 1 - area)
 
 
-def _by_level(column: pl.Series, truth: NDArray[np.generic], target: Target) -> float:
+def _level_association(column: pl.Series, truth: NDArray[np.generic], target: Target) -> float:
     levels = canonical(column, "categorical").fill_null("").rank("dense").to_numpy().astype(np.int64) - 1
     half = len(levels) // 2  # the rows are in random order
     counts = np.bincount(levels[:half], minlength=levels.max() + 1)
-    known = counts[levels[half:]] > 0
-    if known.mean() < 0.5:
+    is_known = counts[levels[half:]] > 0
+    if is_known.mean() < 0.5:
         return 0.0
-    seen, judged = levels[half:][known], truth[half:][known]
+    test_levels, test_truth = levels[half:][is_known], truth[half:][is_known]
 
-    def mean(values: NDArray[np.generic]) -> _Numbers:
+    def level_means(values: NDArray[np.generic]) -> _Numbers:
         sums = np.bincount(levels[:half], weights=values[:half], minlength=len(counts))
-        return np.asarray(sums[seen] / counts[seen])
+        return np.asarray(sums[test_levels] / counts[test_levels])
 
     if target.labels is None:
-        return _correlation(mean(truth), judged)
-    sizes = np.bincount(judged)
-    common = [code for code in np.argsort(-sizes)[:_CLASSES] if 0 < sizes[code] < len(judged)]
+        return _correlation(level_means(truth), test_truth)
+    sizes = np.bincount(test_truth)
+    common = [code for code in np.argsort(-sizes)[:_MAX_CLASSES] if 0 < sizes[code] < len(test_truth)]
     if not common:
         return 0.0
-    areas = [_area(judged == code, mean(truth == code)) for code in common]
+    areas = [_area(test_truth == code, level_means(truth == code)) for code in common]
     return float(np.average(areas, weights=sizes[common]))
 
 

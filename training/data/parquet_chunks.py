@@ -1,4 +1,4 @@
-"""Parquet files read a piece at a time, and a random sample of their rows."""
+"""Read Parquet files one chunk at a time, and draw a random sample of their rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.errors import DataError
 
-#: Rows of a piece.
+#: Rows of a chunk; the last chunk of a file may have fewer.
 ROWS = 8_192
 
 
 @dataclass(frozen=True)
 class ParquetChunk:
-    """Successive rows of a file.
+    """Consecutive rows of a file.
 
     Attributes:
         path: The file.
-        start: Its first row, counted from 0 within the file.
-        first: The same, counted within the table.
-        rows: How many there are.
+        start: The number of the first row within the file, counted from 0.
+        first: The number of the first row within the table, counted from 0.
+        rows: The number of rows.
     """
 
     path: Path
@@ -33,10 +33,10 @@ class ParquetChunk:
     rows: int
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
-        """Its rows, in these columns.
+        """Read these columns of the rows.
 
         Raises:
-            DataError: The file is damaged, or was changed.
+            DataError: if the file is damaged, or was changed since it was opened first.
         """
         try:
             return _scan(self.path).slice(self.start, self.rows).select(cs.by_name(*columns)).collect()
@@ -45,47 +45,64 @@ class ParquetChunk:
 
 
 def unreadable(path: Path, form: str, error: Exception) -> DataError:
-    """What is said of a file that cannot be read as the format that it should have."""
-    reason = str(error).splitlines()[0].split("`", 1)[0].strip()  # what follows quotes the data
+    """Return the error to raise for a file that cannot be read as its format."""
+    reason = str(error).splitlines()[0].split("`", 1)[0].strip()  # the rest quotes the data
     return DataError(f"{path}: cannot be read as {form}: {reason or 'it is damaged'}")
 
 
-def cut(paths: Sequence[Path]) -> tuple[ParquetChunk, ...]:
-    """The pieces of Parquet files, in the order of their rows; a file without rows has none."""
-    pieces: list[ParquetChunk] = []
+def split_files(paths: Sequence[Path]) -> tuple[ParquetChunk, ...]:
+    """Return the chunks of Parquet files, in the order of their rows; a file without rows has none."""
+    chunks: list[ParquetChunk] = []
     total = 0
     for path in paths:
         rows = _height(path)
         starts = range(0, rows, ROWS)
-        pieces += [ParquetChunk(path, start, total + start, min(ROWS, rows - start)) for start in starts]
+        chunks += [ParquetChunk(path, start, total + start, min(ROWS, rows - start)) for start in starts]
         total += rows
-    return tuple(pieces)
+    return tuple(chunks)
 
 
-def draw(pieces: Sequence[ParquetChunk], rows: int, seed: int) -> NDArray[np.int64]:
-    """The numbers, ascending and counted from 0, of so many rows of the pieces; each set of them is equally likely."""
+def sample_rows(chunks: Sequence[ParquetChunk], rows: int, seed: int) -> NDArray[np.int64]:
+    """Draw rows at random, without replacement and with equal probability.
+
+    Args:
+        chunks: All chunks of the table.
+        rows: How many rows to draw.
+        seed: The same seed draws the same rows.
+
+    Returns:
+        The numbers of the rows within the table, counted from 0 and ascending, int64 [rows].
+    """
     generator = np.random.default_rng(seed)
-    sizes = np.array([piece.rows for piece in pieces])
+    sizes = np.array([chunk.rows for chunk in chunks])
     counts = generator.multivariate_hypergeometric(sizes, rows, method="marginals")
     return np.concatenate(
         [
-            piece.first + np.sort(generator.choice(piece.rows, count, replace=False))
-            for piece, count in zip(pieces, counts, strict=True)
+            chunk.first + np.sort(generator.choice(chunk.rows, count, replace=False))
+            for chunk, count in zip(chunks, counts, strict=True)
         ]
     )
 
 
-def take(pieces: Sequence[ParquetChunk], rows: NDArray[np.int64]) -> Iterator[pl.DataFrame]:
-    """Rows of given ascending numbers: a frame for every file."""
-    for path, group in groupby(pieces, key=lambda piece: piece.path):
+def read_rows(chunks: Sequence[ParquetChunk], rows: NDArray[np.int64]) -> Iterator[pl.DataFrame]:
+    """Read the rows with these numbers (ascending, int64) and yield one frame per file."""
+    for path, group in groupby(chunks, key=lambda chunk: chunk.path):
         columns = _columns(path)
-        yield pl.concat([piece.read(columns)[within(piece, rows)] for piece in group])
+        yield pl.concat([chunk.read(columns)[rows_within(chunk, rows)] for chunk in group])
 
 
-def within(piece: ParquetChunk, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Which rows of a piece, counted from its first, have one of the given ascending numbers."""
-    begin, end = np.searchsorted(rows, [piece.first, piece.first + piece.rows])
-    return rows[begin:end] - piece.first
+def rows_within(chunk: ParquetChunk, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return which of the rows are in a chunk.
+
+    Args:
+        chunk: The chunk.
+        rows: Numbers of rows within the table, ascending, int64.
+
+    Returns:
+        The numbers of those in the chunk, counted from its first row, int64.
+    """
+    begin, end = np.searchsorted(rows, [chunk.first, chunk.first + chunk.rows])
+    return rows[begin:end] - chunk.first
 
 
 def _columns(path: Path) -> list[str]:

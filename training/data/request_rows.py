@@ -1,4 +1,4 @@
-"""Rows of a conformed frame as a client sends them, and the way back."""
+"""Convert between rows of a conformed frame (:func:`training.data.features.conform`) and the JSON that clients send."""
 
 import math
 from collections.abc import Sequence
@@ -23,31 +23,39 @@ from model_deployer.contract.features import (
 
 EPOCH = datetime(1970, 1, 1)
 
-#: The first and the last second that ISO 8601 writes with four digits a year.
-_CALENDAR = (datetime.min - EPOCH).total_seconds(), (datetime.max - EPOCH).total_seconds() - 1
+#: The first and the last second with a year of four digits, in seconds since ``EPOCH``.
+_MIN_AND_MAX_SECONDS = (datetime.min - EPOCH).total_seconds(), (datetime.max - EPOCH).total_seconds() - 1
 
 Row = dict[str, Any]
 
 
 def legal(features: Sequence[Feature], frame: pl.DataFrame) -> pl.Series:
-    """Which rows of a conformed frame a client may send: every value within its feature's contract."""
+    """Return a Boolean mask of the rows of a conformed frame that a client may send: every value fits its contract."""
     return reduce(and_, (_legal(feature, frame[feature.name]) for feature in features))
 
 
 def request(features: Sequence[Feature], row: Row) -> Row:
-    """A legal row of a conformed frame as JSON; a missing value is null."""
+    """Return a legal row of a conformed frame as JSON values; a missing value is None."""
     return {feature.name: _json(feature, row[feature.name]) for feature in features}
 
 
-def conformed(features: Sequence[Feature], rows: Sequence[Row]) -> pl.DataFrame:
-    """Rows as clients send them as a conformed frame; a field that is not there is missing, another one is left out."""
+def frame_of_requests(features: Sequence[Feature], rows: Sequence[Row]) -> pl.DataFrame:
+    """Return a conformed frame of rows that clients send.
+
+    Args:
+        features: The features.
+        rows: JSON objects. An absent field counts as missing; a field that is not a feature is left out.
+
+    Returns:
+        One Float64 or String column per feature, one row per object.
+    """
     schema = {feature.name: pl.String if feature.dtype == "string" else pl.Float64 for feature in features}
-    values = [{feature.name: raw(feature, row.get(feature.name)) for feature in features} for row in rows]
+    values = [{feature.name: frame_value(feature, row.get(feature.name)) for feature in features} for row in rows]
     return pl.DataFrame(values, schema=schema)
 
 
-def raw(feature: Feature, value: Any) -> float | str:
-    """A value of JSON as a conformed frame holds it."""
+def frame_value(feature: Feature, value: Any) -> float | str:
+    """Return a JSON value as a conformed frame holds it: NaN or "" for None, seconds for a time."""
     if value is None:
         return "" if feature.dtype == "string" else math.nan
     if isinstance(feature, Datetime):
@@ -59,10 +67,10 @@ def raw(feature: Feature, value: Any) -> float | str:
 
 def _legal(feature: Feature, values: pl.Series) -> pl.Series:
     if feature.dtype == "string":
-        absent, present = values == "", _legal_strings(feature, values)
+        is_missing, is_legal = values == "", _legal_strings(feature, values)
     else:
-        absent, present = values.is_nan(), _legal_numbers(feature, values)
-    return (absent & feature.nullable) | (~absent & present)
+        is_missing, is_legal = values.is_nan(), _legal_numbers(feature, values)
+    return (is_missing & feature.nullable) | (~is_missing & is_legal)
 
 
 def _legal_strings(feature: Feature, values: pl.Series) -> pl.Series:
@@ -73,15 +81,15 @@ def _legal_strings(feature: Feature, values: pl.Series) -> pl.Series:
 
 def _legal_numbers(feature: Feature, values: pl.Series) -> pl.Series:
     if isinstance(feature, Datetime):
-        return values.is_between(*_CALENDAR)
-    present = values.is_finite()
+        return values.is_between(*_MIN_AND_MAX_SECONDS)
+    is_legal = values.is_finite()
     if isinstance(feature, Integer):
-        present &= values.abs() <= MAX_EXACT_INTEGER
+        is_legal &= values.abs() <= MAX_EXACT_INTEGER
     if isinstance(feature, Numeric | Integer) and feature.out_of_range == "reject":
         low = -math.inf if feature.minimum is None else feature.minimum
         high = math.inf if feature.maximum is None else feature.maximum
-        present &= values.is_between(low, high)
-    return present
+        is_legal &= values.is_between(low, high)
+    return is_legal
 
 
 def _json(feature: Feature, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The first model.yaml for a table: commented, with what could be inferred, and ready to train with."""
+"""Write the first model.yaml for a table: commented, with everything that can be inferred, and ready to train with."""
 
 import os
 import re
@@ -19,14 +19,14 @@ from model_deployer.training.data.target import Target, read_target
 from model_deployer.training.spec import Data, Spec, SplitSpec
 
 _HEAD = """\
-# What is trained, and from what. Only `name`, `data.path` and `data.target` are required.
-# A line that begins with '#' is a comment: remove the sign to make it count.
+# The model to train and its data. Only `name`, `data.path` and `data.target` are required.
+# Lines that begin with '#' are comments. To use an option, remove the '#' and the space after it.
 
 name: {name}
-# description: What is predicted, in a sentence for someone who never saw the data.
-# business_context: Who decides what with it.
-# owner: Whom to ask.
-# license: Under which the model may be used.
+# description: What the model predicts, in one sentence for readers who do not know the data.
+# business_context: Who uses the predictions, and for which decision.
+# owner: The team or person to contact.
+# license: The license of the model.
 
 data:
   path: {path}  # relative to this file
@@ -34,7 +34,7 @@ data:
 """
 
 _CLASSIFICATION = """
-# What the two errors cost, in any one unit: the decision threshold follows from their ratio.
+# The label to detect, and the costs of the two errors in any unit. The ratio of the costs sets the decision threshold.
 # positive: {positive}
 # cost:
 #   false_positive: 1
@@ -42,16 +42,16 @@ _CLASSIFICATION = """
 """
 
 _REGRESSION = """
-# unit: The unit of measure of the target.
+# unit: The unit of the target, such as USD or minutes.
 """
 
 _TAIL = """
 split:
-  # method: {method}  # or random, stratified, group, time; it follows from the task, `data.time` and `data.group`
-  validation: {validation}
-  test: {test}
+  # method: {method}  # random, stratified, group or time; the default depends on the task, `data.time`, `data.group`
+  validation: {validation}  # share of the rows
+  test: {test}  # share of the rows
 
-# The defaults suit most tables; `epochs` and `batch_size` are planned from the number of rows.
+# The defaults suit most tables. By default, `epochs` and `batch_size` follow from the number of rows.
 # estimator:
 #   width: {estimator.width}
 #   dropout: {estimator.dropout}
@@ -59,41 +59,41 @@ split:
 #   batch_size: 256
 #   epochs: 50
 
-seed: {seed}
-strict: false  # true ends the run when a column gives the target away
+seed: {seed}  # the same seed, data and machine give the same model
+strict: false  # true: stop if a column leaks the target (predicts it perfectly)
 
-# gates:  # what the trained model has to fulfil, or it is not saved
+# gates:  # requirements; a model that fails one is not saved
 #   better_than_linear: true
-#   p99_ms: 5
+#   p99_ms: 5  # 99 of 100 single-row predictions take at most 5 ms
 
-# limits:  # of one request to the trained model
+# limits:  # limits of one request to the served model
 #   rows: {limits.rows}
 #   timeout_seconds: {limits.timeout_seconds:g}
 
-# The features, as inferred from the table. What is said here overrules that: kind, description, unit, required,
-# missing, minimum, maximum, out_of_range, categories, unknown, longest, example.
+# The features, as inferred from the table. To override what was inferred, set any of these keys in the braces: kind,
+# description, unit, required, missing, minimum, maximum, out_of_range, categories, unknown, longest, example.
 # features:
 """
 
 
 def draft_spec(table: Path, target: str, folder: Path) -> str:
-    """Write a model.yaml for a table.
+    """Return the text of a model.yaml for a table.
 
-    Columns that cannot be learnt from (identifiers, nested values) are listed under ``data.ignore``.
+    Columns that cannot be features (identifiers, nested values) are listed under ``data.ignore``.
 
     Args:
-        table: The file to learn from.
+        table: The file with the table.
         target: The column to predict.
-        folder: Where the model.yaml will lie; its ``data.path`` is relative to it.
+        folder: The folder of the model.yaml; its ``data.path`` is relative to it.
 
     Raises:
-        DataError: The table or its target cannot be used.
+        DataError: if the table or its target cannot be used.
     """
     path = Path(os.path.relpath(table, folder)).as_posix()
     spec = Spec(name=_name(table.stem), data=Data(path=path, target=target))
     frame = read_table(spec, folder).frame
     truth = read_target(frame, spec)
-    features, ignored = _sorted_out(frame, spec, truth)
+    features, ignored = _features_and_ignored(frame, spec, truth)
     return "".join(
         [
             _HEAD.format(name=_scalar(spec.name), path=_scalar(path), target=_scalar(target)),
@@ -107,20 +107,20 @@ def draft_spec(table: Path, target: str, folder: Path) -> str:
 
 
 def _name(stem: str) -> str:
-    """A legal model name that resembles a file's name."""
+    """Return a legal model name that resembles a file's name."""
     return re.sub("[^a-z0-9._-]+", "-", stem.lower())[:63].strip("._-") or "model"
 
 
 def _scalar(value: str) -> str:
-    """A string as YAML on one line."""
+    """Return a string as YAML on one line."""
     if not value.isprintable():
         return yaml.safe_dump(value, width=float("inf"), default_style='"').rstrip("\n")
     return yaml.safe_dump(value, width=float("inf"), allow_unicode=True).removesuffix("...\n").rstrip("\n")
 
 
-def _sorted_out(frame: pl.DataFrame, spec: Spec, truth: Target) -> tuple[list[Feature], dict[str, str]]:
-    """The features, and the columns to ignore with the reason."""
-    answers = _names_of_answers(truth)
+def _features_and_ignored(frame: pl.DataFrame, spec: Spec, truth: Target) -> tuple[list[Feature], dict[str, str]]:
+    """Return the features, and the columns to ignore with the reason."""
+    output_names = _output_names(truth)
     features: list[Feature] = []
     ignored: dict[str, str] = {}
     for name in candidates(frame, spec):
@@ -128,12 +128,10 @@ def _sorted_out(frame: pl.DataFrame, spec: Spec, truth: Target) -> tuple[list[Fe
         try:
             feature = infer_feature(column, spec)
         except DataError:
-            ignored[name] = (
-                f"{column.dtype}: no feature can be made of it as it is" if name else "it has no name: an index?"
-            )
+            ignored[name] = f"the type {column.dtype} cannot be a feature" if name else "no name: an index?"
             continue
-        if name in answers:
-            ignored[name] = "the model's answer has this name: rename the column in the table to learn from it"
+        if name in output_names:
+            ignored[name] = "the model's output has this name: rename the column in the table to use it"
         elif is_constant(column):
             ignored[name] = "the same value in every row"
         elif is_identifier(column) and not column.dtype.is_integer():
@@ -143,8 +141,8 @@ def _sorted_out(frame: pl.DataFrame, spec: Spec, truth: Target) -> tuple[list[Fe
     return features, ignored
 
 
-def _names_of_answers(truth: Target) -> tuple[str, ...]:
-    """What no feature can be called, as an ONNX graph names every tensor once."""
+def _output_names(truth: Target) -> tuple[str, ...]:
+    """Return the names that a feature must not have, because names of tensors in an ONNX graph are unique."""
     if truth.labels is None:
         return Regression(target="").tensors
     return Classification.model_construct(target="", labels=truth.labels).tensors
@@ -152,36 +150,36 @@ def _names_of_answers(truth: Target) -> tuple[str, ...]:
 
 def _roles(frame: pl.DataFrame, spec: Spec) -> list[str]:
     times = [s.name for s in frame if isinstance(s.dtype, pl.Date | pl.Datetime) and s.name != spec.data.target]
-    lines = [f"  # time: {_scalar(name)}  # the latest rows become the test part, as in live use\n" for name in times]
-    return [*lines, "  # group: the column whose rows belong together, such as a customer\n"]
+    lines = [f"  # time: {_scalar(name)}  # test on the latest rows, as in production\n" for name in times]
+    return [*lines, "  # group: the column of the customer, device, ...; its rows stay in one part of the split\n"]
 
 
 def _ignore(ignored: dict[str, str]) -> list[str]:
     if not ignored:
-        return ["  # ignore: [columns that are not known when a prediction is needed]\n"]
+        return ["  # ignore: [columns that are not known at the time of prediction]\n"]
     lines = [f"    - {_scalar(name)}  # {reason}\n" for name, reason in ignored.items()]
-    return ["  ignore:  # also list columns that are not known when a prediction is needed\n", *lines]
+    return ["  ignore:  # also list columns that are not known at the time of prediction\n", *lines]
 
 
 def _task(target: Target, column: pl.Series) -> list[str]:
-    notes = ["`count` if it says how many of something there are"] if _may_count(column) else []
+    notes = ["use `count` if the target is a number of events or items"] if _may_be_count(column) else []
     if target.labels is None:
-        return [_said("regression", notes), _REGRESSION]
-    lines = [_said("classification", [f"{len(target.labels)} classes", *notes])]
+        return [_task_line("regression", notes), _REGRESSION]
+    lines = [_task_line("classification", [f"{len(target.labels)} classes", *notes])]
     return [*lines, _CLASSIFICATION.format(positive=_scalar(target.labels[1]))] if len(target.labels) == 2 else lines
 
 
-def _said(task: str, notes: list[str]) -> str:
+def _task_line(task: str, notes: list[str]) -> str:
     return f"\ntask: {task}{'  # ' if notes else ''}{'; '.join(notes)}\n"
 
 
-def _may_count(column: pl.Series) -> bool:
-    """Whether a target may be a number of events: integers from 0 or 1 on, of more than two values."""
+def _may_be_count(column: pl.Series) -> bool:
+    """Return whether a target may be a number of events: integers with a minimum of 0 or 1 and more than two values."""
     return column.dtype.is_integer() and column.n_unique() > 2 and column.min() in (0, 1)
 
 
 def _summary(feature: Feature, frame: pl.DataFrame) -> str:
-    """A feature in a few words, in which nothing of the table's text stands."""
+    """Describe a feature in a few words, without any text of the table, which could break the YAML comment."""
     words: list[str] = [feature.kind]
     if isinstance(feature, Numeric | Integer) and feature.minimum is not None:
         words.append(f"{feature.minimum:g} to {feature.maximum:g}")
@@ -189,5 +187,5 @@ def _summary(feature: Feature, frame: pl.DataFrame) -> str:
         words.append(f"{frame[feature.name].drop_nulls().n_unique()} categories")
     if feature.nullable:
         share = missing(frame[feature.name]).sum() / frame.height
-        words.append(f"{share:.1%} missing" if share >= 0.001 else "seldom missing")
+        words.append(f"{share:.1%} missing" if share >= 0.001 else "rarely missing")
     return ", ".join(words)

@@ -1,4 +1,4 @@
-"""The rows of a table beyond those in memory: what may be learnt from them, a piece of a file at a time."""
+"""Stream the training rows that are not in memory from Parquet files, one chunk at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,21 +12,22 @@ from model_deployer.contract.errors import DataError
 from model_deployer.contract.features import Feature
 from model_deployer.training.data.columns import canonical
 from model_deployer.training.data.features import conform
-from model_deployer.training.data.parquet_chunks import ParquetChunk, within
-from model_deployer.training.data.split import Parts, instants, method, validation_begins
+from model_deployer.training.data.parquet_chunks import ParquetChunk, rows_within
+from model_deployer.training.data.split import Parts, method, time_values, validation_start
 from model_deployer.training.data.table import Table
-from model_deployer.training.data.target import Target, further_target, further_weights
+from model_deployer.training.data.target import Target, streamed_target, streamed_weights
 from model_deployer.training.spec import Spec
 
 
 @dataclass(frozen=True)
-class Portion:
-    """Rows to learn from.
+class StreamedRows:
+    """Training rows that were read from one chunk.
 
     Attributes:
-        frame: The columns of the features as the graph takes them.
-        target: As :class:`training.data.target.Target` has it.
-        weights: How much each row counts, on the scale of the rows in memory; None where all count the same.
+        frame: The features in the form of the graph's inputs, as :func:`training.data.features.conform` returns them.
+        target: The target of each row [rows]: int64 codes of classes, or float64 values.
+        weights: The weight of each row, float64 [rows], on the scale of the rows in memory; None if all rows weigh
+            the same.
     """
 
     frame: pl.DataFrame
@@ -36,96 +37,108 @@ class Portion:
 
 @dataclass(frozen=True)
 class Stream:
-    """Rows in files that are not in memory, and that belong to the training part.
+    """The rows of Parquet files that belong to the training part and are not in memory.
 
     Attributes:
-        pieces: Of the files.
-        columns: Of the table.
-        features: Of the model.
+        chunks: The chunks of the files.
+        columns: The columns of the table.
+        features: The features of the model.
         spec: The model.yaml.
         labels: The classes; None for regression.
-        drawn: The ascending numbers of the rows in memory.
-        begins: Under a split by time, the first instant of the validation part.
-        groups: Under a split by group, those of the validation and the test part.
-        weight: What the rows in memory weigh on average, on the scale of the column.
-        rows: How many may be learnt from.
-        least: The lowest target among these.
+        sampled_rows: The numbers of the rows in memory, int64, ascending, counted from 0 within the table.
+        validation_start: For a split by time, the first instant of the validation part.
+        held_out_groups: For a split by group, the groups of the validation and the test part.
+        mean_weight: The mean weight of the rows in memory, on the scale of the weight column.
+        rows: The number of training rows that are not in memory.
+        min_target: The lowest target among them.
     """
 
-    pieces: tuple[ParquetChunk, ...]
+    chunks: tuple[ParquetChunk, ...]
     columns: tuple[str, ...]
     features: tuple[Feature, ...]
     spec: Spec
     labels: tuple[str, ...] | None
-    drawn: NDArray[np.int64]
-    begins: float | None = None
-    groups: tuple[str, ...] | None = None
-    weight: float = 1.0
+    sampled_rows: NDArray[np.int64]
+    validation_start: float | None = None
+    held_out_groups: tuple[str, ...] | None = None
+    mean_weight: float = 1.0
     rows: int = 0
-    least: float = np.inf
+    min_target: float = np.inf
 
-    def read(self, piece: ParquetChunk) -> Portion:
-        """The rows of a piece that may be learnt from; there may be none.
+    def read(self, chunk: ParquetChunk) -> StreamedRows:
+        """Read the training rows of a chunk; there may be none.
 
         Raises:
-            DataError: The file is damaged, or a value of any of its rows cannot be used; rows count from 1.
+            DataError: if the file is damaged, or a value of any row of the chunk cannot be used; the message counts
+                rows from 1.
         """
-        frame = piece.read(self.columns)
-        rows = np.flatnonzero(self._may_be_learnt_from(frame, piece))
-        target = further_target(frame, self.spec, self.labels, piece.first)
-        weights = further_weights(frame, self.spec, piece.first)
-        conformed = conform(frame, self.features, piece.first)
-        return Portion(conformed[rows], target[rows], None if weights is None else weights[rows] / self.weight)
+        frame = chunk.read(self.columns)
+        rows = np.flatnonzero(self._is_for_training(frame, chunk))
+        target = streamed_target(frame, self.spec, self.labels, chunk.first)
+        weights = streamed_weights(frame, self.spec, chunk.first)
+        conformed = conform(frame, self.features, chunk.first)
+        return StreamedRows(
+            conformed[rows], target[rows], None if weights is None else weights[rows] / self.mean_weight
+        )
 
-    def _may_be_learnt_from(self, frame: pl.DataFrame, piece: ParquetChunk) -> NDArray[np.bool_]:
+    def _is_for_training(self, frame: pl.DataFrame, chunk: ParquetChunk) -> NDArray[np.bool_]:
         data = self.spec.data
         mask = np.ones(frame.height, bool)
-        mask[within(piece, self.drawn)] = False
-        if self.begins is not None:
-            mask &= _present(instants(frame[str(data.time)]), piece).to_numpy() < self.begins
-        if self.groups is not None:
-            groups = _present(canonical(frame[str(data.group)], "categorical"), piece)
-            mask &= ~groups.is_in(self.groups).to_numpy()
+        mask[rows_within(chunk, self.sampled_rows)] = False
+        if self.validation_start is not None:
+            mask &= _require_values(time_values(frame[str(data.time)]), chunk).to_numpy() < self.validation_start
+        if self.held_out_groups is not None:
+            groups = _require_values(canonical(frame[str(data.group)], "categorical"), chunk)
+            mask &= ~groups.is_in(self.held_out_groups).to_numpy()
         return mask
 
 
 def open_stream(table: Table, target: Target, parts: Parts, features: Sequence[Feature], spec: Spec) -> Stream:
-    """Read the whole table once: every value is checked, and the rows that may be learnt from are counted.
+    """Read the whole table once to check every value, and return the stream of its training rows.
+
+    Args:
+        table: A table with rows that are not in memory.
+        target: The target of the rows in memory.
+        parts: The split of the rows in memory.
+        features: The features of the model.
+        spec: The model.yaml.
 
     Raises:
-        DataError: As :meth:`Stream.read`.
+        DataError: if a file is damaged or a value cannot be used.
     """
-    assert table.drawn is not None, "all rows of the table are in memory"
+    assert table.sampled_rows is not None, "all rows of the table are in memory"
     frame, split = table.frame, method(target, spec)
     stream = Stream(
-        pieces=table.pieces,
+        chunks=table.chunks,
         columns=tuple(frame.columns),
         features=tuple(features),
         spec=spec,
         labels=target.labels,
-        drawn=table.drawn,
-        begins=validation_begins(frame, spec) if split == "time" else None,
-        groups=_groups(frame, parts, spec) if split == "group" else None,
-        weight=_mean_weight(frame, spec),
+        sampled_rows=table.sampled_rows,
+        validation_start=validation_start(frame, spec) if split == "time" else None,
+        held_out_groups=_held_out_groups(frame, parts, spec) if split == "group" else None,
+        mean_weight=_mean_weight(frame, spec),
     )
-    targets = [stream.read(piece).target for piece in table.pieces]
-    lowest = [float(each.min()) for each in targets if len(each)]
-    return replace(stream, rows=sum(map(len, targets)), least=min(lowest, default=np.inf))
+    targets = [stream.read(chunk).target for chunk in table.chunks]
+    minima = [float(values.min()) for values in targets if len(values)]
+    return replace(stream, rows=sum(map(len, targets)), min_target=min(minima, default=np.inf))
 
 
 def _mean_weight(frame: pl.DataFrame, spec: Spec) -> float:
-    weights = further_weights(frame, spec, 0)
+    weights = streamed_weights(frame, spec, 0)
     return 1.0 if weights is None else float(weights.max() * (weights / weights.max()).mean())
 
 
-def _groups(frame: pl.DataFrame, parts: Parts, spec: Spec) -> tuple[str, ...]:
-    held = frame[np.concatenate([parts.validation, parts.test])]
-    return tuple(canonical(held[str(spec.data.group)], "categorical").unique().sort())
+def _held_out_groups(frame: pl.DataFrame, parts: Parts, spec: Spec) -> tuple[str, ...]:
+    held_out = frame[np.concatenate([parts.validation, parts.test])]
+    return tuple(canonical(held_out[str(spec.data.group)], "categorical").unique().sort())
 
 
-def _present(column: pl.Series, piece: ParquetChunk) -> pl.Series:
-    absent = column.is_null()
-    if absent.any():
-        row = piece.first + int(absent.arg_true()[0]) + 1
-        raise DataError(f"column '{column.name}', row {row}: every row needs one, as the table is split by it")
+def _require_values(column: pl.Series, chunk: ParquetChunk) -> pl.Series:
+    is_missing = column.is_null()
+    if is_missing.any():
+        row = chunk.first + int(is_missing.arg_true()[0]) + 1
+        raise DataError(
+            f"column '{column.name}', row {row}: expected a value, because the table is split by this column"
+        )
     return column

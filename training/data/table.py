@@ -1,4 +1,4 @@
-"""The table that a model.yaml names, with a version that follows from its content."""
+"""Read the table that a model.yaml names; its version is a digest of its content."""
 
 import codecs
 import glob
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.errors import DataError
 from model_deployer.contract.yaml_source import KeyPath, suggestion
-from model_deployer.training.data.parquet_chunks import ParquetChunk, cut, draw, take, unreadable
+from model_deployer.training.data.parquet_chunks import ParquetChunk, read_rows, sample_rows, split_files, unreadable
 from model_deployer.training.spec import Data, Spec
 
 _FORMATS = {
@@ -27,97 +27,103 @@ _FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
 }
-_CHUNK = 1 << 20
+_READ_BYTES = 1 << 20
 
-#: How other tools mark a missing number in a CSV file; in a column of text these are text.
-_MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?"]
+#: Marks of a missing number in CSV files of other tools. In a column of text, they are text.
+_MISSING_MARKS = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?"]
 
-#: Digits that are a name and no quantity: zeros lead, or there are more of them than an integer holds.
+#: Digits that are an identifier and not a quantity: they have leading zeros, or too many digits for an integer.
 _CODE = r"^0\d+$|^-?\d{19,}$"
 _ISO_TIME = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to learn from.
+    """A table as it is read, before any value is checked.
 
     Attributes:
-        frame: All columns but the ignored ones that no slice is made of; rows in the order of the files.
-        version: ``sha256:`` and the digest of the bytes of the files, one after the other.
-        pieces: Of the files, where not all of their rows are in ``frame``.
-        drawn: The ascending numbers, counted from 0, of the rows in ``frame``; None where they are all there.
+        frame: The rows in memory, in the order of the files, with all columns except those that are ignored and not
+            used for slices.
+        version: ``sha256:`` and the digest of the bytes of all files, in order.
+        chunks: The chunks of the files; empty if all rows are in ``frame``.
+        sampled_rows: The numbers of the rows in ``frame``, int64, ascending, counted from 0 within the table; None if
+            all rows are in ``frame``.
     """
 
     frame: pl.DataFrame
     version: str
-    pieces: tuple[ParquetChunk, ...] = ()
-    drawn: NDArray[np.int64] | None = None
+    chunks: tuple[ParquetChunk, ...] = ()
+    sampled_rows: NDArray[np.int64] | None = None
 
 
 def read_table(spec: Spec, folder: Path) -> Table:
-    """Read the file or files under ``data.path``, which is relative to ``folder``.
+    """Read the file or files of ``data.path``.
 
-    Files of a glob are read in the order of their names and have to agree in their columns. Of more than
-    ``data.rows_in_memory`` rows so many are drawn by the seed, each with the same chance.
+    Files of a glob are read in the order of their names and must have the same columns. If there are more rows than
+    ``data.rows_in_memory``, that number of rows is sampled with the seed, each row with equal probability.
+
+    Args:
+        spec: The model.yaml.
+        folder: The folder of the model.yaml; a relative ``data.path`` starts there.
 
     Raises:
-        DataError: Nothing is there, a file cannot be read as its format, there are no rows, a header names a column
-            twice, files disagree, a column that model.yaml names is absent, or rows are to be drawn and the files are
-            not Parquet.
+        DataError: if there is no file, a file cannot be read as its format, there are no rows, a header names a
+            column twice, the columns of the files differ, a column that model.yaml names is absent, or rows are to be
+            sampled and the files are not Parquet.
     """
     paths = _paths(spec, folder)
     forms = [_format(path, spec.data) for path in paths]
     version = _version(paths, forms)
-    pieces = _pieces(paths, forms, spec)
-    if spec.data.rows_in_memory is None or sum(piece.rows for piece in pieces) <= spec.data.rows_in_memory:
+    chunks = _chunks(paths, forms, spec)
+    if spec.data.rows_in_memory is None or sum(chunk.rows for chunk in chunks) <= spec.data.rows_in_memory:
         frames = [_read(path, form, spec) for path, form in zip(paths, forms, strict=True)]
-        return Table(_whole(frames, paths, spec), version)
-    drawn = draw(pieces, spec.data.rows_in_memory, spec.seed)
-    files = list(dict.fromkeys(piece.path for piece in pieces))
-    return Table(_whole(list(take(pieces, drawn)), files, spec), version, pieces, drawn)
+        return Table(_combine(frames, paths, spec), version)
+    rows = sample_rows(chunks, spec.data.rows_in_memory, spec.seed)
+    files = list(dict.fromkeys(chunk.path for chunk in chunks))
+    return Table(_combine(list(read_rows(chunks, rows)), files, spec), version, chunks, rows)
 
 
 def _version(paths: list[Path], forms: list[str]) -> str:
     digest = hashlib.sha256()
     for path, form in zip(paths, forms, strict=True):
-        for chunk in _chunks(path, text=form in {"csv", "jsonl"}):
-            digest.update(chunk)
+        for part in _read_bytes(path, text=form in {"csv", "jsonl"}):
+            digest.update(part)
     return f"sha256:{digest.hexdigest()}"
 
 
-def _pieces(paths: list[Path], forms: list[str], spec: Spec) -> tuple[ParquetChunk, ...]:
+def _chunks(paths: list[Path], forms: list[str], spec: Spec) -> tuple[ParquetChunk, ...]:
     if spec.data.rows_in_memory is None:
         return ()
     if others := [path for path, form in zip(paths, forms, strict=True) if form != "parquet"]:
         raise DataError(
-            f"{spec.place('data', 'rows_in_memory')}: {others[0]} is not Parquet, the only format that is read in "
-            f"pieces; convert it, for example with polars: `scan_csv(...).sink_parquet(...)`"
+            f"{spec.location('data', 'rows_in_memory')}: {others[0]} is not Parquet, the only format that can be read "
+            f"in chunks; convert it, for example with polars: `scan_csv(...).sink_parquet(...)`"
         )
-    return cut(paths)
+    return split_files(paths)
 
 
-def _whole(frames: list[pl.DataFrame], paths: list[Path], spec: Spec) -> pl.DataFrame:
+def _combine(frames: list[pl.DataFrame], paths: list[Path], spec: Spec) -> pl.DataFrame:
     frame = _concatenate(frames, paths)
     if not frame.height:
         raise DataError(f"{paths[0]}: the table has no rows")
     _check_columns(frame, spec)
     left_out = set(spec.data.ignore) - set(spec.slices)
-    return _columns(frame, [name for name in frame.columns if name not in left_out])
+    return _select(frame, [name for name in frame.columns if name not in left_out])
 
 
 def _paths(spec: Spec, folder: Path) -> list[Path]:
-    place, pattern = spec.place("data", "path"), spec.data.path
+    location, pattern = spec.location("data", "path"), spec.data.path
     literal = folder / pattern
     if literal.is_dir():
         raise DataError(
-            f"{place}: {literal} is a folder; name a file or a glob such as '{pattern.rstrip('/')}/*.parquet'"
+            f"{location}: {literal} is a folder; name a file or a glob such as '{pattern.rstrip('/')}/*.parquet'"
         )
     if literal.exists():
         return [literal]
-    found = sorted(folder / name for name in glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 (may be absolute)
-    files = [path for path in found if path.is_file()]
+    matches = sorted(folder / name for name in glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 (may be absolute)
+    files = [path for path in matches if path.is_file()]
     if not files:
-        raise DataError(f"{place}: there is no file {literal}; a relative path starts at the folder of model.yaml")
+        raise DataError(f"{location}: there is no file {literal}; a relative path starts at the folder of model.yaml")
     return files
 
 
@@ -126,20 +132,20 @@ def _format(path: Path, data: Data) -> str:
     if form is None:
         known = ", ".join(_FORMATS)
         raise DataError(
-            f"{path}: the format cannot be told from the suffix (known: {known}); say it under `data.format`"
+            f"{path}: the format is unknown for this suffix (known: {known}); name the format under `data.format`"
         )
     return form
 
 
-def _chunks(path: Path, *, text: bool) -> Iterator[bytes]:
-    """The bytes of a file piece by piece; a text file is checked to be UTF-8 on the way."""
+def _read_bytes(path: Path, *, text: bool) -> Iterator[bytes]:
+    """Yield the bytes of a file in parts, and check on the way that a text file is UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
+            while part := file.read(_READ_BYTES):
                 if text:
-                    decoder.decode(chunk)
-                yield chunk
+                    decoder.decode(part)
+                yield part
         decoder.decode(b"", final=text)
     except UnicodeDecodeError:
         raise DataError(
@@ -165,17 +171,17 @@ def _read(path: Path, form: str, spec: Spec) -> pl.DataFrame:
 
 
 def _read_csv(file: BinaryIO, header: list[str], spec: Spec) -> pl.DataFrame:
-    """A CSV file, in which all that model.yaml calls a category or text stays as it is written."""
-    written = pl.read_csv(file, infer_schema=False, new_columns=header)
-    said = {name for name, override in spec.features.items() if override.kind in {"categorical", "text"}}
-    return written.with_columns(_typed(column) for column in written if column.name not in said)
+    """Read a CSV file; columns that model.yaml declares as categorical or text keep their strings."""
+    strings = pl.read_csv(file, infer_schema=False, new_columns=header)
+    declared = {name for name, override in spec.features.items() if override.kind in {"categorical", "text"}}
+    return strings.with_columns(_typed(column) for column in strings if column.name not in declared)
 
 
-def _typed(written: pl.Series) -> pl.Series:
-    """A column of a CSV file as what it holds throughout: numbers, booleans or times, else text."""
-    present = written.replace(_MISSING, [None] * len(_MISSING))
-    if present.null_count() == len(present) or written.str.contains(_CODE).any():
-        return written
+def _typed(strings: pl.Series) -> pl.Series:
+    """Convert a column of a CSV file to numbers, booleans or times if all of its values are; else keep the strings."""
+    present = strings.replace(_MISSING_MARKS, [None] * len(_MISSING_MARKS))
+    if present.null_count() == len(present) or strings.str.contains(_CODE).any():
+        return strings
     for dtype in (pl.Int64, pl.Float64):
         numbers = present.cast(dtype, strict=False)
         if numbers.null_count() == present.null_count():
@@ -183,11 +189,11 @@ def _typed(written: pl.Series) -> pl.Series:
     if present.drop_nulls().str.to_lowercase().is_in(["true", "false"]).all():
         return present.str.to_lowercase() == "true"
     times = _as_times(present)
-    return times if times.dtype == pl.Datetime else written
+    return times if times.dtype == pl.Datetime else strings
 
 
 def _as_times(strings: pl.Series) -> pl.Series:
-    """Strings that are all ISO 8601 dates or times as times, others as they are."""
+    """Convert strings to times if all of them are ISO 8601 dates or times; else return them unchanged."""
     if strings.null_count() == len(strings) or not strings.str.contains(_ISO_TIME).all():
         return strings
     times = strings.str.to_datetime(strict=False, time_unit="us")
@@ -195,68 +201,68 @@ def _as_times(strings: pl.Series) -> pl.Series:
 
 
 def _header(path: Path, file: BinaryIO) -> list[str]:
-    """The names as they are written: as a header, polars renames one that stands twice, and keeps doubled quotes."""
+    """Read the names exactly; as a header, polars would rename a repeated name and keep doubled quotes."""
     header = [name or "" for name in pl.read_csv(file, has_header=False, n_rows=1, infer_schema=False).row(0)]
     file.seek(0)
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        listed = ", ".join(f"'{name}'" for name in twice)
+    if repeated := sorted({name for name in header if header.count(name) > 1}):
+        listed = ", ".join(f"'{name}'" for name in repeated)
         raise DataError(f"{path}: the header names {listed} more than once; every column needs its own name")
     return header
 
 
 def _concatenate(frames: list[pl.DataFrame], paths: list[Path]) -> pl.DataFrame:
-    """One table of all files. A column without values, or of another kind of number, takes the type of the others."""
+    """Join the files; a column that is empty or numeric in one file takes a type that suits all files."""
     first = frames[0]
     for frame, path in zip(frames[1:], paths[1:], strict=True):
-        if odd := set(first.columns) ^ set(frame.columns):
-            listed = ", ".join(f"'{name}'" for name in sorted(odd))
+        if differing := set(first.columns) ^ set(frame.columns):
+            listed = ", ".join(f"'{name}'" for name in sorted(differing))
             raise DataError(f"{path}: its columns differ from those of {paths[0]}: {listed}")
-    aligned = [_columns(frame, first.columns) for frame in frames]
+    aligned = [_select(frame, first.columns) for frame in frames]
     for name in first.columns:
         _check_types([frame[name] for frame in aligned], paths)
-    filled = [
+    untyped = [
         frame.select(pl.lit(None).alias(s.name) if s.null_count() == s.len() else s for s in frame) for frame in aligned
     ]
-    return pl.concat(filled, how="vertical_relaxed") if len(filled) > 1 else first
+    return pl.concat(untyped, how="vertical_relaxed") if len(untyped) > 1 else first
 
 
-def _columns(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """These columns; polars' own selection would take a name such as ``*`` or ``^x$`` for a pattern."""
+def _select(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Select columns by name; polars' own selection would read a name such as ``*`` or ``^x$`` as a pattern."""
     return pl.DataFrame({name: frame[name] for name in names})
 
 
 def _check_types(columns: list[pl.Series], paths: list[Path]) -> None:
-    typed = [(column, path) for column, path in zip(columns, paths, strict=True) if column.null_count() < column.len()]
-    for column, path in typed[1:]:
-        first, reference = typed[0]
+    filled = [(column, path) for column, path in zip(columns, paths, strict=True) if column.null_count() < column.len()]
+    for column, path in filled[1:]:
+        first, reference = filled[0]
         if column.dtype != first.dtype and not (column.dtype.is_numeric() and first.dtype.is_numeric()):
             raise DataError(f"{path}: column '{column.name}' is {column.dtype}, but {first.dtype} in {reference}")
 
 
 def _check_columns(frame: pl.DataFrame, spec: Spec) -> None:
-    """Every column that model.yaml names has to be there, and none may have a name that stands for others."""
+    """Require every column that model.yaml names, and refuse names that polars reads as a pattern."""
     data = spec.data
-    named: list[tuple[KeyPath, str | None]] = [
+    required: list[tuple[KeyPath, str | None]] = [
         (("data", role), getattr(data, role)) for role in ("target", "time", "group", "weight")
     ]
-    named += [(("data", "ignore", index), name) for index, name in enumerate(data.ignore)]
-    named += [(("slices", index), name) for index, name in enumerate(spec.slices)]
-    faults = [
-        f"{spec.place(*path)}: the table has no column '{name}'{_hint(name, frame.columns)}"
-        for path, name in named
+    required += [(("data", "ignore", index), name) for index, name in enumerate(data.ignore)]
+    required += [(("slices", index), name) for index, name in enumerate(spec.slices)]
+    errors = [
+        f"{spec.location(*path)}: the table has no column '{name}'{_hint(name, frame.columns)}"
+        for path, name in required
         if name is not None and name not in frame.columns
     ]
-    faults += [
-        f"a column cannot be called '{name}', which polars reads as a pattern; rename it"
+    errors += [
+        f"a column cannot be called '{name}', because polars reads the name as a pattern; rename the column"
         for name in frame.columns
         if name.startswith("^") and name.endswith("$")
     ]
-    if faults:
-        raise DataError("\n".join(faults))
+    if errors:
+        raise DataError("\n".join(errors))
 
 
 def _hint(name: str, columns: list[str]) -> str:
-    if len(columns) == 1 and any(sign in columns[0] for sign in ";\t|"):
-        return "; its header is not separated by commas, as CSV needs it (RFC 4180); write it so"
+    if len(columns) == 1 and any(separator in columns[0] for separator in ";\t|"):
+        return "; its header is not separated by commas; write the file as comma-separated values (RFC 4180)"
     listed = ", ".join(f"'{column}'" for column in columns[:20])
     return suggestion(name, columns) or f"; it has {listed}"

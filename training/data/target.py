@@ -1,4 +1,4 @@
-"""The column to predict, and how much each of its rows counts."""
+"""Read the target column and the weights of the rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,23 +12,24 @@ from model_deployer.contract.errors import DataError, SpecError
 from model_deployer.training.data.columns import canonical
 from model_deployer.training.spec import Cost, Spec
 
-#: With more distinct integers than this, an integer target is a quantity.
-MOST_INTEGER_CLASSES = 20
+#: Under ``task: auto``, an integer target with more distinct values than this is a quantity.
+MAX_INTEGER_CLASSES = 20
 
-#: Quantities are answered as float32: none may be larger, nor all of them smaller.
-LARGEST, SMALLEST = 1e30, 1e-30
+#: The limits of a quantity, which is predicted as float32: the largest value, and the smallest scale of a column.
+MAX_VALUE, MIN_SCALE = 1e30, 1e-30
 
-#: Standard deviation, as a share of the largest value, below which a quantity varies within a few steps of float32.
-FINEST = 16 * float(np.finfo(np.float32).eps)
+#: The lowest standard deviation of a quantity as a share of its largest value; below it, the values differ by a few
+#: steps of float32 only.
+MIN_RELATIVE_DEVIATION = 16 * float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be predicted, row by row.
+    """The values to predict, one per row.
 
     Attributes:
-        values: Indices into ``labels`` as int64 for classification, float64 for regression.
-        labels: The classes in sorted order, but ``positive`` of model.yaml last; None for regression.
+        values: For classification, indices into ``labels``, int64 [rows]; for regression, float64 [rows].
+        labels: The classes in sorted order, with ``positive`` of model.yaml last; None for regression.
     """
 
     values: NDArray[Any]
@@ -36,7 +37,7 @@ class Target:
 
     @property
     def classes(self) -> int | None:
-        """How many classes there are; None for regression."""
+        """The number of classes; None for regression."""
         return None if self.labels is None else len(self.labels)
 
 
@@ -45,82 +46,101 @@ def read_target(frame: pl.DataFrame, spec: Spec) -> Target:
 
     Under ``task: auto``, strings, booleans and integers of at most 20 different values are classes.
 
+    Args:
+        frame: The table.
+        spec: The model.yaml.
+
     Raises:
-        DataError: A value is missing or infinite, all are the same, they cannot be what ``task`` says, or are beyond
-            what float32 can answer.
-        SpecError: ``positive`` is none of two labels, or ``positive`` or ``cost`` is said of another target.
+        DataError: if a value is missing, infinite or out of the range of float32, if all values are the same, or if
+            the values do not fit ``task``.
+        SpecError: if ``positive`` is not one of two labels, or ``positive`` or ``cost`` is set for another target.
     """
     column = frame[spec.data.target]
-    place = spec.place("data", "target")
-    classes = spec.task == "classification" or (spec.task == "auto" and _are_classes(column, place))
+    location = spec.location("data", "target")
+    classes = spec.task == "classification" or (spec.task == "auto" and _are_classes(column, location))
     values = canonical(column, "categorical" if classes else "numeric")
-    _check_present(values, column, place)
+    _check_present(values, column, location)
     if values.n_unique() < 2:
-        raise DataError(f"{place}: '{column.name}' has the same value in every row; there is nothing to predict")
-    return _classes(values, spec, place) if classes else _quantity(values, spec, place)
+        raise DataError(f"{location}: '{column.name}' has the same value in every row; there is nothing to predict")
+    return _classes(values, spec, location) if classes else _quantity(values, spec, location)
 
 
 def read_weights(frame: pl.DataFrame, spec: Spec) -> NDArray[np.float64] | None:
-    """How much each row counts, 1 on average, or None without ``data.weight``: only the ratios matter.
+    """Read the weight column.
+
+    Args:
+        frame: The table.
+        spec: The model.yaml.
+
+    Returns:
+        The weight of each row, float64 [rows], scaled to a mean of 1; None without ``data.weight``.
 
     Raises:
-        DataError: A weight is missing, negative or infinite, or all are zero.
+        DataError: if a weight is missing, negative or infinite, or all are zero.
     """
-    if spec.data.weight is None:
+    weights = streamed_weights(frame, spec, 0)
+    if weights is None:
         return None
-    weights = canonical(frame[spec.data.weight], "numeric")
-    place = spec.place("data", "weight")
-    if (row := _first(~(weights.is_finite() & (weights >= 0)).fill_null(False))) is not None:
-        raise DataError(f"{place}: '{weights.name}', row {row}: expected a number of at least 0")
     if not (weights > 0).any():
-        raise DataError(f"{place}: '{weights.name}' is 0 in every row")
-    return _averaging_one(weights.to_numpy())
+        raise DataError(f"{spec.location('data', 'weight')}: '{spec.data.weight}' is 0 in every row")
+    return _scaled_to_mean_one(weights)
 
 
 def prefers_logarithm(target: NDArray[Any]) -> bool:
-    """Whether a target is positive throughout, with a long tail that the logarithm shortens."""
+    """Return whether all values [rows] are positive and have a long tail that the logarithm shortens."""
     if target.min() <= 0:
         return False
     return _skewness(target) > 1 and abs(_skewness(np.log(target))) < _skewness(target) / 2
 
 
-def further_target(frame: pl.DataFrame, spec: Spec, labels: tuple[str, ...] | None, first: int) -> NDArray[Any]:
-    """The target of further rows of a table, as :class:`Target` has it of those that ``labels`` come from.
+def streamed_target(frame: pl.DataFrame, spec: Spec, labels: tuple[str, ...] | None, offset: int) -> NDArray[Any]:
+    """Read the target of rows that are not in memory.
 
     Args:
         frame: The rows.
         spec: The model.yaml.
-        labels: The classes; None for regression.
-        first: How many rows of the table come before these.
+        labels: The classes of the rows in memory; None for regression.
+        offset: The number of rows of the table that come before these, for the row numbers in errors.
+
+    Returns:
+        As ``values`` of :class:`Target`.
 
     Raises:
-        DataError: A value is missing, cannot be read, or is of a class that is not there.
+        DataError: if a value is missing, cannot be read, or is not one of the classes.
     """
-    place, name = spec.place("data", "target"), spec.data.target
+    location, name = spec.location("data", "target"), spec.data.target
     values = canonical(frame[name], "numeric" if labels is None else "categorical")
     if labels is None:
-        known, expected = values.abs() <= LARGEST, f"a number of at most {LARGEST:g} in size"
+        is_valid, expected = values.abs() <= MAX_VALUE, f"a number with a magnitude of at most {MAX_VALUE:g}"
         if spec.task == "count":
-            known, expected = known & _is_count(values), "a whole number of at least 0"
+            is_valid, expected = is_valid & _is_count(values), "a whole number of at least 0"
     else:
-        known, expected = values.is_in(labels), "a class that is among the rows in memory; raise `data.rows_in_memory`"
-    if (row := _first(~known.fill_null(False))) is not None:
-        raise DataError(f"{place}: '{name}', row {first + row}: expected {expected}")
-    return values.to_numpy() if labels is None else _coded(values, labels)
+        is_valid, expected = values.is_in(labels), "a class of the rows in memory; raise `data.rows_in_memory`"
+    if (row := _first(~is_valid.fill_null(False))) is not None:
+        raise DataError(f"{location}: '{name}', row {offset + row}: expected {expected}")
+    return values.to_numpy() if labels is None else _codes(values, labels)
 
 
-def further_weights(frame: pl.DataFrame, spec: Spec, first: int) -> NDArray[np.float64] | None:
-    """How much further rows of a table count, on the scale of their column, or None without ``data.weight``.
+def streamed_weights(frame: pl.DataFrame, spec: Spec, offset: int) -> NDArray[np.float64] | None:
+    """Read the weights of rows that are not in memory.
+
+    Args:
+        frame: The rows.
+        spec: The model.yaml.
+        offset: The number of rows of the table that come before these, for the row numbers in errors.
+
+    Returns:
+        The values of the weight column, float64 [rows]; None without ``data.weight``.
 
     Raises:
-        DataError: A weight is missing, negative or infinite; ``first`` rows come before these.
+        DataError: if a weight is missing, negative or infinite.
     """
     if spec.data.weight is None:
         return None
     weights = canonical(frame[spec.data.weight], "numeric")
     if (row := _first(~(weights.is_finite() & (weights >= 0)).fill_null(False))) is not None:
-        place = spec.place("data", "weight")
-        raise DataError(f"{place}: '{weights.name}', row {first + row}: expected a number of at least 0")
+        location = spec.location("data", "weight")
+        raise DataError(f"{location}: '{weights.name}', row {offset + row}: expected a number of at least 0")
     return weights.to_numpy()
 
 
@@ -128,79 +148,82 @@ def _is_count(values: pl.Series) -> pl.Series:
     return (values >= 0) & (values == values.floor())
 
 
-def _averaging_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    shares = weights / weights.max()  # first, as a sum of large numbers may be infinite
+def _scaled_to_mean_one(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    shares = weights / weights.max()  # first, because the sum of large numbers may be infinite
     return np.asarray(shares / shares.mean())
 
 
-def _are_classes(column: pl.Series, place: str) -> bool:
+def _are_classes(column: pl.Series, location: str) -> bool:
     dtype = column.dtype
     if isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Boolean):
         return True
     if not dtype.is_numeric():
-        raise DataError(f"{place}: '{column.name}' holds {dtype}; expected numbers, strings or booleans")
-    return dtype.is_integer() and column.n_unique() <= MOST_INTEGER_CLASSES
+        raise DataError(f"{location}: '{column.name}' holds {dtype}; expected numbers, strings or booleans")
+    return dtype.is_integer() and column.n_unique() <= MAX_INTEGER_CLASSES
 
 
-def _check_present(values: pl.Series, column: pl.Series, place: str) -> None:
+def _check_present(values: pl.Series, column: pl.Series, location: str) -> None:
     if (row := _first(values.is_null())) is None:
         return
     if column[row - 1] not in (None, "") and column.dtype == pl.String:
-        raise DataError(f"{place}: '{column.name}', row {row}: expected a number; or say `task: classification`")
+        raise DataError(f"{location}: '{column.name}', row {row}: expected a number; or set `task: classification`")
     count = values.null_count()
-    raise DataError(f"{place}: '{column.name}' is missing in {count:,} rows, first in row {row}; remove those rows")
+    raise DataError(f"{location}: '{column.name}' is missing in {count:,} rows, first in row {row}; remove those rows")
 
 
-def _classes(values: pl.Series, spec: Spec, place: str) -> Target:
+def _classes(values: pl.Series, spec: Spec, location: str) -> Target:
     labels = values.unique().sort().to_list()
     if len(labels) > max(2, len(values) / 2):
         raise DataError(
-            f"{place}: '{values.name}' has {len(labels):,} classes in {len(values):,} rows, too many to learn; it may "
-            f"be an identifier, or a quantity: say `task: regression`"
+            f"{location}: '{values.name}' has {len(labels):,} classes in {len(values):,} rows, which is too many to "
+            f"learn; it may be an identifier, or a quantity: set `task: regression`"
         )
     if len(labels) > 2:
-        _refuse_two_label_fields(spec, f"{len(labels)} labels")
+        _refuse_two_label_keys(spec, f"has {len(labels)} labels")
     if spec.positive is not None:
         if spec.positive not in labels:
             listed = " or ".join(f"'{label}'" for label in labels)
-            said = f"'{spec.positive}'; a label such as yes or no needs quotes in YAML"
-            raise SpecError(f"{spec.place('positive')}: expected {listed}, but this says {said}")
+            raise SpecError(
+                f"{spec.location('positive')}: expected {listed}, but got '{spec.positive}'; put a label such as yes "
+                f"or no in quotes, because YAML reads it as a boolean"
+            )
         labels.sort(key=lambda label: label == spec.positive)
-    return Target(_coded(values, labels), tuple(labels))
+    return Target(_codes(values, labels), tuple(labels))
 
 
-def _coded(values: pl.Series, labels: Sequence[str]) -> NDArray[np.int64]:
+def _codes(values: pl.Series, labels: Sequence[str]) -> NDArray[np.int64]:
     codes = values.replace_strict({label: code for code, label in enumerate(labels)}, return_dtype=pl.Int64)
     return codes.to_numpy()
 
 
-def _quantity(values: pl.Series, spec: Spec, place: str) -> Target:
-    _refuse_two_label_fields(spec, "a number")
+def _quantity(values: pl.Series, spec: Spec, location: str) -> Target:
+    _refuse_two_label_keys(spec, "is a number")
     if spec.task == "count" and (row := _first(~_is_count(values))) is not None:
         raise DataError(
-            f"{place}: '{values.name}', row {row}: expected a whole number of at least 0; or say `task: regression`"
+            f"{location}: '{values.name}', row {row}: expected a whole number of at least 0; or set `task: regression`"
         )
-    if (row := _first(~(values.abs() <= LARGEST))) is not None:
-        raise DataError(f"{place}: '{values.name}', row {row}: expected a finite number of at most {LARGEST:g} in size")
+    if (row := _first(~(values.abs() <= MAX_VALUE))) is not None:
+        expected = f"a finite number with a magnitude of at most {MAX_VALUE:g}"
+        raise DataError(f"{location}: '{values.name}', row {row}: expected {expected}")
     quantities = values.to_numpy()
-    finest = FINEST * max(np.abs(quantities).max(), SMALLEST)
-    if quantities.std() < finest:
+    min_deviation = MIN_RELATIVE_DEVIATION * max(np.abs(quantities).max(), MIN_SCALE)
+    if quantities.std() < min_deviation:
         raise DataError(
-            f"{place}: the values of '{values.name}' lie too near to each other, for their size, to be told apart in "
-            f"float32; subtract the smallest of them, or use a smaller unit"
+            f"{location}: the values of '{values.name}' are too close to each other, relative to their size, for "
+            f"float32 to distinguish them; subtract the smallest value, or use a smaller unit"
         )
     return Target(quantities, None)
 
 
-def _refuse_two_label_fields(spec: Spec, found: str) -> None:
-    """What is said of two labels must not be passed over in silence where there are none."""
-    for field, default in (("positive", None), ("cost", Cost())):
-        if getattr(spec, field) != default:
-            raise SpecError(f"{spec.place(field)}: only for a target of two labels; this one is {found}")
+def _refuse_two_label_keys(spec: Spec, actual: str) -> None:
+    """Refuse the keys of a two-label target for another target, instead of ignoring them."""
+    for key, default in (("positive", None), ("cost", Cost())):
+        if getattr(spec, key) != default:
+            raise SpecError(f"{spec.location(key)}: only for a target with two labels; this target {actual}")
 
 
 def _first(mask: pl.Series) -> int | None:
-    """The first row, counted from 1, where a mask holds."""
+    """Return the first row, counted from 1, whose mask is true; None if there is none."""
     row = mask.arg_max()
     return row + 1 if row is not None and mask[row] else None
 

@@ -52,7 +52,7 @@ def evaluate_classification(
             metrics[name]["cost"] = _cost(test.target, probabilities[:, 1] >= threshold, cost)
         if "set" in arrays:
             metrics[name] |= set_metrics(test.target, arrays["set"])
-    return _bootstrap(metrics, test.each_weight, seed)
+    return _bootstrap(metrics, test.row_weights, seed)
 
 
 def evaluate_regression(predictions: Mapping[str, Arrays], test: Sample, output: Regression, seed: int) -> Metrics:
@@ -68,7 +68,7 @@ def evaluate_regression(predictions: Mapping[str, Arrays], test: Sample, output:
         As :func:`evaluate_classification`.
     """
     metrics = {name: regression_metrics(test.target, arrays, output) for name, arrays in predictions.items()}
-    return _bootstrap(metrics, test.each_weight, seed)
+    return _bootstrap(metrics, test.row_weights, seed)
 
 
 def _cost(target: NDArray[np.int64], positive: NDArray[np.bool_], cost: Cost) -> Metric:

@@ -60,7 +60,7 @@ def learning_curve(dataset: Dataset, model: Model, output: Output) -> Curve:
 
     Returns:
         The curve, or the reason for its absence if there are too few rows. The split method decides the rows of a
-        share, see :func:`training.data.split.growing`.
+        share, see :func:`training.data.split.nested_order`.
     """
     shares = _shares(dataset)
     if len(shares) < MIN_SHARES:
@@ -124,15 +124,15 @@ def _uses_trees(dataset: Dataset) -> bool:
 
 def _fit_trees(model: Model, train: Sample, validation: Sample, seed: int) -> Model:
     head, outputs = model.head, model.blueprint.outputs
-    transformed = replace(train, target=model.learnt(train.target))
+    transformed = replace(train, target=model.transform_target(train.target))
     columns, train_matrix = fit_columns(model.scaling, model.blueprint.cardinalities, transformed, outputs, seed)
     validation_matrix = columns(validation.inputs.numbers, validation.inputs.codes)
     matrices = (
         Matrix(train_matrix, transformed.target, train.weights),
-        Matrix(validation_matrix, model.learnt(validation.target), validation.weights),
+        Matrix(validation_matrix, model.transform_target(validation.target), validation.weights),
     )
-    trees = fit_lightgbm(*matrices, Options(head.objective, seed, parameters=_FAST_PARAMETERS)).scorer
-    return model.with_scorer(columns, trees, share=1.0)
+    trees = fit_lightgbm(*matrices, Options(head.objective, seed, parameters=_FAST_PARAMETERS)).estimator
+    return model.with_estimator(columns, trees, share=1.0)
 
 
 def _point(scored: ScoredRows, rows: int) -> CurvePoint:

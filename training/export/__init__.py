@@ -1,1 +1,1 @@
-"""A fitted model becomes the files of an artifact."""
+"""Export a fitted model to the files of an artifact."""

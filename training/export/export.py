@@ -1,7 +1,7 @@
-"""A trained model becomes one ONNX graph: raw features in, calibrated prediction out.
+"""Export a trained model to one ONNX graph, from raw features to calibrated predictions.
 
-torch exports everything numeric; what strings become stands in front of it: one LabelEncoder (ai.onnx.ml) a column of
-categories, and a handful of nodes a free text.
+torch exports the numeric part. The nodes that encode strings come before it: one LabelEncoder (ai.onnx.ml) per
+categorical column, and some nodes per free-text column.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,109 +24,129 @@ from model_deployer.training.preprocessing.preprocessing import UNKNOWN, Preproc
 from model_deployer.training.preprocessing.vocabulary import DOMAIN
 from model_deployer.training.runtime.silence import silence_libraries
 
-#: The largest difference between two answers that are still the same; relative for values above the answers' scale.
+#: The largest allowed difference between the predictions of two engines, relative for predictions above their scale.
 TOLERANCE = 1e-5
 
 
 def export_onnx(model: Model, features: Sequence[Feature]) -> onnx.ModelProto:
-    """The graph of a model; the same model always gives the same bytes.
+    """Return the graph of a model; the same model always gives the same bytes.
 
-    It has one input a feature, named as the feature, of shape [rows, 1] and of the feature's dtype; a missing number is
-    NaN, a missing string "". Its outputs are those of model_deployer/contract/outputs.py.
+    The graph has one input per feature, with the name and the dtype of the feature and the shape [rows, 1]. A missing
+    number is NaN, a missing string "". The outputs are those of model_deployer/contract/outputs.py.
+
+    Args:
+        model: The fitted model.
+        features: Its features.
     """
     prefix = _unused_prefix(features)
-    core = _core(model, prefix)
-    front = _front(model.blueprint.preprocessor, features, prefix)
-    graph = compose.merge_models(front, core, io_map=[(name, name) for name in (f"{prefix}numbers", f"{prefix}codes")])
+    numeric_graph = _numeric_graph(model, prefix)
+    encoder_graph = _encoder_graph(model.blueprint.preprocessor, features, prefix)
+    io_map = [(name, name) for name in (f"{prefix}numbers", f"{prefix}codes")]
+    graph = compose.merge_models(encoder_graph, numeric_graph, io_map=io_map)
     _strip(graph)
     onnx.checker.check_model(graph, full_check=True)
     return graph
 
 
 def run_onnx(graph: onnx.ModelProto, frame: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
-    """The graph's answers to the rows of a conformed frame, by output name."""
-    return answerer(graph)(frame)
+    """Return the outputs of a graph for the rows of a conformed frame, by name: float32 [rows, columns]."""
+    return graph_predictor(graph)(frame)
 
 
-def answerer(graph: onnx.ModelProto) -> Callable[[pl.DataFrame], dict[str, NDArray[np.float32]]]:
-    """:func:`run_onnx` for whoever asks more than once: the graph is loaded now."""
+def graph_predictor(graph: onnx.ModelProto) -> Callable[[pl.DataFrame], dict[str, NDArray[np.float32]]]:
+    """Load a graph, and return a function that does the same as :func:`run_onnx`, for repeated calls."""
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
 
-    def answer(frame: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
+    def predict(frame: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
         rows = rows_at_once(frame.width)
         chunks = [frame[first : first + rows] for first in range(0, max(1, frame.height), rows)]
         arrays = zip(*(session.run(names, feeds(session, chunk)) for chunk in chunks), strict=True)
         return {name: np.concatenate(parts) for name, parts in zip(names, arrays, strict=True)}
 
-    return answer
+    return predict
 
 
 def feeds(session: onnxruntime.InferenceSession, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
-    """The rows of a conformed frame as a session takes them: [rows, 1] for each input."""
+    """Return the rows of a conformed frame as the inputs of a session: [rows, 1] for each, float64 or strings."""
     return {value.name: frame[value.name].to_numpy().reshape(-1, 1) for value in session.get_inputs()}
 
 
 def check_parity(graph: onnx.ModelProto, model: Model, frame: pl.DataFrame) -> float:
-    """The largest difference between the graph and torch over the rows of a conformed frame, by :func:`answer_scale`.
+    """Return the largest difference between the outputs of the graph and of the torch model.
+
+    Args:
+        graph: The exported model.
+        model: The torch model.
+        frame: A conformed frame.
+
+    Returns:
+        The difference in units of :func:`prediction_scale`, relative for predictions above it.
 
     Raises:
-        CheckFailed: It is larger than ``TOLERANCE``, or one of them has no answer where the other does.
+        CheckFailed: if it is larger than ``TOLERANCE``, or only one of the two outputs is a number.
     """
-    exact = model.predict(model.blueprint.preprocessor.transform(frame))
-    answers = run_onnx(graph, frame)
-    scale = answer_scale(model)
-    largest = max(_difference(answers[name], exact[name].numpy(), scale) for name in exact)
+    expected = model.predict(model.blueprint.preprocessor.transform(frame))
+    outputs = run_onnx(graph, frame)
+    scale = prediction_scale(model)
+    largest = max(_difference(outputs[name], expected[name].numpy(), scale) for name in expected)
     if not largest <= TOLERANCE:
         raise CheckFailed(
-            f"the exported graph answers otherwise than the model: by up to {largest:g}; {TOLERANCE:g} is allowed"
+            f"the exported graph differs from the trained model by up to {largest:g}; at most {TOLERANCE:g} is allowed"
         )
     return largest
 
 
-def answer_scale(model: Model) -> float:
-    """What a difference between answers is measured by: 1, or the deviation of a regression target where it is larger.
+def prediction_scale(model: Model) -> float:
+    """Return the unit of differences between predictions: 1, or the larger scale of a quantity.
 
-    A prediction near 0 is a small difference of numbers of that size, and float32 keeps seven digits of them.
+    The scale is the standard deviation of a regression target, or the mean of a count. A prediction near 0 is a small
+    difference of numbers of that size, and float32 keeps seven digits of them.
     """
     return model.head.scale
 
 
-def _difference(answer: NDArray[np.float32], exact: NDArray[np.float32], scale: float) -> float:
-    return float(np.max(np.abs(answer - exact) / np.maximum(scale, np.abs(exact)), initial=0.0))
+def _difference(outputs: NDArray[np.float32], expected: NDArray[np.float32], scale: float) -> float:
+    return float(np.max(np.abs(outputs - expected) / np.maximum(scale, np.abs(expected)), initial=0.0))
 
 
 def _unused_prefix(features: Sequence[Feature]) -> str:
-    """What no feature's name begins with, so that inner names cannot clash with them."""
+    """Return a prefix that no feature's name has, so that the names of inner tensors cannot clash with features."""
     prefix = "model_"
     while any(feature.name.startswith(prefix) for feature in features):
         prefix = f"_{prefix}"
     return prefix
 
 
-def _core(model: Model, prefix: str) -> onnx.ModelProto:
-    """All but the strings: one graph of ``numbers`` and ``codes``; the scorer stands between its two halves."""
+def _numeric_graph(model: Model, prefix: str) -> onnx.ModelProto:
+    """Export the part from ``numbers`` and ``codes`` to the outputs.
+
+    torch exports it in one piece, or in two with the ONNX estimator between them.
+    """
     layout, levels = model.blueprint.layout, model.blueprint.preprocessor.levels
     numbers = torch.zeros(2, layout.plain + layout.datetimes + layout.booleans, dtype=torch.float64)
     codes = torch.zeros(2, len(levels), dtype=torch.int64)
     inputs = {"numbers": numbers, "codes": codes}
-    if not (model.scorer and model.columns):
+    if not (model.estimator and model.columns):
         return compose.add_prefix(_export(model, inputs, model.head.names), prefix, rename_outputs=False)
-    middle = [*(["answers"] if model.network else []), COLUMNS]
+    body_outputs = [*(["member_outputs"] if model.network else []), COLUMNS]
     with torch.no_grad():
-        before = _Before(model)(numbers, codes)
-        scores = model.scorer.scores(model.columns(numbers, codes))
-    after = dict(zip([*middle[:-1], SCORES], [*before[:-1], scores], strict=True))
-    first = compose.add_prefix(_export(_Before(model), inputs, middle), prefix)
-    scorer = compose.add_prefix(model.scorer.model, f"{prefix}by_")
-    last = compose.add_prefix(_export(_After(model), after, model.head.names), f"{prefix}after_", rename_outputs=False)
-    grown = compose.merge_models(first, scorer, io_map=[(f"{prefix}{COLUMNS}", f"{prefix}by_{COLUMNS}")])
-    sources = {name: f"{prefix}by_{name}" if name == SCORES else f"{prefix}{name}" for name in after}
-    return compose.merge_models(grown, last, io_map=[(sources[name], f"{prefix}after_{name}") for name in after])
+        body_values = _Body(model)(numbers, codes)
+        scores = model.estimator.scores(model.columns(numbers, codes))
+    head_inputs = dict(zip([*body_outputs[:-1], SCORES], [*body_values[:-1], scores], strict=True))
+    body = compose.add_prefix(_export(_Body(model), inputs, body_outputs), prefix)
+    estimator = compose.add_prefix(model.estimator.model, f"{prefix}estimator_")
+    head = compose.add_prefix(
+        _export(_Head(model), head_inputs, model.head.names), f"{prefix}head_", rename_outputs=False
+    )
+    with_scores = compose.merge_models(body, estimator, io_map=[(f"{prefix}{COLUMNS}", f"{prefix}estimator_{COLUMNS}")])
+    sources = {name: f"{prefix}estimator_{name}" if name == SCORES else f"{prefix}{name}" for name in head_inputs}
+    io_map = [(sources[name], f"{prefix}head_{name}") for name in head_inputs]
+    return compose.merge_models(with_scores, head, io_map=io_map)
 
 
-class _Before(nn.Module):
-    """Up to the scorer: what the network's members answer, if there is one, and what the scorer is asked with."""
+class _Body(nn.Module):
+    """The part before the ONNX estimator: its columns and, if there is a network, the outputs of the members."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -134,20 +154,21 @@ class _Before(nn.Module):
 
     def forward(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
         assert self._model.columns
-        answers, columns = self._model.answers(numbers, codes), self._model.columns(numbers, codes)
-        return (columns,) if answers is None else (answers, columns)
+        outputs, columns = self._model.member_outputs(numbers, codes), self._model.columns(numbers, codes)
+        return (columns,) if outputs is None else (outputs, columns)
 
 
-class _After(nn.Module):
-    """What follows the scorer: the head."""
+class _Head(nn.Module):
+    """The part after the ONNX estimator: the head."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
         self._head = model.head
 
     def forward(self, *parts: Tensor) -> tuple[Tensor, ...]:
-        *answers, scores = parts
-        return cast(tuple[Tensor, ...], self._head(self._head.joint(answers[0] if answers else None, scores)))
+        *member_outputs, scores = parts
+        combined = self._head.combine(member_outputs[0] if member_outputs else None, scores)
+        return cast(tuple[Tensor, ...], self._head(combined))
 
 
 def _export(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> onnx.ModelProto:
@@ -158,7 +179,7 @@ def _export(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[s
             tuple(inputs.values()),
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_shapes=_dynamic(module, list(inputs), rows),
+            dynamic_shapes=_dynamic_shapes(module, list(inputs), rows),
             opset_version=OPSETS[""],
             verbose=False,
         )
@@ -166,17 +187,17 @@ def _export(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[s
     return program.model_proto
 
 
-def _dynamic(module: nn.Module, names: Sequence[str], rows: Any) -> Any:
-    """Which dimension of each input is the number of rows."""
-    if isinstance(module, _After):
+def _dynamic_shapes(module: nn.Module, names: Sequence[str], rows: Any) -> Any:
+    """Return the dynamic dimension of each input: the first one is the number of rows."""
+    if isinstance(module, _Head):
         return (tuple({0: rows} for _ in names),)
     return {name: {0: rows} for name in names}
 
 
-def _front(preprocessor: Preprocessor, features: Sequence[Feature], prefix: str) -> onnx.ModelProto:
-    """The graph that makes ``numbers`` and ``codes`` of the features, as :class:`Preprocessor` does."""
-    matrices = [_numbers(preprocessor, prefix), _codes(preprocessor, prefix)]
-    matrices.sort(key=lambda nodes: nodes[-1].op_type == "Cast")  # an empty matrix is made from the other one
+def _encoder_graph(preprocessor: Preprocessor, features: Sequence[Feature], prefix: str) -> onnx.ModelProto:
+    """Return the graph from the features to ``numbers`` and ``codes``, which does the same as the preprocessor."""
+    matrices = [_number_nodes(preprocessor, prefix), _code_nodes(preprocessor, prefix)]
+    matrices.sort(key=lambda nodes: nodes[-1].op_type == "Cast")  # an empty matrix is derived from the other one
     graph = helper.make_graph(
         [node for nodes in matrices for node in nodes],
         "model",
@@ -186,7 +207,7 @@ def _front(preprocessor: Preprocessor, features: Sequence[Feature], prefix: str)
         ],
         [_tensor(f"{prefix}numbers", TensorProto.DOUBLE, None), _tensor(f"{prefix}codes", TensorProto.INT64, None)],
     )
-    for result, name in _texts(preprocessor, prefix).items():
+    for result, name in _text_results(preprocessor, prefix).items():
         graph.value_info.extend(preprocessor.texts[name].types(result))
     versions = OPSETS | DOMAIN if preprocessor.texts else OPSETS
     opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
@@ -197,11 +218,11 @@ def _tensor(name: str, element: int, columns: int | None) -> onnx.ValueInfoProto
     return helper.make_tensor_value_info(name, element, ["rows", columns])
 
 
-def _numbers(preprocessor: Preprocessor, prefix: str) -> list[NodeProto]:
+def _number_nodes(preprocessor: Preprocessor, prefix: str) -> list[NodeProto]:
     nodes = [
-        _look_up(name, f"{prefix}encoded_{name}_{place}", encoding.levels, values_floats=values, default_float=unknown)
+        _lookup(name, f"{prefix}encoded_{name}_{index}", encoding.levels, values_floats=values, default_float=unknown)
         for name, encoding in preprocessor.encoded.items()
-        for place, (values, unknown) in enumerate(zip(encoding.columns, encoding.unknown, strict=True))
+        for index, (values, unknown) in enumerate(zip(encoding.columns, encoding.unknown, strict=True))
     ]
     doubles = []
     if nodes:
@@ -209,46 +230,46 @@ def _numbers(preprocessor: Preprocessor, prefix: str) -> list[NodeProto]:
         nodes.append(helper.make_node("Concat", [node.output[0] for node in nodes], [encoded], axis=1))
         nodes.append(helper.make_node("Cast", [encoded], [double], to=TensorProto.DOUBLE))
         doubles.append(double)
-    texts = _texts(preprocessor, prefix)
+    texts = _text_results(preprocessor, prefix)
     for result, name in texts.items():
         nodes += preprocessor.texts[name].nodes(name, result)
     columns = [*preprocessor.numeric, *doubles, *texts, *preprocessor.datetimes, *preprocessor.booleans]
-    return [*nodes, *_side_by_side(columns, f"{prefix}numbers", f"{prefix}codes", TensorProto.DOUBLE)]
+    return [*nodes, *_concatenate(columns, f"{prefix}numbers", f"{prefix}codes", TensorProto.DOUBLE)]
 
 
-def _texts(preprocessor: Preprocessor, prefix: str) -> dict[str, str]:
-    """What the numbers of each free text are called."""
-    return {f"{prefix}text{place}": name for place, name in enumerate(preprocessor.texts)}
+def _text_results(preprocessor: Preprocessor, prefix: str) -> dict[str, str]:
+    """Return the features of free text by the names of their encoded tensors."""
+    return {f"{prefix}text{index}": name for index, name in enumerate(preprocessor.texts)}
 
 
-def _codes(preprocessor: Preprocessor, prefix: str) -> list[NodeProto]:
+def _code_nodes(preprocessor: Preprocessor, prefix: str) -> list[NodeProto]:
     nodes = [
-        _look_up(name, f"{prefix}code_{name}", levels, values_int64s=range(1, 1 + len(levels)), default_int64=UNKNOWN)
+        _lookup(name, f"{prefix}code_{name}", levels, values_int64s=range(1, 1 + len(levels)), default_int64=UNKNOWN)
         for name, levels in preprocessor.levels.items()
     ]
     columns = [node.output[0] for node in nodes]
-    return [*nodes, *_side_by_side(columns, f"{prefix}codes", f"{prefix}numbers", TensorProto.INT64)]
+    return [*nodes, *_concatenate(columns, f"{prefix}codes", f"{prefix}numbers", TensorProto.INT64)]
 
 
-def _look_up(source: str, result: str, levels: Sequence[str], **values: Any) -> NodeProto:
+def _lookup(source: str, result: str, levels: Sequence[str], **values: Any) -> NodeProto:
     return helper.make_node("LabelEncoder", [source], [result], domain="ai.onnx.ml", keys_strings=levels, **values)
 
 
-def _side_by_side(columns: Sequence[str], result: str, other: str, element: int) -> list[NodeProto]:
-    """One matrix of the columns; where there are none, one of no columns and as many rows as the ``other`` has."""
+def _concatenate(columns: Sequence[str], result: str, other: str, element: int) -> list[NodeProto]:
+    """Join columns to one matrix; without columns, the matrix has 0 columns and as many rows as ``other``."""
     if columns:
         return [helper.make_node("Concat", columns, [result], axis=1)]
     ends = helper.make_tensor(f"{result}_ends", TensorProto.INT64, [1], [0])
     return [
         helper.make_node("Constant", [], [ends.name], value=ends),
         helper.make_node("Constant", [], [f"{result}_axes"], value_ints=[1]),
-        helper.make_node("Slice", [other, ends.name, ends.name, f"{result}_axes"], [f"{result}_none"]),
-        helper.make_node("Cast", [f"{result}_none"], [result], to=element),
+        helper.make_node("Slice", [other, ends.name, ends.name, f"{result}_axes"], [f"{result}_empty"]),
+        helper.make_node("Cast", [f"{result}_empty"], [result], to=element),
     ]
 
 
 def _strip(graph: onnx.ModelProto) -> None:
-    """Take out what only tells where and by what the graph was made."""
+    """Remove everything that depends on the machine or the versions that made the graph."""
     graph.producer_name = "model-deployer"
     graph.ClearField("producer_version")
     graph.ClearField("metadata_props")

@@ -1,4 +1,4 @@
-"""How long the exported model takes to answer, on this machine and on one thread, and how large it is."""
+"""Measure the latency of the exported model, on this machine and on one thread, and its size."""
 
 import platform
 from collections.abc import Callable, Sequence
@@ -16,35 +16,35 @@ from numpy.typing import NDArray
 from model_deployer.contract.evaluation import CallTimes, Latency
 from model_deployer.training.export.export import feeds
 
-#: Rows in a batch, and different rows that are asked for one by one.
+#: The number of rows in a batch, and of different rows that are predicted one by one.
 BATCH_ROWS = 512
 
-#: The most answers measured of each kind: enough that the slowest in a hundred are some.
-SINGLE_CALLS, BATCH_CALLS = 2000, 100
+#: The maximum number of measured calls with one row and with a batch; enough for several calls beyond the 99th
+#: percentile of single rows.
+MAX_SINGLE_CALLS, MAX_BATCH_CALLS = 2000, 100
 
-#: Seconds after which no other answer of a kind is measured, and of the warm-up before it.
-SECONDS, WARM_UP_SECONDS = 0.7, 0.2
+#: The duration of a measurement, after which no further call starts, and of the warm-up before it.
+MEASURE_SECONDS, WARM_UP_SECONDS = 0.7, 0.2
 
 Feeds = dict[str, NDArray[Any]]
 
 
 def measure(graph: onnx.ModelProto, frame: pl.DataFrame) -> Latency:
-    """Time the answers to one row and to a batch, by the clock on the wall.
+    """Measure the wall-clock time of predictions for one row and for a batch.
 
-    One thread of ONNX Runtime, as many services share a machine; the time in a server's queue and codecs is not in it.
+    ONNX Runtime uses one thread, because many services share a machine. The time in the queue and in the encoders and
+    decoders of a server is not included. The measurement takes at most two seconds, unless a single call takes longer.
 
     Args:
         graph: The exported model.
-        frame: At least one conformed row; rows are repeated where there are fewer than a batch has.
-
-    It takes two seconds at most, unless single answers take longer.
+        frame: At least one conformed row; rows are repeated if there are fewer than in a batch.
     """
     content = graph.SerializeToString()
     session = _session(content)
     batch = feeds(session, frame[np.resize(np.arange(frame.height), BATCH_ROWS)])
     rows = [{name: column[row : row + 1] for name, column in batch.items()} for row in range(BATCH_ROWS)]
-    answer: Callable[[Feeds], Any] = lambda asked: session.run(None, asked)  # noqa: E731
-    one_row, batches = _times(answer, rows, SINGLE_CALLS), _times(answer, [batch], BATCH_CALLS)
+    predict: Callable[[Feeds], Any] = lambda inputs: session.run(None, inputs)  # noqa: E731
+    one_row, batches = _times(predict, rows, MAX_SINGLE_CALLS), _times(predict, [batch], MAX_BATCH_CALLS)
     return Latency(
         one_row_ms=_milliseconds(one_row),
         batch_rows=BATCH_ROWS,
@@ -66,18 +66,18 @@ def _session(content: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def _times(answer: Callable[[Feeds], Any], asked: Sequence[Feeds], calls: int) -> list[float]:
-    """Seconds of each answer, at least one, after a warm-up that no figure shows."""
-    _repeat(answer, asked, calls, WARM_UP_SECONDS)
-    return _repeat(answer, asked, calls, SECONDS)
+def _times(predict: Callable[[Feeds], Any], inputs: Sequence[Feeds], calls: int) -> list[float]:
+    """Return the seconds of each call, at least one, after a warm-up that is not measured."""
+    _repeat(predict, inputs, calls, WARM_UP_SECONDS)
+    return _repeat(predict, inputs, calls, MEASURE_SECONDS)
 
 
-def _repeat(answer: Callable[[Feeds], Any], asked: Sequence[Feeds], calls: int, seconds: float) -> list[float]:
+def _repeat(predict: Callable[[Feeds], Any], inputs: Sequence[Feeds], calls: int, seconds: float) -> list[float]:
     times: list[float] = []
     end = perf_counter() + seconds
-    for feed in islice(cycle(asked), calls):
+    for feed in islice(cycle(inputs), calls):
         start = perf_counter()
-        answer(feed)
+        predict(feed)
         stop = perf_counter()
         times.append(stop - start)
         if stop > end:
@@ -91,8 +91,8 @@ def _milliseconds(seconds: Sequence[float]) -> CallTimes:
 
 
 def _processor() -> str:
-    """The processor as its maker calls it, or else its architecture."""
-    described = Path("/proc/cpuinfo")
-    lines = described.read_text(encoding="utf-8").splitlines() if described.exists() else []
+    """Return the model name of the processor, or its architecture if the name is unknown."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""Where a model comes from: what it takes to train it again."""
+"""Record the origin of a model: everything that is needed to train it again."""
 
 import platform
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 from model_deployer.contract.artifact import Provenance
 from model_deployer.system.command import run
 
-#: The libraries that shape the weights or the graph.
+#: The libraries that influence the weights or the graph.
 LIBRARIES = (
     "lightgbm",
     "numpy",
@@ -29,7 +29,13 @@ LIBRARIES = (
 
 
 def provenance(data_version: str, seed: int, folder: Path) -> Provenance:
-    """The origin of a model that is trained now, from the model.yaml in ``folder``."""
+    """Return the origin of a model that is trained now.
+
+    Args:
+        data_version: The version of the table.
+        seed: The seed of the training run.
+        folder: The folder of the model.yaml; its git commit is recorded.
+    """
     return Provenance(
         data_version=data_version,
         seed=seed,
@@ -40,16 +46,16 @@ def provenance(data_version: str, seed: int, folder: Path) -> Provenance:
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of the libraries that shape the weights or the graph, as far as they are installed."""
-    found = {}
+    """Return the versions of those of the ``LIBRARIES`` that are installed."""
+    versions = {}
     for name in LIBRARIES:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
 def _commit(folder: Path) -> str | None:
-    """The commit that is checked out, marked where files differ from it; None outside of a git repository."""
+    """Return the checked-out commit, with a mark if files differ from it; None outside of a git repository."""
     command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         completed = run(command, timeout_seconds=30)

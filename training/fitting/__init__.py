@@ -1,1 +1,1 @@
-"""Models are fitted, compared, calibrated and fitted again on all training rows."""
+"""Fit models, choose the best one, calibrate it, and fit it again on the training and validation rows."""

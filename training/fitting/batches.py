@@ -1,7 +1,7 @@
-"""The rows that a network learns from, a batch at a time, and the part of each batch that one process takes.
+"""The batches that a network is fitted on, and the share of each batch for one process.
 
-Rows in memory are shuffled as a whole. Rows in files come by pieces, in random order, and some pieces are mixed at a
-time, with a part of the rows in memory.
+Rows in memory are shuffled together. Rows in files are read in chunks, in random order; ``MIXED_CHUNKS`` chunks at a
+time are shuffled together, with a part of the rows in memory.
 """
 
 import math
@@ -17,42 +17,42 @@ from model_deployer.training.data.stream import Stream
 from model_deployer.training.models.model import Model
 from model_deployer.training.preprocessing.sample import Sample
 
-#: Scaled inputs (see :class:`training.preprocessing.scaling.Scaled`), the target as it is learnt and the weights of
-#: some rows, and what all rows of the batch weigh together, those of other processes too.
+#: Scaled inputs (see :class:`training.preprocessing.scaling.Scaled`), the transformed target and the weights of the
+#: rows of one process, and the total weight of the batch, including the rows of other processes.
 Batch = tuple[Tensor, ...]
 
-#: The same of all rows, without the last.
+#: The same for all rows, without the total weight.
 Columns = tuple[Tensor, ...]
 
-#: Pieces of files that are held, mixed, at a time: about 130,000 rows.
-MIXED = 16
+#: The number of chunks that are held and shuffled together: about 130,000 rows.
+MIXED_CHUNKS = 16
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which rows of a batch one process takes: every ``processes``-th from number ``rank`` on."""
+    """The rows of a batch for one process: every ``processes``-th row, starting at number ``rank``."""
 
     rank: int = 0
     processes: int = 1
 
     def of(self, rows: Tensor) -> Tensor:
-        """Its rows; there may be none."""
+        """Return the rows of this process; there may be none."""
         return rows[self.rank :: self.processes]
 
 
 class Batches(Protocol):
-    """The batches of one pass."""
+    """The batches of one epoch."""
 
     def __len__(self) -> int:
-        """How many there are, the same for every process."""
+        """Return the number of batches, which is the same for every process."""
 
     def __iter__(self) -> Iterator[Batch]:
-        """The share of every batch."""
+        """Yield the share of every batch."""
 
 
 @dataclass(frozen=True)
 class Shuffled:
-    """Rows in memory, in an order that the seed decides, or in their own."""
+    """Batches of rows in memory: shuffled by the seed, or in the order of the rows without a seed."""
 
     rows: Columns
     size: int
@@ -75,26 +75,26 @@ class Shuffled:
 
 @dataclass(frozen=True)
 class Files:
-    """Rows in files, as the network takes them.
+    """Training rows in files, preprocessed for the network.
 
     Attributes:
-        stream: Where they are.
-        model: Its preprocessing; it needs no network.
+        stream: The rows.
+        model: The model with the preprocessing; its network is not used.
     """
 
     stream: Stream
     model: Model
 
-    def read(self, piece: ParquetChunk) -> Columns:
-        """The rows of a piece that may be learnt from, as :func:`scaled` has them."""
-        portion = self.stream.read(piece)
-        inputs = self.model.blueprint.preprocessor.transform(portion.frame)
-        return scaled(self.model, Sample(inputs, portion.target, portion.weights))
+    def read(self, chunk: ParquetChunk) -> Columns:
+        """Read the training rows of a chunk, in the form that :func:`scaled` returns."""
+        rows = self.stream.read(chunk)
+        inputs = self.model.blueprint.preprocessor.transform(rows.frame)
+        return scaled(self.model, Sample(inputs, rows.target, rows.weights))
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """Rows in memory and in files, in an order that the seed decides; ``MIXED`` pieces are held at a time."""
+    """Batches of rows in memory and in files, shuffled by the seed; ``MIXED_CHUNKS`` chunks are held at a time."""
 
     rows: Columns
     files: Files
@@ -107,35 +107,48 @@ class Streamed:
 
     def __iter__(self) -> Iterator[Batch]:
         random = torch.Generator().manual_seed(self.seed)
-        pieces = self.files.stream.pieces
-        groups = torch.split(torch.randperm(len(pieces), generator=random), MIXED)
+        chunks = self.files.stream.chunks
+        groups = torch.split(torch.randperm(len(chunks), generator=random), MIXED_CHUNKS)
         parts = torch.tensor_split(torch.randperm(len(self.rows[0]), generator=random), len(groups))
-        rest = tuple(column[:0] for column in self.rows)
+        remainder = tuple(column[:0] for column in self.rows)
         for group, part in zip(groups, parts, strict=True):
-            read = [self.files.read(pieces[number]) for number in group.tolist()]
-            mixed = tuple(map(torch.cat, zip(rest, *read, tuple(column[part] for column in self.rows), strict=True)))
+            from_files = [self.files.read(chunks[index]) for index in group.tolist()]
+            in_memory = tuple(column[part] for column in self.rows)
+            mixed = tuple(map(torch.cat, zip(remainder, *from_files, in_memory, strict=True)))
             *batches, last = torch.split(torch.randperm(len(mixed[0]), generator=random), self.size)
             for batch in batches:
                 yield _batch(mixed, batch, self.share)
-            rest = tuple(column[last] for column in mixed)
-        if len(rest[0]):
-            yield _batch(rest, torch.arange(len(rest[0])), self.share)
+            remainder = tuple(column[last] for column in mixed)
+        if len(remainder[0]):
+            yield _batch(remainder, torch.arange(len(remainder[0])), self.share)
 
 
 def training_batches(rows: Columns, files: Files | None, size: int, share: Share, seed: int) -> Batches:
-    """The batches of one epoch, over all rows that may be learnt from."""
+    """Return the batches of one epoch over all training rows.
+
+    Args:
+        rows: The rows in memory.
+        files: The rows in files; None if all rows are in memory.
+        size: The number of rows in a batch, over all processes.
+        share: The rows of a batch for this process.
+        seed: Determines the order of the rows.
+    """
     return Streamed(rows, files, size, share, seed) if files else Shuffled(rows, size, share, seed)
 
 
-def _batch(rows: Columns, places: Tensor, share: Share) -> Batch:
+def _batch(rows: Columns, indices: Tensor, share: Share) -> Batch:
     *_, weights = rows
-    mine = share.of(places)
-    return (*(column[mine] for column in rows), weights[places].sum())
+    own_indices = share.of(indices)
+    return (*(column[own_indices] for column in rows), weights[indices].sum())
 
 
 @torch.no_grad()
 def scaled(model: Model, sample: Sample) -> Columns:
-    """Scaled inputs, target and weights: scaling is the same in every epoch, so it is done once."""
+    """Return scaled inputs, transformed target and weights; they are computed once, as they are equal in all epochs.
+
+    Returns:
+        The fields of :class:`training.preprocessing.scaling.Scaled`, the target [rows] and the weights float32 [rows].
+    """
     inputs = model.scaling(sample.inputs.numbers, sample.inputs.codes)
-    target = model.head.learnt(torch.tensor(sample.target))
-    return (*inputs, target, torch.tensor(sample.each_weight).float())
+    target = model.head.transform_target(torch.tensor(sample.target))
+    return (*inputs, target, torch.tensor(sample.row_weights).float())

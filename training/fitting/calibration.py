@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: of many rows with 0.3, three in ten turn out so."""
+"""Calibrate the probabilities of a classifier: of all rows with a probability of 0.3, 30 % are to be positive."""
 
 import numpy as np
 import torch
@@ -12,18 +12,24 @@ from model_deployer.training.preprocessing.sample import Sample
 
 Floats = NDArray[np.float64]
 
-#: Most divergence between the frequencies of the classes in training and in validation, in nats.
-DRIFT = 0.005
+#: The largest allowed divergence between the class frequencies of training and validation, in nats.
+MAX_CLASS_DRIFT = 0.005
 
 
 def calibrate(model: Model, train: Sample, validation: Sample, seed: int) -> bool:
-    """Give a classifier's head the slope and intercept that suit the validation rows, if that is any better.
+    """Fit slope and intercept of a classifier's head on the validation rows, and keep them if they help.
 
-    Two classes get Platt scaling (Platt, 1999, "Probabilistic outputs for support vector machines"), more get a
-    temperature (Guo et al., 2017, "On calibration of modern neural networks"). It is kept only where calibrations
-    learnt on either half of the rows lower the log loss of the other half, and only where the classes are about as
-    frequent as in training: a later month with fewer positives teaches how often they occur in that month, which is
-    wrong in the next.
+    Two classes get Platt scaling (Platt, 1999, "Probabilistic outputs for support vector machines"), more classes get a
+    temperature (Guo et al., 2017, "On calibration of modern neural networks"). Two conditions must hold. Calibrations
+    that are fitted on either half of the rows must lower the log loss of the other half. And the classes must be about
+    as frequent as in training: a later month with fewer positives would calibrate to the frequency of that month, which
+    is wrong in the next month.
+
+    Args:
+        model: The model, whose head is changed in place.
+        train: The training rows.
+        validation: The validation rows, which the model was not fitted on.
+        seed: Determines the two halves.
 
     Returns:
         Whether the calibration was kept.
@@ -31,9 +37,9 @@ def calibrate(model: Model, train: Sample, validation: Sample, seed: int) -> boo
     head = model.head
     if not isinstance(head, ClassificationHead):
         raise TypeError("only a classifier is calibrated")
-    scores = model.joint(validation.inputs).double().numpy()
-    rows = _Rows(scores, validation.target, validation.each_weight)
-    if _drift(train, validation, scores.shape[1]) > DRIFT or not _helps(rows, seed):
+    scores = model.combined(validation.inputs).double().numpy()
+    rows = _Rows(scores, validation.target, validation.row_weights)
+    if _class_drift(train, validation, scores.shape[1]) > MAX_CLASS_DRIFT or not _lowers_loss(rows, seed):
         return False
     parameters = _fit(rows)
     head.slope.fill_(float(parameters[0]))
@@ -42,7 +48,7 @@ def calibrate(model: Model, train: Sample, validation: Sample, seed: int) -> boo
 
 
 class _Rows:
-    """Log probabilities [rows, classes], the true classes and the weights."""
+    """Log probabilities [rows, classes], the true classes [rows] and the weights [rows]."""
 
     def __init__(self, scores: Floats, target: NDArray[np.int64], weights: Floats) -> None:
         self.scores, self.target, self.weights = scores, target, weights
@@ -51,23 +57,23 @@ class _Rows:
         return _Rows(self.scores[rows], self.target[rows], self.weights[rows])
 
     def loss(self, parameters: Floats) -> float:
-        """The weighted log loss after a calibration: a slope and, for two classes, the intercept of the second."""
+        """Return the weighted log loss after a calibration by a slope and, for two classes, an intercept."""
         calibrated = log_softmax(parameters[0] * self.scores + _intercept(parameters, self.scores.shape[1]), axis=1)
         return float(-np.average(calibrated[np.arange(len(self.target)), self.target], weights=self.weights))
 
     @property
     def identity(self) -> Floats:
-        """The parameters that change nothing."""
+        """The parameters of a calibration that changes nothing."""
         return np.array([1.0, 0.0] if self.scores.shape[1] == 2 else [1.0])
 
 
-def _drift(train: Sample, validation: Sample, classes: int) -> float:
-    """How far the classes' frequencies moved: the Kullback-Leibler divergence of validation from training."""
-    before, after = (
-        np.bincount(part.target, part.each_weight, minlength=classes) / part.each_weight.sum()
+def _class_drift(train: Sample, validation: Sample, classes: int) -> float:
+    """Return the Kullback-Leibler divergence of the class frequencies of validation from those of training."""
+    train_shares, validation_shares = (
+        np.bincount(part.target, part.row_weights, minlength=classes) / part.row_weights.sum()
         for part in (train, validation)
     )
-    return float(rel_entr(after, before).sum())
+    return float(rel_entr(validation_shares, train_shares).sum())
 
 
 def _intercept(parameters: Floats, classes: int) -> Floats:
@@ -75,15 +81,15 @@ def _intercept(parameters: Floats, classes: int) -> Floats:
 
 
 def _fit(rows: _Rows) -> Floats:
-    """The parameters of least log loss; the slope stays positive, so that the order of rows stays."""
+    """Return the parameters with the lowest log loss; a positive slope preserves the order of the rows."""
     bounds = [(0.05, 20.0), (None, None)][: len(rows.identity)]
     return np.asarray(minimize(rows.loss, rows.identity, method="L-BFGS-B", bounds=bounds).x, dtype=np.float64)
 
 
-def _helps(rows: _Rows, seed: int) -> bool:
+def _lowers_loss(rows: _Rows, seed: int) -> bool:
     order = np.random.default_rng(seed).permutation(len(rows.target))
     if len(order) < 2:
         return False
     halves = [rows.part(half) for half in np.array_split(order, 2)]
-    after = sum(other.loss(_fit(half)) for half, other in (halves, halves[::-1]))
-    return after < sum(half.loss(half.identity) for half in halves)
+    calibrated_loss = sum(other.loss(_fit(half)) for half, other in (halves, halves[::-1]))
+    return calibrated_loss < sum(half.loss(half.identity) for half in halves)

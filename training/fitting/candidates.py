@@ -1,4 +1,4 @@
-"""Which model it is to be: linear, trees or another estimator, the network, or a blend; validation rows decide."""
+"""Fit the candidates (linear model, trees, network, their blend) and choose the best on the validation rows."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.contract.evaluation import CandidateResult, Epoch
-from model_deployer.training.fitting.fitting import Plan, fit, kept_plan, plan_fit, plan_within
+from model_deployer.training.fitting.fitting import Plan, fit, load_plan, plan_fit, plan_within
 from model_deployer.training.models.baselines import linear_model
 from model_deployer.training.models.estimators import fit_estimator, installed_boosting
 from model_deployer.training.models.model import Model
-from model_deployer.training.models.search import MOST_TRIALS, Options, SearchResult, plan_trials
+from model_deployer.training.models.search import MAX_TRIALS, Options, SearchResult, plan_trials
 from model_deployer.training.preprocessing.matrix import Matrix, fit_columns
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.runtime.budget import Budget
@@ -26,16 +26,17 @@ from model_deployer.training.runtime.devices import choose_devices
 from model_deployer.training.runtime.launch import launch
 from model_deployer.training.spec import NETWORKS, Estimator, Spec
 
-#: Shares of the scorer that are tried.
+#: The weights of the estimator in a blend that are compared.
 SHARES = np.linspace(0, 1, 21)
 
-#: A share of less is not worth the cost of both.
-LEAST_SHARE = 0.1
+#: A blend with a smaller weight of one part is not worth the cost of both parts.
+MIN_SHARE = 0.1
 
-#: What the scorer of an interrupted run is kept in: beside its folder, which the network empties when it starts anew.
-KEPT = ".estimator.onnx"
+#: The suffix of the file with the fitted estimator of an interrupted run. The file is next to the run's folder, because
+#: the fit of the network empties the folder when it starts from scratch.
+ESTIMATOR_SUFFIX = ".estimator.onnx"
 
-#: Of the time that is left, what the search for a scorer may take where the network comes after it.
+#: The share of the remaining time for the search of the estimator if the network is fitted after it.
 SEARCH_SHARE = 0.45
 
 
@@ -44,41 +45,41 @@ class Recipe:
     """How to fit the parts of a model again, on other rows.
 
     Attributes:
-        plan: Of the network, if there is one that is fitted by gradient.
-        history: Of its fit.
-        rows: It learnt from, those in files too.
-        name: Of the other estimator, if there is one.
-        found: What the search for it found.
-        options: Of that search.
+        plan: The plan of the network's fit; None without a network.
+        history: The losses of the network's fit, by epoch.
+        rows: The number of rows that the network was fitted on, including those in files.
+        estimator: The name of the estimator of another library; None without one.
+        search_result: The result of its search; None without one.
+        options: The options of its search; None without one.
     """
 
     plan: Plan | None = None
     history: tuple[dict[str, float], ...] = ()
     rows: int = 0
-    name: str | None = None
-    found: SearchResult | None = None
+    estimator: str | None = None
+    search_result: SearchResult | None = None
     options: Options | None = None
 
     def effort(self) -> dict[str, Any]:
-        """The fields of :class:`contract.evaluation.CandidateResult` that only some candidates have."""
+        """Return the fields of :class:`contract.evaluation.CandidateResult` that only some candidates have."""
         effort: dict[str, Any] = {}
         if self.plan:
             effort |= {"epochs": self.plan.epochs, "batch_size": self.plan.batch_size, "rows": self.rows}
-        if self.found and self.found.trials:
-            effort |= {"trials": self.found.trials}
+        if self.search_result and self.search_result.trials:
+            effort |= {"trials": self.search_result.trials}
         return effort
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One model that was tried.
+    """A fitted model to choose from.
 
     Attributes:
-        name: As in model.yaml, or the names of network and scorer with a plus between them.
-        loss: On the validation rows; see ``losses`` of the heads.
-        seconds: Spent on fitting it.
+        name: The name in model.yaml, or for a blend the names of network and estimator with a plus between them.
+        loss: The mean loss on the validation rows; see ``losses`` of the heads.
+        seconds: The duration of the fit.
         model: The fitted model.
-        joint: What its head makes answers of, for the validation rows.
+        combined: The input of its head for the validation rows; see :meth:`training.models.model.Model.combined`.
         recipe: How it was fitted.
     """
 
@@ -86,11 +87,11 @@ class Candidate:
     loss: float
     seconds: float
     model: Model
-    joint: Tensor
+    combined: Tensor
     recipe: Recipe
 
     def result(self, is_chosen: bool) -> CandidateResult:
-        """What the evaluation keeps of it."""
+        """Return the part of the candidate that the evaluation contains."""
         seconds = round(self.seconds, 1)
         return CandidateResult(
             name=self.name, loss=self.loss, seconds=seconds, **self.recipe.effort(), chosen=is_chosen
@@ -99,12 +100,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """What became of the candidates.
+    """The chosen model.
 
     Attributes:
-        model: The one that is best on the validation rows.
-        tried: Every candidate, by ascending loss; one of them is ``chosen``.
-        history: Of the network's fit; empty without one.
+        model: The chosen model.
+        tried: All candidates, the lowest loss first; one of them is ``chosen``.
+        history: The losses of the network's fit, by epoch; empty without a network.
         recipe: How the model was fitted.
     """
 
@@ -115,173 +116,182 @@ class Choice:
 
 
 def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, folder: Path) -> Choice:
-    """Fit the candidates that the spec asks for, and choose.
+    """Fit the candidates that the spec names, and choose one.
 
     Args:
-        model: From :func:`training.models.model_builder.build_model`, with a network of random weights.
-        train: The rows to learn from.
-        validation: The rows that decide.
-        spec: Its ``estimator`` names a candidate, or ``auto`` for a linear model, boosted trees and the network.
-        folder: Takes what an interrupted run goes on with.
+        model: A model from :func:`training.models.model_builder.build_model`, with a network of random weights.
+        train: The rows to fit on.
+        validation: The rows to choose on.
+        spec: The model.yaml; its ``estimator`` names one candidate, or ``auto`` for a linear model, boosted trees and
+            the network.
+        folder: The folder for the files that a restarted run resumes from.
 
     Raises:
-        CheckFailed, EnvironmentFault, KeyboardInterrupt: As :func:`training.fitting.fitting.fit`.
-        SpecError, EnvironmentFault: As :func:`training.models.estimators.fit_estimator`.
-        SystemExit: This process was launched with others, another one leads, and there is no network to help with.
+        CheckFailed, EnvironmentFault, KeyboardInterrupt: as :func:`training.fitting.fitting.fit`.
+        SpecError, EnvironmentFault: as :func:`training.models.estimators.fit_estimator`.
+        SystemExit: if this process is a worker of a launch and there is no network to fit.
     """
-    contest = _Contest(model, train, validation, spec)
+    fits = _CandidateFits(model, train, validation, spec)
     if launch().is_worker:
-        return contest.follow(folder)
+        return fits.help_leader(folder)
     candidates: list[Candidate] = []
     history: list[dict[str, float]] = []
-    for name in _wanted(spec.estimator):
+    for name in _names(spec.estimator):
         if name == "linear":
-            candidates.append(contest.enter(name, lambda: (linear_model(model, train), Recipe())))
+            candidates.append(fits.fit_candidate(name, lambda: (linear_model(model, train), Recipe())))
         elif name in NETWORKS:
-            plan = contest.plan(folder)
+            plan = fits.plan(folder)
             if plan.is_cut and candidates:
-                print_stage("skip", f"{name}: there is no time left for a single pass over the training rows")
+                print_stage("skip", f"{name}: the time budget does not allow one pass over the training rows")
                 continue
-            candidates.append(contest.enter(name, partial(contest.with_network, plan, folder, history)))
+            candidates.append(fits.fit_candidate(name, partial(fits.fit_network, plan, folder, history)))
         else:
-            candidates.append(contest.enter(name, partial(contest.with_scorer, name, folder)))
-    candidates += contest.blends(candidates)
+            candidates.append(fits.fit_candidate(name, partial(fits.fit_estimator, name, folder)))
+    candidates += fits.blends(candidates)
     best = _best(candidates)
-    tried = sorted(candidates, key=lambda each: each.loss)
-    print_stage("choose", _why(best, [each for each in tried if each is not best]))
-    results = tuple(each.result(is_chosen=each is best) for each in tried)
+    ranked = sorted(candidates, key=lambda candidate: candidate.loss)
+    print_stage("choose", _reason(best, [candidate for candidate in ranked if candidate is not best]))
+    results = tuple(candidate.result(is_chosen=candidate is best) for candidate in ranked)
     return Choice(best.model, results, _epochs(history), best.recipe)
 
 
-def _wanted(estimator: Estimator) -> tuple[str, ...]:
+def _names(estimator: Estimator) -> tuple[str, ...]:
     return ("linear", installed_boosting(), "tabm") if estimator.name == "auto" else (estimator.name,)
 
 
-class _Contest:
-    """The rows that all candidates learn from and are judged on."""
+class _CandidateFits:
+    """The fits of all candidates on the same training rows, with losses on the same validation rows."""
 
     def __init__(self, model: Model, train: Sample, validation: Sample, spec: Spec) -> None:
         self._model, self._train, self._validation, self._spec = model, train, validation, spec
-        self._truth = torch.tensor(model.learnt(validation.target))
-        self._weights = torch.tensor(validation.each_weight)
+        self._truth = torch.tensor(model.transform_target(validation.target))
+        self._weights = torch.tensor(validation.row_weights)
         self._budget = Budget(spec.estimator.budget_seconds)
-        self._first = 0.5 if spec.estimator.refit else 1.0  # the other half is for fitting what was chosen again
-        self._machines = choose_devices(spec.estimator)
+        self._first_fit_share = 0.5 if spec.estimator.refit else 1.0  # the other half of the time is for the refit
+        self._devices = choose_devices(spec.estimator)
 
-    def follow(self, folder: Path) -> Choice:
-        """Help the process that leads to fit the network, the only candidate that it cannot fit alone."""
-        if not set(NETWORKS) & set(_wanted(self._spec.estimator)):
+    def help_leader(self, folder: Path) -> Choice:
+        """Help the first process of a launch to fit the network; it fits all other candidates alone."""
+        if not set(NETWORKS) & set(_names(self._spec.estimator)):
             raise SystemExit(0)
         history: list[dict[str, float]] = []
-        model, recipe = self.with_network(self.plan(folder), folder, history)
+        model, recipe = self.fit_network(self.plan(folder), folder, history)
         return Choice(model, (), _epochs(history), recipe)
 
-    def enter(self, name: str, make: Callable[[], tuple[Model, Recipe]]) -> Candidate:
-        """Fit a candidate and judge it."""
-        began = time.perf_counter()
-        model, recipe = make()
-        joint = model.joint(self._validation.inputs)
-        candidate = Candidate(name, self.loss(joint, model), time.perf_counter() - began, model, joint, recipe)
+    def fit_candidate(self, name: str, fit_model: Callable[[], tuple[Model, Recipe]]) -> Candidate:
+        """Fit a candidate and compute its loss on the validation rows."""
+        start = time.perf_counter()
+        model, recipe = fit_model()
+        combined = model.combined(self._validation.inputs)
+        candidate = Candidate(name, self.loss(combined, model), time.perf_counter() - start, model, combined, recipe)
         print_stage("tried", f"{name}: {candidate.loss:.4g} on the validation part, {candidate.seconds:.0f} s")
         return candidate
 
-    def loss(self, joint: Tensor, model: Model) -> float:
-        """The weighted loss of joint answers."""
-        return self._mean(self._losses(joint, model))
+    def loss(self, combined: Tensor, model: Model) -> float:
+        """Return the weighted mean loss of the inputs of a head, [rows, outputs]."""
+        return self._mean(self._losses(combined, model))
 
-    def _losses(self, joint: Tensor, model: Model) -> Tensor:
-        return model.head.losses(joint.double(), self._truth)
+    def _losses(self, combined: Tensor, model: Model) -> Tensor:
+        return model.head.losses(combined.double(), self._truth)
 
-    def _mean(self, each: Tensor) -> float:
-        return float((each * self._weights).sum() / self._weights.sum())
+    def _mean(self, values: Tensor) -> float:
+        return float((values * self._weights).sum() / self._weights.sum())
 
-    def _is_worse(self, losses: Tensor, others: Tensor) -> bool:
-        """Whether the losses are higher than others by more than a standard error of their difference."""
-        difference = losses - others
+    def _is_worse(self, losses: Tensor, reference: Tensor) -> bool:
+        """Return whether losses are higher than a reference by more than one standard error of the difference."""
+        difference = losses - reference
         mean = self._mean(difference)
         weights = self._weights / self._weights.sum()
         error = float(((weights * (difference - mean)) ** 2).sum().sqrt())
         return mean > error
 
     def plan(self, folder: Path) -> Plan:
-        """How the network is fitted; as an interrupted run planned it, if there was one."""
-        if kept := kept_plan(folder, self._machines):
-            return kept
+        """Return the plan of the network's fit: that of an interrupted run if there is one, else a new one."""
+        if interrupted := load_plan(folder, self._devices):
+            return interrupted
         estimator = self._spec.estimator
-        plan = plan_fit(self._model, estimator, self._train.rows, self._spec.seed, self._machines)
+        plan = plan_fit(self._model, estimator, self._train.rows, self._spec.seed, self._devices)
         if estimator.budget_seconds is None or estimator.epochs:
             return plan
-        return plan_within(self._budget.left * self._first, plan, self._model, self._train, self._validation)
+        seconds = self._budget.left * self._first_fit_share
+        return plan_within(seconds, plan, self._model, self._train, self._validation)
 
-    def with_network(self, plan: Plan, folder: Path, history: list[dict[str, float]]) -> tuple[Model, Recipe]:
-        """The network, fitted."""
+    def fit_network(self, plan: Plan, folder: Path, history: list[dict[str, float]]) -> tuple[Model, Recipe]:
+        """Fit the network in place, and extend ``history`` by the losses of its epochs."""
         parameters = sum(parameter.numel() for parameter in self._model.parameters())
-        print_stage("fit", f"{parameters:,} parameters, at most {plan.epochs} epochs of {plan.batch_size} rows a step")
+        print_stage(
+            "fit", f"{parameters:,} parameters, up to {plan.epochs} epochs in batches of {plan.batch_size} rows"
+        )
         history += fit(self._model, self._train, self._validation, plan, folder)
         return self._model, Recipe(plan, tuple(history), self._train.rows)
 
-    def with_scorer(self, name: str, folder: Path) -> tuple[Model, Recipe]:
-        """Another estimator alone; that of an interrupted run where there is one."""
+    def fit_estimator(self, name: str, folder: Path) -> tuple[Model, Recipe]:
+        """Fit an estimator of another library, or load the one that an interrupted run fitted."""
         model, train, seed = self._model, self._train, self._spec.seed
         classes = model.blueprint.outputs
-        learnt = Sample(train.inputs, model.learnt(train.target), train.weights)
-        columns, own = fit_columns(model.scaling, model.blueprint.cardinalities, learnt, classes, seed)
-        options = self._options(own)
-        found = _kept(folder.with_suffix(KEPT))
-        if found is None:
-            judged = columns(self._validation.inputs.numbers, self._validation.inputs.codes)
+        transformed = Sample(train.inputs, model.transform_target(train.target), train.weights)
+        columns, train_values = fit_columns(model.scaling, model.blueprint.cardinalities, transformed, classes, seed)
+        options = self._options(train_values)
+        file = folder.with_suffix(ESTIMATOR_SUFFIX)
+        result = _load_result(file)
+        if result is None:
+            validation_values = columns(self._validation.inputs.numbers, self._validation.inputs.codes)
             print_stage("fit", name)
             matrices = (
-                Matrix(own, learnt.target, train.weights),
-                Matrix(judged, self._truth.numpy(), self._validation.weights),
+                Matrix(train_values, transformed.target, train.weights),
+                Matrix(validation_values, self._truth.numpy(), self._validation.weights),
             )
-            found = fit_estimator(name, *matrices, options)
-            _keep(found, folder.with_suffix(KEPT))
-        alone = model.with_network(None).with_scorer(columns, found.scorer, share=1.0)
-        return alone, Recipe(name=name, found=found, options=options)
+            result = fit_estimator(name, *matrices, options)
+            _save_result(result, file)
+        fitted = model.with_network(None).with_estimator(columns, result.estimator, share=1.0)
+        return fitted, Recipe(estimator=name, search_result=result, options=options)
 
     def _options(self, columns: Tensor) -> Options:
         estimator = self._spec.estimator
-        planned = MOST_TRIALS if estimator.budget_seconds else plan_trials(*columns.shape)
+        planned = MAX_TRIALS if estimator.budget_seconds else plan_trials(*columns.shape)
+        search_share = SEARCH_SHARE if estimator.name == "auto" else 1
         return Options(
             objective=self._model.head.objective,
             seed=self._spec.seed,
             trials=estimator.trials or planned,
             parameters=estimator.parameters,
-            budget=self._budget.part((SEARCH_SHARE if estimator.name == "auto" else 1) * self._first),
+            budget=self._budget.part(search_share * self._first_fit_share),
         )
 
     def blends(self, candidates: list[Candidate]) -> list[Candidate]:
-        """The better network and the scorer, if both are there, with the share that suits the validation rows."""
-        scorer = next((each for each in candidates if each.model.scorer), None)
-        networks = [each for each in candidates if each.model.network]
-        if scorer is None or not networks:
+        """Return the blend of the better network and the estimator, if there are both and a blend is worth its cost."""
+        other = next((candidate for candidate in candidates if candidate.model.estimator), None)
+        networks = [candidate for candidate in candidates if candidate.model.network]
+        if other is None or not networks:
             return []
-        network = min(networks, key=lambda each: each.loss)
-        share = self._share(network, scorer)
-        if not LEAST_SHARE <= share <= 1 - LEAST_SHARE:
+        network = min(networks, key=lambda candidate: candidate.loss)
+        share = self._share(network, other)
+        if not MIN_SHARE <= share <= 1 - MIN_SHARE:
             return []
-        assert scorer.model.columns and scorer.model.scorer
-        model = network.model.with_scorer(scorer.model.columns, scorer.model.scorer, share)
-        joint = _mixed(network, scorer, share)
-        loss = self.loss(joint, model)
-        print_stage("tried", f"{network.name} with {share:.0%} of {scorer.name}: {loss:.4g} on the validation part")
-        seconds = network.seconds + scorer.seconds
+        assert other.model.columns and other.model.estimator
+        model = network.model.with_estimator(other.model.columns, other.model.estimator, share)
+        combined = _blend(network, other, share)
+        loss = self.loss(combined, model)
+        print_stage("tried", f"{network.name} with {share:.0%} of {other.name}: {loss:.4g} on the validation part")
         recipe = replace(
-            network.recipe, name=scorer.recipe.name, found=scorer.recipe.found, options=scorer.recipe.options
+            network.recipe,
+            estimator=other.recipe.estimator,
+            search_result=other.recipe.search_result,
+            options=other.recipe.options,
         )
-        return [Candidate(f"{network.name}+{scorer.name}", loss, seconds, model, joint, recipe)]
+        seconds = network.seconds + other.seconds
+        return [Candidate(f"{network.name}+{other.name}", loss, seconds, model, combined, recipe)]
 
-    def _share(self, network: Candidate, scorer: Candidate) -> float:
-        """What the scorer is to count: of all shares that are as good as the best, the most even one.
+    def _share(self, network: Candidate, other: Candidate) -> float:
+        """Return the weight of the estimator: among those as good as the best, the one closest to one half.
 
-        Where the world moves on after training, two models that err differently err less together, and the validation
-        rows show only part of that: a share is not taken to the last digit from them (the rule of one standard error:
+        After training, the data change, and a blend of two models with different errors is more robust. The validation
+        rows show only a part of that, so the weight is not optimised exactly on them (the rule of one standard error:
         Breiman et al., 1984, "Classification and regression trees").
         """
-        losses = [self._losses(_mixed(network, scorer, share), network.model) for share in SHARES]
-        best = min(losses, key=self._mean)
-        good = [share for share, each in zip(SHARES, losses, strict=True) if not self._is_worse(each, best)]
+        losses = [self._losses(_blend(network, other, share), network.model) for share in SHARES]
+        lowest = min(losses, key=self._mean)
+        good = [share for share, values in zip(SHARES, losses, strict=True) if not self._is_worse(values, lowest)]
         return float(min(good, key=lambda share: abs(share - 0.5)))
 
 
@@ -289,20 +299,20 @@ def _epochs(history: Sequence[Mapping[str, float]]) -> tuple[Epoch, ...]:
     return tuple(Epoch.model_validate(entry) for entry in history)
 
 
-def _mixed(network: Candidate, scorer: Candidate, share: float) -> Tensor:
-    return network.model.head.mixed(network.joint, scorer.joint, share)
+def _blend(network: Candidate, other: Candidate, share: float) -> Tensor:
+    return network.model.head.blend(network.combined, other.combined, share)
 
 
 def _best(candidates: list[Candidate]) -> Candidate:
-    """The blend, if there is one: it is as good as any on the validation rows, and more robust; else the least loss."""
-    blends = [each for each in candidates if "+" in each.name]
-    return blends[0] if blends else min(candidates, key=lambda each: each.loss)
+    """Return the blend if there is one, as it is as good as the best and more robust; else the lowest loss."""
+    blends = [candidate for candidate in candidates if "+" in candidate.name]
+    return blends[0] if blends else min(candidates, key=lambda candidate: candidate.loss)
 
 
-def _why(best: Candidate, others: list[Candidate]) -> str:
+def _reason(best: Candidate, others: list[Candidate]) -> str:
     if not others:
-        return f"{best.name}, the only one that was asked for"
-    return f"{best.name}: its loss is {', '.join(_gap(best, each) for each in others)}"
+        return f"{best.name}, the only candidate"
+    return f"{best.name}: its loss is {', '.join(_gap(best, candidate) for candidate in others)}"
 
 
 def _gap(best: Candidate, other: Candidate) -> str:
@@ -310,17 +320,17 @@ def _gap(best: Candidate, other: Candidate) -> str:
     return f"{abs(percent):.2g} % {'below' if percent >= 0 else 'above'} {other.name}'s"
 
 
-def _keep(found: SearchResult, file: Path) -> None:
+def _save_result(result: SearchResult, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(found.stored)
+        file.write_bytes(result.serialized)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise EnvironmentFault(f"cannot keep {file}: {reason}; mend that and run the same command again") from None
+        raise EnvironmentFault(f"cannot write {file}: {reason}; fix this and run the same command again") from None
 
 
-def _kept(file: Path) -> SearchResult | None:
+def _load_result(file: Path) -> SearchResult | None:
     try:
         return SearchResult.load(file.read_bytes())
-    except Exception:  # there is none, or it is damaged: that raises ONNX Runtime's own errors too
+    except Exception:  # an absent or damaged file; the latter also raises errors of ONNX Runtime
         return None

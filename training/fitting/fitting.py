@@ -1,4 +1,4 @@
-"""The network learns from the training rows, and stops where the validation rows say so."""
+"""Fit the network by gradient descent, with early stopping, checkpoints, a time budget and several processes."""
 
 import copy
 import math
@@ -31,44 +31,47 @@ from model_deployer.training.runtime.progress import EpochProgress
 from model_deployer.training.runtime.silence import silence_libraries
 from model_deployer.training.spec import Estimator
 
-#: Multiplications in hidden layers that all epochs together may take, where the spec names no epochs: about 100 seconds
-#: of one ordinary core. They do not depend on how many processes share them.
-WORK = 6e11
+#: The number of multiplications in the hidden layers over all epochs if the spec does not set the epochs: about 100
+#: seconds on one ordinary core. It does not depend on the number of processes.
+TOTAL_MULTIPLICATIONS = 6e11
 
-#: Most and fewest epochs that are planned.
-MOST_EPOCHS, FEWEST_EPOCHS = 100, 1
+#: The limits of the planned number of epochs.
+MAX_EPOCHS, MIN_EPOCHS = 100, 1
 
-#: Steps that an epoch has at least, as far as the smallest batch allows: few rows need steps more than large batches.
-STEPS = 128
-SMALLEST_BATCH, LARGEST_BATCH = 32, 256
+#: The minimum number of steps in an epoch, as far as the smallest batch allows; with few rows, more steps help more
+#: than larger batches.
+MIN_STEPS = 128
+MIN_BATCH_SIZE, MAX_BATCH_SIZE = 32, 256
 
-#: Share of the steps after which the learning rate falls along a cosine.
-FLAT = 0.5
+#: The share of the steps with a constant learning rate; afterwards it falls along a cosine.
+CONSTANT_SHARE = 0.5
 
-#: Steps that are timed where a budget has to be kept.
-TIMED = 12
+#: The number of steps that are timed to plan within a time budget.
+TIMED_STEPS = 12
 
-#: Norm that gradients are clipped to.
-CLIP = 1.0
+#: The maximum norm of a gradient; a larger one is clipped.
+MAX_GRADIENT_NORM = 1.0
 
-LAST = "last.ckpt"
-BEST = "best.ckpt"
+#: The names of the checkpoints in the folder of a fit.
+LAST_CHECKPOINT = "last.ckpt"
+BEST_CHECKPOINT = "best.ckpt"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How one fit goes: fixed before it begins.
+    """The settings of one fit, which are fixed before it starts.
 
     Attributes:
-        epochs: Passes over the training rows.
-        batch_size: Rows of a step.
-        steps: Of all epochs together.
-        learning_rate, weight_decay: Of AdamW.
-        patience: Epochs without improvement after which it ends.
-        seed: Of everything that is drawn at random.
-        is_cut: Whether the only epoch ends before all rows were seen, as there is no time for more.
-        is_final: Whether all epochs are run, and the last one counts: no rows are left to judge them by.
-        on: The machines that it runs on.
+        epochs: The maximum number of passes over the training rows.
+        batch_size: The number of rows in a step.
+        steps: The number of steps of all epochs together.
+        learning_rate: The learning rate of AdamW.
+        weight_decay: The weight decay of AdamW.
+        patience: The number of epochs without improvement until the fit stops.
+        seed: The seed of all random numbers.
+        is_cut: Whether the only epoch ends before all rows are used, because the time budget does not allow more.
+        is_final: Whether the fit runs all epochs and keeps the last one, because there are no validation rows left.
+        devices: The devices that the fit runs on.
     """
 
     epochs: int
@@ -80,24 +83,36 @@ class Plan:
     seed: int
     is_cut: bool = False
     is_final: bool = False
-    on: Devices = ONE_CPU
+    devices: Devices = ONE_CPU
 
-    def finally_for(self, rows: int, history: Sequence[Mapping[str, float]]) -> "Plan":
-        """The plan by which a fit that went so is done again on so many rows: as many epochs as were best.
+    def final(self, rows: int, history: Sequence[Mapping[str, float]]) -> "Plan":
+        """Return the plan of the final fit, with as many epochs as were best in the first fit.
 
-        The learning rate falls within these: that is worth more than the very path to the best epoch.
+        The learning rate falls within these epochs, which is better than to repeat the first fit up to its best epoch.
+
+        Args:
+            rows: The number of rows of the final fit.
+            history: The losses of the first fit, from :func:`fit`.
         """
         epochs = int(min(history, key=lambda entry: entry["validation_loss"])["epoch"])
         steps = self.steps if self.is_cut else epochs * math.ceil(rows / self.batch_size)
         return replace(self, epochs=epochs, steps=steps, is_final=True)
 
 
-def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int, on: Devices = ONE_CPU) -> Plan:
-    """Choose epochs and batch size for so many training rows, whatever the machine; on a GPU for its larger network."""
-    affordable = int(on.cores * WORK / (rows * _network(model).work))
-    epochs = estimator.epochs or min(MOST_EPOCHS, max(FEWEST_EPOCHS, affordable))
-    fitting = 2 ** math.floor(math.log2(max(1, rows / STEPS)))
-    batch_size = estimator.batch_size or min(LARGEST_BATCH, max(SMALLEST_BATCH, fitting))
+def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int, devices: Devices = ONE_CPU) -> Plan:
+    """Choose the number of epochs and the batch size, independently of the speed of the machine.
+
+    Args:
+        model: The model with the network.
+        estimator: The ``estimator`` of the model.yaml, whose values take precedence.
+        rows: The number of training rows.
+        seed: The seed of the fit.
+        devices: The devices of the fit; a GPU, whose network is larger, gets a larger plan.
+    """
+    affordable = int(devices.cores * TOTAL_MULTIPLICATIONS / (rows * _network(model).work))
+    epochs = estimator.epochs or min(MAX_EPOCHS, max(MIN_EPOCHS, affordable))
+    suitable = 2 ** math.floor(math.log2(max(1, rows / MIN_STEPS)))
+    batch_size = estimator.batch_size or min(MAX_BATCH_SIZE, max(MIN_BATCH_SIZE, suitable))
     return Plan(
         epochs=epochs,
         batch_size=batch_size,
@@ -106,104 +121,120 @@ def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int, on: Devic
         weight_decay=estimator.weight_decay,
         patience=estimator.patience,
         seed=seed,
-        on=on,
+        devices=devices,
     )
 
 
 def plan_within(seconds: float, plan: Plan, model: Model, train: Sample, validation: Sample) -> Plan:
-    """The plan with as many epochs as this machine has time for: a dozen steps are timed on a copy of the network.
+    """Return the plan with as many epochs as this machine can run in a time budget.
 
-    They are timed in one process: several are not slower.
+    A dozen steps are timed on a copy of the network, in one process; a fit in several processes is not slower.
+
+    Args:
+        seconds: The time budget.
+        plan: The plan to adapt.
+        model: The model with the network.
+        train: The training rows.
+        validation: The validation rows.
     """
     batches = plan.steps // plan.epochs
-    began = time.monotonic()
-    step, judging = _pace(_Learner(copy.deepcopy(model), train, validation, plan), plan.on.first)
-    left = max(0.0, seconds - (time.monotonic() - began))
-    if epochs := min(MOST_EPOCHS, int(left / (batches * step + judging))):
+    start = time.monotonic()
+    step, validation_pass = _measure_seconds(
+        _Learner(copy.deepcopy(model), train, validation, plan), plan.devices.first
+    )
+    remaining = max(0.0, seconds - (time.monotonic() - start))
+    if epochs := min(MAX_EPOCHS, int(remaining / (batches * step + validation_pass))):
         return replace(plan, epochs=epochs, steps=epochs * batches)
-    return replace(plan, epochs=1, steps=max(1, int((left - judging) / step)), is_cut=True)
+    return replace(plan, epochs=1, steps=max(1, int((remaining - validation_pass) / step)), is_cut=True)
 
 
-def _pace(learner: "_Learner", device: torch.device) -> tuple[float, float]:
-    """Seconds of a training step, and of judging an epoch; what the learner has learnt by that is of no use."""
+def _measure_seconds(learner: "_Learner", device: torch.device) -> tuple[float, float]:
+    """Return the seconds of a training step and of a pass over the validation rows; the learner's weights change."""
     learner.to(device).on_fit_start()
     optimiser = learner.configure_optimizers()[0][0]
-    judged = learner.val_dataloader()
-    with _threads(THREADS), _rng():
-        steps = [_seconds_of(learner.step, optimiser, batch) for batch in islice(learner.train_dataloader(), TIMED)]
-        judging = _seconds_of(learner.judge, next(iter(judged))) * len(judged)
-    return statistics.median(steps), judging
+    validation_batches = learner.val_dataloader()
+    with _threads(THREADS), _preserve_random_state():
+        batches = islice(learner.train_dataloader(), TIMED_STEPS)
+        steps = [_seconds_of(learner.step, optimiser, batch) for batch in batches]
+        validation_pass = _seconds_of(learner.evaluate, next(iter(validation_batches))) * len(validation_batches)
+    return statistics.median(steps), validation_pass
 
 
 def _seconds_of(work: Callable[..., Tensor], *arguments: Any) -> float:
-    began = time.perf_counter()
+    start = time.perf_counter()
     work(*arguments).item()  # waits for a GPU
-    return time.perf_counter() - began
+    return time.perf_counter() - start
 
 
-def kept_plan(folder: Path, on: Devices = ONE_CPU) -> Plan | None:
-    """The plan of the interrupted fit whose checkpoint lies in a folder; None where there is none, or it is damaged.
+def load_plan(folder: Path, devices: Devices = ONE_CPU) -> Plan | None:
+    """Load the plan of an interrupted fit from its checkpoint.
 
-    It may go on elsewhere than it began.
+    Args:
+        folder: The folder of the fit.
+        devices: The devices that resume the fit; they may differ from those that started it.
+
+    Returns:
+        The plan; None if there is no checkpoint, or it is damaged.
     """
     try:
-        return Plan(**_load(folder / LAST)["plan"], on=on)
+        return Plan(**_load(folder / LAST_CHECKPOINT)["plan"], devices=devices)
     except Exception:  # a damaged pickle may raise anything
         return None
 
 
 def fit(model: Model, train: Sample, validation: Sample, plan: Plan, folder: Path) -> list[dict[str, float]]:
-    """Fit the model in place and leave it, on the CPU, with the weights of the epoch that was best on validation rows.
+    """Fit the network of a model in place; afterwards it has the weights of the best epoch and is on the CPU.
 
-    Under a final plan these are the weights of the last epoch.
+    The best epoch is the one with the lowest validation loss, or the last one under a final plan.
 
-    Every epoch ends with a checkpoint in ``folder``, and a checkpoint found there is gone on from, unless it is damaged
-    or of another network: then the fit starts anew. Whatever is random
-    in an epoch depends on the seed and the number of the epoch alone, so a resumed fit ends with the very weights of
-    one that was never interrupted.
+    Every epoch ends with a checkpoint in ``folder``. If there is a checkpoint already, the fit resumes from it, unless
+    it is damaged or belongs to another network: then the fit starts from scratch. All random numbers of an epoch depend
+    only on the seed and the number of the epoch, so a resumed fit ends with the same weights as an uninterrupted one.
 
-    Several processes share the rows of every batch, and each step is the one that a single process would take but for
-    rounding and for what is drawn at random within the network. Where they were launched together, each of them calls
-    this with the same arguments, and all of them have to see the folder.
+    Several processes share the rows of every batch. Their steps are those of a single process, except for rounding and
+    for random numbers within the network. Processes that were launched together all call this function with the same
+    arguments and must share the folder.
 
     Args:
-        model: From :func:`training.models.model_builder.build_model`.
-        train: The rows to learn from.
-        validation: The rows that choose the epoch.
-        plan: From :func:`plan_fit`.
-        folder: Takes the checkpoints of this fit and no other.
+        model: A model from :func:`training.models.model_builder.build_model`.
+        train: The rows to fit on.
+        validation: The rows to choose the best epoch on.
+        plan: A plan from :func:`plan_fit`.
+        folder: The folder for the checkpoints of this fit; nothing else may use it.
 
     Returns:
-        For each epoch ``epoch`` (from 1), ``train_loss`` and ``validation_loss``: see ``losses`` of the heads.
+        For each epoch ``epoch`` (from 1), ``train_loss`` and ``validation_loss``; see ``losses`` of the heads.
 
     Raises:
-        CheckFailed: The losses became infinite before there was anything to keep.
-        EnvironmentFault: A checkpoint could not be written, or a process of several has ended before its time.
-        KeyboardInterrupt: The user interrupted; the last complete epoch lies in ``folder``.
+        CheckFailed: if the losses became infinite in the first epoch.
+        EnvironmentFault: if a checkpoint cannot be written, or one of several processes ends too early.
+        KeyboardInterrupt: if the user interrupts the fit; ``folder`` holds the last complete epoch.
     """
     learner = _Learner(model, train, validation, plan)
-    resumes = all(_belongs(folder / name, learner) for name in (LAST, BEST))
+    resumes = all(_is_resumable(folder / name, learner) for name in (LAST_CHECKPOINT, BEST_CHECKPOINT))
     if not resumes and not launch().is_worker:
         shutil.rmtree(folder, ignore_errors=True)
-    with silence_libraries(), _rng(), _threads(THREADS):
-        _run(learner, _trainer(plan, folder, _epochs(plan, folder) if resumes else plan.epochs), folder, resumes)
-    history = _adopt(learner.cpu(), folder, LAST if plan.is_final else BEST)
-    if plan.on.launched:
-        torch.distributed.barrier()  # until the last one has read them, no process may take the checkpoints away
+    with silence_libraries(), _preserve_random_state(), _threads(THREADS):
+        epochs = _epochs_to_run(plan, folder) if resumes else plan.epochs
+        _run(learner, _trainer(plan, folder, epochs), folder, resumes)
+    history = _load_weights(learner.cpu(), folder, LAST_CHECKPOINT if plan.is_final else BEST_CHECKPOINT)
+    if plan.devices.launched:
+        torch.distributed.barrier()  # a process must not delete the checkpoints before all processes have read them
     model.eval()
     return history
 
 
-def _adopt(learner: "_Learner", folder: Path, chosen: str) -> list[dict[str, float]]:
-    """Take over what the fit left in its checkpoints, as it may have run in other processes.
+def _load_weights(learner: "_Learner", folder: Path, checkpoint: str) -> list[dict[str, float]]:
+    """Load the weights and return the history from the checkpoints, because the fit may have run in other processes.
 
     Raises:
-        CheckFailed: There is none, as the first losses were infinite.
+        CheckFailed: if there is no checkpoint, because the first losses were infinite.
     """
-    history: list[dict[str, float]] = _load(folder / LAST)["history"] if (folder / BEST).exists() else []
+    has_best = (folder / BEST_CHECKPOINT).exists()
+    history: list[dict[str, float]] = _load(folder / LAST_CHECKPOINT)["history"] if has_best else []
     if not history or not math.isfinite(min(entry["validation_loss"] for entry in history)):
         raise CheckFailed("the loss became infinite in the first epoch; lower `estimator.learning_rate`")
-    learner.load_state_dict(_load(folder / chosen)["state_dict"])
+    learner.load_state_dict(_load(folder / checkpoint)["state_dict"])
     return history
 
 
@@ -213,13 +244,13 @@ def _network(model: Model) -> Network:
     return model.network
 
 
-def _belongs(checkpoint: Path, learner: "_Learner") -> bool:
-    """Whether a checkpoint is there, whole, and of such a network."""
+def _is_resumable(checkpoint: Path, learner: "_Learner") -> bool:
+    """Return whether there is a checkpoint that is not damaged and belongs to a network of the same shape."""
     try:
-        found = _load(checkpoint)["state_dict"]
+        state = _load(checkpoint)["state_dict"]
     except Exception:  # a damaged pickle may raise anything
         return False
-    return _shapes(found) == _shapes(learner.state_dict())
+    return _shapes(state) == _shapes(learner.state_dict())
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
@@ -230,16 +261,16 @@ def _load(checkpoint: Path) -> dict[str, Any]:
     return cast(dict[str, Any], torch.load(checkpoint, map_location="cpu", weights_only=False))
 
 
-def _epochs(plan: Plan, folder: Path) -> int:
-    """How many epochs a resumed fit is to have in all: no more than it has, if its patience is at an end.
+def _epochs_to_run(plan: Plan, folder: Path) -> int:
+    """Return the total number of epochs of a resumed fit; none is added if early stopping had ended it.
 
-    Lightning would go on for one more.
+    Lightning would add one.
     """
     if plan.is_final:
         return plan.epochs
-    losses = [entry["validation_loss"] for entry in _load(folder / LAST)["history"]]
-    is_over = not math.isfinite(losses[-1]) or len(losses) - 1 - np.argmin(losses) >= plan.patience
-    return len(losses) if is_over else plan.epochs
+    losses = [entry["validation_loss"] for entry in _load(folder / LAST_CHECKPOINT)["history"]]
+    was_stopped = not math.isfinite(losses[-1]) or len(losses) - 1 - np.argmin(losses) >= plan.patience
+    return len(losses) if was_stopped else plan.epochs
 
 
 def _trainer(plan: Plan, folder: Path, epochs: int) -> lightning.Trainer:
@@ -251,18 +282,18 @@ def _trainer(plan: Plan, folder: Path, epochs: int) -> lightning.Trainer:
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
-        for name, monitor in ((BEST, "validation_loss"), (LAST, None))
+        for name, monitor in ((BEST_CHECKPOINT, "validation_loss"), (LAST_CHECKPOINT, None))
     )
-    stops = [] if plan.is_final else [EarlyStopping("validation_loss", patience=plan.patience)]
+    early_stopping = [] if plan.is_final else [EarlyStopping("validation_loss", patience=plan.patience)]
     return lightning.Trainer(
-        **plan.on.arguments(),
+        **plan.devices.trainer_arguments(),
         max_epochs=epochs,
         limit_train_batches=plan.steps if plan.is_cut else None,
-        gradient_clip_val=CLIP,
+        gradient_clip_val=MAX_GRADIENT_NORM,
         deterministic=True,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
-        callbacks=[EpochProgress(), best, last, *stops],
+        callbacks=[EpochProgress(), best, last, *early_stopping],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -271,52 +302,55 @@ def _trainer(plan: Plan, folder: Path, epochs: int) -> lightning.Trainer:
 
 
 def _run(learner: "_Learner", trainer: lightning.Trainer, folder: Path, resumes: bool) -> None:
-    """Lightning answers Ctrl-C with an exit of its own and deaf to the next one; both are undone."""
+    """Run the trainer, and raise KeyboardInterrupt on Ctrl-C.
+
+    On Ctrl-C, Lightning raises SystemExit and ignores further interrupts; both are undone here.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        trainer.fit(learner, ckpt_path=folder / LAST if resumes else None, weights_only=False)
+        trainer.fit(learner, ckpt_path=folder / LAST_CHECKPOINT if resumes else None, weights_only=False)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        message = f"cannot keep checkpoints in {folder}: {reason}; mend that and run the same command again"
+        message = f"cannot write checkpoints to {folder}: {reason}; fix this and run the same command again"
         raise EnvironmentFault(message) from None
     except ProcessException as error:
         reason = str(error).strip().splitlines()[-1]
-        message = f"a process of the fit has ended before its time: {reason}; mend that and run the same command again"
+        message = f"a process of the fit ended too early: {reason}; fix this and run the same command again"
         raise EnvironmentFault(message) from None
     except SystemExit as stop:
         signal.signal(signal.SIGINT, handler)
         if trainer.strategy.launcher:
-            trainer.strategy.launcher.kill(signal.SIGKILL)  # processes that were not interrupted would go on
+            trainer.strategy.launcher.kill(signal.SIGKILL)  # processes that were not interrupted would continue
         raise KeyboardInterrupt from stop
 
 
-def _rng() -> AbstractContextManager[None]:
-    """Keeps what the rest of this process draws at random as it was; nothing but a fit draws on a GPU."""
+def _preserve_random_state() -> AbstractContextManager[None]:
+    """Restore torch's random state of the CPU afterwards; only fits draw random numbers on a GPU."""
     return torch.random.fork_rng(devices=[])
 
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
+    previous = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(previous)
 
 
 class _Learner(lightning.LightningModule):
-    """What Lightning has to know: the batches, the losses, the optimiser."""
+    """The fit in Lightning's terms: batches, losses, optimiser and checkpoints."""
 
     def __init__(self, model: Model, train: Sample, validation: Sample, plan: Plan) -> None:
         super().__init__()
         self.network = _network(model)
         self.history: list[dict[str, float]] = []
-        self._head = (model.head,)  # in a tuple, as it is no part of what is learnt and kept
+        self._head = (model.head,)  # in a tuple, so that it is not a submodule: it is neither fitted nor checkpointed
         self._plan = plan
         self._train_rows = scaled(model, train)
-        self._files = Files(train.beyond, model.with_network(None)) if train.beyond else None
+        self._files = Files(train.stream, model.with_network(None)) if train.stream else None
         self._validation_rows = scaled(model, validation)
         self._losses: dict[str, list[Tensor]] = {"train": [], "validation": []}
 
@@ -339,38 +373,41 @@ class _Learner(lightning.LightningModule):
         torch.manual_seed(self._epoch_seed() + self._share.rank)
 
     def training_step(self, batch: Batch) -> Tensor:
-        """The loss whose gradient, averaged over the processes, is that of the weighted mean over the whole batch."""
-        *inputs, target, weights, whole = batch
-        (head,), answers = self._head, self.network(*inputs)
-        members = answers.shape[1]
-        each = head.losses(answers.flatten(0, 1), target.repeat_interleave(members))
-        total = self._total("train", each.view(-1, members).mean(1), weights)
-        least = torch.finfo(whole.dtype).tiny  # all rows of a batch may weigh nothing
-        return total * self._share.processes / whole.clamp_min(least)
+        """Return the loss of the members, float32 []: its gradient, averaged over the processes, is that of the batch.
+
+        The gradient of the batch is that of the weighted mean over the rows of all processes.
+        """
+        *inputs, target, weights, total_weight = batch
+        (head,), outputs = self._head, self.network(*inputs)
+        members = outputs.shape[1]
+        losses = head.losses(outputs.flatten(0, 1), target.repeat_interleave(members))
+        total = self._add_loss("train", losses.view(-1, members).mean(1), weights)
+        smallest = torch.finfo(total_weight.dtype).tiny  # the weights of all rows of a batch may be 0
+        return total * self._share.processes / total_weight.clamp_min(smallest)
 
     def validation_step(self, batch: Batch) -> Tensor:
-        """The loss of the members' common answer, which is what a caller gets."""
+        """Return the total loss of the members' average, which is what the model predicts, float32 []."""
         *inputs, target, weights, _ = batch
         (head,) = self._head
-        return self._total("validation", head.losses(head.joint(self.network(*inputs), None), target), weights)
+        return self._add_loss("validation", head.losses(head.combine(self.network(*inputs), None), target), weights)
 
     def step(self, optimiser: torch.optim.Optimizer, batch: Batch) -> Tensor:
-        """One step, outside of Lightning."""
+        """Take one training step outside of Lightning, and return its loss."""
         self.train()
         optimiser.zero_grad()
-        loss = self.training_step(self._here(batch))
+        loss = self.training_step(self._to_device(batch))
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
         optimiser.step()
         return loss
 
     @torch.no_grad()
-    def judge(self, batch: Batch) -> Tensor:
-        """The loss of some rows, outside of Lightning."""
+    def evaluate(self, batch: Batch) -> Tensor:
+        """Return the validation loss of a batch outside of Lightning."""
         self.eval()
-        return self.validation_step(self._here(batch))
+        return self.validation_step(self._to_device(batch))
 
-    def _here(self, batch: Batch) -> Batch:
+    def _to_device(self, batch: Batch) -> Batch:
         return tuple(tensor.to(self.device) for tensor in batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -381,7 +418,7 @@ class _Learner(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = self.history
-        checkpoint["plan"] = {name: value for name, value in vars(self._plan).items() if name != "on"}
+        checkpoint["plan"] = {name: value for name, value in vars(self._plan).items() if name != "devices"}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = checkpoint["history"]
@@ -391,24 +428,25 @@ class _Learner(lightning.LightningModule):
         optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _flat_then_cosine(step / plan.steps))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _constant_then_cosine(step / plan.steps))
         return [optimiser], [{"scheduler": schedule, "interval": "step"}]
 
     def _epoch_seed(self) -> int:
         return int(np.random.SeedSequence([self._plan.seed, self.current_epoch]).generate_state(1)[0])
 
-    def _total(self, part: str, losses: Tensor, weights: Tensor) -> Tensor:
+    def _add_loss(self, part: str, losses: Tensor, weights: Tensor) -> Tensor:
+        """Add the loss of some rows to the sums of an epoch, and return their total loss."""
         total = (losses * weights).sum()
         self._losses[part].append(torch.stack([total.detach(), weights.sum()]))
         return total
 
     def _mean(self, part: str) -> Tensor:
-        """Of all rows of a part, those of the other processes too."""
-        mine = torch.stack(self._losses[part]).sum(0)
+        """Return the mean loss of all rows of a part in this epoch, including those of other processes."""
+        own_totals = torch.stack(self._losses[part]).sum(0)
         self._losses[part].clear()
-        totals = cast(Tensor, self.trainer.strategy.reduce(mine, reduce_op="sum"))
+        totals = cast(Tensor, self.trainer.strategy.reduce(own_totals, reduce_op="sum"))
         return totals[0] / totals[1]
 
 
-def _flat_then_cosine(share: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * max(0.0, share - FLAT) / (1 - FLAT)))
+def _constant_then_cosine(progress: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * max(0.0, progress - CONSTANT_SHARE) / (1 - CONSTANT_SHARE)))

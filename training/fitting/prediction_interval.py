@@ -1,4 +1,4 @@
-"""An interval around a predicted value that holds the truth as often as promised."""
+"""Fit the prediction interval of a quantity to its nominal coverage."""
 
 import torch
 
@@ -8,12 +8,17 @@ from model_deployer.training.preprocessing.sample import Sample
 
 
 def fit_interval(model: Model, validation: Sample, coverage: float) -> None:
-    """Give a quantity's head an interval that holds the truth of new rows with a probability of at least ``coverage``.
+    """Fit an interval that contains the target of a new row with a probability of at least ``coverage``.
 
-    The validation rows tell how far the truth lies from the answers; see :mod:`training.models.conformal`.
+    The width follows from the residuals of the validation rows; see :mod:`training.models.conformal`.
+
+    Args:
+        model: The model, whose head is changed in place.
+        validation: The validation rows, which the model was not fitted on.
+        coverage: The probability, from 0 to 1.
     """
     head = model.head
     if not isinstance(head, QuantityHead):
         raise TypeError("only a quantity has an interval")
-    target, weights = torch.tensor(validation.target), torch.tensor(validation.each_weight)
-    head.promise(model.joint(validation.inputs), target, weights, coverage)
+    target, weights = torch.tensor(validation.target), torch.tensor(validation.row_weights)
+    head.fit_interval(model.combined(validation.inputs), target, weights, coverage)

@@ -1,4 +1,4 @@
-"""From which probability on a label is in the set that holds the truth as often as promised."""
+"""The probability threshold of prediction sets: a set holds every label whose probability reaches it."""
 
 from typing import Any
 
@@ -12,23 +12,25 @@ from model_deployer.training.models.conformal import conformal_quantile
 def set_threshold(
     probabilities: NDArray[np.float32], target: NDArray[Any], weights: NDArray[np.float64], coverage: float
 ) -> float:
-    """The threshold with which the true label of a new row is in its set with a probability of at least ``coverage``.
+    """Return the threshold at which a new row's set holds its true label with probability ``coverage`` or more.
 
-    Least ambiguous set-valued classifiers (Sadinle, Lei and Wasserman, 2019): the rows tell how small the probability
-    of the own label may be; see :mod:`training.models.conformal`. The promise is about all rows together: of one
-    label, or of hard cases, the share may be lower. The rows took part in the choice of the model, which makes it
-    slightly optimistic.
+    The sets are those of least ambiguous set-valued classifiers (Sadinle, Lei and Wasserman, 2019). The threshold
+    follows from the probabilities of the true labels; see :mod:`training.models.conformal`. The coverage holds for all
+    rows together: it may be lower for one label or for hard cases. The rows also served to choose the model, which
+    makes the threshold slightly optimistic.
 
     Args:
-        probabilities: Calibrated, [rows, labels], of rows that the model was not fitted on.
-        target: The codes of their labels.
-        weights: How much each of them counts; not all of them 0.
-        coverage: The share that is promised.
+        probabilities: Calibrated probabilities of rows that the model was not fitted on, float32 [rows, labels].
+        target: The codes of the true labels, int64 [rows].
+        weights: The weight of each row, float64 [rows]; not all zero.
+        coverage: The probability, from 0 to 1.
 
     Returns:
-        A number halfway to the next smaller of these probabilities, so that no such row lies on the threshold, where
-        the last digit would decide.
+        The midpoint between two of the probabilities, so that no row is on the threshold, where rounding would decide.
     """
-    own = probabilities[np.arange(len(target)), target].astype(np.float64)
-    least = -conformal_quantile(torch.from_numpy(-own), torch.from_numpy(weights), coverage).item()
-    return float(least + own[own < least].max(initial=0.0)) / 2
+    true_label_probabilities = probabilities[np.arange(len(target)), target].astype(np.float64)
+    lowest = -conformal_quantile(
+        torch.from_numpy(-true_label_probabilities), torch.from_numpy(weights), coverage
+    ).item()
+    next_lower = true_label_probabilities[true_label_probabilities < lowest].max(initial=0.0)
+    return float(lowest + next_lower) / 2

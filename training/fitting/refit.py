@@ -1,8 +1,8 @@
-"""The chosen model once more, on all rows that may be learnt from.
+"""Fit the chosen model again, on the training and validation rows together.
 
-The validation rows have decided what they were kept back for; a model that learns from them too knows more, and under a
-split by time it knows what happened last. What they decided stays: parameters, rounds and epochs, the share of a blend,
-and the calibration or interval, which is that of the first fit. The test part measures whether it still holds.
+After the choice, the validation rows are free for training: the model gets more rows and, under a split by time, the
+most recent ones. What they decided is kept: parameters, rounds and epochs, the share of a blend, and the calibration or
+interval of the first fit. The test part measures whether these still hold.
 """
 
 from dataclasses import replace
@@ -23,46 +23,47 @@ from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.runtime.devices import broadcast_decision
 from model_deployer.training.spec import Spec
 
-#: Rows on which a network is seen to stay finite.
-_WATCHED = 1_000
+#: The number of rows for the validation loss of the network, which only shows whether the fit stays finite.
+_MONITORED_ROWS = 1_000
 
 
 def refit(choice: Choice, model: Model, rows: Sample, spec: Spec, folder: Path) -> Model:
-    """Fit the kind of model that was chosen, on these rows.
+    """Fit the chosen kind of model on these rows.
 
     Args:
-        choice: What was chosen, with the head that it was calibrated with.
-        model: From :func:`training.models.model_builder.rebuild_model` on ``rows``.
-        rows: Those of training and validation.
-        spec: For its seed.
-        folder: Takes the checkpoints of this fit and no other.
+        choice: The chosen model, with its calibrated head.
+        model: A model from :func:`training.models.model_builder.rebuild_model` on ``rows``.
+        rows: The training and validation rows.
+        spec: The model.yaml, for its seed.
+        folder: The folder for the checkpoints of this fit; nothing else may use it.
 
     Raises:
-        CheckFailed, EnvironmentFault, KeyboardInterrupt: As :func:`training.fitting.fitting.fit`.
+        CheckFailed, EnvironmentFault, KeyboardInterrupt: as :func:`training.fitting.fitting.fit`.
     """
     print_stage("refit", f"on the training and validation parts together, {rows.rows:,} rows")
-    again = model.with_network(_network(choice, model, rows, folder))
-    if choice.recipe.found:
-        again = _with_scorer(choice, again, rows, spec)
-    again.head.load_state_dict(choice.model.head.state_dict())
-    return again.eval()
+    refitted = model.with_network(_refitted_network(choice, model, rows, folder))
+    if choice.recipe.search_result:
+        refitted = _with_refitted_estimator(choice, refitted, rows, spec)
+    refitted.head.load_state_dict(choice.model.head.state_dict())
+    return refitted.eval()
 
 
-def _network(choice: Choice, model: Model, rows: Sample, folder: Path) -> Network | Linear | None:
+def _refitted_network(choice: Choice, model: Model, rows: Sample, folder: Path) -> Network | Linear | None:
     recipe = choice.recipe
-    planned = recipe.plan.finally_for(rows.rows, recipe.history) if recipe.plan else None
-    if plan := broadcast_decision(planned):
-        fit(model, rows, rows.take(np.arange(min(len(rows), _WATCHED))), plan, folder)
+    final_plan = recipe.plan.final(rows.rows, recipe.history) if recipe.plan else None
+    if plan := broadcast_decision(final_plan):
+        fit(model, rows, rows.take(np.arange(min(len(rows), _MONITORED_ROWS))), plan, folder)
         return model.network
     return linear_model(model, rows).network if isinstance(choice.model.network, Linear) else None
 
 
-def _with_scorer(choice: Choice, model: Model, rows: Sample, spec: Spec) -> Model:
-    name, found, options = choice.recipe.name, choice.recipe.found, choice.recipe.options
-    assert name and found and options
-    learnt = replace(rows, target=model.learnt(rows.target))
+def _with_refitted_estimator(choice: Choice, model: Model, rows: Sample, spec: Spec) -> Model:
+    recipe = choice.recipe
+    assert recipe.estimator and recipe.search_result and recipe.options
+    transformed = replace(rows, target=model.transform_target(rows.target))
     outputs, cardinalities = model.blueprint.outputs, model.blueprint.cardinalities
-    columns, own = fit_columns(model.scaling, cardinalities, learnt, outputs, spec.seed)
-    matrix = Matrix(own, learnt.target, rows.weights)
-    scorer = fit_estimator(name, matrix, matrix, found.again(options)).scorer
-    return model.with_scorer(columns, scorer, choice.model.head.share.item())
+    columns, values = fit_columns(model.scaling, cardinalities, transformed, outputs, spec.seed)
+    matrix = Matrix(values, transformed.target, rows.weights)
+    options = recipe.search_result.again(recipe.options)
+    estimator = fit_estimator(recipe.estimator, matrix, matrix, options).estimator
+    return model.with_estimator(columns, estimator, choice.model.head.share.item())

@@ -1,1 +1,1 @@
-"""The models that can be trained: networks, trees, linear models and scikit-learn estimators."""
+"""The models that can be trained: networks, trees, linear models, and estimators of scikit-learn."""

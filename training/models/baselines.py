@@ -1,4 +1,4 @@
-"""Two simple models on the same rows: what a model has to be better than to be worth its cost."""
+"""Two simple models on the same rows, for comparison: a model must be better than they are to be worth its cost."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,26 +14,34 @@ from model_deployer.training.preprocessing.sample import Sample
 
 
 class Baseline(Protocol):
-    """A model to compare with."""
+    """A simple model to compare with."""
 
     def predict(self, inputs: Inputs) -> Arrays:
-        """``probabilities`` [rows, classes], or ``value`` [rows, 1]."""
+        """Return ``probabilities`` float [rows, classes], or ``value`` float [rows, 1]."""
 
 
 def fit_baselines(model: Model, train: Sample) -> dict[str, Baseline]:
-    """Fit ``trivial``, which always answers the same, and ``linear``, on the inputs that the network gets.
+    """Fit ``trivial``, which predicts the same for every row, and ``linear``, on the scaled inputs of the network.
 
     Args:
-        model: Whose scaling, and whose transformation of the target, they share.
+        model: The model that provides the scaling and the transformation of the target.
         train: The training rows.
+
+    Returns:
+        The baselines by name.
     """
     name = model.head.names[0]
-    trivial = _Trivial(name, model.head.trivial(train.target, train.each_weight))
+    trivial = _Trivial(name, model.head.trivial(train.target, train.row_weights))
     return {"trivial": trivial, "linear": _Linear(name, linear_model(model, train))}
 
 
 def linear_model(model: Model, train: Sample) -> Model:
-    """A linear model that shares the scaling, and the transformation of the target, of another."""
+    """Fit a linear model with the scaling and the target transformation of another model.
+
+    Args:
+        model: The other model.
+        train: The training rows.
+    """
     layout = model.scaling.layout
     architecture = LinearArchitecture(
         numbers=layout.numbers,
@@ -41,7 +49,7 @@ def linear_model(model: Model, train: Sample) -> Model:
         cardinalities=model.blueprint.cardinalities,
         outputs=model.blueprint.outputs,
     )
-    estimator, target = model.head.linear(len(train)), model.learnt(train.target)
+    estimator, target = model.head.linear(len(train)), model.transform_target(train.target)
     linear = fit_linear(estimator, model.scaling, architecture, train, target)
     return model.with_network(linear)
 
@@ -49,10 +57,10 @@ def linear_model(model: Model, train: Sample) -> Model:
 @dataclass(frozen=True)
 class _Trivial:
     name: str
-    answer: NDArray[np.float64]
+    prediction: NDArray[np.float64]
 
     def predict(self, inputs: Inputs) -> Arrays:
-        return {self.name: np.tile(self.answer, (len(inputs), 1))}
+        return {self.name: np.tile(self.prediction, (len(inputs), 1))}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Every estimator that is not fitted by gradient or in closed form, by its name in model.yaml."""
+"""Fit the estimators of other libraries by their names in model.yaml: trees, and any class like scikit-learn's."""
 
 from functools import partial
 
@@ -10,24 +10,33 @@ from model_deployer.training.runtime.console import print_stage
 
 
 def fit_estimator(name: str, train: Matrix, validation: Matrix, options: Options) -> SearchResult:
-    """Fit ``lightgbm``, ``xgboost``, ``random_forest``, ``histogram_boosting``, or what is at an import path.
+    """Fit an estimator and convert it to ONNX.
+
+    Args:
+        name: ``lightgbm``, ``xgboost``, ``random_forest``, ``histogram_boosting``, or the import path of a class.
+        train: The training rows.
+        validation: The rows for early stopping, for the search of parameters, and for the comparison of the ONNX form
+            with the library.
+        options: The options of the fit.
 
     Raises:
-        EnvironmentFault: A library is not installed.
-        SpecError: There is no such estimator, or it is not for this target.
-        CheckFailed: It cannot become ONNX.
-        KeyboardInterrupt: The user interrupted.
+        EnvironmentFault: if a library is not installed.
+        SpecError: if there is no such estimator, or it does not suit the target.
+        CheckFailed: if the estimator cannot be converted to ONNX.
+        KeyboardInterrupt: if the user interrupts the fit.
     """
     fit = {"lightgbm": lightgbm_trees.fit_lightgbm, "xgboost": xgboost_trees.fit_xgboost}.get(name)
     return (fit or partial(fit_sklearn, name))(train, validation, options)
 
 
 def installed_boosting() -> str:
-    """The name of the boosted trees to try unasked: LightGBM's, where it is installed."""
+    """Return the name of the boosted trees for ``auto``: ``lightgbm`` if it is installed, else another one."""
     if lightgbm_trees.is_installed():
         return "lightgbm"
-    other = "xgboost" if xgboost_trees.is_installed() else "histogram_boosting"
+    alternative = "xgboost" if xgboost_trees.is_installed() else "histogram_boosting"
     print_stage(
-        "warning", f"{other} is tried: LightGBM, or the libgomp that it needs, is not installed; pip install lightgbm"
+        "warning",
+        f"LightGBM, or the system library libgomp that it needs, is not installed; using {alternative} instead. "
+        "To use LightGBM: pip install lightgbm",
     )
-    return other
+    return alternative

@@ -1,7 +1,8 @@
-"""The last layer: raw answers become the tensors that model_deployer/contract/outputs.py promises.
+"""The last layer of a model: it converts raw outputs to the tensors of model_deployer/contract/outputs.py.
 
-A head is all that training knows of its task: what is learnt of a target, what an answer costs, how answers are
-averaged, and what other libraries are told, so that network, trees and linear model learn the same thing.
+A head holds everything that is specific to a task: the transformation of the target, the loss, the average of network
+and ONNX estimator, and the objective for other libraries. So network, trees and linear model are fitted on the same
+target and loss.
 """
 
 import copy
@@ -19,25 +20,26 @@ from model_deployer.contract.outputs import CLASSIFICATION_TENSORS, REGRESSION_T
 from model_deployer.training.models.conformal import conformal_quantile
 from model_deployer.training.models.linear_quantile import LinearQuantile
 
-#: The logarithm of the largest value that is answered, and that value; float32 ends at about exp(88.7).
-LARGEST_LOGARITHM = 88.0
-LARGEST = math.exp(LARGEST_LOGARITHM)
+#: The logarithm of the largest predicted value, and that value; float32 ends at about exp(88.7).
+MAX_LOGARITHM = 88.0
+MAX_VALUE = math.exp(MAX_LOGARITHM)
 
-#: Rows of a leaf that lie beyond its quantile, at least, and leaves of a tree: a quantile takes more rows than a mean.
-BEYOND, LEAVES = 3, 50
+#: For a quantile: the minimum number of rows beyond the quantile in a leaf, and the number of leaves of a tree. The
+#: estimate of a quantile needs more rows than the estimate of a mean.
+MIN_ROWS_BEYOND, LEAVES = 3, 50
 
-#: Rows that a leaf can ask for at most.
-MOST_ROWS = 10**9
+#: The limit of the minimum number of rows in a leaf.
+MAX_LEAF_ROWS = 10**9
 
-#: Keeps the logarithm of a probability finite in float32.
-LEAST_PROBABILITY = 1e-12
+#: The smallest probability whose logarithm is taken; it keeps the logarithm finite in float32.
+MIN_PROBABILITY = 1e-12
 
 
 class ClassificationHead(nn.Module):
-    """The average probabilities of network and scorer, calibrated: ``softmax(slope * log p + intercept)``.
+    """The head of a classifier: the calibrated average of the probabilities of network and ONNX estimator.
 
-    Slope 1 and intercept 0 change nothing; :mod:`training.fitting.calibration` learns better ones. ``share`` is
-    what the scorer (trees, or another estimator) counts in the average.
+    The calibration is ``softmax(slope * log p + intercept)``. Slope 1 and intercept 0 change nothing;
+    :mod:`training.fitting.calibration` fits better ones. ``share`` is the weight of the ONNX estimator in the average.
     """
 
     names = CLASSIFICATION_TENSORS
@@ -54,117 +56,154 @@ class ClassificationHead(nn.Module):
 
     @property
     def objective(self) -> dict[str, Any]:
-        """What is learnt, in LightGBM's terms; see :class:`training.models.search.Options`."""
+        """The objective in LightGBM's terms; see :class:`training.models.search.Options`."""
         classes = len(self.intercept)
         return {"objective": "binary"} if classes == 2 else {"objective": "multiclass", "num_class": classes}
 
     def linear(self, rows: int) -> Any:
-        """A linear model as scikit-learn fits it, for so many rows."""
+        """Return an unfitted linear model of scikit-learn, for this number of rows."""
         return LogisticRegression(max_iter=200, tol=1e-3)
 
     def trivial(self, target: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The best answer of all that are the same for every row: the frequencies of the classes."""
+        """Return the best constant prediction: the frequencies of the classes, float64 [classes].
+
+        Args:
+            target: Class codes, int64 [rows].
+            weights: The weight of each row, float64 [rows].
+        """
         counts = np.bincount(target, weights, minlength=len(self.intercept))
         return np.asarray(counts / counts.sum())
 
-    def learn(self, target: Tensor) -> None:
-        """Nothing: class codes are learnt as they are."""
+    def fit_target(self, target: Tensor) -> None:
+        """Do nothing: the model is fitted on the class codes themselves."""
 
-    def learnt(self, target: Tensor) -> Tensor:
-        """A target as it is learnt: class codes, int64."""
+    def transform_target(self, target: Tensor) -> Tensor:
+        """Return the target that the model is fitted on: the class codes, int64 [rows]."""
         return target
 
-    def losses(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The log loss of each row, in nats, for logits or :meth:`joint`, [rows, classes], and class codes."""
-        return functional.cross_entropy(answers, target, reduction="none")
-
-    def fresh(self) -> "ClassificationHead":
-        """One of as many classes that has learnt nothing yet."""
-        return ClassificationHead(len(self.intercept))
-
-    def joint(self, answers: Tensor | None, scores: Tensor | None) -> Tensor:
-        """Logarithms of the average probabilities, [rows, classes].
+    def losses(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """Return the log loss of each row, in nats [rows].
 
         Args:
-            answers: The logits of the network's members, [rows, members, classes]; None without a network.
-            scores: Of the scorer, [rows, classes], or [rows, 1] for two classes; None without one.
+            outputs: Logits, or the result of :meth:`combine`: float [rows, classes].
+            target: Class codes, int64 [rows].
         """
-        parts = [] if answers is None else [answers.softmax(-1).mean(1)]
+        return functional.cross_entropy(outputs, target, reduction="none")
+
+    def fresh(self) -> "ClassificationHead":
+        """Return an unfitted head for the same number of classes."""
+        return ClassificationHead(len(self.intercept))
+
+    def combine(self, member_outputs: Tensor | None, scores: Tensor | None) -> Tensor:
+        """Return the logarithms of the average probabilities, float32 [rows, classes].
+
+        Args:
+            member_outputs: The logits of the network's members, float32 [rows, members, classes]; None without a
+                network.
+            scores: The logits of the ONNX estimator, float32 [rows, classes], or [rows, 1] for two classes; None
+                without one.
+        """
+        parts = [] if member_outputs is None else [member_outputs.softmax(-1).mean(1)]
         if scores is not None:
             logits = torch.cat([torch.zeros_like(scores), scores], dim=1) if scores.shape[1] == 1 else scores
             parts.append(logits.softmax(-1))
-        return _average(parts, self.share).clamp_min(LEAST_PROBABILITY).log()
+        return _average(parts, self.share).clamp_min(MIN_PROBABILITY).log()
 
-    def mixed(self, network: Tensor, scorer: Tensor, share: float) -> Tensor:
-        """What :meth:`joint` would be of both, from what it is of either, where the scorer counts ``share``."""
-        return ((1 - share) * network.exp() + share * scorer.exp()).log()
+    def blend(self, network: Tensor, estimator: Tensor, share: float) -> Tensor:
+        """Return :meth:`combine` of network and estimator together, from the results for each of them alone.
 
-    def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
-        """Probabilities [rows, classes] from :meth:`joint`; a row sums to 1."""
-        return ((self.slope * joint + self.intercept).softmax(-1),)
+        Args:
+            network: The result for the network alone, [rows, classes].
+            estimator: The result for the ONNX estimator alone, [rows, classes].
+            share: The weight of the estimator, from 0 to 1.
+        """
+        return ((1 - share) * network.exp() + share * estimator.exp()).log()
+
+    def forward(self, combined: Tensor) -> tuple[Tensor, ...]:
+        """Return the probabilities, float32 [rows, classes], from :meth:`combine`; a row sums to 1."""
+        return ((self.slope * combined + self.intercept).softmax(-1),)
 
 
 class QuantityHead(nn.Module):
-    """What the heads of quantities share: the average of network and scorer, and an interval around it.
+    """The common part of the heads of quantities: the average of network and ONNX estimator, and an interval around it.
 
-    The ends lie ``below`` and ``above`` the value, on a scale on which these are the same for all rows.
+    The interval extends from the value by ``below`` and ``above``, which are the same for all rows on the scale of
+    :meth:`residuals`.
     """
 
     names = REGRESSION_TENSORS
 
-    #: Buffers that belong to one model, not to the target.
-    own: tuple[str, ...] = ("share", "below", "above")
+    #: The buffers that belong to the fitted model, not to the target.
+    model_buffers: tuple[str, ...] = ("share", "below", "above")
     below: Tensor
     above: Tensor
     share: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        for name in self.own:
+        for name in self.model_buffers:
             self.register_buffer(name, torch.zeros(()))
 
     def fresh(self) -> Self:
-        """One that knows the target, and nothing else yet."""
+        """Return a head with the same transformation of the target, and nothing else fitted."""
         head = copy.deepcopy(self)
-        for name in self.own:
+        for name in self.model_buffers:
             getattr(head, name).zero_()
         return head
 
-    def joint(self, answers: Tensor | None, scores: Tensor | None) -> Tensor:
-        """The average on the scale that is learnt on, [rows, 1].
+    def combine(self, member_outputs: Tensor | None, scores: Tensor | None) -> Tensor:
+        """Return the average on the scale that the model is fitted on, float32 [rows, 1].
 
         Args:
-            answers: Of the network's members, [rows, members, 1]; None without a network.
-            scores: Of the scorer, [rows, 1]; None without one.
+            member_outputs: The outputs of the network's members, float32 [rows, members, 1]; None without a network.
+            scores: The outputs of the ONNX estimator, float32 [rows, 1]; None without one.
         """
-        parts = [] if answers is None else [answers.mean(1)]
+        parts = [] if member_outputs is None else [member_outputs.mean(1)]
         return _average(parts if scores is None else [*parts, scores], self.share)
 
-    def mixed(self, network: Tensor, scorer: Tensor, share: float) -> Tensor:
-        """What :meth:`joint` would be of both, from what it is of either, where the scorer counts ``share``."""
-        return (1 - share) * network + share * scorer
+    def blend(self, network: Tensor, estimator: Tensor, share: float) -> Tensor:
+        """Return :meth:`combine` of network and estimator together, from the results for each of them alone.
+
+        Args:
+            network: The result for the network alone, [rows, 1].
+            estimator: The result for the ONNX estimator alone, [rows, 1].
+            share: The weight of the estimator, from 0 to 1.
+        """
+        return (1 - share) * network + share * estimator
 
     def trivial(self, target: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The best answer of all that are the same for every row: the mean."""
+        """Return the best constant prediction for targets [rows] with weights [rows]: the mean, float64 [1]."""
         return np.array([np.average(target, weights=weights)])
 
-    def residuals(self, joint: Tensor, target: Tensor) -> Tensor:
-        """How far the truth lies above the answer, on the scale on which the interval is as wide for all rows."""
+    def residuals(self, combined: Tensor, target: Tensor) -> Tensor:
+        """Return target minus prediction [rows], on the scale that gives all rows an interval of the same width.
+
+        Args:
+            combined: The result of :meth:`combine`, [rows, 1].
+            target: Values in the target's unit, float64 [rows].
+        """
         raise NotImplementedError
 
-    def promise(self, joint: Tensor, target: Tensor, weights: Tensor, coverage: float) -> None:
-        """Learn the interval from rows that were not fitted on; see :mod:`training.fitting.prediction_interval`."""
-        width = conformal_quantile(self.residuals(joint, target).abs(), weights, coverage)
+    def fit_interval(self, combined: Tensor, target: Tensor, weights: Tensor, coverage: float) -> None:
+        """Fit the interval on rows that the model was not fitted on; see :mod:`training.fitting.prediction_interval`.
+
+        Args:
+            combined: The result of :meth:`combine`, [rows, 1].
+            target: Values in the target's unit, float64 [rows].
+            weights: The weight of each row, float64 [rows].
+            coverage: The share of new rows with a target in the interval, from 0 to 1.
+        """
+        width = conformal_quantile(self.residuals(combined, target).abs(), weights, coverage)
         self.below.copy_(width)
         self.above.copy_(width)
 
 
 class RegressionHead(QuantityHead):
-    """A value in the target's own unit, learnt by its squared error.
+    """The head of a regression: a value in the target's unit, fitted by the squared error.
 
-    Network and scorer answer in standard deviations from the mean of the training target, or of its logarithm. The
-    average is taken there; so is the interval's width. Under a logarithm ``value`` is therefore nearer to the median
-    than to the mean of what can be expected.
+    The outputs of network and ONNX estimator are in standard deviations from the mean of the training target, or of its
+    logarithm. The average and the width of the interval are on this scale. With a logarithm, ``value`` is therefore
+    closer to the expected median than to the expected mean.
     """
 
     mean: Tensor
@@ -178,55 +217,61 @@ class RegressionHead(QuantityHead):
 
     @property
     def objective(self) -> dict[str, Any]:
-        """What is learnt, in LightGBM's terms; see :class:`training.models.search.Options`."""
+        """The objective in LightGBM's terms; see :class:`training.models.search.Options`."""
         return {"objective": "regression"}
 
     @property
     def scale(self) -> float:
-        """What a difference between answers is measured by; see :func:`training.export.export.answer_scale`."""
+        """The unit of differences between predictions; see :func:`training.export.export.prediction_scale`."""
         return 1.0 if self.logarithm else max(1.0, self.deviation.item())
 
     def linear(self, rows: int) -> Any:
-        """A linear model as scikit-learn fits it, for so many rows."""
+        """Return an unfitted linear model of scikit-learn, for this number of rows."""
         return Ridge()
 
-    def learn(self, target: Tensor) -> None:
-        """Take mean and deviation from the training target, float64 and not constant."""
+    def fit_target(self, target: Tensor) -> None:
+        """Compute mean and deviation of the training target, float64 [rows] and not constant."""
         transformed = self._transform(target)
         self.mean.copy_(transformed.mean())
         self.deviation.copy_(transformed.std())
 
-    def learnt(self, target: Tensor) -> Tensor:
-        """Target values, float64, as they are learnt: in standard deviations, float32."""
+    def transform_target(self, target: Tensor) -> Tensor:
+        """Convert target values, float64 [rows], to standard deviations, float32 [rows]."""
         return ((self._transform(target) - self.mean) / self.deviation).float()
 
-    def losses(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The squared error of each row, in standard deviations, for answers [rows, 1] and :meth:`learnt`."""
-        return (answers[:, 0] - target) ** 2
+    def losses(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """Return the squared error of each row, in squared standard deviations [rows].
 
-    def residuals(self, joint: Tensor, target: Tensor) -> Tensor:
-        """How far the truth lies above the answer, in standard deviations."""
-        return self.learnt(target) - joint[:, 0]
+        Args:
+            outputs: Predictions in standard deviations, float [rows, 1].
+            target: The result of :meth:`transform_target`, [rows].
+        """
+        return (outputs[:, 0] - target) ** 2
 
-    def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
-        """Value, lower and upper end, each [rows, 1], from :meth:`joint`."""
-        standard = torch.cat([joint, joint - self.below, joint + self.above], dim=1)
+    def residuals(self, combined: Tensor, target: Tensor) -> Tensor:
+        """Return target minus prediction in standard deviations [rows]."""
+        return self.transform_target(target) - combined[:, 0]
+
+    def forward(self, combined: Tensor) -> tuple[Tensor, ...]:
+        """Return value, lower and upper end of the interval, each float32 [rows, 1], from :meth:`combine`."""
+        standard = torch.cat([combined, combined - self.below, combined + self.above], dim=1)
         values = standard * self.deviation + self.mean
-        return torch.split(values.clamp_max(LARGEST_LOGARITHM).exp() if self.logarithm else values, 1, dim=1)
+        return torch.split(values.clamp_max(MAX_LOGARITHM).exp() if self.logarithm else values, 1, dim=1)
 
     def _transform(self, target: Tensor) -> Tensor:
         return target.log() if self.logarithm else target
 
 
 class QuantileHead(RegressionHead):
-    """The value that the truth stays at or below with a stated frequency, learnt by its pinball loss.
+    """The head of a quantile: the value that the target does not exceed with a given probability.
 
-    The loss is that of Koenker and Bassett (1978, "Regression quantiles"). Validation rows then ``shift`` the value so
-    that it keeps its promise on new ones (Romano, Patterson and Candes, 2019, "Conformalized quantile regression"). A
-    quantile of a logarithm is the logarithm of the quantile, so a target is learnt as for a regression.
+    It is fitted by the pinball loss (Koenker and Bassett, 1978, "Regression quantiles"). Then the validation rows
+    determine a ``shift`` that gives the right probability on new rows (Romano, Patterson and Candes, 2019,
+    "Conformalized quantile regression"). The quantile of a logarithm is the logarithm of the quantile, so the target is
+    transformed as for a regression.
     """
 
-    own = (*RegressionHead.own, "shift")
+    model_buffers = (*RegressionHead.model_buffers, "shift")
     shift: Tensor
 
     def __init__(self, logarithm: bool, quantile: float) -> None:
@@ -235,47 +280,54 @@ class QuantileHead(RegressionHead):
 
     @property
     def objective(self) -> dict[str, Any]:
-        """What LightGBM is told."""
-        rows = min(MOST_ROWS, round(BEYOND / min(self.quantile, 1 - self.quantile)))
+        """The objective in LightGBM's terms; see :class:`training.models.search.Options`."""
+        rows = min(MAX_LEAF_ROWS, round(MIN_ROWS_BEYOND / min(self.quantile, 1 - self.quantile)))
         return {"objective": "quantile", "alpha": self.quantile, "min_data_in_leaf": rows, "num_leaves": LEAVES}
 
     def linear(self, rows: int) -> Any:
-        """A linear model that is fitted as scikit-learn's are, for so many rows: as little shrunk as by a ridge."""
+        """Return an unfitted linear model for this number of rows, with a penalty like Ridge's."""
         return LinearQuantile(self.quantile, alpha=1 / rows)
 
     def trivial(self, target: NDArray[Any], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The best answer of all that are the same for every row: the quantile."""
+        """Return the best constant prediction for targets [rows] with weights [rows]: the quantile, float64 [1]."""
         return np.asarray(np.quantile(target, [self.quantile], weights=weights, method="inverted_cdf"))
 
-    def losses(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The pinball loss of each row, in standard deviations, for answers [rows, 1] and :meth:`learnt`."""
-        residuals = target - answers[:, 0]
+    def losses(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """Return the pinball loss of each row, in standard deviations [rows].
+
+        Args:
+            outputs: Predictions in standard deviations, float [rows, 1].
+            target: The result of :meth:`transform_target`, [rows].
+        """
+        residuals = target - outputs[:, 0]
         return torch.maximum(self.quantile * residuals, (self.quantile - 1) * residuals)
 
-    def promise(self, joint: Tensor, target: Tensor, weights: Tensor, coverage: float) -> None:
-        """As for other quantities; but the ends are quantiles too.
+    def fit_interval(self, combined: Tensor, target: Tensor, weights: Tensor, coverage: float) -> None:
+        """Fit the shift and the interval; the arguments are those of :meth:`QuantityHead.fit_interval`.
 
-        Equally many truths lie beyond either end, or fewer where the value itself lies further out than that.
+        The ends of the interval are quantiles too. The same share of targets is beyond either end, or a smaller share
+        if the predicted quantile itself is further out than that.
         """
-        residuals, quantile = self.residuals(joint, target), self.quantile
-        lowest = min(max((1 - coverage) / 2, quantile - coverage), quantile)
+        residuals, quantile = self.residuals(combined, target), self.quantile
+        lower_quantile = min(max((1 - coverage) / 2, quantile - coverage), quantile)
+        upper_quantile = lower_quantile + coverage
         self.shift.copy_(conformal_quantile(residuals, weights, quantile))
-        self.below.copy_(conformal_quantile(self.shift - residuals, weights, 1 - lowest).clamp_min(0))
-        self.above.copy_(conformal_quantile(residuals - self.shift, weights, lowest + coverage).clamp_min(0))
+        self.below.copy_(conformal_quantile(self.shift - residuals, weights, 1 - lower_quantile).clamp_min(0))
+        self.above.copy_(conformal_quantile(residuals - self.shift, weights, upper_quantile).clamp_min(0))
 
-    def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
-        """Value, lower and upper end, each [rows, 1], from :meth:`joint`."""
-        return super().forward(joint + self.shift)
+    def forward(self, combined: Tensor) -> tuple[Tensor, ...]:
+        """Return value, lower and upper end of the interval, each float32 [rows, 1], from :meth:`combine`."""
+        return super().forward(combined + self.shift)
 
 
 class CountHead(QuantityHead):
-    """How many there are to be expected, learnt by the Poisson deviance of the rate.
+    """The head of a count: the expected count (rate), fitted by the Poisson deviance.
 
-    Network and trees answer the logarithm of the rate, in units of the mean training target; the average is taken
-    there. The rate is right on average however the counts scatter around it (Gourieroux, Monfort and Trognon, 1984,
-    "Pseudo maximum likelihood methods: applications to Poisson models"). The interval is as wide for all rows in twice
-    the root of the count, in which counts scatter alike at all rates (Anscombe, 1948, "The transformation of Poisson,
-    binomial and negative-binomial data"), so it grows with the rate.
+    The outputs of network and ONNX estimator are the logarithm of the rate, in units of the mean training target; the
+    average is on this scale. The rate is unbiased whatever the variance of the counts (Gourieroux, Monfort and Trognon,
+    1984, "Pseudo maximum likelihood methods: applications to Poisson models"). The interval has the same width for all
+    rows on the scale of twice the square root of the count, on which counts have the same variance at all rates
+    (Anscombe, 1948, "The transformation of Poisson, binomial and negative-binomial data"); so it grows with the rate.
     """
 
     logarithm = False
@@ -287,57 +339,63 @@ class CountHead(QuantityHead):
 
     @property
     def objective(self) -> dict[str, Any]:
-        """What LightGBM is told."""
+        """The objective in LightGBM's terms; see :class:`training.models.search.Options`."""
         return {"objective": "poisson"}
 
     @property
     def scale(self) -> float:
-        """What a difference between answers is measured by; see :func:`training.export.export.answer_scale`."""
+        """The unit of differences between predictions; see :func:`training.export.export.prediction_scale`."""
         return max(1.0, self.mean.item())
 
     def linear(self, rows: int) -> Any:
-        """A linear model as scikit-learn fits it, for so many rows: as little shrunk as by a ridge regression."""
+        """Return an unfitted linear model of scikit-learn for this number of rows, with a penalty like Ridge's."""
         return PoissonRegressor(alpha=1 / rows, max_iter=200)
 
-    def learn(self, target: Tensor) -> None:
-        """Take the mean from the training target, float64 and not all 0."""
+    def fit_target(self, target: Tensor) -> None:
+        """Compute the mean of the training target, float64 [rows] and not all 0."""
         self.mean.copy_(target.mean())
 
-    def learnt(self, target: Tensor) -> Tensor:
-        """Counts, float64, as they are learnt: in units of their mean, float32."""
+    def transform_target(self, target: Tensor) -> Tensor:
+        """Convert counts, float64 [rows], to units of their mean, float32 [rows]."""
         return (target / self.mean).float()
 
-    def losses(self, answers: Tensor, target: Tensor) -> Tensor:
-        """The Poisson deviance of each row, in units of the mean, for answers [rows, 1] and :meth:`learnt`."""
-        logarithm = answers[:, 0].clamp_max(LARGEST_LOGARITHM)
+    def losses(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """Return the Poisson deviance of each row, in units of the mean [rows].
+
+        Args:
+            outputs: Logarithms of the rate in units of the mean, float [rows, 1].
+            target: The result of :meth:`transform_target`, [rows].
+        """
+        logarithm = outputs[:, 0].clamp_max(MAX_LOGARITHM)
         return 2 * (logarithm.exp() - target - target * logarithm + torch.xlogy(target, target))
 
-    def residuals(self, joint: Tensor, target: Tensor) -> Tensor:
-        """How far twice the root of the truth lies above that of the answer."""
-        return _twice_the_root(target) - _twice_the_root(self._rate(joint))[:, 0]
+    def residuals(self, combined: Tensor, target: Tensor) -> Tensor:
+        """Return twice the square root of the target minus that of the prediction [rows]."""
+        return _anscombe(target) - _anscombe(self._rate(combined))[:, 0]
 
-    def forward(self, joint: Tensor) -> tuple[Tensor, ...]:
-        """Value, lower and upper end, each [rows, 1], from :meth:`joint`."""
-        value = self._rate(joint)
-        root = _twice_the_root(value)
+    def forward(self, combined: Tensor) -> tuple[Tensor, ...]:
+        """Return value, lower and upper end of the interval, each float32 [rows, 1], from :meth:`combine`."""
+        value = self._rate(combined)
+        root = _anscombe(value)
         lower, upper = (((end.clamp_min(0) / 2) ** 2 - 3 / 8) for end in (root - self.below, root + self.above))
-        # The root and its square may round to the other side of a value that has many digits.
-        return value, torch.minimum(lower.clamp_min(0), value), torch.maximum(upper.clamp_max(LARGEST), value)
+        # The root and its square may round to the other side of a value with many digits.
+        return value, torch.minimum(lower.clamp_min(0), value), torch.maximum(upper.clamp_max(MAX_VALUE), value)
 
-    def _rate(self, joint: Tensor) -> Tensor:
-        return (joint.exp() * self.mean).clamp_max(LARGEST)
+    def _rate(self, combined: Tensor) -> Tensor:
+        return (combined.exp() * self.mean).clamp_max(MAX_VALUE)
 
 
-def _twice_the_root(count: Tensor) -> Tensor:
+def _anscombe(count: Tensor) -> Tensor:
+    """Return twice the square root of counts plus 3/8: the variance-stabilising transformation of Anscombe (1948)."""
     return 2 * (count + 3 / 8).sqrt()
 
 
 def _average(parts: list[Tensor], share: Tensor) -> Tensor:
-    """Of the network and of the scorer, which counts ``share``; the only one of them where there is no other."""
+    """Return the average of network and ONNX estimator, whose weight is ``share``, or the only one of them."""
     if len(parts) == 1:
         return parts[0]
-    network, scorer = parts
-    return (1 - share) * network + share * scorer
+    network, estimator = parts
+    return (1 - share) * network + share * estimator
 
 
 Head = ClassificationHead | RegressionHead | CountHead

@@ -1,4 +1,4 @@
-"""A linear model on the network's own inputs: what everything else has to be better than to be worth its cost."""
+"""A linear model on the scaled inputs of the network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +16,13 @@ from model_deployer.training.runtime.silence import silence_libraries
 
 
 class LinearArchitecture(BaseModel):
-    """Everything that fixes the shape of a linear model.
+    """The sizes of a linear model.
 
     Attributes:
-        numbers: Scaled numbers that come in.
-        gaps: Columns of missing-value indicators.
-        cardinalities: For every code column the number of codes, unknown included.
-        outputs: Numbers that are answered: one a class, or one for regression.
+        numbers: The number of scaled numbers.
+        gaps: The number of input columns that indicate missing values.
+        cardinalities: The number of codes of every code column, including unknown.
+        outputs: The number of outputs: one per class, or 1 for regression.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,7 +34,10 @@ class LinearArchitecture(BaseModel):
 
 
 class Linear(nn.Module):
-    """A weight a number, a gap and a code; float32 [rows, 1, outputs], as a network of one member answers."""
+    """A linear model with one weight per number, missing-value indicator and code.
+
+    Its output is float32 [rows, 1, outputs], like that of a network with one member.
+    """
 
     offsets: Tensor
 
@@ -48,31 +51,37 @@ class Linear(nn.Module):
         self.register_buffer("offsets", starts, persistent=False)
 
     def forward(self, numbers: Tensor, gaps: Tensor, codes: Tensor) -> Tensor:
-        """The answers; the arguments are the fields of :class:`~training.scaling.Scaled`."""
-        answers: Tensor = self.plain(torch.cat([numbers, gaps], dim=1))
+        """Return the outputs, float32 [rows, 1, outputs].
+
+        Args:
+            numbers: Scaled numbers, float32 [rows, numbers].
+            gaps: Missing-value indicators, float32 [rows, gaps].
+            codes: Codes, int64 [rows, code columns].
+        """
+        outputs: Tensor = self.plain(torch.cat([numbers, gaps], dim=1))
         if self.architecture.cardinalities:
-            answers = answers + self.codes(codes + self.offsets).sum(1)
-        return answers[:, None]
+            outputs = outputs + self.codes(codes + self.offsets).sum(1)
+        return outputs[:, None]
 
 
 @torch.no_grad()
 def fit_linear(
     estimator: Any, scaling: Scaling, architecture: LinearArchitecture, train: Sample, target: NDArray[Any]
 ) -> Linear:
-    """Fit as scikit-learn does.
+    """Fit a linear model of scikit-learn, and return it as a torch module.
 
     Args:
-        estimator: A linear model of scikit-learn; see ``linear`` of the heads.
-        scaling: Makes numbers, gaps and codes of the inputs.
-        architecture: Of the model.
+        estimator: The unfitted model; see ``linear`` of the heads.
+        scaling: The scaling of the inputs.
+        architecture: The sizes of the model.
         train: The training rows.
-        target: As it is learnt; see ``learnt`` of the heads.
+        target: The target of each row [rows]; see ``transform_target`` of the heads.
     """
     scaled = scaling(train.inputs.numbers, train.inputs.codes)
     with silence_libraries():
         estimator.fit(_design(scaled, architecture.cardinalities), target, sample_weight=train.weights)
     weights, bias = np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_)
-    if len(weights) < architecture.outputs:  # of two classes, the second's log-odds
+    if len(weights) < architecture.outputs:  # for two classes, scikit-learn fits the log-odds of the second one
         weights, bias = np.vstack([0 * weights, weights]), np.append(0 * bias, bias)
     linear, plain = Linear(architecture), architecture.numbers + architecture.gaps
     linear.plain.weight.copy_(torch.from_numpy(weights[:, :plain]))
@@ -82,11 +91,11 @@ def fit_linear(
 
 
 def _design(scaled: Scaled, cardinalities: Sequence[int]) -> Any:
-    """Numbers, gaps and one-hot codes as one sparse matrix."""
+    """Return numbers, missing-value indicators and one-hot codes as one sparse matrix, float64 [rows, columns]."""
     dense = csr_matrix(np.hstack([scaled.numbers.numpy(), scaled.gaps.numpy()]).astype(np.float64))
     codes = scaled.codes.numpy()
     rows, columns = codes.shape
-    starts = np.cumsum([0, *cardinalities])
-    ends = np.arange(rows + 1) * columns
-    hot = csr_matrix((np.ones(codes.size), (codes + starts[:-1]).ravel(), ends), shape=(rows, starts[-1]))
-    return hstack([dense, hot], format="csr")
+    offsets = np.cumsum([0, *cardinalities])
+    row_ends = np.arange(rows + 1) * columns
+    one_hot = csr_matrix((np.ones(codes.size), (codes + offsets[:-1]).ravel(), row_ends), shape=(rows, offsets[-1]))
+    return hstack([dense, one_hot], format="csr")

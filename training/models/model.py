@@ -1,4 +1,4 @@
-"""A whole model: raw numbers and codes in, the promised tensors out; and the files that it is stored in."""
+"""A model as a torch module, from raw numbers and codes to the output tensors; and the files that store it."""
 
 import copy
 import json
@@ -22,23 +22,24 @@ from model_deployer.training.preprocessing.matrix import Columns
 from model_deployer.training.preprocessing.preprocessing import Inputs, Preprocessor
 from model_deployer.training.preprocessing.scaling import Layout, Scaling
 
-#: Rows that pass through the network at once outside of training, and numbers: inside, each becomes some hundred.
+#: The maximum number of rows, and of numbers, in one forward pass outside of training. Within the network, a number
+#: becomes a vector of up to some hundred.
 CHUNK, NUMBERS = 4_096, 1 << 19
 
 
 class Blueprint(BaseModel):
-    """What a model is built from, before it has weights: the content of architecture.json.
+    """Everything that defines a model except its weights: the content of architecture.json.
 
     Attributes:
-        preprocessor: How columns become numbers and codes.
-        layout: How those are read.
-        cardinalities: For every code column, weekdays and booleans included, the number of codes.
-        outputs: Numbers that are answered: one a class, or one for regression.
-        network: The shape of the network or linear model; None for another estimator alone.
-        has_scorer: Whether there is another estimator, such as trees.
-        logarithm: For a quantity, whether the logarithm of the target was learnt; None for classification.
+        preprocessor: The conversion of columns to numbers and codes.
+        layout: The meaning of the number columns.
+        cardinalities: The number of codes of every code column, including weekdays and booleans.
+        outputs: The number of outputs: one per class, or 1 for regression.
+        network: The architecture of the network or linear model; None if the model has only an ONNX estimator.
+        has_scorer: Whether the model has an ONNX estimator, such as trees.
+        logarithm: For a quantity, whether the model is fitted on the logarithm of the target; None for classification.
         count: Whether the target is a count.
-        quantile: The quantile that is answered; None for another answer.
+        quantile: The quantile to predict; None for another prediction.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,7 +55,7 @@ class Blueprint(BaseModel):
     quantile: float | None = None
 
     def head(self) -> Head:
-        """The last layer, which has learnt nothing yet."""
+        """Return a new head that is not fitted yet."""
         if self.logarithm is None:
             return ClassificationHead(self.outputs)
         if self.quantile is not None:
@@ -63,7 +64,7 @@ class Blueprint(BaseModel):
 
 
 class Model(nn.Module):
-    """Scaling, network or another estimator or both, and head in a row; everything of a model but the strings."""
+    """The numeric part of a model: scaling; a network, an ONNX estimator or both; and a head."""
 
     def __init__(self, blueprint: Blueprint) -> None:
         super().__init__()
@@ -73,64 +74,75 @@ class Model(nn.Module):
         self.columns = (
             Columns(self.scaling, blueprint.cardinalities, blueprint.outputs) if blueprint.has_scorer else None
         )
-        self.scorer: OnnxEstimator | None = None
+        self.estimator: OnnxEstimator | None = None
         self.head = blueprint.head()
 
     def forward(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, ...]:
-        """The tensors that ``head.names`` names, for ``numbers`` float64 [rows, n] and ``codes`` int64 [rows, c]."""
-        return cast(tuple[Tensor, ...], self.head(self._joint(numbers, codes)))
+        """Return the output tensors in the order of ``head.names``.
 
-    def answers(self, numbers: Tensor, codes: Tensor) -> Tensor | None:
-        """What the network's members say, float32 [rows, members, outputs]; None without a network."""
+        Args:
+            numbers: float64 [rows, n].
+            codes: int64 [rows, c].
+        """
+        return cast(tuple[Tensor, ...], self.head(self._combined(numbers, codes)))
+
+    def member_outputs(self, numbers: Tensor, codes: Tensor) -> Tensor | None:
+        """Return the raw outputs of the network's members, float32 [rows, members, outputs]; None without a network."""
         return self.network(*self.scaling(numbers, codes)) if self.network else None
 
     @torch.no_grad()
     def predict(self, inputs: Inputs) -> dict[str, Tensor]:
-        """The output tensors by name, for any number of rows."""
+        """Return the output tensors by name, for any number of rows: float32, with rows as the first dimension."""
         self.eval()
-        return dict(zip(self.head.names, self.head(self.joint(inputs)), strict=True))
+        return dict(zip(self.head.names, self.head(self.combined(inputs)), strict=True))
 
     @torch.no_grad()
-    def joint(self, inputs: Inputs) -> Tensor:
-        """What the head makes its output of, for any number of rows; see ``joint`` of the heads."""
+    def combined(self, inputs: Inputs) -> Tensor:
+        """Return the input of the head, for any number of rows; see ``combine`` of the heads."""
         self.eval()
-        return torch.cat([self._joint(*chunk) for chunk in _chunks(inputs)])
+        return torch.cat([self._combined(*chunk) for chunk in _chunks(inputs)])
 
-    def learnt(self, target: NDArray[Any]) -> NDArray[Any]:
-        """A target as it is learnt; see ``learnt`` of the heads."""
-        return self.head.learnt(torch.tensor(target)).numpy()
+    def transform_target(self, target: NDArray[Any]) -> NDArray[Any]:
+        """Transform a target [rows] to the scale that the model is fitted on; see ``transform_target`` of the heads."""
+        return self.head.transform_target(torch.tensor(target)).numpy()
 
     def with_network(self, network: Network | Linear | None) -> Self:
-        """The same model with another network, or none, and without another estimator."""
-        shape = network.architecture if network else None
+        """Return a copy of the model with this network, or none, and without an ONNX estimator."""
+        architecture = network.architecture if network else None
         other = copy.copy(self)
         other._modules = dict(self._modules)
         other.head = self.head.fresh()
-        other.blueprint = self.blueprint.model_copy(update={"network": shape, "has_scorer": False})
-        other.network, other.columns, other.scorer = network, None, None
+        other.blueprint = self.blueprint.model_copy(update={"network": architecture, "has_scorer": False})
+        other.network, other.columns, other.estimator = network, None, None
         return other
 
-    def with_scorer(self, columns: Columns, scorer: OnnxEstimator, share: float) -> Self:
-        """The same model with another estimator beside its network, which counts ``share`` of the whole."""
+    def with_estimator(self, columns: Columns, estimator: OnnxEstimator, share: float) -> Self:
+        """Return a copy of the model with an ONNX estimator in addition to its network.
+
+        Args:
+            columns: The conversion of the inputs to the estimator's matrix.
+            estimator: The estimator.
+            share: Its weight in the average with the network, from 0 to 1.
+        """
         other = self.with_network(self.network)
         other.blueprint = self.blueprint.model_copy(update={"has_scorer": True})
-        other.columns, other.scorer = columns, scorer
+        other.columns, other.estimator = columns, estimator
         other.head.share.fill_(share)
         return other
 
-    def _joint(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        scores = self.scorer.scores(self.columns(numbers, codes)) if self.scorer and self.columns else None
-        return self.head.joint(self.answers(numbers, codes), scores)
+    def _combined(self, numbers: Tensor, codes: Tensor) -> Tensor:
+        scores = self.estimator.scores(self.columns(numbers, codes)) if self.estimator and self.columns else None
+        return self.head.combine(self.member_outputs(numbers, codes), scores)
 
 
-def _network(shape: Architecture | LinearArchitecture | None) -> Network | Linear | None:
-    if shape is None:
+def _network(architecture: Architecture | LinearArchitecture | None) -> Network | Linear | None:
+    if architecture is None:
         return None
-    return Linear(shape) if isinstance(shape, LinearArchitecture) else Network(shape)
+    return Linear(architecture) if isinstance(architecture, LinearArchitecture) else Network(architecture)
 
 
 def rows_at_once(columns: int) -> int:
-    """How many rows with so many columns pass through at once."""
+    """Return the number of rows to predict in one forward pass, for this number of columns."""
     return min(CHUNK, max(1, NUMBERS // max(1, columns)))
 
 
@@ -140,26 +152,29 @@ def _chunks(inputs: Inputs) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def save_model(model: Model, folder: Path) -> None:
-    """Write weights.safetensors, architecture.json and maybe estimator.onnx; the same model gives the same bytes."""
+    """Write weights.safetensors, architecture.json and, if the model has an ONNX estimator, estimator.onnx.
+
+    The same model gives the same bytes.
+    """
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / WEIGHTS)
     text = json.dumps(model.blueprint.model_dump(mode="json"), ensure_ascii=False, sort_keys=False, indent=1)
     (folder / ARCHITECTURE).write_text(text + "\n", encoding="utf-8")
-    if model.scorer:
-        (folder / ESTIMATOR).write_bytes(model.scorer.stored)
+    if model.estimator:
+        (folder / ESTIMATOR).write_bytes(model.estimator.serialized)
 
 
 def load_model(folder: Path) -> Model:
     """Rebuild a model from the files that :func:`save_model` wrote.
 
     Raises:
-        ArtifactError: A file is missing, or they do not fit together.
+        ArtifactError: if a file is missing or damaged, or the files do not fit together.
     """
     try:
         blueprint = Blueprint.model_validate_json((folder / ARCHITECTURE).read_text(encoding="utf-8"))
         model = Model(blueprint)
         model.load_state_dict(load_file(folder / WEIGHTS))
         if blueprint.has_scorer:
-            model.scorer = OnnxEstimator.load((folder / ESTIMATOR).read_bytes())
+            model.estimator = OnnxEstimator.load((folder / ESTIMATOR).read_bytes())
     except Exception as error:  # a damaged file may raise anything
-        raise ArtifactError(f"{folder} holds no model that can be rebuilt: {error}") from error
+        raise ArtifactError(f"{folder} does not hold a model that can be rebuilt: {error}") from error
     return model.eval()

@@ -1,4 +1,4 @@
-"""A model with scales, bins and random weights, ready to be fitted."""
+"""Build a model with fitted scaling and bins and with random weights, ready to be fitted."""
 
 from collections.abc import Sequence
 
@@ -16,11 +16,11 @@ from model_deployer.training.preprocessing.scaling import Layout, fit_scaling
 from model_deployer.training.runtime.devices import members
 from model_deployer.training.spec import Estimator, Spec
 
-#: Codes of a weekday and of a boolean, "missing" included.
-WEEKDAYS, STATES = 8, 3
+#: The number of codes of a weekday and of a boolean, including "missing".
+WEEKDAYS, BOOLEANS = 8, 3
 
 
-def build_model(  # noqa: PLR0913 (one fact of the whole table)
+def build_model(  # noqa: PLR0913 (one argument is about the whole table)
     preprocessor: Preprocessor,
     features: Sequence[Feature],
     train: Sample,
@@ -29,16 +29,17 @@ def build_model(  # noqa: PLR0913 (one fact of the whole table)
     *,
     is_positive: bool = True,
 ) -> Model:
-    """Learn from the training rows all that is not learnt by gradient, and draw the first weights.
+    """Fit everything that is not fitted by gradient on the training rows, and draw the initial weights.
 
     Args:
-        preprocessor: What made ``train``.
-        features: Their stated bounds narrow the range of numbers.
+        preprocessor: The preprocessing that made ``train``.
+        features: The features; their minimum and maximum narrow the range that values are clamped to.
         train: The training rows.
         classes: The number of classes; None for regression.
-        spec: Its ``estimator`` gives the sizes and its ``seed`` the first weights; under a split by time nothing is
-            learnt from the position in the year.
-        is_positive: Whether every known target is, those outside of ``train`` too: else its logarithm is not learnt.
+        spec: The model.yaml. Its ``estimator`` gives the sizes and its ``seed`` the initial weights. Under a split by
+            time, the day of the year and the time itself are not inputs.
+        is_positive: Whether every target of the table is above 0, including those outside of ``train``. If not, the
+            model is not fitted on the logarithm of the target.
     """
     scaling = fit_scaling(preprocessor, features, train.inputs, season=not spec.by_time)
     count = spec.task == "count"
@@ -54,25 +55,33 @@ def build_model(  # noqa: PLR0913 (one fact of the whole table)
     )
     model = Model(blueprint)
     model.scaling.load_state_dict(scaling.state_dict())
-    model.head.learn(torch.tensor(train.target))
+    model.head.fit_target(torch.tensor(train.target))
     return _with_network(model, train, spec)
 
 
 def rebuild_model(
     preprocessor: Preprocessor, features: Sequence[Feature], train: Sample, like: Model, spec: Spec
 ) -> Model:
-    """The same for other rows, with the target learnt as another model learns it."""
+    """Build a model for other rows, with the transformation of the target that another model has.
+
+    Args:
+        preprocessor: The preprocessing that made ``train``.
+        features: As for :func:`build_model`.
+        train: The rows to fit scaling and bins on.
+        like: The other model.
+        spec: The model.yaml; as for :func:`build_model`.
+    """
     return _with_network(rescaled(like, preprocessor, features, train), train, spec)
 
 
 def rescaled(model: Model, preprocessor: Preprocessor, features: Sequence[Feature], train: Sample) -> Model:
-    """A model that knows the target as another does, and of the inputs only these rows; nothing learnt answers yet.
+    """Return a model with scaling fitted on these rows, the target transformation of another model, and no network.
 
     Args:
-        model: The other.
-        preprocessor: What made ``train``.
+        model: The other model.
+        preprocessor: The preprocessing that made ``train``.
         features: As for :func:`build_model`.
-        train: The rows to learn scales from.
+        train: The rows to fit the scaling on.
     """
     scaling = fit_scaling(preprocessor, features, train.inputs, season=model.blueprint.layout.season)
     changes = {
@@ -89,20 +98,20 @@ def rescaled(model: Model, preprocessor: Preprocessor, features: Sequence[Featur
 
 
 def _with_network(model: Model, train: Sample, spec: Spec) -> Model:
-    """The model with a network of random weights."""
+    """Return the model with a network of random weights."""
     blueprint = model.blueprint
     scaled = model.scaling(train.inputs.numbers, train.inputs.codes)
     target = np.log(train.target) if blueprint.logarithm else train.target
     bins = fit_bins(scaled.numbers, target, blueprint.logarithm is not None, spec.seed)
-    shape = _architecture(blueprint.layout, bins, blueprint.cardinalities, blueprint.outputs, spec.estimator)
+    architecture = _architecture(blueprint.layout, bins, blueprint.cardinalities, blueprint.outputs, spec.estimator)
     with torch.random.fork_rng():
         torch.manual_seed(spec.seed)
-        return model.with_network(Network(shape))
+        return model.with_network(Network(architecture))
 
 
 def _cardinalities(preprocessor: Preprocessor, layout: Layout) -> tuple[int, ...]:
     levels = [1 + len(levels) for levels in preprocessor.levels.values()]
-    return (*levels, *[WEEKDAYS] * layout.datetimes, *[STATES] * layout.booleans)
+    return (*levels, *[WEEKDAYS] * layout.datetimes, *[BOOLEANS] * layout.booleans)
 
 
 def _architecture(

@@ -17,23 +17,23 @@ from torch import Tensor, nn
 from model_deployer.training.preprocessing.preprocessing import UNKNOWN
 from model_deployer.training.runtime.silence import silence_libraries
 
-#: Share of training rows whose category is hidden, so that the network learns what an unknown one means.
-HIDDEN = 0.01
+#: The share of categories that are replaced by "unknown" in training, so that the network learns to handle them.
+UNKNOWN_SHARE = 0.01
 
 
 class Architecture(BaseModel):
-    """Everything that fixes the network's shape.
+    """The sizes of a network.
 
     Attributes:
-        bins: For every scaled number, the edges between which its embedding is linear.
-        gaps: How many columns of missing-value indicators come in.
-        cardinalities: For every code column the number of codes, unknown included.
-        outputs: Numbers that each member answers: one a class, or one for regression.
-        members: Perceptrons in the ensemble.
-        width: Units in a hidden layer.
-        blocks: Hidden layers.
-        embedding: Length of the embedding of one number or category.
-        dropout: Share of hidden units silenced in training.
+        bins: For every scaled number, the edges of its piecewise-linear embedding.
+        gaps: The number of input columns that indicate missing values.
+        cardinalities: The number of codes of every code column, including unknown.
+        outputs: The number of outputs of each member: one per class, or 1 for regression.
+        members: The number of perceptrons in the ensemble.
+        width: The number of units in a hidden layer.
+        blocks: The number of hidden layers.
+        embedding: The length of the embedding of a number or category.
+        dropout: The share of hidden units that are dropped in training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,9 +50,9 @@ class Architecture(BaseModel):
 
 
 class Network(nn.Module):
-    """Scaled inputs become the answers of every member, float32 [rows, members, outputs].
+    """The network, from scaled inputs to the outputs of every member, float32 [rows, members, outputs].
 
-    Built from the parts of ``tabm``: its own ``TabM.forward`` fixes the number of rows when it is exported.
+    It is built from the parts of ``tabm``, because the export of ``TabM.forward`` itself fixes the number of rows.
     """
 
     offsets: Tensor
@@ -81,27 +81,33 @@ class Network(nn.Module):
 
     @property
     def work(self) -> int:
-        """Multiplications that one row takes in the hidden layers."""
+        """The number of multiplications of one row in the hidden layers."""
         hidden = [layer for layer in self.backbone.modules() if isinstance(layer, nn.Linear)]
         return self.architecture.members * sum(layer.in_features * layer.out_features for layer in hidden)
 
     def forward(self, numbers: Tensor, gaps: Tensor, codes: Tensor) -> Tensor:
-        """The members' raw answers; the arguments are the fields of :class:`~training.scaling.Scaled`."""
+        """Return the raw outputs of the members, float32 [rows, members, outputs].
+
+        Args:
+            numbers: Scaled numbers, float32 [rows, numbers].
+            gaps: Missing-value indicators, float32 [rows, gaps].
+            codes: Codes, int64 [rows, code columns].
+        """
         parts = []
         if self.numbers is not None:
             parts.append(self.numbers(numbers).flatten(1))
         if self.categories is not None:
-            parts.append(self.categories(self._hide(codes) + self.offsets).flatten(1))
+            parts.append(self.categories(self._with_unknown(codes) + self.offsets).flatten(1))
         hidden = self.backbone(self.members(torch.cat([*parts, gaps], dim=1)))
         return cast(Tensor, self.output(hidden))
 
-    def _hide(self, codes: Tensor) -> Tensor:
+    def _with_unknown(self, codes: Tensor) -> Tensor:
         if not self.training:
             return codes
-        return torch.where(torch.rand(codes.shape, device=codes.device) < HIDDEN, UNKNOWN, codes)
+        return torch.where(torch.rand(codes.shape, device=codes.device) < UNKNOWN_SHARE, UNKNOWN, codes)
 
 
 def _embeddings(bins: Sequence[Sequence[float]], size: int) -> PiecewiseLinearEmbeddings:
-    with silence_libraries():  # it warns of every column with a single interval
+    with silence_libraries():  # the library warns about every column with a single interval
         edges = [torch.tensor(column) for column in bins]
         return PiecewiseLinearEmbeddings(edges, size, activation=False, version="B")

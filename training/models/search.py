@@ -1,4 +1,4 @@
-"""Parameters of an estimator, tried one set after another while the time lasts."""
+"""Random search for the parameters of an estimator, within a time budget."""
 
 import json
 import math
@@ -16,8 +16,8 @@ from model_deployer.training.models.onnx_estimator import OnnxEstimator
 from model_deployer.training.runtime.budget import Budget
 from model_deployer.training.runtime.progress import trials
 
-#: Sets of parameters at most, and the values, rows by columns, that all trials together look at.
-MOST_TRIALS, TRIED = 20, 50_000_000
+#: The maximum number of trials, and the number of values (rows times columns) that all trials together process.
+MAX_TRIALS, TOTAL_VALUES = 20, 50_000_000
 
 Parameters = Mapping[str, Any]
 Fitted = TypeVar("Fitted")
@@ -25,16 +25,16 @@ Fitted = TypeVar("Fitted")
 
 @dataclass(frozen=True)
 class Options:
-    """How an estimator is fitted.
+    """The options of a fit.
 
     Attributes:
-        objective: What is learnt, in LightGBM's terms: its ``objective``, and ``num_class`` where there are more than
-            two classes.
-        seed: Of everything that is drawn at random.
-        trials: How many sets of parameters are tried.
-        parameters: What model.yaml says of the estimator: never drawn.
-        budget: When to stop, at the latest.
-        rounds: Of boosting, where they are known: then nothing is searched for, and no round is judged.
+        objective: The objective in LightGBM's terms: its ``objective``, ``num_class`` for more than two classes, and
+            other parameters that the objective needs.
+        seed: The seed of all random numbers.
+        trials: The number of parameter sets to try.
+        parameters: The ``estimator.parameters`` of model.yaml; the search does not change them.
+        budget: The time budget of the search.
+        rounds: The number of boosting rounds if it is known; then there is neither a search nor early stopping.
     """
 
     objective: Parameters
@@ -55,42 +55,42 @@ class SearchResult:
     """A fitted estimator, and how to fit it again.
 
     Attributes:
-        scorer: Its ONNX.
-        parameters: Those that were best, where any were tried.
-        rounds: Of boosting; None for what is not boosted.
-        trials: How many sets of parameters were tried; None where nothing is searched for.
+        estimator: The estimator in ONNX.
+        parameters: The best parameters of the search, as far as they differ from the defaults.
+        rounds: The number of boosting rounds; None for an estimator that is not boosted.
+        trials: The number of parameter sets that were tried; None without a search.
     """
 
-    scorer: OnnxEstimator
+    estimator: OnnxEstimator
     parameters: Parameters = field(default_factory=dict)
     rounds: int | None = None
     trials: int | None = None
 
     def again(self, options: Options) -> Options:
-        """The options by which other rows give the same kind of estimator, without a search."""
+        """Return options that fit the same kind of estimator on other rows without a search."""
         return replace(options, parameters=self.parameters, rounds=self.rounds, trials=1, budget=Budget())
 
     @property
-    def stored(self) -> bytes:
-        """All of it."""
+    def serialized(self) -> bytes:
+        """The result as bytes: the ONNX model, with the other attributes as metadata."""
         model = onnx.ModelProto()
-        model.CopyFrom(self.scorer.model)
-        told = {"parameters": dict(self.parameters), "rounds": self.rounds, "trials": self.trials}
-        helper.set_model_props(model, {"found": json.dumps(told)})
+        model.CopyFrom(self.estimator.model)
+        metadata = {"parameters": dict(self.parameters), "rounds": self.rounds, "trials": self.trials}
+        helper.set_model_props(model, {"search": json.dumps(metadata)})
         return bytes(model.SerializeToString(deterministic=True))
 
     @classmethod
-    def load(cls, stored: bytes) -> "SearchResult":
-        """From :attr:`stored`; raises whatever protobuf, JSON and ONNX Runtime do where it is damaged."""
-        scorer = OnnxEstimator.load(stored)
-        (entry,) = scorer.model.metadata_props
-        scorer.model.ClearField("metadata_props")
-        return cls(scorer, **json.loads(entry.value))
+    def load(cls, serialized: bytes) -> "SearchResult":
+        """Load :attr:`serialized`; damaged bytes raise an error of protobuf, JSON or ONNX Runtime."""
+        estimator = OnnxEstimator.load(serialized)
+        (entry,) = estimator.model.metadata_props
+        estimator.model.ClearField("metadata_props")
+        return cls(estimator, **json.loads(entry.value))
 
 
 def plan_trials(rows: int, columns: int) -> int:
-    """How many sets of parameters are tried on so many training rows: what takes two cores about a minute."""
-    return max(1, min(MOST_TRIALS, TRIED // (rows * max(1, columns))))
+    """Return the number of trials for a training matrix of this size; they take two cores about a minute."""
+    return max(1, min(MAX_TRIALS, TOTAL_VALUES // (rows * max(1, columns))))
 
 
 def search(
@@ -98,27 +98,31 @@ def search(
     draw: Callable[[np.random.Generator], Parameters],
     options: Options,
 ) -> tuple[Fitted, Parameters, int]:
-    """The best of the defaults and of parameters drawn at random, its parameters, and how many sets were tried.
+    """Fit with the defaults and with random parameters, and return the best fit.
 
     Bergstra and Bengio, 2012, "Random search for hyper-parameter optimization".
 
     Args:
-        fit: From what is to differ from the defaults, to the loss on the validation rows and whatever was fitted.
-        draw: One set of parameters.
-        options: How many, the seed, and the time; the defaults are always tried.
+        fit: Fits with the given parameters, which override the defaults; returns the validation loss and the fitted
+            estimator.
+        draw: Draws one set of parameters.
+        options: The number of trials, the seed and the time budget; the defaults are always tried.
+
+    Returns:
+        The best estimator, its parameters, and the number of trials.
     """
-    least, best, fitted, tried = math.inf, options.parameters, None, 0
-    for parameters in trials(_sets(draw, options), options.trials, lambda: least):  # noqa: B023 (asked between turns)
-        loss, other = fit(parameters)
-        tried += 1
-        if fitted is None or loss < least or math.isnan(least):
-            least, best, fitted = loss, parameters, other
+    lowest, best, fitted, count = math.inf, options.parameters, None, 0
+    for parameters in trials(_parameter_sets(draw, options), options.trials, lambda: lowest):  # noqa: B023 (called between the trials)
+        loss, estimator = fit(parameters)
+        count += 1
+        if fitted is None or loss < lowest or math.isnan(lowest):
+            lowest, best, fitted = loss, parameters, estimator
     assert fitted is not None, "the defaults are always tried"
-    return fitted, best, tried
+    return fitted, best, count
 
 
-def _sets(draw: Callable[[np.random.Generator], Parameters], options: Options) -> Iterator[Parameters]:
-    """The defaults, and then what is drawn while there is time."""
+def _parameter_sets(draw: Callable[[np.random.Generator], Parameters], options: Options) -> Iterator[Parameters]:
+    """Yield the defaults, and then random parameters while there is time."""
     yield options.parameters
     random = np.random.default_rng(options.seed)
     for _ in range(options.trials - 1):
@@ -128,11 +132,15 @@ def _sets(draw: Callable[[np.random.Generator], Parameters], options: Options) -
 
 
 @contextmanager
-def own_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
-    """What a library says of parameters that it does not take, as an error of model.yaml.
+def parameter_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
+    """Convert the errors that a library raises for bad parameters to errors of model.yaml.
+
+    Args:
+        name: The name of the library, for the message.
+        errors: The types of errors to convert.
 
     Raises:
-        SpecError: In place of the library's own ``errors``.
+        SpecError: instead of one of ``errors``.
     """
     try:
         yield
@@ -141,6 +149,6 @@ def own_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
         raise SpecError(f"{name} refuses `estimator.parameters`: {reason}") from None
 
 
-def between(random: np.random.Generator, low: float, high: float) -> float:
-    """A number whose logarithm is evenly distributed."""
+def log_uniform(random: np.random.Generator, low: float, high: float) -> float:
+    """Draw a number from a log-uniform distribution between two positive numbers."""
     return float(np.exp(random.uniform(np.log(low), np.log(high))))

@@ -1,1 +1,1 @@
-"""Columns become the tensors that models learn from."""
+"""Convert columns to the tensors that models are fitted on."""

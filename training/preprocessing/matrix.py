@@ -1,4 +1,4 @@
-"""What every estimator but the network is asked with: one matrix of float32, in which a missing number is NaN."""
+"""The input matrix of every estimator except the network: float32, with NaN for a missing number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ from model_deployer.training.preprocessing.preprocessing import SMOOTHING
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.preprocessing.scaling import Scaling
 
-#: Codes, unknown included, whose order tells all there is to tell.
-ORDERED_CODES = 3
+#: A category with at most this many codes, including unknown, needs no target encoding: its code says everything.
+MAX_ORDERED_CODES = 3
 
-#: Folds in which categories are encoded for the rows that are learnt from.
+#: The number of folds of the cross-fitted target encoding.
 _FOLDS = 5
 
-#: Beyond it a number is infinite in float32; and below it LightGBM takes one for zero, at the latest.
-_LARGEST, _SMALLEST = 3e38, 1e-30
+#: A number with a larger magnitude is infinite in float32; LightGBM treats a number with a smaller magnitude as 0.
+_MAX_MAGNITUDE, _MIN_MAGNITUDE = 3e38, 1e-30
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows as an estimator takes them, with their known answers.
+    """Rows in the form of an estimator's inputs, with their targets.
 
     Attributes:
-        values: float32 [rows, columns] of :class:`Columns`.
-        target: Class codes, or standard deviations; one a row.
-        weights: How much each row counts; None where all count the same.
+        values: float32 [rows, columns] from :class:`Columns`.
+        target: The target of each row [rows], in the form that ``transform_target`` of the heads returns.
+        weights: The weight of each row, float64 [rows]; None if all rows weigh the same.
     """
 
     values: Tensor
@@ -45,98 +45,113 @@ class Matrix:
 
 
 class Columns(nn.Module):
-    """The columns of that matrix.
+    """Convert the inputs of a model to the columns of the matrix.
 
-    Numbers are bounded as those of the network are, and taken from their median, so that float32 tells neighbours
-    apart. Codes are numbers too, since the order of levels often means something; of categories with more than two
-    levels there is the average target where one holds as well, one column a class that is told apart.
+    Numbers are clamped as for the network, and given relative to their median, so that float32 distinguishes
+    neighbours. Codes are columns too, because the order of levels often carries information. Categories with more than
+    two levels are also target-encoded: one column per class, or one for regression or two classes.
 
     Args:
-        scaling: Whose bounds, medians and calendar parts it shares.
-        cardinalities: For every code column the number of codes.
-        outputs: Numbers that the model answers: one a class, or one for regression.
+        scaling: The scaling of the model, for its bounds, medians and calendar parts.
+        cardinalities: The number of codes of every code column.
+        outputs: The number of outputs of the model: one per class, or 1 for regression.
     """
 
     means: Tensor
-    many: Tensor
-    starts: Tensor
+    encoded: Tensor
+    offsets: Tensor
 
     def __init__(self, scaling: Scaling, cardinalities: Sequence[int], outputs: int) -> None:
         super().__init__()
         self._scaling = (scaling,)
         categories = len(cardinalities) - scaling.layout.datetimes - scaling.layout.booleans
-        many = [place for place, codes in enumerate(cardinalities[:categories]) if codes > ORDERED_CODES]
-        starts = np.cumsum([0, *(cardinalities[place] for place in many)])
-        self.register_buffer("means", torch.zeros(int(starts[-1]), 1 if outputs <= 2 else outputs))
-        for name, values in (("many", many), ("starts", starts[:-1].tolist())):
+        encoded = [index for index, codes in enumerate(cardinalities[:categories]) if codes > MAX_ORDERED_CODES]
+        offsets = np.cumsum([0, *(cardinalities[index] for index in encoded)])
+        self.register_buffer("means", torch.zeros(int(offsets[-1]), 1 if outputs <= 2 else outputs))
+        for name, values in (("encoded", encoded), ("offsets", offsets[:-1].tolist())):
             self.register_buffer(name, torch.tensor(values, dtype=torch.int64), persistent=False)
 
     def forward(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        """The columns of ``numbers`` float64 [rows, n] and ``codes`` int64 [rows, c]."""
-        plain, places = self.parts(numbers, codes)
-        return torch.cat([plain, self.means[places].flatten(1)], dim=1)
+        """Convert ``numbers`` float64 [rows, n] and ``codes`` int64 [rows, c] to float32 [rows, columns]."""
+        plain, means_rows = self.parts(numbers, codes)
+        return torch.cat([plain, self.means[means_rows].flatten(1)], dim=1)
 
     def parts(self, numbers: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """The columns of numbers and codes, and the row of ``means`` for each category of more than two levels."""
+        """Return the columns without target encoding, and the rows of ``means`` that encode the categories.
+
+        Args:
+            numbers: float64 [rows, n].
+            codes: int64 [rows, c].
+
+        Returns:
+            float32 [rows, columns], and int64 [rows, target-encoded categories].
+        """
         (scaling,) = self._scaling
-        missing, bounded = scaling.bounded(numbers)
-        plain = (bounded - scaling.median).clamp(-_LARGEST, _LARGEST).float()
-        plain = torch.where(plain.abs() < _SMALLEST, 0.0, plain)
-        every = scaling.all_codes(numbers, codes)
-        plain = torch.cat([torch.where(missing, torch.nan, plain), every.float()], dim=1)
-        return plain, every.index_select(1, self.many) + self.starts
+        missing, clamped = scaling.imputed_and_clamped(numbers)
+        plain = (clamped - scaling.median).clamp(-_MAX_MAGNITUDE, _MAX_MAGNITUDE).float()
+        plain = torch.where(plain.abs() < _MIN_MAGNITUDE, 0.0, plain)
+        all_codes = scaling.all_codes(numbers, codes)
+        plain = torch.cat([torch.where(missing, torch.nan, plain), all_codes.float()], dim=1)
+        return plain, all_codes.index_select(1, self.encoded) + self.offsets
 
 
 def fit_columns(
     scaling: Scaling, cardinalities: Sequence[int], train: Sample, classes: int, seed: int
 ) -> tuple[Columns, Tensor]:
-    """Learn the average targets of the categories; and the columns of the training rows themselves.
+    """Fit the target encoding of the categories, and return the matrix of the training rows.
 
-    Those come from folds that the rows are not part of: with their own target in it, an average would look more
-    telling than it is.
+    The encoding of the training rows is cross-fitted: each row is encoded by the means of the folds that do not contain
+    it. A mean that contained the row's own target would seem more predictive than it is.
 
     Args:
-        scaling: Of the network.
-        cardinalities: How many codes each category has.
-        train: The training rows; a regression target is given in standard deviations.
+        scaling: The scaling of the model.
+        cardinalities: The number of codes of each code column.
+        train: The training rows, with the target that ``transform_target`` of the heads returns.
         classes: The number of classes; 1 for regression.
-        seed: Decides the folds.
+        seed: Determines the folds.
+
+    Returns:
+        The fitted columns, and the cross-fitted matrix of the training rows, float32 [rows, columns].
     """
-    told = _told(train.target, classes)
+    targets = _target_columns(train.target, classes)
     columns = Columns(scaling, cardinalities, classes)
-    plain, places = columns.parts(train.inputs.numbers, train.inputs.codes)
-    rows = _Rows(places.numpy(), told, train.each_weight, len(columns.means))
-    own = np.empty((len(train), places.shape[1], told.shape[1]), dtype=np.float32)
-    if places.shape[1]:
+    plain, means_rows = columns.parts(train.inputs.numbers, train.inputs.codes)
+    rows = _EncodedRows(means_rows.numpy(), targets, train.row_weights, len(columns.means))
+    cross_fitted = np.empty((len(train), means_rows.shape[1], targets.shape[1]), dtype=np.float32)
+    if means_rows.shape[1]:
         folds = KFold(min(_FOLDS, len(train)), shuffle=True, random_state=seed)
-        for others, fold in folds.split(told):
-            own[fold] = rows.means(others)[rows.places[fold]]
+        for other_folds, fold in folds.split(targets):
+            cross_fitted[fold] = rows.means(other_folds)[rows.means_rows[fold]]
         columns.means.copy_(torch.from_numpy(rows.means(np.arange(len(train)))))
-    return columns, torch.cat([plain, torch.from_numpy(own).flatten(1)], dim=1)
+    return columns, torch.cat([plain, torch.from_numpy(cross_fitted).flatten(1)], dim=1)
 
 
-class _Rows:
-    """Training rows, each with its place among the codes of every category."""
+class _EncodedRows:
+    """Training rows with the row of ``means`` that each of their categories belongs to."""
 
-    def __init__(self, places: NDArray[np.int64], told: Floats, weights: NDArray[np.float64], codes: int) -> None:
-        self.places, self._told, self._weights, self._codes = places, told, weights, codes
+    def __init__(
+        self, means_rows: NDArray[np.int64], targets: Floats, weights: NDArray[np.float64], codes: int
+    ) -> None:
+        self.means_rows, self._targets, self._weights, self._codes = means_rows, targets, weights, codes
 
     def means(self, rows: NDArray[np.intp]) -> Floats:
-        """The average target of every code in these rows, mixed with ``SMOOTHING`` rows of the average of all."""
-        weights, told = self._weights[rows], self._told[rows].astype(np.float64)
-        overall = np.average(told, axis=0, weights=weights) if weights.any() else told.mean(0)
-        places = self.places[rows]
-        each = np.repeat(weights, places.shape[1])
-        counts = np.bincount(places.ravel(), each, minlength=self._codes)
+        """Return the mean target of every code in these rows, with ``SMOOTHING`` rows of the overall mean added."""
+        weights, targets = self._weights[rows], self._targets[rows].astype(np.float64)
+        overall = np.average(targets, axis=0, weights=weights) if weights.any() else targets.mean(0)
+        means_rows = self.means_rows[rows]
+        repeated_weights = np.repeat(weights, means_rows.shape[1])
+        counts = np.bincount(means_rows.ravel(), repeated_weights, minlength=self._codes)
         sums = [
-            np.bincount(places.ravel(), each * np.repeat(column, places.shape[1]), minlength=self._codes)
-            for column in told.T
+            np.bincount(
+                means_rows.ravel(), repeated_weights * np.repeat(column, means_rows.shape[1]), minlength=self._codes
+            )
+            for column in targets.T
         ]
         means = (np.stack(sums, axis=1) + SMOOTHING * overall) / (counts[:, None] + SMOOTHING)
         return np.asarray(means, dtype=np.float32)
 
 
-def _told(target: NDArray[Any], classes: int) -> Floats:
-    """What categories are averaged over: the target, whether it is the second class, or which class it is."""
-    told = target.reshape(-1, 1) if classes <= 2 else np.eye(classes)[target]
-    return np.asarray(told, dtype=np.float32)
+def _target_columns(target: NDArray[Any], classes: int) -> Floats:
+    """Return the target as columns [rows, columns]: one for regression or two classes, else one indicator per class."""
+    columns = target.reshape(-1, 1) if classes <= 2 else np.eye(classes)[target]
+    return np.asarray(columns, dtype=np.float32)

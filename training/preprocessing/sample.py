@@ -1,4 +1,4 @@
-"""Rows with their known answers."""
+"""Rows with their targets and weights."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,42 +14,50 @@ from model_deployer.training.preprocessing.preprocessing import Inputs, Preproce
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows to learn from or to be judged on.
+    """Rows to fit on or to evaluate on.
 
     Attributes:
-        inputs: What the model takes.
-        target: Class codes, int64, or the regression target, float64; one a row.
-        weights: How much each row counts; None where all count the same.
-        beyond: Rows in files that may be learnt from too; only the network does.
+        inputs: The inputs of the model.
+        target: The target of each row [rows]: class codes int64, or the regression target float64.
+        weights: The weight of each row, float64 [rows]; None if all rows weigh the same.
+        stream: More training rows, in files; only the network is fitted on them.
     """
 
     inputs: Inputs
     target: NDArray[Any]
     weights: NDArray[np.float64] | None = None
-    beyond: Stream | None = None
+    stream: Stream | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     @property
     def rows(self) -> int:
-        """How many rows there are, those in files too."""
-        return len(self) + (self.beyond.rows if self.beyond else 0)
+        """The number of rows, including those in files."""
+        return len(self) + (self.stream.rows if self.stream else 0)
 
     @property
-    def each_weight(self) -> NDArray[np.float64]:
-        """A weight for every row."""
+    def row_weights(self) -> NDArray[np.float64]:
+        """The weight of each row, float64 [rows]; 1 if all rows weigh the same."""
         return np.ones(len(self)) if self.weights is None else self.weights
 
     def take(self, rows: NDArray[np.intp]) -> "Sample":
-        """Only these rows in memory, in this order."""
-        places = torch.from_numpy(rows)
-        inputs = Inputs(self.inputs.numbers[places], self.inputs.codes[places])
+        """Return the rows in memory with these indices, in this order."""
+        indices = torch.from_numpy(rows)
+        inputs = Inputs(self.inputs.numbers[indices], self.inputs.codes[indices])
         return Sample(inputs, self.target[rows], None if self.weights is None else self.weights[rows])
 
 
 def fit_sample(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[Preprocessor, Sample]:
-    """The preprocessing that rows of a table teach, and these rows; raises as :func:`fit_preprocessor`."""
+    """Fit the preprocessing on rows of a table, and return it with the sample of these rows.
+
+    Args:
+        dataset: The table.
+        rows: Indices of the rows, int64.
+
+    Raises:
+        DataError: as :func:`training.preprocessing.preprocessing.fit_preprocessor`.
+    """
     target = dataset.target
     preprocessor, inputs = fit_preprocessor(
         dataset.frame[rows], dataset.features, target.values[rows], target.classes, dataset.spec.seed
@@ -58,7 +66,13 @@ def fit_sample(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[Preprocessor,
 
 
 def sample_of(dataset: Dataset, rows: NDArray[np.int64], preprocessor: Preprocessor) -> Sample:
-    """Rows of a table that the preprocessing did not learn from."""
+    """Return the sample of rows that the preprocessing was not fitted on.
+
+    Args:
+        dataset: The table.
+        rows: Indices of the rows, int64.
+        preprocessor: The fitted preprocessing.
+    """
     return _sample(dataset, rows, preprocessor.transform(dataset.frame[rows]))
 
 

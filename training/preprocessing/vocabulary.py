@@ -1,4 +1,4 @@
-"""The terms of texts: words and pairs of words, and which of them occur in a text."""
+"""The vocabulary of free text: its terms, which are words and pairs of words, and the terms of a text."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,37 +11,37 @@ from onnx import helper
 from pydantic import BaseModel, ConfigDict
 from scipy import sparse
 
-#: What a word is: letters and digits in a row, or one character of a script that has no spaces, or one symbol. Ranges,
-#: not properties of Unicode: of these no two engines have the same version.
+#: A word: consecutive letters and digits, or one character of a script that has no spaces, or one symbol. The pattern
+#: uses ranges instead of Unicode properties, because regular-expression engines have different versions of these.
 WORD = (
     r"[0-9A-Za-z\x{AA}\x{B5}\x{BA}\x{C0}-\x{D6}\x{D8}-\x{F6}\x{F8}-\x{167F}\x{1681}-\x{1FFF}\x{2C00}-\x{2DFF}"
     r"\x{A000}-\x{D7FF}\x{FB00}-\x{FDFF}\x{FE70}-\x{FEFC}\x{FF10}-\x{FF19}\x{FF21}-\x{FF3A}\x{FF41}-\x{FF5A}"
     r"\x{10000}-\x{1EFFF}]+|[\x{2190}-\x{2BFF}\x{3041}-\x{9FFF}\x{F900}-\x{FAFF}\x{1F000}-\x{3FFFF}]"
 )
 
-#: Rows that a term is in at the least.
-FEWEST_ROWS = 5
+#: The minimum number of rows that hold a term.
+MIN_TERM_ROWS = 5
 
-#: Words, and pairs of them, that are looked at; the most frequent ones.
-MOST_CANDIDATES = 10_000
+#: The maximum number of words, and of pairs, in a vocabulary; the most frequent ones are taken.
+MAX_CANDIDATES = 10_000
 
-#: The number of no word, and of every word that is not in a vocabulary.
-NOTHING, UNKNOWN = 0, 1
+#: The number that marks the absence of a word, and the number of every word that is not in the vocabulary.
+NO_WORD, UNKNOWN = 0, 1
 
-#: The domain of ONNX Runtime's own operators, in every build of it, and its version. The standard has StringSplit only,
-#: which parts words at spaces alone in ONNX Runtime 1.32: not at line breaks, nor from their punctuation.
+#: The domain of ONNX Runtime's own operators, which are in every build of it, and its version. The standard has
+#: StringSplit only, which in ONNX Runtime 1.32 splits at spaces but not at line breaks or punctuation.
 DOMAIN = {"com.microsoft": 1}
 
 Integers = NDArray[np.int64]
 
 
 class Vocabulary(BaseModel):
-    """Terms that are looked for in texts: words, and pairs of neighbouring words.
+    """The terms to look for in texts: words, and pairs of consecutive words.
 
     Attributes:
-        words: Every spelling of a word with the word's number, from 2 on; spellings that differ in case share one.
+        words: The number of every spelling of a word, from 2 on; spellings that differ in case only share a number.
         singles: The numbers of the words that are terms by themselves.
-        pairs: The numbers of the two words of each other term.
+        pairs: The numbers of the two words of each term that is a pair.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,34 +53,51 @@ class Vocabulary(BaseModel):
     def __len__(self) -> int:
         return len(self.singles) + len(self.pairs)
 
-    def read(self, texts: pl.Series) -> tuple[Integers, Integers]:
-        """All words of the texts, one after the other: the place of the text that each is in, and its number."""
-        spelt = _spelt(texts)
-        numbers = spelt["word"].replace_strict(self.words, default=UNKNOWN, return_dtype=pl.Int64)
-        return spelt["text"].to_numpy(), numbers.to_numpy()
+    def tokenize(self, texts: pl.Series) -> tuple[Integers, Integers]:
+        """Split texts into words.
 
-    def occurrences(self, places: Integers, numbers: Integers, texts: int) -> sparse.csr_array:
-        """1 where a text holds a term: float64 [texts, terms], of the words that :meth:`read` found."""
+        Args:
+            texts: A String column.
+
+        Returns:
+            For all words of all texts, in order: the index of the text, int64 [words], and the number of the word,
+            int64 [words].
+        """
+        tokens = _tokens(texts)
+        numbers = tokens["word"].replace_strict(self.words, default=UNKNOWN, return_dtype=pl.Int64)
+        return tokens["text"].to_numpy(), numbers.to_numpy()
+
+    def occurrences(self, indices: Integers, numbers: Integers, texts: int) -> sparse.csr_array:
+        """Return which terms each text holds.
+
+        Args:
+            indices: The index of the text of each word, from :meth:`tokenize`.
+            numbers: The number of each word, from :meth:`tokenize`.
+            texts: The number of texts.
+
+        Returns:
+            1 if a text holds a term, float64 [texts, terms].
+        """
         base = 1 + max(self.words.values(), default=UNKNOWN)
         pairs = np.array(self.pairs, dtype=np.int64).reshape(-1, 2)
-        neighbours = (places[:-1] == places[1:]).nonzero()[0]
-        single = _find(numbers, np.array(self.singles, dtype=np.int64))
-        pair = _find(numbers[neighbours] * base + numbers[neighbours + 1], pairs[:, 0] * base + pairs[:, 1])
+        first_of_pair = (indices[:-1] == indices[1:]).nonzero()[0]
+        single = _positions(numbers, np.array(self.singles, dtype=np.int64))
+        pair = _positions(numbers[first_of_pair] * base + numbers[first_of_pair + 1], pairs[:, 0] * base + pairs[:, 1])
         column = np.concatenate([single, np.where(pair < 0, -1, pair + len(self.singles))])
-        row = np.concatenate([places, places[neighbours]])
-        known = column >= 0
-        matrix = sparse.csr_array((np.ones(known.sum()), (row[known], column[known])), shape=(texts, len(self)))
+        row = np.concatenate([indices, indices[first_of_pair]])
+        is_term = column >= 0
+        matrix = sparse.csr_array((np.ones(is_term.sum()), (row[is_term], column[is_term])), shape=(texts, len(self)))
         matrix.sum_duplicates()
         matrix.data[:] = 1
         return matrix
 
-    def only(self, terms: Integers) -> "Vocabulary":
-        """The vocabulary of some of the terms, which are given by their places in ascending order."""
+    def subset(self, terms: Integers) -> "Vocabulary":
+        """Return the vocabulary of some of the terms, given by their indices in ascending order."""
         words = len(self.singles)
         singles = [self.singles[term] for term in terms if term < words]
         pairs = [self.pairs[term - words] for term in terms if term >= words]
-        needed = sorted({*singles, *(number for pair in pairs for number in pair)})
-        numbers = {number: place for place, number in enumerate(needed, UNKNOWN + 1)}
+        required = sorted({*singles, *(number for pair in pairs for number in pair)})
+        numbers = {number: new for new, number in enumerate(required, UNKNOWN + 1)}
         return Vocabulary(
             words={word: numbers[number] for word, number in self.words.items() if number in numbers},
             singles=tuple(numbers[number] for number in singles),
@@ -88,27 +105,27 @@ class Vocabulary(BaseModel):
         )
 
     def nodes(self, texts: str, words: str, numbers: str, occurrences: str) -> list[onnx.NodeProto]:
-        """The same in a graph.
+        """Return ONNX nodes that do the same.
 
         Args:
-            texts: What string [texts] is called; it has to have one text at the least.
-            words: What to call the words of each, string [texts, words], filled up with "".
-            numbers: What to call their numbers, int64 [texts, words].
-            occurrences: What to call float32 [texts, terms]; there is none where there are no terms.
+            texts: The name of the input, string [texts], with at least one text.
+            words: The name for the words of each text, string [texts, words], padded with "".
+            numbers: The name for the numbers of the words, int64 [texts, words].
+            occurrences: The name for the occurrences, float32 [texts, terms]; without terms, there is no such tensor.
         """
         pattern: dict[str, Any] = {"tokenexp": WORD, "mark": 0, "mincharnum": 1, "pad_value": ""}
-        keys, values = ["", *self.words], [NOTHING, *self.words.values()]
-        look_up: dict[str, Any] = {"keys_strings": keys, "values_int64s": values, "default_int64": UNKNOWN}
+        keys, values = ["", *self.words], [NO_WORD, *self.words.values()]
+        table: dict[str, Any] = {"keys_strings": keys, "values_int64s": values, "default_int64": UNKNOWN}
         nodes = [
             helper.make_node("Tokenizer", [texts], [words], domain=next(iter(DOMAIN)), **pattern),
-            helper.make_node("LabelEncoder", [words], [numbers], domain="ai.onnx.ml", **look_up),
+            helper.make_node("LabelEncoder", [words], [numbers], domain="ai.onnx.ml", **table),
         ]
         if len(self):
-            nodes.append(helper.make_node("TfIdfVectorizer", [numbers], [occurrences], **self._pool()))
+            nodes.append(helper.make_node("TfIdfVectorizer", [numbers], [occurrences], **self._vectorizer_terms()))
         return nodes
 
-    def _pool(self) -> dict[str, Any]:
-        """What TfIdfVectorizer looks for; the mode IDF, without weights, says whether it is there."""
+    def _vectorizer_terms(self) -> dict[str, Any]:
+        """Return the attributes of TfIdfVectorizer; its mode IDF, without weights, yields 1 if a text holds a term."""
         return {
             "mode": "IDF",
             "min_gram_length": 1,
@@ -121,45 +138,49 @@ class Vocabulary(BaseModel):
 
 
 def find_vocabulary(texts: pl.Series) -> Vocabulary:
-    """All words that are in enough of the texts, whatever their case, and the pairs of them that are."""
-    spelt = _spelt(texts).with_columns(base=pl.col("word").str.to_lowercase())
-    words = _frequent(spelt, "base").with_row_index("number", UNKNOWN + 1).cast({"number": pl.Int64})
-    spelt = spelt.join(words, on="base", how="left", maintain_order="left")
-    following = spelt.with_columns(pl.col("text", "number").shift(-1).name.suffix("_after"))
-    pairs = _frequent(following.filter(pl.col("text") == pl.col("text_after")).drop_nulls(), "number", "number_after")
-    seen = spelt.drop_nulls().select("word", "number").unique().sort("number", "word")
+    """Return the words that are in at least ``MIN_TERM_ROWS`` texts, regardless of case, and the pairs that are.
+
+    Args:
+        texts: The training texts, String.
+    """
+    tokens = _tokens(texts).with_columns(base=pl.col("word").str.to_lowercase())
+    words = _frequent(tokens, "base").with_row_index("number", UNKNOWN + 1).cast({"number": pl.Int64})
+    tokens = tokens.join(words, on="base", how="left", maintain_order="left")
+    consecutive = tokens.with_columns(pl.col("text", "number").shift(-1).name.suffix("_after"))
+    pairs = _frequent(consecutive.filter(pl.col("text") == pl.col("text_after")).drop_nulls(), "number", "number_after")
+    spellings = tokens.drop_nulls().select("word", "number").unique().sort("number", "word")
     return Vocabulary(
-        words=dict(_spellings(words["base"].to_list())) | dict(seen.rows()),
+        words=dict(_usual_spellings(words["base"].to_list())) | dict(spellings.rows()),
         singles=tuple(words["number"]),
         pairs=tuple(pairs.rows()),
     )
 
 
-def _spelt(texts: pl.Series) -> pl.DataFrame:
-    """The words as they are written, one a row: ``text``, the place of the text, and ``word``."""
+def _tokens(texts: pl.Series) -> pl.DataFrame:
+    """Return the words in their spelling, one per row: ``text``, the index of the text, and ``word``."""
     words = texts.str.extract_all(WORD).alias("word").to_frame().with_row_index("text")
     return words.explode("word").drop_nulls().cast({"text": pl.Int64})
 
 
-def _frequent(spelt: pl.DataFrame, *term: str) -> pl.DataFrame:
-    """The terms that are in enough texts, and of these the most frequent ones, in ascending order."""
-    rows = spelt.group_by(term).agg(rows=pl.col("text").n_unique()).filter(pl.col("rows") >= FEWEST_ROWS)
+def _frequent(tokens: pl.DataFrame, *term: str) -> pl.DataFrame:
+    """Return the terms in at least ``MIN_TERM_ROWS`` texts, up to ``MAX_CANDIDATES``, in ascending order."""
+    rows = tokens.group_by(term).agg(rows=pl.col("text").n_unique()).filter(pl.col("rows") >= MIN_TERM_ROWS)
     ordered = rows.sort("rows", *term, descending=[True, *(False for _ in term)])
-    return ordered.head(MOST_CANDIDATES).select(term).sort(term)
+    return ordered.head(MAX_CANDIDATES).select(term).sort(term)
 
 
-def _spellings(words: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """The usual ways to write each of the words, with its number."""
+def _usual_spellings(words: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Yield each word in lower case, capitalized and in upper case, with its number."""
     for number, word in enumerate(words, UNKNOWN + 1):
         for spelling in (word, word.capitalize(), word.upper()):
             if spelling.lower() == word:
                 yield spelling, number
 
 
-def _find(wanted: Integers, among: Integers) -> Integers:
-    """The place of each number among others; -1 where it is not there."""
-    if not len(among):
-        return np.full(len(wanted), -1)
-    order = np.argsort(among)
-    places = order[np.searchsorted(among, wanted, sorter=order).clip(max=len(among) - 1)]
-    return np.where(among[places] == wanted, places, -1)
+def _positions(values: Integers, keys: Integers) -> Integers:
+    """Return the position of each value among the keys; -1 if it is not a key."""
+    if not len(keys):
+        return np.full(len(values), -1)
+    order = np.argsort(keys)
+    positions = order[np.searchsorted(keys, values, sorter=order).clip(max=len(keys) - 1)]
+    return np.where(keys[positions] == values, positions, -1)

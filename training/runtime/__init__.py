@@ -1,1 +1,1 @@
-"""What a training run uses of the machine: devices, threads, the terminal, time."""
+"""The resources of a training run: devices, threads, the terminal, time."""

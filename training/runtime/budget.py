@@ -1,4 +1,4 @@
-"""The time that fitting may take."""
+"""The time budget of a fit."""
 
 import math
 import time
@@ -7,25 +7,28 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Budget:
-    """Seconds of the clock for all candidates together, counted from when this is made; None is as many as it takes.
+    """A time budget that starts when it is created.
 
-    With a budget the plan of a fit depends on how fast the machine is, and is not the same twice; evaluation.json keeps
-    it, and model.yaml may say it instead.
+    With a budget, the plan of a fit depends on the speed of the machine and differs from run to run. To reproduce a
+    fit, set the plan, which evaluation.json records, in model.yaml instead.
+
+    Attributes:
+        seconds: The budget in seconds of wall-clock time; None for no limit.
     """
 
     seconds: float | None = None
-    _began: float = field(default_factory=time.monotonic)
+    _start: float = field(default_factory=time.monotonic)
 
     @property
     def left(self) -> float:
-        """Seconds that are left, infinite without a budget; 0 when it is spent."""
+        """The remaining seconds: infinite without a limit, 0 at the end of the budget."""
         return math.inf if self.seconds is None else max(0.0, self.seconds - self.spent)
 
     @property
     def spent(self) -> float:
-        """Seconds since it began."""
-        return time.monotonic() - self._began
+        """The seconds since the start."""
+        return time.monotonic() - self._start
 
     def part(self, share: float) -> "Budget":
-        """A budget that begins now, of a share of what is left."""
+        """Return a budget that starts now and has a share of the remaining seconds."""
         return Budget(None if self.seconds is None else self.left * share)

@@ -1,4 +1,4 @@
-"""What a person reads while a model is trained: one line a stage."""
+"""Print the stages of a training run, one line each."""
 
 from rich import get_console
 
@@ -8,7 +8,12 @@ _STYLES = {"warning": "yellow", "error": "red", "saved": "green"}
 
 
 def print_stage(stage: str, text: str) -> None:
-    """Print one line on the console that progress goes to; of processes launched together only the first one speaks."""
+    """Print one line to the console that shows progress; a worker of a launch prints nothing.
+
+    Args:
+        stage: The name of the stage, or ``warning``, ``error`` or ``saved``.
+        text: The text after it.
+    """
     if launch().is_worker:
         return
     get_console().print(f"[{_STYLES.get(stage, 'cyan')}]{stage:>10}[/]  ", end="")

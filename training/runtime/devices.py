@@ -1,4 +1,4 @@
-"""What a network is fitted on: the CPU or GPUs, in one process or several, on one machine or several."""
+"""The devices that fit a network: CPU or GPUs, in one or several processes, on one or several machines."""
 
 import logging
 import os
@@ -20,29 +20,30 @@ from model_deployer.training.spec import Estimator
 
 T = TypeVar("T")
 
-#: Threads of each process of a fit. With one, weights do not depend on the number of cores, nor the time on what else
-#: they do.
+#: The number of threads of each process of a fit. With one thread, the weights do not depend on the number of cores,
+#: and the duration does not depend on other processes on these cores.
 THREADS = 1
 
-#: How long launched processes wait for the first one, which fits all other candidates before the network.
+#: The time that launched processes wait for the first one, which fits all other candidates before the network.
 PROCESS_TIMEOUT = timedelta(days=7)
 
-#: Members of the network where model.yaml says none. On a GPU, four times as many cost little more time.
+#: The default number of members of the network. On a GPU, four times as many members take hardly more time.
 CPU_MEMBERS, GPU_MEMBERS = 8, 32
 
-#: How many times the multiplications of one core a GPU is trusted with; of small batches it does that many at least.
+#: The planned number of multiplications on a GPU as a multiple of those on one CPU core; a GPU achieves at least this
+#: with small batches.
 GPU_CORES = 16
 
 
 @dataclass(frozen=True)
 class Devices:
-    """The processes of a fit; each has a device of its own.
+    """The devices of a fit; each has a process of its own.
 
     Attributes:
-        accelerator: The kind of the devices.
-        devices: How many a machine.
-        nodes: How many machines.
-        launched: Whether torchrun or SLURM started each process, and not the fit.
+        accelerator: The type of the devices.
+        devices: The number of devices per machine.
+        nodes: The number of machines.
+        launched: Whether torchrun or SLURM started each process; if not, the fit starts them.
     """
 
     accelerator: Literal["cpu", "gpu"] = "cpu"
@@ -57,23 +58,24 @@ class Devices:
 
     @property
     def cores(self) -> int:
-        """How many times the work of one CPU core one of the devices is good for."""
+        """The work that one device can do, as a multiple of the work of one CPU core."""
         return GPU_CORES if self.accelerator == "gpu" else 1
 
-    def arguments(self) -> dict[str, Any]:
-        """What a Lightning ``Trainer`` is told of them.
+    def trainer_arguments(self) -> dict[str, Any]:
+        """Return the arguments of a Lightning ``Trainer`` for these devices.
 
-        On one machine the fit starts its processes itself, so that all else runs once. It spawns them: a fork of a
-        process in which OpenMP, polars or CUDA have already run may hang.
+        On one machine, the fit starts its processes itself, so that everything else runs once. It spawns them, because
+        the fork of a process that has already used OpenMP, polars or CUDA may hang.
         """
-        several = self.devices * self.nodes > 1
-        if several and not self.launched:
-            os.environ.pop("MASTER_PORT", None)  # of the fit before: each looks for a free one
+        is_distributed = self.devices * self.nodes > 1
+        if is_distributed and not self.launched:
+            os.environ.pop("MASTER_PORT", None)  # left by the previous fit; each fit looks for a free port
+        strategy = _ProcessStrategy(start_method="popen" if self.launched else "spawn") if is_distributed else "auto"
         return {
             "accelerator": self.accelerator,
             "devices": self.devices,
             "num_nodes": self.nodes,
-            "strategy": _Processes(start_method="popen" if self.launched else "spawn") if several else "auto",
+            "strategy": strategy,
             "plugins": [_environment() if self.launched else LightningEnvironment()],
             "use_distributed_sampler": False,
         }
@@ -83,44 +85,45 @@ ONE_CPU = Devices()
 
 
 def choose_devices(estimator: Estimator) -> Devices:
-    """Those that model.yaml asks for.
+    """Return the devices that model.yaml requests.
 
     Raises:
-        EnvironmentFault: They are not here, or the processes that were launched are others.
+        EnvironmentFault: if this machine does not have them, or the launched processes differ from the request.
     """
     accelerator = _accelerator(estimator)
-    devices = _devices(estimator, accelerator)
+    devices = _device_count(estimator, accelerator)
     started = launch()
-    asked = f"`estimator` asks for {estimator.nodes} x {devices} (`nodes` x `devices`) processes"
+    request = f"`estimator` requests {estimator.nodes} x {devices} (`nodes` x `devices`) processes"
     if started.processes == 1:
         if estimator.nodes > 1:
             raise EnvironmentFault(
-                f"{asked}; start each of them with torchrun or srun, as docs/01-model-yaml.md shows, or say `nodes: 1`"
+                f"{request}; start each of them with torchrun or srun, as docs/01-model-yaml.md shows, or set "
+                f"`nodes: 1`"
             )
         return Devices(accelerator, devices)
     if (started.nodes, started.processes) != (estimator.nodes, estimator.nodes * devices):
         raise EnvironmentFault(
-            f"{asked}, but {started.by} started {started.processes} on {started.nodes}; let both say the same"
+            f"{request}, but {started.by} started {started.processes} on {started.nodes} nodes; make the two agree"
         )
     if estimator.budget_seconds is not None:
         raise EnvironmentFault(
-            "`estimator.budget_seconds` is counted by one clock, so it cannot be kept by processes that "
-            f"{started.by} started; say `epochs` and `trials` instead"
+            f"`estimator.budget_seconds` is not supported for processes that {started.by} started, because they do "
+            f"not share a clock; set `epochs` and `trials` instead"
         )
     return Devices(accelerator, devices, estimator.nodes, launched=True)
 
 
 def broadcast_decision(decision: T) -> T:
-    """What the first of the processes that fitted something together decided; of a process alone its own decision."""
+    """Return the decision of the first of several processes, or the decision itself in a single process."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return decision
-    told = [decision]
-    torch.distributed.broadcast_object_list(told)
-    return told[0]
+    decisions = [decision]
+    torch.distributed.broadcast_object_list(decisions)
+    return decisions[0]
 
 
 def members(estimator: Estimator) -> int:
-    """How many networks the ensemble has; one where it is to be a plain network."""
+    """Return the number of networks in the ensemble; 1 for ``mlp``."""
     if estimator.name == "mlp":
         return 1
     return estimator.members or (GPU_MEMBERS if _accelerator(estimator) == "gpu" else CPU_MEMBERS)
@@ -129,20 +132,23 @@ def members(estimator: Estimator) -> int:
 def _accelerator(estimator: Estimator) -> Literal["cpu", "gpu"]:
     if estimator.accelerator == "gpu" and not torch.cuda.is_available():
         raise EnvironmentFault(
-            "`estimator.accelerator: gpu`, but torch sees no GPU here; install its build for this GPU and driver, or "
-            "say `auto` or `cpu`"
+            "`estimator.accelerator: gpu` is set, but torch finds no GPU on this machine; install the build of torch "
+            "for this GPU and driver, or set `auto` or `cpu`"
         )
     if estimator.accelerator == "cpu" or not torch.cuda.is_available():
         return "cpu"
     return "gpu"
 
 
-def _devices(estimator: Estimator, accelerator: str) -> int:
-    there = torch.cuda.device_count() if accelerator == "gpu" else 1
+def _device_count(estimator: Estimator, accelerator: str) -> int:
+    available = torch.cuda.device_count() if accelerator == "gpu" else 1
     if estimator.devices == "auto":
-        return there
-    if accelerator == "gpu" and estimator.devices > there:
-        raise EnvironmentFault(f"`estimator.devices: {estimator.devices}`, but torch sees {there} here")
+        return available
+    if accelerator == "gpu" and estimator.devices > available:
+        raise EnvironmentFault(
+            f"`estimator.devices: {estimator.devices}` is set, but torch finds {available} GPUs on this machine; set "
+            f"at most that number, or `auto`"
+        )
     return estimator.devices
 
 
@@ -152,17 +158,17 @@ def _environment() -> ClusterEnvironment:
     try:
         return SLURMEnvironment(auto_requeue=False)
     except RuntimeError:
-        raise EnvironmentFault("SLURM has to be told `--ntasks-per-node`, not only `--ntasks`") from None
+        raise EnvironmentFault("start the SLURM job with `--ntasks-per-node`, not only with `--ntasks`") from None
 
 
-class _Processes(DDPStrategy):
+class _ProcessStrategy(DDPStrategy):
     """Processes that average their gradients: DistributedDataParallel, over NCCL for GPUs and Gloo for CPUs."""
 
     def __init__(self, start_method: Literal["popen", "spawn"]) -> None:
         super().__init__(start_method=start_method, timeout=PROCESS_TIMEOUT)
 
     def setup_environment(self) -> None:
-        """Make a process that was just spawned like the one that spawned it; see :mod:`training.runtime.silence`."""
+        """Apply the settings of the parent process to a spawned one; see :mod:`training.runtime.silence`."""
         logging.disable(logging.WARNING)
         warnings.simplefilter("ignore")
         torch.set_num_threads(THREADS)

@@ -15,10 +15,10 @@ class Launch:
     """One process of a launch.
 
     Attributes:
-        rank: Its number, from 0; the first one leads: it alone speaks, evaluates and saves.
-        processes: How many were launched together.
-        nodes: On how many machines, or agents of torchrun.
-        by: What launched them; None where this process was started alone.
+        rank: The number of the process, from 0. The first one is the leader: only it prints, evaluates and saves.
+        processes: The number of processes that were launched together.
+        nodes: The number of machines, or of agents of torchrun.
+        by: The program that launched them; None if this process was started alone.
     """
 
     rank: int = 0
@@ -28,12 +28,12 @@ class Launch:
 
     @property
     def is_worker(self) -> bool:
-        """Whether another process leads."""
+        """Whether another process is the leader."""
         return self.rank > 0
 
 
 def launch() -> Launch:
-    """What the environment says; a process that was launched with no other was started alone."""
+    """Read the launch of this process from the environment; a launch of a single process counts as none."""
     for by, names in _VARIABLES.items():
         values = [os.environ.get(name, "") for name in names]
         if all(value.isdecimal() for value in values):

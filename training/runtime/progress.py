@@ -1,4 +1,4 @@
-"""What a person sees while a model is fitted."""
+"""Show the progress of a fit: a live bar on a terminal, else one line per epoch or trial."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -10,15 +10,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 T = TypeVar("T")
 
 
-def trials(draws: Iterable[T], count: int, least: Callable[[], float]) -> Iterator[T]:
-    """The draws of a search, one after the other: on a terminal under a live bar, elsewhere with one line a trial.
+def trials(draws: Iterable[T], count: int, lowest_loss: Callable[[], float]) -> Iterator[T]:
+    """Yield the draws of a search, and show the progress: a live bar on a terminal, else one line per trial.
 
-    Of a single one there is nothing to see.
+    A single draw shows nothing.
 
     Args:
-        draws: What is tried.
-        count: How many there are.
-        least: The lowest validation loss of those that were tried so far.
+        draws: The draws.
+        count: The number of draws.
+        lowest_loss: Returns the lowest validation loss so far.
     """
     if count == 1:
         yield from draws
@@ -38,22 +38,22 @@ def trials(draws: Iterable[T], count: int, least: Callable[[], float]) -> Iterat
         for trial, draw in enumerate(draws, 1):
             bar.update(task, trial=trial)
             yield draw
-            lowest = f"lowest validation loss {least():.4g}"
+            lowest = f"lowest validation loss {lowest_loss():.4g}"
             bar.update(task, advance=1, lowest=lowest)
             if not console.is_terminal:
                 console.print(f"trial {trial} of {count}: {lowest}", highlight=False)
 
 
 class EpochProgress(lightning.Callback):
-    """A live bar on a terminal; elsewhere one line an epoch. Of several processes only the first one shows it."""
+    """A live bar on a terminal, else one line per epoch; of several processes, only the first one shows it."""
 
     def __init__(self) -> None:
-        self._stderr = get_console().stderr  # which a process that is spawned for the fit would not know
+        self._stderr = get_console().stderr  # a process that is spawned for the fit would not know this
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
     def on_train_start(self, trainer: lightning.Trainer, learner: Any) -> None:
-        """Show the bar, as far along as a resumed run already is."""
+        """Show the bar; a resumed run starts at its completed steps."""
         if not trainer.is_global_zero:
             return
         self._bar = _bar(self._stderr)
@@ -62,17 +62,17 @@ class EpochProgress(lightning.Callback):
         self._bar.start()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, learner: Any) -> None:
-        """Name the epoch."""
+        """Show the number of the epoch."""
         if self._bar:
             self._bar.update(self._task, epoch=f"{trainer.current_epoch + 1} of at most {trainer.max_epochs}")
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """One batch further."""
+        """Advance the bar by one batch."""
         if self._bar:
             self._bar.advance(self._task)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, learner: Any) -> None:
-        """Tell both losses of the epoch."""
+        """Show both losses of the epoch."""
         if not self._bar:
             return
         last = learner.history[-1]
@@ -82,11 +82,11 @@ class EpochProgress(lightning.Callback):
             self._bar.console.print(f"epoch {last['epoch']} of at most {trainer.max_epochs}: {losses}", highlight=False)
 
     def on_train_end(self, *_: Any) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._stop()
 
     def on_exception(self, *_: Any) -> None:
-        """Take the bar away before an error is shown."""
+        """Remove the bar before an error is shown."""
         self._stop()
 
     def _stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Keeps libraries from talking to the user: what they say is meant for those who program with them."""
+"""Silence libraries, because their warnings are for programmers and not for the user."""
 
 import logging
 import warnings
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def silence_libraries() -> Iterator[None]:
-    """No warnings, and no log records below an error, while the block runs."""
-    before = logging.root.manager.disable
+    """Suppress warnings, and log records below the level of an error, within the block."""
+    previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(before)
+        logging.disable(previous)

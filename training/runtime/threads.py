@@ -1,20 +1,20 @@
-"""How many threads work best on a machine that does other things too."""
+"""Choose the number of threads on a machine that other processes use too."""
 
 import os
 
 from model_deployer.system.cpus import cpu_count
 
-#: Values of a matrix that one thread is fastest with.
-_SMALL = 500_000
+#: A matrix with fewer values than this is processed fastest by one thread.
+_MIN_VALUES = 500_000
 
 
 def idle_cores(values: int) -> int:
-    """The cores that are idle; one where the matrix is small: threads that wait for each other take longer than one.
+    """Return the number of idle cores, or 1 for a small matrix, for which the overhead of threads is too large.
 
     Args:
-        values: Rows by columns of what is to be worked on.
+        values: The number of values of the matrix: rows times columns.
     """
-    if values < _SMALL:
+    if values < _MIN_VALUES:
         return 1
     busy = round(os.getloadavg()[0]) if hasattr(os, "getloadavg") else 0
     return max(1, cpu_count() - busy)

@@ -8,13 +8,16 @@ import typer
 from model_deployer.cli.output import console
 from model_deployer.contract.errors import CheckFailed
 
-File = Annotated[Path, typer.Argument(help="The settings of the server.")]
+File = Annotated[Path, typer.Argument(help="The file with the settings of the server.")]
 
 
 def check(file: File = Path("configuration.yaml")) -> None:
-    """Find what is misspelt or of a wrong kind in the settings of the server: BentoML would ignore it in silence."""
+    """Check the settings of the server.
+
+    It finds misspelt keys and wrong values, which BentoML would ignore silently.
+    """
     from model_deployer.serving.config import configuration  # noqa: PLC0415 (it loads BentoML)
 
-    if found := configuration.check(file):
-        raise CheckFailed("\n".join(found))
-    console.print(f"{file}: every key is known, and every value is of its kind", markup=False)
+    if problems := configuration.check(file):
+        raise CheckFailed("\n".join(problems))
+    console.print(f"{file}: every key is known and every value is valid", markup=False)

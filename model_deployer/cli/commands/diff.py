@@ -16,32 +16,35 @@ from model_deployer.contract.difference import Difference, MetricChange, SliceCh
 from model_deployer.contract.evaluation import MetricValue
 from model_deployer.contract.versions import Change, Step
 
-Old = Annotated[str, typer.Argument(metavar="OLD", help="NAME or NAME:VERSION.")]
+Old = Annotated[str, typer.Argument(metavar="OLD", help="The old model: NAME or NAME:VERSION.")]
 Changelog = Annotated[
-    Path | None, typer.Option(help="Write what changed in all versions up to NEW as Markdown into this file, too.")
+    Path | None, typer.Option(help="Also write the changes of all versions up to NEW to this file, as Markdown.")
 ]
-New = Annotated[str, typer.Argument(metavar="NEW", help="NAME or NAME:VERSION.")]
+New = Annotated[str, typer.Argument(metavar="NEW", help="The new model: NAME or NAME:VERSION.")]
 
 
 def diff(old: Old, new: New, json: Json = False, changelog: Changelog = None) -> None:
-    """Show what a caller meets when NEW takes the place of OLD, and the version step that follows."""
+    """Compare two versions of a model.
+
+    It shows what changes for callers when NEW replaces OLD, and the version step that follows from it.
+    """
     from model_deployer.serving.engines.offline import predict  # noqa: PLC0415 (it loads ONNX Runtime)
 
-    found = difference(store.load(old), store.load(new), predict)
+    result = difference(store.load(old), store.load(new), predict)
     if changelog:
-        _write_changelog(found.new, changelog)
+        _write_changelog(result.new, changelog)
     if json:
-        print_json(_document(found))
+        print_json(_document(result))
         return
-    console.print(f"[bold]{found.old.tag}[/] to [bold]{found.new.tag}[/]: a {_word(found.step)} step")
-    _print_contract(found.changes)
-    _print_behaviour(found)
-    if found.metrics:
+    console.print(f"[bold]{result.old.tag}[/] to [bold]{result.new.tag}[/]: a {_word(result.step)} step")
+    _print_contract(result.changes)
+    _print_behaviour(result)
+    if result.metrics:
         console.print()
-        console.print(_metrics(found.metrics))
-    if found.slices:
+        console.print(_metrics(result.metrics))
+    if result.slices:
         console.print()
-        console.print(_slices(found.slices))
+        console.print(_slices(result.slices))
 
 
 def _write_changelog(artifact: Artifact, path: Path) -> None:
@@ -51,15 +54,15 @@ def _write_changelog(artifact: Artifact, path: Path) -> None:
     path.write_text(changelog(artifact.manifest.name, changes(artifact)), encoding="utf-8")
 
 
-def _document(found: Difference) -> dict[str, Any]:
+def _document(result: Difference) -> dict[str, Any]:
     return {
-        "old": found.old.tag,
-        "new": found.new.tag,
-        "step": _word(found.step),
-        "changes": [asdict(change) | {"step": _word(change.step)} for change in found.changes],
-        "behaviour": asdict(found.behaviour) | {"moved": found.moved} if found.behaviour else None,
-        "metrics": {name: change.to_json() for name, change in found.metrics.items()},
-        "slices": [asdict(change) for change in found.slices],
+        "old": result.old.tag,
+        "new": result.new.tag,
+        "step": _word(result.step),
+        "changes": [asdict(change) | {"step": _word(change.step)} for change in result.changes],
+        "behaviour": asdict(result.behaviour) | {"moved": result.moved} if result.behaviour else None,
+        "metrics": {name: change.to_json() for name, change in result.metrics.items()},
+        "slices": [asdict(change) for change in result.slices],
     }
 
 
@@ -70,13 +73,13 @@ def _print_contract(changes: list[Change]) -> None:
         console.print(f"  {_word(change.step):5}  {subject}{change.message}", markup=False)
 
 
-def _print_behaviour(found: Difference) -> None:
+def _print_behaviour(result: Difference) -> None:
     console.print("\nBehaviour")
-    behaviour, tolerance = found.behaviour, found.new.manifest.patch_tolerance
+    behaviour, tolerance = result.behaviour, result.new.manifest.patch_tolerance
     if behaviour is None:
-        console.print("  cannot be compared: the outputs differ, or the new model refuses every golden request")
+        console.print("  cannot be compared: the outputs differ, or the new model rejects every golden request")
         return
-    step, relation = (Step.MINOR, "beyond") if found.moved else (Step.PATCH, "within")
+    step, relation = (Step.MINOR, "beyond") if result.moved else (Step.PATCH, "within")
     console.print(f"  {_word(step):5}  {behaviour} ({relation} the tolerance of {tolerance:g})", markup=False)
     if behaviour.flipped:
         more = ", ..." if len(behaviour.flipped) < (behaviour.flips or 0) else ""

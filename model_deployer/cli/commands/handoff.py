@@ -8,19 +8,25 @@ import typer
 from model_deployer.cli.extras import packages_of
 from model_deployer.contract import store
 
-Tag = Annotated[str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="Default: the only model of the store.")]
-Out = Annotated[Path, typer.Option("--output", "-o", help="A folder that is not there yet, or is empty.")]
+Tag = Annotated[
+    str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="The model; default: the only model in the store.")
+]
+Out = Annotated[Path, typer.Option("--output", "-o", help="The folder to write; it must be new or empty.")]
 Spec = Annotated[
     Path | None,
     typer.Option(
-        "--spec", help="The model.yaml it was trained from, for a replay on the whole test part; default: where it lay."
+        "--spec",
+        help="The model.yaml of the model, to replay the whole test part; default: the path that it was trained from.",
     ),
 ]
-Verify = Annotated[bool, typer.Option(help="Prove the package; else every document of it says UNVERIFIED.")]
+Verify = Annotated[bool, typer.Option(help="Verify the package; if not, every document in it is marked UNVERIFIED.")]
 
 
 def handoff(tag: Tag = None, output: Out = Path("model-package"), spec: Spec = None, verify: Verify = True) -> None:
-    """Write all that another team needs to run, call, watch and trust a model, and prove it."""
+    """Write a package for another team, and verify it.
+
+    The package contains everything that is needed to run, call and monitor a model.
+    """
     artifact = store.load(tag)
     with packages_of("handoff"):
         from model_deployer.handoff.package import write_package  # noqa: PLC0415

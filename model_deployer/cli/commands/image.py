@@ -6,20 +6,30 @@ import typer
 
 from model_deployer.contract import store
 
-Tag = Annotated[str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="Default: the only model of the store.")]
+Tag = Annotated[
+    str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="The model; default: the only model in the store.")
+]
 Backend = Annotated[
-    str | None, typer.Option(metavar="BACKEND", help="docker, podman or buildah; default: the first one that works.")
+    str | None,
+    typer.Option(
+        metavar="BACKEND", help="The program that builds: docker, podman or buildah; default: the first that works."
+    ),
 ]
 BuildArg = Annotated[
     list[str] | None,
     typer.Option(
-        "--build-arg", metavar="KEY=VALUE", help="As of docker build: BASE, USER or ONNXRUNTIME; docs/06-image.md."
+        "--build-arg",
+        metavar="KEY=VALUE",
+        help="A build argument: BASE, USER or ONNXRUNTIME; docs/06-image.md explains them. May be repeated.",
     ),
 ]
 
 
 def image(tag: Tag = None, backend: Backend = None, build_arg: BuildArg = None) -> None:
-    """Build an image that serves a model, named as the model is."""
+    """Build a container image that serves a model.
+
+    The image has the name and the version of the model.
+    """
     artifact = store.load(tag)
     from model_deployer.image.image import build_image  # noqa: PLC0415
 

@@ -10,18 +10,21 @@ from model_deployer.contract.errors import UsageError
 
 
 def init(
-    table: Annotated[Path, typer.Argument(help="A CSV, Parquet, Arrow or JSON lines file.")],
+    table: Annotated[Path, typer.Argument(help="The table: a CSV, Parquet, Arrow or JSON lines file.")],
     target: Annotated[str, typer.Option(help="The column to predict.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("model.yaml"),
-    force: Annotated[bool, typer.Option(help="Write over an existing file.")] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a commented model.yaml for a table, with what can be inferred from it."""
+    """Write a commented model.yaml for a table.
+
+    It contains everything that can be inferred from the table.
+    """
     with packages_of("train"):
         from model_deployer.training.data.spec_draft import draft_spec  # noqa: PLC0415
     if output.is_dir() or not output.parent.is_dir():
-        raise UsageError(f"{output} cannot be written: --output names a file in a folder that is there")
+        raise UsageError(f"{output} cannot be written: --output must name a file in an existing folder")
     if output.exists() and not force:
-        raise UsageError(f"{output} exists; name another file with --output, or write over it with --force")
+        raise UsageError(f"{output} exists; name another file with --output, or overwrite it with --force")
     text = draft_spec(table, target, output.parent)
     output.write_text(text, encoding="utf-8")
-    print(f"{output} is written. Read it, change what is wrong, then:  deployer train {output}")
+    print(f"Wrote {output}. Read it, correct it if necessary, then run:  deployer train {output}")

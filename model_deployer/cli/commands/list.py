@@ -10,7 +10,10 @@ from model_deployer.contract import store
 
 
 def list_models(json: Json = False) -> None:
-    """List the models of the store, the highest version of each first."""
+    """List the models in the store.
+
+    The highest version of each model comes first.
+    """
     tags = [f"{name}:{version}" for name in store.names() for version in reversed(store.versions(name))]
     models = [_entry(tag) for tag in tags]
     if json:

@@ -12,11 +12,13 @@ from model_deployer.contract.artifact import REPORT, Artifact
 from model_deployer.contract.evaluation import MODEL, Evaluation, MetricValue
 from model_deployer.contract.features import Feature
 
-Tag = Annotated[str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="Default: the only model of the store.")]
+Tag = Annotated[
+    str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="The model; default: the only model in the store.")
+]
 
 
 def show(tag: Tag = None, json: Json = False) -> None:
-    """Show a model: what it takes and answers, how good it is, and a request to try."""
+    """Show a model's features, metrics and example request."""
     artifact = store.load(tag)
     if json:
         print_json(_document(artifact))
@@ -31,13 +33,13 @@ def show(tag: Tag = None, json: Json = False) -> None:
     console.print()
     print_metrics(artifact.evaluation)
     if REPORT in artifact.manifest.files:
-        console.print(f"\nThe whole report: {artifact.path / REPORT}", markup=False)
-    console.print("\nTry it, once it is served:\n")
+        console.print(f"\nThe full report: {artifact.path / REPORT}", markup=False)
+    console.print("\nAn example request, for the served model:\n")
     console.print(curl(artifact), markup=False)
 
 
 def print_metrics(evaluation: Evaluation) -> None:
-    """The metrics on the test part, with 95 % intervals, next to those of the baselines."""
+    """Print the metrics on the test part, with 95 % intervals, next to those of the baselines."""
     if not evaluation.metrics:
         return
     baselines = [evaluation.metrics_of(name) for name in evaluation.baselines]
@@ -50,7 +52,7 @@ def print_metrics(evaluation: Evaluation) -> None:
 
 
 def curl(artifact: Artifact, url: str = "http://localhost:3000") -> str:
-    """A request with the example row, ready to be pasted into a shell."""
+    """Return a curl command that sends the example row, for a shell."""
     body = json_module.dumps({"rows": [artifact.contract.example()]}, ensure_ascii=False)
     quoted = body.replace("'", "'\\''")
     return f"curl {url}/predict -H 'Content-Type: application/json' -d '{quoted}'"

@@ -8,12 +8,17 @@ import typer
 from model_deployer.cli.extras import packages_of
 from model_deployer.contract import signature, store
 
-Tag = Annotated[str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="Default: the only model of the store.")]
-Key = Annotated[Path, typer.Option(help="A PEM file with an EC private key, without a password.")]
+Tag = Annotated[
+    str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="The model; default: the only model in the store.")
+]
+Key = Annotated[Path, typer.Option(help="A PEM file with an EC private key that has no password.")]
 
 
 def sign(key: Key, tag: Tag = None) -> None:
-    """Sign a model, so that servers that have the public key serve no other one."""
+    """Sign a model with a private key.
+
+    A server with the public key serves only models with a valid signature.
+    """
     artifact = store.load(tag)
     with packages_of("signing"):
         print(signature.sign(artifact, key))

@@ -13,22 +13,22 @@ from model_deployer.contract.artifact import REPORT
 
 
 def train(
-    spec: Annotated[Path, typer.Argument(help="What to train, and from what.")] = Path("model.yaml"),
+    spec: Annotated[Path, typer.Argument(help="The file that describes the model and its data.")] = Path("model.yaml"),
     json: Json = False,
 ) -> None:
     """Train, evaluate and save the model that a model.yaml describes.
 
-    An interrupted run goes on where it was when it is started again.
+    Restarting an interrupted run resumes it.
     """
     with packages_of("train"):
         from model_deployer.training.data.dataset import read_dataset  # noqa: PLC0415
 
         dataset = read_dataset(spec)
-        from model_deployer.training import run  # noqa: PLC0415 (torch takes seconds to load; what is wrong with the input is known by now)
+        from model_deployer.training import run  # noqa: PLC0415 (torch takes seconds to load; errors of the input are reported before)
     trained = run.train(dataset)
     if json:
         print_json({"tag": trained.tag, "metrics": trained.evaluation.to_json()["metrics"]})
     else:
         print_metrics(trained.evaluation)
-        print(f"\nThe whole report: {store.load(trained.tag).path / REPORT}")
+        print(f"\nThe full report: {store.load(trained.tag).path / REPORT}")
         print(f"{trained.tag} is in the model store. Serve it:  bentoml serve --arg model={trained.tag}")

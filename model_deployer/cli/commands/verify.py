@@ -7,8 +7,10 @@ import typer
 
 from model_deployer.cli.extras import packages_of
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a package.")]
-Url = Annotated[str | None, typer.Option(help="Ask this deployment; without it, a server of the package's own Bento.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a handoff package.")]
+Url = Annotated[
+    str | None, typer.Option(help="The deployment to test; default: a server that is started from the package's Bento.")
+]
 
 
 Base = Annotated[
@@ -16,15 +18,19 @@ Base = Annotated[
     typer.Option(
         "--container",
         metavar="BASE",
-        help="Build the package's image on this one, such as python:3.11-slim, and run it, with docker or podman.",
+        help="Also build the package's image on this base image, such as python:3.11-slim, with docker or podman, and "
+        "run it.",
     ),
 ]
 
 
 def verify(folder: Folder = Path("model-package"), url: Url = None, base: Base = None) -> None:
-    """Execute everything that a package says; VERIFICATION.md and .json in it tell what came of it."""
+    """Verify a handoff package by executing it.
+
+    The results are in VERIFICATION.md and VERIFICATION.json in the package.
+    """
     with packages_of("handoff"):
         from model_deployer.handoff import verification  # noqa: PLC0415
-    found = verification.verify(folder, url.rstrip("/") if url else None, base=base)
-    verification.raise_for_failures(found)
-    print(f"{folder} holds what it says; see {folder / verification.MARKDOWN}")
+    results = verification.verify(folder, url.rstrip("/") if url else None, base=base)
+    verification.raise_for_failures(results)
+    print(f"{folder} passes the verification; see {folder / verification.MARKDOWN}")

@@ -1,4 +1,4 @@
-"""The documents of a package: README, changelog, model card and integration guide, each a function of its facts."""
+"""The documents of a package: README, changelog, model card and integration guide, generated from its data."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from model_deployer.package import readme_commands
 from model_deployer.package.banner import unverified_banner
 from model_deployer.package.package_data import PackageData
 from model_deployer.package.sizing import sizes
-from model_deployer.writing.markdown import Markdown, block, code, document, listed, markdown, table
+from model_deployer.writing.markdown import Markdown, code, code_block, join_list, json_block, markdown, table
 from model_deployer.writing.templates import jinja_environment, render
 
 CARD = "docs/MODEL_CARD.md"
@@ -24,73 +24,78 @@ README = "README.md"
 CHANGELOG = "CHANGELOG.md"
 
 
-def write_documents(facts: PackageData, folder: Path) -> None:
+def write_documents(package: PackageData, folder: Path) -> None:
     """Write the documents of a package into its folder.
 
     Args:
-        facts: Of the package.
-        folder: The package's; folders that a document needs are made.
+        package: The data of the package.
+        folder: The folder of the package; missing subfolders are created.
     """
-    for path, text in documents(facts).items():
+    for path, text in documents(package).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
 
 
-def documents(facts: PackageData) -> dict[str, str]:
-    """The documents, by their path in the package: the same facts give the same text, byte for byte."""
-    written = {path: _render(Path(path).name, facts) for path in (README, CARD, GUIDE)}
-    written[CHANGELOG] = changelog(facts.manifest.name, facts.changes, facts.is_verified)
-    title = f"{facts.manifest.name} {facts.manifest.version}"
-    return written | {PAGE: page(title, written[CARD], facts.plots)}
+def documents(package: PackageData) -> dict[str, str]:
+    """Return the documents by path; the same data gives the same text, byte for byte."""
+    texts = {path: _render(Path(path).name, package) for path in (README, CARD, GUIDE)}
+    texts[CHANGELOG] = changelog(package.manifest.name, package.changes, package.is_verified)
+    title = f"{package.manifest.name} {package.manifest.version}"
+    return texts | {PAGE: page(title, texts[CARD], package.plots)}
 
 
 def changelog(name: str, changes: Sequence[Mapping[str, Any]], is_verified: bool = True) -> str:
-    """What changed from version to version of the model ``name``; ``changes`` as :mod:`handoff.changes` finds them."""
-    return _filled(CHANGELOG, name=name, changes=changes, unverified=unverified_banner(is_verified))
+    """Return the changelog of a model.
+
+    Args:
+        name: The name of the model.
+        changes: The changes of each version, as :mod:`model_deployer.handoff.changes` returns them.
+        is_verified: Whether the package was verified.
+    """
+    return _render_template(CHANGELOG, name=name, changes=changes, unverified=unverified_banner(is_verified))
 
 
-def _render(name: str, facts: PackageData) -> str:
-    return _filled(
+def _render(name: str, package: PackageData) -> str:
+    return _render_template(
         name,
-        facts=facts,
-        alerts=alerts(facts),
-        sizes=sizes(facts.sizing),
-        output=facts.contract.output,
-        example=integration_guide.example(facts),
-        refusal=integration_guide.refusal(facts),
-        has_times=any(feature.kind == "datetime" for feature in facts.contract.features),
-        python=facts.measured.machine.python.rpartition(".")[0],
-        nullable=[code(feature.name) for feature in facts.contract.features if feature.nullable],
-        unverified=unverified_banner(facts.is_verified),
-        plot=lambda name, about: _plot(facts, name, about),
+        package=package,
+        alerts=alerts(package),
+        sizes=sizes(package.sizing),
+        output=package.contract.output,
+        example=integration_guide.example(package),
+        error_example=integration_guide.error_example(package),
+        has_times=any(feature.kind == "datetime" for feature in package.contract.features),
+        python=package.measured.machine.python.rpartition(".")[0],
+        nullable=[code(feature.name) for feature in package.contract.features if feature.nullable],
+        unverified=unverified_banner(package.is_verified),
+        plot=lambda name, about: _plot(package, name, about),
     )
 
 
-def _filled(document: str, **values: Any) -> str:
+def _render_template(document: str, /, **values: Any) -> str:
     return render(_environment, f"{document}.j2", **values)
 
 
-def _plot(facts: PackageData, name: str, about: str) -> Markdown:
-    return Markdown(f"![{about}](../model/plots/{name}.png)" if name in facts.plots else "")
+def _plot(package: PackageData, name: str, about: str) -> Markdown:
+    return Markdown(f"![{about}](../model/plots/{name}.png)" if name in package.plots else "")
 
 
-#: Whatever a template prints is escaped, unless it is Markdown already.
+#: Values in a template are escaped, except those that are Markdown already.
 _environment = jinja_environment(PackageLoader("model_deployer.handoff.documents"), finalize=markdown)
 _environment.globals |= {
-    "block": block,
-    "card": model_card,
     "code": code,
+    "code_block": code_block,
     "count": number_format.count,
-    "contents": file_tree,
-    "document": document,
-    "evaluation": evaluation_text,
-    "fields": field_tables,
-    "guide": integration_guide,
-    "listed": listed,
+    "evaluation_text": evaluation_text,
+    "field_tables": field_tables,
+    "file_tree": file_tree,
+    "integration_guide": integration_guide,
+    "join_list": join_list,
+    "json_block": json_block,
+    "model_card": model_card,
     "number": number_format.number,
     "percent": number_format.percent,
-    "readme": readme_commands,
+    "readme_commands": readme_commands,
     "seconds": number_format.seconds,
     "table": table,
-    "words": evaluation_text.words,
 }

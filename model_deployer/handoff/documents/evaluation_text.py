@@ -1,4 +1,4 @@
-"""What the evaluation of a model says, as tables and sentences that fit its task."""
+"""The evaluation of a model as tables and sentences, in the words of its task."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,25 +24,28 @@ from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOSS, LOWER
 from model_deployer.contract.number_format import count, interval, number, percent
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.package.package_data import PackageData
-from model_deployer.writing.markdown import Markdown, code, joined, markdown, table
+from model_deployer.writing.markdown import Markdown, code, join_sentences, markdown, table
 
-#: Features and slices of a table, and labels of a sentence, that are not summed up.
-MOST_ROWS, MOST_LABELS = 20, 10
-
-
-#: What the models beside the chosen one are called.
-_BASELINES = {LINEAR: "Linear model", TRIVIAL: "The same answer for every row"}
+#: The largest number of rows in a table of fields or slices, and of labels in a sentence.
+MAX_ROWS, MAX_LABELS = 20, 10
 
 
-#: Metrics of a share that is promised: what they are a share of, by what carries the promise.
-_PROMISED = {"regression": "share of truths inside the interval", "classification": "share of truths in the set"}
+#: The names of the baselines.
+_BASELINES = {LINEAR: "Linear model", TRIVIAL: "Same answer for every row"}
+
+
+#: The meaning of the coverage, by the kind of output.
+_COVERAGE_MEANING = {
+    "regression": "share of true values inside the interval",
+    "classification": "share of true labels in the set",
+}
 
 
 #: Metrics in the unit of the target.
-_IN_UNITS = {"rmse", "mae", "median_absolute_error", "interval_width", "pinball"}
+_IN_TARGET_UNIT = {"rmse", "mae", "median_absolute_error", "interval_width", "pinball"}
 
 
-#: What the estimators of a candidate are, for people.
+#: The estimators of a candidate, in words.
 _ESTIMATORS = {
     "linear": "a linear model",
     "lightgbm": "boosted trees (LightGBM)",
@@ -54,94 +57,103 @@ _ESTIMATORS = {
 }
 
 
-#: How the shares of a learning curve grow.
-_SHARES = {
-    "time": "the latest ones first",
-    "group": "by whole groups",
+#: How the training rows of a learning curve are chosen, by the split.
+_CURVE_ROWS = {
+    "time": "starting with the latest ones",
+    "group": "in whole groups",
     "random": "drawn at random",
-    "stratified": "drawn at random with every label in its share",
+    "stratified": "drawn at random in proportion to the labels",
 }
 
 
-_LEARNERS = {"lightgbm": "LightGBM with its defaults, at about twice the learning rate,", "linear": "A linear model"}
+_CURVE_MODELS = {
+    "lightgbm": "LightGBM with its defaults, at about twice the learning rate,",
+    "linear": "A linear model",
+}
 
 
-def headline(facts: PackageData) -> Markdown:
-    """How good it is against the simple models, in a paragraph; empty where nothing was measured."""
-    evaluation, output = facts.evaluation, facts.contract.output
+def headline(package: PackageData) -> Markdown:
+    """Return a paragraph that compares the model with the baselines; empty if nothing was measured."""
+    evaluation, output = package.evaluation, package.contract.output
     loss = LOSS[output.task]
     metric = evaluation.metrics_of(MODEL).get(loss)
     if metric is None:
         return Markdown()
     rows = evaluation.rows
-    where = f"On {count(rows.test, 'row')} that nothing was learnt from" if rows else "On the test rows"
-    said = f"{where}, its {words(loss)} ({_meaning(loss, output)}) is {number(metric.value)}, with a 95 % interval "
-    said += f"from {interval(metric.low, metric.high)}."
-    others = [_against(evaluation, name, loss) for name in (LINEAR, TRIVIAL) if loss in evaluation.metrics_of(name)]
-    return joined(said, *others, *_costs(evaluation))
+    test_rows = f"On {count(rows.test, 'row')} that were not used for training" if rows else "On the test rows"
+    result = (
+        f"{test_rows}, its {words(loss)} ({_meaning(loss, output)}) is {number(metric.value)}, with a 95 % interval "
+    )
+    result += f"from {interval(metric.low, metric.high)}."
+    baselines = [name for name in (LINEAR, TRIVIAL) if loss in evaluation.metrics_of(name)]
+    comparisons = [_compare_with_baseline(evaluation, name, loss) for name in baselines]
+    return join_sentences(result, *comparisons, *_costs(evaluation))
 
 
-def _against(evaluation: Evaluation, name: str, loss: str) -> str:
-    who = {LINEAR: "A linear model on the same fields", TRIVIAL: "Giving every row the same answer"}[name]
+def _compare_with_baseline(evaluation: Evaluation, name: str, loss: str) -> str:
+    baseline = {LINEAR: "A linear model on the same fields", TRIVIAL: "The same answer for every row"}[name]
     change = metric_changes(evaluation.metrics_of(name), evaluation.metrics_of(MODEL))[loss]
-    said = f"{who} reaches {number(change.old.value)}"
+    result = f"{baseline} reaches {number(change.old.value)}"
     if change.verdict == "within the noise":
-        return f"{said}: the 95 % intervals of the two overlap, so that the difference may be chance."
-    return f"{said}: the model is {change.verdict}, by more than chance explains."
+        return f"{result}: the 95 % intervals overlap, so the difference may be chance."
+    return f"{result}: the model is {change.verdict}, by more than chance can explain."
 
 
 def _costs(evaluation: Evaluation) -> Iterator[str]:
-    """What decisions cost, where costs were said; and why they may be right less often than a constant one."""
+    """Yield sentences about the costs of decisions, if model.yaml defines costs."""
     model, trivial = evaluation.metrics_of(MODEL), evaluation.metrics_of(TRIVIAL)
     if "cost" not in model or "cost" not in trivial:
         return
-    paid, constant = number(model["cost"].value), number(trivial["cost"].value)
-    yield f"Its decisions cost {paid} a row on average, the same decision for every row {constant}."
+    cost, constant = number(model["cost"].value), number(trivial["cost"].value)
+    yield f"Its decisions cost {cost} per row on average; the same decision for every row would cost {constant}."
     if model["accuracy"].value < trivial["accuracy"].value:
-        yield "They are right less often than that same decision would be, since they avoid the dearer mistake."
+        yield "They are right less often than that constant decision, because they avoid the more expensive mistake."
 
 
-def metrics(facts: PackageData) -> Markdown:
-    """Every metric with its interval, next to those of the simple models."""
-    others = [name for name in _BASELINES if name in facts.evaluation.metrics]
-    baselines = [facts.evaluation.metrics_of(name) for name in others]
+def metrics(package: PackageData) -> Markdown:
+    """Return a table of all metrics with their intervals, next to those of the baselines."""
+    names = [name for name in _BASELINES if name in package.evaluation.metrics]
+    baselines = [package.evaluation.metrics_of(name) for name in names]
     rows = [
         [
             Markdown(f"**{words(name)}**"),
-            _meaning(name, facts.contract.output),
+            _meaning(name, package.contract.output),
             number(metric.value),
             interval(metric.low, metric.high),
             *(number(baseline[name].value) if name in baseline else "" for baseline in baselines),
         ]
-        for name, metric in facts.evaluation.metrics_of(MODEL).items()
+        for name, metric in package.evaluation.metrics_of(MODEL).items()
     ]
-    return table(["Metric", "What it says", "Model", "95 % interval", *(_BASELINES[name] for name in others)], rows)
+    return table(["Metric", "Meaning", "Model", "95 % interval", *(_BASELINES[name] for name in names)], rows)
 
 
 def _meaning(metric: str, output: Output) -> str:
-    said = _PROMISED[output.kind] if metric == "coverage" else MEANING.get(metric, "")
-    unit = f"in {output.unit}" if isinstance(output, Regression) and output.unit and metric in _IN_UNITS else ""
+    meaning = _COVERAGE_MEANING[output.kind] if metric == "coverage" else MEANING.get(metric, "")
+    if isinstance(output, Regression) and output.unit and metric in _IN_TARGET_UNIT:
+        meaning += f", in {output.unit}"
     direction = (
         "higher is better" if metric in HIGHER_IS_BETTER else "lower is better" if metric in LOWER_IS_BETTER else ""
     )
-    return "; ".join(part for part in (f"{said}, {unit}" if unit else said, direction) if part)
+    return "; ".join(part for part in (meaning, direction) if part)
 
 
-def of_which_class(output: Output) -> Markdown:
-    """Whose metrics those of a class are."""
+def class_note(output: Output) -> Markdown:
+    """Return a sentence about the class that the metrics refer to; empty for a regression."""
     if not isinstance(output, Classification):
         return Markdown()
     if output.positive:
-        return Markdown(f"What is said of a class is said of {code(output.positive)}.")
+        return Markdown(f"Metrics of a class refer to {code(output.positive)}.")
     return Markdown(
-        "What is said of a class is the mean over all labels, of which the rare ones count as much as the others; the "
-        "calibration error is that of the likeliest label."
+        "Metrics of a class are the mean over all labels, in which rare labels count as much as frequent ones. The "
+        "calibration error refers to the most probable label."
     )
 
 
 def metric_changes_table(changes: Mapping[str, Any]) -> Markdown:
-    """How the metrics of two versions differ."""
-    rows = [[words(name), _cell(one["old"]), _cell(one["new"]), one["verdict"]] for name, one in changes.items()]
+    """Return a table of the metrics of two versions."""
+    rows = [
+        [words(name), _cell(change["old"]), _cell(change["new"]), change["verdict"]] for name, change in changes.items()
+    ]
     return table(["Metric", "Before (95 % interval)", "Now (95 % interval)", "Verdict"], rows)
 
 
@@ -149,17 +161,17 @@ def _cell(metric: Mapping[str, float]) -> str:
     return f"{number(metric['value'])} ({interval(metric['low'], metric['high'])})"
 
 
-def candidates(facts: PackageData) -> Markdown:
-    """What was tried, by its loss on the validation part."""
-    tried = sorted(facts.evaluation.candidates, key=lambda candidate: candidate.loss)
+def candidates(package: PackageData) -> Markdown:
+    """Return a table of the candidates, sorted by their loss on the validation rows."""
+    tried = sorted(package.evaluation.candidates, key=lambda candidate: candidate.loss)
     figures = [candidate.model_dump(exclude_unset=True, exclude={"name", "chosen"}) for candidate in tried]
-    names = list(dict.fromkeys(name for each in figures for name in each))
+    names = list(dict.fromkeys(name for values in figures for name in values))
     rows = [
         [
             _bold(candidate.name, candidate.chosen),
-            *(number(each[name]) if each.get(name) is not None else "" for name in names),
+            *(number(values[name]) if values.get(name) is not None else "" for name in names),
         ]
-        for candidate, each in zip(tried, figures, strict=True)
+        for candidate, values in zip(tried, figures, strict=True)
     ]
     return table(["Candidate", *(words(name).capitalize() for name in names)], rows)
 
@@ -168,18 +180,20 @@ def _bold(text: str, is_bold: bool) -> Markdown:
     return Markdown(f"**{markdown(text)}**") if is_bold else markdown(text)
 
 
-def choice(facts: PackageData) -> Markdown:
-    """Which candidate was chosen, and by how much."""
-    tried = facts.evaluation.candidates
+def choice(package: PackageData) -> Markdown:
+    """Return a sentence about the chosen candidate and its lead over the others."""
+    tried = package.evaluation.candidates
     chosen = next((candidate for candidate in tried if candidate.chosen), None)
-    rivals = [candidate for candidate in tried if not candidate.chosen]
-    if chosen is None or not rivals:
+    others = [candidate for candidate in tried if not candidate.chosen]
+    if chosen is None or not others:
         return Markdown()
-    rival = min(rivals, key=lambda candidate: candidate.loss)
-    gap = (rival.loss - chosen.loss) / rival.loss if rival.loss else 0.0
-    side = "below" if gap >= 0 else "above"
-    much = f"{100 * abs(gap):.2g} % {side} that of {_estimator(rival.name)}, the best of the others"
-    return joined(f"Chosen was {_estimator(chosen.name)}: its loss on the validation rows lies {much}.")
+    best_other = min(others, key=lambda candidate: candidate.loss)
+    gap = (best_other.loss - chosen.loss) / best_other.loss if best_other.loss else 0.0
+    lead = f"{100 * abs(gap):.2g} % {'below' if gap >= 0 else 'above'} that of {_estimator(best_other.name)}"
+    return join_sentences(
+        f"The chosen model is {_estimator(chosen.name)}. Its loss on the validation rows is {lead}, the best of the "
+        "other candidates."
+    )
 
 
 def _estimator(name: str) -> str:
@@ -187,194 +201,191 @@ def _estimator(name: str) -> str:
     return parts[0] if len(parts) == 1 else f"a blend of {' and '.join(parts)}"
 
 
-def chosen_by(facts: PackageData) -> str:
-    """What the loss of a candidate is."""
-    if facts.contract.output.kind == "classification":
-        return "the log loss, before the calibration"
-    learnt = "logarithm of the target" if facts.evaluation.logarithm else "target"
-    return f"that of the {learnt}, in its standard deviations"
+def candidate_loss(package: PackageData) -> str:
+    """Return the loss that candidates are compared by, in words."""
+    if package.contract.output.kind == "classification":
+        return "the log loss, before calibration"
+    target = "logarithm of the target" if package.evaluation.logarithm else "target"
+    return f"the loss on the {target}, in units of its standard deviation"
 
 
 def reliability(reliability: Reliability) -> Markdown:
-    """What was promised, and how often it came true, by what the model answered."""
+    """Return a table of the predicted and the observed frequencies, by the prediction."""
     is_value = reliability.nominal is not None
-    shown = number if is_value else percent
+    to_text = number if is_value else percent
     rows = [
-        [shown(one.predicted), percent(one.observed), _percents(one.low, one.high), number(one.rows)]
-        for one in reliability.bins
+        [to_text(bin.predicted), percent(bin.observed), _percents(bin.low, bin.high), number(bin.rows)]
+        for bin in reliability.bins
     ]
-    first = "Mean value answered" if is_value else "Mean probability answered"
-    return table([first, _KEPT[type(reliability)], "95 % interval", "Rows"], rows)
+    first = "Mean predicted value" if is_value else "Mean predicted probability"
+    return table([first, _OBSERVED[type(reliability)], "95 % interval", "Rows"], rows)
 
 
-_KEPT: Mapping[type, str] = {
-    ProbabilityReliability: "Came true",
-    IntervalReliability: "Truths inside the interval",
-    QuantileReliability: "Truths at or below the value",
+_OBSERVED: Mapping[type, str] = {
+    ProbabilityReliability: "Observed frequency",
+    IntervalReliability: "True values inside the interval",
+    QuantileReliability: "True values at or below the value",
 }
 
 
-def promises_kept(reliability: Reliability) -> Markdown:
-    """In how many parts of the test rows the promise was kept."""
+def reliability_summary(reliability: Reliability) -> Markdown:
+    """Return a sentence about the number of groups of test rows in which prediction and observation agree."""
     bins, share = reliability.bins, reliability.nominal
-    kept = sum(one.low <= (one.predicted if share is None else share) <= one.high for one in bins)
+    agreeing = sum(bin.low <= (bin.predicted if share is None else share) <= bin.high for bin in bins)
     if isinstance(reliability, ProbabilityReliability):
-        whose = code(reliability.label) if reliability.label else "the likeliest label"
-        by = "probability"
-        what = f"the mean probability answered for {whose} lies inside the 95 % interval of how often it came true"
+        label = code(reliability.label) if reliability.label else "the most probable label"
+        prediction = "probability"
+        condition = (
+            f"the mean predicted probability of {label} is inside the 95 % interval of the observed frequency of that "
+            "label"
+        )
     else:
-        by = "value"
-        what = f"the promised {percent(reliability.nominal)} lies inside the 95 % interval of what was observed"
+        prediction = "value"
+        condition = f"the nominal {percent(reliability.nominal)} is inside the 95 % interval of the observed share"
     return Markdown(
-        f"The test rows were divided into {len(bins)} parts of equal size, by the {by} answered. In {kept} of the "
-        f"{len(bins)}, {what}; if every promise were kept exactly, it would in about 19 of 20."
+        f"The test rows were divided into {len(bins)} groups of equal size by the predicted {prediction}. In "
+        f"{agreeing} of the {len(bins)} groups, {condition}; for a perfect model, this would be the case in about 19 "
+        "of 20."
     )
 
 
 def label_sets(reliability: Reliability) -> SetCoverage | None:
-    """What is known of the sets of labels; None where predictions carry none."""
+    """Return the coverage of the sets of labels; None if predictions contain no sets."""
     return reliability.sets if isinstance(reliability, ProbabilityReliability) else None
 
 
 def sets(sets: SetCoverage) -> Markdown:
-    """How often the truth was in the set, by the true label."""
+    """Return a table of the share of sets that contain the true label, by true label."""
     rows = [
-        [code(one.label), number(one.rows), percent(one.observed), _percents(one.low, one.high)]
-        for one in sets.labels[:MOST_ROWS]
+        [code(label.label), number(label.rows), percent(label.observed), _percents(label.low, label.high)]
+        for label in sets.labels[:MAX_ROWS]
     ]
-    return table(["True label", "Rows", "In its set", "95 % interval"], rows)
+    return table(["True label", "Rows", "In the set", "95 % interval"], rows)
 
 
 def set_sizes(sets: SetCoverage) -> str:
-    """How many labels the sets had."""
-    return ", ".join(f"{count(one.labels, 'label')} in {percent(one.share)}" for one in sets.sizes[:MOST_LABELS])
+    """Return the number of labels in the sets, with the share of the rows."""
+    return ", ".join(f"{count(size.labels, 'label')} in {percent(size.share)}" for size in sets.sizes[:MAX_LABELS])
 
 
 def _percents(low: float, high: float) -> str:
     return f"{percent(low)} to {percent(high)}"
 
 
-def slices(facts: PackageData) -> Markdown:
-    """The parts of the test rows in which the model is worst."""
-    loss = words(LOSS[facts.contract.output.task])
+def slices(package: PackageData) -> Markdown:
+    """Return a table of the slices: the parts of the test rows in which the model is worst."""
+    loss = words(LOSS[package.contract.output.task])
     rows = [
         [
-            one.slice,
-            number(one.rows),
-            number(one.loss),
-            _TOO_FEW if one.low is None or one.high is None else interval(one.low, one.high),
-            f"{one.gap:+.1%}".replace("%", " %"),
-            _calibration(one),
-            _notes(one),
+            result.slice,
+            number(result.rows),
+            number(result.loss),
+            _TOO_FEW if result.low is None or result.high is None else interval(result.low, result.high),
+            f"{result.gap:+.1%}".replace("%", " %"),
+            _calibration(result),
+            _notes(result),
         ]
-        for one in (facts.evaluation.slices or ())[:MOST_ROWS]
+        for result in (package.evaluation.slices or ())[:MAX_ROWS]
     ]
-    return table(
-        [
-            "Part of the rows",
-            "Rows",
-            loss,
-            "95 % interval",
-            "Against all rows",
-            "Calibration error",
-            "Note",
-        ],
-        rows,
-    )
+    head = ["Part of the rows", "Rows", loss, "95 % interval", "Against all rows", "Calibration error", "Note"]
+    return table(head, rows)
 
 
 def calibration_error(output: Output) -> str:
-    """What the calibration error of a slice is."""
+    """Return the definition of the calibration error of a slice."""
     if isinstance(output, Classification):
-        return "the mean gap between a probability and how often it comes true"
+        return "the mean difference between the predicted probability and the observed frequency"
     part = "inside the interval" if output.quantile is None else "at or below the value"
-    return f"how far the share of truths {part} is from what is promised"
+    return f"the difference between the share of true values {part} and the nominal share"
 
 
 _TOO_FEW = "too few rows"
 
 
-def _calibration(one: SliceResult) -> str:
-    error, chance = one.calibration_error, one.calibration_chance
+def _calibration(result: SliceResult) -> str:
+    error, chance = result.calibration_error, result.calibration_chance
     if error is None or chance is None:
         return _TOO_FEW
-    return percent(error) + ("" if error <= chance else ", beyond chance")
+    return percent(error) + ("" if error <= chance else ", more than chance")
 
 
-def _notes(one: SliceResult) -> str:
-    notes = {"asked for in model.yaml": one.named, "not learnt from": not one.learnt}
-    return ", ".join(note for note, holds in notes.items() if holds)
+def _notes(result: SliceResult) -> str:
+    notes = {"named in model.yaml": result.named, "not used for training": not result.learnt}
+    return ", ".join(note for note, applies in notes.items() if applies)
 
 
 def importance(importance: Importance) -> Markdown:
-    """How much worse the model is without what a field says."""
-    rows = [[code(one.feature), number(one.rise), number(one.spread)] for one in importance.features[:MOST_ROWS]]
+    """Return a table of the importance of each field: the rise of the loss without its information."""
+    rows = [
+        [code(feature.feature), number(feature.rise), number(feature.spread)]
+        for feature in importance.features[:MAX_ROWS]
+    ]
     return table(["Field", f"Rise of the {words(importance.loss)}", "Standard deviation"], rows)
 
 
 def missing(missing: MissingFeatures, output: Output) -> Markdown:
-    """What becomes of the answer where a field is null."""
+    """Return a table of the effect of a null in each field on the answer and on the loss."""
     rows = [
-        [code(one.feature), percent(one.missing), number(one.change), number(one.rise)]
-        for one in missing.features[:MOST_ROWS]
+        [code(feature.feature), percent(feature.missing), number(feature.change), number(feature.rise)]
+        for feature in missing.features[:MAX_ROWS]
     ]
     head = [
         "Field",
         "Null in the test rows",
-        f"The answer moves by, on average, {_distance(output)}",
+        f"Mean change of the answer, {_change_unit(output)}",
         f"Rise of the {words(missing.loss)}",
     ]
     return table(head, rows)
 
 
-def _distance(output: Output) -> str:
+def _change_unit(output: Output) -> str:
     if isinstance(output, Regression):
         return f"in {output.unit}" if output.unit else "in the unit of the target"
-    return "in probability" if output.positive else "in probability that changes its label"
+    return "in probability" if output.positive else "in probability that moves to other labels"
 
 
-def more(found: Sequence[Any], what: str) -> str:
-    """What a table that is cut leaves out."""
-    left = len(found) - MOST_ROWS
-    return f"And {left:,} more {what}." if left > 0 else ""
+def more(items: Sequence[Any], noun: str) -> str:
+    """Return a sentence about the items that a table leaves out; empty if it has all of them."""
+    left_out = len(items) - MAX_ROWS
+    return f"And {left_out:,} more {noun}." if left_out > 0 else ""
 
 
-def measured_curve(facts: PackageData) -> LearningCurve | None:
-    """The learning curve, where there is one."""
-    return facts.evaluation.curve if isinstance(facts.evaluation.curve, LearningCurve) else None
+def measured_curve(package: PackageData) -> LearningCurve | None:
+    """Return the learning curve; None if it was not measured."""
+    return package.evaluation.curve if isinstance(package.evaluation.curve, LearningCurve) else None
 
 
 def curve(curve: LearningCurve) -> Markdown:
-    """The loss of a model that learnt from more and more rows."""
-    rows = [[number(one.rows), number(one.loss), interval(one.low, one.high)] for one in curve.points]
+    """Return a table of the loss by the number of training rows."""
+    rows = [[number(point.rows), number(point.loss), interval(point.low, point.high)] for point in curve.points]
     return table(["Training rows", words(curve.loss), "95 % interval"], rows)
 
 
 def curve_verdict(curve: Curve) -> str:
-    """Whether more rows would help, as a sentence."""
+    """Return the verdict on whether more rows would help, as a sentence."""
     return f"{curve.verdict[:1].upper()}{curve.verdict[1:]}."
 
 
 def curve_method(curve: LearningCurve) -> str:
-    """How the learning curve was measured."""
+    """Return a description of how the learning curve was measured."""
     return (
-        f"{_LEARNERS[curve.model]} was fitted anew on growing shares of the training rows, "
-        f"{_SHARES[curve.split]}, and judged on the same test rows. Its slope "
-        f"says what rows are worth; its level is not that of the model."
+        f"{_CURVE_MODELS[curve.model]} was fitted on growing shares of the training rows, {_CURVE_ROWS[curve.split]}, "
+        "and evaluated on the same test rows. The slope of the curve shows the value of more rows; its level is not "
+        "that of this model."
     )
 
 
-def findings(facts: PackageData) -> Markdown:
-    """What is odd about the data."""
+def findings(package: PackageData) -> Markdown:
+    """Return a table of the findings about the data."""
     rows = [
         [finding.severity, code(finding.column) if finding.column else "the table", finding.message]
-        for finding in facts.evaluation.findings
+        for finding in package.evaluation.findings
     ]
     return table(["Severity", "Column", "Finding"], rows)
 
 
-def gates(facts: PackageData) -> Markdown:
-    """What was asked of the model, and what was measured."""
+def gates(package: PackageData) -> Markdown:
+    """Return a table of the gates: the requirements of model.yaml, and the measured values."""
     rows = [
         [
             "met" if gate.passed else "missed",
@@ -383,11 +394,11 @@ def gates(facts: PackageData) -> Markdown:
             "" if gate.found is None else number(gate.found),
             gate.message,
         ]
-        for gate in facts.evaluation.gates
+        for gate in package.evaluation.gates
     ]
-    return table(["", "Gate", "Asked for", "Found", "In words"], rows)
+    return table(["Result", "Gate", "Required", "Measured", "In words"], rows)
 
 
 def words(name: str) -> str:
-    """A name of a metric as words."""
+    """Return the name of a metric as words."""
     return name.replace("_", " ")

@@ -1,72 +1,67 @@
-"""The folder of a package as a tree, with a line on each file that is there."""
+"""The files of a package as a tree, with a description of each."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from model_deployer.package import package_data as places
-from model_deployer.package.package_data import PackageData
+from model_deployer.package.package_data import CHANGES, MEASUREMENTS, METADATA, PARITY, PackageData
 
 Line = tuple[str, str]
 
 
-def tree(facts: PackageData) -> str:
-    """The tree as text; what the package does not hold is not in it."""
-    shown = list(_lines(facts))
-    width = max(len(name) for name, _ in shown) + 2
-    return "\n".join(f"{name:{width}}{about}".rstrip() for name, about in shown)
+def tree(package: PackageData) -> str:
+    """Return the tree of the files that the package contains, as text."""
+    lines = list(_lines(package))
+    width = max(len(name) for name, _ in lines) + 2
+    return "\n".join(f"{name:{width}}{about}".rstrip() for name, about in lines)
 
 
-def _lines(facts: PackageData) -> Iterator[Line]:
+def _lines(package: PackageData) -> Iterator[Line]:
     yield "README.md", "this page"
-    yield "CHANGELOG.md", "what changed from version to version"
-    if facts.is_verified:
-        about = "what was executed to prove the package, and with which result; VERIFICATION.json for programs"
-        yield "VERIFICATION.md", about
-    yield "SHA256SUMS", "the fingerprint of every file: sha256sum -c SHA256SUMS"
+    yield "CHANGELOG.md", "the changes from version to version"
+    if package.is_verified:
+        yield "VERIFICATION.md", "the checks of this package, with their results; VERIFICATION.json for programs"
+    yield "SHA256SUMS", "the checksum of every file, for: sha256sum -c SHA256SUMS"
     yield "requirements.txt", "the Python packages, with their versions; environment.yml for conda"
-    yield "Dockerfile", "an image of the service"
-    yield "sbom.cdx.json", "the software inside, for scanners (CycloneDX)"
+    yield "Dockerfile", "builds an image of the service"
+    yield "sbom.cdx.json", "the software bill of materials, for scanners (CycloneDX)"
     yield "docs/", ""
-    yield "  INTEGRATION_GUIDE.md", "for who calls and runs the service: start there"
-    yield (
-        "  MODEL_CARD.md",
-        "for who decides on its use: how good it is, and where it is not; MODEL_CARD.html with plots",
-    )
-    yield "  API_SPEC.yaml", "the API for programs (OpenAPI 3.1)"
-    yield "proto/open_inference.proto", "what clients in other languages are compiled from, where gRPC is spoken"
+    yield "  INTEGRATION_GUIDE.md", "how to call and run the service: start here"
+    yield "  MODEL_CARD.md", "how good the model is, and where it is not; MODEL_CARD.html has plots"
+    yield "  API_SPEC.yaml", "the specification of the API (OpenAPI 3.1)"
+    yield "proto/open_inference.proto", "the definition that gRPC clients are generated from"
     yield "bento/", "the service and its model, for bentoml serve"
     yield "examples/", ""
-    yield "  inference_example.py", "a prediction from the ONNX model alone, without a server"
-    yield "  sample_requests.json", "requests, and what the service answered to them"
-    yield from _clients(facts)
+    yield "  inference_example.py", "predicts with the ONNX model, without a server"
+    yield "  sample_requests.json", "requests with the answers of the service"
+    yield from _clients(package)
     yield "tests/", ""
-    yield "  test_inference.py", "the golden requests again: without a server, or with URL=http://... against one"
+    yield "  test_inference.py", "sends the golden requests to the model, or with URL=http://... to a service"
     yield "model/", ""
-    yield from _formats(facts)
-    yield f"  {_name(places.METADATA)}", "where the model comes from, its contract and all its figures"
-    yield f"  {_name(places.PARITY)}", "how far the formats' answers are from each other"
-    yield f"  {_name(places.CHANGES)}", "what CHANGELOG.md says, for programs"
-    if facts.plots:
-        yield "  plots/", "pictures of the model card"
+    yield from _formats(package)
+    yield f"  {_name(METADATA)}", "the origin of the model, its contract and all its figures"
+    yield f"  {_name(PARITY)}", "the differences between the answers of the formats"
+    yield f"  {_name(CHANGES)}", "the content of CHANGELOG.md, for programs"
+    if package.plots:
+        yield "  plots/", "the plots of the model card"
     yield "benchmarks/", ""
-    yield f"  {_name(places.MEASUREMENTS)}", "latency, throughput and memory, and the machine they were measured on"
+    yield f"  {_name(MEASUREMENTS)}", "latency, throughput and memory, with the machine they were measured on"
     yield "monitoring/", ""
-    yield "  alerts.yml", "alerts for Prometheus; alerts_test.yml proves them"
+    yield "  alerts.yml", "alert rules for Prometheus; alerts_test.yml tests them"
     yield "  dashboard.json", "a dashboard for Grafana"
-    yield "deploy/", "what platforms run the service by: Kubernetes, clouds, Compose; a README.md in each folder"
+    yield "deploy/", "deployment definitions for Kubernetes, clouds and Compose; a README.md in each folder"
 
 
-def _formats(facts: PackageData) -> Iterator[Line]:
-    for one in facts.formats:
-        for place, file in enumerate(file for file in one.files if file.startswith("model/")):
-            yield f"  {_name(file)}", "" if place else one.about
+def _formats(package: PackageData) -> Iterator[Line]:
+    for format_ in package.formats:
+        for index, file in enumerate(file for file in format_.files if file.startswith("model/")):
+            yield f"  {_name(file)}", "" if index else format_.about
 
 
-def _clients(facts: PackageData) -> Iterator[Line]:
-    given = [client for client in facts.clients if client.left_out is None]
-    if given:
+def _clients(package: PackageData) -> Iterator[Line]:
+    clients = [client for client in package.clients if client.left_out is None]
+    if clients:
         yield "  clients/", ""
-    for client in given:
+    for client in clients:
         yield f"    {_name(client.folder)}/", f"a client in {client.language}"
 
 

@@ -1,4 +1,4 @@
-"""A document as a page of HTML that needs nothing but itself."""
+"""A document as a self-contained HTML page."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -13,28 +13,28 @@ from model_deployer.writing.markdown import anchor
 
 
 def page(title: str, text: str, plots: Mapping[str, bytes]) -> str:
-    """A whole page.
+    """Return a complete HTML page.
 
     Args:
-        title: Of the window.
-        text: The document, as Markdown. HTML in it is shown, not obeyed.
-        plots: PNG files by the stem of their names, which take the place of the pictures that the document links to.
+        title: The title of the window.
+        text: The document as Markdown; HTML in it is escaped.
+        plots: The content of PNG files by the stem of their names; they replace the images that the document links to.
     """
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = reader.parse(text)
-    _name_headings(tokens)
-    _put_pictures_in(tokens, plots)
-    return html_page(title, reader.renderer.render(tokens, reader.options, {}).rstrip(), _STYLE)
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse(text)
+    _set_heading_ids(tokens)
+    _embed_images(tokens, plots)
+    return html_page(title, parser.renderer.render(tokens, parser.options, {}).rstrip(), _STYLE)
 
 
-def _name_headings(tokens: Sequence[Token]) -> None:
-    """Give each heading the id that links within the document lead to."""
+def _set_heading_ids(tokens: Sequence[Token]) -> None:
+    """Give each heading the id that links within the document refer to."""
     for heading, content in pairwise(tokens):
         if heading.type == "heading_open":
             heading.attrSet("id", anchor(content.content))
 
 
-def _put_pictures_in(tokens: Sequence[Token], plots: Mapping[str, bytes]) -> None:
+def _embed_images(tokens: Sequence[Token], plots: Mapping[str, bytes]) -> None:
     for token in tokens:
         for child in token.children or ():
             if child.type == "image":

@@ -1,4 +1,4 @@
-"""What the integration guide says in tables, from the facts of a package."""
+"""The tables and examples of the integration guide."""
 
 import json
 import shlex
@@ -16,21 +16,21 @@ from model_deployer.package.package_data import PackageData
 from model_deployer.package.readme_commands import LOCAL
 from model_deployer.package.samples import Sample
 from model_deployer.serving.observability.metric_specs import METRIC_SPECS
-from model_deployer.writing.markdown import Markdown, block, code, listed, markdown, table
+from model_deployer.writing.markdown import Markdown, code, code_block, join_list, markdown, table
 
-#: The service's own endpoints, which the guide describes in full.
-_OWN = frozenset({"POST /predict", "GET /", "GET /model", "GET /livez", "GET /readyz", "GET /metrics"})
-
-
-def other_endpoints(facts: PackageData) -> Markdown:
-    """The routes by which clients of other servers ask; nothing where the service speaks no other protocol."""
-    endpoints = {f"{method} {path}": about for method, path, about in facts.endpoints}
-    others = [[code(endpoint), about] for endpoint, about in endpoints.items() if endpoint not in _OWN]
-    return table(["Endpoint", "What it does"], others)
+#: The service's own endpoints, which the template of the guide describes.
+_OWN_ENDPOINTS = frozenset({"POST /predict", "GET /", "GET /model", "GET /livez", "GET /readyz", "GET /metrics"})
 
 
-def fields(facts: PackageData) -> Markdown:
-    """Every field of a row."""
+def other_endpoints(package: PackageData) -> Markdown:
+    """Return a table of the endpoints for clients of other servers; empty if there are none."""
+    endpoints = {f"{method} {path}": about for method, path, about in package.endpoints}
+    rows = [[code(endpoint), about] for endpoint, about in endpoints.items() if endpoint not in _OWN_ENDPOINTS]
+    return table(["Endpoint", "What it does"], rows)
+
+
+def fields(package: PackageData) -> Markdown:
+    """Return a table of the fields of a row."""
     rows = [
         [
             code(feature.name),
@@ -41,90 +41,91 @@ def fields(facts: PackageData) -> Markdown:
             "yes" if feature.required else "no",
             treatment(feature),
         ]
-        for feature in facts.contract.features
+        for feature in package.contract.features
     ]
-    head = ["Field", "Meaning", "Unit", "JSON type", "Value", "Required", "Missing or odd values"]
+    head = ["Field", "Meaning", "Unit", "JSON type", "Value", "Required", "Missing or unusual values"]
     return table(head, rows)
 
 
 def json_type(feature: Feature) -> str:
-    """The type of a value that is present: number, integer, boolean or string."""
-    found: str = feature.value_schema()["type"]
-    return found
+    """Return the JSON type of a value that is not null: number, integer, boolean or string."""
+    name: str = feature.value_schema()["type"]
+    return name
 
 
-def answer_fields(facts: PackageData) -> Markdown:
-    """What an answer holds for each row."""
-    properties = facts.contract.output.json_schema()["properties"]
+def answer_fields(package: PackageData) -> Markdown:
+    """Return a table of the keys of a prediction."""
+    properties = package.contract.output.json_schema()["properties"]
     rows = [[code(name), _type(schema), schema["description"]] for name, schema in properties.items()]
-    return table(["Key", "JSON type", "What it is"], rows)
+    return table(["Key", "JSON type", "Meaning"], rows)
 
 
 def _type(schema: dict[str, Any]) -> str:
-    found: str = schema["type"]
-    return {"array": "list of strings", "object": "object of numbers"}.get(found, found)
+    name: str = schema["type"]
+    return {"array": "list of strings", "object": "object of numbers"}.get(name, name)
 
 
-def example(facts: PackageData) -> Sample | None:
-    """An ordinary request and its answer."""
-    return facts.samples.golden[0] if facts.samples.golden else None
+def example(package: PackageData) -> Sample | None:
+    """Return an ordinary request with its answer; None if the package has none."""
+    return package.samples.golden[0] if package.samples.golden else None
 
 
-def refusal(facts: PackageData) -> Sample | None:
-    """A request with a wrong value in a field, and the answer: the shortest one."""
-    refused = [each for each in facts.samples.invalid if _has_wrong_field(each)]
-    return min(refused, key=lambda each: len(json.dumps([each.request, each.answer])), default=None)
+def error_example(package: PackageData) -> Sample | None:
+    """Return the shortest request with an invalid value in a field; None if the package has none."""
+    samples = [sample for sample in package.samples.invalid if _has_field_error(sample)]
+    return min(samples, key=lambda sample: len(json.dumps([sample.request, sample.answer])), default=None)
 
 
-def _has_wrong_field(sample: Sample) -> bool:
+def _has_field_error(sample: Sample) -> bool:
     return sample.request is not None and any(error["field"] for error in sample.answer.get("errors", []))
 
 
 def curl(sample: Sample) -> str:
-    """The command that sends a request."""
+    """Return the command that sends a request."""
     body = shlex.quote(_json(sample.request))
     return f"curl -s {LOCAL}/predict -H 'Content-Type: application/json' \\\n  -d {body}"
 
 
-def reading(facts: PackageData, sample: Sample) -> Markdown:
-    """What the answer to an ordinary request says, in words."""
-    found, output = sample.answer["predictions"][0], facts.contract.output
-    if isinstance(output, Classification):
-        decision = found["decision"]
-        likely = f"{code(decision)} has a probability of {percent(found['probabilities'][decision])}"
-        if output.positive:
-            chance = percent(found["probabilities"][output.positive])
-            return Markdown(
-                f"In words: {code(output.positive)} has a probability of {chance}; from "
-                f"{percent(output.threshold or 0)} on the decision is {code(output.positive)}, so here it is "
-                f"{code(decision)}."
-            )
-        if "set" not in found:
-            return Markdown(f"In words: {likely}, more than any other label.")
-        inside = listed([code(label) for label in found["set"]])
-        only = "only that one is" if len(found["set"]) == 1 else f"{inside} are"
-        return Markdown(f"In words: {likely}, more than any other label; {only} to be expected.")
-    value, lower, upper = (number(float(found[name])) for name in ("value", "lower", "upper"))
-    unit = f" {markdown(output.unit)}" if output.unit else ""
-    return Markdown(
-        f"In words: the answer is {value}{unit}. The truth lies inside its interval in {percent(output.coverage)} of "
-        f"all cases; here it reaches from {lower} to {upper}{unit}."
-    )
+def explain_answer(package: PackageData, sample: Sample) -> Markdown:
+    """Return the meaning of the answer to an ordinary request, in words."""
+    prediction, output = sample.answer["predictions"][0], package.contract.output
+    if not isinstance(output, Classification):
+        value, lower, upper = (number(float(prediction[name])) for name in ("value", "lower", "upper"))
+        unit = f" {markdown(output.unit)}" if output.unit else ""
+        return Markdown(
+            f"In words: the predicted value is {value}{unit}, and its interval is {lower} to {upper}{unit}. The true "
+            f"value is inside the interval in {percent(output.coverage)} of all cases."
+        )
+    decision = prediction["decision"]
+    if output.positive:
+        probability = percent(prediction["probabilities"][output.positive])
+        return Markdown(
+            f"In words: the probability of {code(output.positive)} is {probability}. If it is "
+            f"{percent(output.threshold or 0)} or higher, the decision is {code(output.positive)}; here it is "
+            f"{code(decision)}."
+        )
+    probability = percent(prediction["probabilities"][decision])
+    sentence = f"In words: {code(decision)} is the most probable label, with a probability of {probability}"
+    if "set" not in prediction:
+        return Markdown(f"{sentence}.")
+    labels = [code(label) for label in prediction["set"]]
+    noun = "label" if len(labels) == 1 else "labels"
+    return Markdown(f"{sentence}; the {noun} to expect: {join_list(labels)}.")
 
 
-def columns_request(facts: PackageData) -> Markdown:
-    """Two rows as columns, a column a line."""
-    row = facts.contract.example()
+def columns_request(package: PackageData) -> Markdown:
+    """Return a request with two rows as columns, one column per line."""
+    row = package.contract.example()
     columns = (f"  {_json(name)}: {_json([value, value])}" for name, value in row.items())
-    return block('{"columns": {\n' + ",\n".join(columns) + "\n}}", "json")
+    return code_block('{"columns": {\n' + ",\n".join(columns) + "\n}}", "json")
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def refusals() -> Markdown:
-    """The catalogue of errors, from their classes."""
+def error_table() -> Markdown:
+    """Return a table of all errors, from their classes."""
     rows = [
         [
             str(error.status),
@@ -139,9 +140,9 @@ def refusals() -> Markdown:
     return table(["Status", "Code", "Title", "Cause", "What to do", "Retry"], rows)
 
 
-def retried() -> Markdown:
-    """The errors after which the same request may be sent again."""
-    return listed([Markdown(f"{error.status} {code(error.code)}") for error in _errors() if error.retry])
+def retryable_errors() -> Markdown:
+    """Return the errors after which the same request may be sent again, as a list in a sentence."""
+    return join_list([Markdown(f"{error.status} {code(error.code)}") for error in _errors() if error.retry], "or")
 
 
 def _errors() -> list[type[RequestError]]:
@@ -154,90 +155,102 @@ def _first_line(error: type[RequestError]) -> str:
 
 
 def problem_codes() -> Markdown:
-    """What may be wrong with one value."""
+    """Return a table of the problems of a single value."""
     return table(["Code", "The value"], [[code(name), about] for name, about in PROBLEM_CODES.items()])
 
 
 def metrics() -> Markdown:
-    """What the service counts."""
-    rows = [[code(meter.name), Markdown(", ".join(map(code, meter.labels))), meter.about] for meter in METRIC_SPECS]
-    return table(["Metric", "Labels", "What it says"], rows)
+    """Return a table of the metrics of the service."""
+    rows = [[code(spec.name), Markdown(", ".join(map(code, spec.labels))), spec.about] for spec in METRIC_SPECS]
+    return table(["Metric", "Labels", "Meaning"], rows)
 
 
-def alerts(found: Sequence[Alert]) -> Markdown:
-    """What wakes somebody, and what to do then."""
-    rows = [[code(alert.name), alert.severity, alert.when, alert.meaning, alert.action] for alert in found]
-    return table(["Alert", "Severity", "When", "What it means", "What to do first"], rows)
+def alerts(alerts: Sequence[Alert]) -> Markdown:
+    """Return a table of the alerts, with instructions."""
+    rows = [[code(alert.name), alert.severity, alert.when, alert.meaning, alert.action] for alert in alerts]
+    return table(["Alert", "Severity", "Condition", "Meaning", "What to do first"], rows)
 
 
-def machine(facts: PackageData) -> str:
-    """What was measured where, in a sentence."""
-    measured, found = facts.measured, facts.measured.machine
+def machine(package: PackageData) -> str:
+    """Return a sentence about the machine and the time of the measurements."""
+    measured, host = package.measured, package.measured.machine
     parts = [
-        found.processor,
-        count(found.cores, "core"),
-        f"{size(found.memory_bytes)} of memory" if found.memory_bytes else None,
-        found.gpu,
-        found.system,
-        f"Python {found.python}",
+        host.processor,
+        count(host.cores, "core"),
+        f"{size(host.memory_bytes)} of memory" if host.memory_bytes else None,
+        host.gpu,
+        host.system,
+        f"Python {host.python}",
     ]
-    where = ", ".join(part for part in parts if part)
+    description = ", ".join(part for part in parts if part)
     return (
-        f"Measured on {minute(measured.when)}: {where}; {count(measured.workers, 'worker')}, engine {measured.engine}."
+        f"Measured on {minute(measured.when)}: {description}; {count(measured.workers, 'worker')}, "
+        f"engine {measured.engine}."
     )
 
 
-def by_rows(facts: PackageData) -> Markdown:
-    """Latency of one client by the rows of a request."""
+def by_rows(package: PackageData) -> Markdown:
+    """Return a table of the latency of one client by the number of rows per request."""
     rows = [
-        [number(one.rows), *_percentiles(one), number(round(one.rows * one.requests_per_second)), *_counts(one)]
-        for one in facts.measured.by_rows
+        [
+            number(latency.rows),
+            *_percentiles(latency),
+            number(round(latency.rows * latency.requests_per_second)),
+            *_counts(latency),
+        ]
+        for latency in package.measured.by_rows
     ]
-    return table(["Rows a request", "p50", "p95", "p99", "Rows a second", "Requests", "Failed"], rows)
+    return table(["Rows per request", "p50", "p95", "p99", "Rows per second", "Requests", "Failed"], rows)
 
 
-def by_load(facts: PackageData) -> Markdown:
-    """Latency of requests of one row by the clients at once."""
+def by_load(package: PackageData) -> Markdown:
+    """Return a table of the latency of one-row requests by the number of concurrent clients."""
     rows = [
-        [number(one.clients), *_percentiles(one), number(round(one.requests_per_second)), *_counts(one)]
-        for one in facts.measured.by_load
+        [
+            number(latency.clients),
+            *_percentiles(latency),
+            number(round(latency.requests_per_second)),
+            *_counts(latency),
+        ]
+        for latency in package.measured.by_load
     ]
-    return table(["Clients at once", "p50", "p95", "p99", "Requests a second", "Requests", "Failed"], rows)
+    return table(["Concurrent clients", "p50", "p95", "p99", "Requests per second", "Requests", "Failed"], rows)
 
 
-def _percentiles(one: Latency) -> list[str]:
-    return [milliseconds(percentile) for percentile in (one.p50, one.p95, one.p99)]
+def _percentiles(latency: Latency) -> list[str]:
+    return [milliseconds(percentile) for percentile in (latency.p50, latency.p95, latency.p99)]
 
 
-def _counts(one: Latency) -> list[str]:
-    return [number(one.requests), number(one.failures)]
+def _counts(latency: Latency) -> list[str]:
+    return [number(latency.requests), number(latency.failures)]
 
 
-def resources(facts: PackageData) -> Markdown:
-    """What the server takes of a machine."""
-    measured = facts.measured
+def resources(package: PackageData) -> Markdown:
+    """Return a table of the start time and the memory of the server."""
+    measured = package.measured
     rows = [
-        ("Start until ready", seconds(measured.cold_start_seconds)),
+        ("Start time until ready", seconds(measured.cold_start_seconds)),
         ("Memory when ready", size(measured.memory_ready_bytes) if measured.memory_ready_bytes else ""),
-        ("Memory under load, at most", size(measured.memory_loaded_bytes) if measured.memory_loaded_bytes else ""),
+        ("Memory under load, peak", size(measured.memory_loaded_bytes) if measured.memory_loaded_bytes else ""),
     ]
-    return table(["What", "Measured"], [row for row in rows if row[1]])
+    return table(["Figure", "Measured"], [row for row in rows if row[1]])
 
 
-def limits(facts: PackageData) -> Markdown:
-    """The limits of one request."""
-    found = facts.contract.limits
+def limits(package: PackageData) -> Markdown:
+    """Return a table of the limits of one request."""
+    limits = package.contract.limits
     rows = [
-        ("Rows", number(found.rows), "`too_many_rows`"),
-        ("Bytes of the body, unpacked", f"{found.body_bytes:,} ({size(found.body_bytes)})", "`body_too_large`"),
-        ("Time until the answer", seconds(found.timeout_seconds), "`deadline_exceeded`"),
-        ("Headers", "64 KiB", "`headers_too_large`"),
-    ]
-    return table(["What", "At most", "Else"], [[what, most, Markdown(other)] for what, most, other in rows])
+        ("Rows", number(limits.rows), "`too_many_rows`"),
+        ("Size of the body, uncompressed", f"{limits.body_bytes:,} bytes ({size(limits.body_bytes)})",
+         "`body_too_large`"),
+        ("Time until the answer", seconds(limits.timeout_seconds), "`deadline_exceeded`"),
+        ("Size of the headers", "64 KiB", "`headers_too_large`"),
+    ]  # fmt: skip
+    return table(["Limit", "Maximum", "Error"], [[name, maximum, Markdown(error)] for name, maximum, error in rows])
 
 
-def clients(facts: PackageData) -> Markdown:
-    """The clients of the package, and what was run of each."""
+def clients(package: PackageData) -> Markdown:
+    """Return a table of the clients in the package, with the commands that were run."""
     rows = [
         [
             client.language,
@@ -245,28 +258,29 @@ def clients(facts: PackageData) -> Markdown:
             client.needs,
             code(client.command),
         ]
-        for client in facts.clients
+        for client in package.clients
         if client.left_out is None
     ]
-    return table(["Language", "Folder", "Needs", "Was run"], rows)
+    return table(["Language", "Folder", "Requires", "Command of the check"], rows)
 
 
-def clients_left_out(facts: PackageData) -> Iterator[Markdown]:
-    """Languages that the package has no client for, and why."""
-    for client in facts.clients:
+def clients_left_out(package: PackageData) -> Iterator[Markdown]:
+    """Yield the languages without a client in the package, with the reason."""
+    for client in package.clients:
         if client.left_out is not None:
             yield Markdown(f"{markdown(client.language)}: {markdown(client.left_out)}")
 
 
-def retraining(facts: PackageData) -> Iterator[Markdown]:
-    """What says that the model should learn again."""
-    if facts.reference:
+def retraining(package: PackageData) -> Iterator[Markdown]:
+    """Yield the signs that the model should be trained again."""
+    if package.reference:
         yield Markdown(
-            "Live values move away from those of training: the [alerts](#alerts) on drift compare them in the bins of "
+            "Live values differ from those in training: the [alerts](#alerts) on drift compare the bins of "
             "`model_feature_values_total` and `model_predictions_total`."
         )
-    if gates := facts.evaluation.gates:
-        asked = listed([Markdown(f"{code(gate.name)} {markdown(gate.asked)}") for gate in gates])
+    if gates := package.evaluation.gates:
+        requirements = join_list([Markdown(f"{code(gate.name)} {markdown(gate.asked)}") for gate in gates])
         yield Markdown(
-            f"Measured on rows whose truth has become known, it no longer meets what was asked of it: {asked}."
+            "On new rows with known true values, the model no longer meets the requirements of its training: "
+            f"{requirements}."
         )

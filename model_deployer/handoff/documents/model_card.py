@@ -1,4 +1,4 @@
-"""What the model card says beside the evaluation: the answer, the data, limits, assumptions, formats, origin."""
+"""The model card without the evaluation: the answer, the data, limits, assumptions, formats and origin."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,27 +11,27 @@ from model_deployer.handoff.documents import evaluation_text, field_tables
 from model_deployer.handoff.documents.field_tables import has_bounds
 from model_deployer.package.formats import Agreement, Format
 from model_deployer.package.package_data import PackageData
-from model_deployer.writing.markdown import Markdown, code, listed, markdown, table
+from model_deployer.writing.markdown import Markdown, code, join_list, markdown, table
 
-#: Test rows below which the figures deserve a warning.
+#: The number of test rows below which the card warns about its figures.
 FEW_ROWS = 500
 
 
-#: How rows were divided, and why that matters.
+#: How the rows were split, and what that means for the figures.
 _SPLITS = {
-    "time": "The rows were divided by time: the model learnt from the earlier ones and was judged on the latest. So "
-    "the figures say how it does on a future that it has not seen.",
-    "group": "The rows were divided by groups: no group stands on both sides. So the figures say how it does on "
-    "groups that it has not seen.",
-    "random": "The rows were divided at random. So the figures hold for new rows that are like the old ones; of a "
-    "later time, or of another source, they say nothing.",
-    "stratified": "The rows were divided at random, with every label in its share. So the figures hold for new rows "
-    "that are like the old ones; of a later time, or of another source, they say nothing.",
+    "time": "The rows were split by time: the model was trained on the earlier rows and tested on the latest ones. The "
+    "figures therefore apply to a future that the model has not seen.",
+    "group": "The rows were split by groups: no group is in more than one part. The figures therefore apply to groups "
+    "that the model has not seen.",
+    "random": "The rows were split at random. The figures therefore apply to new rows that are similar to these; they "
+    "do not cover a later time or another source.",
+    "stratified": "The rows were split at random, with the same proportions of the labels in every part. The figures "
+    "therefore apply to new rows that are similar to these; they do not cover a later time or another source.",
 }
 
 
-def predicts(output: Output) -> Markdown:
-    """What the model answers, as a noun phrase."""
+def prediction_phrase(output: Output) -> Markdown:
+    """Return the content of a prediction as a noun phrase."""
     target = code(output.target)
     if isinstance(output, Classification):
         return Markdown(f"the probability of each label of {target} ({labels(output)}), and a decision")
@@ -42,17 +42,17 @@ def predicts(output: Output) -> Markdown:
 
 
 def labels(output: Classification) -> Markdown:
-    """The labels, the first of them where there are many."""
-    shown = [code(label) for label in output.labels[: evaluation_text.MOST_LABELS]]
+    """Return the labels as a list in a sentence; the first ones if there are many."""
+    shown = [code(label) for label in output.labels[: evaluation_text.MAX_LABELS]]
     more = len(output.labels) - len(shown)
-    return listed([*shown, f"{more:,} more"] if more else shown)
+    return join_list([*shown, f"{more:,} more"] if more else shown)
 
 
-def glance(facts: PackageData) -> Markdown:
-    """The first table of the card."""
-    manifest, contract = facts.manifest, facts.contract
+def overview(package: PackageData) -> Markdown:
+    """Return the first table of the card."""
+    manifest, contract = package.manifest, package.contract
     rows = [
-        ("Predicts", predicts(contract.output)),
+        ("Predicts", prediction_phrase(contract.output)),
         ("From", f"{count(len(contract.features), 'field')} of a row"),
         ("Version", manifest.version),
         ("Trained", day(manifest.created)),
@@ -62,156 +62,162 @@ def glance(facts: PackageData) -> Markdown:
     return table(["", ""], [row for row in rows if row[1]])
 
 
-def rows_of_parts(facts: PackageData) -> Markdown:
-    """The parts of the table, and what each was for."""
-    rows = facts.evaluation.rows
+def rows_of_parts(package: PackageData) -> Markdown:
+    """Return a table of the parts of the data, with the use of each."""
+    rows = package.evaluation.rows
     if rows is None:
         return Markdown()
-    too = ", and then taught it too" if facts.evaluation.refitted else ""
+    refit = ", and to train the final model" if package.evaluation.refitted else ""
     parts = [
-        ["train", number(rows.train), "taught the model"],
-        ["validation", number(rows.validation), f"chose and calibrated it{too}"],
-        ["test", number(rows.test), "judged it, once"],
+        ["train", number(rows.train), "to train the model"],
+        ["validation", number(rows.validation), f"to choose and calibrate the model{refit}"],
+        ["test", number(rows.test), "to measure the model, once"],
     ]
-    return table(["Part", "Rows", "What for"], parts)
+    return table(["Part", "Rows", "Use"], parts)
 
 
-def split(facts: PackageData) -> str:
-    """How the rows were divided, and why that matters."""
-    return _SPLITS[facts.evaluation.split] if facts.evaluation.split else ""
+def split_note(package: PackageData) -> str:
+    """Return how the rows were split, and what that means for the figures; empty if it is not known."""
+    return _SPLITS[package.evaluation.split] if package.evaluation.split else ""
 
 
-def threshold(output: Classification) -> str:
-    """What the threshold of a decision between two labels says of costs."""
+def threshold_costs(output: Classification) -> str:
+    """Return the ratio of costs for which the threshold of a decision between two labels is optimal."""
     assert output.threshold is not None
-    other = output.labels[0]
-    missed, false = f"missing {code(output.labels[1])}", f"deciding for it when the truth is {code(other)}"
+    negative, positive = map(code, output.labels)
+    missed, false_alarm = f"missing {positive}", f"deciding for it when the true label is {negative}"
     if not 0 < output.threshold < 1:
         return ""
     ratio = (1 - output.threshold) / output.threshold
     if abs(ratio - 1) < 1e-9:
-        return Markdown(f"It makes mistakes cheapest where {missed} costs as much as {false}.")
-    dear, cheap, times = (missed, false, ratio) if ratio > 1 else (false, missed, 1 / ratio)
+        return Markdown(f"This threshold minimizes the costs if {missed} costs as much as {false_alarm}.")
+    dear, cheap, times = (missed, false_alarm, ratio) if ratio > 1 else (false_alarm, missed, 1 / ratio)
     return Markdown(
-        f"It makes mistakes cheapest where {dear} costs {number(round(times, 6))} times as much as {cheap}."
+        f"This threshold minimizes the costs if {dear} costs {number(round(times, 6))} times as much as {cheap}."
     )
 
 
-def limits(facts: PackageData) -> Iterator[Markdown]:
-    """Where the model is known to end, each in a sentence."""
-    yield from _limits_of_fields(facts.contract.features)
-    rows = facts.evaluation.rows
+def limits(package: PackageData) -> Iterator[Markdown]:
+    """Yield a sentence per known limit of the model."""
+    yield from _limits_of_fields(package.contract.features)
+    rows = package.evaluation.rows
     if rows is not None and rows.test < FEW_ROWS:
         yield Markdown(
-            f"Only {count(rows.test, 'row')} judged it: its figures may be off by more than so few rows can show."
+            f"The test has only {count(rows.test, 'row')}: the figures may be wrong by more than their intervals show."
         )
-    if spanned := field_tables.spans(facts):
-        yield Markdown(f"It has learnt from rows with {listed(spanned)}. What lies outside, it has never seen.")
-    if facts.evaluation.slices:
-        worst = facts.evaluation.slices[0]
-        loss = evaluation_text.words(LOSS[facts.contract.output.task])
+    if ranges := field_tables.time_ranges(package):
+        yield Markdown(f"It was trained on rows with {join_list(ranges)}; it has never seen rows outside this range.")
+    if package.evaluation.slices:
+        worst = package.evaluation.slices[0]
+        loss = evaluation_text.words(LOSS[package.contract.output.task])
         yield Markdown(
-            f"It is most surely worse than elsewhere in the rows with {code(worst.slice)}: there its {loss} is "
-            f"{number(worst.loss)} ([slices](#slices))."
+            f"It is most clearly worse for the rows with {code(worst.slice)}: their {loss} is {number(worst.loss)} "
+            "([slices](#slices))."
         )
-    for finding in facts.evaluation.findings:
+    for finding in package.evaluation.findings:
         if finding.severity == "warning":
             yield Markdown(f"{code(finding.column) if finding.column else 'The table'}: {markdown(finding.message)}.")
 
 
-def _limits_of_fields(found: Sequence[Feature]) -> Iterator[Markdown]:
-    clamped = [f for f in found if isinstance(f, Numeric | Integer) and f.out_of_range == "clamp" and has_bounds(f)]
+def _limits_of_fields(features: Sequence[Feature]) -> Iterator[Markdown]:
+    clamped = [f for f in features if isinstance(f, Numeric | Integer) and f.out_of_range == "clamp" and has_bounds(f)]
     if clamped:
-        names = listed([code(feature.name) for feature in clamped])
-        yield Markdown(f"It does not extrapolate: of {names} a value beyond the range counts as the nearer end of it.")
-    open_ended = [feature for feature in found if isinstance(feature, Categorical) and feature.unknown == "accept"]
+        names = join_list([code(feature.name) for feature in clamped])
+        yield Markdown(f"It does not extrapolate: a value of {names} outside its range is moved to the nearest limit.")
+    open_ended = [feature for feature in features if isinstance(feature, Categorical) and feature.unknown == "accept"]
     if open_ended:
-        names = listed([code(feature.name) for feature in open_ended])
-        yield Markdown(f"It answers for values of {names} that training never saw, all of them alike, as unknown ones.")
-    nullable = [feature for feature in found if feature.nullable]
+        names = join_list([code(feature.name) for feature in open_ended])
+        yield Markdown(f"It treats all values of {names} that were not in the training rows alike, as unknown.")
+    nullable = [feature for feature in features if feature.nullable]
     if nullable:
-        names = listed([code(feature.name) for feature in nullable])
-        yield Markdown(f"It answers without {names}, with less to go by ([missing fields](#missing-fields)).")
+        names = join_list([code(feature.name) for feature in nullable])
+        yield Markdown(f"It answers without {names}, but with less information ([missing fields](#missing-fields)).")
 
 
-def assumptions(facts: PackageData) -> Iterator[Markdown]:
-    """What has to hold for the figures of the card to hold."""
-    output = facts.contract.output
-    yield Markdown("The rows that it is asked about come from where the training rows came from, and mean the same.")
-    yield Markdown(
-        "Every field is known, with the value that it has here, at the moment when a prediction is asked for."
-    )
-    if units := [feature for feature in facts.contract.features if feature.unit]:
-        said = listed([Markdown(f"{code(feature.name)} in {markdown(feature.unit)}") for feature in units])
-        yield Markdown(f"Units are kept: {said}. A value in another unit is not recognised as such.")
+def assumptions(package: PackageData) -> Iterator[Markdown]:
+    """Yield the assumptions that the figures of the card depend on."""
+    output = package.contract.output
+    yield Markdown("The rows come from the same source as the training rows, and their fields have the same meaning.")
+    yield Markdown("Every field already has its final value when the prediction is requested.")
+    if units := [feature for feature in package.contract.features if feature.unit]:
+        names = join_list([Markdown(f"{code(feature.name)} in {markdown(feature.unit)}") for feature in units])
+        yield Markdown(f"The units are correct: {names}. The service cannot detect a value in another unit.")
     if isinstance(output, Classification) and output.threshold is not None:
         yield Markdown(
-            "Mistakes cost what the decision threshold takes them to cost ([answers](#how-to-read-an-answer))."
+            "The costs of mistakes are those that the decision threshold assumes ([answers](#how-to-read-an-answer))."
         )
     if isinstance(output, Regression) or output.set_threshold is not None:
-        what = "interval" if isinstance(output, Regression) else "set"
+        name = "interval" if isinstance(output, Regression) else "set"
         yield Markdown(
-            f"The {percent(output.coverage)} of the {what} are of all cases together; a part of the cases may get "
-            f"less, and where live cases differ from those of training nothing is promised."
+            f"The {percent(output.coverage)} of the {name} apply to all cases together: a part of the cases may have "
+            "less. If live cases differ from those in training, the share is not guaranteed."
         )
 
 
-def behaviour(facts: PackageData) -> Mapping[str, Any] | None:
-    """What changed since the previous version; None where this is the first."""
-    change = next((one for one in facts.changes if one["version"] == facts.manifest.version), None)
+def latest_change(package: PackageData) -> Mapping[str, Any] | None:
+    """Return the changes since the previous version; None if this is the first one."""
+    change = next((change for change in package.changes if change["version"] == package.manifest.version), None)
     return change if change and change["since"] else None
 
 
-def formats(facts: PackageData) -> Markdown:
-    """Every format that the package holds, and how far its answers are from the served ones."""
+def formats(package: PackageData) -> Markdown:
+    """Return a table of the formats in the package, with the differences of their answers."""
     rows = [
         [
-            markdown(one.name),
-            Markdown(", ".join(code(file) for file in one.files)),
-            one.about,
-            _agreement(one.golden),
-            _agreement(one.test),
-            f"{one.tolerance:.2g}",
+            markdown(format_.name),
+            Markdown(", ".join(code(file) for file in format_.files)),
+            format_.about,
+            _agreement(format_.golden),
+            _agreement(format_.test),
+            f"{format_.tolerance:.2g}",
         ]
-        for one in facts.formats
-        if one.withheld is None
+        for format_ in package.formats
+        if format_.withheld is None
     ]
-    return table(["Format", "Files", "What for", "On the golden requests", "On the test rows", "Allowed"], rows)
+    head = [
+        "Format",
+        "Files",
+        "Use",
+        "Difference on the golden requests",
+        "Difference on the test rows",
+        "Allowed difference",
+    ]
+    return table(head, rows)
 
 
-def _agreement(found: Agreement | None) -> str:
-    if found is None:
+def _agreement(agreement: Agreement | None) -> str:
+    if agreement is None:
         return ""
-    flips = "" if found.flips is None else f", {count(found.flips, 'other decision')}"
-    rows = count(found.rows, "row")
-    return f"at most {found.largest:.2g} in {rows}{flips}" if found.largest else f"none in {rows}"
+    flips = "" if agreement.flips is None else f", {count(agreement.flips, 'different decision')}"
+    rows = count(agreement.rows, "row")
+    return f"at most {agreement.largest:.2g} in {rows}{flips}" if agreement.largest else f"none in {rows}"
 
 
-def withheld(facts: PackageData) -> list[Format]:
-    """Formats that the package goes without."""
-    return [one for one in facts.formats if one.withheld is not None]
+def withheld(package: PackageData) -> list[Format]:
+    """Return the formats that the package does not contain."""
+    return [format_ for format_ in package.formats if format_.withheld is not None]
 
 
-def origin(facts: PackageData) -> Markdown:
-    """What it takes to train the model again."""
-    found = facts.manifest.origin
+def origin(package: PackageData) -> Markdown:
+    """Return a table of the versions that are needed to train the model again."""
+    provenance = package.manifest.origin
     rows = [
-        ("Data", code(found.data_version)),
-        ("Seed", str(found.seed)),
-        ("Commit", code(found.git_commit) if found.git_commit else ""),
-        ("Python", found.python),
-        *((library, version) for library, version in found.libraries.items()),
+        ("Data", code(provenance.data_version)),
+        ("Seed", str(provenance.seed)),
+        ("Commit", code(provenance.git_commit) if provenance.git_commit else ""),
+        ("Python", provenance.python),
+        *((library, version) for library, version in provenance.libraries.items()),
     ]
-    return table(["", ""], [row for row in rows if row[1]])
+    return table(["Item", "Version"], [row for row in rows if row[1]])
 
 
-def of_the_graph(facts: PackageData) -> str:
-    """How large and how fast the graph alone is; empty where it was not measured."""
-    latency = facts.evaluation.latency
+def graph_latency(package: PackageData) -> str:
+    """Return sentences about the size and the latency of the graph alone; empty if they were not measured."""
+    latency = package.evaluation.latency
     if latency is None:
         return ""
     return (
-        f"The graph takes {size(latency.bytes)}. Alone, on {count(latency.threads, 'thread')} of the machine that "
-        f"trained it, it answers half of all single rows within {latency.one_row_ms.p50:.3g} ms, and 99 of 100 "
-        f"within {latency.one_row_ms.p99:.3g} ms."
+        f"The size of the graph is {size(latency.bytes)}. Without the service, on "
+        f"{count(latency.threads, 'thread')} of the machine that trained it, the graph answers 50 of 100 single rows "
+        f"within {latency.one_row_ms.p50:.3g} ms, and 99 of 100 within {latency.one_row_ms.p99:.3g} ms."
     )

@@ -38,13 +38,13 @@ def write_program(artifact: Artifact, folder: Path, stem: str) -> list[str]:
     layout, levels = model.blueprint.layout, model.blueprint.preprocessor.levels
     numbers = torch.zeros(2, layout.plain + layout.datetimes + layout.booleans, dtype=torch.float64)
     inputs = {"numbers": numbers, "codes": torch.zeros(2, len(levels), dtype=torch.int64)}
-    if not model.scorer:
+    if not model.estimator:
         return [f"{stem}.safetensors", _write(model, inputs, folder / f"{stem}{WHOLE}.pt2")]
     before, after = _Before(model), _After(model)
     with torch.no_grad():
         answers, columns = before(**inputs)
-        scores = model.scorer.scores(columns)
-    (folder / f"{stem}_{ESTIMATOR}").write_bytes(model.scorer.stored)
+        scores = model.estimator.scores(columns)
+    (folder / f"{stem}_{ESTIMATOR}").write_bytes(model.estimator.serialized)
     return [
         f"{stem}.safetensors",
         _write(before, inputs, folder / f"{stem}{BEFORE}.pt2"),
@@ -73,7 +73,7 @@ class _After(nn.Module):
         self.head = model.head
 
     def forward(self, answers: Tensor, scores: Tensor) -> tuple[Tensor, ...]:
-        return cast(tuple[Tensor, ...], self.head(self.head.joint(answers, scores)))
+        return cast(tuple[Tensor, ...], self.head(self.head.combine(answers, scores)))
 
 
 def _write(module: nn.Module, inputs: dict[str, Tensor], path: Path) -> str:

@@ -1,1 +1,1 @@
-"""Settings of a server, and which model it serves."""
+"""The settings of a server, and the choice of its model."""

@@ -1,4 +1,4 @@
-"""configuration.yaml: what BentoML is told, and what is misspelt in the file, which BentoML ignores."""
+"""configuration.yaml: BentoML's configuration of each service, and a check for unknown keys, which BentoML ignores."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -15,19 +15,19 @@ from model_deployer.serving.config import settings
 from model_deployer.serving.config.settings import Settings
 
 
-class _Named(TypedDict, total=False):
-    """Sections that hold for one service only, by the names of the classes in service.py."""
+class _ByService(TypedDict, total=False):
+    """The sections for one service only, by the names of the classes in service.py."""
 
     ModelService: ServiceConfig
     Runner: ServiceConfig
 
 
-class _Services(ServiceConfig, _Named, total=False):  # type: ignore[misc]  # BentoML carries no types
-    """What holds for all services, and beside it what holds for one."""
+class _Services(ServiceConfig, _ByService, total=False):  # type: ignore[misc]  # BentoML has no type hints
+    """The keys for all services, in addition to the sections for one service."""
 
 
 class Configuration(BaseModel):
-    """The whole file. BentoML's part is checked as BentoML checks it, and held to the keys that it knows."""
+    """The content of the file. BentoML's section is validated with BentoML's types; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,48 +36,56 @@ class Configuration(BaseModel):
 
 
 def service_configuration(file: Path, name: str, **defaults: Any) -> dict[str, Any]:
-    """BentoML's configuration of a service: of all, then its ``defaults``, then what the file has under its name."""
+    """Return BentoML's configuration of a service.
+
+    Args:
+        file: The path of configuration.yaml.
+        name: The name of the service, whose section of the file overrides everything else.
+        **defaults: Values that override those for all services.
+    """
     services = yaml.safe_load(file.read_text(encoding="utf-8")).get("services") or {}
-    common = {key: value for key, value in services.items() if key not in _Named.__annotations__}
-    return _merged(_merged(common, defaults), services.get(name) or {})
+    common = {key: value for key, value in services.items() if key not in _ByService.__annotations__}
+    return _merge(_merge(common, defaults), services.get(name) or {})
 
 
 def check(file: Path) -> list[str]:
-    """What is wrong in a configuration.yaml, and with the environment variables that override it: a line each.
+    """Return the problems of a configuration.yaml and of the environment variables that override it, one per line.
 
     Raises:
-        SpecError: It is no such YAML file.
+        SpecError: if the file is not YAML with these sections.
     """
     source = read_yaml(file, empty="it needs the sections `services` and `serving`")
     values = dict(source.values)
-    found = []
+    problems = []
     if values.pop("version", None) is not None:
-        found.append(f"{source.location(('version',))}: BentoML does not start with this key; leave it out")
+        problems.append(f"{source.location(('version',))}: BentoML does not start with this key; leave it out")
     try:
         Configuration.model_validate(values)
     except ValidationError as error:
-        found += validation_messages(error, source, _keys)
-    return found + _variables()
+        problems += validation_messages(error, source, _valid_keys)
+    return problems + _check_variables()
 
 
-def _variables() -> list[str]:
-    """Environment variables that look like settings and are none, or whose value is no setting."""
-    known = {settings.PREFIX + name.upper(): name for name in Settings.model_fields}
-    given = {name: value for name, value in os.environ.items() if name.startswith(settings.PREFIX)}
-    found = [
-        f"{name}: no such environment variable{suggestion(name, known)}"
-        for name in sorted(given.keys() - known.keys() - {settings.API_KEYS, settings.CONFIGURATION})
+def _check_variables() -> list[str]:
+    """Return the problems of environment variables that override settings: unknown names and invalid values."""
+    names = {settings.PREFIX + name.upper(): name for name in Settings.model_fields}
+    variables = {name: value for name, value in os.environ.items() if name.startswith(settings.PREFIX)}
+    problems = [
+        f"{name}: no such environment variable{suggestion(name, names)}"
+        for name in sorted(variables.keys() - names.keys() - {settings.API_KEYS, settings.CONFIGURATION})
     ]
     try:
-        Settings.model_validate({known[name]: value for name, value in given.items() if name in known})
+        Settings.model_validate({names[name]: value for name, value in variables.items() if name in names})
     except ValidationError as error:
-        wrong = {str(each["loc"][0]): each["msg"].replace("Input should be", "expected") for each in error.errors()}
-        found += [f"{settings.PREFIX}{name.upper()}: {reason}" for name, reason in wrong.items()]
-    return found
+        reasons = {
+            str(details["loc"][0]): details["msg"].replace("Input should be", "expected") for details in error.errors()
+        }
+        problems += [f"{settings.PREFIX}{name.upper()}: {reason}" for name, reason in reasons.items()]
+    return problems
 
 
-def _keys(path: KeyPath) -> Iterable[str]:
-    """The keys that are legal below a path of the file."""
+def _valid_keys(path: KeyPath) -> Iterable[str]:
+    """Return the keys that are valid at a path of the file."""
     section: Any = Configuration
     for part in path:
         section = _fields(section).get(str(part))
@@ -90,13 +98,11 @@ def _fields(section: Any) -> Mapping[str, Any]:
     return get_type_hints(section) if is_typeddict(section) else {}
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Both; where both have a section, its keys likewise; else what is ``above``."""
-    both = {
-        key: _merged(below[key], above[key]) for key in below.keys() & above.keys() if _are_sections(below, above, key)
+def _merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of both mappings; ``override`` wins, and sections in both are merged recursively."""
+    merged_sections = {
+        key: _merge(base[key], override[key])
+        for key in base.keys() & override.keys()
+        if isinstance(base[key], Mapping) and isinstance(override[key], Mapping)
     }
-    return {**below, **above, **both}
-
-
-def _are_sections(below: Mapping[str, Any], above: Mapping[str, Any], key: str) -> bool:
-    return isinstance(below[key], Mapping) and isinstance(above[key], Mapping)
+    return {**base, **override, **merged_sections}

@@ -1,4 +1,4 @@
-"""Which model of the store a service answers with."""
+"""The choice of the model that a service serves."""
 
 from pathlib import Path
 
@@ -9,30 +9,34 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import ModelNotFound
 
 
-def select_model(service_file: Path, asked_for: str | None) -> Artifact:
-    """The model for the service in ``service_file``, its files verified.
+def select_model(service_file: Path, tag: str | None) -> Artifact:
+    """Load the model of a service and verify its files.
 
-    Inside a Bento it is the one that was pinned when the Bento was built. Elsewhere it is ``asked_for`` (``name`` or
-    ``name:version``), or else the highest version of the one model in the store.
+    Args:
+        service_file: The path of service.py. In a Bento, the model that was pinned at its build is loaded.
+        tag: Elsewhere, the model to load: ``name:version``, or ``name`` for its highest version; None for the highest
+            version of the only model in the store.
 
     Raises:
-        ModelNotFound, AmbiguousModel, ArtifactError: As :func:`contract.store.load`.
+        ModelNotFound: if the store does not have the model.
+        AmbiguousModel: if there is no tag and the store has several models.
+        ArtifactError: if the files of the model are missing or were altered.
     """
-    pinned = _pinned(service_file.parent.parent / "bento.yaml")
-    if pinned is None:
-        return store.load(asked_for)
+    pinned_tag = _pinned_tag(service_file.parent.parent / "bento.yaml")
+    if pinned_tag is None:
+        return store.load(tag)
     try:
-        return store.load(pinned)
+        return store.load(pinned_tag)
     except ModelNotFound:
         raise ModelNotFound(
-            f"this Bento answers with {pinned}, which the model store lacks; "
-            f"run `bentoml models export {pinned}` where the Bento was built, and `bentoml models import FILE` here"
+            f"this Bento serves {pinned_tag}, which is not in the model store; run "
+            f"`bentoml models export {pinned_tag}` where the Bento was built, and `bentoml models import FILE` here"
         ) from None
 
 
-def _pinned(bento: Path) -> str | None:
-    if not bento.is_file():
+def _pinned_tag(bento_file: Path) -> str | None:
+    if not bento_file.is_file():
         return None
-    services = yaml.safe_load(bento.read_text(encoding="utf-8")).get("services", [])
+    services = yaml.safe_load(bento_file.read_text(encoding="utf-8")).get("services", [])
     tags = [str(model["tag"]) for service in services for model in service.get("models", [])]
     return tags[0] if tags else None

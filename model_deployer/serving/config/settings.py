@@ -1,4 +1,4 @@
-"""Our own settings of a server: the section ``serving`` of configuration.yaml, and environment variables."""
+"""The settings of a server: the section ``serving`` of configuration.yaml, and environment variables."""
 
 import os
 from collections.abc import Mapping
@@ -18,42 +18,42 @@ from pydantic import (
 
 from model_deployer.contract.errors import UsageError
 
-#: Before the name of a setting in capitals: DEPLOYER_ENGINE overrides ``engine``.
+#: The prefix of the environment variable that overrides a setting: DEPLOYER_ENGINE overrides ``engine``.
 PREFIX = "DEPLOYER_"
 
-
-#: Names the file of the settings, where it is another one than that next to service.py.
+#: The environment variable with the path of the configuration, if it is not the file next to service.py.
 CONFIGURATION = f"{PREFIX}CONFIGURATION"
 
-#: Holds API keys, separated by commas, where no file is named.
+#: The environment variable with API keys, separated by commas, if there is no file of keys.
 API_KEYS = f"{PREFIX}API_KEYS"
 
-#: The protocols of other servers, by name; :mod:`serving.protocols.registry` has a translator for each.
+#: The names of the protocols of other servers; :mod:`serving.protocols.registry` has a translator for each.
 ProtocolName = Literal["open_inference", "invocations", "tensorflow_serving", "torchserve", "vertex", "azure"]
 
 
 class Settings(BaseModel):
-    """How a server does its work; what it promises stands in the model's contract.
+    """The settings of a server. The limits of a request are not here: they belong to the model's contract.
 
     Attributes:
-        engine: What runs the graph. ``cpu``: ONNX Runtime in each worker. ``cuda``: the same on a GPU, which all
-            workers share. ``runner``: a service of its own, one process a GPU, that batches for all workers, at the
-            price of one hop a batch. ``auto``: ``runner`` where a GPU is found, else ``cpu``.
-        threads: Threads of ONNX Runtime in a worker on the CPU. ``auto`` measures at the start whether more than one
-            make a full batch clearly faster.
-        queue_rows: Rows that may wait in one worker; a request beyond that is refused at once.
-        keep_alive_seconds: How long an idle connection is kept open for its client's next request; it takes the place
-            of BentoML's ``--timeout-keep-alive``.
-        log_requests: Which requests get a line in the log: ``errors`` those that failed by our fault, ``slow`` also
-            those that took longer than ``slow_seconds``, ``all`` every one.
-        slow_seconds: What counts as slow.
-        api_key_file: A file with the keys that callers have to send, one a line. The variable DEPLOYER_API_KEYS can
-            hold the keys themselves instead, separated by commas. Without either, everybody is answered.
-        public_key_file: A PEM file with the public key that the model has to be signed with, see
-            model_deployer/contract/signature.py; without it, signatures are not looked at.
-        protocols: Those of other servers that are spoken beside the service's own, see docs/05-protocols.md; in the
-            variable DEPLOYER_PROTOCOLS separated by commas.
-        grpc_port: Where the Open Inference Protocol is spoken over gRPC; None for nowhere.
+        engine: The engine that runs the model. ``cpu``: ONNX Runtime in each worker. ``cuda``: the same on a GPU that
+            all workers share. ``runner``: a separate service, one process per GPU, that batches for all workers, at the
+            cost of one network hop per batch. ``auto``: ``runner`` if there is a GPU, else ``cpu``.
+        threads: The number of ONNX Runtime threads in a worker on the CPU. ``auto`` measures at the start whether more
+            than one thread makes a full batch clearly faster.
+        queue_rows: The maximum number of rows that may wait in one worker. A request that exceeds it is refused at
+            once.
+        keep_alive_seconds: How long an idle connection stays open for the client's next request. It replaces BentoML's
+            ``--timeout-keep-alive``.
+        log_requests: The requests that are logged. ``errors``: those that failed through a fault of the service.
+            ``slow``: also those that took longer than ``slow_seconds``. ``all``: every request.
+        slow_seconds: A request that takes at least this long counts as slow.
+        api_key_file: A file with the valid API keys, one per line. Alternatively, the variable DEPLOYER_API_KEYS holds
+            the keys, separated by commas. Without either, no key is required.
+        public_key_file: A PEM file with a public key: only a model signed with its private key is served, see
+            model_deployer/contract/signature.py. Without it, signatures are not checked.
+        protocols: The protocols of other servers that are served in addition to the native one, see
+            docs/05-protocols.md. In the variable DEPLOYER_PROTOCOLS they are separated by commas.
+        grpc_port: The port of the Open Inference Protocol over gRPC; None to disable it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -71,15 +71,15 @@ class Settings(BaseModel):
 
     @field_validator("protocols", mode="before")
     @classmethod
-    def _separated(cls, given: Any) -> Any:
-        return [name.strip() for name in given.split(",") if name.strip()] if isinstance(given, str) else given
+    def _split_at_commas(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
 def locate(default: Path) -> Path:
-    """The file of the settings: the one that the variable ``CONFIGURATION`` names, else ``default``.
+    """Return the path of the configuration: the value of the variable ``CONFIGURATION``, else ``default``.
 
     Raises:
-        UsageError: The variable names a file that is not there.
+        UsageError: if there is no such file.
     """
     file = Path(os.environ.get(CONFIGURATION) or default)
     if not file.is_file():
@@ -88,10 +88,10 @@ def locate(default: Path) -> Path:
 
 
 def load(file: Path) -> Settings:
-    """The settings of ``file``, overridden by environment variables.
+    """Load the settings of a file, overridden by environment variables.
 
     Raises:
-        UsageError: A setting is unknown, or of a wrong kind.
+        UsageError: if a setting is unknown or has an invalid value.
     """
     names = {name: PREFIX + name.upper() for name in Settings.model_fields}
     variables = {name: os.environ[variable] for name, variable in names.items() if variable in os.environ}
@@ -100,18 +100,18 @@ def load(file: Path) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0])
-        place = names[name] if name in variables else f"{file}: serving.{name}"
-        raise UsageError(f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}; see docs/02-service.md") from None
+        source = names[name] if name in variables else f"{file}: serving.{name}"
+        raise UsageError(f"{source}: {first['msg'][:1].lower()}{first['msg'][1:]}; see docs/02-service.md") from None
 
 
 def section(file: Path) -> Mapping[str, Any]:
-    """The section ``serving`` of a file, as it stands there.
+    """Return the section ``serving`` of a file, without validation.
 
     Raises:
-        UsageError: It is no mapping.
+        UsageError: if it is not a mapping.
     """
     content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    found = content.get("serving") or {}
-    if not isinstance(found, Mapping):
+    serving = content.get("serving") or {}
+    if not isinstance(serving, Mapping):
         raise UsageError(f"{file}: serving: expected `setting: value` lines")
-    return found
+    return serving

@@ -1,4 +1,4 @@
-"""What a person reads when the server cannot start."""
+"""Clear error messages for a server that cannot start."""
 
 import errno
 import sys
@@ -8,7 +8,7 @@ from model_deployer.contract.errors import DeployerError
 
 
 def explain_failures() -> None:
-    """From now on what a person can mend ends this process with one clear line; BentoML would print forty of trace."""
+    """Make errors that the operator can fix end this process with one line, instead of BentoML's long traceback."""
     sys.excepthook = _explain
 
 
@@ -17,7 +17,7 @@ def _explain(kind: type[BaseException], error: BaseException, trace: TracebackTy
         print(f"Error: {error}", file=sys.stderr)
     elif isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         print(
-            "Error: the port is taken by another program; choose one with `--port`, or stop that program",
+            "Error: the port is used by another program; choose another one with `--port`, or stop that program",
             file=sys.stderr,
         )
     else:

@@ -1,1 +1,1 @@
-"""Columns become predictions: batches, ONNX Runtime and the GPU runner."""
+"""From columns to predictions: batching, ONNX Runtime and the GPU runner."""

@@ -1,8 +1,8 @@
-"""Requests that arrive together, or while the engine is busy, go to it together: batches without a timer.
+"""Run requests that arrive together, or while the engine is busy, as one batch, without a timer.
 
-What arrives in one turn of the event loop is one batch. A small one runs at once, in the loop: the way to a thread and
-back would cost more than the model does. A large one runs in a thread, so that the loop goes on answering; what arrives
-meanwhile is gathered, and goes next. A lone request waits for nothing.
+Requests that arrive in the same iteration of the event loop form one batch. A small batch runs at once in the loop:
+handing it to a thread and back would cost more than the model itself. A large batch runs in a thread, so that the loop
+stays responsive; requests that arrive meanwhile form the next batch. A lone request never waits for others.
 """
 
 import asyncio
@@ -17,19 +17,20 @@ from numpy.typing import NDArray
 from model_deployer.contract.errors import Overloaded, PredictionFailed
 from model_deployer.serving.engines.event_loop import running_loop
 
+#: Arrays by name, all with the same number of rows in the first dimension.
 Arrays = Mapping[str, NDArray[Any]]
 
-_FULL = "too many rows are waiting; send the request again in a moment"
+_QUEUE_FULL = "too many rows are waiting; send the request again in a moment"
 
-#: What the batches of before still count, when a new one tells the pace of work.
-_MEMORY = 0.9
+#: Decay per batch of the exponentially weighted average of the throughput.
+_EWMA_DECAY = 0.9
 
-#: How many times longer than expected a batch may count: a lone stall says nothing about the next batch.
-_SURPRISE = 4
+#: How many times longer than expected a batch may count: a single stall does not predict the next batch.
+_OUTLIER_FACTOR = 4
 
 
 class Payload(Protocol):
-    """Rows in whatever form the engine takes: they can be counted and cut."""
+    """Rows in the form that the engine takes: they can be counted and sliced."""
 
     def __len__(self) -> int: ...
 
@@ -40,59 +41,61 @@ P = TypeVar("P", bound=Payload)
 
 
 class Batch(NamedTuple):
-    """What is known of a batch when it begins.
+    """The size and the queueing times of a batch, known when it starts.
 
-    ``rows`` counts them; ``waits`` holds the seconds that each of its parts has waited.
+    Attributes:
+        rows: The number of rows.
+        wait_seconds: For each request (or part of a split request) in the batch, how long it was queued.
     """
 
     rows: int
-    waits: list[float]
+    wait_seconds: list[float]
 
 
-class _Part(NamedTuple):
-    """At most a batch of a request's rows, and who waits for their answer."""
+class _Chunk(NamedTuple):
+    """At most one batch of a request's rows, and the future that receives their outputs."""
 
     payload: Any
-    answer: "asyncio.Future[Arrays]"
+    result: "asyncio.Future[Arrays]"
     arrived: float
 
 
-class _Pace:
-    """How long a row takes from batch to batch, with all that happens in between, learnt while work waits."""
+class _ThroughputEstimate:
+    """An exponentially weighted average of the time per row, overhead included, measured while work is queued."""
 
     def __init__(self) -> None:
         self._rows = 0.0
         self._seconds = 0.0
-        self._last = 0.0
+        self._last_end = 0.0
 
-    def begin(self, now: float) -> None:
-        """Work begins after a rest."""
-        self._last = now
+    def start(self, now: float) -> None:
+        """Note that work starts after an idle period."""
+        self._last_end = now
 
-    def ended(self, rows: int, now: float, more_waits: bool) -> None:
-        """A batch has ended. Only where the next one waits for it does its time say what the next will take."""
-        if more_waits:
-            seconds = now - self._last
+    def record(self, rows: int, now: float, has_backlog: bool) -> None:
+        """Note that a batch has ended. It counts only if the next batch was already waiting for it."""
+        if has_backlog:
+            seconds = now - self._last_end
             if self._rows:
-                seconds = min(seconds, _SURPRISE * self.seconds(rows))
-            self._rows = _MEMORY * self._rows + rows
-            self._seconds = _MEMORY * self._seconds + seconds
-        self._last = now
+                seconds = min(seconds, _OUTLIER_FACTOR * self.seconds_for(rows))
+            self._rows = _EWMA_DECAY * self._rows + rows
+            self._seconds = _EWMA_DECAY * self._seconds + seconds
+        self._last_end = now
 
-    def seconds(self, rows: int) -> float:
-        """What ``rows`` rows will take; 0 where nothing is known yet."""
+    def seconds_for(self, rows: int) -> float:
+        """Return the estimated seconds for ``rows`` rows; 0 before the first measurement."""
         return rows * self._seconds / self._rows if self._rows else 0.0
 
 
 class Batcher(Generic[P]):
-    """Runs ``engine`` on gathered rows, one batch at a time.
+    """Runs ``engine`` on the rows of concurrent requests, one batch at a time.
 
     Args:
-        engine: Payloads to output arrays, whose rows are those of the first payload, then of the second...
-        observe: Told of every batch before it runs.
-        batch_rows: Most rows of one batch; a larger request is split and put together again.
-        inline_rows: Most rows of a batch that runs in the event loop.
-        queue_rows: Most rows that may wait; beyond it a request is refused at once.
+        engine: Turns payloads into output arrays, whose rows are those of the first payload, then of the second...
+        observe: Called with each batch before it runs.
+        batch_rows: The maximum number of rows in one batch; a larger request is split, and its outputs are joined.
+        inline_rows: The maximum number of rows in a batch that runs in the event loop.
+        queue_rows: The maximum number of rows that may wait; a request that exceeds it is refused at once.
     """
 
     def __init__(
@@ -108,135 +111,142 @@ class Batcher(Generic[P]):
         self._batch_rows = batch_rows
         self._inline_rows = inline_rows
         self._queue_rows = queue_rows
-        self._waiting: deque[_Part] = deque()
-        self._waiting_rows = 0
-        self._suspects: deque[_Part] = deque()
+        self._queue: deque[_Chunk] = deque()
+        self._queued_rows = 0
+        self._retry_alone: deque[_Chunk] = deque()
         self._busy = False
-        self._pace = _Pace()
+        self._throughput = _ThroughputEstimate()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
 
     @property
     def waiting_seconds(self) -> float:
-        """How long what waits will take, as far as the pace of work is known."""
-        return self._pace.seconds(self._waiting_rows)
+        """The estimated seconds until all queued rows are processed; 0 before the first measurement."""
+        return self._throughput.seconds_for(self._queued_rows)
 
     def refusal(self, seconds: float) -> Overloaded | None:
-        """Whether a request would wait in vain; to be asked before its body is decoded.
+        """Return the error for a request that the queue leaves too little time for, or None if it may wait.
+
+        Call it before decoding the body.
 
         Args:
-            seconds: Left to the request. Where those before it take more than a quarter of that, its answer may come
-                too late, and the work on it would be lost to the others.
+            seconds: The time left for the request. If the queued work takes more than a quarter of it, the answer may
+                come too late, and the other requests would have waited for useless work.
         """
         if self.waiting_seconds > seconds / 4:
-            return Overloaded("more work waits than fits into the time allowed; send the request again in a moment")
-        if self._waiting_rows >= self._queue_rows:
-            return Overloaded(_FULL)
+            return Overloaded(
+                "the waiting requests take longer than the time allowed for this one; "
+                "send the request again in a moment"
+            )
+        if self._queued_rows >= self._queue_rows:
+            return Overloaded(_QUEUE_FULL)
         return None
 
     async def __call__(self, payload: P) -> Arrays:
-        """The outputs for the rows of ``payload``, at least one, in their order. Cancelled, it leaves the queue.
+        """Return the outputs for the rows of ``payload`` (at least one), in their order.
+
+        If the call is cancelled, its rows leave the queue.
 
         Raises:
-            Overloaded: Too many rows wait already; nothing was done.
-            PredictionFailed: The engine failed on these very rows.
+            Overloaded: if too many rows are waiting already; no work was done.
+            PredictionFailed: if the engine failed on these rows.
         """
         rows = len(payload)
-        # A request larger than the queue is still served when nothing waits: it could never be served otherwise.
-        if self._waiting_rows and self._waiting_rows + rows > self._queue_rows:
-            raise Overloaded(_FULL)
+        # A request larger than the queue is still accepted when the queue is empty: it could never be served otherwise.
+        if self._queued_rows and self._queued_rows + rows > self._queue_rows:
+            raise Overloaded(_QUEUE_FULL)
         if rows <= self._batch_rows:
-            return await self._put(payload, rows)
+            return await self._enqueue(payload)
         starts = range(0, rows, self._batch_rows)
-        parts = [self._put(payload[start : start + self._batch_rows], self._batch_rows) for start in starts]
+        results = [self._enqueue(payload[start : start + self._batch_rows]) for start in starts]
         try:
-            return concatenate_columns(await asyncio.gather(*parts))
+            return concatenate_columns(await asyncio.gather(*results))
         finally:
-            for part in parts:
-                part.cancel()
+            for result in results:
+                result.cancel()
 
     def close(self) -> None:
-        """End the engine's thread after the batch that it is running."""
+        """Stop the engine's thread after the batch that it is running."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _put(self, payload: P, rows: int) -> "asyncio.Future[Arrays]":
+    def _enqueue(self, payload: P) -> "asyncio.Future[Arrays]":
         loop = running_loop()
-        part = _Part(payload, loop.create_future(), loop.time())
-        self._waiting.append(part)
-        self._waiting_rows += len(payload)
+        chunk = _Chunk(payload, loop.create_future(), loop.time())
+        self._queue.append(chunk)
+        self._queued_rows += len(payload)
         if not self._busy:
             self._busy = True
-            self._pace.begin(part.arrived)
-            loop.call_soon(self._next, loop)
-        return part.answer
+            self._throughput.start(chunk.arrived)
+            loop.call_soon(self._run_next_batch, loop)
+        return chunk.result
 
-    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run what waits, or rest until something does."""
-        batch = self._gather()
+    def _run_next_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run the queued rows, or become idle if there are none."""
+        batch = self._take_batch()
         if not batch:
             self._busy = False
             return
-        payloads = [part.payload for part in batch]
-        began = loop.time()
+        payloads = [chunk.payload for chunk in batch]
+        start = loop.time()
         rows = sum(map(len, payloads))
-        self._observe(Batch(rows, [began - part.arrived for part in batch]))
+        self._observe(Batch(rows, [start - chunk.arrived for chunk in batch]))
         if rows <= self._inline_rows:
-            self._settle(batch, self._attempt(payloads), rows, loop)
+            self._complete(batch, self._run_engine(payloads), rows, loop)
         else:
-            attempt = loop.run_in_executor(self._thread, self._attempt, payloads)
-            attempt.add_done_callback(lambda done: self._settle(batch, done.result(), rows, loop))
+            run = loop.run_in_executor(self._thread, self._run_engine, payloads)
+            run.add_done_callback(lambda ended: self._complete(batch, ended.result(), rows, loop))
 
-    def _gather(self) -> list[_Part]:
-        """The next batch: as many parts as fit, or a part of a failed batch by itself."""
-        while self._suspects:
-            if not (suspect := self._suspects.popleft()).answer.done():
-                return [suspect]
-        batch: list[_Part] = []
-        room = self._batch_rows
-        while self._waiting and len(self._waiting[0].payload) <= room:
-            part = self._waiting.popleft()
-            rows = len(part.payload)
-            self._waiting_rows -= rows
-            if not part.answer.done():  # else its client went away, or its time is up
-                batch.append(part)
-                room -= rows
+    def _take_batch(self) -> list[_Chunk]:
+        """Take the next batch from the queue: as many chunks as fit, or one chunk of a failed batch."""
+        while self._retry_alone:
+            if not (chunk := self._retry_alone.popleft()).result.done():
+                return [chunk]
+        batch: list[_Chunk] = []
+        free_rows = self._batch_rows
+        while self._queue and len(self._queue[0].payload) <= free_rows:
+            chunk = self._queue.popleft()
+            rows = len(chunk.payload)
+            self._queued_rows -= rows
+            if not chunk.result.done():  # done: its client disconnected, or its deadline has passed
+                batch.append(chunk)
+                free_rows -= rows
         return batch
 
-    def _attempt(self, payloads: Sequence[P]) -> Arrays | Exception:
+    def _run_engine(self, payloads: Sequence[P]) -> Arrays | Exception:
         try:
             return self._engine(payloads)
         except Exception as error:
             return error
 
-    def _settle(
-        self, batch: list[_Part], outputs: Arrays | Exception, rows: int, loop: asyncio.AbstractEventLoop
+    def _complete(
+        self, batch: list[_Chunk], outputs: Arrays | Exception, rows: int, loop: asyncio.AbstractEventLoop
     ) -> None:
-        """Hand out the answers; of a batch that failed, try each part alone, so that only the one at fault fails."""
+        """Deliver the outputs; if the batch failed, schedule each chunk alone, so that only the faulty one fails."""
         if not isinstance(outputs, Exception):
-            self._hand_out(batch, outputs)
+            self._deliver(batch, outputs)
         elif len(batch) > 1:
-            self._suspects.extend(batch)
-        elif not batch[0].answer.done():
-            failure = PredictionFailed("the model could not answer these rows; report it with the request id")
+            self._retry_alone.extend(batch)
+        elif not batch[0].result.done():
+            failure = PredictionFailed("the model failed on these rows; report this with the request id")
             failure.__cause__ = outputs
-            batch[0].answer.set_exception(failure)
-        self._pace.ended(rows, loop.time(), more_waits=bool(self._waiting))
-        loop.call_soon(self._next, loop)
+            batch[0].result.set_exception(failure)
+        self._throughput.record(rows, loop.time(), has_backlog=bool(self._queue))
+        loop.call_soon(self._run_next_batch, loop)
 
-    def _hand_out(self, batch: list[_Part], outputs: Arrays) -> None:
+    def _deliver(self, batch: list[_Chunk], outputs: Arrays) -> None:
         if len(batch) == 1:
-            if not batch[0].answer.done():
-                batch[0].answer.set_result(outputs)
+            if not batch[0].result.done():
+                batch[0].result.set_result(outputs)
             return
         start = 0
-        for part in batch:
-            end = start + len(part.payload)
-            if not part.answer.done():
-                part.answer.set_result({name: array[start:end] for name, array in outputs.items()})
+        for chunk in batch:
+            end = start + len(chunk.payload)
+            if not chunk.result.done():
+                chunk.result.set_result({name: array[start:end] for name, array in outputs.items()})
             start = end
 
 
 def concatenate_columns(parts: Sequence[Arrays]) -> Arrays:
-    """Arrays of the same names, one below the other."""
+    """Concatenate arrays of the same names along the rows (the first dimension)."""
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

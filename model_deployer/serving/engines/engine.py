@@ -1,9 +1,9 @@
-"""What runs the graph. An engine knows arrays, never HTTP.
+"""The interface of what runs the graph, and the choice of an engine. An engine works on arrays and knows no HTTP.
 
 ============ =========================================================================================================
 cpu          ONNX Runtime in the worker
 cuda         ONNX Runtime in the worker, on a GPU
-runner       another service of the same deployment, one process a GPU; while it does not answer, the worker's own CPU
+runner       another service of the same deployment, one process per GPU; the worker's own CPU while it does not answer
 ============ =========================================================================================================
 """
 
@@ -23,11 +23,14 @@ _DRIVER = Path("/proc/driver/nvidia/gpus")
 
 
 class Engine(Protocol):
-    """Columns in, output tensors out.
+    """Turns columns into output tensors.
+
+    Columns are the graph's inputs: one array per feature, [rows, 1], float64 or str objects. Output tensors are the
+    graph's outputs by name, [rows, n] float32 each.
 
     Attributes:
-        name: What the settings call it.
-        inline_rows: Most rows of a batch that may run in the event loop, because it takes no longer than a moment.
+        name: Its name in the settings.
+        inline_rows: The maximum number of rows in a batch that is fast enough to run in the event loop.
     """
 
     name: str
@@ -35,30 +38,30 @@ class Engine(Protocol):
 
     @property
     def degraded(self) -> str | None:
-        """Why another engine stands in for this one; None while none does."""
+        """Why a fallback answers instead of this engine; None while this engine answers."""
 
     def tune(self, columns: Columns) -> None:
-        """Measure the engine on a full batch, and choose what it does best with."""
+        """Measure the engine on a full batch of columns and choose its fastest configuration."""
 
     def run(self, columns: Columns) -> Mapping[str, NDArray[Any]]:
-        """The output tensors, one row for each row of ``columns``. Blocks; one call at a time."""
+        """Return the output tensors, one row for each row of ``columns``. Blocks; one call at a time."""
 
-    def check(self, columns: Columns) -> Mapping[str, NDArray[Any]]:
-        """As :meth:`run`, in this process: what the golden predictions are replayed with."""
+    def run_locally(self, columns: Columns) -> Mapping[str, NDArray[Any]]:
+        """Do the same as :meth:`run`, always in this process. Used to replay the golden predictions."""
 
     def close(self) -> None:
-        """Let go of what runs beside this thread."""
+        """Stop background work."""
 
 
 def choose_engine(settings: Settings) -> str:
-    """Which engine a server uses: ``cpu``, ``cuda`` or ``runner``."""
+    """Return the name of the engine that a server uses: ``cpu``, ``cuda`` or ``runner``."""
     if settings.engine != "auto":
         return settings.engine
     return "runner" if gpu_count() and _CUDA in onnxruntime.get_available_providers() else "cpu"
 
 
 def gpu_count() -> int:
-    """How many NVIDIA GPUs this process may use."""
+    """Return the number of NVIDIA GPUs that this process may use."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])

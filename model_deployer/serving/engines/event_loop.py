@@ -1,4 +1,4 @@
-"""The event loop that runs, without asking the system for it."""
+"""The running event loop, without a system call."""
 
 import asyncio
 
@@ -6,11 +6,11 @@ _loop: asyncio.AbstractEventLoop | None = None
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
-    """What asyncio.get_running_loop returns, which in Python 3.11 makes a system call each time.
+    """Return what asyncio.get_running_loop returns, which makes a system call each time in Python 3.11.
 
-    A process serves in one loop at a time.
+    A process must run one loop at a time.
     """
-    global _loop  # noqa: PLW0603 (one loop a process, as in asyncio itself)
+    global _loop  # noqa: PLW0603 (one loop per process, as in asyncio itself)
     if _loop is None or not _loop.is_running():
         _loop = asyncio.get_running_loop()
     return _loop

@@ -1,4 +1,4 @@
-"""A model's answers without a server: to compare it with another one."""
+"""Predictions of a model without a server, to compare it with another one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,13 +11,18 @@ from model_deployer.serving.rows.validation import Validator
 
 
 def predict(artifact: Artifact, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
-    """The predictions for rows as clients send them, in one batch on the CPU.
+    """Predict rows as clients send them, in one batch on the CPU.
+
+    Args:
+        artifact: The model.
+        rows: JSON objects, one per row, with a value for each field.
 
     Returns:
-        A prediction a row, as :mod:`contract.outputs` describes it; None for a row that the model's contract refuses.
+        One prediction per row, as :mod:`contract.outputs` describes it; None for a row that breaks the model's
+        contract.
     """
     contract, validator = artifact.contract, Validator(artifact.contract)
-    checked = [_checked(validator, row) for row in rows]
+    checked = [_check(validator, row) for row in rows]
     accepted = [values for values in checked if values is not None]
     if not accepted:
         return [None] * len(rows)
@@ -27,7 +32,7 @@ def predict(artifact: Artifact, rows: Sequence[Mapping[str, Any]]) -> list[dict[
     return [None if values is None else next(predictions) for values in checked]
 
 
-def _checked(validator: Validator, row: Mapping[str, Any]) -> Values | None:
+def _check(validator: Validator, row: Mapping[str, Any]) -> Values | None:
     try:
         (values,) = validator.check([row])
     except InvalidRows:

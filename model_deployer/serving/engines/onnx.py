@@ -14,11 +14,11 @@ from model_deployer.contract.outputs import Output
 from model_deployer.serving.rows.columns import Columns
 from model_deployer.system.cpus import cpu_count
 
-#: Seconds that a batch may hold up the event loop.
-_MOMENT = 0.001
+#: The longest time that a batch may block the event loop.
+_MAX_INLINE_SECONDS = 0.001
 
-#: More threads have to be so much faster, since they take cores from everybody else.
-_GAIN = 1.3
+#: How many times faster twice the threads must be: they take cores from other processes.
+_MIN_SPEEDUP = 1.3
 
 _CUDA = "CUDAExecutionProvider"
 
@@ -26,16 +26,16 @@ logger = logging.getLogger("model_deployer")
 
 
 class OnnxEngine:
-    """One session, safe to call from any thread.
+    """An inference session; its methods may be called from any thread.
 
     Args:
-        model: The graph.
-        output: What it answers.
-        threads: Threads on the CPU; None has :meth:`tune` find out how many are worth it.
-        device: The number of the GPU, from 0; None for the CPU.
+        model: The path of the ONNX graph.
+        output: The model's output, which names the graph's output tensors.
+        threads: The number of threads on the CPU; with None, :meth:`tune` chooses it.
+        device: The index of the GPU, from 0; None for the CPU.
 
     Raises:
-        EnvironmentFault: A GPU is wanted, and this installation of ONNX Runtime has no support for it.
+        EnvironmentFault: if a GPU is requested and this installation of ONNX Runtime does not support it.
     """
 
     degraded: str | None = None
@@ -47,7 +47,7 @@ class OnnxEngine:
                 "install onnxruntime-gpu in its place, or set `serving.engine: cpu` in configuration.yaml"
             )
         if device is not None:
-            # The CUDA libraries that pip installs lie where the system's loader does not look.
+            # pip installs the CUDA libraries in a folder that the system's loader does not search.
             onnxruntime.preload_dlls()
         self.name = "cpu" if device is None else "cuda"
         self.inline_rows = 0
@@ -58,27 +58,31 @@ class OnnxEngine:
         self._session = self._load(threads or 1)
 
     def tune(self, columns: Columns) -> None:
-        """Choose the number of threads, where it is open, and how many rows may run in the event loop."""
+        """Choose the number of threads, if it is not fixed, and the number of rows that may run in the event loop.
+
+        Args:
+            columns: A full batch: one array per feature, [rows, 1], float64 or str objects.
+        """
         if self._threads is None:
             self._choose_threads(columns)
         if self._device is None:
-            self.inline_rows = self._rows_of_a_moment(columns)
+            self.inline_rows = self._measure_inline_rows(columns)
 
     def run(self, columns: Columns) -> dict[str, NDArray[Any]]:
-        """The output tensors, one row for each row of ``columns``."""
+        """Return the output tensors by name, [rows, n] float32, one row for each row of ``columns``."""
         return dict(zip(self._tensors, self._session.run(self._tensors, columns), strict=True))
 
-    check = run
+    run_locally = run
 
     def close(self) -> None:
-        """Nothing runs beside the caller's thread."""
+        """Do nothing: this engine has no background work."""
 
     def _load(self, threads: int) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # A spinning pool burns the core that the event loop needs between two batches.
+        # A spinning thread pool occupies the core that the event loop needs between two batches.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers: list[Any] = ["CPUExecutionProvider"]
         if self._device is not None:
@@ -86,35 +90,37 @@ class OnnxEngine:
         return onnxruntime.InferenceSession(str(self._model), options, providers=providers)
 
     def _choose_threads(self, columns: Columns) -> None:
-        """One thread more and more, as long as each doubling is worth its cores."""
+        """Double the number of threads while each doubling reaches the minimum speedup."""
         threads, seconds = 1, _best_of(3, lambda: self.run(columns))
         while 2 * threads <= cpu_count():
-            single = self._session
+            previous_session = self._session
             self._session = self._load(2 * threads)
-            faster = _best_of(3, lambda: self.run(columns))
-            if faster * _GAIN > seconds:
-                self._session = single
+            doubled_seconds = _best_of(3, lambda: self.run(columns))
+            if doubled_seconds * _MIN_SPEEDUP > seconds:
+                self._session = previous_session
                 break
-            threads, seconds = 2 * threads, faster
+            threads, seconds = 2 * threads, doubled_seconds
         self._threads = threads
-        logger.info("threads of ONNX Runtime chosen", extra={"threads": threads, "batch_ms": round(1000 * seconds, 3)})
+        logger.info(
+            "number of ONNX Runtime threads chosen", extra={"threads": threads, "batch_ms": round(1000 * seconds, 3)}
+        )
 
-    def _rows_of_a_moment(self, columns: Columns) -> int:
-        """The largest power of two, up to the rows given, that takes no longer than a moment."""
-        rows, most = 1, len(next(iter(columns.values())))
-        while 2 * rows <= most:
-            part = {name: array[: 2 * rows] for name, array in columns.items()}
-            if _best_of(3, lambda: self.run(part)) > _MOMENT:  # noqa: B023 (called before the next turn)
+    def _measure_inline_rows(self, columns: Columns) -> int:
+        """Return the largest power of two of rows, up to those of ``columns``, that runs within the time limit."""
+        rows, max_rows = 1, len(next(iter(columns.values())))
+        while 2 * rows <= max_rows:
+            batch = {name: array[: 2 * rows] for name, array in columns.items()}
+            if _best_of(3, lambda: self.run(batch)) > _MAX_INLINE_SECONDS:  # noqa: B023 (called in this iteration)
                 break
             rows *= 2
         return rows
 
 
 def _best_of(times: int, call: Callable[[], object]) -> float:
-    """The seconds of the fastest call."""
-    seconds = []
+    """Return the duration of the fastest of several calls, in seconds."""
+    durations = []
     for _ in range(times):
-        began = time.perf_counter()
+        start = time.perf_counter()
         call()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds)
+        durations.append(time.perf_counter() - start)
+    return min(durations)

@@ -1,4 +1,4 @@
-"""The runner: another service of the deployment that runs the graph, one hop a batch."""
+"""The engine that sends batches to the runner, another service of the deployment: one network hop per batch."""
 
 import asyncio
 import logging
@@ -12,26 +12,27 @@ from model_deployer.serving.engines.batching import Arrays, concatenate_columns
 from model_deployer.serving.engines.engine import Engine
 from model_deployer.serving.rows.columns import Columns
 
-#: Seconds for the answer to a batch, after which the runner counts as gone.
+#: The longest time for the answer to a batch; after it the runner counts as unavailable.
 RUNNER_TIMEOUT_SECONDS = 5.0
 
-#: Seconds between two questions whether the runner is back.
-_PROBE = 1.0
+#: The interval between two probes of an unavailable runner.
+_PROBE_INTERVAL_SECONDS = 1.0
 
 logger = logging.getLogger("model_deployer")
 
 
 class RemoteEngine:
-    """Asks the runner; while that does not answer, the engine in this process does.
+    """Sends batches to the runner, and runs them in this process while the runner does not answer.
 
-    A batch that the runner leaves unanswered is answered here as well: no request fails because a runner died. Whether
-    it is back is asked in the background, never with somebody's request.
+    A batch that the runner leaves unanswered also runs in this process: no request fails because a runner died. A
+    background thread probes whether the runner is back, never with the rows of a client.
 
     Args:
-        ask: Sends batches to the runner; its answers hold None for a batch on which the graph failed.
-        local: Answers meanwhile.
-        loop: Where ``ask`` is to be awaited.
-        notify: Told whether the runner is gone, whenever that changes.
+        send: Sends batches of columns to the runner and returns their output tensors; None for a batch on which the
+            graph failed.
+        local: The fallback engine in this process.
+        loop: The event loop that awaits ``send``.
+        on_change: Called with True when the runner becomes unavailable, and with False when it is back.
     """
 
     name = "runner"
@@ -39,91 +40,100 @@ class RemoteEngine:
 
     def __init__(
         self,
-        ask: Callable[[list[Columns]], Coroutine[Any, Any, list[Arrays | None]]],
+        send: Callable[[list[Columns]], Coroutine[Any, Any, list[Arrays | None]]],
         local: Engine,
         loop: asyncio.AbstractEventLoop,
-        notify: Callable[[bool], None],
+        on_change: Callable[[bool], None],
     ) -> None:
-        self._ask = ask
+        self._send = send
         self._local = local
         self._loop = loop
-        self._notify = notify
-        self._is_gone = False
+        self._on_change = on_change
+        self._is_unavailable = False
         self._closed = threading.Event()
-        self._probe: Columns = {}
+        self._probe_row: Columns = {}
 
     @property
     def degraded(self) -> str | None:
-        """Why this process answers itself; None while the runner does."""
-        return "the runner does not answer; the CPU of the worker does" if self._is_gone else None
+        """Why this process runs the batches itself; None while the runner does."""
+        return "the runner does not answer; the CPU of the worker does" if self._is_unavailable else None
 
     def tune(self, columns: Columns) -> None:
-        """Tune the engine that stands in, and keep a row to ask the runner with."""
+        """Tune the fallback engine, and keep the first row of ``columns`` for probes."""
         self._local.tune(columns)
-        self._probe = {name: array[:1] for name, array in columns.items()}
+        self._probe_row = {name: array[:1] for name, array in columns.items()}
 
     def run(self, columns: Columns) -> Arrays:
-        """The output tensors, from the runner or from this process."""
-        if self._is_gone:
+        """Return the output tensors, computed by the runner or by this process.
+
+        Raises:
+            ArithmeticError: if the graph fails on these columns.
+        """
+        if self._is_unavailable:
             return self._local.run(columns)
         try:
-            (answer,) = self._call([columns])
+            (outputs,) = self._call([columns])
         except Exception as error:
-            self._lose(error)
+            self._fall_back(error)
             return self._local.run(columns)
-        if answer is None:
+        if outputs is None:
             raise ArithmeticError("the graph failed in the runner")
-        return answer
+        return outputs
 
-    def check(self, columns: Columns) -> Arrays:
-        """The output tensors, from this process; the runner checks itself."""
-        return self._local.check(columns)
+    def run_locally(self, columns: Columns) -> Arrays:
+        """Return the output tensors, computed by this process; the runner replays the golden predictions itself."""
+        return self._local.run_locally(columns)
 
     def close(self) -> None:
-        """Stop asking whether the runner is back."""
+        """Stop probing."""
         self._closed.set()
 
     def _call(self, batches: list[Columns]) -> list[Arrays | None]:
-        asked = asyncio.run_coroutine_threadsafe(self._ask(batches), self._loop)
+        response = asyncio.run_coroutine_threadsafe(self._send(batches), self._loop)
         try:
-            return asked.result(RUNNER_TIMEOUT_SECONDS)
+            return response.result(RUNNER_TIMEOUT_SECONDS)
         finally:
-            asked.cancel()
+            response.cancel()
 
-    def _lose(self, error: Exception) -> None:
-        self._change(is_gone=True)
+    def _fall_back(self, error: Exception) -> None:
+        self._set_unavailable(True)
         logger.error("the runner does not answer; this worker does", extra={"error": type(error).__name__})
-        threading.Thread(target=self._look_for_it, name="runner-probe", daemon=True).start()
+        threading.Thread(target=self._probe_until_back, name="runner-probe", daemon=True).start()
 
-    def _change(self, is_gone: bool) -> None:
-        self._is_gone = is_gone
-        self._notify(is_gone)
+    def _set_unavailable(self, is_unavailable: bool) -> None:
+        self._is_unavailable = is_unavailable
+        self._on_change(is_unavailable)
 
-    def _look_for_it(self) -> None:
-        while not self._closed.wait(_PROBE):
+    def _probe_until_back(self) -> None:
+        while not self._closed.wait(_PROBE_INTERVAL_SECONDS):
             try:
-                self._call([self._probe])
+                self._call([self._probe_row])
             except Exception:
                 continue
-            self._change(is_gone=False)
+            self._set_unavailable(False)
             logger.info("the runner answers again")
             return
 
 
 def run_batches(engine: Engine, batches: Sequence[Columns]) -> list[dict[str, NDArray[Any]] | None]:
-    """What the runner does with the batches of several workers: one run for all of them.
+    """Run the batches of several workers together, in the runner.
+
+    Args:
+        engine: The runner's engine.
+        batches: The columns of each batch: one array per feature, [rows, 1].
 
     Returns:
-        The output tensors of each batch; None for one on which the graph fails, which spares the others.
+        The output tensors of each batch, [rows, n]; None for a batch on which the graph fails. It does not affect the
+        other batches.
     """
     try:
         outputs = engine.run(concatenate_columns(batches))
     except Exception:
         return [None] if len(batches) == 1 else [run_batches(engine, [batch])[0] for batch in batches]
-    answers: list[dict[str, NDArray[Any]] | None] = []
+    results: list[dict[str, NDArray[Any]] | None] = []
     start = 0
     for batch in batches:
         end = start + len(next(iter(batch.values())))
-        answers.append({name: array[start:end] for name, array in outputs.items()})
+        results.append({name: array[start:end] for name, array in outputs.items()})
         start = end
-    return answers
+    return results

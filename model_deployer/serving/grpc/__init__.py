@@ -1,1 +1,1 @@
-"""The Open Inference Protocol v2 over gRPC: `server.py` listens, `calls.py` holds the limits, `servicer.py` answers."""
+"""The Open Inference Protocol v2 over gRPC: `server.py` listens, `calls.py` has the limits, `servicer.py` answers."""

@@ -1,4 +1,4 @@
-"""What every call goes through, as the gateway does it for HTTP: its key, its time, its refusal, its count."""
+"""The handling of every gRPC call, as the gateway does it for HTTP: API key, deadline, errors, metrics and log."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,130 +20,134 @@ from model_deployer.serving.protocols import bodies
 
 PROTOCOL = "open_inference_grpc"
 
-#: Methods that everybody may call: orchestrators ask for health without a key.
-_OPEN = frozenset({"ServerLive", "ServerReady"})
+#: The methods that need no API key: orchestrators check health without one.
+_PUBLIC_METHODS = frozenset({"ServerLive", "ServerReady"})
 
-#: The one method that takes time.
-_WORK = "ModelInfer"
+#: The only method that takes time.
+_INFER_METHOD = "ModelInfer"
 
-#: Bytes of a refusal's text. It travels in a header, where each byte may become three, and clients take 8 KiB of them.
-_TEXT_BYTES = 1_300
+#: The maximum size of an error's text in bytes. It is sent in a header, where each byte may become three, and clients
+#: accept 8 KiB of headers.
+_MAX_TEXT_BYTES = 1_300
 
-#: Milliseconds after which gRPC's own clients, told to try again, do so (gRPC proposal A6).
-_AGAIN = "1000"
+#: Milliseconds after which gRPC clients that retry send the call again (gRPC proposal A6).
+_RETRY_PUSHBACK_MS = "1000"
 
-Answer = Callable[[Any], Awaitable[Any]]
+Handler = Callable[[Any], Awaitable[Any]]
 
 
 class Calls:
-    """The calls of one worker.
+    """Handles the calls of one worker.
 
     Args:
-        predictor: Of which limits and load are asked.
-        settings: Which calls are logged.
-        keys: Who is answered; None for everybody.
-        answers: Of each method, what turns its message into the answer's.
+        predictor: The predictor, whose limits and load apply to the calls.
+        settings: The settings of the server.
+        keys: The valid API keys; None if no key is required.
+        handlers: For each method, the function that turns a request message into a response message.
     """
 
     def __init__(
-        self, predictor: Predictor, settings: Settings, keys: ApiKeys | None, answers: Mapping[str, Answer]
+        self, predictor: Predictor, settings: Settings, keys: ApiKeys | None, handlers: Mapping[str, Handler]
     ) -> None:
         self._predictor = predictor
-        self._most_seconds = predictor.artifact.contract.limits.timeout_seconds
-        self._journal = AccessLog(predictor.metrics, settings)
+        self._max_seconds = predictor.artifact.contract.limits.timeout_seconds
+        self._access_log = AccessLog(predictor.metrics, settings)
         self._keys = keys
-        self._answers = answers
-        self._under_way = 0
-        self._finished = asyncio.Event()
-        self._finished.set()
+        self._handlers = handlers
+        self._active_calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
-    def handlers(self) -> Any:
-        """What gRPC hands calls to. Messages are read here, for gRPC would call a broken one the server's fault."""
+    def generic_handler(self) -> Any:
+        """Return the handler for a gRPC server.
+
+        It parses messages itself: gRPC would report a message that cannot be parsed as an error of the server.
+        """
         methods = {name: grpc.unary_unary_rpc_method_handler(partial(self._call, name)) for name in METHODS}
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     async def finish(self) -> None:
-        """Wait for the calls that are under way."""
-        await self._finished.wait()
+        """Wait until no call is in progress."""
+        await self._idle.wait()
 
     async def _call(self, name: str, message: bytes, context: Any) -> bytes:
-        given = _headers(context)
-        entry = RequestRecord(given, headers.request_id(given))
-        trailing = [("x-request-id", entry.request_id.decode())]
-        status, answer = 200, b""
+        metadata = _headers(context)
+        record = RequestRecord(metadata, headers.request_id(metadata))
+        trailing_metadata = [("x-request-id", record.request_id.decode())]
+        status, response = 200, b""
         self._begin()
         try:
-            answer = await self._answer(name, message, given, context)
+            response = await self._answer(name, message, metadata, context)
         except asyncio.CancelledError:
-            self._journal.answered(entry, PROTOCOL, name, CLIENT_CLOSED_REQUEST)
+            self._access_log.write(record, PROTOCOL, name, CLIENT_CLOSED_REQUEST)
             raise
         except Exception as error:
-            refusal = self._journal.refusal(entry, error)
+            refusal = self._access_log.refusal(record, error)
             status = refusal.status
             context.set_code(grpc.StatusCode[refusal.grpc_status])
-            context.set_details(_words(refusal, entry))
-            trailing += _about(refusal)
+            context.set_details(_error_text(refusal, record))
+            trailing_metadata += _error_metadata(refusal)
         finally:
             self._end()
-        context.set_trailing_metadata(trailing)
-        self._journal.answered(entry, PROTOCOL, name, status)
-        return answer
+        context.set_trailing_metadata(trailing_metadata)
+        self._access_log.write(record, PROTOCOL, name, status)
+        return response
 
-    async def _answer(self, name: str, message: bytes, given: Headers, context: Any) -> bytes:
-        if self._keys and name not in _OPEN and not self._keys.allow(given):
+    async def _answer(self, name: str, message: bytes, metadata: Headers, context: Any) -> bytes:
+        if self._keys and name not in _PUBLIC_METHODS and not self._keys.allow(metadata):
             raise Unauthorized("send your API key in the metadata, as `authorization: Bearer KEY` or `x-api-key: KEY`")
-        if name == _WORK:
-            return await self._in_time(name, message, context)
-        return await self._said(name, message)
+        if name == _INFER_METHOD:
+            return await self._within_deadline(name, message, context)
+        return await self._handle(name, message)
 
-    async def _in_time(self, name: str, message: bytes, context: Any) -> bytes:
-        """The answer, within the limit of the model and the deadline that the client set."""
-        left = context.time_remaining()
-        seconds = self._most_seconds if left is None else min(left, self._most_seconds)
+    async def _within_deadline(self, name: str, message: bytes, context: Any) -> bytes:
+        """Handle a call within the model's time limit and the deadline of the client."""
+        remaining_seconds = context.time_remaining()
+        seconds = self._max_seconds if remaining_seconds is None else min(remaining_seconds, self._max_seconds)
         try:
             with self._predictor.deadlines.within(seconds):
                 if refusal := self._predictor.refusal(seconds):
                     raise refusal
-                return await self._said(name, message)
+                return await self._handle(name, message)
         except TimeoutError:
             raise DeadlineExceeded(seconds) from None
 
-    async def _said(self, name: str, message: bytes) -> bytes:
-        request = METHODS[name].request
+    async def _handle(self, name: str, message: bytes) -> bytes:
+        request_type = METHODS[name].request
         try:
-            asked = request.FromString(message)
+            request = request_type.FromString(message)
         except DecodeError:
-            raise MalformedBody(f"expected a message {request.DESCRIPTOR.full_name}") from None
-        answer: bytes = (await self._answers[name](asked)).SerializeToString()
-        return answer
+            raise MalformedBody(f"expected a message {request_type.DESCRIPTOR.full_name}") from None
+        response: bytes = (await self._handlers[name](request)).SerializeToString()
+        return response
 
     def _begin(self) -> None:
-        self._under_way += 1
-        self._finished.clear()
+        self._active_calls += 1
+        self._idle.clear()
 
     def _end(self) -> None:
-        self._under_way -= 1
-        if not self._under_way:
-            self._finished.set()
+        self._active_calls -= 1
+        if not self._active_calls:
+            self._idle.set()
 
 
 def _headers(context: Any) -> Headers:
-    """A call's metadata as the headers of HTTP that they are."""
+    """Return the metadata of a call as HTTP headers."""
     return {
         name.encode(): value if isinstance(value, bytes) else value.encode()
         for name, value in context.invocation_metadata()
     }
 
 
-def _words(refusal: RequestError, entry: RequestRecord) -> str:
-    """The text of a refusal: where the fault is ours, with what to report."""
-    said = bodies.words(refusal)
+def _error_text(refusal: RequestError, record: RequestRecord) -> str:
+    """Return the text of an error; a fault of the service ends with the request id to report."""
+    text = bodies.error_text(refusal)
     if refusal.status == 500:
-        said += f" {entry.request_id.decode()}"
-    return said.encode()[:_TEXT_BYTES].decode(errors="ignore")
+        text += f" {record.request_id.decode()}"
+    return text.encode()[:_MAX_TEXT_BYTES].decode(errors="ignore")
 
 
-def _about(refusal: RequestError) -> list[tuple[str, str]]:
-    """What programs want to know of a refusal beside its status."""
-    again = [("grpc-retry-pushback-ms", _AGAIN)] if refusal.status == 503 else []
-    return [("x-error-code", refusal.code), *again]
+def _error_metadata(refusal: RequestError) -> list[tuple[str, str]]:
+    """Return the trailing metadata of an error: its code, and when to retry."""
+    retry = [("grpc-retry-pushback-ms", _RETRY_PUSHBACK_MS)] if refusal.status == 503 else []
+    return [("x-error-code", refusal.code), *retry]

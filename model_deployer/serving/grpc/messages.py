@@ -1,4 +1,4 @@
-"""The methods of open_inference.proto and their messages, from its compiled form; `make proto` writes that anew."""
+"""The methods of open_inference.proto and their messages, from its compiled form, which `make proto` creates."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,24 +13,24 @@ _COMPILED = Path(__file__).parent / "open_inference.binpb"
 
 
 class Method(NamedTuple):
-    """A method of the protocol: the classes of the message that it takes, and of the one that it answers with."""
+    """A method of the protocol: the classes of its request message and its response message."""
 
     request: Any
-    answer: Any
+    response: Any
 
 
 def _pool() -> DescriptorPool:
-    """One of our own: a client's stubs of the same names may be loaded beside this service."""
+    """Return a separate pool: stubs of a client with the same names may be loaded in this process."""
     pool = DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(_COMPILED.read_bytes()).file:
         pool.AddSerializedFile(file.SerializeToString())
     return pool
 
 
-#: All that the protocol describes.
+#: The descriptors of the protocol.
 POOL = _pool()
 
-#: By the names that they have there.
+#: The methods by their names in the protocol.
 METHODS: Mapping[str, Method] = {
     method.name: Method(
         message_factory.GetMessageClass(method.input_type), message_factory.GetMessageClass(method.output_type)

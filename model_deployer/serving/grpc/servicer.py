@@ -1,7 +1,8 @@
-"""The methods of the Open Inference Protocol v2, of messages alone: what is asked and what is answered.
+"""The methods of the Open Inference Protocol v2 over gRPC: from request messages to response messages.
 
-https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md, and of Triton the
-model repository extension (index only).
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md
+Triton's model repository extension (index only):
+https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
 import asyncio
@@ -16,35 +17,36 @@ from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.grpc.messages import METHODS
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import tensors
-from model_deployer.serving.protocols.tensors import Datatype, Named, Tensors, Values
+from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values, ValuesByName
 
-#: Bytes of a message of typed values that is turned into arrays in about the time that the way to a thread takes.
-_SHORT = 16_384
+#: Messages of typed values of up to this size become arrays in the event loop: handing them to a thread and back would
+#: take about as long.
+_INLINE_MESSAGE_BYTES = 16_384
 
 _DATATYPES = get_args(Datatype)
 
 
-class _Typed(NamedTuple):
-    """Where a message has the values of a datatype, and what they are there."""
+class _TypedContents(NamedTuple):
+    """The field of InferTensorContents with the values of a datatype, and their numpy dtype."""
 
     field: str
     dtype: Any
 
 
-_TYPED = {
-    "BOOL": _Typed("bool_contents", np.bool_),
-    **dict.fromkeys(("INT8", "INT16", "INT32"), _Typed("int_contents", np.int32)),
-    "INT64": _Typed("int64_contents", np.int64),
-    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), _Typed("uint_contents", np.uint32)),
-    "UINT64": _Typed("uint64_contents", np.uint64),
-    "FP32": _Typed("fp32_contents", np.float32),
-    "FP64": _Typed("fp64_contents", np.float64),
-    "BYTES": _Typed("bytes_contents", object),
+_TYPED_CONTENTS = {
+    "BOOL": _TypedContents("bool_contents", np.bool_),
+    **dict.fromkeys(("INT8", "INT16", "INT32"), _TypedContents("int_contents", np.int32)),
+    "INT64": _TypedContents("int64_contents", np.int64),
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), _TypedContents("uint_contents", np.uint32)),
+    "UINT64": _TypedContents("uint64_contents", np.uint64),
+    "FP32": _TypedContents("fp32_contents", np.float32),
+    "FP64": _TypedContents("fp64_contents", np.float64),
+    "BYTES": _TypedContents("bytes_contents", object),
 }
 
 
 class Servicer:
-    """Answers for one model."""
+    """Answers the requests to one model."""
 
     def __init__(self, predictor: Predictor) -> None:
         manifest = predictor.artifact.manifest
@@ -53,10 +55,10 @@ class Servicer:
         self._model, self._version = manifest.name, manifest.version
 
     @property
-    def answers(self) -> Mapping[str, Callable[[Any], Awaitable[Any]]]:
-        """Of each method, what turns its message into the answer's.
+    def handlers(self) -> Mapping[str, Callable[[Any], Awaitable[Any]]]:
+        """For each method, the function that turns a request message into a response message.
 
-        Raises, when it is awaited, RequestErrors.
+        The functions raise RequestErrors.
         """
         return {
             "ServerLive": self._live,
@@ -68,100 +70,105 @@ class Servicer:
             "RepositoryIndex": self._index,
         }
 
-    async def _live(self, asked: Any) -> Any:
-        return METHODS["ServerLive"].answer(live=True)
+    async def _live(self, request: Any) -> Any:
+        return METHODS["ServerLive"].response(live=True)
 
-    async def _ready(self, asked: Any) -> Any:
-        return METHODS["ServerReady"].answer(ready=self._predictor.ready)
+    async def _ready(self, request: Any) -> Any:
+        return METHODS["ServerReady"].response(ready=self._predictor.ready)
 
-    async def _model_ready(self, asked: Any) -> Any:
-        self._check(asked.name, asked.version)
-        return METHODS["ModelReady"].answer(ready=self._predictor.ready)
+    async def _model_ready(self, request: Any) -> Any:
+        self._check_model(request.name, request.version)
+        return METHODS["ModelReady"].response(ready=self._predictor.ready)
 
-    async def _server(self, asked: Any) -> Any:
-        answer = METHODS["ServerMetadata"].answer
-        return answer(name="model-deployer", version=self._version, extensions=["model_repository"])
+    async def _server(self, request: Any) -> Any:
+        response = METHODS["ServerMetadata"].response
+        return response(name="model-deployer", version=self._version, extensions=["model_repository"])
 
-    async def _metadata(self, asked: Any) -> Any:
-        self._check(asked.name, asked.version)
-        answer = METHODS["ModelMetadata"].answer
-        tensor = answer.TensorMetadata
-        inputs = [tensor(name=name, datatype=kind, shape=[-1, 1]) for name, kind in self._tensors.inputs.items()]
-        outputs = [
-            tensor(name=name, datatype=each.datatype, shape=[-1, *each.shape])
-            for name, each in self._tensors.outputs.items()
+    async def _metadata(self, request: Any) -> Any:
+        self._check_model(request.name, request.version)
+        response = METHODS["ModelMetadata"].response
+        tensor = response.TensorMetadata
+        inputs = [
+            tensor(name=name, datatype=datatype, shape=[-1, 1]) for name, datatype in self._tensors.inputs.items()
         ]
-        return answer(
+        outputs = [
+            tensor(name=name, datatype=output.datatype, shape=[-1, *output.shape])
+            for name, output in self._tensors.outputs.items()
+        ]
+        return response(
             name=self._model, versions=[self._version], platform="onnxruntime_onnx", inputs=inputs, outputs=outputs
         )
 
-    async def _index(self, asked: Any) -> Any:
-        answer = METHODS["RepositoryIndex"].answer
+    async def _index(self, request: Any) -> Any:
+        response = METHODS["RepositoryIndex"].response
         state = "READY" if self._predictor.ready else "UNAVAILABLE"
-        return answer(models=[answer.ModelIndex(name=self._model, version=self._version, state=state)])
+        return response(models=[response.ModelIndex(name=self._model, version=self._version, state=state)])
 
-    async def _infer(self, asked: Any) -> Any:
-        self._check(asked.model_name, asked.model_version)
-        wanted = self._wanted(asked.outputs)
-        is_raw = bool(asked.raw_input_contents)
-        if is_raw or asked.ByteSize() <= _SHORT:
-            columns = self._columns(asked)
+    async def _infer(self, request: Any) -> Any:
+        self._check_model(request.model_name, request.model_version)
+        output_names = self._requested_outputs(request.outputs)
+        is_raw = bool(request.raw_input_contents)
+        if is_raw or request.ByteSize() <= _INLINE_MESSAGE_BYTES:
+            columns = self._columns(request)
         else:
-            columns = await asyncio.to_thread(self._columns, asked)
+            columns = await asyncio.to_thread(self._columns, request)
         outputs = await self._tensors.predict(columns)
-        return self._answer(asked.id, wanted, outputs, is_raw=is_raw)
+        return self._response(request.id, output_names, outputs, is_raw=is_raw)
 
-    def _check(self, model: str, version: str) -> None:
-        """Hold what is asked for against the model that there is; no version stands for its own."""
+    def _check_model(self, model: str, version: str) -> None:
+        """Check that the served model is requested; an empty version is the served one."""
         if model != self._model:
             raise NotFound("the server has no such model; RepositoryIndex names the one it has")
         if version not in ("", self._version):
             raise NotFound("the server has no such version; RepositoryIndex names the one it has")
 
-    def _wanted(self, outputs: Iterable[Any]) -> Sequence[str]:
-        names = list(dict.fromkeys(each.name for each in outputs)) or list(self._tensors.outputs)
+    def _requested_outputs(self, outputs: Iterable[Any]) -> Sequence[str]:
+        names = list(dict.fromkeys(output.name for output in outputs)) or list(self._tensors.outputs)
         if any(name not in self._tensors.outputs for name in names):
-            raise MalformedBody(f"an output that the model does not have; it has {', '.join(self._tensors.outputs)}")
+            raise MalformedBody(
+                f"expected the name of each requested output to be one of {', '.join(self._tensors.outputs)}"
+            )
         return names
 
-    def _columns(self, asked: Any) -> Named:
-        """The values of the inputs by field."""
-        shapes = [list(each.shape) for each in asked.inputs]
+    def _columns(self, request: Any) -> ValuesByName:
+        """Return the values of the inputs by field."""
+        shapes = [list(tensor.shape) for tensor in request.inputs]
         size = self._tensors.size(shapes)
-        if any(each.datatype not in _DATATYPES for each in asked.inputs):
+        if any(tensor.datatype not in _DATATYPES for tensor in request.inputs):
             raise MalformedBody(f"expected the `datatype` of an input to be one of {', '.join(_DATATYPES)}")
-        values = _raw(asked, size) if asked.raw_input_contents else [_typed(each, size) for each in asked.inputs]
-        return self._tensors.columns([each.name for each in asked.inputs], shapes, values)
+        is_raw = bool(request.raw_input_contents)
+        values = _raw_values(request, size) if is_raw else [_typed_values(tensor, size) for tensor in request.inputs]
+        return self._tensors.columns([tensor.name for tensor in request.inputs], shapes, values)
 
-    def _answer(self, given: str, wanted: Sequence[str], outputs: Arrays, *, is_raw: bool) -> Any:
-        answer = METHODS["ModelInfer"].answer(model_name=self._model, model_version=self._version, id=given)
-        for name in wanted:
+    def _response(self, request_id: str, output_names: Sequence[str], outputs: Arrays, *, is_raw: bool) -> Any:
+        response = METHODS["ModelInfer"].response(model_name=self._model, model_version=self._version, id=request_id)
+        for name in output_names:
             output = self._tensors.outputs[name]
             values = output.values(outputs)
-            told = answer.outputs.add(name=name, datatype=output.datatype, shape=[len(values), *output.shape])
+            tensor = response.outputs.add(name=name, datatype=output.datatype, shape=[len(values), *output.shape])
             if is_raw:
-                answer.raw_output_contents.append(tensors.write(values))
+                response.raw_output_contents.append(tensors.write(values))
             else:
-                getattr(told.contents, _TYPED[output.datatype].field).extend(_listed(values))
-        return answer
+                getattr(tensor.contents, _TYPED_CONTENTS[output.datatype].field).extend(_typed_list(values))
+        return response
 
 
-def _raw(asked: Any, size: int) -> list[Values]:
-    """The values of inputs that came as bytes."""
-    blobs = asked.raw_input_contents
-    if len(blobs) != len(asked.inputs) or any(each.HasField("contents") for each in asked.inputs):
+def _raw_values(request: Any, size: int) -> list[Values]:
+    """Return the values of inputs that came as bytes."""
+    blobs = request.raw_input_contents
+    if len(blobs) != len(request.inputs) or any(tensor.HasField("contents") for tensor in request.inputs):
         raise MalformedBody("expected `raw_input_contents` of each input and no `contents`, or `contents` alone")
-    return [tensors.read(blob, each.datatype, size) for each, blob in zip(asked.inputs, blobs, strict=True)]
+    return [tensors.read(blob, tensor.datatype, size) for tensor, blob in zip(request.inputs, blobs, strict=True)]
 
 
-def _typed(asked: Any, size: int) -> NDArray[Any]:
-    """The values of an input that came as a list of its datatype."""
-    if asked.datatype not in _TYPED:
-        raise MalformedBody(f"expected the values of an input of {asked.datatype} in `raw_input_contents`")
-    field, dtype = _TYPED[asked.datatype]
-    values = list(getattr(asked.contents, field))
+def _typed_values(tensor: Any, size: int) -> NDArray[Any]:
+    """Return the values of an input that came as a list of its datatype."""
+    if tensor.datatype not in _TYPED_CONTENTS:
+        raise MalformedBody(f"expected the values of an input of {tensor.datatype} in `raw_input_contents`")
+    field, dtype = _TYPED_CONTENTS[tensor.datatype]
+    values = list(getattr(tensor.contents, field))
     if len(values) != size:
-        raise MalformedBody(f"expected as many values in the `{field}` of an input as its `shape` says")
+        raise MalformedBody(f"expected the `{field}` of an input to have the number of values in its `shape`")
     if dtype is not object:
         return np.array(values, dtype)
     array = np.empty(size, dtype=object)
@@ -172,5 +179,5 @@ def _typed(asked: Any, size: int) -> NDArray[Any]:
     return array
 
 
-def _listed(values: Values) -> list[Any]:
+def _typed_list(values: Values) -> list[Any]:
     return values.ravel().tolist() if isinstance(values, np.ndarray) else [text.encode() for text in values]

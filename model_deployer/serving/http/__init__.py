@@ -1,1 +1,1 @@
-"""HTTP: connections, headers, bodies, keys, deadlines and refusals."""
+"""HTTP: connections, headers, bodies, API keys, deadlines and error responses."""

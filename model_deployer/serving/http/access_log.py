@@ -1,4 +1,4 @@
-"""What is written down of every answer: a count, and a line in the log where the settings want one."""
+"""The record of every response: a count in the metrics, and a log line if the settings ask for one."""
 
 import math
 import time
@@ -11,51 +11,53 @@ from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.observability import logs
 from model_deployer.serving.observability.metrics import Metrics
 
-#: The status of an answer that nobody reads, for the client is gone. nginx made the number known.
+#: The status of a response that has no reader, because the client has disconnected. nginx introduced the number.
 CLIENT_CLOSED_REQUEST = 499
 
-_FAILED = "the service failed; report it with the request id"
+_FAILED = "the service failed; report this with the request id"
 
 
 @dataclass(slots=True)
 class RequestRecord:
-    """A request under way; ``began`` is when it came, by time.perf_counter."""
+    """A request in progress; ``start`` is its arrival by time.perf_counter."""
 
     headers: Headers
     request_id: bytes
-    began: float = field(default_factory=time.perf_counter)
+    start: float = field(default_factory=time.perf_counter)
 
 
 class AccessLog:
-    """Of one worker."""
+    """Counts and logs the responses of one worker."""
 
     def __init__(self, metrics: Metrics, settings: Settings) -> None:
         self._metrics = metrics
-        self._logged_from = {"all": 0.0, "slow": settings.slow_seconds, "errors": math.inf}[settings.log_requests]
+        self._min_logged_seconds = {"all": 0.0, "slow": settings.slow_seconds, "errors": math.inf}[
+            settings.log_requests
+        ]
 
-    def refusal(self, entry: RequestRecord, error: Exception) -> RequestError:
-        """What the client is told of an error; one of ours goes into the log."""
-        told = error if isinstance(error, RequestError) else PredictionFailed(_FAILED)
-        if told.status == 500:
-            logs.failure(error, entry.request_id.decode())
-        return told
+    def refusal(self, record: RequestRecord, error: Exception) -> RequestError:
+        """Return the error that the client receives for an exception; a fault of the service is logged."""
+        refusal = error if isinstance(error, RequestError) else PredictionFailed(_FAILED)
+        if refusal.status == 500:
+            logs.log_failure(error, record.request_id.decode())
+        return refusal
 
-    def answered(self, entry: RequestRecord, protocol: str, route: str, status: int, method: str = "") -> None:
-        """Write an answer down, before it is sent: a client who has it then finds it in the metrics.
+    def write(self, record: RequestRecord, protocol: str, route: str, status: int, method: str = "") -> None:
+        """Count a response and log it. Call it before sending, so that a client that has it finds it in the metrics.
 
         Args:
-            entry: The request.
-            protocol: What the client speaks.
-            route: One of the service's own, never the path of a request.
-            status: Of HTTP, whatever is spoken.
-            method: Of HTTP, where that is spoken.
+            record: The request.
+            protocol: The protocol of the client.
+            route: One of the service's own routes, never the path of a request.
+            status: The HTTP status; for gRPC, the status that the same error has over HTTP.
+            method: The HTTP method; empty for gRPC.
         """
-        seconds = time.perf_counter() - entry.began
-        self._metrics.answered(protocol, route, status, seconds)
-        if seconds >= self._logged_from or status in (500, 504):
-            logs.request(
-                request_id=entry.request_id.decode(),
-                trace_id=headers.trace_id(entry.headers),
+        seconds = time.perf_counter() - record.start
+        self._metrics.count_response(protocol, route, status, seconds)
+        if seconds >= self._min_logged_seconds or status in (500, 504):
+            logs.log_request(
+                request_id=record.request_id.decode(),
+                trace_id=headers.trace_id(record.headers),
                 method=method,
                 route=route,
                 status=status,

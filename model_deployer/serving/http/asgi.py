@@ -1,4 +1,7 @@
-"""The interface between a server and an application: https://asgi.readthedocs.io/en/latest/specs/www.html."""
+"""ASGI, the interface between a server and an application: its types, reading a body, sending a response.
+
+https://asgi.readthedocs.io/en/latest/specs/www.html
+"""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -14,20 +17,24 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 async def read(receive: Receive, limit: int) -> bytes:
-    """The body of a request.
+    """Read the body of a request.
+
+    Args:
+        receive: The request's ASGI channel.
+        limit: The maximum number of bytes.
 
     Raises:
-        BodyTooLarge: It has more than ``limit`` bytes; no more of them are kept.
-        Gone: The client left before the body was complete.
+        BodyTooLarge: if the body has more than ``limit`` bytes; no more of them are kept in memory.
+        ClientDisconnected: if the client disconnected before the body was complete.
     """
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body", False) or len(body) > limit or message["type"] == "http.disconnect":
-        return await _read_on(message, receive, limit)
+        return await _read_chunks(message, receive, limit)
     return body
 
 
-async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
+async def _read_chunks(message: Message, receive: Receive, limit: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -44,7 +51,7 @@ async def _read_on(message: Message, receive: Receive, limit: int) -> bytes:
 
 
 async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    """Send a whole answer; its Content-Length is added, but to 204, which has none (RFC 9110, 8.6)."""
+    """Send a complete response and its Content-Length, which a 204 must not have (RFC 9110, section 8.6)."""
     if status != 204:
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -1,11 +1,13 @@
-"""One client's connection, with limits on what precedes a request and on what follows it.
+"""A client's connection, with limits on the head of a request and on the time to read the response.
 
-The gateway sees a request once its head is complete. Before that a client could send headers without end, or one byte
-a second, and hold a connection and its memory for as long as it likes; afterwards it could leave its answer unread.
-And to turn a request away costs the gateway a quarter of what it costs to answer one, so that under four times the load
-that can be carried, hardly anybody would be answered. Here it costs a fraction of that.
+The gateway sees a request once its head is complete. Without these limits a client could send endless headers, or one
+byte per second, and hold a connection and its memory forever; or it could never read its response.
 
-uvicorn, which BentoML serves with, looks up the class of its connections by name: :func:`install` puts this one there.
+Overload is refused here as well: refusing a request in the gateway costs a quarter of answering it, so that at four
+times the capacity of the server almost no request would be answered. Refusing it here costs a fraction of that.
+
+uvicorn, the server that BentoML uses, looks up the class of its connections by name: :func:`install` registers this
+one.
 """
 
 import asyncio
@@ -19,110 +21,115 @@ from model_deployer.serving.http import headers, problem_details
 from model_deployer.serving.http.asgi import Scope
 from model_deployer.serving.http.deadlines import RequestDeadline
 
-#: Where the scope of a request has its connection.
-CONNECTION_KEY = "model_deployer.line"
+#: The key of the connection in the ASGI scope of a request.
+CONNECTION_KEY = "model_deployer.connection"
 
-#: Seconds for the head of a request, and for a whole answer to be taken.
+#: The time limits for receiving the head of a request, and for the client to read a response.
 HEAD_TIMEOUT_SECONDS = 10.0
 RESPONSE_TIMEOUT_SECONDS = 60.0
 
-#: Bytes of a head. What arrives in one piece with its end is read in any case: at most 256 KiB.
+#: The maximum size of a head. A head that arrives complete in a single read is accepted up to 256 KiB.
 MAX_HEAD_BYTES = 64 * 1024
 
-#: Seconds between two looks at a connection.
-_TICK = 2.0
+#: The interval between two checks of a connection's time limits.
+CHECK_INTERVAL_SECONDS = 2.0
+
+#: How long an idle connection still accepts a request after the server was asked to stop.
+DRAIN_SECONDS = 1.0
 
 _CLOSE = (b"connection", b"close")
 
-#: Seconds in which a connection may be used a last time after the server was told to stop.
-_FAREWELL = 1.0
-
 
 class ConnectionFilter(Protocol):
-    """Who is let in."""
+    """Decides whether a request is accepted once its head has arrived."""
 
     def refusal(self, scope: Scope) -> RequestError | None:
-        """Why a request whose head has come is turned away; None where it is not."""
+        """Return the error for a request that is refused; None for one that is accepted."""
 
-    def refused(self, route: str, status: int) -> None:
-        """Count a refusal; of what never became a request, the route is ``other``."""
+    def count_refusal(self, route: str, status: int) -> None:
+        """Count a refusal; ``route`` is ``other`` if the bytes never became a request."""
 
 
-def install(keep_alive_seconds: float, door: ConnectionFilter) -> None:
-    """Let uvicorn serve with :class:`Connection`, and keep idle ones open for so many seconds."""
+def install(keep_alive_seconds: float, connection_filter: ConnectionFilter) -> None:
+    """Make uvicorn use :class:`HttpConnection`.
+
+    Args:
+        keep_alive_seconds: How long an idle connection stays open.
+        connection_filter: Decides which requests are accepted.
+    """
     HttpConnection.keep_alive_seconds = keep_alive_seconds
-    HttpConnection.door = door
+    HttpConnection.connection_filter = connection_filter
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{HttpConnection.__name__}"
 
 
 class HttpConnection(HttpToolsProtocol):
-    """uvicorn's connection, which also watches the time and size of heads, and answers to the end when it stops."""
+    """uvicorn's connection with limits on the head and the response, which finishes accepted requests at shutdown."""
 
     keep_alive_seconds: ClassVar[float]
-    door: ClassVar[ConnectionFilter]
+    connection_filter: ClassVar[ConnectionFilter]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.timeout_keep_alive = self.keep_alive_seconds  # type: ignore[assignment]  # it is only ever added
-        self._head_began: float | None = None
+        self.timeout_keep_alive = self.keep_alive_seconds  # type: ignore[assignment]  # uvicorn only adds it to a time
+        self._head_start: float | None = None
         self._head_bytes = 0
         self._unread_since: float | None = None
         self._is_stopping = False
-        #: The request under way, from its head to its answer.
-        self.watch: RequestDeadline | None = None
-        self._look_again: asyncio.TimerHandle | None = None
+        #: The deadline of the request in progress, from its head to its response.
+        self.deadline: RequestDeadline | None = None
+        self._next_check: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has come."""
+        """Start the time limits of a new connection."""
         super().connection_made(transport)
-        self._head_began = self.loop.time()
-        self._look_again = self.loop.call_later(_TICK, self._look)
+        self._head_start = self.loop.time()
+        self._next_check = self.loop.call_later(CHECK_INTERVAL_SECONDS, self._check_limits)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It has gone."""
+        """End the request in progress, as its client has disconnected."""
         super().connection_lost(exc)
-        if self.watch:
-            self.watch.leave()
-        if self._look_again:
-            self._look_again.cancel()
+        if self.deadline:
+            self.deadline.disconnect()
+        if self._next_check:
+            self._next_check.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """It has sent something."""
+        """Parse received bytes and limit the size of the head."""
         if self.transport.is_closing():
             return
         super().data_received(data)
-        if self._head_began is not None and not self.transport.is_closing():
+        if self._head_start is not None and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(HeadersTooLarge(f"send at most {MAX_HEAD_BYTES:,} bytes of headers"))
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """Start the time limit of a head: the first byte of a request has arrived."""
         super().on_message_begin()
-        self._head_began = self.loop.time()
+        self._head_start = self.loop.time()
 
     def on_headers_complete(self) -> None:
-        """The end of its head."""
-        self._head_began = None
+        """End the limits of a head: it is complete."""
+        self._head_start = None
         self._head_bytes = 0
         super().on_headers_complete()
         if self._is_stopping and self.cycle:
             self.cycle.keep_alive = False
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
-        self._refuse(MalformedRequest("the request is no HTTP/1.1 (RFC 9112)"))
+        """Refuse bytes that are not HTTP."""
+        self._refuse(MalformedRequest("the request is not HTTP/1.1 (RFC 9112)"))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Hand the request to the application, or turn it away."""
+        """Pass the request to the application, or refuse it."""
         scope = cast(Scope, cycle.scope)
-        refusal = self.door.refusal(scope)
+        refusal = self.connection_filter.refusal(scope)
         if refusal is None:
             scope[CONNECTION_KEY] = self
             super()._start_asgi_task(cycle, app)
             return
         self._write(refusal, dict(scope["headers"]), is_last=not cycle.keep_alive)
-        self.door.refused(scope["path"], refusal.status)
+        self.connection_filter.count_refusal(scope["path"], refusal.status)
         cycle.response_started = cycle.response_complete = True
         if cycle.keep_alive:
             self.on_response_complete()
@@ -130,61 +137,61 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.close()
 
     def shutdown(self) -> None:
-        """Answer what was asked. An idle client may be sending in this very moment: it, too, gets its answer."""
+        """Finish the request in progress, then close. An idle client may be sending one now: that is answered too."""
         self._is_stopping = True
         if self._is_idle():
-            self.loop.call_later(_FAREWELL, self._leave)
+            self.loop.call_later(DRAIN_SECONDS, self._close_if_idle)
         else:
             super().shutdown()
 
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _leave(self) -> None:
+    def _close_if_idle(self) -> None:
         if self._is_idle():
             self.transport.close()
 
-    def _look(self) -> None:
+    def _check_limits(self) -> None:
         if self.transport.get_protocol() is not self:  # it has become a WebSocket
             return
         now = self.loop.time()
-        if self._is_idle() and self._head_began is None and self.timeout_keep_alive_task is None:
-            # The answer was there before the end of the body, which ended uvicorn's own watch.
+        if self._is_idle() and self._head_start is None and self.timeout_keep_alive_task is None:
+            # The response was sent before the body had arrived, and the rest of the body cancelled uvicorn's timer.
             self.timeout_keep_alive_task = self.loop.call_later(self.keep_alive_seconds, self.transport.close)
         if (
-            self._head_began is not None
-            and now - self._head_began > HEAD_TIMEOUT_SECONDS
+            self._head_start is not None
+            and now - self._head_start > HEAD_TIMEOUT_SECONDS
             and not self.transport.is_closing()
         ):
-            self._give_up()
+            self._time_out_head()
         if not self.transport.get_write_buffer_size():
             self._unread_since = None
         elif self._unread_since is None:
             self._unread_since = now
         elif now - self._unread_since > RESPONSE_TIMEOUT_SECONDS:
             self.transport.abort()
-        self._look_again = self.loop.call_later(_TICK, self._look)
+        self._next_check = self.loop.call_later(CHECK_INTERVAL_SECONDS, self._check_limits)
 
-    def _give_up(self) -> None:
-        has_begun = self.scope is not None
-        if has_begun:
+    def _time_out_head(self) -> None:
+        has_first_byte = self.scope is not None
+        if has_first_byte:
             self._refuse(RequestTimeout(f"the headers did not arrive within {HEAD_TIMEOUT_SECONDS:g} seconds"))
         else:
             self.transport.close()
 
     def _refuse(self, error: RequestError) -> None:
-        """Answer a request that never became one, unless another's answer is under way; and close."""
+        """Send an error for bytes that never became a request, unless a response is in progress; then close."""
         if self._is_idle():
             self._write(error, {}, is_last=True)
-            self.door.refused("other", error.status)
+            self.connection_filter.count_refusal("other", error.status)
         self.transport.close()
 
-    def _write(self, error: RequestError, given: headers.Headers, is_last: bool) -> None:
-        request_id = headers.request_id(given)
+    def _write(self, error: RequestError, request_headers: headers.Headers, is_last: bool) -> None:
+        request_id = headers.request_id(request_headers)
         body = problem_details.encode_problem(error, request_id.decode())
-        answer = [(b"content-type", problem_details.MEDIA_TYPE.encode()), (b"x-request-id", request_id)]
-        answer += [*problem_details.headers(error), (b"content-length", b"%d" % len(body))]
-        if is_last and _CLOSE not in answer:
-            answer.append(_CLOSE)
-        lines = b"".join(b"%s: %s\r\n" % pair for pair in answer)
+        response_headers = [(b"content-type", problem_details.MEDIA_TYPE.encode()), (b"x-request-id", request_id)]
+        response_headers += [*problem_details.headers(error), (b"content-length", b"%d" % len(body))]
+        if is_last and _CLOSE not in response_headers:
+            response_headers.append(_CLOSE)
+        lines = b"".join(b"%s: %s\r\n" % pair for pair in response_headers)
         self.transport.write(b"%s%s\r\n%s" % (STATUS_LINE[error.status], lines, body))

@@ -1,7 +1,7 @@
-"""How long a request may take: one clock ends all those whose time is up, or whose client has gone.
+"""Deadlines of requests: one timer ends all requests whose time is up.
 
-A timer of its own for every request would cost more than to decode its body. So what is under way is looked through
-every few milliseconds; nothing runs while nothing is under way.
+A timer per request would cost more than decoding its body. Therefore all requests in progress are checked every few
+milliseconds, and nothing runs while there are none. A request also ends when its client disconnects.
 """
 
 import asyncio
@@ -10,67 +10,75 @@ from typing import Protocol
 
 from model_deployer.serving.engines.event_loop import running_loop
 
-#: Seconds between two looks: how late the end of a request may come.
+#: The interval between two checks: how late a request may end.
 CHECK_INTERVAL_SECONDS = 0.02
 
 
 class ClientConnection(Protocol):
-    """The connection of a client, which tells the request under way, if there is one, that the client has left."""
+    """A client's connection. It calls ``disconnect`` of the request in progress, if any, when the client disconnects.
 
-    watch: "RequestDeadline | None"
+    Attributes:
+        deadline: The deadline of the request in progress.
+    """
+
+    deadline: "RequestDeadline | None"
 
 
 class ClientDisconnected(Exception):
-    """The client left before it had its answer."""
+    """The client disconnected before its response."""
 
 
 class Deadlines:
-    """The requests that are under way in one event loop."""
+    """The deadlines of the requests in progress in one event loop."""
 
     def __init__(self) -> None:
-        self._watches: set[RequestDeadline] = set()
-        self._ticking = False
+        self._deadlines: set[RequestDeadline] = set()
+        self._is_check_scheduled = False
 
-    def within(self, seconds: float, line: ClientConnection | None = None) -> "RequestDeadline":
-        """A context that is left with TimeoutError once ``seconds`` have passed, and with Gone once the client left."""
-        return RequestDeadline(self, seconds, line)
+    def within(self, seconds: float, connection: ClientConnection | None = None) -> "RequestDeadline":
+        """Return a context manager that limits the time of a request.
 
-    def _add(self, watch: "RequestDeadline") -> None:
-        self._watches.add(watch)
-        if not self._ticking:
-            self._ticking = True
-            watch.loop.call_later(CHECK_INTERVAL_SECONDS, self._tick, watch.loop)
+        The context ends with TimeoutError once ``seconds`` have passed, and with ClientDisconnected if the client of
+        ``connection`` disconnects.
+        """
+        return RequestDeadline(self, seconds, connection)
 
-    def _remove(self, watch: "RequestDeadline") -> None:
-        self._watches.discard(watch)
+    def _add(self, deadline: "RequestDeadline") -> None:
+        self._deadlines.add(deadline)
+        if not self._is_check_scheduled:
+            self._is_check_scheduled = True
+            deadline.loop.call_later(CHECK_INTERVAL_SECONDS, self._check, deadline.loop)
 
-    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _remove(self, deadline: "RequestDeadline") -> None:
+        self._deadlines.discard(deadline)
+
+    def _check(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for watch in self._watches:
-            watch.look(now)
-        self._ticking = bool(self._watches)
-        if self._ticking:
-            loop.call_later(CHECK_INTERVAL_SECONDS, self._tick, loop)
+        for deadline in self._deadlines:
+            deadline.check(now)
+        self._is_check_scheduled = bool(self._deadlines)
+        if self._is_check_scheduled:
+            loop.call_later(CHECK_INTERVAL_SECONDS, self._check, loop)
 
 
 class RequestDeadline:
-    """One request under way, from its first line on."""
+    """The deadline of one request in progress, as a context manager around its work."""
 
-    __slots__ = ("_deadlines", "_line", "_reason", "_task", "loop", "until")
+    __slots__ = ("_connection", "_deadlines", "_reason", "_task", "loop", "until")
 
-    def __init__(self, deadlines: Deadlines, seconds: float, line: ClientConnection | None) -> None:
+    def __init__(self, deadlines: Deadlines, seconds: float, connection: ClientConnection | None) -> None:
         self._deadlines = deadlines
-        self._line = line
+        self._connection = connection
         self.loop = running_loop()
         self.until = self.loop.time() + seconds
         self._reason: type[Exception] | None = None
 
     def __enter__(self) -> "RequestDeadline":
         task = asyncio.current_task(self.loop)
-        assert task is not None, "a request is answered in a task"
+        assert task is not None, "a request must run in a task"
         self._task = task
-        if self._line:
-            self._line.watch = self
+        if self._connection:
+            self._connection.deadline = self
         self._deadlines._add(self)
         return self
 
@@ -78,19 +86,19 @@ class RequestDeadline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._deadlines._remove(self)
-        if self._line:
-            self._line.watch = None
+        if self._connection:
+            self._connection.deadline = None
         if self._reason and kind is asyncio.CancelledError:
             self._task.uncancel()
             raise self._reason from None
 
-    def look(self, now: float) -> None:
-        """End the request if its time is up."""
+    def check(self, now: float) -> None:
+        """End the request if its time is up; ``now`` is the time of the event loop."""
         if now >= self.until:
             self._end(TimeoutError)
 
-    def leave(self) -> None:
-        """End the request: its client has left."""
+    def disconnect(self) -> None:
+        """End the request: its client has disconnected."""
         self._end(ClientDisconnected)
 
     def _end(self, reason: type[Exception]) -> None:

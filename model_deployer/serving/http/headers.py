@@ -1,4 +1,4 @@
-"""What the headers of a request say."""
+"""The headers of a request: its id, trace, media types, length and time limit."""
 
 import itertools
 import re
@@ -16,73 +16,81 @@ JSON = formats.JSON.encode()
 #: The formats of tables.
 TABLE_MEDIA_TYPES = frozenset({formats.STREAM, formats.FILE, formats.PARQUET})
 
-#: What answers are written as, the favourite first.
-_WRITTEN = (formats.JSON, *sorted(TABLE_MEDIA_TYPES))
+#: The media types of responses, in the order of preference.
+_RESPONSE_MEDIA_TYPES = (formats.JSON, *sorted(TABLE_MEDIA_TYPES))
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
-#: 64 random bits of this process, and a count: ids that no other process makes, without asking the system each time.
-_PROCESS = secrets.token_hex(8).encode()
-_COUNT = itertools.count()
+#: 64 random bits of this process, and a counter: unique ids without a system call per request.
+_PROCESS_ID = secrets.token_hex(8).encode()
+_COUNTER = itertools.count()
 
 
 def request_id(headers: Headers) -> bytes:
-    """The client's own X-Request-ID where it is short and printable, else a new one."""
-    given = headers.get(b"x-request-id")
-    if given and len(given) <= 128 and given.isascii() and given.decode().isprintable():
-        return given
-    return b"%s%016x" % (_PROCESS, next(_COUNT))
+    """Return the client's X-Request-ID if it is short and printable, else a new id."""
+    value = headers.get(b"x-request-id")
+    if value and len(value) <= 128 and value.isascii() and value.decode().isprintable():
+        return value
+    return b"%s%016x" % (_PROCESS_ID, next(_COUNTER))
 
 
 def trace_id(headers: Headers) -> str:
-    """The trace that a request belongs to, from its traceparent (W3C Trace Context); empty where there is none."""
-    found = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
-    return found[1].decode() if found else ""
+    """Return the trace id of a request's traceparent (W3C Trace Context); empty without a valid one."""
+    match = _TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
+    return match[1].decode() if match else ""
 
 
 def media_type(headers: Headers, pairs: Sequence[tuple[bytes, bytes]]) -> str:
-    """What the body is (RFC 9110, section 8.3): JSON, or one of Arrow's formats.
+    """Return the media type of the body (RFC 9110, section 8.3): JSON, or one of the table formats.
+
+    Args:
+        headers: The headers by name.
+        pairs: The headers as they were sent; a name may occur more than once.
 
     Raises:
-        UnsupportedMediaType: It is announced as something else, or twice.
+        UnsupportedMediaType: if Content-Type is another media type, or was sent twice.
     """
-    given = headers.get(b"content-type", JSON)
-    if given == JSON and len(headers) == len(pairs):
+    value = headers.get(b"content-type", JSON)
+    if value == JSON and len(headers) == len(pairs):
         return formats.JSON
     if sum(name == b"content-type" for name, _ in pairs) > 1:
         raise UnsupportedMediaType("send one Content-Type")
-    kind = parse_media_type(given).name
-    if kind == formats.JSON or kind.endswith("+json"):
+    name = parse_media_type(value).name
+    if name == formats.JSON or name.endswith("+json"):
         return formats.JSON
-    if kind in TABLE_MEDIA_TYPES:
-        return kind
+    if name in TABLE_MEDIA_TYPES:
+        return name
     raise UnsupportedMediaType(f"send the rows as {formats.JSON}, or as {', '.join(sorted(TABLE_MEDIA_TYPES))}")
 
 
 def accepted_media_type(headers: Headers) -> str:
-    """The format of the answer: the one that Accept prefers, or JSON where it names none that the service writes."""
-    given = headers.get(b"accept")
-    if given is None or given in (b"*/*", JSON):
+    """Return the media type of the response: the one that Accept prefers, or JSON if it accepts none of them."""
+    value = headers.get(b"accept")
+    if value is None or value in (b"*/*", JSON):
         return formats.JSON
-    return negotiate(given, _WRITTEN) or formats.JSON
+    return negotiate(value, _RESPONSE_MEDIA_TYPES) or formats.JSON
 
 
 def check_length(headers: Headers, limit: int) -> None:
-    """Raise BodyTooLarge where the body is announced as one, so that nobody waits for it."""
-    announced = headers.get(b"content-length", b"")
-    if len(announced) > 19 or (announced.isdigit() and int(announced) > limit):
+    """Check Content-Length, so that a body that is too large is not even received.
+
+    Raises:
+        BodyTooLarge: if Content-Length is greater than ``limit``.
+    """
+    value = headers.get(b"content-length", b"")
+    if len(value) > 19 or (value.isdigit() and int(value) > limit):
         raise BodyTooLarge.over(limit)
 
 
-def timeout_seconds(headers: Headers, most: float) -> float:
-    """The time that the client allows in X-Request-Timeout-Ms, at most ``most``; without the header, ``most``.
+def timeout_seconds(headers: Headers, max_seconds: float) -> float:
+    """Return the time that the client allows in X-Request-Timeout-Ms, at most ``max_seconds``, which is the default.
 
     Raises:
-        InvalidHeader: The header is no whole number of milliseconds.
+        InvalidHeader: if the header is not a whole number of milliseconds, from 1 to 999999999.
     """
-    given = headers.get(b"x-request-timeout-ms")
-    if given is None:
-        return most
-    if not given.isdigit() or len(given) > 9 or int(given) == 0:
+    value = headers.get(b"x-request-timeout-ms")
+    if value is None:
+        return max_seconds
+    if not value.isdigit() or len(value) > 9 or int(value) == 0:
         raise InvalidHeader("X-Request-Timeout-Ms: expected a whole number of milliseconds, such as 500")
-    return min(most, int(given) / 1000)
+    return min(max_seconds, int(value) / 1000)

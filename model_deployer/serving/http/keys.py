@@ -1,4 +1,4 @@
-"""API keys: who may ask for predictions."""
+"""API keys, which authorize requests."""
 
 import hashlib
 import hmac
@@ -11,68 +11,71 @@ from pathlib import Path
 from model_deployer.contract.errors import UsageError
 from model_deployer.serving.config.settings import API_KEYS
 
-#: A shorter key can be guessed.
+#: The minimum length of a key: a shorter one can be guessed.
 MIN_KEY_CHARACTERS = 16
 
-#: Seconds until a changed file is noticed.
-_FRESH = 1.0
+#: The interval between two checks of whether the file has changed.
+_CHECK_INTERVAL_SECONDS = 1.0
 
 logger = logging.getLogger("model_deployer")
 
 
 class ApiKeys:
-    """The keys that are valid now; several at once, so that callers can change from an old one to a new one.
+    """The keys that are valid now: several at once, so that callers can change from an old key to a new one.
 
-    A file is read again when it changes. Where it cannot be used any more, the keys of before stay valid, and the log
-    says so. Only hashes are kept, and a key is compared with all of them in a time that tells nothing.
+    The file is read again when it changes. If it can no longer be used, the previous keys stay valid and an error is
+    logged. Only hashes are kept, and a key is compared with all of them in constant time.
     """
 
     def __init__(self, file: Path | None, digests: frozenset[bytes]) -> None:
         self._file = file
         self._digests = digests
-        self._state = _state(file)
-        self._looked = time.monotonic()
+        self._version = _version(file)
+        self._last_check = time.monotonic()
 
     def allow(self, headers: dict[bytes, bytes]) -> bool:
-        """Whether a request carries a key, as ``Authorization: Bearer KEY`` (RFC 6750) or ``X-API-Key: KEY``."""
+        """Return whether a request has a valid key.
+
+        The key is sent as ``Authorization: Bearer KEY`` (RFC 6750) or ``X-API-Key: KEY``.
+        """
         self._refresh()
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        given = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
-        digest = hashlib.sha256(given).digest()
-        # No early end: the time must not tell which of the keys was nearly right.
-        return sum(hmac.compare_digest(digest, known) for known in self._digests) > 0
+        key = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
+        digest = hashlib.sha256(key).digest()
+        # Compare with all keys: an early exit would reveal which key matched by its time.
+        return sum(hmac.compare_digest(digest, valid) for valid in self._digests) > 0
 
     def _refresh(self) -> None:
         now = time.monotonic()
-        if self._file is None or now - self._looked < _FRESH:
+        if self._file is None or now - self._last_check < _CHECK_INTERVAL_SECONDS:
             return
-        self._looked = now
-        if (state := _state(self._file)) == self._state:
+        self._last_check = now
+        if (version := _version(self._file)) == self._version:
             return
-        self._state = state
+        self._version = version
         try:
             self._digests = _digests(_lines(self._file), str(self._file))
-            logger.info("API keys read again", extra={"keys": len(self._digests)})
+            logger.info("API keys reloaded", extra={"keys": len(self._digests)})
         except (UsageError, OSError, UnicodeDecodeError):
-            logger.error("the file of API keys cannot be used; the keys of before stay valid")
+            logger.error("the API key file cannot be used; the previous keys stay valid")
 
 
 def load(file: Path | None) -> ApiKeys | None:
-    """The keys of ``file``, one a line, else those of DEPLOYER_API_KEYS.
+    """Load the keys of ``file``, one per line; without a file, those of the variable DEPLOYER_API_KEYS.
 
-    Empty lines, and lines that begin with #, do not count.
+    Empty lines and lines that begin with # are ignored.
 
     Returns:
-        None where neither is given: everybody is answered.
+        The keys; None if there is neither a file nor the variable: then no key is required.
 
     Raises:
-        UsageError: The file cannot be read, or it or the variable holds no key, or one that is too short.
+        UsageError: if the file cannot be read, if there is no key, or if a key is too short.
     """
     if file is not None:
         try:
             return ApiKeys(file, _digests(_lines(file), str(file)))
         except (OSError, UnicodeDecodeError):
-            raise UsageError(f"{file}: the file of API keys cannot be read; see serving.api_key_file") from None
+            raise UsageError(f"{file}: the API key file cannot be read; check serving.api_key_file") from None
     if variable := os.environ.get(API_KEYS):
         return ApiKeys(None, _digests((key.strip() for key in variable.split(",")), API_KEYS))
     return None
@@ -83,20 +86,20 @@ def _lines(file: Path) -> Iterable[str]:
 
 
 def _digests(keys: Iterable[str], source: str) -> frozenset[bytes]:
-    found = [key for key in keys if key]
-    if not found:
+    nonempty = [key for key in keys if key]
+    if not nonempty:
         raise UsageError(f"{source}: there is no API key; write one of at least {MIN_KEY_CHARACTERS} characters")
-    if any(len(key) < MIN_KEY_CHARACTERS for key in found):
+    if any(len(key) < MIN_KEY_CHARACTERS for key in nonempty):
         raise UsageError(
             f"{source}: an API key is too short; use at least {MIN_KEY_CHARACTERS} characters: openssl rand -hex 32"
         )
-    return frozenset(hashlib.sha256(key.encode()).digest() for key in found)
+    return frozenset(hashlib.sha256(key.encode()).digest() for key in nonempty)
 
 
-def _state(file: Path | None) -> tuple[int, int] | None:
-    """What changes when a file does."""
+def _version(file: Path | None) -> tuple[int, int] | None:
+    """Return a file's modification time and size, which change when the file does; None without a file."""
     try:
-        found = file.stat() if file else None
+        status = file.stat() if file else None
     except OSError:
         return None
-    return (found.st_mtime_ns, found.st_size) if found else None
+    return (status.st_mtime_ns, status.st_size) if status else None

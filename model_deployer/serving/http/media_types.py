@@ -1,4 +1,4 @@
-"""Media types in headers: Content-Type, and the choice that Accept leaves (RFC 9110, sections 8.3 and 12.5.1)."""
+"""Media types in headers: parsing Content-Type and negotiating by Accept (RFC 9110, sections 8.3 and 12.5.1)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -7,11 +7,11 @@ from python_multipart.multipart import parse_options_header
 
 
 class MediaType(NamedTuple):
-    """A media type without and with its parameters.
+    """A media type and its parameters, all in lower case.
 
     Attributes:
-        name: In lower case, such as ``text/csv``; empty where there is none.
-        parameters: In lower case, by name, such as ``charset``.
+        name: The type without parameters, such as ``text/csv``; empty if there is none.
+        parameters: The values by the name of the parameter, such as ``charset``.
     """
 
     name: str
@@ -19,14 +19,14 @@ class MediaType(NamedTuple):
 
 
 class _Range(NamedTuple):
-    """A media range of Accept."""
+    """A media range of an Accept header."""
 
     name: str
     weight: float
     position: int
 
     def specificity(self, media_type: str) -> int:
-        """How closely it matches a type: 3 by name, 2 by its first part, 1 as ``*/*``, 0 not at all."""
+        """Return how closely the range matches a type: 3 by name, 2 as ``type/*``, 1 as ``*/*``, 0 not at all."""
         if self.name == media_type:
             return 3
         if self.name == f"{media_type.partition('/')[0]}/*":
@@ -35,36 +35,36 @@ class _Range(NamedTuple):
 
 
 def parse_media_type(header: bytes) -> MediaType:
-    """The value of a Content-Type header."""
+    """Parse the value of a Content-Type header."""
     name, parameters = parse_options_header(header.decode("latin-1").lower())
     texts = {key.decode("latin-1"): value.decode("latin-1") for key, value in parameters.items() if key}
     return MediaType(name.decode("latin-1"), texts)
 
 
 def negotiate(accept: bytes, offers: Sequence[str]) -> str | None:
-    """The best of the types that a service can write, by the weights of an Accept header.
+    """Choose the best media type for a response by the weights of an Accept header.
 
-    Of several types of the same weight the one that the client names first is chosen, and of those that one range
-    matches the one that is offered first.
+    Among types of the same weight, the one that the client names first wins; among types that match the same range,
+    the first offer wins.
 
     Args:
         accept: The value of the header.
-        offers: The types, the service's favourite first.
+        offers: The types that the service can write, in its order of preference.
 
     Returns:
-        None where the client accepts none of them.
+        The chosen offer; None if the client accepts none of them.
     """
     ranges = list(_ranges(accept))
-    best: tuple[float, int] | None = None
-    chosen = None
+    best_rank: tuple[float, int] | None = None
+    best_offer = None
     for offer in offers:
-        found = max(ranges, key=lambda each: (each.specificity(offer), -each.position), default=None)
-        if found is None or not found.specificity(offer) or found.weight <= 0:
+        match = max(ranges, key=lambda media: (media.specificity(offer), -media.position), default=None)
+        if match is None or not match.specificity(offer) or match.weight <= 0:
             continue
-        rank = (found.weight, -found.position)
-        if best is None or rank > best:
-            best, chosen = rank, offer
-    return chosen
+        rank = (match.weight, -match.position)
+        if best_rank is None or rank > best_rank:
+            best_rank, best_offer = rank, offer
+    return best_offer
 
 
 def _ranges(accept: bytes) -> Iterator[_Range]:
@@ -75,7 +75,7 @@ def _ranges(accept: bytes) -> Iterator[_Range]:
 
 
 def _weight(text: str | None) -> float:
-    """A quality value, from 0 to 1; 1 where there is none, or none that can be read."""
+    """Parse a quality value, limited to 0 to 1; 1 if it is absent or invalid."""
     try:
         return min(1.0, max(0.0, float(text))) if text is not None else 1.0
     except ValueError:

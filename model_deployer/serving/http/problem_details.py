@@ -1,4 +1,4 @@
-"""An error as ``application/problem+json`` (RFC 9457)."""
+"""Errors as ``application/problem+json`` (RFC 9457)."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ MEDIA_TYPE = "application/problem+json"
 
 
 def encode_problem(error: RequestError, request_id: str) -> bytes:
-    """The body of the answer to a refused or failed request.
+    """Return the body of the response to a refused or failed request.
 
-    ``code`` is the stable name of the error, ``errors`` lists what is wrong with which row and field.
+    ``code`` is the stable name of the error; ``errors`` lists the problems by row and field.
     """
     document: dict[str, Any] = {
         "type": f"urn:problem-type:model-deployer:{error.code}",
@@ -30,7 +30,7 @@ def encode_problem(error: RequestError, request_id: str) -> bytes:
 
 
 def headers(error: RequestError) -> list[tuple[bytes, bytes]]:
-    """What HTTP wants beside the body, by the status (RFC 9110)."""
+    """Return the headers that HTTP requires for the status of an error (RFC 9110)."""
     match error.status:
         case 401:
             return [(b"www-authenticate", b"Bearer")]
@@ -44,14 +44,14 @@ def headers(error: RequestError) -> list[tuple[bytes, bytes]]:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of that body."""
+    """Return the JSON Schema (2020-12) of the body."""
     text, number = {"type": "string"}, {"type": "integer"}
     entry = {
         "type": "object",
         "required": ["row", "field", "code", "message"],
         "properties": {
             "row": number | {"minimum": 0, "description": "The row, counted from 0."},
-            "field": {"type": ["string", "null"], "description": "The field; null where the row as a whole is wrong."},
+            "field": {"type": ["string", "null"], "description": "The field; null if the row as a whole is wrong."},
             "code": text | {"description": "The stable name of the problem."},
             "message": text | {"description": "What was expected, and what to do."},
         },
@@ -66,8 +66,8 @@ def json_schema() -> dict[str, Any]:
             "detail": text,
             "code": text | {"description": "The stable name of the error."},
             "retry": {"type": "boolean", "description": "Whether the same request may succeed later."},
-            "request_id": text | {"description": "Give it when you ask about this answer."},
+            "request_id": text | {"description": "Quote it when you report this response."},
             "errors": {"type": "array", "items": entry},
-            "error_count": number | {"description": "Problems found; at most the first 1,000 are listed."},
+            "error_count": number | {"description": "The number of problems; at most the first 1,000 are listed."},
         },
     }

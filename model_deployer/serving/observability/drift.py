@@ -1,7 +1,7 @@
-"""What live features and predictions look like, counted in the bins that training saw.
+"""Count live features and predictions in the bins of the training data.
 
-Whoever compares the counts of a bin with its share in reference.json sees the world move. A thousand rows a second are
-enough for that, so no more are counted, and the cost stays the same under any load.
+Comparing the count of each bin with its share in reference.json shows drift. A thousand rows per second are enough for
+that: no more are counted, so the cost stays the same under any load.
 """
 
 from collections import Counter as Tally
@@ -19,86 +19,99 @@ from model_deployer.serving.engines.batching import Arrays
 from model_deployer.serving.observability.metric_specs import FEATURE_VALUES, PREDICTIONS
 from model_deployer.serving.rows.columns import Columns
 
-#: Rows that are counted of those in one interval.
-MOST_ROWS = 1_000
+#: The maximum number of rows that are counted per interval.
+MAX_SAMPLED_ROWS = 1_000
 
-#: Seconds between two counts.
-INTERVAL = 1.0
+#: The interval between two counts.
+COUNT_INTERVAL_SECONDS = 1.0
 
 Count = Callable[[NDArray[Any]], Mapping[str, int]]
 
 
 class DriftCounter:
-    """Counters of the rows that one worker answered.
+    """Counts the features and predictions of one worker by bin.
 
     Args:
         reference: The content of reference.json.
-        registry: Where the counters are read.
+        registry: The registry that exposes the counters.
     """
 
     def __init__(self, reference: Reference, registry: CollectorRegistry) -> None:
         features, predictions = (
-            Counter(meter.name, meter.about, meter.labels, registry=registry) for meter in (FEATURE_VALUES, PREDICTIONS)
+            Counter(spec.name, spec.about, spec.labels, registry=registry) for spec in (FEATURE_VALUES, PREDICTIONS)
         )
         self._features = _distributions(reference.features, features)
         self._predictions = _distributions(reference.predictions, predictions)
-        self._room = MOST_ROWS
-        self._sample: list[tuple[Columns, Arrays]] = []
+        self._free_rows = MAX_SAMPLED_ROWS
+        self._batches: list[tuple[Columns, Arrays]] = []
 
-    def see(self, columns: Columns, outputs: Arrays, rows: int) -> None:
-        """Take a batch into the sample, as far as there is room."""
-        if self._room > 0:
-            taken = slice(0, self._room)
-            self._room -= rows
-            self._sample.append((_cut(columns, taken), _cut(outputs, taken)) if self._room < 0 else (columns, outputs))
+    def sample(self, columns: Columns, outputs: Arrays, rows: int) -> None:
+        """Add a batch to the sample, or as much of it as the limit leaves.
+
+        Args:
+            columns: The graph's inputs: one array per feature, [rows, 1].
+            outputs: The graph's output tensors, [rows, n] each.
+            rows: The number of rows.
+        """
+        if self._free_rows > 0:
+            part = slice(0, self._free_rows)
+            self._free_rows -= rows
+            batch = (_slice(columns, part), _slice(outputs, part)) if self._free_rows < 0 else (columns, outputs)
+            self._batches.append(batch)
 
     def count(self) -> None:
-        """Count the sample, and begin another."""
-        sample, self._sample, self._room = self._sample, [], MOST_ROWS
-        if not sample:
+        """Count the sampled rows and start a new sample."""
+        batches, self._batches, self._free_rows = self._batches, [], MAX_SAMPLED_ROWS
+        if not batches:
             return
         for name, distribution in self._features.items():
-            distribution.add([columns[name][:, 0] for columns, _ in sample])
+            distribution.add([columns[name][:, 0] for columns, _ in batches])
         for name, distribution in self._predictions.items():
             output, column = name.removesuffix("]").split("[")
-            distribution.add([outputs[output][:, int(column)] for _, outputs in sample])
+            distribution.add([outputs[output][:, int(column)] for _, outputs in batches])
 
 
 class _Distribution:
-    """The bins of one feature or prediction, and a counter for each."""
+    """The bins of one feature or prediction, with a counter for each.
 
-    def __init__(self, seen: Distribution, counter: Callable[[str], Any]) -> None:
-        if isinstance(seen, CategoryDistribution):
-            self._count: Count = _Categories(seen.frequencies)
-            bins = [*seen.frequencies, "other", "missing"]
+    Args:
+        reference: The distribution in the training data.
+        counter: Returns the counter of a bin by its name.
+    """
+
+    def __init__(self, reference: Distribution, counter: Callable[[str], Any]) -> None:
+        if isinstance(reference, CategoryDistribution):
+            self._count: Count = _CategoryCounts(reference.frequencies)
+            bins = [*reference.frequencies, "other", "missing"]
         else:
-            numbers = _Numbers(seen.edges)
-            is_text = isinstance(seen, TextDistribution)
-            self._count = (lambda values: numbers(_lengths(values))) if is_text else numbers
-            bins = [*numbers.bins, "missing"]
+            count_numbers = _NumberCounts(reference.edges)
+            is_text = isinstance(reference, TextDistribution)
+            self._count = (lambda values: count_numbers(_lengths(values))) if is_text else count_numbers
+            bins = [*count_numbers.bins, "missing"]
         self._counters = {bin: counter(bin) for bin in bins}
 
     def add(self, parts: Sequence[NDArray[Any]]) -> None:
+        """Count values: arrays of [rows], numbers or str objects."""
         for bin, count in self._count(np.concatenate(parts)).items():
             self._counters[bin].inc(count)
 
 
-def _distributions(seen: Mapping[str, Distribution], counter: Counter) -> dict[str, _Distribution]:
-    return {name: _Distribution(each, partial(counter.labels, name)) for name, each in seen.items()}
+def _distributions(references: Mapping[str, Distribution], counter: Counter) -> dict[str, _Distribution]:
+    return {name: _Distribution(reference, partial(counter.labels, name)) for name, reference in references.items()}
 
 
-class _Categories:
-    """Strings, each counted for itself where training knows it."""
+class _CategoryCounts:
+    """Counts strings by category; strings that the training data does not have count as ``other``."""
 
-    def __init__(self, known: Mapping[str, float]) -> None:
-        self._bins = {category: category for category in known} | {"": "missing"}
+    def __init__(self, frequencies: Mapping[str, float]) -> None:
+        self._bins = {category: category for category in frequencies} | {"": "missing"}
 
     def __call__(self, values: NDArray[Any]) -> Mapping[str, int]:
         return Tally(self._bins.get(value, "other") for value in values.tolist())
 
 
-class _Numbers:
-    """Numbers up to each of some edges; a bin carries its upper edge as its name."""
+class _NumberCounts:
+    """Counts numbers by bin; the name of a bin is its upper edge."""
 
     def __init__(self, edges: Sequence[float]) -> None:
         self._edges = np.array(edges, dtype=np.float64)
@@ -107,13 +120,13 @@ class _Numbers:
     def __call__(self, values: NDArray[Any]) -> Mapping[str, int]:
         present = values[~np.isnan(values)]
         counts = np.bincount(np.searchsorted(self._edges, present), minlength=len(self.bins)).tolist()
-        found = {bin: count for bin, count in zip(self.bins, counts, strict=True) if count}
-        return found | ({"missing": missing} if (missing := len(values) - len(present)) else {})
+        counts_by_bin = {bin: count for bin, count in zip(self.bins, counts, strict=True) if count}
+        return counts_by_bin | ({"missing": missing} if (missing := len(values) - len(present)) else {})
 
 
 def _lengths(values: NDArray[Any]) -> NDArray[np.float64]:
     return np.array([len(value) or np.nan for value in values.tolist()], dtype=np.float64)
 
 
-def _cut(arrays: Columns, rows: slice) -> Columns:
+def _slice(arrays: Columns, rows: slice) -> Columns:
     return {name: array[rows] for name, array in arrays.items()}

@@ -1,4 +1,4 @@
-"""What the service counts, as /metrics names it: the metrics are made from these, and documents describe them."""
+"""The metrics of /metrics. :mod:`serving.observability.metrics` creates them, and documents describe them."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ class MetricSpec:
     """A metric.
 
     Attributes:
-        name: As Prometheus reads it.
-        about: What it says.
-        labels: By what it is told apart.
+        name: Its name in Prometheus.
+        about: What it measures; the help text at /metrics.
+        labels: The names of its labels.
     """
 
     name: str
@@ -20,28 +20,28 @@ class MetricSpec:
 
 REQUESTS = MetricSpec(
     "model_requests_total",
-    "Answers; status 499 where the client left before it had one.",
+    "Responses; status 499 if the client disconnected before its response.",
     ("protocol", "route", "status"),
 )
-REQUEST_SECONDS = MetricSpec("model_request_seconds", "From a request to its answer.", ("route",))
-QUEUE_SECONDS = MetricSpec("model_queue_seconds", "From decoded rows to the start of their batch.")
+REQUEST_SECONDS = MetricSpec("model_request_seconds", "Time from a request to its response.", ("route",))
+QUEUE_SECONDS = MetricSpec("model_queue_seconds", "Time from decoded rows to the start of their batch.")
 ROWS = MetricSpec("model_rows_total", "Rows predicted.")
-BATCH_ROWS = MetricSpec("model_batch_rows", "Rows that went through the engine at once.")
+BATCH_ROWS = MetricSpec("model_batch_rows", "Rows per batch of the engine.")
 INVALID_VALUES = MetricSpec(
     "model_invalid_values_total",
-    "Values refused, of each request the first 1,000; unknown fields count as other.",
+    "Refused values, at most 1,000 per request; unknown fields count as other.",
     ("field", "code"),
 )
 FEATURE_VALUES = MetricSpec(
     "model_feature_values_total",
-    "Live values in the bins of training, of a sample: up to each tenth of a number, each category, other, missing.",
+    "Sampled live values per bin of the training data: deciles of a number, each category, other, missing.",
     ("feature", "bin"),
 )
 PREDICTIONS = MetricSpec(
-    "model_predictions_total", "Live predictions in the bins of training, likewise.", ("output", "bin")
+    "model_predictions_total", "Sampled live predictions per bin of the training data.", ("output", "bin")
 )
-DEGRADED = MetricSpec("model_degraded", "1 while an engine that stands in for the configured one answers.")
-INFO = MetricSpec("model_info", "1 for the model that answers.", ("name", "version"))
+DEGRADED = MetricSpec("model_degraded", "1 while a fallback answers instead of the configured engine.")
+INFO = MetricSpec("model_info", "1 for the model that is served.", ("name", "version"))
 
 METRIC_SPECS = (
     REQUESTS,

@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics. Every label has few values, whatever is sent."""
+"""The metrics of a worker, as Prometheus reads them at /metrics. The values of labels do not depend on requests."""
 
 import atexit
 import os
@@ -19,132 +19,142 @@ from model_deployer.contract.reference import Reference
 from model_deployer.serving.engines.batching import Arrays, Batch
 from model_deployer.serving.engines.event_loop import running_loop
 from model_deployer.serving.observability import metric_specs
-from model_deployer.serving.observability.drift import INTERVAL, DriftCounter
+from model_deployer.serving.observability.drift import COUNT_INTERVAL_SECONDS, DriftCounter
 from model_deployer.serving.observability.metric_specs import MetricSpec
 from model_deployer.serving.rows.columns import Columns
 
-Made = TypeVar("Made")
+M = TypeVar("M")
 
-_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_FOLDER = "MODEL_DEPLOYER_METRICS"
-_SHARED = "PROMETHEUS_MULTIPROC_DIR"
-_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_ROWS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+#: The variable with the folder that :func:`create_shared_folder` makes, and prometheus_client's own.
+_FOLDER_VARIABLE = "MODEL_DEPLOYER_METRICS"
+_MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
-def share_folder() -> None:
-    """Give the workers that this process is about to start a folder of their own for their counters.
+def create_shared_folder() -> None:
+    """Create a folder for the counters of the workers that this process is about to start.
 
-    BentoML's folder belongs to all servers of a BENTOML_HOME, and each empties it when it starts.
+    BentoML's folder is shared by all servers of a BENTOML_HOME, and each empties it when it starts.
     """
-    os.environ[_FOLDER] = tempfile.mkdtemp(prefix="model-deployer-metrics-")
-    atexit.register(shutil.rmtree, os.environ[_FOLDER], ignore_errors=True)
+    os.environ[_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="model-deployer-metrics-")
+    atexit.register(shutil.rmtree, os.environ[_FOLDER_VARIABLE], ignore_errors=True)
 
 
 class Metrics:
-    """Counters of one worker, and the text that adds those of all workers of a server together.
+    """The metrics of one worker, and the text that sums those of all workers of a server.
 
-    What happens in one turn of the event loop is written down together, at the turn's end.
+    Events are collected and written together, once per iteration of the event loop.
 
     Args:
-        model: The tag of the model, as a label of ``model_info``.
-        fields: The features' names: the only fields that become labels.
+        model: The tag of the model, ``name:version``: the labels of ``model_info``.
+        fields: The names of the features: the only fields that become labels.
         reference: The content of reference.json; without it, no distributions are counted.
     """
 
     def __init__(self, model: str, fields: Sequence[str], reference: Reference | None = None) -> None:
         self._fields = frozenset(fields)
-        if _FOLDER in os.environ:
-            os.environ[_SHARED] = os.environ[_FOLDER]
-            # A counter would else ask the system for the process id each time that it counts.
+        if _FOLDER_VARIABLE in os.environ:
+            os.environ[_MULTIPROCESS_VARIABLE] = os.environ[_FOLDER_VARIABLE]
+            # By default a counter makes a system call for the process id each time that it counts.
             values.ValueClass = MultiProcessValue(partial(int, os.getpid()))  # type: ignore[no-untyped-call]
         registry = self.registry = CollectorRegistry()
-        requests = _made(Counter, metric_specs.REQUESTS, registry)
+        requests = _create(Counter, metric_specs.REQUESTS, registry)
         self._requests = cache(requests.labels)
-        seconds = _made(Histogram, metric_specs.REQUEST_SECONDS, registry, buckets=_SECONDS)
+        seconds = _create(Histogram, metric_specs.REQUEST_SECONDS, registry, buckets=_SECONDS_BUCKETS)
         self._seconds = cache(seconds.labels)
-        self._queue_seconds = _made(Histogram, metric_specs.QUEUE_SECONDS, registry, buckets=_SECONDS)
-        self._rows = _made(Counter, metric_specs.ROWS, registry)
-        self._batch_rows = _made(Histogram, metric_specs.BATCH_ROWS, registry, buckets=_ROWS)
-        self._invalid = _made(Counter, metric_specs.INVALID_VALUES, registry)
-        self._degraded = _made(Gauge, metric_specs.DEGRADED, registry, multiprocess_mode="livemax")
-        info = _made(Gauge, metric_specs.INFO, registry, multiprocess_mode="livemax")
+        self._queue_seconds = _create(Histogram, metric_specs.QUEUE_SECONDS, registry, buckets=_SECONDS_BUCKETS)
+        self._rows = _create(Counter, metric_specs.ROWS, registry)
+        self._batch_rows = _create(Histogram, metric_specs.BATCH_ROWS, registry, buckets=_ROWS_BUCKETS)
+        self._invalid_values = _create(Counter, metric_specs.INVALID_VALUES, registry)
+        self._degraded = _create(Gauge, metric_specs.DEGRADED, registry, multiprocess_mode="livemax")
+        info = _create(Gauge, metric_specs.INFO, registry, multiprocess_mode="livemax")
         info.labels(*model.split(":")).set(1)
         self._drift = DriftCounter(reference, registry) if reference else None
-        self._answers: list[tuple[str, str, int, float]] = []
+        self._responses: list[tuple[str, str, int, float]] = []
         self._batches: list[Batch] = []
-        self._writing = False
-        self._counting = False
+        self._is_write_scheduled = False
+        self._is_count_scheduled = False
 
     def text(self) -> bytes:
-        """The counters of all workers, as Prometheus reads them."""
+        """Return the metrics of all workers in Prometheus' text format."""
         self._write()
         self._count_drift()
-        if _SHARED not in os.environ:
+        if _MULTIPROCESS_VARIABLE not in os.environ:
             return generate_latest(self.registry)
-        _forget_the_dead(Path(os.environ[_SHARED]))
+        _remove_dead_workers(Path(os.environ[_MULTIPROCESS_VARIABLE]))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
 
-    def answered(self, protocol: str, route: str, status: int, seconds: float) -> None:
-        """Count an answer; ``route`` is one of the service's own, never the path of a request."""
-        self._answers.append((protocol, route, status, seconds))
-        self._write_soon()
+    def count_response(self, protocol: str, route: str, status: int, seconds: float) -> None:
+        """Count a response; ``route`` is one of the service's own routes, never the path of a request."""
+        self._responses.append((protocol, route, status, seconds))
+        self._schedule_write()
 
-    def batch(self, batch: Batch) -> None:
-        """Count rows that go through the engine together."""
+    def count_batch(self, batch: Batch) -> None:
+        """Count a batch that the engine is about to run."""
         self._batches.append(batch)
-        self._write_soon()
+        self._schedule_write()
 
-    def predicted(self, columns: Columns, outputs: Arrays, rows: int) -> None:
-        """Take a batch and its outputs into the distributions; any thread may call it."""
+    def sample(self, columns: Columns, outputs: Arrays, rows: int) -> None:
+        """Add a batch and its outputs to the sampled distributions. Any thread may call it.
+
+        Args:
+            columns: The graph's inputs: one array per feature, [rows, 1].
+            outputs: The graph's output tensors, [rows, n] each.
+            rows: The number of rows.
+        """
         if self._drift:
-            self._drift.see(columns, outputs, rows)
+            self._drift.sample(columns, outputs, rows)
 
-    def refused(self, error: InvalidRows) -> None:
-        """Count the problems of a refused request, those of fields that the model lacks under ``other``."""
-        known = ((each.field if each.field in self._fields else "other", each.code) for each in error.problems)
-        for labels, count in Tally(known).items():
-            self._invalid.labels(*labels).inc(count)
+    def count_problems(self, error: InvalidRows) -> None:
+        """Count the problems of a refused request; those of fields that the model does not have count as ``other``."""
+        labels_of_problems = (
+            (problem.field if problem.field in self._fields else "other", problem.code) for problem in error.problems
+        )
+        for labels, count in Tally(labels_of_problems).items():
+            self._invalid_values.labels(*labels).inc(count)
 
-    def degraded(self, is_degraded: bool) -> None:
-        """Say whether another engine than the configured one answers."""
+    def set_degraded(self, is_degraded: bool) -> None:
+        """Set whether a fallback answers instead of the configured engine."""
         self._degraded.set(is_degraded)
 
-    def _write_soon(self) -> None:
-        if not self._writing:
-            self._writing = True
+    def _schedule_write(self) -> None:
+        if not self._is_write_scheduled:
+            self._is_write_scheduled = True
             running_loop().call_soon(self._write)
 
     def _write(self) -> None:
-        self._writing = False
-        answers, self._answers = self._answers, []
-        for labels, count in Tally(answer[:3] for answer in answers).items():
+        self._is_write_scheduled = False
+        responses, self._responses = self._responses, []
+        for labels, count in Tally(response[:3] for response in responses).items():
             self._requests(*labels).inc(count)
-        for _, route, _, seconds in answers:
+        for _, route, _, seconds in responses:
             self._seconds(route).observe(seconds)
         batches, self._batches = self._batches, []
         for batch in batches:
             self._rows.inc(batch.rows)
             self._batch_rows.observe(batch.rows)
-            for seconds in batch.waits:
+            for seconds in batch.wait_seconds:
                 self._queue_seconds.observe(seconds)
-        if batches and self._drift and not self._counting:
-            self._counting = True
-            running_loop().call_later(INTERVAL, self._count_drift)
+        if batches and self._drift and not self._is_count_scheduled:
+            self._is_count_scheduled = True
+            running_loop().call_later(COUNT_INTERVAL_SECONDS, self._count_drift)
 
     def _count_drift(self) -> None:
-        self._counting = False
+        self._is_count_scheduled = False
         if self._drift:
             self._drift.count()
 
 
-def _made(kind: Callable[..., Made], meter: MetricSpec, registry: CollectorRegistry, **options: Any) -> Made:
-    return kind(meter.name, meter.about, meter.labels, registry=registry, **options)
+def _create(kind: Callable[..., M], spec: MetricSpec, registry: CollectorRegistry, **options: Any) -> M:
+    return kind(spec.name, spec.about, spec.labels, registry=registry, **options)
 
 
-def _forget_the_dead(folder: Path) -> None:
-    """What a worker that was killed said of its present state holds no longer; what it counted stays."""
+def _remove_dead_workers(folder: Path) -> None:
+    """Remove the gauges of workers that were killed: their state is out of date. Their counters remain."""
     for file in folder.glob("gauge_live*.db"):
         pid = int(file.stem.rpartition("_")[2])
         if not _is_alive(pid):

@@ -1,1 +1,1 @@
-"""One file a protocol: its paths, and how its requests and answers are said in the words of the service."""
+"""The protocols of other servers: one file per protocol, which translates its requests and responses."""

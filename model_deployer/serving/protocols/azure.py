@@ -1,4 +1,4 @@
-"""Azure Machine Learning's inference server: ``/score``, as its stock image answers it.
+"""The protocol of Azure Machine Learning's inference server: ``/score``, as in its stock image.
 
 https://learn.microsoft.com/azure/machine-learning/how-to-inference-server-http
 """
@@ -17,14 +17,14 @@ from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
 
-#: The header that says whether the model failed.
+#: The header that reports whether the model failed.
 _FAILED = b"x-ms-run-function-failed"
 
-#: What the stock server calls the nothing that it answers to OPTIONS.
-_NOTHING = b"text/html; charset=utf-8"
+#: The media type of the stock server's empty response to OPTIONS.
+_OPTIONS_MEDIA_TYPE = b"text/html; charset=utf-8"
 
-#: Characters of an id that the stock server takes.
-_LONGEST_ID = 100
+#: The maximum length of an id in the stock server.
+_MAX_ID_CHARACTERS = 100
 
 _ERROR = "AzureError"
 
@@ -32,7 +32,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Azure(Protocol):
-    """Rows in, the service's own predictions out."""
+    """Takes rows and returns the service's own predictions."""
 
     name = "azure"
 
@@ -49,46 +49,48 @@ class Azure(Protocol):
     def routes(self) -> Sequence[Route]:
         return [
             Route("/score", self._score, {"post": self._score_operation(), "options": _OPTIONS}),
-            Route("/swagger.json", self._answer_swagger, {"get": _SWAGGER}),
+            Route("/swagger.json", self._get_swagger, {"get": _SWAGGER}),
         ]
 
     @override
     def refusal(self, error: RequestError, request_id: str) -> Reply:
-        has_failed = [(_FAILED, b"True" if error.status == 500 else b"False")]
-        return Reply(_encode({"message": bodies.words(error)}), error.status, headers=has_failed)
+        headers = [(_FAILED, b"True" if error.status == 500 else b"False")]
+        return Reply(_encode({"message": bodies.error_text(error)}), error.status, headers=headers)
 
     @override
     def schemas(self) -> Mapping[str, Any]:
         return {_ERROR: bodies.record({"message": bodies.TEXT})}
 
     async def _score(self, request: Request) -> Reply:
-        echoed = _echoed(request.headers)
+        headers = _common_headers(request.headers)
         if request.method == "OPTIONS":
-            return Reply(b"", media_type=_NOTHING, headers=echoed)
-        began = time.perf_counter()
-        given = await bodies.document(request.body)
-        predictions = self._predictions(await self.predictor.predict(_rows(given, self._names)))
-        took = f"{1000 * (time.perf_counter() - began):.3f}".encode()
-        answer = {"Results": predictions} if "Inputs" in given else predictions
-        return Reply(_encode(answer), headers=[*echoed, (b"x-ms-run-fn-exec-ms", took)])
+            return Reply(b"", media_type=_OPTIONS_MEDIA_TYPE, headers=headers)
+        start = time.perf_counter()
+        document = await bodies.document(request.body)
+        predictions = self._predictions(await self.predictor.predict(_rows(document, self._names)))
+        milliseconds = f"{1000 * (time.perf_counter() - start):.3f}".encode()
+        answer = {"Results": predictions} if "Inputs" in document else predictions
+        return Reply(_encode(answer), headers=[*headers, (b"x-ms-run-fn-exec-ms", milliseconds)])
 
-    async def _answer_swagger(self, request: Request) -> Reply:
-        asked = parse_qs(request.query, keep_blank_values=True).get("version", ["2"])[0]
-        if asked not in self._swagger:
-            raise NotFound(f"the versions are {', '.join(self._swagger)}")
-        return Reply(self._swagger[asked], headers=_echoed(request.headers))
+    async def _get_swagger(self, request: Request) -> Reply:
+        version = parse_qs(request.query, keep_blank_values=True).get("version", ["2"])[0]
+        if version not in self._swagger:
+            raise NotFound(f"expected `version` to be one of {', '.join(self._swagger)}")
+        return Reply(self._swagger[version], headers=_common_headers(request.headers))
 
     def _score_operation(self) -> dict[str, Any]:
         rows = bodies.rows_schema(self._contract)
-        asked = {"anyOf": [bodies.record({"data": rows}), bodies.record({"Inputs": bodies.record({"data": rows})})]}
+        body = {"anyOf": [bodies.record({"data": rows}), bodies.record({"Inputs": bodies.record({"data": rows})})]}
         predictions = bodies.array(self._contract.output.json_schema())
-        answered = {"anyOf": [predictions, bodies.record({"Results": predictions})]}
-        return bodies.operation("azureScore", "Predict", answered, self.name, _ERROR, requestBody=bodies.request(asked))
+        answer = {"anyOf": [predictions, bodies.record({"Results": predictions})]}
+        return bodies.operation("azureScore", "Predict", answer, self.name, _ERROR, requestBody=bodies.request(body))
 
     def _swagger_2(self) -> dict[str, Any]:
-        """The document of Swagger 2, which knows fewer words than JSON Schema: names and types alone."""
+        """Return the Swagger 2 document with names and types only: it lacks most keywords of JSON Schema."""
         manifest = self.predictor.artifact.manifest
-        fields = {each.name: {"type": _plain(each.value_schema()["type"])} for each in self._contract.features}
+        fields = {
+            feature.name: {"type": _first_type(feature.value_schema()["type"])} for feature in self._contract.features
+        }
         row = {"type": "object", "properties": fields}
         rows = {"type": "object", "properties": {"data": bodies.array(row)}}
         body = {"name": "serviceInputPayload", "in": "body", "required": True, "schema": rows}
@@ -103,39 +105,39 @@ class Azure(Protocol):
         }
 
 
-def _rows(given: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
-    """The rows of ``{"data": [...]}``, of ``{"Inputs": {"data": [...]}}`` and of MLflow's ``{"input_data": {...}}``."""
-    if "input_data" in given:
-        table = given["input_data"]
+def _rows(document: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    """Return the rows of ``{"data": [...]}``, ``{"Inputs": {"data": [...]}}`` or MLflow's ``{"input_data": {...}}``."""
+    if "input_data" in document:
+        table = document["input_data"]
         if not isinstance(table, dict):
             return bodies.rows(table, "input_data", names)
         columns = table.get("columns", list(names))
         if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
             raise MalformedBody("expected `columns` to be a list of fields")
         return bodies.rows(table.get("data"), "data", columns)
-    inputs = given.get("Inputs", given)
+    inputs = document.get("Inputs", document)
     if not isinstance(inputs, dict):
         raise MalformedBody("expected `Inputs` to be an object with the rows under `data`")
     return bodies.rows(inputs.get("data"), "data", names)
 
 
-def _echoed(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """The client's id, under both of its names, as the stock server gives it back; the gateway does X-Request-ID.
+def _common_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a successful response: that the model did not fail, and the client's id.
 
-    Beside it that nothing failed: what fails is refused, and answered without it.
+    As in the stock server, the id has two names. The gateway adds X-Request-ID.
     """
-    legacy, given = headers.get(b"x-ms-request-id", b""), headers.get(b"x-ms-client-request-id", b"")
-    if max(len(legacy), len(given), len(headers.get(b"x-request-id", b""))) > _LONGEST_ID:
-        raise HeadersTooLarge(f"ids must not exceed {_LONGEST_ID} characters")
-    found = {b"x-ms-client-request-id": given or legacy, b"x-ms-request-id": legacy or given}
-    return [(_FAILED, b"False"), *((name, value) for name, value in found.items() if value)]
+    legacy_id, client_id = headers.get(b"x-ms-request-id", b""), headers.get(b"x-ms-client-request-id", b"")
+    if max(len(legacy_id), len(client_id), len(headers.get(b"x-request-id", b""))) > _MAX_ID_CHARACTERS:
+        raise HeadersTooLarge(f"ids must not exceed {_MAX_ID_CHARACTERS} characters")
+    ids = {b"x-ms-client-request-id": client_id or legacy_id, b"x-ms-request-id": legacy_id or client_id}
+    return [(_FAILED, b"False"), *((name, value) for name, value in ids.items() if value)]
 
 
-def _plain(kind: Any) -> str:
-    return kind if isinstance(kind, str) else str(kind[0])
+def _first_type(schema_type: Any) -> str:
+    return schema_type if isinstance(schema_type, str) else str(schema_type[0])
 
 
-_OPTIONS = bodies.operation("azureOptions", "What browsers ask first", bodies.TEXT, Azure.name, _ERROR)
+_OPTIONS = bodies.operation("azureOptions", "Preflight request of browsers", bodies.TEXT, Azure.name, _ERROR)
 _OPTIONS["responses"]["200"]["content"] = {"text/html": {"schema": bodies.TEXT}}
 _SWAGGER = bodies.operation(
     "azureSwagger", "Swagger 2, or with `?version=3` or `3.1` OpenAPI", bodies.record({}), Azure.name, _ERROR,

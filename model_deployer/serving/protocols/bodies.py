@@ -1,7 +1,7 @@
-"""What translators of protocols with JSON bodies share: reading, the words of a refusal, and descriptions of both.
+"""What translators of protocols with JSON bodies share: reading bodies, error texts, and OpenAPI descriptions.
 
-The type that a body is announced as is not looked at: the servers that these protocols come from do not either, and
-their callers send none, or that of a form.
+The Content-Type of a body is ignored: the original servers of these protocols ignore it too, and their clients send
+none, or that of a form.
 """
 
 import asyncio
@@ -17,76 +17,82 @@ from model_deployer.serving.http import problem_details
 from model_deployer.serving.protocols import openapi
 from model_deployer.serving.rows import validation
 
-#: Bytes of a body that is read in about the time that the way to a thread and back takes.
-_SHORT = 16_384
+#: Bodies of up to this size are read in the event loop: handing them to a thread and back would take about as long.
+_INLINE_BODY_BYTES = 16_384
 
-#: Problems that a refusal in one text names; the others are counted.
-_NAMED = 5
+#: The maximum number of problems that an error text names; it counts the others.
+_MAX_NAMED_PROBLEMS = 5
 
-_read = msgspec.json.Decoder().decode
+_decode = msgspec.json.Decoder().decode
 
 Schema = Mapping[str, Any]
 
 TEXT: Schema = {"type": "string"}
 
 
-async def parsed(body: bytes) -> Any:
-    """The JSON that a body holds; NaN in it is read, so that its field can be named.
+async def parse(body: bytes) -> Any:
+    """Parse a JSON body. NaN is accepted here, so that validation can name its field.
 
     Raises:
-        MalformedBody: It is no JSON.
+        MalformedBody: if the body is not JSON.
     """
-    return _parsed(body) if len(body) <= _SHORT else await asyncio.to_thread(_parsed, body)
+    return _parse(body) if len(body) <= _INLINE_BODY_BYTES else await asyncio.to_thread(_parse, body)
 
 
 async def document(body: bytes) -> dict[str, Any]:
-    """The JSON object that a body holds.
+    """Parse a body that is a JSON object.
 
     Raises:
-        MalformedBody: It is no JSON object.
+        MalformedBody: if the body is not a JSON object.
     """
-    found = await parsed(body)
-    if not isinstance(found, dict):
+    value = await parse(body)
+    if not isinstance(value, dict):
         raise MalformedBody("expected a JSON object")
-    return found
+    return value
 
 
-def _parsed(body: bytes) -> Any:
+def _parse(body: bytes) -> Any:
     if not body:
         raise MalformedBody("the body is empty; send JSON")
     try:
-        return _read(body)
+        return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return validation.parse(body)
 
 
-def rows(given: Any, key: str, names: Sequence[str]) -> list[Any]:
-    """The rows under ``key``: objects by field, or lists of values in the order of ``names``.
+def rows(value: Any, key: str, names: Sequence[str]) -> list[Any]:
+    """Return rows as objects, from a list of objects or of lists.
+
+    Args:
+        value: The list: each row is an object by field, or a list of values in the order of ``names``.
+        key: The key of the list in the body, for the error.
+        names: The names of the fields.
 
     Raises:
-        MalformedBody: They are no list.
+        MalformedBody: if the value is not a list.
     """
-    if not isinstance(given, list):
+    if not isinstance(value, list):
         raise MalformedBody(f"expected `{key}` to be a list of rows")
-    # A list of another length names no fields, and is refused as the row that it is not.
+    # A list of another length is passed on as it is: validation refuses it, as it is not a row.
     return [
-        dict(zip(names, row, strict=True)) if isinstance(row, list) and len(row) == len(names) else row for row in given
+        dict(zip(names, row, strict=True)) if isinstance(row, list) and len(row) == len(names) else row for row in value
     ]
 
 
-def words(error: RequestError) -> str:
-    """What was wrong in one text, for envelopes that have no place for a list."""
+def error_text(error: RequestError) -> str:
+    """Return an error and its first problems as one text, for protocols whose errors have no list of problems."""
     if not isinstance(error, InvalidRows):
         return str(error)
-    said = [
-        f"row {each.row}{f', {each.field}' if each.field else ''}: {each.message}" for each in error.problems[:_NAMED]
+    texts = [
+        f"row {problem.row}{f', {problem.field}' if problem.field else ''}: {problem.message}"
+        for problem in error.problems[:_MAX_NAMED_PROBLEMS]
     ]
-    more = error.total - len(said)
-    return "; ".join(said) + (f"; and {more:,} more" if more else "")
+    others = error.total - len(texts)
+    return "; ".join(texts) + (f"; and {others:,} more" if others else "")
 
 
 def rows_schema(contract: Contract) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of what :func:`rows` reads."""
+    """Return the JSON Schema (2020-12) of the list that :func:`rows` reads."""
     values = list(contract.row_schema()["properties"].values())
     listed = {"type": "array", "prefixItems": values, "minItems": len(values), "maxItems": len(values)}
     row = {"anyOf": [{"$ref": "#/components/schemas/Row"}, listed | {"description": "The values, in order."}]}
@@ -94,53 +100,54 @@ def rows_schema(contract: Contract) -> dict[str, Any]:
 
 
 def record(properties: Schema) -> dict[str, Any]:
-    """The JSON Schema of an object that has to have these properties, and may have others."""
+    """Return the JSON Schema of an object that must have these properties, and may have others."""
     return {"type": "object", "required": list(properties), "properties": dict(properties)}
 
 
 def array(items: Schema) -> dict[str, Any]:
-    """The JSON Schema of a list."""
+    """Return the JSON Schema of a list."""
     return {"type": "array", "items": items}
 
 
-def operation(name: str, summary: str, answer: Schema, tag: str, refusal: str, **said: Any) -> dict[str, Any]:
-    """An OpenAPI operation that answers JSON.
+def operation(name: str, summary: str, answer: Schema, tag: str, refusal: str, **options: Any) -> dict[str, Any]:
+    """Return an OpenAPI operation that answers with JSON.
 
     Args:
         name: Its operationId.
-        summary: What it is for.
-        answer: The schema of its answer.
-        tag: Which protocol it belongs to.
-        refusal: The name of the schema of a refusal.
-        **said: ``parameters`` and ``requestBody``.
+        summary: Its summary, which also describes the response.
+        answer: The schema of its response.
+        tag: The name of its protocol.
+        refusal: The name of the schema of an error.
+        **options: Other keys of the operation: ``parameters`` and ``requestBody``.
     """
     refusals = (
-        openapi.PREDICT_ERRORS if "requestBody" in said else (*openapi.CONNECTION_ERRORS, errors.MethodNotAllowed)
+        openapi.PREDICT_ERRORS if "requestBody" in options else (*openapi.CONNECTION_ERRORS, errors.MethodNotAllowed)
     )
-    if said.get("parameters"):
+    if options.get("parameters"):
         refusals = (*refusals, errors.NotFound)
-    responses = {"200": {"description": summary, "content": _json(answer)}} | _refusals(refusals, refusal)
-    return {"operationId": name, "summary": summary, "tags": [tag], "responses": responses} | said
+    responses = {"200": {"description": summary, "content": _json(answer)}} | _error_responses(refusals, refusal)
+    return {"operationId": name, "summary": summary, "tags": [tag], "responses": responses} | options
 
 
 def request(schema: Schema) -> dict[str, Any]:
-    """The OpenAPI description of a body."""
+    """Return the OpenAPI description of a JSON body."""
     return {"required": True, "content": _json(schema)}
 
 
-def _refusals(refusals: Sequence[type[RequestError]], schema: str) -> dict[str, Any]:
-    titles: dict[str, list[str]] = {}
+def _error_responses(refusals: Sequence[type[RequestError]], schema: str) -> dict[str, Any]:
+    titles_by_status: dict[str, list[str]] = {}
     for error in refusals:
-        titles.setdefault(str(error.status), []).append(error.title)
+        titles_by_status.setdefault(str(error.status), []).append(error.title)
     content = _json({"$ref": f"#/components/schemas/{schema}"})
-    found: dict[str, Any] = {
-        status: {"description": "; ".join(each), "content": content} for status, each in sorted(titles.items())
+    responses: dict[str, Any] = {
+        status: {"description": "; ".join(titles), "content": content}
+        for status, titles in sorted(titles_by_status.items())
     }
-    if "404" in found:  # a name with a slash or a colon in it makes a path that is none of the protocol's
-        found["404"]["content"] = content | {
+    if "404" in responses:  # a name with a slash or a colon makes a path that does not belong to the protocol
+        responses["404"]["content"] = content | {
             problem_details.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}
         }
-    return found
+    return responses
 
 
 def _json(schema: Schema) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""The JSON of an inference request of the Open Inference Protocol, read in one of two ways.
+"""Decoding of inference requests of the Open Inference Protocol, by a fast and a slow path.
 
-The fast one decodes and checks in one pass, with a decoder that is compiled from the contract: the name of an input
-says what its values have to be. Where that fails, and where values follow as bytes, the slow one reads what is there,
-for the predictor to say what is wrong with it.
+The fast path decodes and validates in one pass, with a decoder compiled from the contract: the name of an input
+determines the type of its values. If it fails, or if values follow the JSON as bytes, the slow path decodes the request
+without validating values; the predictor then reports what is wrong with them.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,12 +21,12 @@ from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values
 from model_deployer.serving.rows.columns import ColumnBuilder, Table
 from model_deployer.serving.rows.decoding import Rows, value_type
 
-#: The shape of an input that holds one row: [1] or [1, 1].
-_ONE = Annotated[list[Literal[1]], Meta(min_length=1, max_length=2)]
+#: The type of the shape of an input with one row: [1] or [1, 1].
+_ONE_ROW_SHAPE = Annotated[list[Literal[1]], Meta(min_length=1, max_length=2)]
 
 
 class Parameters(msgspec.Struct, gc=False):
-    """Those of a request, of an input and of a requested output; others are left alone."""
+    """The parameters of a request, of an input and of a requested output. Others are ignored."""
 
     binary_data_size: int | None = None
     binary_data: bool | None = None
@@ -41,137 +41,147 @@ class _Input(msgspec.Struct, gc=False):
     parameters: Parameters | None = None
 
 
-class Wanted(msgspec.Struct, gc=False):
-    """An output that a request names."""
+class RequestedOutput(msgspec.Struct, gc=False):
+    """An output that a request asks for."""
 
     name: str
     parameters: Parameters | None = None
 
 
-class Inference(msgspec.Struct, gc=False):
-    """A request."""
+class InferenceRequest(msgspec.Struct, gc=False):
+    """A request without the values that follow it as bytes."""
 
     inputs: list[_Input]
     id: str | None = None
-    outputs: list[Wanted] | None = None
+    outputs: list[RequestedOutput] | None = None
     parameters: Parameters | None = None
 
 
-class Reader:
-    """Reads requests to one model."""
+class RequestReader:
+    """Decodes requests to one model."""
 
     def __init__(self, contract: Contract) -> None:
         self._features = contract.features
-        self._required = sum(1 << place for place, feature in enumerate(contract.features) if feature.required)
+        self._required_bits = sum(1 << index for index, feature in enumerate(contract.features) if feature.required)
         self._limits = contract.limits
-        self._stack = ColumnBuilder(contract.features)
-        self._decode = msgspec.json.Decoder(Inference).decode
-        self._decode_row = msgspec.json.Decoder(_checked_type(contract, _ONE, tuple.__class_getitem__)).decode
-        self._decode_table = msgspec.json.Decoder(_checked_type(contract, list[int], list.__class_getitem__)).decode
+        self._build_columns = ColumnBuilder(contract.features)
+        self._decode = msgspec.json.Decoder(InferenceRequest).decode
+        self._decode_row = msgspec.json.Decoder(
+            _validating_type(contract, _ONE_ROW_SHAPE, tuple.__class_getitem__)
+        ).decode
+        self._decode_table = msgspec.json.Decoder(_validating_type(contract, list[int], list.__class_getitem__)).decode
 
     def fast(self, body: bytes) -> tuple[Any, Rows] | None:
-        """A request without bytes behind it, and its rows, which are right; None where :meth:`slow` has to look.
+        """Decode and validate a request that is JSON alone.
+
+        Returns:
+            The request and its valid rows; None if :meth:`slow` must decode it.
 
         Raises:
-            TooManyRows: There are more rows than the contract allows.
+            TooManyRows: if there are more rows than the contract allows.
         """
         return self._row(body) or self._table(body)
 
     def _row(self, body: bytes) -> tuple[Any, Rows] | None:
-        asked = _decoded(self._decode_row, body)
-        if asked is None:
+        request = _try_decode(self._decode_row, body)
+        if request is None:
             return None
-        values, given = [None] * len(self._features), 0
-        for each in asked.inputs:
-            (values[each.place],) = each.data
-            given |= each.bit
-        return (asked, [values]) if self._are_all(asked.inputs, given) else None
+        values, bits = [None] * len(self._features), 0
+        for tensor in request.inputs:
+            (values[tensor.index],) = tensor.data
+            bits |= tensor.bit
+        return (request, [values]) if self._is_complete(request.inputs, bits) else None
 
     def _table(self, body: bytes) -> tuple[Any, Rows] | None:
-        asked = _decoded(self._decode_table, body)
-        if asked is None or not asked.inputs:
+        request = _try_decode(self._decode_table, body)
+        if request is None or not request.inputs:
             return None
-        rows = len(asked.inputs[0].data)
+        rows = len(request.inputs[0].data)
         self._limits.check_rows(rows)
-        columns, given = [[None] * rows] * len(self._features), 0
-        for each in asked.inputs:
-            if len(each.data) != rows or each.shape not in ([rows], [rows, 1]):
+        columns, bits = [[None] * rows] * len(self._features), 0
+        for tensor in request.inputs:
+            if len(tensor.data) != rows or tensor.shape not in ([rows], [rows, 1]):
                 return None
-            columns[each.place] = each.data
-            given |= each.bit
-        return (asked, Table(self._stack.columns(columns))) if rows and self._are_all(asked.inputs, given) else None
+            columns[tensor.index] = tensor.data
+            bits |= tensor.bit
+        if not rows or not self._is_complete(request.inputs, bits):
+            return None
+        return request, Table(self._build_columns.columns(columns))
 
-    def _are_all(self, inputs: Sequence[Any], given: int) -> bool:
-        """Whether each input is another field, and none is missing."""
-        return given.bit_count() == len(inputs) > 0 and given & self._required == self._required
+    def _is_complete(self, inputs: Sequence[Any], bits: int) -> bool:
+        """Return whether the inputs are different fields and include all required ones; ``bits`` has one per field."""
+        return bits.bit_count() == len(inputs) > 0 and bits & self._required_bits == self._required_bits
 
-    def slow(self, head: bytes) -> Inference:
-        """A request as it stands there.
+    def slow(self, head: bytes) -> InferenceRequest:
+        """Decode the JSON of a request without validating values.
 
         Raises:
-            MalformedBody: It is none of the protocol.
+            MalformedBody: if it is not an inference request of the protocol.
         """
         try:
             return self._decode(head)
         except RecursionError:
             raise MalformedBody("the JSON is nested too deeply") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            # What msgspec says of a value may hold it; the place holds names of the protocol only.
-            where = str(error).rpartition(" - at ")[2] if isinstance(error, msgspec.ValidationError) else ""
-            where = f", at {where}" if where.startswith("`$") else ""
-            raise MalformedBody(f"the body is no inference request of the Open Inference Protocol{where}") from None
+            # msgspec's message may repeat a value of the client; its path consists of names of the protocol.
+            path = str(error).rpartition(" - at ")[2] if isinstance(error, msgspec.ValidationError) else ""
+            location = f", at {path}" if path.startswith("`$") else ""
+            raise MalformedBody(
+                f"the body is not an inference request of the Open Inference Protocol{location}"
+            ) from None
 
 
-def columns(known: Tensors, inputs: Sequence[_Input], blobs: bytes) -> tensors.Named:
-    """The values of the inputs by field: lists where they came as JSON, arrays where they came as bytes.
+def columns(model_tensors: Tensors, inputs: Sequence[_Input], blobs: bytes) -> tensors.ValuesByName:
+    """Return the values of the inputs by field: lists if they came as JSON, arrays if they came as bytes.
 
     Args:
-        known: The model's tensors.
-        inputs: As they were read.
-        blobs: What follows the JSON: the values that are not in it, in the order of the inputs.
+        model_tensors: The model's tensors.
+        inputs: The inputs of the decoded request.
+        blobs: The bytes after the JSON: the values that are not in it, in the order of the inputs.
 
     Raises:
-        MalformedBody: Shapes, names, values and bytes do not go together.
-        TooManyRows: There are more rows than the contract allows.
+        MalformedBody: if shapes, names, values and bytes do not match.
+        TooManyRows: if there are more rows than the contract allows.
     """
-    shapes = [each.shape for each in inputs]
-    return known.columns([each.name for each in inputs], shapes, _values(inputs, blobs, known.size(shapes)))
+    shapes = [tensor.shape for tensor in inputs]
+    values = _values(inputs, blobs, model_tensors.size(shapes))
+    return model_tensors.columns([tensor.name for tensor in inputs], shapes, values)
 
 
 def _values(inputs: Sequence[_Input], blobs: bytes, size: int) -> list[Values]:
     values: list[Values] = []
-    place = 0
-    for each in inputs:
-        if each.data is not None:
-            values.append(_flat(each.data, size))
+    offset = 0
+    for tensor in inputs:
+        if tensor.data is not None:
+            values.append(_flatten(tensor.data, size))
             continue
-        length = (each.parameters and each.parameters.binary_data_size) or 0
-        blob = blobs[place : place + max(length, 0)]
-        values.append(tensors.read(blob, each.datatype, size))
-        place += len(blob)
-    if place != len(blobs):
-        raise MalformedBody("the body has bytes that belong to no input, by the `binary_data_size` of the inputs")
+        length = (tensor.parameters and tensor.parameters.binary_data_size) or 0
+        blob = blobs[offset : offset + max(length, 0)]
+        values.append(tensors.read(blob, tensor.datatype, size))
+        offset += len(blob)
+    if offset != len(blobs):
+        raise MalformedBody("the body has more bytes than the inputs declare in their `binary_data_size`")
     return values
 
 
-def _flat(data: list[Any], size: int) -> list[Any]:
-    """JSON's values, row after row, be they nested or not."""
+def _flatten(data: list[Any], size: int) -> list[Any]:
+    """Return the values of JSON row by row, whether they are nested or not."""
     if data and isinstance(data[0], list):
         if not all(isinstance(row, list) for row in data):
-            raise MalformedBody("expected the rows of an input's `data` to be nested all alike")
+            raise MalformedBody("expected all rows of an input's `data` to be lists, or none of them")
         data = list(chain.from_iterable(data))
     if len(data) != size:
-        raise MalformedBody("expected as many values in the `data` of an input as its `shape` says")
+        raise MalformedBody("expected the `data` of an input to have the number of values in its `shape`")
     return data
 
 
-def _checked_type(contract: Contract, shape: Any, data: Callable[[Any], Any]) -> Any:
-    """A request whose inputs are right: of each one the values that its name asks for.
+def _validating_type(contract: Contract, shape: Any, data: Callable[[Any], Any]) -> Any:
+    """Return the type of a request whose inputs have the values that their names require.
 
     Args:
-        contract: Of the model.
-        shape: What an input's shape has to be.
-        data: What its data have to be, made of what a value has to be.
+        contract: The contract of the model.
+        shape: The type of an input's shape.
+        data: Makes the type of an input's data from the type of a value.
     """
     inputs = [
         msgspec.defstruct(
@@ -179,20 +189,20 @@ def _checked_type(contract: Contract, shape: Any, data: Callable[[Any], Any]) ->
             [("shape", shape), ("datatype", Datatype), ("data", data(value_type(feature)))],
             tag_field="name",
             tag=feature.name,
-            namespace={"place": place, "bit": 1 << place},
+            namespace={"index": index, "bit": 1 << index},
             gc=False,
         )
-        for place, feature in enumerate(contract.features)
+        for index, feature in enumerate(contract.features)
     ]
-    asked = Inference.__annotations__
+    types = InferenceRequest.__annotations__
     fields: list[Any] = [
         ("inputs", list.__class_getitem__(reduce(or_, inputs))),
-        *((name, asked[name], None) for name in ("id", "outputs", "parameters")),
+        *((name, types[name], None) for name in ("id", "outputs", "parameters")),
     ]
-    return msgspec.defstruct("Inference", fields, gc=False)
+    return msgspec.defstruct("InferenceRequest", fields, gc=False)
 
 
-def _decoded(decode: Callable[[bytes], Any], body: bytes) -> Any:
+def _try_decode(decode: Callable[[bytes], Any], body: bytes) -> Any:
     try:
         return decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

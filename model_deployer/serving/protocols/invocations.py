@@ -1,4 +1,4 @@
-"""SageMaker's containers and MLflow's scoring server, which share the path ``/invocations``.
+"""The protocols of SageMaker's containers and MLflow's scoring server, which share the path ``/invocations``.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
@@ -41,25 +41,25 @@ JSON = formats.JSON
 CSV = "text/csv"
 LINES = "application/jsonlines"
 
-#: What each type, of a body or in Accept, is read or written as.
-_TYPES = {JSON: JSON, CSV: CSV, LINES: LINES, "application/jsonl": LINES, "application/x-ndjson": LINES}
+#: The format of each media type of a body or in Accept.
+_FORMATS = {JSON: JSON, CSV: CSV, LINES: LINES, "application/jsonl": LINES, "application/x-ndjson": LINES}
 
-#: Clients that were not told a type send this one, and mean JSON: it is curl's.
-_UNSAID = "application/x-www-form-urlencoded"
+#: curl's default Content-Type, sent by clients that set none: it counts as JSON.
+_CURL_DEFAULT = "application/x-www-form-urlencoded"
 
-#: The variable in which operators of SageMaker's containers name the type of an answer whose client names none.
-_DEFAULT = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
+#: The variable with the media type of responses to requests without Accept, set by operators of SageMaker's containers.
+_DEFAULT_ACCEPT_VARIABLE = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
 
-#: Bytes of a body that is read in about the time that the way to a thread and back takes.
-_SHORT = 16_384
+#: Bodies of up to this size are read in the event loop: handing them to a thread and back would take about as long.
+_INLINE_BODY_BYTES = 16_384
 
 _MEBIBYTE = 1024**2
 
-#: What SageMaker's clients send to have it back.
-_RETURNED = (b"x-amzn-sagemaker-custom-attributes", b"x-amzn-sagemaker-inference-id")
-_LONGEST_RETURNED = 1_024
+#: Headers of SageMaker's clients that are returned with the response.
+_RETURNED_HEADERS = (b"x-amzn-sagemaker-custom-attributes", b"x-amzn-sagemaker-inference-id")
+_MAX_RETURNED_BYTES = 1_024
 
-#: The words of MLflow's ErrorCode; those that are not here are the client's fault.
+#: MLflow's ErrorCode by status; all other statuses are BAD_REQUEST.
 _ERROR_CODES = {
     401: "UNAUTHENTICATED",
     404: "NOT_FOUND",
@@ -70,32 +70,32 @@ _ERROR_CODES = {
 }
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_WHOLE = re.compile(r"[+-]?[0-9]{1,300}")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,300}")
 _BOOLEANS = {"true": True, "false": False}
 
-#: A string of JSON, or the NaN that Python's json module writes for a missing number.
+#: A JSON string, or the NaN that Python's json module writes for a missing number.
 _STRING_OR_NAN = re.compile(rb'"(?:[^"\\]|\\.)*"|\bNaN\b', re.DOTALL)
 
-#: What stands beside the rows and is passed over, as MLflow does where a model takes no parameters.
-_BESIDE = frozenset({"params", "signature_name"})
+#: Keys next to the rows that are ignored, as MLflow ignores them for a model without parameters.
+_IGNORED_KEYS = frozenset({"params", "signature_name"})
 
 Rows = Sequence[Any]
 
 
 class Invocations(Protocol):
-    """``POST /invocations`` as a SageMaker endpoint, a batch transform or a client of MLflow asks it."""
+    """``POST /invocations`` for SageMaker endpoints, batch transforms and MLflow's clients."""
 
     name = "invocations"
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
         contract = predictor.artifact.contract
-        self._read: Mapping[str, Callable[[bytes, Mapping[str, str]], tuple[Rows, str]]] = {
+        self._readers: Mapping[str, Callable[[bytes, Mapping[str, str]], tuple[Rows, str]]] = {
             JSON: JSONReader(contract.names).document,
             LINES: JSONReader(contract.names).lines,
             CSV: CSVReader(contract.features),
         }
-        self._default = _default()
+        self._default_format = _default_format()
         self._encoder = msgspec.json.Encoder()
         self._output = contract.output
         self._parameters = Reply(msgspec.json.encode(_execution_parameters(contract)))
@@ -104,75 +104,78 @@ class Invocations(Protocol):
     @property
     @override
     def routes(self) -> Sequence[Route]:
-        parameters = _said("What a batch transform may send.", _PARAMETERS)
+        parameters = _response("What a batch transform may send.", _PARAMETERS)
         version = {"description": "The version of the model.", "content": {"text/plain": {"schema": _TEXT}}}
         return [
             Route("/invocations", self._invoke, {"post": _invoke_operation(self.predictor.artifact.contract)}),
             ping.route(self.predictor),
             ping.route(self.predictor, "/health"),
-            Route("/version", self._tell_version, {"get": _get("version", "Version", {"200": version})}),
+            Route("/version", self._get_version, {"get": _get("version", "Version", {"200": version})}),
             Route(
                 "/execution-parameters",
-                self._tell_parameters,
+                self._get_parameters,
                 {"get": _get("executionParameters", "Limits of a batch transform", {"200": parameters})},
             ),
         ]
 
     @override
     def refusal(self, error: RequestError, request_id: str) -> Reply:
-        """MLflow's envelope; SageMaker prescribes none and hands it on as it is."""
-        said: dict[str, Any] = {
+        """Return an error in MLflow's format; SageMaker prescribes none and passes it on unchanged."""
+        document: dict[str, Any] = {
             "error_code": _ERROR_CODES.get(error.status, "BAD_REQUEST"),
             "message": str(error),
             "code": error.code,
             "request_id": request_id,
         }
         if isinstance(error, InvalidRows):
-            said |= {"errors": error.problems, "error_count": error.total}
-        return Reply(msgspec.json.encode(said), error.status)
+            document |= {"errors": error.problems, "error_count": error.total}
+        return Reply(msgspec.json.encode(document), error.status)
 
     @override
     def schemas(self) -> Mapping[str, Any]:
         return _schemas(self.predictor.artifact.contract)
 
     async def _invoke(self, request: Request) -> Reply:
-        returned = [(name, request.headers[name]) for name in _RETURNED if _is_short(request.headers.get(name))]
+        returned = [
+            (name, request.headers[name]) for name in _RETURNED_HEADERS if _is_returned(request.headers.get(name))
+        ]
         if not request.body:
             return Reply(b"", 204, headers=returned)
-        _accepted(request.headers)  # refused before any work
-        outputs, natural = await self._predict(request)
-        return self._answer(outputs, _accepted(request.headers, self._default or natural), returned)
+        _response_format(request.headers)  # refuse before any work
+        outputs, usual_format = await self._predict(request)
+        response_format = _response_format(request.headers, self._default_format or usual_format)
+        return self._answer(outputs, response_format, returned)
 
     async def _predict(self, request: Request) -> tuple[Arrays, str]:
-        """The outputs, and the type of the answer where nobody asks for another."""
-        media_type, parameters = _media_type(request.headers)
-        if media_type == formats.PARQUET:
-            return await self.predictor.predict_file(request.body, media_type), JSON
-        read, body = self._read[media_type], request.body
-        is_short = len(body) <= _SHORT
-        rows, natural = read(body, parameters) if is_short else await asyncio.to_thread(read, body, parameters)
-        return await self.predictor.predict(rows), natural
+        """Return the output tensors, and the usual format of the response to a request of this format."""
+        request_format, parameters = _request_format(request.headers)
+        if request_format == formats.PARQUET:
+            return await self.predictor.predict_file(request.body, request_format), JSON
+        read, body = self._readers[request_format], request.body
+        is_small = len(body) <= _INLINE_BODY_BYTES
+        rows, usual_format = read(body, parameters) if is_small else await asyncio.to_thread(read, body, parameters)
+        return await self.predictor.predict(rows), usual_format
 
-    def _answer(self, outputs: Arrays, wanted: str, headers: Sequence[tuple[bytes, bytes]]) -> Reply:
-        if wanted == CSV:
+    def _answer(self, outputs: Arrays, response_format: str, headers: Sequence[tuple[bytes, bytes]]) -> Reply:
+        if response_format == CSV:
             return Reply(_csv(self._output.columns(outputs)), media_type=b"text/csv; charset=utf-8", headers=headers)
         predictions = self._output.predictions(outputs)
-        if wanted == LINES:
+        if response_format == LINES:
             return Reply(self._encoder.encode_lines(predictions), media_type=LINES.encode(), headers=headers)
         return Reply(self._encoder.encode({"predictions": predictions}), headers=headers)
 
-    async def _tell_version(self, request: Request) -> Reply:
+    async def _get_version(self, request: Request) -> Reply:
         return self._version
 
-    async def _tell_parameters(self, request: Request) -> Reply:
+    async def _get_parameters(self, request: Request) -> Reply:
         return self._parameters
 
 
 class JSONReader:
-    """Rows of a JSON document, by its one key, or of a document a line.
+    """Reads rows from a JSON document with one key, or from JSON lines.
 
     Args:
-        names: Of the features: what the values of a row without names are.
+        names: The names of the features, for rows that are lists of values.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -181,53 +184,53 @@ class JSONReader:
             "dataframe_split": self._split,
             "dataframe_records": self._list,
             "instances": self._list,
-            "inputs": lambda given: _transposed(given) if isinstance(given, dict) else self._list(given),
+            "inputs": lambda value: _transpose(value) if isinstance(value, dict) else self._list(value),
             "rows": self._list,
-            "columns": _transposed,
+            "columns": _transpose,
         }
 
     def document(self, body: bytes, parameters: Mapping[str, str]) -> tuple[Rows, str]:
-        """The rows of one document."""
-        document = _decoded(body, msgspec.json.decode)
-        found = document.keys() - _BESIDE if isinstance(document, dict) else set()
-        if len(found) != 1 or not found <= self._readers.keys():
+        """Return the rows of one document, and the usual format of the response."""
+        document = _decode(body, msgspec.json.decode)
+        keys = document.keys() - _IGNORED_KEYS if isinstance(document, dict) else set()
+        if len(keys) != 1 or not keys <= self._readers.keys():
             raise MalformedBody(f"expected a JSON object with one of {', '.join(self._readers)}")
-        (key,) = found
+        (key,) = keys
         return self._readers[key](document[key]), JSON
 
     def lines(self, body: bytes, parameters: Mapping[str, str]) -> tuple[Rows, str]:
-        """A row a line."""
-        return self._list(_decoded(body, msgspec.json.Decoder().decode_lines)), LINES
+        """Return the rows of JSON lines, one per line, and the usual format of the response."""
+        return self._list(_decode(body, msgspec.json.Decoder().decode_lines)), LINES
 
-    def _list(self, given: Any) -> Rows:
-        if not isinstance(given, list):
+    def _list(self, value: Any) -> Rows:
+        if not isinstance(value, list):
             raise MalformedBody("expected a list of rows")
-        return [_named(self._names, row) if isinstance(row, list) else row for row in given]
+        return [_to_object(self._names, row) if isinstance(row, list) else row for row in value]
 
-    def _split(self, given: Any) -> Rows:
-        if not isinstance(given, dict) or not isinstance(given.get("data"), list):
+    def _split(self, value: Any) -> Rows:
+        if not isinstance(value, dict) or not isinstance(value.get("data"), list):
             raise MalformedBody("expected `dataframe_split` to have `columns` and `data`")
-        columns = given.get("columns", self._names)
+        columns = value.get("columns", self._names)
         if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
             raise MalformedBody("expected `columns` to be a list of names")
-        if not all(isinstance(row, list) for row in given["data"]):
+        if not all(isinstance(row, list) for row in value["data"]):
             raise MalformedBody("expected `data` to be a list of lists of values")
-        return [_named(columns, row) for row in given["data"]]
+        return [_to_object(columns, row) for row in value["data"]]
 
 
 class CSVReader:
-    """Rows of CSV (RFC 4180), with the names in its first line or in the contract's order.
+    """Reads rows from CSV (RFC 4180), with the names in its first line or in the contract's order.
 
-    Types are not written in CSV: a text is read as the kind of its feature says.
+    CSV has no types: a text is converted according to the kind of its feature.
     """
 
     def __init__(self, features: Sequence[Feature]) -> None:
         self._readers = {feature.name: _reader(feature) for feature in features}
 
     def __call__(self, body: bytes, parameters: Mapping[str, str]) -> tuple[Rows, str]:
-        """The rows, and how they are answered.
+        """Return the rows, and the usual format of the response.
 
-        MLflow sends a header and expects JSON, SageMaker sends none and expects CSV.
+        MLflow sends a header and expects JSON; SageMaker sends none and expects CSV.
         """
         lines = _csv_lines(body)
         header = parameters.get("header") or ("present" if lines and self._is_header(lines[0]) else "absent")
@@ -242,12 +245,12 @@ class CSVReader:
         return rows, JSON if header == "present" else CSV
 
     def _is_header(self, line: Sequence[str]) -> bool:
-        """Whether most of it are names: a name may be misspelt, and a value may be a name by chance."""
+        """Return whether most cells are names: a name may be misspelt, and a value may equal a name by chance."""
         return 2 * sum(cell in self._readers for cell in line) > len(line)
 
 
 def _reader(feature: Feature) -> Callable[[str], Any]:
-    """What turns the text of a field into a value; a text that is none is left for the contract to refuse."""
+    """Return the function that converts the text of a field; it leaves an invalid text for validation to refuse."""
     if isinstance(feature, Numeric | Integer):
         return _number
     if isinstance(feature, Boolean):
@@ -257,16 +260,16 @@ def _reader(feature: Feature) -> Callable[[str], Any]:
 
 def _number(text: str) -> float | str | None:
     text = text.strip()
-    if not text or text.lower() == "nan":  # numpy and pandas write a missing number as one or the other
+    if not text or text.lower() == "nan":  # numpy and pandas write a missing number in one of these ways
         return None
     if not _NUMBER.fullmatch(text):
         return text
-    number = int(text) if _WHOLE.fullmatch(text) else float(text)
+    number = int(text) if _INTEGER.fullmatch(text) else float(text)
     return number if math.isfinite(number) else text
 
 
 def _csv_lines(body: bytes) -> list[list[str]]:
-    """The values of every line that has some."""
+    """Return the cells of every line that is not empty."""
     try:
         text = io.StringIO(body.decode("utf-8-sig"), newline="")
         return [line for line in csv.reader(text, strict=True) if line]
@@ -274,92 +277,92 @@ def _csv_lines(body: bytes) -> list[list[str]]:
         raise MalformedBody("the body cannot be read as CSV in UTF-8") from None
 
 
-def _decoded(body: bytes, decode: Callable[[bytes], Any]) -> Any:
-    """JSON; a bare NaN, which MLflow's own client writes for what is missing in a DataFrame, is null."""
+def _decode(body: bytes, decode: Callable[[bytes], Any]) -> Any:
+    """Decode JSON. A bare NaN, which MLflow's client writes for a missing value of a DataFrame, counts as null."""
     try:
         try:
             return decode(body)
         except msgspec.DecodeError:
             if b"NaN" not in body:
                 raise
-            return decode(_STRING_OR_NAN.sub(lambda found: b"null" if found[0] == b"NaN" else found[0], body))
+            return decode(_STRING_OR_NAN.sub(lambda match: b"null" if match[0] == b"NaN" else match[0], body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedBody("the body cannot be read as JSON in UTF-8") from None
 
 
-def _named(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
+def _to_object(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
     if len(row) != len(names):
         raise MalformedBody(f"expected {len(names)} values in every row without names")
     return dict(zip(names, row, strict=True))
 
 
-def _transposed(given: Any) -> Rows:
-    """The rows of ``{"name": [...], ...}``."""
-    if not isinstance(given, dict) or not all(isinstance(column, list) for column in given.values()):
+def _transpose(value: Any) -> Rows:
+    """Return the rows of columns ``{"name": [...], ...}``."""
+    if not isinstance(value, dict) or not all(isinstance(column, list) for column in value.values()):
         raise MalformedBody("expected every column to be a list of values")
-    if len({len(column) for column in given.values()}) > 1:
+    if len({len(column) for column in value.values()}) > 1:
         raise MalformedBody("expected all columns to have the same number of values")
-    return [dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)]
+    return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 
 def _csv(columns: Mapping[str, Any]) -> bytes:
-    """A line a row, without a header; numbers to the last bit, as repr writes them."""
+    """Write one line per row, without a header; numbers with all digits, as repr writes them."""
     file = io.StringIO()
     lists = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()]
-    said = [[str(cell).lower() for cell in each] if isinstance(each[0], bool) else each for each in lists]
-    csv.writer(file, lineterminator="\n").writerows(zip(*said, strict=True))
+    cells = [[str(cell).lower() for cell in column] if isinstance(column[0], bool) else column for column in lists]
+    csv.writer(file, lineterminator="\n").writerows(zip(*cells, strict=True))
     return file.getvalue().encode()
 
 
-def _media_type(headers: Headers) -> tuple[str, Mapping[str, str]]:
-    """What the body is, and the parameters of that type.
+def _request_format(headers: Headers) -> tuple[str, Mapping[str, str]]:
+    """Return the format of the body, and the parameters of its media type.
 
     Raises:
-        UnsupportedMediaType: It is none of those that are read, or not UTF-8.
+        UnsupportedMediaType: if the media type is not supported, or the text is not UTF-8.
     """
-    kind, parameters = parse_media_type(headers.get(b"content-type", JSON.encode()))
+    name, parameters = parse_media_type(headers.get(b"content-type", JSON.encode()))
     if parameters.get("charset", "utf-8") not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("send text in UTF-8")
-    if kind == formats.PARQUET:
-        return kind, parameters
-    if kind not in (*_TYPES, _UNSAID):
+    if name == formats.PARQUET:
+        return name, parameters
+    if name not in (*_FORMATS, _CURL_DEFAULT):
         raise UnsupportedMediaType(f"send {CSV}, {JSON}, {LINES} or {formats.PARQUET}")
-    return _TYPES.get(kind, JSON), parameters
+    return _FORMATS.get(name, JSON), parameters
 
 
-def _accepted(headers: Headers, favourite: str = JSON) -> str:
-    """The type of the answer that Accept prefers; where it leaves the choice, the favourite.
+def _response_format(headers: Headers, default: str = JSON) -> str:
+    """Return the format of the response that Accept prefers; ``default`` if it accepts several equally.
 
     Raises:
-        NotAcceptable: None of those that are written.
+        NotAcceptable: if Accept allows none of the formats.
     """
-    chosen = negotiate(headers.get(b"accept", b"*/*"), (favourite, *_TYPES))
-    if chosen is None:
+    media_type = negotiate(headers.get(b"accept", b"*/*"), (default, *_FORMATS))
+    if media_type is None:
         raise NotAcceptable(f"accept {CSV}, {JSON} or {LINES}")
-    return _TYPES[chosen]
+    return _FORMATS[media_type]
 
 
-def _default() -> str | None:
-    """What the operator wants to be answered where the client does not say."""
-    given = os.environ.get(_DEFAULT)
-    if given is None or given in _TYPES:
-        return _TYPES[given] if given else None
-    raise UsageError(f"{_DEFAULT}: expected one of {', '.join(_TYPES)}")
+def _default_format() -> str | None:
+    """Return the format of responses without an Accept header that the operator has set; None if there is none."""
+    media_type = os.environ.get(_DEFAULT_ACCEPT_VARIABLE)
+    if media_type is None or media_type in _FORMATS:
+        return _FORMATS[media_type] if media_type else None
+    raise UsageError(f"{_DEFAULT_ACCEPT_VARIABLE}: expected one of {', '.join(_FORMATS)}")
 
 
-def _is_short(header: bytes | None) -> bool:
-    return header is not None and len(header) <= _LONGEST_RETURNED and header.isascii()
+def _is_returned(header: bytes | None) -> bool:
+    return header is not None and len(header) <= _MAX_RETURNED_BYTES and header.isascii()
 
 
 def _execution_parameters(contract: Contract) -> dict[str, Any]:
-    """What SageMaker asks before a batch transform.
+    """Return the parameters that SageMaker requests before a batch transform.
 
-    SageMaker fills a request by its bytes and knows no limit of rows. So it may put several lines into a request only
-    where one that is as long as the example would not be too many times in it.
+    SageMaker fills requests by bytes and has no limit of rows. Therefore it may put several lines into a request only
+    if lines of the length of the example would stay within the model's limit of rows.
     """
     example = contract.example()
-    line = sum(len(str(example.get(name, ""))) + 1 for name in contract.names)
-    payload = min(contract.limits.body_bytes, contract.limits.rows * line) // _MEBIBYTE
+    line_bytes = sum(len(str(example.get(name, ""))) + 1 for name in contract.names)
+    payload = min(contract.limits.body_bytes, contract.limits.rows * line_bytes) // _MEBIBYTE
     return {
         "MaxConcurrentTransforms": os.cpu_count() or 1,
         "BatchStrategy": "MULTI_RECORD" if payload else "SINGLE_RECORD",
@@ -381,7 +384,7 @@ _ERROR = {
     "type": "object",
     "required": ["error_code", "message", "code", "request_id"],
     "properties": {
-        "error_code": _TEXT | {"description": "As MLflow says it."},
+        "error_code": _TEXT | {"description": "MLflow's name of the error."},
         "message": _TEXT | {"description": "What was expected, and what to do."},
         "code": _TEXT | {"description": "The stable name of the error, as in a Problem."},
         "request_id": _TEXT,
@@ -390,8 +393,8 @@ _ERROR = {
     },
 }
 
-#: What may be refused, by status, where a body is read and where none is.
-_REFUSED = {
+#: The descriptions of errors by status.
+_ERROR_TITLES = {
     400: "The body cannot be read",
     404: "No such path",
     405: "Method not allowed",
@@ -406,16 +409,16 @@ _REFUSED = {
 }
 
 
-def _said(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+def _response(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {JSON: {"schema": schema}}}
 
 
 def _errors(statuses: Collection[int]) -> dict[str, Any]:
-    """A response a status; what is wrong with the headers is found before it is known whose request it is."""
+    """Return one response per status. Headers are checked before the protocol is known, so 431 is a Problem."""
     schema = {"$ref": "#/components/schemas/InvocationsError"}
     content = {problem_details.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     too_large = {"431": {"description": "The headers are too large", "content": content}}
-    return {str(status): _said(_REFUSED[status], schema) for status in statuses} | too_large
+    return {str(status): _response(_ERROR_TITLES[status], schema) for status in statuses} | too_large
 
 
 def _get(name: str, summary: str, responses: Mapping[str, Any]) -> dict[str, Any]:
@@ -431,8 +434,8 @@ def _invoke_operation(contract: Contract) -> dict[str, Any]:
     example = {"instances": [contract.example()]}
     text = {"schema": _TEXT}
     answer = {"schema": {"$ref": "#/components/schemas/InvocationsAnswer"}}
-    either = [{"$ref": f"#/components/schemas/{name}"} for name in ("InvocationsRows", "InvocationsColumns")]
-    content = {JSON: {"schema": {"anyOf": either}, "example": example}}
+    schemas = [{"$ref": f"#/components/schemas/{name}"} for name in ("InvocationsRows", "InvocationsColumns")]
+    content = {JSON: {"schema": {"anyOf": schemas}, "example": example}}
     return {
         "operationId": "invocations",
         "summary": "Predict, as SageMaker's containers and MLflow's scoring server do",
@@ -440,21 +443,21 @@ def _invoke_operation(contract: Contract) -> dict[str, Any]:
         "requestBody": {"content": content | {CSV: text, LINES: text, formats.PARQUET: {"schema": {}}}},
         "responses": {
             "200": {
-                "description": "A prediction a row, in their order, in the type that Accept names.",
+                "description": "One prediction per row, in order, in the format that Accept selects.",
                 "content": {JSON: answer, CSV: text, LINES: text},
             },
-            "204": {"description": "There was no body."},
+            "204": {"description": "The request had no body."},
         }
-        | _errors(_REFUSED),
+        | _errors(_ERROR_TITLES),
     }
 
 
 def _one_of(shapes: Mapping[str, Any]) -> dict[str, Any]:
-    """An object with one of these keys, and maybe those that are passed over."""
-    beside: dict[str, Any] = {name: {"description": "Passed over."} for name in sorted(_BESIDE)}
+    """Return the schema of an object with one of these keys, and optionally the ignored ones."""
+    ignored: dict[str, Any] = {name: {"description": "Ignored."} for name in sorted(_IGNORED_KEYS)}
     return {
         "anyOf": [
-            {"type": "object", "required": [key], "additionalProperties": False, "properties": {key: shape} | beside}
+            {"type": "object", "required": [key], "additionalProperties": False, "properties": {key: shape} | ignored}
             for key, shape in shapes.items()
         ]
     }
@@ -476,7 +479,7 @@ def _schemas(contract: Contract) -> dict[str, Any]:
         "type": "object",
         "required": ["data"],
         "properties": {
-            "columns": {"const": contract.names, "description": "In any order, which is that of the values."},
+            "columns": {"const": contract.names, "description": "In any order; the values are in the same order."},
             "data": {"type": "array", "items": nameless} | limits,
         },
     }

@@ -1,8 +1,8 @@
-"""The Open Inference Protocol v2 over REST, as KServe, Triton and MLServer speak it, with binary tensors.
+"""The Open Inference Protocol v2 over REST, as in KServe, Triton and MLServer, with binary tensors.
 
-https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md, and of Triton the
-binary tensor data extension and the model repository extension (index only):
-https://github.com/triton-inference-server/server/tree/main/docs/protocol.
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+Triton's binary tensor data extension and model repository extension (index only):
+https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from model_deployer.contract.errors import InvalidRows, MalformedBody, NotFound,
 from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, inference, open_inference_document, tensors
-from model_deployer.serving.protocols.inference import Inference, Reader
+from model_deployer.serving.protocols.inference import InferenceRequest, RequestReader
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
 from model_deployer.serving.protocols.tensors import Output, Tensors
 
@@ -25,7 +25,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class OpenInference(Protocol):
-    """Health, metadata and predictions of the one model that there is."""
+    """Health, metadata and predictions of the model."""
 
     name: ClassVar[str] = "open_inference"
 
@@ -34,50 +34,51 @@ class OpenInference(Protocol):
         manifest = predictor.artifact.manifest
         self._model, self._version = manifest.name, manifest.version
         self._tensors = Tensors(predictor)
-        self._read = Reader(predictor.artifact.contract)
-        self._all = dict.fromkeys(self._tensors.outputs, False)
-        self._beginnings = {name: _beginning(name, output) for name, output in self._tensors.outputs.items()}
+        self._reader = RequestReader(predictor.artifact.contract)
+        #: All outputs, each as JSON.
+        self._json_outputs = dict.fromkeys(self._tensors.outputs, False)
+        self._tensor_templates = {name: _tensor_template(name, out) for name, out in self._tensors.outputs.items()}
         model = _encode({"model_name": self._model, "model_version": self._version})[:-1].replace(b"%", b"%%")
-        self._frame = model + b'%b,"outputs":[%b}]}'
+        self._response_template = model + b'%b,"outputs":[%b}]}'
 
     @property
     def routes(self) -> Sequence[Route]:
-        """Health, metadata and inference; those of a model with and without its version."""
+        """The routes of health, metadata and inference; those of a model with and without its version."""
         operations = open_inference_document.operations(self.predictor.artifact)
-        answers: dict[str, Callable[[Request], Awaitable[Reply]]] = {
+        handlers: dict[str, Callable[[Request], Awaitable[Reply]]] = {
             "/v2": self._server,
             "/v2/health/live": self._live,
             "/v2/health/ready": self._ready,
             "/v2/repository/index": self._index,
         }
         for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-            answers[path] = self._of_model(self._metadata)
-            answers[f"{path}/ready"] = self._of_model(self._model_ready)
-            answers[f"{path}/infer"] = self._of_model(self._infer)
+            handlers[path] = self._checking_model(self._metadata)
+            handlers[f"{path}/ready"] = self._checking_model(self._model_ready)
+            handlers[f"{path}/infer"] = self._checking_model(self._infer)
         return [
-            Route(path, answer, operations[path], is_open=path.startswith("/v2/health/"))
-            for path, answer in answers.items()
+            Route(path, handler, operations[path], is_public=path.startswith("/v2/health/"))
+            for path, handler in handlers.items()
         ]
 
     def refusal(self, error: RequestError, request_id: str) -> Reply:
-        """``{"error": text}``, and beside it what the service's own refusals say."""
-        document: dict[str, Any] = {"error": bodies.words(error), "code": error.code, "request_id": request_id}
+        """Return ``{"error": text}`` with the code, the request id and the problems of the service's own errors."""
+        document: dict[str, Any] = {"error": bodies.error_text(error), "code": error.code, "request_id": request_id}
         if isinstance(error, InvalidRows):
             document["errors"] = error.problems
         return Reply(_encode(document), error.status)
 
     def schemas(self) -> Mapping[str, Any]:
-        """Of a request with one row, of an answer, of the metadata, and of a refusal."""
+        """Return the schemas of a request with one row, of a response, of the metadata, and of an error."""
         return open_inference_document.schemas(self.predictor.artifact.contract, self._tensors.outputs)
 
-    # The pages
+    # Health and metadata
 
     async def _server(self, request: Request) -> Reply:
         extensions = ["binary_tensor_data", "model_repository"]
         return _json({"name": "model-deployer", "version": self._version, "extensions": extensions})
 
     async def _live(self, request: Request) -> Reply:
-        # The specification's text and its OpenAPI document name different keys, and clients read either.
+        # The text of the specification and its OpenAPI document name different keys; clients read either.
         return _json({"live": True, "ready": self.predictor.ready})
 
     async def _ready(self, request: Request) -> Reply:
@@ -100,83 +101,87 @@ class OpenInference(Protocol):
             {"name": name, "datatype": output.datatype, "shape": [-1, *output.shape]}
             for name, output in self._tensors.outputs.items()
         ]
-        head = {"name": self._model, "versions": [self._version], "platform": "onnxruntime_onnx"}
-        return _json(head | {"inputs": inputs, "outputs": outputs})
+        model = {"name": self._model, "versions": [self._version], "platform": "onnxruntime_onnx"}
+        return _json(model | {"inputs": inputs, "outputs": outputs})
 
-    def _of_model(self, answer: Callable[[Request], Awaitable[Reply]]) -> Callable[[Request], Awaitable[Reply]]:
-        """The answer, where the path names the model and the version that there are."""
+    def _checking_model(self, handler: Callable[[Request], Awaitable[Reply]]) -> Callable[[Request], Awaitable[Reply]]:
+        """Return a handler that first checks that the path names the served model and version."""
 
         async def check(request: Request) -> Reply:
-            if request.named["model"] != self._model:
+            if request.path_parameters["model"] != self._model:
                 raise NotFound("the server has no such model; POST /v2/repository/index names the one it has")
-            if request.named.get("version", self._version) != self._version:
+            if request.path_parameters.get("version", self._version) != self._version:
                 raise NotFound("the server has no such version; POST /v2/repository/index names the one it has")
-            return await answer(request)
+            return await handler(request)
 
         return check
 
     # Inference
 
     async def _infer(self, request: Request) -> Reply:
-        length = _header_length(request)
-        if length is None and (found := self._read.fast(request.body)):
-            asked, rows = found
-            wanted = self._wanted(asked)
-            return self._answer(asked.id, wanted, await self.predictor.predict_checked(rows))
-        asked = self._read.slow(request.body if length is None else request.body[:length])
-        wanted = self._wanted(asked)
+        length = _json_length(request)
+        if length is None and (decoded := self._reader.fast(request.body)):
+            inference_request, rows = decoded
+            requested = self._requested_outputs(inference_request)
+            return self._response(inference_request.id, requested, await self.predictor.predict_checked(rows))
+        inference_request = self._reader.slow(request.body if length is None else request.body[:length])
+        requested = self._requested_outputs(inference_request)
         blobs = b"" if length is None else request.body[length:]
-        outputs = await self._tensors.predict(inference.columns(self._tensors, asked.inputs, blobs))
-        return self._answer(asked.id, wanted, outputs)
+        outputs = await self._tensors.predict(inference.columns(self._tensors, inference_request.inputs, blobs))
+        return self._response(inference_request.id, requested, outputs)
 
-    def _wanted(self, asked: Inference) -> Mapping[str, bool]:
-        """The outputs to be sent, and whether each is to be binary."""
-        parameters = asked.parameters
+    def _requested_outputs(self, request: InferenceRequest) -> Mapping[str, bool]:
+        """Return the names of the outputs to send, and whether each is sent as bytes."""
+        parameters = request.parameters
         is_binary = parameters is not None and parameters.binary_data_output
-        if not asked.outputs:
-            return dict.fromkeys(self._all, True) if is_binary else self._all
-        wanted = {}
-        for each in asked.outputs:
-            if each.name not in self._all:
-                raise MalformedBody(f"an output that the model does not have; it has {', '.join(self._all)}")
-            own = None if each.parameters is None else each.parameters.binary_data
-            wanted[each.name] = is_binary if own is None else own
-        return wanted
+        if not request.outputs:
+            return dict.fromkeys(self._json_outputs, True) if is_binary else self._json_outputs
+        requested = {}
+        for output in request.outputs:
+            if output.name not in self._json_outputs:
+                raise MalformedBody(
+                    f"expected the name of each requested output to be one of {', '.join(self._json_outputs)}"
+                )
+            own = None if output.parameters is None else output.parameters.binary_data
+            requested[output.name] = is_binary if own is None else own
+        return requested
 
-    def _answer(self, given: str | None, wanted: Mapping[str, bool], outputs: Arrays) -> Reply:
+    def _response(self, request_id: str | None, requested: Mapping[str, bool], outputs: Arrays) -> Reply:
         blobs: list[bytes] = []
-        said = [self._tensor(name, outputs, blobs if is_binary else None) for name, is_binary in wanted.items()]
-        identity = b"" if given is None else b',"id":' + _encode(given)
-        head = self._frame % (identity, b"},".join(said))
+        heads = [self._tensor(name, outputs, blobs if is_binary else None) for name, is_binary in requested.items()]
+        identity = b"" if request_id is None else b',"id":' + _encode(request_id)
+        head = self._response_template % (identity, b"},".join(heads))
         if not blobs:
             return Reply(head)
         return Reply(b"".join([head, *blobs]), 200, _BINARY, [(_HEADER_LENGTH, b"%d" % len(head))])
 
     def _tensor(self, name: str, outputs: Arrays, blobs: list[bytes] | None) -> bytes:
-        """What the answer says of an output; its values are appended to ``blobs`` where there are such."""
+        """Return the JSON of an output without its closing brace. Its values are in it, or appended to ``blobs``."""
         values = self._tensors.outputs[name].values(outputs)
-        beginning = self._beginnings[name] % len(values)
+        head = self._tensor_templates[name] % len(values)
         if blobs is None:
-            return beginning + b'"data":' + _encode(values if isinstance(values, list) else values.ravel().tolist())
+            return head + b'"data":' + _encode(values if isinstance(values, list) else values.ravel().tolist())
         blobs.append(tensors.write(values))
-        return beginning + b'"parameters":{"binary_data_size":%d}' % len(blobs[-1])
+        return head + b'"parameters":{"binary_data_size":%d}' % len(blobs[-1])
 
 
 def _json(document: Any, status: int = 200) -> Reply:
     return Reply(_encode(document), status)
 
 
-def _beginning(name: str, output: Output) -> bytes:
-    """What the answer says of a tensor before its values, with a place for the number of rows."""
+def _tensor_template(name: str, output: Output) -> bytes:
+    """Return the JSON of a tensor up to its values, with a placeholder for the number of rows."""
     sizes = "".join(f",{size}" for size in output.shape)
     return f'{{"name":"{name}","datatype":"{output.datatype}","shape":[%d{sizes}],'.encode()
 
 
-def _header_length(request: Request) -> int | None:
-    """The bytes of JSON before binary tensors; None where all is JSON."""
-    given = request.headers.get(_HEADER_LENGTH)
-    if given is None:
+def _json_length(request: Request) -> int | None:
+    """Return the length of the JSON before binary tensors, in bytes; None if the whole body is JSON."""
+    value = request.headers.get(_HEADER_LENGTH)
+    if value is None:
         return None
-    if not given.isdigit() or len(given) > 19 or int(given) > len(request.body):
-        raise MalformedBody("Inference-Header-Content-Length: expected the bytes of the body that are JSON")
-    return int(given)
+    if not value.isdigit() or len(value) > 19 or int(value) > len(request.body):
+        raise MalformedBody(
+            "Inference-Header-Content-Length: expected the length in bytes of the JSON at the start of the body"
+        )
+    return int(value)

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of the Open Inference Protocol: operations by path, and the schemas they refer to."""
+"""The OpenAPI description of the Open Inference Protocol: operations by path, and the schemas to which they refer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,41 +10,47 @@ from model_deployer.serving.protocols import bodies
 from model_deployer.serving.protocols.bodies import TEXT, Schema, array, record
 from model_deployer.serving.protocols.tensors import Output, datatypes
 
+#: The names of the schemas.
 _REQUEST, _ANSWER = "OpenInferenceRequest", "OpenInferenceAnswer"
 _METADATA, _ERROR = "OpenInferenceModel", "OpenInferenceError"
 
-_TRUTH: Schema = {"type": "boolean"}
+_BOOLEAN: Schema = {"type": "boolean"}
 _SHAPE = array({"type": "integer"})
 
-#: What each type of the answer's tensors is in JSON.
-_ITEMS = {"FP32": {"type": "number"}, "BYTES": TEXT, "BOOL": _TRUTH}
+#: The JSON Schema of a value by the datatype of a tensor of the response.
+_ITEMS = {"FP32": {"type": "number"}, "BYTES": TEXT, "BOOL": _BOOLEAN}
 
 
 def operations(artifact: Artifact) -> dict[str, dict[str, Any]]:
-    """The operations of each path, by method in small letters."""
+    """Return the operations of each path, by method in lower case."""
     manifest = artifact.manifest
     server = record({"name": TEXT, "version": TEXT, "extensions": array(TEXT)})
-    found = {
-        "/v2": _get("serverMetadata", "What the server is", server),
-        "/v2/health/live": _get("serverLive", "Alive", record({"live": _TRUTH, "ready": _TRUTH})),
-        "/v2/health/ready": _health("serverReady", "Ready", record({"live": _TRUTH, "ready": _TRUTH})),
-        "/v2/repository/index": {"post": _operation("repositoryIndex", "The models that answer", _INDEX)},
-    }  # fmt: skip
-    model = [_named("model", manifest.name)]
+    server_operations = {
+        "/v2": _get("serverMetadata", "The server's metadata", server),
+        "/v2/health/live": _get("serverLive", "Alive", record({"live": _BOOLEAN, "ready": _BOOLEAN})),
+        "/v2/health/ready": _health("serverReady", "Ready", record({"live": _BOOLEAN, "ready": _BOOLEAN})),
+        "/v2/repository/index": {"post": _operation("repositoryIndex", "The served models", _INDEX)},
+    }
+    model = [_path_parameter("model", manifest.name)]
     return (
-        found
-        | _of_model("/v2/models/{model}", "", model, artifact.contract)
-        | _of_model(
+        server_operations
+        | _model_operations("/v2/models/{model}", "", model, artifact.contract)
+        | _model_operations(
             "/v2/models/{model}/versions/{version}",
             "Version",
-            [*model, _named("version", manifest.version)],
+            [*model, _path_parameter("version", manifest.version)],
             artifact.contract,
         )
     )
 
 
 def schemas(contract: Contract, outputs: Mapping[str, Output]) -> dict[str, Any]:
-    """Of a request with one row, of an answer, of the metadata, and of a refusal."""
+    """Return the schemas of a request with one row, of a response, of the metadata, and of an error.
+
+    Args:
+        contract: The contract of the model.
+        outputs: The tensors of the response, by name.
+    """
     tensor = record({"name": TEXT, "datatype": TEXT, "shape": _SHAPE})
     metadata = {"name": TEXT, "versions": array(TEXT), "platform": TEXT}
     return {
@@ -58,8 +64,10 @@ def schemas(contract: Contract, outputs: Mapping[str, Output]) -> dict[str, Any]
 _INDEX = array(record({"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT}))
 
 
-def _of_model(path: str, suffix: str, parameters: Sequence[Schema], contract: Contract) -> dict[str, dict[str, Any]]:
-    ready = record({"name": TEXT, "ready": _TRUTH})
+def _model_operations(
+    path: str, suffix: str, parameters: Sequence[Schema], contract: Contract
+) -> dict[str, dict[str, Any]]:
+    ready = record({"name": TEXT, "ready": _BOOLEAN})
     infer = _operation(
         f"modelInfer{suffix}",
         "Predict",
@@ -71,13 +79,13 @@ def _of_model(path: str, suffix: str, parameters: Sequence[Schema], contract: Co
     metadata = _get(f"modelMetadata{suffix}", "The model's tensors", _reference(_METADATA), parameters)
     return {
         path: metadata,
-        f"{path}/ready": _health(f"modelReady{suffix}", "Whether the model answers", ready, parameters),
+        f"{path}/ready": _health(f"modelReady{suffix}", "Whether the model is ready", ready, parameters),
         f"{path}/infer": {"post": infer},
     }
 
 
-def _operation(name: str, summary: str, answer: Schema, **said: Any) -> dict[str, Any]:
-    return bodies.operation(name, summary, answer, "open_inference", _ERROR, **said)
+def _operation(name: str, summary: str, answer: Schema, **options: Any) -> dict[str, Any]:
+    return bodies.operation(name, summary, answer, "open_inference", _ERROR, **options)
 
 
 def _get(name: str, summary: str, answer: Schema, parameters: Sequence[Schema] = ()) -> dict[str, Any]:
@@ -91,7 +99,7 @@ def _health(name: str, summary: str, answer: Schema, parameters: Sequence[Schema
     return operations
 
 
-def _named(name: str, value: str) -> Schema:
+def _path_parameter(name: str, value: str) -> Schema:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": [value]}}
 
 
@@ -100,7 +108,7 @@ def _reference(name: str) -> Schema:
 
 
 def _by_requirement(contract: Contract) -> list[Feature]:
-    """Required fields first: as many inputs as there are of them is the least that a request can have."""
+    """Return the features, the required ones first: their number is the minimum number of inputs of a request."""
     return sorted(contract.features, key=lambda feature: not feature.required)
 
 
@@ -115,24 +123,24 @@ def _request_content(contract: Contract) -> dict[str, Any]:
 
 
 def _request_schema(contract: Contract, outputs: Mapping[str, Output]) -> dict[str, Any]:
-    required = sum(feature.required for feature in contract.features)
-    wanted = record({"name": {"enum": list(outputs)}})
-    wanted["properties"]["parameters"] = _parameters(binary_data={"type": ["boolean", "null"]})
+    required_count = sum(feature.required for feature in contract.features)
+    requested_output = record({"name": {"enum": list(outputs)}})
+    requested_output["properties"]["parameters"] = _parameters(binary_data={"type": ["boolean", "null"]})
     return {
         "type": "object",
-        "description": "One row. More rows are as long a shape and as much data; inputs may have any order, "
-        "and those that are not required may be left out.",
+        "description": "A request with one row. For more rows, increase the first number of each shape and send that "
+        "number of values. Inputs may be in any order, and those that are not required may be left out.",
         "required": ["inputs"],
         "properties": {
             "id": {"type": ["string", "null"]},
             "inputs": {
                 "type": "array",
                 "prefixItems": [_input_schema(feature) for feature in _by_requirement(contract)],
-                "minItems": max(required, 1),
+                "minItems": max(required_count, 1),
                 "maxItems": len(contract.features),
             },
-            "outputs": {"type": ["array", "null"], "items": wanted},
-            "parameters": _parameters(binary_data_output=_TRUTH),
+            "outputs": {"type": ["array", "null"], "items": requested_output},
+            "parameters": _parameters(binary_data_output=_BOOLEAN),
         },
     }
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of one model's service: its own fields, ranges, categories and examples."""
+"""The OpenAPI 3.1 document of a model's service, with the model's fields, ranges, categories and examples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,13 +11,13 @@ from model_deployer.serving.http import problem_details
 from model_deployer.serving.protocols.protocol import Protocol
 from model_deployer.serving.rows import formats
 
-#: What an orchestrator asks without an API key.
+#: The paths of health checks, which need no API key.
 HEALTH_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 
-#: Paths that no protocol can have.
+#: The paths that protocols must not have.
 RESERVED_PATHS = HEALTH_PATHS | {"/predict", "/model", "/metrics", "/docs.json", "/schema.json"}
 
-#: What POST /predict may refuse a request with.
+#: The errors of POST /predict, without those of API keys.
 PREDICT_ERRORS: tuple[type[RequestError], ...] = (
     errors.MalformedBody,
     errors.MalformedRequest,
@@ -34,13 +34,12 @@ PREDICT_ERRORS: tuple[type[RequestError], ...] = (
     errors.DeadlineExceeded,
 )
 
-
-#: What any request may be refused with before it is known what it asks for.
+#: The errors of any request that is refused before its path is known.
 CONNECTION_ERRORS: tuple[type[RequestError], ...] = (errors.MalformedRequest, errors.HeadersTooLarge)
 
 
 def answer_schema(contract: Contract) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of the answer to POST /predict."""
+    """Return the JSON Schema (2020-12) of the response of POST /predict to rows."""
     model = {"type": "object", "required": ["name", "version"], "properties": {"name": _TEXT, "version": _TEXT}}
     return {
         "type": "object",
@@ -48,18 +47,18 @@ def answer_schema(contract: Contract) -> dict[str, Any]:
         "properties": {
             "predictions": {
                 "type": "array",
-                "description": "One prediction a row, in the order of the rows.",
+                "description": "One prediction per row, in the order of the rows.",
                 "items": contract.output.json_schema(),
             },
-            "model": model | {"description": "The model that answered."},
+            "model": model | {"description": "The model that made the predictions."},
         },
     }
 
 
 def table_schema(contract: Contract) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of the answer to columns."""
+    """Return the JSON Schema (2020-12) of the response of POST /predict to columns."""
     schema = answer_schema(contract)
-    columns = {name: {"type": "array", "items": each} for name, each in contract.output.columns_schema().items()}
+    columns = {name: {"type": "array", "items": value} for name, value in contract.output.columns_schema().items()}
     answer = schema["properties"].pop("predictions")
     table = {"type": "object", "required": list(columns), "additionalProperties": False, "properties": columns}
     return schema | {
@@ -69,16 +68,16 @@ def table_schema(contract: Contract) -> dict[str, Any]:
 
 
 def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Protocol] = ()) -> dict[str, Any]:
-    """The whole document, ready to be written as JSON.
+    """Return the OpenAPI document as JSON values.
 
     Args:
         artifact: The model.
-        needs_key: Whether callers have to send an API key.
-        protocols: Those that the service speaks beside its own.
+        needs_key: Whether the service requires an API key.
+        protocols: The protocols in addition to the native one.
     """
     manifest, contract = artifact.manifest, artifact.contract
     paragraphs = [manifest.description, manifest.business_context]
-    described: dict[str, Any] = {
+    document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": manifest.name,
@@ -86,15 +85,15 @@ def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Pr
             "description": "\n\n".join(text for text in paragraphs if text),
         }
         | ({"license": {"name": manifest.license}} if manifest.license else {}),
-        "servers": [{"url": "/", "description": "Wherever this document was got from."}],
+        "servers": [{"url": "/", "description": "The server that sent this document."}],
         "security": [],
         "paths": {
             "/predict": {"post": _predict(artifact)},
             "/model": {"get": _get("model", "The model and its contract", "application/json", _MODEL)},
-            "/livez": {"get": _get("livez", "Alive: restart the process when this fails", "text/plain", _TEXT)},
+            "/livez": {"get": _get("livez", "Alive: restart the process if this fails", "text/plain", _TEXT)},
             "/readyz": {"get": _ready()},
-            "/": {"get": _get("page", "This document as a page to read and to try", "text/html", _TEXT)},
-            "/metrics": {"get": _get("metrics", "Counters in Prometheus' text format", "text/plain", _TEXT)},
+            "/": {"get": _get("page", "This document as a page that can send requests", "text/html", _TEXT)},
+            "/metrics": {"get": _get("metrics", "Metrics in Prometheus' text format", "text/plain", _TEXT)},
         },
         "components": {
             "schemas": {
@@ -107,40 +106,44 @@ def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Pr
             },
         },
     }
-    operations = [(path, methods, path in HEALTH_PATHS, _PROBLEM) for path, methods in described["paths"].items()]
+    routes = [(path, operations, path in HEALTH_PATHS, _PROBLEM) for path, operations in document["paths"].items()]
     for protocol in protocols:
         schemas = protocol.schemas()
-        described["components"]["schemas"] |= schemas
-        refusal = _refusal(next(name for name in schemas if name.endswith("Error")))
+        document["components"]["schemas"] |= schemas
+        protocol_error = _error_content(next(name for name in schemas if name.endswith("Error")))
         for route in protocol.routes:
-            # A name with a slash or a colon in it makes a path that is none of the protocol's.
-            refused = refusal | (_PROBLEM if "{" in route.path else {})
-            operations.append((route.path, route.operations, route.is_open, refused))
-    paths = described["paths"] = {}
-    for path, methods, is_open, refusal in operations:
-        locked = {method: _locked(each, is_open, refusal) if needs_key else each for method, each in methods.items()}
-        paths.setdefault(path, {}).update(locked)
-    return described | _security(described["components"]) if needs_key else described
+            # A name with a slash or a colon makes a path that does not belong to the protocol.
+            error = protocol_error | (_PROBLEM if "{" in route.path else {})
+            routes.append((route.path, route.operations, route.is_public, error))
+    paths = document["paths"] = {}
+    for path, operations, is_public, error in routes:
+        paths.setdefault(path, {}).update(
+            {
+                method: _with_security(operation, is_public, error) if needs_key else operation
+                for method, operation in operations.items()
+            }
+        )
+    return document | _security(document["components"]) if needs_key else document
 
 
-def _refusal(schema: str, media_type: str = "application/json") -> dict[str, Any]:
+def _error_content(schema: str, media_type: str = "application/json") -> dict[str, Any]:
     return {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
-#: What the service's own paths refuse with.
-_PROBLEM = _refusal("Problem", problem_details.MEDIA_TYPE)
+#: The content of an error of the service's own paths.
+_PROBLEM = _error_content("Problem", problem_details.MEDIA_TYPE)
 
 
-def _locked(operation: Mapping[str, Any], is_open: bool, refusal: Mapping[str, Any]) -> dict[str, Any]:
-    """An operation of a service that wants an API key, be it answered without one or not."""
-    if is_open:
+def _with_security(operation: Mapping[str, Any], is_public: bool, error: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an operation of a service that requires an API key; a public one needs none."""
+    if is_public:
         return {**operation, "security": []}
-    unauthorized = {"401": {"description": errors.Unauthorized.title, "content": refusal}}
+    unauthorized = {"401": {"description": errors.Unauthorized.title, "content": error}}
     return {**operation, "responses": operation["responses"] | unauthorized}
 
 
 def _security(components: dict[str, Any]) -> dict[str, Any]:
-    """What a document says of API keys as a whole."""
+    """Return the parts of a document that describe API keys."""
     schemes = {
         "bearer": {"type": "http", "scheme": "bearer"},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -151,21 +154,22 @@ def _security(components: dict[str, Any]) -> dict[str, Any]:
 _TEXT = {"type": "string"}
 _OBJECT = {"type": "object"}
 
-#: What GET /model answers; the contract's own words are in the schemas of the rows and the answer.
+#: The schema of GET /model; the schemas of rows and answers describe the contract in detail.
 _MODEL = {
     "type": "object",
     "required": ["name", "version", "created", "origin", "contract", "evaluation"],
     "properties": {
         "name": _TEXT,
-        "version": _TEXT | {"description": "Semantic: a new major version may refuse what this one takes."},
+        "version": _TEXT
+        | {"description": "The semantic version: a new major version may refuse requests that this one accepts."},
         "created": _TEXT | {"format": "date-time"},
         "description": {"type": ["string", "null"]},
         "business_context": {"type": ["string", "null"]},
         "owner": {"type": ["string", "null"]},
         "license": {"type": ["string", "null"]},
-        "tolerance": {"type": "number", "description": "How far a prediction may differ from machine to machine."},
+        "tolerance": {"type": "number", "description": "How far a prediction may differ between machines."},
         "origin": _OBJECT
-        | {"description": "Data version, seed and library versions: what it takes to train it again."},
+        | {"description": "Data version, seed and library versions, with which the model can be trained again."},
         "contract": {
             "type": "object",
             "description": "What callers may rely on.",
@@ -179,7 +183,7 @@ _MODEL = {
                         "properties": {
                             "name": _TEXT,
                             "kind": _TEXT,
-                            "required": {"type": "boolean", "description": "Whether the key has to be in every row."},
+                            "required": {"type": "boolean", "description": "Whether the key must be in every row."},
                             "nullable": {"type": "boolean", "description": "Whether null is accepted."},
                         },
                     },
@@ -188,7 +192,7 @@ _MODEL = {
                 "limits": _OBJECT | {"description": "Rows, bytes and seconds of one request."},
             },
         },
-        "evaluation": _OBJECT | {"description": "How good it was on rows that it never saw."},
+        "evaluation": _OBJECT | {"description": "The quality of its predictions on rows that it was not trained on."},
     },
 }
 
@@ -220,7 +224,7 @@ def _columns_schema(contract: Contract) -> dict[str, Any]:
         "type": "object",
         "required": ["columns"],
         "additionalProperties": False,
-        "properties": {"columns": table | {"description": "Lists of the same length: the first row, the second..."}},
+        "properties": {"columns": table | {"description": "Lists of the same length, with one value per row."}},
     }
 
 
@@ -240,8 +244,8 @@ def _predict(artifact: Artifact) -> dict[str, Any]:
         "operationId": "predict",
         "tags": ["Predictions"],
         "summary": "Predict",
-        "description": f"At most {contract.limits.rows:,} rows and {contract.limits.body_bytes:,} bytes a request, as "
-        "JSON, Arrow or Parquet; gzip and deflate are taken.",
+        "description": f"At most {contract.limits.rows:,} rows and {contract.limits.body_bytes:,} bytes per request, "
+        "as JSON, Arrow or Parquet. The body may be compressed with gzip or deflate.",
         "parameters": [_REQUEST_ID, _REQUEST_TIMEOUT],
         "requestBody": {"required": True, "content": content},
         "responses": {"200": _answer(artifact)} | problems(),
@@ -249,7 +253,7 @@ def _predict(artifact: Artifact) -> dict[str, Any]:
 
 
 def _answer(artifact: Artifact) -> dict[str, Any]:
-    """With the model's real answer to the example row, which stands among the golden predictions."""
+    """Return the response of a prediction, with the model's real answer to the example row from its golden cases."""
     example = artifact.contract.example()
     answers = [
         {
@@ -259,21 +263,23 @@ def _answer(artifact: Artifact) -> dict[str, Any]:
         for golden in artifact.golden()
         if {name: value for name, value in golden.row.items() if value is not None} == example
     ]
-    either = [{"$ref": "#/components/schemas/Answer"}, {"$ref": "#/components/schemas/TableAnswer"}]
-    content = {"schema": {"anyOf": either}} | ({"example": answers[0]} if answers else {})
-    description = "One prediction a row, in order; columns are answered with columns, and Accept names another format."
+    schemas = [{"$ref": "#/components/schemas/Answer"}, {"$ref": "#/components/schemas/TableAnswer"}]
+    content = {"schema": {"anyOf": schemas}} | ({"example": answers[0]} if answers else {})
+    description = (
+        "One prediction per row, in order. Columns are answered with columns. The header Accept selects the format."
+    )
     return {"description": description, "content": {"application/json": content} | _TABLES}
 
 
-#: Formats that OpenAPI has no schema for; their columns are those of JSON.
+#: The table formats, which OpenAPI cannot describe; their columns are those of JSON.
 _TABLES: dict[str, Any] = {media_type: {"schema": {}} for media_type in (formats.STREAM, formats.FILE, formats.PARQUET)}
 
 
 _REQUEST_ID = {
     "name": "X-Request-ID",
     "in": "header",
-    "description": "Your own id, at most 128 printable ASCII characters: it comes back in the answer and "
-    "stands in the log if the request fails. In place of any other the service makes one.",
+    "description": "Your own id, at most 128 printable ASCII characters. It is returned with the response, and is in "
+    "the log if the request fails. Without a valid id the service creates one.",
     "schema": {"type": "string"},
 }
 
@@ -281,18 +287,20 @@ _REQUEST_ID = {
 _REQUEST_TIMEOUT = {
     "name": "X-Request-Timeout-Ms",
     "in": "header",
-    "description": "How long you wait, in milliseconds: no work is begun that would come too late. "
-    "The model's own limit holds in any case.",
+    "description": "How long you wait for the response, in milliseconds. The service starts no work that would end "
+    "too late. The model's own limit always applies.",
     "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
 }
 
 
 def problems(refusals: tuple[type[RequestError], ...] = PREDICT_ERRORS) -> dict[str, Any]:
-    """One response a status; errors that share one are told apart by ``code``."""
-    found: dict[str, list[str]] = {}
+    """Return one response per status of these errors; errors with the same status differ by ``code``."""
+    titles_by_status: dict[str, list[str]] = {}
     for error in refusals:
-        found.setdefault(str(error.status), []).append(f"{error.title} (`{error.code}`)")
-    return {status: {"description": "; ".join(titles), "content": _PROBLEM} for status, titles in found.items()}
+        titles_by_status.setdefault(str(error.status), []).append(f"{error.title} (`{error.code}`)")
+    return {
+        status: {"description": "; ".join(titles), "content": _PROBLEM} for status, titles in titles_by_status.items()
+    }
 
 
 def _ready() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How SageMaker, MLflow, TorchServe and Vertex AI ask for health, and the one answer that suits them all."""
+"""The health check of SageMaker, MLflow, TorchServe and Vertex AI, with one response that suits all of them."""
 
 import re
 from typing import Any
@@ -11,12 +11,15 @@ _STATUS = bodies.record({"status": {"enum": ["Healthy", "Unhealthy"]}})
 
 
 def route(predictor: Predictor, path: str = "/ping") -> Route:
-    """The route, described alike for whoever has it, so that several protocols may: 200 when ready, else 503."""
+    """Return the route of the health check: 200 if the model is ready, else 503.
+
+    Its description is the same for every protocol, so that several protocols may have it.
+    """
 
     async def answer(request: Request) -> Reply:
         return Reply(b'{"status":"Healthy"}') if predictor.ready else Reply(b'{"status":"Unhealthy"}', 503)
 
-    return Route(path, answer, {"get": _operation(re.sub(r"\W+", "_", path.strip("/")))}, is_open=True)
+    return Route(path, answer, {"get": _operation(re.sub(r"\W+", "_", path.strip("/")))}, is_public=True)
 
 
 def _operation(name: str) -> dict[str, Any]:

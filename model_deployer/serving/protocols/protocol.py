@@ -1,8 +1,9 @@
-"""What a translator is: bytes and names in, rows for the predictor, its outputs in the words of a protocol.
+"""The interface of a protocol translator, and the router that finds the route of a request.
 
-A translator knows no model and checks no value: :meth:`Predictor.predict` and :meth:`Predictor.predict_file` do, and
-what they raise is put into the protocol's own envelope by :meth:`Protocol.refusal`. The gateway reads bodies, holds
-limits, deadlines and keys, and counts, for all protocols alike.
+A translator turns a protocol's request into rows for the predictor, and the predictor's outputs into the protocol's
+response. It does not validate values: :meth:`Predictor.predict` and :meth:`Predictor.predict_file` do, and
+:meth:`Protocol.refusal` puts their errors into the protocol's error format. The gateway does the rest for all
+protocols: it reads bodies, enforces limits, deadlines and API keys, and counts responses.
 """
 
 import re
@@ -16,33 +17,33 @@ from model_deployer.contract.errors import RequestError
 from model_deployer.serving.http.headers import JSON, Headers
 from model_deployer.serving.predictor import Predictor
 
-#: Paths whose route is remembered: those that are asked for, not those that somebody tries.
-_REMEMBERED = 1_024
+#: The size of the cache of routes: enough for the paths in use; paths that a scanner tries do not make it grow.
+_CACHED_PATHS = 1_024
 
-#: The documentation page: a protocol may answer other methods of its path.
-PAGE = "/"
+#: The path of the documentation page: a protocol may answer other methods of it.
+DOCUMENTATION_PATH = "/"
 
 
 class Request(NamedTuple):
     """A request to one of a protocol's routes.
 
     Attributes:
-        method: In capitals.
-        named: What stands where the route's path has braces.
-        query: What follows the question mark, as it was sent.
-        headers: By their names in small letters.
-        body: Unpacked; empty for a method that has none.
+        method: The HTTP method, in upper case.
+        path_parameters: The values of the names in braces in the route's path.
+        query: The part of the URL after the question mark, as it was sent.
+        headers: The headers by their names in lower case.
+        body: The decompressed body; empty for a method without a body.
     """
 
     method: str
-    named: Mapping[str, str]
+    path_parameters: Mapping[str, str]
     query: str
     headers: Headers
     body: bytes
 
 
 class Reply(NamedTuple):
-    """An answer; the gateway adds ``X-Request-ID`` and the length."""
+    """A response; the gateway adds ``X-Request-ID`` and ``Content-Length``."""
 
     body: bytes
     status: int = 200
@@ -55,37 +56,38 @@ class Route:
     """A path of a protocol.
 
     Attributes:
-        path: With a name in braces for each part that varies, such as ``/v2/models/{model}/infer``; it is the label in
-            the metrics, too.
-        answer: What answers a request.
-        operations: By method in small letters, the operation object of the OpenAPI document.
-        is_open: Whether everybody is answered, with an API key or not: orchestrators ask for health without one.
-        any_case: Whether what stands outside the braces may be written in capitals as well as in small letters.
+        path: The path, with a name in braces for each variable part, such as ``/v2/models/{model}/infer``. It is also
+            the label of the route in the metrics.
+        handler: Answers a request; it may raise a RequestError.
+        operations: The operation objects of the OpenAPI document, by method in lower case.
+        is_public: Whether requests need no API key: orchestrators check health without one.
+        ignore_case: Whether the fixed parts of the path match in upper and lower case.
     """
 
     path: str
-    answer: Callable[[Request], Awaitable[Reply]]
+    handler: Callable[[Request], Awaitable[Reply]]
     operations: Mapping[str, Mapping[str, Any]]
-    is_open: bool = False
+    is_public: bool = False
     ignore_case: bool = False
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
-        """The methods that it answers, in capitals; HEAD with GET."""
-        given = tuple(method.upper() for method in self.operations)
-        return (*given, "HEAD") if "GET" in given else given
+        """The methods that it answers, in upper case; HEAD in addition to GET."""
+        methods = tuple(method.upper() for method in self.operations)
+        return (*methods, "HEAD") if "GET" in methods else methods
 
     def match(self, path: str) -> dict[str, str] | None:
-        """What stands in place of the braces, where it answers this path; else None."""
-        found = _pattern(self.path, self.ignore_case).fullmatch(path)
-        return found.groupdict() if found else None
+        """Return the path parameters if the route answers this path; else None."""
+        match = _pattern(self.path, self.ignore_case).fullmatch(path)
+        return match.groupdict() if match else None
 
 
 class Protocol(ABC):
-    """A protocol that existing clients speak.
+    """A protocol of another model server, for its existing clients.
 
     Attributes:
-        name: In the settings, and as a label of the metrics.
+        name: Its name in the settings and in the metrics.
+        predictor: The predictor of the model.
     """
 
     name: ClassVar[str]
@@ -96,55 +98,63 @@ class Protocol(ABC):
     @property
     @abstractmethod
     def routes(self) -> Sequence[Route]:
-        """Its paths, made when they are asked for: at the start."""
+        """Its routes. The gateway reads them once, at the start."""
 
     @abstractmethod
     def refusal(self, error: RequestError, request_id: str) -> Reply:
-        """A refusal in the protocol's envelope: status, code and words of the error."""
+        """Return the response for an error, in the protocol's error format."""
 
     @abstractmethod
     def schemas(self) -> Mapping[str, Any]:
-        """What its operations refer to under ``#/components/schemas``; names begin with the protocol's own.
+        """Return the schemas to which its operations refer under ``#/components/schemas``.
 
-        The one whose name ends with ``Error`` describes a refusal.
+        Their names begin with the name of the protocol. The schema whose name ends with ``Error`` describes the error
+        format.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
-    """Where a request leads.
+    """The route of a request.
 
     Attributes:
-        protocol, route: What answers it, or refuses its method.
-        named: What stands in the braces of the route's path.
-        methods: All that its path answers, whichever the protocol.
+        protocol: The protocol that answers the request, or refuses its method.
+        route: The route of that protocol.
+        path_parameters: The values of the names in braces in the route's path.
+        methods: All methods that the path answers, in any protocol.
     """
 
     protocol: Protocol
     route: Route
-    named: Mapping[str, str]
+    path_parameters: Mapping[str, str]
     methods: tuple[str, ...]
 
 
 def build_router(protocols: Sequence[Protocol]) -> Callable[[str, str], RouteMatch | None]:
-    """What finds the route of a method and a path among those of all protocols; the first one that fits."""
+    """Return a function that finds the first route of all protocols for a method and a path.
+
+    If a route matches the path but none of them the method, the function returns that route: its protocol refuses the
+    method. It returns None if no route matches the path.
+    """
     routes = [(protocol, route) for protocol in protocols for route in protocol.routes]
 
-    @lru_cache(_REMEMBERED)
+    @lru_cache(_CACHED_PATHS)
     def find(method: str, path: str) -> RouteMatch | None:
-        fitting = [(protocol, route, named) for protocol, route in routes if (named := route.match(path)) is not None]
-        answering = [each for each in fitting if method in each[1].methods]
-        if not fitting or (path == PAGE and not answering):
+        matches = [
+            (protocol, route, parameters) for protocol, route in routes if (parameters := route.match(path)) is not None
+        ]
+        with_method = [match for match in matches if method in match[1].methods]
+        if not matches or (path == DOCUMENTATION_PATH and not with_method):
             return None
-        methods = dict.fromkeys(name for _, route, _ in fitting for name in route.methods)
-        return RouteMatch(*(answering or fitting)[0], tuple(methods))
+        methods = dict.fromkeys(name for _, route, _ in matches for name in route.methods)
+        return RouteMatch(*(with_method or matches)[0], tuple(methods))
 
     return find
 
 
 @lru_cache
-def _pattern(path: str, any_case: bool) -> re.Pattern[str]:
-    """The paths of a route: a name in braces stands for anything without a slash or a colon."""
+def _pattern(path: str, ignore_case: bool) -> re.Pattern[str]:
+    """Return the pattern of a route's paths: a name in braces matches any text without a slash or a colon."""
     parts = re.split(r"\{(\w+)\}", path)
-    named = [f"(?P<{part}>[^/:]+)" if place % 2 else re.escape(part) for place, part in enumerate(parts)]
-    return re.compile("".join(named), re.IGNORECASE if any_case else re.NOFLAG)
+    patterns = [f"(?P<{part}>[^/:]+)" if index % 2 else re.escape(part) for index, part in enumerate(parts)]
+    return re.compile("".join(patterns), re.IGNORECASE if ignore_case else re.NOFLAG)

@@ -1,4 +1,4 @@
-"""The protocols that there are beside the native one, by their names in the settings."""
+"""The protocols in addition to the native one, by their names in the settings."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -18,34 +18,41 @@ from model_deployer.serving.protocols.vertex import Vertex
 
 _ALL: tuple[type[Protocol], ...] = (OpenInference, Invocations, TensorFlowServing, TorchServe, Vertex, Azure)
 
-PROTOCOLS: dict[str, type[Protocol]] = {each.name: each for each in _ALL}
+PROTOCOLS: dict[str, type[Protocol]] = {protocol.name: protocol for protocol in _ALL}
 
-assert tuple(PROTOCOLS) == get_args(ProtocolName), "each protocol of the settings has a translator"
+assert tuple(PROTOCOLS) == get_args(ProtocolName), "each protocol of the settings must have a translator"
 
 
 def create_protocols(names: Sequence[str], predictor: Predictor) -> list[Protocol]:
-    """The protocols of these names, ready to translate.
+    """Create the protocols of these names.
+
+    Args:
+        names: Keys of :data:`PROTOCOLS`.
+        predictor: The predictor of the model.
 
     Raises:
-        UsageError: A variable that a protocol reads has a wrong value, or names a path that the service itself or
-            another protocol answers in its own way.
+        UsageError: if an environment variable of a protocol has an invalid value, or names a path that the service or
+            another protocol answers differently.
     """
     protocols = [PROTOCOLS[name](predictor) for name in names]
     routes = [(protocol.name, route) for protocol in protocols for route in protocol.routes]
     for name, route in routes:
         if route.path in openapi.RESERVED_PATHS:
             raise UsageError(f"{name}: the service itself answers {route.path}; {_REMEDY}")
-    for (one, first), (other, second) in combinations(routes, 2):
-        if method := _clash(first, second):
-            raise UsageError(f"{one} and {other} both answer {method.upper()} {second.path}; {_REMEDY}")
+    for (first_name, first), (second_name, second) in combinations(routes, 2):
+        if method := _conflicting_method(first, second):
+            raise UsageError(f"{first_name} and {second_name} both answer {method.upper()} {second.path}; {_REMEDY}")
     return protocols
 
 
-_REMEDY = "name another path in the protocol's variable, or fewer in serving.protocols; see docs/05-protocols.md"
+_REMEDY = (
+    "name another path in the protocol's environment variable, or list fewer protocols in serving.protocols; "
+    "see docs/05-protocols.md"
+)
 
 
-def _clash(first: Route, second: Route) -> str | None:
-    """The method of a path that two routes answer, each in its own way; described alike, it is answered alike."""
+def _conflicting_method(first: Route, second: Route) -> str | None:
+    """Return a method of a path that two routes answer differently; None if their descriptions are equal."""
     if first.match(second.path) is not None or second.match(first.path) is not None:
         for method in first.operations.keys() & second.operations.keys():
             if first.operations[method] != second.operations[method]:

@@ -1,7 +1,7 @@
-"""A model's fields and outputs as tensors of the Open Inference Protocol, in whichever form a request brings them.
+"""A model's fields and outputs as tensors of the Open Inference Protocol, as JSON, bytes or protobuf lists.
 
-A field is an input of the shape [rows] or [rows, 1]. Where all fields are numbers, one input of any name may hold them
-all, [rows, fields] in the order of the contract. A value is passed on as it is: the predictor checks it.
+A field is an input of the shape [rows] or [rows, 1]. If all fields are numbers, one input of any name may hold all of
+them, [rows, fields] in the order of the contract. Values are passed on unchanged: the predictor validates them.
 """
 
 import struct
@@ -24,7 +24,7 @@ Datatype = Literal[
     "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BYTES"
 ]
 
-#: Of each fixed-width datatype, what numpy calls it in little-endian order; BYTES are lengths and bytes.
+#: The little-endian numpy dtype of each fixed-width datatype. BYTES has none: its values are lengths and bytes.
 DTYPES = {
     "BOOL": "u1", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
     "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
@@ -32,22 +32,26 @@ DTYPES = {
 
 _NUMBERS = [name for name in DTYPES if name != "BOOL"]
 
-#: What a column is, by the kind of its numpy dtype.
+#: The kind of a column by the kind of its numpy dtype.
 _KINDS: dict[str, Kind] = {"f": "number", "i": "number", "u": "number", "b": "boolean", "O": "text"}
 
-#: Rows up to which arrays are turned into rows: numpy's cost is by the column, not by the value.
-_FEW = 16
+#: Up to this number of rows, arrays become rows: numpy's cost is per column, not per value.
+_MAX_ROWS_AS_OBJECTS = 16
 
+#: The values of a tensor, row by row: a list from JSON, or an array of the datatype (str objects for BYTES).
 Values = list[Any] | NDArray[Any]
+
+ValuesByName = Mapping[str, Values]
 
 
 class Output(NamedTuple):
-    """A tensor of the answer.
+    """A tensor of the response.
 
     Attributes:
-        datatype: Its type.
-        shape: Without the rows.
-        values: They follow from the model's outputs; BYTES are a list of text, all else is an array.
+        datatype: Its datatype.
+        shape: Its shape without the rows.
+        values: Computes its values from the graph's output tensors: a list of str for BYTES, else an array of
+            [rows, *shape].
     """
 
     datatype: Datatype
@@ -59,68 +63,79 @@ class Tensors:
     """The tensors of one model.
 
     Attributes:
-        inputs: The datatype that is announced of each field.
-        outputs: What the model answers with.
+        inputs: The datatype of each field in the model's metadata.
+        outputs: The tensors of the response, by name.
         is_matrix: Whether one input may hold all fields.
     """
 
     def __init__(self, predictor: Predictor) -> None:
         contract = predictor.artifact.contract
-        self.inputs: Mapping[str, Datatype] = {each.name: datatypes(each)[0] for each in contract.features}
+        self.inputs: Mapping[str, Datatype] = {feature.name: datatypes(feature)[0] for feature in contract.features}
         self.outputs: Mapping[str, Output] = dict(_outputs(contract))
-        self.is_matrix = len(self.inputs) > 1 and all(isinstance(each, Numeric | Integer) for each in contract.features)
+        self.is_matrix = len(self.inputs) > 1 and all(
+            isinstance(feature, Numeric | Integer) for feature in contract.features
+        )
         self._predictor = predictor
         self._limits = contract.limits
 
     def size(self, shapes: Sequence[Sequence[int]]) -> int:
-        """How many values each input of a request has, by the shapes of all of them.
+        """Return the number of values of each input of a request.
+
+        Args:
+            shapes: The shapes of all inputs.
 
         Raises:
-            MalformedBody: The shapes do not agree, or the model has no such tensor.
-            TooManyRows: There are more rows than the contract allows.
+            MalformedBody: if the shapes do not agree, or are not those of the model's inputs.
+            TooManyRows: if there are more rows than the contract allows.
         """
         if not shapes or not shapes[0]:
-            raise MalformedBody("expected one input or more, each of the shape [rows] or [rows, 1]")
+            raise MalformedBody("expected at least one input, each of the shape [rows] or [rows, 1]")
         rows = shapes[0][0]
         if rows < 1:
-            raise MalformedBody("expected one row or more: the first number of a `shape`")
-        self._limits.check_rows(rows)  # before they are counted out: the bytes of a string have no fixed size
-        if self._holds_all(shapes):
+            raise MalformedBody("expected at least one row: the first number of a `shape`")
+        self._limits.check_rows(rows)  # before allocating an array for them: the size of BYTES is not known
+        if self._is_one_matrix(shapes):
             return rows * len(self.inputs)
         if any(list(shape) not in ([rows], [rows, 1]) for shape in shapes):
-            raise MalformedBody("expected every input to have the shape [rows] or [rows, 1], with the same rows")
+            raise MalformedBody("expected all inputs to have the shape [rows] or [rows, 1], with the same rows")
         return rows
 
-    def columns(self, names: Sequence[str], shapes: Sequence[Sequence[int]], values: Sequence[Values]) -> "Named":
-        """The values by field; a matrix is cut into its columns.
+    def columns(self, names: Sequence[str], shapes: Sequence[Sequence[int]], values: Sequence[Values]) -> ValuesByName:
+        """Return the values by field; a matrix is split into its columns.
+
+        Args:
+            names: The names of the inputs.
+            shapes: Their shapes, valid as by :meth:`size`.
+            values: Their values, in one dimension each.
 
         Raises:
-            MalformedBody: Two inputs have the same name.
+            MalformedBody: if two inputs have the same name.
         """
-        if self._holds_all(shapes):
+        if self._is_one_matrix(shapes):
             (matrix,) = values
-            return {name: matrix[place :: len(self.inputs)] for place, name in enumerate(self.inputs)}
+            return {name: matrix[index :: len(self.inputs)] for index, name in enumerate(self.inputs)}
         columns = dict(zip(names, values, strict=True))
         if len(columns) < len(names):
             raise MalformedBody("two inputs have the same name")
         return columns
 
-    async def predict(self, columns: "Named") -> Arrays:
-        """The model's outputs for columns of the same length; raises as the predictor does."""
-        arrays = {name: each for name, each in columns.items() if isinstance(each, np.ndarray) and len(each) > _FEW}
+    async def predict(self, columns: ValuesByName) -> Arrays:
+        """Return the graph's output tensors for columns of the same length; raises as the predictor does."""
+        arrays = {
+            name: values
+            for name, values in columns.items()
+            if isinstance(values, np.ndarray) and len(values) > _MAX_ROWS_AS_OBJECTS
+        }
         if len(arrays) < len(columns):
             return await self._predictor.predict(_rows(columns))
         return await self._predictor.predict_table({name: _column(array) for name, array in arrays.items()})
 
-    def _holds_all(self, shapes: Sequence[Sequence[int]]) -> bool:
+    def _is_one_matrix(self, shapes: Sequence[Sequence[int]]) -> bool:
         return self.is_matrix and len(shapes) == 1 and list(shapes[0][1:]) == [len(self.inputs)]
 
 
-Named = Mapping[str, Values]
-
-
 def datatypes(feature: Feature) -> list[Datatype]:
-    """Those that can hold the values of a field, the most natural one first."""
+    """Return the datatypes that can hold the values of a field, the preferred one first."""
     names: list[Any]
     match feature:
         case Numeric():
@@ -135,22 +150,30 @@ def datatypes(feature: Feature) -> list[Datatype]:
 
 
 def read(blob: bytes, datatype: str, size: int) -> NDArray[Any]:
-    """The ``size`` values of a tensor that came as bytes: numbers, booleans or text.
+    """Read the values of a tensor from bytes.
+
+    Args:
+        blob: The bytes of the tensor.
+        datatype: Its datatype.
+        size: The number of values.
+
+    Returns:
+        An array of [size]: numbers of the datatype, booleans, or str objects.
 
     Raises:
-        MalformedBody: The bytes are too few or too many, or no UTF-8.
+        MalformedBody: if there are too few or too many bytes, or if strings are not UTF-8.
     """
     if datatype == "BYTES":
         return _texts(blob, size)
     dtype = np.dtype(DTYPES[datatype])
     if len(blob) != size * dtype.itemsize:
-        raise MalformedBody("expected an input to have `data`, or as many bytes as its `shape` and `datatype` say")
+        raise MalformedBody("expected an input to have `data`, or the number of bytes of its `shape` and `datatype`")
     array = np.frombuffer(blob, dtype)
     return array != 0 if datatype == "BOOL" else array
 
 
 def write(values: Values) -> bytes:
-    """The bytes of a tensor, as :func:`read` reads them."""
+    """Return the bytes of a tensor, as :func:`read` reads them: little-endian numbers, or lengths and UTF-8."""
     if isinstance(values, np.ndarray):
         return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
     packed = {text: struct.pack("<I", len(text.encode())) + text.encode() for text in set(values)}
@@ -158,18 +181,18 @@ def write(values: Values) -> bytes:
 
 
 def _texts(blob: bytes, size: int) -> NDArray[Any]:
-    """Each text is its length, in four bytes, and its bytes."""
+    """Read strings, each of them a length in four bytes and its UTF-8."""
     array = np.empty(size, dtype=object)
-    place = 0
+    offset = 0
     try:
         for index in range(size):
-            (length,) = struct.unpack_from("<I", blob, place)
-            place += 4 + length
-            array[index] = blob[place - length : place].decode()
+            (length,) = struct.unpack_from("<I", blob, offset)
+            offset += 4 + length
+            array[index] = blob[offset - length : offset].decode()
     except (struct.error, UnicodeDecodeError):
-        raise MalformedBody("expected the strings of an input as lengths, in four bytes each, and UTF-8") from None
-    if place != len(blob):
-        raise MalformedBody("expected as many strings in an input as its `shape` says, and no bytes beyond them")
+        raise MalformedBody("expected each string of an input as its length, in four bytes, and its UTF-8") from None
+    if offset != len(blob):
+        raise MalformedBody("expected an input to have the number of strings in its `shape`, and no further bytes")
     return array
 
 
@@ -177,13 +200,13 @@ def _column(array: NDArray[Any]) -> Column:
     return Column(_KINDS[array.dtype.kind], array)
 
 
-def _rows(columns: Named) -> list[dict[str, Any]]:
-    lists = [each if isinstance(each, list) else _plain(each) for each in columns.values()]
+def _rows(columns: ValuesByName) -> list[dict[str, Any]]:
+    lists = [values if isinstance(values, list) else _json_values(values) for values in columns.values()]
     return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
 
-def _plain(array: NDArray[Any]) -> list[Any]:
-    """As JSON has them: NaN, which it has not, is a missing value."""
+def _json_values(array: NDArray[Any]) -> list[Any]:
+    """Return the values as JSON has them: NaN, which JSON lacks, becomes null."""
     values: list[Any] = array.tolist()
     if array.dtype.kind != "f":
         return values
@@ -194,7 +217,7 @@ def _outputs(contract: Contract) -> Iterator[tuple[str, Output]]:
     output = contract.output
     if not isinstance(output, Classification):
         for name in output.tensors:
-            yield name, Output("FP32", (), partial(_first, name))
+            yield name, Output("FP32", (), partial(_first_column, name))
         return
     labels = len(output.labels)
     yield "probabilities", Output("FP32", (labels,), itemgetter("probabilities"))
@@ -203,5 +226,5 @@ def _outputs(contract: Contract) -> Iterator[tuple[str, Output]]:
         yield "set", Output("BOOL", (labels,), output.sets)
 
 
-def _first(name: str, arrays: Arrays) -> NDArray[Any]:
+def _first_column(name: str, arrays: Arrays) -> NDArray[Any]:
     return arrays[name][:, 0]

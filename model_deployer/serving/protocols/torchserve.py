@@ -1,4 +1,4 @@
-"""TorchServe's inference API.
+"""The protocol of TorchServe's inference API.
 
 https://docs.pytorch.org/serve/inference_api.html
 """
@@ -16,12 +16,12 @@ from model_deployer.contract.errors import MalformedBody, NotFound, RequestError
 from model_deployer.serving.http.media_types import parse_media_type
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, ping
-from model_deployer.serving.protocols.protocol import PAGE, Protocol, Reply, Request, Route
+from model_deployer.serving.protocols.protocol import DOCUMENTATION_PATH, Protocol, Reply, Request, Route
 
-#: The field of a form, and the key of an object, under which the rows may stand.
+#: The field of a form, and the key of an object, that may hold the rows.
 _DATA = "data"
 
-#: What TorchServe calls a refusal, by its status; of every other one it thinks that the request is bad.
+#: TorchServe's type of an error by status; all other statuses are BadRequestException.
 _TYPES = {
     401: "InvalidKeyException",
     404: "ModelNotFoundException",
@@ -38,7 +38,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class TorchServe(Protocol):
-    """Rows in, the service's own predictions out: one for one row, a list for a list."""
+    """Takes rows and returns the service's own predictions: one for one row, a list for a list."""
 
     name = "torchserve"
 
@@ -55,7 +55,11 @@ class TorchServe(Protocol):
     def routes(self) -> Sequence[Route]:
         return [
             ping.route(self.predictor),
-            Route(PAGE, self._describe, {"options": self._description_operation("torchserveDescription")}),
+            Route(
+                DOCUMENTATION_PATH,
+                self._describe,
+                {"options": self._description_operation("torchserveDescription")},
+            ),
             Route("/api-description", self._describe, {"get": self._description_operation("torchserveApiDescription")}),
             self._predictions_route(model=self._model),
             self._predictions_route(model=self._model, version=self._version),
@@ -63,8 +67,12 @@ class TorchServe(Protocol):
 
     @override
     def refusal(self, error: RequestError, request_id: str) -> Reply:
-        kind = _TYPES.get(error.status, "BadRequestException")
-        return Reply(_encode({"code": error.status, "type": kind, "message": bodies.words(error)}), error.status)
+        document = {
+            "code": error.status,
+            "type": _TYPES.get(error.status, "BadRequestException"),
+            "message": bodies.error_text(error),
+        }
+        return Reply(_encode(document), error.status)
 
     @override
     def schemas(self) -> Mapping[str, Any]:
@@ -74,73 +82,76 @@ class TorchServe(Protocol):
         return self._description
 
     async def _predict(self, request: Request) -> Reply:
-        if request.named["model"] != self._model or request.named.get("version", self._version) != self._version:
+        parameters = request.path_parameters
+        if parameters["model"] != self._model or parameters.get("version", self._version) != self._version:
             raise NotFound("the service has no such model, or no such version; GET /model names what it has")
-        given = _unwrapped(await _given(request))
-        if isinstance(given, list):
-            return Reply(_encode(await self._answer(given)))
-        if not isinstance(given, dict):
-            raise MalformedBody("expected a row, a list of rows, or an object with that under `instances` or `data`")
-        if isinstance(given.get("instances"), list):
-            return Reply(_encode({"predictions": await self._answer(given["instances"])}))
-        (prediction,) = await self._answer([given])
+        value = _unwrap(await _read(request))
+        if isinstance(value, list):
+            return Reply(_encode(await self._predict_rows(value)))
+        if not isinstance(value, dict):
+            raise MalformedBody(
+                "expected a row, a list of rows, or an object with one of these in `instances` or `data`"
+            )
+        if isinstance(value.get("instances"), list):
+            return Reply(_encode({"predictions": await self._predict_rows(value["instances"])}))
+        (prediction,) = await self._predict_rows([value])
         return Reply(_encode(prediction))
 
-    async def _answer(self, rows: list[Any]) -> list[dict[str, Any]]:
+    async def _predict_rows(self, rows: list[Any]) -> list[dict[str, Any]]:
         return self._predictions(await self.predictor.predict(bodies.rows(rows, _DATA, self._contract.names)))
 
     def _description_operation(self, name: str) -> dict[str, Any]:
         document = bodies.record({"openapi": bodies.TEXT, "info": {}, "paths": {}})
-        return bodies.operation(name, "The paths in OpenAPI's words", document, self.name, _ERROR)
+        return bodies.operation(name, "The OpenAPI document", document, self.name, _ERROR)
 
-    def _predictions_route(self, **named: str) -> Route:
+    def _predictions_route(self, **path_parameters: str) -> Route:
         rows, prediction = bodies.rows_schema(self._contract), self._contract.output.json_schema()
         predictions = bodies.array(prediction)
         row = {"$ref": "#/components/schemas/Row"}
-        asked = {"anyOf": [row, rows, bodies.record({"instances": rows}), bodies.record({_DATA: rows})]}
-        answered = {"anyOf": [prediction, predictions, bodies.record({"predictions": predictions})]}
+        body = {"anyOf": [row, rows, bodies.record({"instances": rows}), bodies.record({_DATA: rows})]}
+        answer = {"anyOf": [prediction, predictions, bodies.record({"predictions": predictions})]}
         parameters = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": [value]}}
-            for name, value in named.items()
+            for name, value in path_parameters.items()
         ]
 
         def operation(method: str) -> dict[str, Any]:
-            identity = f"torchserve{method}{'Version' * ('version' in named)}"
-            said = {"parameters": parameters, "requestBody": bodies.request(asked)}
-            return bodies.operation(identity, "Predict", answered, self.name, _ERROR, **said)
+            name = f"torchserve{method}{'Version' * ('version' in path_parameters)}"
+            options = {"parameters": parameters, "requestBody": bodies.request(body)}
+            return bodies.operation(name, "Predict", answer, self.name, _ERROR, **options)
 
-        path = "/".join(["/predictions", *(f"{{{name}}}" for name in named)])
-        # curl -T puts where the others post.
+        path = "/".join(["/predictions", *(f"{{{name}}}" for name in path_parameters)])
+        # `curl -T` sends PUT; other clients send POST.
         return Route(path, self._predict, {"post": operation("Predict"), "put": operation("Put")})
 
 
-async def _given(request: Request) -> Any:
-    """The JSON of a body, or of the fields `data` of a form: of several, each is a row.
+async def _read(request: Request) -> Any:
+    """Return the JSON of a body, or of the fields `data` of a form; each of several fields is a row.
 
-    What begins as JSON is no form, even where it is announced as one: curl does that unless it is told otherwise.
+    A body that starts as JSON is read as JSON even if its Content-Type is that of a form: this is curl's default.
     """
     header = request.headers.get(b"content-type", b"")
-    kind, read = header.decode("latin-1"), _FORMS.get(parse_media_type(header).name)
-    if read is None or request.body.lstrip().startswith((b"{", b"[")):
-        return await bodies.parsed(request.body)
+    media_type, read_fields = header.decode("latin-1"), _FORMS.get(parse_media_type(header).name)
+    if read_fields is None or request.body.lstrip().startswith((b"{", b"[")):
+        return await bodies.parse(request.body)
     try:
-        found = await asyncio.to_thread(read, request.body, kind)
+        fields = await asyncio.to_thread(read_fields, request.body, media_type)
     except ValueError:
-        raise MalformedBody("the body cannot be read as the form that it is announced as") from None
-    if not found:
+        raise MalformedBody("the body is not a valid form of its Content-Type") from None
+    if not fields:
         raise MalformedBody(f"expected a form with the rows, as JSON, in the field `{_DATA}`")
-    rows = [await bodies.parsed(each) for each in found]
+    rows = [await bodies.parse(field) for field in fields]
     return rows[0] if len(rows) == 1 else rows
 
 
-def _multipart(body: bytes, kind: str) -> list[bytes]:
-    """The parts `data`, be they files or not (RFC 7578)."""
-    found: list[Field | File] = []
-    headers, in_memory = {"Content-Type": kind.encode("latin-1")}, {"MAX_MEMORY_FILE_SIZE": len(body) + 1}
-    parser = create_form_parser(headers, found.append, found.append, in_memory)
+def _multipart(body: bytes, media_type: str) -> list[bytes]:
+    """Return the parts `data`, whether they are files or not (RFC 7578)."""
+    parts: list[Field | File] = []
+    headers, in_memory = {"Content-Type": media_type.encode("latin-1")}, {"MAX_MEMORY_FILE_SIZE": len(body) + 1}
+    parser = create_form_parser(headers, parts.append, parts.append, in_memory)
     parser.write(body)
     parser.finalize()
-    return [_content(part) for part in found if part.field_name == _DATA.encode()]
+    return [_content(part) for part in parts if part.field_name == _DATA.encode()]
 
 
 def _content(part: Field | File) -> bytes:
@@ -150,15 +161,15 @@ def _content(part: Field | File) -> bytes:
     return part.file_object.read()
 
 
-def _urlencoded(body: bytes, kind: str) -> list[bytes]:
+def _urlencoded(body: bytes, media_type: str) -> list[bytes]:
     return [text.encode() for text in parse_qs(body.decode(), errors="strict").get(_DATA, [])]
 
 
-#: What reads the fields `data` of a form, by its type.
+#: The functions that read the fields `data` of a form, by its media type.
 _FORMS = {"multipart/form-data": _multipart, "application/x-www-form-urlencoded": _urlencoded}
 
 
-def _unwrapped(given: Any) -> Any:
-    """The rows of `{"data": ...}`; what stands there as the value of a field is no list and no object."""
-    inner = given.get(_DATA) if isinstance(given, dict) else None
-    return inner if isinstance(inner, list | dict) else given
+def _unwrap(value: Any) -> Any:
+    """Return the rows in `{"data": ...}`. If `data` is neither a list nor an object, it is a field of a row."""
+    inner = value.get(_DATA) if isinstance(value, dict) else None
+    return inner if isinstance(inner, list | dict) else value

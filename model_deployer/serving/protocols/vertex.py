@@ -1,4 +1,4 @@
-"""Vertex AI's contract with a custom container: a path for health and one for predictions, which the platform names.
+"""The protocol of Vertex AI for custom containers: the platform chooses a path for health and one for predictions.
 
 https://cloud.google.com/vertex-ai/docs/predictions/custom-container-requirements
 """
@@ -16,10 +16,10 @@ from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, ping
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
 
-#: The paths that stand in these variables are those that the platform asks.
-_HEALTH, _PREDICT = "AIP_HEALTH_ROUTE", "AIP_PREDICT_ROUTE"
+#: The environment variables with the paths that the platform has chosen.
+_HEALTH_VARIABLE, _PREDICT_VARIABLE = "AIP_HEALTH_ROUTE", "AIP_PREDICT_ROUTE"
 
-#: What may stand in a path (RFC 3986, 3.3).
+#: A valid path (RFC 3986, section 3.3).
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 
 _ERROR = "VertexError"
@@ -28,7 +28,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Vertex(Protocol):
-    """Rows in, the service's own predictions out; it has no path where the platform names none."""
+    """Takes rows and returns the service's own predictions. It has no routes unless the platform sets their paths."""
 
     name = "vertex"
 
@@ -38,53 +38,51 @@ class Vertex(Protocol):
         self._contract = artifact.contract
         self._names = self._contract.names
         self._predictions = self._contract.output.predictions
-        self._health, self._predict = _path(_HEALTH), _path(_PREDICT)
+        self._health_path, self._predict_path = _path(_HEALTH_VARIABLE), _path(_PREDICT_VARIABLE)
 
     @property
     @override
     def routes(self) -> Sequence[Route]:
-        found = []
-        # The service's own paths tell the platform as much.
-        if self._health and self._health not in {"/", *openapi.HEALTH_PATHS}:
-            found.append(ping.route(self.predictor, self._health))
-        if self._predict and self._predict != "/predict":
-            found.append(Route(self._predict, self._answer, {"post": self._predict_operation()}))
-        return found
+        routes = []
+        # The service's own health paths also suit the platform.
+        if self._health_path and self._health_path not in {"/", *openapi.HEALTH_PATHS}:
+            routes.append(ping.route(self.predictor, self._health_path))
+        if self._predict_path and self._predict_path != "/predict":
+            routes.append(Route(self._predict_path, self._predict, {"post": self._predict_operation()}))
+        return routes
 
     @override
     def refusal(self, error: RequestError, request_id: str) -> Reply:
         # https://google.aip.dev/193
-        said = {"code": error.status, "message": bodies.words(error), "status": error.grpc_status}
-        return Reply(_encode({"error": said}), error.status)
+        document = {"code": error.status, "message": bodies.error_text(error), "status": error.grpc_status}
+        return Reply(_encode({"error": document}), error.status)
 
     @override
     def schemas(self) -> Mapping[str, Any]:
-        return {_ERROR: bodies.record({"error": bodies.record(_SAID)})}
+        return {_ERROR: bodies.record({"error": bodies.record(_ERROR_PROPERTIES)})}
 
-    async def _answer(self, request: Request) -> Reply:
-        given = await bodies.document(request.body)
-        outputs = await self.predictor.predict(bodies.rows(given.get("instances"), "instances", self._names))
+    async def _predict(self, request: Request) -> Reply:
+        document = await bodies.document(request.body)
+        outputs = await self.predictor.predict(bodies.rows(document.get("instances"), "instances", self._names))
         return Reply(_encode({"predictions": self._predictions(outputs)}))
 
     def _predict_operation(self) -> dict[str, Any]:
-        asked = bodies.record({"instances": bodies.rows_schema(self._contract)})
-        asked["properties"]["parameters"] = {"description": "Taken and not looked at: the model has none."}
-        answered = bodies.record({"predictions": bodies.array(self._contract.output.json_schema())})
-        return bodies.operation(
-            "vertexPredict", "Predict", answered, self.name, _ERROR, requestBody=bodies.request(asked)
-        )
+        body = bodies.record({"instances": bodies.rows_schema(self._contract)})
+        body["properties"]["parameters"] = {"description": "Ignored: the model has no parameters."}
+        answer = bodies.record({"predictions": bodies.array(self._contract.output.json_schema())})
+        return bodies.operation("vertexPredict", "Predict", answer, self.name, _ERROR, requestBody=bodies.request(body))
 
 
 def _path(variable: str) -> str | None:
-    """The path that an environment variable names; None where it names none.
+    """Return the path in an environment variable; None if it is not set or empty.
 
     Raises:
-        UsageError: It is no path.
+        UsageError: if its value is not a path.
     """
-    given = os.environ.get(variable) or None
-    if given and not _PATH.fullmatch(given):
+    path = os.environ.get(variable) or None
+    if path and not _PATH.fullmatch(path):
         raise UsageError(f"{variable}: expected a path that begins with a slash, such as /health, and no query")
-    return given
+    return path
 
 
-_SAID = {"code": {"type": "integer"}, "message": bodies.TEXT, "status": bodies.TEXT}
+_ERROR_PROPERTIES = {"code": {"type": "integer"}, "message": bodies.TEXT, "status": bodies.TEXT}

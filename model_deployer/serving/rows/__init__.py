@@ -1,1 +1,1 @@
-"""Bodies become checked rows and columns."""
+"""From request bodies to validated rows and columns."""

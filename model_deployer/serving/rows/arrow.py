@@ -1,10 +1,11 @@
-"""Arrow's IPC streams as columns, in numpy.
+"""Read Arrow IPC streams into columns of numpy arrays.
 
 https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc
 
-Decoders that are made for one's own data can be brought down by a stranger's, and the server with them. So this one
-reads only what a feature can be (numbers, booleans, text, timestamps; dictionaries of them), checks every length before
-it is used, and takes no compressed buffers and none twice: a stream holds no more than it weighs.
+Decoders for trusted data can crash on malicious data, and the server with them. Therefore this one reads only the types
+that a feature can have (numbers, booleans, text, timestamps; dictionaries of them), checks every length before it is
+used, and accepts neither compressed buffers nor a buffer that is used twice: the content of a stream cannot be larger
+than the stream.
 """
 
 import struct
@@ -19,18 +20,18 @@ from numpy.typing import NDArray
 from model_deployer.contract.errors import MalformedBody, TooManyRows
 from model_deployer.serving.rows.flatbuffer import Table
 
-#: Bytes that all views may show together: many may look at the same text.
-_MOST_VIEWED = 64 * 1024**2
+#: The maximum number of bytes of all strings in string views: many views may refer to the same bytes.
+_MAX_VIEWED_BYTES = 64 * 1024**2
 
 _SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
 _NULL, _INT, _FLOAT, _UTF8, _BOOL, _TIMESTAMP, _LARGE_UTF8, _UTF8_VIEW = 1, 2, 3, 5, 6, 10, 20, 24
 _TEXTS = (_UTF8, _LARGE_UTF8, _UTF8_VIEW)
 
-Kind = Literal["number", "boolean", "text", "time", "nothing"]
+Kind = Literal["number", "boolean", "text", "time", "null"]
 
 
 class CompressedStream(Exception):
-    """A stream whose buffers are compressed: it has to be rewritten before it is read."""
+    """The buffers of a stream are compressed: :class:`serving.rows.formats.Unpacker` must decompress it first."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,12 @@ class Column:
     """The values of one column.
 
     Attributes:
-        kind: What they are.
-        values: Numbers, booleans or counts of a time unit as an array; text as an array of str.
-        missing: Where there is no value; None where all are there.
-        units: Of a time: units a second.
-        zoned: Of a time: whether it is a point in time, not one on the wall.
+        kind: The kind of the values.
+        values: An array of [rows]: numbers of any dtype, booleans as bool or uint8, times as int64 counts of a unit
+            since 1970, text as str objects.
+        missing: An array of [rows], bool: True for a missing value; None if no value is missing.
+        units: For times, the number of units per second.
+        zoned: For times, whether they are points in time (UTC) rather than local times.
     """
 
     kind: Kind
@@ -54,7 +56,7 @@ class Column:
 
 @dataclass(frozen=True)
 class _Field:
-    """A column as the schema announces it."""
+    """A column in the schema."""
 
     name: str
     type: int
@@ -64,36 +66,36 @@ class _Field:
 
 
 @dataclass
-class _Allowance:
-    """Bytes that may still be used."""
+class _ByteBudget:
+    """The number of bytes that may still be used."""
 
-    left: int
+    remaining: int
 
     def take(self, size: int) -> None:
-        self.left -= size
-        if size < 0 or self.left < 0:
+        self.remaining -= size
+        if size < 0 or self.remaining < 0:
             raise ValueError
 
 
 @dataclass
 class _Batch:
-    """What is left to be read of a batch."""
+    """A record batch or dictionary batch, read from front to back."""
 
     body: memoryview
     rows: int
-    viewed: _Allowance
+    view_budget: _ByteBudget
     nodes: Iterator[tuple[int, ...]]
     buffers: Iterator[tuple[int, ...]]
-    views: Iterator[tuple[int, ...]]
+    view_buffer_counts: Iterator[tuple[int, ...]]
     dictionaries: Mapping[int, Column]
-    unread: _Allowance = field(init=False)
+    budget: _ByteBudget = field(init=False)
 
     def __post_init__(self) -> None:
-        self.unread = _Allowance(len(self.body))
+        self.budget = _ByteBudget(len(self.body))
 
     def buffer(self) -> memoryview:
         offset, length = next(self.buffers)
-        self.unread.take(length)
+        self.budget.take(length)
         if offset < 0 or offset + length > len(self.body):
             raise ValueError
         return self.body[offset : offset + length]
@@ -117,82 +119,87 @@ class _Batch:
         return np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=self.rows, bitorder="little")
 
 
-def read(body: bytes, most_rows: int, most_columns: int) -> dict[str, Column]:
-    """The columns of a stream, by name.
+def read(body: bytes, max_rows: int, max_columns: int) -> dict[str, Column]:
+    """Read the columns of a stream, by name.
+
+    Args:
+        body: The bytes of the stream.
+        max_rows: The maximum number of rows.
+        max_columns: The maximum number of columns.
 
     Raises:
-        MalformedBody: It is no such stream, or has a column of another type, or more than ``most_columns``.
-        TooManyRows: It has more than ``most_rows`` rows.
-        Packed: Its buffers are compressed.
+        MalformedBody: if it is not an Arrow stream, or has columns of other types or more than ``max_columns``.
+        TooManyRows: if it has more than ``max_rows`` rows.
+        CompressedStream: if its buffers are compressed.
     """
     try:
-        fields, batches = _batches(body, most_rows, most_columns)
+        fields, batches = _batches(body, max_rows, max_columns)
     except (struct.error, ValueError, KeyError, IndexError, StopIteration, TypeError, OverflowError):
         raise MalformedBody("the body cannot be read as an Arrow stream") from None
-    if len({each.name for each in fields}) < len(fields):
+    if len({field.name for field in fields}) < len(fields):
         raise MalformedBody("two columns of the table have the same name")
     columns = list(zip(*batches, strict=True))
-    return {each.name: _join(parts) for each, parts in zip(fields, columns, strict=False)}
+    return {field.name: _concatenate(parts) for field, parts in zip(fields, columns, strict=False)}
 
 
-def _batches(body: bytes, most_rows: int, most_columns: int) -> tuple[list[_Field], list[list[Column]]]:
-    """The schema, and the columns of every batch."""
-    viewed = _Allowance(_MOST_VIEWED)
+def _batches(body: bytes, max_rows: int, max_columns: int) -> tuple[list[_Field], list[list[Column]]]:
+    """Return the schema, and the columns of every record batch."""
+    view_budget = _ByteBudget(_MAX_VIEWED_BYTES)
     fields: list[_Field] = []
     dictionaries: dict[int, Column] = {}
     batches: list[list[Column]] = []
     rows = 0
     for kind, header, content in _messages(body):
         if kind == _SCHEMA:
-            fields = [_field(each) for each in header.tables(1, most_columns + 1)]
-            if len(fields) > most_columns:
+            fields = [_read_field(table) for table in header.tables(1, max_columns + 1)]
+            if len(fields) > max_columns:
                 raise MalformedBody("the table has far more columns than the model has fields; send only its fields")
         elif kind == _DICTIONARY_BATCH:
-            batch = _batch(_there(header.table(1)), content, viewed, {})
+            batch = _batch(_require(header.table(1)), content, view_budget, {})
             if batch.rows > 8 * len(content):
                 raise ValueError
-            owner = next(each for each in fields if each.dictionary == header.number(0))
+            owner = next(field for field in fields if field.dictionary == header.number(0))
             dictionaries[header.number(0)] = _column(_Field("", owner.type, owner.details), batch)
         elif kind == _RECORD_BATCH:
-            batch = _batch(_there(header), content, viewed, dictionaries)
+            batch = _batch(_require(header), content, view_budget, dictionaries)
             rows += batch.rows
-            if rows > most_rows:
-                raise TooManyRows(f"more than {most_rows:,} rows; send at most {most_rows:,} in one request")
-            batches.append([_column(each, batch) for each in fields])
+            if rows > max_rows:
+                raise TooManyRows(f"more than {max_rows:,} rows; send at most {max_rows:,} in one request")
+            batches.append([_column(field, batch) for field in fields])
     return fields, batches
 
 
 def _messages(body: bytes) -> Iterator[tuple[int, Table, memoryview]]:
-    """The kind, header and content of each message: Message.fbs."""
-    place, view = 0, memoryview(body)
-    while place + 8 <= len(body):
-        mark, size = struct.unpack_from("<Ii", body, place)
-        if mark != 0xFFFFFFFF or size < 0:
+    """Return the kind, header and content of each message, as in Message.fbs."""
+    offset, view = 0, memoryview(body)
+    while offset + 8 <= len(body):
+        marker, size = struct.unpack_from("<Ii", body, offset)
+        if marker != 0xFFFFFFFF or size < 0:
             raise ValueError
         if size == 0:
             return
-        start = place + 8 + size
-        message = Table.root(body[place + 8 : start])
+        start = offset + 8 + size
+        message = Table.root(body[offset + 8 : start])
         length = message.number(3)
         if length < 0 or start + length > len(body):
             raise ValueError
-        yield message.number(1, "<B"), _there(message.table(2)), view[start : start + length]
-        place = start + length
-    if place == 0:
+        yield message.number(1, "<B"), _require(message.table(2)), view[start : start + length]
+        offset = start + length
+    if offset == 0:
         raise ValueError
 
 
-def _field(announced: Table) -> _Field:
-    """A field of the schema: Schema.fbs. Of a dictionary, the type is that of its values."""
-    details = announced.table(3)
-    encoding = announced.table(4)
-    name, kind = announced.text(0), announced.number(2, "<B")
+def _read_field(table: Table) -> _Field:
+    """Read a field of the schema, as in Schema.fbs. For a dictionary, the type is that of its values."""
+    details = table.table(3)
+    encoding = table.table(4)
+    name, kind = table.text(0), table.number(2, "<B")
     if encoding is None:
         return _Field(name, kind, details)
     return _Field(name, kind, details, encoding.number(0), _Field(name, _INT, encoding.table(1)))
 
 
-def _batch(header: Table, content: memoryview, viewed: _Allowance, dictionaries: Mapping[int, Column]) -> _Batch:
+def _batch(header: Table, content: memoryview, view_budget: _ByteBudget, dictionaries: Mapping[int, Column]) -> _Batch:
     if header.has(3):
         raise CompressedStream
     rows = header.number(0)
@@ -201,7 +208,7 @@ def _batch(header: Table, content: memoryview, viewed: _Allowance, dictionaries:
     return _Batch(
         content,
         rows,
-        viewed,
+        view_budget,
         iter(header.structs(1, "<qq")),
         iter(header.structs(2, "<qq")),
         iter(header.structs(4, "<q")),
@@ -209,50 +216,52 @@ def _batch(header: Table, content: memoryview, viewed: _Allowance, dictionaries:
     )
 
 
-def _column(announced: _Field, batch: _Batch) -> Column:
+def _column(field: _Field, batch: _Batch) -> Column:
     length, _ = next(batch.nodes)
     if length != batch.rows:
         raise ValueError
-    if announced.index is not None:
-        return _looked_up(announced, batch)
-    if announced.type == _NULL:
-        return nothing(batch.rows)
-    read = _READERS.get(announced.type)
+    if field.index is not None:
+        return _dictionary_column(field, batch)
+    if field.type == _NULL:
+        return null_column(batch.rows)
+    read = _READERS.get(field.type)
     if read is None:
         raise MalformedBody("a column is of a type that no feature has; send numbers, booleans, text or timestamps")
-    return read(announced.details, batch)
+    return read(field.details, batch)
 
 
-def nothing(rows: int) -> Column:
-    """A column without a value, which takes no memory."""
-    return Column("nothing", np.broadcast_to(np.zeros(1), rows), np.broadcast_to(np.ones(1, dtype=bool), rows))
+def null_column(rows: int) -> Column:
+    """Return a column of missing values only; it takes no memory per row."""
+    return Column("null", np.broadcast_to(np.zeros(1), rows), np.broadcast_to(np.ones(1, dtype=bool), rows))
 
 
-def _looked_up(announced: _Field, batch: _Batch) -> Column:
-    """A column of a dictionary's values; what is missing points anywhere."""
-    known = batch.dictionaries[announced.dictionary or 0]
-    places = _integers(_there(announced.index).details, batch)
-    indices = places.values if places.missing is None else np.where(places.missing, 0, places.values)
-    if not len(known.values) and places.missing is not None and places.missing.all():
-        return Column(known.kind, np.full(batch.rows, "", dtype=object), places.missing, known.units, known.zoned)
+def _dictionary_column(field: _Field, batch: _Batch) -> Column:
+    """Look the values of a column up in its dictionary. The index of a missing value may be invalid."""
+    dictionary = batch.dictionaries[field.dictionary or 0]
+    index = _integers(_require(field.index).details, batch)
+    indices = index.values if index.missing is None else np.where(index.missing, 0, index.values)
+    if not len(dictionary.values) and index.missing is not None and index.missing.all():
+        empty = np.full(batch.rows, "", dtype=object)
+        return Column(dictionary.kind, empty, index.missing, dictionary.units, dictionary.zoned)
     if (indices < 0).any():
         raise ValueError
-    missing = places.missing
-    if known.missing is not None:
-        missing = known.missing[indices] | (False if missing is None else missing)
-    return Column(known.kind, known.values[indices], missing, known.units, known.zoned)
+    missing = index.missing
+    if dictionary.missing is not None:
+        missing = dictionary.missing[indices] | (False if missing is None else missing)
+    return Column(dictionary.kind, dictionary.values[indices], missing, dictionary.units, dictionary.zoned)
 
 
 def _integers(details: Table | None, batch: _Batch) -> Column:
-    kind = _there(details)
-    bits, sign = kind.number(0, "<i"), "i" if kind.number(1, "<B") else "u"
+    integer = _require(details)
+    bits, sign = integer.number(0, "<i"), "i" if integer.number(1, "<B") else "u"
     missing = batch.missing()
     return Column("number", batch.array(f"<{sign}{bits // 8}", batch.rows), missing)
 
 
 def _floats(details: Table | None, batch: _Batch) -> Column:
     missing = batch.missing()
-    return Column("number", batch.array(("<f2", "<f4", "<f8")[_there(details).number(0, "<h")], batch.rows), missing)
+    dtype = ("<f2", "<f4", "<f8")[_require(details).number(0, "<h")]
+    return Column("number", batch.array(dtype, batch.rows), missing)
 
 
 def _booleans(details: Table | None, batch: _Batch) -> Column:
@@ -261,40 +270,40 @@ def _booleans(details: Table | None, batch: _Batch) -> Column:
 
 
 def _times(details: Table | None, batch: _Batch) -> Column:
-    kind = _there(details)
-    units = (1, 10**3, 10**6, 10**9)[kind.number(0, "<h")]
+    timestamp = _require(details)
+    units = (1, 10**3, 10**6, 10**9)[timestamp.number(0, "<h")]
     missing = batch.missing()
-    return Column("time", batch.array("<i8", batch.rows), missing, units, zoned=bool(kind.text(1)))
+    return Column("time", batch.array("<i8", batch.rows), missing, units, zoned=bool(timestamp.text(1)))
 
 
-def _texts(offset: str) -> Callable[[Table | None, _Batch], Column]:
+def _texts(offset_dtype: str) -> Callable[[Table | None, _Batch], Column]:
     def read(details: Table | None, batch: _Batch) -> Column:
         missing = batch.missing()
-        ends = batch.array(offset, batch.rows + 1).tolist() if batch.rows else [0]
+        offsets = batch.array(offset_dtype, batch.rows + 1).tolist() if batch.rows else [0]
         data = bytes(batch.buffer())
-        if ends[0] < 0 or ends[-1] > len(data) or any(end < start for start, end in pairwise(ends)):
+        if offsets[0] < 0 or offsets[-1] > len(data) or any(end < start for start, end in pairwise(offsets)):
             raise ValueError
-        values = [data[start:end].decode() for start, end in pairwise(ends)]
-        return Column("text", _objects(values), missing)
+        values = [data[start:end].decode() for start, end in pairwise(offsets)]
+        return Column("text", _object_array(values), missing)
 
     return read
 
 
 def _views(details: Table | None, batch: _Batch) -> Column:
-    """Texts of up to 12 bytes stand in the view; of others it says in which buffer, and where."""
+    """Read string views: a text of up to 12 bytes is in the view; for others, the view has a buffer and an offset."""
     missing = batch.missing()
     views = bytes(batch.buffer())
-    (count,) = next(batch.views)
-    buffers = [batch.buffer() for _ in range(count)]
+    (buffer_count,) = next(batch.view_buffer_counts)
+    buffers = [batch.buffer() for _ in range(buffer_count)]
     values = []
-    for place in range(0, 16 * batch.rows, 16):
-        size, _, number, start = struct.unpack_from("<iiii", views, place)
-        batch.viewed.take(size)
+    for offset in range(0, 16 * batch.rows, 16):
+        size, _, number, start = struct.unpack_from("<iiii", views, offset)
+        batch.view_budget.take(size)
         if size > 12 and (number < 0 or start < 0 or start + size > len(buffers[number])):
             raise ValueError
-        text = views[place + 4 : place + 4 + size] if size <= 12 else bytes(buffers[number][start : start + size])
+        text = views[offset + 4 : offset + 4 + size] if size <= 12 else bytes(buffers[number][start : start + size])
         values.append(text.decode())
-    return Column("text", _objects(values), missing)
+    return Column("text", _object_array(values), missing)
 
 
 _READERS: dict[int, Callable[[Table | None, _Batch], Column]] = {
@@ -308,25 +317,25 @@ _READERS: dict[int, Callable[[Table | None, _Batch], Column]] = {
 }
 
 
-def _objects(values: list[str]) -> NDArray[Any]:
+def _object_array(values: list[str]) -> NDArray[Any]:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array
 
 
-def _join(parts: tuple[Column, ...]) -> Column:
-    """A column from its parts in the batches."""
+def _concatenate(parts: tuple[Column, ...]) -> Column:
+    """Return a column from its parts in the record batches."""
     first = parts[0]
     if len(parts) == 1:
         return first
     missing = None
     if any(part.missing is not None for part in parts):
-        gaps = [np.zeros(len(part.values), dtype=bool) if part.missing is None else part.missing for part in parts]
-        missing = np.concatenate(gaps)
+        masks = [np.zeros(len(part.values), dtype=bool) if part.missing is None else part.missing for part in parts]
+        missing = np.concatenate(masks)
     return Column(first.kind, np.concatenate([part.values for part in parts]), missing, first.units, first.zoned)
 
 
-def _there(table: Any) -> Any:
-    if table is None:
+def _require(value: Any) -> Any:
+    if value is None:
         raise ValueError
-    return table
+    return value

@@ -1,4 +1,4 @@
-"""Rows of a request as the arrays that the graph takes: one per feature, [rows, 1], float64 or string."""
+"""The columns that the graph takes, built from rows: one array per feature, [rows, 1], float64 or str objects."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.features import Datetime, Feature
 
+#: The graph's inputs by feature: arrays of [rows, 1], float64 or str objects.
 Columns = Mapping[str, NDArray[Any]]
+
+#: The validated values of a row in the contract's order, or of a feature in the order of the rows; None for missing.
 Values = Sequence[Any]
 
 _EPOCH = datetime(1970, 1, 1)
@@ -17,7 +20,7 @@ _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Table:
-    """Rows that are columns already, as Arrow and Parquet send them; they are counted and cut like a list of rows."""
+    """Rows in the form of columns, as from Arrow and Parquet. They are counted and sliced like a list of rows."""
 
     def __init__(self, columns: Columns) -> None:
         self.columns = columns
@@ -30,30 +33,39 @@ class Table:
 
 
 class ColumnBuilder:
-    """Turns validated rows (tuples in the contract's order, None for missing) into columns."""
+    """Turns validated rows into columns."""
 
     def __init__(self, features: Sequence[Feature]) -> None:
-        self._plain = [(place, each.name) for place, each in enumerate(features) if _is_plain(each)]
-        self._others = [
-            (place, each.name, _converter(each)) for place, each in enumerate(features) if not _is_plain(each)
+        self._numeric = [(index, feature.name) for index, feature in enumerate(features) if _is_numeric(feature)]
+        self._converted = [
+            (index, feature.name, _converter(feature))
+            for index, feature in enumerate(features)
+            if not _is_numeric(feature)
         ]
 
     def __call__(self, rows: Sequence[Values]) -> Columns:
-        """The columns of at least one row."""
+        """Return the columns of at least one row.
+
+        Args:
+            rows: The values of each row in the contract's order, None for missing.
+
+        Returns:
+            One array per feature, [rows, 1]: float64 with NaN for missing, or str objects with "" for missing.
+        """
         return self.columns(list(zip(*rows, strict=True)))
 
     def columns(self, values: Sequence[Values]) -> Columns:
-        """The same from the values of each feature, in the contract's order."""
-        columns = {name: convert(values[place]) for place, name, convert in self._others}
-        if self._plain:
-            # One array for all numbers: numpy takes longer to begin an array than to fill it with a few rows.
-            numbers = np.array([values[place] for place, _ in self._plain], dtype=np.float64)[:, :, None]
-            columns.update(zip((name for _, name in self._plain), numbers, strict=True))
+        """Return the columns for the values of each feature, in the contract's order; otherwise as a call."""
+        columns = {name: convert(values[index]) for index, name, convert in self._converted}
+        if self._numeric:
+            # One array for all numbers: for few rows, numpy takes longer to create an array than to fill it.
+            numbers = np.array([values[index] for index, _ in self._numeric], dtype=np.float64)[:, :, None]
+            columns.update(zip((name for _, name in self._numeric), numbers, strict=True))
         return columns
 
 
-def _is_plain(feature: Feature) -> bool:
-    """Whether numpy reads the values as they are: None as NaN, True as 1.0."""
+def _is_numeric(feature: Feature) -> bool:
+    """Return whether numpy converts the values of a feature by itself: None to NaN, True to 1.0."""
     return feature.dtype == "float64" and not isinstance(feature, Datetime)
 
 

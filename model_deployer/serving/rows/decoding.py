@@ -1,9 +1,9 @@
-"""The body of a request as validated rows.
+"""Decode JSON bodies into validated rows, by a fast and a slow path.
 
-The fast path decodes and validates in one pass over the bytes, with decoders compiled from the contract. Only where
-that fails is the body read a second time, by :mod:`serving.rows.validation`, which finds every problem of every row.
-That slow path also accepts the two things that are right but cannot be compiled: 3.0 as a whole number, and features
-whose names JSON has to escape.
+The fast path decodes and validates in one pass over the bytes, with decoders compiled from the contract. If it fails,
+the slow path reads the body a second time with :mod:`serving.rows.validation`, which finds every problem of every row.
+The slow path also accepts two valid inputs that cannot be compiled: 3.0 as an integer, and features whose names JSON
+must escape.
 """
 
 import math
@@ -31,44 +31,54 @@ from model_deployer.contract.features import (
 from model_deployer.serving.rows.columns import ColumnBuilder, Table, Values
 from model_deployer.serving.rows.validation import Validator
 
-#: Rows as a client sends them, or as columns: what the engine's batches are made of.
+#: Validated rows: a list with the values of each row in the contract's order, or a table.
 Rows = list[Values] | Table
 
 _COLUMNAR = re.compile(rb'\s*\{\s*"columns"\s*:\s*\{')
 
 
 class Decoder:
-    """Reads ``{"rows": [{...}, ...]}``, one bare row ``{...}``, and ``{"columns": {"name": [...], ...}}``."""
+    """Decodes ``{"rows": [{...}, ...]}``, one bare row ``{...}``, and ``{"columns": {"name": [...], ...}}``."""
 
     def __init__(self, contract: Contract) -> None:
         self._limits = contract.limits
         self._validator = Validator(contract)
-        self._stack = ColumnBuilder(contract.features)
-        self._decode_rows, self._decode_row, self._decode_columns, self._convert = _compile(contract)
+        self._build_columns = ColumnBuilder(contract.features)
+        self._decode_rows, self._decode_row, self._decode_columns, self._convert_objects = _compile(contract)
 
     def __call__(self, body: bytes) -> Rows:
-        """The rows of a JSON body, each in the contract's order with None for what is missing; columns as a table.
+        """Decode and validate a JSON body.
+
+        Returns:
+            For rows, the values of each row in the contract's order, None for missing; for columns, a table.
 
         Raises:
-            MalformedBody: The body is no such JSON document, or holds no row.
-            TooManyRows: It holds more rows than the contract allows.
-            InvalidRows: Rows break the contract.
+            MalformedBody: if the body is not such a JSON document, or has no row.
+            TooManyRows: if it has more rows than the contract allows.
+            InvalidRows: if rows break the contract.
         """
         return self.fast(body) or self.slow(body)
 
     def objects(self, rows: Sequence[Any]) -> Rows:
-        """Rows that were read already, as JSON has them; raises as a call does."""
+        """Validate rows that are decoded JSON objects already; returns and raises as a call does."""
         self._limits.check_rows(len(rows))
         if not rows:
-            raise MalformedBody("there are no rows; send at least one")
+            raise MalformedBody("the list of rows is empty; send at least one row")
         try:
-            values: list[Values] = [msgspec.structs.astuple(row) for row in self._convert(rows)]
+            values: list[Values] = [msgspec.structs.astuple(row) for row in self._convert_objects(rows)]
         except (msgspec.ValidationError, RecursionError):
             return self._validator.check(rows)
         return values if all(map(_is_finite, values)) else self._validator.check(rows)
 
     def fast(self, body: bytes) -> Rows:
-        """The rows; none where :meth:`slow` has to look. It raises TooManyRows only."""
+        """Decode a body on the fast path.
+
+        Returns:
+            The rows; an empty list if :meth:`slow` must decode the body.
+
+        Raises:
+            TooManyRows: if the body has more rows than the contract allows.
+        """
         if _COLUMNAR.match(body):
             return self._columns(body)
         rows = self._structs(body)
@@ -76,9 +86,9 @@ class Decoder:
         return [msgspec.structs.astuple(row) for row in rows]
 
     def slow(self, body: bytes) -> Rows:
-        """The rows of a body that :meth:`fast` could not read; else raises as a call does. It may take a second."""
+        """Decode a body that :meth:`fast` could not decode; returns and raises as a call does. May take a second."""
         rows = self._validator.rows(body)
-        return Table(self._stack(rows)) if _COLUMNAR.match(body) else rows
+        return Table(self._build_columns(rows)) if _COLUMNAR.match(body) else rows
 
     def _columns(self, body: bytes) -> Rows:
         try:
@@ -90,7 +100,7 @@ class Decoder:
             return []
         (length,) = lengths
         self._limits.check_rows(length)
-        return Table(self._stack.columns([[None] * length if column is None else column for column in columns]))
+        return Table(self._build_columns.columns([[None] * length if column is None else column for column in columns]))
 
     def _structs(self, body: bytes) -> list[msgspec.Struct]:
         try:
@@ -105,32 +115,32 @@ class Decoder:
 
 
 def _compile(contract: Contract) -> tuple[Any, Any, Any, Any]:
-    """Decoders of rows, of one bare row and of columns, as functions of bytes; and of rows that were read already."""
+    """Return functions that decode the bytes of rows, of one bare row and of columns, and one that converts objects."""
     fields = [_field(f"f{index}", feature) for index, feature in enumerate(contract.features)]
     names = {f"f{index}": feature.name for index, feature in enumerate(contract.features)}
     try:
         row = msgspec.defstruct("Row", fields, rename=names, kw_only=True, forbid_unknown_fields=True, gc=False)
-    except ValueError:  # msgspec takes no field names that JSON has to escape
-        return _refuse, _refuse, _refuse, _refuse_objects
+    except ValueError:  # msgspec does not support field names that JSON must escape
+        return _fail_to_decode, _fail_to_decode, _fail_to_decode, _fail_to_convert
     rows = msgspec.defstruct("Rows", [("rows", list[row])], forbid_unknown_fields=True)  # type: ignore[valid-type]
     lists = [(identifier, list.__class_getitem__(kind), *default) for identifier, kind, *default in fields]
     table = msgspec.defstruct("Table", lists, rename=names, kw_only=True, forbid_unknown_fields=True)
     columns = msgspec.defstruct("Columns", [("columns", table)], forbid_unknown_fields=True)
-    read_rows, read_row, read_columns = (msgspec.json.Decoder(kind).decode for kind in (rows, row, columns))
-    return read_rows, read_row, read_columns, partial(msgspec.convert, type=list[row])  # type: ignore[valid-type]
+    decode_rows, decode_row, decode_columns = (msgspec.json.Decoder(kind).decode for kind in (rows, row, columns))
+    return decode_rows, decode_row, decode_columns, partial(msgspec.convert, type=list[row])  # type: ignore[valid-type]
 
 
-def _refuse(body: bytes) -> Any:
+def _fail_to_decode(body: bytes) -> Any:
     raise msgspec.DecodeError
 
 
-def _is_finite(values: Values) -> bool:
-    """Whether no number is NaN or infinite: JSON has neither, but what was read from something else may hold them."""
-    return all(math.isfinite(value) for value in values if type(value) is float)
-
-
-def _refuse_objects(rows: Any) -> Any:
+def _fail_to_convert(rows: Any) -> Any:
     raise msgspec.ValidationError
+
+
+def _is_finite(values: Values) -> bool:
+    """Return whether no number is NaN or infinite. JSON has neither, but objects from other sources may."""
+    return all(math.isfinite(value) for value in values if type(value) is float)
 
 
 def _field(identifier: str, feature: Feature) -> tuple[Any, ...]:
@@ -139,11 +149,11 @@ def _field(identifier: str, feature: Feature) -> tuple[Any, ...]:
 
 
 def value_type(feature: Feature) -> Any:
-    """What msgspec decodes a value of the feature as, its bounds and categories included."""
-    return _type(feature) | None if feature.nullable else _type(feature)
+    """Return the type as which msgspec decodes a value of the feature, with its bounds and categories."""
+    return _required_type(feature) | None if feature.nullable else _required_type(feature)
 
 
-def _type(feature: Feature) -> Any:
+def _required_type(feature: Feature) -> Any:
     match feature:
         case Boolean():
             return bool
@@ -155,11 +165,11 @@ def _type(feature: Feature) -> Any:
             return Literal[feature.categories]
         case Categorical():
             return Annotated[str, Meta(min_length=1, max_length=MAX_CATEGORY_CHARACTERS)]
-    rejects = feature.out_of_range == "reject"
-    low = feature.minimum if rejects else None
-    high = feature.maximum if rejects else None
+    has_bounds = feature.out_of_range == "reject"
+    minimum = feature.minimum if has_bounds else None
+    maximum = feature.maximum if has_bounds else None
     if isinstance(feature, Integer):
-        exact_low = -MAX_EXACT_INTEGER if low is None else max(int(low), -MAX_EXACT_INTEGER)
-        exact_high = MAX_EXACT_INTEGER if high is None else min(int(high), MAX_EXACT_INTEGER)
-        return Annotated[int, Meta(ge=exact_low, le=exact_high)]
-    return Annotated[float, Meta(ge=low, le=high)]
+        exact_minimum = -MAX_EXACT_INTEGER if minimum is None else max(int(minimum), -MAX_EXACT_INTEGER)
+        exact_maximum = MAX_EXACT_INTEGER if maximum is None else min(int(maximum), MAX_EXACT_INTEGER)
+        return Annotated[int, Meta(ge=exact_minimum, le=exact_maximum)]
+    return Annotated[float, Meta(ge=minimum, le=maximum)]

@@ -1,6 +1,6 @@
-"""Reading of flatbuffers, in which Arrow writes its headers: https://flatbuffers.dev/internals/.
+"""A reader of flatbuffers, the format of Arrow's headers: https://flatbuffers.dev/internals/.
 
-Nothing is believed: what points outside of the buffer raises struct.error.
+The buffer is not trusted: an offset outside of it raises struct.error.
 """
 
 import struct
@@ -8,67 +8,73 @@ from collections.abc import Iterator
 
 
 class Table:
-    """A table: fields counted from 0 as the schema lists them; an absent one reads as 0, empty or None."""
+    """A table. Its fields are numbered from 0 in the order of the schema; an absent one reads as 0, empty or None.
 
-    def __init__(self, buffer: bytes, place: int) -> None:
+    Args:
+        buffer: The bytes of the flatbuffer.
+        offset: The offset of the table in the buffer.
+    """
+
+    def __init__(self, buffer: bytes, offset: int) -> None:
         self._buffer = buffer
-        self._place = place
-        self._fields = place - _read(buffer, "<i", place)
-        self._size = _read(buffer, "<H", self._fields)
+        self._offset = offset
+        self._vtable = offset - _read(buffer, "<i", offset)
+        self._vtable_size = _read(buffer, "<H", self._vtable)
 
     @classmethod
     def root(cls, buffer: bytes) -> "Table":
-        """The table that the buffer is about."""
+        """Return the root table of a buffer."""
         return cls(buffer, _read(buffer, "<I", 0))
 
     def has(self, field: int) -> bool:
-        """Whether a field is there."""
-        return bool(self._at(field))
+        """Return whether a field is present."""
+        return bool(self._field_offset(field))
 
     def number(self, field: int, form: str = "<q") -> int:
-        """A number, in the notation of :mod:`struct`."""
-        place = self._at(field)
-        return _read(self._buffer, form, place) if place else 0
+        """Return an integer of a format in the notation of :mod:`struct`."""
+        offset = self._field_offset(field)
+        return _read(self._buffer, form, offset) if offset else 0
 
     def table(self, field: int) -> "Table | None":
-        """A table."""
-        place = self._at(field)
-        return Table(self._buffer, place + _read(self._buffer, "<I", place)) if place else None
+        """Return a table."""
+        offset = self._field_offset(field)
+        return Table(self._buffer, offset + _read(self._buffer, "<I", offset)) if offset else None
 
     def text(self, field: int) -> str:
-        """A string."""
-        place, size = self._vector(field)
-        return self._buffer[place : place + size].decode()
+        """Return a string."""
+        offset, size = self._vector(field)
+        return self._buffer[offset : offset + size].decode()
 
-    def tables(self, field: int, most: int) -> Iterator["Table"]:
-        """A list of at most so many tables."""
-        place, size = self._vector(field)
-        for at in range(place, place + 4 * min(size, most), 4):
-            yield Table(self._buffer, at + _read(self._buffer, "<I", at))
+    def tables(self, field: int, max_tables: int) -> Iterator["Table"]:
+        """Return the first tables of a list, at most ``max_tables``."""
+        start, size = self._vector(field)
+        for offset in range(start, start + 4 * min(size, max_tables), 4):
+            yield Table(self._buffer, offset + _read(self._buffer, "<I", offset))
 
     def structs(self, field: int, form: str) -> list[tuple[int, ...]]:
-        """A list of structs of numbers."""
-        place, size = self._vector(field)
-        end = place + size * struct.calcsize(form)
+        """Return a list of structs of integers, of a format in the notation of :mod:`struct`."""
+        start, size = self._vector(field)
+        end = start + size * struct.calcsize(form)
         if end > len(self._buffer):
             raise struct.error
-        return list(struct.iter_unpack(form, self._buffer[place:end]))
+        return list(struct.iter_unpack(form, self._buffer[start:end]))
 
-    def _at(self, field: int) -> int:
+    def _field_offset(self, field: int) -> int:
+        """Return the offset of a field in the buffer; 0 if it is absent."""
         entry = 4 + 2 * field
-        offset = _read(self._buffer, "<H", self._fields + entry) if entry < self._size else 0
-        return self._place + offset if offset else 0
+        offset = _read(self._buffer, "<H", self._vtable + entry) if entry < self._vtable_size else 0
+        return self._offset + offset if offset else 0
 
     def _vector(self, field: int) -> tuple[int, int]:
-        """Where the items begin, and how many there are."""
-        place = self._at(field)
-        if not place:
+        """Return the offset of a list's first item, and the number of items."""
+        offset = self._field_offset(field)
+        if not offset:
             return 0, 0
-        start = place + _read(self._buffer, "<I", place)
+        start = offset + _read(self._buffer, "<I", offset)
         return start + 4, _read(self._buffer, "<I", start)
 
 
-def _read(buffer: bytes, form: str, place: int) -> int:
-    if place < 0:
+def _read(buffer: bytes, form: str, offset: int) -> int:
+    if offset < 0:
         raise struct.error
-    return int(struct.unpack_from(form, buffer, place)[0])
+    return int(struct.unpack_from(form, buffer, offset)[0])

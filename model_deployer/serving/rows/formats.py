@@ -1,7 +1,8 @@
-"""The formats of a table: Arrow's stream and file, and Parquet.
+"""The formats of a table: Arrow stream, Arrow file and Parquet.
 
-A stream whose buffers are not compressed is read by :mod:`serving.rows.arrow`. Whatever can be blown up (Parquet,
-files, compressed streams) is rewritten first, by a process of its own that may fail: :mod:`serving.rows.unpack`.
+:mod:`serving.rows.arrow` reads streams without compression. Formats that can be much larger when decompressed (Parquet,
+Arrow files, compressed streams) are first converted to such a stream by a separate process that may fail,
+:mod:`serving.rows.unpack`.
 """
 
 import asyncio
@@ -25,29 +26,29 @@ PARQUET = "application/vnd.apache.parquet"
 
 _PROGRAM = Path(__file__).with_name("unpack.py")
 
-#: Processes that rewrite at the same time in one worker.
-_AT_ONCE = 2
+#: The maximum number of concurrent processes per worker.
+_MAX_PROCESSES = 2
 
 
 class Unpacker:
-    """Rewrites tables as uncompressed Arrow streams.
+    """Converts tables to Arrow streams without compression.
 
     Args:
-        limits: Of a request; they hold for what is unpacked, too.
+        limits: The limits of a request, which also apply to the converted table.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._free_processes = asyncio.Semaphore(_MAX_PROCESSES)
 
     async def __call__(self, body: bytes, media_type: str) -> bytes:
-        """The same table as a stream. Cancelled, its process is ended.
+        """Return the table as an Arrow stream. If the call is cancelled, its process is killed.
 
         Raises:
-            MalformedBody: The body is no such table, or takes too much memory or time.
-            BodyTooLarge: There is more in it than a body may be long.
+            MalformedBody: if the body is not such a table, or takes too much memory or time.
+            BodyTooLarge: if the stream is larger than a body may be.
         """
-        async with self._turn:
+        async with self._free_processes:
             status, stream = await self._run(body, media_type)
         if status == errno.EFBIG:
             raise BodyTooLarge.over(self._limits.body_bytes)
@@ -76,8 +77,13 @@ class Unpacker:
 
 
 def write(columns: Mapping[str, Sequence[str] | NDArray[Any]], media_type: str) -> bytes:
-    """A table of these columns: text, or numbers or booleans of one dimension."""
-    import arro3.core  # noqa: PLC0415 (only who asks for tables pays for it)
+    """Write a table.
+
+    Args:
+        columns: The columns by name, all of the same length: lists of str, or arrays of [rows], numbers or booleans.
+        media_type: The format: an Arrow stream, an Arrow file or Parquet.
+    """
+    import arro3.core  # noqa: PLC0415 (servers without requests for tables do not load it)
     import arro3.io  # noqa: PLC0415
 
     table = arro3.core.Table.from_pydict({name: _array(arro3.core, column) for name, column in columns.items()})

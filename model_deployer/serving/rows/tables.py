@@ -1,8 +1,7 @@
-"""A table's columns, read and checked against the contract: all values of a column at once where nothing is wrong.
+"""Validate the columns of a table against the contract, whole columns at a time.
 
-Where anything is doubtful, the table is looked at row by row by :mod:`serving.rows.validation`, which knows every
-problem: the same table gets the same answer, or the same problems, whether it comes as rows, as columns of JSON or
-as Arrow.
+If a column may be invalid, :mod:`serving.rows.validation` checks the table row by row and names every problem. So the
+same table gets the same answer, or the same problems, as rows of JSON, columns of JSON or Arrow.
 """
 
 import sys
@@ -27,194 +26,202 @@ from model_deployer.contract.features import (
     Text,
 )
 from model_deployer.serving.rows import arrow
-from model_deployer.serving.rows.arrow import Column, nothing
+from model_deployer.serving.rows.arrow import Column, null_column
 from model_deployer.serving.rows.columns import ColumnBuilder, Table
 from model_deployer.serving.rows.decoding import value_type
 from model_deployer.serving.rows.validation import Validator
 
-#: The years that a datetime knows, 1 to 9999, in seconds from 1970.
-_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
+#: The range of Python's datetime, the years 1 to 9999, in seconds since 1970.
+_MIN_SECONDS, _MAX_SECONDS = -62_135_596_800, 253_402_300_799
 
 _EPOCH = datetime(1970, 1, 1)
 
-#: Columns beyond the model's fields that are still told apart, each with its problem.
-_STRANGERS = 100
+#: The maximum number of columns that are not fields of the model; each of them is reported as a problem.
+_MAX_UNKNOWN_COLUMNS = 100
 
 
-class _Doubt(Exception):
-    """A column that has to be looked at value by value."""
+class _NeedsRowCheck(Exception):
+    """A column may be invalid: the table must be checked row by row."""
 
 
 class TableReader:
-    """Turns an Arrow stream into the graph's columns."""
+    """Turns tables into the graph's columns."""
 
     def __init__(self, contract: Contract) -> None:
         self._features = {feature.name: feature for feature in contract.features}
-        self._most_rows = contract.limits.rows
+        self._max_rows = contract.limits.rows
         self._validator = Validator(contract)
-        self._stack = ColumnBuilder(contract.features)
-        self._numbers = _Numbers([each for each in contract.features if isinstance(each, Numeric | Integer)])
-        self._others = {each.name: each for each in contract.features if not isinstance(each, Numeric | Integer)}
+        self._build_columns = ColumnBuilder(contract.features)
+        self._read_numbers = _NumberReader(
+            [feature for feature in contract.features if isinstance(feature, Numeric | Integer)]
+        )
+        self._other_features = [feature for feature in contract.features if not isinstance(feature, Numeric | Integer)]
 
     def __call__(self, stream: bytes) -> Table:
-        """The rows of a request.
+        """Read and validate an Arrow stream.
 
-        In a column of floating-point numbers NaN means missing, as it does for the libraries that write such columns.
+        In a column of floating-point numbers NaN means missing, as in the libraries that write such columns.
 
         Raises:
-            MalformedBody: It is no stream, or there is no row, or a column that no feature can be.
-            TooManyRows: It has more rows than the contract allows.
-            InvalidRows: Values break the contract.
-            Packed: Its buffers are compressed.
+            MalformedBody: if it is not an Arrow stream, has no row, or has a column of a type that no feature has.
+            TooManyRows: if it has more rows than the contract allows.
+            InvalidRows: if values break the contract.
+            CompressedStream: if its buffers are compressed.
         """
-        return self.table(arrow.read(stream, self._most_rows, len(self._features) + _STRANGERS))
+        return self.table(arrow.read(stream, self._max_rows, len(self._features) + _MAX_UNKNOWN_COLUMNS))
 
     def table(self, columns: Mapping[str, Column]) -> Table:
-        """Columns that were read already, all of the same length; raises as a call does."""
+        """Validate columns that were read already, all of the same length; returns and raises as a call does."""
         rows = len(next(iter(columns.values())).values) if columns else 0
         if not rows:
             raise MalformedBody("the table has no rows; send at least one")
         try:
-            return Table(self._fast(columns, rows))
-        except _Doubt:
-            return Table(self._stack(self._validator.check(_rows(columns))))
+            return Table(self._validated_columns(columns, rows))
+        except _NeedsRowCheck:
+            return Table(self._build_columns(self._validator.check(_to_rows(columns))))
 
-    def _fast(self, columns: Mapping[str, Column], rows: int) -> dict[str, NDArray[Any]]:
+    def _validated_columns(self, columns: Mapping[str, Column], rows: int) -> dict[str, NDArray[Any]]:
+        """Return the graph's columns, [rows, 1] each, if all of them are valid."""
         if not columns.keys() <= self._features.keys():
-            raise _Doubt
+            raise _NeedsRowCheck
         if any(feature.required and name not in columns for name, feature in self._features.items()):
-            raise _Doubt
-        absent = nothing(rows)
-        numbers = self._numbers(columns, absent)
+            raise _NeedsRowCheck
+        absent = null_column(rows)
+        numbers = self._read_numbers(columns, absent)
         others = {
-            name: _checked(feature, columns.get(name, absent)).reshape(-1, 1) for name, feature in self._others.items()
+            feature.name: _valid_values(feature, columns.get(feature.name, absent)).reshape(-1, 1)
+            for feature in self._other_features
         }
         return numbers | others
 
 
-class _Numbers:
-    """All fields that are numbers, checked at once: numpy's cost is by the call, where there are few rows."""
+class _NumberReader:
+    """Validates all numeric and integer fields in one array: for few rows, numpy's cost is per call."""
 
     def __init__(self, features: Sequence[Numeric | Integer]) -> None:
         self._names = [feature.name for feature in features]
         self._bounds = np.array([_bounds(feature) for feature in features], dtype=np.float64).reshape(-1, 2, 1)
-        self._whole = [place for place, feature in enumerate(features) if isinstance(feature, Integer)]
-        self._present = [place for place, feature in enumerate(features) if not feature.nullable]
+        self._integers = [index for index, feature in enumerate(features) if isinstance(feature, Integer)]
+        self._not_nullable = [index for index, feature in enumerate(features) if not feature.nullable]
 
     def __call__(self, columns: Mapping[str, Column], absent: Column) -> dict[str, NDArray[Any]]:
-        """Every present number is finite, within the bounds where these refuse, and whole where it has to be."""
+        """Return the graph's columns of these fields, float64 [rows, 1], if all values are valid.
+
+        A number must be finite, within the bounds if the contract rejects others, and whole for an integer field.
+        """
         values = np.empty((len(self._names), len(absent.values)))
-        for name, row in zip(self._names, values, strict=True):
-            _fill(row, columns.get(name, absent), "number")
+        for name, field_values in zip(self._names, values, strict=True):
+            _fill(field_values, columns.get(name, absent), "number")
         if ((values < self._bounds[:, 0]) | (values > self._bounds[:, 1])).any():
-            raise _Doubt
-        whole = values[self._whole]
-        if (np.floor(whole) < whole).any() or np.isnan(values[self._present]).any():
-            raise _Doubt
+            raise _NeedsRowCheck
+        integers = values[self._integers]
+        if (np.floor(integers) < integers).any() or np.isnan(values[self._not_nullable]).any():
+            raise _NeedsRowCheck
         return dict(zip(self._names, values[:, :, None], strict=True))
 
 
 def _bounds(feature: Numeric | Integer) -> tuple[float, float]:
-    """The least and the greatest number that is not refused."""
-    low: float = -sys.float_info.max
-    high: float = sys.float_info.max
+    """Return the smallest and the largest number that is not rejected."""
+    minimum: float = -sys.float_info.max
+    maximum: float = sys.float_info.max
     if feature.out_of_range == "reject":
-        low = low if feature.minimum is None else feature.minimum
-        high = high if feature.maximum is None else feature.maximum
+        minimum = minimum if feature.minimum is None else feature.minimum
+        maximum = maximum if feature.maximum is None else feature.maximum
     if isinstance(feature, Integer):
-        low, high = max(low, -MAX_EXACT_INTEGER), min(high, MAX_EXACT_INTEGER)
-    return low, high
+        minimum, maximum = max(minimum, -MAX_EXACT_INTEGER), min(maximum, MAX_EXACT_INTEGER)
+    return minimum, maximum
 
 
-def _fill(row: NDArray[np.float64], column: Column, kind: str) -> None:
-    """Write a column's numbers into ``row``, NaN for what is missing."""
-    if column.kind not in (kind, "nothing"):
-        raise _Doubt
-    row[:] = column.values
+def _fill(values: NDArray[np.float64], column: Column, kind: str) -> None:
+    """Write a column's numbers into ``values``, NaN for missing ones."""
+    if column.kind not in (kind, "null"):
+        raise _NeedsRowCheck
+    values[:] = column.values
     if column.missing is not None:
-        row[column.missing] = np.nan
+        values[column.missing] = np.nan
 
 
-def _checked(feature: Feature, column: Column) -> NDArray[Any]:
-    """The values of a field that is no number as the graph takes them, where all of them are right."""
+def _valid_values(feature: Feature, column: Column) -> NDArray[Any]:
+    """Return the values of a field that is not a number, as the graph takes them, if all of them are valid."""
     if isinstance(feature, Categorical | Text):
-        return _texts(feature, column)
-    values = _times(feature, column) if isinstance(feature, Datetime) else _read_numbers(column, "boolean")
+        return _valid_texts(feature, column)
+    values = _valid_times(feature, column) if isinstance(feature, Datetime) else _to_numbers(column, "boolean")
     if not feature.nullable and np.isnan(values).any():
-        raise _Doubt
+        raise _NeedsRowCheck
     return values
 
 
-def _read_numbers(column: Column, kind: str) -> NDArray[np.float64]:
+def _to_numbers(column: Column, kind: str) -> NDArray[np.float64]:
     values = np.empty(len(column.values))
     _fill(values, column, kind)
     return values
 
 
-def _times(feature: Datetime, column: Column) -> NDArray[np.float64]:
+def _valid_times(feature: Datetime, column: Column) -> NDArray[np.float64]:
+    """Return times as seconds since 1970."""
     if column.kind == "text":
-        return _read_times(feature, column)
+        return _parse_times(feature, column)
     if column.kind == "time" and column.zoned != feature.zoned:
-        raise _Doubt
-    seconds = _read_numbers(column, "time") / column.units
-    if ((seconds < _EARLIEST) | (seconds > _LATEST)).any():
-        raise _Doubt
+        raise _NeedsRowCheck
+    seconds = _to_numbers(column, "time") / column.units
+    if ((seconds < _MIN_SECONDS) | (seconds > _MAX_SECONDS)).any():
+        raise _NeedsRowCheck
     return seconds
 
 
-def _read_times(feature: Datetime, column: Column) -> NDArray[np.float64]:
-    """Times as text, one after the other."""
+def _parse_times(feature: Datetime, column: Column) -> NDArray[np.float64]:
+    """Parse times in text, as seconds since 1970."""
     texts = column.values.astype(object)
     if column.missing is not None:
         texts[column.missing] = None
     try:
         times = msgspec.convert(texts.tolist(), list[value_type(feature)])  # type: ignore[misc]
     except msgspec.ValidationError:
-        raise _Doubt from None
+        raise _NeedsRowCheck from None
     (seconds,) = ColumnBuilder([feature]).columns([times]).values()
     return seconds
 
 
-def _texts(feature: Categorical | Text, column: Column) -> NDArray[Any]:
-    if column.kind not in ("text", "nothing"):
-        raise _Doubt
+def _valid_texts(feature: Categorical | Text, column: Column) -> NDArray[Any]:
+    if column.kind not in ("text", "null"):
+        raise _NeedsRowCheck
     missing = column.missing
     if missing is not None and not feature.nullable:
-        raise _Doubt
+        raise _NeedsRowCheck
     present = column.values if missing is None else column.values[~missing]
-    known = set(present.tolist())
-    if isinstance(feature, Categorical) and "" in known:
-        raise _Doubt
-    if isinstance(feature, Categorical) and feature.unknown == "reject" and not known <= set(feature.categories or ()):
-        raise _Doubt
-    longest = feature.longest if isinstance(feature, Text) else MAX_CATEGORY_CHARACTERS
-    if max(map(len, known), default=0) > longest:
-        raise _Doubt
+    texts = set(present.tolist())
+    if isinstance(feature, Categorical) and "" in texts:
+        raise _NeedsRowCheck
+    if isinstance(feature, Categorical) and feature.unknown == "reject" and not texts <= set(feature.categories or ()):
+        raise _NeedsRowCheck
+    max_characters = feature.longest if isinstance(feature, Text) else MAX_CATEGORY_CHARACTERS
+    if max(map(len, texts), default=0) > max_characters:
+        raise _NeedsRowCheck
     return column.values if missing is None else np.where(missing, "", column.values.astype(object))
 
 
-def _rows(columns: Mapping[str, Column]) -> list[dict[str, Any]]:
-    """The table as the rows that a client could have sent as JSON."""
-    values = [_values(column) for column in columns.values()]
+def _to_rows(columns: Mapping[str, Column]) -> list[dict[str, Any]]:
+    """Return the table as the rows that a client could have sent as JSON."""
+    values = [_to_json_values(column) for column in columns.values()]
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-def _values(column: Column) -> list[Any]:
+def _to_json_values(column: Column) -> list[Any]:
     if column.kind == "boolean":
         values: list[Any] = column.values.astype(bool).tolist()
     elif column.kind == "time":
-        values = [_time(count / column.units, column.zoned) for count in column.values.tolist()]
+        values = [_format_time(count / column.units, column.zoned) for count in column.values.tolist()]
     else:
         values = column.values.tolist()
     missing = np.isnan(column.values) if column.values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
     if column.missing is not None:
         missing |= column.missing
-    return [None if gap else value for value, gap in zip(values, missing.tolist(), strict=True)]
+    return [None if is_missing else value for value, is_missing in zip(values, missing.tolist(), strict=True)]
 
 
-def _time(seconds: float, zoned: bool) -> str:
-    """As JSON says it; what no calendar knows becomes a text that is no time."""
+def _format_time(seconds: float, zoned: bool) -> str:
+    """Return a time as text in JSON. A time beyond the range of datetime becomes a text that validation refuses."""
     try:
         return (_EPOCH + timedelta(seconds=seconds)).isoformat() + ("Z" if zoned else "")
     except OverflowError:
-        return "beyond the calendar"
+        return "beyond the range of datetime"

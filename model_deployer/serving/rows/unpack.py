@@ -1,7 +1,8 @@
-"""A program: a table of Parquet or Arrow on standard input becomes an uncompressed Arrow stream on standard output.
+"""A program that converts a Parquet or Arrow table to an Arrow stream without compression.
 
-Run as ``python unpack.py MEDIA_TYPE MOST_ROWS MOST_BYTES``. A few bytes can unpack to gigabytes, or bring a decoder
-down, so this process is held to its memory and time, and its failure is that of one request alone.
+Run it as ``python unpack.py MEDIA_TYPE MAX_ROWS MAX_BYTES``, with the table on standard input; it writes the stream to
+standard output. A few bytes can decompress to gigabytes or crash a decoder. Therefore this process has limits on memory
+and time, and its failure affects one request only.
 """
 
 import errno
@@ -12,32 +13,37 @@ import sys
 import arro3.core
 import arro3.io
 
-#: Bytes of memory beyond what a table may hold, and seconds of computing.
-MEMORY = 1024**3
-SECONDS = 10
+#: The limit of memory in addition to the size of the table, and the limit of CPU time.
+MEMORY_BYTES = 1024**3
+CPU_SECONDS = 10
 
 
-def main(media_type: str, most_rows: int, most_bytes: int) -> int:
-    """Read, and write at most one row too many, so that the reader can see that there are too many.
+def main(media_type: str, max_rows: int, max_bytes: int) -> int:
+    """Convert the table. At most one row too many is written, so that the reader can refuse too many rows.
+
+    Args:
+        media_type: The media type of the table.
+        max_rows: The maximum number of rows.
+        max_bytes: The maximum size of the stream in bytes.
 
     Returns:
-        0, or EFBIG where the table holds more than ``most_bytes``.
+        The exit code: 0, or EFBIG if the table is larger than ``max_bytes``.
     """
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY + 2 * most_bytes,) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES + 2 * max_bytes,) * 2)
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     reader = _reader(media_type, io.BytesIO(sys.stdin.buffer.read()))
     batches, rows, size = [], 0, 0
     for batch in reader:
-        batches.append(batch.slice(0, min(batch.num_rows, most_rows + 1 - rows)))
+        batches.append(batch.slice(0, min(batch.num_rows, max_rows + 1 - rows)))
         rows += batch.num_rows
         size += batches[-1].nbytes
-        if size > most_bytes:
+        if size > max_bytes:
             return errno.EFBIG
-        if rows > most_rows:
+        if rows > max_rows:
             break
     stream = io.BytesIO()
     arro3.io.write_ipc_stream(arro3.core.Table.from_batches(batches, schema=reader.schema), stream, compression=None)
-    if stream.tell() > most_bytes:
+    if stream.tell() > max_bytes:
         return errno.EFBIG
     sys.stdout.buffer.write(stream.getbuffer())
     return 0

@@ -1,4 +1,4 @@
-"""The slow reading of a body that the compiled decoder refused: every problem of every row, in the contract's words."""
+"""Validate rows value by value and name every problem, for bodies that the compiled decoder cannot decode."""
 
 import difflib
 import json
@@ -25,15 +25,21 @@ from model_deployer.contract.features import (
 )
 from model_deployer.serving.rows.columns import Values
 
-#: Problems listed in one answer; the rest is counted: nobody wants 100 MB in answer to a million wrong values.
+#: The maximum number of problems that a response lists; the others are counted. A million invalid values would
+#: otherwise cause a response of 100 MB.
 MAX_LISTED_PROBLEMS = 1_000
 
-#: Digits beyond which no integer fits a float64; such a number is read as infinite and refused by its field.
-_LONGEST_INTEGER = 400
+#: An integer with more digits does not fit in a float64; it is read as infinite and refused by its field.
+_MAX_INTEGER_DIGITS = 400
 
 
-class _Wrong(Exception):
-    """A value that breaks the contract: the problem's code and, where the field's own words do not fit, its message."""
+class _InvalidValue(Exception):
+    """A value breaks the contract.
+
+    Args:
+        code: The code of the problem.
+        message: The message of the problem; None for what the field expects.
+    """
 
     def __init__(self, code: ProblemCode, message: str | None = None) -> None:
         super().__init__(code)
@@ -42,7 +48,7 @@ class _Wrong(Exception):
 
 
 class _Problems:
-    """Counts every problem and keeps the first: one body can hold millions."""
+    """Counts all problems and keeps the first ones: one body can have millions."""
 
     def __init__(self) -> None:
         self.listed: list[Problem] = []
@@ -55,24 +61,27 @@ class _Problems:
 
 
 class Validator:
-    """Checks rows one value at a time."""
+    """Validates rows, one value at a time."""
 
     def __init__(self, contract: Contract) -> None:
         self._features = {feature.name: feature for feature in contract.features}
-        self._checks = {feature.name: _check(feature) for feature in contract.features}
+        self._checks = {feature.name: _value_check(feature) for feature in contract.features}
         self._limits = contract.limits
 
     def rows(self, body: bytes) -> list[Values]:
-        """The rows of a body that turns out to be right after all; raises as :class:`serving.rows.decoding.Decoder`."""
+        """Decode and validate a JSON body; returns and raises as :class:`serving.rows.decoding.Decoder`."""
         rows = self._unwrap(parse(body))
         self._limits.check_rows(len(rows))
         return self.check(rows)
 
     def check(self, rows: Sequence[Any]) -> list[Values]:
-        """The values of rows that were read already.
+        """Validate rows that are decoded JSON objects.
+
+        Returns:
+            The values of each row in the contract's order, None for missing.
 
         Raises:
-            InvalidRows: Rows break the contract.
+            InvalidRows: if rows break the contract.
         """
         problems = _Problems()
         values = [self._row(index, row, problems) for index, row in enumerate(rows)]
@@ -83,12 +92,12 @@ class Validator:
     def _unwrap(self, document: Any) -> list[Any]:
         if not isinstance(document, dict):
             raise MalformedBody('expected a JSON object: {"rows": [{...}, ...]} or one row {...}')
-        if _is_columnar(document):
-            return _rows(document)
+        if isinstance(document.get("columns"), dict):
+            return _transpose(document)
         if "rows" not in document or ("rows" in self._features and not isinstance(document["rows"], list)):
             return [document]
         if len(document) > 1:
-            raise MalformedBody("expected no other key beside `rows`")
+            raise MalformedBody("expected no other key next to `rows`")
         if not isinstance(document["rows"], list):
             raise MalformedBody("expected `rows` to be a list of rows")
         if not document["rows"]:
@@ -101,13 +110,13 @@ class Validator:
             return ()
         for name in row:
             if name not in self._features:
-                problems.add(index, _shown(name), "unknown_field", partial(self._hint, name))
+                problems.add(index, _printable(name), "unknown_field", partial(self._unknown_field_message, name))
         values = []
         for name, feature in self._features.items():
             try:
                 values.append(self._value(row, feature))
-            except _Wrong as wrong:
-                problems.add(index, name, wrong.code, partial(_message, wrong, feature))
+            except _InvalidValue as invalid:
+                problems.add(index, name, invalid.code, partial(_message, invalid, feature))
         return tuple(values)
 
     def _value(self, row: dict[str, Any], feature: Feature) -> Any:
@@ -115,42 +124,39 @@ class Validator:
         if value is not None:
             return self._checks[feature.name](value)
         if feature.name not in row and feature.required:
-            raise _Wrong("missing_field", f"the field is required: send {feature.expected()}{_or_null(feature)}")
+            raise _InvalidValue("missing_field", f"the field is required: send {feature.expected()}{_or_null(feature)}")
         if not feature.nullable:
-            raise _Wrong("not_nullable", f"null is not accepted: send {feature.expected()}")
+            raise _InvalidValue("not_nullable", f"null is not accepted: send {feature.expected()}")
         return None
 
-    def _hint(self, name: str) -> str:
-        near = difflib.get_close_matches(name[:100], self._features, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "leave it out; GET /model lists the fields"
+    def _unknown_field_message(self, name: str) -> str:
+        matches = difflib.get_close_matches(name[:100], self._features, n=1)
+        hint = f"did you mean '{matches[0]}'?" if matches else "leave it out; GET /model lists the fields"
         return f"the model has no such field: {hint}"
 
 
-def _is_columnar(document: dict[str, Any]) -> bool:
-    return isinstance(document.get("columns"), dict)
-
-
-def _rows(document: dict[str, Any]) -> list[Any]:
-    """The rows of ``{"columns": {"name": [...], ...}}``."""
+def _transpose(document: dict[str, Any]) -> list[Any]:
+    """Return the rows of ``{"columns": {"name": [...], ...}}``."""
     columns = document["columns"]
     if len(document) > 1:
-        raise MalformedBody("expected no other key beside `columns`")
+        raise MalformedBody("expected no other key next to `columns`")
     if not all(isinstance(column, list) for column in columns.values()):
         raise MalformedBody("expected every column to be a list of values")
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise MalformedBody("expected all columns to have the same number of values")
     if lengths in (set(), {0}):
-        raise MalformedBody("`columns` holds no row; send at least one")
+        raise MalformedBody("`columns` has no row; send at least one")
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
+    """Return the first 100 characters of a name, without surrogates, which UTF-8 cannot encode."""
     return name[:100].encode("utf-8", "replace").decode()
 
 
-def _message(wrong: _Wrong, feature: Feature) -> str:
-    return wrong.message or f"expected {feature.expected()}"
+def _message(invalid: _InvalidValue, feature: Feature) -> str:
+    return invalid.message or f"expected {feature.expected()}"
 
 
 def _or_null(feature: Feature) -> str:
@@ -158,7 +164,11 @@ def _or_null(feature: Feature) -> str:
 
 
 def parse(body: bytes) -> Any:
-    """JSON as the standard library reads it, which also reads NaN and Infinity, so that their fields can be named."""
+    """Parse JSON with the standard library, which accepts NaN and Infinity, so that their fields can be named.
+
+    Raises:
+        MalformedBody: if the body is not JSON in UTF-8.
+    """
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -168,21 +178,21 @@ def parse(body: bytes) -> Any:
     if not text.strip():
         raise MalformedBody('the body is empty; send {"rows": [{...}, ...]} or one row {...}')
     try:
-        return json.loads(text, parse_int=_integer)
+        return json.loads(text, parse_int=_parse_integer)
     except RecursionError:
         raise MalformedBody("the JSON is nested too deeply; a row is a flat object") from None
     except ValueError as error:
-        where = f"line {error.lineno}, column {error.colno}: " if isinstance(error, json.JSONDecodeError) else ""
+        location = f"line {error.lineno}, column {error.colno}: " if isinstance(error, json.JSONDecodeError) else ""
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "a number cannot be read"
-        raise MalformedBody(f"the body is not JSON: {where}{reason}") from None
+        raise MalformedBody(f"the body is not JSON: {location}{reason}") from None
 
 
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _LONGEST_INTEGER else math.inf
+def _parse_integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else math.inf
 
 
-def _check(feature: Feature) -> Callable[[Any], Any]:
-    """The function that returns a value of ``feature`` as the compiled decoder would, or raises :class:`_Wrong`."""
+def _value_check(feature: Feature) -> Callable[[Any], Any]:
+    """Return a function that returns a valid value as the compiled decoder does, or raises :class:`_InvalidValue`."""
     match feature:
         case Numeric() | Integer():
             return lambda value: _number(feature, value)
@@ -199,49 +209,53 @@ def _check(feature: Feature) -> Callable[[Any], Any]:
 def _number(feature: Numeric | Integer, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         hint = " without quotes" if isinstance(value, str) else ""
-        raise _Wrong("wrong_type", f"expected {feature.expected()}, as a JSON number{hint}")
+        raise _InvalidValue("wrong_type", f"expected {feature.expected()}, as a JSON number{hint}")
     if isinstance(value, float) and math.isnan(value):
-        raise _Wrong("not_finite", f"NaN is no JSON: send {feature.expected()}{_or_null(feature)}")
+        raise _InvalidValue("not_finite", f"NaN is not valid JSON: send {feature.expected()}{_or_null(feature)}")
     if isinstance(value, float) and math.isinf(value):
-        raise _Wrong("not_finite", f"the number is too large or infinite: send {feature.expected()}")
-    number = value if isinstance(feature, Integer) else _real(feature, value)
+        raise _InvalidValue("not_finite", f"the number is too large or infinite: send {feature.expected()}")
+    number = value if isinstance(feature, Integer) else _float(feature, value)
     if feature.out_of_range == "reject":
-        too_low = feature.minimum is not None and number < feature.minimum
-        if too_low or (feature.maximum is not None and number > feature.maximum):
-            raise _Wrong("out_of_range")
-    return _whole(number) if isinstance(feature, Integer) else number
+        is_too_low = feature.minimum is not None and number < feature.minimum
+        if is_too_low or (feature.maximum is not None and number > feature.maximum):
+            raise _InvalidValue("out_of_range")
+    return _integer(number) if isinstance(feature, Integer) else number
 
 
-def _whole(value: float) -> int:
+def _integer(value: float) -> int:
     if value != int(value):
-        raise _Wrong("not_an_integer")
+        raise _InvalidValue("not_an_integer")
     if abs(value) > MAX_EXACT_INTEGER:
-        raise _Wrong("out_of_range", f"expected a whole number from -{MAX_EXACT_INTEGER:,} to {MAX_EXACT_INTEGER:,}")
+        raise _InvalidValue(
+            "out_of_range", f"expected a whole number from -{MAX_EXACT_INTEGER:,} to {MAX_EXACT_INTEGER:,}"
+        )
     return int(value)
 
 
-def _real(feature: Numeric, value: float) -> float:
+def _float(feature: Numeric, value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise _Wrong("not_finite", f"the number is too large: send {feature.expected()}") from None
+        raise _InvalidValue("not_finite", f"the number is too large: send {feature.expected()}") from None
 
 
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _Wrong("wrong_type")
+        raise _InvalidValue("wrong_type")
     return value
 
 
-def _string(value: Any, shortest: int, longest: int) -> str:
+def _string(value: Any, min_characters: int, max_characters: int) -> str:
     if not isinstance(value, str):
-        raise _Wrong("wrong_type")
-    if not shortest <= len(value) <= longest:
-        raise _Wrong("wrong_length")
+        raise _InvalidValue("wrong_type")
+    if not min_characters <= len(value) <= max_characters:
+        raise _InvalidValue("wrong_length")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise _Wrong("invalid_text", "the text holds half a surrogate pair, which is no Unicode character") from None
+        raise _InvalidValue(
+            "invalid_text", "the text has half of a surrogate pair, which is not a Unicode character"
+        ) from None
     return value
 
 
@@ -249,19 +263,19 @@ def _category(feature: Categorical, value: Any) -> str:
     if feature.unknown == "accept":
         return _string(value, 1, MAX_CATEGORY_CHARACTERS)
     if not isinstance(value, str):
-        raise _Wrong("wrong_type")
+        raise _InvalidValue("wrong_type")
     if value not in (feature.categories or ()):
-        raise _Wrong("unknown_category")
+        raise _InvalidValue("unknown_category")
     return value
 
 
 def _time(feature: Datetime, value: Any) -> datetime:
     if not isinstance(value, str):
-        raise _Wrong("wrong_type")
+        raise _InvalidValue("wrong_type")
     try:
         time = msgspec.convert(value, datetime)
     except (msgspec.ValidationError, UnicodeEncodeError):
-        raise _Wrong("invalid_datetime") from None
+        raise _InvalidValue("invalid_datetime") from None
     if (time.tzinfo is not None) != feature.zoned:
-        raise _Wrong("invalid_datetime")
+        raise _InvalidValue("invalid_datetime")
     return time

@@ -45,6 +45,8 @@ from tests.support import models, tiny
 from tests.support.processes import free_port
 from tests.support.servers import Profile, SharedServers
 
+pytestmark = pytest.mark.slow
+
 CONTRACTS = {"two labels": tiny.CONTRACT, "many labels": models.MANY, "regression": models.REGRESSION}
 
 each_language = pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
@@ -267,12 +269,13 @@ def test_what_is_tried_again_follows_the_catalogue() -> None:
 
 
 def test_a_client_that_fails_leaves_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = write_clients(tiny.CONTRACT, models.manifest(), tmp_path)
+    all_clients = write_clients(tiny.CONTRACT, models.manifest(), tmp_path)
     (tmp_path / "examples" / "sample_requests.json").write_text("{}")
     missing = replace(GO, toolchains=(Toolchain(("no-such-go",), "no-such-go"),))
     monkeypatch.setattr(clients, "LANGUAGES", (PYTHON, missing))
     url = f"http://127.0.0.1:{free_port()}"
-    python, go = run_clients(tmp_path, url, [client for client in written if client.language in ("Python", "Go")])
+    selected = [client for client in all_clients if client.language in ("Python", "Go")]
+    python, go = run_clients(tmp_path, url, selected)
     assert go.left_out == "Go is not installed on the machine that wrote this package"
     assert python.left_out
     assert python.left_out.startswith("its check failed: ")
@@ -316,8 +319,8 @@ def test_whatever_a_contract_says_the_clients_can_be_parsed(
         )
         folder = tmp_path / "package"
         shutil.rmtree(folder, ignore_errors=True)
-        written = {client.language: client for client in write_clients(contract, models.manifest(), folder)}
-        sources = [file for file in written[language.name].files if not file.endswith(".mod")]
+        by_language = {client.language: client for client in write_clients(contract, models.manifest(), folder)}
+        sources = [file for file in by_language[language.name].files if not file.endswith(".mod")]
         for source in sources:
             completed = subprocess.run(
                 [*parser, source],

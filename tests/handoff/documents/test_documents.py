@@ -24,12 +24,12 @@ from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from model_deployer.training.evaluation.scored_rows import ScoredRows
 from model_deployer.writing.markdown import anchor
 from tests.support import tiny
-from tests.support.packages import MEASURED, facts_of, facts_of_exam
+from tests.support.packages import MEASURED, package_of, package_of_scored_rows
 from tests.support.scored_rows import THREE, exam, exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two, table
 
 READER = MarkdownIt("commonmark").enable("table")
 
-#: What a package holds beside what the documents link to by their facts.
+#: The files of a package that the documents always link to.
 FILES = {
     "VERIFICATION.md", "docs/API_SPEC.yaml", "examples/sample_requests.json", "benchmarks/measurements.json",
     "model/model_metadata.json", "model/parity.json", "model/changes.json", "examples/clients/go/client.go",
@@ -39,7 +39,7 @@ FILES = {
 
 
 def exam_of_three(rows: int) -> ScoredRows:
-    """Every label is as likely as the others, and so the sets are large."""
+    """All labels have the same probability, so the sets are large."""
     import numpy as np  # noqa: PLC0415
 
     output = THREE.model_copy(update={"set_threshold": 0.3})
@@ -50,27 +50,27 @@ def exam_of_three(rows: int) -> ScoredRows:
 
 
 TASKS = {
-    "two labels": facts_of_exam(exam_of_two(1500), description="Whether it is late.", owner="ops"),
-    "three labels": facts_of_exam(exam_of_three(600)),
-    "regression": facts_of_exam(exam_of_quantity(1500), business_context="For the desk.", license="MIT"),
-    "count": facts_of_exam(exam_of_count(1500)),
-    "quantile": facts_of_exam(exam_of_quantile(1500)),
-    "no figures": facts_of(tiny.CONTRACT, {"metrics": {}}),
+    "two labels": package_of_scored_rows(exam_of_two(1500), description="Whether it is late.", owner="ops"),
+    "three labels": package_of_scored_rows(exam_of_three(600)),
+    "regression": package_of_scored_rows(exam_of_quantity(1500), business_context="For the desk.", license="MIT"),
+    "count": package_of_scored_rows(exam_of_count(1500)),
+    "quantile": package_of_scored_rows(exam_of_quantile(1500)),
+    "no figures": package_of(tiny.CONTRACT, {"metrics": {}}),
 }
 
 
 @pytest.fixture(params=TASKS, scope="module")
-def facts(request: pytest.FixtureRequest) -> PackageData:
+def package(request: pytest.FixtureRequest) -> PackageData:
     return TASKS[request.param]
 
 
 @pytest.fixture(scope="module")
-def written(facts: PackageData) -> dict[str, str]:
-    return documents(facts)
+def pages(package: PackageData) -> dict[str, str]:
+    return documents(package)
 
 
-def markdown_of(written: dict[str, str]) -> dict[str, str]:
-    return {path: text for path, text in written.items() if path.endswith(".md")}
+def markdown_of(pages: dict[str, str]) -> dict[str, str]:
+    return {path: text for path, text in pages.items() if path.endswith(".md")}
 
 
 def tables(text: str) -> Iterator[list[str]]:
@@ -86,37 +86,37 @@ def cells(line: str) -> int:
     return len(re.findall(r"(?<!\\)(?:\\\\)*\|", line.replace(r"\|", "")))
 
 
-def said(tokens: list[Token]) -> str:
+def visible_text(tokens: list[Token]) -> str:
     """The text that a reader sees."""
     inline = (child.content for token in tokens for child in token.children or ())
     blocks = (token.content for token in tokens if token.type in ("fence", "code_block"))
     return "\n".join([*inline, *blocks])
 
 
-def test_every_row_of_a_table_has_the_cells_of_its_head(written: dict[str, str]) -> None:
-    for path, text in markdown_of(written).items():
+def test_every_row_of_a_table_has_the_cells_of_its_head(pages: dict[str, str]) -> None:
+    for path, text in markdown_of(pages).items():
         for lines in tables(text):
             assert {cells(line) for line in lines} == {cells(lines[0])}, (path, lines[0])
 
 
-def test_what_is_not_known_is_absent(written: dict[str, str]) -> None:
-    for path, text in markdown_of(written).items():
+def test_what_is_not_known_is_absent(pages: dict[str, str]) -> None:
+    for path, text in markdown_of(pages).items():
         assert not re.search(r"\b(None|nan|inf|N/A|TBD|Undefined|TODO)\b", text), path
         assert not re.search(r"\n\n\n| \n|^\|  \|$", text), path
 
 
-def test_links_lead_somewhere(written: dict[str, str]) -> None:
-    headings = {path: headings_of(text) for path, text in markdown_of(written).items()}
-    for path, text in markdown_of(written).items():
+def test_links_lead_somewhere(pages: dict[str, str]) -> None:
+    headings = {path: headings_of(text) for path, text in markdown_of(pages).items()}
+    for path, text in markdown_of(pages).items():
         for token in READER.parse(text):
             for child in token.children or ():
                 target = child.attrs.get("href", child.attrs.get("src", ""))
                 if isinstance(target, str) and target and not target.startswith("http"):
                     file, _, fragment = target.partition("#")
-                    found = normal(PurePosixPath(path).parent / file) if file else path
-                    there = FILES | written.keys()
-                    assert found in there | {str(PurePosixPath(name).parent) for name in there}, (path, target)
-                    assert not fragment or fragment in headings[found], (path, target)
+                    linked = normal(PurePosixPath(path).parent / file) if file else path
+                    files = FILES | pages.keys()
+                    assert linked in files | {str(PurePosixPath(name).parent) for name in files}, (path, target)
+                    assert not fragment or fragment in headings[linked], (path, target)
 
 
 def headings_of(text: str) -> set[str]:
@@ -131,22 +131,23 @@ def normal(path: PurePosixPath) -> str:
     return "/".join(parts)
 
 
-def test_a_package_that_was_not_verified_says_so_at_the_top(facts: PackageData) -> None:
-    for path, text in documents(replace(facts, is_verified=False)).items():
+def test_a_package_that_was_not_verified_says_so_at_the_top(package: PackageData) -> None:
+    for path, text in documents(replace(package, is_verified=False)).items():
         if path.endswith(".md"):
             assert "UNVERIFIED" in "\n".join(text.splitlines()[:4]), path
         assert "UNVERIFIED" in text
-    assert not any("UNVERIFIED" in text for text in documents(facts).values())
+    assert not any("UNVERIFIED" in text for text in documents(package).values())
 
 
-def test_the_same_facts_are_the_same_bytes_and_they_are_what_is_written(facts: PackageData, tmp_path: Path) -> None:
-    write_documents(facts, tmp_path)
-    for path, text in documents(facts).items():
+def test_same_facts_give_the_same_bytes(package: PackageData, tmp_path: Path) -> None:
+    """The same facts give the same bytes, and these are what is written."""
+    write_documents(package, tmp_path)
+    for path, text in documents(package).items():
         assert (tmp_path / path).read_bytes() == text.encode()
 
 
 @pytest.mark.parametrize(
-    ("task", "strangers"),
+    ("task", "unrelated"),
     [
         ("two labels", ["`lower`", "`value`", "interval that", "among the labels", "set of labels", "the quantile"]),
         ("three labels", ["`lower`", "`value`", "decision threshold", "inside the interval"]),
@@ -156,14 +157,14 @@ def test_the_same_facts_are_the_same_bytes_and_they_are_what_is_written(facts: P
         ("no figures", ["rmse", "interval", "slices"]),
     ],
 )
-def test_no_sentence_is_about_another_task(task: str, strangers: list[str]) -> None:
+def test_no_sentence_is_about_another_task(task: str, unrelated: list[str]) -> None:
     text = "\n".join(markdown_of(documents(TASKS[task])).values())
-    assert [word for word in strangers if word in text] == []
+    assert [words for words in unrelated if words in text] == []
 
 
-def test_every_metric_stands_in_the_card_with_its_interval(facts: PackageData, written: dict[str, str]) -> None:
-    for name, figure in facts.evaluation.metrics_of(MODEL).items():
-        row = next(line for line in written[CARD].splitlines() if line.startswith(f"| **{name.replace('_', ' ')}**"))
+def test_every_metric_stands_in_the_card_with_its_interval(package: PackageData, pages: dict[str, str]) -> None:
+    for name, figure in package.evaluation.metrics_of(MODEL).items():
+        row = next(line for line in pages[CARD].splitlines() if line.startswith(f"| **{name.replace('_', ' ')}**"))
         for end in ("value", "low", "high"):
             number = getattr(figure, end)
             assert (f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}") in row
@@ -186,28 +187,30 @@ def test_every_metric_stands_in_the_card_with_its_interval(facts: PackageData, w
     ],
 )
 def test_another_figure_is_another_document(path: str, place: tuple[str | int, ...]) -> None:
-    facts = TASKS["two labels"]
-    changed: Any = facts.evaluation.to_json()
+    package = TASKS["two labels"]
+    changed: Any = package.evaluation.to_json()
     holder = changed
     for step in place[:-1]:
         holder = holder[step]
     holder[place[-1]] = holder[place[-1]] * 1.5
-    other = replace(facts, evaluation=Evaluation.model_validate(changed))
-    assert documents(facts)[path] != documents(other)[path]
+    other = replace(package, evaluation=Evaluation.model_validate(changed))
+    assert documents(package)[path] != documents(other)[path]
 
 
-def test_what_was_measured_and_what_is_allowed_stands_in_the_guide() -> None:
-    facts = TASKS["two labels"]
+def test_guide_states_measurements_and_limits() -> None:
+    """The guide states what was measured and what is allowed."""
+    package = TASKS["two labels"]
     measured = MEASURED.model_copy(update={"cold_start_seconds": 7.89, "memory_ready_bytes": 321 * 1024**2})
-    contract = facts.contract.model_copy(update={"limits": Limits(rows=4321, timeout_seconds=12)})
-    guide = documents(replace(facts, measured=measured, contract=contract))[GUIDE]
+    contract = package.contract.model_copy(update={"limits": Limits(rows=4321, timeout_seconds=12)})
+    guide = documents(replace(package, measured=measured, contract=contract))[GUIDE]
     for figure in ("7.89 s", "321 MiB", "4,321", "12 s", "3.46 ms", "1,070", "Example 9000", "2026-01-02 04:00 UTC"):
         assert figure in guide
     assert "Memory under load" not in guide
 
 
-def test_the_guide_lists_every_refusal_every_code_and_every_metric(written: dict[str, str]) -> None:
-    guide = written[GUIDE]
+def test_guide_lists_every_refusal_code_and_metric(pages: dict[str, str]) -> None:
+    """The guide lists every refusal, every code of a value, and every metric."""
+    guide = pages[GUIDE]
     for error in REQUEST_ERRORS:
         assert "remedy" in vars(error), error
         row = next(line for line in guide.splitlines() if line.startswith(f"| {error.status} | `{error.code}` |"))
@@ -215,18 +218,19 @@ def test_the_guide_lists_every_refusal_every_code_and_every_metric(written: dict
         assert error.remedy in row
     for name, about in PROBLEM_CODES.items():
         assert f"| `{name}` | {about} |" in guide
-    for meter in METRIC_SPECS:
-        assert f"| `{meter.name}` |" in guide
+    for spec in METRIC_SPECS:
+        assert f"| `{spec.name}` |" in guide
 
 
-def test_the_guide_shows_what_the_server_answered(facts: PackageData, written: dict[str, str]) -> None:
-    shown = [json.loads(token.content) for token in READER.parse(written[GUIDE]) if token.info == "json"]
-    assert facts.samples.golden[0].answer in shown
-    assert facts.samples.invalid[0].answer in shown
-    assert facts.contract.example() in shown
+def test_the_guide_shows_what_the_server_answered(package: PackageData, pages: dict[str, str]) -> None:
+    visible = [json.loads(token.content) for token in READER.parse(pages[GUIDE]) if token.info == "json"]
+    assert package.samples.golden[0].answer in visible
+    assert package.samples.invalid[0].answer in visible
+    assert package.contract.example() in visible
 
 
-def test_every_field_says_what_it_takes_and_what_becomes_of_odd_values() -> None:
+def test_guide_describes_every_field() -> None:
+    """Every field says what it takes, and what becomes of odd values."""
     guide = documents(TASKS["no figures"])[GUIDE]
     rows = {line.split("`")[1]: line for line in guide.splitlines() if line.startswith("| `")}
     assert (
@@ -240,29 +244,30 @@ def test_every_field_says_what_it_takes_and_what_becomes_of_odd_values() -> None
 
 
 def test_what_nobody_said_is_not_there() -> None:
-    bare, said = (documents(TASKS[name]) for name in ("count", "two labels"))
-    assert "## Contact" in said[CARD] and "## Contact" not in bare[CARD]
-    assert "## Support" in said[GUIDE] and "## Support" not in bare[GUIDE]
-    assert "Whom to ask" in said[README] and "Whom to ask" not in bare[README]
-    assert "| License |" not in bare[CARD]
+    without_owner, with_owner = (documents(TASKS[name]) for name in ("count", "two labels"))
+    assert "## Contact" in with_owner[CARD] and "## Contact" not in without_owner[CARD]
+    assert "## Support" in with_owner[GUIDE] and "## Support" not in without_owner[GUIDE]
+    assert "Contact: ops" in with_owner[README] and "Contact" not in without_owner[README]
+    assert "| License |" not in without_owner[CARD]
 
 
-def test_the_commands_of_the_readme_can_be_told_apart(written: dict[str, str]) -> None:
-    names = re.findall(r"^```sh (\w+)$", written[README], re.MULTILINE)
+def test_the_commands_of_the_readme_can_be_told_apart(pages: dict[str, str]) -> None:
+    names = re.findall(r"^```sh (\w+)$", pages[README], re.MULTILINE)
     assert names == ["install", "example", "test", "serve", "deployment", "request"]
 
 
-def test_the_changelog_tells_versions_apart(written: dict[str, str]) -> None:
-    newest, first = written[CHANGELOG].split("\n## ")[1:]
-    assert newest.startswith("1.2.3 - 2026-01-02\n\nA minor step from 1.0.0.")
+def test_the_changelog_tells_versions_apart(pages: dict[str, str]) -> None:
+    newest, first = pages[CHANGELOG].split("\n## ")[1:]
+    assert newest.startswith("1.2.3 - 2026-01-02\n\nA minor update from 1.0.0.")
     assert "- major: `distance` removed: requests with this field are refused" in newest
     assert first.startswith("1.0.0 - 2025-12-24\n\nThe first version.")
 
 
-def test_clients_and_formats_that_are_missing_are_named_with_their_reason(written: dict[str, str]) -> None:
-    assert "Left out, Rust: Rust is not installed." in written[GUIDE]
-    assert "TorchScript is not in the package: it differs by 0.3." in written[CARD]
-    assert "go/" in written[README] and "rust/" not in written[README]
+def test_missing_clients_and_formats_have_a_reason(pages: dict[str, str]) -> None:
+    """Clients and formats that are missing are named with the reason."""
+    assert "There is no client for Rust: Rust is not installed." in pages[GUIDE]
+    assert "TorchScript is not in the package: it differs by 0.3." in pages[CARD]
+    assert "go/" in pages[README] and "rust/" not in pages[README]
 
 
 class _Page(HTMLParser):
@@ -289,7 +294,7 @@ def test_the_page_needs_nothing_but_itself() -> None:
 
 
 HOSTILE = [
-    "a|b", "`tick`", "``", "*bold* _it_ <b>x</b>", "{{ facts }}", "{% raw %}", "[x](javascript:alert(1))", "1. one",
+    "a|b", "`tick`", "``", "*bold* _it_ <b>x</b>", "{{ package }}", "{% raw %}", "[x](javascript:alert(1))", "1. one",
     "# head", "- item", "back\\slash\\", "a\nb", "&amp; &lt;", "| --- |", "~~~", "$x$", "<script>alert(1)</script>",
     "![x](y)", "é好\U0001f600", "'; rm -rf / #", "\\|", "=== ", "---",
 ]  # fmt: skip
@@ -309,28 +314,28 @@ def test_hostile_strings_are_shown_and_not_obeyed(strings: list[str]) -> None:
         ),
         output=Classification(target=target, labels=(label, second, third), set_threshold=0.2),
     )
-    written = documents(facts_of(contract, {"metrics": {}}, description=description, owner=field))
-    for path, text in markdown_of(written).items():
+    pages = documents(package_of(contract, {"metrics": {}}, description=description, owner=field))
+    for path, text in markdown_of(pages).items():
         for lines in tables(text):
             assert {cells(line) for line in lines} == {cells(lines[0])}, (path, lines)
-    tokens = READER.parse(written[GUIDE])
+    tokens = READER.parse(pages[GUIDE])
     heads = [token.tag for token in tokens if token.type == "heading_open"]
     assert heads == [token.tag for token in READER.parse(PLAIN[GUIDE]) if token.type == "heading_open"]
-    shown = said(tokens)
-    assert json.dumps(field, ensure_ascii=False)[1:-1] in shown
-    assert seen(description) in seen(shown)
-    page = _Page(written[PAGE])
+    visible = visible_text(tokens)
+    assert json.dumps(field, ensure_ascii=False)[1:-1] in visible
+    assert without_spaces(description) in without_spaces(visible)
+    page = _Page(pages[PAGE])
     assert page.tags == _Page(PLAIN[PAGE]).tags
-    assert seen(description) in seen(page.text)
+    assert without_spaces(description) in without_spaces(page.text)
 
 
-def seen(text: str) -> str:
-    """Text without what a line of Markdown does not keep apart."""
+def without_spaces(text: str) -> str:
+    """The text without white space, which Markdown changes."""
     return "".join(text.split())
 
 
 PLAIN = documents(
-    facts_of(
+    package_of(
         Contract(
             features=(
                 Numeric(name="f", description="d", unit="c", example=1.5),
@@ -347,8 +352,8 @@ PLAIN = documents(
 
 
 def test_units_stand_where_a_figure_has_one() -> None:
-    facts = TASKS["regression"]
-    assert isinstance(facts.contract.output, Regression)
-    card = documents(facts)[CARD]
+    package = TASKS["regression"]
+    assert isinstance(package.contract.output, Regression)
+    card = documents(package)[CARD]
     assert "root of the mean squared error, in minutes; lower is better" in card
     assert "They are in minutes." in card

@@ -23,20 +23,23 @@ def a_format() -> Format:
     return Format(name="pickle", files=("model/a.pkl",), about="", tolerance=1e-5)
 
 
-def test_the_largest_difference_and_the_decisions_that_flip_are_found() -> None:
+def test_largest_difference_and_flips_are_found() -> None:
+    """The largest difference and the decisions that flip are found."""
     result = agreement(LABELS, probabilities(0.1, 0.499, 0.9), probabilities(0.1, 0.501, 0.9), 1.0)
     assert result.rows == 3
     assert result.flips == 1
     assert result.largest == pytest.approx(0.002, rel=1e-3)
 
 
-def test_large_values_are_compared_by_their_size_and_small_ones_by_the_scale() -> None:
+def test_differences_are_relative_to_size_or_scale() -> None:
+    """Large values are compared relative to their size, and small ones relative to the scale."""
     assert agreement(VALUE, values(1e6), values(1e6 + 1), 10.0).largest == pytest.approx(1e-6, rel=0.1)
     assert agreement(VALUE, values(0.0), values(0.001), 10.0).largest == pytest.approx(1e-4, rel=0.01)
     assert agreement(VALUE, values(0.0), values(0.001), 10.0).flips is None
 
 
-def test_answers_of_another_shape_or_without_a_number_never_agree() -> None:
+def test_other_shapes_and_nan_never_agree() -> None:
+    """Answers of another shape, or with NaN, never agree."""
     assert agreement(LABELS, probabilities(0.1, 0.2), probabilities(0.1), 1.0).largest == float("inf")
     not_a_number = agreement(LABELS, probabilities(0.1), probabilities(float("nan")), 1.0)
     replayed = a_format().with_replays(not_a_number, None)

@@ -1,4 +1,4 @@
-"""The settings of the server, and what `deployer check` finds in them."""
+"""The configuration of the server, and the problems that `deployer check` reports."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ SERVICE = (ROOT / "service.py").read_text()
 CONFIGURATION = ROOT / "configuration.yaml"
 
 
-def complaints(tmp_path: Path, text: str) -> list[str]:
+def problems(tmp_path: Path, text: str) -> list[str]:
     file = tmp_path / "configuration.yaml"
     file.write_text(text)
     return [line.removeprefix(f"{file}:") for line in configuration.check(file)]
@@ -24,7 +24,7 @@ def test_nothing_is_wrong_with_the_file_that_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "problem"),
     [
         ("version: 2", "1: version: BentoML does not start with this key; leave it out"),
         ("service: {}", "1: service: unknown key; did you mean 'services'?"),
@@ -37,19 +37,19 @@ def test_nothing_is_wrong_with_the_file_that_is_there() -> None:
         ("serving: 5", "1: serving: expected `key: value` lines"),
     ],
 )  # fmt: skip
-def test_what_is_misspelt_is_named_with_its_line(tmp_path: Path, text: str, complaint: str) -> None:
-    assert complaints(tmp_path, text) == [complaint]
+def test_what_is_misspelt_is_named_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
+    assert problems(tmp_path, text) == [problem]
 
 
 def test_everything_that_is_wrong_is_named(tmp_path: Path) -> None:
-    assert len(complaints(tmp_path, "services: {a: 1, b: 2, workers: x}\nserving: {c: 3}\nd: 4\n")) == 5
+    assert len(problems(tmp_path, "services: {a: 1, b: 2, workers: x}\nserving: {c: 3}\nd: 4\n")) == 5
 
 
 def test_environment_variables_are_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEPLOYER_ENGIN", "cpu")
     monkeypatch.setenv("DEPLOYER_QUEUE_ROWS", "many")
     monkeypatch.setenv("DEPLOYER_API_KEYS", "0123456789abcdef")
-    assert complaints(tmp_path, "serving: {}") == [
+    assert problems(tmp_path, "serving: {}") == [
         "DEPLOYER_ENGIN: no such environment variable; did you mean 'DEPLOYER_ENGINE'?",
         "DEPLOYER_QUEUE_ROWS: expected a valid integer, unable to parse string as an integer",
     ]
@@ -68,16 +68,18 @@ def test_what_a_service_has_under_its_name_counts_most(tmp_path: Path) -> None:
     assert runner == {"workers": 3, "traffic": {"timeout": 9, "max_concurrency": 5}}
 
 
+@pytest.mark.slow
 def test_the_command_says_no_with_its_exit_code(tmp_path: Path) -> None:
     file = tmp_path / "configuration.yaml"
     file.write_text("serving: {engin: cpu}")
     assert run("deployer", "check").returncode == 0
-    refused = run("deployer", "check", str(file))
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr == f"error: {file}:1: serving.engin: unknown key; did you mean 'engine'?\n"
+    completed = run("deployer", "check", str(file))
+    assert (completed.returncode, completed.stdout) == (1, "")
+    assert completed.stderr == f"error: {file}:1: serving.engin: unknown key; did you mean 'engine'?\n"
     assert run("deployer", "check", str(tmp_path / "absent.yaml")).returncode == 2
 
 
+@pytest.mark.slow
 def test_a_server_says_at_its_start_what_it_does_not_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEPLOYER_ENGIN", "cpu")
     with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as server:

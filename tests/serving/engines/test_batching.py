@@ -1,3 +1,5 @@
+"""Batching: what runs together, what is refused, and that every request gets its own answer."""
+
 import asyncio
 import threading
 import time
@@ -19,14 +21,14 @@ Values = list[float]
 
 
 def double(payloads: Sequence[Values]) -> Arrays:
-    """An engine that doubles; a poisoned row fails whatever batch it is in."""
+    """An engine that doubles values. A poisoned row makes its whole batch fail."""
     values = list(chain.from_iterable(payloads))
     if POISON in values:
         raise ValueError("poison")
     return {"y": np.array(values).reshape(-1, 1) * 2}
 
 
-def batcher(engine: Callable[[Sequence[Values]], Arrays], **options: Any) -> Batcher[Values]:
+def create_batcher(engine: Callable[[Sequence[Values]], Arrays], **options: Any) -> Batcher[Values]:
     return Batcher(engine, lambda batch: None, **options)
 
 
@@ -35,7 +37,7 @@ def numbers(answer: Arrays) -> Values:
 
 
 class Gate:
-    """An engine that is held in its first batch until it is let go, and records what it was given."""
+    """An engine that records its batches, and stays in its first batch until ``open`` is set."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -49,18 +51,19 @@ class Gate:
         return double(payloads)
 
 
-async def hold(gate: Gate, held: Batcher[Values]) -> "asyncio.Task[Arrays]":
-    """A first request that occupies the engine."""
-    task = asyncio.create_task(held([0]))
+async def occupy(gate: Gate, batcher: Batcher[Values]) -> "asyncio.Task[Arrays]":
+    """Send a first request that occupies the engine."""
+    task = asyncio.create_task(batcher([0]))
     await asyncio.to_thread(gate.entered.wait)
     return task
 
 
-async def test_what_arrives_while_the_engine_is_busy_goes_to_it_together() -> None:
+async def test_requests_gather_while_the_engine_is_busy() -> None:
+    """What arrives while the engine is busy goes to it together."""
     gate = Gate()
-    running = batcher(gate, inline_rows=0)
-    first = await hold(gate, running)
-    rest = [asyncio.create_task(running([value])) for value in (1, 2, 3)]
+    batcher = create_batcher(gate, inline_rows=0)
+    first = await occupy(gate, batcher)
+    rest = [asyncio.create_task(batcher([value])) for value in (1, 2, 3)]
     await asyncio.sleep(0)
     gate.open.set()
     answers = await asyncio.gather(first, *rest)
@@ -68,79 +71,80 @@ async def test_what_arrives_while_the_engine_is_busy_goes_to_it_together() -> No
     assert [answer["y"].item() for answer in answers] == [0, 2, 4, 6]
 
 
-async def test_a_request_larger_than_a_batch_is_split_and_put_together_again() -> None:
-    answer = await batcher(double, batch_rows=4)(list(range(11)))
+async def test_large_request_is_split_and_joined() -> None:
+    """A request that is larger than a batch is split, and its answers are put together again."""
+    answer = await create_batcher(double, batch_rows=4)(list(range(11)))
     assert numbers(answer) == [2 * value for value in range(11)]
 
 
 async def test_a_full_queue_refuses_at_once_and_takes_work_again_later() -> None:
     gate = Gate()
-    running = batcher(gate, inline_rows=0, queue_rows=2)
-    first = await hold(gate, running)
-    waiting = [asyncio.create_task(running([value])) for value in (1, 2)]
+    batcher = create_batcher(gate, inline_rows=0, queue_rows=2)
+    first = await occupy(gate, batcher)
+    waiting = [asyncio.create_task(batcher([value])) for value in (1, 2)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
-        await running([3])
+        await batcher([3])
     gate.open.set()
     await asyncio.gather(first, *waiting)
-    assert (await running([4]))["y"].item() == 8
+    assert (await batcher([4]))["y"].item() == 8
 
 
 async def test_a_client_that_went_away_costs_no_work() -> None:
     gate = Gate()
-    running = batcher(gate, inline_rows=0)
-    first = await hold(gate, running)
-    gone, stays = (asyncio.create_task(running([value])) for value in (1, 2))
+    batcher = create_batcher(gate, inline_rows=0)
+    first = await occupy(gate, batcher)
+    cancelled, other = (asyncio.create_task(batcher([value])) for value in (1, 2))
     await asyncio.sleep(0)
-    gone.cancel()
+    cancelled.cancel()
     gate.open.set()
-    await asyncio.gather(first, stays)
+    await asyncio.gather(first, other)
     assert gate.batches == [[0], [2]]
 
 
 async def test_who_would_wait_in_vain_is_refused_before_any_work() -> None:
-    """Batches of a known pace: what waits will take longer than half of the time that the next one has."""
+    """The throughput is known: the queued rows take more than a quarter of the time that the next request has."""
 
-    def slowly(payloads: Sequence[Values]) -> Arrays:
+    def slow_double(payloads: Sequence[Values]) -> Arrays:
         time.sleep(0.05)
         return double(payloads)
 
-    running = batcher(slowly, batch_rows=1, inline_rows=0)
-    assert not running.refusal(0.001)
-    answers = [asyncio.create_task(running([value])) for value in range(8)]
+    batcher = create_batcher(slow_double, batch_rows=1, inline_rows=0)
+    assert not batcher.refusal(0.001)
+    answers = [asyncio.create_task(batcher([value])) for value in range(8)]
     await answers[1]
-    assert not running.refusal(10)
-    assert running.refusal(0.05)
+    assert not batcher.refusal(10)
+    assert batcher.refusal(0.05)
     await asyncio.gather(*answers)
-    assert not running.refusal(0.05)
+    assert not batcher.refusal(0.05)
 
 
 async def test_a_lone_stall_does_not_turn_later_requests_away() -> None:
     pauses = iter([0.002] * 20 + [1.0] + [0.002] * 20)
 
-    def stalling(payloads: Sequence[Values]) -> Arrays:
+    def stalling_double(payloads: Sequence[Values]) -> Arrays:
         time.sleep(next(pauses))
         return double(payloads)
 
-    running = batcher(stalling, batch_rows=1, inline_rows=0)
-    answers = [asyncio.create_task(running([value])) for value in range(41)]
+    batcher = create_batcher(stalling_double, batch_rows=1, inline_rows=0)
+    answers = [asyncio.create_task(batcher([value])) for value in range(41)]
     await answers[20]
-    assert not running.refusal(1.0)
+    assert not batcher.refusal(1.0)
     await asyncio.gather(*answers)
 
 
 async def test_what_arrives_in_one_turn_of_the_loop_is_one_batch() -> None:
     batches: list[Batch] = []
-    running = Batcher(double, batches.append)
-    await asyncio.gather(*(running([value]) for value in range(5)))
-    assert [(batch.rows, len(batch.waits)) for batch in batches] == [(5, 5)]
+    batcher = Batcher(double, batches.append)
+    await asyncio.gather(*(batcher([value]) for value in range(5)))
+    assert [(batch.rows, len(batch.wait_seconds)) for batch in batches] == [(5, 5)]
 
 
 async def test_a_failing_request_spares_its_neighbours() -> None:
     gate = Gate()
-    running = batcher(gate, inline_rows=0)
-    first = await hold(gate, running)
-    tasks = [asyncio.create_task(running([value])) for value in (1, POISON, 3)]
+    batcher = create_batcher(gate, inline_rows=0)
+    first = await occupy(gate, batcher)
+    tasks = [asyncio.create_task(batcher([value])) for value in (1, POISON, 3)]
     await asyncio.sleep(0)
     gate.open.set()
     answers = await asyncio.gather(first, *tasks, return_exceptions=True)
@@ -151,9 +155,9 @@ async def test_a_failing_request_spares_its_neighbours() -> None:
 REQUESTS = st.lists(
     st.tuples(
         st.integers(min_value=1, max_value=9),  # rows
-        st.booleans(),  # one of them is poisoned
-        st.integers(min_value=0, max_value=3),  # turns of the loop until it arrives
-        st.booleans(),  # its client goes away
+        st.booleans(),  # whether one of them is poisoned
+        st.integers(min_value=0, max_value=3),  # iterations of the loop until it arrives
+        st.booleans(),  # whether its client disconnects
     ),
     min_size=1,
     max_size=15,
@@ -165,42 +169,42 @@ REQUESTS = st.lists(
 def test_every_request_gets_exactly_its_own_answer(
     requests: list[tuple[int, bool, int, bool]], batch_rows: int, inline_rows: int
 ) -> None:
-    """Whatever the arrivals, sizes, failures and cancellations; and no row is answered twice."""
-    answered: list[float] = []
+    """For all arrivals, sizes, failures and cancellations; and no row is processed twice."""
+    processed: list[float] = []
 
-    def recording(payloads: Sequence[Values]) -> Arrays:
+    def recording_double(payloads: Sequence[Values]) -> Arrays:
         outputs = double(payloads)
-        answered.extend(chain.from_iterable(payloads))
+        processed.extend(chain.from_iterable(payloads))
         return outputs
 
-    def values(number: int, rows: int, poisoned: bool) -> Values:
-        return [100.0 * number + row for row in range(rows - poisoned)] + [POISON] * poisoned
+    def values(number: int, rows: int, is_poisoned: bool) -> Values:
+        return [100.0 * number + row for row in range(rows - is_poisoned)] + [POISON] * is_poisoned
 
-    async def one(running: Batcher[Values], sent: Values, turns: int) -> Values:
-        for _ in range(turns):
+    async def send(batcher: Batcher[Values], payload: Values, iterations: int) -> Values:
+        for _ in range(iterations):
             await asyncio.sleep(0)
-        return numbers(await running(sent))
+        return numbers(await batcher(payload))
 
     async def scenario() -> list[Values | BaseException]:
-        running = batcher(recording, batch_rows=batch_rows, inline_rows=inline_rows)
+        batcher = create_batcher(recording_double, batch_rows=batch_rows, inline_rows=inline_rows)
         tasks = [
-            asyncio.create_task(one(running, values(number, rows, poisoned), turns))
-            for number, (rows, poisoned, turns, _) in enumerate(requests)
+            asyncio.create_task(send(batcher, values(number, rows, is_poisoned), iterations))
+            for number, (rows, is_poisoned, iterations, _) in enumerate(requests)
         ]
         await asyncio.sleep(0)
-        for task, (_, _, _, leaves) in zip(tasks, requests, strict=True):
-            if leaves:
+        for task, (_, _, _, is_cancelled) in zip(tasks, requests, strict=True):
+            if is_cancelled:
                 task.cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
-        running.close()
+        batcher.close()
         return answers
 
     for number, answer in enumerate(asyncio.run(scenario())):
-        rows, poisoned, _, leaves = requests[number]
-        if leaves:
+        rows, is_poisoned, _, is_cancelled = requests[number]
+        if is_cancelled:
             assert isinstance(answer, asyncio.CancelledError)
-        elif poisoned:
+        elif is_poisoned:
             assert isinstance(answer, PredictionFailed)
         else:
-            assert answer == [2 * value for value in values(number, rows, poisoned)]
-    assert len(set(answered)) == len(answered)
+            assert answer == [2 * value for value in values(number, rows, is_poisoned)]
+    assert len(set(processed)) == len(processed)

@@ -29,15 +29,16 @@ def columns(*distances: float) -> Columns:
 
 
 def test_tuning_changes_no_answer(model: Path) -> None:
-    open_choice, fixed = (OnnxEngine(model, tiny.CONTRACT.output, threads) for threads in (None, 1))
+    tuned, fixed = (OnnxEngine(model, tiny.CONTRACT.output, threads) for threads in (None, 1))
     batch = columns(*range(512))
-    open_choice.tune(batch)
-    assert open_choice.inline_rows in {2**power for power in range(10)}
-    found, expected = (each.run(batch)["probabilities"] for each in (open_choice, fixed))
-    assert np.allclose(found, expected, atol=1e-6)
+    tuned.tune(batch)
+    assert tuned.inline_rows in {2**power for power in range(10)}
+    probabilities, expected = (each.run(batch)["probabilities"] for each in (tuned, fixed))
+    assert np.allclose(probabilities, expected, atol=1e-6)
 
 
-def test_a_gpu_that_onnx_runtime_cannot_use_is_said_with_what_to_install(model: Path) -> None:
+def test_unusable_gpu_names_what_to_install(model: Path) -> None:
+    """A GPU that ONNX Runtime cannot use is reported, with what to install."""
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime can use a GPU")
     with pytest.raises(EnvironmentFault, match="install onnxruntime-gpu"):
@@ -60,14 +61,15 @@ def test_there_is_a_core_to_run_on() -> None:
     assert cpu_count() >= 1
 
 
-def test_batches_of_several_workers_run_together_and_one_that_fails_spares_the_others(model: Path) -> None:
+def test_batches_run_together_and_fail_alone(model: Path) -> None:
+    """Batches of several workers run together; one that fails does not affect the others."""
     onnx = OnnxEngine(model, tiny.CONTRACT.output)
-    good, more = columns(1, 2), columns(3)
+    first, second = columns(1, 2), columns(3)
     broken = {name: array for name, array in columns(4).items() if name != "seats"}
-    expected = [onnx.run(each)["probabilities"] for each in (good, more)]
+    expected = [onnx.run(batch)["probabilities"] for batch in (first, second)]
 
-    def found(*batches: Columns) -> list[object]:
-        return [answer and answer["probabilities"].tolist() for answer in run_batches(onnx, batches)]
+    def probabilities(*batches: Columns) -> list[object]:
+        return [outputs and outputs["probabilities"].tolist() for outputs in run_batches(onnx, batches)]
 
-    assert found(good, more) == [each.tolist() for each in expected]
-    assert found(good, broken, more) == [expected[0].tolist(), None, expected[1].tolist()]
+    assert probabilities(first, second) == [each.tolist() for each in expected]
+    assert probabilities(first, broken, second) == [expected[0].tolist(), None, expected[1].tolist()]

@@ -17,15 +17,16 @@ def test_the_golden_rows_are_answered_as_in_training(tmp_path: Path) -> None:
         assert answer["probabilities"] == pytest.approx(case.prediction["probabilities"], abs=1e-6)
 
 
-def test_a_refused_row_has_no_answer_and_the_others_keep_their_places(tmp_path: Path) -> None:
+def test_refused_row_leaves_the_others_in_place(tmp_path: Path) -> None:
+    """A refused row has no answer, and the others keep their places."""
     tiny.write(tmp_path)
     near, far = tiny.ROW | {"distance": 1}, tiny.ROW | {"distance": 4999, "origin": "EWR"}
-    refused = [tiny.ROW | {"distance": 5001}, tiny.ROW | {"wings": 2}, {"distance": 5}]
+    invalid = [tiny.ROW | {"distance": 5001}, tiny.ROW | {"wings": 2}, {"distance": 5}]
     model = open_artifact(tmp_path)
-    rows = [refused[0], near, refused[1], far, refused[2]]
+    rows = [invalid[0], near, invalid[1], far, invalid[2]]
     assert predict(model, rows) == [None, *predict(model, [near]), None, *predict(model, [far]), None]
     assert predict(model, [near]) != predict(model, [far])
-    assert predict(model, refused) == [None] * 3
+    assert predict(model, invalid) == [None] * 3
     assert predict(model, []) == []
 
 

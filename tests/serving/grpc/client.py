@@ -1,4 +1,4 @@
-"""A client that knows the service by its reflection alone, as grpcurl does: it is made from none of our own files."""
+"""A gRPC client that learns the service from its reflection alone, as grpcurl does, and uses no file of the project."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 SERVICE = "inference.GRPCInferenceService"
 
-#: By the datatype of an input: the list that typed values stand in, and numpy's name for raw ones.
+#: For each datatype of an input: the field with typed values, and the numpy dtype of raw values.
 TYPED = {"FP64": "fp64_contents", "FP32": "fp32_contents", "INT64": "int64_contents", "BOOL": "bool_contents"}
 RAW = {"FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "BOOL": "?"}
 DATATYPES = {float: "FP64", int: "INT64", bool: "BOOL", str: "BYTES"}
 
 
 class Client:
-    """One connection of its own; every call carries the ``metadata``."""
+    """A client with its own connection; every call has the ``metadata``."""
 
     def __init__(self, port: int, **metadata: str) -> None:
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
@@ -28,60 +28,61 @@ class Client:
         self.methods = {method.name: method for method in pool.FindServiceByName(SERVICE).methods}
 
     def message(self, method: str, **fields: Any) -> Any:
-        """The message that a method takes."""
+        """Create the request message of a method."""
         return message_factory.GetMessageClass(self.methods[method].input_type)(**fields)
 
     def start(self, method: str, message: Any, seconds: float = 30, **metadata: str) -> grpc.Future:
-        """A call under way."""
+        """Start a call and return its future."""
         call = self.channel.unary_unary(
             f"/{SERVICE}/{method}",
-            request_serializer=lambda sent: sent if isinstance(sent, bytes) else sent.SerializeToString(),
+            request_serializer=lambda request: request if isinstance(request, bytes) else request.SerializeToString(),
             response_deserializer=message_factory.GetMessageClass(self.methods[method].output_type).FromString,
         )
-        given = tuple((name.replace("_", "-"), value) for name, value in metadata.items())
-        return call.future(message, timeout=seconds, metadata=self.metadata + given)
+        call_metadata = tuple((name.replace("_", "-"), value) for name, value in metadata.items())
+        return call.future(message, timeout=seconds, metadata=self.metadata + call_metadata)
 
     def call(self, method: str, **fields: Any) -> Any:
-        """The answer to a call; raises grpc.RpcError where it is refused."""
+        """Return the response to a call; raises grpc.RpcError if it is refused."""
         return self.start(method, self.message(method, **fields)).result()
 
     def infer(self, rows: Sequence[Mapping[str, Any]], *, is_raw: bool = True, **fields: Any) -> Any:
-        """The message that asks for predictions of rows."""
+        """Create the request message for predictions of rows."""
         message = self.message("ModelInfer", model_name="served", **fields)
         for name, value in rows[0].items():
             datatype = DATATYPES[type(value)]
-            put(message, name, datatype, [row[name] for row in rows], is_raw=is_raw)
+            add_input(message, name, datatype, [row[name] for row in rows], is_raw=is_raw)
         return message
 
 
-def put(message: Any, name: str, datatype: str, values: Sequence[Any], *, is_raw: bool) -> None:
-    """Put an input into a message, with its values."""
-    told = message.inputs.add(name=name, datatype=datatype, shape=[len(values), 1])
+def add_input(message: Any, name: str, datatype: str, values: Sequence[Any], *, is_raw: bool) -> None:
+    """Add an input and its values to a request message."""
+    tensor = message.inputs.add(name=name, datatype=datatype, shape=[len(values), 1])
     if datatype == "BYTES":
         texts = [value.encode() for value in values]
         if is_raw:
             message.raw_input_contents.append(b"".join(len(text).to_bytes(4, "little") + text for text in texts))
         else:
-            told.contents.bytes_contents.extend(texts)
+            tensor.contents.bytes_contents.extend(texts)
     elif is_raw:
         message.raw_input_contents.append(np.array(values, RAW[datatype]).tobytes())
     else:
-        getattr(told.contents, TYPED[datatype]).extend(values)
+        getattr(tensor.contents, TYPED[datatype]).extend(values)
 
 
 def outputs_of(answer: Any) -> dict[str, list[Any]]:
-    """The tensors of an answer by name, whether they are raw or typed."""
-    found = {}
-    for place, each in enumerate(answer.outputs):
+    """Return the tensors of a response by name, whether they are raw or typed."""
+    outputs = {}
+    for index, tensor in enumerate(answer.outputs):
         if answer.raw_output_contents:
-            assert not each.HasField("contents")
-            found[each.name] = _read(answer.raw_output_contents[place], each)
-        elif each.datatype == "BYTES":
-            found[each.name] = [text.decode() for text in each.contents.bytes_contents]
+            assert not tensor.HasField("contents")
+            outputs[tensor.name] = _read(answer.raw_output_contents[index], tensor)
+        elif tensor.datatype == "BYTES":
+            outputs[tensor.name] = [text.decode() for text in tensor.contents.bytes_contents]
         else:
-            found[each.name] = np.array(getattr(each.contents, TYPED[each.datatype])).reshape(each.shape).tolist()
+            values = np.array(getattr(tensor.contents, TYPED[tensor.datatype]))
+            outputs[tensor.name] = values.reshape(tensor.shape).tolist()
     assert len(answer.raw_output_contents) in (0, len(answer.outputs))
-    return found
+    return outputs
 
 
 def _read(blob: bytes, output: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC as its clients meet it: a real server of two workers, real connections."""
+"""The Open Inference Protocol over gRPC, with a real server of two workers and real connections."""
 
 import random
 import re
@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 
 from model_deployer.contract.contract import Limits
 from tests.serving.grpc import slow
-from tests.serving.grpc.client import SERVICE, Client, outputs_of, put
+from tests.serving.grpc.client import SERVICE, Client, add_input, outputs_of
 from tests.support import tiny
 from tests.support.processes import Server, free_port, run, serve, until
+
+pytestmark = pytest.mark.slow
 
 KEY = "the-key-of-a-caller"
 ROWS = [tiny.ROW | {"distance": 41.7 * number, "origin": ("JFK", "EWR")[number % 2]} for number in range(90)]
@@ -32,14 +34,14 @@ class Running(NamedTuple):
     port: int
 
 
-def slowly(rows: int, milliseconds: int) -> list[dict[str, Any]]:
-    """Rows that take that long together."""
+def slow_rows(rows: int, milliseconds: int) -> list[dict[str, Any]]:
+    """Return rows that take this time together."""
     return [tiny.ROW | {"distance": 4_000.0 + milliseconds / rows}] * rows
 
 
 @contextmanager
 def started(folder: Path, seconds: float, *arguments: str) -> Iterator[Running]:
-    """A server of the slow model, with two workers, that wants a key; ``seconds`` limit a request."""
+    """Start a server of the slow model, with two workers and an API key; ``seconds`` is the time limit of a request."""
     limits = Limits(rows=100, body_bytes=100_000, timeout_seconds=seconds)
     (folder / "settings.yaml").write_text("services: {ModelService: {workers: 2}}\n")
     port = free_port()
@@ -55,7 +57,7 @@ def started(folder: Path, seconds: float, *arguments: str) -> Iterator[Running]:
         files = tiny.write(folder / "files", "served", contract=contract)
         home = tiny.home_of(folder / "home", folder / "files", files)
         with serve(arguments, home, folder / "log") as server:
-            until(lambda: server.log.read_text().count("gRPC is spoken") == 2)
+            until(lambda: server.log.read_text().count("gRPC server listening") == 2)
             yield Running(server, port)
 
 
@@ -74,16 +76,16 @@ def client(running: Running) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def http(running: Running) -> Iterator[httpx.Client]:
-    with asking(running) as client:
+    with http_client(running) as client:
         yield client
 
 
-def asking(running: Running) -> httpx.Client:
+def http_client(running: Running) -> httpx.Client:
     return httpx.Client(base_url=running.server.url, timeout=30, headers={"x-api-key": KEY})
 
 
 def native(http: httpx.Client, rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """What the service's own route answers, as tensors."""
+    """Return the predictions of the service's own route as tensors."""
     predictions = http.post("/predict", json={"rows": rows}).raise_for_status().json()["predictions"]
     return {
         "probabilities": [list(each["probabilities"].values()) for each in predictions],
@@ -92,21 +94,21 @@ def native(http: httpx.Client, rows: list[dict[str, Any]]) -> dict[str, list[Any
 
 
 def metric(http: httpx.Client, sample: str) -> float:
-    found = re.search(rf"^{re.escape(sample)} (\S+)$", http.get("/metrics").text, re.MULTILINE)
-    return float(found[1]) if found else 0.0
+    match = re.search(rf"^{re.escape(sample)} (\S+)$", http.get("/metrics").text, re.MULTILINE)
+    return float(match[1]) if match else 0.0
 
 
-def counted(method: str, status: int) -> str:
+def requests_sample(method: str, status: int) -> str:
     return f'model_requests_total{{protocol="open_inference_grpc",route="{method}",status="{status}"}}'
 
 
 def refusal(call: grpc.Future) -> tuple[str, str | None]:
-    """The code of gRPC, and ours."""
+    """Return gRPC's status code and the service's error code."""
     error = call.exception()
     return error.code().name, dict(error.trailing_metadata() or ()).get("x-error-code")
 
 
-# What is answered
+# Answers
 
 
 @pytest.mark.parametrize("rows", [1, 2, 90])
@@ -121,19 +123,19 @@ def test_rows_get_the_predictions_of_the_service(client: Client, http: httpx.Cli
 @pytest.mark.parametrize("rows", [3, 40])
 @pytest.mark.parametrize("is_raw", [True, False])
 def test_what_is_missing_is_nan_or_left_out(client: Client, http: httpx.Client, rows: int, is_raw: bool) -> None:
-    gaps = [row | {"temp": None, "carrier": None} for row in ROWS[:rows]]
-    sent = [{name: row[name] for name in row if name != "carrier"} | {"temp": float("nan")} for row in gaps]
-    answer = client.start("ModelInfer", client.infer(sent, is_raw=is_raw)).result()
-    assert outputs_of(answer) == native(http, gaps)
+    with_nulls = [row | {"temp": None, "carrier": None} for row in ROWS[:rows]]
+    with_nan = [{name: row[name] for name in row if name != "carrier"} | {"temp": float("nan")} for row in with_nulls]
+    answer = client.start("ModelInfer", client.infer(with_nan, is_raw=is_raw)).result()
+    assert outputs_of(answer) == native(http, with_nulls)
 
 
 @pytest.mark.parametrize("is_raw", [True, False])
 def test_a_number_may_have_another_datatype(client: Client, http: httpx.Client, is_raw: bool) -> None:
     rows = [tiny.ROW | {"distance": 0.5, "seats": 7}] * 2
-    rest = [{name: row[name] for name in row if name not in ("distance", "seats")} for row in rows]
-    message = client.infer(rest, is_raw=is_raw)
-    put(message, "distance", "FP32", [0.5, 0.5], is_raw=is_raw)
-    put(message, "seats", "FP64", [7.0, 7.0], is_raw=is_raw)
+    other_fields = [{name: row[name] for name in row if name not in ("distance", "seats")} for row in rows]
+    message = client.infer(other_fields, is_raw=is_raw)
+    add_input(message, "distance", "FP32", [0.5, 0.5], is_raw=is_raw)
+    add_input(message, "seats", "FP64", [7.0, 7.0], is_raw=is_raw)
     assert outputs_of(client.start("ModelInfer", message).result()) == native(http, rows)
 
 
@@ -152,12 +154,12 @@ def test_health_metadata_and_index(client: Client) -> None:
     assert (model.name, model.version, model.state) == ("served", "1.0.0", "READY")
     for version in ("", "1.0.0"):
         assert client.call("ModelReady", name="served", version=version).ready
-        told = client.call("ModelMetadata", name="served", version=version)
-        inputs = [(each.name, each.datatype, list(each.shape)) for each in told.inputs]
+        metadata = client.call("ModelMetadata", name="served", version=version)
+        inputs = [(each.name, each.datatype, list(each.shape)) for each in metadata.inputs]
         assert inputs[:3] == [("distance", "FP64", [-1, 1]), ("temp", "FP64", [-1, 1]), ("seats", "INT64", [-1, 1])]
-        outputs = [(each.name, each.datatype, list(each.shape)) for each in told.outputs]
+        outputs = [(each.name, each.datatype, list(each.shape)) for each in metadata.outputs]
         assert outputs == [("probabilities", "FP32", [-1, 2]), ("decision", "BYTES", [-1])]
-        assert (list(told.versions), told.platform) == (["1.0.0"], "onnxruntime_onnx")
+        assert (list(metadata.versions), metadata.platform) == (["1.0.0"], "onnxruntime_onnx")
 
 
 def test_reflection_lists_and_describes_all_that_is_served(client: Client) -> None:
@@ -171,38 +173,39 @@ def test_reflection_lists_and_describes_all_that_is_served(client: Client) -> No
 
 
 def test_a_request_id_comes_back_with_answers_and_refusals(client: Client) -> None:
-    good, bad = client.infer(ROWS[:1]), client.infer(ROWS[:1], model_version="2")
-    for message in (good, bad):
+    valid, invalid = client.infer(ROWS[:1]), client.infer(ROWS[:1], model_version="2")
+    for message in (valid, invalid):
         call = client.start("ModelInfer", message, x_request_id="mine-1")
         call.exception()
         assert dict(call.trailing_metadata())["x-request-id"] == "mine-1"
-    call = client.start("ModelInfer", good)
+    call = client.start("ModelInfer", valid)
     call.exception()
     assert re.fullmatch("[0-9a-f]{32}", dict(call.trailing_metadata())["x-request-id"])
 
 
-def test_tables_are_unpacked_in_a_process_of_their_own_beside_grpc(http: httpx.Client, tmp_path: Path) -> None:
+def test_tables_are_unpacked_next_to_grpc(http: httpx.Client, tmp_path: Path) -> None:
+    """Tables are unpacked in a process of their own while the server speaks gRPC."""
     pl.DataFrame(ROWS[:3]).write_parquet(tmp_path / "table")
     content = (tmp_path / "table").read_bytes()
     answer = http.post("/predict", content=content, headers={"content-type": "application/vnd.apache.parquet"})
     assert answer.json()["columns"]["decision"] == native(http, ROWS[:3])["decision"]
 
 
-# What is refused
+# Errors
 
 
-def changed(client: Client, *, is_raw: bool = True, rows: int = 2, place: int = 0, **values: Any) -> Any:
-    """A good request, but for one input."""
+def with_change(client: Client, *, is_raw: bool = True, rows: int = 2, index: int = 0, **values: Any) -> Any:
+    """Return a valid request, except for values of one input."""
     message = client.infer(ROWS[:rows], is_raw=is_raw)
     for name, value in values.items():
         if name == "shape":
-            message.inputs[place].shape[:] = value
+            message.inputs[index].shape[:] = value
         elif name == "blob":
-            message.raw_input_contents[place] = value
+            message.raw_input_contents[index] = value
         elif name == "contents":
-            message.inputs[place].contents.CopyFrom(type(message.inputs[place].contents)(**value))
+            message.inputs[index].contents.CopyFrom(type(message.inputs[index].contents)(**value))
         else:
-            setattr(message.inputs[place], name, value)
+            setattr(message.inputs[index], name, value)
     return message
 
 
@@ -218,7 +221,7 @@ def changed(client: Client, *, is_raw: bool = True, rows: int = 2, place: int = 
         ({"shape": [2**62]}, "RESOURCE_EXHAUSTED", "too_many_rows"),
         ({"datatype": "SECRET"}, "INVALID_ARGUMENT", "malformed_body"),
         ({"datatype": "FP16"}, "INVALID_ARGUMENT", "malformed_body"),
-        ({"place": 1, "name": "distance"}, "INVALID_ARGUMENT", "malformed_body"),
+        ({"index": 1, "name": "distance"}, "INVALID_ARGUMENT", "malformed_body"),
         ({"name": "SECRET"}, "INVALID_ARGUMENT", "invalid_rows"),
         ({"contents": {"fp32_contents": [1.0, 2.0]}}, "INVALID_ARGUMENT", "malformed_body"),
         ({"contents": {"fp64_contents": [1.0]}}, "INVALID_ARGUMENT", "malformed_body"),
@@ -227,7 +230,7 @@ def changed(client: Client, *, is_raw: bool = True, rows: int = 2, place: int = 
 def test_an_input_that_is_wrong_is_refused(
     client: Client, values: Mapping[str, Any], is_raw: bool, grpc_code: str, code: str
 ) -> None:
-    call = client.start("ModelInfer", changed(client, is_raw=is_raw, **values))
+    call = client.start("ModelInfer", with_change(client, is_raw=is_raw, **values))
     assert refusal(call) == (grpc_code, code)
     assert call.details()
 
@@ -237,15 +240,15 @@ def test_an_input_that_is_wrong_is_refused(
     [
         ({"blob": b""}, "malformed_body"),
         ({"blob": b"\0" * 17}, "malformed_body"),
-        ({"place": 4, "blob": b"\xff\xff\xff\xff"}, "malformed_body"),
-        ({"place": 4, "blob": b"\1\0\0\0\xff\1\0\0\0\xff"}, "malformed_body"),
-        ({"place": 4, "blob": b"\6\0\0\0SECRET\6\0\0\0SECRET"}, "invalid_rows"),
+        ({"index": 4, "blob": b"\xff\xff\xff\xff"}, "malformed_body"),
+        ({"index": 4, "blob": b"\1\0\0\0\xff\1\0\0\0\xff"}, "malformed_body"),
+        ({"index": 4, "blob": b"\6\0\0\0SECRET\6\0\0\0SECRET"}, "invalid_rows"),
         ({"blob": np.array([np.inf, 1.0]).tobytes()}, "invalid_rows"),
         ({"blob": np.array([1e9, 1.0]).tobytes()}, "invalid_rows"),
     ],
 )
 def test_raw_values_that_are_wrong_are_refused(client: Client, values: Mapping[str, Any], code: str) -> None:
-    call = client.start("ModelInfer", changed(client, **values))
+    call = client.start("ModelInfer", with_change(client, **values))
     assert refusal(call) == ("INVALID_ARGUMENT", code)
     assert "SECRET" not in call.details()
 
@@ -265,10 +268,10 @@ def test_what_is_not_there_is_refused_and_counted(
     client: Client, http: httpx.Client, method: str, fields: Mapping[str, Any], code: str
 ) -> None:
     status, name = (404, "NOT_FOUND") if code == "not_found" else (400, "INVALID_ARGUMENT")
-    before = metric(http, counted(method, status))
+    before = metric(http, requests_sample(method, status))
     assert refusal(client.start(method, client.message(method, **fields))) == (name, code)
-    # Another worker may be asked for the metrics in the moment before the count is written.
-    until(lambda: metric(http, counted(method, status)) == before + 1)
+    # Another worker may answer the request for the metrics just before the count is written.
+    until(lambda: metric(http, requests_sample(method, status)) == before + 1)
 
 
 def test_a_method_that_there_is_not_and_a_message_that_is_none(client: Client) -> None:
@@ -290,8 +293,8 @@ def test_too_much_is_refused_packed_or_not(client: Client) -> None:
 
 def test_a_refusal_is_short_whatever_was_sent(client: Client) -> None:
     message = client.infer(ROWS[:2])
-    for place, each in enumerate(message.inputs):
-        each.name = f"{place}" + "\u00e9" * 5_000
+    for index, tensor in enumerate(message.inputs):
+        tensor.name = f"{index}" + "\u00e9" * 5_000
     assert refusal(client.start("ModelInfer", message)) == ("INVALID_ARGUMENT", "invalid_rows")
 
 
@@ -311,7 +314,7 @@ def test_without_a_key_only_health_and_reflection_are_answered(running: Running)
 
 
 def test_no_value_is_ever_in_the_log(running: Running, client: Client) -> None:
-    client.start("ModelInfer", changed(client, name="do-not-log-4711", datatype="do-not-log-4711")).exception()
+    client.start("ModelInfer", with_change(client, name="do-not-log-4711", datatype="do-not-log-4711")).exception()
     client.start("ModelInfer", client.infer([tiny.ROW | {"origin": "do-not-log-4711"}])).exception()
     client.start("ModelInfer", client.infer(ROWS[:1]), x_request_id="to-be-found").result()
     until(lambda: '"request_id": "to-be-found", "route": "ModelInfer", "status": 200' in running.server.log.read_text())
@@ -323,22 +326,23 @@ def test_no_value_is_ever_in_the_log(running: Running, client: Client) -> None:
 
 
 def test_many_callers_at_once_get_what_each_asked_for(running: Running, http: httpx.Client) -> None:
-    wanted = native(http, ROWS)
+    expected = native(http, ROWS)
 
-    def ask(number: int) -> None:
-        chance = random.Random(number)
+    def ask(seed: int) -> None:
+        generator = random.Random(seed)
         client = Client(running.port, x_api_key=KEY)
         with closing(client.channel):
             for _ in range(50):
-                start = chance.randrange(len(ROWS) - 1)
-                end = start + chance.choice((1, 1, 1, 3))
-                message = client.infer(ROWS[start:end], is_raw=chance.random() < 0.5)
-                is_good = chance.random() < 0.8
-                if not is_good:
+                start = generator.randrange(len(ROWS) - 1)
+                end = start + generator.choice((1, 1, 1, 3))
+                message = client.infer(ROWS[start:end], is_raw=generator.random() < 0.5)
+                is_valid = generator.random() < 0.8
+                if not is_valid:
                     message.inputs[0].name = "stranger"
                 call = client.start("ModelInfer", message)
-                if is_good:
-                    assert outputs_of(call.result()) == {name: each[start:end] for name, each in wanted.items()}
+                if is_valid:
+                    expected_outputs = {name: values[start:end] for name, values in expected.items()}
+                    assert outputs_of(call.result()) == expected_outputs
                 else:
                     assert refusal(call) == ("INVALID_ARGUMENT", "invalid_rows")
 
@@ -370,33 +374,34 @@ INPUT = st.fixed_dictionaries(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(INPUT, max_size=4), st.lists(st.binary(max_size=20), max_size=4), st.lists(NAMES, max_size=2))
-def test_no_request_is_a_server_error(client: Client, inputs: list[Any], blobs: list[bytes], wanted: list[str]) -> None:
-    outputs = [{"name": name} for name in wanted]
-    asked = {"model_name": "served", "inputs": inputs, "raw_input_contents": blobs, "outputs": outputs}
-    call = client.start("ModelInfer", client.message("ModelInfer", **asked))
+def test_no_request_is_a_server_error(client: Client, inputs: list[Any], blobs: list[bytes], names: list[str]) -> None:
+    outputs = [{"name": name} for name in names]
+    fields = {"model_name": "served", "inputs": inputs, "raw_input_contents": blobs, "outputs": outputs}
+    call = client.start("ModelInfer", client.message("ModelInfer", **fields))
     assert refusal(call)[0] in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED")
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.booleans(), st.integers(0, 700), st.integers(0, 9), st.binary(max_size=8))
-def test_no_damage_is_a_server_error(client: Client, is_raw: bool, place: int, cut: int, damage: bytes) -> None:
-    sent = client.infer(ROWS[:3], is_raw=is_raw).SerializeToString()
-    call = client.start("ModelInfer", sent[:place] + damage + sent[place + cut :])
+def test_no_damage_is_a_server_error(client: Client, is_raw: bool, offset: int, length: int, damage: bytes) -> None:
+    message = client.infer(ROWS[:3], is_raw=is_raw).SerializeToString()
+    call = client.start("ModelInfer", message[:offset] + damage + message[offset + length :])
     assert call.exception() is None or refusal(call)[0] in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "NOT_FOUND")
 
 
-# Its life, last, for the server remembers how slow it was
+# Load and shutdown. These tests come last, because the server's throughput estimate stays low after them
 
 
-def test_what_is_refused_cancelled_or_out_of_time_is_never_computed(client: Client, http: httpx.Client) -> None:
-    samples = ("model_rows_total", *(counted("ModelInfer", status) for status in (499, 503, 504)))
+def test_refused_cancelled_and_late_calls_are_not_computed(client: Client, http: httpx.Client) -> None:
+    """What is refused, cancelled or out of time is never computed."""
+    samples = ("model_rows_total", *(requests_sample("ModelInfer", status) for status in (499, 503, 504)))
     before = [metric(http, sample) for sample in samples]
     batches = metric(http, "model_batch_rows_count")
-    first = client.start("ModelInfer", client.infer(slowly(5, 1_000)))
-    until(lambda: metric(http, "model_batch_rows_count") > batches)  # it is under way, and what comes next waits
+    first = client.start("ModelInfer", client.infer(slow_rows(5, 1_000)))
+    until(lambda: metric(http, "model_batch_rows_count") > batches)  # it is running, so the next calls wait
     late = client.start("ModelInfer", client.infer(ROWS[:1]), seconds=0.2)
     assert late.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    waiting = [client.start("ModelInfer", client.infer(ROWS)) for _ in range(2)]  # there is room for one
+    waiting = [client.start("ModelInfer", client.infer(ROWS)) for _ in range(2)]  # the queue has space for one
     until(lambda: any(call.done() for call in waiting))
     refused, cancelled = sorted(waiting, key=lambda call: not call.done())
     assert refusal(refused) == ("UNAVAILABLE", "overloaded")
@@ -404,14 +409,14 @@ def test_what_is_refused_cancelled_or_out_of_time_is_never_computed(client: Clie
     cancelled.cancel()
     assert len(outputs_of(first.result())["decision"]) == 5
     assert outputs_of(client.start("ModelInfer", client.infer(ROWS[:1])).result()) == native(http, ROWS[:1])
-    rows, gone, overloaded, out_of_time = (
-        metric(http, sample) - then for sample, then in zip(samples, before, strict=True)
+    rows, disconnected, overloaded, timed_out = (
+        metric(http, sample) - old_value for sample, old_value in zip(samples, before, strict=True)
     )
-    assert (rows, gone + out_of_time, overloaded) == (5 + 1 + 1, 2, 1)
+    assert (rows, disconnected + timed_out, overloaded) == (5 + 1 + 1, 2, 1)
 
 
 def test_what_takes_too_long_is_given_up(client: Client) -> None:
-    assert refusal(client.start("ModelInfer", client.infer(slowly(10, 8_000)))) == (
+    assert refusal(client.start("ModelInfer", client.infer(slow_rows(10, 8_000)))) == (
         "DEADLINE_EXCEEDED",
         "deadline_exceeded",
     )
@@ -420,31 +425,32 @@ def test_what_takes_too_long_is_given_up(client: Client) -> None:
 
 def test_a_taken_port_is_said_in_one_line(running: Running, tmp_path: Path) -> None:
     home = tiny.home(tmp_path, "1.0.0")
-    ended = run(
+    completed = run(
         "bentoml", "serve", "--port", str(free_port()), BENTOML_HOME=str(home), DEPLOYER_GRPC_PORT=str(running.port)
     )
-    assert ended.returncode == 1
-    assert f"gRPC port {running.port} is taken by another program" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    assert completed.returncode == 1
+    assert f"gRPC port {running.port} is used by another program" in completed.stderr
+    assert "Traceback" not in completed.stderr
 
 
-def test_what_is_under_way_is_answered_when_the_server_is_told_to_stop(tmp_path: Path) -> None:
-    with started(tmp_path, 30, "--host", "127.0.0.1") as running, asking(running) as http:
+def test_calls_under_way_are_answered_at_shutdown(tmp_path: Path) -> None:
+    """Calls that are under way are answered when the server receives SIGTERM."""
+    with started(tmp_path, 30, "--host", "127.0.0.1") as running, http_client(running) as http:
         assert f'"address": "127.0.0.1:{running.port}"' in running.server.log.read_text()
         client = Client(running.port, x_api_key=KEY)
         with closing(client.channel):
-            seen = health_pb2_grpc.HealthStub(client.channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
-            assert next(seen).status == health_pb2.HealthCheckResponse.SERVING
-            slow_one = client.start("ModelInfer", client.infer(slowly(5, 3_000)))
+            health = health_pb2_grpc.HealthStub(client.channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+            assert next(health).status == health_pb2.HealthCheckResponse.SERVING
+            slow_call = client.start("ModelInfer", client.infer(slow_rows(5, 3_000)))
             until(lambda: metric(http, "model_batch_rows_count") == 1)
             running.server.process.terminate()
-            assert next(seen).status == health_pb2.HealthCheckResponse.NOT_SERVING
-            last_one = client.start("ModelInfer", client.infer(ROWS[:1]))  # of a client who watches no health
-            until(lambda: not_taken(client))
-            assert [len(outputs_of(call.result())["decision"]) for call in (slow_one, last_one)] == [5, 1]
+            assert next(health).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            last_call = client.start("ModelInfer", client.infer(ROWS[:1]))  # a client that does not watch the health
+            until(lambda: refuses_calls(client))
+            assert [len(outputs_of(call.result())["decision"]) for call in (slow_call, last_call)] == [5, 1]
         assert running.server.process.wait(timeout=20) == 0
 
 
-def not_taken(client: Client) -> bool:
+def refuses_calls(client: Client) -> bool:
     error = client.start("ServerLive", client.message("ServerLive")).exception()
     return error is not None and error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)

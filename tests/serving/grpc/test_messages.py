@@ -1,4 +1,4 @@
-"""The compiled form of the protocol is that of its text."""
+"""The compiled form of the protocol is up to date."""
 
 import subprocess
 import sys

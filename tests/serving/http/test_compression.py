@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 from model_deployer.contract.errors import BodyTooLarge, MalformedBody, RequestError, UnsupportedMediaType
 from model_deployer.serving.http.compression import decompress
 
-COMPRESSED: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
-ENCODINGS = st.sampled_from(sorted(COMPRESSED))
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
+ENCODINGS = st.sampled_from(sorted(COMPRESS))
 
 
 @given(st.binary(max_size=2_000), ENCODINGS)
 def test_what_was_compressed_comes_back(body: bytes, encoding: str) -> None:
-    assert decompress(COMPRESSED[encoding](body), encoding, 2_000) == body
+    assert decompress(COMPRESS[encoding](body), encoding, 2_000) == body
 
 
 @given(st.binary(min_size=1, max_size=2_000), ENCODINGS, st.data())
 def test_a_part_of_it_is_refused(body: bytes, encoding: str, data: st.DataObject) -> None:
-    compressed = COMPRESSED[encoding](body)
-    length = data.draw(st.integers(min_value=0, max_value=len(compressed) - 1))
+    content = COMPRESS[encoding](body)
+    length = data.draw(st.integers(min_value=0, max_value=len(content) - 1))
     with pytest.raises(MalformedBody):
-        decompress(compressed[:length], encoding, 2_000)
+        decompress(content[:length], encoding, 2_000)
 
 
 @given(st.binary(max_size=300), ENCODINGS)
@@ -34,9 +34,9 @@ def test_whatever_comes_is_read_or_refused(body: bytes, encoding: str) -> None:
         assert len(decompress(body, encoding, 1_000)) <= 1_000
 
 
-@pytest.mark.parametrize("encoding", sorted(COMPRESSED))
+@pytest.mark.parametrize("encoding", sorted(COMPRESS))
 def test_a_bomb_is_not_set_off(encoding: str) -> None:
-    bomb = COMPRESSED[encoding](bytes(100_000_000))
+    bomb = COMPRESS[encoding](bytes(100_000_000))
     tracemalloc.start()
     with pytest.raises(BodyTooLarge):
         decompress(bomb, encoding, 1_000_000)

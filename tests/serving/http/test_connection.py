@@ -1,4 +1,4 @@
-"""Clients that never finish what they say, and clients that are turned away."""
+"""Clients that never finish a request or never read a response, and clients that are refused at the connection."""
 
 import asyncio
 import http.client
@@ -32,7 +32,7 @@ def connected(server: Server) -> Iterator[socket.socket]:
 
 
 def refusal(connection: socket.socket) -> tuple[int, str, str]:
-    """Status, code and Connection of the answer; what follows it is the connection's end."""
+    """Return the status, the code and the header Connection of a refusal."""
     answer = http.client.HTTPResponse(connection)
     answer.begin()
     assert answer.headers["content-type"] == "application/problem+json"
@@ -41,7 +41,7 @@ def refusal(connection: socket.socket) -> tuple[int, str, str]:
 
 
 def dribble(connection: socket.socket, text: bytes, seconds: float) -> None:
-    """Send a byte a second until the server has had enough."""
+    """Send one byte per second until the server refuses the request."""
     deadline = time.monotonic() + seconds
     for byte in text:
         try:
@@ -53,10 +53,11 @@ def dribble(connection: socket.socket, text: bytes, seconds: float) -> None:
             if connection.recv(1, socket.MSG_PEEK):
                 return
         except TimeoutError:
-            assert time.monotonic() < deadline, "the server still listens"
+            assert time.monotonic() < deadline, "the server still accepts bytes"
 
 
-def test_headers_that_come_a_byte_a_second_are_refused_and_hold_up_nobody(server: Server) -> None:
+def test_slow_headers_are_refused(server: Server) -> None:
+    """Headers that come a byte a second are refused, and hold up no other client."""
     with connected(server) as slow, connected(server) as silent:
         slow.sendall(b"POST /predict HTTP/1.1\r\n")
         dribble(slow, b"X-Slow: " + b"x" * 1_000, HEAD_TIMEOUT_SECONDS + 10)
@@ -66,8 +67,8 @@ def test_headers_that_come_a_byte_a_second_are_refused_and_hold_up_nobody(server
         assert silent.recv(1) == b""
 
 
-def test_a_body_that_comes_a_byte_a_second_is_refused_and_holds_up_nobody(server: Server) -> None:
-    """The model allows ten seconds."""
+def test_slow_body_is_refused(server: Server) -> None:
+    """A body that comes a byte a second is refused, and holds up no other client; the model allows ten seconds."""
     with connected(server) as slow:
         slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
         dribble(slow, b'{"rows": [' + b" " * 1_000, 20)
@@ -84,52 +85,52 @@ def test_headers_without_end_are_refused(server: Server) -> None:
 
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00", b"HELLO\r\n\r\n", b"GET / HTTP/9\r\n\r\n"])
 def test_what_is_no_http_is_refused_and_counted(server: Server, sent: bytes) -> None:
-    counted = 'model_requests_total{protocol="none",route="other",status="400"}'
-    before = server.metric(counted)
+    sample = 'model_requests_total{protocol="none",route="other",status="400"}'
+    before = server.metric(sample)
     with connected(server) as connection:
         connection.sendall(sent)
         assert refusal(connection) == (400, "malformed_request", "close")
-    assert server.metric(counted) == before + 1
+    assert server.metric(sample) == before + 1
 
 
-class Turnstile:
-    """Turns every request with the header ``X-Away`` away."""
+class HeaderFilter:
+    """Refuses every request with the header ``X-Away``."""
 
     def __init__(self) -> None:
-        self.counted: list[tuple[str, int]] = []
+        self.refusals: list[tuple[str, int]] = []
 
     def refusal(self, scope: Scope) -> RequestError | None:
         return Overloaded("later") if b"x-away" in dict(scope["headers"]) else None
 
-    def refused(self, route: str, status: int) -> None:
-        self.counted.append((route, status))
+    def count_refusal(self, route: str, status: int) -> None:
+        self.refusals.append((route, status))
 
 
-class Guarded(HttpConnection):
+class FilteredConnection(HttpConnection):
     keep_alive_seconds = 60.0
-    door = Turnstile()
+    connection_filter = HeaderFilter()
 
 
-left = threading.Event()
+client_disconnected = threading.Event()
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with what was sent; ``/wait`` waits for its client's leaving."""
+    """Respond with the body of the request; ``/wait`` waits until its client disconnects."""
     if scope["path"] == "/wait":
         with suppress(ClientDisconnected), Deadlines().within(30, scope[CONNECTION_KEY]):
             await asyncio.Event().wait()
-        left.set()
-    body, more = b"", True
-    while more:
+        client_disconnected.set()
+    body, more_body = b"", True
+    while more_body:
         message = await receive()
-        body, more = body + message.get("body", b""), message.get("more_body", False)
+        body, more_body = body + message.get("body", b""), message.get("more_body", False)
     await respond(send, 200, [(b"content-type", b"text/plain")], body)
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[int]:
-    """The port of a server whose connections have a turnstile."""
-    config = uvicorn.Config(echo, port=free_port(), http=Guarded, lifespan="off", log_level="error")
+def echo_port() -> Iterator[int]:
+    """The port of a server whose connections have the filter."""
+    config = uvicorn.Config(echo, port=free_port(), http=FilteredConnection, lifespan="off", log_level="error")
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run)
     thread.start()
@@ -145,25 +146,26 @@ def exchange(connection: http.client.HTTPConnection, body: bytes, **headers: str
     return answer.status, answer.read()
 
 
-def test_who_is_turned_away_may_come_again_over_the_same_connection(door: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", door, timeout=10)
-    long = b"x" * 1_000_000
+def test_connection_survives_being_turned_away(echo_port: int) -> None:
+    """A client that is turned away may send its next request over the same connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", echo_port, timeout=10)
+    large_body = b"x" * 1_000_000
     for _ in range(3):
-        status, content = exchange(connection, long, **{"X-Away": "1", "X-Request-ID": "mine"})
+        status, content = exchange(connection, large_body, **{"X-Away": "1", "X-Request-ID": "mine"})
         problem = json.loads(content)
         assert (status, problem["code"], problem["request_id"]) == (503, "overloaded", "mine")
-        assert exchange(connection, long) == (200, long)
-    assert Guarded.door.counted == [("/predict", 503)] * 3
+        assert exchange(connection, large_body) == (200, large_body)
+    assert FilteredConnection.connection_filter.refusals == [("/predict", 503)] * 3
 
 
-def test_a_client_that_leaves_ends_its_request(door: int) -> None:
-    with socket.create_connection(("127.0.0.1", door), timeout=10) as connection:
+def test_a_client_that_leaves_ends_its_request(echo_port: int) -> None:
+    with socket.create_connection(("127.0.0.1", echo_port), timeout=10) as connection:
         connection.sendall(b"POST /wait HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
-    assert left.wait(10)
+    assert client_disconnected.wait(10)
 
 
-def test_a_refusal_says_when_to_come_again(door: int) -> None:
-    with socket.create_connection(("127.0.0.1", door), timeout=10) as connection:
+def test_a_refusal_says_when_to_come_again(echo_port: int) -> None:
+    with socket.create_connection(("127.0.0.1", echo_port), timeout=10) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nX-Away: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         answer = http.client.HTTPResponse(connection)
         answer.begin()
@@ -172,33 +174,34 @@ def test_a_refusal_says_when_to_come_again(door: int) -> None:
         assert connection.recv(1) == b""
 
 
-def test_a_client_that_never_reads_its_answer_is_let_go(door: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_never_reads_its_answer_is_let_go(echo_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "RESPONSE_TIMEOUT_SECONDS", 0.2)
-    monkeypatch.setattr(connections, "_TICK", 0.1)
-    large = b"x" * 50_000_000
-    with socket.create_connection(("127.0.0.1", door), timeout=30) as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(large), large))
-        probe = psutil.Process()
-        here = connection.getsockname()[1]
-        until(
-            lambda: (
-                here
-                not in {each.raddr.port for each in probe.net_connections() if each.raddr and each.laddr.port == door}
-            )
-        )
+    monkeypatch.setattr(connections, "CHECK_INTERVAL_SECONDS", 0.1)
+    large_body = b"x" * 50_000_000
+    with socket.create_connection(("127.0.0.1", echo_port), timeout=30) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(large_body), large_body))
+        process = psutil.Process()
+        client_port = connection.getsockname()[1]
+
+        def connected_ports() -> set[int]:
+            connections = process.net_connections()
+            return {each.raddr.port for each in connections if each.raddr and each.laddr.port == echo_port}
+
+        until(lambda: client_port not in connected_ports())
 
 
-def test_requests_that_are_sent_without_waiting_are_answered_in_their_order(door: int) -> None:
-    one = b"POST /predict HTTP/1.1\r\nContent-Length: 1\r\n\r\n%d"
-    away = b"POST /predict HTTP/1.1\r\nX-Away: 1\r\nContent-Length: 3\r\n\r\nabc"
-    with socket.create_connection(("127.0.0.1", door), timeout=10) as connection:
-        connection.sendall(one % 1 + away + one % 2 + away + away + one % 3)
-        received = b""
-        while not received.endswith(b"\r\n\r\n3"):
-            piece = connection.recv(65_536)
-            assert piece, "the server closed the connection"
-            received += piece
-    assert re.findall(rb"HTTP/1.1 (\d+)", received) == [b"200", b"503", b"200", b"503", b"503", b"200"]
+def test_pipelined_requests_are_answered_in_order(echo_port: int) -> None:
+    """Requests that are sent without waiting are answered in their order."""
+    accepted = b"POST /predict HTTP/1.1\r\nContent-Length: 1\r\n\r\n%d"
+    refused = b"POST /predict HTTP/1.1\r\nX-Away: 1\r\nContent-Length: 3\r\n\r\nabc"
+    with socket.create_connection(("127.0.0.1", echo_port), timeout=10) as connection:
+        connection.sendall(accepted % 1 + refused + accepted % 2 + refused + refused + accepted % 3)
+        responses = b""
+        while not responses.endswith(b"\r\n\r\n3"):
+            chunk = connection.recv(65_536)
+            assert chunk, "the server closed the connection"
+            responses += chunk
+    assert re.findall(rb"HTTP/1.1 (\d+)", responses) == [b"200", b"503", b"200", b"503", b"503", b"200"]
 
 
 def test_a_connection_serves_many_requests(server: Server) -> None:

@@ -15,35 +15,35 @@ async def test_what_takes_too_long_ends_with_a_timeout() -> None:
 
 async def test_a_time_that_is_up_ends_nobody_elses_request() -> None:
     deadlines = Deadlines()
-    late: list[float] = []
-    others: list[float] = []
+    timed_out: list[float] = []
+    completed: list[float] = []
 
-    async def one(seconds: float) -> None:
+    async def wait(seconds: float) -> None:
         try:
             with deadlines.within(seconds):
-                await done.wait()
-            others.append(seconds)
+                await both_timed_out.wait()
+            completed.append(seconds)
         except TimeoutError:
-            late.append(seconds)
-            if len(late) == 2:
-                done.set()
+            timed_out.append(seconds)
+            if len(timed_out) == 2:
+                both_timed_out.set()
 
-    done = asyncio.Event()
-    await asyncio.gather(*(one(seconds) for seconds in (30, 0.01, 20, 0.05)))
-    assert (late, others) == ([0.01, 0.05], [30, 20])
+    both_timed_out = asyncio.Event()
+    await asyncio.gather(*(wait(seconds) for seconds in (30, 0.01, 20, 0.05)))
+    assert (timed_out, completed) == ([0.01, 0.05], [30, 20])
 
 
 class Connection:
-    watch: RequestDeadline | None = None
+    deadline: RequestDeadline | None = None
 
 
 async def test_a_client_that_leaves_ends_its_request() -> None:
-    line = Connection()
-    with pytest.raises(ClientDisconnected), Deadlines().within(30, line):
-        assert line.watch
-        asyncio.get_running_loop().call_soon(line.watch.leave)
+    connection = Connection()
+    with pytest.raises(ClientDisconnected), Deadlines().within(30, connection):
+        assert connection.deadline
+        asyncio.get_running_loop().call_soon(connection.deadline.disconnect)
         await asyncio.Event().wait()
-    assert not line.watch
+    assert not connection.deadline
 
 
 async def test_a_cancelled_task_stays_cancelled() -> None:

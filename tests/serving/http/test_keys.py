@@ -22,7 +22,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, file: Path) -> Iterator[Server]:
-    """A server that wants the keys of ``file``."""
+    """A server that requires one of the keys in ``file``."""
     folder = tmp_path_factory.mktemp("server")
     file.write_text(f"# the shop\n{OLD}\n\n{NEW}\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -72,36 +72,36 @@ def test_no_key_is_in_the_log(server: Server) -> None:
 
 
 def test_keys_change_while_the_server_runs(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock is the test's, so that nobody waits for it."""
+    """The test sets the clock, so that it does not have to wait."""
     now = [0.0]
     monkeypatch.setattr("model_deployer.serving.http.keys.time.monotonic", lambda: now[0])
-    own = file.with_name("own")
+    key_file = file.with_name("key_file")
 
     def write(content: str) -> None:
-        own.write_text(content)
+        key_file.write_text(content)
         now[0] += 2
-        os.utime(own, ns=(0, int(now[0] * 1e9)))
+        os.utime(key_file, ns=(0, int(now[0] * 1e9)))
 
     write(OLD)
-    found = keys.load(own)
-    assert found is not None
-    assert found.allow({b"x-api-key": OLD.encode()})
+    api_keys = keys.load(key_file)
+    assert api_keys is not None
+    assert api_keys.allow({b"x-api-key": OLD.encode()})
     write(NEW)
-    assert not found.allow({b"x-api-key": OLD.encode()})
-    assert found.allow({b"x-api-key": NEW.encode()})
+    assert not api_keys.allow({b"x-api-key": OLD.encode()})
+    assert api_keys.allow({b"x-api-key": NEW.encode()})
     for unusable in ("", "short"):
         write(unusable)
-        assert found.allow({b"x-api-key": NEW.encode()})
-    own.unlink()
+        assert api_keys.allow({b"x-api-key": NEW.encode()})
+    key_file.unlink()
     now[0] += 2
-    assert found.allow({b"x-api-key": NEW.encode()})
+    assert api_keys.allow({b"x-api-key": NEW.encode()})
 
 
 def test_the_variable_holds_several_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEPLOYER_API_KEYS", f"{OLD}, {NEW}")
-    found = keys.load(None)
-    assert found is not None
-    assert [found.allow({b"x-api-key": key.encode()}) for key in (OLD, NEW, WRONG, "")] == [True, True, False, False]
+    api_keys = keys.load(None)
+    assert api_keys is not None
+    assert [api_keys.allow({b"x-api-key": key.encode()}) for key in (OLD, NEW, WRONG, "")] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n", "short\n"])
@@ -112,9 +112,10 @@ def test_a_file_that_protects_nothing_is_refused(tmp_path: Path, content: str) -
     assert "short" not in str(caught.value).replace("too short", "")
 
 
+@pytest.mark.slow
 def test_a_server_without_its_file_of_keys_does_not_start(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0")
-    ended = run("bentoml", "serve", BENTOML_HOME=str(home), DEPLOYER_API_KEY_FILE=str(tmp_path / "absent"))
-    assert ended.returncode == 1
-    assert "the file of API keys cannot be read" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    completed = run("bentoml", "serve", BENTOML_HOME=str(home), DEPLOYER_API_KEY_FILE=str(tmp_path / "absent"))
+    assert completed.returncode == 1
+    assert "the API key file cannot be read" in completed.stderr
+    assert "Traceback" not in completed.stderr

@@ -23,7 +23,7 @@ def test_content_type_with_parameters(header: bytes, name: str, parameters: dict
 
 
 @pytest.mark.parametrize(
-    ("accept", "chosen"),
+    ("accept", "expected"),
     [
         (b"*/*", JSON),
         (b"application/json", JSON),
@@ -42,8 +42,8 @@ def test_content_type_with_parameters(header: bytes, name: str, parameters: dict
         (b",;,", None),
     ],
 )
-def test_accept_chooses_by_weight_then_by_order(accept: bytes, chosen: str | None) -> None:
-    assert negotiate(accept, (JSON, CSV, ARROW)) == chosen
+def test_accept_chooses_by_weight_then_by_order(accept: bytes, expected: str | None) -> None:
+    assert negotiate(accept, (JSON, CSV, ARROW)) == expected
 
 
 @given(st.binary(max_size=200))

@@ -1,4 +1,4 @@
-"""How each protocol is asked, what can be wrong with a request, and how each protocol refuses it."""
+"""The requests and the errors of each protocol, and the invalid requests that all protocols refuse."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,13 +17,13 @@ PROBLEM = {"type", "title", "status", "detail", "code", "retry", "request_id"}
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a protocol is asked, and how it refuses.
+    """The form of a protocol's requests and errors.
 
     Attributes:
-        path: Of predictions, as the OpenAPI document has it.
-        body: A request with these rows.
-        keys: Those that its refusals have; beside them may stand what the service's own have.
-        media_type: Of its refusals.
+        path: The path of predictions, as in the OpenAPI document.
+        body: Returns a request with these rows.
+        keys: The required keys of its errors, which may also have the keys of the service's own errors.
+        media_type: The media type of its errors.
     """
 
     path: str
@@ -33,7 +33,7 @@ class Dialect:
 
     @property
     def real_path(self) -> str:
-        """The path with the names that there are."""
+        """The path with the names of the served model."""
         return self.path.replace("{model}", "served").replace("{version}", "1.0.0")
 
 
@@ -51,8 +51,8 @@ DIALECTS: Mapping[str, Dialect] = {
     "azure": Dialect("/score", lambda rows: {"data": rows}, {"message"}),
 }
 
-#: What is wrong with a request: the status of its refusal, and what is sent in place of a right one.
-WRONG: Mapping[str, tuple[int, Mapping[str, Any]]] = {
+#: Invalid requests: the status of the error, and the parts that differ from a valid request.
+INVALID: Mapping[str, tuple[int, Mapping[str, Any]]] = {
     "no JSON": (400, {"content": f'{{"{SECRET}'.encode()}),
     "not UTF-8": (400, {"content": b"\xff"}),
     "nested too deeply": (400, {"content": b"[" * 50_000}),
@@ -69,17 +69,17 @@ WRONG: Mapping[str, tuple[int, Mapping[str, Any]]] = {
 }
 
 
-def ask(client: httpx.Client, dialect: Dialect, sent: Mapping[str, Any]) -> httpx.Response:
-    """Send a request in a dialect; ``sent`` replaces the parts of a right one."""
-    content = sent.get("content", json.dumps(dialect.body(sent.get("rows", [tiny.ROW]))))
-    headers = {"Content-Type": "application/json", "X-Request-ID": "mine"} | sent.get("headers", {})
-    return client.request(sent.get("method", "POST"), dialect.real_path, content=content, headers=headers)
+def ask(client: httpx.Client, dialect: Dialect, changes: Mapping[str, Any]) -> httpx.Response:
+    """Send a request that is valid except for the changes."""
+    content = changes.get("content", json.dumps(dialect.body(changes.get("rows", [tiny.ROW]))))
+    headers = {"Content-Type": "application/json", "X-Request-ID": "mine"} | changes.get("headers", {})
+    return client.request(changes.get("method", "POST"), dialect.real_path, content=content, headers=headers)
 
 
 def assert_refused(answer: httpx.Response, dialect: Dialect, status: int) -> None:
-    """In the envelope of the protocol, with the id of the request, and without what was sent."""
+    """Check an error: in the format of the protocol, with the request id, without values that were sent."""
     assert (answer.status_code, answer.headers["content-type"]) == (status, dialect.media_type)
-    said = answer.json()
-    assert dialect.keys <= said.keys() <= dialect.keys | {"errors", "error_count"}
-    assert answer.headers["x-request-id"] == said.get("request_id", "mine") == "mine"
+    document = answer.json()
+    assert dialect.keys <= document.keys() <= dialect.keys | {"errors", "error_count"}
+    assert answer.headers["x-request-id"] == document.get("request_id", "mine") == "mine"
     assert SECRET not in answer.text + str(answer.headers)

@@ -1,4 +1,4 @@
-"""Models behind every protocol at once."""
+"""Servers with all protocols at once."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +18,11 @@ from tests.support.servers import Profile, SharedServers, write_tiny
 
 KEY = "key-of-a-client-of-any-protocol"
 
-#: The paths that Vertex AI chooses where nobody names any.
+#: The paths that Vertex AI chooses by default.
 HEALTH = "/v1/endpoints/12/deployedModels/34"
 PREDICT = f"{HEALTH}:predict"
 
-#: Texts that the graph tells apart, and what it adds for each.
+#: The texts that the graph distinguishes, and the number that it adds for each.
 TEXTS = {"JFK": -0.7, "EWR": 0.11, "AA": 0.23, 'a "quoted", long\nremark': 0.31, "Zürich 🚆 日本": 0.43, "NaN": 0.53}
 
 _graph = tiny.graph
@@ -30,7 +30,7 @@ _graph = tiny.graph
 
 @dataclass(frozen=True)
 class Served:
-    """A running server, the contract of its model, a client that has a key, and the port of gRPC."""
+    """A running server, the contract of its model, an HTTP client with a key, and the port of gRPC."""
 
     server: Server
     contract: Contract
@@ -39,9 +39,11 @@ class Served:
 
 
 def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
-    """The graph of tests/tiny.py, but of numbers it sees more digits, and of texts more words."""
+    """Return the graph of tests/support/tiny.py, but with more digits of numbers and more distinct texts."""
     model = _graph(contract, opposite)
-    numbers = [f"_float{place}" for place, each in enumerate(contract.features) if each.kind in ("numeric", "integer")]
+    numbers = [
+        f"_float{index}" for index, feature in enumerate(contract.features) if feature.kind in ("numeric", "integer")
+    ]
     for node in model.graph.node:
         if node.op_type == "Div" and node.input[0] in numbers:
             node.input[1] = "_fine"
@@ -61,10 +63,10 @@ def write(folder: Path, contract: Contract) -> Manifest:
 
 
 @contextmanager
-def served(servers: SharedServers, contract: Contract, workers: int = 1, **variables: str) -> Iterator[Served]:
-    """A server of a model with this contract that wants a key and speaks every protocol, Vertex AI's paths named."""
-    named = {"AIP_HEALTH_ROUTE": HEALTH, "AIP_PREDICT_ROUTE": PREDICT, "DEPLOYER_API_KEYS": KEY} | variables
-    server = servers.get(Profile(contract, write, tuple(named.items()), workers, speaks_grpc=True))
+def served(servers: SharedServers, contract: Contract, workers: int = 1, **environment: str) -> Iterator[Served]:
+    """Start a server of a model with this contract, with an API key and all protocols, Vertex AI's paths included."""
+    variables = {"AIP_HEALTH_ROUTE": HEALTH, "AIP_PREDICT_ROUTE": PREDICT, "DEPLOYER_API_KEYS": KEY} | environment
+    server = servers.get(Profile(contract, write, tuple(variables.items()), workers, speaks_grpc=True))
     assert server.grpc_port is not None
     with httpx.Client(base_url=server.url, timeout=30, headers={"X-API-Key": KEY}) as client:
         yield Served(server, contract, client, server.grpc_port)

@@ -1,7 +1,8 @@
-"""A model asked through each protocol in each of its forms: rows in, the outputs by name out.
+"""Clients of every protocol in each of its forms: from rows to the outputs by name.
 
-A speaker is one function. What it returns holds ``decision`` (a text a row), ``probabilities`` and ``set`` (a list a
-row, by the labels), or ``value``, ``lower`` and ``upper`` (a number a row), as far as its protocol tells them.
+A speaker is a function. Its result has ``decision`` (one text per row), ``probabilities`` and ``set`` (one list per
+row, in the order of the labels), or ``value``, ``lower`` and ``upper`` (one number per row), if its protocol returns
+them.
 """
 
 import csv
@@ -43,48 +44,51 @@ READERS: Mapping[str, Callable[[io.BytesIO], pl.DataFrame]] = {
 }
 
 
-def listed(rows: Rows) -> list[list[Any]]:
-    """The values in the order of the contract."""
+def to_lists(rows: Rows) -> list[list[Any]]:
+    """Return the values of each row in the order of the contract."""
     return [[row.get(name) for name in NAMES] for row in rows]
 
 
 def columns(rows: Rows) -> dict[str, list[Any]]:
-    """The values of each field."""
+    """Return the values of each field."""
     return {name: [row.get(name) for row in rows] for name in NAMES}
 
 
 def frame(rows: Rows) -> pl.DataFrame:
-    """The rows as a table with the types that Arrow and Parquet have for the fields."""
+    """Return the rows as a table with the types of the fields in Arrow and Parquet."""
     return pl.DataFrame(
-        {name: pl.Series(each, dtype=ARROW.get(name, pl.String)) for name, each in columns(rows).items()}
+        {name: pl.Series(values, dtype=ARROW.get(name, pl.String)) for name, values in columns(rows).items()}
     )
 
 
 def of_predictions(predictions: Sequence[Mapping[str, Any]], contract: Contract) -> Outputs:
-    """From the service's own predictions."""
+    """Return the outputs from the service's own predictions."""
     if not isinstance(contract.output, Classification):
         return {name: [each[name] for each in predictions] for name in ("value", "lower", "upper")}
     labels = contract.output.labels
-    found: Outputs = {"decision": [each["decision"] for each in predictions]}
-    found["probabilities"] = [[each["probabilities"][label] for label in labels] for each in predictions]
+    outputs: Outputs = {"decision": [each["decision"] for each in predictions]}
+    outputs["probabilities"] = [[each["probabilities"][label] for label in labels] for each in predictions]
     if contract.output.set_threshold is not None:
-        found["set"] = [[label in each["set"] for label in labels] for each in predictions]
-    return found
+        outputs["set"] = [[label in each["set"] for label in labels] for each in predictions]
+    return outputs
 
 
 def of_columns(table: Mapping[str, Sequence[Any]]) -> Outputs:
-    """From the service's own columns: `decision`, `probabilities.LABEL`, `set.LABEL`, or those of a regression."""
-    found: Outputs = {}
+    """Return the outputs from the service's own columns.
+
+    Their names are `decision`, `probabilities.LABEL` and `set.LABEL`, or those of a regression.
+    """
+    outputs: Outputs = {}
     for name in dict.fromkeys(name.partition(".")[0] for name in table):
-        parts = [each for key, each in table.items() if key.partition(".")[0] == name]
-        found[name] = (
+        parts = [values for key, values in table.items() if key.partition(".")[0] == name]
+        outputs[name] = (
             [list(row) for row in zip(*parts, strict=True)] if name in ("probabilities", "set") else list(parts[0])
         )
-    return found
+    return outputs
 
 
 def of_csv(text: str, contract: Contract) -> Outputs:
-    """From the lines of CSV."""
+    """Return the outputs from the lines of CSV."""
     lines = list(csv.reader(io.StringIO(text)))
     if not isinstance(contract.output, Classification):
         return dict(
@@ -95,35 +99,35 @@ def of_csv(text: str, contract: Contract) -> Outputs:
             )
         )
     count = len(contract.output.labels)
-    found: Outputs = {"decision": [line[0] for line in lines]}
-    found["probabilities"] = [list(map(float, line[1 : count + 1])) for line in lines]
+    outputs: Outputs = {"decision": [line[0] for line in lines]}
+    outputs["probabilities"] = [list(map(float, line[1 : count + 1])) for line in lines]
     if contract.output.set_threshold is not None:
-        found["set"] = [[cell == "true" for cell in line[count + 1 :]] for line in lines]
-    return found
+        outputs["set"] = [[cell == "true" for cell in line[count + 1 :]] for line in lines]
+    return outputs
 
 
 def post(served: Served, path: str, body: Any, media_type: str = "application/json", **headers: str) -> httpx.Response:
-    """Send bytes as they are, or anything else as JSON, with a key; the answer has to be 200."""
+    """Send a request with a key: bytes unchanged, anything else as JSON. Its status must be 200."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    sent = {"Content-Type": media_type} | {name.replace("_", "-"): value for name, value in headers.items()}
-    return served.client.post(path, content=content, headers=sent).raise_for_status()
+    all_headers = {"Content-Type": media_type} | {name.replace("_", "-"): value for name, value in headers.items()}
+    return served.client.post(path, content=content, headers=all_headers).raise_for_status()
 
 
-# The service's own
+# The native protocol
 
 
 def native_rows(served: Served, rows: Rows) -> Outputs:
-    """Rows of JSON, for the service's own route."""
+    """Send rows of JSON to the service's own route."""
     return of_predictions(post(served, "/predict", {"rows": list(rows)}).json()["predictions"], served.contract)
 
 
 def native_columns(served: Served, rows: Rows) -> Outputs:
-    """Columns of JSON, for the service's own route."""
+    """Send columns of JSON to the service's own route."""
     return of_columns(post(served, "/predict", {"columns": columns(rows)}).json()["columns"])
 
 
 def native_table(media_type: str) -> Speaker:
-    """A table of Arrow or Parquet, for the service's own route."""
+    """Send an Arrow or Parquet table to the service's own route."""
 
     def speak(served: Served, rows: Rows) -> Outputs:
         file = io.BytesIO()
@@ -138,7 +142,7 @@ def native_table(media_type: str) -> Speaker:
 
 
 def tensors(rows: Rows) -> list[dict[str, Any]]:
-    """A tensor for each field that any row has a value of."""
+    """Return a tensor for each field that has a value in any row."""
     return [
         {"name": name, "shape": [len(rows)], "datatype": OPEN_INFERENCE.get(name, "BYTES"), "data": values}
         for name, values in columns(rows).items()
@@ -147,42 +151,42 @@ def tensors(rows: Rows) -> list[dict[str, Any]]:
 
 
 def open_inference_json(served: Served, rows: Rows) -> Outputs:
-    """Tensors whose data are JSON."""
+    """Send tensors with JSON data."""
     answer = post(served, "/v2/models/served/infer", {"inputs": tensors(rows)}).json()
-    return {each["name"]: np.reshape(each["data"], each["shape"]).tolist() for each in answer["outputs"]}
+    return {tensor["name"]: np.reshape(tensor["data"], tensor["shape"]).tolist() for tensor in answer["outputs"]}
 
 
 def open_inference_binary(served: Served, rows: Rows) -> Outputs:
-    """Bytes wherever a value that is missing can be said in them, which is in floating-point numbers."""
+    """Send tensors as bytes, except those with missing values that are not floats: bytes cannot represent them."""
     inputs, blobs = tensors(rows), []
-    for each in inputs:
-        is_float = each["datatype"] == "FP64"
-        if is_float or None not in each["data"]:
-            blobs.append(packed(each["datatype"], each.pop("data")))
-            each["parameters"] = {"binary_data_size": len(blobs[-1])}
+    for tensor in inputs:
+        is_float = tensor["datatype"] == "FP64"
+        if is_float or None not in tensor["data"]:
+            blobs.append(to_bytes(tensor["datatype"], tensor.pop("data")))
+            tensor["parameters"] = {"binary_data_size": len(blobs[-1])}
     head = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
     length = {"Inference-Header-Content-Length": str(len(head))}
     answer = post(served, "/v2/models/served/versions/1.0.0/infer", b"".join([head, *blobs]), **length)
-    place = int(answer.headers["inference-header-content-length"])
-    found: Outputs = {}
-    for each in json.loads(answer.content[:place])["outputs"]:
-        blob = answer.content[place : (place := place + each["parameters"]["binary_data_size"])]
-        found[each["name"]] = unpacked(each["datatype"], blob, each["shape"])
-    return found
+    offset = int(answer.headers["inference-header-content-length"])
+    outputs: Outputs = {}
+    for tensor in json.loads(answer.content[:offset])["outputs"]:
+        blob = answer.content[offset : (offset := offset + tensor["parameters"]["binary_data_size"])]
+        outputs[tensor["name"]] = from_bytes(tensor["datatype"], blob, tensor["shape"])
+    return outputs
 
 
-def packed(datatype: str, values: Sequence[Any]) -> bytes:
-    """Little-endian numbers, or strings behind their lengths."""
+def to_bytes(datatype: str, values: Sequence[Any]) -> bytes:
+    """Return little-endian numbers, or strings after their lengths."""
     if datatype == "BYTES":
         return b"".join(struct.pack("<I", len(text)) + text for text in map(str.encode, values))
-    return np.array([np.nan if each is None else each for each in values], KINDS[datatype]).tobytes()
+    return np.array([np.nan if value is None else value for value in values], DTYPES[datatype]).tobytes()
 
 
-def unpacked(datatype: str, blob: bytes, shape: Sequence[int]) -> list[Any]:
-    """The values of a tensor from its bytes; the inverse of :func:`packed`."""
+def from_bytes(datatype: str, blob: bytes, shape: Sequence[int]) -> list[Any]:
+    """Return the values of a tensor from its bytes; the inverse of :func:`to_bytes`."""
     if datatype != "BYTES":
-        found: list[Any] = np.frombuffer(blob, KINDS[datatype]).reshape(shape).tolist()
-        return found
+        numbers: list[Any] = np.frombuffer(blob, DTYPES[datatype]).reshape(shape).tolist()
+        return numbers
     texts = []
     while blob:
         (length,) = struct.unpack_from("<I", blob)
@@ -192,17 +196,17 @@ def unpacked(datatype: str, blob: bytes, shape: Sequence[int]) -> list[Any]:
 
 
 def open_inference_grpc(is_raw: bool) -> Speaker:
-    """A call a row: what is missing in it is left out."""
+    """Send one call per row, without the missing values."""
 
     def speak(served: Served, rows: Rows) -> Outputs:
         client = _grpc_client(served.grpc_port)
-        found: Outputs = {}
+        outputs: Outputs = {}
         for row in rows:
-            given = {name: value for name, value in row.items() if value is not None}
-            answer = client.start("ModelInfer", client.infer([given], is_raw=is_raw)).result()
+            present = {name: value for name, value in row.items() if value is not None}
+            answer = client.start("ModelInfer", client.infer([present], is_raw=is_raw)).result()
             for name, values in outputs_of(answer).items():
-                found.setdefault(name, []).extend(values)
-        return found
+                outputs.setdefault(name, []).extend(values)
+        return outputs
 
     return speak
 
@@ -212,25 +216,25 @@ def _grpc_client(port: int) -> Client:
     return Client(port, x_api_key=KEY)
 
 
-KINDS = {"FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "BOOL": "?"}
+DTYPES = {"FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "BOOL": "?"}
 
 # TensorFlow Serving, and KServe's first protocol
 
 
 def tensorflow_rows(served: Served, rows: Rows) -> Outputs:
-    """Instances in rows."""
+    """Send instances, which are rows."""
     answer = post(served, "/v1/models/served:predict", {"instances": list(rows)}).json()["predictions"]
     return {name: [each[name] for each in answer] for name in answer[0]}
 
 
 def tensorflow_columns(served: Served, rows: Rows) -> Outputs:
-    """Inputs in columns."""
+    """Send inputs, which are columns."""
     outputs: Outputs = post(served, "/v1/models/served:predict", {"inputs": columns(rows)}).json()["outputs"]
     return outputs
 
 
 def tensorflow_examples(served: Served, rows: Rows) -> Outputs:
-    """Examples for the verbs classify and regress."""
+    """Send examples to the verbs classify and regress."""
     is_classification = isinstance(served.contract.output, Classification)
     verb = "classify" if is_classification else "regress"
     results = post(served, f"/v1/models/served:{verb}", {"examples": list(rows)}).json()["results"]
@@ -240,8 +244,8 @@ def tensorflow_examples(served: Served, rows: Rows) -> Outputs:
 
 
 def kserve(served: Served, rows: Rows) -> Outputs:
-    """KServe's first protocol: instances that are lists of values."""
-    answer = post(served, "/v1/models/served:predict", {"instances": listed(rows)}).json()["predictions"]
+    """Send KServe's version 1: instances that are lists of values."""
+    answer = post(served, "/v1/models/served:predict", {"instances": to_lists(rows)}).json()["predictions"]
     return {name: [each[name] for each in answer] for name in answer[0]}
 
 
@@ -249,7 +253,7 @@ def kserve(served: Served, rows: Rows) -> Outputs:
 
 
 def invocations(key: str, table: Callable[[Rows], Any]) -> Speaker:
-    """JSON of MLflow and SageMaker, with the table under ``key``."""
+    """Send JSON of MLflow or SageMaker, with the table under ``key``."""
 
     def speak(served: Served, rows: Rows) -> Outputs:
         answer = post(served, "/invocations", {key: table(rows)}, accept="application/json")
@@ -259,18 +263,18 @@ def invocations(key: str, table: Callable[[Rows], Any]) -> Speaker:
 
 
 def invocations_lines(served: Served, rows: Rows) -> Outputs:
-    """JSON Lines, a line for each row."""
+    """Send JSON Lines, one line per row."""
     lines = "application/jsonlines"
     answer = post(served, "/invocations", "\n".join(map(json.dumps, rows)).encode(), lines, accept=lines)
     return of_predictions([json.loads(line) for line in answer.text.splitlines()], served.contract)
 
 
 def invocations_csv(has_header: bool) -> Speaker:
-    """CSV with or without a header."""
+    """Send CSV with or without a header."""
 
     def speak(served: Served, rows: Rows) -> Outputs:
         file = io.StringIO()
-        csv.writer(file).writerows([NAMES] * has_header + listed(rows))
+        csv.writer(file).writerows([NAMES] * has_header + to_lists(rows))
         answer = post(served, "/invocations", file.getvalue().encode(), "text/csv", accept="text/csv")
         return of_csv(answer.text, served.contract)
 
@@ -278,7 +282,7 @@ def invocations_csv(has_header: bool) -> Speaker:
 
 
 def invocations_parquet(served: Served, rows: Rows) -> Outputs:
-    """A Parquet file."""
+    """Send a Parquet file."""
     file = io.BytesIO()
     frame(rows).write_parquet(file)
     answer = post(served, "/invocations", file.getvalue(), PARQUET, accept="application/json")
@@ -289,29 +293,29 @@ def invocations_parquet(served: Served, rows: Rows) -> Outputs:
 
 
 def vertex(served: Served, rows: Rows) -> Outputs:
-    """Instances of Vertex AI."""
+    """Send instances of Vertex AI."""
     answer = post(served, PREDICT, {"instances": list(rows)}).json()["predictions"]
     return of_predictions(answer, served.contract)
 
 
 def azure(served: Served, rows: Rows) -> Outputs:
-    """Rows of Azure ML, under ``data``."""
+    """Send rows of Azure ML, under ``data``."""
     return of_predictions(post(served, "/score", {"data": list(rows)}).json(), served.contract)
 
 
 def azure_split(served: Served, rows: Rows) -> Outputs:
-    """A table of pandas in Azure ML's form, under ``input_data``."""
-    table = {"columns": NAMES, "index": list(range(len(rows))), "data": listed(rows)}
+    """Send a pandas table in Azure ML's form, under ``input_data``."""
+    table = {"columns": NAMES, "index": list(range(len(rows))), "data": to_lists(rows)}
     return of_predictions(post(served, "/score", {"input_data": table}).json(), served.contract)
 
 
 def torchserve(served: Served, rows: Rows) -> Outputs:
-    """A list of rows."""
+    """Send a list of rows to TorchServe's route."""
     return of_predictions(post(served, "/predictions/served", list(rows)).json(), served.contract)
 
 
 def torchserve_form(served: Served, rows: Rows) -> Outputs:
-    """A file a row, as TorchServe's clients send images."""
+    """Send one file per row, as TorchServe's clients send images."""
     files = [("data", json.dumps(row)) for row in rows]
     answer = served.client.post("/predictions/served/1.0.0", files=files).raise_for_status().json()
     return of_predictions(answer if isinstance(answer, list) else [answer], served.contract)
@@ -331,12 +335,12 @@ SPEAKERS: Mapping[str, Speaker] = {
     "TensorFlow Serving, columns": tensorflow_columns,
     "TensorFlow Serving, examples": tensorflow_examples,
     "KServe v1": kserve,
-    "MLflow split": invocations("dataframe_split", lambda rows: {"columns": NAMES, "data": listed(rows)}),
+    "MLflow split": invocations("dataframe_split", lambda rows: {"columns": NAMES, "data": to_lists(rows)}),
     "MLflow records": invocations("dataframe_records", list),
     "MLflow inputs": invocations("inputs", columns),
     "MLflow CSV": invocations_csv(has_header=True),
     "MLflow Parquet": invocations_parquet,
-    "SageMaker JSON": invocations("instances", listed),
+    "SageMaker JSON": invocations("instances", to_lists),
     "SageMaker lines": invocations_lines,
     "SageMaker CSV": invocations_csv(has_header=False),
     "Vertex AI": vertex,

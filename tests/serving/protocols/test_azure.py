@@ -11,7 +11,7 @@ from tests.serving.protocols.served import Served
 from tests.support import tiny
 
 ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR", "temp": None, "distance": 12.25}, tiny.ROW | {"seats": 3}]
-LISTED = [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]
+ROW_LISTS = [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,9 @@ def client(either: Served) -> httpx.Client:
     "body",
     [
         {"data": ROWS},
-        {"data": LISTED},
+        {"data": ROW_LISTS},
         {"input_data": ROWS},
-        {"input_data": {"columns": tiny.CONTRACT.names, "index": [0, 1, 2], "data": LISTED}},
+        {"input_data": {"columns": tiny.CONTRACT.names, "index": [0, 1, 2], "data": ROW_LISTS}},
     ],
 )
 def test_rows_are_answered_with_predictions_to_the_last_bit(client: httpx.Client, body: Any) -> None:
@@ -41,11 +41,11 @@ def test_inputs_are_answered_with_results(client: httpx.Client) -> None:
 
 
 def test_ids_come_back(client: httpx.Client) -> None:
-    sent = {"x-request-id": "a", "x-ms-client-request-id": "b"}
-    headers = client.post("/score", json={"data": ROWS}, headers=sent).headers
+    ids = {"x-request-id": "a", "x-ms-client-request-id": "b"}
+    headers = client.post("/score", json={"data": ROWS}, headers=ids).headers
     assert (headers["x-request-id"], headers["x-ms-client-request-id"], headers["x-ms-request-id"]) == ("a", "b", "b")
-    refused = client.post("/score", json={"data": ROWS}, headers={"x-ms-client-request-id": "x" * 101})
-    assert (refused.status_code, list(refused.json())) == (431, ["message"])
+    refusal = client.post("/score", json={"data": ROWS}, headers={"x-ms-client-request-id": "x" * 101})
+    assert (refusal.status_code, list(refusal.json())) == (431, ["message"])
 
 
 def test_options_and_swagger_are_answered(client: httpx.Client) -> None:
@@ -64,7 +64,7 @@ def test_options_and_swagger_are_answered(client: httpx.Client) -> None:
         ("POST", "/score", b"[]", 400),
         ("POST", "/score", {"rows": ROWS}, 400),
         ("POST", "/score", {"Inputs": 1}, 400),
-        ("POST", "/score", {"input_data": {"columns": [1], "data": LISTED}}, 400),
+        ("POST", "/score", {"input_data": {"columns": [1], "data": ROW_LISTS}}, 400),
         ("GET", "/swagger.json?version=4", b"", 404),
     ],
 )

@@ -10,18 +10,18 @@ from tests.serving.protocols.golden_rows import ROWS
 from tests.serving.protocols.served import Served
 from tests.serving.protocols.speakers import SPEAKERS, Rows, Speaker, native_rows
 
-#: One row alone, some, and as many as are turned into columns.
+#: One row, some rows, and enough rows to become columns.
 SIZES: Sequence[Rows] = [ROWS[:1], ROWS[1:2], ROWS, [*ROWS] * 6]
 
 
 @pytest.fixture(scope="session")
 def expected(any_output: Served) -> list[dict[str, Any]]:
-    """What the service's own form answers."""
+    """The outputs of the native protocol."""
     return [bits(native_rows(any_output, rows)) for rows in SIZES]
 
 
 def test_every_row_has_an_answer_of_its_own(any_output: Served, expected: list[dict[str, Any]]) -> None:
-    """Or else it would not show that one is read as another; what is missing may be said in two ways."""
+    """Otherwise the tests would not show that rows are confused. A missing value may be null or left out."""
     answers = expected[2][any_output.contract.output.tensors[0]]
     assert answers[1] == answers[2]
     assert len(set(map(str, answers))) == len(ROWS) - 1
@@ -31,7 +31,7 @@ def test_every_row_has_an_answer_of_its_own(any_output: Served, expected: list[d
 def test_every_protocol_answers_the_same_bits(
     any_output: Served, expected: list[dict[str, Any]], speak: Speaker
 ) -> None:
-    for rows, wanted in zip(SIZES, expected, strict=True):
-        found = bits(speak(any_output, rows))
-        assert found
-        assert found == {name: wanted[name] for name in found}
+    for rows, expected_outputs in zip(SIZES, expected, strict=True):
+        outputs = bits(speak(any_output, rows))
+        assert outputs
+        assert outputs == {name: expected_outputs[name] for name in outputs}

@@ -1,4 +1,4 @@
-"""SageMaker and MLflow on one path, over a real socket, held against what the native route answers."""
+"""SageMaker and MLflow on one path, over a real socket, compared with the native route."""
 
 import csv
 import io
@@ -19,20 +19,20 @@ from tests.serving.protocols.served import KEY, Served
 from tests.support import tiny
 from tests.support.processes import Server
 
-BARE = {"departure": "2013-11-01T17:05:00", "distance": 12.25, "origin": "EWR", "seats": 3}
+REQUIRED_ONLY = {"departure": "2013-11-01T17:05:00", "distance": 12.25, "origin": "EWR", "seats": 3}
 ROWS: list[dict[str, Any]] = [
     tiny.ROW,
     tiny.ROW | {"remark": 'a "quoted", long\nremark', "holiday": True, "temp": None},
-    BARE,
+    REQUIRED_ONLY,
 ]
 
-#: To build one takes longer than to be answered.
+#: One client for all tests: creating a client takes longer than a request.
 CLIENT = httpx.Client(timeout=30, headers={"X-API-Key": KEY})
 
 
 def ask(server: Server, body: bytes, content_type: str = "application/json", **headers: str) -> httpx.Response:
-    sent = {"Content-Type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
-    return CLIENT.post(f"{server.url}/invocations", content=body, headers=sent)
+    all_headers = {"Content-Type": content_type} | {name.replace("_", "-"): value for name, value in headers.items()}
+    return CLIENT.post(f"{server.url}/invocations", content=body, headers=all_headers)
 
 
 def ask_json(server: Server, document: Any, **headers: str) -> httpx.Response:
@@ -57,14 +57,14 @@ def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return {name: [row.get(name) for row in rows] for name in tiny.CONTRACT.names}
 
 
-def written(rows: list[dict[str, Any]], header: bool) -> bytes:
+def to_csv(rows: list[dict[str, Any]], has_header: bool) -> bytes:
     file = io.StringIO()
-    csv.writer(file).writerows([tiny.CONTRACT.names] * header + values(rows))
+    csv.writer(file).writerows([tiny.CONTRACT.names] * has_header + values(rows))
     return file.getvalue().encode()
 
 
-def flat(predictions: list[dict[str, Any]]) -> list[list[Any]]:
-    """As lines of CSV have them."""
+def csv_cells(predictions: list[dict[str, Any]]) -> list[list[Any]]:
+    """Return predictions as the cells of CSV lines."""
     return [[each["decision"], *each["probabilities"].values()] for each in predictions]
 
 
@@ -88,7 +88,8 @@ def lines(answer: httpx.Response) -> list[list[Any]]:
     ],
     ids=lambda document: next(iter(document)),
 )
-def test_every_shape_of_json_is_answered_as_the_native_route_does(server: Server, document: dict[str, Any]) -> None:
+def test_json_shapes_match_the_native_route(server: Server, document: dict[str, Any]) -> None:
+    """Every shape of JSON is answered as by the native route."""
     answer = ask_json(server, document)
     assert answer.json() == {"predictions": native(server)}
     assert answer.headers["content-type"] == "application/json"
@@ -102,19 +103,21 @@ def test_nan_is_missing_as_pandas_writes_it(server: Server) -> None:
     assert ask_json(server, {"instances": [tiny.ROW | {"distance": float("inf")}]}).status_code == 400
 
 
-def test_csv_is_answered_with_csv_where_it_has_no_header_and_with_json_where_it_has_one(server: Server) -> None:
+def test_csv_header_decides_the_answer_type(server: Server) -> None:
+    """CSV without a header is answered with CSV, and CSV with one with JSON."""
     expected = native(server)
-    assert ask(server, written(ROWS, header=True), "text/csv").json() == {"predictions": expected}
-    bare = ask(server, written(ROWS, header=False), "text/csv; charset=utf-8")
-    assert bare.headers["content-type"] == "text/csv; charset=utf-8"
-    assert lines(bare) == flat(expected)
-    with_mark = b"\xef\xbb\xbf" + written(ROWS, header=True)
-    assert ask(server, with_mark, "text/csv").json() == {"predictions": expected}
+    assert ask(server, to_csv(ROWS, has_header=True), "text/csv").json() == {"predictions": expected}
+    answer = ask(server, to_csv(ROWS, has_header=False), "text/csv; charset=utf-8")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert lines(answer) == csv_cells(expected)
+    with_byte_order_mark = b"\xef\xbb\xbf" + to_csv(ROWS, has_header=True)
+    assert ask(server, with_byte_order_mark, "text/csv").json() == {"predictions": expected}
 
 
-def test_a_header_may_have_fewer_names_in_another_order_and_the_type_may_say_that_there_is_none(server: Server) -> None:
+def test_csv_header_may_be_partial_or_declared_absent(server: Server) -> None:
+    """A header may have fewer names, in another order; the media type may say that there is none."""
     text = b"seats,origin,distance,departure\n3,EWR,+12.250,2013-11-01T17:05:00\n"
-    assert ask(server, text, "text/csv").json() == {"predictions": native(server, [BARE])}
+    assert ask(server, text, "text/csv").json() == {"predictions": native(server, [REQUIRED_ONLY])}
     assert ask(server, text, "text/csv; header=absent").status_code == 400
     misspelt = ask(server, text.replace(b"seats", b"seat"), "text/csv")
     assert misspelt.status_code == 422
@@ -139,7 +142,7 @@ def test_a_header_may_have_fewer_names_in_another_order_and_the_type_may_say_tha
     ],
 )
 def test_a_field_of_csv_is_read_by_its_kind(server: Server, field: str, text: str, value: Any) -> None:
-    body = written([tiny.ROW | {field: text}], header=True)
+    body = to_csv([tiny.ROW | {field: text}], has_header=True)
     assert ask(server, body, "text/csv").json() == {"predictions": native(server, [tiny.ROW | {field: value}])}
 
 
@@ -157,16 +160,16 @@ def test_a_field_of_csv_is_read_by_its_kind(server: Server, field: str, text: st
     ],
 )
 def test_what_is_no_value_of_that_kind_is_refused_by_name(server: Server, field: str, text: str, code: str) -> None:
-    answer = ask(server, written([tiny.ROW, tiny.ROW | {field: text}], header=False), "text/csv")
+    answer = ask(server, to_csv([tiny.ROW, tiny.ROW | {field: text}], has_header=False), "text/csv")
     assert answer.status_code == 422
-    (found,) = answer.json()["errors"]
-    assert (found["row"], found["field"], found["code"]) == (1, field, code)
+    (problem,) = answer.json()["errors"]
+    assert (problem["row"], problem["field"], problem["code"]) == (1, field, code)
 
 
 def test_a_batch_transform_gets_a_line_for_each_line_in_order(server: Server) -> None:
     rows = [tiny.ROW | {"distance": 40.0 * index} for index in range(100)]
     expected = native(server, rows)
-    assert lines(ask(server, written(rows, header=False), "text/csv", Accept="text/csv")) == flat(expected)
+    assert lines(ask(server, to_csv(rows, has_header=False), "text/csv", Accept="text/csv")) == csv_cells(expected)
     body = "\n".join(map(json.dumps, rows)).encode()
     answer = ask(server, body, "application/jsonlines")
     assert answer.headers["content-type"] == "application/jsonlines"
@@ -174,13 +177,13 @@ def test_a_batch_transform_gets_a_line_for_each_line_in_order(server: Server) ->
 
 
 def test_accept_names_the_type_of_the_answer(server: Server) -> None:
-    expected, asked = native(server), {"instances": ROWS}
-    assert lines(ask_json(server, asked, Accept="text/csv;q=0.9, application/json;q=0.5")) == flat(expected)
-    assert ask_json(server, asked, Accept="application/x-npy, */*").json() == {"predictions": expected}
-    answer = ask_json(server, asked, Accept="application/jsonlines")
+    expected, document = native(server), {"instances": ROWS}
+    assert lines(ask_json(server, document, Accept="text/csv;q=0.9, application/json;q=0.5")) == csv_cells(expected)
+    assert ask_json(server, document, Accept="application/x-npy, */*").json() == {"predictions": expected}
+    answer = ask_json(server, document, Accept="application/jsonlines")
     assert [json.loads(line) for line in answer.text.splitlines()] == expected
-    refused = ask_json(server, asked, Accept="application/x-npy")
-    assert (refused.status_code, refused.json()["code"]) == (406, "not_acceptable")
+    refusal = ask_json(server, document, Accept="application/x-npy")
+    assert (refusal.status_code, refusal.json()["code"]) == (406, "not_acceptable")
 
 
 def test_parquet_is_read_for_mlflow(server: Server) -> None:
@@ -189,25 +192,26 @@ def test_parquet_is_read_for_mlflow(server: Server) -> None:
             "distance": arro3.core.Array.from_numpy(np.array([12.25, 30.0])),
             "seats": arro3.core.Array.from_numpy(np.array([3, 3])),
             "origin": arro3.core.Array(["EWR", "JFK"], type=arro3.core.DataType.utf8()),
-            "departure": arro3.core.Array([BARE["departure"]] * 2, type=arro3.core.DataType.utf8()),
+            "departure": arro3.core.Array([REQUIRED_ONLY["departure"]] * 2, type=arro3.core.DataType.utf8()),
         }
     )
     file = io.BytesIO()
     arro3.io.write_parquet(table, file)
-    expected = native(server, [BARE, BARE | {"distance": 30.0, "origin": "JFK"}])
-    kind = "application/vnd.apache.parquet"
-    assert ask(server, file.getvalue(), kind).json() == {"predictions": expected}
-    assert ask(server, b"PAR1", kind).json()["code"] == "malformed_body"
+    expected = native(server, [REQUIRED_ONLY, REQUIRED_ONLY | {"distance": 30.0, "origin": "JFK"}])
+    parquet = "application/vnd.apache.parquet"
+    assert ask(server, file.getvalue(), parquet).json() == {"predictions": expected}
+    assert ask(server, b"PAR1", parquet).json()["code"] == "malformed_body"
 
 
-def test_a_regression_is_answered_to_the_last_bit_and_the_default_type_is_the_operators(number: Served) -> None:
+def test_regression_is_exact_and_default_type_configurable(number: Served) -> None:
+    """A regression is answered to the last bit, in the type that the operator made the default."""
     regression = number.server
     expected = native(regression)
     answer = ask_json(regression, {"instances": ROWS})
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
-    found = [list(map(float, line)) for line in csv.reader(io.StringIO(answer.text))]
-    assert found == [[each["value"], each["lower"], each["upper"]] for each in expected]
-    assert all(number == np.float32(number) for line in found for number in line)
+    numbers = [list(map(float, line)) for line in csv.reader(io.StringIO(answer.text))]
+    assert numbers == [[each["value"], each["lower"], each["upper"]] for each in expected]
+    assert all(number == np.float32(number) for line in numbers for number in line)
     assert ask_json(regression, {"instances": ROWS}, Accept="application/json").json() == {"predictions": expected}
 
 
@@ -217,9 +221,9 @@ def test_no_body_is_no_content(server: Server) -> None:
 
 
 def test_headers_of_sagemaker_come_back(server: Server) -> None:
-    sent = {"X-Amzn-SageMaker-Custom-Attributes": "trace=1", "X-Amzn-SageMaker-Inference-Id": "id-7"}
-    answer = ask_json(server, {"instances": ROWS}, **sent)
-    assert {name: answer.headers[name] for name in sent} == sent
+    headers = {"X-Amzn-SageMaker-Custom-Attributes": "trace=1", "X-Amzn-SageMaker-Inference-Id": "id-7"}
+    answer = ask_json(server, {"instances": ROWS}, **headers)
+    assert {name: answer.headers[name] for name in headers} == headers
 
 
 MALFORMED = [
@@ -231,7 +235,8 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("body", MALFORMED, ids=lambda body: body[:40].decode("latin-1"))
-def test_what_cannot_be_read_is_refused_in_the_envelope_of_mlflow(server: Server, body: bytes) -> None:
+def test_unreadable_body_is_refused_as_mlflow_does(server: Server, body: bytes) -> None:
+    """What cannot be read is refused in the envelope of MLflow."""
     answer = ask(server, body)
     assert (answer.status_code, answer.json()["error_code"]) == (400, "BAD_REQUEST")
     assert answer.json()["code"] == "malformed_body"
@@ -244,8 +249,8 @@ def test_csv_that_cannot_be_read_is_refused(server: Server, body: bytes) -> None
 
 def test_a_type_that_is_not_read_is_refused(server: Server) -> None:
     schema = CLIENT.get(f"{server.url}/docs.json").json()["components"]["schemas"]["InvocationsError"]
-    for kind in ("text/html", "text/csv; charset=latin-1"):
-        answer = ask(server, b"x", kind)
+    for content_type in ("text/html", "text/csv; charset=latin-1"):
+        answer = ask(server, b"x", content_type)
         assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
         jsonschema.validate(answer.json(), schema)
 
@@ -267,8 +272,8 @@ def test_the_openapi_document_describes_it(server: Server) -> None:
     document = CLIENT.get(f"{server.url}/docs.json").json()
     validate(document)
     schema = document["paths"]["/invocations"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    for shape in ({"instances": ROWS}, {"dataframe_split": split(ROWS)}, {"inputs": columns(ROWS)}):
-        jsonschema.validate(shape, schema | document)
+    for body in ({"instances": ROWS}, {"dataframe_split": split(ROWS)}, {"inputs": columns(ROWS)}):
+        jsonschema.validate(body, schema | document)
     answer = ask_json(server, {"instances": ROWS}).json()
     jsonschema.validate(answer, {"$ref": "#/components/schemas/InvocationsAnswer"} | document)
 
@@ -280,9 +285,11 @@ JSONS = st.recursive(
 )
 KEYS = st.sampled_from(["dataframe_split", "dataframe_records", "instances", "inputs", "rows", "columns"])
 BODIES = (
-    st.dictionaries(KEYS, JSONS, min_size=1, max_size=1).map(lambda each: json.dumps(each).encode())
+    st.dictionaries(KEYS, JSONS, min_size=1, max_size=1).map(lambda document: json.dumps(document).encode())
     | st.binary(max_size=200)
-    | st.lists(st.text(max_size=8), min_size=9, max_size=9).map(lambda row: written([tiny.ROW], True) + _line(row))
+    | st.lists(st.text(max_size=8), min_size=9, max_size=9).map(
+        lambda row: to_csv([tiny.ROW], has_header=True) + _line(row)
+    )
 )
 
 
@@ -293,8 +300,8 @@ def _line(row: list[str]) -> bytes:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(body=BODIES, kind=st.sampled_from(["application/json", "text/csv", "application/jsonlines"]))
-def test_no_body_makes_it_fail(server: Server, body: bytes, kind: str) -> None:
-    answer = ask(server, body, kind)
+@given(body=BODIES, content_type=st.sampled_from(["application/json", "text/csv", "application/jsonlines"]))
+def test_no_body_makes_it_fail(server: Server, body: bytes, content_type: str) -> None:
+    answer = ask(server, body, content_type)
     assert answer.status_code in (200, 204, 400, 413, 422)
     assert answer.status_code in (200, 204) or answer.json()["error_code"] == "BAD_REQUEST"

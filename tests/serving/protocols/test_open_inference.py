@@ -1,4 +1,4 @@
-"""The Open Inference Protocol as its clients meet it: a real server, a real socket."""
+"""The Open Inference Protocol over a real socket, with a real server."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ def client(server: Server) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def numbers(servers: SharedServers) -> Iterator[httpx.Client]:
-    """A server with a regression of numbers alone."""
+    """A server with a regression whose fields are all numbers."""
     running = servers.get(Profile(NUMBERS, _write_numbers))
     with httpx.Client(base_url=running.url, timeout=30) as client:
         yield client
@@ -61,7 +61,7 @@ def _write_numbers(folder: Path, contract: Contract) -> Manifest:
 
 
 def _regression(contract: Contract, opposite: bool) -> onnx.ModelProto:
-    """The distance in thousands; the ends are the temperature (where there is one) and the seats."""
+    """Return a graph with the distance in thousands; the ends are the temperature, or 1 without one, and the seats."""
     names = {"distance": "value", "temp": "lower", "seats": "upper"}
     nodes = [helper.make_node("IsNaN", ["temp"], ["_nan"]), helper.make_node("Where", ["_nan", "_one", "temp"], ["_t"])]
     for name, output in names.items():
@@ -75,8 +75,8 @@ def _regression(contract: Contract, opposite: bool) -> onnx.ModelProto:
     ]
     inputs = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["rows", 1]) for name in names]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 1]) for name in names.values()]
-    described = helper.make_graph(nodes, "numbers", inputs, outputs, constants)
-    return helper.make_model(described, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    graph = helper.make_graph(nodes, "numbers", inputs, outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
 def _no_golden(folder: Path, contract: Contract) -> None:
@@ -96,7 +96,7 @@ def native(client: httpx.Client, rows: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def inputs_of(rows: Sequence[dict[str, Any]], shape: Sequence[int] = (), nested: bool = False) -> list[dict[str, Any]]:
-    """A tensor a field; fields of which the first row has none are left out."""
+    """Return one tensor per field; fields that the first row lacks are left out."""
     return [
         {
             "name": name,
@@ -108,35 +108,42 @@ def inputs_of(rows: Sequence[dict[str, Any]], shape: Sequence[int] = (), nested:
     ]
 
 
-def packed(inputs: list[dict[str, Any]], only: Sequence[str] = (), **more: Any) -> tuple[bytes, dict[str, str]]:
-    """A body and its header: the data of the inputs (named in ``only``, if any are) as bytes behind the JSON."""
-    blobs, told = [], []
-    for each in inputs:
-        if only and each["name"] not in only:
-            told.append(each)
+def binary_request(
+    inputs: list[dict[str, Any]], only: Sequence[str] = (), **options: Any
+) -> tuple[bytes, dict[str, str]]:
+    """Return a body and its header, with the data of the inputs as bytes after the JSON.
+
+    Args:
+        inputs: The inputs with their data.
+        only: The names of the inputs whose data are bytes; empty for all of them.
+        **options: Other keys of the request.
+    """
+    blobs, heads = [], []
+    for tensor in inputs:
+        if only and tensor["name"] not in only:
+            heads.append(tensor)
             continue
-        blobs.append(blob := speakers.packed(each["datatype"], each["data"]))
-        told.append(
-            {key: each[key] for key in ("name", "shape", "datatype")} | {"parameters": {"binary_data_size": len(blob)}}
-        )
-    head = json.dumps({"inputs": told} | more).encode()
-    return b"".join([head, *blobs]), {"Inference-Header-Content-Length": str(len(head))}
+        blobs.append(blob := speakers.to_bytes(tensor["datatype"], tensor["data"]))
+        head = {key: tensor[key] for key in ("name", "shape", "datatype")}
+        heads.append(head | {"parameters": {"binary_data_size": len(blob)}})
+    document = json.dumps({"inputs": heads} | options).encode()
+    return b"".join([document, *blobs]), {"Inference-Header-Content-Length": str(len(document))}
 
 
 def outputs_of(answer: httpx.Response) -> dict[str, list[Any]]:
-    """The tensors of an answer by name, whether they came as JSON or as bytes."""
+    """Return the tensors of a response by name, whether they came as JSON or as bytes."""
     assert answer.status_code == 200, answer.text
     length = int(answer.headers.get("inference-header-content-length", len(answer.content)))
-    place, found = length, {}
-    for each in json.loads(answer.content[:length])["outputs"]:
-        if "data" in each:
-            found[each["name"]] = np.array(each["data"]).reshape(each["shape"]).tolist()
+    offset, outputs = length, {}
+    for tensor in json.loads(answer.content[:length])["outputs"]:
+        if "data" in tensor:
+            outputs[tensor["name"]] = np.array(tensor["data"]).reshape(tensor["shape"]).tolist()
             continue
-        size = each["parameters"]["binary_data_size"]
-        blob, place = answer.content[place : place + size], place + size
-        found[each["name"]] = speakers.unpacked(each["datatype"], blob, each["shape"])
-    assert place == len(answer.content)
-    return found
+        size = tensor["parameters"]["binary_data_size"]
+        blob, offset = answer.content[offset : offset + size], offset + size
+        outputs[tensor["name"]] = speakers.from_bytes(tensor["datatype"], blob, tensor["shape"])
+    assert offset == len(answer.content)
+    return outputs
 
 
 def expected(predictions: list[dict[str, Any]]) -> dict[str, Any]:
@@ -166,52 +173,53 @@ def test_json_gets_the_predictions_of_the_service(
 def test_bytes_get_the_predictions_of_the_service(
     client: httpx.Client, rows: list[Any], only: Sequence[str], is_binary: bool
 ) -> None:
-    body, header = packed(inputs_of(rows), only, parameters={"binary_data_output": is_binary})
+    body, header = binary_request(inputs_of(rows), only, parameters={"binary_data_output": is_binary})
     answer = client.post("/v2/models/served/versions/1.0.0/infer", content=body, headers=header)
     assert outputs_of(answer) == expected(native(client, rows))
     assert ("inference-header-content-length" in answer.headers) == is_binary
 
 
-def test_many_rows_without_a_field_are_refused_with_every_problem(client: httpx.Client) -> None:
-    body, header = packed(inputs_of([{name: row[name] for name in row if name != "departure"} for row in ROWS]))
-    refused = client.post(INFER, content=body, headers=header)
-    assert refused.status_code == 422
-    assert [(each["row"], each["field"]) for each in refused.json()["errors"]] == [
+def test_missing_field_of_many_rows_is_listed(client: httpx.Client) -> None:
+    """Many rows without a field are refused with every problem."""
+    body, header = binary_request(inputs_of([{name: row[name] for name in row if name != "departure"} for row in ROWS]))
+    refusal = client.post(INFER, content=body, headers=header)
+    assert refusal.status_code == 422
+    assert [(problem["row"], problem["field"]) for problem in refusal.json()["errors"]] == [
         (number, "departure") for number in range(100)
     ]
-    assert "and 95 more" in refused.json()["error"]
+    assert "and 95 more" in refusal.json()["error"]
 
 
 def test_what_is_missing_is_null_or_left_out(client: httpx.Client) -> None:
-    gaps = [row | {"temp": None, "carrier": None} for row in ROWS[:3]]
-    left_out = [{name: row[name] for name in row if name not in ("temp", "carrier")} for row in gaps]
+    with_nulls = [row | {"temp": None, "carrier": None} for row in ROWS[:3]]
+    without_fields = [{name: row[name] for name in row if name not in ("temp", "carrier")} for row in with_nulls]
     inputs = inputs_of(ROWS[:3])
-    for each in inputs:
-        if each["name"] in ("temp", "carrier"):
-            each["data"] = [None] * 3
-    wanted = expected(native(client, gaps))
-    assert outputs_of(client.post(INFER, json={"inputs": inputs})) == wanted
-    assert outputs_of(client.post(INFER, json={"inputs": inputs_of(left_out)})) == wanted
+    for tensor in inputs:
+        if tensor["name"] in ("temp", "carrier"):
+            tensor["data"] = [None] * 3
+    native_outputs = expected(native(client, with_nulls))
+    assert outputs_of(client.post(INFER, json={"inputs": inputs})) == native_outputs
+    assert outputs_of(client.post(INFER, json={"inputs": inputs_of(without_fields)})) == native_outputs
 
 
 @pytest.mark.parametrize("rows", [2, 40])
 def test_nan_is_missing(numbers: httpx.Client, rows: int) -> None:
-    sent = [{"distance": 0.1 * number, "temp": float("nan"), "seats": number} for number in range(rows)]
-    body, header = packed(inputs_of(sent))
-    wanted = expected(native(numbers, [row | {"temp": None} for row in sent]))
-    assert outputs_of(numbers.post(INFER, content=body, headers=header)) == wanted
+    with_nan = [{"distance": 0.1 * number, "temp": float("nan"), "seats": number} for number in range(rows)]
+    body, header = binary_request(inputs_of(with_nan))
+    native_outputs = expected(native(numbers, [row | {"temp": None} for row in with_nan]))
+    assert outputs_of(numbers.post(INFER, content=body, headers=header)) == native_outputs
 
 
 @pytest.mark.parametrize("rows", [1, 40])
 def test_numbers_may_come_as_one_matrix(numbers: httpx.Client, rows: int) -> None:
     matrix = [[0.1 * number, float(number), number] for number in range(rows)]
-    wanted = expected(native(numbers, [dict(zip(NUMBERS.names, row, strict=True)) for row in matrix]))
-    told = {"name": "any", "shape": [rows, 3], "datatype": "FP64"}
+    native_outputs = expected(native(numbers, [dict(zip(NUMBERS.names, row, strict=True)) for row in matrix]))
+    tensor = {"name": "any", "shape": [rows, 3], "datatype": "FP64"}
     flat = [value for row in matrix for value in row]
-    assert outputs_of(numbers.post(INFER, json={"inputs": [told | {"data": matrix}]})) == wanted
-    assert outputs_of(numbers.post(INFER, json={"inputs": [told | {"data": flat}]})) == wanted
-    body, header = packed([told | {"data": flat}])
-    assert outputs_of(numbers.post(INFER, content=body, headers=header)) == wanted
+    assert outputs_of(numbers.post(INFER, json={"inputs": [tensor | {"data": matrix}]})) == native_outputs
+    assert outputs_of(numbers.post(INFER, json={"inputs": [tensor | {"data": flat}]})) == native_outputs
+    body, header = binary_request([tensor | {"data": flat}])
+    assert outputs_of(numbers.post(INFER, content=body, headers=header)) == native_outputs
 
 
 def test_outputs_are_those_that_are_asked_for(client: httpx.Client) -> None:
@@ -219,8 +227,8 @@ def test_outputs_are_those_that_are_asked_for(client: httpx.Client) -> None:
     answer = client.post(INFER, json={"inputs": inputs_of(ROWS[:2]), "outputs": outputs})
     assert list(outputs_of(answer)) == ["decision", "probabilities"]
     assert outputs_of(answer) == expected(native(client, ROWS[:2]))
-    alone = client.post(INFER, json={"inputs": inputs_of(ROWS[:2]), "outputs": outputs[1:]})
-    assert list(outputs_of(alone)) == ["probabilities"]
+    answer = client.post(INFER, json={"inputs": inputs_of(ROWS[:2]), "outputs": outputs[1:]})
+    assert list(outputs_of(answer)) == ["probabilities"]
 
 
 def test_health_and_metadata(client: httpx.Client) -> None:
@@ -243,9 +251,10 @@ def test_health_and_metadata(client: httpx.Client) -> None:
         ]
 
 
-def changed(place: int = 0, **values: Any) -> list[dict[str, Any]]:
+def with_change(index: int = 0, **values: Any) -> list[dict[str, Any]]:
+    """Return valid inputs, except for values of one of them."""
     inputs = inputs_of(ROWS[:2])
-    inputs[place] |= values
+    inputs[index] |= values
     return inputs
 
 
@@ -254,17 +263,17 @@ def changed(place: int = 0, **values: Any) -> list[dict[str, Any]]:
     [
         ([], 400, "malformed_body"),
         ("nothing", 400, "malformed_body"),
-        (changed(shape=[]), 400, "malformed_body"),
-        (changed(shape=[2, 2]), 400, "malformed_body"),
-        (changed(shape=[3]), 400, "malformed_body"),
-        (changed(data=[1.0]), 400, "malformed_body"),
-        (changed(data=[[1.0], 2.0]), 400, "malformed_body"),
-        (changed(data=None), 400, "malformed_body"),
-        (changed(datatype="SECRET"), 400, "malformed_body"),
-        (changed(1, name="distance"), 400, "malformed_body"),
-        (changed(name="unheard_of"), 422, "invalid_rows"),
-        (changed(data=["SECRET", "SECRET"]), 422, "invalid_rows"),
-        (changed(data=[1.0, 1e9]), 422, "invalid_rows"),
+        (with_change(shape=[]), 400, "malformed_body"),
+        (with_change(shape=[2, 2]), 400, "malformed_body"),
+        (with_change(shape=[3]), 400, "malformed_body"),
+        (with_change(data=[1.0]), 400, "malformed_body"),
+        (with_change(data=[[1.0], 2.0]), 400, "malformed_body"),
+        (with_change(data=None), 400, "malformed_body"),
+        (with_change(datatype="SECRET"), 400, "malformed_body"),
+        (with_change(1, name="distance"), 400, "malformed_body"),
+        (with_change(name="unknown"), 422, "invalid_rows"),
+        (with_change(data=["SECRET", "SECRET"]), 422, "invalid_rows"),
+        (with_change(data=[1.0, 1e9]), 422, "invalid_rows"),
         (inputs_of([tiny.ROW] * 101), 413, "too_many_rows"),
     ],
 )
@@ -281,20 +290,22 @@ LENGTH = "Inference-Header-Content-Length"
 
 
 @pytest.mark.parametrize(
-    ("sent", "status", "code"),
+    ("request_options", "status", "code"),
     [
         ({"content": b"{"}, 400, "malformed_body"),
         ({"content": b"\xff"}, 400, "malformed_body"),
         ({"content": b"[" * 50_000}, 400, "malformed_body"),
         ({"content": b"x" * 200_000}, 413, "body_too_large"),
         ({"content": b"x", "headers": {"content-encoding": "br"}}, 415, "unsupported_media_type"),
-        ({"json": {"inputs": changed(), "outputs": [{"name": "other"}]}}, 400, "malformed_body"),
+        ({"json": {"inputs": with_change(), "outputs": [{"name": "other"}]}}, 400, "malformed_body"),
         ({"content": b"{}", "headers": {LENGTH: "3"}}, 400, "malformed_body"),
         ({"content": b"{}", "headers": {LENGTH: "-1"}}, 400, "malformed_body"),
     ],
 )
-def test_bodies_that_cannot_be_read_are_refused(client: httpx.Client, sent: Any, status: int, code: str) -> None:
-    answer = client.post(INFER, **sent)
+def test_bodies_that_cannot_be_read_are_refused(
+    client: httpx.Client, request_options: Any, status: int, code: str
+) -> None:
+    answer = client.post(INFER, **request_options)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.json()["error"]
 
@@ -316,10 +327,10 @@ def test_what_is_not_there_is_refused(client: httpx.Client, method: str, path: s
 
 
 def test_bytes_that_do_not_add_up_are_refused(client: httpx.Client) -> None:
-    body, header = packed(inputs_of(ROWS[:3]))
+    body, header = binary_request(inputs_of(ROWS[:3]))
     length = int(header["Inference-Header-Content-Length"])
-    for wrong in (body[:-1], body + b"x", body[:length], body[:length] + b"\xff" * (len(body) - length)):
-        answer = client.post(INFER, content=wrong, headers=header)
+    for invalid in (body[:-1], body + b"x", body[:length], body[:length] + b"\xff" * (len(body) - length)):
+        answer = client.post(INFER, content=invalid, headers=header)
         assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
 
 
@@ -337,7 +348,7 @@ def test_the_document_is_valid_and_true(client: httpx.Client) -> None:
         jsonschema.validate(body, {"$ref": f"#/components/schemas/{name}", "components": document["components"]})
 
 
-SOMETHING = st.recursive(
+ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
     max_leaves=5,
@@ -350,11 +361,11 @@ SOMETHING = st.recursive(
         st.fixed_dictionaries(
             {},
             optional={
-                "name": st.sampled_from([*tiny.ROW, "other"]) | SOMETHING,
-                "shape": st.lists(st.integers(-1, 3), max_size=3) | SOMETHING,
-                "datatype": st.sampled_from(["FP32", "BYTES", "BOOL", "INT64"]) | SOMETHING,
-                "data": st.lists(SOMETHING, max_size=3) | SOMETHING,
-                "parameters": st.fixed_dictionaries({"binary_data_size": st.integers(-9, 99)}) | SOMETHING,
+                "name": st.sampled_from([*tiny.ROW, "other"]) | ANY_JSON,
+                "shape": st.lists(st.integers(-1, 3), max_size=3) | ANY_JSON,
+                "datatype": st.sampled_from(["FP32", "BYTES", "BOOL", "INT64"]) | ANY_JSON,
+                "data": st.lists(ANY_JSON, max_size=3) | ANY_JSON,
+                "parameters": st.fixed_dictionaries({"binary_data_size": st.integers(-9, 99)}) | ANY_JSON,
             },
         ),
         max_size=4,
@@ -369,7 +380,7 @@ def test_no_request_is_a_server_error(client: httpx.Client, inputs: list[Any], b
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2_000), st.binary(max_size=8))
-def test_no_damage_is_a_server_error(client: httpx.Client, place: int, damage: bytes) -> None:
-    body, header = packed(inputs_of(ROWS[:3]))
-    damaged = body[:place] + damage + body[place + len(damage) :]
-    assert client.post(INFER, content=damaged, headers=header).status_code < 500
+def test_no_damage_is_a_server_error(client: httpx.Client, offset: int, damage: bytes) -> None:
+    body, header = binary_request(inputs_of(ROWS[:3]))
+    damaged_body = body[:offset] + damage + body[offset + len(damage) :]
+    assert client.post(INFER, content=damaged_body, headers=header).status_code < 500

@@ -1,4 +1,4 @@
-"""The seam between the gateway and a protocol, with one that exists for these tests only."""
+"""The interface between the gateway and a protocol, tested with a protocol that exists for these tests only."""
 
 import json
 import re
@@ -32,7 +32,7 @@ class Toy(Protocol):
         return [
             Route("/toy/{model}:ask", self._ask, {"post": {"operationId": "toyAsk", "responses": responses}}),
             Route(
-                "/toy/alive", self._alive, {"get": {"operationId": "toyAlive", "responses": responses}}, is_open=True
+                "/toy/alive", self._alive, {"get": {"operationId": "toyAlive", "responses": responses}}, is_public=True
             ),
         ]
 
@@ -43,10 +43,10 @@ class Toy(Protocol):
         return Reply(json.dumps({"toy": error.code, "id": request_id}).encode(), error.status)
 
     async def _ask(self, request: Request) -> Reply:
-        if request.named["model"] != "tiny":
+        if request.path_parameters["model"] != "tiny":
             raise NotFound("the model is called tiny")
         if not request.body:
-            raise MalformedBody("say something")
+            raise MalformedBody("the body is empty")
         rows = json.loads(request.body)
         outputs = await self.predictor.predict(rows)
         return Reply(json.dumps(outputs["probabilities"].tolist()).encode(), headers=[(b"x-toy", b"1")])
@@ -73,97 +73,97 @@ def client(
         await send({"type": "http.response.start", "status": 404, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    settings = Settings().model_copy(update={"protocols": protocols})  # names that the settings do not know
+    settings = Settings().model_copy(update={"protocols": protocols})  # not validated: the toy is not in the settings
     app = Gateway(bento, predictor, settings, keys, lambda: False)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test")
 
 
 async def test_a_protocol_gets_the_predictions_of_the_service(predictor: Predictor) -> None:
-    async with client(predictor) as asked:
-        native = (await asked.post("/predict", json={"rows": [tiny.ROW]})).json()
-        answer = await asked.post("/toy/tiny:ask", json=[tiny.ROW])
+    async with client(predictor) as http:
+        native = (await http.post("/predict", json={"rows": [tiny.ROW]})).json()
+        answer = await http.post("/toy/tiny:ask", json=[tiny.ROW])
     assert answer.json() == [list(native["predictions"][0]["probabilities"].values())]
     assert answer.headers["x-toy"] == "1"
     assert answer.headers["x-request-id"]
 
 
 async def test_refusals_come_in_the_envelope_of_the_protocol(predictor: Predictor) -> None:
-    async with client(predictor) as asked:
-        refused = [
-            await asked.post("/toy/tiny:ask", json=[tiny.ROW | {"seats": 0.5}], headers={"X-Request-ID": "me"}),
-            await asked.post("/toy/tiny:ask"),
-            await asked.post("/toy/other:ask", json=[]),
-            await asked.get("/toy/tiny:ask"),
-            await asked.post("/toy/tiny:ask", json=[tiny.ROW] * 101),
-            await asked.post("/toy/tiny:ask", content=b"x" * 200_000),
+    async with client(predictor) as http:
+        refusals = [
+            await http.post("/toy/tiny:ask", json=[tiny.ROW | {"seats": 0.5}], headers={"X-Request-ID": "me"}),
+            await http.post("/toy/tiny:ask"),
+            await http.post("/toy/other:ask", json=[]),
+            await http.get("/toy/tiny:ask"),
+            await http.post("/toy/tiny:ask", json=[tiny.ROW] * 101),
+            await http.post("/toy/tiny:ask", content=b"x" * 200_000),
         ]
-    assert [(each.status_code, each.json()["toy"]) for each in refused] == [
+    assert [(refusal.status_code, refusal.json()["toy"]) for refusal in refusals] == [
         (422, "invalid_rows"), (400, "malformed_body"), (404, "not_found"), (405, "method_not_allowed"),
         (413, "too_many_rows"), (413, "body_too_large"),
     ]  # fmt: skip
-    assert refused[0].json()["id"] == "me"
-    assert refused[3].headers["allow"] == "POST"
+    assert refusals[0].json()["id"] == "me"
+    assert refusals[3].headers["allow"] == "POST"
 
 
 async def test_a_path_of_no_protocol_is_as_unknown_as_ever(predictor: Predictor) -> None:
-    async with client(predictor) as asked:
-        assert (await asked.post("/toy/tiny:other")).status_code == 404
-        assert (await asked.post("/toy/a/b:ask")).status_code == 404
+    async with client(predictor) as http:
+        assert (await http.post("/toy/tiny:other")).status_code == 404
+        assert (await http.post("/toy/a/b:ask")).status_code == 404
 
 
 async def test_it_is_counted_by_protocol_and_route_and_wants_the_key(predictor: Predictor, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("k" * 32)
-    async with client(predictor, load(keys)) as asked:
-        assert (await asked.get("/toy/alive")).status_code == 200
-        assert (await asked.post("/toy/tiny:ask", json=[tiny.ROW])).json()["toy"] == "unauthorized"
+    async with client(predictor, load(keys)) as http:
+        assert (await http.get("/toy/alive")).status_code == 200
+        assert (await http.post("/toy/tiny:ask", json=[tiny.ROW])).json()["toy"] == "unauthorized"
         with_key = {"X-API-Key": "k" * 32}
-        assert (await asked.post("/toy/tiny:ask", json=[tiny.ROW], headers=with_key)).status_code == 200
-        text = (await asked.get("/metrics", headers=with_key)).text
+        assert (await http.post("/toy/tiny:ask", json=[tiny.ROW], headers=with_key)).status_code == 200
+        text = (await http.get("/metrics", headers=with_key)).text
     assert 'model_requests_total{protocol="toy",route="/toy/{model}:ask",status="200"} 1.0' in text
     document = openapi.document(predictor.artifact, needs_key=True, protocols=[Toy(predictor)])
     assert document["paths"]["/toy/alive"]["get"]["security"] == []
-    refused = document["paths"]["/toy/{model}:ask"]["post"]["responses"]["401"]["content"]
-    assert refused["application/json"] == {"schema": {"$ref": "#/components/schemas/ToyError"}}
+    content = document["paths"]["/toy/{model}:ask"]["post"]["responses"]["401"]["content"]
+    assert content["application/json"] == {"schema": {"$ref": "#/components/schemas/ToyError"}}
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
 async def test_what_is_no_number_is_refused_whoever_read_it(predictor: Predictor, number: float) -> None:
-    with pytest.raises(InvalidRows) as refused:
+    with pytest.raises(InvalidRows) as caught:
         await predictor.predict([tiny.ROW | {"temp": number}])
-    assert [(each.field, each.code) for each in refused.value.problems] == [("temp", "not_finite")]
+    assert [(problem.field, problem.code) for problem in caught.value.problems] == [("temp", "not_finite")]
 
 
-async def test_what_two_describe_alike_is_in_the_document_once_and_answered_if_either_is_spoken(
+async def test_route_that_protocols_share_is_documented_once(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What two protocols describe alike is in the document once, and answered if either is spoken."""
     monkeypatch.setenv("AIP_HEALTH_ROUTE", "/ping")
     for names in (["invocations"], ["torchserve"], ["vertex"], ["invocations", "torchserve", "vertex"]):
         protocols = registry.create_protocols(names, predictor)
         ping = openapi.document(predictor.artifact, protocols=protocols)["paths"]["/ping"]["get"]
         assert ping["operationId"] == "ping"
-        spoken = build_router(protocols)("GET", "/ping")
-        assert spoken
-        reply = await spoken.route.answer(Request("GET", {}, "", {}, b""))
+        match = build_router(protocols)("GET", "/ping")
+        assert match
+        reply = await match.route.handler(Request("GET", {}, "", {}, b""))
         assert json.loads(reply.body) == {"status": "Healthy"}
 
 
-class Rude(Toy):
-    name = "rude"
+class SecondToy(Toy):
+    name = "second"
 
 
-async def test_two_protocols_that_answer_the_same_path_each_in_its_own_way_are_refused_by_name(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(registry.PROTOCOLS, "rude", Rude)
-    assert registry.create_protocols(["toy", "rude"], predictor)  # they say the same of it
+async def test_conflicting_protocols_are_refused_by_name(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two protocols that answer the same path, each in its own way, are refused by name."""
+    monkeypatch.setitem(registry.PROTOCOLS, "second", SecondToy)
+    assert registry.create_protocols(["toy", "second"], predictor)  # their descriptions are equal
     monkeypatch.setenv("AIP_PREDICT_ROUTE", "/toy/mine:ask")
     with pytest.raises(UsageError, match="toy and vertex both answer POST /toy/mine:ask"):
         registry.create_protocols(["toy", "vertex"], predictor)
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "message"),
     [
         ("AIP_HEALTH_ROUTE", "health", "AIP_HEALTH_ROUTE: expected a path"),
         ("AIP_HEALTH_ROUTE", "/{model}", "AIP_HEALTH_ROUTE: expected a path"),
@@ -173,18 +173,20 @@ async def test_two_protocols_that_answer_the_same_path_each_in_its_own_way_are_r
     ],
 )
 async def test_a_variable_that_cannot_be_is_refused_by_name(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         registry.create_protocols(list(registry.PROTOCOLS)[:-1], predictor)
 
 
-def test_a_server_with_protocols_that_cannot_be_spoken_together_ends_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_server_with_conflicting_protocols_ends_in_one_line(tmp_path: Path) -> None:
+    """A server whose protocols cannot be spoken together ends with a message of one line."""
     home = tiny.home(tmp_path / "home", "1.0.0")
-    ended = run("bentoml", "serve", BENTOML_HOME=str(home), AIP_PREDICT_ROUTE="/v1/models/any:predict")
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith(
+    completed = run("bentoml", "serve", BENTOML_HOME=str(home), AIP_PREDICT_ROUTE="/v1/models/any:predict")
+    assert completed.returncode == 1
+    assert completed.stderr.splitlines()[-1].startswith(
         "Error: tensorflow_serving and vertex both answer POST /v1/models/any:predict"
     )
 
@@ -194,12 +196,12 @@ async def test_the_translator_of_the_document_works(predictor: Predictor, monkey
     module: dict[str, Any] = {}
     exec(source, module)
     monkeypatch.setitem(registry.PROTOCOLS, "lists", module["Lists"])
-    async with client(predictor, protocols=("lists",)) as asked:
-        native = (await asked.post("/predict", json={"rows": [tiny.ROW]})).json()
-        answer = await asked.post("/lists", json={"lists": [list(tiny.ROW.values())]})
-        refused = await asked.post("/lists", json={"lists": [[1]]}, headers={"X-Request-ID": "me"})
-        document = (await asked.get("/docs.json")).json()
+    async with client(predictor, protocols=("lists",)) as http:
+        native = (await http.post("/predict", json={"rows": [tiny.ROW]})).json()
+        answer = await http.post("/lists", json={"lists": [list(tiny.ROW.values())]})
+        refusal = await http.post("/lists", json={"lists": [[1]]}, headers={"X-Request-ID": "me"})
+        document = (await http.get("/docs.json")).json()
     assert answer.json() == native["predictions"]
-    assert (refused.status_code, refused.json()["request"]) == (422, "me")
+    assert (refusal.status_code, refusal.json()["request"]) == (422, "me")
     assert "/lists" in document["paths"]
     validate(document)

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST API and KServe's first one, over a socket."""
+"""TensorFlow Serving's REST API and version 1 of KServe's protocol, over a socket."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,9 +38,9 @@ def in_tensors(prediction: dict[str, Any]) -> dict[str, Any]:
     return prediction | {"probabilities": list(prediction["probabilities"].values())}
 
 
-@pytest.mark.parametrize("place", ["", "/versions/1000000", "/labels/stable"])
-def test_rows_are_answered_with_rows_to_the_last_bit(client: httpx.Client, place: str) -> None:
-    answer = client.post(f"{MODEL}{place}:predict", json={"instances": ROWS})
+@pytest.mark.parametrize("selector", ["", "/versions/1000000", "/labels/stable"])
+def test_rows_are_answered_with_rows_to_the_last_bit(client: httpx.Client, selector: str) -> None:
+    answer = client.post(f"{MODEL}{selector}:predict", json={"instances": ROWS})
     assert answer.json() == {"predictions": [in_tensors(each) for each in native(client)]}
 
 
@@ -51,24 +51,24 @@ def test_columns_are_answered_with_columns(client: httpx.Client) -> None:
 
 
 def test_rows_may_be_lists_in_the_order_of_the_contract(client: httpx.Client) -> None:
-    listed = [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]
-    by_name = client.post(f"{MODEL}:predict", json={"instances": ROWS})
-    assert client.post(f"{MODEL}:predict", json={"instances": listed}).json() == by_name.json()
+    row_lists = [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]
+    expected = client.post(f"{MODEL}:predict", json={"instances": ROWS})
+    assert client.post(f"{MODEL}:predict", json={"instances": row_lists}).json() == expected.json()
 
 
 def test_a_number_is_answered_by_its_name_and_alone_by_regress(numbers: httpx.Client) -> None:
     expected = native(numbers)
     assert numbers.post(f"{MODEL}:predict", json={"instances": ROWS}).json() == {"predictions": expected}
-    regressed = numbers.post(f"{MODEL}:regress", json={"examples": ROWS}).json()
-    assert regressed == {"results": [each["value"] for each in expected]}
+    regression = numbers.post(f"{MODEL}:regress", json={"examples": ROWS}).json()
+    assert regression == {"results": [each["value"] for each in expected]}
     assert numbers.post(f"{MODEL}:classify", json={"examples": ROWS}).status_code == 404
 
 
 def test_classify_answers_pairs_and_examples_share_a_context(client: httpx.Client) -> None:
-    shared = {name: value for name, value in tiny.ROW.items() if name != "distance"}
+    context = {name: value for name, value in tiny.ROW.items() if name != "distance"}
     examples = [{"distance": 1.0}, {"distance": 4000.0}]
-    answer = client.post(f"{MODEL}:classify", json={"context": shared, "examples": examples})
-    expected = native(client, [shared | example for example in examples])
+    answer = client.post(f"{MODEL}:classify", json={"context": context, "examples": examples})
+    expected = native(client, [context | example for example in examples])
     assert answer.json() == {"results": [[list(pair) for pair in each["probabilities"].items()] for each in expected]}
     assert client.post(f"{MODEL}:regress", json={"examples": ROWS}).status_code == 404
 
@@ -81,9 +81,9 @@ def test_sets_are_a_tensor_too(sets: Served) -> None:
     assert outputs["serving_default"]["outputs"]["set"]["dtype"] == "DT_BOOL"
 
 
-@pytest.mark.parametrize("place", ["", "/versions/1000000", "/labels/stable"])
-def test_the_status_is_that_of_both_protocols(client: httpx.Client, place: str) -> None:
-    status = client.get(f"{MODEL}{place}").json()
+@pytest.mark.parametrize("selector", ["", "/versions/1000000", "/labels/stable"])
+def test_the_status_is_that_of_both_protocols(client: httpx.Client, selector: str) -> None:
+    status = client.get(f"{MODEL}{selector}").json()
     assert (status["name"], status["ready"]) == ("served", True)
     (version,) = status["model_version_status"]
     assert (version["version"], version["state"], version["status"]["error_code"]) == ("1000000", "AVAILABLE", "OK")
@@ -105,9 +105,10 @@ def test_paths_are_of_any_case_and_names_are_not(client: httpx.Client) -> None:
 
 
 def test_the_type_of_the_body_is_not_looked_at(client: httpx.Client) -> None:
-    for kind in ("application/x-www-form-urlencoded", "text/plain", "application/octet-stream"):
+    for content_type in ("application/x-www-form-urlencoded", "text/plain", "application/octet-stream"):
         content = httpx.Request("POST", "http://x", json={"instances": ROWS}).content
-        assert client.post(f"{MODEL}:predict", content=content, headers={"content-type": kind}).status_code == 200
+        answer = client.post(f"{MODEL}:predict", content=content, headers={"content-type": content_type})
+        assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.serving.protocols.served import Served
 from tests.support import tiny
 
 ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR", "temp": None, "distance": 12.25}, tiny.ROW | {"seats": 3}]
-LISTED = [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]
+ROW_LISTS = [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]
 MODEL = "/predictions/served"
 FORM = "application/x-www-form-urlencoded"
 
@@ -31,14 +31,15 @@ def test_an_answer_has_the_shape_of_what_was_asked(client: httpx.Client, method:
         return answers.ask(client, method, path, body).json()
 
     expected = answers.native(client, ROWS)
-    for body in (ROWS, LISTED, {"data": ROWS}, {"data": LISTED}):
+    for body in (ROWS, ROW_LISTS, {"data": ROWS}, {"data": ROW_LISTS}):
         assert ask(body) == expected
-    for body in (ROWS, LISTED):
+    for body in (ROWS, ROW_LISTS):
         assert ask({"instances": body}) == {"predictions": expected}
     assert ask(ROWS[1]) == ask({"data": ROWS[1]}) == expected[1]
 
 
-def test_a_form_holds_what_a_body_does_and_of_several_fields_each_is_a_row(client: httpx.Client) -> None:
+def test_form_fields_are_rows(client: httpx.Client) -> None:
+    """A form holds what a body does; where it has several fields, each is a row."""
     expected = answers.native(client, ROWS)
     texts = [json.dumps(row) for row in ROWS]
     files = [("data", ("row.json", text, "application/json")) for text in texts]
@@ -49,14 +50,16 @@ def test_a_form_holds_what_a_body_does_and_of_several_fields_each_is_a_row(clien
     assert client.post(MODEL, data={"data": json.dumps({"instances": ROWS})}).json() == {"predictions": expected}
 
 
-@pytest.mark.parametrize("kind", [FORM, "text/plain", "application/octet-stream", "multipart/form-data; boundary=x"])
-def test_json_is_json_whatever_it_is_announced_as(client: httpx.Client, kind: str) -> None:
-    answer = client.post(MODEL, content=json.dumps(tiny.ROW), headers={"content-type": kind})
+@pytest.mark.parametrize(
+    "content_type", [FORM, "text/plain", "application/octet-stream", "multipart/form-data; boundary=x"]
+)
+def test_json_is_json_whatever_it_is_announced_as(client: httpx.Client, content_type: str) -> None:
+    answer = client.post(MODEL, content=json.dumps(tiny.ROW), headers={"content-type": content_type})
     assert [answer.json()] == answers.native(client, [tiny.ROW])
 
 
 @pytest.mark.parametrize(
-    ("body", "kind"),
+    ("body", "content_type"),
     [
         (b"5", "application/json"),
         (b"[]", "application/json"),
@@ -70,31 +73,33 @@ def test_json_is_json_whatever_it_is_announced_as(client: httpx.Client, kind: st
         (b'--x\r\nContent-Disposition: form-data; name="data"\r\n\r\n{', "multipart/form-data; boundary=x"),
     ],
 )
-def test_what_holds_no_rows_is_refused(client: httpx.Client, body: bytes, kind: str) -> None:
-    answer = client.post(MODEL, content=body, headers={"content-type": kind})
-    said = answer.json()
-    assert (answer.status_code, said["code"], said["type"]) == (400, 400, "BadRequestException")
+def test_what_holds_no_rows_is_refused(client: httpx.Client, body: bytes, content_type: str) -> None:
+    answer = client.post(MODEL, content=body, headers={"content-type": content_type})
+    document = answer.json()
+    assert (answer.status_code, document["code"], document["type"]) == (400, 400, "BadRequestException")
 
 
 @settings(deadline=None, max_examples=100)
 @given(
     answers.bodies("instances", "data"), st.sampled_from(["application/json", FORM, "multipart/form-data; boundary=x"])
 )
-def test_no_body_breaks_it(client: httpx.Client, body: bytes, kind: str) -> None:
-    assert client.post(MODEL, content=body, headers={"content-type": kind}).status_code in (200, 400, 413, 422)
+def test_no_body_breaks_it(client: httpx.Client, body: bytes, content_type: str) -> None:
+    answer = client.post(MODEL, content=body, headers={"content-type": content_type})
+    assert answer.status_code in (200, 400, 413, 422)
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.integers(0, 400), st.binary(max_size=8))
-def test_no_damage_to_a_form_breaks_it(client: httpx.Client, place: int, damage: bytes) -> None:
+def test_no_damage_to_a_form_breaks_it(client: httpx.Client, offset: int, damage: bytes) -> None:
     request = client.build_request("POST", MODEL, files=[("data", json.dumps(row)) for row in ROWS])
     body = request.read()
-    content = body[:place] + damage + body[place + len(damage) :]
+    content = body[:offset] + damage + body[offset + len(damage) :]
     answer = client.post(MODEL, content=content, headers={"content-type": request.headers["content-type"]})
     assert answer.status_code in (200, 400, 422)
 
 
-def test_the_page_stays_the_page_and_its_options_are_the_document(client: httpx.Client) -> None:
+def test_root_is_the_page_and_options_the_document(client: httpx.Client) -> None:
+    """GET / stays the page of the service, and OPTIONS / answers with the document."""
     document = client.options("/").json()
     assert document["paths"].keys() >= {"/predict", "/ping", "/", "/predictions/{model}"}
     assert client.get("/api-description").json() == document
@@ -109,5 +114,5 @@ def test_health_is_asked_without_a_key(client: httpx.Client) -> None:
 def test_answers_are_as_described(client: httpx.Client) -> None:
     answers.assert_described(client, "/ping", client.get("/ping"), "get")
     answers.assert_described(client, "/", client.options("/"), "options")
-    for body in (tiny.ROW, ROWS, LISTED, {"instances": ROWS}, {"data": ROWS}):
+    for body in (tiny.ROW, ROWS, ROW_LISTS, {"instances": ROWS}, {"data": ROWS}):
         answers.assert_described(client, "/predictions/{model}", client.post(MODEL, json=body))

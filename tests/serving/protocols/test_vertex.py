@@ -22,8 +22,8 @@ def client(either: Served) -> httpx.Client:
 def test_instances_are_answered_with_predictions_to_the_last_bit(client: httpx.Client) -> None:
     expected = {"predictions": answers.native(client, ROWS)}
     assert client.post(PREDICT, json={"instances": ROWS, "parameters": {"any": 1}}).json() == expected
-    listed = [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]
-    assert client.post(PREDICT, json={"instances": listed}).json() == expected
+    row_lists = [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]
+    assert client.post(PREDICT, json={"instances": row_lists}).json() == expected
 
 
 def test_its_health_is_where_the_platform_asks(client: httpx.Client) -> None:

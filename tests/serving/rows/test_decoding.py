@@ -1,3 +1,5 @@
+"""The JSON decoder: valid rows, every kind of problem, and the agreement of the fast and the slow path."""
+
 import json
 import math
 from typing import Any
@@ -36,7 +38,8 @@ def without(name: str) -> dict[str, Any]:
     return {key: value for key, value in tiny.ROW.items() if key != name}
 
 
-def test_rows_come_in_the_contracts_order_whatever_the_order_of_the_keys() -> None:
+def test_keys_may_come_in_any_order() -> None:
+    """Rows come in the contract's order, whatever the order of the keys."""
     shuffled = dict(reversed(tiny.ROW.items()))
     first, second = decoded(json.dumps({"rows": [tiny.ROW, shuffled]}).encode())
     assert first == second
@@ -92,7 +95,8 @@ def test_a_whole_number_may_be_written_with_a_decimal_point() -> None:
         ({"remark": {}}, "wrong_type"),
     ],
 )
-def test_a_wrong_value_is_named_with_its_field_and_never_repeated(change: dict[str, Any], code: str) -> None:
+def test_wrong_value_is_named_and_never_repeated(change: dict[str, Any], code: str) -> None:
+    """A wrong value is named by its field, and never repeated."""
     (problem,) = problems(tiny.ROW | change)
     (name, value) = next(iter(change.items()))
     assert (problem.row, problem.field, problem.code) == (0, name, code)
@@ -112,15 +116,16 @@ def test_an_unknown_field_is_answered_with_the_nearest_one() -> None:
 
 
 def test_every_problem_of_every_row_is_listed() -> None:
-    bad = tiny.ROW | {"distance": "far", "origin": "XXX", "stranger": 1}
+    invalid = tiny.ROW | {"distance": "far", "origin": "XXX", "stranger": 1}
     with pytest.raises(InvalidRows) as caught:
-        DECODER(json.dumps({"rows": [bad, tiny.ROW, 7, bad]}).encode())
-    found = [(problem.row, problem.field) for problem in caught.value.problems]
+        DECODER(json.dumps({"rows": [invalid, tiny.ROW, 7, invalid]}).encode())
+    listed = [(problem.row, problem.field) for problem in caught.value.problems]
     expected = [("stranger"), ("distance"), ("origin")]
-    assert found == [(0, name) for name in expected] + [(2, None)] + [(3, name) for name in expected]
+    assert listed == [(0, name) for name in expected] + [(2, None)] + [(3, name) for name in expected]
 
 
-def test_unknown_fields_are_listed_in_the_order_in_which_they_came() -> None:
+def test_unknown_fields_are_listed_in_their_order() -> None:
+    """Unknown fields are listed in the order that they came in."""
     names = [f"stranger {number}" for number in range(2_000)]
     with pytest.raises(InvalidRows) as caught:
         DECODER(json.dumps(tiny.ROW | dict.fromkeys(names, 1)).encode())
@@ -200,7 +205,7 @@ SCALARS = (
 )
 ROWS = st.fixed_dictionaries({}, optional={feature.name: SCALARS for feature in tiny.FEATURES})
 ODD_ROWS = st.builds(
-    lambda good, odd, keys: {**good, **{key: odd[key] for key in keys if key in odd}},
+    lambda valid, odd, keys: {**valid, **{key: odd[key] for key in keys if key in odd}},
     st.just(tiny.ROW),
     ROWS,
     st.lists(st.sampled_from([feature.name for feature in tiny.FEATURES]), max_size=3),
@@ -222,8 +227,11 @@ def test_the_fast_and_the_slow_reading_agree(rows: list[dict[str, Any]]) -> None
 
 @settings(max_examples=300, deadline=None)
 @given(ODD_ROWS)
-def test_the_published_schema_accepts_whatever_the_service_accepts(row: dict[str, Any]) -> None:
-    """The converse does not hold for times, whose validity JSON Schema cannot express, and for numbers beyond 2**53."""
+def test_schema_accepts_what_the_service_accepts(row: dict[str, Any]) -> None:
+    """The published schema accepts whatever the service accepts.
+
+    The converse is not true for times, which JSON Schema cannot validate, and for numbers above 2**53.
+    """
     try:
         DECODER(json.dumps(row).encode())
     except InvalidRows:

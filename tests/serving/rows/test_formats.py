@@ -1,4 +1,4 @@
-"""Tables over the wire: what a client sends and asks for, at a real server."""
+"""Tables in requests and responses, with a real server."""
 
 import io
 import json
@@ -40,13 +40,13 @@ def table(answer: httpx.Response) -> dict[str, list[Any]]:
     return READERS[media_type](io.BytesIO(answer.content)).to_dict(as_series=False)
 
 
-@pytest.mark.parametrize("wanted", [JSON, STREAM, FILE, PARQUET])
-@pytest.mark.parametrize("sent", [JSON, STREAM, FILE, PARQUET])
-def test_every_format_is_answered_in_every_format(server: Server, sent: str, wanted: str) -> None:
+@pytest.mark.parametrize("accept", [JSON, STREAM, FILE, PARQUET])
+@pytest.mark.parametrize("content_type", [JSON, STREAM, FILE, PARQUET])
+def test_every_format_is_answered_in_every_format(server: Server, content_type: str, accept: str) -> None:
     rows = post(server, json.dumps({"rows": FRAME.to_dicts()}).encode(), JSON).json()["predictions"]
-    answer = post(server, body(sent), sent, accept=wanted)
-    assert answer.headers["content-type"] == wanted
-    assert answer.headers.get("x-model") == (None if wanted == JSON else "served:1.0.0")
+    answer = post(server, body(content_type), content_type, accept=accept)
+    assert answer.headers["content-type"] == accept
+    assert answer.headers.get("x-model") == (None if accept == JSON else "served:1.0.0")
     assert table(answer) == {
         "decision": [row["decision"] for row in rows],
         "probabilities.late": pytest.approx([row["probabilities"]["late"] for row in rows], abs=1e-7),
@@ -64,14 +64,13 @@ def test_whoever_asks_for_nothing_in_particular_gets_json(server: Server, accept
     assert "predictions" in post(server, json.dumps(tiny.ROW).encode(), JSON, accept=accept).json()
 
 
-@pytest.mark.parametrize("sent", [JSON, STREAM, PARQUET])
-def test_what_is_wrong_in_a_table_is_said_as_for_rows(server: Server, sent: str) -> None:
-    wrong = FRAME.with_columns(distance=pl.Series([1.0, -1.0, 9e9]))
-    answer = post(server, body(sent, wrong), sent, accept=STREAM)
+@pytest.mark.parametrize("content_type", [JSON, STREAM, PARQUET])
+def test_what_is_wrong_in_a_table_is_said_as_for_rows(server: Server, content_type: str) -> None:
+    invalid = FRAME.with_columns(distance=pl.Series([1.0, -1.0, 9e9]))
+    answer = post(server, body(content_type, invalid), content_type, accept=STREAM)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-    assert answer.json() | {"request_id": ""} == post(
-        server, json.dumps({"rows": wrong.to_dicts()}).encode(), JSON
-    ).json() | {"request_id": ""}
+    answer_to_rows = post(server, json.dumps({"rows": invalid.to_dicts()}).encode(), JSON)
+    assert answer.json() | {"request_id": ""} == answer_to_rows.json() | {"request_id": ""}
 
 
 @pytest.mark.parametrize("media_type", [STREAM, FILE, PARQUET])

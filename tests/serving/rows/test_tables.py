@@ -1,4 +1,4 @@
-"""The same table as rows, as columns of JSON, and as Arrow: the same columns for the graph, or the same problems."""
+"""The same table as rows of JSON, columns of JSON and Arrow: the same columns for the graph, or the same problems."""
 
 import asyncio
 import io
@@ -26,7 +26,7 @@ from tests.support import tiny
 
 DECODER = Decoder(tiny.CONTRACT)
 READER = TableReader(tiny.CONTRACT)
-STACK = ColumnBuilder(tiny.FEATURES)
+BUILD_COLUMNS = ColumnBuilder(tiny.FEATURES)
 
 Outcome = dict[str, list[str]] | list[tuple[int, str | None, str, str]]
 Data = dict[str, list[Any]]
@@ -36,7 +36,7 @@ def outcome(read: Callable[[], Columns]) -> Outcome:
     try:
         columns = read()
     except InvalidRows as error:
-        return [(each.row, each.field, each.code, each.message) for each in error.problems]
+        return [(problem.row, problem.field, problem.code, problem.message) for problem in error.problems]
     return {name: list(map(repr, column[:, 0].tolist())) for name, column in sorted(columns.items())}
 
 
@@ -44,18 +44,18 @@ def as_rows(data: Data) -> Outcome:
     rows = [dict(zip(data, row, strict=True)) for row in zip(*data.values(), strict=True)]
 
     def read() -> Columns:
-        found = DECODER(json.dumps({"rows": rows}).encode())
-        assert isinstance(found, list)
-        return STACK(found)
+        values = DECODER(json.dumps({"rows": rows}).encode())
+        assert isinstance(values, list)
+        return BUILD_COLUMNS(values)
 
     return outcome(read)
 
 
 def as_columns(data: Data) -> Outcome:
     def read() -> Columns:
-        found = DECODER(json.dumps({"columns": data}).encode())
-        assert isinstance(found, Table)
-        return found.columns
+        table = DECODER(json.dumps({"columns": data}).encode())
+        assert isinstance(table, Table)
+        return table.columns
 
     return outcome(read)
 
@@ -71,9 +71,9 @@ def stream(frame: pl.DataFrame, compression: Any = "uncompressed") -> bytes:
 
 
 def tables(values: dict[str, st.SearchStrategy[Any]], always: set[str]) -> st.SearchStrategy[Data]:
-    """Tables of one to five rows; columns beside ``always`` may be absent."""
+    """Tables of one to five rows; only the columns ``always`` are always present."""
     optional = sorted(values.keys() - always)
-    names = st.lists(st.sampled_from(optional), unique=True).map(lambda chosen: [*sorted(always), *chosen])
+    names = st.lists(st.sampled_from(optional), unique=True).map(lambda drawn: [*sorted(always), *drawn])
     return st.tuples(names, st.integers(1, 5)).flatmap(
         lambda shape: st.fixed_dictionaries(
             {name: st.lists(values[name], min_size=shape[1], max_size=shape[1]) for name in shape[0]}
@@ -126,7 +126,7 @@ def test_arrow_is_read_as_rows_are(data: Data) -> None:
     assert as_arrow(frame) == rows
 
 
-GOOD = {name: [value] * 3 for name, value in tiny.ROW.items()}
+VALID = {name: [value] * 3 for name, value in tiny.ROW.items()}
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,9 @@ GOOD = {name: [value] * 3 for name, value in tiny.ROW.items()}
     ],
 )
 def test_a_type_that_means_the_same_is_taken(name: str, column: pl.Series) -> None:
-    plain = [text_of(value) for value in (column.fill_nan(None) if column.dtype.is_float() else column).to_list()]
-    table = pl.DataFrame(GOOD).with_columns(column.alias(name), pl.col("booked"))
-    assert as_arrow(table) == as_rows(GOOD | {name: plain})
+    values = [text_of(value) for value in (column.fill_nan(None) if column.dtype.is_float() else column).to_list()]
+    table = pl.DataFrame(VALID).with_columns(column.alias(name), pl.col("booked"))
+    assert as_arrow(table) == as_rows(VALID | {name: values})
 
 
 @pytest.mark.parametrize(
@@ -161,18 +161,19 @@ def test_a_type_that_means_the_same_is_taken(name: str, column: pl.Series) -> No
         ("holiday", pl.Series([0, 1, 0]), "wrong_type"),
     ],
 )
-def test_a_type_that_means_something_else_is_a_problem_of_every_row(name: str, column: pl.Series, code: str) -> None:
-    found = as_arrow(pl.DataFrame(GOOD).with_columns(column.alias(name)))
-    assert [each[:3] for each in found] == [(row, name, code) for row in range(3)]
+def test_wrong_column_type_is_a_problem_of_every_row(name: str, column: pl.Series, code: str) -> None:
+    """A column whose type means something else is a problem of every row."""
+    problems = as_arrow(pl.DataFrame(VALID).with_columns(column.alias(name)))
+    assert [problem[:3] for problem in problems] == [(row, name, code) for row in range(3)]
 
 
 @pytest.mark.parametrize("column", [pl.Series([[1.0]] * 3), pl.Series([b"1"] * 3), pl.Series([{"a": 1}] * 3)])
 def test_a_type_that_no_feature_has_is_refused(column: pl.Series) -> None:
     with pytest.raises(MalformedBody, match="type that no feature has"):
-        as_arrow(pl.DataFrame(GOOD).with_columns(column.alias("distance")))
+        as_arrow(pl.DataFrame(VALID).with_columns(column.alias("distance")))
 
 
-def written(frame: pl.DataFrame, media_type: str) -> bytes:
+def compress(frame: pl.DataFrame, media_type: str) -> bytes:
     file = io.BytesIO()
     if media_type == formats.STREAM:
         frame.write_ipc_stream(file, compression="zstd")
@@ -183,7 +184,7 @@ def written(frame: pl.DataFrame, media_type: str) -> bytes:
     return file.getvalue()
 
 
-def unpacked(body: bytes, media_type: str) -> bytes:
+def unpack(body: bytes, media_type: str) -> bytes:
     async def run() -> bytes:
         return await formats.Unpacker(tiny.CONTRACT.limits)(body, media_type)
 
@@ -192,14 +193,14 @@ def unpacked(body: bytes, media_type: str) -> bytes:
 
 @pytest.mark.parametrize("media_type", [formats.STREAM, formats.FILE, formats.PARQUET])
 def test_what_is_packed_is_read_too(media_type: str) -> None:
-    frame = pl.DataFrame(GOOD)
-    body = written(frame, media_type)
-    assert outcome(lambda: READER(unpacked(body, media_type)).columns) == as_arrow(frame)
+    frame = pl.DataFrame(VALID)
+    body = compress(frame, media_type)
+    assert outcome(lambda: READER(unpack(body, media_type)).columns) == as_arrow(frame)
 
 
 def test_a_compressed_stream_says_that_it_has_to_be_unpacked() -> None:
     with pytest.raises(CompressedStream):
-        READER(written(pl.DataFrame(GOOD), formats.STREAM))
+        READER(compress(pl.DataFrame(VALID), formats.STREAM))
 
 
 @pytest.mark.parametrize("media_type", [formats.STREAM, formats.FILE, formats.PARQUET])
@@ -223,10 +224,10 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 @pytest.mark.parametrize("media_type", [formats.STREAM, formats.PARQUET])
 def test_no_bomb_goes_off(name: str, media_type: str) -> None:
-    body = written(BOMBS[name], media_type)
-    with pytest.raises(RequestError) as refusal:
-        READER(unpacked(body, media_type))
-    assert refusal.value.status in (400, 413)
+    body = compress(BOMBS[name], media_type)
+    with pytest.raises(RequestError) as caught:
+        READER(unpack(body, media_type))
+    assert caught.value.status in (400, 413)
 
 
 def test_many_views_of_one_text_are_refused() -> None:
@@ -235,12 +236,12 @@ def test_many_views_of_one_text_are_refused() -> None:
 
 
 def test_buffers_that_are_used_twice_are_refused() -> None:
-    """Both columns are made to own the whole content."""
+    """The buffers of both columns are changed to span the whole content."""
     body = stream(pl.DataFrame({"distance": [1.0] * 3, "temp": [2.0] * 3}))
     for start in (0, 64):
-        own = struct.pack("<qq", start, 24)
-        assert body.count(own) == 1
-        body = body.replace(own, struct.pack("<qq", 0, 128))
+        buffer = struct.pack("<qq", start, 24)
+        assert body.count(buffer) == 1
+        body = body.replace(buffer, struct.pack("<qq", 0, 128))
     with pytest.raises(MalformedBody):
         READER(body)
 
@@ -254,7 +255,7 @@ def test_columns_without_end_are_refused_before_they_are_read() -> None:
 @settings(max_examples=2_000, deadline=None)
 @given(st.data())
 def test_whatever_comes_is_read_or_refused(data: st.DataObject) -> None:
-    body = bytearray(stream(pl.DataFrame(GOOD)))
+    body = bytearray(stream(pl.DataFrame(VALID)))
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
     with suppress(RequestError, CompressedStream):
@@ -265,7 +266,7 @@ def test_whatever_comes_is_read_or_refused(data: st.DataObject) -> None:
 @pytest.mark.parametrize("media_type", [formats.STREAM, formats.FILE, formats.PARQUET])
 def test_what_is_no_table_is_refused(content: bytes, media_type: str) -> None:
     with pytest.raises(MalformedBody):
-        READER(unpacked(content, media_type))
+        READER(unpack(content, media_type))
 
 
 @pytest.mark.parametrize(
@@ -279,8 +280,8 @@ def test_columns_that_are_no_table_are_refused(content: str) -> None:
 
 
 def test_a_table_of_too_many_rows_is_refused() -> None:
-    many = {name: [value] * 101 for name, value in tiny.ROW.items()}
+    data = {name: [value] * 101 for name, value in tiny.ROW.items()}
     with pytest.raises(TooManyRows):
-        DECODER(json.dumps({"columns": many}).encode())
+        DECODER(json.dumps({"columns": data}).encode())
     with pytest.raises(TooManyRows):
-        READER(stream(pl.DataFrame(many)))
+        READER(stream(pl.DataFrame(data)))

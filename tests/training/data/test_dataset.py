@@ -19,9 +19,9 @@ def test_a_table_is_read_divided_and_conformed(tmp_path: Path) -> None:
     assert dataset.weights == pytest.approx([0.5, 1.5] * 50)
 
 
-def read(folder: Path, frame: pl.DataFrame, more: str, data: str = "") -> Dataset:
+def read(folder: Path, frame: pl.DataFrame, keys: str, data_keys: str = "") -> Dataset:
     frame.write_parquet(folder / "t.parquet")
-    (folder / "model.yaml").write_text(f"name: m\ndata: {{path: t.parquet, target: y{data}}}\n{more}\n")
+    (folder / "model.yaml").write_text(f"name: m\ndata: {{path: t.parquet, target: y{data_keys}}}\n{keys}\n")
     return read_dataset(folder / "model.yaml")
 
 
@@ -40,19 +40,21 @@ SLICED = pl.DataFrame(
 
 
 def test_slices_may_be_made_of_columns_that_are_not_learnt_from(tmp_path: Path) -> None:
-    named = ["region", "x", "who", "day", "same", "empty", "y", "when"]
-    dataset = read(tmp_path, SLICED, f"slices: [{', '.join(named)}]", ", ignore: [region, day], time: when, group: who")
+    columns = ["region", "x", "who", "day", "same", "empty", "y", "when"]
+    dataset = read(
+        tmp_path, SLICED, f"slices: [{', '.join(columns)}]", ", ignore: [region, day], time: when, group: who"
+    )
     assert [feature.name for feature in dataset.features] == ["x"]
     assert dataset.frame.columns == ["x"]
-    assert [feature.name for feature in dataset.slices] == named
+    assert [feature.name for feature in dataset.slices] == columns
     kinds = {feature.name: feature.kind for feature in dataset.slices}
     assert (kinds["region"], kinds["day"], kinds["when"], kinds["empty"]) == (
         "categorical", "datetime", "integer", "categorical"
     )  # fmt: skip
-    assert dataset.aside.columns == [name for name in named if name != "x"]
-    assert dataset.aside["region"].to_list()[:4] == ["1", "2", "3", "3"]
-    assert dataset.aside["empty"].to_list() == [""] * 100
-    assert dataset.aside.height == dataset.frame.height
+    assert dataset.slice_only.columns == [name for name in columns if name != "x"]
+    assert dataset.slice_only["region"].to_list()[:4] == ["1", "2", "3", "3"]
+    assert dataset.slice_only["empty"].to_list() == [""] * 100
+    assert dataset.slice_only.height == dataset.frame.height
 
 
 def test_a_column_that_no_slice_can_be_made_of_is_named(tmp_path: Path) -> None:
@@ -62,5 +64,5 @@ def test_a_column_that_no_slice_can_be_made_of_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_is_said_before_torch_is_loaded() -> None:
-    loaded = "import sys, model_deployer.training.data.dataset; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
+    program = "import sys, model_deployer.training.data.dataset; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -20,10 +20,10 @@ def a_spec(**sections: Any) -> Spec:
     return Spec.model_validate({"name": "m", "data": data, **sections})
 
 
-def infer(values: list[Any], dtype: Any = None, **said: Any) -> Feature:
-    """What is inferred from one column, and from what model.yaml says of it."""
+def infer(values: list[Any], dtype: Any = None, **overrides: Any) -> Feature:
+    """Infer a feature from the values of one column and its overrides in model.yaml."""
     frame = pl.DataFrame({"x": pl.Series(values, dtype=dtype, strict=False), "y": 0})
-    return infer_features(frame, a_spec(features={"x": said}))[0]
+    return infer_features(frame, a_spec(features={"x": overrides}))[0]
 
 
 def values_of(column: pl.Series, feature: Feature) -> list[Any]:
@@ -98,9 +98,9 @@ def test_a_value_that_was_missing_in_training_may_be_missing(values: list[Any]) 
 
 
 def test_what_is_said_overrules_the_data() -> None:
-    said = {"minimum": -1, "out_of_range": "reject", "unit": "miles", "description": "How far."}
+    overrides = {"minimum": -1, "out_of_range": "reject", "unit": "miles", "description": "How far."}
     expected = Numeric(name="x", minimum=-1, maximum=2, example=2, out_of_range="reject", unit="miles")
-    assert infer([1.0, 2.0], **said) == expected.model_copy(update={"description": "How far."})
+    assert infer([1.0, 2.0], **overrides) == expected.model_copy(update={"description": "How far."})
     assert infer([1.0, 2.0], required=False).missing == "impute"
     assert infer([1.0, 2.0], missing="impute").required is False
     assert infer([1.0, None, 2.0], missing="reject").required is True
@@ -116,7 +116,7 @@ def test_whole_numbers_as_categories_have_no_decimals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "complaint"),
+    ("overrides", "complaint"),
     [
         ({"unknown": "accept"}, "features.x.unknown: a feature of kind 'numeric' has no such field"),
         ({"minimum": 5}, "features.x: `minimum` is above `maximum`"),
@@ -125,9 +125,9 @@ def test_whole_numbers_as_categories_have_no_decimals() -> None:
         ({"kind": "integer", "minimum": 0.5}, "features.x.minimum: expected a valid integer"),
     ],
 )
-def test_an_override_that_cannot_be(said: dict[str, Any], complaint: str) -> None:
+def test_an_override_that_cannot_be(overrides: dict[str, Any], complaint: str) -> None:
     with pytest.raises(SpecError) as caught:
-        infer([1.5, 2.5], **said)
+        infer([1.5, 2.5], **overrides)
     assert complaint in str(caught.value)
 
 
@@ -137,19 +137,20 @@ def test_an_override_needs_its_column() -> None:
         infer_features(frame, a_spec(features={"orign": {}, "y": {}}))
     assert str(caught.value).splitlines() == [
         "features.orign: the table has no column 'orign'; did you mean 'origin'?",
-        "features.y: the column has another role under `data`; it is no feature",
+        "features.y: the column has another role under `data`; it is not a feature",
     ]
 
 
-def test_columns_with_another_role_and_constant_ones_are_no_features() -> None:
+def test_role_and_constant_columns_are_not_features() -> None:
+    """Columns with another role, and constant columns, are not features."""
     names = ("x", "y", "when", "who", "w")
     frame = pl.DataFrame({name: [1, 2] for name in names}).with_columns(same=pl.lit(3), empty=pl.lit(None))
     data = {"time": "when", "group": "who", "weight": "w"}
     assert [feature.name for feature in infer_features(frame, a_spec(data=data))] == ["x"]
-    named = a_spec(data=data, features={"when": {}})
-    assert [feature.name for feature in infer_features(frame, named)] == ["x", "when"]
-    at_random = a_spec(data=data, split={"method": "random"})
-    assert [feature.name for feature in infer_features(frame, at_random)] == ["x", "when"]
+    time_as_feature = a_spec(data=data, features={"when": {}})
+    assert [feature.name for feature in infer_features(frame, time_as_feature)] == ["x", "when"]
+    random_split = a_spec(data=data, split={"method": "random"})
+    assert [feature.name for feature in infer_features(frame, random_split)] == ["x", "when"]
     with pytest.raises(DataError, match="no column is left to learn from"):
         infer_features(frame.select("y", "same", "empty"), a_spec())
 
@@ -237,7 +238,8 @@ def test_a_feature_needs_a_name() -> None:
 
 
 @pytest.mark.parametrize("kind", ["datetime", "boolean"])
-def test_a_column_that_is_not_what_model_yaml_calls_it_is_found_when_it_is_read(kind: str) -> None:
+def test_column_of_another_kind_is_found_when_read(kind: str) -> None:
+    """A column that is not of the kind that model.yaml says is found when it is read."""
     frame = pl.DataFrame({"x": [1.5, 2.5], "y": [0, 1]})
     (feature,) = infer_features(frame, a_spec(features={"x": {"kind": kind}}))
     with pytest.raises(DataError, match="column 'x', row 1: expected"):

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from model_deployer.training.data.leakage import association, filled_for, is_suspicious, leaks
+from model_deployer.training.data.leakage import association, is_suspicious, leaks, one_sided_class
 from model_deployer.training.data.target import Target
 
 ROWS = 2000
@@ -56,14 +56,15 @@ def test_a_column_that_does_not(values: Any, target: Target) -> None:
 
 
 def test_the_association_is_the_area_under_the_curve() -> None:
-    informed = TWO.values + GENERATOR.normal(size=ROWS)
-    assert association(column(informed), TWO, seed=0) == pytest.approx(0.76, abs=0.03)
+    noisy_target = TWO.values + GENERATOR.normal(size=ROWS)
+    assert association(column(noisy_target), TWO, seed=0) == pytest.approx(0.76, abs=0.03)
     assert association(column(NOISE**2), TWO, seed=0) < 0.8
 
 
-def test_a_copy_with_one_row_in_a_hundred_turned_over_is_suspicious() -> None:
-    turned = GENERATOR.random(ROWS) < 0.01
-    copies = [(np.where(turned, 1 - TWO.values, TWO.values), TWO), (np.where(turned, 0, NOISE), QUANTITY)]
+def test_nearly_a_copy_of_the_target_is_suspicious() -> None:
+    """A copy of the target with one row in a hundred turned over is suspicious."""
+    wrong = GENERATOR.random(ROWS) < 0.01
+    copies = [(np.where(wrong, 1 - TWO.values, TWO.values), TWO), (np.where(wrong, 0, NOISE), QUANTITY)]
     for values, target in copies:
         assert not leaks(column(values), target, seed=0)
         assert is_suspicious(column(values), target, seed=0)
@@ -71,14 +72,14 @@ def test_a_copy_with_one_row_in_a_hundred_turned_over_is_suspicious() -> None:
 
 
 def test_a_column_that_is_filled_for_one_class_only() -> None:
-    most = (TWO.values == 1) & (GENERATOR.random(ROWS) < 0.6)
-    anywhere = GENERATOR.random(ROWS) < 0.6
+    positive_rows = (TWO.values == 1) & (GENERATOR.random(ROWS) < 0.6)
+    any_rows = GENERATOR.random(ROWS) < 0.6
 
     def filled(rows: Any) -> pl.Series:
         return column([1.0 if row else None for row in rows])
 
-    assert filled_for(filled(most), TWO) == "yes"
-    assert filled_for(filled(anywhere), TWO) is None
-    assert filled_for(filled(most), QUANTITY) is None
+    assert one_sided_class(filled(positive_rows), TWO) == "yes"
+    assert one_sided_class(filled(any_rows), TWO) is None
+    assert one_sided_class(filled(positive_rows), QUANTITY) is None
     common = Target((GENERATOR.random(ROWS) < 0.995).astype(np.int64), ("no", "yes"))
-    assert filled_for(filled(anywhere), common) is None
+    assert one_sided_class(filled(any_rows), common) is None

@@ -15,15 +15,15 @@ GENERATOR = np.random.default_rng(0)
 TRUTH = np.array(["no", "yes"])[(GENERATOR.random(ROWS) < 0.3).astype(int)]
 
 
-def findings(columns: dict[str, Any], data: dict[str, Any] | None = None, **said: Any) -> list[Finding]:
+def findings(columns: dict[str, Any], data: dict[str, Any] | None = None, **keys: Any) -> list[Finding]:
     frame = pl.DataFrame({"x": GENERATOR.normal(size=ROWS), "y": TRUTH} | columns, strict=False)
-    spec = Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y"} | (data or {}), **said})
+    spec = Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y"} | (data or {}), **keys})
     target = read_target(frame, spec)
     return profile(frame, target, split(frame, target, spec), spec)
 
 
-def codes(found: list[Finding]) -> set[tuple[str, str | None, str]]:
-    return {(finding.severity, finding.column, finding.code) for finding in found}
+def codes(results: list[Finding]) -> set[tuple[str, str | None, str]]:
+    return {(finding.severity, finding.column, finding.code) for finding in results}
 
 
 def test_a_plain_table_has_its_classes_counted_and_no_more() -> None:
@@ -33,7 +33,7 @@ def test_a_plain_table_has_its_classes_counted_and_no_more() -> None:
 
 
 def test_columns_that_should_be_looked_at() -> None:
-    found = findings(
+    results = findings(
         {
             "empty": [None] * ROWS,
             "same": ["a"] * ROWS,
@@ -43,14 +43,14 @@ def test_columns_that_should_be_looked_at() -> None:
             "typed": [str(number % 50) if number % 20 else "n/a" for number in range(ROWS)],
         }
     )
-    assert codes(found) - {("info", None, "class_balance")} == {
+    assert codes(results) - {("info", None, "class_balance")} == {
         ("warning", "empty", "empty_column"),
         ("info", "same", "constant_column"),
         ("warning", "id", "identifier_column"),
         ("warning", "verdict", "leakage"),
         ("warning", "typed", "numbers_as_text"),
     }
-    assert all("`data.ignore`" in finding.message for finding in found if finding.code == "leakage")
+    assert all("`data.ignore`" in finding.message for finding in results if finding.code == "leakage")
 
 
 def test_a_leak_is_an_error_where_model_yaml_is_strict() -> None:
@@ -58,29 +58,29 @@ def test_a_leak_is_an_error_where_model_yaml_is_strict() -> None:
 
 
 def test_a_column_that_is_no_feature_is_not_looked_at() -> None:
-    found = findings({"verdict": TRUTH == "yes"}, {"group": "verdict"}, split={"method": "random"}, strict=True)
-    assert codes(found) == {("info", None, "class_balance")}
+    results = findings({"verdict": TRUTH == "yes"}, {"group": "verdict"}, split={"method": "random"}, strict=True)
+    assert codes(results) == {("info", None, "class_balance")}
 
 
 def test_duplicates_and_those_that_the_test_shares_with_training() -> None:
-    found = {
+    by_code = {
         finding.code: finding for finding in findings({"x": np.arange(ROWS) // 2, "y": ["a", "a", "b", "b"] * 100})
     }
-    assert found["duplicate_rows"].message == "200 of 400 rows repeat an earlier one"
-    assert found["test_rows_in_training"].severity == "warning"
+    assert by_code["duplicate_rows"].message == "200 of 400 rows repeat an earlier one"
+    assert by_code["test_rows_in_training"].severity == "warning"
 
 
 def test_a_trend_is_drift_and_a_late_class_is_missed() -> None:
     when = [datetime(2013, 1, 1) + timedelta(hours=hour) for hour in range(ROWS)]
     truth = np.where(np.arange(ROWS) < 300, TRUTH, "yes")
-    found = codes(findings({"when": when, "trend": np.arange(ROWS) // 4 * 1.0, "y": truth}, {"time": "when"}))
-    assert ("info", "trend", "drift") in found
-    assert ("warning", None, "class_not_in_part") in found
+    results = codes(findings({"when": when, "trend": np.arange(ROWS) // 4 * 1.0, "y": truth}, {"time": "when"}))
+    assert ("info", "trend", "drift") in results
+    assert ("warning", None, "class_not_in_part") in results
 
 
 def test_infinite_numbers_are_told() -> None:
-    odd = np.where(np.arange(ROWS) % 9, GENERATOR.normal(size=ROWS), np.inf)
-    assert ("warning", "odd", "infinite_values") in codes(findings({"odd": odd}))
+    ratio = np.where(np.arange(ROWS) % 9, GENERATOR.normal(size=ROWS), np.inf)
+    assert ("warning", "ratio", "infinite_values") in codes(findings({"ratio": ratio}))
 
 
 def test_chance_in_a_small_table_is_neither_drift_nor_leak() -> None:

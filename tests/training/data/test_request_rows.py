@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_deployer.contract.features import Categorical, Datetime, Numeric, Text
-from model_deployer.training.data.request_rows import conformed, legal, raw, request
+from model_deployer.training.data.request_rows import frame_of_requests, frame_value, legal, request
 from tests.support.feature_rows import FEATURES, ROW
 
 
@@ -16,13 +16,14 @@ def test_a_request_leads_back_to_its_row(rows: list[dict[str, Any]]) -> None:
     schema = {feature.name: pl.String if feature.dtype == "string" else pl.Float64 for feature in FEATURES}
     frame = pl.DataFrame(rows, schema=schema)
     sent = frame.filter(legal(FEATURES, frame))
-    back = conformed(FEATURES, [request(FEATURES, row) for row in sent.iter_rows(named=True)])
-    assert back.equals(sent)
+    received = frame_of_requests(FEATURES, [request(FEATURES, row) for row in sent.iter_rows(named=True)])
+    assert received.equals(sent)
 
 
-def test_what_a_request_leaves_out_is_missing_and_what_nobody_knows_is_left_out() -> None:
+def test_absent_fields_are_missing_and_unknown_ones_dropped() -> None:
+    """What a request leaves out is missing, and what the features do not have is left out."""
     features = (Numeric(name="size"), Categorical(name="colour"))
-    (row,) = conformed(features, [{"wings": 2}]).iter_rows(named=True)
+    (row,) = frame_of_requests(features, [{"wings": 2}]).iter_rows(named=True)
     assert row["colour"] == ""
     assert math.isnan(row["size"])
     assert row.keys() == {"size", "colour"}
@@ -30,7 +31,7 @@ def test_what_a_request_leaves_out_is_missing_and_what_nobody_knows_is_left_out(
 
 def test_a_time_with_an_offset_is_the_same_instant_in_utc() -> None:
     booked = Datetime(name="booked", zoned=True)
-    assert raw(booked, "1970-01-01T02:00:00+02:00") == raw(booked, "1970-01-01T00:00:00Z") == 0
+    assert frame_value(booked, "1970-01-01T02:00:00+02:00") == frame_value(booked, "1970-01-01T00:00:00Z") == 0
 
 
 def test_a_text_longer_than_accepted_is_not_legal() -> None:

@@ -20,7 +20,7 @@ TRUTH = ["a", "b", "b"] * (ROWS // 3)
 
 
 def drafted(frame: pl.DataFrame, folder: Path, target: str = "y", name: str = "t.parquet") -> tuple[str, Spec]:
-    """A draft for a table, and the same as it is read."""
+    """Return the draft for a table, and the spec that is read from it."""
     frame.write_parquet(folder / name)
     text = draft_spec(folder / name, target, folder)
     (folder / "model.yaml").write_text(text)
@@ -48,7 +48,7 @@ def test_a_draft_says_what_was_inferred(tmp_path: Path) -> None:
     assert "#   distance: {}  # numeric, 0 to 3" in lines
     assert "#   origin: {}  # categorical, 2 categories, 33.3% missing" in lines
     assert "#   remark: {}  # text" in lines
-    assert "  # time: when  # the latest rows become the test part, as in live use" in lines
+    assert "  # time: when  # test on the latest rows, as in production" in lines
     assert "# positive: b" in lines
     assert max(map(len, lines)) <= 120
 
@@ -75,8 +75,8 @@ def test_the_path_is_relative_to_the_folder_of_the_draft(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        (range(60), "task: regression  # `count` if it says how many of something there are"),
-        ([0, 1, 2] * 20, "task: classification  # 3 classes; `count` if it says how many of something there are"),
+        (range(60), "task: regression  # use `count` if the target is a number of events or items"),
+        ([0, 1, 2] * 20, "task: classification  # 3 classes; use `count` if the target is a number of events or items"),
         ([0, 1] * 30, "task: classification  # 2 classes"),
         (range(-1, 59), "task: regression"),
         (range(1900, 1960), "task: regression"),

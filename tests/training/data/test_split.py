@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_deployer.contract.errors import DataError
-from model_deployer.training.data.split import Parts, growing, split
+from model_deployer.training.data.split import Parts, nested_order, split
 from model_deployer.training.data.target import Target, read_target
 from model_deployer.training.spec import Spec
 
 START = datetime(2013, 1, 1)
 
 
-def parts_of(frame: pl.DataFrame, data: dict[str, Any] | None = None, **said: Any) -> Parts:
+def parts_of(frame: pl.DataFrame, data: dict[str, Any] | None = None, **keys: Any) -> Parts:
     data = {"path": "t", "target": "y", **(data or {})}
-    spec = Spec.model_validate({"name": "m", "data": data, **said})
+    spec = Spec.model_validate({"name": "m", "data": data, **keys})
     return split(frame, read_target(frame, spec), spec)
 
 
@@ -26,8 +26,8 @@ def sizes(parts: Parts) -> tuple[int, int, int]:
 
 
 def assert_partition(parts: Parts, rows: int) -> None:
-    everything = np.concatenate([parts.train, parts.validation, parts.test])
-    assert sorted(everything.tolist()) == list(range(rows))
+    all_rows = np.concatenate([parts.train, parts.validation, parts.test])
+    assert sorted(all_rows.tolist()) == list(range(rows))
     assert all((np.diff(part) > 0).all() for part in (parts.train, parts.validation, parts.test))
 
 
@@ -56,8 +56,10 @@ def test_no_group_is_in_two_parts(groups: list[int], seed: int) -> None:
         return
     parts = parts_of(frame, {"group": "who"}, seed=seed)
     assert_partition(parts, len(groups))
-    seen = [set(np.array(groups)[part].tolist()) for part in (parts.train, parts.validation, parts.test)]
-    assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
+    train, validation, test = (
+        set(np.array(groups)[part].tolist()) for part in (parts.train, parts.validation, parts.test)
+    )
+    assert not (train & validation or train & test or validation & test)
 
 
 def test_a_large_group_is_for_training() -> None:
@@ -67,13 +69,15 @@ def test_a_large_group_is_for_training() -> None:
 
 
 @given(st.lists(st.integers(0, 1000), min_size=40, max_size=300))
-def test_the_test_part_is_the_latest_and_an_instant_is_in_one_part(hours: list[int]) -> None:
+def test_split_by_time_keeps_instants_together(hours: list[int]) -> None:
+    """The test part is the latest, and all rows of one instant are in one part."""
     when = [START + timedelta(hours=hour) for hour in hours]
     frame = pl.DataFrame({"when": when, "y": np.arange(len(hours), dtype=float)})
     try:
         parts = parts_of(frame, {"time": "when"})
     except DataError as error:
-        assert "no row is in the" in str(error)
+        assert str(error).startswith("split: split by time: the ")
+        assert " part has no rows; " in str(error)
         return
     assert_partition(parts, len(hours))
     hour = np.array(hours)
@@ -112,17 +116,29 @@ def test_times_as_strings_with_an_offset() -> None:
 @pytest.mark.parametrize(
     ("columns", "data", "complaint"),
     [
-        ({"y": [0.5, 1.5]}, {}, "no row is in the validation part of a split by random"),
-        ({"y": ["a", "b", "a", "b"]}, {}, "no row is in the validation part of a split by stratified"),
-        ({"y": [0.5, 1.5], "who": ["a", "a"]}, {"group": "who"}, "split by group; it needs more groups"),
+        ({"y": [0.5, 1.5]}, {}, "random split: the validation part has no rows"),
+        ({"y": ["a", "b", "a", "b"]}, {}, "stratified split: the validation part has no rows"),
+        (
+            {"y": [0.5, 1.5], "who": ["a", "a"]},
+            {"group": "who"},
+            "split by group: the validation part has no rows; use a table with more groups",
+        ),
         ({"y": [0.5, 1.5], "who": ["a", None]}, {"group": "who"}, "data.group: 'who' is missing in 1 rows"),
         (
             {"y": [0.5, 1.5], "when": [START, None]},
             {"time": "when"},
-            "data.time: 'when' is missing or no time in 1 rows",
+            "data.time: 'when' is missing or not a time in 1 rows",
         ),
-        ({"y": [0.5, 1.5], "when": ["a", "b"]}, {"time": "when"}, "data.time: 'when' is missing or no time in 2 rows"),
-        ({"y": list("aaaaaaaaab"), "when": range(10)}, {"time": "when"}, "by time has no row of 'b'"),
+        (
+            {"y": [0.5, 1.5], "when": ["a", "b"]},
+            {"time": "when"},
+            "data.time: 'when' is missing or not a time in 2 rows",
+        ),
+        (
+            {"y": list("aaaaaaaaab"), "when": range(10)},
+            {"time": "when"},
+            "split by time: the training part has no row of 'b'",
+        ),
     ],
 )
 def test_a_split_that_cannot_be(columns: dict[str, Any], data: dict[str, Any], complaint: str) -> None:
@@ -132,11 +148,12 @@ def test_a_split_that_cannot_be(columns: dict[str, Any], data: dict[str, Any], c
 
 
 def test_there_is_nothing_to_stratify_a_quantity_by() -> None:
-    with pytest.raises(DataError, match=r"split\.method: .* needs classes"):
+    with pytest.raises(DataError, match=r"split\.method: a stratified split needs classes; use `random`"):
         parts_of(pl.DataFrame({"y": np.arange(100.0)}), split={"method": "stratified"})
 
 
-def test_the_target_decides_the_method_only_where_model_yaml_does_not() -> None:
+def test_model_yaml_overrules_the_target_on_the_method() -> None:
+    """The target decides the method only where model.yaml does not."""
     spec = Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y"}, "split": {"method": "random"}})
     target = Target(np.array([0] * 50 + [1] * 50), ("a", "b"))
     assert sizes(split(pl.DataFrame({"y": target.values}), target, spec)) == (70, 15, 15)
@@ -152,7 +169,7 @@ def test_every_part_needs_weight() -> None:
 
 def test_a_quantity_varies_in_training() -> None:
     frame = pl.DataFrame({"y": [5.0] * 80 + [1.5 * row for row in range(20)], "when": range(100)})
-    with pytest.raises(DataError, match="one value in the training part"):
+    with pytest.raises(DataError, match="the target has a single value in the training part"):
         parts_of(frame, {"time": "when"})
 
 
@@ -160,12 +177,13 @@ def order_of(frame: pl.DataFrame, data: dict[str, Any] | None = None) -> tuple[P
     spec = Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y", **(data or {})}})
     target = read_target(frame, spec)
     parts = split(frame, target, spec)
-    return parts, growing(frame, target, spec, parts.train)
+    return parts, nested_order(frame, target, spec, parts.train)
 
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from("aaaaaab"), min_size=30, max_size=200))
-def test_every_beginning_of_the_rows_holds_the_classes_in_their_shares(labels: list[str]) -> None:
+def test_every_prefix_holds_the_class_shares(labels: list[str]) -> None:
+    """Every beginning of the rows holds the classes in their shares."""
     classes = np.array(["a", "b", *labels])
     parts, order = order_of(pl.DataFrame({"y": classes}))
     assert sorted(order) == parts.train.tolist()

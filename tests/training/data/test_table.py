@@ -28,7 +28,7 @@ def test_every_format_gives_the_same_table(tmp_path: Path) -> None:
 def test_the_format_can_be_said(tmp_path: Path) -> None:
     FRAME.write_csv(tmp_path / "t.txt")
     assert read(tmp_path, "t.txt", format="csv").frame.equals(FRAME)
-    with pytest.raises(DataError, match=r"t\.txt: the format cannot be told.*`data\.format`"):
+    with pytest.raises(DataError, match=r"t\.txt: the format is unknown for this suffix.*`data\.format`"):
         read(tmp_path, "t.txt")
 
 
@@ -56,7 +56,8 @@ def test_a_number_with_leading_zeros_is_a_code(tmp_path: Path) -> None:
     }
 
 
-def test_marks_of_a_missing_number_are_understood_among_numbers_only(tmp_path: Path) -> None:
+def test_missing_marks_count_among_numbers_only(tmp_path: Path) -> None:
+    """Marks of a missing number are understood among numbers only."""
     (tmp_path / "t.csv").write_text("whole,real,country,y\n1,0.5,NA,a\nNA,?,DE,b\n,NaN,,c\n")
     assert read(tmp_path, "t.csv").frame.to_dict(as_series=False) == {
         "whole": [1, None, None],
@@ -101,7 +102,8 @@ def test_an_ignored_column_that_slices_are_made_of_is_kept(tmp_path: Path) -> No
     assert read_table(spec, tmp_path).frame.columns == ["x", "y"]
 
 
-def test_files_may_differ_in_the_type_of_a_number_and_in_empty_columns(tmp_path: Path) -> None:
+def test_files_may_differ_in_number_types(tmp_path: Path) -> None:
+    """Files may differ in the type of a number and in empty columns."""
     (tmp_path / "1.csv").write_text("x,y,z\n1,a,\n")
     (tmp_path / "2.csv").write_text("z,x,y\n3,1.5,b\n")
     assert read(tmp_path, "*.csv").frame.to_dicts() == [{"x": 1.0, "y": "a", "z": None}, {"x": 1.5, "y": "b", "z": 3}]
@@ -135,7 +137,7 @@ def test_a_file_that_differs_is_named(tmp_path: Path, second: str, complaint: st
         ("t.parquet", b"PAR1 but no more", r"t\.parquet: cannot be read as parquet"),
         ("t.arrow", b"nonsense", r"t\.arrow: cannot be read as arrow"),
         ("t.jsonl", b'{"x": 1, "y": \n', r"t\.jsonl: cannot be read as jsonl"),
-        ("t.csv.gz", gzip.compress(b"x,y\n1,a\n", mtime=0), "the format cannot be told"),
+        ("t.csv.gz", gzip.compress(b"x,y\n1,a\n", mtime=0), "the format is unknown for this suffix"),
     ],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, name: str, content: bytes, complaint: str) -> None:
@@ -194,5 +196,5 @@ def test_a_name_that_polars_takes_for_a_pattern(tmp_path: Path) -> None:
     pl.DataFrame({"*": [1, 2], "x": [3, 4], "y": [5, 6]}).write_parquet(tmp_path / "star.parquet")
     assert read(tmp_path, "star.parquet").frame.columns == ["*", "x", "y"]
     pl.DataFrame({"^x$": [1, 2], "x": [3, 4], "y": [5, 6]}).write_parquet(tmp_path / "pattern.parquet")
-    with pytest.raises(DataError, match="rename it"):
+    with pytest.raises(DataError, match="rename the column"):
         read(tmp_path, "pattern.parquet")

@@ -42,7 +42,8 @@ def test_the_cost_is_that_of_the_decisions() -> None:
     assert figures["model"]["cost"].value == pytest.approx((1 + 3) / 4)
 
 
-def test_the_seed_decides_the_intervals_and_models_share_the_resamples() -> None:
+def test_intervals_follow_the_seed() -> None:
+    """The seed decides the intervals, and models share the resamples."""
     test, answer = binary()
     both = evaluate_classification({"a": answer, "b": answer}, test, 0.5, Cost(), 0)
     assert both["a"] == both["b"]

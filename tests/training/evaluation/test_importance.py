@@ -30,7 +30,8 @@ def by_name(found: Importance | MissingFeatures, figure: str) -> dict[str, float
 
 
 @pytest.mark.parametrize("judged", EXAMS)
-def test_what_the_target_depends_on_is_important_and_nothing_else_is(judged: ScoredRows) -> None:
+def test_only_what_the_target_depends_on_is_important(judged: ScoredRows) -> None:
+    """What the target depends on is important, and nothing else is."""
     found = importance(judged, 0)
     assert [entry.feature for entry in found.features][:2] == ["distance", "origin"]
     rises, spreads = by_name(found, "rise"), by_name(found, "spread")
@@ -40,7 +41,8 @@ def test_what_the_target_depends_on_is_important_and_nothing_else_is(judged: Sco
     assert (found.loss, found.rows, found.repeats) == (judged.loss, 3000, 3)
 
 
-def test_a_feature_that_misleads_the_model_has_no_positive_importance() -> None:
+def test_misleading_feature_is_not_important() -> None:
+    """A feature that misleads the model has no positive importance."""
     judged = exam_of_two(3000, predict=lambda frame: two(frame.with_columns(distance=frame["noise"])))
     rises = by_name(importance(judged, 0), "rise")
     assert abs(rises["noise"]) < 0.05
@@ -77,7 +79,8 @@ def test_rows_without_weight_are_not_asked_for() -> None:
     assert found.rows == 500
 
 
-def test_however_many_features_there_are_the_model_is_asked_for_few_rows() -> None:
+def test_rows_asked_for_do_not_grow_with_features() -> None:
+    """However many features there are, the model is asked for few rows."""
     asked: list[int] = []
 
     def predict(frame: pl.DataFrame) -> dict[str, np.ndarray]:

@@ -97,7 +97,8 @@ def test_the_loss_falls_as_the_rows_double(classes: int, tmp_path: Path) -> None
     )
 
 
-def test_where_nothing_can_be_learnt_more_rows_bring_no_measurable_gain(tmp_path: Path) -> None:
+def test_noise_gains_nothing_from_more_rows(tmp_path: Path) -> None:
+    """Where nothing can be learnt, more rows bring no measurable gain."""
     noise = np.random.default_rng(1).normal(size=ROWS)
     found = measured(read(tmp_path, rows(), noise, **LINEAR))
     assert found.model == "linear"
@@ -106,7 +107,8 @@ def test_where_nothing_can_be_learnt_more_rows_bring_no_measurable_gain(tmp_path
     assert found.verdict.startswith("no measurable gain in rmse from more rows, though up to ")
 
 
-def test_a_longer_history_does_not_help_where_the_world_has_changed(tmp_path: Path) -> None:
+def test_old_history_does_not_help_after_a_change(tmp_path: Path) -> None:
+    """A longer history does not help where the world has changed."""
     frame = rows()
     turned = np.where(np.arange(ROWS) < ROWS // 2, -1, 1) * quantity(frame)
     by_time, at_random = (

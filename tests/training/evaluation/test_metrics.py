@@ -52,7 +52,8 @@ def test_more_classes_agree_with_scikit_learn() -> None:
     assert {name: found[name](weights) for name in expected} == pytest.approx(expected)
 
 
-def test_the_calibration_error_is_the_gap_between_promise_and_frequency() -> None:
+def test_calibration_error_is_promise_minus_frequency() -> None:
+    """The calibration error is the gap between the promised probability and the frequency."""
     target = np.array([1, 0, 0, 0, 1, 1, 1, 1])
     score = np.array([0.2] * 4 + [0.9] * 4)
     error = classification_metrics(target, np.stack([1 - score, score], 1), 0.5)["calibration_error"]
@@ -80,7 +81,8 @@ def test_a_regression_agrees_with_scikit_learn(seed: int) -> None:
     )
 
 
-def test_sets_are_judged_by_how_often_they_hold_the_truth_and_by_their_size() -> None:
+def test_sets_are_judged_by_coverage_and_size() -> None:
+    """Sets are judged by how often they hold the truth, and by their size."""
     sets = np.array([[True, False, False], [True, True, False], [False, True, True], [True, True, True]])
     found = set_metrics(np.array([0, 2, 2, 1]), sets)
     assert found["coverage"](np.ones(4)) == 0.75
@@ -126,7 +128,8 @@ def test_what_the_rows_say_nothing_about_is_no_number() -> None:
     assert np.isnan(regression["r2"](np.ones(2)))
 
 
-def test_a_class_that_is_absent_does_not_lower_the_mean_of_the_others() -> None:
+def test_absent_class_does_not_lower_the_mean() -> None:
+    """A class that is absent does not lower the mean of the others."""
     target, probabilities, weights = random_rows(0, 4)
     weights = np.where(target == 3, 0.0, weights)
     rest = target != 3

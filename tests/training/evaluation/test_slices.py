@@ -47,7 +47,8 @@ def is_beyond_chance(one: SliceResult) -> bool:
     return one.calibration_error > one.calibration_chance
 
 
-def test_the_slice_whose_labels_are_flipped_is_found_as_the_worst_with_its_size() -> None:
+def test_slice_with_flipped_labels_is_the_worst() -> None:
+    """The slice whose labels are flipped is found as the worst, with its size."""
     frame = table(5000)
     flipped = (frame["origin"] == "LGA").to_numpy()
     worst = slices(exam_with_flipped(flipped, frame), [])[0]
@@ -73,7 +74,8 @@ def test_missing_values_are_a_slice() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_nothing_is_found_where_the_model_is_equally_good_everywhere(seed: int) -> None:
+def test_equally_good_slices_bring_no_finding(seed: int) -> None:
+    """Nothing is found where the model is equally good everywhere."""
     frame = table(3000, seed)
     target = (np.random.default_rng(seed + 100).random(3000) < 0.8).astype(np.int64)
     assert slices(exam(frame, target, TWO, even), []) == ()
@@ -113,8 +115,11 @@ def test_too_few_rows_have_no_interval_and_come_last() -> None:
     assert (named[-1].calibration_error, named[-1].calibration_chance) == (None, None)
 
 
-def test_a_slice_whose_probabilities_do_not_come_true_is_told_from_chance() -> None:
-    """Of LGA the model says 0.5 where it is 0.8; on the whole it may be right all the same."""
+def test_miscalibrated_slice_is_told_from_chance() -> None:
+    """A slice whose probabilities do not come true is told from chance.
+
+    Of LGA the model says 0.5 where it is 0.8; on the whole it may be right all the same.
+    """
     frame = table(5000)
     there = (frame["origin"] == "LGA").to_numpy()
 
@@ -131,7 +136,8 @@ def test_a_slice_whose_probabilities_do_not_come_true_is_told_from_chance() -> N
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_chance_explains_the_calibration_of_every_slice_of_a_model_that_is_right(seed: int) -> None:
+def test_chance_explains_slices_of_a_right_model(seed: int) -> None:
+    """Chance explains the calibration of every slice of a model that is right."""
     for judged in (exam_of_two(2000, seed), exam_of_quantity(2000, seed)):
         for one in slices(judged, list(EACH.values())):
             assert one.calibration_error is not None and one.calibration_error >= 0
@@ -180,7 +186,8 @@ def test_a_label_that_was_ruled_out_costs_a_finite_loss() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(EACH)))
-def test_the_slices_of_a_column_divide_the_rows_and_average_to_the_whole(seed: int, column: str) -> None:
+def test_slices_of_a_column_average_to_the_whole(seed: int, column: str) -> None:
+    """The slices of a column divide the rows, and their figures average to the whole."""
     judged = exam_of_quantity(200, seed)
     own = [one for one in slices(judged, [EACH[column]]) if one.named]
     rows = [one.rows for one in own]

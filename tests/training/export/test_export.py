@@ -11,7 +11,7 @@ import torch
 
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.features import Text
-from model_deployer.training.export.export import TOLERANCE, answer_scale, check_parity, export_onnx, run_onnx
+from model_deployer.training.export.export import TOLERANCE, check_parity, export_onnx, prediction_scale, run_onnx
 from model_deployer.training.fitting.candidates import choose_model
 from model_deployer.training.fitting.prediction_interval import fit_interval
 from model_deployer.training.models.heads import RegressionHead
@@ -26,7 +26,7 @@ NAN = float("nan")
 
 
 def shaken(model: Model) -> Model:
-    """The model with every parameter moved, those that begin as zeros included."""
+    """Change every parameter of a model, including those that start as zeros, and return the model."""
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in network_of(model).parameters():
@@ -51,7 +51,7 @@ def test_the_graph_answers_as_the_model_does(classes: int | None, by_time: bool)
 
 
 def test_odd_rows_are_answered_alike_and_finitely() -> None:
-    odd = pl.DataFrame(
+    frame = pl.DataFrame(
         {
             "size, in m²": [NAN, 1e300, -1e300, 0.0],
             "dial 'x'": [NAN, -1e-300, 5e-324, 1e9],
@@ -62,16 +62,16 @@ def test_odd_rows_are_answered_alike_and_finitely() -> None:
         }
     )
     model, graph = exported(3)
-    assert check_parity(graph, model, odd) <= TOLERANCE
-    assert np.allclose(run_onnx(graph, odd)["probabilities"].sum(1), 1)
+    assert check_parity(graph, model, frame) <= TOLERANCE
+    assert np.allclose(run_onnx(graph, frame)["probabilities"].sum(1), 1)
 
 
-@pytest.mark.parametrize("kept", [["colour"], ["model_street"], ["open"]])
-def test_a_single_feature_is_enough(kept: list[str]) -> None:
+@pytest.mark.parametrize("columns", [["colour"], ["model_street"], ["open"]])
+def test_a_single_feature_is_enough(columns: list[str]) -> None:
     frame = table(1500)
-    model, _ = unfitted(frame.select(kept), classes_of(frame, 2), 2, spec())
-    features = [feature for feature in FEATURES if feature.name in kept]
-    assert check_parity(export_onnx(shaken(model), features), model, table(50, seed=1).select(kept)) <= TOLERANCE
+    model, _ = unfitted(frame.select(columns), classes_of(frame, 2), 2, spec())
+    features = [feature for feature in FEATURES if feature.name in columns]
+    assert check_parity(export_onnx(shaken(model), features), model, table(50, seed=1).select(columns)) <= TOLERANCE
 
 
 def test_a_row_is_answered_alike_alone_and_among_others() -> None:
@@ -84,7 +84,8 @@ def test_a_row_is_answered_alike_alone_and_among_others() -> None:
     assert run_onnx(graph, frame[:0])["value"].shape == (0, 1)
 
 
-def test_the_same_model_gives_the_same_bytes_without_traces_of_this_machine(tmp_path: Path) -> None:
+def test_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    """The same model gives the same bytes, without traces of this machine."""
     model, graph = exported(2, by_time=True)
     first = graph.SerializeToString(deterministic=True)
     save_model(model, tmp_path)
@@ -103,18 +104,18 @@ def test_texts_are_answered_alike(classes: int | None, name: str, tmp_path: Path
         samples.append(
             goodness if classes is None else (goodness > 0).astype(np.int64) + (goodness > 1) * (classes - 2)
         )
-    said = spec(name=name)
-    preprocessor, inputs = fit_preprocessor(frames[0], features, samples[0], classes, said.seed)
+    options = spec(name=name)
+    preprocessor, inputs = fit_preprocessor(frames[0], features, samples[0], classes, options.seed)
     train = Sample(inputs, samples[0])
     validation = Sample(preprocessor.transform(frames[1]), samples[1])
-    model = build_model(preprocessor, features, train, classes, said)
-    model = choose_model(model, train, validation, said, tmp_path / "fit").model
+    model = build_model(preprocessor, features, train, classes, options)
+    model = choose_model(model, train, validation, options, tmp_path / "fit").model
     graph = export_onnx(model, features)
     assert check_parity(graph, model, frames[2]) <= TOLERANCE
     assert len(run_onnx(graph, frames[2][:0])[model.head.names[0]]) == 0
     emptied = frames[2].with_columns(review=pl.lit(""))
-    moved = [run_onnx(graph, frame)[model.head.names[0]] for frame in (frames[2], emptied)]
-    assert np.abs(moved[0] - moved[1]).mean() > 0.05
+    with_texts, without_texts = (run_onnx(graph, frame)[model.head.names[0]] for frame in (frames[2], emptied))
+    assert np.abs(with_texts - without_texts).mean() > 0.05
     save_model(model, tmp_path)
     assert load_model(tmp_path).blueprint == model.blueprint
 
@@ -132,16 +133,17 @@ def test_a_graph_that_answers_otherwise_is_refused() -> None:
     other = copy.deepcopy(model)
     assert isinstance(other.head, RegressionHead)
     other.head.mean.add_(0.01)
-    with pytest.raises(CheckFailed, match="the exported graph answers otherwise than the model"):
+    with pytest.raises(CheckFailed, match="the exported graph differs from the trained model by up to"):
         check_parity(graph, other, table(50))
 
 
-def test_a_target_of_large_numbers_around_zero_is_held_to_its_scale() -> None:
+def test_parity_is_relative_to_the_target_scale() -> None:
+    """A target of large numbers around zero is held to its scale."""
     frame = table(1500)
     target = scores(frame) * 1e6
     model = shaken(unfitted(frame, target - target.mean(), None, spec())[0])
     assert check_parity(export_onnx(model, FEATURES), model, table(700, seed=1)) <= TOLERANCE
-    assert answer_scale(model) == pytest.approx(target.std(), rel=0.01)
+    assert prediction_scale(model) == pytest.approx(target.std(), rel=0.01)
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e9])
@@ -152,7 +154,7 @@ def test_counts_of_any_size_are_answered_alike(unit: float) -> None:
     fit_interval(shaken(model), train, 0.9)
     graph = export_onnx(model, FEATURES)
     assert check_parity(graph, model, table(700, seed=1)) <= TOLERANCE
-    assert answer_scale(model) == pytest.approx(target.mean(), rel=1e-6)
+    assert prediction_scale(model) == pytest.approx(target.mean(), rel=1e-6)
     assert run_onnx(graph, frame)["lower"].min() >= 0
 
 
@@ -163,8 +165,8 @@ def test_quantiles_of_few_rows_are_answered_alike(quantile: float) -> None:
     fit_interval(shaken(model), train.take(np.arange(10)), 0.9)
     graph = export_onnx(model, FEATURES)
     assert check_parity(graph, model, table(700, seed=1)) <= TOLERANCE
-    answers = run_onnx(graph, frame)
-    assert ((answers["lower"] <= answers["value"]) & (answers["value"] <= answers["upper"])).all()
+    outputs = run_onnx(graph, frame)
+    assert ((outputs["lower"] <= outputs["value"]) & (outputs["value"] <= outputs["upper"])).all()
 
 
 def test_times_of_all_centuries_are_read_alike() -> None:

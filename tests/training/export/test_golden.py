@@ -19,7 +19,7 @@ CONTRACT = Contract(features=FEATURES, output=Regression(target="y"))
 
 
 def total(frame: pl.DataFrame) -> Arrays:
-    """A model that adds up what it is given, so that a prediction tells its row."""
+    """Return the sum of the values of each row, so that a prediction identifies its row."""
     columns = [
         frame[name].fill_nan(7.0) if frame[name].dtype == pl.Float64 else frame[name].str.len_chars()
         for name in CONTRACT.names
@@ -58,12 +58,12 @@ def test_edge_cases_stand_beside_ordinary_rows() -> None:
     }
     golden = {case.case: case.row for case in write_golden(CONTRACT, pl.DataFrame([row] * 100), total)}
     assert len(golden) == 1 + 24 + 5
-    assert golden["everything missing that may be"]["dial"] is None
-    assert golden["everything missing that may be"]["size"] == 1.0
-    assert golden["categories never seen"]["colour"] != "red"
-    assert golden["categories never seen"]["origin"] == "JFK"
-    assert golden["texts of odd characters"]["remark"].startswith("Never SEEN,\tnever")
-    assert len(golden["texts of odd characters"]["remark"]) == 20
+    assert golden["all nullable fields missing"]["dial"] is None
+    assert golden["all nullable fields missing"]["size"] == 1.0
+    assert golden["unknown categories"]["colour"] != "red"
+    assert golden["unknown categories"]["origin"] == "JFK"
+    assert golden["texts with unusual characters"]["remark"].startswith("Never SEEN,\tnever")
+    assert len(golden["texts with unusual characters"]["remark"]) == 20
     assert golden["numbers below their range"]["dial"] < -1
     assert golden["numbers above their range"]["seats"] > 9
     assert golden["numbers above their range"]["size"] == 1.0

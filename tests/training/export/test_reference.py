@@ -10,28 +10,28 @@ FEATURES: tuple[Feature, ...] = (Numeric(name="x", missing="impute"), Categorica
 
 def test_distributions_leave_missing_values_out_and_count_them() -> None:
     train = pl.DataFrame({"x": [0.0, 1.0, 2.0, np.nan], "c": ["a", "a", "b", ""]})
-    result = reference(FEATURES, train, {"value": np.array([[0.0], [1.0]], dtype=np.float32)}).to_json()
-    assert result["features"]["x"]["missing"] == 0.25
-    assert result["features"]["x"]["quantiles"] == pytest.approx(2 * QUANTILES)
-    assert result["features"]["c"]["frequencies"] == pytest.approx({"a": 2 / 3, "b": 1 / 3})
-    assert result["features"]["c"]["other"] == pytest.approx(0)
-    assert result["predictions"]["value[0]"]["quantiles"] == pytest.approx(QUANTILES)
+    reference_json = reference(FEATURES, train, {"value": np.array([[0.0], [1.0]], dtype=np.float32)}).to_json()
+    assert reference_json["features"]["x"]["missing"] == 0.25
+    assert reference_json["features"]["x"]["quantiles"] == pytest.approx(2 * QUANTILES)
+    assert reference_json["features"]["c"]["frequencies"] == pytest.approx({"a": 2 / 3, "b": 1 / 3})
+    assert reference_json["features"]["c"]["other"] == pytest.approx(0)
+    assert reference_json["predictions"]["value[0]"]["quantiles"] == pytest.approx(QUANTILES)
 
 
 def test_rare_categories_are_summed_up() -> None:
     train = pl.DataFrame({"x": [0.0] * 200, "c": [f"level {number}" for number in range(200)]})
-    result = reference(FEATURES, train, {}).to_json()["features"]["c"]
-    assert len(result["frequencies"]) == MAX_CATEGORIES
-    assert result["other"] == pytest.approx(1 - MAX_CATEGORIES / 200)
+    reference_json = reference(FEATURES, train, {}).to_json()["features"]["c"]
+    assert len(reference_json["frequencies"]) == MAX_CATEGORIES
+    assert reference_json["other"] == pytest.approx(1 - MAX_CATEGORIES / 200)
 
 
 def test_a_column_without_values_has_no_distribution() -> None:
     train = pl.DataFrame({"x": [np.nan, np.nan], "c": ["", ""]})
-    result = reference(FEATURES, train, {}).to_json()["features"]
-    assert result["x"] == {"missing": 1.0, "quantiles": []}
-    assert result["c"] == {"missing": 1.0, "frequencies": {}, "other": 0.0}
+    reference_json = reference(FEATURES, train, {}).to_json()["features"]
+    assert reference_json["x"] == {"missing": 1.0, "quantiles": []}
+    assert reference_json["c"] == {"missing": 1.0, "frequencies": {}, "other": 0.0}
 
 
 def test_a_column_may_be_called_rows() -> None:
-    result = reference([Categorical(name="rows")], pl.DataFrame({"rows": ["a", "a", "b"]}), {}).to_json()
-    assert result["features"]["rows"]["frequencies"] == pytest.approx({"a": 2 / 3, "b": 1 / 3})
+    reference_json = reference([Categorical(name="rows")], pl.DataFrame({"rows": ["a", "a", "b"]}), {}).to_json()
+    assert reference_json["features"]["rows"]["frequencies"] == pytest.approx({"a": 2 / 3, "b": 1 / 3})

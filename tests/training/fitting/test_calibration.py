@@ -13,7 +13,7 @@ FRAME = table(4000)
 
 
 def drawn(model: Model, train: Sample, slope: float, shift: float = 0.0) -> Sample:
-    """The rows, with targets drawn from the model's own probabilities after a slope and a shift of the last class."""
+    """Return the rows, with targets drawn from the model's probabilities after a slope and a shift of one class."""
     logits = torch.log(model.predict(train.inputs)["probabilities"].double()) * slope
     logits[:, -1] += shift
     cumulative = logits.softmax(1).cumsum(1).numpy()

@@ -13,7 +13,15 @@ import torch
 from safetensors.torch import save
 
 from model_deployer.contract.errors import CheckFailed, EnvironmentFault
-from model_deployer.training.fitting.fitting import LAST, MOST_EPOCHS, Plan, fit, kept_plan, plan_fit, plan_within
+from model_deployer.training.fitting.fitting import (
+    LAST_CHECKPOINT,
+    MAX_EPOCHS,
+    Plan,
+    fit,
+    load_plan,
+    plan_fit,
+    plan_within,
+)
 from model_deployer.training.models.model import Model
 from model_deployer.training.preprocessing.sample import Sample
 from tests.support.interrupts import interrupt_when
@@ -25,7 +33,7 @@ LATER = table(400, seed=1)
 
 @pytest.fixture(autouse=True)
 def shown() -> Iterator[io.StringIO]:
-    """What is shown to the person in front of a console that is no terminal."""
+    """Return the text that is printed to a console that is not a terminal."""
     text = io.StringIO()
     rich.reconfigure(file=text, force_terminal=False, width=200)
     yield text
@@ -33,11 +41,11 @@ def shown() -> Iterator[io.StringIO]:
 
 
 def prepared(classes: int | None = 2, **estimator: Any) -> tuple[Model, Sample, Sample, Plan]:
-    said = spec(by_time=False, **estimator)
+    options = spec(by_time=False, **estimator)
     targets = [scores(frame) if classes is None else classes_of(frame, classes) for frame in (FRAME, LATER)]
-    model, train = unfitted(FRAME, targets[0], classes, said)
+    model, train = unfitted(FRAME, targets[0], classes, options)
     validation = Sample(model.blueprint.preprocessor.transform(LATER), targets[1])
-    return model, train, validation, plan_fit(model, said.estimator, len(train), said.seed)
+    return model, train, validation, plan_fit(model, options.estimator, len(train), options.seed)
 
 
 def weights(model: Model) -> bytes:
@@ -52,7 +60,8 @@ def test_it_learns(classes: int | None, tmp_path: Path) -> None:
     assert min(entry["validation_loss"] for entry in history) < 0.8 * (1.0 if classes is None else np.log(classes))
 
 
-def test_the_same_seed_gives_the_same_weights_byte_for_byte_and_another_does_not(tmp_path: Path) -> None:
+def test_weights_follow_the_seed(tmp_path: Path) -> None:
+    """The same seed gives the same weights byte for byte, and another seed does not."""
     results = []
     for run, seed in enumerate((0, 0, 1)):
         model, train, validation, plan = prepared()
@@ -63,15 +72,17 @@ def test_the_same_seed_gives_the_same_weights_byte_for_byte_and_another_does_not
     assert results[0] != results[2]
 
 
-def test_an_interrupted_fit_goes_on_to_the_very_weights_of_one_that_was_not(tmp_path: Path) -> None:
+def test_interrupted_fit_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    """An interrupted fit that is resumed ends with the very weights of one that was not interrupted."""
     model, train, validation, plan = prepared(epochs=40)
-    whole = fit(model, train, validation, plan, tmp_path / "whole")
+    history = fit(model, train, validation, plan, tmp_path / "uninterrupted")
     interrupted, *_ = prepared(epochs=40)
-    with pytest.raises(KeyboardInterrupt), interrupt_when((tmp_path / "parts" / LAST).exists):
-        fit(interrupted, train, validation, plan, tmp_path / "parts")
+    folder = tmp_path / "interrupted"
+    with pytest.raises(KeyboardInterrupt), interrupt_when((folder / LAST_CHECKPOINT).exists):
+        fit(interrupted, train, validation, plan, folder)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     resumed, *_ = prepared(epochs=40)
-    assert fit(resumed, train, validation, plan, tmp_path / "parts") == whole
+    assert fit(resumed, train, validation, plan, folder) == history
     assert weights(resumed) == weights(model)
 
 
@@ -93,15 +104,16 @@ def test_a_row_of_weight_two_counts_as_two_rows(tmp_path: Path) -> None:
     model, train, validation, plan = prepared(epochs=1)
     random = np.random.default_rng(0)
     weighted = Sample(validation.inputs, validation.target, random.integers(0, 3, len(validation)).astype(float))
-    repeated = validation.take(np.repeat(np.arange(len(validation)), weighted.each_weight.astype(int)))
-    (one,) = fit(model, train, weighted, plan, tmp_path / "weighted")
-    (other,) = fit(prepared()[0], train, repeated, plan, tmp_path / "repeated")
-    assert one["validation_loss"] == pytest.approx(other["validation_loss"], rel=1e-4)
+    repeated = validation.take(np.repeat(np.arange(len(validation)), weighted.row_weights.astype(int)))
+    (with_weights,) = fit(model, train, weighted, plan, tmp_path / "weighted")
+    (with_repeats,) = fit(prepared()[0], train, repeated, plan, tmp_path / "repeated")
+    assert with_weights["validation_loss"] == pytest.approx(with_repeats["validation_loss"], rel=1e-4)
 
 
-def test_without_a_terminal_there_is_a_line_an_epoch_and_nothing_else(
+def test_fit_without_a_terminal_prints_a_line_per_epoch(
     tmp_path: Path, shown: io.StringIO, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """Without a terminal there is one line per epoch and nothing else."""
     model, train, validation, plan = prepared()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -120,16 +132,16 @@ def test_a_loss_that_is_no_number_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("rows", "epochs", "batch"), [(1_000, 100, 32), (40_000, 100, 256), (10**9, 1, 256)])
 def test_more_rows_get_fewer_epochs_and_larger_batches(rows: int, epochs: int, batch: int) -> None:
-    said = spec(epochs=None)
-    plan = plan_fit(prepared()[0], said.estimator, rows, 0)
+    plan = plan_fit(prepared()[0], spec(epochs=None).estimator, rows, 0)
     assert (plan.epochs, plan.batch_size) == (epochs, batch)
     assert plan.steps == epochs * -(-rows // batch)
 
 
-def test_an_hour_is_more_than_few_rows_need_and_no_time_is_one_step() -> None:
+def test_budget_bounds_epochs_and_steps() -> None:
+    """An hour is more than few rows need, and no time at all is one step."""
     model, train, validation, plan = prepared()
     before = weights(model)
-    assert plan_within(3600, plan, model, train, validation).epochs == MOST_EPOCHS
+    assert plan_within(3600, plan, model, train, validation).epochs == MAX_EPOCHS
     cut = plan_within(0, plan, model, train, validation)
     assert (cut.epochs, cut.steps, cut.is_cut) == (1, 1, True)
     assert weights(model) == before
@@ -137,18 +149,19 @@ def test_an_hour_is_more_than_few_rows_need_and_no_time_is_one_step() -> None:
 
 def test_an_interrupted_fit_keeps_its_plan(tmp_path: Path) -> None:
     model, train, validation, plan = prepared()
-    assert kept_plan(tmp_path) is None
+    assert load_plan(tmp_path) is None
     fit(model, train, validation, dataclasses.replace(plan, learning_rate=1e-3), tmp_path)
-    assert kept_plan(tmp_path) == dataclasses.replace(plan, learning_rate=1e-3)
+    assert load_plan(tmp_path) == dataclasses.replace(plan, learning_rate=1e-3)
 
 
-def test_a_final_plan_has_as_many_epochs_as_were_best_and_its_last_weights_count(tmp_path: Path) -> None:
+def test_final_plan_has_the_best_epochs_and_last_weights(tmp_path: Path) -> None:
+    """A final plan has as many epochs as were best, and its last weights count."""
     model, train, validation, plan = prepared(epochs=8)
-    final = plan.finally_for(1000, [{"epoch": epoch, "validation_loss": abs(epoch - 3)} for epoch in range(1, 9)])
+    final = plan.final(1000, [{"epoch": epoch, "validation_loss": abs(epoch - 3)} for epoch in range(1, 9)])
     assert (final.epochs, final.steps, final.batch_size) == (3, 3 * -(-1000 // plan.batch_size), plan.batch_size)
     history = fit(model, train, validation, dataclasses.replace(final, patience=1, learning_rate=0.3), tmp_path)
     assert [entry["epoch"] for entry in history] == [1, 2, 3]
-    last = torch.load(tmp_path / LAST, weights_only=False)["state_dict"]
+    last = torch.load(tmp_path / LAST_CHECKPOINT, weights_only=False)["state_dict"]
     assert all(
         torch.equal(value, network_of(model).state_dict()[name.partition(".")[2]])
         for name, value in last.items()
@@ -156,31 +169,31 @@ def test_a_final_plan_has_as_many_epochs_as_were_best_and_its_last_weights_count
     )
 
 
-@pytest.mark.parametrize("content", [b"no checkpoint", None])
-def test_a_checkpoint_that_is_damaged_or_of_another_network_is_not_gone_on_from(
-    tmp_path: Path, content: bytes | None
-) -> None:
+@pytest.mark.parametrize("content", [b"not a checkpoint", None])
+def test_unusable_checkpoint_is_ignored(tmp_path: Path, content: bytes | None) -> None:
+    """A checkpoint that is damaged, or of another network, is ignored."""
     model, train, validation, plan = prepared()
-    whole = fit(model, train, validation, plan, tmp_path / "whole")
+    history = fit(model, train, validation, plan, tmp_path / "empty")
     other, *_ = prepared(width=8)
-    fit(other, train, validation, plan, tmp_path / "parts")
+    fit(other, train, validation, plan, tmp_path / "used")
     if content is not None:
-        (tmp_path / "parts" / LAST).write_bytes(content)
+        (tmp_path / "used" / LAST_CHECKPOINT).write_bytes(content)
     again, *_ = prepared()
-    assert fit(again, train, validation, plan, tmp_path / "parts") == whole
+    assert fit(again, train, validation, plan, tmp_path / "used") == history
     assert weights(again) == weights(model)
 
 
 def test_batches_may_weigh_nothing(tmp_path: Path) -> None:
     model, train, validation, plan = prepared()
-    few = np.zeros(len(train))
-    few[::100] = 100.0
-    history = fit(model, Sample(train.inputs, train.target, few), validation, plan, tmp_path)
+    mostly_zero = np.zeros(len(train))
+    mostly_zero[::100] = 100.0
+    history = fit(model, Sample(train.inputs, train.target, mostly_zero), validation, plan, tmp_path)
     assert np.isfinite([entry["train_loss"] for entry in history]).all()
 
 
-def test_a_checkpoint_that_cannot_be_written_is_an_environment_fault(tmp_path: Path) -> None:
+def test_unwritable_checkpoint_is_an_environment_fault(tmp_path: Path) -> None:
+    """A checkpoint that cannot be written is a fault of the environment."""
     model, train, validation, plan = prepared(epochs=1)
-    (tmp_path / "taken").touch()
-    with pytest.raises(EnvironmentFault, match=r"cannot keep checkpoints in .*; mend that"):
-        fit(model, train, validation, plan, tmp_path / "taken" / "folder")
+    (tmp_path / "file").touch()
+    with pytest.raises(EnvironmentFault, match=r"cannot write checkpoints to .*; fix this"):
+        fit(model, train, validation, plan, tmp_path / "file" / "folder")

@@ -24,7 +24,8 @@ def test_the_interval_covers_new_rows_as_often_as_promised(logarithm: bool) -> N
     assert np.mean((lower <= new.target) & (new.target <= upper)) == pytest.approx(0.8, abs=0.04)
 
 
-def test_the_interval_of_a_count_grows_with_its_rate_and_covers_as_promised() -> None:
+def test_count_interval_grows_and_covers_as_promised() -> None:
+    """The interval of a count grows with its rate, and covers as many rows as promised."""
     frame = table(9000)
     model, train = unfitted(frame, counts_of(frame), None, spec(task="count"))
     model = linear_model(model, train)
@@ -38,7 +39,8 @@ def test_the_interval_of_a_count_grows_with_its_rate_and_covers_as_promised() ->
 
 @pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize("logarithm", [False, True])
-def test_a_quantile_and_its_interval_keep_their_promises_on_new_rows(quantile: float, logarithm: bool) -> None:
+def test_quantile_and_interval_hold_on_new_rows(quantile: float, logarithm: bool) -> None:
+    """A quantile and its interval keep their promises on new rows."""
     frame = table(13_000)
     target = np.exp(scores(frame)) if logarithm else scores(frame)
     model, train = unfitted(frame, target, None, spec(task="quantile", quantile=quantile))
@@ -56,12 +58,11 @@ def test_a_quantile_and_its_interval_keep_their_promises_on_new_rows(quantile: f
     st.sampled_from([0.01, 0.05, 0.5, 0.9, 0.95, 0.99]) | st.floats(1e-9, 1 - 1e-9),
     st.floats(0.01, 0.99),
 )
-def test_however_few_the_rows_the_quantile_lies_within_its_interval(
-    rows: list[tuple[float, int]], quantile: float, coverage: float
-) -> None:
+def test_quantile_is_within_its_interval(rows: list[tuple[float, int]], quantile: float, coverage: float) -> None:
+    """However few the rows, the quantile lies within its interval."""
     head = QuantileHead(logarithm=False, quantile=quantile)
     target, weights = (torch.tensor(values, dtype=torch.float64) for values in zip(*rows, strict=True))
-    head.promise(torch.zeros(len(target), 1), target, weights, coverage)
+    head.fit_interval(torch.zeros(len(target), 1), target, weights, coverage)
     value, lower, upper = (tensor.item() for tensor in head(torch.zeros(1, 1)))
     assert lower <= value <= upper
     assert value in target.float()
@@ -73,11 +74,11 @@ def test_the_half_width_is_the_residual_of_the_right_rank() -> None:
     model, train = unfitted(frame, scores(frame), None, spec())
     head = model.head
     assert isinstance(head, RegressionHead)
-    nine = train.take(np.arange(9))
-    residuals = np.sort(np.abs(model.predict(nine.inputs)["value"][:, 0].numpy() - nine.target))
+    nine_rows = train.take(np.arange(9))
+    residuals = np.sort(np.abs(model.predict(nine_rows.inputs)["value"][:, 0].numpy() - nine_rows.target))
     deviation = head.deviation.item()
     for coverage, rank in ((0.5, 5), (0.8, 8), (0.9, 9), (0.99, 9)):
-        fit_interval(model, nine, coverage)
+        fit_interval(model, nine_rows, coverage)
         assert head.below.item() * deviation == pytest.approx(residuals[rank - 1], rel=1e-4)
         assert head.above == head.below
 
@@ -91,9 +92,9 @@ def test_rows_count_by_their_weight() -> None:
     known, new = weighted.take(np.arange(1000)), weighted.take(np.arange(1000, 9000))
     fit_interval(model, known, 0.8)
     lower, upper = (model.predict(new.inputs)[name][:, 0].numpy() for name in ("lower", "upper"))
-    held = (lower <= new.target) & (new.target <= upper)
-    assert np.average(held, weights=new.weights) == pytest.approx(0.8, abs=0.04)
-    assert held.mean() > 0.85
+    is_covered = (lower <= new.target) & (new.target <= upper)
+    assert np.average(is_covered, weights=new.weights) == pytest.approx(0.8, abs=0.04)
+    assert is_covered.mean() > 0.85
 
 
 def test_a_classification_has_no_interval() -> None:

@@ -1,4 +1,4 @@
-"""The chosen model learns from the validation rows too, and keeps what they decided."""
+"""The refit uses the validation rows too, and keeps what they decided."""
 
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from model_deployer.training.preprocessing.preprocessing import fit_preprocessor
 from model_deployer.training.preprocessing.sample import Sample
 from tests.support.tables import FEATURES, classes_of, scores, spec, table
 
+pytestmark = pytest.mark.slow
+
 TRAIN, LATER, LAST = table(1500), table(500, seed=1), table(300, seed=2)
 BOTH = pl.concat([TRAIN, LATER])
 
@@ -28,14 +30,14 @@ def target_of(frame: pl.DataFrame, classes: int | None) -> Any:
 
 
 def fitted(folder: Path, classes: int | None, later: Any = None, **estimator: Any) -> tuple[Choice, Model]:
-    """What was chosen, and the same again on all rows; ``later`` is the target of the later ones."""
-    said = spec(**{"epochs": 3, **estimator})
+    """Return the choice, and its refit on all rows; ``later`` is the target of the later rows."""
+    options = spec(**{"epochs": 3, **estimator})
     first = target_of(TRAIN, classes)
     later = target_of(LATER, classes) if later is None else later
     preprocessor, inputs = fit_preprocessor(TRAIN, FEATURES, first, classes, 0)
     train, validation = Sample(inputs, first), Sample(preprocessor.transform(LATER), later)
     choice = choose_model(
-        build_model(preprocessor, FEATURES, train, classes, said), train, validation, said, folder / "first"
+        build_model(preprocessor, FEATURES, train, classes, options), train, validation, options, folder / "first"
     )
     if classes is None:
         fit_interval(choice.model, validation, 0.9)
@@ -44,46 +46,48 @@ def fitted(folder: Path, classes: int | None, later: Any = None, **estimator: An
     target = np.concatenate([first, later])
     preprocessor, inputs = fit_preprocessor(BOTH, FEATURES, target, classes, 0)
     rows = Sample(inputs, target)
-    model = rebuild_model(preprocessor, FEATURES, rows, choice.model, said)
-    return choice, refit(choice, model, rows, said, folder / "again")
+    model = rebuild_model(preprocessor, FEATURES, rows, choice.model, options)
+    return choice, refit(choice, model, rows, options, folder / "refitted")
 
 
-def answers(model: Model, frame: pl.DataFrame) -> Any:
+def predictions(model: Model, frame: pl.DataFrame) -> Any:
     return model.predict(model.blueprint.preprocessor.transform(frame))[model.head.names[0]].numpy()
 
 
 @pytest.mark.parametrize("name", ["auto", "linear", "lightgbm", "xgboost", "histogram_boosting", "mlp"])
 def test_what_only_the_validation_rows_know_is_learnt(name: str, tmp_path: Path) -> None:
-    """In the later rows every green one is of the second class."""
+    """Among the later rows, every green one is of the second class."""
     green = (LATER["colour"] == "green").to_numpy()
-    choice, again = fitted(tmp_path, 2, np.where(green, 1, classes_of(LATER, 2)), name=name)
-    asked = LAST.filter(pl.col("colour") == "green")
-    before, after = (answers(model, asked)[:, 1].mean() for model in (choice.model, again))
+    choice, refitted = fitted(tmp_path, 2, np.where(green, 1, classes_of(LATER, 2)), name=name)
+    green_rows = LAST.filter(pl.col("colour") == "green")
+    before, after = (predictions(model, green_rows)[:, 1].mean() for model in (choice.model, refitted))
     assert after > before + 0.02
 
 
 @pytest.mark.parametrize("classes", [None, 2, 3])
 def test_what_the_validation_rows_decided_stays(classes: int | None, tmp_path: Path) -> None:
-    choice, again = fitted(tmp_path, classes)
-    assert {name: value.tolist() for name, value in again.head.state_dict().items()} == {
+    choice, refitted = fitted(tmp_path, classes)
+    assert {name: value.tolist() for name, value in refitted.head.state_dict().items()} == {
         name: value.tolist() for name, value in choice.model.head.state_dict().items()
     }
-    assert (again.scorer is None, type(again.network)) == (choice.model.scorer is None, type(choice.model.network))
-    assert np.corrcoef(answers(again, LAST)[:, -1], answers(choice.model, LAST)[:, -1])[0, 1] > 0.8
-    assert check_parity(export_onnx(again, FEATURES), again, LAST) <= TOLERANCE
+    assert type(refitted.estimator) is type(choice.model.estimator)
+    assert type(refitted.network) is type(choice.model.network)
+    assert np.corrcoef(predictions(refitted, LAST)[:, -1], predictions(choice.model, LAST)[:, -1])[0, 1] > 0.8
+    assert check_parity(export_onnx(refitted, FEATURES), refitted, LAST) <= TOLERANCE
 
 
-def test_boosting_goes_as_many_rounds_as_before_with_the_parameters_that_were_best(tmp_path: Path) -> None:
-    choice, again = fitted(tmp_path, None, name="lightgbm", trials=3)
-    found = choice.recipe.found
-    assert found
-    assert found.trials == 3
-    assert again.scorer
-    (trees,) = again.scorer.model.graph.node
-    grown = next(each for each in trees.attribute if each.name == "nodes_treeids").ints
-    assert len(set(grown)) == found.rounds
+def test_boosting_is_refitted_with_best_parameters(tmp_path: Path) -> None:
+    """Boosting is refitted with as many rounds as before, and the parameters that were best."""
+    choice, refitted = fitted(tmp_path, None, name="lightgbm", trials=3)
+    result = choice.recipe.search_result
+    assert result
+    assert result.trials == 3
+    assert refitted.estimator
+    (trees,) = refitted.estimator.model.graph.node
+    tree_ids = next(attribute for attribute in trees.attribute if attribute.name == "nodes_treeids").ints
+    assert len(set(tree_ids)) == result.rounds
 
 
 def test_the_same_rows_and_seed_give_the_same_weights(tmp_path: Path) -> None:
-    (_, one), (_, two) = (fitted(tmp_path / name, 2, name="tabm") for name in ("one", "two"))
-    assert all(torch.equal(value, two.state_dict()[name]) for name, value in one.state_dict().items())
+    (_, first), (_, second) = (fitted(tmp_path / name, 2, name="tabm") for name in ("first", "second"))
+    assert all(torch.equal(value, second.state_dict()[name]) for name, value in first.state_dict().items())

@@ -13,10 +13,11 @@ FRAME, LATER = table(3000), table(1000, seed=1)
 def test_a_linear_classifier_is_better_than_the_frequencies(classes: int) -> None:
     model, train = unfitted(FRAME, classes_of(FRAME, classes), classes, spec())
     inputs, truth = model.blueprint.preprocessor.transform(LATER), classes_of(LATER, classes)
-    answers = {name: each.predict(inputs)["probabilities"] for name, each in fit_baselines(model, train).items()}
-    assert {answer.shape for answer in answers.values()} == {(1000, classes)}
-    assert np.allclose(answers["trivial"], 1 / classes, atol=0.01)
-    assert log_loss(truth, answers["linear"]) < 0.7 * log_loss(truth, answers["trivial"])
+    baselines = fit_baselines(model, train)
+    probabilities = {name: baseline.predict(inputs)["probabilities"] for name, baseline in baselines.items()}
+    assert {array.shape for array in probabilities.values()} == {(1000, classes)}
+    assert np.allclose(probabilities["trivial"], 1 / classes, atol=0.01)
+    assert log_loss(truth, probabilities["linear"]) < 0.7 * log_loss(truth, probabilities["trivial"])
 
 
 @pytest.mark.parametrize("logarithm", [False, True])
@@ -26,9 +27,10 @@ def test_a_linear_regression_is_better_than_the_mean(logarithm: bool) -> None:
         target, truth = np.exp(target), np.exp(truth)
     model, train = unfitted(FRAME, target, None, spec())
     inputs = model.blueprint.preprocessor.transform(LATER)
-    answers = {name: each.predict(inputs)["value"] for name, each in fit_baselines(model, train).items()}
-    assert np.allclose(answers["trivial"], target.mean())
-    linear = answers["linear"]
+    baselines = fit_baselines(model, train)
+    values = {name: baseline.predict(inputs)["value"] for name, baseline in baselines.items()}
+    assert np.allclose(values["trivial"], target.mean())
+    linear = values["linear"]
     assert r2_score(*((np.log(truth), np.log(linear)) if logarithm else (truth, linear))) > 0.6
 
 
@@ -45,5 +47,5 @@ def test_a_table_may_have_columns_of_one_kind_only(columns: list[str], classes: 
     frame = FRAME.select(columns)
     target = scores(FRAME) if classes is None else classes_of(FRAME, classes)
     model, train = unfitted(frame, target, classes, spec())
-    answers = fit_baselines(model, train)["linear"].predict(train.inputs)
-    assert all(np.isfinite(answer).all() and len(answer) == len(frame) for answer in answers.values())
+    outputs = fit_baselines(model, train)["linear"].predict(train.inputs)
+    assert all(np.isfinite(array).all() and len(array) == len(frame) for array in outputs.values())

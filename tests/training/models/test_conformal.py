@@ -19,13 +19,12 @@ def test_without_weights_it_is_the_score_of_the_right_rank(rows: int, share: flo
 
 
 @given(st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 5)), min_size=1), SHARES, st.floats(0.1, 10))
-def test_rows_of_the_share_by_weight_lie_at_or_below_and_the_unit_of_weights_is_nothing(
-    rows: list[tuple[int, int]], share: float, unit: float
-) -> None:
+def test_weighted_quantile_is_free_of_the_weight_unit(rows: list[tuple[int, int]], share: float, unit: float) -> None:
+    """Rows of that share by weight lie at or below the value, and the unit of the weights does not matter."""
     scores, weights = (torch.tensor(values, dtype=torch.float64) for values in zip(*rows, strict=True))
     weights[0] += 1
-    found = conformal_quantile(scores, weights, share)
-    assert weights[scores <= found].sum() >= share * weights.sum() * (1 - 1e-12)
-    assert found in scores[weights > 0]
-    assert conformal_quantile(scores, weights * 4, share) == found
+    bound = conformal_quantile(scores, weights, share)
+    assert weights[scores <= bound].sum() >= share * weights.sum() * (1 - 1e-12)
+    assert bound in scores[weights > 0]
+    assert conformal_quantile(scores, weights * 4, share) == bound
     assert conformal_quantile(-scores, weights * unit, 1e-9).item() == pytest.approx(-scores[weights > 0].max().item())

@@ -17,14 +17,14 @@ def test_it_answers_as_scikit_learn_does(classes: int | None) -> None:
     linear = linear_model(model, train)
     assert isinstance(linear.network, Linear)
     matrix = _design(model.scaling(train.inputs.numbers, train.inputs.codes), model.blueprint.cardinalities)
-    learnt = model.learnt(target)
-    answers = linear.predict(train.inputs)
+    transformed = model.transform_target(target)
+    outputs = linear.predict(train.inputs)
     if classes is None:
-        expected = Ridge().fit(matrix, learnt).predict(matrix) * target.std(ddof=1) + target.mean()
-        assert np.allclose(answers["value"][:, 0], expected, atol=1e-3)
+        expected = Ridge().fit(matrix, transformed).predict(matrix) * target.std(ddof=1) + target.mean()
+        assert np.allclose(outputs["value"][:, 0], expected, atol=1e-3)
     else:
-        expected = LogisticRegression(max_iter=200, tol=1e-3).fit(matrix, learnt).predict_proba(matrix)
-        assert np.allclose(answers["probabilities"], expected, atol=1e-4)
+        expected = LogisticRegression(max_iter=200, tol=1e-3).fit(matrix, transformed).predict_proba(matrix)
+        assert np.allclose(outputs["probabilities"], expected, atol=1e-4)
 
 
 def test_a_count_is_answered_as_scikit_learn_does() -> None:
@@ -32,9 +32,9 @@ def test_a_count_is_answered_as_scikit_learn_does() -> None:
     model, train = unfitted(FRAME, target, None, spec(task="count"))
     matrix = _design(model.scaling(train.inputs.numbers, train.inputs.codes), model.blueprint.cardinalities)
     expected = PoissonRegressor(alpha=1 / len(train), max_iter=200).fit(matrix, target / target.mean()).predict(matrix)
-    found = linear_model(model, train).predict(train.inputs)["value"][:, 0]
-    assert np.allclose(found, expected * target.mean(), rtol=1e-3)
-    assert found.mean().item() == pytest.approx(target.mean(), rel=1e-2)
+    values = linear_model(model, train).predict(train.inputs)["value"][:, 0]
+    assert np.allclose(values, expected * target.mean(), rtol=1e-3)
+    assert values.mean().item() == pytest.approx(target.mean(), rel=1e-2)
 
 
 def test_it_leaves_the_model_that_it_shares_with_as_it_was() -> None:

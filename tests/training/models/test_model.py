@@ -28,9 +28,9 @@ def test_two_files_without_code_bring_the_model_back(classes: int | None, tmp_pa
     assert first == [(tmp_path / name).read_bytes() for name in (ARCHITECTURE, WEIGHTS)]
 
 
-@pytest.mark.parametrize("said", [spec(task="count"), spec(task="quantile", quantile=0.9)])
-def test_a_head_comes_back_with_its_promise(said: Spec, tmp_path: Path) -> None:
-    model, train = unfitted(FRAME, counts_of(FRAME), None, said)
+@pytest.mark.parametrize("options", [spec(task="count"), spec(task="quantile", quantile=0.9)])
+def test_a_head_comes_back_with_its_promise(options: Spec, tmp_path: Path) -> None:
+    model, train = unfitted(FRAME, counts_of(FRAME), None, options)
     fit_interval(model, train, 0.9)
     save_model(model, tmp_path)
     again, expected = load_model(tmp_path), model.predict(train.inputs)
@@ -39,16 +39,16 @@ def test_a_head_comes_back_with_its_promise(said: Spec, tmp_path: Path) -> None:
 
 
 def test_files_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="holds no model that can be rebuilt"):
+    with pytest.raises(ArtifactError, match="does not hold a model that can be rebuilt"):
         load_model(tmp_path)
     save_model(unfitted(FRAME, scores(FRAME), None, spec())[0], tmp_path)
     weights = (tmp_path / WEIGHTS).read_bytes()
     save_model(unfitted(FRAME, scores(FRAME), None, spec(width=8))[0], tmp_path)
     (tmp_path / WEIGHTS).write_bytes(weights)
-    with pytest.raises(ArtifactError, match="holds no model that can be rebuilt"):
+    with pytest.raises(ArtifactError, match="does not hold a model that can be rebuilt"):
         load_model(tmp_path)
     (tmp_path / WEIGHTS).write_bytes(weights[:100])
-    with pytest.raises(ArtifactError, match="holds no model that can be rebuilt"):
+    with pytest.raises(ArtifactError, match="does not hold a model that can be rebuilt"):
         load_model(tmp_path)
 
 
@@ -60,15 +60,15 @@ def test_many_rows_are_answered_as_a_few_are() -> None:
 
 def test_trees_come_back_too(tmp_path: Path) -> None:
     later = table(500, seed=1)
-    said = spec(name="lightgbm")
-    model, train = unfitted(FRAME, classes_of(FRAME, 3), 3, said)
+    options = spec(name="lightgbm")
+    model, train = unfitted(FRAME, classes_of(FRAME, 3), 3, options)
     validation = Sample(model.blueprint.preprocessor.transform(later), classes_of(later, 3))
-    model = choose_model(model, train, validation, said, tmp_path / "run").model
+    model = choose_model(model, train, validation, options, tmp_path / "run").model
     save_model(model, tmp_path)
     again = load_model(tmp_path)
     assert torch.equal(again.predict(train.inputs)["probabilities"], model.predict(train.inputs)["probabilities"])
     (tmp_path / ESTIMATOR).unlink()
-    with pytest.raises(ArtifactError, match="holds no model that can be rebuilt"):
+    with pytest.raises(ArtifactError, match="does not hold a model that can be rebuilt"):
         load_model(tmp_path)
 
 

@@ -26,7 +26,7 @@ def test_the_logarithm_of_a_count_is_that_of_its_rate() -> None:
 def test_the_head_takes_back_what_was_standardised(target: np.ndarray) -> None:
     head = unfitted(FRAME, target, None, spec())[0].head
     assert isinstance(head, RegressionHead)
-    standard = head.learnt(torch.tensor(target))
+    standard = head.transform_target(torch.tensor(target))
     assert standard.mean().item() == pytest.approx(0, abs=1e-5)
     value, lower, upper = (tensor[:, 0].numpy() for tensor in head(standard[:, None]))
     assert np.allclose(value, target, rtol=1e-4, atol=1e-4)
@@ -34,18 +34,19 @@ def test_the_head_takes_back_what_was_standardised(target: np.ndarray) -> None:
 
 
 def first_weights(seed: int) -> Network:
-    said = spec().model_copy(update={"seed": seed})
-    return network_of(unfitted(FRAME, classes_of(FRAME, 2), 2, said)[0])
+    options = spec().model_copy(update={"seed": seed})
+    return network_of(unfitted(FRAME, classes_of(FRAME, 2), 2, options)[0])
 
 
 def test_the_seed_alone_decides_the_first_weights() -> None:
     torch.manual_seed(5)
-    one = first_weights(0).output.weight
-    assert torch.equal(one, first_weights(0).output.weight)
-    assert not torch.equal(one, first_weights(1).output.weight)
+    weights = first_weights(0).output.weight
+    assert torch.equal(weights, first_weights(0).output.weight)
+    assert not torch.equal(weights, first_weights(1).output.weight)
 
 
-def test_the_position_in_the_year_is_not_learnt_from_under_a_split_by_time() -> None:
+def test_split_by_time_ignores_the_position_in_the_year() -> None:
+    """The position in the year is not an input under a split by time."""
     layouts = [
         unfitted(FRAME, scores(FRAME), None, spec(by_time=by_time))[0].blueprint.layout for by_time in (False, True)
     ]

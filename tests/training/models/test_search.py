@@ -1,4 +1,4 @@
-"""Parameters of an estimator, tried one set after another."""
+"""The random search for the parameters of an estimator."""
 
 import numpy as np
 import pytest
@@ -13,19 +13,20 @@ def draw(random: np.random.Generator) -> Parameters:
     return {"depth": int(random.integers(1, 100)), "rate": 0.5}
 
 
-def test_the_best_of_all_that_were_tried_is_kept_and_what_is_said_is_never_drawn() -> None:
-    seen: list[Parameters] = []
+def test_search_keeps_the_best_and_never_draws_what_is_set() -> None:
+    """The best of all trials is kept, and a parameter that is set is never drawn."""
+    trials: list[Parameters] = []
 
     def fit(parameters: Parameters) -> tuple[float, int]:
-        seen.append(parameters)
-        return abs(parameters.get("depth", 1000) - 50), len(seen)
+        trials.append(parameters)
+        return abs(parameters.get("depth", 1000) - 50), len(trials)
 
-    fitted, parameters, tried = search(fit, draw, Options(objective(2), 0, 10, {"rate": 0.1}))
-    assert tried == len(seen) == 10
-    assert seen[0] == {"rate": 0.1}
-    assert all(each["rate"] == 0.1 for each in seen)
-    assert parameters == min(seen[1:], key=lambda each: abs(each["depth"] - 50))
-    assert seen[fitted - 1] == parameters
+    fitted, parameters, count = search(fit, draw, Options(objective(2), 0, 10, {"rate": 0.1}))
+    assert count == len(trials) == 10
+    assert trials[0] == {"rate": 0.1}
+    assert all(trial["rate"] == 0.1 for trial in trials)
+    assert parameters == min(trials[1:], key=lambda trial: abs(trial["depth"] - 50))
+    assert trials[fitted - 1] == parameters
 
 
 def test_a_spent_budget_allows_the_defaults_only() -> None:
@@ -41,10 +42,10 @@ def test_a_loss_that_is_no_number_never_wins() -> None:
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
 def test_what_was_found_is_kept_whole(name: str) -> None:
-    found = fit_estimator(name, matrix(300, 2), matrix(100, 2, 1), Options(objective(2), 0, 2))
-    again = SearchResult.load(found.stored)
-    assert again.scorer.stored == found.scorer.stored
-    assert (again.parameters, again.rounds, again.trials) == (found.parameters, found.rounds, 2)
+    result = fit_estimator(name, matrix(300, 2), matrix(100, 2, 1), Options(objective(2), 0, 2))
+    loaded = SearchResult.load(result.serialized)
+    assert loaded.estimator.serialized == result.estimator.serialized
+    assert (loaded.parameters, loaded.rounds, loaded.trials) == (result.parameters, result.rounds, 2)
 
 
 @pytest.mark.parametrize(("rows", "columns", "trials"), [(1_000, 10, 20), (500_000, 10, 10), (10**7, 100, 1)])

@@ -3,10 +3,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_deployer.training.preprocessing.bins import INTERVALS, NEAREST, fit_bins
+from model_deployer.training.preprocessing.bins import MAX_INTERVALS, MIN_DISTANCE, fit_bins
 
 
-def test_a_column_of_mostly_zeros_still_gets_edges_where_the_target_changes() -> None:
+def test_mostly_zero_column_gets_edges() -> None:
+    """A column of mostly zeros still gets edges where the target changes."""
     random = np.random.default_rng(0)
     values = np.where(random.random(20_000) < 0.99, 0.0, random.random(20_000) * 2).astype(np.float32)
     target = (values > 0.5).astype(np.int64)
@@ -29,8 +30,8 @@ def test_two_rows_are_enough() -> None:
 def test_edges_ascend_span_the_column_and_keep_their_distance(values: list[float]) -> None:
     column = torch.tensor(values)[:, None]
     (edges,) = fit_bins(column, np.arange(float(len(values))), True, 0)
-    assert 2 <= len(edges) <= 2 * INTERVALS + 2
-    assert (np.diff(edges) >= NEAREST * 0.99).all()
+    assert 2 <= len(edges) <= 2 * MAX_INTERVALS + 2
+    assert (np.diff(edges) >= MIN_DISTANCE * 0.99).all()
     assert edges[0] <= column.min()
     assert edges[-1] >= column.max()
 

@@ -4,7 +4,7 @@ import pytest
 
 from model_deployer.contract.errors import DataError
 from model_deployer.contract.features import Boolean, Categorical, Feature, Numeric, Text
-from model_deployer.training.preprocessing.preprocessing import MOST_LEVELS, Preprocessor, fit_preprocessor
+from model_deployer.training.preprocessing.preprocessing import MAX_EMBEDDED_LEVELS, Preprocessor, fit_preprocessor
 from model_deployer.training.preprocessing.text import TOPICS
 from tests.support.reviews import reviews
 from tests.support.tables import FEATURES, classes_of, scores, table
@@ -19,7 +19,7 @@ def test_levels_are_coded_and_rare_or_new_ones_are_unknown() -> None:
 
 
 def test_many_levels_become_the_shrunken_mean_of_the_target() -> None:
-    levels = [f"l{number}" for number in range(MOST_LEVELS + 1) for _ in range(30)]
+    levels = [f"l{number}" for number in range(MAX_EMBEDDED_LEVELS + 1) for _ in range(30)]
     target = np.array([float(level == "l7") for level in levels])
     preprocessor, inputs = fit_preprocessor(
         pl.DataFrame({"c": levels}), [Categorical(name="c")], target.astype(np.int64), 2, 0
@@ -68,12 +68,15 @@ def test_texts_become_numbers_beside_the_others() -> None:
     assert inputs.numbers.shape == (500, 1 + 2 * width + 1)
     assert inputs.numbers[:, 1].isnan().tolist() == (review == "").to_list()
     assert inputs.numbers[:, -1].tolist() == frame["open"].to_list()
-    told = [2, 2 + width]  # the mixtures that know the target
-    own, new = (np.delete(each.numbers.numpy(), told, axis=1) for each in (inputs, preprocessor.transform(frame)))
-    assert np.array_equal(own, new, equal_nan=True)
+    cross_fitted = [2, 2 + width]  # the projections that are fitted on the target
+    train, new = (
+        np.delete(rows.numbers.numpy(), cross_fitted, axis=1) for rows in (inputs, preprocessor.transform(frame))
+    )
+    assert np.array_equal(train, new, equal_nan=True)
 
 
-def test_nothing_but_texts_that_share_no_word_is_refused_with_a_way_out() -> None:
+def test_texts_without_a_shared_word_are_refused() -> None:
+    """Nothing but texts that share no word is refused, with advice."""
     frame = pl.DataFrame({"t": [f"word{number}" for number in range(50)], "size": np.arange(50.0)})
     with pytest.raises(DataError, match=r"no word of t is in 5 or more training rows.*`kind: categorical`"):
         fit_preprocessor(frame, [Text(name="t")], np.arange(50.0), None, 0)
@@ -84,7 +87,7 @@ def test_nothing_but_texts_that_share_no_word_is_refused_with_a_way_out() -> Non
 
 @pytest.mark.parametrize(("name", "classes"), [("value", None), ("upper", None), ("probabilities", 2)])
 def test_a_column_named_as_an_output_is_refused(name: str, classes: int | None) -> None:
-    with pytest.raises(DataError, match=f"no column to learn from can be called {name}"):
+    with pytest.raises(DataError, match=f"no feature can be called {name}"):
         fit_preprocessor(pl.DataFrame({name: [1.0]}), [Numeric(name=name)], np.zeros(1), classes, 0)
 
 

@@ -72,14 +72,14 @@ def test_calendar_parts_agree_with_the_calendar(season: bool) -> None:
     times = [start + timedelta(hours=37 * step) for step in range(2000)]
     seconds = [time.timestamp() for time in times]
     scaling = fitted(Datetime(name="d"), seconds, season=season)
-    hours, *others = scaling._clock(torch.tensor(seconds, dtype=torch.float64)[:, None])
+    hours, *others = scaling._calendar_parts(torch.tensor(seconds, dtype=torch.float64)[:, None])
     assert np.allclose(hours[:, 0], [time.hour + time.minute / 60 for time in times], atol=1e-6)
     assert scaled(scaling, *seconds).codes[:, 0].tolist() == [time.isoweekday() for time in times]
     assert len(others) == (2 if season else 0)
     if season:
         days = np.array([time.timetuple().tm_yday - 1 + time.hour / 24 for time in times])
-        apart = np.abs(others[0][:, 0].numpy() - days)
-        assert np.minimum(apart, 365.2425 - apart).max() < 1.5
+        difference = np.abs(others[0][:, 0].numpy() - days)
+        assert np.minimum(difference, 365.2425 - difference).max() < 1.5
 
 
 def test_a_missing_time_has_a_weekday_of_its_own() -> None:

@@ -9,7 +9,7 @@ from model_deployer.training.preprocessing.text import TOPICS, TextEncoding, fit
 from tests.support.reviews import BAD, GOOD, MARKS, PLAIN, in_a_graph, reviews
 
 TEXTS, GOODNESS = reviews(600)
-ENCODING, OWN = fit_text(TEXTS, GOODNESS[:, None], 0)
+ENCODING, COLUMNS = fit_text(TEXTS, GOODNESS[:, None], 0)
 
 
 def numbers(encoding: TextEncoding, *texts: str) -> np.ndarray:
@@ -19,7 +19,7 @@ def numbers(encoding: TextEncoding, *texts: str) -> np.ndarray:
 def test_the_first_mixture_tells_the_target_of_new_texts() -> None:
     texts, goodness = reviews(400, seed=1)
     assert np.corrcoef(ENCODING.transform(texts)[1], goodness)[0, 1] > 0.85
-    assert len(OWN) == 2 + TOPICS
+    assert len(COLUMNS) == 2 + TOPICS
 
 
 def test_case_punctuation_and_line_breaks_do_not_matter() -> None:
@@ -56,54 +56,54 @@ def test_the_graph_finds_the_same_numbers_to_the_last_bit(texts: list[str]) -> N
 
 def test_long_and_odd_texts_are_read_alike() -> None:
     spaces = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
-    everything = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000)
-    odd = ["superb " * 10_000, "x" * 100_000, "\x00", "awful\x00superb", spaces.join(PLAIN), everything, spaces]
-    found = numbers(ENCODING, *odd)
-    assert np.array_equal(in_a_graph(ENCODING, odd), found)
-    assert found[0, 0] == 10_000
-    assert found[4, 0] == len(PLAIN)
+    all_characters = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000)
+    texts = ["superb " * 10_000, "x" * 100_000, "\x00", "awful\x00superb", spaces.join(PLAIN), all_characters, spaces]
+    encoded = numbers(ENCODING, *texts)
+    assert np.array_equal(in_a_graph(ENCODING, texts), encoded)
+    assert encoded[0, 0] == 10_000
+    assert encoded[4, 0] == len(PLAIN)
 
 
 def test_training_texts_get_no_hint_of_their_own_target() -> None:
     random = np.random.default_rng(1)
     texts = pl.Series([" ".join(f"w{word}" for word in random.integers(0, 500, 30)) for _ in range(800)])
     noise = random.normal(size=(800, 1))
-    encoding, own = fit_text(texts, noise, 0)
+    encoding, columns = fit_text(texts, noise, 0)
     assert np.corrcoef(encoding.transform(texts)[1], noise[:, 0])[0, 1] > 0.3
-    assert abs(np.corrcoef(own[1], noise[:, 0])[0, 1]) < 0.1
+    assert abs(np.corrcoef(columns[1], noise[:, 0])[0, 1]) < 0.1
 
 
 def test_where_there_are_many_texts_some_are_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "ROWS", 500)
-    encoding, own = fit_text(TEXTS, GOODNESS[:, None], 0)
-    assert (own[1] == encoding.transform(TEXTS)[1]).sum() == pytest.approx(100 + 50, abs=20)  # and missing ones
+    encoding, columns = fit_text(TEXTS, GOODNESS[:, None], 0)
+    assert (columns[1] == encoding.transform(TEXTS)[1]).sum() == pytest.approx(100 + 50, abs=20)  # 50 are missing
 
 
 def test_each_column_of_the_target_has_a_mixture() -> None:
-    encoding, own = fit_text(TEXTS, np.stack([GOODNESS, -GOODNESS, np.zeros(600)], axis=1), 0)
-    assert np.allclose(own[1], -own[2])
-    assert not own[3].any()
+    encoding, columns = fit_text(TEXTS, np.stack([GOODNESS, -GOODNESS, np.zeros(600)], axis=1), 0)
+    assert np.allclose(columns[1], -columns[2])
+    assert not columns[3].any()
     assert len(encoding.columns) == 3 + TOPICS
 
 
 def test_texts_that_share_no_word_have_a_length_and_no_more() -> None:
     texts = pl.Series([f"word{number} of{number}" for number in range(50)])
-    encoding, own = fit_text(texts, np.arange(50.0)[:, None], 0)
-    assert [column.tolist() for column in own] == [[2.0] * 50]
+    encoding, columns = fit_text(texts, np.arange(50.0)[:, None], 0)
+    assert [column.tolist() for column in columns] == [[2.0] * 50]
     assert in_a_graph(encoding, ["of1", "a b c", ""]).tolist()[:2] == [[1.0], [3.0]]
 
 
 def test_it_survives_json_and_the_seed_decides() -> None:
     assert TextEncoding.model_validate_json(ENCODING.model_dump_json()) == ENCODING
-    again, own = fit_text(TEXTS, GOODNESS[:, None], 0)
+    again, columns = fit_text(TEXTS, GOODNESS[:, None], 0)
     assert again == ENCODING
-    assert np.array_equal(own, OWN, equal_nan=True)
+    assert np.array_equal(columns, COLUMNS, equal_nan=True)
     other = fit_text(TEXTS, GOODNESS[:, None], 1)[1]
-    assert not np.array_equal(other, OWN, equal_nan=True)
+    assert not np.array_equal(other, COLUMNS, equal_nan=True)
 
 
 def test_a_single_word_is_enough() -> None:
     texts = pl.Series(["yes"] * 10 + ["never seen before"] * 3 + [""] * 10)
-    encoding, own = fit_text(texts, np.repeat([1.0, 0.0], [10, 13])[:, None], 0)
+    encoding, columns = fit_text(texts, np.repeat([1.0, 0.0], [10, 13])[:, None], 0)
     assert in_a_graph(encoding, ["yes", "no"]).shape == (2, 3)
-    assert own[1][0] > own[1][-1]
+    assert columns[1][0] > columns[1][-1]

@@ -1,4 +1,4 @@
-"""What a person sees while trees are searched for."""
+"""The progress of a search on a terminal and elsewhere."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from tests.support.estimators import matrix, objective
 
 @pytest.fixture
 def shown(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
-    """What is written to a console, a terminal or not."""
+    """Return the text that is printed to a console, which is a terminal if the parameter is true."""
     text = io.StringIO()
     rich.reconfigure(file=text, force_terminal=request.param, width=120)
     yield text
@@ -27,17 +27,18 @@ def search(count: int) -> None:
 
 
 def losses(text: str) -> list[float]:
-    return [float(found) for found in re.findall(r"lowest validation loss (\d\.\d+)", text)]
+    return [float(number) for number in re.findall(r"lowest validation loss (\d\.\d+)", text)]
 
 
 @pytest.mark.parametrize("shown", [False], indirect=True)
-def test_without_a_terminal_there_is_a_line_a_trial_with_the_lowest_loss_so_far(shown: io.StringIO) -> None:
+def test_search_without_a_terminal_prints_a_line_per_trial(shown: io.StringIO) -> None:
+    """Without a terminal there is one line per trial, with the lowest loss so far."""
     search(3)
     lines = shown.getvalue().splitlines()
     assert [line.split(":")[0] for line in lines] == [f"trial {number} of 3" for number in (1, 2, 3)]
-    found = losses(shown.getvalue())
-    assert found == sorted(found, reverse=True)
-    assert len(found) == 3
+    lowest = losses(shown.getvalue())
+    assert lowest == sorted(lowest, reverse=True)
+    assert len(lowest) == 3
 
 
 @pytest.mark.parametrize("shown", [False, True], indirect=True)
