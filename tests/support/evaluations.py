@@ -1,4 +1,4 @@
-"""The evaluation of models whose faults are known, without a training run."""
+"""The evaluation of made-up models, without a training run."""
 
 import torch
 
@@ -55,28 +55,28 @@ LATENCY = Latency(
 )
 
 
-def evaluation(judged: ScoredRows) -> Evaluation:
-    """Everything but what needs a training run."""
-    nothing = torch.empty(len(judged), 0)
-    sample = Sample(Inputs(nothing, nothing), judged.target)
-    answers = {MODEL: judged.answers, LINEAR: judged.answers}
+def evaluation(scored: ScoredRows) -> Evaluation:
+    """Return an evaluation in which only the parts that need a training run are made up."""
+    no_columns = torch.empty(len(scored), 0)
+    sample = Sample(Inputs(no_columns, no_columns), scored.target)
+    answers = {MODEL: scored.answers, LINEAR: scored.answers}
     metrics = (
         evaluate_classification(answers, sample, 0.5, Cost(), 0)
-        if isinstance(judged.output, Classification)
-        else evaluate_regression(answers, sample, judged.output, 0)
+        if isinstance(scored.output, Classification)
+        else evaluate_regression(answers, sample, scored.output, 0)
     )
     return Evaluation(
-        task=judged.output.kind,
-        rows=PartRows(train=70_001, validation=15_002, test=len(judged)),
+        task=scored.output.kind,
+        rows=PartRows(train=70_001, validation=15_002, test=len(scored)),
         split="random",
         metrics=metrics,
-        slices=slices(judged, [FEATURES[4]]),
-        importance=importance(judged, 0),
-        missing=missing_values(judged, 0),
-        reliability=reliability(judged),
-        curve=CURVE.model_copy(update={"loss": judged.loss}),
+        slices=slices(scored, [FEATURES[4]]),
+        importance=importance(scored, 0),
+        missing=missing_values(scored, 0),
+        reliability=reliability(scored),
+        curve=CURVE.model_copy(update={"loss": scored.loss}),
         history=(Epoch(epoch=1, train_loss=0.7, validation_loss=0.61),),
-        logarithm=judged.loss == "rmse",
+        logarithm=scored.loss == "rmse",
         parity=2e-6,
         findings=(Finding(severity="warning", column="noise", code="leakage", message="tells the target"),),
         gates=(GateResult(name="gates.p99_ms", asked="at most 5", found=7.25, passed=False, message="2.25 too high"),),

@@ -1,4 +1,4 @@
-"""Exams of made-up models, whose faults are known."""
+"""Made-up models with rows, whose errors are known."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ QUANTILE = Regression(target="delay", quantile=0.95)
 
 
 def table(rows: int, seed: int = 0) -> pl.DataFrame:
-    """Rows in which all columns are independent of each other."""
+    """Return rows whose columns are independent of each other."""
     random = np.random.default_rng(seed)
     return pl.DataFrame(
         {
@@ -38,61 +38,61 @@ def table(rows: int, seed: int = 0) -> pl.DataFrame:
     )
 
 
-def chance(frame: pl.DataFrame) -> np.ndarray:
-    """The true probability of "yes": it rises with the distance, and is higher from JFK."""
+def true_probability(frame: pl.DataFrame) -> np.ndarray:
+    """Return the true probability of "yes", float64 [rows]: it rises with the distance, and is higher from JFK."""
     distance = frame["distance"].fill_nan(0.0).to_numpy()
     jfk = (frame["origin"] == "JFK").to_numpy()
     return np.asarray(1 / (1 + np.exp(-2 * distance - jfk)))
 
 
-def two(frame: pl.DataFrame) -> Arrays:
-    """The answers of a perfect model of two classes."""
-    positive = chance(frame)
+def predict_two(frame: pl.DataFrame) -> Arrays:
+    """Return the predictions of a perfect model of two classes."""
+    positive = true_probability(frame)
     return {"probabilities": np.stack([1 - positive, positive], 1)}
 
 
-def quantity(frame: pl.DataFrame) -> Arrays:
-    """The answers of a perfect regression of a target with a deviation of 1, and its 90 % interval."""
-    value = 3 * chance(frame)[:, None]
+def predict_quantity(frame: pl.DataFrame) -> Arrays:
+    """Return the predictions of a perfect regression with a standard error of 1, and its 90 % interval."""
+    value = 3 * true_probability(frame)[:, None]
     return {"value": value, "lower": value - 1.645, "upper": value + 1.645}
 
 
-def count(frame: pl.DataFrame) -> Arrays:
-    """The answers of a perfect model of a count, and an interval of three deviations."""
-    rate = 9 * chance(frame)[:, None]
+def predict_count(frame: pl.DataFrame) -> Arrays:
+    """Return the predictions of a perfect model of a count, with an interval of three standard deviations."""
+    rate = 9 * true_probability(frame)[:, None]
     return {"value": rate, "lower": np.maximum(rate - 3 * np.sqrt(rate), 0), "upper": rate + 3 * np.sqrt(rate)}
 
 
-def exam_of_two(rows: int, seed: int = 0, predict: Callable[[pl.DataFrame], Arrays] = two) -> ScoredRows:
+def two_class_rows(rows: int, seed: int = 0, predict: Callable[[pl.DataFrame], Arrays] = predict_two) -> ScoredRows:
     frame = table(rows, seed)
-    target = (np.random.default_rng(seed + 1).random(rows) < chance(frame)).astype(np.int64)
-    return exam(frame, target, TWO, predict)
+    target = (np.random.default_rng(seed + 1).random(rows) < true_probability(frame)).astype(np.int64)
+    return scored_rows(frame, target, TWO, predict)
 
 
-def exam_of_quantity(rows: int, seed: int = 0) -> ScoredRows:
+def quantity_rows(rows: int, seed: int = 0) -> ScoredRows:
     frame = table(rows, seed)
-    target = 3 * chance(frame) + np.random.default_rng(seed + 1).normal(size=rows)
-    return exam(frame, target, QUANTITY, quantity)
+    target = 3 * true_probability(frame) + np.random.default_rng(seed + 1).normal(size=rows)
+    return scored_rows(frame, target, QUANTITY, predict_quantity)
 
 
-def exam_of_count(rows: int, seed: int = 0) -> ScoredRows:
+def count_rows(rows: int, seed: int = 0) -> ScoredRows:
     frame = table(rows, seed)
-    target = np.random.default_rng(seed + 1).poisson(9 * chance(frame)).astype(np.float64)
-    return exam(frame, target, COUNT, count)
+    target = np.random.default_rng(seed + 1).poisson(9 * true_probability(frame)).astype(np.float64)
+    return scored_rows(frame, target, COUNT, predict_count)
 
 
-def exam_of_quantile(rows: int, seed: int = 0) -> ScoredRows:
-    """The upper end of a perfect regression's interval."""
-    judged = exam_of_quantity(rows, seed)
+def quantile_rows(rows: int, seed: int = 0) -> ScoredRows:
+    """Return rows with a perfect model of a quantile: the upper end of a perfect regression's interval."""
+    scored = quantity_rows(rows, seed)
 
     def predict(frame: pl.DataFrame) -> Arrays:
-        arrays = quantity(frame)
+        arrays = predict_quantity(frame)
         return {**arrays, "value": arrays["upper"]}
 
-    return exam(judged.frame, judged.target, QUANTILE, predict)
+    return scored_rows(scored.frame, scored.target, QUANTILE, predict)
 
 
-def exam(
+def scored_rows(
     frame: pl.DataFrame, target: np.ndarray, output: Output, predict: Callable[[pl.DataFrame], Arrays]
 ) -> ScoredRows:
     features = tuple(feature for feature in FEATURES if feature.name in frame.columns)

@@ -1,4 +1,4 @@
-"""A model written by hand, with a feature of every kind: a real artifact for tests that train nothing."""
+"""A model that is written by hand, with a feature of every kind: a real artifact for tests without training."""
 
 import json
 import os
@@ -37,12 +37,12 @@ CONTRACT = Contract(
     limits=Limits(rows=100, body_bytes=100_000, timeout_seconds=10),
 )
 
-#: Of three labels, with sets.
+#: A contract with three labels and prediction sets.
 WITH_SETS = CONTRACT.model_copy(
     update={"output": Classification(target="arrival", labels=("late", "on_time", "early"), set_threshold=0.2)}
 )
 
-#: Of a number.
+#: A contract of a regression.
 OF_A_NUMBER = CONTRACT.model_copy(update={"output": Regression(target="delay")})
 
 REFERENCE: dict[str, Any] = {
@@ -62,10 +62,14 @@ ROW: dict[str, Any] = CONTRACT.example()
 
 
 def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
-    """Probabilities from the number of features that are present and the distance: little, but of every input.
+    """Return a graph whose probabilities depend on every input.
 
-    The ``opposite`` graph gives every label the probability of the other one; of three labels the third has a quarter
-    of what the second would have. Of a number, value and ends are three quarters, a quarter and all of a probability.
+    With three labels, the third one takes a quarter of the probability that the second one would have. For a
+    regression, ``value``, ``lower`` and ``upper`` are three quarters, a quarter and all of a probability.
+
+    Args:
+        contract: The contract of the model.
+        opposite: Whether the two labels swap their probabilities.
     """
     nodes, terms = [], []
     labels = len(contract.output.labels) if isinstance(contract.output, Classification) else 1
@@ -123,7 +127,16 @@ def write(
     opposite: bool = False,
     evaluation: Mapping[str, Any] = EVALUATION,
 ) -> Manifest:
-    """Write the files of the model into ``folder`` and seal them."""
+    """Write the files of the model into ``folder`` and seal them.
+
+    Args:
+        folder: The folder, which is created if it does not exist.
+        name: The name of the model.
+        version: The version of the model.
+        contract: The contract of the model.
+        opposite: Whether the two labels swap their probabilities.
+        evaluation: The content of evaluation.json, without the task.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(graph(contract, opposite), folder / artifact.MODEL)
     artifact.write_json(folder / artifact.CONTRACT, contract.model_dump(mode="json"))
@@ -140,24 +153,24 @@ def write(
 def save(
     folder: Path, name: str = "tiny", version: str = "1.0.0", contract: Contract = CONTRACT, **options: Any
 ) -> str:
-    """Write the model and put it into the store of BENTOML_HOME."""
+    """Write the model, save it in the store of BENTOML_HOME and return its tag; ``options`` are those of ``write``."""
     return store.save(folder, write(folder, name, version, contract, **options))
 
 
 def home(folder: Path, *versions: str) -> Path:
-    """A BentoML home for another process, with these versions of the model."""
+    """Return a BentoML home for another process, with these versions of the model, named "served"."""
     for version in versions:
         save(folder / "files" / version, "served", version)
-    return _moved(folder)
+    return _move_model(folder)
 
 
 def home_of(folder: Path, files: Path, manifest: Manifest) -> Path:
-    """A BentoML home for another process, with these sealed ``files`` of a model named "served"."""
+    """Return a BentoML home for another process, with the sealed files of a model named "served"."""
     store.save(files, manifest)
-    return _moved(folder)
+    return _move_model(folder)
 
 
-def _moved(folder: Path) -> Path:
+def _move_model(folder: Path) -> Path:
     stored = Path(os.environ["BENTOML_HOME"]) / "models" / "served"
     shutil.copytree(stored, folder / "models" / "served")
     shutil.rmtree(stored)
@@ -170,7 +183,7 @@ def _reference(contract: Contract) -> dict[str, Any]:
 
 
 def _write_golden(folder: Path, contract: Contract) -> None:
-    """The example row; every column is written out by hand, so that the serving code is not its own judge."""
+    """Write the golden request of the example row. Its columns are hand-written, independent of the serving code."""
     epoch = datetime(1970, 1, 1)
     columns = {
         "distance": 733.5, "temp": 51.1, "seats": 149.0, "holiday": 0.0,

@@ -25,7 +25,15 @@ from model_deployer.training.evaluation.scored_rows import ScoredRows
 from model_deployer.writing.markdown import anchor
 from tests.support import tiny
 from tests.support.packages import MEASURED, package_of, package_of_scored_rows
-from tests.support.scored_rows import THREE, exam, exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two, table
+from tests.support.scored_rows import (
+    THREE,
+    count_rows,
+    quantile_rows,
+    quantity_rows,
+    scored_rows,
+    table,
+    two_class_rows,
+)
 
 READER = MarkdownIt("commonmark").enable("table")
 
@@ -38,23 +46,23 @@ FILES = {
 }  # fmt: skip
 
 
-def exam_of_three(rows: int) -> ScoredRows:
+def three_class_rows(rows: int) -> ScoredRows:
     """All labels have the same probability, so the sets are large."""
     import numpy as np  # noqa: PLC0415
 
     output = THREE.model_copy(update={"set_threshold": 0.3})
     target = np.random.default_rng(0).integers(0, 3, rows)
-    return exam(
+    return scored_rows(
         table(rows), target, output, lambda frame: {"probabilities": np.full((len(frame), 3), 1 / 3, np.float32)}
     )
 
 
 TASKS = {
-    "two labels": package_of_scored_rows(exam_of_two(1500), description="Whether it is late.", owner="ops"),
-    "three labels": package_of_scored_rows(exam_of_three(600)),
-    "regression": package_of_scored_rows(exam_of_quantity(1500), business_context="For the desk.", license="MIT"),
-    "count": package_of_scored_rows(exam_of_count(1500)),
-    "quantile": package_of_scored_rows(exam_of_quantile(1500)),
+    "two labels": package_of_scored_rows(two_class_rows(1500), description="Whether it is late.", owner="ops"),
+    "three labels": package_of_scored_rows(three_class_rows(600)),
+    "regression": package_of_scored_rows(quantity_rows(1500), business_context="For the desk.", license="MIT"),
+    "count": package_of_scored_rows(count_rows(1500)),
+    "quantile": package_of_scored_rows(quantile_rows(1500)),
     "no figures": package_of(tiny.CONTRACT, {"metrics": {}}),
 }
 

@@ -12,34 +12,34 @@ from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.spec import Cost
 
 ROWS = 2000
-NOTHING = Inputs(torch.empty(ROWS, 0), torch.empty(ROWS, 0))
+NO_COLUMNS = Inputs(torch.empty(ROWS, 0), torch.empty(ROWS, 0))
 
 
 def binary() -> tuple[Sample, dict[str, np.ndarray]]:
     random = np.random.default_rng(0)
     score = random.random(ROWS)
     target = (random.random(ROWS) < score).astype(np.int64)
-    return Sample(NOTHING, target), {"probabilities": np.stack([1 - score, score], 1).astype(np.float32)}
+    return Sample(NO_COLUMNS, target), {"probabilities": np.stack([1 - score, score], 1).astype(np.float32)}
 
 
 def test_every_figure_lies_in_its_interval_and_is_json() -> None:
     test, answer = binary()
-    figures = evaluate_classification({"model": answer}, test, 0.5, Cost(), 0)
-    written = json.loads(json.dumps({name: metric.to_json() for name, metric in figures["model"].items()}))
-    assert {name: MetricValue.model_validate(metric) for name, metric in written.items()} == figures["model"]
-    assert all(figure.low <= figure.value <= figure.high for figure in figures["model"].values())
-    auc = figures["model"]["roc_auc"]
+    metrics = evaluate_classification({"model": answer}, test, 0.5, Cost(), 0)
+    written = json.loads(json.dumps({name: metric.to_json() for name, metric in metrics["model"].items()}))
+    assert {name: MetricValue.model_validate(metric) for name, metric in written.items()} == metrics["model"]
+    assert all(figure.low <= figure.value <= figure.high for figure in metrics["model"].values())
+    auc = metrics["model"]["roc_auc"]
     assert auc.value == pytest.approx(5 / 6, abs=0.03)
     assert 0.01 < auc.high - auc.low < 0.06
 
 
 def test_the_cost_is_that_of_the_decisions() -> None:
     target = np.array([0, 0, 1, 1] * 500)
-    sample = Sample(NOTHING, target)
+    sample = Sample(NO_COLUMNS, target)
     score = np.array([0.3, 0.1, 0.3, 0.1] * 500)
     answer = {"probabilities": np.stack([1 - score, score], 1)}
-    figures = evaluate_classification({"model": answer}, sample, 0.25, Cost(false_positive=1, false_negative=3), 0)
-    assert figures["model"]["cost"].value == pytest.approx((1 + 3) / 4)
+    metrics = evaluate_classification({"model": answer}, sample, 0.25, Cost(false_positive=1, false_negative=3), 0)
+    assert metrics["model"]["cost"].value == pytest.approx((1 + 3) / 4)
 
 
 def test_intervals_follow_the_seed() -> None:
@@ -54,17 +54,17 @@ def test_a_regression_without_interval_has_no_coverage() -> None:
     random = np.random.default_rng(0)
     value = random.normal(size=(ROWS, 1))
     arrays = {"value": value, "lower": value - 1, "upper": value + 1}
-    test = Sample(NOTHING, value[:, 0] + random.normal(size=ROWS))
-    figures = evaluate_regression({"model": arrays, "linear": {"value": value}}, test, Regression(target="y"), 0)
-    assert figures["model"]["coverage"].value == pytest.approx(0.683, abs=0.03)
-    assert set(figures["model"]) - set(figures["linear"]) == {"coverage", "interval_width"}
-    assert figures["model"]["rmse"] == figures["linear"]["rmse"]
+    test = Sample(NO_COLUMNS, value[:, 0] + random.normal(size=ROWS))
+    metrics = evaluate_regression({"model": arrays, "linear": {"value": value}}, test, Regression(target="y"), 0)
+    assert metrics["model"]["coverage"].value == pytest.approx(0.683, abs=0.03)
+    assert set(metrics["model"]) - set(metrics["linear"]) == {"coverage", "interval_width"}
+    assert metrics["model"]["rmse"] == metrics["linear"]["rmse"]
 
 
 def test_a_metric_that_the_rows_say_nothing_about_is_left_out() -> None:
     few = Inputs(torch.empty(3, 0), torch.empty(3, 0))
     answer = {"probabilities": np.array([[0.7, 0.3], [0.6, 0.4], [0.8, 0.2]])}
     weights = np.array([0.0, 0.0, 1.0])
-    figures = evaluate_classification({"model": answer}, Sample(few, np.zeros(3, int), weights), 0.5, Cost(), 0)
-    assert "roc_auc" not in figures["model"]
-    assert figures["model"]["log_loss"].value == pytest.approx(-np.log(0.8))
+    metrics = evaluate_classification({"model": answer}, Sample(few, np.zeros(3, int), weights), 0.5, Cost(), 0)
+    assert "roc_auc" not in metrics["model"]
+    assert metrics["model"]["log_loss"].value == pytest.approx(-np.log(0.8))

@@ -13,7 +13,7 @@ import yaml
 from model_deployer.contract.evaluation import Curve, LearningCurve, NextGain, UnmeasuredCurve
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.training.data.dataset import Dataset, read_dataset
-from model_deployer.training.evaluation import learning_curve as curve_of
+from model_deployer.training.evaluation import learning_curve as learning_curve_module
 from model_deployer.training.evaluation.learning_curve import learning_curve
 from model_deployer.training.models.model_builder import build_model
 from model_deployer.training.preprocessing.sample import fit_sample
@@ -35,30 +35,30 @@ def rows(count: int = ROWS) -> pl.DataFrame:
 
 
 def quantity(frame: pl.DataFrame) -> np.ndarray:
-    """Every street has its own level, which takes rows to be learnt."""
+    """Return a target with a level per street, which takes many rows to fit."""
     levels = np.random.default_rng(8).normal(size=STREETS)
     noise = np.random.default_rng(9).normal(size=frame.height)
     street = frame["street"].str.extract(r"(\d+)").cast(pl.Int64).to_numpy()
     return np.asarray(levels[street] + frame["x"].fill_nan(0).to_numpy() + noise / 4)
 
 
-def read(folder: Path, frame: pl.DataFrame, target: Any, **said: Any) -> Dataset:
+def read(folder: Path, frame: pl.DataFrame, target: Any, **spec: Any) -> Dataset:
     frame.with_columns(y=pl.Series(target)).write_parquet(folder / "t.parquet")
-    data = {"path": "t.parquet", "target": "y", "ignore": ["when"]} | said.pop("data", {})
-    (folder / "model.yaml").write_text(yaml.safe_dump({"name": "m", "data": data, **said}))
+    data = {"path": "t.parquet", "target": "y", "ignore": ["when"]} | spec.pop("data", {})
+    (folder / "model.yaml").write_text(yaml.safe_dump({"name": "m", "data": data, **spec}))
     return read_dataset(folder / "model.yaml")
 
 
-def drawn(dataset: Dataset) -> Curve:
-    """The curve of a table, with a model that was fitted on nothing."""
+def compute_curve(dataset: Dataset) -> Curve:
+    """Return the curve of a table, or the reason for its absence."""
     preprocessor, train = fit_sample(dataset, dataset.parts.train)
     model = build_model(preprocessor, dataset.features, train, dataset.target.classes, dataset.spec)
     return learning_curve(dataset, model, output(dataset))
 
 
-def measured(dataset: Dataset) -> LearningCurve:
-    """The curve of a table of which there is one."""
-    curve = drawn(dataset)
+def measured_curve(dataset: Dataset) -> LearningCurve:
+    """Return the curve of a table that has one."""
+    curve = compute_curve(dataset)
     assert isinstance(curve, LearningCurve)
     return curve
 
@@ -79,40 +79,40 @@ def test_the_loss_falls_as_the_rows_double(classes: int, tmp_path: Path) -> None
     if classes > 1:
         target = np.array(list("abc"))[np.digitize(target, np.quantile(target, np.arange(1, classes) / classes))]
     dataset = read(tmp_path, frame, target)
-    found = measured(dataset)
-    assert LearningCurve.model_validate(json.loads(json.dumps(found.to_json()))) == found == drawn(dataset)
-    assert found.loss == ("rmse" if classes == 1 else "log_loss")
+    curve = measured_curve(dataset)
+    assert LearningCurve.model_validate(json.loads(json.dumps(curve.to_json()))) == curve == compute_curve(dataset)
+    assert curve.loss == ("rmse" if classes == 1 else "log_loss")
     count = len(dataset.parts.train)
-    assert [one.rows for one in found.points] == [count >> halvings for halvings in (4, 3, 2, 1, 0)]
-    assert all(one.low <= one.loss <= one.high for one in found.points)
-    half, whole = (one.loss for one in found.points[-2:])
-    assert half > whole
-    assert found.points[0].loss > 1.2 * whole
-    last, following = found.last, found.next
-    assert last.gain == pytest.approx(half - whole)
+    assert [point.rows for point in curve.points] == [count >> halvings for halvings in (4, 3, 2, 1, 0)]
+    assert all(point.low <= point.loss <= point.high for point in curve.points)
+    half, full = (point.loss for point in curve.points[-2:])
+    assert half > full
+    assert curve.points[0].loss > 1.2 * full
+    last, expected = curve.last, curve.next
+    assert last.gain == pytest.approx(half - full)
     assert last.low < last.gain < last.high
-    assert following == NextGain(rows=2 * count, low=last.low / 2, high=last.high, measurable=True)
-    assert found.verdict.startswith(
-        f"{2 * count:,} rows instead of {count:,} may lower the {found.loss.replace('_', ' ')} by "
+    assert expected == NextGain(rows=2 * count, low=last.low / 2, high=last.high, measurable=True)
+    assert curve.verdict.startswith(
+        f"{2 * count:,} rows instead of {count:,} may lower the {curve.loss.replace('_', ' ')} by "
     )
 
 
 def test_noise_gains_nothing_from_more_rows(tmp_path: Path) -> None:
-    """Where nothing can be learnt, more rows bring no measurable gain."""
+    """If the target is noise, more rows bring no measurable gain."""
     noise = np.random.default_rng(1).normal(size=ROWS)
-    found = measured(read(tmp_path, rows(), noise, **LINEAR))
-    assert found.model == "linear"
-    assert not found.next.measurable
-    assert found.next.low == 0
-    assert found.verdict.startswith("no measurable gain in rmse from more rows, though up to ")
+    curve = measured_curve(read(tmp_path, rows(), noise, **LINEAR))
+    assert curve.model == "linear"
+    assert not curve.next.measurable
+    assert curve.next.low == 0
+    assert curve.verdict.startswith("no measurable gain in rmse from more rows, though up to ")
 
 
 def test_old_history_does_not_help_after_a_change(tmp_path: Path) -> None:
     """A longer history does not help where the world has changed."""
     frame = rows()
-    turned = np.where(np.arange(ROWS) < ROWS // 2, -1, 1) * quantity(frame)
+    reversed_target = np.where(np.arange(ROWS) < ROWS // 2, -1, 1) * quantity(frame)
     by_time, at_random = (
-        measured(read(tmp_path, frame, turned, data={"ignore": [], **time}, **LINEAR))
+        measured_curve(read(tmp_path, frame, reversed_target, data={"ignore": [], **time}, **LINEAR))
         for time in ({"time": "when"}, {})
     )
     assert (by_time.split, at_random.split) == ("time", "random")
@@ -126,47 +126,47 @@ def test_a_class_of_few_rows_is_in_every_share(tmp_path: Path) -> None:
     target = np.where(quantity(frame) > 0, "yes", "no").astype(object)
     target[:3] = "rare"
     dataset = read(tmp_path, frame, target, **LINEAR)
-    assert len(measured(dataset).points) == 5
+    assert len(measured_curve(dataset).points) == 5
     smallest = dataset.order[: len(dataset.order) >> 4]
     assert "rare" in {dataset.target.labels[code] for code in dataset.target.values[smallest]}  # type: ignore[index]
 
 
 def test_a_share_that_lacks_a_class_is_left_out(tmp_path: Path) -> None:
-    """The latest rows, of which a sixteenth holds no "no"."""
+    """The latest sixteenth of the rows does not contain the class "no"."""
     frame = rows()
     target = np.where(quantity(frame) > 0, "yes", "no").astype(object)
     target[1300:1400] = "yes"
-    found = measured(read(tmp_path, frame, target, data={"time": "when", "ignore": []}, **LINEAR))
-    assert [one.rows for one in found.points] == [1400 >> halvings for halvings in (3, 2, 1, 0)]
+    curve = measured_curve(read(tmp_path, frame, target, data={"time": "when", "ignore": []}, **LINEAR))
+    assert [point.rows for point in curve.points] == [1400 >> halvings for halvings in (3, 2, 1, 0)]
 
 
 def test_weightless_rows_are_no_share(tmp_path: Path) -> None:
     frame = rows().with_columns(w=pl.Series([0.0 if 1200 <= row < 1400 else 1.0 for row in range(ROWS)]))
     data = {"time": "when", "weight": "w", "ignore": []}
-    found = measured(read(tmp_path, frame, quantity(frame), data=data, **LINEAR))
-    assert [one.rows for one in found.points] == [1400 >> halvings for halvings in (2, 1, 0)]
+    curve = measured_curve(read(tmp_path, frame, quantity(frame), data=data, **LINEAR))
+    assert [point.rows for point in curve.points] == [1400 >> halvings for halvings in (2, 1, 0)]
 
 
 @pytest.mark.parametrize("count", [10, 200])
 def test_of_few_rows_there_is_no_curve_but_a_reason(count: int, tmp_path: Path) -> None:
     frame = rows(count)
     dataset = read(tmp_path, frame, quantity(frame))
-    found = drawn(dataset)
-    assert found == UnmeasuredCurve(reason=f"{len(dataset.order)} training rows are too few for a learning curve")
-    assert found.verdict == found.reason
+    curve = compute_curve(dataset)
+    assert curve == UnmeasuredCurve(reason=f"{len(dataset.order)} training rows are too few for a learning curve")
+    assert curve.verdict == curve.reason
 
 
 def test_without_lightgbm_the_linear_model_is_refitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    assert measured(read(tmp_path, rows(), quantity(rows()))).model == "linear"
+    assert measured_curve(read(tmp_path, rows(), quantity(rows()))).model == "linear"
 
 
 def test_a_large_table_is_not_used_up_and_promises_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curve_of, "MAX_VALUES", 700 * 2)
-    monkeypatch.setattr(curve_of, "ALWAYS_AFFORDABLE_ROWS", 1)
+    monkeypatch.setattr(learning_curve_module, "MAX_VALUES", 700 * 2)
+    monkeypatch.setattr(learning_curve_module, "ALWAYS_AFFORDABLE_ROWS", 1)
     dataset = read(tmp_path, rows(), quantity(rows()), **LINEAR)
-    found = measured(dataset)
-    assert len(dataset.order) == found.rows == 1400
-    assert found.points[-1].rows == 700
-    assert found.next.low == pytest.approx(found.last.low / 4)
-    assert found.next.high == found.last.high
+    curve = measured_curve(dataset)
+    assert len(dataset.order) == curve.rows == 1400
+    assert curve.points[-1].rows == 700
+    assert curve.next.low == pytest.approx(curve.last.low / 4)
+    assert curve.next.high == curve.last.high

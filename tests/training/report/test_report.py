@@ -12,7 +12,7 @@ from model_deployer.contract.evaluation import Evaluation
 from model_deployer.training.evaluation.scored_rows import ScoredRows
 from model_deployer.training.report.report import EvaluatedModel, write_report
 from tests.support.evaluations import evaluation
-from tests.support.scored_rows import exam_of_count, exam_of_quantile, exam_of_quantity, exam_of_two
+from tests.support.scored_rows import count_rows, quantile_rows, quantity_rows, two_class_rows
 
 VOID = {"meta", "img"}
 
@@ -69,7 +69,7 @@ def written(folder: Path, content: dict[str, Any]) -> Page:
     return Page((folder / "report.html").read_text(encoding="utf-8"))
 
 
-SCORED = [exam_of_two(1500), exam_of_quantity(1500), exam_of_count(1500), exam_of_quantile(1500)]
+SCORED = [two_class_rows(1500), quantity_rows(1500), count_rows(1500), quantile_rows(1500)]
 
 
 @pytest.mark.parametrize("scored", SCORED)
