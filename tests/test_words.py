@@ -63,9 +63,15 @@ def test_denied_words(pattern: str) -> None:
 
 
 def variables(path: Path) -> Iterator[tuple[str, int]]:
-    """The names that a file assigns to or takes as parameters, with their lines."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+    """Yield the names that a file assigns to or takes as parameters, with their lines.
+
+    Annotated fields of classes are left out: the fields of models are keys of JSON documents, and keep their names.
+    """
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    statements = [statement for node in nodes if isinstance(node, ast.ClassDef) for statement in node.body]
+    fields = {statement.target for statement in statements if isinstance(statement, ast.AnnAssign)}
+    for node in nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in fields:
             yield node.id, node.lineno
         elif isinstance(node, ast.arg):
             yield node.arg, node.lineno

@@ -46,8 +46,8 @@ MEANING: Mapping[str, str] = {
     "set_size": "mean number of labels in the set",
 }
 
-#: The loss of each task, by which slices, features and baselines are compared. The expected loss of the true answer is
-#: lower than that of any other answer.
+#: The loss of each task, for comparing slices, features and baselines. The expected loss of the true answer is lower
+#: than that of any other answer.
 LOSS: Mapping[Task, str] = {
     "classification": "log_loss",
     "regression": "rmse",

@@ -50,8 +50,8 @@ def test_a_field_without_values_is_missing_and_nothing_else() -> None:
 
 def test_categories_keep_their_frequency_and_one_called_other_is_counted_with_the_others() -> None:
     """Categories keep their frequency; a category that is called "other" is counted with the others."""
-    found = CategoryDistribution(missing=0.5, frequencies={"a": 0.6, "other": 0.2}, other=0.2).shares()
-    assert found == pytest.approx({"a": 0.3, "other": 0.2, "missing": 0.5})
+    shares = CategoryDistribution(missing=0.5, frequencies={"a": 0.6, "other": 0.2}, other=0.2).shares()
+    assert shares == pytest.approx({"a": 0.3, "other": 0.2, "missing": 0.5})
 
 
 def test_lengths_of_a_text_are_numbers() -> None:

@@ -56,7 +56,7 @@ LATENCY = Latency(
 
 
 def evaluation(scored: ScoredRows) -> Evaluation:
-    """Return an evaluation in which only the parts that need a training run are made up."""
+    """Return the evaluation of some rows; the parts that need a training run are made up."""
     no_columns = torch.empty(len(scored), 0)
     sample = Sample(Inputs(no_columns, no_columns), scored.target)
     answers = {MODEL: scored.answers, LINEAR: scored.answers}

@@ -140,7 +140,7 @@ class _Slice:
 
 
 class _LossSums:
-    """Sums of weights and losses, from which the mean loss of any slice and its standard error follow.
+    """Sums of weights and losses that give the mean loss of any slice and its standard error.
 
     Losses are taken as differences from the mean loss of all rows, so that the sums lose no digits.
     """
@@ -162,7 +162,7 @@ class _LossSums:
         return [_Slice(partition, part, sums[:, part]) for part in range(count) if sums[1, part] > 0]
 
     def margin(self, part: _Slice, z: float = Z) -> float:
-        """Return the margin by which a slice is worse than all other rows, see :meth:`_Slice.margin`."""
+        """Return the margin of a slice over all other rows, see :meth:`_Slice.margin`."""
         return part.margin(self.sums, z)
 
 
