@@ -274,8 +274,8 @@ def _prediction_sets(evaluation: Evaluation) -> Html | None:
     below = sum(label.high < sets.coverage for label in sets.labels)
     text = (
         f"The number of labels in the set is {sizes} of the test rows. The nominal share of {sets.coverage:.0%} "
-        f"applies to all cases together, not to each label: for {below} of {len(sets.labels)} labels, the share of "
-        "their rows whose set contains them is certainly lower. The worst labels come first."
+        f"applies to all cases together, not to each label: the observed share is certainly lower for "
+        f"{below} of {len(sets.labels)} true labels. The worst labels come first."
     )
     rows = [
         [

@@ -192,8 +192,8 @@ def test_a_calibration_that_chance_explains_is_no_fault() -> None:
     assert result.passed
     assert result.found is None
     assert result.message == "chance explains the calibration error of every slice, required at most 0.01"
-    odd = BLUE | {"calibration_error": float("nan")}
-    assert not gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": [odd]}).passed
+    not_a_number = BLUE | {"calibration_error": float("nan")}
+    assert not gate({"slice_calibration": 0.01}, CLASSIFICATION | {"slices": [not_a_number]}).passed
 
 
 def test_a_slice_without_a_loss_is_the_worst() -> None:
@@ -230,17 +230,20 @@ def test_gates_go_into_a_json_document() -> None:
 def test_the_names_are_those_of_the_evaluation() -> None:
     rows = 50
     random = np.random.default_rng(0)
-    nothing, score = Inputs(torch.empty(rows, 0), torch.empty(rows, 0)), random.random(rows)
+    no_columns, score = Inputs(torch.empty(rows, 0), torch.empty(rows, 0)), random.random(rows)
     labels, values = (random.random(rows) < score).astype(np.int64), random.normal(size=rows)
     answer = {"probabilities": np.stack([1 - score, score], 1)}
-    figures = evaluate_classification({"model": answer}, Sample(nothing, labels), 0.5, Cost(), 0)
+    metrics = evaluate_classification({"model": answer}, Sample(no_columns, labels), 0.5, Cost(), 0)
     of_sets = {"coverage", "set_size"}
-    assert tuple(figures["model"]) == tuple(name for name in get_args(ClassificationMetric) if name not in of_sets)
-    more = {"probabilities": np.stack([1 - score, score / 2, score / 2], 1), "set": np.ones((rows, 3), dtype=bool)}
-    figures = evaluate_classification({"model": more}, Sample(nothing, labels), None, Cost(), 0)
-    assert set(figures["model"]) == {*get_args(ClassificationMetric)} - {"cost"}
+    assert tuple(metrics["model"]) == tuple(name for name in get_args(ClassificationMetric) if name not in of_sets)
+    three_labels = {
+        "probabilities": np.stack([1 - score, score / 2, score / 2], 1),
+        "set": np.ones((rows, 3), dtype=bool),
+    }
+    metrics = evaluate_classification({"model": three_labels}, Sample(no_columns, labels), None, Cost(), 0)
+    assert set(metrics["model"]) == {*get_args(ClassificationMetric)} - {"cost"}
     interval = {"value": score[:, None], "lower": score[:, None] - 1, "upper": score[:, None] + 1}
-    quantities = ((Regression(target="y"), RegressionMetric), (COUNT, CountMetric), (QUANTILE, QuantileMetric))
-    for output, names in quantities:
-        figures = evaluate_regression({"model": interval}, Sample(nothing, np.abs(values.round())), output, 0)
-        assert tuple(figures["model"]) == get_args(names)
+    cases = ((Regression(target="y"), RegressionMetric), (COUNT, CountMetric), (QUANTILE, QuantileMetric))
+    for output, names in cases:
+        metrics = evaluate_regression({"model": interval}, Sample(no_columns, np.abs(values.round())), output, 0)
+        assert tuple(metrics["model"]) == get_args(names)

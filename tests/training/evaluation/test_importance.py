@@ -80,7 +80,7 @@ def test_rows_without_weight_are_not_asked_for() -> None:
 
 
 def test_rows_asked_for_do_not_grow_with_features() -> None:
-    """However many features there are, the model is asked for few rows."""
+    """The model predicts few rows, for any number of features."""
     call_rows: list[int] = []
 
     def predict(frame: pl.DataFrame) -> dict[str, np.ndarray]:

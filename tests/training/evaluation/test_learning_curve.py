@@ -108,7 +108,7 @@ def test_noise_gains_nothing_from_more_rows(tmp_path: Path) -> None:
 
 
 def test_old_history_does_not_help_after_a_change(tmp_path: Path) -> None:
-    """A longer history does not help where the world has changed."""
+    """A longer history does not help if the relation between inputs and target has changed."""
     frame = rows()
     reversed_target = np.where(np.arange(ROWS) < ROWS // 2, -1, 1) * quantity(frame)
     by_time, at_random = (

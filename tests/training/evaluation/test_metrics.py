@@ -82,7 +82,7 @@ def test_a_regression_agrees_with_scikit_learn(seed: int) -> None:
 
 
 def test_sets_are_judged_by_coverage_and_size() -> None:
-    """Sets are judged by how often they hold the truth, and by their size."""
+    """The metrics of sets are their coverage and their mean size."""
     sets = np.array([[True, False, False], [True, True, False], [False, True, True], [True, True, True]])
     result = set_metrics(np.array([0, 2, 2, 1]), sets)
     assert result["coverage"](np.ones(4)) == 0.75

@@ -48,7 +48,7 @@ def is_beyond_chance(part: SliceResult) -> bool:
 
 
 def test_slice_with_flipped_labels_is_the_worst() -> None:
-    """The slice whose labels are flipped is found as the worst, with its size."""
+    """The search reports the slice whose labels are flipped as the worst, with its size."""
     frame = table(5000)
     flipped = (frame["origin"] == "LGA").to_numpy()
     worst = slices(rows_with_flipped_labels(flipped, frame), [])[0]
@@ -75,7 +75,7 @@ def test_missing_values_are_a_slice() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_equally_good_slices_bring_no_finding(seed: int) -> None:
-    """Nothing is found where the model is equally good everywhere."""
+    """The search reports nothing if the model is equally good on all slices."""
     frame = table(3000, seed)
     target = (np.random.default_rng(seed + 100).random(3000) < 0.8).astype(np.int64)
     assert slices(scored_rows(frame, target, TWO, even), []) == ()

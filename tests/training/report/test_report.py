@@ -208,7 +208,7 @@ def test_sets_are_shown_by_the_labels_that_they_miss(tmp_path: Path) -> None:
     text = written(tmp_path, content).text
     assert "with a set of labels that contains the truth in 90% of the cases" in text
     assert "The number of labels in the set is 1 in 75.0%, 2 in 25.0% of the test rows" in text
-    assert "for 1 of 2 labels, the share of their rows whose set contains them is certainly lower" in text
+    assert "the observed share is certainly lower for 1 of 2 true labels" in text
     assert text.index("rare") < text.index("often", text.index("True label"))
     assert "45.6% to 54.3%" in text
     assert "1.234" in text
