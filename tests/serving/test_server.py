@@ -326,7 +326,7 @@ def test_an_unknown_model_is_answered_with_those_there_are(tmp_path: Path) -> No
     home = tiny.home(tmp_path, "1.0.0")
     completed = run("bentoml", "serve", "--arg", "model=served:9.9.9", BENTOML_HOME=str(home))
     assert completed.returncode == 1
-    assert "there is 1.0.0" in completed.stderr
+    assert "it holds 1.0.0" in completed.stderr
 
 
 @pytest.mark.slow
