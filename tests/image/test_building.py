@@ -1,5 +1,6 @@
 """Errors before an image is built, and a linter on the Dockerfile; no container engine is needed."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,22 @@ def test_what_cannot_be_done_is_said_at_once(model: str, arguments: tuple[str, .
     assert completed.returncode == code
     assert message in completed.stderr
     assert "Traceback" not in completed.stderr
+
+
+def test_bentoml_builds_the_same_files(home: Path, model: str, tmp_path: Path) -> None:
+    """`bentoml build` in the checkout includes the files that `deployer build` includes, and no others."""
+    write_bento(store.load(model), tmp_path / "bento")
+    completed = run("bentoml", "build", "--output", "tag", "--arg", f"model={model}")
+    name, version = completed.stdout.strip().splitlines()[-1].removeprefix("__tag__:").split(":")
+    built = home / "bentos" / name / version
+    for part in ("src", "env"):
+        assert _checksums(built / part) == _checksums(tmp_path / "bento" / part)
+
+
+def _checksums(folder: Path) -> dict[Path, str]:
+    """The checksum of each file below the folder, without bytecode."""
+    files = (file for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    return {file.relative_to(folder): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def test_hadolint_has_nothing_to_say(model: str, tmp_path: Path) -> None:

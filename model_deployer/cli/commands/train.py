@@ -31,4 +31,4 @@ def train(
     else:
         print_metrics(trained.evaluation)
         print(f"\nThe full report: {store.load(trained.tag).path / REPORT}")
-        print(f"{trained.tag} is in the model store. Serve it:  bentoml serve --arg model={trained.tag}")
+        print(f"{trained.tag} is in the model store. Serve it:  deployer serve {trained.tag}")
