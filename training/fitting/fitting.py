@@ -304,7 +304,8 @@ def _trainer(plan: Plan, folder: Path, epochs: int) -> lightning.Trainer:
 def _run(learner: "_Learner", trainer: lightning.Trainer, folder: Path, resumes: bool) -> None:
     """Run the trainer, and raise KeyboardInterrupt on Ctrl-C.
 
-    On Ctrl-C, Lightning raises SystemExit and ignores further interrupts; both are undone here.
+    On Ctrl-C, Lightning raises SystemExit and ignores further interrupts; both are undone here. If the interrupt comes
+    before the first batch, Lightning's teardown fails, and its error follows the interrupt.
     """
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -318,7 +319,9 @@ def _run(learner: "_Learner", trainer: lightning.Trainer, folder: Path, resumes:
         reason = str(error).strip().splitlines()[-1]
         message = f"a process of the fit ended too early: {reason}; fix this and run the same command again"
         raise EnvironmentFault(message) from None
-    except SystemExit as stop:
+    except (SystemExit, RuntimeError) as stop:
+        if isinstance(stop, RuntimeError) and not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
         signal.signal(signal.SIGINT, handler)
         if trainer.strategy.launcher:
             trainer.strategy.launcher.kill(signal.SIGKILL)  # processes that were not interrupted would continue

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rich
 import torch
+from pytorch_lightning.utilities.combined_loader import CombinedLoader
 from safetensors.torch import save
 
 from model_deployer.contract.errors import CheckFailed, EnvironmentFault
@@ -84,6 +85,16 @@ def test_interrupted_fit_resumes_to_the_same_weights(tmp_path: Path) -> None:
     resumed, *_ = prepared(epochs=40)
     assert fit(resumed, train, validation, plan, folder) == history
     assert weights(resumed) == weights(model)
+
+
+def test_interrupt_before_the_first_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(loader: CombinedLoader) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CombinedLoader, "__iter__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(*prepared(epochs=1), tmp_path)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_the_fit(tmp_path: Path) -> None:
