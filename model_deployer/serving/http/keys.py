@@ -5,7 +5,7 @@ import hmac
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from model_deployer.contract.errors import UsageError
@@ -23,8 +23,9 @@ logger = logging.getLogger("model_deployer")
 class ApiKeys:
     """The keys that are valid now: several at once, so that callers can change from an old key to a new one.
 
-    The file is read again when it changes. If it can no longer be used, the previous keys stay valid and an error is
-    logged. Only hashes are kept, and a key is compared with all of them in constant time.
+    The file is read again when it changes. A key that is no longer in it is refused: if the file is deleted, empty or
+    unreadable, every key is, and an error is logged. Only hashes are kept, and a key is compared with all of them in
+    constant time.
     """
 
     def __init__(self, file: Path | None, digests: frozenset[bytes]) -> None:
@@ -54,52 +55,66 @@ class ApiKeys:
             return
         self._version = version
         try:
-            self._digests = _digests(_lines(self._file), str(self._file))
-            logger.info("API keys reloaded", extra={"keys": len(self._digests)})
-        except (UsageError, OSError, UnicodeDecodeError):
-            logger.error("the API key file cannot be used; the previous keys stay valid")
+            keys = _read(self._file)
+        except (OSError, UnicodeDecodeError):
+            keys = []
+        usable = [key for key in keys if len(key) >= MIN_KEY_CHARACTERS]
+        self._digests = frozenset(map(_digest, usable))
+        counts = {"keys": len(usable), "short_keys": len(keys) - len(usable)}
+        if not usable:
+            logger.error("the API key file has no usable key; every request that needs a key is refused", extra=counts)
+        elif len(usable) < len(keys):
+            logger.error("API keys reloaded; keys that are too short are refused", extra=counts)
+        else:
+            logger.info("API keys reloaded", extra=counts)
 
 
 def load(file: Path | None) -> ApiKeys | None:
     """Load the keys of ``file``, one per line; without a file, those of the variable DEPLOYER_API_KEYS.
 
-    Empty lines and lines that begin with # are ignored.
+    Empty lines and lines that begin with # are ignored, also if they are indented.
 
     Returns:
         The keys; None if there is neither a file nor the variable: then no key is required.
 
     Raises:
-        UsageError: if the file cannot be read, if there is no key, or if a key is too short.
+        UsageError: if the file cannot be read, if there is no key in the file or the variable, or if a key is too
+            short.
     """
     if file is not None:
         try:
-            return ApiKeys(file, _digests(_lines(file), str(file)))
+            return ApiKeys(file, _digests(_read(file), str(file)))
         except (OSError, UnicodeDecodeError):
             raise UsageError(f"{file}: the API key file cannot be read; check serving.api_key_file") from None
-    if variable := os.environ.get(API_KEYS):
-        return ApiKeys(None, _digests((key.strip() for key in variable.split(",")), API_KEYS))
-    return None
+    variable = os.environ.get(API_KEYS)
+    if variable is None:
+        return None
+    return ApiKeys(None, _digests([key.strip() for key in variable.split(",") if key.strip()], API_KEYS))
 
 
-def _lines(file: Path) -> Iterable[str]:
-    return (line.strip() for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+def _read(file: Path) -> list[str]:
+    lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
-def _digests(keys: Iterable[str], source: str) -> frozenset[bytes]:
-    nonempty = [key for key in keys if key]
-    if not nonempty:
+def _digests(keys: Sequence[str], source: str) -> frozenset[bytes]:
+    if not keys:
         raise UsageError(f"{source}: there is no API key; write one of at least {MIN_KEY_CHARACTERS} characters")
-    if any(len(key) < MIN_KEY_CHARACTERS for key in nonempty):
+    if any(len(key) < MIN_KEY_CHARACTERS for key in keys):
         raise UsageError(
             f"{source}: an API key is too short; use at least {MIN_KEY_CHARACTERS} characters: openssl rand -hex 32"
         )
-    return frozenset(hashlib.sha256(key.encode()).digest() for key in nonempty)
+    return frozenset(map(_digest, keys))
 
 
-def _version(file: Path | None) -> tuple[int, int] | None:
-    """Return a file's modification time and size, which change when the file does; None without a file."""
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _version(file: Path | None) -> tuple[int, int, int] | None:
+    """Return what changes when a file does: its inode, modification time and size; None without a file."""
     try:
         status = file.stat() if file else None
     except OSError:
         return None
-    return (status.st_mtime_ns, status.st_size) if status else None
+    return (status.st_ino, status.st_mtime_ns, status.st_size) if status else None

@@ -89,12 +89,23 @@ def test_keys_change_while_the_server_runs(file: Path, monkeypatch: pytest.Monke
     write(NEW)
     assert not api_keys.allow({b"x-api-key": OLD.encode()})
     assert api_keys.allow({b"x-api-key": NEW.encode()})
-    for unusable in ("", "short"):
+    write(f"short\n{OLD}\n   # {WRONG}")
+    assert [api_keys.allow({b"x-api-key": key.encode()}) for key in (OLD, NEW, "short", WRONG)] == [True, *[False] * 3]
+    for unusable in ("", "short", f"# {OLD}", "\n\n"):
         write(unusable)
-        assert api_keys.allow({b"x-api-key": NEW.encode()})
+        assert not any(api_keys.allow({b"x-api-key": key.encode()}) for key in (OLD, NEW, "short", unusable, ""))
+    write(NEW)
+    assert api_keys.allow({b"x-api-key": NEW.encode()})
     key_file.unlink()
     now[0] += 2
-    assert api_keys.allow({b"x-api-key": NEW.encode()})
+    assert not api_keys.allow({b"x-api-key": NEW.encode()})
+
+
+@pytest.mark.parametrize("value", ["", " ", ","])
+def test_a_variable_without_a_key_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("DEPLOYER_API_KEYS", value)
+    with pytest.raises(UsageError, match="DEPLOYER_API_KEYS: there is no API key"):
+        keys.load(None)
 
 
 def test_the_variable_holds_several_keys(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +115,7 @@ def test_the_variable_holds_several_keys(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [api_keys.allow({b"x-api-key": key.encode()}) for key in (OLD, NEW, WRONG, "")] == [True, True, False, False]
 
 
-@pytest.mark.parametrize("content", ["", "# nothing\n", "short\n"])
+@pytest.mark.parametrize("content", ["", "# nothing\n", "  # an-indented-comment\n", "short\n"])
 def test_a_file_that_protects_nothing_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "keys").write_text(content)
     with pytest.raises(UsageError) as caught:
