@@ -1,7 +1,7 @@
 """The handling of every gRPC call, as the gateway does it for HTTP: API key, deadline, errors, metrics and log."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -61,23 +61,25 @@ class Calls:
     def generic_handler(self) -> Any:
         """Return the handler for a gRPC server.
 
-        It parses messages itself: gRPC would report a message that cannot be parsed as an error of the server.
+        It parses messages itself: gRPC would report a message that cannot be parsed as an error of the server. It also
+        reads them itself: the stream of one message that a client sends is the same on the wire, and the message of a
+        client without a key is not read.
         """
-        methods = {name: grpc.unary_unary_rpc_method_handler(partial(self._call, name)) for name in METHODS}
+        methods = {name: grpc.stream_unary_rpc_method_handler(partial(self._call, name)) for name in METHODS}
         return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     async def finish(self) -> None:
         """Wait until no call is in progress."""
         await self._idle.wait()
 
-    async def _call(self, name: str, message: bytes, context: Any) -> bytes:
+    async def _call(self, name: str, messages: AsyncIterator[bytes], context: Any) -> bytes:
         metadata = _headers(context)
         record = RequestRecord(metadata, headers.request_id(metadata))
         trailing_metadata = [("x-request-id", record.request_id.decode())]
         status, response = 200, b""
         self._begin()
         try:
-            response = await self._answer(name, message, metadata, context)
+            response = await self._answer(name, messages, metadata, context)
         except asyncio.CancelledError:
             self._access_log.write(record, PROTOCOL, name, CLIENT_CLOSED_REQUEST)
             raise
@@ -93,14 +95,14 @@ class Calls:
         self._access_log.write(record, PROTOCOL, name, status)
         return response
 
-    async def _answer(self, name: str, message: bytes, metadata: Headers, context: Any) -> bytes:
+    async def _answer(self, name: str, messages: AsyncIterator[bytes], metadata: Headers, context: Any) -> bytes:
         if self._keys and name not in _PUBLIC_METHODS and not self._keys.allow(metadata):
             raise Unauthorized("send your API key in the metadata, as `authorization: Bearer KEY` or `x-api-key: KEY`")
         if name == _INFER_METHOD:
-            return await self._within_deadline(name, message, context)
-        return await self._handle(name, message)
+            return await self._within_deadline(name, messages, context)
+        return await self._handle(name, messages)
 
-    async def _within_deadline(self, name: str, message: bytes, context: Any) -> bytes:
+    async def _within_deadline(self, name: str, messages: AsyncIterator[bytes], context: Any) -> bytes:
         """Handle a call within the model's time limit and the deadline of the client."""
         remaining_seconds = context.time_remaining()
         seconds = self._max_seconds if remaining_seconds is None else min(remaining_seconds, self._max_seconds)
@@ -108,14 +110,14 @@ class Calls:
             with self._predictor.deadlines.within(seconds):
                 if refusal := self._predictor.refusal(seconds):
                     raise refusal
-                return await self._handle(name, message)
+                return await self._handle(name, messages)
         except TimeoutError:
             raise DeadlineExceeded(seconds) from None
 
-    async def _handle(self, name: str, message: bytes) -> bytes:
+    async def _handle(self, name: str, messages: AsyncIterator[bytes]) -> bytes:
         request_type = METHODS[name].request
         try:
-            request = request_type.FromString(message)
+            request = request_type.FromString(await anext(messages, b""))
         except DecodeError:
             raise MalformedBody(f"expected a message {request_type.DESCRIPTOR.full_name}") from None
         response: bytes = (await self._handlers[name](request)).SerializeToString()

@@ -1,6 +1,7 @@
 """The gRPC server of one worker, with health checks, reflection and a graceful stop."""
 
 import asyncio
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -16,6 +17,9 @@ from model_deployer.serving.observability.logs import logger
 from model_deployer.serving.predictor import Predictor
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
+
+#: The names under which health is reported: that of the server and that of its service.
+_NAMES = ("", SERVICE)
 
 #: The maximum number of concurrent calls on one connection; further calls wait in the client.
 _MAX_STREAMS = 1_024
@@ -37,6 +41,15 @@ _DRAIN_SECONDS = 1.0
 
 #: How long the last responses may take to be sent before all connections are closed.
 _CLOSE_SECONDS = 0.5
+
+
+class Health(health.aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-checking has no type hints
+    """The health of the server and of its service, with the method ``List``, which the base class lacks."""
+
+    async def List(self, request: Any, context: Any) -> Any:  # noqa: N802 (the name in the protocol)
+        """Return the status of the server, named "", and of the service."""
+        statuses = {name: await self.Check(health_pb2.HealthCheckRequest(service=name), context) for name in _NAMES}
+        return health_pb2.HealthListResponse(statuses=statuses)
 
 
 class GrpcServer:
@@ -68,7 +81,7 @@ class GrpcServer:
         )
         self._calls = Calls(predictor, settings, keys, Servicer(predictor).handlers)
         self._server.add_generic_rpc_handlers((self._calls.generic_handler(),))
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         for module in (health_pb2, reflection_pb2):
             POOL.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
@@ -79,7 +92,7 @@ class GrpcServer:
         """Listen at the reserved address."""
         listen_address = address.listen_address(self._port)
         self._server.add_insecure_port(listen_address)
-        for name in ("", SERVICE):
+        for name in _NAMES:
             await self._health.set(name, _SERVING)
         await self._server.start()
         logger.info("gRPC server listening", extra={"address": listen_address})

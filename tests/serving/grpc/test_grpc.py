@@ -2,6 +2,7 @@
 
 import random
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -311,6 +312,30 @@ def test_without_a_key_only_health_and_reflection_are_answered(running: Running)
     client = Client(running.port, authorization=f"Bearer {KEY}")
     with closing(client.channel):
         assert client.call("ServerMetadata").version == "1.0.0"
+
+
+def test_without_a_key_no_message_is_read(running: Running) -> None:
+    """The refusal comes although the message never does."""
+    never_sent = threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        never_sent.wait()
+        yield b""
+
+    with grpc.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+        call = channel.stream_unary(f"/{SERVICE}/ModelInfer").future(messages(), timeout=10)
+        try:
+            assert refusal(call) == ("UNAUTHENTICATED", "unauthorized")
+        finally:
+            never_sent.set()
+
+
+def test_health_is_listed_without_a_key(running: Running) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{running.port}") as channel:
+        health = health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
+    serving = health_pb2.HealthCheckResponse.SERVING
+    assert {name: status.status for name, status in health.statuses.items()} == {"": serving, SERVICE: serving}
+    assert "Traceback" not in running.server.log.read_text()
 
 
 def test_no_value_is_ever_in_the_log(running: Running, client: Client) -> None:
