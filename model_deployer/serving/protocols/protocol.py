@@ -17,8 +17,10 @@ from model_deployer.contract.errors import RequestError
 from model_deployer.serving.http.headers import JSON, Headers
 from model_deployer.serving.predictor import Predictor
 
-#: The size of the cache of routes: enough for the paths in use; paths that a scanner tries do not make it grow.
+#: The size of the cache of routes: enough for the paths in use. Paths that a scanner tries do not make it grow beyond
+#: a few hundred kilobytes, as long ones are not cached.
 _CACHED_PATHS = 1_024
+_MAX_CACHED_PATH_CHARACTERS = 200
 
 #: The path of the documentation page: a protocol may answer other methods of it.
 DOCUMENTATION_PATH = "/"
@@ -138,8 +140,7 @@ def build_router(protocols: Sequence[Protocol]) -> Callable[[str, str], RouteMat
     """
     routes = [(protocol, route) for protocol in protocols for route in protocol.routes]
 
-    @lru_cache(_CACHED_PATHS)
-    def find(method: str, path: str) -> RouteMatch | None:
+    def search(method: str, path: str) -> RouteMatch | None:
         matches = [
             (protocol, route, parameters) for protocol, route in routes if (parameters := route.match(path)) is not None
         ]
@@ -148,6 +149,11 @@ def build_router(protocols: Sequence[Protocol]) -> Callable[[str, str], RouteMat
             return None
         methods = dict.fromkeys(name for _, route, _ in matches for name in route.methods)
         return RouteMatch(*(with_method or matches)[0], tuple(methods))
+
+    cached_search = lru_cache(_CACHED_PATHS)(search)
+
+    def find(method: str, path: str) -> RouteMatch | None:
+        return (cached_search if len(path) <= _MAX_CACHED_PATH_CHARACTERS else search)(method, path)
 
     return find
 

@@ -66,9 +66,9 @@ class Decoder:
             raise MalformedBody("the list of rows is empty; send at least one row")
         try:
             values: list[Values] = [msgspec.structs.astuple(row) for row in self._convert_objects(rows)]
-        except (msgspec.ValidationError, RecursionError):
+        except (msgspec.ValidationError, RecursionError, UnicodeEncodeError):
             return self._validator.check(rows)
-        return values if all(map(_is_finite, values)) else self._validator.check(rows)
+        return values if all(map(_is_json, values)) else self._validator.check(rows)
 
     def fast(self, body: bytes) -> Rows:
         """Decode a body on the fast path.
@@ -138,9 +138,25 @@ def _fail_to_convert(rows: Any) -> Any:
     raise msgspec.ValidationError
 
 
-def _is_finite(values: Values) -> bool:
-    """Return whether no number is NaN or infinite. JSON has neither, but objects from other sources may."""
-    return all(math.isfinite(value) for value in values if type(value) is float)
+def _is_json(values: Values) -> bool:
+    """Return whether a JSON body could hold these values: no NaN, no infinity, and no half of a surrogate pair.
+
+    Objects from other sources may hold them, and Python's json module accepts them.
+    """
+    return all(
+        math.isfinite(value) if type(value) is float else type(value) is not str or _is_unicode(value)
+        for value in values
+    )
+
+
+def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _field(identifier: str, feature: Feature) -> tuple[Any, ...]:

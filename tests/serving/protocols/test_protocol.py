@@ -2,6 +2,7 @@
 
 import json
 import re
+import tracemalloc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -205,3 +206,17 @@ async def test_the_translator_of_the_document_works(predictor: Predictor, monkey
     assert (refusal.status_code, refusal.json()["request"]) == (422, "me")
     assert "/lists" in document["paths"]
     validate(document)
+
+
+def test_paths_of_a_scanner_are_not_kept(predictor: Predictor) -> None:
+    find = build_router([Toy(predictor)])
+    path = "/toy/" + "x" * 60_000 + ":ask"
+    match = find("POST", path)
+    assert match is not None
+    assert len(match.path_parameters["model"]) == 60_000
+    tracemalloc.start()
+    for number in range(200):
+        find("POST", f"{number}{path}")
+    kept_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept_bytes < 1_000_000

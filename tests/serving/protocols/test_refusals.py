@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,17 @@ def test_what_is_wrong_is_refused_as_described(
     assert_refused(answer, dialect, status)
     if answer.request.method == "POST":
         answers.assert_described(labels.client, dialect.path, answer)
+
+
+@pytest.mark.parametrize("change", [{"origin": "UA\ud800"}, {"\udfff": 1}], ids=["value", "name"])
+@each_dialect
+def test_half_of_a_surrogate_pair_is_refused(labels: Served, dialect: Dialect, change: Mapping[str, Any]) -> None:
+    """Python's json module accepts it, and neither UTF-8 nor the graph does."""
+    changes: dict[str, Any] = {"rows": [{**tiny.ROW, **change}]}
+    if dialect is DIALECTS["open_inference"]:  # its bodies name the tensors, not the fields of a row
+        changes["content"] = json.dumps(dialect.body([tiny.ROW])).replace('"JFK"', '"\\ud800"')
+    answer = ask(labels.client, dialect, changes)
+    assert_refused(answer, dialect, 400 if dialect.path.startswith(("/v2", "/invocations")) else 422)
 
 
 @each_dialect
