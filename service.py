@@ -44,6 +44,7 @@ try:
     CONFIGURATION = settings.locate(SERVICE_FILE.parent / "configuration.yaml")
     artifact = select_model(SERVICE_FILE, bentoml.use_arguments(Arguments).model)
     server_settings = settings.load(CONFIGURATION)
+    configuration.refuse_unsupported(CONFIGURATION)
     if server_settings.public_key_file:
         signature.verify(artifact, server_settings.public_key_file)
     api_keys = keys.load(server_settings.api_key_file)

@@ -20,8 +20,11 @@ class AdmissionControl:
         """Return the error for a request whose head has arrived; None if the request is accepted."""
         if self._predictor.waiting_seconds < _MIN_WAITING_SECONDS or scope["path"] != "/predict":
             return None
+        request_headers = dict(scope["headers"])
+        if b"origin" in request_headers:  # the gateway refuses it with the headers that let a page read the reason
+            return None
         try:
-            seconds = headers.timeout_seconds(dict(scope["headers"]), self._max_seconds)
+            seconds = headers.timeout_seconds(request_headers, self._max_seconds)
         except RequestError:  # the gateway refuses it with the reason
             return None
         return self._predictor.refusal(seconds)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
 
 from model_deployer.contract.errors import (
     ArtifactError,
@@ -74,7 +75,7 @@ class Gateway:
         keys: ApiKeys | None,
         is_dependency: Callable[[], bool],
     ) -> None:
-        self._app = app
+        self.app = app
         self._predictor = predictor
         self._limits = predictor.artifact.contract.limits
         self._keys = keys
@@ -90,18 +91,28 @@ class Gateway:
             "/readyz": self._readiness,
         }
         self._own_paths = frozenset() if is_dependency() else frozenset({"/predict", *self._pages})
+        self._entry: App = self._answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an ASGI connection here, or pass it on to BentoML."""
+        if scope["type"] == "lifespan":
+            self._arrange_middleware(scope["app"])
+        await self._entry(scope, receive, send)
+
+    def _arrange_middleware(self, application: Starlette) -> None:
+        middleware.remove_unused(application)
+        if cors := middleware.take_cors(self):
+            cors.app = self._answer
+            self._entry = cors
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._own_paths:
             is_own = scope["path"] in self._own_paths
             match = None if is_own else self._find_route(scope["method"], scope["path"])
             if match or is_own or not self._is_authorized(scope, dict(scope["headers"]), match):
                 return await self._respond(scope, receive, send, match)
             send = self._wrap_send(scope, send)
-        elif scope["type"] == "lifespan":
-            middleware.remove_unused_middleware(scope["app"])
-        return await self._app(scope, receive, send)
+        return await self.app(scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send, match: RouteMatch | None) -> None:
         """Answer a request: authorize it, compute the response or the error, count and log it, and send it."""

@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -100,8 +101,12 @@ def serve(
     cwd: Path = ROOT,
     variables: Mapping[str, str] | None = None,
     start_seconds: float = 60,
+    certificate: Path | None = None,
 ) -> Iterator[Server]:
-    """Run `bentoml serve` with ``arguments``: wait until it is ready, and stop it at the end as a container would."""
+    """Run `bentoml serve` with ``arguments``: wait until it is ready, and stop it at the end as a container would.
+
+    A server with a ``certificate`` is reached over TLS, and its clients trust this certificate only.
+    """
     _check_allowed()
     port = free_port()
     env = os.environ | {"BENTOML_HOME": str(home)} | dict(variables or {})
@@ -109,8 +114,9 @@ def serve(
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=subprocess.STDOUT)
     try:
-        server = Server(f"http://127.0.0.1:{port}", process, home, log)
-        _wait_until_ready(server, start_seconds)
+        scheme = "https" if certificate else "http"
+        server = Server(f"{scheme}://127.0.0.1:{port}", process, home, log)
+        _wait_until_ready(server, start_seconds, certificate)
         yield server
     finally:
         process.terminate()
@@ -131,11 +137,12 @@ def free_port() -> int:
     return port
 
 
-def _wait_until_ready(server: Server, seconds: float) -> None:
+def _wait_until_ready(server: Server, seconds: float, certificate: Path | None) -> None:
+    verify = ssl.create_default_context(cafile=certificate) if certificate else True
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and server.process.poll() is None:
         try:
-            if httpx.get(f"{server.url}/readyz", timeout=2).status_code == 200:
+            if httpx.get(f"{server.url}/readyz", timeout=2, verify=verify).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)

@@ -10,8 +10,9 @@ from _bentoml_sdk.service.config import ServiceConfig
 from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import TypedDict, is_typeddict
 
-from model_deployer.contract.yaml_source import KeyPath, read_yaml, suggestion, validation_messages
-from model_deployer.serving.config import settings
+from model_deployer.contract.errors import UsageError
+from model_deployer.contract.yaml_source import KeyPath, YamlSource, read_yaml, suggestion, validation_messages
+from model_deployer.serving.config import bentoml_settings, settings
 from model_deployer.serving.config.settings import Settings
 
 
@@ -63,7 +64,31 @@ def check(file: Path) -> list[str]:
         Configuration.model_validate(values)
     except ValidationError as error:
         problems += validation_messages(error, source, _valid_keys)
-    return problems + _check_variables()
+    return problems + _unsupported_settings(source) + _check_variables()
+
+
+def refuse_unsupported(file: Path) -> None:
+    """Check that no setting of BentoML is one that does not work here, in ``file`` and in the file BENTOML_CONFIG.
+
+    Raises:
+        UsageError: if there is such a setting.
+    """
+    override = os.environ.get("BENTOML_CONFIG")
+    for path in [file, Path(override)] if override else [file]:
+        if problems := _unsupported_settings(read_yaml(path, empty="it needs the section `services`")):
+            raise UsageError("\n".join(problems))
+
+
+def _unsupported_settings(source: YamlSource) -> list[str]:
+    services = source.values.get("services")
+    if not isinstance(services, Mapping):
+        return []
+    paths = {
+        ("services", *path): reason
+        for path, reason in bentoml_settings.unsupported(services, tuple(_ByService.__annotations__))
+    }
+    known_paths = [path for path in paths if path[-1] in tuple(_valid_keys(path[:-1]))]
+    return [f"{source.location(path)}: {paths[path]}" for path in known_paths]
 
 
 def _check_variables() -> list[str]:

@@ -1,28 +1,48 @@
-"""Removal of BentoML's middlewares that have no effect here.
+"""The order of BentoML's middlewares around the gateway, and the removal of those that have no effect here.
 
 BentoML wraps its application in middlewares that together cost as much as a prediction: tracing, even if nothing is
 traced, and a timeout that starts a task per request and keeps a timer until the time is up, so that a thousand
 requests per second accumulate hundreds of megabytes of timers. The gateway has deadlines of its own. Middlewares that
-the configuration enables stay: tracing, BentoML's access log and metrics, a limit on concurrency.
+the configuration enables stay: tracing and BentoML's access log.
+
+BentoML puts its CORS middleware behind the gateway, where it would see few requests and no response of the gateway.
 """
 
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 
-def remove_unused_middleware(application: Starlette) -> None:
-    """Rebuild the application's middleware stack without the unused ones. Call it while the application starts."""
-    application.user_middleware = [
-        middleware for middleware in application.user_middleware if not _is_unused(middleware)
-    ]
-    application.middleware_stack = application.build_middleware_stack()
+def remove_unused(application: Starlette) -> None:
+    """Take the unused middlewares out of the application's stack. Call it while the application starts.
+
+    The stack exists by then, and is not built a second time: a middleware with metrics would register them twice.
+    """
+    _remove(application.middleware_stack, _is_unused)
 
 
-def _is_unused(middleware: Middleware) -> bool:
-    name = getattr(middleware.cls, "__name__", "")
+def take_cors(application: Any) -> CORSMiddleware | None:
+    """Take the CORS middleware out of the stack below ``application``, and return it; None if there is none."""
+    removed = _remove(application, lambda middleware: isinstance(middleware, CORSMiddleware))
+    return removed[0] if removed else None
+
+
+def _remove(outermost: Any, is_removed: Any) -> list[Any]:
+    """Take middlewares out of a stack, and return them. The application of each middleware is its attribute ``app``."""
+    removed = []
+    while (inner := getattr(outermost, "app", None)) is not None:
+        if is_removed(inner):
+            removed.append(inner)
+            outermost.app = inner.app
+        else:
+            outermost = inner
+    return removed
+
+
+def _is_unused(middleware: Any) -> bool:
+    name = type(middleware).__name__
     if name == "OpenTelemetryMiddleware":
-        excluded: Any = middleware.kwargs["excluded_urls"]
+        excluded: Any = middleware.excluded_urls
         return bool(excluded and excluded.url_disabled("http://localhost/predict"))
     return name == "TimeoutMiddleware"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from model_deployer.contract.errors import UsageError
 from model_deployer.serving.config import configuration
 from tests.support import tiny
 from tests.support.processes import ROOT, run, serve
@@ -39,6 +40,41 @@ def test_nothing_is_wrong_with_the_file_that_is_there() -> None:
 )  # fmt: skip
 def test_what_is_misspelt_is_named_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
     assert problems(tmp_path, text) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("metrics: {enabled: true}", "services.metrics.enabled: only `enabled: false` is possible, as the service has"),
+        ("metrics: {namespace: x}", "services.metrics.namespace: only `enabled: false` is possible"),
+        ("traffic: {timeout: 5}", "services.traffic.timeout: the time limit of a request belongs to the model"),
+        ("ModelService: {traffic: {max_concurrency: 5}}", "services.ModelService.traffic.max_concurrency: `serving."),
+        ("endpoints: {livez: /alive}", "services.endpoints.livez: the paths of the probes are /livez and /readyz"),
+        ("http: {response: {trace_id: true}}", "services.http.response.trace_id: every response has its id"),
+        ("grpc: {max_message_length: 5}", "services.grpc.max_message_length: `serving.grpc_port` enables gRPC"),
+        ("monitoring: {enabled: true}", "services.monitoring.enabled: it has no effect in this service"),
+        ("threads: 4", "services.threads: it has no effect in this service; leave it out"),
+    ],
+)
+def test_a_setting_without_effect_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    (message,) = problems(tmp_path, f"services: {{{text}}}")
+    assert message.startswith(f"1: {problem}")
+    with pytest.raises(UsageError, match=re.escape(problem)):
+        configuration.refuse_unsupported(tmp_path / "configuration.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "workers: 2, backlog: 128, resources: {cpu: 2}, runner_connection: {max_age: 5}",
+        "ssl: {enabled: true, certfile: a, keyfile: b}",
+        "http: {host: 127.0.0.1, port: 80, cors: {enabled: true, access_control_allow_origins: '*'}}",
+        "logging: {access: {enabled: true}}, tracing: {sample_rate: 1.0}, metrics: {enabled: false}",
+        "Runner: {workers: 2, traffic: {max_concurrency: 5}}, traffic: {concurrency: 8}",
+    ],
+)
+def test_a_setting_with_an_effect_is_accepted(tmp_path: Path, text: str) -> None:
+    assert problems(tmp_path, f"services: {{{text}}}") == []
 
 
 def test_everything_that_is_wrong_is_named(tmp_path: Path) -> None:
