@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from model_deployer.contract.number_format import duration, percentage
 from model_deployer.package.measurements import Latency, Measurements
+from model_deployer.serving.config.settings import Settings
 
 #: The safe load of a replica, as a share of its capacity. The rest is for bursts, and for the load of a replica that
 #: fails. Near capacity, waiting times grow without bound.
@@ -28,8 +29,9 @@ SPARE_REPLICAS = 1
 #: Requests per second in the worked example.
 EXAMPLE_LOAD = 1_000
 
-#: The memory limit, as a multiple of the measured peak: requests may be larger than those of the measurement.
-MEMORY_HEADROOM = 1.5
+#: The memory that requests may take in addition to the measured peak: they may be larger than those of the measurement,
+#: up to the limits of the model.
+REQUEST_MEMORY_BYTES = Settings().request_memory_mb * 1024**2
 
 #: Memory requests and limits are rounded up to a multiple of this.
 MEMORY_STEP_BYTES = 64 * 1024 * 1024
@@ -135,7 +137,7 @@ class Sizing:
     def memory_limit(self) -> int | None:
         """The bytes of memory above which a replica is killed; None if memory was not measured."""
         peak = self.measured.memory_loaded_bytes
-        return _round_up_memory(None if peak is None else MEMORY_HEADROOM * peak)
+        return _round_up_memory(None if peak is None else peak + REQUEST_MEMORY_BYTES)
 
     @property
     def startup_failures(self) -> int:
@@ -234,7 +236,8 @@ def resources(sizing: Sizing) -> Iterator[Size]:
         peak_text = f"{peak / _MIB:,.0f} MiB, the peak under load"
         rounding = f"rounded up to a multiple of {MEMORY_STEP_BYTES // _MIB} MiB"
         yield Size("Memory request", f"{sizing.memory_request // _MIB}Mi", f"{peak_text}; {rounding}")
-        yield Size("Memory limit", f"{sizing.memory_limit // _MIB}Mi", f"{MEMORY_HEADROOM} x {peak_text}; {rounding}")
+        requests_text = f"{REQUEST_MEMORY_BYTES // _MIB} MiB for requests in progress (`serving.request_memory_mb`)"
+        yield Size("Memory limit", f"{sizing.memory_limit // _MIB}Mi", f"{peak_text}, plus {requests_text}; {rounding}")
 
 
 def probes(sizing: Sizing) -> Iterator[Size]:

@@ -34,6 +34,7 @@ from model_deployer.serving.http.connection import CONNECTION_KEY
 from model_deployer.serving.http.deadlines import ClientDisconnected
 from model_deployer.serving.http.headers import JSON, Headers
 from model_deployer.serving.http.keys import ApiKeys
+from model_deployer.serving.http.media_types import parse_media_type
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
 from model_deployer.serving.protocols.protocol import Reply, Request, RouteMatch, build_router
@@ -46,6 +47,9 @@ _TEXT = b"text/plain; charset=utf-8"
 
 #: The methods whose requests have no meaningful body (RFC 9110).
 _BODILESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+#: The values of smaller bodies are not counted: they are too few to matter.
+_MAX_UNCOUNTED_BYTES = 16_384
 
 #: A response: its status, media type and body.
 Response = tuple[int, bytes, bytes]
@@ -181,10 +185,15 @@ class Gateway:
         seconds = headers.timeout_seconds(request_headers, self._limits.timeout_seconds)
         body = None
         try:
-            with self._predictor.deadlines.within(seconds, scope.get(CONNECTION_KEY)):
+            with (
+                self._predictor.memory.request(),
+                self._predictor.deadlines.within(seconds, scope.get(CONNECTION_KEY)),
+            ):
                 if refusal := self._predictor.refusal(seconds):
                     raise refusal
                 body = await self._read_body(request_headers, receive)
+                if len(body) > _MAX_UNCOUNTED_BYTES:
+                    await self._reserve_values(request_headers, body)
                 return await answer(body)
         except TimeoutError:
             raise _timeout_error(seconds, has_body=body is not None) from None
@@ -195,6 +204,11 @@ class Gateway:
         if encoding == "identity":
             return body
         return await asyncio.to_thread(decompress, body, encoding, self._limits.body_bytes)
+
+    async def _reserve_values(self, request_headers: Headers, body: bytes) -> None:
+        """Reserve the memory of the values of a text. The size of a table in binary is that of its values."""
+        if parse_media_type(request_headers.get(b"content-type", JSON)).name not in headers.TABLE_MEDIA_TYPES:
+            await asyncio.to_thread(self._predictor.value_counter.reserve, body)
 
     # The other routes
 

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -24,6 +26,7 @@ from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.batching import Arrays, Batcher, concatenate_columns
 from model_deployer.serving.engines.engine import Engine
 from model_deployer.serving.http.deadlines import Deadlines
+from model_deployer.serving.memory import MemoryBudget
 from model_deployer.serving.observability.metrics import Metrics
 from model_deployer.serving.rows import formats
 from model_deployer.serving.rows.arrow import Column, CompressedStream
@@ -31,6 +34,7 @@ from model_deployer.serving.rows.columns import ColumnBuilder, Columns, Table
 from model_deployer.serving.rows.decoding import Decoder, Rows
 from model_deployer.serving.rows.formats import JSON
 from model_deployer.serving.rows.tables import TableReader
+from model_deployer.serving.rows.value_count import ValueCounter
 
 logger = logging.getLogger("model_deployer")
 
@@ -48,6 +52,8 @@ _INLINE_ROWS = 64
 _INLINE_BODY_BYTES = 16_384
 _INLINE_STREAM_BYTES = 131_072
 
+_MEBIBYTE = 1024**2
+
 
 class Predictor:
     """Answers requests with the predictions of one model.
@@ -58,6 +64,8 @@ class Predictor:
         artifact: The model.
         metrics: The metrics of this worker.
         deadlines: The deadlines of the requests in progress.
+        memory: The memory of the requests in progress.
+        value_counter: Limits the values of a body before it is parsed.
         ready: Whether requests are answered.
     """
 
@@ -67,6 +75,8 @@ class Predictor:
         self._settings = settings
         self.metrics = Metrics(artifact.tag, contract.names, artifact.reference)
         self.deadlines = Deadlines()
+        self.memory = MemoryBudget(settings.request_memory_mb * _MEBIBYTE)
+        self.value_counter = ValueCounter(contract)
         self.ready = False
         self._decoder = Decoder(contract)
         self._table_reader = TableReader(contract)
@@ -112,27 +122,37 @@ class Predictor:
                 the error response of the client's protocol.
         """
         try:
-            if media_type == JSON:
-                rows = self._decoder.fast(body) or await self._in_thread_if_large(self._decoder.slow, body)
-            else:
-                rows = await self._read_table(body, media_type)
+            rows = await self._read(body, media_type)
         except InvalidRows as error:
             self.metrics.count_problems(error)
             raise
+        is_table = media_type != JSON or self._decoder.is_columnar(body)
         outputs = await self._batcher(self._compact(rows))
-        if response_media_type != JSON:
-            return formats.write(self._prediction_columns(outputs), response_media_type)
-        if isinstance(rows, Table):
+        encode = partial(self._encode_answer, outputs, response_media_type, is_table)
+        return encode() if len(rows) <= _INLINE_ROWS else await self._in_thread(encode)
+
+    async def _read(self, body: bytes, media_type: str) -> Rows:
+        """Read a small body at once, and a large one in the reader thread."""
+        if media_type != JSON:
+            return await self._read_table(body, media_type)
+        if len(body) <= _INLINE_BODY_BYTES:
+            return self._decoder(body)
+        return await self._in_thread(lambda: self._compact(self._decoder(body)))
+
+    def _encode_answer(self, outputs: Arrays, media_type: str, is_table: bool) -> bytes:
+        if media_type != JSON:
+            return formats.write(self._prediction_columns(outputs), media_type)
+        if is_table:
             return b'{"columns":' + self._encode(_to_lists(self._prediction_columns(outputs))) + self._answer_end
         return b'{"predictions":' + self._encode(self._prediction_rows(outputs)) + self._answer_end
 
-    async def _in_thread_if_large(
-        self, read: Callable[[bytes], R], body: bytes, inline_bytes: int = _INLINE_BODY_BYTES
-    ) -> R:
-        """Read a small body at once, and a large one in the reader thread, so that other requests are not delayed."""
-        if len(body) <= inline_bytes:
-            return read(body)
-        return await asyncio.get_running_loop().run_in_executor(self._reader_thread, read, body)
+    async def _in_thread(self, function: Callable[..., R], *arguments: Any) -> R:
+        """Call a function in the reader thread, in the context of the request, so that other requests go on."""
+        call = partial(copy_context().run, function, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._reader_thread, call)
+
+    async def _in_thread_if_large(self, read: Callable[[bytes], R], body: bytes, inline_bytes: int) -> R:
+        return read(body) if len(body) <= inline_bytes else await self._in_thread(read, body)
 
     async def _read_table(self, body: bytes, media_type: str) -> Table:
         """Read an Arrow stream directly, and any other table after a separate process has converted it to one."""
@@ -209,7 +229,7 @@ class Predictor:
     async def _validate_rows(self, rows: Sequence[Any]) -> Rows:
         if len(rows) <= _INLINE_ROWS:
             return self._decoder.objects(rows)
-        return await asyncio.get_running_loop().run_in_executor(self._reader_thread, self._decoder.objects, rows)
+        return await self._in_thread(lambda: self._compact(self._decoder.objects(rows)))
 
     async def _validate_columns(self, columns: Mapping[str, Column]) -> Rows:
         return self._table_reader.table(columns)

@@ -102,15 +102,17 @@ def serve(
     variables: Mapping[str, str] | None = None,
     start_seconds: float = 60,
     certificate: Path | None = None,
+    prefix: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Run `bentoml serve` with ``arguments``: wait until it is ready, and stop it at the end as a container would.
 
-    A server with a ``certificate`` is reached over TLS, and its clients trust this certificate only.
+    A server with a ``certificate`` is reached over TLS, and its clients trust this certificate only. ``prefix`` is a
+    command that runs the server.
     """
     _check_allowed()
     port = free_port()
     env = os.environ | {"BENTOML_HOME": str(home)} | dict(variables or {})
-    command = [str(BIN / "bentoml"), "serve", *arguments, "--port", str(port)]
+    command = [*prefix, str(BIN / "bentoml"), "serve", *arguments, "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=subprocess.STDOUT)
     try:

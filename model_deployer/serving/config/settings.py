@@ -42,6 +42,8 @@ class Settings(BaseModel):
             than one thread makes a full batch clearly faster.
         queue_rows: The maximum number of rows that may wait in one worker. A request that exceeds it is refused at
             once.
+        request_memory_mb: The memory in MiB that the requests in progress of one worker may take together: their
+            bodies, and what these become. A request that exceeds it is refused.
         keep_alive_seconds: How long an idle connection stays open for the client's next request. It replaces BentoML's
             ``--timeout-keep-alive``.
         log_requests: The requests that are logged. ``errors``: those that failed through a fault of the service.
@@ -61,6 +63,7 @@ class Settings(BaseModel):
     engine: Literal["auto", "cpu", "cuda", "runner"] = "auto"
     threads: PositiveInt | Literal["auto"] = "auto"
     queue_rows: PositiveInt = 50_000
+    request_memory_mb: PositiveInt = 192
     keep_alive_seconds: PositiveFloat = 75.0
     log_requests: Literal["errors", "slow", "all"] = "slow"
     slow_seconds: PositiveFloat = 1.0

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from model_deployer.contract.errors import DeadlineExceeded, MalformedBody, RequestError, Unauthorized
+from model_deployer.serving import memory
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.grpc.messages import METHODS, SERVICE
 from model_deployer.serving.http import headers
@@ -30,6 +31,13 @@ _INFER_METHOD = "ModelInfer"
 #: accept 8 KiB of headers.
 _MAX_TEXT_BYTES = 1_300
 
+#: The maximum number of messages that are read at once. Messages take microseconds to read if they are small, or if
+#: their clients are fast.
+_MAX_READS = 4
+
+#: The memory of a message as bytes, as an object and as columns, in multiples of its size.
+_MESSAGE_FACTOR = 4
+
 #: Milliseconds after which gRPC clients that retry send the call again (gRPC proposal A6).
 _RETRY_PUSHBACK_MS = "1000"
 
@@ -50,7 +58,9 @@ class Calls:
         self, predictor: Predictor, settings: Settings, keys: ApiKeys | None, handlers: Mapping[str, Handler]
     ) -> None:
         self._predictor = predictor
-        self._max_seconds = predictor.artifact.contract.limits.timeout_seconds
+        limits = predictor.artifact.contract.limits
+        self._max_seconds, self._max_bytes = limits.timeout_seconds, limits.body_bytes
+        self._free_reads = asyncio.Semaphore(_MAX_READS)
         self._access_log = AccessLog(predictor.metrics, settings)
         self._keys = keys
         self._handlers = handlers
@@ -100,24 +110,32 @@ class Calls:
             raise Unauthorized("send your API key in the metadata, as `authorization: Bearer KEY` or `x-api-key: KEY`")
         if name == _INFER_METHOD:
             return await self._within_deadline(name, messages, context)
-        return await self._handle(name, messages)
+        return await self._handle(name, await anext(messages, b""))
+
+    async def _read(self, messages: AsyncIterator[bytes]) -> bytes:
+        """Read a message, whose size is not known before, while memory for the largest one is reserved."""
+        async with self._free_reads:
+            with memory.borrow(self._max_bytes):
+                return await anext(messages, b"")
 
     async def _within_deadline(self, name: str, messages: AsyncIterator[bytes], context: Any) -> bytes:
         """Handle a call within the model's time limit and the deadline of the client."""
         remaining_seconds = context.time_remaining()
         seconds = self._max_seconds if remaining_seconds is None else min(remaining_seconds, self._max_seconds)
         try:
-            with self._predictor.deadlines.within(seconds):
+            with self._predictor.memory.request(), self._predictor.deadlines.within(seconds):
                 if refusal := self._predictor.refusal(seconds):
                     raise refusal
-                return await self._handle(name, messages)
+                message = await self._read(messages)
+                memory.reserve(_MESSAGE_FACTOR * len(message))
+                return await self._handle(name, message)
         except TimeoutError:
             raise DeadlineExceeded(seconds) from None
 
-    async def _handle(self, name: str, messages: AsyncIterator[bytes]) -> bytes:
+    async def _handle(self, name: str, message: bytes) -> bytes:
         request_type = METHODS[name].request
         try:
-            request = request_type.FromString(await anext(messages, b""))
+            request = request_type.FromString(message)
         except DecodeError:
             raise MalformedBody(f"expected a message {request_type.DESCRIPTOR.full_name}") from None
         response: bytes = (await self._handlers[name](request)).SerializeToString()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from model_deployer.contract.errors import BodyTooLarge
+from model_deployer.serving import memory
 from model_deployer.serving.http.deadlines import ClientDisconnected
 
 Scope = MutableMapping[str, Any]
@@ -17,7 +18,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 async def read(receive: Receive, limit: int) -> bytes:
-    """Read the body of a request.
+    """Read the body of a request, and reserve its memory as it arrives.
 
     Args:
         receive: The request's ASGI channel.
@@ -25,12 +26,14 @@ async def read(receive: Receive, limit: int) -> bytes:
 
     Raises:
         BodyTooLarge: if the body has more than ``limit`` bytes; no more of them are kept in memory.
+        Overloaded: if the requests in progress take all memory that they may.
         ClientDisconnected: if the client disconnected before the body was complete.
     """
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body", False) or len(body) > limit or message["type"] == "http.disconnect":
         return await _read_chunks(message, receive, limit)
+    memory.reserve(len(body))
     return body
 
 
@@ -44,6 +47,7 @@ async def _read_chunks(message: Message, receive: Receive, limit: int) -> bytes:
         size += len(chunk)
         if size > limit:
             raise BodyTooLarge.over(limit)
+        memory.reserve(len(chunk))
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)

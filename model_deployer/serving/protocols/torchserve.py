@@ -12,7 +12,7 @@ import msgspec
 from python_multipart.multipart import Field, File, create_form_parser
 from typing_extensions import override
 
-from model_deployer.contract.errors import MalformedBody, NotFound, RequestError
+from model_deployer.contract.errors import MalformedBody, NotFound, RequestError, TooManyRows
 from model_deployer.serving.http.media_types import parse_media_type
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, ping
@@ -20,6 +20,9 @@ from model_deployer.serving.protocols.protocol import DOCUMENTATION_PATH, Protoc
 
 #: The field of a form, and the key of an object, that may hold the rows.
 _DATA = "data"
+
+#: The maximum number of parts of a form; each of them takes more memory than a row.
+_MAX_PARTS = 1_000
 
 #: TorchServe's type of an error by status; all other statuses are BadRequestException.
 _TYPES = {
@@ -146,6 +149,8 @@ async def _read(request: Request) -> Any:
 
 def _multipart(body: bytes, media_type: str) -> list[bytes]:
     """Return the parts `data`, whether they are files or not (RFC 7578)."""
+    if body.count(b"\r\n\r\n") > _MAX_PARTS:
+        raise TooManyRows(f"the form has more than {_MAX_PARTS:,} parts; send the rows as JSON")
     parts: list[Field | File] = []
     headers, in_memory = {"Content-Type": media_type.encode("latin-1")}, {"MAX_MEMORY_FILE_SIZE": len(body) + 1}
     parser = create_form_parser(headers, parts.append, parts.append, in_memory)

@@ -57,7 +57,7 @@ class Decoder:
             TooManyRows: if it has more rows than the contract allows.
             InvalidRows: if rows break the contract.
         """
-        return self.fast(body) or self.slow(body)
+        return self._fast(body) or self._slow(body)
 
     def objects(self, rows: Sequence[Any]) -> Rows:
         """Validate rows that are decoded JSON objects already; returns and raises as a call does."""
@@ -70,25 +70,22 @@ class Decoder:
             return self._validator.check(rows)
         return values if all(map(_is_json, values)) else self._validator.check(rows)
 
-    def fast(self, body: bytes) -> Rows:
-        """Decode a body on the fast path.
+    def is_columnar(self, body: bytes) -> bool:
+        """Return whether a body is ``{"columns": ...}``."""
+        return _COLUMNAR.match(body) is not None
 
-        Returns:
-            The rows; an empty list if :meth:`slow` must decode the body.
-
-        Raises:
-            TooManyRows: if the body has more rows than the contract allows.
-        """
-        if _COLUMNAR.match(body):
+    def _fast(self, body: bytes) -> Rows:
+        """Decode a body on the fast path; an empty list if the slow one must decode it."""
+        if self.is_columnar(body):
             return self._columns(body)
         rows = self._structs(body)
         self._limits.check_rows(len(rows))
         return [msgspec.structs.astuple(row) for row in rows]
 
-    def slow(self, body: bytes) -> Rows:
-        """Decode a body that :meth:`fast` could not decode; returns and raises as a call does. May take a second."""
+    def _slow(self, body: bytes) -> Rows:
+        """Decode a body that the fast path could not decode."""
         rows = self._validator.rows(body)
-        return Table(self._build_columns(rows)) if _COLUMNAR.match(body) else rows
+        return Table(self._build_columns(rows)) if self.is_columnar(body) else rows
 
     def _columns(self, body: bytes) -> Rows:
         try:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import BodyTooLarge, MalformedBody
+from model_deployer.serving import memory
 
 JSON = "application/json"
 STREAM = "application/vnd.apache.arrow.stream"
@@ -26,8 +27,12 @@ PARQUET = "application/vnd.apache.parquet"
 
 _PROGRAM = Path(__file__).with_name("unpack.py")
 
-#: The maximum number of concurrent processes per worker.
-_MAX_PROCESSES = 2
+#: The memory that the process may take, in addition to four times the maximum size of a body: the table is in it as the
+#: body, decompressed, as batches and as the stream.
+_PROCESS_BYTES = 64 * 1024**2
+
+#: The memory of a table as columns, whose text becomes objects, in multiples of its stream.
+_COLUMNS_FACTOR = 4
 
 
 class Unpacker:
@@ -39,17 +44,23 @@ class Unpacker:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._free_processes = asyncio.Semaphore(_MAX_PROCESSES)
+        self._process_bytes = _PROCESS_BYTES + 4 * limits.body_bytes
+        self._free_process = asyncio.Lock()
 
     async def __call__(self, body: bytes, media_type: str) -> bytes:
         """Return the table as an Arrow stream. If the call is cancelled, its process is killed.
 
+        One process runs at a time, and the memory that it may take is reserved while it does.
+
         Raises:
             MalformedBody: if the body is not such a table, or takes too much memory or time.
             BodyTooLarge: if the stream is larger than a body may be.
+            Overloaded: if the requests in progress take all memory that they may.
         """
-        async with self._free_processes:
-            status, stream = await self._run(body, media_type)
+        async with self._free_process:
+            with memory.borrow(self._process_bytes):
+                status, stream = await self._run(body, media_type)
+        memory.reserve(_COLUMNS_FACTOR * len(stream))
         if status == errno.EFBIG:
             raise BodyTooLarge.over(self._limits.body_bytes)
         if status:
@@ -57,7 +68,7 @@ class Unpacker:
         return stream
 
     async def _run(self, body: bytes, media_type: str) -> tuple[int | None, bytes]:
-        limits = (str(self._limits.rows), str(self._limits.body_bytes))
+        limits = (str(self._limits.rows), str(self._limits.body_bytes), str(self._process_bytes))
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-I",

@@ -1,8 +1,8 @@
 """A program that converts a Parquet or Arrow table to an Arrow stream without compression.
 
-Run it as ``python unpack.py MEDIA_TYPE MAX_ROWS MAX_BYTES``, with the table on standard input; it writes the stream to
-standard output. A few bytes can decompress to gigabytes or crash a decoder. Therefore this process has limits on memory
-and time, and its failure affects one request only.
+Run it as ``python unpack.py MEDIA_TYPE MAX_ROWS MAX_BYTES MAX_MEMORY``, with the table on standard input; it writes the
+stream to standard output. A few bytes can decompress to gigabytes or crash a decoder. Therefore this process has limits
+on memory and time, and its failure affects one request only.
 """
 
 import errno
@@ -13,23 +13,23 @@ import sys
 import arro3.core
 import arro3.io
 
-#: The limit of memory in addition to the size of the table, and the limit of CPU time.
-MEMORY_BYTES = 1024**3
+#: The limit of CPU time.
 CPU_SECONDS = 10
 
 
-def main(media_type: str, max_rows: int, max_bytes: int) -> int:
+def main(media_type: str, max_rows: int, max_bytes: int, max_memory: int) -> int:
     """Convert the table. At most one row too many is written, so that the reader can refuse too many rows.
 
     Args:
         media_type: The media type of the table.
         max_rows: The maximum number of rows.
         max_bytes: The maximum size of the stream in bytes.
+        max_memory: The maximum size of the process's data in bytes.
 
     Returns:
         The exit code: 0, or EFBIG if the table is larger than ``max_bytes``.
     """
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES + 2 * max_bytes,) * 2)
+    resource.setrlimit(resource.RLIMIT_DATA, (max_memory, max_memory))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     reader = _reader(media_type, io.BytesIO(sys.stdin.buffer.read()))
     batches, rows, size = [], 0, 0
@@ -56,4 +56,4 @@ def _reader(media_type: str, file: io.BytesIO) -> arro3.core.RecordBatchReader:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    sys.exit(main(sys.argv[1], *map(int, sys.argv[2:5])))
