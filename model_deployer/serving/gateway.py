@@ -5,6 +5,7 @@ between services) go on to BentoML; its plain 404 and 405 responses are replaced
 """
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -29,7 +30,7 @@ from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.http import asgi, headers, middleware, problem_details
 from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, RequestRecord
 from model_deployer.serving.http.asgi import App, Message, Receive, Scope, Send
-from model_deployer.serving.http.compression import decompress
+from model_deployer.serving.http.compression import MIN_COMPRESSED_BYTES, accepts_gzip, compress, decompress
 from model_deployer.serving.http.connection import CONNECTION_KEY
 from model_deployer.serving.http.deadlines import ClientDisconnected
 from model_deployer.serving.http.headers import JSON, Headers
@@ -47,6 +48,9 @@ _TEXT = b"text/plain; charset=utf-8"
 
 #: The methods whose requests have no meaningful body (RFC 9110).
 _BODILESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+#: Pages that change with the model only.
+_DOCUMENTS = frozenset({"/model", "/docs.json"})
 
 #: The values of smaller bodies are not counted: they are too few to matter.
 _MAX_UNCOUNTED_BYTES = 16_384
@@ -87,10 +91,10 @@ class Gateway:
         protocols = create_protocols(settings.protocols, predictor)
         self._find_route = build_router(protocols)
         document = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
-        document_page = (200, JSON, msgspec.json.encode(document))
+        self._document = document
         self._pages: dict[str, Callable[[], Response]] = {
             "/model": cache(lambda: (200, JSON, msgspec.json.encode(_describe_model(predictor)))),
-            "/docs.json": lambda: document_page,
+            "/docs.json": cache(lambda: (200, JSON, msgspec.json.encode(document))),
             "/metrics": lambda: (200, CONTENT_TYPE_LATEST.encode(), predictor.metrics.text()),
             "/readyz": self._readiness,
         }
@@ -133,7 +137,7 @@ class Gateway:
             elif scope["path"] == "/predict":
                 status, media_type, body = await self._predict(scope, request_headers, receive)
             else:
-                status, media_type, body = self._get_page(scope)
+                status, media_type, body = self._get_page(scope, request_headers, response_headers)
         except ClientDisconnected:
             status, media_type, body = CLIENT_CLOSED_REQUEST, _TEXT, b""
         except Exception as error:
@@ -146,6 +150,11 @@ class Gateway:
         response_headers.append((b"content-type", media_type))
         if media_type.decode() in headers.TABLE_MEDIA_TYPES:
             response_headers.append((b"x-model", self._predictor.artifact.tag.encode()))
+        if len(body) >= MIN_COMPRESSED_BYTES:
+            response_headers.append((b"vary", b"Accept-Encoding"))
+            if accepts_gzip(request_headers.get(b"accept-encoding", b"")):
+                response_headers.append((b"content-encoding", b"gzip"))
+                body = await asyncio.to_thread(compress, body)
         await asgi.respond(send, status, response_headers, body)
 
     # Predictions
@@ -212,10 +221,22 @@ class Gateway:
 
     # The other routes
 
-    def _get_page(self, scope: Scope) -> Response:
+    def _get_page(
+        self, scope: Scope, request_headers: Headers, response_headers: list[tuple[bytes, bytes]]
+    ) -> Response:
+        """Return a page, and add the headers with which clients keep a document until it changes (RFC 9111)."""
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed("GET, HEAD")
-        return self._pages[scope["path"]]()
+        path = scope["path"]
+        status, media_type, body = self._pages[path]()
+        if path not in _DOCUMENTS:
+            return status, media_type, body
+        if path == "/docs.json" and (prefix := headers.path_prefix(request_headers)):
+            body = msgspec.json.encode(self._document | {"servers": openapi.servers(prefix)})
+        tag = b'W/"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
+        response_headers += [(b"etag", tag), (b"cache-control", b"no-cache"), (b"vary", b"X-Forwarded-Prefix")]
+        is_known = headers.matches_tag(request_headers, tag)
+        return (304, media_type, b"") if is_known else (status, media_type, body)
 
     def _readiness(self) -> Response:
         """Return 200 also while a fallback answers: its answers are the same, so refusing requests has no benefit."""

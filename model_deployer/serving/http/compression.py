@@ -1,7 +1,8 @@
-"""Decompression of request bodies, up to the size that a request may have."""
+"""Decompression of request bodies, up to the size that a request may have, and compression of responses."""
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 
@@ -9,6 +10,12 @@ from model_deployer.contract.errors import BodyTooLarge, MalformedBody, Unsuppor
 from model_deployer.serving import memory
 
 _GZIP = ("gzip", "x-gzip")
+
+#: Smaller responses are not compressed: they fit in one packet anyway.
+MIN_COMPRESSED_BYTES = 1_400
+
+#: The level of gzip for responses: higher ones take several times as long for a few percent.
+_LEVEL = 1
 
 #: The bytes that are decompressed at once.
 _BLOCK_BYTES = 1024**2
@@ -67,3 +74,18 @@ def _deflate_blocks(body: bytes) -> Iterator[bytes]:
         yield block
     if stream.unused_data:
         raise EOFError
+
+
+def accepts_gzip(accept_encoding: bytes) -> bool:
+    """Return whether an Accept-Encoding header (RFC 9110, section 12.5.3) allows gzip."""
+    weights: dict[bytes, bytes] = {}
+    for element in accept_encoding.lower().split(b","):
+        coding, _, parameter = element.partition(b";")
+        weights[coding.strip()] = parameter.replace(b" ", b"")
+    weight = weights.get(b"gzip", weights.get(b"x-gzip", weights.get(b"*")))
+    return weight is not None and not re.fullmatch(rb"q=0(\.0*)?", weight)
+
+
+def compress(body: bytes) -> bytes:
+    """Return a body as gzip."""
+    return gzip.compress(body, _LEVEL, mtime=0)

@@ -75,6 +75,7 @@ class HttpConnection(HttpToolsProtocol):
         self._head_bytes = 0
         self._unread_since: float | None = None
         self._is_stopping = False
+        self._is_broken = False
         #: The deadline of the request in progress, from its head to its response.
         self.deadline: RequestDeadline | None = None
         self._next_check: asyncio.TimerHandle | None = None
@@ -95,7 +96,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse received bytes and limit the size of the head."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._is_broken:
             return
         super().data_received(data)
         if self._head_start is not None and not self.transport.is_closing():
@@ -112,13 +113,16 @@ class HttpConnection(HttpToolsProtocol):
         """End the limits of a head: it is complete."""
         self._head_start = None
         self._head_bytes = 0
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise ValueError  # the parser reports it as malformed
         super().on_headers_complete()
         if self._is_stopping and self.cycle:
             self.cycle.keep_alive = False
 
     def send_400_response(self, msg: str) -> None:
         """Refuse bytes that are not HTTP."""
-        self._refuse(MalformedRequest("the request is not HTTP/1.1 (RFC 9112)"))
+        self._refuse(MalformedRequest("the request is not HTTP/1.1 with one Host header (RFC 9112)"))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Pass the request to the application, or refuse it."""
@@ -132,7 +136,8 @@ class HttpConnection(HttpToolsProtocol):
         self.connection_filter.count_refusal(scope["path"], refusal.status)
         cycle.response_started = cycle.response_complete = True
         if cycle.keep_alive:
-            self.on_response_complete()
+            # Not called at once: each of many requests that wait in one packet would call the next one.
+            self.loop.call_soon(self.on_response_complete)
         else:
             self.transport.close()
 
@@ -180,10 +185,17 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, error: RequestError) -> None:
-        """Send an error for bytes that never became a request, unless a response is in progress; then close."""
+        """Send an error for bytes that never became a request, and close the connection.
+
+        If complete requests before them are in progress, their responses are sent first, and the error is not.
+        """
         if self._is_idle():
             self._write(error, {}, is_last=True)
             self.connection_filter.count_refusal("other", error.status)
+        elif not self.cycle.more_body:
+            self._is_broken = True
+            self.cycle.keep_alive = False
+            return
         self.transport.close()
 
     def _write(self, error: RequestError, request_headers: headers.Headers, is_last: bool) -> None:

@@ -21,6 +21,10 @@ _RESPONSE_MEDIA_TYPES = (formats.JSON, *sorted(TABLE_MEDIA_TYPES))
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
+#: A path prefix: segments of unreserved characters (RFC 3986).
+_PREFIX = re.compile(rb"(/[A-Za-z0-9._~-]+)+")
+_MAX_PREFIX_CHARACTERS = 200
+
 #: 64 random bits of this process, and a counter: unique ids without a system call per request.
 _PROCESS_ID = secrets.token_hex(8).encode()
 _COUNTER = itertools.count()
@@ -69,6 +73,22 @@ def accepted_media_type(headers: Headers) -> str:
     if value is None or value in (b"*/*", JSON):
         return formats.JSON
     return negotiate(value, _RESPONSE_MEDIA_TYPES) or formats.JSON
+
+
+def path_prefix(headers: Headers) -> str:
+    """Return the path under which a proxy serves this service: the value of X-Forwarded-Prefix, if it is a path.
+
+    Returns:
+        The prefix, without a slash at its end; empty without the header.
+    """
+    value = headers.get(b"x-forwarded-prefix", b"").rstrip(b"/")
+    return value.decode() if len(value) <= _MAX_PREFIX_CHARACTERS and _PREFIX.fullmatch(value) else ""
+
+
+def matches_tag(headers: Headers, tag: bytes) -> bool:
+    """Return whether If-None-Match (RFC 9110, section 13.1.2) names a weak entity tag."""
+    names = [name.strip() for name in headers.get(b"if-none-match", b"").split(b",")]
+    return b"*" in names or tag in names or tag.removeprefix(b"W/") in names
 
 
 def check_length(headers: Headers, limit: int) -> None:

@@ -17,8 +17,12 @@ from starlette.middleware.cors import CORSMiddleware
 def remove_unused(application: Starlette) -> None:
     """Take the unused middlewares out of the application's stack. Call it while the application starts.
 
+    Its router no longer redirects ``/predict/`` to ``/predict``: the redirect would lead to the host that the client
+    names, without the path prefix and the scheme of a proxy.
+
     The stack exists by then, and is not built a second time: a middleware with metrics would register them twice.
     """
+    application.router.redirect_slashes = False
     _remove(application.middleware_stack, _is_unused)
 
 

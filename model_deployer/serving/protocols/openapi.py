@@ -67,6 +67,11 @@ def table_schema(contract: Contract) -> dict[str, Any]:
     }
 
 
+def servers(prefix: str) -> list[dict[str, Any]]:
+    """Return the servers of the document: the one that sent it, under the path prefix of its proxy."""
+    return [{"url": prefix, "description": "The server that sent this document."}]
+
+
 def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Protocol] = ()) -> dict[str, Any]:
     """Return the OpenAPI document as JSON values.
 
@@ -85,7 +90,7 @@ def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Pr
             "description": "\n\n".join(text for text in paragraphs if text),
         }
         | ({"license": {"name": manifest.license}} if manifest.license else {}),
-        "servers": [{"url": "/", "description": "The server that sent this document."}],
+        "servers": servers("/"),
         "security": [],
         "paths": {
             "/predict": {"post": _predict(artifact)},

@@ -55,14 +55,14 @@ class ValueCounter:
         encoded_commas = sum(1 for _ in _ENCODED_COMMA.finditer(body))
         values = 1 + encoded_commas + max(body.count(b"\n"), body.count(b",") + body.count(b"&"))
         if values > self._max_values:
-            values = 1 + encoded_commas + _count_separators(body)
+            values = 1 + encoded_commas + count_separators(body)
         if values > self._max_values:
             rows = f"{self._max_rows:,} rows"
             raise TooManyRows(f"the body has more values than {rows} can have; send at most {rows} in one request")
         memory.reserve(len(body) + _VALUE_BYTES * values)
 
 
-def _count_separators(body: bytes) -> int:
+def count_separators(body: bytes) -> int:
     """Return the number of separators outside of strings in double quotes, or at least half of it.
 
     JSON, which begins with a bracket, escapes a quote in a string with a backslash; other text doubles it. Commas

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_deployer.contract.errors import BodyTooLarge, MalformedBody, Overloaded, RequestError, UnsupportedMediaType
-from model_deployer.serving.http.compression import decompress
+from model_deployer.serving.http.compression import accepts_gzip, decompress
 from model_deployer.serving.memory import MemoryBudget
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
@@ -77,3 +77,15 @@ def test_a_bomb_is_not_set_off(encoding: str) -> None:
 def test_other_encodings_are_refused_with_those_that_are_read() -> None:
     with pytest.raises(UnsupportedMediaType, match="gzip or deflate"):
         decompress(b"", "br", 1_000)
+
+
+@pytest.mark.parametrize(
+    ("header", "is_accepted"),
+    [
+        ("gzip", True), ("GZIP, deflate", True), ("br;q=1.0, gzip; q=0.5", True), ("*", True), ("x-gzip", True),
+        ("", False), ("identity", False), ("br", False), ("gzip;q=0", False), ("gzip; q=0.000, *", False),
+        ("*;q=0", False), ("gzipped", False),
+    ],
+)  # fmt: skip
+def test_accept_encoding_has_weights(header: str, is_accepted: bool) -> None:
+    assert accepts_gzip(header.encode()) is is_accepted

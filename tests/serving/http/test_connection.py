@@ -160,13 +160,15 @@ def test_connection_survives_being_turned_away(echo_port: int) -> None:
 
 def test_a_client_that_leaves_ends_its_request(echo_port: int) -> None:
     with socket.create_connection(("127.0.0.1", echo_port), timeout=10) as connection:
-        connection.sendall(b"POST /wait HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
+        connection.sendall(b"POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
     assert client_disconnected.wait(10)
 
 
 def test_a_refusal_says_when_to_come_again(echo_port: int) -> None:
     with socket.create_connection(("127.0.0.1", echo_port), timeout=10) as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nX-Away: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Away: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         assert (answer.status, answer.headers["retry-after"], answer.headers["connection"]) == (503, "1", "close")
@@ -179,7 +181,9 @@ def test_a_client_that_never_reads_its_answer_is_let_go(echo_port: int, monkeypa
     monkeypatch.setattr(connections, "CHECK_INTERVAL_SECONDS", 0.1)
     large_body = b"x" * 50_000_000
     with socket.create_connection(("127.0.0.1", echo_port), timeout=30) as connection:
-        connection.sendall(b"POST /predict HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(large_body), large_body))
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(large_body), large_body)
+        )
         process = psutil.Process()
         client_port = connection.getsockname()[1]
 
@@ -192,8 +196,8 @@ def test_a_client_that_never_reads_its_answer_is_let_go(echo_port: int, monkeypa
 
 def test_pipelined_requests_are_answered_in_order(echo_port: int) -> None:
     """Requests that are sent without waiting are answered in their order."""
-    accepted = b"POST /predict HTTP/1.1\r\nContent-Length: 1\r\n\r\n%d"
-    refused = b"POST /predict HTTP/1.1\r\nX-Away: 1\r\nContent-Length: 3\r\n\r\nabc"
+    accepted = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n%d"
+    refused = b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Away: 1\r\nContent-Length: 3\r\n\r\nabc"
     with socket.create_connection(("127.0.0.1", echo_port), timeout=10) as connection:
         connection.sendall(accepted % 1 + refused + accepted % 2 + refused + refused + accepted % 3)
         responses = b""
@@ -202,6 +206,28 @@ def test_pipelined_requests_are_answered_in_order(echo_port: int) -> None:
             assert chunk, "the server closed the connection"
             responses += chunk
     assert re.findall(rb"HTTP/1.1 (\d+)", responses) == [b"200", b"503", b"200", b"503", b"503", b"200"]
+
+
+def test_hundreds_of_refused_requests_may_come_in_one_packet(echo_port: int) -> None:
+    refused = b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Away: 1\r\nContent-Length: 0\r\n\r\n"
+    accepted = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nlast"
+    with socket.create_connection(("127.0.0.1", echo_port), timeout=10) as connection:
+        connection.sendall(accepted + 1_500 * refused + accepted)
+        responses = b""
+        while responses.count(b"\r\n\r\nlast") < 2:
+            chunk = connection.recv(65_536)
+            assert chunk, "the server closed the connection"
+            responses += chunk
+    assert responses.count(b"HTTP/1.1 503") == 1_500
+
+
+def test_request_before_garbage_is_answered(echo_port: int) -> None:
+    with socket.create_connection(("127.0.0.1", echo_port), timeout=10) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\ngood\x00\x01\r\n\r\n")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert (answer.status, answer.read()) == (200, b"good")
+        assert connection.recv(1) == b""
 
 
 def test_a_connection_serves_many_requests(server: Server) -> None:
