@@ -27,6 +27,7 @@ from model_deployer.serving.engines.remote import RUNNER_TIMEOUT_SECONDS, Remote
 from model_deployer.serving.gateway import Gateway
 from model_deployer.serving.grpc import address
 from model_deployer.serving.http import connection, keys, problem_details
+from model_deployer.serving.http.access_log import AccessLog
 from model_deployer.serving.observability import logs, metrics
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi, registry
@@ -53,7 +54,8 @@ except DeployerError as error:
 
 logs.configure()
 predictor = Predictor(artifact, server_settings)
-connection.install(server_settings.keep_alive_seconds, AdmissionControl(predictor))
+access_log = AccessLog(predictor.metrics, server_settings, api_keys)
+connection.install(server_settings.keep_alive_seconds, AdmissionControl(predictor, access_log))
 engine_name = engine.choose_engine(server_settings)
 # By default BentoML reopens the connection to the runner every hundred calls, and loses the calls in progress.
 persistent_connection = {"max_requests": 10**9, "max_age": 1e9}

@@ -21,6 +21,9 @@ _RESPONSE_MEDIA_TYPES = (formats.JSON, *sorted(TABLE_MEDIA_TYPES))
 
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 
+#: The digits of the largest Content-Length, 2**63 - 1.
+_MAX_LENGTH_DIGITS = 19
+
 #: 64 random bits of this process, and a counter: unique ids without a system call per request.
 _PROCESS_ID = secrets.token_hex(8).encode()
 _COUNTER = itertools.count()
@@ -71,6 +74,12 @@ def accepted_media_type(headers: Headers) -> str:
     return negotiate(value, _RESPONSE_MEDIA_TYPES) or formats.JSON
 
 
+def content_length(headers: Headers) -> int | None:
+    """Return the length of the body that Content-Length states; None without a valid one."""
+    value = headers.get(b"content-length", b"")
+    return int(value) if value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS else None
+
+
 def check_length(headers: Headers, limit: int) -> None:
     """Check Content-Length, so that a body that is too large is not even received.
 
@@ -78,7 +87,7 @@ def check_length(headers: Headers, limit: int) -> None:
         BodyTooLarge: if Content-Length is greater than ``limit``.
     """
     value = headers.get(b"content-length", b"")
-    if len(value) > 19 or (value.isdigit() and int(value) > limit):
+    if len(value) > _MAX_LENGTH_DIGITS or (value.isdigit() and int(value) > limit):
         raise BodyTooLarge.over(limit)
 
 

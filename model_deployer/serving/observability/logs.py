@@ -2,7 +2,6 @@
 
 import json
 import logging
-import traceback
 from datetime import UTC, datetime
 
 logger = logging.getLogger("model_deployer")
@@ -34,15 +33,3 @@ def configure() -> None:
     logger.propagate = False
     # uvicorn formats a line for every request as long as its access logger has a handler to propagate to.
     logging.getLogger("uvicorn.access").propagate = False
-
-
-def log_failure(error: BaseException, request_id: str) -> None:
-    """Log where a request failed. The error's text is left out: it may hold values that the client sent."""
-    cause = error.__cause__ or error
-    frames = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(cause.__traceback__)]
-    logger.error("request failed", extra={"request_id": request_id, "error": type(cause).__name__, "at": frames[-5:]})
-
-
-def log_request(**fields: str | int | float) -> None:
-    """Log a request and its response: ids, sizes and times, none of the values that were sent."""
-    logger.info("request", extra={name: value for name, value in fields.items() if value != ""})

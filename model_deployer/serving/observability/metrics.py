@@ -25,6 +25,9 @@ from model_deployer.serving.rows.columns import Columns
 
 M = TypeVar("M")
 
+#: The label of fields that the model does not have.
+OTHER_FIELD = "other"
+
 _SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
@@ -47,6 +50,9 @@ class Metrics:
 
     Events are collected and written together, once per iteration of the event loop.
 
+    Attributes:
+        fields: The names of the features.
+
     Args:
         model: The tag of the model, ``name:version``: the labels of ``model_info``.
         fields: The names of the features: the only fields that become labels.
@@ -54,7 +60,7 @@ class Metrics:
     """
 
     def __init__(self, model: str, fields: Sequence[str], reference: Reference | None = None) -> None:
-        self._fields = frozenset(fields)
+        self.fields = frozenset(fields)
         if _FOLDER_VARIABLE in os.environ:
             os.environ[_MULTIPROCESS_VARIABLE] = os.environ[_FOLDER_VARIABLE]
             # By default a counter makes a system call for the process id each time that it counts.
@@ -112,7 +118,7 @@ class Metrics:
     def count_problems(self, error: InvalidRows) -> None:
         """Count the problems of a refused request; those of fields that the model does not have count as ``other``."""
         labels_of_problems = (
-            (problem.field if problem.field in self._fields else "other", problem.code) for problem in error.problems
+            (problem.field if problem.field in self.fields else OTHER_FIELD, problem.code) for problem in error.problems
         )
         for labels, count in Tally(labels_of_problems).items():
             self._invalid_values.labels(*labels).inc(count)
