@@ -19,7 +19,7 @@ from pydantic_core import to_json
 from model_deployer.contract import signature
 from model_deployer.contract.errors import DeployerError, MalformedBody, RequestError
 from model_deployer.serving.admission import AdmissionControl
-from model_deployer.serving.config import configuration, settings, startup_errors
+from model_deployer.serving.config import configuration, settings, startup_errors, tracking
 from model_deployer.serving.config.model_selection import select_model
 from model_deployer.serving.engines import engine
 from model_deployer.serving.engines.onnx import OnnxEngine
@@ -28,7 +28,7 @@ from model_deployer.serving.gateway import Gateway
 from model_deployer.serving.grpc import address
 from model_deployer.serving.http import connection, keys, problem_details
 from model_deployer.serving.http.access_log import AccessLog
-from model_deployer.serving.observability import logs, metrics
+from model_deployer.serving.observability import logs, metrics, workers
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi, registry
 
@@ -41,6 +41,9 @@ class Arguments(BaseModel):
     model: str | None = None
 
 
+tracking.disable()
+if workers.is_worker():
+    logs.configure_process()
 try:
     CONFIGURATION = settings.locate(SERVICE_FILE.parent / "configuration.yaml")
     artifact = select_model(SERVICE_FILE, bentoml.use_arguments(Arguments).model)
@@ -151,6 +154,8 @@ class ModelService:
     @staticmethod
     def before_start() -> None:
         """Check the deployment once, in the parent of all workers: BentoML would restart a failing worker forever."""
+        workers.become_parent()
+        logs.configure_process()
         startup_errors.explain_failures()
         for problem in configuration.check(CONFIGURATION):
             logs.logger.warning(problem)

@@ -360,7 +360,8 @@ def test_a_taken_port_is_said_in_one_line(server: Server, tmp_path: Path) -> Non
     home = tiny.home(tmp_path, "1.0.0")
     completed = run("bentoml", "serve", "--port", str(server.port), BENTOML_HOME=str(home))
     assert completed.returncode == 1
-    assert "the port is used by another program" in completed.stderr
+    last = json.loads(completed.stderr.splitlines()[-1])
+    assert (last["level"], last["message"].partition(";")[0]) == ("critical", "the port is used by another program")
     assert "Traceback" not in completed.stderr
 
 

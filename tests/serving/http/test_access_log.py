@@ -51,6 +51,7 @@ def test_invalid_rows_are_described_without_their_values(server: Server, client:
     assert line == {
         "level": "info",
         "message": "request refused",
+        "logger": "model_deployer",
         "request_id": "invalid",
         "method": "POST",
         "route": "/predict",
