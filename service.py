@@ -28,7 +28,7 @@ from model_deployer.serving.gateway import Gateway
 from model_deployer.serving.grpc import address
 from model_deployer.serving.http import connection, keys, problem_details
 from model_deployer.serving.http.access_log import AccessLog
-from model_deployer.serving.observability import logs, metrics, workers
+from model_deployer.serving.observability import logs, metric_files, workers
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi, registry
 
@@ -109,6 +109,11 @@ class Runner:
         self.engine = onnx_engine((bentoml.server_context.worker_index or 1) % gpus if gpus else None)
         predictor.replay(self.engine)
 
+    @bentoml.on_startup
+    async def watch(self) -> None:
+        """Show that this process is alive."""
+        workers.show_life_regularly(lambda: predictor.metrics.show_life(requests=0, queued_rows=0))
+
     @bentoml.api(batchable=True, max_batch_size=16, max_latency_ms=int(1000 * RUNNER_TIMEOUT_SECONDS))
     def run(self, batches: list[Any]) -> list[Any]:
         """Return the output tensors of each batch of columns; None for a batch on which the graph fails."""
@@ -161,7 +166,8 @@ class ModelService:
             logs.logger.warning(problem)
         registry.create_protocols(server_settings.protocols, predictor)
         predictor.replay(onnx_engine(0 if engine_name == "cuda" else None))
-        metrics.create_shared_folder()
+        metric_files.create_folder()
+        workers.WorkerWatch().start()
         if server_settings.grpc_port:
             address.reserve(server_settings.grpc_port)
 
@@ -170,7 +176,11 @@ class ModelService:
 
     @bentoml.on_startup
     async def listen(self) -> None:
-        """Start the gRPC server if the settings have a port for it. Otherwise its packages are not loaded."""
+        """Show that this process is alive, and start the gRPC server if the settings have a port for it.
+
+        Without a port, the packages of gRPC are not loaded.
+        """
+        workers.show_life_regularly(predictor.show_life)
         if server_settings.grpc_port:
             from model_deployer.serving.grpc.server import GrpcServer  # noqa: PLC0415
 

@@ -89,7 +89,7 @@ class Gateway:
         self._pages: dict[str, Callable[[], Response]] = {
             "/model": cache(lambda: (200, JSON, msgspec.json.encode(_describe_model(predictor)))),
             "/docs.json": lambda: document_page,
-            "/metrics": lambda: (200, CONTENT_TYPE_LATEST.encode(), predictor.metrics.text()),
+            "/metrics": self._metrics,
             "/readyz": self._readiness,
         }
         self._own_paths = frozenset() if is_dependency() else frozenset({"/predict", *self._pages})
@@ -203,6 +203,10 @@ class Gateway:
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed("GET, HEAD")
         return self._pages[scope["path"]]()
+
+    def _metrics(self) -> Response:
+        self._predictor.show_life()
+        return 200, CONTENT_TYPE_LATEST.encode(), self._predictor.metrics.text()
 
     def _readiness(self) -> Response:
         """Return 200 also while a fallback answers: its answers are the same, so refusing requests has no benefit."""

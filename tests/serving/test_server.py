@@ -380,21 +380,6 @@ def test_the_highest_version_answers_unless_another_is_named(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_workers_add_up_and_one_that_dies_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = tmp_path / "settings.yaml"
-    settings.write_text("services: {ModelService: {workers: 2}}\n")
-    monkeypatch.setenv("BENTOML_CONFIG", str(settings))
-    with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as server:
-        assert len(server.workers()) == 2
-        for _ in range(20):
-            assert httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code == 200
-        assert {server.metric("model_rows_total") for _ in range(10)} == {20}
-        server.workers()[0].kill()
-        assert [httpx.post(f"{server.url}/predict", json=tiny.ROW).status_code for _ in range(20)] == [200] * 20
-        assert server.metric("model_rows_total") == 40
-
-
-@pytest.mark.slow
 def test_a_bento_pins_its_model_and_runs_from_any_directory(tmp_path: Path) -> None:
     home = tiny.home(tmp_path / "home", "1.0.0", "1.1.0")
     build = run("bentoml", "build", "--output", "tag", "--arg", "model=served:1.0.0", BENTOML_HOME=str(home))

@@ -2,7 +2,7 @@
 
 import os
 
-from bentoml._internal.utils.analytics import usage_stats
+from bentoml._internal.utils.analytics.usage_stats import do_not_track
 
 _VARIABLE = "BENTOML_DO_NOT_TRACK"
 
@@ -18,4 +18,4 @@ def disable() -> None:
     if os.environ.get(_VARIABLE, "1").lower() in _YES:
         os.environ[_VARIABLE] = "True"
     # The command `bentoml` has looked at the variable, and remembers what it was.
-    usage_stats.do_not_track.cache_clear()
+    do_not_track.cache_clear()
