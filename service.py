@@ -19,7 +19,7 @@ from pydantic_core import to_json
 from model_deployer.contract import signature
 from model_deployer.contract.errors import DeployerError, MalformedBody, RequestError
 from model_deployer.serving.admission import AdmissionControl
-from model_deployer.serving.config import configuration, settings, startup_errors
+from model_deployer.serving.config import configuration, settings, startup_errors, tracking
 from model_deployer.serving.config.model_selection import select_model
 from model_deployer.serving.engines import engine
 from model_deployer.serving.engines.onnx import OnnxEngine
@@ -27,7 +27,8 @@ from model_deployer.serving.engines.remote import RUNNER_TIMEOUT_SECONDS, Remote
 from model_deployer.serving.gateway import Gateway
 from model_deployer.serving.grpc import address
 from model_deployer.serving.http import connection, keys, problem_details
-from model_deployer.serving.observability import logs, metrics
+from model_deployer.serving.http.access_log import AccessLog
+from model_deployer.serving.observability import logs, metric_files, workers
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi, registry
 
@@ -40,6 +41,9 @@ class Arguments(BaseModel):
     model: str | None = None
 
 
+tracking.disable()
+if workers.is_worker():
+    logs.configure_process()
 try:
     CONFIGURATION = settings.locate(SERVICE_FILE.parent / "configuration.yaml")
     artifact = select_model(SERVICE_FILE, bentoml.use_arguments(Arguments).model)
@@ -53,7 +57,8 @@ except DeployerError as error:
 
 logs.configure()
 predictor = Predictor(artifact, server_settings)
-connection.install(server_settings.keep_alive_seconds, AdmissionControl(predictor))
+access_log = AccessLog(predictor.metrics, server_settings, api_keys)
+connection.install(server_settings.keep_alive_seconds, AdmissionControl(predictor, access_log))
 engine_name = engine.choose_engine(server_settings)
 # By default BentoML reopens the connection to the runner every hundred calls, and loses the calls in progress.
 persistent_connection = {"max_requests": 10**9, "max_age": 1e9}
@@ -104,6 +109,11 @@ class Runner:
         self.engine = onnx_engine((bentoml.server_context.worker_index or 1) % gpus if gpus else None)
         predictor.replay(self.engine)
 
+    @bentoml.on_startup
+    async def watch(self) -> None:
+        """Show that this process is alive."""
+        workers.show_life_regularly(lambda: predictor.metrics.show_life(requests=0, queued_rows=0))
+
     @bentoml.api(batchable=True, max_batch_size=16, max_latency_ms=int(1000 * RUNNER_TIMEOUT_SECONDS))
     def run(self, batches: list[Any]) -> list[Any]:
         """Return the output tensors of each batch of columns; None for a batch on which the graph fails."""
@@ -149,12 +159,15 @@ class ModelService:
     @staticmethod
     def before_start() -> None:
         """Check the deployment once, in the parent of all workers: BentoML would restart a failing worker forever."""
+        workers.become_parent()
+        logs.configure_process()
         startup_errors.explain_failures()
         for problem in configuration.check(CONFIGURATION):
             logs.logger.warning(problem)
         registry.create_protocols(server_settings.protocols, predictor)
         predictor.replay(onnx_engine(0 if engine_name == "cuda" else None))
-        metrics.create_shared_folder()
+        metric_files.create_folder()
+        workers.WorkerWatch().start()
         if server_settings.grpc_port:
             address.reserve(server_settings.grpc_port)
 
@@ -163,7 +176,11 @@ class ModelService:
 
     @bentoml.on_startup
     async def listen(self) -> None:
-        """Start the gRPC server if the settings have a port for it. Otherwise its packages are not loaded."""
+        """Show that this process is alive, and start the gRPC server if the settings have a port for it.
+
+        Without a port, the packages of gRPC are not loaded.
+        """
+        workers.show_life_regularly(predictor.show_life)
         if server_settings.grpc_port:
             from model_deployer.serving.grpc.server import GrpcServer  # noqa: PLC0415
 

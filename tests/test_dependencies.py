@@ -44,8 +44,20 @@ PRIVATE_NAMES = {
     "bentoml": [
         "bentoml._internal.configuration.containers:BentoMLContainer.model_store",
         "bentoml._internal.models:ModelStore",
+        "bentoml._internal.utils.analytics.usage_stats:do_not_track",
         "_bentoml_sdk.service.config:ServiceConfig",
         "_bentoml_impl.worker.service:main",
+    ],
+    "kantoku": [
+        "circus.sighandler:SysHandler.handle_hup",
+        "circus.watcher:Watcher.notify_event",
+    ],
+    "prometheus-client": [
+        "prometheus_client.mmap_dict:MmapedDict._init_value",
+        "prometheus_client.mmap_dict:mmap_key",
+        "prometheus_client.values:MmapedDict",
+        "prometheus_client.values:MultiProcessValue",
+        "prometheus_client.values:MutexValue",
     ],
     "uvicorn": [
         "uvicorn.config:HTTP_PROTOCOLS",

@@ -2,6 +2,7 @@
 
 from model_deployer.contract.errors import RequestError
 from model_deployer.serving.http import headers
+from model_deployer.serving.http.access_log import AccessLog, Endpoint, RequestRecord
 from model_deployer.serving.http.asgi import Scope
 from model_deployer.serving.predictor import Predictor
 
@@ -10,10 +11,16 @@ _MIN_WAITING_SECONDS = 0.005
 
 
 class AdmissionControl:
-    """Refuses a request if the predictor's queue leaves too little time to answer it."""
+    """Refuses a request if the predictor's queue leaves too little time to answer it.
 
-    def __init__(self, predictor: Predictor) -> None:
+    Args:
+        predictor: The predictor, whose queue decides.
+        access_log: Counts and logs the refusals.
+    """
+
+    def __init__(self, predictor: Predictor, access_log: AccessLog) -> None:
         self._predictor = predictor
+        self._access_log = access_log
         self._max_seconds = predictor.artifact.contract.limits.timeout_seconds
 
     def refusal(self, scope: Scope) -> RequestError | None:
@@ -29,6 +36,8 @@ class AdmissionControl:
             return None
         return self._predictor.refusal(seconds)
 
-    def count_refusal(self, route: str, status: int) -> None:
-        """Count a refusal; ``route`` is ``other`` if the bytes never became a request."""
-        self._predictor.metrics.count_response("none" if route == "other" else "native", route, status, 0.0)
+    def record_refusal(self, record: RequestRecord, error: RequestError, route: str, method: str) -> None:
+        """Count and log a refusal; ``route`` is ``other`` if the bytes never became a request."""
+        record.error = error
+        protocol = "none" if route == "other" else "native"
+        self._access_log.write(record, Endpoint(protocol, route, method), error.status)

@@ -7,7 +7,6 @@ between services) go on to BentoML; its plain 404 and 405 responses are replaced
 import asyncio
 import hashlib
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any, TypeVar
@@ -28,7 +27,7 @@ from model_deployer.contract.errors import (
 )
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.http import asgi, headers, middleware, problem_details
-from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, RequestRecord
+from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, Endpoint, RequestRecord
 from model_deployer.serving.http.asgi import App, Message, Receive, Scope, Send
 from model_deployer.serving.http.compression import MIN_COMPRESSED_BYTES, accepts_gzip, compress, decompress
 from model_deployer.serving.http.connection import CONNECTION_KEY
@@ -45,6 +44,9 @@ logger = logging.getLogger("model_deployer")
 
 _PROBLEM = problem_details.MEDIA_TYPE.encode()
 _TEXT = b"text/plain; charset=utf-8"
+
+#: The service's own routes for health checks and metrics.
+_PROBE_PATHS = frozenset({*openapi.HEALTH_PATHS, "/metrics"})
 
 #: The methods whose requests have no meaningful body (RFC 9110).
 _BODILESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -87,7 +89,7 @@ class Gateway:
         self._predictor = predictor
         self._limits = predictor.artifact.contract.limits
         self._keys = keys
-        self._access_log = AccessLog(predictor.metrics, settings)
+        self._access_log = AccessLog(predictor.metrics, settings, keys)
         protocols = create_protocols(settings.protocols, predictor)
         self._find_route = build_router(protocols)
         document = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
@@ -95,7 +97,7 @@ class Gateway:
         self._pages: dict[str, Callable[[], Response]] = {
             "/model": cache(lambda: (200, JSON, msgspec.json.encode(_describe_model(predictor)))),
             "/docs.json": cache(lambda: (200, JSON, msgspec.json.encode(document))),
-            "/metrics": lambda: (200, CONTENT_TYPE_LATEST.encode(), predictor.metrics.text()),
+            "/metrics": self._metrics,
             "/readyz": self._readiness,
         }
         self._own_paths = frozenset() if is_dependency() else frozenset({"/predict", *self._pages})
@@ -145,8 +147,7 @@ class Gateway:
             reply = _error_reply(refusal, record.request_id.decode(), match)
             status, media_type, body = reply.status, reply.media_type, reply.body
             response_headers += [*problem_details.headers(refusal), *reply.headers]
-        protocol, label = (match.protocol.name, match.route.path) if match else ("native", self._route_label(scope))
-        self._access_log.write(record, protocol, label, status, scope["method"])
+        self._access_log.write(record, self._endpoint(scope, match), status)
         response_headers.append((b"content-type", media_type))
         if media_type.decode() in headers.TABLE_MEDIA_TYPES:
             response_headers.append((b"x-model", self._predictor.artifact.tag.encode()))
@@ -238,6 +239,10 @@ class Gateway:
         is_known = headers.matches_tag(request_headers, tag)
         return (304, media_type, b"") if is_known else (status, media_type, body)
 
+    def _metrics(self) -> Response:
+        self._predictor.show_life()
+        return 200, CONTENT_TYPE_LATEST.encode(), self._predictor.metrics.text()
+
     def _readiness(self) -> Response:
         """Return 200 also while a fallback answers: its answers are the same, so refusing requests has no benefit."""
         if not self._predictor.ready:
@@ -246,18 +251,25 @@ class Gateway:
         return 200, _TEXT, f"degraded: {degraded}\n".encode() if degraded else b"ready\n"
 
     def _wrap_send(self, scope: Scope, send: Send) -> Send:
-        """Return a ``send`` for BentoML that counts its responses, and replaces its plain 404 and 405 by problems."""
-        start = time.perf_counter()
+        """Return a ``send`` for BentoML that counts and logs its responses, and adds the request id to them.
+
+        Plain 404 and 405 responses are replaced by problems.
+        """
+        request_headers: Headers = dict(scope["headers"])
+        record = RequestRecord(request_headers, headers.request_id(request_headers))
         is_replaced = False
 
         async def forward(message: Message) -> None:
             nonlocal is_replaced
             if message["type"] == "http.response.start":
-                status, seconds = message["status"], time.perf_counter() - start
-                self._predictor.metrics.count_response("native", self._route_label(scope), status, seconds)
-                is_replaced = status in (404, 405)
+                is_replaced = message["status"] in (404, 405)
                 if is_replaced:
-                    await _send_problem(scope, send, message)
+                    record.error = _replacement(message)
+                self._access_log.write(record, self._endpoint(scope), message["status"])
+                if record.error:
+                    await _send_problem(send, record.error, record.request_id)
+                else:
+                    message["headers"] = [*message.get("headers", ()), (b"x-request-id", record.request_id)]
             if not is_replaced:
                 await send(message)
 
@@ -269,10 +281,13 @@ class Gateway:
         is_public = match.route.is_public if match else scope["path"] in openapi.HEALTH_PATHS
         return self._keys is None or is_public or self._keys.allow(request_headers)
 
-    def _route_label(self, scope: Scope) -> str:
-        """Return the route for the metrics: unknown paths share one label, so that labels stay few."""
+    def _endpoint(self, scope: Scope, match: RouteMatch | None = None) -> Endpoint:
+        """Return what a request is for. Unknown paths share one route, so that labels of metrics stay few."""
+        if match:
+            return Endpoint(match.protocol.name, match.route.path, scope["method"], match.route.is_public)
         path: str = scope["path"]
-        return path if path in self._own_paths or path in openapi.HEALTH_PATHS else "other"
+        route = path if path in self._own_paths or path in openapi.HEALTH_PATHS else "other"
+        return Endpoint("native", route, scope["method"], route in _PROBE_PATHS)
 
 
 def _error_reply(error: RequestError, request_id: str, match: RouteMatch | None) -> Reply:
@@ -282,11 +297,14 @@ def _error_reply(error: RequestError, request_id: str, match: RouteMatch | None)
     return match.protocol.refusal(error, request_id)
 
 
-async def _send_problem(scope: Scope, send: Send, message: Message) -> None:
-    """Send a problem document instead of BentoML's plain 404 or 405."""
-    allow = dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1")
-    error = NotFound("the paths are listed in /docs.json") if message["status"] == 404 else MethodNotAllowed(allow)
-    request_id = headers.request_id(dict(scope["headers"]))
+def _replacement(message: Message) -> RequestError:
+    """Return the error for a plain 404 or 405 of BentoML."""
+    if message["status"] == 404:
+        return NotFound("the paths are listed in /docs.json")
+    return MethodNotAllowed(dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1"))
+
+
+async def _send_problem(send: Send, error: RequestError, request_id: bytes) -> None:
     response_headers = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *problem_details.headers(error)]
     await asgi.respond(send, error.status, response_headers, problem_details.encode_problem(error, request_id.decode()))
 

@@ -107,6 +107,10 @@ class Predictor:
         gc.freeze()
         self.ready = True
 
+    def show_life(self) -> None:
+        """Show in the metrics that this worker is alive, and how much it has to do."""
+        self.metrics.show_life(self.deadlines.count, self._batcher.queued_rows)
+
     # The path of a request
 
     async def answer(self, body: bytes, media_type: str = JSON, response_media_type: str = JSON) -> bytes:

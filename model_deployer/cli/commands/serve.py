@@ -31,7 +31,7 @@ def serve(
     """
     tag, options = split_arguments(context, tag)
     exact_tag = store.resolve(tag)
-    variables = {"BENTOML_DO_NOT_TRACK": "1"} | _settings_variable(configuration)
+    variables = _settings_variable(configuration)
     service = ["model_deployer.bundle.service:ModelService", "--arg", f"model={exact_tag}"]
     address = ["--port", str(port), *(["--host", host] if host else [])]
     command = [sys.executable, "-m", "bentoml", "serve", *service, *address, *options]

@@ -46,11 +46,11 @@ class Settings(BaseModel):
             bodies, and what these become. A request that exceeds it is refused.
         keep_alive_seconds: How long an idle connection stays open for the client's next request. It replaces BentoML's
             ``--timeout-keep-alive``.
-        log_requests: The requests that are logged. ``errors``: those that failed through a fault of the service.
-            ``slow``: also those that took longer than ``slow_seconds``. ``all``: every request.
+        log_requests: The requests that are logged. ``errors``: those that were refused or failed. ``slow``: also those
+            that took longer than ``slow_seconds``. ``all``: every request but health checks and scrapes of metrics.
         slow_seconds: A request that takes at least this long counts as slow.
-        api_key_file: A file with the valid API keys, one per line. Alternatively, the variable DEPLOYER_API_KEYS holds
-            the keys, separated by commas. Without either, no key is required.
+        api_key_file: A file with the valid API keys, one per line: ``KEY`` or ``NAME: KEY``. Alternatively, the
+            variable DEPLOYER_API_KEYS holds the keys, separated by commas. Without either, no key is required.
         public_key_file: A PEM file with a public key: only a model signed with its private key is served, see
             model_deployer/contract/signature.py. Without it, signatures are not checked.
         protocols: The protocols of other servers that are served in addition to the native one, see

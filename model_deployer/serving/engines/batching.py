@@ -123,6 +123,11 @@ class Batcher(Generic[P]):
         """The estimated seconds until all queued rows are processed; 0 before the first measurement."""
         return self._throughput.seconds_for(self._queued_rows)
 
+    @property
+    def queued_rows(self) -> int:
+        """The number of rows that wait for the engine."""
+        return self._queued_rows
+
     def refusal(self, seconds: float) -> Overloaded | None:
         """Return the error for a request that the queue leaves too little time for, or None if it may wait.
 

@@ -11,6 +11,10 @@ from model_deployer.contract.errors import EnvironmentFault
 #: The environment variable that passes the address from the parent to its workers, in gRPC's notation.
 _VARIABLE = "MODEL_DEPLOYER_GRPC_ADDRESS"
 
+#: Variables of the gRPC library, for the workers. It writes lines of its own format to standard error: about every
+#: fork, unless its handlers of forks are off, and about errors that its Python package raises as well.
+_LIBRARY_VARIABLES = {"GRPC_ENABLE_FORK_SUPPORT": "0", "GRPC_VERBOSITY": "NONE"}
+
 _reserved_sockets: list[socket.socket] = []
 
 
@@ -33,6 +37,8 @@ def reserve(port: int) -> None:
         raise EnvironmentFault(
             f"the gRPC port {port} {reason}; choose another one with `serving.grpc_port` or DEPLOYER_GRPC_PORT"
         ) from None
+    for variable, value in _LIBRARY_VARIABLES.items():
+        os.environ.setdefault(variable, value)
     os.environ[_VARIABLE] = f"[{host}]:{port}" if _is_v6(host) else f"{host}:{port}"
 
 

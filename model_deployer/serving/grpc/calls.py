@@ -13,7 +13,7 @@ from model_deployer.serving import memory
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.grpc.messages import METHODS, SERVICE
 from model_deployer.serving.http import headers
-from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, RequestRecord
+from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, Endpoint, RequestRecord
 from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.http.keys import ApiKeys
 from model_deployer.serving.predictor import Predictor
@@ -61,7 +61,7 @@ class Calls:
         limits = predictor.artifact.contract.limits
         self._max_seconds, self._max_bytes = limits.timeout_seconds, limits.body_bytes
         self._free_reads = asyncio.Semaphore(_MAX_READS)
-        self._access_log = AccessLog(predictor.metrics, settings)
+        self._access_log = AccessLog(predictor.metrics, settings, keys)
         self._keys = keys
         self._handlers = handlers
         self._active_calls = 0
@@ -85,13 +85,14 @@ class Calls:
     async def _call(self, name: str, messages: AsyncIterator[bytes], context: Any) -> bytes:
         metadata = _headers(context)
         record = RequestRecord(metadata, headers.request_id(metadata))
+        endpoint = Endpoint(PROTOCOL, name, is_probe=name in _PUBLIC_METHODS)
         trailing_metadata = [("x-request-id", record.request_id.decode())]
         status, response = 200, b""
         self._begin()
         try:
             response = await self._answer(name, messages, metadata, context)
         except asyncio.CancelledError:
-            self._access_log.write(record, PROTOCOL, name, CLIENT_CLOSED_REQUEST)
+            self._access_log.write(record, endpoint, CLIENT_CLOSED_REQUEST)
             raise
         except Exception as error:
             refusal = self._access_log.refusal(record, error)
@@ -102,7 +103,7 @@ class Calls:
         finally:
             self._end()
         context.set_trailing_metadata(trailing_metadata)
-        self._access_log.write(record, PROTOCOL, name, status)
+        self._access_log.write(record, endpoint, status)
         return response
 
     async def _answer(self, name: str, messages: AsyncIterator[bytes], metadata: Headers, context: Any) -> bytes:

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from model_deployer.contract.errors import HeadersTooLarge, MalformedRequest, RequestError, RequestTimeout
 from model_deployer.serving.http import headers, problem_details
+from model_deployer.serving.http.access_log import RequestRecord
 from model_deployer.serving.http.asgi import Scope
 from model_deployer.serving.http.deadlines import RequestDeadline
 
@@ -46,8 +47,8 @@ class ConnectionFilter(Protocol):
     def refusal(self, scope: Scope) -> RequestError | None:
         """Return the error for a request that is refused; None for one that is accepted."""
 
-    def count_refusal(self, route: str, status: int) -> None:
-        """Count a refusal; ``route`` is ``other`` if the bytes never became a request."""
+    def record_refusal(self, record: RequestRecord, error: RequestError, route: str, method: str) -> None:
+        """Count and log a refusal; ``route`` is ``other`` if the bytes never became a request."""
 
 
 def install(keep_alive_seconds: float, connection_filter: ConnectionFilter) -> None:
@@ -132,8 +133,9 @@ class HttpConnection(HttpToolsProtocol):
             scope[CONNECTION_KEY] = self
             super()._start_asgi_task(cycle, app)
             return
-        self._write(refusal, dict(scope["headers"]), is_last=not cycle.keep_alive)
-        self.connection_filter.count_refusal(scope["path"], refusal.status)
+        record = _record(dict(scope["headers"]))
+        self.connection_filter.record_refusal(record, refusal, scope["path"], scope["method"])
+        self._write(refusal, record, is_last=not cycle.keep_alive)
         cycle.response_started = cycle.response_complete = True
         if cycle.keep_alive:
             # Not called at once: each of many requests that wait in one packet would call the next one.
@@ -190,20 +192,27 @@ class HttpConnection(HttpToolsProtocol):
         If complete requests before them are in progress, their responses are sent first, and the error is not.
         """
         if self._is_idle():
-            self._write(error, {}, is_last=True)
-            self.connection_filter.count_refusal("other", error.status)
+            record = _record({})
+            self.connection_filter.record_refusal(record, error, "other", "")
+            self._write(error, record, is_last=True)
         elif not self.cycle.more_body:
             self._is_broken = True
             self.cycle.keep_alive = False
             return
         self.transport.close()
 
-    def _write(self, error: RequestError, request_headers: headers.Headers, is_last: bool) -> None:
-        request_id = headers.request_id(request_headers)
-        body = problem_details.encode_problem(error, request_id.decode())
-        response_headers = [(b"content-type", problem_details.MEDIA_TYPE.encode()), (b"x-request-id", request_id)]
+    def _write(self, error: RequestError, record: RequestRecord, is_last: bool) -> None:
+        body = problem_details.encode_problem(error, record.request_id.decode())
+        response_headers = [
+            (b"content-type", problem_details.MEDIA_TYPE.encode()),
+            (b"x-request-id", record.request_id),
+        ]
         response_headers += [*problem_details.headers(error), (b"content-length", b"%d" % len(body))]
         if is_last and _CLOSE not in response_headers:
             response_headers.append(_CLOSE)
         lines = b"".join(b"%s: %s\r\n" % pair for pair in response_headers)
         self.transport.write(b"%s%s\r\n%s" % (STATUS_LINE[error.status], lines, body))
+
+
+def _record(request_headers: headers.Headers) -> RequestRecord:
+    return RequestRecord(request_headers, headers.request_id(request_headers))

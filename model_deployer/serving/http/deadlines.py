@@ -43,6 +43,11 @@ class Deadlines:
         """
         return RequestDeadline(self, seconds, connection)
 
+    @property
+    def count(self) -> int:
+        """The number of requests in progress."""
+        return len(self._deadlines)
+
     def _add(self, deadline: "RequestDeadline") -> None:
         self._deadlines.add(deadline)
         if not self._is_check_scheduled:

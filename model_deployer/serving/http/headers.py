@@ -24,6 +24,8 @@ _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}
 #: A path prefix: segments of unreserved characters (RFC 3986).
 _PREFIX = re.compile(rb"(/[A-Za-z0-9._~-]+)+")
 _MAX_PREFIX_CHARACTERS = 200
+#: The digits of the largest Content-Length, 2**63 - 1.
+_MAX_LENGTH_DIGITS = 19
 
 #: 64 random bits of this process, and a counter: unique ids without a system call per request.
 _PROCESS_ID = secrets.token_hex(8).encode()
@@ -91,6 +93,12 @@ def matches_tag(headers: Headers, tag: bytes) -> bool:
     return b"*" in names or tag in names or tag.removeprefix(b"W/") in names
 
 
+def content_length(headers: Headers) -> int | None:
+    """Return the length of the body that Content-Length states; None without a valid one."""
+    value = headers.get(b"content-length", b"")
+    return int(value) if value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS else None
+
+
 def check_length(headers: Headers, limit: int) -> None:
     """Check Content-Length, so that a body that is too large is not even received.
 
@@ -98,7 +106,7 @@ def check_length(headers: Headers, limit: int) -> None:
         BodyTooLarge: if Content-Length is greater than ``limit``.
     """
     value = headers.get(b"content-length", b"")
-    if len(value) > 19 or (value.isdigit() and int(value) > limit):
+    if len(value) > _MAX_LENGTH_DIGITS or (value.isdigit() and int(value) > limit):
         raise BodyTooLarge.over(limit)
 
 

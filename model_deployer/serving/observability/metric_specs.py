@@ -23,7 +23,13 @@ REQUESTS = MetricSpec(
     "Responses; status 499 if the client disconnected before its response.",
     ("protocol", "route", "status"),
 )
-REQUEST_SECONDS = MetricSpec("model_request_seconds", "Time from a request to its response.", ("route",))
+REQUEST_SECONDS = MetricSpec(
+    "model_request_seconds",
+    "Time from a request to its response; status is its first digit: 2xx.",
+    ("protocol", "route", "status"),
+)
+REQUESTS_IN_PROGRESS = MetricSpec("model_requests_in_progress", "Requests that are being answered.")
+QUEUED_ROWS = MetricSpec("model_queued_rows", "Rows that wait for the engine.")
 QUEUE_SECONDS = MetricSpec("model_queue_seconds", "Time from decoded rows to the start of their batch.")
 ROWS = MetricSpec("model_rows_total", "Rows predicted.")
 BATCH_ROWS = MetricSpec("model_batch_rows", "Rows per batch of the engine.")
@@ -42,10 +48,23 @@ PREDICTIONS = MetricSpec(
 )
 DEGRADED = MetricSpec("model_degraded", "1 while a fallback answers instead of the configured engine.")
 INFO = MetricSpec("model_info", "1 for the model that is served.", ("name", "version"))
+WORKER_STARTS = MetricSpec("model_worker_starts_total", "Workers that were started.")
+WORKER_RESTARTS = MetricSpec(
+    "model_worker_restarts_total", "Workers that ended and were started again, by signal or exit code.", ("reason",)
+)
+WORKER_STALLS = MetricSpec("model_worker_stalls_total", "Times that a worker did not react for 10 seconds.")
+PROCESS_CPU = MetricSpec("process_cpu_seconds_total", "CPU time of a process of the server.", ("process",))
+PROCESS_MEMORY = MetricSpec("process_resident_memory_bytes", "Memory of a process of the server.", ("process",))
+PROCESS_FILES = MetricSpec("process_open_fds", "Open files and connections of a process of the server.", ("process",))
+PROCESS_START = MetricSpec(
+    "process_start_time_seconds", "Start of a process of the server, in seconds since 1970.", ("process",)
+)
 
 METRIC_SPECS = (
     REQUESTS,
     REQUEST_SECONDS,
+    REQUESTS_IN_PROGRESS,
+    QUEUED_ROWS,
     QUEUE_SECONDS,
     ROWS,
     BATCH_ROWS,
@@ -54,4 +73,11 @@ METRIC_SPECS = (
     PREDICTIONS,
     DEGRADED,
     INFO,
+    WORKER_STARTS,
+    WORKER_RESTARTS,
+    WORKER_STALLS,
+    PROCESS_CPU,
+    PROCESS_MEMORY,
+    PROCESS_FILES,
+    PROCESS_START,
 )

@@ -1,51 +1,48 @@
 """The metrics of a worker, as Prometheus reads them at /metrics. The values of labels do not depend on requests."""
 
-import atexit
 import os
-import shutil
-import tempfile
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
-from functools import cache, partial
-from pathlib import Path
+from functools import cache
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.values import MultiProcessValue
 
 from model_deployer.contract.errors import InvalidRows
 from model_deployer.contract.reference import Reference
 from model_deployer.serving.engines.batching import Arrays, Batch
 from model_deployer.serving.engines.event_loop import running_loop
-from model_deployer.serving.observability import metric_specs
+from model_deployer.serving.observability import metric_files, metric_specs, workers
 from model_deployer.serving.observability.drift import COUNT_INTERVAL_SECONDS, DriftCounter
+from model_deployer.serving.observability.metric_files import MetricFile, Place
 from model_deployer.serving.observability.metric_specs import MetricSpec
+from model_deployer.serving.observability.process_metrics import ProcessCollector
 from model_deployer.serving.rows.columns import Columns
 
 M = TypeVar("M")
 
+#: The label of fields that the model does not have.
+OTHER_FIELD = "other"
+
 _SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
-#: The variable with the folder that :func:`create_shared_folder` makes, and prometheus_client's own.
-_FOLDER_VARIABLE = "MODEL_DEPLOYER_METRICS"
-_MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+#: prometheus_client's variable with the folder of its files.
+_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
-
-def create_shared_folder() -> None:
-    """Create a folder for the counters of the workers that this process is about to start.
-
-    BentoML's folder is shared by all servers of a BENTOML_HOME, and each empties it when it starts.
-    """
-    os.environ[_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="model-deployer-metrics-")
-    atexit.register(shutil.rmtree, os.environ[_FOLDER_VARIABLE], ignore_errors=True)
+#: The labels of statuses by their first digit.
+_STATUS_CLASSES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 class Metrics:
     """The metrics of one worker, and the text that sums those of all workers of a server.
 
     Events are collected and written together, once per iteration of the event loop.
+
+    Attributes:
+        fields: The names of the features.
 
     Args:
         model: The tag of the model, ``name:version``: the labels of ``model_info``.
@@ -54,21 +51,21 @@ class Metrics:
     """
 
     def __init__(self, model: str, fields: Sequence[str], reference: Reference | None = None) -> None:
-        self._fields = frozenset(fields)
-        if _FOLDER_VARIABLE in os.environ:
-            os.environ[_MULTIPROCESS_VARIABLE] = os.environ[_FOLDER_VARIABLE]
-            # By default a counter makes a system call for the process id each time that it counts.
-            values.ValueClass = MultiProcessValue(partial(int, os.getpid()))  # type: ignore[no-untyped-call]
+        self.fields = frozenset(fields)
+        self._place = _take_place()
         registry = self.registry = CollectorRegistry()
         requests = _create(Counter, metric_specs.REQUESTS, registry)
         self._requests = cache(requests.labels)
         seconds = _create(Histogram, metric_specs.REQUEST_SECONDS, registry, buckets=_SECONDS_BUCKETS)
         self._seconds = cache(seconds.labels)
         self._queue_seconds = _create(Histogram, metric_specs.QUEUE_SECONDS, registry, buckets=_SECONDS_BUCKETS)
+        self._in_progress = _create(Gauge, metric_specs.REQUESTS_IN_PROGRESS, registry, multiprocess_mode="livesum")
+        self._queued_rows = _create(Gauge, metric_specs.QUEUED_ROWS, registry, multiprocess_mode="livesum")
         self._rows = _create(Counter, metric_specs.ROWS, registry)
         self._batch_rows = _create(Histogram, metric_specs.BATCH_ROWS, registry, buckets=_ROWS_BUCKETS)
         self._invalid_values = _create(Counter, metric_specs.INVALID_VALUES, registry)
         self._degraded = _create(Gauge, metric_specs.DEGRADED, registry, multiprocess_mode="livemax")
+        self._degraded.set(0)
         info = _create(Gauge, metric_specs.INFO, registry, multiprocess_mode="livemax")
         info.labels(*model.split(":")).set(1)
         self._drift = DriftCounter(reference, registry) if reference else None
@@ -81,12 +78,27 @@ class Metrics:
         """Return the metrics of all workers in Prometheus' text format."""
         self._write()
         self._count_drift()
-        if _MULTIPROCESS_VARIABLE not in os.environ:
-            return generate_latest(self.registry)
-        _remove_dead_workers(Path(os.environ[_MULTIPROCESS_VARIABLE]))
+        folder = metric_files.shared_folder() if self._place else None
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        registry.register(ProcessCollector(folder))
+        own = generate_latest(registry)
+        if folder is None or MetricFile.is_any_in_memory:
+            return own + generate_latest(self.registry)
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        return own + generate_latest(shared)
+
+    def show_life(self, requests: int, queued_rows: int) -> None:
+        """Show that this worker is alive, and what it has to do.
+
+        Args:
+            requests: The number of requests that are being answered.
+            queued_rows: The number of rows that wait for the engine.
+        """
+        self._in_progress.set(requests)
+        self._queued_rows.set(queued_rows)
+        if self._place:
+            self._place.show_life()
 
     def count_response(self, protocol: str, route: str, status: int, seconds: float) -> None:
         """Count a response; ``route`` is one of the service's own routes, never the path of a request."""
@@ -112,7 +124,7 @@ class Metrics:
     def count_problems(self, error: InvalidRows) -> None:
         """Count the problems of a refused request; those of fields that the model does not have count as ``other``."""
         labels_of_problems = (
-            (problem.field if problem.field in self._fields else "other", problem.code) for problem in error.problems
+            (problem.field if problem.field in self.fields else OTHER_FIELD, problem.code) for problem in error.problems
         )
         for labels, count in Tally(labels_of_problems).items():
             self._invalid_values.labels(*labels).inc(count)
@@ -131,8 +143,8 @@ class Metrics:
         responses, self._responses = self._responses, []
         for labels, count in Tally(response[:3] for response in responses).items():
             self._requests(*labels).inc(count)
-        for _, route, _, seconds in responses:
-            self._seconds(route).observe(seconds)
+        for protocol, route, status, seconds in responses:
+            self._seconds(protocol, route, _STATUS_CLASSES[status // 100]).observe(seconds)
         batches, self._batches = self._batches, []
         for batch in batches:
             self._rows.inc(batch.rows)
@@ -153,19 +165,23 @@ def _create(kind: Callable[..., M], spec: MetricSpec, registry: CollectorRegistr
     return kind(spec.name, spec.about, spec.labels, registry=registry, **options)
 
 
-def _remove_dead_workers(folder: Path) -> None:
-    """Remove the gauges of workers that were killed: their state is out of date. Their counters remain."""
-    for file in folder.glob("gauge_live*.db"):
-        pid = int(file.stem.rpartition("_")[2])
-        if not _is_alive(pid):
-            mark_process_dead(pid, str(folder))  # type: ignore[no-untyped-call]
+def _take_place() -> Place | None:
+    """Have prometheus_client keep the metrics of this process in files that other workers read.
 
-
-def _is_alive(pid: int) -> bool:
+    Returns:
+        The place of the process among the workers; None if it has none and its metrics stay in memory.
+    """
+    folder = metric_files.shared_folder()
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        place = Place(folder) if folder else None
+    except OSError as error:
+        metric_files.warn_of_memory(error)
+        place = None
+    if place:
+        os.environ[_FOLDER_VARIABLE] = str(folder)
+        values.MmapedDict = MetricFile  # type: ignore[attr-defined]
+        # By default a counter makes a system call for the process id each time that it counts.
+        values.ValueClass = MultiProcessValue(lambda: place.number)  # type: ignore[no-untyped-call]
+    elif workers.is_worker():
+        values.ValueClass = values.MutexValue  # BentoML has named a folder of its own
+    return place

@@ -1,5 +1,7 @@
 """The Open Inference Protocol over gRPC, with a real server of two workers and real connections."""
 
+import json
+import math
 import random
 import re
 import threading
@@ -340,8 +342,12 @@ def test_health_is_listed_without_a_key(running: Running) -> None:
 
 def test_no_value_is_ever_in_the_log(running: Running, client: Client) -> None:
     client.start("ModelInfer", with_change(client, name="do-not-log-4711", datatype="do-not-log-4711")).exception()
-    client.start("ModelInfer", client.infer([tiny.ROW | {"origin": "do-not-log-4711"}])).exception()
+    wrong = client.infer([tiny.ROW | {"distance": math.inf, "origin": "do-not-log-4711"}])
+    client.start("ModelInfer", wrong, x_request_id="refused").exception()
     client.start("ModelInfer", client.infer(ROWS[:1]), x_request_id="to-be-found").result()
+    lines = [json.loads(line) for line in running.server.log.read_text().splitlines() if line.startswith("{")]
+    (refused,) = [line for line in lines if line.get("request_id") == "refused"]
+    assert (refused["status"], refused["code"], refused["fields"]) == (422, "invalid_rows", ["distance", "origin"])
     until(lambda: '"request_id": "to-be-found", "route": "ModelInfer", "status": 200' in running.server.log.read_text())
     assert "do-not-log" not in running.server.log.read_text()
     assert KEY not in running.server.log.read_text()

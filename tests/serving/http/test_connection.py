@@ -18,6 +18,7 @@ import uvicorn
 
 from model_deployer.contract.errors import Overloaded, RequestError
 from model_deployer.serving.http import connection as connections
+from model_deployer.serving.http.access_log import RequestRecord
 from model_deployer.serving.http.asgi import Scope, respond
 from model_deployer.serving.http.connection import CONNECTION_KEY, HEAD_TIMEOUT_SECONDS, MAX_HEAD_BYTES, HttpConnection
 from model_deployer.serving.http.deadlines import ClientDisconnected, Deadlines
@@ -102,8 +103,8 @@ class HeaderFilter:
     def refusal(self, scope: Scope) -> RequestError | None:
         return Overloaded("later") if b"x-away" in dict(scope["headers"]) else None
 
-    def count_refusal(self, route: str, status: int) -> None:
-        self.refusals.append((route, status))
+    def record_refusal(self, record: RequestRecord, error: RequestError, route: str, method: str) -> None:
+        self.refusals.append((route, error.status))
 
 
 class FilteredConnection(HttpConnection):

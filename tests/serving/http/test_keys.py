@@ -1,4 +1,5 @@
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,6 +114,17 @@ def test_the_variable_holds_several_keys(monkeypatch: pytest.MonkeyPatch) -> Non
     api_keys = keys.load(None)
     assert api_keys is not None
     assert [api_keys.allow({b"x-api-key": key.encode()}) for key in (OLD, NEW, WRONG, "")] == [True, True, False, False]
+
+
+def test_keys_have_names(tmp_path: Path) -> None:
+    """A key may itself have a colon; only a name is followed by a space."""
+    with_colon = "key-with:a-colon-in-it"
+    (tmp_path / "keys").write_text(f"shop: {OLD}\nshop:   {NEW}\n{with_colon}\n")
+    api_keys = keys.load(tmp_path / "keys")
+    assert api_keys is not None
+    names = [api_keys.name_of({b"x-api-key": key.encode()}) for key in (OLD, NEW, with_colon, f"shop: {OLD}")]
+    assert names[:2] + names[3:] == ["shop", "shop", None]
+    assert re.fullmatch("sha256:[0-9a-f]{8}", names[2] or "")
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n", "  # an-indented-comment\n", "short\n"])

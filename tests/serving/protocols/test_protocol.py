@@ -187,9 +187,8 @@ def test_server_with_conflicting_protocols_ends_in_one_line(tmp_path: Path) -> N
     home = tiny.home(tmp_path / "home", "1.0.0")
     completed = run("bentoml", "serve", BENTOML_HOME=str(home), AIP_PREDICT_ROUTE="/v1/models/any:predict")
     assert completed.returncode == 1
-    assert completed.stderr.splitlines()[-1].startswith(
-        "Error: tensorflow_serving and vertex both answer POST /v1/models/any:predict"
-    )
+    message = json.loads(completed.stderr.splitlines()[-1])["message"]
+    assert message.startswith("tensorflow_serving and vertex both answer POST /v1/models/any:predict")
 
 
 async def test_the_translator_of_the_document_works(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

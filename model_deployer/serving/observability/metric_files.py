@@ -1,0 +1,233 @@
+"""The files in which the processes of a server keep their metrics, so that each worker can report those of all.
+
+prometheus_client writes to memory-mapped files. Two things are added here. The bytes of a file exist before they are
+written to: on a full disk the system ends a process that writes to a page without room, and a metric must not be able
+to end a prediction. And a worker that is started again continues the files of the one before it, so that their number
+does not grow and no count is lost.
+"""
+
+import atexit
+import fcntl
+import itertools
+import mmap
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+
+from model_deployer.serving.observability.logs import logger
+from model_deployer.serving.observability.metric_specs import MetricSpec
+
+#: The variable with the folder that :func:`create_folder` makes.
+_FOLDER_VARIABLE = "MODEL_DEPLOYER_METRICS"
+
+#: The name of the parent's file, in place of a worker's number.
+_PARENT = "parent"
+
+#: Where temporary files go if no usual folder is writable: memory, which containers with a read-only root have.
+_MEMORY_FOLDER = Path("/dev/shm")
+
+_INITIAL_BYTES = 1 << 16
+
+_IN_MEMORY = "the metrics of this process are kept in memory, and /metrics has those of one worker at a time"
+
+
+def create_folder() -> None:
+    """Create a folder for the files of the workers that this process is about to start.
+
+    BentoML's folder is shared by all servers of a BENTOML_HOME, and each empties it when it starts.
+    """
+    try:
+        folder = tempfile.gettempdir()
+    except OSError:
+        if not os.access(_MEMORY_FOLDER, os.W_OK):
+            raise
+        folder = tempfile.tempdir = os.environ["TMPDIR"] = str(_MEMORY_FOLDER)
+    try:
+        os.environ[_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="model-deployer-metrics-", dir=folder)
+    except OSError as error:
+        warn_of_memory(error)
+        return
+    atexit.register(shutil.rmtree, os.environ[_FOLDER_VARIABLE], ignore_errors=True)
+
+
+def warn_of_memory(error: OSError) -> None:
+    """Log that the metrics of this process cannot be in files, and why."""
+    logger.warning(_IN_MEMORY, extra={"reason": os.strerror(error.errno or 0)})
+
+
+def shared_folder() -> Path | None:
+    """Return the folder with the files of all workers; None if this process is alone."""
+    folder = os.environ.get(_FOLDER_VARIABLE)
+    return Path(folder) if folder else None
+
+
+class Place:
+    """A number that no other living process has, and with it the files of that number.
+
+    The system releases it when the process ends, in whatever way.
+
+    Attributes:
+        number: The number, from 1.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Take the lowest free number.
+
+        Raises:
+            OSError: if the folder takes no further file.
+        """
+        for number in itertools.count(1):
+            descriptor = os.open(_lock_file(folder, number), os.O_RDWR | os.O_CREAT, 0o600)
+            if _lock(descriptor):
+                break
+            os.close(descriptor)
+        self.number = number
+        self._descriptor = descriptor
+        with suppress(OSError):
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        # The time of the file is that of the last sign of life; there is none yet.
+        os.utime(descriptor, (0, 0))
+
+    def show_life(self) -> None:
+        """Set the time of the last sign of life to now."""
+        with suppress(OSError):
+            os.utime(self._descriptor)
+
+
+class Occupant:
+    """A living process that has a place.
+
+    Attributes:
+        number: The number of its place.
+        pid: Its process id.
+        last_sign: The time of its last sign of life in seconds since the epoch; 0 before the first.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.number = int(file.stem)
+        self.pid = int(file.read_text())
+        self.last_sign = file.stat().st_mtime
+
+
+def occupants(folder: Path) -> Iterator[Occupant]:
+    """Yield the living processes with a place, and delete the gauges of the others: their state is out of date."""
+    for file in sorted(folder.glob("*.lock")):
+        with suppress(OSError, ValueError):
+            descriptor = os.open(file, os.O_RDWR)
+            try:
+                if not _lock(descriptor):
+                    yield Occupant(file)
+                else:
+                    for gauges in folder.glob(f"gauge_live*_{file.stem}.db"):
+                        gauges.unlink(missing_ok=True)
+            finally:
+                os.close(descriptor)
+
+
+class MetricFile(MmapedDict):
+    """A file of values; they are kept in memory as soon as there is no room for them on the disk.
+
+    Attributes:
+        is_any_in_memory: Whether a file of this process has become one in memory.
+    """
+
+    is_any_in_memory: ClassVar[bool] = False
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        try:
+            if not Path(filename).exists():
+                _create(Path(filename))
+            super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+        except OSError as error:
+            self._move_to_memory(error, _INITIAL_BYTES)
+        except (RuntimeError, ValueError, struct.error):  # the last worker ended in the middle of writing it
+            Path(filename).unlink()
+            _create(Path(filename))
+            super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+
+    def _init_value(self, key: str) -> None:
+        """Add a value. prometheus_client would let the file grow without reserving its bytes."""
+        needed = self._used + len(key.encode()) + 32
+        if needed > self._capacity:
+            self._grow(max(2 * self._capacity, needed))
+        super()._init_value(key)  # type: ignore[no-untyped-call]
+
+    def _grow(self, size: int) -> None:
+        try:
+            if self._f is None:
+                raise OSError(0, "")
+            _allocate(self._f.fileno(), size)
+            self._m = mmap.mmap(self._f.fileno(), size)
+            self._capacity = size
+        except OSError as error:
+            self._move_to_memory(error, size)
+
+    def _move_to_memory(self, error: OSError, size: int) -> None:
+        memory = mmap.mmap(-1, size)
+        if hasattr(self, "_m"):
+            memory[: self._used] = self._m[: self._used]
+        else:
+            self._f: Any = None
+            self._positions: dict[str, int] = {}
+            self._used = 8
+            memory[:4] = struct.pack("i", self._used)
+        self._m = memory
+        self._capacity = size
+        if not MetricFile.is_any_in_memory:
+            MetricFile.is_any_in_memory = True
+            warn_of_memory(error)
+
+
+class ParentCounters:
+    """Counters of the parent, which has no page of metrics: the workers report them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = MetricFile(str(folder / f"counter_{_PARENT}.db"))
+
+    def increment(self, spec: MetricSpec, *labels: str) -> None:
+        """Add one to a counter."""
+        key = mmap_key(spec.name.removesuffix("_total"), spec.name, list(spec.labels), list(labels), spec.about)
+        value, _ = self._file.read_value(key)  # type: ignore[no-untyped-call]
+        self._file.write_value(key, value + 1, 0.0)  # type: ignore[no-untyped-call]
+
+
+def _lock_file(folder: Path, number: int) -> Path:
+    return folder / f"{number}.lock"
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _create(file: Path) -> None:
+    """Create a file of zeros. It has its name only when it is complete, as other workers read it at any time."""
+    temporary = file.with_suffix(".new")
+    try:
+        with temporary.open("wb") as new:
+            _allocate(new.fileno(), _INITIAL_BYTES)
+        temporary.rename(file)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _allocate(descriptor: int, size: int) -> None:
+    """Make the file ``size`` bytes long, and have the system reserve all of them."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        old_size = os.fstat(descriptor).st_size
+        os.pwrite(descriptor, bytes(size - old_size), old_size)
