@@ -140,6 +140,26 @@ def test_a_number_may_have_another_datatype(client: Client, http: httpx.Client, 
     assert outputs_of(client.start("ModelInfer", message).result()) == native(http, rows)
 
 
+def test_empty_contents_next_to_raw_values_are_accepted(client: Client, http: httpx.Client) -> None:
+    """MLServer's converter writes them."""
+    message = client.infer(ROWS[:2])
+    for tensor in message.inputs:
+        tensor.contents.SetInParent()
+    assert outputs_of(client.start("ModelInfer", message).result()) == native(http, ROWS[:2])
+
+
+def test_no_refusal_speaks_of_json(client: Client) -> None:
+    for is_raw in (True, False):
+        message = client.infer([dict.fromkeys(tiny.ROW, "text")] * 2, is_raw=is_raw)
+        call = client.start("ModelInfer", message)
+        assert refusal(call) == ("INVALID_ARGUMENT", "invalid_rows")
+        assert "JSON" not in call.details()
+    for blob in (np.array([np.inf, 1.0]).tobytes(), np.array([np.nan, 1.0]).tobytes(), b""):
+        call = client.start("ModelInfer", with_change(client, blob=blob))
+        assert refusal(call)[0] == "INVALID_ARGUMENT"
+        assert "JSON" not in call.details()
+
+
 def test_outputs_are_those_that_are_asked_for(client: Client, http: httpx.Client) -> None:
     outputs = [{"name": "decision"}, {"name": "decision"}]
     for is_raw in (True, False):
@@ -438,6 +458,12 @@ def test_refused_cancelled_and_late_calls_are_not_computed(client: Client, http:
         metric(http, sample) - old_value for sample, old_value in zip(samples, before, strict=True)
     )
     assert (rows, disconnected + timed_out, overloaded) == (5 + 1 + 1, 2, 1)
+
+
+def test_the_timeout_of_a_request_is_a_deadline(client: Client) -> None:
+    message = client.infer(slow_rows(5, 2_000))
+    message.parameters["timeout"].int64_param = 50_000
+    assert refusal(client.start("ModelInfer", message)) == ("DEADLINE_EXCEEDED", "deadline_exceeded")
 
 
 def test_what_takes_too_long_is_given_up(client: Client) -> None:
