@@ -36,7 +36,7 @@ from model_deployer.serving.http.headers import JSON, Headers
 from model_deployer.serving.http.keys import ApiKeys
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
-from model_deployer.serving.protocols.protocol import Reply, Request, RouteMatch, build_router
+from model_deployer.serving.protocols.protocol import UNKNOWN_PATH, Reply, Request, RouteMatch, build_router
 from model_deployer.serving.protocols.registry import create_protocols
 
 logger = logging.getLogger("model_deployer")
@@ -162,6 +162,8 @@ class Gateway:
     async def _translate(self, match: RouteMatch, scope: Scope, request_headers: Headers, receive: Receive) -> Reply:
         """Answer a route of a protocol."""
         route, method = match.route, scope["method"]
+        if not match.methods:
+            raise NotFound(UNKNOWN_PATH)
         if method not in route.methods:
             raise MethodNotAllowed(", ".join(match.methods))
 
@@ -250,7 +252,7 @@ def _error_reply(error: RequestError, request_id: str, match: RouteMatch | None)
 async def _send_problem(scope: Scope, send: Send, message: Message) -> None:
     """Send a problem document instead of BentoML's plain 404 or 405."""
     allow = dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1")
-    error = NotFound("the paths are listed in /docs.json") if message["status"] == 404 else MethodNotAllowed(allow)
+    error = NotFound(UNKNOWN_PATH) if message["status"] == 404 else MethodNotAllowed(allow)
     request_id = headers.request_id(dict(scope["headers"]))
     response_headers = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *problem_details.headers(error)]
     await asgi.respond(send, error.status, response_headers, problem_details.encode_problem(error, request_id.decode()))

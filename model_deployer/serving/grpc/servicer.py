@@ -1,7 +1,7 @@
 """The methods of the Open Inference Protocol v2 over gRPC: from request messages to response messages.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md
-Triton's model repository extension (index only):
+Triton's extensions of classification, model configuration, statistics and model repository (index only):
 https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
+from google.protobuf.json_format import ParseDict
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import MalformedBody, NotFound
@@ -17,6 +18,8 @@ from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.grpc.messages import METHODS
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import parameters, tensors
+from model_deployer.serving.protocols.model_configuration import model_configuration
+from model_deployer.serving.protocols.model_statistics import model_statistics
 from model_deployer.serving.protocols.parameters import Parameters
 from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values, ValuesByName
 
@@ -25,6 +28,9 @@ from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values, 
 _INLINE_MESSAGE_BYTES = 16_384
 
 _DATATYPES = get_args(Datatype)
+
+#: The supported extensions of Triton.
+_EXTENSIONS = ("classification", "model_configuration", "model_repository", "statistics")
 
 
 class _TypedContents(NamedTuple):
@@ -69,6 +75,8 @@ class Servicer:
             "ModelMetadata": self._metadata,
             "ModelInfer": self._infer,
             "RepositoryIndex": self._index,
+            "ModelConfig": self._configuration,
+            "ModelStatistics": self._statistics,
         }
 
     async def _live(self, request: Any) -> Any:
@@ -83,7 +91,7 @@ class Servicer:
 
     async def _server(self, request: Any) -> Any:
         response = METHODS["ServerMetadata"].response
-        return response(name="model-deployer", version=self._version, extensions=["classification", "model_repository"])
+        return response(name="model-deployer", version=self._version, extensions=_EXTENSIONS)
 
     async def _metadata(self, request: Any) -> Any:
         self._check_model(request.name, request.version)
@@ -106,6 +114,16 @@ class Servicer:
             return response()
         state = "READY" if is_ready else "UNAVAILABLE"
         return response(models=[response.ModelIndex(name=self._model, version=self._version, state=state)])
+
+    async def _configuration(self, request: Any) -> Any:
+        self._check_model(request.name, request.version)
+        configuration = model_configuration(self._predictor.artifact, self._tensors)
+        return ParseDict({"config": configuration}, METHODS["ModelConfig"].response())
+
+    async def _statistics(self, request: Any) -> Any:
+        self._check_model(request.name or self._model, request.version)
+        statistics = model_statistics(self._predictor.artifact.manifest, self._predictor.metrics.text())
+        return ParseDict({"model_stats": [statistics]}, METHODS["ModelStatistics"].response())
 
     async def _infer(self, request: Any) -> Any:
         self._check_model(request.model_name, request.model_version)

@@ -1,7 +1,8 @@
 """The Open Inference Protocol v2 over REST, as in KServe, Triton and MLServer, with binary tensors.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
-Triton's binary tensor data extension and model repository extension (index only):
+Triton's extensions of binary tensor data, classification, model configuration, statistics and model repository (index
+only):
 https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
@@ -15,6 +16,8 @@ from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, inference, open_inference_document, parameters, tensors
 from model_deployer.serving.protocols.inference import InferenceRequest, RequestReader
+from model_deployer.serving.protocols.model_configuration import model_configuration
+from model_deployer.serving.protocols.model_statistics import model_statistics
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
 from model_deployer.serving.protocols.tensors import Output, Tensors
 
@@ -44,6 +47,7 @@ class OpenInference(Protocol):
     """Health, metadata and predictions of the model."""
 
     name: ClassVar[str] = "open_inference"
+    prefixes = ("/v2",)
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
@@ -60,18 +64,22 @@ class OpenInference(Protocol):
 
     @property
     def routes(self) -> Sequence[Route]:
-        """The routes of health, metadata and inference; those of a model with and without its version."""
+        """The routes of health, metadata, statistics and inference; those of a model with and without its version."""
         operations = open_inference_document.operations(self.predictor.artifact)
         handlers: dict[str, Callable[[Request], Awaitable[Reply]]] = {
             "/v2": self._server,
             "/v2/health/live": self._live,
             "/v2/health/ready": self._ready,
             "/v2/repository/index": self._index,
+            "/v2/models": self._models,
+            "/v2/models/stats": self._statistics,  # before the models: none can be named so here
         }
         for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             handlers[path] = self._checking_model(self._metadata)
             handlers[f"{path}/ready"] = self._checking_model(self._model_ready)
             handlers[f"{path}/infer"] = self._checking_model(self._infer)
+            handlers[f"{path}/config"] = self._checking_model(self._configuration)
+            handlers[f"{path}/stats"] = self._checking_model(self._statistics)
         return [
             Route(path, handler, operations[path], is_public=path.startswith("/v2/health/"))
             for path, handler in handlers.items()
@@ -91,7 +99,7 @@ class OpenInference(Protocol):
     # Health and metadata
 
     async def _server(self, request: Request) -> Reply:
-        extensions = ["binary_tensor_data", "classification", "model_repository"]
+        extensions = ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"]
         return _json({"name": "model-deployer", "version": self._version, "extensions": extensions})
 
     async def _live(self, request: Request) -> Reply:
@@ -123,6 +131,16 @@ class OpenInference(Protocol):
         ]
         model = {"name": self._model, "versions": [self._version], "platform": "onnxruntime_onnx"}
         return _json(model | {"inputs": inputs, "outputs": outputs})
+
+    async def _models(self, request: Request) -> Reply:
+        return _json({"models": [self._model]})
+
+    async def _configuration(self, request: Request) -> Reply:
+        return _json(model_configuration(self.predictor.artifact, self._tensors))
+
+    async def _statistics(self, request: Request) -> Reply:
+        metrics = self.predictor.metrics.text()
+        return _json({"model_stats": [model_statistics(self.predictor.artifact.manifest, metrics)]})
 
     def _checking_model(self, handler: Callable[[Request], Awaitable[Reply]]) -> Callable[[Request], Awaitable[Reply]]:
         """Return a handler that first checks that the path names the served model and version."""

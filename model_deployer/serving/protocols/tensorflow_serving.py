@@ -47,6 +47,7 @@ class TensorFlowServing(Protocol):
     """
 
     name = "tensorflow_serving"
+    prefixes = ("/v1",)
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)

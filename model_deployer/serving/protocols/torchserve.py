@@ -41,6 +41,7 @@ class TorchServe(Protocol):
     """Takes rows and returns the service's own predictions: one for one row, a list for a list."""
 
     name = "torchserve"
+    prefixes = ("/predictions", "/explanations")
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
