@@ -37,7 +37,7 @@ from model_deployer.serving.http.keys import ApiKeys
 from model_deployer.serving.http.media_types import parse_media_type
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
-from model_deployer.serving.protocols.protocol import Reply, Request, RouteMatch, build_router
+from model_deployer.serving.protocols.protocol import UNKNOWN_PATH, Reply, Request, RouteMatch, build_router
 from model_deployer.serving.protocols.registry import create_protocols
 
 logger = logging.getLogger("model_deployer")
@@ -176,6 +176,8 @@ class Gateway:
     async def _translate(self, match: RouteMatch, scope: Scope, request_headers: Headers, receive: Receive) -> Reply:
         """Answer a route of a protocol."""
         route, method = match.route, scope["method"]
+        if not match.methods:
+            raise NotFound(UNKNOWN_PATH)
         if method not in route.methods:
             raise MethodNotAllowed(", ".join(match.methods))
 
@@ -300,7 +302,7 @@ def _error_reply(error: RequestError, request_id: str, match: RouteMatch | None)
 def _replacement(message: Message) -> RequestError:
     """Return the error for a plain 404 or 405 of BentoML."""
     if message["status"] == 404:
-        return NotFound("the paths are listed in /docs.json")
+        return NotFound(UNKNOWN_PATH)
     return MethodNotAllowed(dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1"))
 
 

@@ -29,6 +29,15 @@ assert client.is_server_live()
 assert client.is_server_ready()
 assert client.is_model_ready("served")
 assert client.get_model_repository_index()[0]["name"] == "served"
+assert client.get_model_config("served")["max_batch_size"] > 0
+assert client.get_inference_statistics()["model_stats"][0]["name"] == "served"
+for ask in (client.get_system_shared_memory_status, lambda: client.load_model("served"), client.get_trace_settings):
+    try:
+        ask()
+    except InferenceServerException as error:
+        assert "/docs.json" in error.message(), error
+    else:
+        raise AssertionError("an extension that does not exist was answered")
 answers = [infer(client, rows, is_binary) for is_binary in (True, False)]
 try:
     infer(client, [{name: row[name] for name in row if name != "departure"} for row in rows], is_binary=True)

@@ -5,10 +5,9 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from model_deployer.serving.config.settings import Settings
-from model_deployer.serving.grpc import address
+from model_deployer.serving.grpc import address, reflection
 from model_deployer.serving.grpc.calls import Calls
 from model_deployer.serving.grpc.messages import POOL, SERVICE
 from model_deployer.serving.grpc.servicer import Servicer
@@ -83,10 +82,8 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers((self._calls.generic_handler(),))
         self._health = Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        for module in (health_pb2, reflection_pb2):
-            POOL.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server, pool=POOL)
+        POOL.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)
+        reflection.enable(self._server, POOL, (SERVICE, health.SERVICE_NAME))
 
     async def start(self) -> None:
         """Listen at the reserved address."""

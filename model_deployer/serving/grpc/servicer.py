@@ -1,22 +1,26 @@
 """The methods of the Open Inference Protocol v2 over gRPC: from request messages to response messages.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md
-Triton's model repository extension (index only):
+Triton's extensions of classification, model configuration, statistics and model repository (index only):
 https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
+from google.protobuf.json_format import ParseDict
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import MalformedBody, NotFound
 from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.grpc.messages import METHODS
 from model_deployer.serving.predictor import Predictor
-from model_deployer.serving.protocols import tensors
+from model_deployer.serving.protocols import parameters, tensors
+from model_deployer.serving.protocols.model_configuration import model_configuration
+from model_deployer.serving.protocols.model_statistics import model_statistics
+from model_deployer.serving.protocols.parameters import Parameters
 from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values, ValuesByName
 
 #: Messages of typed values of up to this size become arrays in the event loop: handing them to a thread and back would
@@ -24,6 +28,9 @@ from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values, 
 _INLINE_MESSAGE_BYTES = 16_384
 
 _DATATYPES = get_args(Datatype)
+
+#: The supported extensions of Triton.
+_EXTENSIONS = ("classification", "model_configuration", "model_repository", "statistics")
 
 
 class _TypedContents(NamedTuple):
@@ -68,6 +75,8 @@ class Servicer:
             "ModelMetadata": self._metadata,
             "ModelInfer": self._infer,
             "RepositoryIndex": self._index,
+            "ModelConfig": self._configuration,
+            "ModelStatistics": self._statistics,
         }
 
     async def _live(self, request: Any) -> Any:
@@ -82,7 +91,7 @@ class Servicer:
 
     async def _server(self, request: Any) -> Any:
         response = METHODS["ServerMetadata"].response
-        return response(name="model-deployer", version=self._version, extensions=["model_repository"])
+        return response(name="model-deployer", version=self._version, extensions=_EXTENSIONS)
 
     async def _metadata(self, request: Any) -> Any:
         self._check_model(request.name, request.version)
@@ -100,20 +109,38 @@ class Servicer:
         )
 
     async def _index(self, request: Any) -> Any:
-        response = METHODS["RepositoryIndex"].response
-        state = "READY" if self._predictor.ready else "UNAVAILABLE"
+        response, is_ready = METHODS["RepositoryIndex"].response, self._predictor.ready
+        if request.ready and not is_ready:
+            return response()
+        state = "READY" if is_ready else "UNAVAILABLE"
         return response(models=[response.ModelIndex(name=self._model, version=self._version, state=state)])
+
+    async def _configuration(self, request: Any) -> Any:
+        self._check_model(request.name, request.version)
+        configuration = model_configuration(self._predictor.artifact, self._tensors)
+        return ParseDict({"config": configuration}, METHODS["ModelConfig"].response())
+
+    async def _statistics(self, request: Any) -> Any:
+        self._check_model(request.name or self._model, request.version)
+        statistics = model_statistics(self._predictor.artifact.manifest, self._predictor.metrics.text())
+        return ParseDict({"model_stats": [statistics]}, METHODS["ModelStatistics"].response())
 
     async def _infer(self, request: Any) -> Any:
         self._check_model(request.model_name, request.model_version)
-        output_names = self._requested_outputs(request.outputs)
+        request_parameters = parameters.from_map(request.parameters)
+        seconds = parameters.check_request(request_parameters)
+        class_counts = self._requested_outputs(request.outputs)
         is_raw = bool(request.raw_input_contents)
-        if is_raw or request.ByteSize() <= _INLINE_MESSAGE_BYTES:
-            columns = self._columns(request)
-        else:
-            columns = await asyncio.to_thread(self._columns, request)
-        outputs = await self._tensors.predict(columns)
-        return self._response(request.id, output_names, outputs, is_raw=is_raw)
+
+        async def predict() -> Arrays:
+            if is_raw or request.ByteSize() <= _INLINE_MESSAGE_BYTES:
+                columns = self._columns(request, request_parameters)
+            else:
+                columns = await asyncio.to_thread(self._columns, request, request_parameters)
+            return await self._tensors.predict(columns)
+
+        outputs = await (predict() if seconds is None else self._tensors.in_time(seconds, predict))
+        return self._response(request.id, class_counts, outputs, is_raw=is_raw)
 
     def _check_model(self, model: str, version: str) -> None:
         """Check that the served model is requested; an empty version is the served one."""
@@ -122,41 +149,55 @@ class Servicer:
         if version not in ("", self._version):
             raise NotFound("the server has no such version; RepositoryIndex names the one it has")
 
-    def _requested_outputs(self, outputs: Iterable[Any]) -> Sequence[str]:
-        names = list(dict.fromkeys(output.name for output in outputs)) or list(self._tensors.outputs)
-        if any(name not in self._tensors.outputs for name in names):
-            raise MalformedBody(
-                f"expected the name of each requested output to be one of {', '.join(self._tensors.outputs)}"
-            )
-        return names
+    def _requested_outputs(self, outputs: Iterable[Any]) -> Mapping[str, int]:
+        """Return the names of the outputs to send, and for each the number of classes in place of its values, or 0."""
+        available = self._tensors.outputs
+        if any(output.name not in available for output in outputs):
+            raise MalformedBody(f"expected the name of each requested output to be one of {', '.join(available)}")
+        return {
+            output.name: parameters.check_output(parameters.from_map(output.parameters), available[output.name])
+            for output in outputs
+        } or dict.fromkeys(available, 0)
 
-    def _columns(self, request: Any) -> ValuesByName:
+    def _columns(self, request: Any, request_parameters: Parameters) -> ValuesByName:
         """Return the values of the inputs by field."""
-        shapes = [list(tensor.shape) for tensor in request.inputs]
+        inputs = request.inputs
+        shapes = [list(tensor.shape) for tensor in inputs]
         size = self._tensors.size(shapes)
-        if any(tensor.datatype not in _DATATYPES for tensor in request.inputs):
+        if any(tensor.datatype not in _DATATYPES for tensor in inputs):
             raise MalformedBody(f"expected the `datatype` of an input to be one of {', '.join(_DATATYPES)}")
+        is_base64 = [
+            parameters.is_base64(parameters.from_map(tensor.parameters), tensor.datatype, request_parameters)
+            for tensor in inputs
+        ]
         is_raw = bool(request.raw_input_contents)
-        values = _raw_values(request, size) if is_raw else [_typed_values(tensor, size) for tensor in request.inputs]
-        return self._tensors.columns([tensor.name for tensor in request.inputs], shapes, values)
+        values = _raw_values(request, size) if is_raw else [_typed_values(tensor, size) for tensor in inputs]
+        if any(is_base64):
+            values = parameters.decode_inputs(values, is_base64)
+        return self._tensors.columns([tensor.name for tensor in inputs], shapes, values)
 
-    def _response(self, request_id: str, output_names: Sequence[str], outputs: Arrays, *, is_raw: bool) -> Any:
+    def _response(self, request_id: str, class_counts: Mapping[str, int], outputs: Arrays, *, is_raw: bool) -> Any:
         response = METHODS["ModelInfer"].response(model_name=self._model, model_version=self._version, id=request_id)
-        for name in output_names:
+        for name, class_count in class_counts.items():
             output = self._tensors.outputs[name]
-            values = output.values(outputs)
-            tensor = response.outputs.add(name=name, datatype=output.datatype, shape=[len(values), *output.shape])
+            values, shape, datatype = output.values(outputs), output.shape, output.datatype
+            rows = len(values)
+            if class_count:
+                values, width = parameters.classes(values, class_count, output.labels)
+                shape, datatype = (width,), "BYTES"
+            tensor = response.outputs.add(name=name, datatype=datatype, shape=[rows, *shape])
             if is_raw:
                 response.raw_output_contents.append(tensors.write(values))
             else:
-                getattr(tensor.contents, _TYPED_CONTENTS[output.datatype].field).extend(_typed_list(values))
+                getattr(tensor.contents, _TYPED_CONTENTS[datatype].field).extend(_typed_list(values))
         return response
 
 
 def _raw_values(request: Any, size: int) -> list[Values]:
     """Return the values of inputs that came as bytes."""
     blobs = request.raw_input_contents
-    if len(blobs) != len(request.inputs) or any(tensor.HasField("contents") for tensor in request.inputs):
+    # MLServer's converter sends raw values next to empty contents.
+    if len(blobs) != len(request.inputs) or any(tensor.contents.ByteSize() for tensor in request.inputs):
         raise MalformedBody("expected `raw_input_contents` of each input and no `contents`, or `contents` alone")
     return [tensors.read(blob, tensor.datatype, size) for tensor, blob in zip(request.inputs, blobs, strict=True)]
 

@@ -15,6 +15,7 @@ from model_deployer.contract.errors import HeadersTooLarge, MalformedBody, NotFo
 from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi
+from model_deployer.serving.protocols.dataframes import DataFrames
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
 
 #: The header that reports whether the model failed.
@@ -40,6 +41,7 @@ class Azure(Protocol):
         super().__init__(predictor)
         self._contract = predictor.artifact.contract
         self._names = self._contract.names
+        self._frames = DataFrames(self._contract.features)
         self._predictions = self._contract.output.predictions
         openapi_3 = _encode(openapi.document(predictor.artifact))
         self._swagger = {"2": _encode(self._swagger_2()), "3": openapi_3, "3.1": openapi_3}
@@ -67,10 +69,26 @@ class Azure(Protocol):
             return Reply(b"", media_type=_OPTIONS_MEDIA_TYPE, headers=headers)
         start = time.perf_counter()
         document = await bodies.document(request.body)
-        predictions = self._predictions(await self.predictor.predict(_rows(document, self._names)))
+        predictions = self._predictions(await self.predictor.predict(self._rows(document)))
         milliseconds = f"{1000 * (time.perf_counter() - start):.3f}".encode()
         answer = {"Results": predictions} if "Inputs" in document else predictions
         return Reply(_encode(answer), headers=[*headers, (b"x-ms-run-fn-exec-ms", milliseconds)])
+
+    def _rows(self, document: Mapping[str, Any]) -> list[Any]:
+        """Return the rows under ``data``, MLflow's ``input_data``, or the ``data`` of ``Inputs``."""
+        if "input_data" in document:
+            return self._table(document["input_data"], "input_data")
+        inputs = document.get("Inputs", document)
+        if not isinstance(inputs, dict):
+            raise MalformedBody("expected `Inputs` to be an object with the rows under `data`")
+        return self._table(inputs.get("data"), "data")
+
+    def _table(self, value: Any, key: str) -> list[Any]:
+        """Return the rows of a list, or of a DataFrame in one of pandas' forms."""
+        if not isinstance(value, dict):
+            return self._frames.records(bodies.rows(value, key, self._names))
+        is_split = isinstance(value.get("data"), list) and ("columns" in value or "data" not in self._names)
+        return self._frames.split(value) if is_split else self._frames.columns(value)
 
     async def _get_swagger(self, request: Request) -> Reply:
         version = parse_qs(request.query, keep_blank_values=True).get("version", ["2"])[0]
@@ -103,22 +121,6 @@ class Azure(Protocol):
             "produces": ["application/json"],
             "paths": {"/score": {"post": score}},
         }
-
-
-def _rows(document: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
-    """Return the rows of ``{"data": [...]}``, ``{"Inputs": {"data": [...]}}`` or MLflow's ``{"input_data": {...}}``."""
-    if "input_data" in document:
-        table = document["input_data"]
-        if not isinstance(table, dict):
-            return bodies.rows(table, "input_data", names)
-        columns = table.get("columns", list(names))
-        if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
-            raise MalformedBody("expected `columns` to be a list of fields")
-        return bodies.rows(table.get("data"), "data", columns)
-    inputs = document.get("Inputs", document)
-    if not isinstance(inputs, dict):
-        raise MalformedBody("expected `Inputs` to be an object with the rows under `data`")
-    return bodies.rows(inputs.get("data"), "data", names)
 
 
 def _common_headers(headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -61,7 +61,7 @@ def _parse(body: bytes) -> Any:
 
 
 def rows(value: Any, key: str, names: Sequence[str]) -> list[Any]:
-    """Return rows as objects, from a list of objects or of lists.
+    """Return rows as objects, from a list of objects or of lists; a model of one field also takes a list of values.
 
     Args:
         value: The list: each row is an object by field, or a list of values in the order of ``names``.
@@ -73,9 +73,30 @@ def rows(value: Any, key: str, names: Sequence[str]) -> list[Any]:
     """
     if not isinstance(value, list):
         raise MalformedBody(f"expected `{key}` to be a list of rows")
+    if len(names) == 1:
+        value = [row if isinstance(row, list | dict) else [row] for row in value]
     # A list of another length is passed on as it is: validation refuses it, as it is not a row.
+    return scalars(
+        [
+            dict(zip(names, row, strict=True)) if isinstance(row, list) and len(row) == len(names) else row
+            for row in value
+        ]
+    )
+
+
+def scalars(rows: list[Any]) -> list[Any]:
+    """Return rows with values in place of lists of one value: a tensor of a field may have the shape [rows, 1].
+
+    The first row decides whether there are such lists, so that rows without them are not searched.
+    """
+    first = rows[0] if rows else None
+    if not isinstance(first, dict) or not any(isinstance(value, list) for value in first.values()):
+        return rows
     return [
-        dict(zip(names, row, strict=True)) if isinstance(row, list) and len(row) == len(names) else row for row in value
+        {name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in row.items()}
+        if isinstance(row, dict)
+        else row
+        for row in rows
     ]
 
 

@@ -16,7 +16,8 @@ from msgspec import Meta
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import MalformedBody
-from model_deployer.serving.protocols import tensors
+from model_deployer.serving.protocols import parameters, tensors
+from model_deployer.serving.protocols.parameters import Parameters
 from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values
 from model_deployer.serving.rows.columns import ColumnBuilder, Table
 from model_deployer.serving.rows.decoding import Rows, value_type
@@ -25,12 +26,13 @@ from model_deployer.serving.rows.decoding import Rows, value_type
 _ONE_ROW_SHAPE = Annotated[list[Literal[1]], Meta(min_length=1, max_length=2)]
 
 
-class Parameters(msgspec.Struct, gc=False):
-    """The parameters of a request, of an input and of a requested output. Others are ignored."""
+class _NeutralParameters(msgspec.Struct, gc=False):
+    """The parameters of an input that change nothing; an input with others is decoded on the slow path."""
 
-    binary_data_size: int | None = None
-    binary_data: bool | None = None
-    binary_data_output: bool = False
+    content_type: Literal["np", "pd"] | None = None
+    shared_memory_region: None = None
+    shared_memory_offset: None = None
+    shared_memory_byte_size: None = None
 
 
 class _Input(msgspec.Struct, gc=False):
@@ -80,7 +82,10 @@ class RequestReader:
         Raises:
             TooManyRows: if there are more rows than the contract allows.
         """
-        return self._row(body) or self._table(body)
+        decoded = self._row(body) or self._table(body)
+        if decoded is None or decoded[0].parameters is None:
+            return decoded
+        return decoded if decoded[0].parameters.content_type in parameters.NEUTRAL_CONTENT_TYPES else None
 
     def _row(self, body: bytes) -> tuple[Any, Rows] | None:
         request = _try_decode(self._decode_row, body)
@@ -131,20 +136,25 @@ class RequestReader:
             ) from None
 
 
-def columns(model_tensors: Tensors, inputs: Sequence[_Input], blobs: bytes) -> tensors.ValuesByName:
+def columns(model_tensors: Tensors, request: InferenceRequest, blobs: bytes) -> tensors.ValuesByName:
     """Return the values of the inputs by field: lists if they came as JSON, arrays if they came as bytes.
 
     Args:
         model_tensors: The model's tensors.
-        inputs: The inputs of the decoded request.
+        request: The decoded request.
         blobs: The bytes after the JSON: the values that are not in it, in the order of the inputs.
 
     Raises:
-        MalformedBody: if shapes, names, values and bytes do not match.
+        MalformedBody: if shapes, names, values and bytes do not match, or a parameter is not supported.
         TooManyRows: if there are more rows than the contract allows.
     """
+    inputs = request.inputs
     shapes = [tensor.shape for tensor in inputs]
-    values = _values(inputs, blobs, model_tensors.size(shapes))
+    size = model_tensors.size(shapes)
+    is_base64 = [parameters.is_base64(tensor.parameters, tensor.datatype, request.parameters) for tensor in inputs]
+    values = _values(inputs, blobs, size)
+    if any(is_base64):
+        values = parameters.decode_inputs(values, is_base64)
     return model_tensors.columns([tensor.name for tensor in inputs], shapes, values)
 
 
@@ -155,7 +165,9 @@ def _values(inputs: Sequence[_Input], blobs: bytes, size: int) -> list[Values]:
         if tensor.data is not None:
             values.append(_flatten(tensor.data, size))
             continue
-        length = (tensor.parameters and tensor.parameters.binary_data_size) or 0
+        length = tensor.parameters.binary_data_size if tensor.parameters else None
+        if length is None:
+            raise MalformedBody("expected an input to have `data`, or the parameter `binary_data_size`")
         blob = blobs[offset : offset + max(length, 0)]
         values.append(tensors.read(blob, tensor.datatype, size))
         offset += len(blob)
@@ -186,7 +198,12 @@ def _validating_type(contract: Contract, shape: Any, data: Callable[[Any], Any])
     inputs = [
         msgspec.defstruct(
             "Input",
-            [("shape", shape), ("datatype", Datatype), ("data", data(value_type(feature)))],
+            [
+                ("shape", shape),
+                ("datatype", Datatype),
+                ("data", data(value_type(feature))),
+                ("parameters", _NeutralParameters | None, None),
+            ],
             tag_field="name",
             tag=feature.name,
             namespace={"index": index, "bit": 1 << index},

@@ -33,16 +33,19 @@ from model_deployer.serving.http import problem_details
 from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.http.media_types import negotiate, parse_media_type
 from model_deployer.serving.predictor import Predictor
-from model_deployer.serving.protocols import ping
+from model_deployer.serving.protocols import bodies, npy, ping
+from model_deployer.serving.protocols.dataframes import DataFrames
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
+from model_deployer.serving.protocols.tensors import Tensors
 from model_deployer.serving.rows import formats
 
 JSON = formats.JSON
 CSV = "text/csv"
 LINES = "application/jsonlines"
+NPY = "application/x-npy"
 
 #: The format of each media type of a body or in Accept.
-_FORMATS = {JSON: JSON, CSV: CSV, LINES: LINES, "application/jsonl": LINES, "application/x-ndjson": LINES}
+_FORMATS = {JSON: JSON, CSV: CSV, LINES: LINES, "application/jsonl": LINES, "application/x-ndjson": LINES, NPY: NPY}
 
 #: curl's default Content-Type, sent by clients that set none: it counts as JSON.
 _CURL_DEFAULT = "application/x-www-form-urlencoded"
@@ -91,10 +94,13 @@ class Invocations(Protocol):
         super().__init__(predictor)
         contract = predictor.artifact.contract
         self._readers: Mapping[str, Callable[[bytes, Mapping[str, str]], tuple[Rows, str]]] = {
-            JSON: JSONReader(contract.names).document,
-            LINES: JSONReader(contract.names).lines,
+            JSON: JSONReader(contract.features).document,
+            LINES: JSONReader(contract.features).lines,
             CSV: CSVReader(contract.features),
         }
+        self._names, self._limits = contract.names, contract.limits
+        self._tensors = Tensors(predictor)
+        self._frames = DataFrames(contract.features)
         self._default_format = _default_format()
         self._encoder = msgspec.json.Encoder()
         self._output = contract.output
@@ -151,7 +157,12 @@ class Invocations(Protocol):
         request_format, parameters = _request_format(request.headers)
         if request_format == formats.PARQUET:
             return await self.predictor.predict_file(request.body, request_format), JSON
-        read, body = self._readers[request_format], request.body
+        body = request.body
+        if request_format == NPY:
+            columns = npy.read(body, self._names, self._limits)
+            fields = {name: column for name, column in columns.items() if not self._frames.is_index(name)}
+            return await self._tensors.predict(fields), JSON
+        read = self._readers[request_format]
         is_small = len(body) <= _INLINE_BODY_BYTES
         rows, usual_format = read(body, parameters) if is_small else await asyncio.to_thread(read, body, parameters)
         return await self.predictor.predict(rows), usual_format
@@ -159,6 +170,8 @@ class Invocations(Protocol):
     def _answer(self, outputs: Arrays, response_format: str, headers: Sequence[tuple[bytes, bytes]]) -> Reply:
         if response_format == CSV:
             return Reply(_csv(self._output.columns(outputs)), media_type=b"text/csv; charset=utf-8", headers=headers)
+        if response_format == NPY:
+            return Reply(npy.write(self._output, outputs), media_type=NPY.encode(), headers=headers)
         predictions = self._output.predictions(outputs)
         if response_format == LINES:
             return Reply(self._encoder.encode_lines(predictions), media_type=LINES.encode(), headers=headers)
@@ -172,17 +185,18 @@ class Invocations(Protocol):
 
 
 class JSONReader:
-    """Reads rows from a JSON document with one key, or from JSON lines.
+    """Reads rows from a JSON document, a list or an object with one key, or from JSON lines.
 
     Args:
-        names: The names of the features, for rows that are lists of values.
+        features: The fields; rows that are lists have their values in this order.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
+    def __init__(self, features: Sequence[Feature]) -> None:
+        self._names = [feature.name for feature in features]
+        self._frames = DataFrames(features)
         self._readers: Mapping[str, Callable[[Any], Rows]] = {
-            "dataframe_split": self._split,
-            "dataframe_records": self._list,
+            "dataframe_split": self._frames.split,
+            "dataframe_records": lambda value: self._frames.records(self._list(value)),
             "instances": self._list,
             "inputs": lambda value: _transpose(value) if isinstance(value, dict) else self._list(value),
             "rows": self._list,
@@ -192,9 +206,12 @@ class JSONReader:
     def document(self, body: bytes, parameters: Mapping[str, str]) -> tuple[Rows, str]:
         """Return the rows of one document, and the usual format of the response."""
         document = _decode(body, msgspec.json.decode)
+        if isinstance(document, list):
+            is_one_row = len(self._names) > 1 and not any(isinstance(item, list | dict) for item in document)
+            return self._list([document] if is_one_row and document else document), JSON
         keys = document.keys() - _IGNORED_KEYS if isinstance(document, dict) else set()
         if len(keys) != 1 or not keys <= self._readers.keys():
-            raise MalformedBody(f"expected a JSON object with one of {', '.join(self._readers)}")
+            raise MalformedBody(f"expected a list of rows, or a JSON object with one of {', '.join(self._readers)}")
         (key,) = keys
         return self._readers[key](document[key]), JSON
 
@@ -205,17 +222,23 @@ class JSONReader:
     def _list(self, value: Any) -> Rows:
         if not isinstance(value, list):
             raise MalformedBody("expected a list of rows")
-        return [_to_object(self._names, row) if isinstance(row, list) else row for row in value]
+        if value and isinstance(value[0], dict) and len(value[0]) == 1:
+            value = [self._values(row) for row in value]
+        if any(isinstance(row, list) and len(row) != len(self._names) for row in value):
+            raise MalformedBody(f"expected {len(self._names)} values in every row without names")
+        return bodies.rows(value, "rows", self._names)
 
-    def _split(self, value: Any) -> Rows:
-        if not isinstance(value, dict) or not isinstance(value.get("data"), list):
-            raise MalformedBody("expected `dataframe_split` to have `columns` and `data`")
-        columns = value.get("columns", self._names)
-        if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
-            raise MalformedBody("expected `columns` to be a list of names")
-        if not all(isinstance(row, list) for row in value["data"]):
-            raise MalformedBody("expected `data` to be a list of lists of values")
-        return [_to_object(columns, row) for row in value["data"]]
+    def _values(self, row: Any) -> Any:
+        """Return the values of a row in SageMaker's common format, or another row unchanged.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html
+        """
+        match row:
+            case {"features": list(values)} if "features" not in self._names:
+                return values
+            case {"data": {"features": {"values": list(values)}}} if "data" not in self._names:
+                return values
+        return row
 
 
 class CSVReader:
@@ -226,6 +249,7 @@ class CSVReader:
 
     def __init__(self, features: Sequence[Feature]) -> None:
         self._readers = {feature.name: _reader(feature) for feature in features}
+        self._frames = DataFrames(features)
 
     def __call__(self, body: bytes, parameters: Mapping[str, str]) -> tuple[Rows, str]:
         """Return the rows, and the usual format of the response.
@@ -234,14 +258,17 @@ class CSVReader:
         """
         lines = _csv_lines(body)
         header = parameters.get("header") or ("present" if lines and self._is_header(lines[0]) else "absent")
-        names = lines.pop(0) if header == "present" and lines else list(self._readers)
-        if len(set(names)) < len(names):
-            raise MalformedBody("two columns have the same name")
+        names = list(self._readers)
+        if header == "present" and lines:
+            names = self._frames.column_names(lines.pop(0))
         if any(len(line) != len(names) for line in lines):
             raise MalformedBody(f"expected {len(names)} values in every line")
         readers = [self._readers.get(name, str) for name in names]
         columns = [map(read, column) for read, column in zip(readers, zip(*lines, strict=True), strict=False)]
         rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        for index in filter(self._frames.is_index, names):
+            for row in rows:
+                del row[index]
         return rows, JSON if header == "present" else CSV
 
     def _is_header(self, line: Sequence[str]) -> bool:
@@ -290,19 +317,13 @@ def _decode(body: bytes, decode: Callable[[bytes], Any]) -> Any:
         raise MalformedBody("the body cannot be read as JSON in UTF-8") from None
 
 
-def _to_object(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
-    if len(row) != len(names):
-        raise MalformedBody(f"expected {len(names)} values in every row without names")
-    return dict(zip(names, row, strict=True))
-
-
 def _transpose(value: Any) -> Rows:
     """Return the rows of columns ``{"name": [...], ...}``."""
     if not isinstance(value, dict) or not all(isinstance(column, list) for column in value.values()):
         raise MalformedBody("expected every column to be a list of values")
     if len({len(column) for column in value.values()}) > 1:
         raise MalformedBody("expected all columns to have the same number of values")
-    return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
+    return bodies.scalars([dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)])
 
 
 def _csv(columns: Mapping[str, Any]) -> bytes:
@@ -326,7 +347,7 @@ def _request_format(headers: Headers) -> tuple[str, Mapping[str, str]]:
     if name == formats.PARQUET:
         return name, parameters
     if name not in (*_FORMATS, _CURL_DEFAULT):
-        raise UnsupportedMediaType(f"send {CSV}, {JSON}, {LINES} or {formats.PARQUET}")
+        raise UnsupportedMediaType(f"send {CSV}, {JSON}, {LINES}, {NPY} or {formats.PARQUET}")
     return _FORMATS.get(name, JSON), parameters
 
 
@@ -338,7 +359,7 @@ def _response_format(headers: Headers, default: str = JSON) -> str:
     """
     media_type = negotiate(headers.get(b"accept", b"*/*"), (default, *_FORMATS))
     if media_type is None:
-        raise NotAcceptable(f"accept {CSV}, {JSON} or {LINES}")
+        raise NotAcceptable(f"accept {CSV}, {JSON}, {LINES} or {NPY}")
     return _FORMATS[media_type]
 
 

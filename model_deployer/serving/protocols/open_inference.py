@@ -1,20 +1,23 @@
 """The Open Inference Protocol v2 over REST, as in KServe, Triton and MLServer, with binary tensors.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
-Triton's binary tensor data extension and model repository extension (index only):
+Triton's extensions of binary tensor data, classification, model configuration, statistics and model repository (index
+only):
 https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
 from model_deployer.contract.errors import InvalidRows, MalformedBody, NotFound, RequestError
 from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.predictor import Predictor
-from model_deployer.serving.protocols import bodies, inference, open_inference_document, tensors
+from model_deployer.serving.protocols import bodies, inference, open_inference_document, parameters, tensors
 from model_deployer.serving.protocols.inference import InferenceRequest, RequestReader
+from model_deployer.serving.protocols.model_configuration import model_configuration
+from model_deployer.serving.protocols.model_statistics import model_statistics
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
 from model_deployer.serving.protocols.tensors import Output, Tensors
 
@@ -24,10 +27,27 @@ _HEADER_LENGTH = b"inference-header-content-length"
 _encode = msgspec.json.Encoder().encode
 
 
+class _IndexRequest(msgspec.Struct):
+    ready: bool = False
+
+
+class _Form(NamedTuple):
+    """The form of an output in a response.
+
+    Attributes:
+        is_binary: Whether its values are bytes after the JSON.
+        class_count: The number of classes in place of its values; 0 for its values.
+    """
+
+    is_binary: bool
+    class_count: int = 0
+
+
 class OpenInference(Protocol):
     """Health, metadata and predictions of the model."""
 
     name: ClassVar[str] = "open_inference"
+    prefixes = ("/v2",)
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
@@ -35,26 +55,31 @@ class OpenInference(Protocol):
         self._model, self._version = manifest.name, manifest.version
         self._tensors = Tensors(predictor)
         self._reader = RequestReader(predictor.artifact.contract)
-        #: All outputs, each as JSON.
-        self._json_outputs = dict.fromkeys(self._tensors.outputs, False)
+        #: All outputs, each as JSON or each as bytes.
+        self._json_outputs = dict.fromkeys(self._tensors.outputs, _Form(is_binary=False))
+        self._binary_outputs = dict.fromkeys(self._tensors.outputs, _Form(is_binary=True))
         self._tensor_templates = {name: _tensor_template(name, out) for name, out in self._tensors.outputs.items()}
         model = _encode({"model_name": self._model, "model_version": self._version})[:-1].replace(b"%", b"%%")
         self._response_template = model + b'%b,"outputs":[%b}]}'
 
     @property
     def routes(self) -> Sequence[Route]:
-        """The routes of health, metadata and inference; those of a model with and without its version."""
+        """The routes of health, metadata, statistics and inference; those of a model with and without its version."""
         operations = open_inference_document.operations(self.predictor.artifact)
         handlers: dict[str, Callable[[Request], Awaitable[Reply]]] = {
             "/v2": self._server,
             "/v2/health/live": self._live,
             "/v2/health/ready": self._ready,
             "/v2/repository/index": self._index,
+            "/v2/models": self._models,
+            "/v2/models/stats": self._statistics,  # before the models: none can be named so here
         }
         for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
             handlers[path] = self._checking_model(self._metadata)
             handlers[f"{path}/ready"] = self._checking_model(self._model_ready)
             handlers[f"{path}/infer"] = self._checking_model(self._infer)
+            handlers[f"{path}/config"] = self._checking_model(self._configuration)
+            handlers[f"{path}/stats"] = self._checking_model(self._statistics)
         return [
             Route(path, handler, operations[path], is_public=path.startswith("/v2/health/"))
             for path, handler in handlers.items()
@@ -74,7 +99,7 @@ class OpenInference(Protocol):
     # Health and metadata
 
     async def _server(self, request: Request) -> Reply:
-        extensions = ["binary_tensor_data", "model_repository"]
+        extensions = ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"]
         return _json({"name": "model-deployer", "version": self._version, "extensions": extensions})
 
     async def _live(self, request: Request) -> Reply:
@@ -86,7 +111,10 @@ class OpenInference(Protocol):
         return _json({"live": True, "ready": ready}, 200 if ready else 503)
 
     async def _index(self, request: Request) -> Reply:
-        state = "READY" if self.predictor.ready else "UNAVAILABLE"
+        is_ready = self.predictor.ready
+        if _wants_ready_models(request.body) and not is_ready:
+            return _json([])
+        state = "READY" if is_ready else "UNAVAILABLE"
         return _json([{"name": self._model, "version": self._version, "state": state, "reason": ""}])
 
     async def _model_ready(self, request: Request) -> Reply:
@@ -103,6 +131,16 @@ class OpenInference(Protocol):
         ]
         model = {"name": self._model, "versions": [self._version], "platform": "onnxruntime_onnx"}
         return _json(model | {"inputs": inputs, "outputs": outputs})
+
+    async def _models(self, request: Request) -> Reply:
+        return _json({"models": [self._model]})
+
+    async def _configuration(self, request: Request) -> Reply:
+        return _json(model_configuration(self.predictor.artifact, self._tensors))
+
+    async def _statistics(self, request: Request) -> Reply:
+        metrics = self.predictor.metrics.text()
+        return _json({"model_stats": [model_statistics(self.predictor.artifact.manifest, metrics)]})
 
     def _checking_model(self, handler: Callable[[Request], Awaitable[Reply]]) -> Callable[[Request], Awaitable[Reply]]:
         """Return a handler that first checks that the path names the served model and version."""
@@ -122,20 +160,27 @@ class OpenInference(Protocol):
         length = _json_length(request)
         if length is None and (decoded := self._reader.fast(request.body)):
             inference_request, rows = decoded
-            requested = self._requested_outputs(inference_request)
-            return self._response(inference_request.id, requested, await self.predictor.predict_checked(rows))
+            return await self._answer(inference_request, lambda: self.predictor.predict_checked(rows))
         inference_request = self._reader.slow(request.body if length is None else request.body[:length])
-        requested = self._requested_outputs(inference_request)
         blobs = b"" if length is None else request.body[length:]
-        outputs = await self._tensors.predict(inference.columns(self._tensors, inference_request.inputs, blobs))
-        return self._response(inference_request.id, requested, outputs)
 
-    def _requested_outputs(self, request: InferenceRequest) -> Mapping[str, bool]:
-        """Return the names of the outputs to send, and whether each is sent as bytes."""
-        parameters = request.parameters
-        is_binary = parameters is not None and parameters.binary_data_output
+        def predict() -> Awaitable[Arrays]:
+            return self._tensors.predict(inference.columns(self._tensors, inference_request, blobs))
+
+        return await self._answer(inference_request, predict)
+
+    async def _answer(self, request: InferenceRequest, predict: Callable[[], Awaitable[Arrays]]) -> Reply:
+        """Return the response with the outputs that the request names, within the time that it allows."""
+        seconds = parameters.check_request(request.parameters)
+        requested = self._requested_outputs(request)
+        outputs = await (predict() if seconds is None else self._tensors.in_time(seconds, predict))
+        return self._response(request.id, requested, outputs)
+
+    def _requested_outputs(self, request: InferenceRequest) -> Mapping[str, _Form]:
+        """Return the names of the outputs to send, and the form of each."""
+        is_binary = request.parameters is not None and request.parameters.binary_data_output
         if not request.outputs:
-            return dict.fromkeys(self._json_outputs, True) if is_binary else self._json_outputs
+            return self._binary_outputs if is_binary else self._json_outputs
         requested = {}
         for output in request.outputs:
             if output.name not in self._json_outputs:
@@ -143,23 +188,30 @@ class OpenInference(Protocol):
                     f"expected the name of each requested output to be one of {', '.join(self._json_outputs)}"
                 )
             own = None if output.parameters is None else output.parameters.binary_data
-            requested[output.name] = is_binary if own is None else own
+            class_count = parameters.check_output(output.parameters, self._tensors.outputs[output.name])
+            requested[output.name] = _Form(is_binary if own is None else own, class_count)
         return requested
 
-    def _response(self, request_id: str | None, requested: Mapping[str, bool], outputs: Arrays) -> Reply:
+    def _response(self, request_id: str | None, requested: Mapping[str, _Form], outputs: Arrays) -> Reply:
         blobs: list[bytes] = []
-        heads = [self._tensor(name, outputs, blobs if is_binary else None) for name, is_binary in requested.items()]
+        heads = [self._tensor(name, form, outputs, blobs) for name, form in requested.items()]
         identity = b"" if request_id is None else b',"id":' + _encode(request_id)
         head = self._response_template % (identity, b"},".join(heads))
         if not blobs:
             return Reply(head)
         return Reply(b"".join([head, *blobs]), 200, _BINARY, [(_HEADER_LENGTH, b"%d" % len(head))])
 
-    def _tensor(self, name: str, outputs: Arrays, blobs: list[bytes] | None) -> bytes:
+    def _tensor(self, name: str, form: _Form, outputs: Arrays, blobs: list[bytes]) -> bytes:
         """Return the JSON of an output without its closing brace. Its values are in it, or appended to ``blobs``."""
-        values = self._tensors.outputs[name].values(outputs)
-        head = self._tensor_templates[name] % len(values)
-        if blobs is None:
+        output = self._tensors.outputs[name]
+        values = output.values(outputs)
+        if form.class_count:
+            rows = len(values)
+            values, width = parameters.classes(values, form.class_count, output.labels)
+            head = _tensor_template(name, Output("BYTES", (width,), output.values)) % rows
+        else:
+            head = self._tensor_templates[name] % len(values)
+        if not form.is_binary:
             return head + b'"data":' + _encode(values if isinstance(values, list) else values.ravel().tolist())
         blobs.append(tensors.write(values))
         return head + b'"parameters":{"binary_data_size":%d}' % len(blobs[-1])
@@ -167,6 +219,14 @@ class OpenInference(Protocol):
 
 def _json(document: Any, status: int = 200) -> Reply:
     return Reply(_encode(document), status)
+
+
+def _wants_ready_models(body: bytes) -> bool:
+    """Return whether a request for the index is limited to ready models; an empty body is not."""
+    try:
+        return bool(body) and msgspec.json.decode(body, type=_IndexRequest).ready
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedBody("expected no body, or an object in which `ready` is true or false") from None
 
 
 def _tensor_template(name: str, output: Output) -> bytes:

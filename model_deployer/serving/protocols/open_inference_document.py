@@ -30,6 +30,8 @@ def operations(artifact: Artifact) -> dict[str, dict[str, Any]]:
         "/v2/health/live": _get("serverLive", "Alive", record({"live": _BOOLEAN, "ready": _BOOLEAN})),
         "/v2/health/ready": _health("serverReady", "Ready", record({"live": _BOOLEAN, "ready": _BOOLEAN})),
         "/v2/repository/index": {"post": _operation("repositoryIndex", "The served models", _INDEX)},
+        "/v2/models": _get("modelNames", "The names of the served models", record({"models": array(TEXT)})),
+        "/v2/models/stats": _get("statistics", "Statistics of all models", _STATISTICS),
     }
     model = [_path_parameter("model", manifest.name)]
     return (
@@ -61,6 +63,33 @@ def schemas(contract: Contract, outputs: Mapping[str, Output]) -> dict[str, Any]
     }
 
 
+_DURATION = record({"count": {"type": "integer"}, "ns": {"type": "integer"}})
+_STATISTICS = record(
+    {
+        "model_stats": array(
+            record(
+                {
+                    "name": TEXT,
+                    "version": TEXT,
+                    "inference_count": {"type": "integer"},
+                    "execution_count": {"type": "integer"},
+                    "inference_stats": record({"success": _DURATION, "fail": _DURATION, "queue": _DURATION}),
+                }
+            )
+        )
+    }
+)
+_TENSOR = record({"name": TEXT, "data_type": TEXT, "dims": _SHAPE})
+_CONFIGURATION = record(
+    {
+        "name": TEXT,
+        "platform": TEXT,
+        "backend": TEXT,
+        "max_batch_size": {"type": "integer"},
+        "input": array(_TENSOR),
+        "output": array(_TENSOR),
+    }
+)
 _INDEX = array(record({"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT}))
 
 
@@ -81,6 +110,8 @@ def _model_operations(
         path: metadata,
         f"{path}/ready": _health(f"modelReady{suffix}", "Whether the model is ready", ready, parameters),
         f"{path}/infer": {"post": infer},
+        f"{path}/config": _get(f"modelConfiguration{suffix}", "The configuration", _CONFIGURATION, parameters),
+        f"{path}/stats": _get(f"modelStatistics{suffix}", "Statistics of the model", _STATISTICS, parameters),
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple
 
-from model_deployer.contract.errors import RequestError
+from model_deployer.contract.errors import NotFound, RequestError
 from model_deployer.serving.http.headers import JSON, Headers
 from model_deployer.serving.predictor import Predictor
 
@@ -89,10 +89,13 @@ class Protocol(ABC):
 
     Attributes:
         name: Its name in the settings and in the metrics.
+        prefixes: The beginnings of paths, in lower case, that belong to the protocol alone. Other paths below them are
+            not found in the protocol's error format, which its clients can read.
         predictor: The predictor of the model.
     """
 
     name: ClassVar[str]
+    prefixes: ClassVar[Sequence[str]] = ()
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
@@ -123,7 +126,7 @@ class RouteMatch:
         protocol: The protocol that answers the request, or refuses its method.
         route: The route of that protocol.
         path_parameters: The values of the names in braces in the route's path.
-        methods: All methods that the path answers, in any protocol.
+        methods: All methods that the path answers, in any protocol; none for an unknown path below a prefix.
     """
 
     protocol: Protocol
@@ -136,19 +139,30 @@ def build_router(protocols: Sequence[Protocol]) -> Callable[[str, str], RouteMat
     """Return a function that finds the first route of all protocols for a method and a path.
 
     If a route matches the path but none of them the method, the function returns that route: its protocol refuses the
-    method. It returns None if no route matches the path.
+    method. Below the prefixes of a protocol, slashes at the end of a path count for nothing, and a path without a
+    route has a match without methods. The function returns None for any other path without a route.
     """
     routes = [(protocol, route) for protocol in protocols for route in protocol.routes]
+    prefixes = [(prefix, protocol) for protocol in protocols for prefix in protocol.prefixes]
 
     def search(method: str, path: str) -> RouteMatch | None:
         matches = [
             (protocol, route, parameters) for protocol, route in routes if (parameters := route.match(path)) is not None
         ]
         with_method = [match for match in matches if method in match[1].methods]
-        if not matches or (path == DOCUMENTATION_PATH and not with_method):
+        if not matches:
+            return search_below_prefix(method, path)
+        if path == DOCUMENTATION_PATH and not with_method:
             return None
         methods = dict.fromkeys(name for _, route, _ in matches for name in route.methods)
         return RouteMatch(*(with_method or matches)[0], tuple(methods))
+
+    def search_below_prefix(method: str, path: str) -> RouteMatch | None:
+        for prefix, protocol in prefixes:
+            if f"{path}/".lower().startswith(f"{prefix}/"):
+                without_slash = search(method, path.rstrip("/")) if path.endswith("/") else None
+                return without_slash or RouteMatch(protocol, _UNKNOWN, {}, ())
+        return None
 
     cached_search = lru_cache(_CACHED_PATHS)(search)
 
@@ -156,6 +170,17 @@ def build_router(protocols: Sequence[Protocol]) -> Callable[[str, str], RouteMat
         return (cached_search if len(path) <= _MAX_CACHED_PATH_CHARACTERS else search)(method, path)
 
     return find
+
+
+async def _not_found(request: Request) -> Reply:
+    raise NotFound(UNKNOWN_PATH)
+
+
+#: The text of the error for an unknown path.
+UNKNOWN_PATH = "the paths are listed in /docs.json"
+
+#: The route of unknown paths below a prefix. They share one label in the metrics, so that labels stay few.
+_UNKNOWN = Route("other", _not_found, {})
 
 
 @lru_cache

@@ -40,7 +40,8 @@ def create_protocols(names: Sequence[str], predictor: Predictor) -> list[Protoco
         if route.path in openapi.RESERVED_PATHS:
             raise UsageError(f"{name}: the service itself answers {route.path}; {_REMEDY}")
     for (first_name, first), (second_name, second) in combinations(routes, 2):
-        if method := _conflicting_method(first, second):
+        # Within a protocol, the first route that matches a path answers it.
+        if first_name != second_name and (method := _conflicting_method(first, second)):
             raise UsageError(f"{first_name} and {second_name} both answer {method.upper()} {second.path}; {_REMEDY}")
     return protocols
 

@@ -47,6 +47,7 @@ class TensorFlowServing(Protocol):
     """
 
     name = "tensorflow_serving"
+    prefixes = ("/v1",)
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
@@ -104,10 +105,14 @@ class TensorFlowServing(Protocol):
             raise MalformedBody("expected either `instances`, a list of rows, or `inputs`, lists of values by field")
         if "instances" in document:
             rows = bodies.rows(document["instances"], "instances", self._names)
-            tensors = self._tensors(await self.predictor.predict(rows))
-            predictions = [dict(zip(tensors, row, strict=True)) for row in zip(*tensors.values(), strict=True)]
-            return Reply(_encode({"predictions": predictions}))
-        return Reply(_encode({"outputs": self._tensors(await self.predictor.predict(_rows(document["inputs"])))}))
+            return Reply(_encode({"predictions": _transpose(self._tensors(await self.predictor.predict(rows)))}))
+        inputs = document["inputs"]
+        if not isinstance(inputs, list):
+            return Reply(_encode({"outputs": self._tensors(await self.predictor.predict(_rows(inputs)))}))
+        # KServe's clients send rows and read `predictions`; those of TensorFlow Serving, for a model of one field, send
+        # its values and read `outputs`.
+        tensors = self._tensors(await self.predictor.predict(bodies.rows(inputs, "inputs", self._names)))
+        return Reply(_encode({"predictions": _transpose(tensors), "outputs": tensors}))
 
     async def _classify(self, request: Request) -> Reply:
         probabilities = (await self._predict_examples(request))["probabilities"].tolist()
@@ -124,7 +129,8 @@ class TensorFlowServing(Protocol):
         examples, context = document.get("examples"), document.get("context", {})
         if not isinstance(examples, list) or not isinstance(context, dict):
             raise MalformedBody("expected `examples` to be a list of rows, and `context` the fields that they share")
-        return await self.predictor.predict([context | row if isinstance(row, dict) else row for row in examples])
+        rows = bodies.rows(examples, "examples", self._names)
+        return await self.predictor.predict([context | row if isinstance(row, dict) else row for row in rows])
 
     async def _document(self, request: Request) -> dict[str, Any]:
         self._check_model(request)
@@ -231,10 +237,15 @@ class TensorFlowServing(Protocol):
 def _rows(inputs: Any) -> list[Any]:
     """Return the rows of lists of values by field."""
     if not isinstance(inputs, dict) or not all(isinstance(column, list) for column in inputs.values()):
-        raise MalformedBody("expected `inputs` to hold a list of values for each field")
+        raise MalformedBody("expected `inputs` to be a list of rows, or to hold a list of values for each field")
     if len({len(column) for column in inputs.values()}) > 1:
         raise MalformedBody("expected all lists of `inputs` to have the same number of values")
-    return [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]
+    return bodies.scalars(_transpose(inputs))
+
+
+def _transpose(columns: Mapping[str, Sequence[Any]]) -> list[Any]:
+    """Return the rows of columns of the same length."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _dtype(feature: Feature) -> str:

@@ -5,7 +5,7 @@ them, [rows, fields] in the order of the contract. Values are passed on unchange
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.errors import MalformedBody
+from model_deployer.contract.errors import DeadlineExceeded, MalformedBody
 from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Arrays, Classification
 from model_deployer.serving.predictor import Predictor
@@ -52,11 +52,13 @@ class Output(NamedTuple):
         shape: Its shape without the rows.
         values: Computes its values from the graph's output tensors: a list of str for BYTES, else an array of
             [rows, *shape].
+        labels: The label of each of its values in a row; empty if they have none.
     """
 
     datatype: Datatype
     shape: tuple[int, ...]
     values: Callable[[Arrays], Values]
+    labels: Sequence[str] = ()
 
 
 class Tensors:
@@ -130,6 +132,18 @@ class Tensors:
             return await self._predictor.predict(_rows(columns))
         return await self._predictor.predict_table({name: _column(array) for name, array in arrays.items()})
 
+    async def in_time(self, seconds: float, predict: Callable[[], Awaitable[Arrays]]) -> Arrays:
+        """Return what ``predict`` returns, within the time that a request allows itself.
+
+        Raises:
+            DeadlineExceeded: if the time is up.
+        """
+        try:
+            with self._predictor.deadlines.within(seconds):
+                return await predict()
+        except TimeoutError:
+            raise DeadlineExceeded(seconds) from None
+
     def _is_one_matrix(self, shapes: Sequence[Sequence[int]]) -> bool:
         return self.is_matrix and len(shapes) == 1 and list(shapes[0][1:]) == [len(self.inputs)]
 
@@ -167,7 +181,7 @@ def read(blob: bytes, datatype: str, size: int) -> NDArray[Any]:
         return _texts(blob, size)
     dtype = np.dtype(DTYPES[datatype])
     if len(blob) != size * dtype.itemsize:
-        raise MalformedBody("expected an input to have `data`, or the number of bytes of its `shape` and `datatype`")
+        raise MalformedBody("expected an input to have as many bytes as its `shape` and `datatype` require")
     array = np.frombuffer(blob, dtype)
     return array != 0 if datatype == "BOOL" else array
 
@@ -220,7 +234,7 @@ def _outputs(contract: Contract) -> Iterator[tuple[str, Output]]:
             yield name, Output("FP32", (), partial(_first_column, name))
         return
     labels = len(output.labels)
-    yield "probabilities", Output("FP32", (labels,), itemgetter("probabilities"))
+    yield "probabilities", Output("FP32", (labels,), itemgetter("probabilities"), output.labels)
     yield "decision", Output("BYTES", (), output.decisions)
     if output.set_threshold is not None:
         yield "set", Output("BOOL", (labels,), output.sets)

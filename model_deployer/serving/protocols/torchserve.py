@@ -44,6 +44,7 @@ class TorchServe(Protocol):
     """Takes rows and returns the service's own predictions: one for one row, a list for a list."""
 
     name = "torchserve"
+    prefixes = ("/predictions", "/explanations")
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
@@ -88,14 +89,14 @@ class TorchServe(Protocol):
         parameters = request.path_parameters
         if parameters["model"] != self._model or parameters.get("version", self._version) != self._version:
             raise NotFound("the service has no such model, or no such version; GET /model names what it has")
-        value = _unwrap(await _read(request))
+        value = _unwrap(await _read(request), self._contract.names)
         if isinstance(value, list):
             return Reply(_encode(await self._predict_rows(value)))
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) and len(self._contract.names) > 1:
             raise MalformedBody(
                 "expected a row, a list of rows, or an object with one of these in `instances` or `data`"
             )
-        if isinstance(value.get("instances"), list):
+        if isinstance(value, dict) and isinstance(value.get("instances"), list):
             return Reply(_encode({"predictions": await self._predict_rows(value["instances"])}))
         (prediction,) = await self._predict_rows([value])
         return Reply(_encode(prediction))
@@ -174,7 +175,12 @@ def _urlencoded(body: bytes, media_type: str) -> list[bytes]:
 _FORMS = {"multipart/form-data": _multipart, "application/x-www-form-urlencoded": _urlencoded}
 
 
-def _unwrap(value: Any) -> Any:
-    """Return the rows in `{"data": ...}`. If `data` is neither a list nor an object, it is a field of a row."""
-    inner = value.get(_DATA) if isinstance(value, dict) else None
-    return inner if isinstance(inner, list | dict) else value
+def _unwrap(value: Any, names: Sequence[str]) -> Any:
+    """Return the content of `{"data": ...}`: rows, or the value of a model of one field.
+
+    If `data` is the name of a field, only a list or an object in it are rows.
+    """
+    if not isinstance(value, dict) or _DATA not in value:
+        return value
+    is_value = len(names) == 1 and len(value) == 1 and _DATA not in names
+    return value[_DATA] if is_value or isinstance(value[_DATA], list | dict) else value

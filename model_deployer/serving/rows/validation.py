@@ -208,10 +208,10 @@ def _value_check(feature: Feature) -> Callable[[Any], Any]:
 
 def _number(feature: Numeric | Integer, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        hint = " without quotes" if isinstance(value, str) else ""
-        raise _InvalidValue("wrong_type", f"expected {feature.expected()}, as a JSON number{hint}")
+        hint = ", and not as text" if isinstance(value, str) else ""
+        raise _InvalidValue("wrong_type", f"expected {feature.expected()}{hint}")
     if isinstance(value, float) and math.isnan(value):
-        raise _InvalidValue("not_finite", f"NaN is not valid JSON: send {feature.expected()}{_or_null(feature)}")
+        raise _InvalidValue("not_finite", f"NaN is not a number: send {feature.expected()}{_or_null(feature)}")
     if isinstance(value, float) and math.isinf(value):
         raise _InvalidValue("not_finite", f"the number is too large or infinite: send {feature.expected()}")
     number = value if isinstance(feature, Integer) else _float(feature, value)

@@ -16,7 +16,10 @@ import httpx
 import numpy as np
 import polars as pl
 import pytest
+from google.protobuf import descriptor_pb2
+from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,6 +145,26 @@ def test_a_number_may_have_another_datatype(client: Client, http: httpx.Client, 
     assert outputs_of(client.start("ModelInfer", message).result()) == native(http, rows)
 
 
+def test_empty_contents_next_to_raw_values_are_accepted(client: Client, http: httpx.Client) -> None:
+    """MLServer's converter writes them."""
+    message = client.infer(ROWS[:2])
+    for tensor in message.inputs:
+        tensor.contents.SetInParent()
+    assert outputs_of(client.start("ModelInfer", message).result()) == native(http, ROWS[:2])
+
+
+def test_no_refusal_speaks_of_json(client: Client) -> None:
+    for is_raw in (True, False):
+        message = client.infer([dict.fromkeys(tiny.ROW, "text")] * 2, is_raw=is_raw)
+        call = client.start("ModelInfer", message)
+        assert refusal(call) == ("INVALID_ARGUMENT", "invalid_rows")
+        assert "JSON" not in call.details()
+    for blob in (np.array([np.inf, 1.0]).tobytes(), np.array([np.nan, 1.0]).tobytes(), b""):
+        call = client.start("ModelInfer", with_change(client, blob=blob))
+        assert refusal(call)[0] == "INVALID_ARGUMENT"
+        assert "JSON" not in call.details()
+
+
 def test_outputs_are_those_that_are_asked_for(client: Client, http: httpx.Client) -> None:
     outputs = [{"name": "decision"}, {"name": "decision"}]
     for is_raw in (True, False):
@@ -166,13 +189,54 @@ def test_health_metadata_and_index(client: Client) -> None:
 
 
 def test_reflection_lists_and_describes_all_that_is_served(client: Client) -> None:
-    names = {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    versions = {f"grpc.reflection.{version}.ServerReflection" for version in ("v1", "v1alpha")}
+    names = {SERVICE, "grpc.health.v1.Health", *versions}
     assert set(client.reflection.get_services()) == names
     for name in names:
         assert name.rpartition(".")[2] in str(client.reflection.FindFileContainingSymbol(name))
     assert set(client.methods) == {
         "ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer", "RepositoryIndex",
+        "ModelConfig", "ModelStatistics",
     }  # fmt: skip
+
+
+def test_reflection_speaks_v1_too(client: Client) -> None:
+    """Its messages are those of v1alpha under other names."""
+    ask = client.channel.stream_stream(
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    symbols = [SERVICE, "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1.ServerReflectionRequest", "none"]
+    requests = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol) for symbol in symbols]
+    answers = list(ask(iter(requests), timeout=10))
+    files = [
+        descriptor_pb2.FileDescriptorProto.FromString(answer.file_descriptor_response.file_descriptor_proto[0])
+        for answer in answers[:3]
+    ]
+    assert [file.package for file in files] == ["inference", "grpc.reflection.v1", "grpc.reflection.v1"]
+    assert answers[3].error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+def test_configuration_and_statistics_are_those_of_rest(client: Client, http: httpx.Client) -> None:
+    for version in ("", "1.0.0"):
+        configuration = client.call("ModelConfig", name="served", version=version).config
+        rest = http.get("/v2/models/served/config").json()
+        as_json = MessageToDict(
+            configuration, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+        assert as_json["max_batch_size"] == rest["max_batch_size"] == 100
+        assert [each["data_type"] for each in as_json["input"]] == [each["data_type"] for each in rest["input"]]
+        assert [list(map(int, each["dims"])) for each in as_json["output"]] == [each["dims"] for each in rest["output"]]
+    (before,) = client.call("ModelStatistics", name="served").model_stats
+    client.start("ModelInfer", client.infer(ROWS[:3])).result()
+
+    def is_counted() -> bool:
+        (after,) = client.call("ModelStatistics").model_stats
+        counts = [(each.inference_count, each.inference_stats.success.count) for each in (before, after)]
+        return counts[1] == (counts[0][0] + 3, counts[0][1] + 1) and after.inference_stats.success.ns > 0
+
+    until(is_counted)
 
 
 def test_a_request_id_comes_back_with_answers_and_refusals(client: Client) -> None:
@@ -265,6 +329,8 @@ def test_raw_values_that_are_wrong_are_refused(client: Client, values: Mapping[s
         ("ModelInfer", {"model_name": "other"}, "not_found"),
         ("ModelReady", {"name": "served", "version": "2.0.0"}, "not_found"),
         ("ModelMetadata", {"name": "other"}, "not_found"),
+        ("ModelConfig", {"name": "other"}, "not_found"),
+        ("ModelStatistics", {"name": "served", "version": "2"}, "not_found"),
     ],
 )
 def test_what_is_not_there_is_refused_and_counted(
@@ -279,7 +345,7 @@ def test_what_is_not_there_is_refused_and_counted(
 
 def test_a_method_that_there_is_not_and_a_message_that_is_none(client: Client) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        client.channel.unary_unary(f"/{SERVICE}/ModelConfig")(b"", metadata=client.metadata)
+        client.channel.unary_unary(f"/{SERVICE}/RepositoryModelLoad")(b"", metadata=client.metadata)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert refusal(client.start("ModelInfer", b"\x3a\xff\xff")) == ("INVALID_ARGUMENT", "malformed_body")
 
@@ -444,6 +510,12 @@ def test_refused_cancelled_and_late_calls_are_not_computed(client: Client, http:
         metric(http, sample) - old_value for sample, old_value in zip(samples, before, strict=True)
     )
     assert (rows, disconnected + timed_out, overloaded) == (5 + 1 + 1, 2, 1)
+
+
+def test_the_timeout_of_a_request_is_a_deadline(client: Client) -> None:
+    message = client.infer(slow_rows(5, 2_000))
+    message.parameters["timeout"].int64_param = 50_000
+    assert refusal(client.start("ModelInfer", message)) == ("DEADLINE_EXCEEDED", "deadline_exceeded")
 
 
 def test_what_takes_too_long_is_given_up(client: Client) -> None:

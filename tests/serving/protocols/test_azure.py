@@ -13,6 +13,9 @@ from tests.support import tiny
 ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR", "temp": None, "distance": 12.25}, tiny.ROW | {"seats": 3}]
 ROW_LISTS = [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]
 
+COLUMNS = {name: [row.get(name) for row in ROWS] for name in tiny.CONTRACT.names}
+BY_INDEX = {name: dict(zip("210", column, strict=True)) for name, column in COLUMNS.items()}
+
 
 @pytest.fixture(scope="module")
 def client(either: Served) -> httpx.Client:
@@ -26,6 +29,14 @@ def client(either: Served) -> httpx.Client:
         {"data": ROW_LISTS},
         {"input_data": ROWS},
         {"input_data": {"columns": tiny.CONTRACT.names, "index": [0, 1, 2], "data": ROW_LISTS}},
+        {"input_data": {"columns": list(range(9)), "data": ROW_LISTS}},
+        {"input_data": {"columns": ["index", *tiny.CONTRACT.names], "data": [[7, *row] for row in ROW_LISTS]}},
+        {"input_data": COLUMNS},
+        {"input_data": BY_INDEX},
+        {"input_data": BY_INDEX | {"seats": dict(reversed(BY_INDEX["seats"].items()))}},
+        {"input_data": COLUMNS | {"departure": [1_383_325_500_000] * 3}},
+        {"data": COLUMNS},
+        {"data": {"columns": tiny.CONTRACT.names, "data": ROW_LISTS}},
     ],
 )
 def test_rows_are_answered_with_predictions_to_the_last_bit(client: httpx.Client, body: Any) -> None:
@@ -65,6 +76,11 @@ def test_options_and_swagger_are_answered(client: httpx.Client) -> None:
         ("POST", "/score", {"rows": ROWS}, 400),
         ("POST", "/score", {"Inputs": 1}, 400),
         ("POST", "/score", {"input_data": {"columns": [1], "data": ROW_LISTS}}, 400),
+        ("POST", "/score", {"input_data": {}}, 400),
+        ("POST", "/score", {"input_data": {"seats": 1}}, 400),
+        ("POST", "/score", {"input_data": {"seats": [1], "temp": []}}, 400),
+        ("POST", "/score", {"input_data": {"seats": {"0": 1}, "temp": {"1": 2}}}, 400),
+        ("POST", "/score", {"input_data": {"columns": ["seats"], "data": [1]}}, 400),
         ("GET", "/swagger.json?version=4", b"", 404),
     ],
 )

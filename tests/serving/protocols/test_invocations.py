@@ -53,6 +53,10 @@ def values(rows: list[dict[str, Any]]) -> list[list[Any]]:
     return [[row.get(name) for name in tiny.CONTRACT.names] for row in rows]
 
 
+def indexed(rows: list[dict[str, Any]]) -> list[list[Any]]:
+    return [[index, *row] for index, row in enumerate(values(rows))]
+
+
 def columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return {name: [row.get(name) for row in rows] for name in tiny.CONTRACT.names}
 
@@ -85,10 +89,18 @@ def lines(answer: httpx.Response) -> list[list[Any]]:
         {"inputs": columns(ROWS)},
         {"rows": ROWS},
         {"columns": columns(ROWS)},
+        ROWS,
+        values(ROWS),
+        {"instances": [{"features": row} for row in values(ROWS)]},
+        {"instances": [{"data": {"features": {"values": row}}} for row in values(ROWS)]},
+        {"dataframe_split": {"columns": list(range(9)), "data": values(ROWS)}},
+        {"dataframe_records": [dict(zip("012345678", row, strict=True)) for row in values(ROWS)]},
+        {"dataframe_split": split(ROWS) | {"columns": ["Unnamed: 0", *tiny.CONTRACT.names], "data": indexed(ROWS)}},
+        {"dataframe_records": [{"index": 7} | row for row in ROWS]},
     ],
-    ids=lambda document: next(iter(document)),
+    ids=lambda document: next(iter(document)) if isinstance(document, dict) else "list",
 )
-def test_json_shapes_match_the_native_route(server: Server, document: dict[str, Any]) -> None:
+def test_json_shapes_match_the_native_route(server: Server, document: Any) -> None:
     """Every shape of JSON is answered as by the native route."""
     answer = ask_json(server, document)
     assert answer.json() == {"predictions": native(server)}
@@ -101,6 +113,36 @@ def test_nan_is_missing_as_pandas_writes_it(server: Server) -> None:
     expected = native(server, [rows[0] | {"temp": None}])
     assert ask_json(server, {"dataframe_records": rows}).json() == {"predictions": expected}
     assert ask_json(server, {"instances": [tiny.ROW | {"distance": float("inf")}]}).status_code == 400
+
+
+def test_one_flat_list_is_one_row(server: Server) -> None:
+    assert ask_json(server, values(ROWS)[0]).json() == {"predictions": native(server, ROWS[:1])}
+    line = json.dumps({"features": values(ROWS)[0]}).encode()
+    answer = ask(server, line, "application/jsonlines", Accept="application/json")
+    assert answer.json() == {"predictions": native(server, ROWS[:1])}
+
+
+def test_times_of_pandas_are_milliseconds(server: Server) -> None:
+    """`to_json()` writes times so, with and without a time zone."""
+    epoch = {"departure": 1_383_325_500_000, "booked": 1_380_614_400_000}
+    texts = {"departure": "2013-11-01T17:05:00", "booked": "2013-10-01T08:00:00Z"}
+    expected = {"predictions": native(server, [tiny.ROW | texts])}
+    rows = [tiny.ROW | epoch]
+    for document in ({"dataframe_records": rows}, {"dataframe_split": split(rows)}):
+        assert ask_json(server, document).json() == expected
+    for wrong in (True, 1e300, -(10**18)):
+        refusal = ask_json(server, {"dataframe_records": [tiny.ROW | {"departure": wrong}]}).json()
+        assert [problem["field"] for problem in refusal["errors"]] == ["departure"]
+    assert ask_json(server, {"instances": rows}).status_code == 422  # not pandas
+
+
+def test_index_column_of_csv_is_left_out(server: Server) -> None:
+    lines = to_csv([tiny.ROW], has_header=True).decode().splitlines(keepends=True)
+    for name in ("", "Unnamed: 0", "index"):
+        body = f"{name},{lines[0]}0,{lines[1]}".encode()
+        assert ask(server, body, "text/csv").json() == {"predictions": native(server, [tiny.ROW])}
+    unknown = f"number,{lines[0]}0,{lines[1]}".encode()
+    assert {each["code"] for each in ask(server, unknown, "text/csv").json()["errors"]} == {"unknown_field"}
 
 
 def test_csv_header_decides_the_answer_type(server: Server) -> None:
@@ -179,10 +221,10 @@ def test_a_batch_transform_gets_a_line_for_each_line_in_order(server: Server) ->
 def test_accept_names_the_type_of_the_answer(server: Server) -> None:
     expected, document = native(server), {"instances": ROWS}
     assert lines(ask_json(server, document, Accept="text/csv;q=0.9, application/json;q=0.5")) == csv_cells(expected)
-    assert ask_json(server, document, Accept="application/x-npy, */*").json() == {"predictions": expected}
+    assert ask_json(server, document, Accept="text/html, */*").json() == {"predictions": expected}
     answer = ask_json(server, document, Accept="application/jsonlines")
     assert [json.loads(line) for line in answer.text.splitlines()] == expected
-    refusal = ask_json(server, document, Accept="application/x-npy")
+    refusal = ask_json(server, document, Accept="application/x-recordio-protobuf")
     assert (refusal.status_code, refusal.json()["code"]) == (406, "not_acceptable")
 
 
@@ -201,6 +243,75 @@ def test_parquet_is_read_for_mlflow(server: Server) -> None:
     parquet = "application/vnd.apache.parquet"
     assert ask(server, file.getvalue(), parquet).json() == {"predictions": expected}
     assert ask(server, b"PAR1", parquet).json()["code"] == "malformed_body"
+
+
+NPY = "application/x-npy"
+
+
+def to_npy(array: Any, **options: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, **options)
+    return file.getvalue()
+
+
+def test_texts_are_read_from_an_array(server: Server) -> None:
+    """An array of texts has no numbers, so it is refused by field; a structured one has a type for each column."""
+    refusal = ask(server, to_npy(np.array(values([tiny.ROW]), dtype=str)), NPY).json()
+    assert {problem["field"] for problem in refusal["errors"]} == {"distance", "temp", "seats", "holiday"}
+    types = {float: "f4", int: ">i2", bool: "?", str: "U40"}
+    dtype = [("index", "i8"), *((name, types[type(value)]) for name, value in tiny.ROW.items())]
+    for rows in (1, 40):
+        array = np.array([(7, *tiny.ROW.values())] * rows, dtype)
+        expected = native(server, [tiny.ROW | {"temp": float(np.float32(tiny.ROW["temp"]))}] * rows)
+        assert ask(server, to_npy(array), NPY).json() == {"predictions": expected}
+
+
+def test_arrays_are_answered_with_arrays(server: Server, number: Served) -> None:
+    answer = ask_json(server, {"instances": ROWS}, Accept=NPY)
+    assert answer.headers["content-type"] == NPY
+    array = np.load(io.BytesIO(answer.content), allow_pickle=False)
+    assert array.dtype == np.float32
+    assert array.tolist() == [list(each["probabilities"].values()) for each in native(server)]
+    array = np.load(io.BytesIO(ask_json(number.server, {"instances": ROWS}, Accept=NPY).content), allow_pickle=False)
+    assert array.tolist() == [list(each.values()) for each in native(number.server)]
+
+
+def header(text: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        to_npy(np.array([[object()]], dtype=object), allow_pickle=True),
+        to_npy(np.zeros((2, 8))),
+        to_npy(np.zeros(8)),
+        to_npy(np.zeros((1, 9, 1))),
+        to_npy(np.zeros((0, 9))),
+        to_npy(np.float64(1)),
+        to_npy(np.zeros((1, 9), complex)),
+        to_npy(np.zeros((1, 9), "S3")),
+        to_npy(np.zeros((1, 9), "M8[s]")),
+        to_npy(np.zeros((2, 9)))[:-1],
+        to_npy(np.zeros((2, 9))) + b"x",
+        to_npy(np.full((1, 9), 0x110000, "<u4").view("<U1")),
+        header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 9)}"),
+        header("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -9)}") + bytes(72),
+        header("{'descr': '<U0', 'fortran_order': False, 'shape': (1000000000000, 9)}"),
+        header("{'descr': [('a', '<f8', (1000,))], 'fortran_order': False, 'shape': (1,)}") + bytes(8_000),
+        header("__import__('os').abort()"),
+        header("(" * 3_000),
+        b"\x93NUMPY",
+        b"PK\x03\x04",
+    ],
+)
+def test_what_is_no_array_of_values_is_refused(server: Server, body: bytes) -> None:
+    answer = ask(server, body, NPY)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
+
+
+def test_rows_of_arrays_are_limited(server: Server) -> None:
+    assert ask(server, to_npy(np.zeros((101, 9))), NPY).json()["code"] == "too_many_rows"
 
 
 def test_regression_is_exact_and_default_type_configurable(number: Served) -> None:
@@ -283,10 +394,14 @@ JSONS = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["columns", "data", "x"]), inner),
     max_leaves=8,
 )
+ARRAY = to_npy(np.zeros((2, 9)))
 KEYS = st.sampled_from(["dataframe_split", "dataframe_records", "instances", "inputs", "rows", "columns"])
 BODIES = (
     st.dictionaries(KEYS, JSONS, min_size=1, max_size=1).map(lambda document: json.dumps(document).encode())
     | st.binary(max_size=200)
+    | st.tuples(st.integers(6, 128), st.binary(max_size=4)).map(
+        lambda damage: ARRAY[: damage[0]] + damage[1] + ARRAY[damage[0] + len(damage[1]) :]
+    )
     | st.lists(st.text(max_size=8), min_size=9, max_size=9).map(
         lambda row: to_csv([tiny.ROW], has_header=True) + _line(row)
     )
@@ -300,7 +415,7 @@ def _line(row: list[str]) -> bytes:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(body=BODIES, content_type=st.sampled_from(["application/json", "text/csv", "application/jsonlines"]))
+@given(body=BODIES, content_type=st.sampled_from(["application/json", "text/csv", "application/jsonlines", NPY]))
 def test_no_body_makes_it_fail(server: Server, body: bytes, content_type: str) -> None:
     answer = ask(server, body, content_type)
     assert answer.status_code in (200, 204, 400, 413, 422)

@@ -251,6 +251,38 @@ def test_health_and_metadata(client: httpx.Client) -> None:
         ]
 
 
+def test_models_configuration_and_statistics(client: httpx.Client) -> None:
+    assert client.get("/v2/models").json() == {"models": ["served"]}
+    for path in ("/v2/models/served", "/v2/models/served/versions/1.0.0"):
+        configuration, metadata = client.get(f"{path}/config").json(), client.get(path).json()
+        assert configuration["max_batch_size"] == 100
+        for kind in ("input", "output"):
+            assert [tensor["name"] for tensor in configuration[kind]] == [each["name"] for each in metadata[f"{kind}s"]]
+            shapes = [[-1, *tensor["dims"]] for tensor in configuration[kind]]
+            assert shapes == [each["shape"] for each in metadata[f"{kind}s"]]
+        types = {tensor["name"]: (tensor["data_type"], tensor["optional"]) for tensor in configuration["input"]}
+        assert (types["seats"], types["carrier"]) == (("TYPE_INT64", False), ("TYPE_STRING", True))
+
+
+def test_statistics_count_requests_rows_and_failures(client: httpx.Client) -> None:
+    def statistics(path: str = "/v2/models/served/stats") -> dict[str, Any]:
+        (model,) = client.get(path).json()["model_stats"]
+        return dict(model)
+
+    before = statistics()
+    client.post(INFER, json={"inputs": inputs_of(ROWS[:7])}).raise_for_status()
+    assert client.post(INFER, json={}).status_code == 400
+    after = statistics("/v2/models/served/versions/1.0.0/stats")
+    assert (after["name"], after["version"]) == ("served", "1.0.0")
+    assert statistics("/v2/models/stats")["execution_count"] == after["execution_count"] > before["execution_count"]
+    assert after["inference_count"] == before["inference_count"] + 7
+    for outcome in ("success", "fail"):
+        counts = [each["inference_stats"][outcome]["count"] for each in (before, after)]
+        assert counts[1] == counts[0] + 1
+    assert after["inference_stats"]["success"]["ns"] > before["inference_stats"]["success"]["ns"]
+    assert after["inference_stats"]["queue"]["count"] > before["inference_stats"]["queue"]["count"]
+
+
 def with_change(index: int = 0, **values: Any) -> list[dict[str, Any]]:
     """Return valid inputs, except for values of one of them."""
     inputs = inputs_of(ROWS[:2])

@@ -82,6 +82,41 @@ def test_a_model_that_there_is_not_is_not_found(labels: Served, path: str, keys:
     assert SECRET not in answer.text
 
 
+OPEN_INFERENCE, TORCHSERVE = DIALECTS["open_inference"].keys, DIALECTS["torchserve"].keys
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize(
+    ("path", "keys"),
+    [
+        ("/v2/models/served/unknown", OPEN_INFERENCE),
+        ("/v2/repository/models/served/load", OPEN_INFERENCE),
+        ("/v2/systemsharedmemory/region/mine/register", OPEN_INFERENCE),
+        (f"/v2/{SECRET}", OPEN_INFERENCE),
+        ("/v1/models/served:explain", {"error"}),
+        (f"/V1/{SECRET}", {"error"}),
+        ("/predictions", TORCHSERVE),
+        ("/explanations/served", TORCHSERVE),
+        ("/v3", PROBLEM),
+        ("/v2x", PROBLEM),
+    ],
+)
+def test_unknown_paths_are_refused_as_the_clients_of_a_prefix_expect(
+    labels: Served, method: str, path: str, keys: set[str]
+) -> None:
+    answer = labels.client.request(method, path, content=b"x", headers={"X-Request-ID": "mine"})
+    assert (answer.status_code, answer.json().keys(), answer.headers["x-request-id"]) == (404, keys, "mine")
+    assert SECRET not in answer.text
+    assert "/docs.json" in answer.text
+
+
+def test_slashes_at_the_end_of_a_path_below_a_prefix_count_for_nothing(labels: Served) -> None:
+    for path in ("/v2", "/v2/models", "/v2/models/served", "/v2/models/served/ready", "/v1/models/served"):
+        assert labels.client.get(f"{path}/").json() == labels.client.get(path).json()
+    assert labels.client.get("/v2" + 30_000 * "/").json() == labels.client.get("/v2").json()
+    assert httpx.get(f"{labels.server.url}/v2/unknown").json().keys() == OPEN_INFERENCE  # there is no key
+
+
 def test_the_methods_of_a_path_are_told(labels: Served) -> None:
     allowed = {
         dialect.path: ask(labels.client, dialect, {"method": "DELETE"}).headers["allow"]

@@ -50,6 +50,25 @@ def test_columns_are_answered_with_columns(client: httpx.Client) -> None:
     assert answer.json() == {"outputs": {name: [each[name] for each in expected] for name in expected[0]}}
 
 
+def test_rows_under_inputs_are_those_of_kserve(client: httpx.Client) -> None:
+    expected = [in_tensors(each) for each in native(client)]
+    for rows in (ROWS, [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]):
+        answer = client.post(f"{MODEL}:predict", json={"inputs": rows}).json()
+        assert answer["predictions"] == expected
+        assert answer["outputs"] == {name: [each[name] for each in expected] for name in expected[0]}
+
+
+def test_values_may_be_tensors_of_one_value(client: httpx.Client) -> None:
+    """Keras' models take tensors of the shape [rows, 1], and their clients send such values to any server."""
+    expected = client.post(f"{MODEL}:predict", json={"instances": ROWS}).json()
+    rows = [{name: [value] for name, value in row.items()} for row in ROWS]
+    assert client.post(f"{MODEL}:predict", json={"instances": rows}).json() == expected
+    inputs = {name: [[value] for value in values] for name, values in columns().items()}
+    expected = client.post(f"{MODEL}:predict", json={"inputs": columns()}).json()
+    assert client.post(f"{MODEL}:predict", json={"inputs": inputs}).json() == expected
+    assert client.post(f"{MODEL}:predict", json={"instances": [rows[0] | {"seats": [1, 2]}]}).status_code == 422
+
+
 def test_rows_may_be_lists_in_the_order_of_the_contract(client: httpx.Client) -> None:
     row_lists = [[row.get(name) for name in tiny.CONTRACT.names] for row in ROWS]
     expected = client.post(f"{MODEL}:predict", json={"instances": ROWS})
