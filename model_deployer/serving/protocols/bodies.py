@@ -5,8 +5,8 @@ none, or that of a form.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,6 +25,8 @@ _MAX_NAMED_PROBLEMS = 5
 
 _decode = msgspec.json.Decoder().decode
 
+R = TypeVar("R")
+
 Schema = Mapping[str, Any]
 
 TEXT: Schema = {"type": "string"}
@@ -36,7 +38,14 @@ async def parse(body: bytes) -> Any:
     Raises:
         MalformedBody: if the body is not JSON.
     """
-    return _parse(body) if len(body) <= _INLINE_BODY_BYTES else await asyncio.to_thread(_parse, body)
+    return await in_thread_if_large(_parse, body)
+
+
+async def in_thread_if_large(read: Callable[..., R], body: bytes, *arguments: Any) -> R:
+    """Call a function with a body: in the event loop if the body is small, else in a thread, so that others go on."""
+    if len(body) <= _INLINE_BODY_BYTES:
+        return read(body, *arguments)
+    return await asyncio.to_thread(read, body, *arguments)
 
 
 async def document(body: bytes) -> dict[str, Any]:

@@ -157,17 +157,19 @@ class OpenInference(Protocol):
     # Inference
 
     async def _infer(self, request: Request) -> Reply:
-        length = _json_length(request)
-        if length is None and (decoded := self._reader.fast(request.body)):
-            inference_request, rows = decoded
-            return await self._answer(inference_request, lambda: self.predictor.predict_checked(rows))
-        inference_request = self._reader.slow(request.body if length is None else request.body[:length])
-        blobs = b"" if length is None else request.body[length:]
-
-        def predict() -> Awaitable[Arrays]:
-            return self._tensors.predict(inference.columns(self._tensors, inference_request, blobs))
-
+        inference_request, predict = await bodies.in_thread_if_large(self._read, request.body, _json_length(request))
         return await self._answer(inference_request, predict)
+
+    def _read(self, body: bytes, json_length: int | None) -> tuple[InferenceRequest, Callable[[], Awaitable[Arrays]]]:
+        """Return a request, and the function that predicts its rows."""
+        if json_length is None and (decoded := self._reader.fast(body)):
+            inference_request, rows = decoded
+            return inference_request, lambda: self.predictor.predict_checked(rows)
+        inference_request = self._reader.slow(body if json_length is None else body[:json_length])
+        columns = inference.columns(
+            self._tensors, inference_request, b"" if json_length is None else body[json_length:]
+        )
+        return inference_request, lambda: self._tensors.predict(columns)
 
     async def _answer(self, request: InferenceRequest, predict: Callable[[], Awaitable[Arrays]]) -> Reply:
         """Return the response with the outputs that the request names, within the time that it allows."""

@@ -29,6 +29,9 @@ from model_deployer.serving.rows.columns import Values
 #: otherwise cause a response of 100 MB.
 MAX_LISTED_PROBLEMS = 1_000
 
+#: The maximum number of unknown fields for which a similar field is looked up.
+_MAX_HINTS = 20
+
 #: An integer with more digits does not fit in a float64; it is read as infinite and refused by its field.
 _MAX_INTEGER_DIGITS = 400
 
@@ -53,11 +56,17 @@ class _Problems:
     def __init__(self) -> None:
         self.listed: list[Problem] = []
         self.total = 0
+        self._hints = 0
 
     def add(self, row: int, field: str | None, code: ProblemCode, message: Callable[[], str]) -> None:
         self.total += 1
         if self.total <= MAX_LISTED_PROBLEMS:
             self.listed.append(Problem(row, field, code, message()))
+
+    def may_hint(self) -> bool:
+        """Return whether another similar name may be looked up, which takes a hundred times as long as a check."""
+        self._hints += 1
+        return self._hints <= _MAX_HINTS
 
 
 class Validator:
@@ -110,7 +119,9 @@ class Validator:
             return ()
         for name in row:
             if name not in self._features:
-                problems.add(index, _printable(name), "unknown_field", partial(self._unknown_field_message, name))
+                problems.add(
+                    index, _printable(name), "unknown_field", partial(self._unknown_field_message, name, problems)
+                )
         values = []
         for name, feature in self._features.items():
             try:
@@ -129,8 +140,8 @@ class Validator:
             raise _InvalidValue("not_nullable", f"null is not accepted: send {feature.expected()}")
         return None
 
-    def _unknown_field_message(self, name: str) -> str:
-        matches = difflib.get_close_matches(name[:100], self._features, n=1)
+    def _unknown_field_message(self, name: str, problems: _Problems) -> str:
+        matches = difflib.get_close_matches(name[:100], self._features, n=1) if problems.may_hint() else []
         hint = f"did you mean '{matches[0]}'?" if matches else "leave it out; GET /model lists the fields"
         return f"the model has no such field: {hint}"
 
