@@ -1,7 +1,8 @@
 """The gateway: an ASGI middleware that answers the service's own routes before BentoML's router sees them.
 
-Start with :meth:`Gateway.__call__`. Requests to other paths (the documentation page, health, the client's schema, calls
-between services) go on to BentoML; its plain 404 and 405 responses are replaced by problem documents.
+Start with :meth:`Gateway.__call__`. Requests to a few other paths (health, the client's schema) and calls between
+services go on to BentoML; its plain 405 responses are replaced by problem documents. BentoML's own page and its files
+are not reachable.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ from model_deployer.serving.http.connection import CONNECTION_KEY
 from model_deployer.serving.http.deadlines import ClientDisconnected
 from model_deployer.serving.http.headers import JSON, Headers
 from model_deployer.serving.http.keys import ApiKeys
+from model_deployer.serving.page.web_page import WebPage
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
 from model_deployer.serving.protocols.protocol import Reply, Request, RouteMatch, build_router
@@ -47,6 +49,9 @@ _TEXT = b"text/plain; charset=utf-8"
 #: The methods whose requests have no meaningful body (RFC 9110).
 _BODILESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+#: The paths that BentoML answers: the probes that are not the gateway's, and the schema that BentoML's client reads.
+_BENTOML_PATHS = frozenset({"/livez", "/healthz", "/schema.json"})
+
 #: A response: its status, media type and body.
 Response = tuple[int, bytes, bytes]
 
@@ -54,12 +59,12 @@ R = TypeVar("R")
 
 
 class Gateway:
-    """Answers the service's own routes and those of the protocols in the settings.
+    """Answers the service's own routes, the web page, and the routes of the protocols in the settings.
 
     Its own routes are ``POST /predict``, ``GET /model``, ``GET /docs.json``, ``GET /metrics`` and ``GET /readyz``.
 
     Args:
-        app: BentoML's application, which answers all other paths.
+        app: BentoML's application, which answers the probes, the schema for its client, and other services.
         predictor: The predictor of the model.
         settings: The settings of the server.
         keys: The valid API keys; None if no key is required.
@@ -81,7 +86,7 @@ class Gateway:
         self._keys = keys
         self._access_log = AccessLog(predictor.metrics, settings)
         protocols = create_protocols(settings.protocols, predictor)
-        self._find_route = build_router(protocols)
+        self._find_route = build_router([WebPage(predictor), *protocols])
         document = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
         document_page = (200, JSON, msgspec.json.encode(document))
         self._pages: dict[str, Callable[[], Response]] = {
@@ -107,9 +112,9 @@ class Gateway:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._own_paths:
-            is_own = scope["path"] in self._own_paths
-            match = None if is_own else self._find_route(scope["method"], scope["path"])
-            if match or is_own or not self._is_authorized(scope, dict(scope["headers"]), match):
+            path = scope["path"]
+            match = None if path in self._own_paths else self._find_route(scope["method"], path)
+            if path not in _BENTOML_PATHS or not self._is_authorized(scope, dict(scope["headers"]), match):
                 return await self._respond(scope, receive, send, match)
             send = self._wrap_send(scope, send)
         return await self.app(scope, receive, send)
@@ -199,6 +204,8 @@ class Gateway:
     # The other routes
 
     def _get_page(self, scope: Scope) -> Response:
+        if scope["path"] not in self._pages:
+            raise NotFound("the paths are listed in /docs.json")
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed("GET, HEAD")
         return self._pages[scope["path"]]()
@@ -211,7 +218,7 @@ class Gateway:
         return 200, _TEXT, f"degraded: {degraded}\n".encode() if degraded else b"ready\n"
 
     def _wrap_send(self, scope: Scope, send: Send) -> Send:
-        """Return a ``send`` for BentoML that counts its responses, and replaces its plain 404 and 405 by problems."""
+        """Return a ``send`` for BentoML that counts its responses, and replaces its plain 405 by a problem."""
         start = time.perf_counter()
         is_replaced = False
 
@@ -220,7 +227,7 @@ class Gateway:
             if message["type"] == "http.response.start":
                 status, seconds = message["status"], time.perf_counter() - start
                 self._predictor.metrics.count_response("native", self._route_label(scope), status, seconds)
-                is_replaced = status in (404, 405)
+                is_replaced = status == 405
                 if is_replaced:
                     await _send_problem(scope, send, message)
             if not is_replaced:
@@ -248,9 +255,8 @@ def _error_reply(error: RequestError, request_id: str, match: RouteMatch | None)
 
 
 async def _send_problem(scope: Scope, send: Send, message: Message) -> None:
-    """Send a problem document instead of BentoML's plain 404 or 405."""
-    allow = dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1")
-    error = NotFound("the paths are listed in /docs.json") if message["status"] == 404 else MethodNotAllowed(allow)
+    """Send a problem document instead of BentoML's plain 405."""
+    error = MethodNotAllowed(dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1"))
     request_id = headers.request_id(dict(scope["headers"]))
     response_headers = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *problem_details.headers(error)]
     await asgi.respond(send, error.status, response_headers, problem_details.encode_problem(error, request_id.decode()))
