@@ -24,7 +24,7 @@ run: $(INSTALLED) $(FLIGHTS) ## Train the example if the store has none, build a
 	@$(BIN)/deployer show flight_delay >/dev/null 2>&1 || $(BIN)/deployer train examples/flight_delay/model.yaml
 	@$(BIN)/deployer show flight_delay
 	@bento=$$($(BIN)/bentoml build --output tag --arg model=flight_delay) && \
-	echo "\nServing $${bento#__tag__:}; the documentation page is http://localhost:3000, Ctrl-C stops it.\n" && \
+	echo "\nServing $${bento#__tag__:}; the page of the model is http://localhost:3000, Ctrl-C stops it.\n" && \
 	exec $(BIN)/bentoml serve "$${bento#__tag__:}" --port 3000
 
 help: ## Print this list

@@ -33,7 +33,7 @@ DENIED_WORDS = {
 DENIED_VARIABLES = {"asked", "found", "given", "said", "told"}
 
 FOLDERS = ("model_deployer", "training", "tests", "benchmarks", "examples", "docs", ".github")
-SUFFIXES = {".py", ".md", ".j2", ".sh", ".yaml", ".yml", ".proto", ".toml"}
+SUFFIXES = {".py", ".md", ".j2", ".sh", ".yaml", ".yml", ".proto", ".toml", ".html", ".css", ".js"}
 
 #: These lists, and models that were stored once and never change.
 EXCLUDED = ("tests/test_words.py", "tests/contract/artifacts/format_", "model_deployer/training/")

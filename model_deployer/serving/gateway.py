@@ -1,7 +1,8 @@
 """The gateway: an ASGI middleware that answers the service's own routes before BentoML's router sees them.
 
-Start with :meth:`Gateway.__call__`. Requests to other paths (the documentation page, health, the client's schema, calls
-between services) go on to BentoML; its plain 404 and 405 responses are replaced by problem documents.
+Start with :meth:`Gateway.__call__`. Requests to a few other paths (health, the client's schema) and calls between
+services go on to BentoML; its plain 405 responses are replaced by problem documents. BentoML's own page and its files
+are not reachable.
 """
 
 import asyncio
@@ -35,6 +36,7 @@ from model_deployer.serving.http.deadlines import ClientDisconnected
 from model_deployer.serving.http.headers import JSON, Headers
 from model_deployer.serving.http.keys import ApiKeys
 from model_deployer.serving.http.media_types import parse_media_type
+from model_deployer.serving.page.web_page import WebPage
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
 from model_deployer.serving.protocols.protocol import UNKNOWN_PATH, Reply, Request, RouteMatch, build_router
@@ -51,6 +53,9 @@ _PROBE_PATHS = frozenset({*openapi.HEALTH_PATHS, "/metrics"})
 #: The methods whose requests have no meaningful body (RFC 9110).
 _BODILESS_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+#: The paths that BentoML answers: the probes that are not the gateway's, and the schema that BentoML's client reads.
+_BENTOML_PATHS = frozenset({"/livez", "/healthz", "/schema.json"})
+
 #: Pages that change with the model only.
 _DOCUMENTS = frozenset({"/model", "/docs.json"})
 
@@ -64,12 +69,12 @@ R = TypeVar("R")
 
 
 class Gateway:
-    """Answers the service's own routes and those of the protocols in the settings.
+    """Answers the service's own routes, the web page, and the routes of the protocols in the settings.
 
     Its own routes are ``POST /predict``, ``GET /model``, ``GET /docs.json``, ``GET /metrics`` and ``GET /readyz``.
 
     Args:
-        app: BentoML's application, which answers all other paths.
+        app: BentoML's application, which answers the probes, the schema for its client, and other services.
         predictor: The predictor of the model.
         settings: The settings of the server.
         keys: The valid API keys; None if no key is required.
@@ -91,7 +96,7 @@ class Gateway:
         self._keys = keys
         self._access_log = AccessLog(predictor.metrics, settings, keys)
         protocols = create_protocols(settings.protocols, predictor)
-        self._find_route = build_router(protocols)
+        self._find_route = build_router([WebPage(predictor), *protocols])
         document = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
         self._document = document
         self._pages: dict[str, Callable[[], Response]] = {
@@ -117,9 +122,9 @@ class Gateway:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._own_paths:
-            is_own = scope["path"] in self._own_paths
-            match = None if is_own else self._find_route(scope["method"], scope["path"])
-            if match or is_own or not self._is_authorized(scope, dict(scope["headers"]), match):
+            path = scope["path"]
+            match = None if path in self._own_paths else self._find_route(scope["method"], path)
+            if path not in _BENTOML_PATHS or not self._is_authorized(scope, dict(scope["headers"]), match):
                 return await self._respond(scope, receive, send, match)
             send = self._wrap_send(scope, send)
         return await self.app(scope, receive, send)
@@ -228,6 +233,8 @@ class Gateway:
         self, scope: Scope, request_headers: Headers, response_headers: list[tuple[bytes, bytes]]
     ) -> Response:
         """Return a page, and add the headers with which clients keep a document until it changes (RFC 9111)."""
+        if scope["path"] not in self._pages:
+            raise NotFound(UNKNOWN_PATH)
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed("GET, HEAD")
         path = scope["path"]
@@ -255,7 +262,7 @@ class Gateway:
     def _wrap_send(self, scope: Scope, send: Send) -> Send:
         """Return a ``send`` for BentoML that counts and logs its responses, and adds the request id to them.
 
-        Plain 404 and 405 responses are replaced by problems.
+        A plain 405 is replaced by a problem.
         """
         request_headers: Headers = dict(scope["headers"])
         record = RequestRecord(request_headers, headers.request_id(request_headers))
@@ -264,7 +271,7 @@ class Gateway:
         async def forward(message: Message) -> None:
             nonlocal is_replaced
             if message["type"] == "http.response.start":
-                is_replaced = message["status"] in (404, 405)
+                is_replaced = message["status"] == 405
                 if is_replaced:
                     record.error = _replacement(message)
                 self._access_log.write(record, self._endpoint(scope), message["status"])
@@ -300,9 +307,7 @@ def _error_reply(error: RequestError, request_id: str, match: RouteMatch | None)
 
 
 def _replacement(message: Message) -> RequestError:
-    """Return the error for a plain 404 or 405 of BentoML."""
-    if message["status"] == 404:
-        return NotFound(UNKNOWN_PATH)
+    """Return the error for a plain 405 of BentoML."""
     return MethodNotAllowed(dict(message.get("headers", ())).get(b"allow", b"").decode("latin-1"))
 
 

@@ -41,6 +41,7 @@ def test_bentoml_builds_the_same_files(home: Path, model: str, tmp_path: Path) -
     completed = run("bentoml", "build", "--output", "tag", "--arg", f"model={model}")
     name, version = completed.stdout.strip().splitlines()[-1].removeprefix("__tag__:").split(":")
     built = home / "bentos" / name / version
+    assert (built / "src/model_deployer/serving/page/index.html").is_file()
     for part in ("src", "env"):
         assert _checksums(built / part) == _checksums(tmp_path / "bento" / part)
 

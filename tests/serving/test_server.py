@@ -274,10 +274,6 @@ def test_the_documented_examples_and_schemas_are_true(client: httpx.Client) -> N
     assert str(refusal.status_code) in operation["responses"]
 
 
-def test_the_docs_page_is_served(client: httpx.Client) -> None:
-    assert "swagger" in client.get("/").text
-
-
 def test_bentomls_own_client_works(server: Server, client: httpx.Client) -> None:
     with bentoml.SyncHTTPClient(server.url) as own:
         assert own.predict(rows=[tiny.ROW]) == post(client, {"rows": [tiny.ROW]}).json()

@@ -55,7 +55,7 @@ async def _read_chunks(message: Message, receive: Receive, limit: int) -> bytes:
 
 
 async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    """Send a complete response and its Content-Length, which a 204 must not have (RFC 9110, section 8.6)."""
+    """Send a complete response and its Content-Length, which belongs to no 204 and 304 (RFC 9110, section 8.6)."""
     if status not in (204, 304):
         headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -17,6 +17,12 @@ HEALTH_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 #: The paths that protocols must not have.
 RESERVED_PATHS = HEALTH_PATHS | {"/predict", "/model", "/metrics", "/docs.json", "/schema.json"}
 
+#: The folder of the files of the web page. Protocols must not have a path in it.
+PAGE_FOLDER = "/page/"
+
+#: The service's own paths that need no API key: the health checks, and the web page, which contains no model.
+_PUBLIC_PATHS = HEALTH_PATHS | {"/"}
+
 #: The errors of POST /predict, without those of API keys.
 PREDICT_ERRORS: tuple[type[RequestError], ...] = (
     errors.MalformedBody,
@@ -97,7 +103,14 @@ def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Pr
             "/model": {"get": _get("model", "The model and its contract", "application/json", _MODEL)},
             "/livez": {"get": _get("livez", "Alive: restart the process if this fails", "text/plain", _TEXT)},
             "/readyz": {"get": _ready()},
-            "/": {"get": _get("page", "This document as a page that can send requests", "text/html", _TEXT)},
+            "/": {
+                "get": _get(
+                    "page",
+                    "The model as a web page: its figures, a form for requests, and this document",
+                    "text/html",
+                    _TEXT,
+                )
+            },
             "/metrics": {"get": _get("metrics", "Metrics in Prometheus' text format", "text/plain", _TEXT)},
         },
         "components": {
@@ -111,7 +124,7 @@ def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Pr
             },
         },
     }
-    routes = [(path, operations, path in HEALTH_PATHS, _PROBLEM) for path, operations in document["paths"].items()]
+    routes = [(path, operations, path in _PUBLIC_PATHS, _PROBLEM) for path, operations in document["paths"].items()]
     for protocol in protocols:
         schemas = protocol.schemas()
         document["components"]["schemas"] |= schemas

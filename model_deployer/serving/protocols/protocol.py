@@ -22,7 +22,7 @@ from model_deployer.serving.predictor import Predictor
 _CACHED_PATHS = 1_024
 _MAX_CACHED_PATH_CHARACTERS = 200
 
-#: The path of the documentation page: a protocol may answer other methods of it.
+#: The path of the web page: a protocol may answer other methods of it.
 DOCUMENTATION_PATH = "/"
 
 
@@ -152,7 +152,6 @@ def build_router(protocols: Sequence[Protocol]) -> Callable[[str, str], RouteMat
         with_method = [match for match in matches if method in match[1].methods]
         if not matches:
             return search_below_prefix(method, path)
-        if path == DOCUMENTATION_PATH and not with_method:
             return None
         methods = dict.fromkeys(name for _, route, _ in matches for name in route.methods)
         return RouteMatch(*(with_method or matches)[0], tuple(methods))

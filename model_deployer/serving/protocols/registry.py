@@ -37,7 +37,7 @@ def create_protocols(names: Sequence[str], predictor: Predictor) -> list[Protoco
     protocols = [PROTOCOLS[name](predictor) for name in names]
     routes = [(protocol.name, route) for protocol in protocols for route in protocol.routes]
     for name, route in routes:
-        if route.path in openapi.RESERVED_PATHS:
+        if route.path in openapi.RESERVED_PATHS or route.path.startswith(openapi.PAGE_FOLDER):
             raise UsageError(f"{name}: the service itself answers {route.path}; {_REMEDY}")
     for (first_name, first), (second_name, second) in combinations(routes, 2):
         # Within a protocol, the first route that matches a path answers it.

@@ -33,7 +33,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, file: Path) -> Iterator[Ser
             yield running
 
 
-@pytest.mark.parametrize("path", ["/predict", "/model", "/docs.json", "/metrics", "/schema.json", "/", "/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/predict", "/model", "/docs.json", "/metrics", "/schema.json", "/static_content/index.css", "/nothing"]
+)
 def test_without_a_key_nothing_is_answered_and_nothing_described(server: Server, path: str) -> None:
     for headers in ({}, {"x-api-key": WRONG}, {"authorization": f"Bearer {WRONG}"}, {"authorization": f"Basic {OLD}"}):
         answer = httpx.request("POST" if path == "/predict" else "GET", server.url + path, headers=headers)

@@ -1,0 +1,111 @@
+/** A prediction in words. */
+
+import { details, element, isolated } from "./element.js";
+import { number, percent } from "./number.js";
+import { visibleJson } from "./request_body.js";
+
+/** The number of labels whose probability is visible at first. */
+const VISIBLE_LABELS = 10;
+
+/**
+ * Return the answer to one row.
+ *
+ * @param {import("./service.js").Answer} answer An answer with the status 200.
+ * @param {any} output The output in the contract.
+ */
+export function predictionInWords({ content, requestId }, output) {
+  const [prediction] = content.predictions;
+  const sentences = output.kind === "classification" ? classification(prediction, output) : quantity(prediction, output);
+  return [
+    ...sentences,
+    element(
+      "small",
+      { class: "block" },
+      "Answered by ",
+      isolated(`${content.model.name} ${content.model.version}`),
+      ". Request id: ",
+      isolated(requestId),
+    ),
+    details("The answer as JSON", () => [element("pre", {}, visibleJson(content, 2))]),
+  ];
+}
+
+function classification(prediction, output) {
+  const probabilities = new Map(Object.entries(prediction.probabilities));
+  const decision = prediction.decision;
+  return [
+    element(
+      "p",
+      { class: "result" },
+      isolated(output.target),
+      ": ",
+      element("strong", {}, isolated(decision)),
+      `, with a probability of ${percent(probabilities.get(decision))}`,
+    ),
+    rule(output),
+    ...probabilityLists(probabilities, output),
+    prediction.set ? setSentence(prediction.set, output) : null,
+  ].filter(Boolean);
+}
+
+function rule({ positive, threshold, labels }) {
+  if (positive === null || positive === undefined) {
+    return element("p", {}, "The decision is the most likely label.");
+  }
+  return element(
+    "p",
+    {},
+    "The decision is ",
+    isolated(positive),
+    ` if its probability is at least ${percent(threshold)}, else `,
+    isolated(labels[0]),
+    ".",
+  );
+}
+
+function probabilityLists(probabilities, { labels }) {
+  const sorted = labels.length > 2 ? [...labels].sort((a, b) => probabilities.get(b) - probabilities.get(a)) : labels;
+  const others = sorted.slice(VISIBLE_LABELS);
+  return [
+    probabilityList(sorted.slice(0, VISIBLE_LABELS), probabilities),
+    others.length ? details(`${others.length} more labels`, () => [probabilityList(others, probabilities)]) : null,
+  ];
+}
+
+function probabilityList(labels, probabilities) {
+  const items = labels.map((label) =>
+    element(
+      "li",
+      {},
+      isolated(label),
+      element("meter", { min: "0", max: "1", value: probabilities.get(label), "aria-hidden": "true" }),
+      element("span", {}, percent(probabilities.get(label))),
+    ),
+  );
+  return element("ul", { class: "probabilities", "aria-label": "Probabilities" }, ...items);
+}
+
+function setSentence(set, { coverage }) {
+  const labels = set.flatMap((label, index) => [index ? ", " : "", element("strong", {}, isolated(label))]);
+  return element("p", {}, `In ${percent(coverage)} of all cases the true label is in a set like this: `, ...labels, ".");
+}
+
+function quantity({ value, lower, upper }, output) {
+  const unit = () => (output.unit ? [" ", isolated(output.unit)] : []);
+  const interval = element(
+    "p",
+    {},
+    `In ${percent(output.coverage)} of cases the truth is between ${number(lower)} and ${number(upper)}`,
+    ...unit(),
+    ".",
+  );
+  const result = element("p", { class: "result" }, isolated(output.target), ": ", element("strong", {}, number(value), ...unit()));
+  return [result, meaning(output), interval].filter(Boolean);
+}
+
+function meaning({ quantile, count }) {
+  if (quantile !== null && quantile !== undefined) {
+    return element("p", {}, `The truth is at or below this value in ${percent(quantile)} of cases.`);
+  }
+  return count ? element("p", {}, "This is the expected count.") : null;
+}
