@@ -103,18 +103,24 @@ func main() {
 }
 
 function java({ address, row, needsKey }) {
-  const key = needsKey ? `\n    .header("X-API-Key", "${KEY}")` : "";
+  const key = needsKey ? `\n            .header("X-API-Key", "${KEY}")` : "";
   return `import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 
-var request = HttpRequest.newBuilder(URI.create(${doubleQuoted(`${address}predict`)}))
-    .header("Content-Type", "application/json")${key}
-    .POST(HttpRequest.BodyPublishers.ofString(${doubleQuoted(requestBody(row))}))
-    .build();
-var response = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString());
-System.out.println(response.statusCode() + " " + response.body());`;
+class Predict {
+    public static void main(String[] arguments) throws Exception {
+        var body = ${doubleQuoted(requestBody(row))};
+        var request = HttpRequest.newBuilder(URI.create(${doubleQuoted(`${address}predict`)}))
+            .header("Content-Type", "application/json")${key}
+            .POST(HttpRequest.BodyPublishers.ofString(body))
+            .build();
+        var client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+        var response = client.send(request, HttpResponse.BodyHandlers.ofString());
+        System.out.println(response.statusCode() + " " + response.body());
+    }
+}`;
 }
 
 function csharp({ address, row, needsKey }) {

@@ -19,6 +19,8 @@ def serve_below(prefix: str, url: str) -> Iterator[str]:
         url: The URL of the server behind the proxy.
     """
 
+    client = httpx.Client(base_url=url)
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._forward()
@@ -36,7 +38,7 @@ def serve_below(prefix: str, url: str) -> Iterator[str]:
             headers = {name: self.headers[name] for name in _FORWARDED if name in self.headers}
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             path = self.path.removeprefix(prefix) or "/"
-            answer = httpx.request(self.command, url + path, headers=headers, content=body)
+            answer = client.request(self.command, path, headers=headers, content=body)
             self.send_response(answer.status_code)
             for name, value in answer.headers.items():
                 if name not in ("connection", "date", "content-encoding", "content-length"):
@@ -52,3 +54,4 @@ def serve_below(prefix: str, url: str) -> Iterator[str]:
     finally:
         proxy.shutdown()
         proxy.server_close()
+        client.close()
