@@ -82,7 +82,9 @@ class Gateway:
         self._access_log = AccessLog(predictor.metrics, settings)
         protocols = create_protocols(settings.protocols, predictor)
         self._find_route = build_router(protocols)
-        document = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
+        document = openapi.document(
+            predictor.artifact, keys is not None, protocols, ignores_unknown_fields=predictor.ignores_unknown_fields
+        )
         document_page = (200, JSON, msgspec.json.encode(document))
         self._pages: dict[str, Callable[[], Response]] = {
             "/model": cache(lambda: (200, JSON, msgspec.json.encode(_describe_model(predictor)))),

@@ -59,6 +59,7 @@ class Predictor:
         metrics: The metrics of this worker.
         deadlines: The deadlines of the requests in progress.
         ready: Whether requests are answered.
+        ignores_unknown_fields: Whether fields that the model does not have are left out; otherwise they are refused.
     """
 
     def __init__(self, artifact: Artifact, settings: Settings) -> None:
@@ -68,8 +69,10 @@ class Predictor:
         self.metrics = Metrics(artifact.tag, contract.names, artifact.reference)
         self.deadlines = Deadlines()
         self.ready = False
-        self._decoder = Decoder(contract)
-        self._table_reader = TableReader(contract)
+        ignores_unknown = settings.unknown_fields == "ignore"
+        self.ignores_unknown_fields = ignores_unknown
+        self._decoder = Decoder(contract, ignores_unknown)
+        self._table_reader = TableReader(contract, ignores_unknown)
         self._build_columns = ColumnBuilder(contract.features)
         self._prediction_rows = contract.output.predictions
         self._prediction_columns = contract.output.columns
