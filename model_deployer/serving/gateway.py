@@ -97,7 +97,9 @@ class Gateway:
         self._access_log = AccessLog(predictor.metrics, settings, keys)
         protocols = create_protocols(settings.protocols, predictor)
         self._find_route = build_router([WebPage(predictor), *protocols])
-        document = openapi.document(predictor.artifact, needs_key=keys is not None, protocols=protocols)
+        document = openapi.document(
+            predictor.artifact, keys is not None, protocols, ignores_unknown_fields=predictor.ignores_unknown_fields
+        )
         self._document = document
         self._pages: dict[str, Callable[[], Response]] = {
             "/model": cache(lambda: (200, JSON, msgspec.json.encode(_describe_model(predictor)))),

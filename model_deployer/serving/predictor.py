@@ -67,6 +67,7 @@ class Predictor:
         memory: The memory of the requests in progress.
         value_counter: Limits the values of a body before it is parsed.
         ready: Whether requests are answered.
+        ignores_unknown_fields: Whether fields that the model does not have are left out; otherwise they are refused.
     """
 
     def __init__(self, artifact: Artifact, settings: Settings) -> None:
@@ -78,8 +79,10 @@ class Predictor:
         self.memory = MemoryBudget(settings.request_memory_mb * _MEBIBYTE)
         self.value_counter = ValueCounter(contract)
         self.ready = False
-        self._decoder = Decoder(contract)
-        self._table_reader = TableReader(contract)
+        ignores_unknown = settings.unknown_fields == "ignore"
+        self.ignores_unknown_fields = ignores_unknown
+        self._decoder = Decoder(contract, ignores_unknown)
+        self._table_reader = TableReader(contract, ignores_unknown)
         self._build_columns = ColumnBuilder(contract.features)
         self._prediction_rows = contract.output.predictions
         self._prediction_columns = contract.output.columns

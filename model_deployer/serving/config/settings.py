@@ -55,6 +55,8 @@ class Settings(BaseModel):
             model_deployer/contract/signature.py. Without it, signatures are not checked.
         protocols: The protocols of other servers that are served in addition to the native one, see
             docs/05-protocols.md. In the variable DEPLOYER_PROTOCOLS they are separated by commas.
+        unknown_fields: What happens to fields of a request that the model does not have. ``reject``: the request is
+            refused, so that a misspelt field is noticed. ``ignore``: they are left out.
         grpc_port: The port of the Open Inference Protocol over gRPC; None to disable it.
     """
 
@@ -70,6 +72,7 @@ class Settings(BaseModel):
     api_key_file: Path | None = None
     public_key_file: Path | None = None
     protocols: tuple[ProtocolName, ...] = get_args(ProtocolName)
+    unknown_fields: Literal["reject", "ignore"] = "reject"
     grpc_port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
     @field_validator("protocols", mode="before")

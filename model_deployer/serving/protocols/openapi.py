@@ -78,13 +78,19 @@ def servers(prefix: str) -> list[dict[str, Any]]:
     return [{"url": prefix, "description": "The server that sent this document."}]
 
 
-def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Protocol] = ()) -> dict[str, Any]:
+def document(
+    artifact: Artifact,
+    needs_key: bool = False,
+    protocols: Sequence[Protocol] = (),
+    ignores_unknown_fields: bool = False,
+) -> dict[str, Any]:
     """Return the OpenAPI document as JSON values.
 
     Args:
         artifact: The model.
         needs_key: Whether the service requires an API key.
         protocols: The protocols in addition to the native one.
+        ignores_unknown_fields: Whether the service leaves fields out that the model does not have.
     """
     manifest, contract = artifact.manifest, artifact.contract
     paragraphs = [manifest.description, manifest.business_context]
@@ -133,6 +139,8 @@ def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Pr
             # A name with a slash or a colon makes a path that does not belong to the protocol.
             error = protocol_error | (_PROBLEM if "{" in route.path else {})
             routes.append((route.path, route.operations, route.is_public, error))
+    if ignores_unknown_fields:
+        _allow_unknown_fields(document["components"]["schemas"], set(contract.names))
     paths = document["paths"] = {}
     for path, operations, is_public, error in routes:
         paths.setdefault(path, {}).update(
@@ -142,6 +150,18 @@ def document(artifact: Artifact, needs_key: bool = False, protocols: Sequence[Pr
             }
         )
     return document | _security(document["components"]) if needs_key else document
+
+
+def _allow_unknown_fields(schema: Any, names: set[str]) -> None:
+    """Allow other properties in every schema of an object whose properties are the fields of the model."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("properties"), dict) and schema["properties"].keys() == names:
+            schema["additionalProperties"] = True
+        for value in schema.values():
+            _allow_unknown_fields(value, names)
+    elif isinstance(schema, list):
+        for value in schema:
+            _allow_unknown_fields(value, names)
 
 
 def _error_content(schema: str, media_type: str = "application/json") -> dict[str, Any]:

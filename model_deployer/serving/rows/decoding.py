@@ -34,17 +34,28 @@ from model_deployer.serving.rows.validation import Validator
 #: Validated rows: a list with the values of each row in the contract's order, or a table.
 Rows = list[Values] | Table
 
+#: A key of the service's own that an invalid body may have.
+_ENVELOPE = re.compile(rb'"(rows|columns)"')
+
 _COLUMNAR = re.compile(rb'\s*\{\s*"columns"\s*:\s*\{')
 
 
 class Decoder:
-    """Decodes ``{"rows": [{...}, ...]}``, one bare row ``{...}``, and ``{"columns": {"name": [...], ...}}``."""
+    """Decodes ``{"rows": [{...}, ...]}``, one bare row ``{...}``, and ``{"columns": {"name": [...], ...}}``.
 
-    def __init__(self, contract: Contract) -> None:
+    Args:
+        contract: The contract of the model.
+        ignores_unknown: Whether fields that the model does not have are left out.
+    """
+
+    def __init__(self, contract: Contract, ignores_unknown: bool = False) -> None:
         self._limits = contract.limits
-        self._validator = Validator(contract)
+        self._ignores_unknown = ignores_unknown
+        self._validator = Validator(contract, ignores_unknown)
         self._build_columns = ColumnBuilder(contract.features)
-        self._decode_rows, self._decode_row, self._decode_columns, self._convert_objects = _compile(contract)
+        self._decode_rows, self._decode_row, self._decode_columns, self._convert_objects = _compile(
+            contract, ignores_unknown
+        )
 
     def __call__(self, body: bytes) -> Rows:
         """Decode and validate a JSON body.
@@ -68,7 +79,8 @@ class Decoder:
             values: list[Values] = [msgspec.structs.astuple(row) for row in self._convert_objects(rows)]
         except (msgspec.ValidationError, RecursionError, UnicodeEncodeError):
             return self._validator.check(rows)
-        return values if all(map(_is_json, values)) else self._validator.check(rows)
+        is_valid = all(map(_is_json, values)) and not self._may_lack_fields(values)
+        return values if is_valid else self._validator.check(rows)
 
     def is_columnar(self, body: bytes) -> bool:
         """Return whether a body is ``{"columns": ...}``."""
@@ -78,9 +90,10 @@ class Decoder:
         """Decode a body on the fast path; an empty list if the slow one must decode it."""
         if self.is_columnar(body):
             return self._columns(body)
-        rows = self._structs(body)
-        self._limits.check_rows(len(rows))
-        return [msgspec.structs.astuple(row) for row in rows]
+        structs = self._structs(body)
+        self._limits.check_rows(len(structs))
+        rows: list[Values] = [msgspec.structs.astuple(row) for row in structs]
+        return [] if self._may_lack_fields(rows) else rows
 
     def _slow(self, body: bytes) -> Rows:
         """Decode a body that the fast path could not decode."""
@@ -89,7 +102,7 @@ class Decoder:
 
     def _columns(self, body: bytes) -> Rows:
         try:
-            columns = msgspec.structs.astuple(self._decode_columns(body).columns)
+            columns: Values = msgspec.structs.astuple(self._decode_columns(body).columns)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return []
         lengths = {len(column) for column in columns if column is not None}
@@ -99,29 +112,37 @@ class Decoder:
         self._limits.check_rows(length)
         return Table(self._build_columns.columns([[None] * length if column is None else column for column in columns]))
 
+    def _may_lack_fields(self, rows: Sequence[Values]) -> bool:
+        """Return whether a row may have unknown fields only: the validator, which knows all names, has to decide."""
+        return self._ignores_unknown and any(all(value is None for value in row) for row in rows)
+
     def _structs(self, body: bytes) -> list[msgspec.Struct]:
         try:
             rows: list[msgspec.Struct] = self._decode_rows(body).rows
             return rows
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
+        if self._ignores_unknown and _ENVELOPE.search(body):
+            return []  # as a bare row, it would be one without known fields
         try:
             return [self._decode_row(body)]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return []
 
 
-def _compile(contract: Contract) -> tuple[Any, Any, Any, Any]:
+def _compile(contract: Contract, ignores_unknown: bool) -> tuple[Any, Any, Any, Any]:
     """Return functions that decode the bytes of rows, of one bare row and of columns, and one that converts objects."""
     fields = [_field(f"f{index}", feature) for index, feature in enumerate(contract.features)]
     names = {f"f{index}": feature.name for index, feature in enumerate(contract.features)}
     try:
-        row = msgspec.defstruct("Row", fields, rename=names, kw_only=True, forbid_unknown_fields=True, gc=False)
+        row = msgspec.defstruct(
+            "Row", fields, rename=names, kw_only=True, forbid_unknown_fields=not ignores_unknown, gc=False
+        )
     except ValueError:  # msgspec does not support field names that JSON must escape
         return _fail_to_decode, _fail_to_decode, _fail_to_decode, _fail_to_convert
     rows = msgspec.defstruct("Rows", [("rows", list[row])], forbid_unknown_fields=True)  # type: ignore[valid-type]
     lists = [(identifier, list.__class_getitem__(kind), *default) for identifier, kind, *default in fields]
-    table = msgspec.defstruct("Table", lists, rename=names, kw_only=True, forbid_unknown_fields=True)
+    table = msgspec.defstruct("Table", lists, rename=names, kw_only=True, forbid_unknown_fields=not ignores_unknown)
     columns = msgspec.defstruct("Columns", [("columns", table)], forbid_unknown_fields=True)
     decode_rows, decode_row, decode_columns = (msgspec.json.Decoder(kind).decode for kind in (rows, row, columns))
     return decode_rows, decode_row, decode_columns, partial(msgspec.convert, type=list[row])  # type: ignore[valid-type]

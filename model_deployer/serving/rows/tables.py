@@ -45,12 +45,18 @@ class _NeedsRowCheck(Exception):
 
 
 class TableReader:
-    """Turns tables into the graph's columns."""
+    """Turns tables into the graph's columns.
 
-    def __init__(self, contract: Contract) -> None:
+    Args:
+        contract: The contract of the model.
+        ignores_unknown: Whether columns that the model does not have are left out, unless the model has none of them.
+    """
+
+    def __init__(self, contract: Contract, ignores_unknown: bool = False) -> None:
+        self._ignores_unknown = ignores_unknown
         self._features = {feature.name: feature for feature in contract.features}
         self._max_rows = contract.limits.rows
-        self._validator = Validator(contract)
+        self._validator = Validator(contract, ignores_unknown)
         self._build_columns = ColumnBuilder(contract.features)
         self._read_numbers = _NumberReader(
             [feature for feature in contract.features if isinstance(feature, Numeric | Integer)]
@@ -72,6 +78,8 @@ class TableReader:
 
     def table(self, columns: Mapping[str, Column]) -> Table:
         """Validate columns that were read already, all of the same length; returns and raises as a call does."""
+        if self._ignores_unknown:
+            columns = {name: column for name, column in columns.items() if name in self._features} or columns
         rows = len(next(iter(columns.values())).values) if columns else 0
         if not rows:
             raise MalformedBody("the table has no rows; send at least one")

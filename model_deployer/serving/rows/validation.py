@@ -70,9 +70,16 @@ class _Problems:
 
 
 class Validator:
-    """Validates rows, one value at a time."""
+    """Validates rows, one value at a time.
 
-    def __init__(self, contract: Contract) -> None:
+    Args:
+        contract: The contract of the model.
+        ignores_unknown: Whether fields that the model does not have are left out. A row without a field of the model is
+            refused: it is probably not a row.
+    """
+
+    def __init__(self, contract: Contract, ignores_unknown: bool = False) -> None:
+        self._ignores_unknown = ignores_unknown
         self._features = {feature.name: feature for feature in contract.features}
         self._checks = {feature.name: _value_check(feature) for feature in contract.features}
         self._limits = contract.limits
@@ -117,8 +124,9 @@ class Validator:
         if not isinstance(row, dict):
             problems.add(index, None, "wrong_type", lambda: "expected an object with one key per feature")
             return ()
+        ignores_unknown = self._ignores_unknown and not self._features.keys().isdisjoint(row)
         for name in row:
-            if name not in self._features:
+            if not ignores_unknown and name not in self._features:
                 problems.add(
                     index, _printable(name), "unknown_field", partial(self._unknown_field_message, name, problems)
                 )
