@@ -26,7 +26,7 @@ from model_deployer.serving.engines.onnx import OnnxEngine
 from model_deployer.serving.engines.remote import RUNNER_TIMEOUT_SECONDS, RemoteEngine, run_batches
 from model_deployer.serving.gateway import Gateway
 from model_deployer.serving.grpc import address
-from model_deployer.serving.http import connection, keys, problem_details
+from model_deployer.serving.http import connection, keys, listeners, problem_details
 from model_deployer.serving.http.access_log import AccessLog
 from model_deployer.serving.observability import logs, metric_files, workers
 from model_deployer.serving.predictor import Predictor
@@ -168,6 +168,7 @@ class ModelService:
         predictor.replay(onnx_engine(0 if engine_name == "cuda" else None))
         metric_files.create_folder()
         workers.WorkerWatch().start()
+        listeners.install()
         if server_settings.grpc_port:
             address.reserve(server_settings.grpc_port)
 

@@ -50,6 +50,7 @@ PRIVATE_NAMES = {
     ],
     "kantoku": [
         "circus.sighandler:SysHandler.handle_hup",
+        "circus.sighandler:SysHandler.quit",
         "circus.watcher:Watcher.notify_event",
     ],
     "prometheus-client": [

@@ -21,39 +21,54 @@ BODY = json.dumps({"rows": [tiny.ROW]}).encode()
 HEADERS = {"content-type": "application/json"}
 
 
-def keep_asking(port: int, expected: bytes, is_over: Callable[[], bool]) -> Counter[str]:
-    """Send requests over one connection, and over a new one when it ends, until ``is_over``; count the outcomes."""
+def keep_asking(port: int, expected: bytes, is_over: Callable[[], bool], *, keeps_connection: bool) -> Counter[str]:
+    """Send requests until ``is_over``, over one connection while it lasts or each over its own; count the outcomes."""
     outcomes: Counter[str] = Counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     while not is_over():
-        is_new = connection.sock is None
         try:
             connection.request("POST", "/predict", BODY, HEADERS)
             answer = connection.getresponse()
             content = answer.read()
             assert (answer.status, content) == (200, expected)
             outcomes["answered"] += 1
+            if not keeps_connection:
+                connection.close()
+        except ConnectionRefusedError:
+            outcomes["refused"] += 1
+            connection.close()
         except TimeoutError:
             outcomes["hung"] += 1
             connection.close()
         except (OSError, http.client.HTTPException):
-            outcomes["refused" if is_new else "lost"] += 1
+            outcomes["lost"] += 1
             connection.close()
     return outcomes
 
 
 def under_load(server: Server, event: Callable[[], Any]) -> Counter[str]:
-    """Count the outcomes of the requests of sixteen clients while ``event`` happens."""
+    """Count the outcomes of the requests of sixteen clients while ``event`` happens. Half of them reconnect."""
     expected = httpx.post(f"{server.url}/predict", content=BODY, headers=HEADERS).content
     is_over = False
     with ThreadPoolExecutor(16) as pool:
-        clients = [pool.submit(keep_asking, server.port, expected, lambda: is_over) for _ in range(16)]
+        clients = [
+            pool.submit(keep_asking, server.port, expected, lambda: is_over, keeps_connection=number % 2 == 0)
+            for number in range(16)
+        ]
         try:
             until(lambda: server.metric("model_rows_total") > 200)
             event()
         finally:
             is_over = True
         return sum((client.result() for client in clients), Counter())
+
+
+def is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 @pytest.mark.slow
@@ -80,16 +95,24 @@ def test_killed_worker_loses_only_its_own_requests(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.slow
 def test_stopping_server_answers_what_it_accepted(tmp_path: Path) -> None:
-    """A server that receives SIGTERM answers every request that it accepted."""
+    """A server that receives SIGTERM answers every request that it accepted, and refuses every later connection.
+
+    That includes the seconds in which it waits for the body of a slow client.
+    """
     with serve([], tiny.home(tmp_path / "home", "1.0.0"), tmp_path / "log") as server:
 
         def stop() -> None:
-            server.process.terminate()
+            with socket.create_connection(("127.0.0.1", server.port)) as slow:
+                slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+                server.process.terminate()
+                until(lambda: is_refused(server.port))
+                assert server.process.poll() is None
             assert server.process.wait(timeout=20) == 0
 
         outcomes = under_load(server, stop)
     assert (outcomes["lost"], outcomes["hung"]) == (0, 0)
     assert outcomes["answered"] > 200
+    assert outcomes["refused"] > 0
 
 
 def test_vanished_clients_do_no_harm(server: Server) -> None:
