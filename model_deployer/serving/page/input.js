@@ -48,13 +48,19 @@ function numberInput({ kind, minimum, maximum, example }) {
   const control = element("input", {
     id: uniqueId(),
     type: "number",
-    inputmode: kind === "integer" && minimum >= 0 ? "numeric" : "text",
+    inputmode: keyboard(kind, minimum),
     step: kind === "integer" ? "1" : "any",
     min: minimum,
     max: maximum,
     value: example,
   });
   return input(control, () => (control.value === "" ? undefined : Number(control.value)));
+}
+
+/** Return the keyboard of a telephone; those of whole and decimal numbers have no minus. */
+function keyboard(kind, minimum) {
+  const isNegative = (minimum ?? -1) < 0;
+  return isNegative ? null : kind === "integer" ? "numeric" : "decimal";
 }
 
 function checkbox({ example }) {

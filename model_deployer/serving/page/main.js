@@ -40,6 +40,10 @@ function show(model, documentation) {
     ...modelSummary(model),
     element("div", { class: "columns" }, element("div", {}, ...attempt), apiReference(documentation)),
   );
+  if (service.hasKey) {
+    // The form with the key had the focus, and is gone.
+    page.querySelector("h1").focus();
+  }
 }
 
 function showFailure(failure, documentation) {

@@ -11,7 +11,7 @@ import { bytes, number } from "./number.js";
  */
 export function modelSummary(model) {
   return [
-    element("h1", {}, isolated(model.name), " ", element("small", {}, isolated(model.version))),
+    element("h1", { tabindex: "-1" }, isolated(model.name), " ", element("small", {}, isolated(model.version))),
     model.description && element("p", { class: "lead" }, isolated(model.description)),
     model.business_context && element("p", {}, isolated(model.business_context)),
     facts(model),

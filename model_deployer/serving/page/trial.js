@@ -27,6 +27,9 @@ export function trial(model, service, needsKey, keyRefused) {
   }
 
   async function submitted() {
+    if (answer.getAttribute("aria-busy") === "true") {
+      return;
+    }
     answer.setAttribute("aria-busy", "true");
     const result = await service.predict(requestBody(form.row()));
     answer.setAttribute("aria-busy", "false");

@@ -154,7 +154,7 @@ def test_page_asks_for_a_key_and_keeps_it_in_memory(servers: SharedServers, read
     page.get_by_text("The service refused this key.").wait_for()
     page.get_by_label("Key").fill(KEY)
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name="served 1.0.0").wait_for()
+    expect(page.get_by_role("heading", name="served 1.0.0")).to_be_focused()
     assert "predictions" in reader.predict()
     assert "YOUR_API_KEY" in page.get_by_role("region", name="Code of the request").inner_text()
     assert KEY not in page.content()
@@ -178,9 +178,9 @@ def test_page_fits_on_a_telephone(servers: SharedServers, reader: Reader) -> Non
     page.set_viewport_size({"width": 360, "height": 740})
     reader.open(servers.get(HOSTILE).url)
     reader.predict()
-    parts = page.locator("section > details, section > .operation details, .answer details")
-    while parts.locator("xpath=self::*[not(@open)]").count():
-        parts.evaluate_all("parts => parts.forEach(part => { part.open = true; })")
+    closed = page.locator(":is(section > details, section > .operation details, .answer details):not([open])")
+    while closed.count():
+        closed.evaluate_all("parts => parts.forEach(part => { part.open = true; })")
         expect(page.locator("details[open] > summary:only-child")).to_have_count(0)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
 
