@@ -36,7 +36,7 @@ def test_file_is_public_and_the_same_for_every_model(either: Server, path: str) 
 @pytest.mark.parametrize("path", PATHS)
 def test_unchanged_file_is_not_sent_again(server: Server, path: str) -> None:
     etag = httpx.get(server.url + path).headers["etag"]
-    for tags in (etag, f'"other", W/{etag}', "*"):
+    for tags in (etag, f'"other", {etag}', etag.removeprefix("W/"), "*"):
         answer = httpx.get(server.url + path, headers={"if-none-match": tags})
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
     assert httpx.get(server.url + path, headers={"if-none-match": '"other"'}).status_code == 200
