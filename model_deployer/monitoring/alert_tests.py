@@ -83,6 +83,7 @@ def _normal_traffic(package: PackageData) -> Traffic:
     traffic |= {_info(package, instance): f"1{_CONSTANT}" for instance in (_FIRST, _SECOND)}
     traffic |= {_requests(status): _rising(count) for status, count in per_status.items()}
     traffic |= {_invalid(package): _rising(REQUESTS_PER_MINUTE / 100), _degraded(): f"0{_CONSTANT}"}
+    traffic |= {_series("model_worker_ends_total", reason="SIGKILL"): f"0{_CONSTANT}"}
     traffic |= _request_seconds(package, REQUESTS_PER_MINUTE)
     traffic |= _queue_seconds(package, REQUESTS_PER_MINUTE)
     return traffic
@@ -106,6 +107,8 @@ def _cases(package: PackageData) -> Iterator[Case]:
     yield Case("ModelAbsent", {}, {"name": name}, missing=(first, second))
     yield Case("ModelReplicaDown", {_up(_SECOND): f"0{_CONSTANT}"}, job | {"instance": _SECOND})
     yield Case("ModelDegraded", {_degraded(): f"1{_CONSTANT}"}, job | {"instance": _FIRST})
+    ended = {_series("model_worker_ends_total", reason="SIGKILL"): _rising(1)}
+    yield Case("ModelWorkerEnded", ended, job | {"instance": _FIRST, "reason": "SIGKILL"})
     yield Case("ModelFailingFast", {_requests("500"): _rising(REQUESTS_PER_MINUTE / 10)}, job)
     yield Case("ModelFailingSlowly", {_requests("504"): _rising(REQUESTS_PER_MINUTE / 100)}, job)
     yield Case("ModelOverloaded", {_requests("503"): _rising(REQUESTS_PER_MINUTE / 10)}, job)

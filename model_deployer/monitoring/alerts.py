@@ -170,6 +170,19 @@ def _availability(package: PackageData) -> Iterator[Alert]:
         expression=f"max by (job, instance) (model_degraded and on (job, instance) {replicas}) == 1",
         for_duration="5m",
     )
+    yield Alert(
+        name="ModelWorkerEnded",
+        severity="warning",
+        summary="a worker of {{ $labels.instance }} ended unexpectedly: {{ $labels.reason }}",
+        when="A worker of a replica ended in the last 15 minutes without being asked to.",
+        meaning="The requests that the worker was answering are lost. Outside a container it is started again; in a "
+        "container with several workers it is not, and the replica answers fewer requests until it is restarted.",
+        action="SIGKILL is usually the memory limit: compare process_resident_memory_bytes with it. For other reasons, "
+        "read the log before the line that says how the worker ended.",
+        expression="sum by (job, instance, reason) "
+        f"(increase(model_worker_ends_total[15m]) and on (job, instance) {replicas}) > 0",
+        for_duration="1m",
+    )
 
 
 def _failures(package: PackageData) -> Iterator[Alert]:

@@ -28,6 +28,7 @@ def dashboard(package: PackageData) -> dict[str, Any]:
         ("Traffic", _HEIGHT, list(_traffic(package))),
         ("Failures and refusals", _HEIGHT, list(_failures(package))),
         ("Latency", _HEIGHT, list(_latency(package))),
+        ("Processes", _HEIGHT, list(_processes(package))),
         *((f"Drift: {drift.label}s", _HEIGHT, list(_drift(drift, package))) for drift in drift_metrics(package)),
         ("Versions", _HEIGHT, list(_versions(package))),
     ]
@@ -111,6 +112,18 @@ def _latency(package: PackageData) -> Iterator[Panel]:
     yield _graph("Waiting time", quantiles("model_queue_seconds_bucket"), "s")
     yield _graph("Rows per batch", quantiles("model_batch_rows_bucket"), "short")
     yield _graph("On the fallback engine", {"{{instance}}": _of_model("model_degraded", package)}, "short")
+
+
+def _processes(package: PackageData) -> Iterator[Panel]:
+    increase = f"increase(model_worker_ends_total{{{_JOB}}}[$__rate_interval])"
+    ends = f"sum by (instance, reason) ({increase} and on (job, instance) {replica_selector(package)})"
+    legend = "{{instance}} {{process}}"
+    cpu = _rate("process_cpu_seconds_total", package)
+    yield _graph("Requests in progress", {"{{instance}}": _of_model("model_requests_in_progress", package)}, "short")
+    yield _graph("Rows that wait", {"{{instance}}": _of_model("model_queued_rows", package)}, "short")
+    yield _graph("Memory of the processes", {legend: _of_model("process_resident_memory_bytes", package)}, "bytes")
+    yield _graph("CPU of the processes", {legend: cpu}, "short")
+    yield _graph("Workers that ended unexpectedly", {"{{instance}} {{reason}}": ends}, "short")
 
 
 def _drift(drift: DriftMetric, package: PackageData) -> Iterator[Panel]:

@@ -47,7 +47,8 @@ def test_workers_are_watched_from_start_to_end(tmp_path: Path, monkeypatch: pyte
         until(lambda: bool(lines(server, "SIGHUP has no effect")))
         killed, other = server.workers()
         killed.kill()
-        until(lambda: server.metric('model_worker_restarts_total{reason="SIGKILL"}') == 1)
+        until(lambda: server.metric('model_worker_ends_total{reason="SIGKILL"}') == 1)
+        assert server.metric("model_worker_restarts_total") == 1
         (ended,) = lines(server, "worker ended unexpectedly")
         assert (ended["pid"], ended["reason"], ended["is_restarted"]) == (killed.pid, "SIGKILL", True)
         until(lambda: len(lines(server, "Completed async startup hook")) == 3)

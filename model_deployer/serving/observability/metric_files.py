@@ -192,11 +192,11 @@ class ParentCounters:
     def __init__(self, folder: Path) -> None:
         self._file = MetricFile(str(folder / f"counter_{_PARENT}.db"))
 
-    def increment(self, spec: MetricSpec, *labels: str) -> None:
-        """Add one to a counter."""
+    def add(self, spec: MetricSpec, *labels: str, amount: int = 1) -> None:
+        """Add to a counter. Add 0 to have the counter exist before it counts."""
         key = mmap_key(spec.name.removesuffix("_total"), spec.name, list(spec.labels), list(labels), spec.about)
         value, _ = self._file.read_value(key)  # type: ignore[no-untyped-call]
-        self._file.write_value(key, value + 1, 0.0)  # type: ignore[no-untyped-call]
+        self._file.write_value(key, value + amount, 0.0)  # type: ignore[no-untyped-call]
 
 
 def _lock_file(folder: Path, number: int) -> Path:

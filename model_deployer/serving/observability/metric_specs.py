@@ -49,9 +49,10 @@ PREDICTIONS = MetricSpec(
 DEGRADED = MetricSpec("model_degraded", "1 while a fallback answers instead of the configured engine.")
 INFO = MetricSpec("model_info", "1 for the model that is served.", ("name", "version"))
 WORKER_STARTS = MetricSpec("model_worker_starts_total", "Workers that were started.")
-WORKER_RESTARTS = MetricSpec(
-    "model_worker_restarts_total", "Workers that ended and were started again, by signal or exit code.", ("reason",)
+WORKER_ENDS = MetricSpec(
+    "model_worker_ends_total", "Workers that ended without being asked to, by signal or exit code.", ("reason",)
 )
+WORKER_RESTARTS = MetricSpec("model_worker_restarts_total", "Workers that ended so and were started again.")
 WORKER_STALLS = MetricSpec("model_worker_stalls_total", "Times that a worker did not react for 10 seconds.")
 PROCESS_CPU = MetricSpec("process_cpu_seconds_total", "CPU time of a process of the server.", ("process",))
 PROCESS_MEMORY = MetricSpec("process_resident_memory_bytes", "Memory of a process of the server.", ("process",))
@@ -74,6 +75,7 @@ METRIC_SPECS = (
     DEGRADED,
     INFO,
     WORKER_STARTS,
+    WORKER_ENDS,
     WORKER_RESTARTS,
     WORKER_STALLS,
     PROCESS_CPU,

@@ -31,6 +31,10 @@ STALL_SECONDS = 10.0
 _CHECK_INTERVAL_SECONDS = 5.0
 
 
+#: How workers usually end: these counts exist from the start, so that Prometheus sees the first end as an increase.
+_USUAL_REASONS = ("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT", "SIGTERM", "exit_1")
+
+
 def become_parent() -> None:
     """Note that the processes that this one starts are workers."""
     os.environ[_PARENT_VARIABLE] = str(os.getpid())
@@ -67,6 +71,10 @@ class WorkerWatch:
         self._folder = metric_files.shared_folder()
         self._counters = ParentCounters(self._folder) if self._folder else None
         self._stalled: set[int] = set()
+        for spec in (metric_specs.WORKER_STARTS, metric_specs.WORKER_RESTARTS, metric_specs.WORKER_STALLS):
+            self._count(spec, amount=0)
+        for reason in _USUAL_REASONS:
+            self._count(metric_specs.WORKER_ENDS, reason, amount=0)
 
     def start(self) -> None:
         """Watch the workers that circus starts from now on."""
@@ -95,8 +103,9 @@ class WorkerWatch:
             logger.info("worker ended", extra=line)
             return
         logger.error("worker ended unexpectedly", extra=line | {"is_restarted": watcher.respawn})
+        self._count(metric_specs.WORKER_ENDS, reason)
         if watcher.respawn:
-            self._count(metric_specs.WORKER_RESTARTS, reason)
+            self._count(metric_specs.WORKER_RESTARTS)
 
     def record_stalls(self, now: float) -> None:
         """Log and count the workers that show no sign of life any more.
@@ -118,9 +127,9 @@ class WorkerWatch:
             time.sleep(_CHECK_INTERVAL_SECONDS)
             self.record_stalls(time.time())
 
-    def _count(self, spec: MetricSpec, *labels: str) -> None:
+    def _count(self, spec: MetricSpec, *labels: str, amount: int = 1) -> None:
         if self._counters:
-            self._counters.increment(spec, *labels)
+            self._counters.add(spec, *labels, amount=amount)
 
 
 def _reason(exit_code: int | None) -> str:
