@@ -33,7 +33,9 @@ _PARENT = "parent"
 #: Where temporary files go if no usual folder is writable: memory, which containers with a read-only root have.
 _MEMORY_FOLDER = Path("/dev/shm")
 
+#: The size of a new file, which prometheus_client uses, too, and what a value takes in addition to its name at most.
 _INITIAL_BYTES = 1 << 16
+_MAX_OVERHEAD_BYTES = 32
 
 _IN_MEMORY = "the metrics of this process are kept in memory, and /metrics has those of one worker at a time"
 
@@ -143,47 +145,50 @@ class MetricFile(MmapedDict):
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
         try:
-            if not Path(filename).exists():
-                _create(Path(filename))
-            super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+            self._open(Path(filename), read_mode)
         except OSError as error:
-            self._move_to_memory(error, _INITIAL_BYTES)
-        except (RuntimeError, ValueError, struct.error):  # the last worker ended in the middle of writing it
-            Path(filename).unlink()
-            _create(Path(filename))
-            super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+            self._positions: dict[str, int] = {}
+            self._used = 8
+            self._move_to_memory(struct.pack("i", self._used), _INITIAL_BYTES, error)
+
+    def _open(self, file: Path, read_mode: bool) -> None:
+        if not file.exists():
+            _create(file)
+        try:
+            super().__init__(str(file), read_mode)  # type: ignore[no-untyped-call]
+        except (RuntimeError, ValueError, struct.error):  # a worker ended in the middle of writing it
+            file.unlink()
+            _create(file)
+            super().__init__(str(file), read_mode)  # type: ignore[no-untyped-call]
 
     def _init_value(self, key: str) -> None:
         """Add a value. prometheus_client would let the file grow without reserving its bytes."""
-        needed = self._used + len(key.encode()) + 32
+        needed = self._used + len(key.encode()) + _MAX_OVERHEAD_BYTES
         if needed > self._capacity:
             self._grow(max(2 * self._capacity, needed))
         super()._init_value(key)  # type: ignore[no-untyped-call]
 
     def _grow(self, size: int) -> None:
         try:
-            if self._f is None:
-                raise OSError(0, "")
-            _allocate(self._f.fileno(), size)
-            self._m = mmap.mmap(self._f.fileno(), size)
-            self._capacity = size
+            if self._f is not None:
+                _allocate(self._f.fileno(), size)
+                self._m = mmap.mmap(self._f.fileno(), size)
+                self._capacity = size
+                return
+            reason = None
         except OSError as error:
-            self._move_to_memory(error, size)
+            reason = error
+        self._move_to_memory(self._m[: self._used], size, reason)
 
-    def _move_to_memory(self, error: OSError, size: int) -> None:
-        memory = mmap.mmap(-1, size)
-        if hasattr(self, "_m"):
-            memory[: self._used] = self._m[: self._used]
-        else:
-            self._f: Any = None
-            self._positions: dict[str, int] = {}
-            self._used = 8
-            memory[:4] = struct.pack("i", self._used)
-        self._m = memory
+    def _move_to_memory(self, content: bytes, size: int, reason: OSError | None) -> None:
+        """Go on in memory of ``size`` bytes that begins with ``content``; ``reason`` is logged once."""
+        self._f: Any = None
+        self._m = mmap.mmap(-1, size)
+        self._m[: len(content)] = content
         self._capacity = size
-        if not MetricFile.is_any_in_memory:
+        if reason and not MetricFile.is_any_in_memory:
             MetricFile.is_any_in_memory = True
-            warn_of_memory(error)
+            warn_of_memory(reason)
 
 
 class ParentCounters:

@@ -63,6 +63,10 @@ def test_a_file_that_outgrows_the_disk_goes_on_in_memory(small_disk: Path, caplo
     fill(file, range(2_000))
     assert MetricFile.is_any_in_memory
     assert sum(value for _, value, _ in file.read_all_values()) == sum(range(2_000))
+    (small_disk / "other").unlink()
+    fill(file, range(2_000, 4_000))
+    assert sum(value for _, value, _ in file.read_all_values()) == sum(range(4_000))
+    (small_disk / "other").write_bytes(b"x" * 80_000)
     fill(MetricFile(str(small_disk / "counter_2.db")), range(2_000))
     assert not (small_disk / "counter_2.db").exists()
 
