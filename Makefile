@@ -52,8 +52,8 @@ test-image: $(INSTALLED) ## Build an image with podman, which it installs on Deb
 test-wheel: $(INSTALLED) ## Build the wheel, and run every command from it in an empty environment (5 minutes)
 	$(BIN)/pytest -m wheel tests/acceptance/test_wheel.py
 
-test-clients: $(INSTALLED) ## Have the clients of other servers that take long to install ask a server (a few minutes)
-	$(BIN)/pytest -m clients tests/acceptance/test_clients_of_protocols.py
+test-clients: $(INSTALLED) ## Have clients of other servers and of generators, which take long to install, ask a server (minutes)
+	$(BIN)/pytest -m clients tests/acceptance/test_clients_of_protocols.py tests/acceptance/test_openapi_generators.py
 
 bench-serving: $(INSTALLED) ## Measure the service next to its peers (a quiet machine of two cores or more; 6 minutes)
 	$(BIN)/python -m benchmarks.serving

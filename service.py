@@ -75,7 +75,7 @@ image_labels = {
 }
 
 Row = Annotated[dict[str, Any], WithJsonSchema(artifact.contract.row_schema())]
-Answer = Annotated[dict[str, Any], WithJsonSchema(openapi.answer_schema(artifact.contract))]
+Answer = Annotated[dict[str, Any], WithJsonSchema(openapi.answer_schema(artifact.contract.output.json_schema()))]
 
 
 def onnx_engine(device: int | None, threads: int | None = 1) -> OnnxEngine:

@@ -14,7 +14,7 @@ from typing_extensions import override
 from model_deployer.contract.errors import HeadersTooLarge, MalformedBody, NotFound, RequestError
 from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.predictor import Predictor
-from model_deployer.serving.protocols import bodies, openapi
+from model_deployer.serving.protocols import bodies, openapi, schemas
 from model_deployer.serving.protocols.dataframes import DataFrames
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
 
@@ -61,7 +61,7 @@ class Azure(Protocol):
 
     @override
     def schemas(self) -> Mapping[str, Any]:
-        return {_ERROR: bodies.record({"message": bodies.TEXT})}
+        return {_ERROR: bodies.record({"message": schemas.TEXT})}
 
     async def _score(self, request: Request) -> Reply:
         headers = _common_headers(request.headers)
@@ -97,10 +97,10 @@ class Azure(Protocol):
         return Reply(self._swagger[version], headers=_common_headers(request.headers))
 
     def _score_operation(self) -> dict[str, Any]:
-        rows = bodies.rows_schema(self._contract)
-        body = {"anyOf": [bodies.record({"data": rows}), bodies.record({"Inputs": bodies.record({"data": rows})})]}
-        predictions = bodies.array(self._contract.output.json_schema())
-        answer = {"anyOf": [predictions, bodies.record({"Results": predictions})]}
+        rows = bodies.record({"data": schemas.ROW_LIST})
+        columns = bodies.record({"input_data": schemas.FIELD_COLUMNS})
+        body = {"anyOf": [rows, bodies.record({"Inputs": rows}), columns]}
+        answer = {"anyOf": [schemas.PREDICTIONS, bodies.record({"Results": schemas.PREDICTIONS})]}
         return bodies.operation("azureScore", "Predict", answer, self.name, _ERROR, requestBody=bodies.request(body))
 
     def _swagger_2(self) -> dict[str, Any]:
@@ -139,8 +139,8 @@ def _first_type(schema_type: Any) -> str:
     return schema_type if isinstance(schema_type, str) else str(schema_type[0])
 
 
-_OPTIONS = bodies.operation("azureOptions", "Preflight request of browsers", bodies.TEXT, Azure.name, _ERROR)
-_OPTIONS["responses"]["200"]["content"] = {"text/html": {"schema": bodies.TEXT}}
+_OPTIONS = bodies.operation("azureOptions", "Preflight request of browsers", schemas.TEXT, Azure.name, _ERROR)
+_OPTIONS["responses"]["200"]["content"] = {"text/html": {"schema": schemas.TEXT}}
 _SWAGGER = bodies.operation(
     "azureSwagger", "Swagger 2, or with `?version=3` or `3.1` OpenAPI", bodies.record({}), Azure.name, _ERROR,
     parameters=[{"name": "version", "in": "query", "schema": {"type": "string", "enum": ["2", "3", "3.1"]}}],

@@ -5,16 +5,16 @@ none, or that of a form.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from model_deployer.contract import errors
-from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import InvalidRows, MalformedBody, RequestError
 from model_deployer.serving.http import problem_details
 from model_deployer.serving.protocols import openapi
+from model_deployer.serving.protocols.schemas import Schema, reference
 from model_deployer.serving.rows import validation
 
 #: Bodies of up to this size are read in the event loop: handing them to a thread and back would take about as long.
@@ -26,10 +26,6 @@ _MAX_NAMED_PROBLEMS = 5
 _decode = msgspec.json.Decoder().decode
 
 R = TypeVar("R")
-
-Schema = Mapping[str, Any]
-
-TEXT: Schema = {"type": "string"}
 
 
 async def parse(body: bytes) -> Any:
@@ -121,14 +117,6 @@ def error_text(error: RequestError) -> str:
     return "; ".join(texts) + (f"; and {others:,} more" if others else "")
 
 
-def rows_schema(contract: Contract) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of the list that :func:`rows` reads."""
-    values = list(contract.row_schema()["properties"].values())
-    listed = {"type": "array", "prefixItems": values, "minItems": len(values), "maxItems": len(values)}
-    row = {"anyOf": [{"$ref": "#/components/schemas/Row"}, listed | {"description": "The values, in order."}]}
-    return {"type": "array", "minItems": 1, "maxItems": contract.limits.rows, "items": row}
-
-
 def record(properties: Schema) -> dict[str, Any]:
     """Return the JSON Schema of an object that must have these properties, and may have others."""
     return {"type": "object", "required": list(properties), "properties": dict(properties)}
@@ -168,15 +156,13 @@ def _error_responses(refusals: Sequence[type[RequestError]], schema: str) -> dic
     titles_by_status: dict[str, list[str]] = {}
     for error in refusals:
         titles_by_status.setdefault(str(error.status), []).append(error.title)
-    content = _json({"$ref": f"#/components/schemas/{schema}"})
+    content = _json(reference(schema))
     responses: dict[str, Any] = {
         status: {"description": "; ".join(titles), "content": content}
         for status, titles in sorted(titles_by_status.items())
     }
     if "404" in responses:  # a name with a slash or a colon makes a path that does not belong to the protocol
-        responses["404"]["content"] = content | {
-            problem_details.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}
-        }
+        responses["404"]["content"] = content | {problem_details.MEDIA_TYPE: {"schema": reference("Problem")}}
     return responses
 
 

@@ -33,7 +33,7 @@ from model_deployer.serving.http import problem_details
 from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.http.media_types import negotiate, parse_media_type
 from model_deployer.serving.predictor import Predictor
-from model_deployer.serving.protocols import bodies, npy, ping
+from model_deployer.serving.protocols import bodies, npy, ping, schemas
 from model_deployer.serving.protocols.dataframes import DataFrames
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
 from model_deployer.serving.protocols.tensors import Tensors
@@ -436,8 +436,8 @@ def _response(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 def _errors(statuses: Collection[int]) -> dict[str, Any]:
     """Return one response per status. Headers are checked before the protocol is known, so 431 is a Problem."""
-    schema = {"$ref": "#/components/schemas/InvocationsError"}
-    content = {problem_details.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    schema = schemas.reference("InvocationsError")
+    content = {problem_details.MEDIA_TYPE: {"schema": schemas.reference("Problem")}}
     too_large = {"431": {"description": "The headers are too large", "content": content}}
     return {str(status): _response(_ERROR_TITLES[status], schema) for status in statuses} | too_large
 
@@ -453,19 +453,19 @@ def _get(name: str, summary: str, responses: Mapping[str, Any]) -> dict[str, Any
 
 def _invoke_operation(contract: Contract) -> dict[str, Any]:
     example = {"instances": [contract.example()]}
-    text = {"schema": _TEXT}
-    answer = {"schema": {"$ref": "#/components/schemas/InvocationsAnswer"}}
-    schemas = [{"$ref": f"#/components/schemas/{name}"} for name in ("InvocationsRows", "InvocationsColumns")]
-    content = {JSON: {"schema": {"anyOf": schemas}, "example": example}}
+    text, binary = {"schema": _TEXT}, {"schema": schemas.BINARY}
+    answer = {"schema": schemas.reference("InvocationsAnswer")}
+    forms = [schemas.reference(name) for name in ("InvocationsRows", "InvocationsColumns")]
+    content = {JSON: {"schema": {"anyOf": forms}, "example": example}}
     return {
         "operationId": "invocations",
         "summary": "Predict, as SageMaker's containers and MLflow's scoring server do",
         "tags": ["SageMaker and MLflow"],
-        "requestBody": {"content": content | {CSV: text, LINES: text, formats.PARQUET: {"schema": {}}}},
+        "requestBody": {"content": content | {CSV: text, LINES: text, NPY: binary, formats.PARQUET: binary}},
         "responses": {
             "200": {
                 "description": "One prediction per row, in order, in the format that Accept selects.",
-                "content": {JSON: answer, CSV: text, LINES: text},
+                "content": {JSON: answer, CSV: text, LINES: text, NPY: binary},
             },
             "204": {"description": "The request had no body."},
         }
@@ -486,30 +486,23 @@ def _one_of(shapes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _schemas(contract: Contract) -> dict[str, Any]:
     limits = {"minItems": 1, "maxItems": contract.limits.rows}
-    row = {"$ref": "#/components/schemas/Row"}
-    values = [feature.json_schema() for feature in contract.features]
-    nameless = {
-        "type": "array",
-        "description": "The values in the order of the model's fields.",
-        "prefixItems": values,
-        "minItems": len(values),
-        "maxItems": len(values),
-    }
-    rows = {"type": "array", "items": {"anyOf": [row, nameless]}} | limits
+    names = schemas.nameless([{"const": name} for name in contract.names], {"type": "string"})
     split = {
         "type": "object",
         "required": ["data"],
         "properties": {
-            "columns": {"const": contract.names, "description": "In any order; the values are in the same order."},
-            "data": {"type": "array", "items": nameless} | limits,
+            "columns": names | {"description": "In any order; the values are in the same order."},
+            "data": {"type": "array", "items": schemas.reference("Values")} | limits,
         },
     }
-    columns = {"$ref": "#/components/schemas/Columns/properties/columns"}
-    by_row = {"dataframe_split": split} | dict.fromkeys(("dataframe_records", "instances", "inputs", "rows"), rows)
-    answer = {"type": "array", "items": contract.output.json_schema()}
+    keys = ("dataframe_records", "instances", "inputs", "rows")
+    by_row = _one_of({"dataframe_split": schemas.reference("InvocationsSplit")} | dict.fromkeys(keys, schemas.ROW_LIST))
+    by_row["anyOf"].append(schemas.ROW_LIST)
+    answer = {"predictions": schemas.PREDICTIONS}
     return {
-        "InvocationsRows": _one_of(by_row),
-        "InvocationsColumns": _one_of({"inputs": columns, "columns": columns}),
-        "InvocationsAnswer": {"type": "object", "required": ["predictions"], "properties": {"predictions": answer}},
+        "InvocationsSplit": split,
+        "InvocationsRows": by_row,
+        "InvocationsColumns": _one_of({"inputs": schemas.FIELD_COLUMNS, "columns": schemas.FIELD_COLUMNS}),
+        "InvocationsAnswer": {"type": "object", "required": ["predictions"], "properties": answer},
         "InvocationsError": _ERROR,
     }

@@ -7,12 +7,21 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Feature
 from model_deployer.serving.protocols import bodies
-from model_deployer.serving.protocols.bodies import TEXT, Schema, array, record
-from model_deployer.serving.protocols.tensors import Output, datatypes
+from model_deployer.serving.protocols import schemas as model_schemas
+from model_deployer.serving.protocols.bodies import array, record
+from model_deployer.serving.protocols.schemas import TEXT, Schema, reference
+from model_deployer.serving.protocols.tensors import DTYPES, Output, datatypes
 
 #: The names of the schemas.
 _REQUEST, _ANSWER = "OpenInferenceRequest", "OpenInferenceAnswer"
+_INPUT, _NUMBER = "OpenInferenceInput", "OpenInferenceNumber"
 _METADATA, _ERROR = "OpenInferenceModel", "OpenInferenceError"
+
+_TENSOR, _STATISTICS, _DURATION = "OpenInferenceTensor", "OpenInferenceStatistics", "OpenInferenceDuration"
+_CONFIGURATION = "OpenInferenceConfiguration"
+
+#: A value of a tensor.
+_VALUE: Schema = {"type": ["number", "string", "boolean", "null"]}
 
 _BOOLEAN: Schema = {"type": "boolean"}
 _SHAPE = array({"type": "integer"})
@@ -31,7 +40,7 @@ def operations(artifact: Artifact) -> dict[str, dict[str, Any]]:
         "/v2/health/ready": _health("serverReady", "Ready", record({"live": _BOOLEAN, "ready": _BOOLEAN})),
         "/v2/repository/index": {"post": _operation("repositoryIndex", "The served models", _INDEX)},
         "/v2/models": _get("modelNames", "The names of the served models", record({"models": array(TEXT)})),
-        "/v2/models/stats": _get("statistics", "Statistics of all models", _STATISTICS),
+        "/v2/models/stats": _get("statistics", "Statistics of all models", reference(_STATISTICS)),
     }
     model = [_path_parameter("model", manifest.name)]
     return (
@@ -53,9 +62,20 @@ def schemas(contract: Contract, outputs: Mapping[str, Output]) -> dict[str, Any]
         contract: The contract of the model.
         outputs: The tensors of the response, by name.
     """
-    tensor = record({"name": TEXT, "datatype": TEXT, "shape": _SHAPE})
+    tensor = reference(_TENSOR)
+    names = model_schemas.field_names(contract)
     metadata = {"name": TEXT, "versions": array(TEXT), "platform": TEXT}
     return {
+        **{
+            _input_name(names[feature.name]): _input_schema(feature, reference(names[feature.name]))
+            for feature in contract.features
+        },
+        _NUMBER: {"type": "string", "enum": sorted(name for name in DTYPES if name != "BOOL")},
+        _INPUT: record({"name": TEXT, "datatype": TEXT, "shape": _SHAPE, "data": array(_VALUE)}),
+        _TENSOR: record({"name": TEXT, "datatype": TEXT, "shape": _SHAPE}),
+        _STATISTICS: _STATISTICS_SCHEMA,
+        _DURATION: record({"count": {"type": "integer"}, "ns": {"type": "integer"}}),
+        _CONFIGURATION: _CONFIGURATION_SCHEMA,
         _REQUEST: _request_schema(contract, outputs),
         _ANSWER: _answer_schema(outputs),
         _METADATA: record(metadata | {"inputs": array(tensor), "outputs": array(tensor)}),
@@ -63,8 +83,7 @@ def schemas(contract: Contract, outputs: Mapping[str, Output]) -> dict[str, Any]
     }
 
 
-_DURATION = record({"count": {"type": "integer"}, "ns": {"type": "integer"}})
-_STATISTICS = record(
+_STATISTICS_SCHEMA = record(
     {
         "model_stats": array(
             record(
@@ -73,21 +92,21 @@ _STATISTICS = record(
                     "version": TEXT,
                     "inference_count": {"type": "integer"},
                     "execution_count": {"type": "integer"},
-                    "inference_stats": record({"success": _DURATION, "fail": _DURATION, "queue": _DURATION}),
+                    "inference_stats": record(dict.fromkeys(("success", "fail", "queue"), reference(_DURATION))),
                 }
             )
         )
     }
 )
-_TENSOR = record({"name": TEXT, "data_type": TEXT, "dims": _SHAPE})
-_CONFIGURATION = record(
+_CONFIGURED_TENSOR = record({"name": TEXT, "data_type": TEXT, "dims": _SHAPE})
+_CONFIGURATION_SCHEMA = record(
     {
         "name": TEXT,
         "platform": TEXT,
         "backend": TEXT,
         "max_batch_size": {"type": "integer"},
-        "input": array(_TENSOR),
-        "output": array(_TENSOR),
+        "input": array(_CONFIGURED_TENSOR),
+        "output": array(_CONFIGURED_TENSOR),
     }
 )
 _INDEX = array(record({"name": TEXT, "version": TEXT, "state": TEXT, "reason": TEXT}))
@@ -100,18 +119,22 @@ def _model_operations(
     infer = _operation(
         f"modelInfer{suffix}",
         "Predict",
-        _reference(_ANSWER),
+        reference(_ANSWER),
         parameters=parameters,
         requestBody={"required": True, "content": {"application/json": _request_content(contract)}},
     )
-    infer["responses"]["200"]["content"]["application/octet-stream"] = {"schema": {}}
-    metadata = _get(f"modelMetadata{suffix}", "The model's tensors", _reference(_METADATA), parameters)
+    infer["responses"]["200"]["content"]["application/octet-stream"] = {"schema": model_schemas.BINARY}
+    metadata = _get(f"modelMetadata{suffix}", "The model's tensors", reference(_METADATA), parameters)
     return {
         path: metadata,
         f"{path}/ready": _health(f"modelReady{suffix}", "Whether the model is ready", ready, parameters),
         f"{path}/infer": {"post": infer},
-        f"{path}/config": _get(f"modelConfiguration{suffix}", "The configuration", _CONFIGURATION, parameters),
-        f"{path}/stats": _get(f"modelStatistics{suffix}", "Statistics of the model", _STATISTICS, parameters),
+        f"{path}/config": _get(
+            f"modelConfiguration{suffix}", "The configuration", reference(_CONFIGURATION), parameters
+        ),
+        f"{path}/stats": _get(
+            f"modelStatistics{suffix}", "Statistics of the model", reference(_STATISTICS), parameters
+        ),
     }
 
 
@@ -134,10 +157,6 @@ def _path_parameter(name: str, value: str) -> Schema:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": [value]}}
 
 
-def _reference(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
 def _by_requirement(contract: Contract) -> list[Feature]:
     """Return the features, the required ones first: their number is the minimum number of inputs of a request."""
     return sorted(contract.features, key=lambda feature: not feature.required)
@@ -150,10 +169,12 @@ def _request_content(contract: Contract) -> dict[str, Any]:
         for feature in _by_requirement(contract)
         if feature.name in example
     ]
-    return {"schema": _reference(_REQUEST), "example": {"inputs": inputs}}
+    return {"schema": reference(_REQUEST), "example": {"inputs": inputs}}
 
 
 def _request_schema(contract: Contract, outputs: Mapping[str, Output]) -> dict[str, Any]:
+    components = model_schemas.field_names(contract)
+    names = [components[feature.name] for feature in _by_requirement(contract)]
     required_count = sum(feature.required for feature in contract.features)
     requested_output = record({"name": {"enum": list(outputs)}})
     requested_output["properties"]["parameters"] = _parameters(binary_data={"type": ["boolean", "null"]})
@@ -166,7 +187,8 @@ def _request_schema(contract: Contract, outputs: Mapping[str, Output]) -> dict[s
             "id": {"type": ["string", "null"]},
             "inputs": {
                 "type": "array",
-                "prefixItems": [_input_schema(feature) for feature in _by_requirement(contract)],
+                "prefixItems": [reference(_input_name(name)) for name in names],
+                "items": reference(_INPUT),
                 "minItems": max(required_count, 1),
                 "maxItems": len(contract.features),
             },
@@ -176,12 +198,18 @@ def _request_schema(contract: Contract, outputs: Mapping[str, Output]) -> dict[s
     }
 
 
-def _input_schema(feature: Feature) -> dict[str, Any]:
-    data = array(feature.json_schema()) | {"minItems": 1, "maxItems": 1}
-    shape = {"enum": [[1], [1, 1]]}
-    return record(
-        {"name": {"const": feature.name}, "shape": shape, "datatype": {"enum": datatypes(feature)}, "data": data}
-    )
+def _input_schema(feature: Feature, field: Schema) -> dict[str, Any]:
+    data = array(field) | {"minItems": 1, "maxItems": 1}
+    shape = array({"type": "integer", "enum": [1]}) | {"minItems": 1, "maxItems": 2}
+    is_number = len(datatypes(feature)) > 1
+    datatype = reference(_NUMBER) if is_number else {"type": "string", "enum": datatypes(feature)}
+    name = {"type": "string", "const": feature.name}
+    return record({"name": name, "shape": shape, "datatype": datatype, "data": data})
+
+
+def _input_name(field: str) -> str:
+    """Return the name of the component of an input, from that of its field."""
+    return f"{_INPUT}{field.removeprefix('Field')}"
 
 
 def _answer_schema(outputs: Mapping[str, Output]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import RequestError
 from model_deployer.serving.http import problem_details
+from model_deployer.serving.protocols import schemas
 from model_deployer.serving.protocols.protocol import Protocol
 from model_deployer.serving.rows import formats
 
@@ -44,33 +45,34 @@ PREDICT_ERRORS: tuple[type[RequestError], ...] = (
 CONNECTION_ERRORS: tuple[type[RequestError], ...] = (errors.MalformedRequest, errors.HeadersTooLarge)
 
 
-def answer_schema(contract: Contract) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of the response of POST /predict to rows."""
-    model = {"type": "object", "required": ["name", "version"], "properties": {"name": _TEXT, "version": _TEXT}}
-    return {
-        "type": "object",
-        "required": ["predictions", "model"],
-        "properties": {
-            "predictions": {
-                "type": "array",
-                "description": "One prediction per row, in the order of the rows.",
-                "items": contract.output.json_schema(),
-            },
-            "model": model | {"description": "The model that made the predictions."},
-        },
-    }
+def answer_schema(prediction: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the response of POST /predict to rows.
+
+    Args:
+        prediction: The schema of a prediction, or a reference to it.
+    """
+    about = "One prediction per row, in the order of the rows."
+    predictions = {"type": "array", "description": about, "items": prediction}
+    return _record({"predictions": predictions, "model": _SERVED_MODEL})
 
 
-def table_schema(contract: Contract) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of the response of POST /predict to columns."""
-    schema = answer_schema(contract)
+def _answer_schema() -> dict[str, Any]:
+    schema = answer_schema(schemas.PREDICTION)
+    schema["properties"]["model"] = schemas.reference("ServedModel")
+    return schema
+
+
+def _table_schema(contract: Contract) -> dict[str, Any]:
     columns = {name: {"type": "array", "items": value} for name, value in contract.output.columns_schema().items()}
-    answer = schema["properties"].pop("predictions")
-    table = {"type": "object", "required": list(columns), "additionalProperties": False, "properties": columns}
-    return schema | {
-        "required": ["columns", "model"],
-        "properties": {"columns": table | {"description": answer["description"]}} | schema["properties"],
+    table = _record(columns) | {
+        "additionalProperties": False,
+        "description": "One value per row in each list, in the order of the rows.",
     }
+    return _record({"columns": table, "model": schemas.reference("ServedModel")})
+
+
+def _record(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": list(properties), "properties": dict(properties)}
 
 
 def servers(prefix: str) -> list[dict[str, Any]]:
@@ -121,20 +123,21 @@ def document(
         },
         "components": {
             "schemas": {
-                "Row": contract.row_schema(),
+                **schemas.components(contract),
                 "Rows": _rows_schema(contract),
-                "Columns": _columns_schema(contract),
-                "Answer": answer_schema(contract),
-                "TableAnswer": table_schema(contract),
+                "Columns": _record({"columns": schemas.FIELD_COLUMNS}) | {"additionalProperties": False},
+                "ServedModel": _SERVED_MODEL,
+                "Answer": _answer_schema(),
+                "TableAnswer": _table_schema(contract),
                 "Problem": problem_details.json_schema(),
             },
         },
     }
     routes = [(path, operations, path in _PUBLIC_PATHS, _PROBLEM) for path, operations in document["paths"].items()]
     for protocol in protocols:
-        schemas = protocol.schemas()
-        document["components"]["schemas"] |= schemas
-        protocol_error = _error_content(next(name for name in schemas if name.endswith("Error")))
+        protocol_schemas = protocol.schemas()
+        document["components"]["schemas"] |= protocol_schemas
+        protocol_error = _error_content(next(name for name in protocol_schemas if name.endswith("Error")))
         for route in protocol.routes:
             # A name with a slash or a colon makes a path that does not belong to the protocol.
             error = protocol_error | (_PROBLEM if "{" in route.path else {})
@@ -165,7 +168,7 @@ def _allow_unknown_fields(schema: Any, names: set[str]) -> None:
 
 
 def _error_content(schema: str, media_type: str = "application/json") -> dict[str, Any]:
-    return {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {media_type: {"schema": schemas.reference(schema)}}
 
 
 #: The content of an error of the service's own paths.
@@ -190,6 +193,7 @@ def _security(components: dict[str, Any]) -> dict[str, Any]:
 
 
 _TEXT = {"type": "string"}
+_SERVED_MODEL = _record({"name": _TEXT, "version": _TEXT}) | {"description": "The model that made the predictions."}
 _OBJECT = {"type": "object"}
 
 #: The schema of GET /model; the schemas of rows and answers describe the contract in detail.
@@ -251,21 +255,6 @@ def _rows_schema(contract: Contract) -> dict[str, Any]:
     }
 
 
-def _columns_schema(contract: Contract) -> dict[str, Any]:
-    row = contract.row_schema()
-    columns = {
-        name: {"type": "array", "minItems": 1, "maxItems": contract.limits.rows, "items": value}
-        for name, value in row["properties"].items()
-    }
-    table = {"type": "object", "required": row["required"], "additionalProperties": False, "properties": columns}
-    return {
-        "type": "object",
-        "required": ["columns"],
-        "additionalProperties": False,
-        "properties": {"columns": table | {"description": "Lists of the same length, with one value per row."}},
-    }
-
-
 def _predict(artifact: Artifact) -> dict[str, Any]:
     contract = artifact.contract
     examples = {
@@ -309,8 +298,10 @@ def _answer(artifact: Artifact) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": content} | _TABLES}
 
 
-#: The table formats, which OpenAPI cannot describe; their columns are those of JSON.
-_TABLES: dict[str, Any] = {media_type: {"schema": {}} for media_type in (formats.STREAM, formats.FILE, formats.PARQUET)}
+#: The table formats.
+_TABLES: dict[str, Any] = {
+    media_type: {"schema": schemas.BINARY} for media_type in (formats.STREAM, formats.FILE, formats.PARQUET)
+}
 
 
 _REQUEST_ID = {

@@ -14,8 +14,9 @@ from model_deployer.contract.errors import MalformedBody, NotFound, RequestError
 from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Arrays, Classification
 from model_deployer.serving.predictor import Predictor
-from model_deployer.serving.protocols import bodies
+from model_deployer.serving.protocols import bodies, schemas
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
+from model_deployer.serving.protocols.schemas import Schema
 
 _SIGNATURE = "serving_default"
 
@@ -79,7 +80,7 @@ class TensorFlowServing(Protocol):
 
     @override
     def schemas(self) -> Mapping[str, Any]:
-        return {_ERROR: bodies.record({"error": bodies.TEXT}), _COLUMNS: self._columns_schema()}
+        return {_ERROR: bodies.record({"error": schemas.TEXT}), _COLUMNS: self._columns_schema()}
 
     async def _get_models(self, request: Request) -> Reply:
         return Reply(_encode({"models": [self._model]}))
@@ -182,16 +183,14 @@ class TensorFlowServing(Protocol):
         types["probabilities"] = ("DT_FLOAT", len(output.labels))
         return types | ({"set": ("DT_BOOL", len(output.labels))} if output.set_threshold is not None else {})
 
-    def _get(self, selector: str, path: str, name: str, handler: Handler, schema: bodies.Schema) -> Route:
+    def _get(self, selector: str, path: str, name: str, handler: Handler, schema: Schema) -> Route:
         operation = bodies.operation(
             f"tensorflow{selector}{name}", f"{name} of the model", schema, self.name, _ERROR,
             parameters=self._parameters(selector),
         )  # fmt: skip
         return Route(f"/v1/models/{{model}}{path}", handler, {"get": operation}, ignore_case=True)
 
-    def _post(
-        self, selector: str, path: str, name: str, handler: Handler, schemas: tuple[bodies.Schema, bodies.Schema]
-    ) -> Route:
+    def _post(self, selector: str, path: str, name: str, handler: Handler, schemas: tuple[Schema, Schema]) -> Route:
         body, answer = schemas
         operation = bodies.operation(
             f"tensorflow{selector}{name}", name, answer, self.name, _ERROR,
@@ -207,8 +206,8 @@ class TensorFlowServing(Protocol):
             for name, value in values.items()
         ]
 
-    def _predict_schemas(self) -> tuple[bodies.Schema, bodies.Schema]:
-        rows = _request("instances", bodies.rows_schema(self._contract))
+    def _predict_schemas(self) -> tuple[Schema, Schema]:
+        rows = _request("instances", schemas.ROW_LIST)
         tensors = {name: _VALUES[dtype, bool(shape)] for name, (dtype, *shape) in self._output_types().items()}
         by_rows = bodies.record({"predictions": bodies.array(bodies.record(tensors))})
         by_columns = bodies.record(
@@ -217,14 +216,11 @@ class TensorFlowServing(Protocol):
         return {"anyOf": [rows, {"$ref": f"#/components/schemas/{_COLUMNS}"}]}, {"anyOf": [by_rows, by_columns]}
 
     def _columns_schema(self) -> dict[str, Any]:
-        row, limits = self._contract.row_schema(), self._limits()
-        columns = {name: bodies.array(value) | limits for name, value in row["properties"].items()}
-        inputs = {"type": "object", "required": row["required"], "additionalProperties": False, "properties": columns}
-        return _request("inputs", inputs | {"description": "Lists of the same length, with one value per row."})
+        return _request("inputs", {"anyOf": [schemas.FIELD_COLUMNS, schemas.ROW_LIST]})
 
-    def _examples_schemas(self) -> tuple[bodies.Schema, bodies.Schema]:
+    def _examples_schemas(self) -> tuple[Schema, Schema]:
         about = {"description": "An object `context` next to the list may hold the fields that all examples share."}
-        body = _request("examples", bodies.array({"$ref": "#/components/schemas/Row"}) | self._limits() | about)
+        body = _request("examples", bodies.array(schemas.ROW) | self._limits() | about)
         label_and_probability = bodies.array({"type": ["string", "number"]}) | {"minItems": 2, "maxItems": 2}
         is_classification = isinstance(self._contract.output, Classification)
         result = bodies.array(label_and_probability) if is_classification else _NUMBER
@@ -265,7 +261,7 @@ def _tensor_info(name: str, dtype: str, *shape: int) -> dict[str, Any]:
     return {"dtype": dtype, "tensor_shape": {"dim": sizes, "unknown_rank": False}, "name": name}
 
 
-def _request(key: str, schema: bodies.Schema) -> dict[str, Any]:
+def _request(key: str, schema: Schema) -> dict[str, Any]:
     """Return the schema of a body with this key and an optional name of the signature."""
     body = bodies.record({key: schema})
     body["properties"]["signature_name"] = {"type": "string", "enum": [_SIGNATURE]}
@@ -277,21 +273,21 @@ _BOOLEAN: Mapping[str, Any] = {"type": "boolean"}
 
 #: The schema of a tensor's value for one row, by its dtype and whether it has a second dimension.
 _VALUES: Mapping[tuple[str, bool], Any] = {
-    ("DT_STRING", False): bodies.TEXT,
+    ("DT_STRING", False): schemas.TEXT,
     ("DT_FLOAT", False): _NUMBER,
     ("DT_FLOAT", True): bodies.array(_NUMBER),
     ("DT_BOOL", True): bodies.array(_BOOLEAN),
 }
 
-_MODELS = bodies.record({"models": bodies.array(bodies.TEXT)})
+_MODELS = bodies.record({"models": bodies.array(schemas.TEXT)})
 _VERSION = {
-    "version": bodies.TEXT,
-    "state": bodies.TEXT,
-    "status": bodies.record({"error_code": bodies.TEXT, "error_message": bodies.TEXT}),
+    "version": schemas.TEXT,
+    "state": schemas.TEXT,
+    "status": bodies.record({"error_code": schemas.TEXT, "error_message": schemas.TEXT}),
 }
 _STATUS = bodies.record(
-    {"model_version_status": bodies.array(bodies.record(_VERSION)), "name": bodies.TEXT, "ready": _BOOLEAN}
+    {"model_version_status": bodies.array(bodies.record(_VERSION)), "name": schemas.TEXT, "ready": _BOOLEAN}
 )
 _METADATA = bodies.record(
-    {"model_spec": bodies.record({"name": bodies.TEXT, "version": bodies.TEXT}), "metadata": bodies.record({})}
+    {"model_spec": bodies.record({"name": schemas.TEXT, "version": schemas.TEXT}), "metadata": bodies.record({})}
 )

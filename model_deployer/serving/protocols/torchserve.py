@@ -15,7 +15,7 @@ from typing_extensions import override
 from model_deployer.contract.errors import MalformedBody, NotFound, RequestError, TooManyRows
 from model_deployer.serving.http.media_types import parse_media_type
 from model_deployer.serving.predictor import Predictor
-from model_deployer.serving.protocols import bodies, openapi, ping
+from model_deployer.serving.protocols import bodies, openapi, ping, schemas
 from model_deployer.serving.protocols.protocol import DOCUMENTATION_PATH, Protocol, Reply, Request, Route
 
 #: The field of a form, and the key of an object, that may hold the rows.
@@ -80,7 +80,7 @@ class TorchServe(Protocol):
 
     @override
     def schemas(self) -> Mapping[str, Any]:
-        return {_ERROR: bodies.record({"code": {"type": "integer"}, "type": bodies.TEXT, "message": bodies.TEXT})}
+        return {_ERROR: bodies.record({"code": {"type": "integer"}, "type": schemas.TEXT, "message": schemas.TEXT})}
 
     async def _describe(self, request: Request) -> Reply:
         return self._description
@@ -105,15 +105,13 @@ class TorchServe(Protocol):
         return self._predictions(await self.predictor.predict(bodies.rows(rows, _DATA, self._contract.names)))
 
     def _description_operation(self, name: str) -> dict[str, Any]:
-        document = bodies.record({"openapi": bodies.TEXT, "info": {}, "paths": {}})
+        document = bodies.record({"openapi": schemas.TEXT, "info": {"type": "object"}, "paths": {"type": "object"}})
         return bodies.operation(name, "The OpenAPI document", document, self.name, _ERROR)
 
     def _predictions_route(self, **path_parameters: str) -> Route:
-        rows, prediction = bodies.rows_schema(self._contract), self._contract.output.json_schema()
-        predictions = bodies.array(prediction)
-        row = {"$ref": "#/components/schemas/Row"}
-        body = {"anyOf": [row, rows, bodies.record({"instances": rows}), bodies.record({_DATA: rows})]}
-        answer = {"anyOf": [prediction, predictions, bodies.record({"predictions": predictions})]}
+        rows, predictions = schemas.ROW_LIST, schemas.PREDICTIONS
+        body = {"anyOf": [schemas.ROW, rows, bodies.record({"instances": rows}), bodies.record({_DATA: rows})]}
+        answer = {"anyOf": [schemas.PREDICTION, predictions, bodies.record({"predictions": predictions})]}
         parameters = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": [value]}}
             for name, value in path_parameters.items()

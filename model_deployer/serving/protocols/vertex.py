@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from model_deployer.contract.errors import RequestError, UsageError
 from model_deployer.serving.predictor import Predictor
-from model_deployer.serving.protocols import bodies, openapi, ping
+from model_deployer.serving.protocols import bodies, openapi, ping, schemas
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
 
 #: The environment variables with the paths that the platform has chosen.
@@ -67,9 +67,9 @@ class Vertex(Protocol):
         return Reply(_encode({"predictions": self._predictions(outputs)}))
 
     def _predict_operation(self) -> dict[str, Any]:
-        body = bodies.record({"instances": bodies.rows_schema(self._contract)})
+        body = bodies.record({"instances": schemas.ROW_LIST})
         body["properties"]["parameters"] = {"description": "Ignored: the model has no parameters."}
-        answer = bodies.record({"predictions": bodies.array(self._contract.output.json_schema())})
+        answer = bodies.record({"predictions": schemas.PREDICTIONS})
         return bodies.operation("vertexPredict", "Predict", answer, self.name, _ERROR, requestBody=bodies.request(body))
 
 
@@ -85,4 +85,4 @@ def _path(variable: str) -> str | None:
     return path
 
 
-_ERROR_PROPERTIES = {"code": {"type": "integer"}, "message": bodies.TEXT, "status": bodies.TEXT}
+_ERROR_PROPERTIES = {"code": {"type": "integer"}, "message": schemas.TEXT, "status": schemas.TEXT}

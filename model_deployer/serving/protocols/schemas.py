@@ -1,0 +1,89 @@
+"""The schemas of a model's fields, rows and predictions in the OpenAPI document: components that refer to each other.
+
+Generators of clients make one type of each component, and one more of each copy.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model_deployer.contract.contract import Contract
+
+Schema = Mapping[str, Any]
+
+TEXT: Schema = {"type": "string"}
+
+#: The contents of table formats, which OpenAPI cannot describe; their columns are those of JSON.
+BINARY: Schema = {"type": "string", "format": "binary"}
+
+
+def reference(name: str) -> Schema:
+    """Return a reference to a component."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+#: A row: an object by field.
+ROW = reference("Row")
+
+#: A list of rows: objects, or lists of values in the order of the fields.
+ROW_LIST = reference("RowList")
+
+#: A list of values for each field.
+FIELD_COLUMNS = reference("FieldColumns")
+
+#: A prediction, and a list with one for each row.
+PREDICTION = reference("Prediction")
+PREDICTIONS: Schema = {"type": "array", "items": PREDICTION}
+
+
+def field_names(contract: Contract) -> dict[str, str]:
+    """Return the name of the component of each field: of its letters and digits, as components allow no others."""
+    names: dict[str, str] = {}
+    for index, feature in enumerate(contract.features):
+        words = re.findall(r"[A-Za-z0-9]+", feature.name)
+        name = "Field" + "".join(word[0].upper() + word[1:] for word in words)
+        is_taken = name.lower() in {"field", "fieldcolumns", *map(str.lower, names.values())}
+        names[feature.name] = f"{name}{index}" if is_taken else name
+    return names
+
+
+def fields(contract: Contract) -> dict[str, Schema]:
+    """Return a reference to the component of each field."""
+    return {field: reference(name) for field, name in field_names(contract).items()}
+
+
+def nameless(items: Sequence[Schema], item: Schema) -> dict[str, Any]:
+    """Return the schema of a list with one value for each of these schemas, in their order.
+
+    Args:
+        items: The schemas of the values.
+        item: A schema that all values have: generators need one, although it describes no further value.
+    """
+    size = len(items)
+    return {"type": "array", "prefixItems": list(items), "items": item, "minItems": size, "maxItems": size}
+
+
+def components(contract: Contract) -> dict[str, Any]:
+    """Return the components: one for each field, rows in all forms, and predictions."""
+    names, references = field_names(contract), fields(contract)
+    limits = {"minItems": 1, "maxItems": contract.limits.rows}
+    columns = {field: {"type": "array", "items": schema} | limits for field, schema in references.items()}
+    row = contract.row_schema()
+    values = nameless(list(references.values()), {"type": ["number", "string", "boolean", "null"]})
+    listed = [ROW, reference("Values")]
+    if len(references) == 1:
+        listed += references.values()
+    return {
+        **{names[feature.name]: feature.json_schema() for feature in contract.features},
+        "Row": row | {"properties": references},
+        "Values": values | {"description": f"The values in this order: {', '.join(contract.names)}."},
+        "RowList": {"type": "array", "items": {"anyOf": listed}} | limits,
+        "FieldColumns": {
+            "type": "object",
+            "description": "Lists of the same length, with one value per row.",
+            "required": row["required"],
+            "additionalProperties": False,
+            "properties": columns,
+        },
+        "Prediction": contract.output.json_schema(),
+    }
