@@ -1,6 +1,6 @@
 /** Answers that are not predictions, in words. */
 
-import { element, isolated } from "./element.js";
+import { element, isolated, prose } from "./element.js";
 
 /**
  * Return the reason for which there is no answer.
@@ -19,7 +19,7 @@ export function reason({ status, content, requestId }) {
     {},
     element("strong", {}, `${status}: `, isolated(content.title)),
     ". ",
-    isolated(content.detail ?? ""),
+    prose(content.detail ?? ""),
     content.retry ? ". The same request may succeed later." : ".",
     requestId && element("small", { class: "block" }, "Request id: ", isolated(requestId)),
   );

@@ -1,6 +1,6 @@
 /** The form of one row, made from the contract. */
 
-import { element } from "./element.js";
+import { code, element } from "./element.js";
 import { Field } from "./field.js";
 
 /** The form of one row. */
@@ -55,6 +55,21 @@ export class RowForm {
     const first = this.#fields.find((field) => messages.has(field.name));
     first?.focus();
     return first === undefined;
+  }
+
+  /**
+   * Return a sentence that names the fields with problems, and the problems of no field.
+   *
+   * @param {Map<string|null, string>} messages The messages by the name of the field.
+   */
+  summary(messages) {
+    const names = this.#fields.map(({ name }) => name).filter((name) => messages.has(name));
+    const listed = names.flatMap((name, index) => [index ? ", " : "", code(name)]);
+    const others = [...messages].filter(([name]) => !names.includes(name));
+    return [
+      ...(names.length ? [element("p", {}, "See the fields ", ...listed, ".")] : []),
+      ...others.map(([, message]) => element("p", {}, message)),
+    ];
   }
 
   #ownProblems() {

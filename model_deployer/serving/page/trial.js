@@ -42,8 +42,7 @@ export function trial(model, service, needsKey, keyRefused) {
       answer.scrollIntoView({ block: "nearest" });
     } else {
       const messages = messagesByField(result);
-      const elsewhere = [...messages].filter(([field]) => !model.contract.features.some(({ name }) => name === field));
-      answer.replaceChildren(reason(result), ...elsewhere.map(([, message]) => element("p", {}, message)));
+      answer.replaceChildren(reason(result), ...form.summary(messages));
       form.showProblems(messages);
     }
   }

@@ -103,6 +103,7 @@ def test_problem_is_at_its_field(server: Server, reader: Reader) -> None:
         "distance": "expected a number from 0 to 5000",
         "seats": "expected a whole number from 1 to 500",
     }
+    assert "See the fields distance, seats." in page.locator(".answer").inner_text()
     distance = page.get_by_label("distance")
     assert distance.get_attribute("aria-invalid") == "true"
     assert distance.evaluate("input => input === document.activeElement")
