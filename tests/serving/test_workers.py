@@ -11,6 +11,7 @@ import httpx
 import psutil
 import pytest
 
+from model_deployer.serving.observability import metric_files
 from tests.support import tiny
 from tests.support.processes import Server, serve, until
 
@@ -41,7 +42,9 @@ def test_workers_are_watched_from_start_to_end(tmp_path: Path, monkeypatch: pyte
         for process in ("parent", "1", "2"):
             assert server.metric(f'process_resident_memory_bytes{{process="{process}"}}') > 10_000_000
             assert server.metric(f'process_cpu_seconds_total{{process="{process}"}}') > 0.1
+        metric_files._remove_abandoned(tmp_path)  # as another server that starts now
         files = set(tmp_path.glob("model-deployer-metrics-*/*"))
+        assert files
 
         server.process.send_signal(signal.SIGHUP)
         until(lambda: bool(lines(server, "SIGHUP has no effect")))
@@ -62,6 +65,8 @@ def test_workers_are_watched_from_start_to_end(tmp_path: Path, monkeypatch: pyte
         server.process.kill()
         _, alive = psutil.wait_procs(workers, timeout=20)
         assert not alive
+        metric_files._remove_abandoned(tmp_path)
+        assert not list(tmp_path.glob("model-deployer-metrics-*"))
         with closing(socket.socket()) as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(("127.0.0.1", server.port))

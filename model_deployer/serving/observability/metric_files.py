@@ -27,6 +27,10 @@ from model_deployer.serving.observability.metric_specs import MetricSpec
 #: The variable with the folder that :func:`create_folder` makes.
 _FOLDER_VARIABLE = "MODEL_DEPLOYER_METRICS"
 
+#: The beginning of the names of such folders, and the file in them that their server has locked.
+_PREFIX = "model-deployer-metrics-"
+_OWNER = "owner"
+
 #: The name of the parent's file, in place of a worker's number.
 _PARENT = "parent"
 
@@ -43,6 +47,8 @@ _IN_MEMORY = "the metrics of this process are kept in memory, and /metrics has t
 def create_folder() -> None:
     """Create a folder for the files of the workers that this process is about to start.
 
+    Folders of servers that were killed are removed: the next container of a Kubernetes pod has the same disk.
+
     BentoML's folder is shared by all servers of a BENTOML_HOME, and each empties it when it starts.
     """
     try:
@@ -51,12 +57,15 @@ def create_folder() -> None:
         if not os.access(_MEMORY_FOLDER, os.W_OK):
             raise
         folder = tempfile.tempdir = os.environ["TMPDIR"] = str(_MEMORY_FOLDER)
+    _remove_abandoned(Path(folder))
     try:
-        os.environ[_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="model-deployer-metrics-", dir=folder)
+        own = tempfile.mkdtemp(prefix=_PREFIX, dir=folder)
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        _lock(os.open(Path(own, _OWNER), os.O_RDWR | os.O_CREAT, 0o600))  # it stays open until this process ends
     except OSError as error:
         warn_of_memory(error)
         return
-    atexit.register(shutil.rmtree, os.environ[_FOLDER_VARIABLE], ignore_errors=True)
+    os.environ[_FOLDER_VARIABLE] = own
 
 
 def warn_of_memory(error: OSError) -> None:
@@ -202,6 +211,17 @@ class ParentCounters:
         key = mmap_key(spec.name.removesuffix("_total"), spec.name, list(spec.labels), list(labels), spec.about)
         value, _ = self._file.read_value(key)  # type: ignore[no-untyped-call]
         self._file.write_value(key, value + amount, 0.0)  # type: ignore[no-untyped-call]
+
+
+def _remove_abandoned(folder: Path) -> None:
+    for old in folder.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            descriptor = os.open(old / _OWNER, os.O_RDWR)
+            try:
+                if _lock(descriptor) and not any(occupants(old)):
+                    shutil.rmtree(old, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def _lock_file(folder: Path, number: int) -> Path:
