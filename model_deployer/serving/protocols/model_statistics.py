@@ -14,7 +14,6 @@ from model_deployer.contract.artifact import Manifest
 from model_deployer.serving.observability import metric_specs
 
 _METRICS = (
-    metric_specs.REQUESTS,
     metric_specs.REQUEST_SECONDS,
     metric_specs.QUEUE_SECONDS,
     metric_specs.ROWS,
@@ -30,8 +29,8 @@ _NANOSECONDS = 1_000_000_000
 def model_statistics(manifest: Manifest, metrics: bytes) -> dict[str, Any]:
     """Return the counts and durations of the Open Inference Protocol's requests for predictions, over REST and gRPC.
 
-    Rows, batches and the time in the queue are those of all protocols. The duration of successes includes that of
-    failures, as the metrics do not distinguish them. The phases of a computation are not measured: they are zero.
+    Rows, batches and the time in the queue are those of all protocols. The phases of a computation are not measured:
+    they are zero.
 
     Args:
         manifest: The model.
@@ -42,18 +41,18 @@ def model_statistics(manifest: Manifest, metrics: bytes) -> dict[str, Any]:
     def total(name: str, matches: Callable[[dict[str, str]], bool] = lambda labels: True) -> float:
         return sum(sample.value for sample in samples if sample.name == name and matches(sample.labels))
 
-    def requests(is_success: bool) -> float:
-        return total(
-            metric_specs.REQUESTS.name,
-            lambda labels: _is_inference(labels) and labels["status"].startswith("2") == is_success,
-        )
+    def requests(is_success: bool) -> dict[str, int]:
+        def matches(labels: dict[str, str]) -> bool:
+            return _is_inference(labels) and labels["status"].startswith("2") == is_success
 
-    seconds = total(f"{metric_specs.REQUEST_SECONDS.name}_sum", _is_inference)
+        seconds = metric_specs.REQUEST_SECONDS.name
+        return _duration(total(f"{seconds}_count", matches), total(f"{seconds}_sum", matches))
+
     queue = metric_specs.QUEUE_SECONDS.name
     nothing = _duration(0, 0.0)
     statistics = {
-        "success": _duration(requests(is_success=True), seconds),
-        "fail": _duration(requests(is_success=False), 0.0),
+        "success": requests(is_success=True),
+        "fail": requests(is_success=False),
         "queue": _duration(total(f"{queue}_count"), total(f"{queue}_sum")),
     }
     return {
