@@ -18,6 +18,7 @@ from pydantic_core import to_json
 
 from model_deployer.contract import signature
 from model_deployer.contract.errors import DeployerError, MalformedBody, RequestError
+from model_deployer.serving import memory
 from model_deployer.serving.admission import AdmissionControl
 from model_deployer.serving.config import configuration, settings, startup_errors, tracking
 from model_deployer.serving.config.model_selection import select_model
@@ -132,6 +133,7 @@ class ModelService:
         runner = bentoml.depends(Runner)
 
     def __init__(self) -> None:
+        memory.return_large_blocks()
         threads = None if server_settings.threads == "auto" else server_settings.threads
         local_engine = onnx_engine(0 if engine_name == "cuda" else None, threads)
         predictor.start(self._remote_engine(local_engine) if engine_name == "runner" else local_engine)

@@ -5,15 +5,19 @@ becomes, and the process that converts a table. Code that is about to take memor
 the reservation of the request in the context. Everything is released at once, when the request ends.
 """
 
+import ctypes
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
 
 from model_deployer.contract.errors import BodyTooLarge, Overloaded
 
 _MEBIBYTE = 1024**2
+
+#: glibc: the parameter of mallopt(3) for the size from which blocks are mapped, and returned when they are freed.
+_M_MMAP_THRESHOLD = -3
 
 _current: ContextVar["Reservation | None"] = ContextVar("reservation", default=None)
 
@@ -108,3 +112,12 @@ def borrow(size: int) -> Iterator[None]:
         yield
     finally:
         reserve(-size)
+
+
+def return_large_blocks() -> None:
+    """Have this process return blocks of one mebibyte or more to the system as soon as they are free.
+
+    By default glibc keeps such blocks after the first ones are freed, so that a process stays as large as it once was.
+    """
+    with suppress(AttributeError, OSError):  # not glibc
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MEBIBYTE)

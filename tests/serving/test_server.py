@@ -118,7 +118,7 @@ def test_a_wrong_method_is_answered_with_the_right_ones(client: httpx.Client, me
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/predictions", 404, "not_found"),
+        ("GET", "/nothing", 404, "not_found"),
         ("POST", "/predict/flights", 404, "not_found"),
         ("POST", "/livez", 405, "method_not_allowed"),
     ],

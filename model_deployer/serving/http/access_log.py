@@ -83,8 +83,11 @@ class AccessLog:
 
     def refusal(self, record: RequestRecord, error: Exception) -> RequestError:
         """Return the error that the client receives for an exception, and keep it in the record for the log."""
-        record.cause = error
         record.error = error if isinstance(error, RequestError) else PredictionFailed(_FAILED)
+        if record.error.status == PredictionFailed.status:
+            record.cause = error
+        else:
+            _forget_frames(error)
         return record.error
 
     def write(self, record: RequestRecord, endpoint: Endpoint, status: int) -> None:
@@ -152,3 +155,13 @@ def _summary(status: int) -> tuple[int, str]:
     if status >= 500:
         return logging.WARNING, "request refused"
     return logging.INFO, "request refused" if status >= 400 and status != CLIENT_CLOSED_REQUEST else "request"
+
+
+def _forget_frames(error: Exception) -> None:
+    """Cut an exception off the frames that it passed, and the one that it replaced.
+
+    They hold the body of the request, and the frame that caught the exception holds the exception: without this, many
+    refused bodies would stay in memory until the next full garbage collection.
+    """
+    error.__traceback__ = None
+    error.__context__ = None

@@ -38,19 +38,17 @@ async def read(receive: Receive, limit: int) -> bytes:
 
 
 async def _read_chunks(message: Message, receive: Receive, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
+    body = bytearray()  # one block: chunks of many bodies would leave gaps in the heap as large as themselves
     while True:
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
         chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
+        if len(body) + len(chunk) > limit:
             raise BodyTooLarge.over(limit)
         memory.reserve(len(chunk))
-        chunks.append(chunk)
+        body += chunk
         if not message.get("more_body", False):
-            return b"".join(chunks)
+            return bytes(body)
         message = await receive()
 
 
