@@ -122,14 +122,16 @@ def without_keys(document: dict[str, Any]) -> dict[str, Any]:
 def _without_inexpressible(document: dict[str, Any]) -> dict[str, Any]:
     """Remove the parts of a document whose rules JSON Schema cannot express.
 
-    These are columns (which must have equal lengths), headers (which may be unknown) and the lines of CSV.
+    These are columns (which must have equal lengths), headers (which may be unknown), the lines of CSV, and tables and
+    arrays in binary formats.
     """
     for operations in document["paths"].values():
         for operation in operations.values():
             parameters = operation.get("parameters", [])
             operation["parameters"] = [parameter for parameter in parameters if parameter["in"] != "header"]
             contents = operation.get("requestBody", {}).get("content", {})
-            contents.pop("text/csv", None)
+            for media_type in [name for name in contents if "json" not in name]:
+                contents.pop(media_type)
             for content in contents.values():
                 _remove_columns(content)
     body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]

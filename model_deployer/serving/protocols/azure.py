@@ -27,7 +27,7 @@ _OPTIONS_MEDIA_TYPE = b"text/html; charset=utf-8"
 #: The maximum length of an id in the stock server.
 _MAX_ID_CHARACTERS = 100
 
-_ERROR = "AzureError"
+_ERROR, _COLUMNS = "AzureError", "AzureColumns"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -61,7 +61,8 @@ class Azure(Protocol):
 
     @override
     def schemas(self) -> Mapping[str, Any]:
-        return {_ERROR: bodies.record({"message": schemas.TEXT})}
+        columns = bodies.record({"input_data": schemas.FIELD_COLUMNS})
+        return {_ERROR: bodies.record({"message": schemas.TEXT}), _COLUMNS: columns}
 
     async def _score(self, request: Request) -> Reply:
         headers = _common_headers(request.headers)
@@ -86,7 +87,8 @@ class Azure(Protocol):
     def _table(self, value: Any, key: str) -> list[Any]:
         """Return the rows of a list, or of a DataFrame in one of pandas' forms."""
         if not isinstance(value, dict):
-            return self._frames.records(bodies.rows(value, key, self._names))
+            rows = bodies.rows(value, key, self._names)
+            return self._frames.records(rows) if key == "input_data" else rows
         is_split = isinstance(value.get("data"), list) and ("columns" in value or "data" not in self._names)
         return self._frames.split(value) if is_split else self._frames.columns(value)
 
@@ -98,8 +100,7 @@ class Azure(Protocol):
 
     def _score_operation(self) -> dict[str, Any]:
         rows = bodies.record({"data": schemas.ROW_LIST})
-        columns = bodies.record({"input_data": schemas.FIELD_COLUMNS})
-        body = {"anyOf": [rows, bodies.record({"Inputs": rows}), columns]}
+        body = {"anyOf": [rows, bodies.record({"Inputs": rows}), schemas.reference(_COLUMNS)]}
         answer = {"anyOf": [schemas.PREDICTIONS, bodies.record({"Results": schemas.PREDICTIONS})]}
         return bodies.operation("azureScore", "Predict", answer, self.name, _ERROR, requestBody=bodies.request(body))
 

@@ -17,6 +17,9 @@ _INDEX_COLUMN = re.compile(r"(Unnamed: 0(\.[0-9]+)*)?|index|level_[0-9]")
 
 _EPOCH = datetime(1970, 1, 1)
 
+#: The times of Python's datetime, the years 1 to 9999, in milliseconds since 1970.
+MIN_MILLISECONDS, MAX_MILLISECONDS = -62_135_596_800_000, 253_402_300_799_000
+
 
 class DataFrames:
     """Reads the DataFrames of one model's clients. It validates no values.
@@ -119,7 +122,6 @@ class DataFrames:
 
 def _time(milliseconds: float, is_zoned: bool) -> Any:
     """Return a time as text; a number out of range is left for validation to refuse."""
-    try:
-        return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat() + ("Z" if is_zoned else "")
-    except (OverflowError, ValueError):
+    if not MIN_MILLISECONDS <= milliseconds <= MAX_MILLISECONDS:
         return milliseconds
+    return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat() + ("Z" if is_zoned else "")

@@ -492,14 +492,18 @@ def _schemas(contract: Contract) -> dict[str, Any]:
         "required": ["data"],
         "properties": {
             "columns": names | {"description": "In any order; the values are in the same order."},
-            "data": {"type": "array", "items": schemas.reference("Values")} | limits,
+            "data": {"type": "array", "items": schemas.reference("FrameValues")} | limits,
         },
     }
-    keys = ("dataframe_records", "instances", "inputs", "rows")
-    by_row = _one_of({"dataframe_split": schemas.reference("InvocationsSplit")} | dict.fromkeys(keys, schemas.ROW_LIST))
+    frames = {"dataframe_split": "InvocationsSplit", "dataframe_records": "FrameRowList"}
+    by_row = _one_of(
+        {key: schemas.reference(name) for key, name in frames.items()}
+        | dict.fromkeys(("instances", "inputs", "rows"), schemas.ROW_LIST)
+    )
     by_row["anyOf"].append(schemas.ROW_LIST)
     answer = {"predictions": schemas.PREDICTIONS}
     return {
+        **schemas.frame_components(contract),
         "InvocationsSplit": split,
         "InvocationsRows": by_row,
         "InvocationsColumns": _one_of({"inputs": schemas.FIELD_COLUMNS, "columns": schemas.FIELD_COLUMNS}),

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_deployer.contract.contract import Contract
+from model_deployer.contract.features import Datetime
+from model_deployer.serving.protocols.dataframes import MAX_MILLISECONDS, MIN_MILLISECONDS
 
 Schema = Mapping[str, Any]
 
@@ -15,6 +17,14 @@ TEXT: Schema = {"type": "string"}
 
 #: The contents of table formats, which OpenAPI cannot describe; their columns are those of JSON.
 BINARY: Schema = {"type": "string", "format": "binary"}
+
+#: A time as pandas writes it: the milliseconds since 1970 of the years 1 to 9999.
+_MILLISECONDS: Schema = {
+    "type": "number",
+    "minimum": MIN_MILLISECONDS,
+    "maximum": MAX_MILLISECONDS,
+    "description": "Milliseconds since 1970, as pandas writes times.",
+}
 
 
 def reference(name: str) -> Schema:
@@ -63,20 +73,39 @@ def nameless(items: Sequence[Schema], item: Schema) -> dict[str, Any]:
     return {"type": "array", "prefixItems": list(items), "items": item, "minItems": size, "maxItems": size}
 
 
+def frame_components(contract: Contract) -> dict[str, Any]:
+    """Return the components of the rows of DataFrames, in which times may be milliseconds."""
+    references = fields(contract)
+    for feature in contract.features:
+        if isinstance(feature, Datetime):
+            references[feature.name] = {"anyOf": [references[feature.name], _MILLISECONDS]}
+    row = contract.row_schema() | {"properties": references}
+    rows = {"anyOf": [reference("FrameRow"), reference("FrameValues")]}
+    return {
+        "FrameRow": row,
+        "FrameValues": _values(references),
+        "FrameRowList": {"type": "array", "minItems": 1, "maxItems": contract.limits.rows, "items": rows},
+    }
+
+
+def _values(references: Mapping[str, Schema]) -> dict[str, Any]:
+    values = nameless(list(references.values()), {"type": ["number", "string", "boolean", "null"]})
+    return values | {"description": f"The values in this order: {', '.join(references)}."}
+
+
 def components(contract: Contract) -> dict[str, Any]:
     """Return the components: one for each field, rows in all forms, and predictions."""
     names, references = field_names(contract), fields(contract)
     limits = {"minItems": 1, "maxItems": contract.limits.rows}
     columns = {field: {"type": "array", "items": schema} | limits for field, schema in references.items()}
     row = contract.row_schema()
-    values = nameless(list(references.values()), {"type": ["number", "string", "boolean", "null"]})
     listed = [ROW, reference("Values")]
     if len(references) == 1:
         listed += references.values()
     return {
         **{names[feature.name]: feature.json_schema() for feature in contract.features},
         "Row": row | {"properties": references},
-        "Values": values | {"description": f"The values in this order: {', '.join(contract.names)}."},
+        "Values": _values(references),
         "RowList": {"type": "array", "items": {"anyOf": listed}} | limits,
         "FieldColumns": {
             "type": "object",

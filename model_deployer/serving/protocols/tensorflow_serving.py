@@ -213,10 +213,11 @@ class TensorFlowServing(Protocol):
         by_columns = bodies.record(
             {"outputs": bodies.record({name: bodies.array(schema) for name, schema in tensors.items()})}
         )
-        return {"anyOf": [rows, {"$ref": f"#/components/schemas/{_COLUMNS}"}]}, {"anyOf": [by_rows, by_columns]}
+        inputs = _request("inputs", schemas.ROW_LIST)
+        return {"anyOf": [rows, inputs, schemas.reference(_COLUMNS)]}, {"anyOf": [by_rows, by_columns]}
 
     def _columns_schema(self) -> dict[str, Any]:
-        return _request("inputs", {"anyOf": [schemas.FIELD_COLUMNS, schemas.ROW_LIST]})
+        return _request("inputs", schemas.FIELD_COLUMNS)
 
     def _examples_schemas(self) -> tuple[Schema, Schema]:
         about = {"description": "An object `context` next to the list may hold the fields that all examples share."}
