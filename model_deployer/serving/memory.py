@@ -16,7 +16,7 @@ from model_deployer.contract.errors import BodyTooLarge, Overloaded
 
 _MEBIBYTE = 1024**2
 
-#: glibc: the parameter of mallopt(3) for the size from which blocks are mapped, and returned when they are freed.
+#: glibc: the parameter of mallopt(3) for the minimum size of blocks that are returned when they are freed.
 _M_MMAP_THRESHOLD = -3
 
 _current: ContextVar["Reservation | None"] = ContextVar("reservation", default=None)
