@@ -90,16 +90,17 @@ def rows(value: Any, key: str, names: Sequence[str]) -> list[Any]:
 
 
 def scalars(rows: list[Any]) -> list[Any]:
-    """Return rows with values in place of lists of one value: a tensor of a field may have the shape [rows, 1].
+    """Return rows with values in place of lists of one value: tensors of the fields may have the shape [rows, 1].
 
-    The first row decides whether there are such lists, so that rows without them are not searched.
+    All fields of a row have such lists, or none. The first row decides whether there are any, so that rows without them
+    are not searched.
     """
     first = rows[0] if rows else None
     if not isinstance(first, dict) or not any(isinstance(value, list) for value in first.values()):
         return rows
     return [
-        {name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in row.items()}
-        if isinstance(row, dict)
+        {name: value[0] for name, value in row.items()}
+        if isinstance(row, dict) and all(isinstance(value, list) and len(value) == 1 for value in row.values())
         else row
         for row in rows
     ]

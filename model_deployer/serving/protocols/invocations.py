@@ -500,7 +500,7 @@ def _schemas(contract: Contract) -> dict[str, Any]:
         {key: schemas.reference(name) for key, name in frames.items()}
         | dict.fromkeys(("instances", "inputs", "rows"), schemas.ROW_LIST)
     )
-    by_row["anyOf"].append(schemas.ROW_LIST)
+    by_row["anyOf"] += [schemas.ROW_LIST, schemas.reference("Values")]
     answer = {"predictions": schemas.PREDICTIONS}
     return {
         **schemas.frame_components(contract),

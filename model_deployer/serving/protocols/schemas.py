@@ -99,13 +99,22 @@ def components(contract: Contract) -> dict[str, Any]:
     limits = {"minItems": 1, "maxItems": contract.limits.rows}
     columns = {field: {"type": "array", "items": schema} | limits for field, schema in references.items()}
     row = contract.row_schema()
-    listed = [ROW, reference("Values")]
+    listed = [ROW, reference("Values"), reference("TensorRow")]
     if len(references) == 1:
         listed += references.values()
     return {
         **{names[feature.name]: feature.json_schema() for feature in contract.features},
         "Row": row | {"properties": references},
         "Values": _values(references),
+        "TensorRow": row
+        | {
+            "description": "A row in which each value is a list of one value.",
+            "properties": {
+                field: {"type": "array", "items": schema, "minItems": 1, "maxItems": 1}
+                for field, schema in references.items()
+            },
+            "examples": [{name: [value] for name, value in contract.example().items()}],
+        },
         "RowList": {"type": "array", "items": {"anyOf": listed}} | limits,
         "FieldColumns": {
             "type": "object",
