@@ -92,11 +92,10 @@ def rows(value: Any, key: str, names: Sequence[str]) -> list[Any]:
 def scalars(rows: list[Any]) -> list[Any]:
     """Return rows with values in place of lists of one value: tensors of the fields may have the shape [rows, 1].
 
-    All fields of a row have such lists, or none. The first row decides whether there are any, so that rows without them
-    are not searched.
+    All fields of a row have such lists, or none.
     """
-    first = rows[0] if rows else None
-    if not isinstance(first, dict) or not any(isinstance(value, list) for value in first.values()):
+    # The first value of a row decides whether its others are searched.
+    if not any(isinstance(row, dict) and isinstance(next(iter(row.values()), None), list) for row in rows):
         return rows
     return [
         {name: value[0] for name, value in row.items()}
