@@ -11,6 +11,7 @@ one.
 """
 
 import asyncio
+import re
 from typing import Any, ClassVar, Protocol, cast
 
 import uvicorn.config
@@ -39,6 +40,9 @@ CHECK_INTERVAL_SECONDS = 2.0
 DRAIN_SECONDS = 1.0
 
 _CLOSE = (b"connection", b"close")
+
+#: A request for another protocol on this connection, such as the HTTP/2 that Java's client asks for by default.
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
 class ConnectionFilter(Protocol):
@@ -99,7 +103,7 @@ class HttpConnection(HttpToolsProtocol):
         """Parse received bytes and limit the size of the head."""
         if self.transport.is_closing() or self._is_broken:
             return
-        super().data_received(data)
+        super().data_received(_without_upgrade(data) if self._is_idle() and b"pgrade" in data else data)
         if self._head_start is not None and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -216,3 +220,12 @@ class HttpConnection(HttpToolsProtocol):
 
 def _record(request_headers: headers.Headers) -> RequestRecord:
     return RequestRecord(request_headers, headers.request_id(request_headers))
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Return the beginning of a request with Upgrade under another name.
+
+    A server may ignore the header (RFC 9110, section 7.8), but the parser would drop the body of such a request.
+    """
+    head, end, body = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nx-ignored-upgrade:", head) + end + body

@@ -231,6 +231,19 @@ def test_request_before_garbage_is_answered(echo_port: int) -> None:
         assert connection.recv(1) == b""
 
 
+def test_a_request_for_another_protocol_is_answered_in_this_one(server: Server) -> None:
+    """As Java's client sends it; the text in the body stays as it is."""
+    body = json.dumps(tiny.ROW | {"remark": "\r\nUpgrade: x"}).encode()
+    upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEA"
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\n{upgrade}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with connected(server) as connection:
+        for _ in range(2):
+            connection.sendall(head.encode() + body)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert (answer.status, "predictions" in json.loads(answer.read())) == (200, True)
+
+
 def test_a_connection_serves_many_requests(server: Server) -> None:
     request = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
         len(body := json.dumps(tiny.ROW).encode()),
