@@ -36,9 +36,8 @@ lint: $(INSTALLED) ## Check style, types, and which part imports which (1 minute
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: lint $(FLIGHTS) ## Check all of that, run every test, and measure the coverage
-	$(PYTEST) --cov --cov-report=
-	$(BIN)/coverage report
+test: lint $(FLIGHTS) ## Check all of that, and run every test
+	$(PYTEST)
 
 test-fast: $(INSTALLED) ## Run the tests that start no server, no command and no container
 	$(PYTEST) -m 'not slow'
