@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.support import certificates, tiny
-from tests.support.processes import Server, run, serve
+from tests.support.processes import Server, run, serve, until
 
 pytestmark = pytest.mark.slow
 
@@ -104,7 +104,7 @@ def test_bentomls_access_log_and_workers(tmp_path: Path) -> None:
     with configured(tmp_path, "workers: 2\nbacklog: 128\nlogging: {access: {enabled: true}}") as server:
         assert len(server.workers()) == 2
         assert httpx.post(f"{server.url}/predict", json=tiny.ROW, headers={"x-api-key": KEY}).status_code == 200
-        assert "path=/predict" in server.log.read_text()
+        until(lambda: "path=/predict" in server.log.read_text())  # the line follows the answer
 
 
 @pytest.mark.parametrize("variable", ["DEPLOYER_CONFIGURATION", "BENTOML_CONFIG"])

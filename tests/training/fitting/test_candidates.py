@@ -203,7 +203,7 @@ def test_a_network_that_is_named_takes_a_step_even_without_time(tmp_path: Path) 
 
 def test_plan_of_a_budget_can_be_repeated(tmp_path: Path) -> None:
     """A plan says what a budget came to, and a spec that says the same gives the same model."""
-    budgeted = chosen(tmp_path / "budgeted", name="tabm", budget_seconds=2, epochs=None)
+    budgeted = chosen(tmp_path / "budgeted", name="tabm", budget_seconds=6, epochs=None)
     (entry,) = budgeted.tried
     planned = chosen(tmp_path / "planned", name="tabm", epochs=entry.epochs, batch_size=entry.batch_size)
     assert planned.history == budgeted.history
