@@ -225,8 +225,12 @@ class Gateway:
         return await asyncio.to_thread(decompress, body, encoding, self._limits.body_bytes)
 
     async def _reserve_values(self, request_headers: Headers, body: bytes) -> None:
-        """Reserve the memory of the values of a text. The size of a table in binary is that of its values."""
-        if parse_media_type(request_headers.get(b"content-type", JSON)).name not in headers.TABLE_MEDIA_TYPES:
+        """Reserve the memory of the values of a text. The size of a table in binary is that of its values.
+
+        Most protocols read JSON whatever Content-Type says, so JSON is counted under each.
+        """
+        media_type = parse_media_type(request_headers.get(b"content-type", JSON)).name
+        if media_type not in headers.TABLE_MEDIA_TYPES or body.lstrip()[:1] in (b"{", b"["):
             await asyncio.to_thread(self._predictor.value_counter.reserve, body)
 
     # The other routes

@@ -58,6 +58,7 @@ def compressed_stream() -> bytes:
         ("/predict", JSON, b'{"rows":[{"carrier":[' + b"[]," * 5_500_000 + b"1]}]}"),
         ("/predict", JSON, b"{" + b",".join(b'"%d":0' % number for number in range(1_500_000)) + b"}"),
         ("/score", JSON, b'{"data":[' + b"{}," * 5_000_000 + b"{}]}"),
+        ("/score", STREAM, b'{"data":[' + b"{}," * 5_000_000 + b"{}]}"),
         ("/v1/models/served:predict", JSON, b'{"instances":[' + b"[]," * 5_000_000 + b"[]]}"),
         ("/v2/models/served/infer", JSON, b'{"inputs":[' + b"{}," * 5_000_000 + b"{}]}"),
         ("/invocations", JSON, b'{"instances":[' + b"{}," * 5_000_000 + b"{}]}"),
