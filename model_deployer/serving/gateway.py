@@ -194,12 +194,21 @@ class Gateway:
 
         if method in _BODILESS_METHODS:
             return await answer(b"")
-        return await self._within_deadline(answer, scope, request_headers, receive)
+        text_length = match.protocol.text_length(request_headers)
+        return await self._within_deadline(answer, scope, request_headers, receive, text_length)
 
     async def _within_deadline(
-        self, answer: Callable[[bytes], Awaitable[R]], scope: Scope, request_headers: Headers, receive: Receive
+        self,
+        answer: Callable[[bytes], Awaitable[R]],
+        scope: Scope,
+        request_headers: Headers,
+        receive: Receive,
+        text_length: int | None = None,
     ) -> R:
-        """Read the body and answer it, within the limits of the model and the time that the client allows."""
+        """Read the body and answer it, within the limits of the model and the time that the client allows.
+
+        The values of the first ``text_length`` bytes are counted; None for the whole body.
+        """
         headers.check_length(request_headers, self._limits.body_bytes)
         seconds = headers.timeout_seconds(request_headers, self._limits.timeout_seconds)
         body = None
@@ -212,7 +221,7 @@ class Gateway:
                     raise refusal
                 body = await self._read_body(request_headers, receive)
                 if len(body) > _MAX_UNCOUNTED_BYTES:
-                    await self._reserve_values(request_headers, body)
+                    await self._reserve_values(request_headers, body[:text_length])
                 return await answer(body)
         except TimeoutError:
             raise _timeout_error(seconds, has_body=body is not None) from None

@@ -84,6 +84,17 @@ def test_text_with_many_commas_is_not_refused(server: Server) -> None:
     assert len(answer.json()["predictions"]) == 9_000
 
 
+def test_commas_in_binary_texts_are_no_values(server: Server) -> None:
+    rows = 9_000
+    text = b"," * 60
+    texts = (len(text).to_bytes(4, "little") + text) * rows
+    tensor = {"name": "remark", "shape": [rows], "datatype": "BYTES", "parameters": {"binary_data_size": len(texts)}}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    headers = {"inference-header-content-length": str(len(head))}
+    answer = httpx.post(f"{server.url}/v2/models/served/infer", content=head + texts, headers=headers, timeout=60)
+    assert answer.json()["code"] == "invalid_rows", "the other fields are missing, and the values are not too many"
+
+
 def test_many_bodies_share_one_budget(server: Server) -> None:
     """A hundred connections hold most of a body each; those beyond the budget are refused."""
     head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\nContent-Length: {BODY}\r\n\r\n"

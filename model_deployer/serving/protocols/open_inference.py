@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
+from typing_extensions import override
 
 from model_deployer.contract.errors import InvalidRows, MalformedBody, NotFound, RequestError
 from model_deployer.contract.outputs import Arrays
+from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, inference, open_inference_document, parameters, tensors
 from model_deployer.serving.protocols.inference import InferenceRequest, RequestReader
@@ -91,6 +93,11 @@ class OpenInference(Protocol):
         if isinstance(error, InvalidRows):
             document["errors"] = error.problems
         return Reply(_encode(document), error.status)
+
+    @override
+    def text_length(self, headers: Headers) -> int | None:
+        value = headers.get(_HEADER_LENGTH, b"")
+        return int(value) if value.isdigit() and len(value) <= 19 else None
 
     def schemas(self) -> Mapping[str, Any]:
         """Return the schemas of a request with one row, of a response, of the metadata, and of an error."""

@@ -109,6 +109,13 @@ class Protocol(ABC):
     def refusal(self, error: RequestError, request_id: str) -> Reply:
         """Return the response for an error, in the protocol's error format."""
 
+    def text_length(self, headers: Headers) -> int | None:
+        """Return the length of the text before binary values in a body, in bytes; None if all of it is text.
+
+        The values of the text are counted before it is parsed.
+        """
+        return None
+
     @abstractmethod
     def schemas(self) -> Mapping[str, Any]:
         """Return the schemas to which its operations refer under ``#/components/schemas``.
