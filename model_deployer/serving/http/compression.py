@@ -2,12 +2,12 @@
 
 import gzip
 import io
-import re
 import zlib
 from collections.abc import Iterator
 
 from model_deployer.contract.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
 from model_deployer.serving import memory
+from model_deployer.serving.http.media_types import negotiate
 
 _GZIP = ("gzip", "x-gzip")
 
@@ -78,12 +78,7 @@ def _deflate_blocks(body: bytes) -> Iterator[bytes]:
 
 def accepts_gzip(accept_encoding: bytes) -> bool:
     """Return whether an Accept-Encoding header (RFC 9110, section 12.5.3) allows gzip."""
-    weights: dict[bytes, bytes] = {}
-    for element in accept_encoding.lower().split(b","):
-        coding, _, parameter = element.partition(b";")
-        weights[coding.strip()] = parameter.replace(b" ", b"")
-    weight = weights.get(b"gzip", weights.get(b"x-gzip", weights.get(b"*")))
-    return weight is not None and not re.fullmatch(rb"q=0(\.0*)?", weight)
+    return negotiate(accept_encoding.lower().replace(b"x-gzip", b"gzip"), ("gzip",)) is not None
 
 
 def compress(body: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """The headers of a request: its id, trace, media types, length and time limit."""
 
+import hashlib
 import itertools
 import re
 import secrets
@@ -85,6 +86,11 @@ def path_prefix(headers: Headers) -> str:
     """
     value = headers.get(b"x-forwarded-prefix", b"").rstrip(b"/")
     return value.decode() if len(value) <= _MAX_PREFIX_CHARACTERS and _PREFIX.fullmatch(value) else ""
+
+
+def entity_tag(body: bytes) -> bytes:
+    """Return the weak entity tag of a body (RFC 9110, section 8.8.3), which is the same if it is sent as gzip."""
+    return b'W/"%s"' % hashlib.sha256(body).hexdigest()[:32].encode()
 
 
 def matches_tag(headers: Headers, tag: bytes) -> bool:

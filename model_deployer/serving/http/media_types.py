@@ -1,4 +1,7 @@
-"""Media types in headers: parsing Content-Type and negotiating by Accept (RFC 9110, sections 8.3 and 12.5.1)."""
+"""Media types in headers: parsing Content-Type and negotiating by Accept (RFC 9110, sections 8.3 and 12.5).
+
+Accept-Encoding has the same form, with the names of codings in place of media types.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -26,12 +29,15 @@ class _Range(NamedTuple):
     position: int
 
     def specificity(self, media_type: str) -> int:
-        """Return how closely the range matches a type: 3 by name, 2 as ``type/*``, 1 as ``*/*``, 0 not at all."""
+        """Return how closely the range matches a type: 3 by name, 2 as ``type/*``, 1 as ``*/*``, 0 not at all.
+
+        For a coding, which has no slash, ``*`` matches as ``*/*`` does for a type.
+        """
         if self.name == media_type:
             return 3
         if self.name == f"{media_type.partition('/')[0]}/*":
             return 2
-        return int(self.name == "*/*")
+        return int(self.name == ("*/*" if "/" in media_type else "*"))
 
 
 def parse_media_type(header: bytes) -> MediaType:

@@ -20,7 +20,7 @@ from typing_extensions import override
 from model_deployer.contract.errors import NotFound, RequestError
 from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOWER_IS_BETTER, MEANING
 from model_deployer.serving.http import problem_details
-from model_deployer.serving.http.headers import Headers, matches_tag
+from model_deployer.serving.http.headers import Headers, entity_tag, matches_tag
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
 from model_deployer.serving.protocols.protocol import DOCUMENTATION_PATH, Protocol, Reply, Request, Route
@@ -55,8 +55,8 @@ class PageFile:
 
     @cached_property
     def etag(self) -> bytes:
-        """The entity tag of the content (RFC 9110, section 8.8.3), which is the same if it is sent as gzip."""
-        return b'W/"%s"' % hashlib.sha256(self.content).hexdigest()[:32].encode()
+        """The entity tag of the content."""
+        return entity_tag(self.content)
 
     def reply(self, request_headers: Headers) -> Reply:
         """Return the file, or 304 if the client has it already."""
