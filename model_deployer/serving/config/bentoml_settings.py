@@ -9,7 +9,7 @@ from typing import Any
 
 from model_deployer.contract.yaml_source import KeyPath
 
-#: The settings that work, as paths below ``services``; a section stands for everything in it.
+#: The settings that work, as paths below ``services``; a section includes all of its keys.
 SUPPORTED = (
     "workers", "backlog", "resources", "runner_connection", "ssl", "http.host", "http.port", "http.cors", "logging",
     "tracing", "traffic.concurrency", "traffic.external_queue",

@@ -31,9 +31,9 @@ logger = logging.getLogger("model_deployer")
 class ApiKeys:
     """The keys that are valid now: several at once, so that callers can change from an old key to a new one.
 
-    The file is read again when it changes. A key that is no longer in it is refused: if the file is deleted, empty or
-    unreadable, every key is, and an error is logged. Only hashes are kept, and a key is compared with all of them in
-    constant time.
+    The file is read again when it changes, and keys that were removed from it are refused. If the file is deleted,
+    empty or unreadable, every key is refused and an error is logged. Only hashes are kept, and a key is compared with
+    all of them in constant time.
 
     Args:
         file: The file; None if the keys never change.

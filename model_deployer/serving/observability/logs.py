@@ -55,7 +55,7 @@ def configure() -> None:
 def configure_process() -> None:
     """Send everything that a process of the server writes to the same stream in the same format.
 
-    That are the lines of BentoML, circus and uvicorn, warnings, and exceptions that end the process or a thread.
+    These are the lines of BentoML, circus and uvicorn, warnings, and exceptions that end the process or a thread.
     """
     configure()
     for name in _FOREIGN_LOGGERS:

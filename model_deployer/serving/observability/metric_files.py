@@ -144,7 +144,7 @@ def occupants(folder: Path) -> Iterator[Occupant]:
 
 
 class MetricFile(MmapedDict):
-    """A file of values; they are kept in memory as soon as there is no room for them on the disk.
+    """A file of values, which moves to memory when the disk is full.
 
     Attributes:
         is_any_in_memory: Whether a file of this process has become one in memory.
