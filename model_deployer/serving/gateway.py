@@ -239,7 +239,7 @@ class Gateway:
         """
         media_type = parse_media_type(request_headers.get(b"content-type", JSON)).name
         if media_type not in headers.TABLE_MEDIA_TYPES or body.lstrip()[:1] in (b"{", b"["):
-            await asyncio.to_thread(self._predictor.value_counter.reserve, body)
+            await self._predictor.background.run(self._predictor.value_counter.reserve, body)
 
     # The other routes
 

@@ -4,17 +4,14 @@ Start with :meth:`Predictor.answer`. Everything else in this file is a step of t
 inputs, or the start and end of the predictor.
 """
 
-import asyncio
 import gc
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from contextvars import copy_context
 from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,6 +19,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.artifact import Artifact, Golden
 from model_deployer.contract.errors import ArtifactError, DeadlineExceeded, InvalidRows, Overloaded
+from model_deployer.serving.background import INLINE_ROWS, BackgroundThread
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.batching import Arrays, Batcher, concatenate_columns
 from model_deployer.serving.engines.engine import Engine
@@ -38,18 +36,10 @@ from model_deployer.serving.rows.value_count import ValueCounter
 
 logger = logging.getLogger("model_deployer")
 
-R = TypeVar("R")
-
 #: The maximum number of rows in one batch of the engine.
 _MAX_BATCH_ROWS = 512
 
-#: Requests of up to this many rows are checked in the event loop and become columns together with other requests.
-#: Larger ones are checked in a thread and become columns of their own.
-_INLINE_ROWS = 64
-
-#: Bodies and Arrow streams of up to this size are read in the event loop: handing them to a thread and back would take
-#: about as long as reading them.
-_INLINE_BODY_BYTES = 16_384
+#: Arrow streams of up to this size are read in the event loop: their numbers are not parsed.
 _INLINE_STREAM_BYTES = 131_072
 
 _MEBIBYTE = 1024**2
@@ -65,6 +55,7 @@ class Predictor:
         metrics: The metrics of this worker.
         deadlines: The deadlines of the requests in progress.
         memory: The memory of the requests in progress.
+        background: The thread for what takes long.
         value_counter: Limits the values of a body before it is parsed.
         ready: Whether requests are answered.
         ignores_unknown_fields: Whether fields that the model does not have are left out; otherwise they are refused.
@@ -77,6 +68,7 @@ class Predictor:
         self.metrics = Metrics(artifact.tag, contract.names, artifact.reference)
         self.deadlines = Deadlines()
         self.memory = MemoryBudget(settings.request_memory_mb * _MEBIBYTE)
+        self.background = BackgroundThread()
         self.value_counter = ValueCounter(contract)
         self.ready = False
         ignores_unknown = settings.unknown_fields == "ignore"
@@ -103,7 +95,7 @@ class Predictor:
             self._run_batch, self.metrics.count_batch, _MAX_BATCH_ROWS, engine.inline_rows, self._settings.queue_rows
         )
         self._unpack = formats.Unpacker(self.artifact.contract.limits)
-        self._reader_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reader")
+        self.background.start()
         # The objects that exist now are permanent. Without freeze(), each full collection would traverse them again and
         # delay requests by tens of milliseconds.
         gc.collect()
@@ -136,15 +128,13 @@ class Predictor:
         is_table = media_type != JSON or self._decoder.is_columnar(body)
         outputs = await self._batcher(self._compact(rows))
         encode = partial(self._encode_answer, outputs, response_media_type, is_table)
-        return encode() if len(rows) <= _INLINE_ROWS else await self._in_thread(encode)
+        return await self.background.run_if_many(len(rows), encode)
 
     async def _read(self, body: bytes, media_type: str) -> Rows:
-        """Read a small body at once, and a large one in the reader thread."""
+        """Read a small body at once, and a large one in the background."""
         if media_type != JSON:
             return await self._read_table(body, media_type)
-        if len(body) <= _INLINE_BODY_BYTES:
-            return self._decoder(body)
-        return await self._in_thread(lambda: self._compact(self._decoder(body)))
+        return await self.background.run_if_large(len(body), lambda: self._compact(self._decoder(body)))
 
     def _encode_answer(self, outputs: Arrays, media_type: str, is_table: bool) -> bytes:
         if media_type != JSON:
@@ -153,25 +143,23 @@ class Predictor:
             return b'{"columns":' + self._encode(_to_lists(self._prediction_columns(outputs))) + self._answer_end
         return b'{"predictions":' + self._encode(self._prediction_rows(outputs)) + self._answer_end
 
-    async def _in_thread(self, function: Callable[..., R], *arguments: Any) -> R:
-        """Call a function in the reader thread, in the context of the request, so that other requests go on."""
-        call = partial(copy_context().run, function, *arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._reader_thread, call)
-
-    async def _in_thread_if_large(self, read: Callable[[bytes], R], body: bytes, inline_bytes: int) -> R:
-        return read(body) if len(body) <= inline_bytes else await self._in_thread(read, body)
-
     async def _read_table(self, body: bytes, media_type: str) -> Table:
         """Read an Arrow stream directly, and any other table after a separate process has converted it to one."""
         if media_type == formats.STREAM:
             with suppress(CompressedStream):
-                return await self._in_thread_if_large(self._table_reader, body, _INLINE_STREAM_BYTES)
-        stream = await self._unpack(body, media_type)
-        return await self._in_thread_if_large(self._table_reader, stream, _INLINE_STREAM_BYTES)
+                return await self._read_stream(body)
+        return await self._read_stream(await self._unpack(body, media_type))
+
+    async def _read_stream(self, stream: bytes) -> Table:
+        is_small = len(stream) <= _INLINE_STREAM_BYTES
+        return self._table_reader(stream) if is_small else await self.background.run(self._table_reader, stream)
 
     def _compact(self, rows: Rows) -> Rows:
-        """Turn many rows into columns: queued, they take a quarter of the memory and are sliced without copying."""
-        return rows if isinstance(rows, Table) or len(rows) < _INLINE_ROWS else Table(self._build_columns(rows))
+        """Turn many rows into columns: queued, they take a quarter of the memory and are sliced without copying.
+
+        Few rows become columns together with those of other requests.
+        """
+        return rows if isinstance(rows, Table) or len(rows) <= INLINE_ROWS else Table(self._build_columns(rows))
 
     def _run_batch(self, payloads: Sequence[Rows]) -> Arrays:
         """Run the engine on the rows of several requests and return its output tensors, [rows, n] each."""
@@ -209,9 +197,9 @@ class Predictor:
         """Return the output tensors for rows that were validated when they were decoded; otherwise as :meth:`predict`.
 
         Args:
-            rows: Rows in the form that :class:`serving.rows.decoding.Decoder` returns.
+            rows: Rows in the form that :class:`serving.rows.decoding.Decoder` returns; more than 64 of them as a table.
         """
-        return await self._batcher(self._compact(rows))
+        return await self._batcher(rows)
 
     async def predict_table(self, columns: Mapping[str, Column]) -> Arrays:
         """Return the output tensors for columns that are not validated yet; otherwise as :meth:`predict`.
@@ -234,12 +222,11 @@ class Predictor:
         return await self._batcher(self._compact(rows))
 
     async def _validate_rows(self, rows: Sequence[Any]) -> Rows:
-        if len(rows) <= _INLINE_ROWS:
-            return self._decoder.objects(rows)
-        return await self._in_thread(lambda: self._compact(self._decoder.objects(rows)))
+        return await self.background.run_if_many(len(rows), lambda: self._compact(self._decoder.objects(rows)))
 
     async def _validate_columns(self, columns: Mapping[str, Column]) -> Rows:
-        return self._table_reader.table(columns)
+        rows = max((len(column.values) for column in columns.values()), default=0)
+        return await self.background.run_if_many(rows, self._table_reader.table, columns)
 
     # The same path for callers in this process
 
@@ -277,7 +264,7 @@ class Predictor:
         self.ready = False
         self._batcher.close()
         self._engine.close()
-        self._reader_thread.shutdown(wait=False, cancel_futures=True)
+        self.background.close()
 
     # The check before the first request
 

@@ -5,7 +5,6 @@ Triton's extensions of classification, model configuration, statistics and model
 https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple, get_args
 
@@ -22,10 +21,6 @@ from model_deployer.serving.protocols.model_configuration import model_configura
 from model_deployer.serving.protocols.model_statistics import model_statistics
 from model_deployer.serving.protocols.parameters import Parameters
 from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values, ValuesByName
-
-#: Messages of typed values of up to this size become arrays in the event loop: handing them to a thread and back would
-#: take about as long.
-_INLINE_MESSAGE_BYTES = 16_384
 
 _DATATYPES = get_args(Datatype)
 
@@ -130,17 +125,15 @@ class Servicer:
         request_parameters = parameters.from_map(request.parameters)
         seconds = parameters.check_request(request_parameters)
         class_counts = self._requested_outputs(request.outputs)
-        is_raw = bool(request.raw_input_contents)
+        is_raw, background = bool(request.raw_input_contents), self._predictor.background
 
         async def predict() -> Arrays:
-            if is_raw or request.ByteSize() <= _INLINE_MESSAGE_BYTES:
-                columns = self._columns(request, request_parameters)
-            else:
-                columns = await asyncio.to_thread(self._columns, request, request_parameters)
+            columns = await background.run_if_large(request.ByteSize(), self._columns, request, request_parameters)
             return await self._tensors.predict(columns)
 
         outputs = await (predict() if seconds is None else self._tensors.in_time(seconds, predict))
-        return self._response(request.id, class_counts, outputs, is_raw=is_raw)
+        rows = len(next(iter(outputs.values())))
+        return await background.run_if_many(rows, self._response, request.id, class_counts, outputs, is_raw)
 
     def _check_model(self, model: str, version: str) -> None:
         """Check that the served model is requested; an empty version is the served one."""
@@ -176,7 +169,7 @@ class Servicer:
             values = parameters.decode_inputs(values, is_base64)
         return self._tensors.columns([tensor.name for tensor in inputs], shapes, values)
 
-    def _response(self, request_id: str, class_counts: Mapping[str, int], outputs: Arrays, *, is_raw: bool) -> Any:
+    def _response(self, request_id: str, class_counts: Mapping[str, int], outputs: Arrays, is_raw: bool) -> Any:
         response = METHODS["ModelInfer"].response(model_name=self._model, model_version=self._version, id=request_id)
         for name, class_count in class_counts.items():
             output = self._tensors.outputs[name]

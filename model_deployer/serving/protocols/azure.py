@@ -16,7 +16,7 @@ from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, schemas
 from model_deployer.serving.protocols.dataframes import DataFrames
-from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
+from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, RowsAndAnswer
 
 #: The header that reports whether the model failed.
 _FAILED = b"x-ms-run-function-failed"
@@ -69,11 +69,16 @@ class Azure(Protocol):
         if request.method == "OPTIONS":
             return Reply(b"", media_type=_OPTIONS_MEDIA_TYPE, headers=headers)
         start = time.perf_counter()
-        document = await bodies.document(request.body)
-        predictions = self._predictions(await self.predictor.predict(self._rows(document)))
+        reply = await self.answer(request, self._read)
         milliseconds = f"{1000 * (time.perf_counter() - start):.3f}".encode()
-        answer = {"Results": predictions} if "Inputs" in document else predictions
-        return Reply(_encode(answer), headers=[*headers, (b"x-ms-run-fn-exec-ms", milliseconds)])
+        return reply._replace(headers=[*headers, (b"x-ms-run-fn-exec-ms", milliseconds)])
+
+    def _read(self, request: Request) -> RowsAndAnswer:
+        document = bodies.document(request.body)
+        rows = self._rows(document)
+        if "Inputs" in document:
+            return rows, lambda outputs: {"Results": self._predictions(outputs)}
+        return rows, self._predictions
 
     def _rows(self, document: Mapping[str, Any]) -> list[Any]:
         """Return the rows under ``data``, MLflow's ``input_data``, or the ``data`` of ``Inputs``."""

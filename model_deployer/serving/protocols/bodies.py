@@ -4,9 +4,8 @@ The Content-Type of a body is ignored: the original servers of these protocols i
 none, or that of a form.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -17,52 +16,36 @@ from model_deployer.serving.protocols import openapi
 from model_deployer.serving.protocols.schemas import Schema, reference
 from model_deployer.serving.rows import validation
 
-#: Bodies of up to this size are read in the event loop: handing them to a thread and back would take about as long.
-_INLINE_BODY_BYTES = 16_384
-
 #: The maximum number of problems that an error text names; it counts the others.
 _MAX_NAMED_PROBLEMS = 5
 
 _decode = msgspec.json.Decoder().decode
 
-R = TypeVar("R")
 
-
-async def parse(body: bytes) -> Any:
+def parse(body: bytes) -> Any:
     """Parse a JSON body. NaN is accepted here, so that validation can name its field.
 
     Raises:
         MalformedBody: if the body is not JSON.
     """
-    return await in_thread_if_large(_parse, body)
-
-
-async def in_thread_if_large(read: Callable[..., R], body: bytes, *arguments: Any) -> R:
-    """Call a function with a body: in the event loop if the body is small, else in a thread, so that others go on."""
-    if len(body) <= _INLINE_BODY_BYTES:
-        return read(body, *arguments)
-    return await asyncio.to_thread(read, body, *arguments)
-
-
-async def document(body: bytes) -> dict[str, Any]:
-    """Parse a body that is a JSON object.
-
-    Raises:
-        MalformedBody: if the body is not a JSON object.
-    """
-    value = await parse(body)
-    if not isinstance(value, dict):
-        raise MalformedBody("expected a JSON object")
-    return value
-
-
-def _parse(body: bytes) -> Any:
     if not body:
         raise MalformedBody("the body is empty; send JSON")
     try:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return validation.parse(body)
+
+
+def document(body: bytes) -> dict[str, Any]:
+    """Parse a body that is a JSON object.
+
+    Raises:
+        MalformedBody: if the body is not a JSON object.
+    """
+    value = parse(body)
+    if not isinstance(value, dict):
+        raise MalformedBody("expected a JSON object")
+    return value
 
 
 def rows(value: Any, key: str, names: Sequence[str]) -> list[Any]:

@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
 https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/
 """
 
-import asyncio
 import csv
 import io
 import math
@@ -16,6 +15,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from model_deployer.contract.contract import Contract
@@ -52,9 +52,6 @@ _CURL_DEFAULT = "application/x-www-form-urlencoded"
 
 #: The variable with the media type of responses to requests without Accept, set by operators of SageMaker's containers.
 _DEFAULT_ACCEPT_VARIABLE = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"
-
-#: Bodies of up to this size are read in the event loop: handing them to a thread and back would take about as long.
-_INLINE_BODY_BYTES = 16_384
 
 _MEBIBYTE = 1024**2
 
@@ -150,22 +147,24 @@ class Invocations(Protocol):
         _response_format(request.headers)  # refuse before any work
         outputs, usual_format = await self._predict(request)
         response_format = _response_format(request.headers, self._default_format or usual_format)
-        return self._answer(outputs, response_format, returned)
+        rows = len(next(iter(outputs.values())))
+        return await self.predictor.background.run_if_many(rows, self._answer, outputs, response_format, returned)
 
     async def _predict(self, request: Request) -> tuple[Arrays, str]:
         """Return the output tensors, and the usual format of the response to a request of this format."""
         request_format, parameters = _request_format(request.headers)
         if request_format == formats.PARQUET:
             return await self.predictor.predict_file(request.body, request_format), JSON
-        body = request.body
+        body, background = request.body, self.predictor.background
         if request_format == NPY:
-            columns = npy.read(body, self._names, self._limits)
-            fields = {name: column for name, column in columns.items() if not self._frames.is_index(name)}
-            return await self._tensors.predict(fields), JSON
+            return await self._tensors.predict(await background.run_if_large(len(body), self._read_npy, body)), JSON
         read = self._readers[request_format]
-        is_small = len(body) <= _INLINE_BODY_BYTES
-        rows, usual_format = read(body, parameters) if is_small else await asyncio.to_thread(read, body, parameters)
+        rows, usual_format = await background.run_if_large(len(body), read, body, parameters)
         return await self.predictor.predict(rows), usual_format
+
+    def _read_npy(self, body: bytes) -> dict[str, NDArray[Any]]:
+        columns = npy.read(body, self._names, self._limits)
+        return {name: column for name, column in columns.items() if not self._frames.is_index(name)}
 
     def _answer(self, outputs: Arrays, response_format: str, headers: Sequence[tuple[bytes, bytes]]) -> Reply:
         if response_format == CSV:

@@ -164,7 +164,8 @@ class OpenInference(Protocol):
     # Inference
 
     async def _infer(self, request: Request) -> Reply:
-        inference_request, predict = await bodies.in_thread_if_large(self._read, request.body, _json_length(request))
+        body, background = request.body, self.predictor.background
+        inference_request, predict = await background.run_if_large(len(body), self._read, body, _json_length(request))
         return await self._answer(inference_request, predict)
 
     def _read(self, body: bytes, json_length: int | None) -> tuple[InferenceRequest, Callable[[], Awaitable[Arrays]]]:
@@ -183,7 +184,8 @@ class OpenInference(Protocol):
         seconds = parameters.check_request(request.parameters)
         requested = self._requested_outputs(request)
         outputs = await (predict() if seconds is None else self._tensors.in_time(seconds, predict))
-        return self._response(request.id, requested, outputs)
+        rows = len(next(iter(outputs.values())))
+        return await self.predictor.background.run_if_many(rows, self._response, request.id, requested, outputs)
 
     def _requested_outputs(self, request: InferenceRequest) -> Mapping[str, _Form]:
         """Return the names of the outputs to send, and the form of each."""

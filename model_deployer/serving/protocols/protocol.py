@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple
 
+import msgspec
+
 from model_deployer.contract.errors import NotFound, RequestError
+from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.http.headers import JSON, Headers
 from model_deployer.serving.predictor import Predictor
 
@@ -21,6 +24,8 @@ from model_deployer.serving.predictor import Predictor
 #: a few hundred kilobytes, as long ones are not cached.
 _CACHED_PATHS = 1_024
 _MAX_CACHED_PATH_CHARACTERS = 200
+
+_encode = msgspec.json.Encoder().encode
 
 #: The path of the web page: a protocol may answer other methods of it.
 DOCUMENTATION_PATH = "/"
@@ -84,6 +89,10 @@ class Route:
         return match.groupdict() if match else None
 
 
+#: The rows of a request, and the function that makes the document of the answer from their outputs.
+RowsAndAnswer = tuple[list[Any], Callable[[Arrays], Any]]
+
+
 class Protocol(ABC):
     """A protocol of another model server, for its existing clients.
 
@@ -108,6 +117,21 @@ class Protocol(ABC):
     @abstractmethod
     def refusal(self, error: RequestError, request_id: str) -> Reply:
         """Return the response for an error, in the protocol's error format."""
+
+    async def answer(self, request: Request, read: Callable[[Request], RowsAndAnswer]) -> Reply:
+        """Return the answer to a request for predictions, as JSON.
+
+        What takes long is done in the background: reading a large body, and writing the answer for many rows.
+
+        Args:
+            request: The request.
+            read: Returns the rows of the request as objects by field, which are not validated yet, and the function
+                that makes the document of the answer from their output tensors.
+        """
+        background = self.predictor.background
+        rows, document = await background.run_if_large(len(request.body), read, request)
+        outputs = await self.predictor.predict(rows)
+        return Reply(await background.run_if_many(len(rows), lambda: _encode(document(outputs))))
 
     def text_length(self, headers: Headers) -> int | None:
         """Return the length of the text before binary values in a body, in bytes; None if all of it is text.

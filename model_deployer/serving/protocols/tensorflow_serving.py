@@ -15,7 +15,7 @@ from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Arrays, Classification
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, schemas
-from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
+from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, RowsAndAnswer
 from model_deployer.serving.protocols.schemas import Schema
 
 _SIGNATURE = "serving_default"
@@ -101,44 +101,47 @@ class TensorFlowServing(Protocol):
         return Reply(self._metadata_body)
 
     async def _predict(self, request: Request) -> Reply:
-        document = await self._document(request)
+        self._check_model(request)
+        return await self.answer(request, self._read_rows)
+
+    async def _classify(self, request: Request) -> Reply:
+        self._check_model(request)
+        return await self.answer(request, lambda request: (self._read_examples(request.body), self._class_results))
+
+    async def _regress(self, request: Request) -> Reply:
+        self._check_model(request)
+        return await self.answer(request, lambda request: (self._read_examples(request.body), _regression_results))
+
+    def _read_rows(self, request: Request) -> RowsAndAnswer:
+        document = _document(request.body)
         if ("instances" in document) == ("inputs" in document):
             raise MalformedBody("expected either `instances`, a list of rows, or `inputs`, lists of values by field")
         if "instances" in document:
             rows = bodies.rows(document["instances"], "instances", self._names)
-            return Reply(_encode({"predictions": _transpose(self._tensors(await self.predictor.predict(rows)))}))
+            return rows, lambda outputs: {"predictions": _transpose(self._tensors(outputs))}
         inputs = document["inputs"]
         if not isinstance(inputs, list):
-            return Reply(_encode({"outputs": self._tensors(await self.predictor.predict(_rows(inputs)))}))
+            return _rows(inputs), lambda outputs: {"outputs": self._tensors(outputs)}
         # KServe's clients send rows and read `predictions`; those of TensorFlow Serving, for a model of one field, send
         # its values and read `outputs`.
-        tensors = self._tensors(await self.predictor.predict(bodies.rows(inputs, "inputs", self._names)))
-        return Reply(_encode({"predictions": _transpose(tensors), "outputs": tensors}))
+        return bodies.rows(inputs, "inputs", self._names), self._both_forms
 
-    async def _classify(self, request: Request) -> Reply:
-        probabilities = (await self._predict_examples(request))["probabilities"].tolist()
-        output = self._contract.output
-        labels = output.labels if isinstance(output, Classification) else ()
-        return Reply(_encode({"results": [list(zip(labels, row, strict=True)) for row in probabilities]}))
-
-    async def _regress(self, request: Request) -> Reply:
-        outputs = await self._predict_examples(request)
-        return Reply(_encode({"results": outputs["value"][:, 0].tolist()}))
-
-    async def _predict_examples(self, request: Request) -> Arrays:
-        document = await self._document(request)
+    def _read_examples(self, body: bytes) -> list[Any]:
+        document = _document(body)
         examples, context = document.get("examples"), document.get("context", {})
         if not isinstance(examples, list) or not isinstance(context, dict):
             raise MalformedBody("expected `examples` to be a list of rows, and `context` the fields that they share")
         rows = bodies.rows(examples, "examples", self._names)
-        return await self.predictor.predict([context | row if isinstance(row, dict) else row for row in rows])
+        return [context | row if isinstance(row, dict) else row for row in rows]
 
-    async def _document(self, request: Request) -> dict[str, Any]:
-        self._check_model(request)
-        document = await bodies.document(request.body)
-        if document.get("signature_name", _SIGNATURE) != _SIGNATURE:
-            raise MalformedBody(f"the only signature is `{_SIGNATURE}`")
-        return document
+    def _both_forms(self, outputs: Arrays) -> dict[str, Any]:
+        tensors = self._tensors(outputs)
+        return {"predictions": _transpose(tensors), "outputs": tensors}
+
+    def _class_results(self, outputs: Arrays) -> dict[str, Any]:
+        output = self._contract.output
+        labels = output.labels if isinstance(output, Classification) else ()
+        return {"results": [list(zip(labels, row, strict=True)) for row in outputs["probabilities"].tolist()]}
 
     def _check_model(self, request: Request) -> None:
         parameters = request.path_parameters
@@ -229,6 +232,17 @@ class TensorFlowServing(Protocol):
 
     def _limits(self) -> dict[str, int]:
         return {"minItems": 1, "maxItems": self._contract.limits.rows}
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    document = bodies.document(body)
+    if document.get("signature_name", _SIGNATURE) != _SIGNATURE:
+        raise MalformedBody(f"the only signature is `{_SIGNATURE}`")
+    return document
+
+
+def _regression_results(outputs: Arrays) -> dict[str, Any]:
+    return {"results": outputs["value"][:, 0].tolist()}
 
 
 def _rows(inputs: Any) -> list[Any]:

@@ -129,7 +129,8 @@ class Tensors:
             if isinstance(values, np.ndarray) and len(values) > _MAX_ROWS_AS_OBJECTS
         }
         if len(arrays) < len(columns):
-            return await self._predictor.predict(_rows(columns))
+            rows = max(map(len, columns.values()))
+            return await self._predictor.predict(await self._predictor.background.run_if_many(rows, _rows, columns))
         return await self._predictor.predict_table({name: _column(array) for name, array in arrays.items()})
 
     async def in_time(self, seconds: float, predict: Callable[[], Awaitable[Arrays]]) -> Arrays:

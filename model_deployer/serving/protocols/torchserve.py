@@ -3,7 +3,6 @@
 https://docs.pytorch.org/serve/inference_api.html
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,7 +15,7 @@ from model_deployer.contract.errors import MalformedBody, NotFound, RequestError
 from model_deployer.serving.http.media_types import parse_media_type
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, ping, schemas
-from model_deployer.serving.protocols.protocol import DOCUMENTATION_PATH, Protocol, Reply, Request, Route
+from model_deployer.serving.protocols.protocol import DOCUMENTATION_PATH, Protocol, Reply, Request, Route, RowsAndAnswer
 
 #: The field of a form, and the key of an object, that may hold the rows.
 _DATA = "data"
@@ -89,20 +88,21 @@ class TorchServe(Protocol):
         parameters = request.path_parameters
         if parameters["model"] != self._model or parameters.get("version", self._version) != self._version:
             raise NotFound("the service has no such model, or no such version; GET /model names what it has")
-        value = _unwrap(await _read(request), self._contract.names)
+        return await self.answer(request, self._read)
+
+    def _read(self, request: Request) -> RowsAndAnswer:
+        names = self._contract.names
+        value = _unwrap(_content(request), names)
         if isinstance(value, list):
-            return Reply(_encode(await self._predict_rows(value)))
-        if not isinstance(value, dict) and len(self._contract.names) > 1:
+            return bodies.rows(value, _DATA, names), self._predictions
+        if not isinstance(value, dict) and len(names) > 1:
             raise MalformedBody(
                 "expected a row, a list of rows, or an object with one of these in `instances` or `data`"
             )
         if isinstance(value, dict) and isinstance(value.get("instances"), list):
-            return Reply(_encode({"predictions": await self._predict_rows(value["instances"])}))
-        (prediction,) = await self._predict_rows([value])
-        return Reply(_encode(prediction))
-
-    async def _predict_rows(self, rows: list[Any]) -> list[dict[str, Any]]:
-        return self._predictions(await self.predictor.predict(bodies.rows(rows, _DATA, self._contract.names)))
+            rows = bodies.rows(value["instances"], _DATA, names)
+            return rows, lambda outputs: {"predictions": self._predictions(outputs)}
+        return bodies.rows([value], _DATA, names), lambda outputs: self._predictions(outputs)[0]
 
     def _description_operation(self, name: str) -> dict[str, Any]:
         document = bodies.record({"openapi": schemas.TEXT, "info": {"type": "object"}, "paths": {"type": "object"}})
@@ -127,7 +127,7 @@ class TorchServe(Protocol):
         return Route(path, self._predict, {"post": operation("Predict"), "put": operation("Put")})
 
 
-async def _read(request: Request) -> Any:
+def _content(request: Request) -> Any:
     """Return the JSON of a body, or of the fields `data` of a form; each of several fields is a row.
 
     A body that starts as JSON is read as JSON even if its Content-Type is that of a form: this is curl's default.
@@ -135,14 +135,14 @@ async def _read(request: Request) -> Any:
     header = request.headers.get(b"content-type", b"")
     media_type, read_fields = header.decode("latin-1"), _FORMS.get(parse_media_type(header).name)
     if read_fields is None or request.body.lstrip().startswith((b"{", b"[")):
-        return await bodies.parse(request.body)
+        return bodies.parse(request.body)
     try:
-        fields = await asyncio.to_thread(read_fields, request.body, media_type)
+        fields = read_fields(request.body, media_type)
     except ValueError:
         raise MalformedBody("the body is not a valid form of its Content-Type") from None
     if not fields:
         raise MalformedBody(f"expected a form with the rows, as JSON, in the field `{_DATA}`")
-    rows = [await bodies.parse(field) for field in fields]
+    rows = [bodies.parse(field) for field in fields]
     return rows[0] if len(rows) == 1 else rows
 
 
@@ -155,10 +155,10 @@ def _multipart(body: bytes, media_type: str) -> list[bytes]:
     parser = create_form_parser(headers, parts.append, parts.append, in_memory)
     parser.write(body)
     parser.finalize()
-    return [_content(part) for part in parts if part.field_name == _DATA.encode()]
+    return [_part_content(part) for part in parts if part.field_name == _DATA.encode()]
 
 
-def _content(part: Field | File) -> bytes:
+def _part_content(part: Field | File) -> bytes:
     if isinstance(part, Field):
         return part.value or b""
     part.file_object.seek(0)

@@ -14,7 +14,7 @@ from typing_extensions import override
 from model_deployer.contract.errors import RequestError, UsageError
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, ping, schemas
-from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
+from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, RowsAndAnswer
 
 #: The environment variables with the paths that the platform has chosen.
 _HEALTH_VARIABLE, _PREDICT_VARIABLE = "AIP_HEALTH_ROUTE", "AIP_PREDICT_ROUTE"
@@ -62,9 +62,11 @@ class Vertex(Protocol):
         return {_ERROR: bodies.record({"error": bodies.record(_ERROR_PROPERTIES)})}
 
     async def _predict(self, request: Request) -> Reply:
-        document = await bodies.document(request.body)
-        outputs = await self.predictor.predict(bodies.rows(document.get("instances"), "instances", self._names))
-        return Reply(_encode({"predictions": self._predictions(outputs)}))
+        return await self.answer(request, self._read)
+
+    def _read(self, request: Request) -> RowsAndAnswer:
+        rows = bodies.rows(bodies.document(request.body).get("instances"), "instances", self._names)
+        return rows, lambda outputs: {"predictions": self._predictions(outputs)}
 
     def _predict_operation(self) -> dict[str, Any]:
         body = bodies.record({"instances": schemas.ROW_LIST})

@@ -1,7 +1,9 @@
 """The interface between the gateway and a protocol, tested with a protocol that exists for these tests only."""
 
+import functools
 import json
 import re
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -13,13 +15,19 @@ from openapi_spec_validator import validate
 
 from model_deployer.contract import store
 from model_deployer.contract.errors import InvalidRows, MalformedBody, NotFound, RequestError, UsageError
+from model_deployer.contract.outputs import Classification
+from model_deployer.serving.background import INLINE_BYTES
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.onnx import OnnxEngine
 from model_deployer.serving.gateway import Gateway
 from model_deployer.serving.http.keys import ApiKeys, load
 from model_deployer.serving.predictor import Predictor
-from model_deployer.serving.protocols import openapi, registry
+from model_deployer.serving.protocols import bodies, openapi, registry
+from model_deployer.serving.protocols.inference import RequestReader
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, build_router
+from model_deployer.serving.rows.decoding import Decoder
+from model_deployer.serving.rows.tables import TableReader
+from tests.serving.protocols.dialects import DIALECTS
 from tests.support import tiny
 from tests.support.processes import ROOT, run
 
@@ -219,3 +227,31 @@ def test_paths_of_a_scanner_are_not_kept(predictor: Predictor) -> None:
     kept_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert kept_bytes < 1_000_000
+
+
+@pytest.mark.parametrize("name", [name for name in DIALECTS if name != "vertex"])  # its path is an environment variable
+async def test_many_rows_are_read_and_answered_outside_of_the_event_loop(
+    name: str, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[str] = set()
+    for owner, method in [
+        (bodies, "rows"), (Decoder, "__call__"), (Decoder, "objects"), (RequestReader, "fast"), (TableReader, "table"),
+        (Classification, "predictions"), (Classification, "columns"), (Classification, "decisions"),
+    ]:  # fmt: skip
+        monkeypatch.setattr(owner, method, _recording(getattr(owner, method), threads))
+    protocols = () if name == "native" else (name,)
+    async with client(predictor, protocols=protocols) as http:
+        path = DIALECTS[name].real_path.replace("served", "tiny")
+        body = json.dumps(DIALECTS[name].body([tiny.ROW] * 100)) + " " * INLINE_BYTES
+        answer = await http.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200
+    assert {thread.rpartition("_")[0] for thread in threads} == {"background"}
+
+
+def _recording(function: Any, threads: set[str]) -> Any:
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        return function(*arguments, **options)
+
+    return call
