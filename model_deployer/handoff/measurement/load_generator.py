@@ -220,7 +220,7 @@ class _Run:
         """Send the requests that are due on idle connections, until the test is over."""
         sent = 0
         while not self.is_over():
-            due = int((time.perf_counter() - self._start) * rate)
+            due = 1 + int((time.perf_counter() - self._start) * rate)  # the first one is due at the start
             while sent < due and self._idle:
                 self._idle.pop().send(next(self._requests), self._start + sent / rate)
                 sent += 1

@@ -134,6 +134,13 @@ async def test_a_connection_that_the_server_closes_is_opened_anew() -> None:
     assert set(result.latencies) == {200}
 
 
+async def test_requests_with_a_rate_are_sent_when_they_are_due() -> None:
+    """The first one is due at the start. Sent an interval later, each would count that interval as its latency."""
+    async with answering(OK) as url:
+        result = await LoadTest(url, [b"{}"], clients=2, seconds=0.1, rate=0.1, timeout_seconds=5).run()
+    assert (result.requests, result.unsent) == (1, 0)
+
+
 async def test_a_server_that_never_answers_ends_the_measurement() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
