@@ -6,6 +6,9 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 FLIGHTS := examples/flight_delay/data/flights.parquet
 
+# The client of the benchmarks of the service, written in C.
+WRK := /usr/bin/wrk
+
 # Without a GPU, torch is held to the version whose CPU build the tests ran with.
 GPU := $(shell nvidia-smi -L 2>/dev/null | head -n 1)
 CONSTRAINTS := -c requirements/lock.txt $(if $(GPU),,-c requirements/torch-cpu.txt)
@@ -18,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Two processes that take a file at a time, in the order of tests/conftest.py: the long ones first.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run help lint test test-fast test-wheel test-clients image test-image bench-serving bench-protocols bench-training bench-image format docs lock proto clean
+.PHONY: run help lint test test-fast test-wheel test-clients image test-image bench-serving bench-interference bench-protocols bench-training bench-image format docs lock proto clean
 
 run: $(INSTALLED) $(FLIGHTS) ## Train the example if the store has none, build a Bento, serve it on http://localhost:3000
 	@$(BIN)/deployer show flight_delay >/dev/null 2>&1 || $(BIN)/deployer train examples/flight_delay/model.yaml
@@ -54,10 +57,13 @@ test-wheel: $(INSTALLED) ## Build the wheel, and run every command from it in an
 test-clients: $(INSTALLED) ## Have clients of other servers and of generators, which take long to install, ask a server (minutes)
 	$(BIN)/pytest -m clients tests/acceptance/test_clients_of_protocols.py tests/acceptance/test_openapi_generators.py
 
-bench-serving: $(INSTALLED) ## Measure the service next to its peers (a quiet machine of two cores or more; 6 minutes)
+bench-serving: $(INSTALLED) $(WRK) ## Measure the service next to its peers (a quiet machine of two cores or more; 6 minutes)
 	$(BIN)/python -m benchmarks.serving
 
-bench-protocols: $(INSTALLED) ## Measure the protocols of other servers next to the service's own (6 minutes)
+bench-interference: $(INSTALLED) ## Measure how much one hostile or bulk caller delays another caller (4 minutes)
+	$(BIN)/python -m benchmarks.interference
+
+bench-protocols: $(INSTALLED) $(WRK) ## Measure the protocols of other servers next to the service's own (6 minutes)
 	$(BIN)/python -m benchmarks.protocols
 
 bench-training: $(INSTALLED) ## Measure the training next to its peers (hours; --sets and --seeds of benchmarks.training ask for less)
@@ -74,6 +80,9 @@ format: $(INSTALLED) ## Write the code in the style that lint checks
 docs: $(INSTALLED) ## Write the generated tables, and build the documentation site into site/
 	$(BIN)/python docs/tables.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(WRK):
+	apt-get install -y --no-install-recommends wrk
 
 $(FLIGHTS): examples/flight_delay/prepare.py | $(INSTALLED)
 	@$(BIN)/python examples/flight_delay/prepare.py

@@ -1,4 +1,4 @@
-"""Run a load test in a process of its own, so that its clients use another core than the server.
+"""Run a load test with a rate in a process of its own, so that its clients use another core than the server.
 
 Run it as ``python -m benchmarks.load JSON`` with the body of the requests on standard input. JSON has the fields of
 :class:`handoff.measurement.load_generator.LoadTest` except ``bodies``. The program prints the results as JSON.

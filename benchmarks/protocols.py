@@ -8,9 +8,9 @@ import json
 import os
 import statistics
 import struct
+import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.record import RESULTS, Target, target_table, write_results
-from benchmarks.running import PORT, Figures, server, successful_load_test
+from benchmarks.running import PORT, Figures, server
+from benchmarks.wrk import WrkRequest, load_test
 
 ROUNDS = 5
 CONNECTIONS = 16
 NATIVE = "native JSON"
 JSON_TENSORS, BINARY_TENSORS = "Open Inference, JSON", "Open Inference, binary"
 INFER = "/v2/models/benchmark/infer"
-
-
-@dataclass(frozen=True)
-class ProtocolRequest:
-    """A request of one protocol."""
-
-    path: str
-    body: bytes
-    headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
 
 
 def main() -> None:
@@ -46,8 +38,8 @@ def main() -> None:
         save_model(Path(name) / "files")
         command = ("bentoml", "serve", "--arg", "model=benchmark", "--port", str(PORT))
         requests = {rows: _requests(ROW, rows) for rows in (1, 100)}
-        with server(command, dict(os.environ), requests[1][NATIVE].body):
-            rounds = [_measure(requests, number) for number in range(ROUNDS)]
+        with server(command, dict(os.environ), requests[1][NATIVE].body) as (process, _):
+            rounds = [_measure(process, requests, number) for number in range(ROUNDS)]
     results = {name: statistics.median(figures[name] for figures in rounds) for name in rounds[0]}
     ratios = {name: statistics.median(_ratio(figures, name) for figures in rounds) for name in rounds[0]}
     targets = [
@@ -61,18 +53,20 @@ def main() -> None:
     console.print(target_table(targets))
 
 
-def _measure(requests: dict[int, dict[str, ProtocolRequest]], number: int) -> Figures:
+def _measure(process: "subprocess.Popen[bytes]", requests: dict[int, dict[str, WrkRequest]], number: int) -> Figures:
     print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
     return {
-        _label(name, rows): _requests_per_second(request)
+        _label(name, rows): _requests_per_second(process, request)
         for rows, by_protocol in requests.items()
         for name, request in by_protocol.items()
     }
 
 
-def _requests_per_second(request: ProtocolRequest) -> float:
-    figures = successful_load_test(request.body, CONNECTIONS, headers=request.headers, path=request.path)
-    return figures["per_second"]
+def _requests_per_second(process: "subprocess.Popen[bytes]", request: WrkRequest) -> float:
+    result = load_test(process, request, CONNECTIONS)
+    if result.errors:
+        raise SystemExit(f"{result.errors} requests to {request.path} were not answered with 200")
+    return result.per_second
 
 
 def _label(name: str, rows: int) -> str:
@@ -84,22 +78,20 @@ def _ratio(figures: Figures, name: str) -> float:
     return figures[name] / figures[_label(NATIVE, rows)]
 
 
-def _requests(row: Figures, rows: int) -> dict[str, ProtocolRequest]:
+def _requests(row: Figures, rows: int) -> dict[str, WrkRequest]:
     """Return requests with the same rows in each protocol."""
     table = [row] * rows
+    columns = {name: [value] * rows for name, value in row.items()}
     csv = "\n".join(",".join(str(value) for value in row.values()) for _ in table).encode()
     return {
-        NATIVE: ProtocolRequest("/predict", _json({"rows": table})),
-        JSON_TENSORS: ProtocolRequest(INFER, _json({"inputs": _tensors(row, rows)})),
+        NATIVE: WrkRequest(_json({"rows": table})),
+        JSON_TENSORS: WrkRequest(_json({"inputs": _tensors(row, rows)}), path=INFER),
         BINARY_TENSORS: _binary(row, rows),
-        "TensorFlow Serving, rows": ProtocolRequest("/v1/models/benchmark:predict", _json({"instances": table})),
-        "TensorFlow Serving, columns": ProtocolRequest(
-            "/v1/models/benchmark:predict", _json({"inputs": {name: [value] * rows for name, value in row.items()}})
-        ),
-        "SageMaker, CSV": ProtocolRequest("/invocations", csv, {"Content-Type": "text/csv"}),
-        "MLflow, dataframe_split": ProtocolRequest(
-            "/invocations",
-            _json({"dataframe_split": {"columns": list(row), "data": [list(row.values())] * rows}}),
+        "TensorFlow Serving, rows": WrkRequest(_json({"instances": table}), path="/v1/models/benchmark:predict"),
+        "TensorFlow Serving, columns": WrkRequest(_json({"inputs": columns}), path="/v1/models/benchmark:predict"),
+        "SageMaker, CSV": WrkRequest(csv, {"Content-Type": "text/csv"}, "/invocations"),
+        "MLflow, dataframe_split": WrkRequest(
+            _json({"dataframe_split": {"columns": list(row), "data": [list(row.values())] * rows}}), path="/invocations"
         ),
     }
 
@@ -114,13 +106,13 @@ def _tensors(row: Figures, rows: int) -> list[dict[str, Any]]:
     ]
 
 
-def _binary(row: Figures, rows: int) -> ProtocolRequest:
+def _binary(row: Figures, rows: int) -> WrkRequest:
     """Return a request with binary tensors after the JSON header, for an answer with binary tensors."""
     size = {"parameters": {"binary_data_size": rows * struct.calcsize("d")}}
     inputs = [{key: tensor[key] for key in ("name", "shape", "datatype")} | size for tensor in _tensors(row, rows)]
     header = _json({"inputs": inputs, "parameters": {"binary_data_output": True}})
     blobs = b"".join(np.full(rows, value, "<f8").tobytes() for value in row.values())
-    return ProtocolRequest(INFER, header + blobs, {"Inference-Header-Content-Length": str(len(header))})
+    return WrkRequest(header + blobs, {"Inference-Header-Content-Length": str(len(header))}, INFER)
 
 
 def _table(results: Figures, ratios: Figures) -> Table:

@@ -70,23 +70,8 @@ def _wait_until_ready(command: Sequence[str], process: "subprocess.Popen[bytes]"
     raise SystemExit(f"the server did not start: {' '.join(command)}")
 
 
-def successful_load_test(body: bytes, connections: int, **options: Any) -> Figures:
-    """Run a load test at full speed, and return the figures of its answers; every status must be 200.
-
-    Args:
-        body: The body of the requests.
-        connections: The number of clients; each waits for an answer before its next request.
-        options: Other fields of the load test.
-    """
-    results = load_test(body, clients=connections, **options)
-    if results["statuses"].keys() != {"200"}:
-        raise SystemExit(f"not all requests were answered: {results['answers']}")
-    figures: Figures = results["statuses"]["200"]
-    return figures
-
-
-def load_test(body: bytes, **options: Any) -> dict[str, Any]:
-    """Run a load test in a process of its own, and return its results; see benchmarks/load.py.
+def rate_test(body: bytes, **options: Any) -> dict[str, Any]:
+    """Run a load test with a rate in a process of its own, and return its results; see benchmarks/load.py.
 
     Args:
         body: The body of the requests.
