@@ -29,7 +29,7 @@ from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.http import asgi, headers, middleware, problem_details
 from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, Endpoint, RequestRecord
 from model_deployer.serving.http.asgi import App, Message, Receive, Scope, Send
-from model_deployer.serving.http.compression import MIN_COMPRESSED_BYTES, accepts_gzip, compress, decompress
+from model_deployer.serving.http.compression import MIN_COMPRESSED_BYTES, accepted_encoding, compress, decompress
 from model_deployer.serving.http.connection import CONNECTION_KEY
 from model_deployer.serving.http.deadlines import ClientDisconnected
 from model_deployer.serving.http.headers import JSON, Headers
@@ -159,9 +159,9 @@ class Gateway:
             response_headers.append((b"x-model", self._predictor.artifact.tag.encode()))
         if len(body) >= MIN_COMPRESSED_BYTES:
             response_headers.append((b"vary", b"Accept-Encoding"))
-            if accepts_gzip(request_headers.get(b"accept-encoding", b"")):
-                response_headers.append((b"content-encoding", b"gzip"))
-                body = await asyncio.to_thread(compress, body)
+            if encoding := accepted_encoding(request_headers.get(b"accept-encoding", b"")):
+                response_headers.append((b"content-encoding", encoding.encode()))
+                body = await asyncio.to_thread(compress, body, encoding)
         await asgi.respond(send, status, response_headers, body)
 
     # Predictions

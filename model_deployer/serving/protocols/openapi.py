@@ -272,7 +272,7 @@ def _predict(artifact: Artifact) -> dict[str, Any]:
         "tags": ["Predictions"],
         "summary": "Predict",
         "description": f"At most {contract.limits.rows:,} rows and {contract.limits.body_bytes:,} bytes per request, "
-        "as JSON, Arrow or Parquet. The body may be compressed with gzip or deflate.",
+        "as JSON, Arrow or Parquet. The body may be compressed with gzip, deflate, br or zstd.",
         "parameters": [_REQUEST_ID, _REQUEST_TIMEOUT],
         "requestBody": {"required": True, "content": content},
         "responses": {"200": _answer(artifact)} | problems(),

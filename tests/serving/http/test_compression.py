@@ -4,15 +4,19 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 
+import brotli
 import pytest
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model_deployer.contract.errors import BodyTooLarge, MalformedBody, Overloaded, RequestError, UnsupportedMediaType
-from model_deployer.serving.http.compression import accepts_gzip, decompress
+from model_deployer.serving.http.compression import accepted_encoding, compress, decompress
 from model_deployer.serving.memory import MemoryBudget
 
-COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress, "zstd": zstd.compress,
+}  # fmt: skip
 ENCODINGS = st.sampled_from(sorted(COMPRESS))
 
 
@@ -27,9 +31,23 @@ def test_what_was_compressed_comes_back(body: bytes, encoding: str) -> None:
     assert decompress(COMPRESS[encoding](body), encoding, 2_000) == body
 
 
-@given(st.lists(st.binary(max_size=300), min_size=1, max_size=9))
-def test_gzip_may_have_several_members(parts: list[bytes]) -> None:
-    assert decompress(b"".join(map(gzip.compress, parts)), "gzip", 3_000) == b"".join(parts)
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=9), st.sampled_from(["gzip", "zstd"]))
+def test_some_encodings_may_have_several_members(parts: list[bytes], encoding: str) -> None:
+    assert decompress(b"".join(map(COMPRESS[encoding], parts)), encoding, 3_000) == b"".join(parts)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
+def test_large_bodies_come_back(encoding: str) -> None:
+    body = bytes(3_000_000) + bytes(range(256)) * 10_000
+    assert decompress(compress(body, encoding), encoding, len(body)) == body
+
+
+def test_a_zstd_frame_with_a_larger_window_is_refused() -> None:
+    options: dict[int, int] = {zstd.CompressionParameter.window_log: 27}
+    stream = zstd.ZstdCompressor(options=options)
+    frame = stream.compress(bytes(range(256)) * 2_000_000) + stream.flush()
+    with pytest.raises(MalformedBody):
+        decompress(frame, "zstd", 1_000_000_000)
 
 
 @given(st.binary(max_size=2_000))
@@ -75,17 +93,18 @@ def test_a_bomb_is_not_set_off(encoding: str) -> None:
 
 
 def test_other_encodings_are_refused_with_those_that_are_read() -> None:
-    with pytest.raises(UnsupportedMediaType, match="gzip or deflate"):
-        decompress(b"", "br", 1_000)
+    with pytest.raises(UnsupportedMediaType, match="gzip, deflate, br or zstd"):
+        decompress(b"", "compress", 1_000)
 
 
 @pytest.mark.parametrize(
-    ("header", "is_accepted"),
+    ("header", "encoding"),
     [
-        ("gzip", True), ("GZIP, deflate", True), ("br;q=1.0, gzip; q=0.5", True), ("*", True), ("x-gzip", True),
-        ("", False), ("identity", False), ("br", False), ("gzip;q=0", False), ("gzip; q=0.000, *", False),
-        ("*;q=0", False), ("gzipped", False),
+        ("gzip", "gzip"), ("GZIP, deflate", "gzip"), ("br;q=1.0, gzip; q=0.5", "br"), ("*", "gzip"), ("x-gzip", "gzip"),
+        ("", None), ("identity", None), ("br", "br"), ("gzip;q=0", None), ("gzip; q=0.000, *", "zstd"), ("*;q=0", None),
+        ("gzipped", None), ("gzip, deflate, br, zstd", "gzip"), ("zstd, gzip", "zstd"), ("deflate", None),
+        ("gzip;q=0.2, zstd;q=0.3, br;q=0.25", "zstd"),
     ],
 )  # fmt: skip
-def test_accept_encoding_has_weights(header: str, is_accepted: bool) -> None:
-    assert accepts_gzip(header.encode()) is is_accepted
+def test_accept_encoding_has_weights(header: str, encoding: str | None) -> None:
+    assert accepted_encoding(header.encode()) == encoding
