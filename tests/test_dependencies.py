@@ -57,6 +57,7 @@ PRIVATE_NAMES = {
         "prometheus_client.mmap_dict:MmapedDict._init_value",
         "prometheus_client.mmap_dict:mmap_key",
         "prometheus_client.values:MmapedDict",
+        "prometheus_client.metrics:Histogram._metric_init",
         "prometheus_client.values:MultiProcessValue",
         "prometheus_client.values:MutexValue",
     ],

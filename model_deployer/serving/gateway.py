@@ -26,7 +26,7 @@ from model_deployer.contract.errors import (
     Unauthorized,
 )
 from model_deployer.serving.config.settings import Settings
-from model_deployer.serving.http import asgi, headers, middleware, problem_details
+from model_deployer.serving.http import asgi, connection, headers, middleware, problem_details
 from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, Endpoint, RequestRecord
 from model_deployer.serving.http.asgi import App, Message, Receive, Scope, Send
 from model_deployer.serving.http.compression import MIN_COMPRESSED_BYTES, accepted_encoding, compress, decompress
@@ -108,6 +108,7 @@ class Gateway:
         }
         self._own_paths = frozenset() if is_dependency() else frozenset({"/predict", *self._pages})
         self._entry: App = self._answer
+        self._is_direct = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an ASGI connection here, or pass it on to BentoML."""
@@ -120,6 +121,15 @@ class Gateway:
         if cors := middleware.take_cors(self):
             cors.app = self._answer
             self._entry = cors
+        elif self._own_paths and middleware.is_outermost(self, application):
+            self._application = application
+            self._is_direct = True
+            connection.use_directly(self._answer_directly)
+
+    async def _answer_directly(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a connection that skips BentoML's application, which would only put itself into the scope."""
+        scope["app"] = self._application
+        await self._answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._own_paths:
@@ -162,7 +172,10 @@ class Gateway:
             if encoding := accepted_encoding(request_headers.get(b"accept-encoding", b"")):
                 response_headers.append((b"content-encoding", encoding.encode()))
                 body = await asyncio.to_thread(compress, body, encoding)
-        await asgi.respond(send, status, response_headers, body)
+        asgi.add_length(status, response_headers, body)
+        http_connection = scope.get(CONNECTION_KEY) if self._is_direct else None
+        if http_connection is None or not http_connection.respond(status, response_headers, body):
+            await asgi.respond(send, status, response_headers, body)
 
     # Predictions
 
@@ -329,7 +342,9 @@ def _replacement(message: Message) -> RequestError:
 
 async def _send_problem(send: Send, error: RequestError, request_id: bytes) -> None:
     response_headers = [(b"content-type", _PROBLEM), (b"x-request-id", request_id), *problem_details.headers(error)]
-    await asgi.respond(send, error.status, response_headers, problem_details.encode_problem(error, request_id.decode()))
+    body = problem_details.encode_problem(error, request_id.decode())
+    asgi.add_length(error.status, response_headers, body)
+    await asgi.respond(send, error.status, response_headers, body)
 
 
 def _describe_model(predictor: Predictor) -> dict[str, Any]:

@@ -94,6 +94,7 @@ class Predictor:
         self._batcher: Batcher[Rows] = Batcher(
             self._run_batch, self.metrics.count_batch, _MAX_BATCH_ROWS, engine.inline_rows, self._settings.queue_rows
         )
+        self._batcher.is_alone = lambda: self.deadlines.is_alone
         self._unpack = formats.Unpacker(self.artifact.contract.limits)
         self.background.start()
         # The objects that exist now are permanent. Without freeze(), each full collection would traverse them again and

@@ -2,7 +2,9 @@
 
 Requests that arrive in the same iteration of the event loop form one batch. A small batch runs at once in the loop:
 handing it to a thread and back would cost more than the model itself. A large batch runs in a thread, so that the loop
-stays responsive; requests that arrive meanwhile form the next batch. A lone request never waits for others.
+stays responsive; requests that arrive meanwhile form the next batch. Batches of small and of large requests alternate,
+so that a small one waits for one batch of a large one, not for all of them. A lone request never waits for others: it
+runs where it is.
 """
 
 import asyncio
@@ -24,6 +26,9 @@ _QUEUE_FULL = "too many rows are waiting; send the request again in a moment"
 
 #: Decay per batch of the exponentially weighted average of the throughput.
 _EWMA_DECAY = 0.9
+
+#: The share of a batch up to which a request is small.
+_SMALL_SHARE = 1 / 8
 
 #: How many times longer than expected a batch may count: a single stall does not predict the next batch.
 _OUTLIER_FACTOR = 4
@@ -96,6 +101,10 @@ class Batcher(Generic[P]):
         batch_rows: The maximum number of rows in one batch; a larger request is split, and its outputs are joined.
         inline_rows: The maximum number of rows in a batch that runs in the event loop.
         queue_rows: The maximum number of rows that may wait; a request that exceeds it is refused at once.
+
+    Attributes:
+        is_alone: Returns whether no other request can join the one that calls, which then runs at once; never by
+            default.
     """
 
     def __init__(
@@ -111,7 +120,10 @@ class Batcher(Generic[P]):
         self._batch_rows = batch_rows
         self._inline_rows = inline_rows
         self._queue_rows = queue_rows
-        self._queue: deque[_Chunk] = deque()
+        self.is_alone: Callable[[], bool] = lambda: False
+        self._small: deque[_Chunk] = deque()
+        self._large: deque[_Chunk] = deque()
+        self._is_turn_of_large = False
         self._queued_rows = 0
         self._retry_alone: deque[_Chunk] = deque()
         self._busy = False
@@ -156,6 +168,8 @@ class Batcher(Generic[P]):
             PredictionFailed: if the engine failed on these rows.
         """
         rows = len(payload)
+        if rows <= self._inline_rows and not self._busy and self.is_alone():
+            return self._run_alone(payload, rows)
         # A request larger than the queue is still accepted when the queue is empty: it could never be served otherwise.
         if self._queued_rows and self._queued_rows + rows > self._queue_rows:
             raise Overloaded(_QUEUE_FULL)
@@ -173,10 +187,18 @@ class Batcher(Generic[P]):
         """Stop the engine's thread after the batch that it is running."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    def _run_alone(self, payload: P, rows: int) -> Arrays:
+        """Run a request without the two iterations of the event loop that gather a batch and deliver its outputs."""
+        self._observe(Batch(rows, [0.0]))
+        outputs = self._run_engine([payload])
+        if isinstance(outputs, Exception):
+            raise _failure(outputs)
+        return outputs
+
     def _enqueue(self, payload: P) -> "asyncio.Future[Arrays]":
         loop = running_loop()
         chunk = _Chunk(payload, loop.create_future(), loop.time())
-        self._queue.append(chunk)
+        (self._small if len(payload) <= self._batch_rows * _SMALL_SHARE else self._large).append(chunk)
         self._queued_rows += len(payload)
         if not self._busy:
             self._busy = True
@@ -206,15 +228,23 @@ class Batcher(Generic[P]):
             if not (chunk := self._retry_alone.popleft()).result.done():
                 return [chunk]
         batch: list[_Chunk] = []
-        free_rows = self._batch_rows
-        while self._queue and len(self._queue[0].payload) <= free_rows:
-            chunk = self._queue.popleft()
-            rows = len(chunk.payload)
-            self._queued_rows -= rows
-            if not chunk.result.done():  # done: its client disconnected, or its deadline has passed
-                batch.append(chunk)
-                free_rows -= rows
+        while not batch and (queue := self._next_queue()):
+            free_rows = self._batch_rows
+            while queue and len(queue[0].payload) <= free_rows:
+                chunk = queue.popleft()
+                rows = len(chunk.payload)
+                self._queued_rows -= rows
+                if not chunk.result.done():  # done: its client disconnected, or its deadline has passed
+                    batch.append(chunk)
+                    free_rows -= rows
         return batch
+
+    def _next_queue(self) -> deque[_Chunk]:
+        """Return the queue whose turn it is; if it is empty, the other one."""
+        queues = (self._large, self._small) if self._is_turn_of_large else (self._small, self._large)
+        queue = queues[0] or queues[1]
+        self._is_turn_of_large = queue is self._small
+        return queue
 
     def _run_engine(self, payloads: Sequence[P]) -> Arrays | Exception:
         try:
@@ -231,10 +261,8 @@ class Batcher(Generic[P]):
         elif len(batch) > 1:
             self._retry_alone.extend(batch)
         elif not batch[0].result.done():
-            failure = PredictionFailed("the model failed on these rows; report this with the request id")
-            failure.__cause__ = outputs
-            batch[0].result.set_exception(failure)
-        self._throughput.record(rows, loop.time(), has_backlog=bool(self._queue))
+            batch[0].result.set_exception(_failure(outputs))
+        self._throughput.record(rows, loop.time(), has_backlog=bool(self._small or self._large))
         loop.call_soon(self._run_next_batch, loop)
 
     def _deliver(self, batch: list[_Chunk], outputs: Arrays) -> None:
@@ -248,6 +276,12 @@ class Batcher(Generic[P]):
             if not chunk.result.done():
                 chunk.result.set_result({name: array[start:end] for name, array in outputs.items()})
             start = end
+
+
+def _failure(error: Exception) -> PredictionFailed:
+    failure = PredictionFailed("the model failed on these rows; report this with the request id")
+    failure.__cause__ = error
+    return failure
 
 
 def concatenate_columns(parts: Sequence[Arrays]) -> Arrays:

@@ -52,9 +52,13 @@ async def _read_chunks(message: Message, receive: Receive, limit: int) -> bytes:
         message = await receive()
 
 
-async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    """Send a complete response and its Content-Length, which belongs to no 204 and 304 (RFC 9110, section 8.6)."""
+def add_length(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """Add Content-Length to the headers of a response, but not to those of 204 and 304 (RFC 9110, section 8.6)."""
     if status not in (204, 304):
         headers.append((b"content-length", b"%d" % len(body)))
+
+
+async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """Send a complete response; its headers include Content-Length."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

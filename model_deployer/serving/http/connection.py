@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from model_deployer.contract.errors import HeadersTooLarge, MalformedRequest, RequestError, RequestTimeout
 from model_deployer.serving.http import headers, problem_details
 from model_deployer.serving.http.access_log import RequestRecord
-from model_deployer.serving.http.asgi import Scope
+from model_deployer.serving.http.asgi import App, Scope
 from model_deployer.serving.http.deadlines import RequestDeadline
 
 #: The key of the connection in the ASGI scope of a request.
@@ -67,28 +67,40 @@ def install(keep_alive_seconds: float, connection_filter: ConnectionFilter) -> N
     uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{HttpConnection.__name__}"
 
 
+def use_directly(app: App) -> None:
+    """Have all connections pass their requests to this application, without the middlewares around it."""
+    HttpConnection.direct_app = staticmethod(app)
+
+
 class HttpConnection(HttpToolsProtocol):
     """uvicorn's connection with limits on the head and the response, which finishes accepted requests at shutdown."""
 
     keep_alive_seconds: ClassVar[float]
     connection_filter: ClassVar[ConnectionFilter]
+    direct_app: ClassVar[Any] = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.timeout_keep_alive = self.keep_alive_seconds  # type: ignore[assignment]  # uvicorn only adds it to a time
         self._head_start: float | None = None
         self._head_bytes = 0
         self._unread_since: float | None = None
+        self._idle_since = 0.0
         self._is_stopping = False
         self._is_broken = False
+        self._running: RequestResponseCycle = None  # type: ignore[assignment]  # the request in progress
         #: The deadline of the request in progress, from its head to its response.
         self.deadline: RequestDeadline | None = None
         self._next_check: asyncio.TimerHandle | None = None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other connection of the server has a request in progress."""
+        return len(self.tasks) == 1
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time limits of a new connection."""
         super().connection_made(transport)
-        self._head_start = self.loop.time()
+        self._head_start = self._idle_since = self.loop.time()
         self._next_check = self.loop.call_later(CHECK_INTERVAL_SECONDS, self._check_limits)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -135,7 +147,8 @@ class HttpConnection(HttpToolsProtocol):
         refusal = self.connection_filter.refusal(scope)
         if refusal is None:
             scope[CONNECTION_KEY] = self
-            super()._start_asgi_task(cycle, app)
+            self._running = cycle
+            super()._start_asgi_task(cycle, self.direct_app or app)
             return
         record = _record(dict(scope["headers"]))
         self.connection_filter.record_refusal(record, refusal, scope["path"], scope["method"])
@@ -146,6 +159,46 @@ class HttpConnection(HttpToolsProtocol):
             self.loop.call_soon(self.on_response_complete)
         else:
             self.transport.close()
+
+    def respond(self, status: int, response_headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send a complete response to the request in progress, in one write: a third of the time of uvicorn's way.
+
+        Args:
+            status: The status.
+            response_headers: The headers, with Content-Length.
+            body: The body, which is not sent in response to HEAD.
+
+        Returns:
+            Whether it was sent. If not, it must be sent in uvicorn's way, which waits for a client that reads slowly.
+        """
+        cycle = self._running
+        if self.flow.write_paused or cycle.access_log or cycle.response_started:
+            return False
+        if cycle.disconnected:
+            return True
+        cycle.keep_alive = cycle.keep_alive and _CLOSE not in response_headers
+        if not cycle.keep_alive and _CLOSE not in response_headers:
+            response_headers.append(_CLOSE)
+        lines = b"".join([b"%s: %s\r\n" % pair for pair in cycle.default_headers + response_headers])
+        is_head = cycle.scope["method"] == "HEAD"
+        self.transport.write(b"%s%s\r\n%s" % (STATUS_LINE[status], lines, b"" if is_head else body))
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
+
+    def on_response_complete(self) -> None:
+        """Start the next request of the connection, if it has arrived. Unlike uvicorn, set no timer per response."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._idle_since = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def shutdown(self) -> None:
         """Finish the request in progress, then close. An idle client may be sending one now: that is answered too."""
@@ -166,9 +219,8 @@ class HttpConnection(HttpToolsProtocol):
         if self.transport.get_protocol() is not self:  # it has become a WebSocket
             return
         now = self.loop.time()
-        if self._is_idle() and self._head_start is None and self.timeout_keep_alive_task is None:
-            # The response was sent before the body had arrived, and the rest of the body cancelled uvicorn's timer.
-            self.timeout_keep_alive_task = self.loop.call_later(self.keep_alive_seconds, self.transport.close)
+        if self._is_idle() and self._head_start is None and now - self._idle_since > self.keep_alive_seconds:
+            self.transport.close()
         if (
             self._head_start is not None
             and now - self._head_start > HEAD_TIMEOUT_SECONDS

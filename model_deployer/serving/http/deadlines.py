@@ -23,6 +23,10 @@ class ClientConnection(Protocol):
 
     deadline: "RequestDeadline | None"
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other connection of the server has a request in progress."""
+
 
 class ClientDisconnected(Exception):
     """The client disconnected before its response."""
@@ -47,6 +51,14 @@ class Deadlines:
     def count(self) -> int:
         """The number of requests in progress."""
         return len(self._deadlines)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether one request is in progress, and no other has arrived."""
+        if len(self._deadlines) != 1:
+            return False
+        (deadline,) = self._deadlines
+        return deadline.is_alone
 
     def _add(self, deadline: "RequestDeadline") -> None:
         self._deadlines.add(deadline)
@@ -96,6 +108,11 @@ class RequestDeadline:
         if self._reason and kind is asyncio.CancelledError:
             self._task.uncancel()
             raise self._reason from None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other connection has a request in progress; False for a request without a connection."""
+        return self._connection is not None and self._connection.is_alone
 
     def check(self, now: float) -> None:
         """End the request if its time is up; ``now`` is the time of the event loop."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
 
 
 def remove_unused(application: Starlette) -> None:
@@ -24,6 +25,12 @@ def remove_unused(application: Starlette) -> None:
     """
     application.router.redirect_slashes = False
     _remove(application.middleware_stack, _is_unused)
+
+
+def is_outermost(inner: Any, application: Starlette) -> bool:
+    """Return whether ``inner`` is the first of the application's middlewares, after the one that handles errors."""
+    outermost: Any = application.middleware_stack
+    return isinstance(outermost, ServerErrorMiddleware) and outermost.app is inner
 
 
 def take_cors(application: Any) -> CORSMiddleware | None:

@@ -7,8 +7,6 @@ none, or that of a form.
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from model_deployer.contract import errors
 from model_deployer.contract.errors import InvalidRows, MalformedBody, RequestError
 from model_deployer.serving.http import problem_details
@@ -19,8 +17,6 @@ from model_deployer.serving.rows import validation
 #: The maximum number of problems that an error text names; it counts the others.
 _MAX_NAMED_PROBLEMS = 5
 
-_decode = msgspec.json.Decoder().decode
-
 
 def parse(body: bytes) -> Any:
     """Parse a JSON body. NaN is accepted here, so that validation can name its field.
@@ -30,10 +26,7 @@ def parse(body: bytes) -> Any:
     """
     if not body:
         raise MalformedBody("the body is empty; send JSON")
-    try:
-        return _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return validation.parse(body)
+    return validation.parse(body)
 
 
 def document(body: bytes) -> dict[str, Any]:

@@ -183,11 +183,18 @@ def _or_null(feature: Feature) -> str:
 
 
 def parse(body: bytes) -> Any:
-    """Parse JSON with the standard library, which accepts NaN and Infinity, so that their fields can be named.
+    """Parse JSON. NaN and Infinity are accepted, so that their fields can be named.
 
     Raises:
         MalformedBody: if the body is not JSON in UTF-8.
     """
+    try:
+        return msgspec.json.decode(body)  # in a tenth of the time of the standard library, which accepts more
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _parse_leniently(body)
+
+
+def _parse_leniently(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -208,3 +208,50 @@ def test_every_request_gets_exactly_its_own_answer(
         else:
             assert answer == [2 * value for value in values(number, rows, is_poisoned)]
     assert len(set(processed)) == len(processed)
+
+
+async def test_a_request_that_is_alone_runs_at_once() -> None:
+    batcher = create_batcher(double)
+    batcher.is_alone = lambda: True
+    alone = batcher([1.0, 2.0])
+    with pytest.raises(StopIteration) as end:  # without a step of the event loop
+        alone.send(None)
+    assert numbers(end.value.value) == [2.0, 4.0]
+    with pytest.raises(PredictionFailed) as failure:
+        await batcher([POISON])
+    assert isinstance(failure.value.__cause__, ValueError)
+
+
+async def test_small_requests_wait_for_one_batch_of_a_large_one() -> None:
+    gate = Gate()
+    batcher = create_batcher(gate, batch_rows=16, inline_rows=0)
+    first = await occupy(gate, batcher)
+    large = asyncio.create_task(batcher([float(value) for value in range(1, 65)]))
+    await asyncio.sleep(0)
+    small = [asyncio.create_task(batcher([-2.0])), asyncio.create_task(batcher([-3.0]))]
+    await asyncio.sleep(0)
+    gate.open.set()
+    await asyncio.gather(first, large, *small)
+    assert [values[0] for values in gate.batches] in ([0, -2, 1, 17, 33, 49], [0, 1, -2, 17, 33, 49])
+    assert [-2.0, -3.0] in gate.batches
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=20))
+async def test_no_request_stays_in_the_queue(requests: list[tuple[int, bool]]) -> None:
+    """Whatever is cancelled while it waits, the others are answered."""
+    gate = Gate()
+    batcher = create_batcher(gate, batch_rows=16, inline_rows=0)
+    first = await occupy(gate, batcher)
+    tasks = [asyncio.create_task(batcher([1.0] * rows)) for rows, _ in requests]
+    await asyncio.sleep(0)
+    for task, (_, is_cancelled) in zip(tasks, requests, strict=True):
+        if is_cancelled:
+            task.cancel()
+    gate.open.set()
+    await first
+    results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
+    assert [isinstance(result, asyncio.CancelledError) for result in results] == [
+        is_cancelled for _, is_cancelled in requests
+    ]
+    assert batcher.queued_rows == 0
+    batcher.close()

@@ -125,7 +125,9 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     while more_body:
         message = await receive()
         body, more_body = body + message.get("body", b""), message.get("more_body", False)
-    await respond(send, 200, [(b"content-type", b"text/plain")], body)
+    response_headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]
+    if scope["query_string"] != b"direct" or not scope[CONNECTION_KEY].respond(200, response_headers, body):
+        await respond(send, 200, response_headers, body)
 
 
 @pytest.fixture(scope="module")
@@ -195,9 +197,19 @@ def test_a_client_that_never_reads_its_answer_is_let_go(echo_port: int, monkeypa
         until(lambda: client_port not in connected_ports())
 
 
-def test_pipelined_requests_are_answered_in_order(echo_port: int) -> None:
+def test_an_idle_connection_is_closed(echo_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "CHECK_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(FilteredConnection, "keep_alive_seconds", 0.2)
+    with socket.create_connection(("127.0.0.1", echo_port), timeout=10) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+        responses = b"".join(iter(lambda: connection.recv(65_536), b""))  # until the server closes the connection
+    assert responses.endswith(b"body")
+
+
+@pytest.mark.parametrize("query", [b"", b"?direct"])
+def test_pipelined_requests_are_answered_in_order(echo_port: int, query: bytes) -> None:
     """Requests that are sent without waiting are answered in their order."""
-    accepted = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n%d"
+    accepted = b"POST /predict%b HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n%%d" % query
     refused = b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Away: 1\r\nContent-Length: 3\r\n\r\nabc"
     with socket.create_connection(("127.0.0.1", echo_port), timeout=10) as connection:
         connection.sendall(accepted % 1 + refused + accepted % 2 + refused + refused + accepted % 3)
@@ -207,6 +219,27 @@ def test_pipelined_requests_are_answered_in_order(echo_port: int) -> None:
             assert chunk, "the server closed the connection"
             responses += chunk
     assert re.findall(rb"HTTP/1.1 (\d+)", responses) == [b"200", b"503", b"200", b"503", b"503", b"200"]
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        "POST /predict{} HTTP/1.1\r\nHost: x",
+        "POST /predict{} HTTP/1.1\r\nHost: x\r\nConnection: close",
+        "POST /predict{} HTTP/1.0",
+        "POST /predict{} HTTP/1.0\r\nConnection: keep-alive",
+        "POST /predict{} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue",
+        "HEAD /predict{} HTTP/1.1\r\nHost: x",
+    ],
+)
+def test_a_response_in_one_write_is_the_same(echo_port: int, request_head: str) -> None:
+    responses = []
+    for query in ("", "?direct"):
+        with socket.create_connection(("127.0.0.1", echo_port), timeout=10) as connection:
+            connection.sendall(f"{request_head.format(query)}\r\nContent-Length: 4\r\n\r\nbody".encode())
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            responses.append(re.sub(rb"date: .*\r\n", b"", b"".join(iter(lambda: connection.recv(65_536), b""))))
+    assert responses[0] == responses[1]
 
 
 def test_hundreds_of_refused_requests_may_come_in_one_packet(echo_port: int) -> None:

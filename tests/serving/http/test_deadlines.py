@@ -35,6 +35,7 @@ async def test_a_time_that_is_up_ends_nobody_elses_request() -> None:
 
 class Connection:
     deadline: RequestDeadline | None = None
+    is_alone = True
 
 
 async def test_a_client_that_leaves_ends_its_request() -> None:
