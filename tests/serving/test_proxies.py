@@ -2,9 +2,12 @@
 
 import gzip
 import socket
+from collections.abc import Callable
 
+import brotli
 import httpx
 import pytest
+from backports import zstd
 
 from tests.support import tiny
 from tests.support.processes import Server
@@ -48,14 +51,25 @@ def test_a_document_is_sent_again_only_if_it_changed(server: Server, path: str) 
     assert httpx.get(server.url + path, headers={"if-none-match": '"other"'}).content == first.content
 
 
-@pytest.mark.parametrize("path", ["/predict", "/invocations", "/v1/models/served:predict"])
-def test_large_answers_are_compressed_for_clients_that_ask(server: Server, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "encoding", "decompress"),
+    [
+        ("/predict", "gzip", gzip.decompress),
+        ("/predict", "zstd", zstd.decompress),
+        ("/invocations", "br", brotli.decompress),
+        ("/v1/models/served:predict", "gzip", gzip.decompress),
+    ],
+)
+def test_large_answers_are_compressed_for_clients_that_ask(
+    server: Server, path: str, encoding: str, decompress: Callable[[bytes], bytes]
+) -> None:
     body = ROWS if path == "/predict" else {"instances": ROWS["rows"]}
     plain = httpx.post(server.url + path, json=body, headers={"accept-encoding": "identity"})
-    with httpx.stream("POST", server.url + path, json=body, headers={"accept-encoding": "br, gzip"}) as answer:
+    accepted = {"accept-encoding": f"deflate, {encoding}"}
+    with httpx.stream("POST", server.url + path, json=body, headers=accepted) as answer:
         raw = b"".join(answer.iter_raw())
-    assert (answer.headers["content-encoding"], "Accept-Encoding" in plain.headers["vary"]) == ("gzip", True)
-    assert gzip.decompress(raw) == plain.content
+    assert (answer.headers["content-encoding"], "Accept-Encoding" in plain.headers["vary"]) == (encoding, True)
+    assert decompress(raw) == plain.content
     assert len(raw) < len(plain.content) / 5
     small = httpx.post(f"{server.url}/predict", json=tiny.ROW, headers={"accept-encoding": "gzip"})
     assert "content-encoding" not in small.headers

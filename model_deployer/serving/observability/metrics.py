@@ -25,8 +25,11 @@ from model_deployer.serving.rows.columns import Columns
 
 M = TypeVar("M")
 
-#: The interval at which events are written to the metrics: how far those of another worker may lag behind.
+#: Under load, events are written to the metrics at this interval: so far may those of another worker lag behind.
 _WRITE_INTERVAL_SECONDS = 0.02
+
+#: The number of events per interval that are written at once.
+_MAX_IMMEDIATE_EVENTS = 10
 
 #: The label of fields that the model does not have.
 OTHER_FIELD = "other"
@@ -44,8 +47,7 @@ _STATUS_CLASSES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
 class Metrics:
     """The metrics of one worker, and the text that sums those of all workers of a server.
 
-    Events are collected and written together, a few times per second: one by one, they would cost as much as decoding
-    a request.
+    Under load, events are collected and written together: one by one, they would cost as much as decoding a request.
 
     Attributes:
         fields: The names of the features.
@@ -79,6 +81,7 @@ class Metrics:
         self._batches: list[Batch] = []
         self._is_write_scheduled = False
         self._is_count_scheduled = False
+        self._interval_start, self._interval_events = 0.0, 0
 
     def text(self) -> bytes:
         """Return the metrics of all workers in Prometheus' text format."""
@@ -140,9 +143,18 @@ class Metrics:
         self._degraded.set(is_degraded)
 
     def _schedule_write(self) -> None:
-        if not self._is_write_scheduled:
-            self._is_write_scheduled = True
-            running_loop().call_later(_WRITE_INTERVAL_SECONDS, self._write)
+        loop = running_loop()
+        now = loop.time()
+        if now - self._interval_start > _WRITE_INTERVAL_SECONDS:
+            self._interval_start, self._interval_events = now, 0
+        self._interval_events += 1
+        if self._is_write_scheduled:
+            return
+        self._is_write_scheduled = True
+        if self._interval_events <= _MAX_IMMEDIATE_EVENTS:
+            loop.call_soon(self._write)
+        else:
+            loop.call_later(_WRITE_INTERVAL_SECONDS, self._write)
 
     def _write(self) -> None:
         self._is_write_scheduled = False

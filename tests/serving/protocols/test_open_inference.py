@@ -328,7 +328,7 @@ LENGTH = "Inference-Header-Content-Length"
         ({"content": b"\xff"}, 400, "malformed_body"),
         ({"content": b"[" * 50_000}, 400, "malformed_body"),
         ({"content": b"x" * 200_000}, 413, "body_too_large"),
-        ({"content": b"x", "headers": {"content-encoding": "br"}}, 415, "unsupported_media_type"),
+        ({"content": b"x", "headers": {"content-encoding": "compress"}}, 415, "unsupported_media_type"),
         ({"json": {"inputs": with_change(), "outputs": [{"name": "other"}]}}, 400, "malformed_body"),
         ({"content": b"{}", "headers": {LENGTH: "3"}}, 400, "malformed_body"),
         ({"content": b"{}", "headers": {LENGTH: "-1"}}, 400, "malformed_body"),
