@@ -20,7 +20,7 @@ from model_deployer.contract import signature
 from model_deployer.contract.errors import DeployerError, MalformedBody, RequestError
 from model_deployer.serving import memory
 from model_deployer.serving.admission import AdmissionControl
-from model_deployer.serving.config import configuration, settings, startup_errors, tracking
+from model_deployer.serving.config import configuration, server_options, settings, startup_errors, tls, tracking
 from model_deployer.serving.config.model_selection import select_model
 from model_deployer.serving.engines import engine
 from model_deployer.serving.engines.onnx import OnnxEngine
@@ -171,8 +171,11 @@ class ModelService:
         metric_files.create_folder()
         workers.WorkerWatch().start()
         listeners.install()
+        if tls_settings := server_options.tls():
+            tls_settings.check(has_grpc=server_settings.grpc_port is not None)
+        tls.pass_to_workers(tls_settings)
         if server_settings.grpc_port:
-            address.reserve(server_settings.grpc_port)
+            address.reserve(server_options.host(), server_settings.grpc_port)
 
     def __is_ready__(self) -> bool:
         return predictor.ready

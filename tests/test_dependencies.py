@@ -43,6 +43,8 @@ OPTIONAL = {"training": {"xgboost"}, "benchmarks": {"pytabkit"}}
 PRIVATE_NAMES = {
     "bentoml": [
         "bentoml._internal.configuration.containers:BentoMLContainer.model_store",
+        "bentoml._internal.configuration.containers:BentoMLContainer.http",
+        "bentoml._internal.configuration.containers:BentoMLContainer.ssl",
         "bentoml._internal.models:ModelStore",
         "bentoml._internal.utils.analytics.usage_stats:do_not_track",
         "_bentoml_sdk.service.config:ServiceConfig",

@@ -101,13 +101,13 @@ def serve(
     cwd: Path = ROOT,
     variables: Mapping[str, str] | None = None,
     start_seconds: float = 60,
-    certificate: Path | None = None,
+    tls: ssl.SSLContext | None = None,
     prefix: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Run `bentoml serve` with ``arguments``: wait until it is ready, and stop it at the end as a container would.
 
-    A server with a ``certificate`` is reached over TLS, and its clients trust this certificate only. ``prefix`` is a
-    command that runs the server.
+    A server with ``tls`` is reached over TLS, with these settings of a client. ``prefix`` is a command that runs the
+    server.
     """
     _check_allowed()
     port = free_port()
@@ -116,9 +116,9 @@ def serve(
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=subprocess.STDOUT)
     try:
-        scheme = "https" if certificate else "http"
+        scheme = "https" if tls else "http"
         server = Server(f"{scheme}://127.0.0.1:{port}", process, home, log)
-        _wait_until_ready(server, start_seconds, certificate)
+        _wait_until_ready(server, start_seconds, tls)
         yield server
     finally:
         process.terminate()
@@ -139,8 +139,8 @@ def free_port() -> int:
     return port
 
 
-def _wait_until_ready(server: Server, seconds: float, certificate: Path | None) -> None:
-    verify = ssl.create_default_context(cafile=certificate) if certificate else True
+def _wait_until_ready(server: Server, seconds: float, tls: ssl.SSLContext | None) -> None:
+    verify = tls or True
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and server.process.poll() is None:
         try:

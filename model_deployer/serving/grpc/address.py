@@ -4,8 +4,6 @@ import errno
 import os
 import socket
 
-import click
-
 from model_deployer.contract.errors import EnvironmentFault
 
 #: The environment variable that passes the address from the parent to its workers, in gRPC's notation.
@@ -18,8 +16,8 @@ _LIBRARY_VARIABLES = {"GRPC_ENABLE_FORK_SUPPORT": "0", "GRPC_VERBOSITY": "NONE"}
 _reserved_sockets: list[socket.socket] = []
 
 
-def reserve(port: int) -> None:
-    """Reserve the port, at the host of `bentoml serve`, for the workers that this process is about to start.
+def reserve(host: str, port: int) -> None:
+    """Reserve the port, at the address of an interface, for the workers that this process is about to start.
 
     Workers share the port by SO_REUSEPORT. With this option they would also share it, without an error, with another
     server of the same user. Therefore the port is first bound exclusively, and then kept bound, without listening,
@@ -28,7 +26,6 @@ def reserve(port: int) -> None:
     Raises:
         EnvironmentFault: if another program uses the port, or the port cannot be bound.
     """
-    host = _host()
     try:
         _bind(host, port).close()
         _reserved_sockets.append(_bind(host, port, is_shared=True))
@@ -45,12 +42,6 @@ def reserve(port: int) -> None:
 def listen_address(port: int) -> str:
     """Return the address at which a worker listens; all interfaces if no parent has reserved one."""
     return os.environ.get(_VARIABLE, f"0.0.0.0:{port}")
-
-
-def _host() -> str:
-    """Return the value of `--host`, which BentoML does not pass to the service, or BentoML's default."""
-    context = click.get_current_context(silent=True)
-    return (context and context.params.get("host")) or "0.0.0.0"
 
 
 def _bind(host: str, port: int, *, is_shared: bool = False) -> socket.socket:

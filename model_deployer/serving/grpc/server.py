@@ -6,8 +6,9 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from model_deployer.serving.config import tls
 from model_deployer.serving.config.settings import Settings
-from model_deployer.serving.grpc import address, reflection
+from model_deployer.serving.grpc import address, credentials, reflection
 from model_deployer.serving.grpc.calls import Calls
 from model_deployer.serving.grpc.messages import POOL, SERVICE
 from model_deployer.serving.grpc.servicer import Servicer
@@ -86,9 +87,12 @@ class GrpcServer:
         reflection.enable(self._server, POOL, (SERVICE, health.SERVICE_NAME))
 
     async def start(self) -> None:
-        """Listen at the reserved address."""
+        """Listen at the reserved address, with TLS if HTTP has it."""
         listen_address = address.listen_address(self._port)
-        self._server.add_insecure_port(listen_address)
+        if tls_settings := tls.of_worker():
+            self._server.add_secure_port(listen_address, credentials.server_credentials(tls_settings))
+        else:
+            self._server.add_insecure_port(listen_address)
         for name in _NAMES:
             await self._health.set(name, _SERVING)
         await self._server.start()

@@ -29,16 +29,14 @@ http:
 
 
 @contextmanager
-def configured(folder: Path, services: str, *arguments: str, **options: str | Path) -> Iterator[Server]:
+def configured(folder: Path, services: str, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Start a server with a configuration.yaml whose section ``services`` has these settings."""
     file = folder / "configuration.yaml"
     lines = "".join(f"  {line}\n" for line in services.strip().splitlines())
     file.write_text(f"services:\n  metrics: {{enabled: false}}\n{lines}")
     variables = {"DEPLOYER_CONFIGURATION": str(file), "DEPLOYER_API_KEYS": KEY, "DEPLOYER_LOG_REQUESTS": "all"}
-    certificate = options.get("certificate")
-    assert certificate is None or isinstance(certificate, Path)
     home = tiny.home(folder / "home", "1.0.0")
-    with serve(arguments, home, folder / "log", variables=variables, certificate=certificate) as server:
+    with serve([], home, folder / "log", variables=variables, tls=tls) as server:
         yield server
 
 
@@ -92,8 +90,8 @@ def test_a_page_reads_answers_and_errors(
 def test_a_server_has_the_certificate_of_its_settings(tmp_path: Path) -> None:
     certificate, key = certificates.write(tmp_path)
     services = f"ssl: {{enabled: true, certfile: {certificate}, keyfile: {key}}}"
-    with configured(tmp_path, services, certificate=certificate) as server:
-        trusted = ssl.create_default_context(cafile=certificate)
+    trusted = certificates.client_context(certificate)
+    with configured(tmp_path, services, trusted) as server:
         answer = httpx.post(f"{server.url}/predict", json=tiny.ROW, headers={"x-api-key": KEY}, verify=trusted)
         assert answer.status_code == 200
         with pytest.raises(httpx.ConnectError):
