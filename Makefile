@@ -100,7 +100,7 @@ lock: ## Resolve and write the exact versions: of everything for development, an
 	PYTHON=$(PYTHON) sh requirements/lock.sh
 
 proto: $(INSTALLED) ## Compile the messages of gRPC again
-	$(BIN)/python -m grpc_tools.protoc -I model_deployer/serving/grpc --descriptor_set_out=model_deployer/serving/grpc/open_inference.binpb open_inference.proto
+	cd model_deployer/serving/grpc && $(abspath $(BIN))/python -m grpc_tools.protoc -I . --include_imports --descriptor_set_out=messages.binpb *.proto
 
 clean: ## Remove the environment and all caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache *.egg-info

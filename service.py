@@ -175,6 +175,7 @@ class ModelService:
             tls_settings.check(has_grpc=server_settings.grpc_port is not None)
         tls.pass_to_workers(tls_settings)
         if server_settings.grpc_port:
+            registry.check_grpc(server_settings.protocols)
             address.reserve(server_options.host(), server_settings.grpc_port)
 
     def __is_ready__(self) -> bool:

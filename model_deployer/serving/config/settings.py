@@ -57,7 +57,7 @@ class Settings(BaseModel):
             docs/05-protocols.md. In the variable DEPLOYER_PROTOCOLS they are separated by commas.
         unknown_fields: What happens to fields of a request that the model does not have. ``reject``: the request is
             refused, so that a misspelt field is noticed. ``ignore``: they are left out.
-        grpc_port: The port of the Open Inference Protocol over gRPC; None to disable it.
+        grpc_port: The port of gRPC, for those of the ``protocols`` that are available over gRPC; None to disable it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,1 +1,1 @@
-"""The Open Inference Protocol v2 over gRPC: `server.py` listens, `calls.py` has the limits, `servicer.py` answers."""
+"""The protocols over gRPC: `server.py` listens, `calls.py` has the limits, and a module for each protocol answers."""

@@ -1,4 +1,4 @@
-"""The methods of open_inference.proto and their messages, from its compiled form, which `make proto` creates."""
+"""The messages and methods of the .proto files of this folder, from their compiled form, which `make proto` creates."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,13 +7,11 @@ from typing import Any, NamedTuple
 from google.protobuf import descriptor_pb2, message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
 
-SERVICE = "inference.GRPCInferenceService"
-
-_COMPILED = Path(__file__).parent / "open_inference.binpb"
+_COMPILED = Path(__file__).parent / "messages.binpb"
 
 
-class Method(NamedTuple):
-    """A method of the protocol: the classes of its request message and its response message."""
+class MethodMessages(NamedTuple):
+    """The classes of a method's request message and response message."""
 
     request: Any
     response: Any
@@ -27,13 +25,20 @@ def _pool() -> DescriptorPool:
     return pool
 
 
-#: The descriptors of the protocol.
+#: The descriptors of all protocols.
 POOL = _pool()
 
-#: The methods by their names in the protocol.
-METHODS: Mapping[str, Method] = {
-    method.name: Method(
-        message_factory.GetMessageClass(method.input_type), message_factory.GetMessageClass(method.output_type)
-    )
-    for method in POOL.FindServiceByName(SERVICE).methods
-}
+
+def methods(service: str) -> Mapping[str, MethodMessages]:
+    """Return the messages of each method of a service, which is named with its package."""
+    return {
+        method.name: MethodMessages(
+            message_factory.GetMessageClass(method.input_type), message_factory.GetMessageClass(method.output_type)
+        )
+        for method in POOL.FindServiceByName(service).methods
+    }
+
+
+def message(name: str) -> Any:
+    """Return the class of a message, which is named with its package."""
+    return message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))

@@ -1,6 +1,7 @@
 """The gRPC server of one worker, with health checks, reflection and a graceful stop."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -8,18 +9,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from model_deployer.serving.config import tls
 from model_deployer.serving.config.settings import Settings
-from model_deployer.serving.grpc import address, credentials, reflection
+from model_deployer.serving.grpc import address, credentials, reflection, registry
 from model_deployer.serving.grpc.calls import Calls
-from model_deployer.serving.grpc.messages import POOL, SERVICE
-from model_deployer.serving.grpc.servicer import Servicer
+from model_deployer.serving.grpc.messages import POOL
 from model_deployer.serving.http.keys import ApiKeys
 from model_deployer.serving.observability.logs import logger
 from model_deployer.serving.predictor import Predictor
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
-
-#: The names under which health is reported: that of the server and that of its service.
-_NAMES = ("", SERVICE)
 
 #: The maximum number of concurrent calls on one connection; further calls wait in the client.
 _MAX_STREAMS = 1_024
@@ -44,11 +41,19 @@ _CLOSE_SECONDS = 0.5
 
 
 class Health(health.aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-checking has no type hints
-    """The health of the server and of its service, with the method ``List``, which the base class lacks."""
+    """The health of the server and of its services, with the method ``List``, which the base class lacks.
+
+    Args:
+        services: The names of the services; the server has the empty name.
+    """
+
+    def __init__(self, services: Sequence[str]) -> None:
+        super().__init__()
+        self.names = ("", *services)
 
     async def List(self, request: Any, context: Any) -> Any:  # noqa: N802 (the name in the protocol)
-        """Return the status of the server, named "", and of the service."""
-        statuses = {name: await self.Check(health_pb2.HealthCheckRequest(service=name), context) for name in _NAMES}
+        """Return the status of the server and of its services."""
+        statuses = {name: await self.Check(health_pb2.HealthCheckRequest(service=name), context) for name in self.names}
         return health_pb2.HealthListResponse(statuses=statuses)
 
 
@@ -79,12 +84,14 @@ class GrpcServer:
                 ("grpc.max_connection_age_grace_ms", round(1_000 * self._max_call_seconds)),
             ]
         )
-        self._calls = Calls(predictor, settings, keys, Servicer(predictor).handlers)
-        self._server.add_generic_rpc_handlers((self._calls.generic_handler(),))
-        self._health = Health()
+        self._calls = Calls(predictor, settings, keys)
+        offered = registry.create_services(settings.protocols, predictor)
+        self._server.add_generic_rpc_handlers(tuple(map(self._calls.handler, offered)))
+        names = [service.name for service in offered]
+        self._health = Health(names)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         POOL.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)
-        reflection.enable(self._server, POOL, (SERVICE, health.SERVICE_NAME))
+        reflection.enable(self._server, POOL, (*names, health.SERVICE_NAME))
 
     async def start(self) -> None:
         """Listen at the reserved address, with TLS if HTTP has it."""
@@ -93,7 +100,7 @@ class GrpcServer:
             self._server.add_secure_port(listen_address, credentials.server_credentials(tls_settings))
         else:
             self._server.add_insecure_port(listen_address)
-        for name in _NAMES:
+        for name in self._health.names:
             await self._health.set(name, _SERVING)
         await self._server.start()
         logger.info("gRPC server listening", extra={"address": listen_address})

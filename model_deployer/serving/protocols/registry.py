@@ -20,6 +20,9 @@ _ALL: tuple[type[Protocol], ...] = (OpenInference, Invocations, TensorFlowServin
 
 PROTOCOLS: dict[str, type[Protocol]] = {protocol.name: protocol for protocol in _ALL}
 
+#: The protocols that are available over gRPC as well.
+GRPC_PROTOCOLS = ("open_inference",)
+
 assert tuple(PROTOCOLS) == get_args(ProtocolName), "each protocol of the settings must have a translator"
 
 
@@ -44,6 +47,19 @@ def create_protocols(names: Sequence[str], predictor: Predictor) -> list[Protoco
         if first_name != second_name and (method := _conflicting_method(first, second)):
             raise UsageError(f"{first_name} and {second_name} both answer {method.upper()} {second.path}; {_REMEDY}")
     return protocols
+
+
+def check_grpc(names: Sequence[str]) -> None:
+    """Check that one of the protocols is available over gRPC, for a server with a gRPC port.
+
+    Raises:
+        UsageError: if none of them is.
+    """
+    if not set(names) & set(GRPC_PROTOCOLS):
+        raise UsageError(
+            f"serving.grpc_port: no protocol of `serving.protocols` is available over gRPC; add one of "
+            f"{', '.join(GRPC_PROTOCOLS)}, or leave the port out"
+        )
 
 
 _REMEDY = (

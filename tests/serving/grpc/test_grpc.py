@@ -382,8 +382,11 @@ def test_without_a_key_only_health_and_reflection_are_answered(running: Running)
         assert client.call("ServerMetadata").version == "1.0.0"
 
 
-def test_without_a_key_no_message_is_read(running: Running) -> None:
-    """The refusal comes although the message never does."""
+@pytest.mark.parametrize(
+    ("method", "expected"), [("ModelInfer", ("UNAUTHENTICATED", "unauthorized")), ("ServerLive", None)]
+)
+def test_without_a_key_no_message_is_read(running: Running, method: str, expected: tuple[str, str] | None) -> None:
+    """The response comes although the message never does."""
     never_sent = threading.Event()
 
     def messages() -> Iterator[bytes]:
@@ -391,9 +394,9 @@ def test_without_a_key_no_message_is_read(running: Running) -> None:
         yield b""
 
     with grpc.insecure_channel(f"127.0.0.1:{running.port}") as channel:
-        call = channel.stream_unary(f"/{SERVICE}/ModelInfer").future(messages(), timeout=10)
+        call = channel.stream_unary(f"/{SERVICE}/{method}").future(messages(), timeout=10)
         try:
-            assert refusal(call) == ("UNAUTHENTICATED", "unauthorized")
+            assert (refusal(call) if call.exception() else None) == expected
         finally:
             never_sent.set()
 

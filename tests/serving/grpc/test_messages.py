@@ -1,4 +1,4 @@
-"""The compiled form of the protocol is up to date."""
+"""The compiled form of the protocols is up to date."""
 
 import subprocess
 import sys
@@ -12,7 +12,8 @@ FOLDER = ROOT / "model_deployer" / "serving" / "grpc"
 
 
 def test_make_proto_was_run_after_the_last_change(tmp_path: Path) -> None:
-    compiler = [sys.executable, "-m", "grpc_tools.protoc", f"-I{FOLDER}", f"--descriptor_set_out={tmp_path / 'new'}"]
-    subprocess.run([*compiler, "open_inference.proto"], check=True)
+    files = sorted(path.name for path in FOLDER.glob("*.proto"))
+    options = [f"-I{FOLDER}", "--include_imports", f"--descriptor_set_out={tmp_path / 'new'}"]
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *options, *files], check=True)
     read = descriptor_pb2.FileDescriptorSet.FromString
-    assert read((tmp_path / "new").read_bytes()) == read((FOLDER / "open_inference.binpb").read_bytes())
+    assert read((tmp_path / "new").read_bytes()) == read((FOLDER / "messages.binpb").read_bytes())

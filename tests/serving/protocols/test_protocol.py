@@ -255,3 +255,9 @@ def _recording(function: Any, threads: set[str]) -> Any:
         return function(*arguments, **options)
 
     return call
+
+
+def test_a_grpc_port_needs_a_protocol_that_has_grpc() -> None:
+    registry.check_grpc(("vertex", "open_inference"))
+    with pytest.raises(UsageError, match="is available over gRPC; add one of open_inference"):
+        registry.check_grpc(("vertex",))

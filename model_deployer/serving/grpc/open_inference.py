@@ -1,11 +1,11 @@
-"""The methods of the Open Inference Protocol v2 over gRPC: from request messages to response messages.
+"""The Open Inference Protocol v2 over gRPC: from request messages to response messages.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_grpc.md
 Triton's extensions of classification, model configuration, statistics and model repository (index only):
 https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -14,13 +14,18 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.errors import MalformedBody, NotFound
 from model_deployer.contract.outputs import Arrays
-from model_deployer.serving.grpc.messages import METHODS
+from model_deployer.serving.grpc import messages, typed_list
+from model_deployer.serving.grpc.service import Method, Service
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import parameters, tensors
 from model_deployer.serving.protocols.model_configuration import model_configuration
 from model_deployer.serving.protocols.model_statistics import model_statistics
 from model_deployer.serving.protocols.parameters import Parameters
 from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values, ValuesByName
+
+_SERVICE = "inference.GRPCInferenceService"
+
+_MESSAGES = messages.methods(_SERVICE)
 
 _DATATYPES = get_args(Datatype)
 
@@ -47,7 +52,7 @@ _TYPED_CONTENTS = {
 }
 
 
-class Servicer:
+class OpenInference:
     """Answers the requests to one model."""
 
     def __init__(self, predictor: Predictor) -> None:
@@ -57,40 +62,38 @@ class Servicer:
         self._model, self._version = manifest.name, manifest.version
 
     @property
-    def handlers(self) -> Mapping[str, Callable[[Any], Awaitable[Any]]]:
-        """For each method, the function that turns a request message into a response message.
-
-        The functions raise RequestErrors.
-        """
-        return {
-            "ServerLive": self._live,
-            "ServerReady": self._ready,
-            "ModelReady": self._model_ready,
-            "ServerMetadata": self._server,
-            "ModelMetadata": self._metadata,
-            "ModelInfer": self._infer,
-            "RepositoryIndex": self._index,
-            "ModelConfig": self._configuration,
-            "ModelStatistics": self._statistics,
+    def services(self) -> Sequence[Service]:
+        """The service of the protocol."""
+        methods = {
+            "ServerLive": Method(self._live, is_public=True),
+            "ServerReady": Method(self._ready, is_public=True),
+            "ModelReady": Method(self._model_ready),
+            "ServerMetadata": Method(self._server),
+            "ModelMetadata": Method(self._metadata),
+            "ModelInfer": Method(self._infer, is_inference=True),
+            "RepositoryIndex": Method(self._index),
+            "ModelConfig": Method(self._configuration),
+            "ModelStatistics": Method(self._statistics),
         }
+        return [Service(_SERVICE, "open_inference_grpc", methods)]
 
     async def _live(self, request: Any) -> Any:
-        return METHODS["ServerLive"].response(live=True)
+        return _MESSAGES["ServerLive"].response(live=True)
 
     async def _ready(self, request: Any) -> Any:
-        return METHODS["ServerReady"].response(ready=self._predictor.ready)
+        return _MESSAGES["ServerReady"].response(ready=self._predictor.ready)
 
     async def _model_ready(self, request: Any) -> Any:
         self._check_model(request.name, request.version)
-        return METHODS["ModelReady"].response(ready=self._predictor.ready)
+        return _MESSAGES["ModelReady"].response(ready=self._predictor.ready)
 
     async def _server(self, request: Any) -> Any:
-        response = METHODS["ServerMetadata"].response
+        response = _MESSAGES["ServerMetadata"].response
         return response(name="model-deployer", version=self._version, extensions=_EXTENSIONS)
 
     async def _metadata(self, request: Any) -> Any:
         self._check_model(request.name, request.version)
-        response = METHODS["ModelMetadata"].response
+        response = _MESSAGES["ModelMetadata"].response
         tensor = response.TensorMetadata
         inputs = [
             tensor(name=name, datatype=datatype, shape=[-1, 1]) for name, datatype in self._tensors.inputs.items()
@@ -104,7 +107,7 @@ class Servicer:
         )
 
     async def _index(self, request: Any) -> Any:
-        response, is_ready = METHODS["RepositoryIndex"].response, self._predictor.ready
+        response, is_ready = _MESSAGES["RepositoryIndex"].response, self._predictor.ready
         if request.ready and not is_ready:
             return response()
         state = "READY" if is_ready else "UNAVAILABLE"
@@ -113,12 +116,12 @@ class Servicer:
     async def _configuration(self, request: Any) -> Any:
         self._check_model(request.name, request.version)
         configuration = model_configuration(self._predictor.artifact, self._tensors)
-        return ParseDict({"config": configuration}, METHODS["ModelConfig"].response())
+        return ParseDict({"config": configuration}, _MESSAGES["ModelConfig"].response())
 
     async def _statistics(self, request: Any) -> Any:
         self._check_model(request.name or self._model, request.version)
         statistics = model_statistics(self._predictor.artifact.manifest, self._predictor.metrics.text())
-        return ParseDict({"model_stats": [statistics]}, METHODS["ModelStatistics"].response())
+        return ParseDict({"model_stats": [statistics]}, _MESSAGES["ModelStatistics"].response())
 
     async def _infer(self, request: Any) -> Any:
         self._check_model(request.model_name, request.model_version)
@@ -170,7 +173,7 @@ class Servicer:
         return self._tensors.columns([tensor.name for tensor in inputs], shapes, values)
 
     def _response(self, request_id: str, class_counts: Mapping[str, int], outputs: Arrays, is_raw: bool) -> Any:
-        response = METHODS["ModelInfer"].response(model_name=self._model, model_version=self._version, id=request_id)
+        response = _MESSAGES["ModelInfer"].response(model_name=self._model, model_version=self._version, id=request_id)
         for name, class_count in class_counts.items():
             output = self._tensors.outputs[name]
             values, shape, datatype = output.values(outputs), output.shape, output.datatype
@@ -182,7 +185,7 @@ class Servicer:
             if is_raw:
                 response.raw_output_contents.append(tensors.write(values))
             else:
-                getattr(tensor.contents, _TYPED_CONTENTS[datatype].field).extend(_typed_list(values))
+                getattr(tensor.contents, _TYPED_CONTENTS[datatype].field).extend(typed_list.write(values))
         return response
 
 
@@ -200,18 +203,4 @@ def _typed_values(tensor: Any, size: int) -> NDArray[Any]:
     if tensor.datatype not in _TYPED_CONTENTS:
         raise MalformedBody(f"expected the values of an input of {tensor.datatype} in `raw_input_contents`")
     field, dtype = _TYPED_CONTENTS[tensor.datatype]
-    values = list(getattr(tensor.contents, field))
-    if len(values) != size:
-        raise MalformedBody(f"expected the `{field}` of an input to have the number of values in its `shape`")
-    if dtype is not object:
-        return np.array(values, dtype)
-    array = np.empty(size, dtype=object)
-    try:
-        array[:] = [value.decode() for value in values]
-    except UnicodeDecodeError:
-        raise MalformedBody("expected the strings of an input in UTF-8") from None
-    return array
-
-
-def _typed_list(values: Values) -> list[Any]:
-    return values.ravel().tolist() if isinstance(values, np.ndarray) else [text.encode() for text in values]
+    return typed_list.read(getattr(tensor.contents, field), field, dtype, size)
