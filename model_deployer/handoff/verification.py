@@ -28,7 +28,7 @@ from model_deployer.image.container import container
 from model_deployer.monitoring.monitoring import check_monitoring, monitoring, promtool
 from model_deployer.package import package_data
 from model_deployer.package.measurements import Machine
-from model_deployer.package.package_data import PackageData
+from model_deployer.package.package_data import OPEN_INFERENCE, PackageData
 from model_deployer.package.readme_commands import commands
 from model_deployer.package.samples import answers_match, send_sample
 from model_deployer.system.command import Completed, last_line
@@ -243,7 +243,8 @@ def _start(context: CheckContext) -> str:
         context.url = context.deployment
         return f"{context.url} is ready"
     command = commands(context.folder)["serve"]
-    context.server = context.stack.enter_context(run_server(command, context.environment.folder, has_grpc=True))
+    has_grpc = bool(context.package.grpc_protocols)
+    context.server = context.stack.enter_context(run_server(command, context.environment.folder, has_grpc))
     context.url = context.server.url
     return f"the package's own Bento was ready after {context.server.cold_start_seconds:.1f} s"
 
@@ -269,8 +270,10 @@ def _requests(context: CheckContext) -> str:
 
 
 def _grpc(context: CheckContext) -> str:
-    if context.server is None or context.server.grpc is None:
+    if context.server is None:
         raise NotRun("the gRPC address of the deployment is not known, if it has one")
+    if context.server.grpc is None or OPEN_INFERENCE not in context.package.grpc_protocols:
+        raise NotRun("the service does not have the Open Inference Protocol")
     rows = replay_grpc(context.server.grpc, context.package.samples)
     return f"{rows} golden and edge rows get the same answers over gRPC as over HTTP"
 

@@ -4,7 +4,7 @@ A document depends on these files only, so `deployer verify` can generate it aga
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,10 @@ CLIENTS = "examples/clients/clients.json"
 CHANGES = "model/changes.json"
 PLOTS = "model/plots"
 SPECIFICATION = "docs/API_SPEC.yaml"
+
+#: The protocols that are available over gRPC as well, by a path that each has over HTTP.
+OPEN_INFERENCE = "Open Inference"
+_GRPC_PROTOCOLS = {"/v2/health/live": OPEN_INFERENCE, "/v1/models": "TensorFlow Serving"}
 
 _REMEDY = "write the package again with `deployer handoff`"
 
@@ -71,6 +75,12 @@ class PackageData:
     def tag(self) -> str:
         """``name:version``."""
         return f"{self.manifest.name}:{self.manifest.version}"
+
+    @cached_property
+    def grpc_protocols(self) -> Sequence[str]:
+        """The names of the protocols that the service has over gRPC if it has a port for it."""
+        paths = {path for _, path, _ in self.endpoints}
+        return [name for path, name in _GRPC_PROTOCOLS.items() if path in paths]
 
     @cached_property
     def sizing(self) -> Sizing:

@@ -23,6 +23,9 @@ from tests.support.servers import Profile, SharedServers
 
 ROWS = [tiny.ROW, tiny.ROW | {"origin": "EWR", "distance": 12.25, "remark": 'a "quoted", long\nremark'}]
 
+#: What stubs need, for environments without the dependencies of their packages.
+GRPC = ("grpcio", "protobuf>=6.31.1", "typing-extensions")
+
 CLIENTS = [
     pytest.param("torchserve_rest", ["torchserve-client==0.0.2"], id="torchserve-client"),
     pytest.param("tritonclient_http", ["tritonclient[http]==2.73.0"], id="tritonclient"),
@@ -34,6 +37,13 @@ CLIENTS = [
     pytest.param(
         "vertex_endpoint", ["google-cloud-aiplatform[prediction]==2.7.0"], id="vertex", marks=pytest.mark.clients
     ),
+    pytest.param(
+        "tensorflow_serving_grpc",
+        # tensorflow-serving-api requires all of TensorFlow, for its messages; tensorflow-protobuf has them alone.
+        ["tensorflow-serving-api==2.21.0", "tensorflow-protobuf==2.11.0", *GRPC, "numpy", "--no-deps"],
+        id="tensorflow-serving",
+        marks=pytest.mark.clients,
+    ),
 ]
 
 
@@ -44,7 +54,7 @@ def server(servers: SharedServers) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in named.items():
             patch.setenv(name, value)
-        yield servers.get(Profile(variables=tuple(named.items())))
+        yield servers.get(Profile(variables=tuple(named.items()), speaks_grpc=True))
 
 
 @pytest.mark.parametrize(("script", "requirements"), CLIENTS)
@@ -56,6 +66,7 @@ def test_a_client_gets_the_predictions_and_shows_what_is_wrong(
         "-I",
         str(ROOT / "tests" / "clients" / f"{script}.py"),
         server.url,
+        str(server.grpc_port),
     ]
     done = subprocess.run(command, input=json.dumps(ROWS), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """The metadata of a package, written from an artifact and read again."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from model_deployer.contract import artifact
 from model_deployer.contract.artifact import open_artifact, write_json
 from model_deployer.contract.errors import UsageError
 from model_deployer.package.package_data import METADATA, read_package_data, write_metadata
+from tests.support import tiny
+from tests.support.packages import package_of
 from tests.support.stored_artifacts import STORED, json_of, name_of
 
 
@@ -39,3 +42,11 @@ def test_metadata_that_do_not_fit_are_named(part: str, content: object, message:
     with pytest.raises(UsageError) as error:
         read_package_data(tmp_path)
     assert str(error.value) == f"{tmp_path}: {METADATA}: {message}; write the package again with `deployer handoff`"
+
+
+def test_the_protocols_over_grpc_are_those_with_paths() -> None:
+    package = package_of(tiny.CONTRACT, {"metrics": {}})
+    assert package.grpc_protocols == []
+    paths = ("/v2/health/live", "/v1/models")
+    package = dataclasses.replace(package, endpoints=tuple(("GET", path, "") for path in paths))
+    assert package.grpc_protocols == ["Open Inference", "TensorFlow Serving"]

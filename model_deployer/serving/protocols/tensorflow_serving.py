@@ -11,17 +11,18 @@ import msgspec
 from typing_extensions import override
 
 from model_deployer.contract.errors import MalformedBody, NotFound, RequestError
-from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Arrays, Classification
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, schemas
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, RowsAndAnswer
 from model_deployer.serving.protocols.schemas import Schema
-
-_SIGNATURE = "serving_default"
-
-#: The label of the only version: TensorFlow Serving's reference uses this name for the version in use.
-_LABEL = "stable"
+from model_deployer.serving.protocols.tensorflow_signature import (
+    LABEL,
+    SIGNATURE,
+    integer_version,
+    output_types,
+    signature_definitions,
+)
 
 #: The ways to select a version: the suffix of the operationId, and the part of the path after the model's name.
 _SELECTORS = {"": "", "Version": "/versions/{version}", "Label": "/labels/{label}"}
@@ -32,12 +33,6 @@ _ERROR, _COLUMNS = "TensorFlowServingError", "TensorFlowServingColumns"
 _encode = msgspec.json.Encoder().encode
 
 Handler = Callable[[Request], Awaitable[Reply]]
-
-
-def integer_version(version: str) -> str:
-    """Return a semantic version as the integer that this protocol requires: 1002003 for 1.2.3."""
-    major, minor, patch = map(int, version.split("."))
-    return str(1_000_000 * major + 1_000 * minor + patch)
 
 
 class TensorFlowServing(Protocol):
@@ -56,7 +51,12 @@ class TensorFlowServing(Protocol):
         self._names = self._contract.names
         self._model = predictor.artifact.manifest.name
         self._version = integer_version(predictor.artifact.manifest.version)
-        self._metadata_body = _encode(self._metadata())
+        self._metadata_body = _encode(
+            {
+                "model_spec": {"name": self._model, "signature_name": "", "version": self._version},
+                "metadata": {"signature_def": signature_definitions(predictor.artifact)},
+            }
+        )
 
     @property
     @override
@@ -147,7 +147,7 @@ class TensorFlowServing(Protocol):
         parameters = request.path_parameters
         if parameters["model"] != self._model:
             raise NotFound("the service has no model of this name; GET /v1/models names the one that it has")
-        if parameters.get("version", self._version) != self._version or parameters.get("label", _LABEL) != _LABEL:
+        if parameters.get("version", self._version) != self._version or parameters.get("label", LABEL) != LABEL:
             raise NotFound("the model has no such version; GET /v1/models/MODEL names the one that it has")
 
     def _tensors(self, outputs: Arrays) -> dict[str, list[Any]]:
@@ -160,31 +160,6 @@ class TensorFlowServing(Protocol):
         if output.set_threshold is not None:
             tensors["set"] = output.sets(outputs).tolist()
         return tensors
-
-    def _metadata(self) -> dict[str, Any]:
-        """Return GetModelMetadataResponse of TensorFlow Serving's get_model_metadata.proto, as JSON."""
-        signature = {
-            "inputs": {
-                feature.name: _tensor_info(feature.name, _dtype(feature)) for feature in self._contract.features
-            },
-            "outputs": {
-                name: _tensor_info(name, dtype, *shape) for name, (dtype, *shape) in self._output_types().items()
-            },
-            "method_name": "tensorflow/serving/predict",
-        }
-        return {
-            "model_spec": {"name": self._model, "signature_name": "", "version": self._version},
-            "metadata": {"signature_def": {"signature_def": {_SIGNATURE: signature}}},
-        }
-
-    def _output_types(self) -> dict[str, tuple[Any, ...]]:
-        """Return the dtype of each tensor of the response, followed by its shape without the rows."""
-        output = self._contract.output
-        if not isinstance(output, Classification):
-            return dict.fromkeys(output.tensors, ("DT_FLOAT",))
-        types: dict[str, tuple[Any, ...]] = {"decision": ("DT_STRING",)}
-        types["probabilities"] = ("DT_FLOAT", len(output.labels))
-        return types | ({"set": ("DT_BOOL", len(output.labels))} if output.set_threshold is not None else {})
 
     def _get(self, selector: str, path: str, name: str, handler: Handler, schema: Schema) -> Route:
         operation = bodies.operation(
@@ -202,7 +177,7 @@ class TensorFlowServing(Protocol):
         return Route(f"/v1/models/{{model}}{path}", handler, {"post": operation}, ignore_case=True)
 
     def _parameters(self, selector: str) -> list[dict[str, Any]]:
-        versions = {"Version": {"version": self._version}, "Label": {"label": _LABEL}}
+        versions = {"Version": {"version": self._version}, "Label": {"label": LABEL}}
         values = {"model": self._model} | versions.get(selector, {})
         return [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": [value]}}
@@ -211,7 +186,9 @@ class TensorFlowServing(Protocol):
 
     def _predict_schemas(self) -> tuple[Schema, Schema]:
         rows = _request("instances", schemas.ROW_LIST)
-        tensors = {name: _VALUES[dtype, bool(shape)] for name, (dtype, *shape) in self._output_types().items()}
+        tensors = {
+            name: _VALUES[dtype, bool(shape)] for name, (dtype, *shape) in output_types(self._contract.output).items()
+        }
         by_rows = bodies.record({"predictions": bodies.array(bodies.record(tensors))})
         by_columns = bodies.record(
             {"outputs": bodies.record({name: bodies.array(schema) for name, schema in tensors.items()})}
@@ -236,8 +213,8 @@ class TensorFlowServing(Protocol):
 
 def _document(body: bytes) -> dict[str, Any]:
     document = bodies.document(body)
-    if document.get("signature_name", _SIGNATURE) != _SIGNATURE:
-        raise MalformedBody(f"the only signature is `{_SIGNATURE}`")
+    if document.get("signature_name", SIGNATURE) != SIGNATURE:
+        raise MalformedBody(f"the only signature is `{SIGNATURE}`")
     return document
 
 
@@ -259,27 +236,10 @@ def _transpose(columns: Mapping[str, Sequence[Any]]) -> list[Any]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _dtype(feature: Feature) -> str:
-    match feature:
-        case Numeric():
-            return "DT_DOUBLE"
-        case Integer():
-            return "DT_INT64"
-        case Boolean():
-            return "DT_BOOL"
-    return "DT_STRING"
-
-
-def _tensor_info(name: str, dtype: str, *shape: int) -> dict[str, Any]:
-    """Return TensorInfo of TensorFlow's meta_graph.proto, as JSON; -1 is the unknown number of rows."""
-    sizes = [{"size": str(size), "name": ""} for size in (-1, *shape)]
-    return {"dtype": dtype, "tensor_shape": {"dim": sizes, "unknown_rank": False}, "name": name}
-
-
 def _request(key: str, schema: Schema) -> dict[str, Any]:
     """Return the schema of a body with this key and an optional name of the signature."""
     body = bodies.record({key: schema})
-    body["properties"]["signature_name"] = {"type": "string", "enum": [_SIGNATURE]}
+    body["properties"]["signature_name"] = {"type": "string", "enum": [SIGNATURE]}
     return body
 
 

@@ -18,14 +18,15 @@ DATATYPES = {float: "FP64", int: "INT64", bool: "BOOL", str: "BYTES"}
 
 
 class Client:
-    """A client with its own connection; every call has the ``metadata``."""
+    """A client of a service with its own connection; every call has the ``metadata``."""
 
-    def __init__(self, port: int, **metadata: str) -> None:
+    def __init__(self, port: int, service: str = SERVICE, **metadata: str) -> None:
+        self.service = service
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
         self.metadata = tuple((name.replace("_", "-"), value) for name, value in metadata.items())
         self.reflection = ProtoReflectionDescriptorDatabase(self.channel)
         pool = descriptor_pool.DescriptorPool(self.reflection)
-        self.methods = {method.name: method for method in pool.FindServiceByName(SERVICE).methods}
+        self.methods = {method.name: method for method in pool.FindServiceByName(service).methods}
 
     def message(self, method: str, **fields: Any) -> Any:
         """Create the request message of a method."""
@@ -34,7 +35,7 @@ class Client:
     def start(self, method: str, message: Any, seconds: float = 30, **metadata: str) -> grpc.Future:
         """Start a call and return its future."""
         call = self.channel.unary_unary(
-            f"/{SERVICE}/{method}",
+            f"/{self.service}/{method}",
             request_serializer=lambda request: request if isinstance(request, bytes) else request.SerializeToString(),
             response_deserializer=message_factory.GetMessageClass(self.methods[method].output_type).FromString,
         )
@@ -52,6 +53,12 @@ class Client:
             datatype = DATATYPES[type(value)]
             add_input(message, name, datatype, [row[name] for row in rows], is_raw=is_raw)
         return message
+
+
+def refusal(call: grpc.Future) -> tuple[str, str | None]:
+    """Return gRPC's status code and the service's error code of a call that is refused."""
+    error = call.exception()
+    return error.code().name, dict(error.trailing_metadata() or ()).get("x-error-code")
 
 
 def add_input(message: Any, name: str, datatype: str, values: Sequence[Any], *, is_raw: bool) -> None:

@@ -25,13 +25,14 @@ from hypothesis import strategies as st
 
 from model_deployer.contract.contract import Limits
 from tests.serving.grpc import slow
-from tests.serving.grpc.client import SERVICE, Client, add_input, outputs_of
+from tests.serving.grpc.client import SERVICE, Client, add_input, outputs_of, refusal
 from tests.support import tiny
 from tests.support.processes import Server, free_port, run, serve, until
 
 pytestmark = pytest.mark.slow
 
 KEY = "the-key-of-a-caller"
+SERVICES = (SERVICE, "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 ROWS = [tiny.ROW | {"distance": 41.7 * number, "origin": ("JFK", "EWR")[number % 2]} for number in range(90)]
 
 
@@ -106,12 +107,6 @@ def metric(http: httpx.Client, sample: str) -> float:
 
 def requests_sample(method: str, status: int) -> str:
     return f'model_requests_total{{protocol="open_inference_grpc",route="{method}",status="{status}"}}'
-
-
-def refusal(call: grpc.Future) -> tuple[str, str | None]:
-    """Return gRPC's status code and the service's error code."""
-    error = call.exception()
-    return error.code().name, dict(error.trailing_metadata() or ()).get("x-error-code")
 
 
 # Answers
@@ -190,7 +185,7 @@ def test_health_metadata_and_index(client: Client) -> None:
 
 def test_reflection_lists_and_describes_all_that_is_served(client: Client) -> None:
     versions = {f"grpc.reflection.{version}.ServerReflection" for version in ("v1", "v1alpha")}
-    names = {SERVICE, "grpc.health.v1.Health", *versions}
+    names = {*SERVICES, "grpc.health.v1.Health", *versions}
     assert set(client.reflection.get_services()) == names
     for name in names:
         assert name.rpartition(".")[2] in str(client.reflection.FindFileContainingSymbol(name))
@@ -405,7 +400,8 @@ def test_health_is_listed_without_a_key(running: Running) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{running.port}") as channel:
         health = health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
     serving = health_pb2.HealthCheckResponse.SERVING
-    assert {name: status.status for name, status in health.statuses.items()} == {"": serving, SERVICE: serving}
+    statuses = {name: status.status for name, status in health.statuses.items()}
+    assert statuses == dict.fromkeys(["", *SERVICES], serving)
     assert "Traceback" not in running.server.log.read_text()
 
 

@@ -20,7 +20,8 @@ import polars as pl
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.outputs import Classification
 from model_deployer.serving.rows.formats import FILE, PARQUET, STREAM
-from tests.serving.grpc.client import Client, outputs_of
+from tests.serving.grpc import tensorflow
+from tests.serving.grpc.client import SERVICE, Client, outputs_of
 from tests.serving.protocols.served import KEY, PREDICT, Served
 from tests.support import tiny
 
@@ -212,8 +213,8 @@ def open_inference_grpc(is_raw: bool) -> Speaker:
 
 
 @cache
-def _grpc_client(port: int) -> Client:
-    return Client(port, x_api_key=KEY)
+def _grpc_client(port: int, service: str = SERVICE) -> Client:
+    return Client(port, service, x_api_key=KEY)
 
 
 DTYPES = {"FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "BOOL": "?"}
@@ -247,6 +248,21 @@ def kserve(served: Served, rows: Rows) -> Outputs:
     """Send KServe's version 1: instances that are lists of values."""
     answer = post(served, "/v1/models/served:predict", {"instances": to_lists(rows)}).json()["predictions"]
     return {name: [each[name] for each in answer] for name in answer[0]}
+
+
+def tensorflow_grpc(is_content: bool) -> Speaker:
+    """Send one call per row, without the missing values."""
+
+    def speak(served: Served, rows: Rows) -> Outputs:
+        client = _grpc_client(served.grpc_port, tensorflow.SERVICE)
+        outputs: Outputs = {}
+        for row in rows:
+            message = tensorflow.predict(client, [{k: v for k, v in row.items() if v is not None}], is_content)
+            for name, values in tensorflow.outputs_of(client.start("Predict", message).result()).items():
+                outputs.setdefault(name, []).extend(values)
+        return outputs
+
+    return speak
 
 
 # SageMaker and MLflow
@@ -334,6 +350,8 @@ SPEAKERS: Mapping[str, Speaker] = {
     "TensorFlow Serving, rows": tensorflow_rows,
     "TensorFlow Serving, columns": tensorflow_columns,
     "TensorFlow Serving, examples": tensorflow_examples,
+    "TensorFlow Serving, gRPC": tensorflow_grpc(is_content=False),
+    "TensorFlow Serving, gRPC content": tensorflow_grpc(is_content=True),
     "KServe v1": kserve,
     "MLflow split": invocations("dataframe_split", lambda rows: {"columns": NAMES, "data": to_lists(rows)}),
     "MLflow records": invocations("dataframe_records", list),
