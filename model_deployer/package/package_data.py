@@ -35,7 +35,11 @@ SPECIFICATION = "docs/API_SPEC.yaml"
 
 #: The protocols that are available over gRPC as well, by a path that each has over HTTP.
 OPEN_INFERENCE = "Open Inference"
-_GRPC_PROTOCOLS = {"/v2/health/live": OPEN_INFERENCE, "/v1/models": "TensorFlow Serving"}
+_GRPC_PROTOCOLS = {
+    "/v2/health/live": OPEN_INFERENCE,
+    "/v1/models": "TensorFlow Serving",
+    "/predictions/{model}": "TorchServe",
+}
 
 _REMEDY = "write the package again with `deployer handoff`"
 

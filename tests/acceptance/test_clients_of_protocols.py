@@ -38,6 +38,12 @@ CLIENTS = [
         "vertex_endpoint", ["google-cloud-aiplatform[prediction]==2.7.0"], id="vertex", marks=pytest.mark.clients
     ),
     pytest.param(
+        "torchserve_grpc",
+        ["torchserve-client==0.0.2", "requests", *GRPC],
+        id="torchserve-client-grpc",
+        marks=pytest.mark.clients,
+    ),
+    pytest.param(
         "tensorflow_serving_grpc",
         # tensorflow-serving-api requires all of TensorFlow, for its messages; tensorflow-protobuf has them alone.
         ["tensorflow-serving-api==2.21.0", "tensorflow-protobuf==2.11.0", *GRPC, "numpy", "--no-deps"],

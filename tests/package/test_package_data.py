@@ -47,6 +47,6 @@ def test_metadata_that_do_not_fit_are_named(part: str, content: object, message:
 def test_the_protocols_over_grpc_are_those_with_paths() -> None:
     package = package_of(tiny.CONTRACT, {"metrics": {}})
     assert package.grpc_protocols == []
-    paths = ("/v2/health/live", "/v1/models")
+    paths = ("/v2/health/live", "/v1/models", "/predictions/{model}")
     package = dataclasses.replace(package, endpoints=tuple(("GET", path, "") for path in paths))
-    assert package.grpc_protocols == ["Open Inference", "TensorFlow Serving"]
+    assert package.grpc_protocols == ["Open Inference", "TensorFlow Serving", "TorchServe"]

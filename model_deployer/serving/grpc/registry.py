@@ -6,10 +6,15 @@ from typing import Any
 from model_deployer.serving.grpc.open_inference import OpenInference
 from model_deployer.serving.grpc.service import Service
 from model_deployer.serving.grpc.tensorflow_serving import TensorFlowServing
+from model_deployer.serving.grpc.torchserve import TorchServe
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols.registry import GRPC_PROTOCOLS
 
-_TRANSLATORS: dict[str, Any] = {"open_inference": OpenInference, "tensorflow_serving": TensorFlowServing}
+_TRANSLATORS: dict[str, Any] = {
+    "open_inference": OpenInference,
+    "tensorflow_serving": TensorFlowServing,
+    "torchserve": TorchServe,
+}
 
 assert tuple(_TRANSLATORS) == GRPC_PROTOCOLS, "each protocol with gRPC must have a translator"
 

@@ -17,9 +17,14 @@ def route(predictor: Predictor, path: str = "/ping") -> Route:
     """
 
     async def answer(request: Request) -> Reply:
-        return Reply(b'{"status":"Healthy"}') if predictor.ready else Reply(b'{"status":"Unhealthy"}', 503)
+        return Reply(health(predictor), 200 if predictor.ready else 503)
 
     return Route(path, answer, {"get": _operation(re.sub(r"\W+", "_", path.strip("/")))}, is_public=True)
+
+
+def health(predictor: Predictor) -> bytes:
+    """Return the body of the response, as JSON."""
+    return b'{"status":"Healthy"}' if predictor.ready else b'{"status":"Unhealthy"}'
 
 
 def _operation(name: str) -> dict[str, Any]:

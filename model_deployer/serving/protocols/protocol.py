@@ -10,7 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, ClassVar, NamedTuple
 
 import msgspec
@@ -93,6 +93,22 @@ class Route:
 RowsAndAnswer = tuple[list[Any], Callable[[Arrays], Any]]
 
 
+async def predict_json(predictor: Predictor, size: int, read: Callable[[], RowsAndAnswer]) -> bytes:
+    """Return the answer to a request for predictions, as JSON.
+
+    What takes long is done in the background: reading a large body, and writing the answer for many rows.
+
+    Args:
+        predictor: The predictor.
+        size: The number of bytes that ``read`` reads.
+        read: Returns the rows of the request as objects by field, which are not validated yet, and the function that
+            makes the document of the answer from their output tensors.
+    """
+    rows, document = await predictor.background.run_if_large(size, read)
+    outputs = await predictor.predict(rows)
+    return await predictor.background.run_if_many(len(rows), lambda: _encode(document(outputs)))
+
+
 class Protocol(ABC):
     """A protocol of another model server, for its existing clients.
 
@@ -119,19 +135,13 @@ class Protocol(ABC):
         """Return the response for an error, in the protocol's error format."""
 
     async def answer(self, request: Request, read: Callable[[Request], RowsAndAnswer]) -> Reply:
-        """Return the answer to a request for predictions, as JSON.
-
-        What takes long is done in the background: reading a large body, and writing the answer for many rows.
+        """Return the answer to a request for predictions, as :func:`predict_json`.
 
         Args:
             request: The request.
-            read: Returns the rows of the request as objects by field, which are not validated yet, and the function
-                that makes the document of the answer from their output tensors.
+            read: Returns the rows of the request, and the function that makes the document of the answer.
         """
-        background = self.predictor.background
-        rows, document = await background.run_if_large(len(request.body), read, request)
-        outputs = await self.predictor.predict(rows)
-        return Reply(await background.run_if_many(len(rows), lambda: _encode(document(outputs))))
+        return Reply(await predict_json(self.predictor, len(request.body), partial(read, request)))
 
     def text_length(self, headers: Headers) -> int | None:
         """Return the length of the text before binary values in a body, in bytes; None if all of it is text.

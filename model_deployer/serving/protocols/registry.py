@@ -21,7 +21,7 @@ _ALL: tuple[type[Protocol], ...] = (OpenInference, Invocations, TensorFlowServin
 PROTOCOLS: dict[str, type[Protocol]] = {protocol.name: protocol for protocol in _ALL}
 
 #: The protocols that are available over gRPC as well.
-GRPC_PROTOCOLS = ("open_inference", "tensorflow_serving")
+GRPC_PROTOCOLS = ("open_inference", "tensorflow_serving", "torchserve")
 
 assert tuple(PROTOCOLS) == get_args(ProtocolName), "each protocol of the settings must have a translator"
 

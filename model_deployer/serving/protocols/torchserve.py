@@ -11,14 +11,12 @@ import msgspec
 from python_multipart.multipart import Field, File, create_form_parser
 from typing_extensions import override
 
-from model_deployer.contract.errors import MalformedBody, NotFound, RequestError, TooManyRows
+from model_deployer.contract.errors import MalformedBody, RequestError, TooManyRows
 from model_deployer.serving.http.media_types import parse_media_type
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, ping, schemas
-from model_deployer.serving.protocols.protocol import DOCUMENTATION_PATH, Protocol, Reply, Request, Route, RowsAndAnswer
-
-#: The field of a form, and the key of an object, that may hold the rows.
-_DATA = "data"
+from model_deployer.serving.protocols.protocol import DOCUMENTATION_PATH, Protocol, Reply, Request, Route
+from model_deployer.serving.protocols.torchserve_predictions import DATA, TorchServePredictions
 
 #: The maximum number of parts of a form; each of them takes more memory than a row.
 _MAX_PARTS = 1_000
@@ -48,9 +46,8 @@ class TorchServe(Protocol):
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
         artifact = predictor.artifact
-        self._contract = artifact.contract
         self._model, self._version = artifact.manifest.name, artifact.manifest.version
-        self._predictions = self._contract.output.predictions
+        self._answers = TorchServePredictions(predictor)
         self._description = Reply(_encode(openapi.document(artifact, protocols=[self])))
 
     @property
@@ -86,23 +83,8 @@ class TorchServe(Protocol):
 
     async def _predict(self, request: Request) -> Reply:
         parameters = request.path_parameters
-        if parameters["model"] != self._model or parameters.get("version", self._version) != self._version:
-            raise NotFound("the service has no such model, or no such version; GET /model names what it has")
-        return await self.answer(request, self._read)
-
-    def _read(self, request: Request) -> RowsAndAnswer:
-        names = self._contract.names
-        value = _unwrap(_content(request), names)
-        if isinstance(value, list):
-            return bodies.rows(value, _DATA, names), self._predictions
-        if not isinstance(value, dict) and len(names) > 1:
-            raise MalformedBody(
-                "expected a row, a list of rows, or an object with one of these in `instances` or `data`"
-            )
-        if isinstance(value, dict) and isinstance(value.get("instances"), list):
-            rows = bodies.rows(value["instances"], _DATA, names)
-            return rows, lambda outputs: {"predictions": self._predictions(outputs)}
-        return bodies.rows([value], _DATA, names), lambda outputs: self._predictions(outputs)[0]
+        self._answers.check_model(parameters["model"], parameters.get("version"))
+        return await self.answer(request, lambda request: self._answers.read(_content(request)))
 
     def _description_operation(self, name: str) -> dict[str, Any]:
         document = bodies.record({"openapi": schemas.TEXT, "info": {"type": "object"}, "paths": {"type": "object"}})
@@ -110,7 +92,7 @@ class TorchServe(Protocol):
 
     def _predictions_route(self, **path_parameters: str) -> Route:
         rows, predictions = schemas.ROW_LIST, schemas.PREDICTIONS
-        body = {"anyOf": [schemas.ROW, rows, bodies.record({"instances": rows}), bodies.record({_DATA: rows})]}
+        body = {"anyOf": [schemas.ROW, rows, bodies.record({"instances": rows}), bodies.record({DATA: rows})]}
         answer = {"anyOf": [schemas.PREDICTION, predictions, bodies.record({"predictions": predictions})]}
         parameters = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": [value]}}
@@ -141,7 +123,7 @@ def _content(request: Request) -> Any:
     except ValueError:
         raise MalformedBody("the body is not a valid form of its Content-Type") from None
     if not fields:
-        raise MalformedBody(f"expected a form with the rows, as JSON, in the field `{_DATA}`")
+        raise MalformedBody(f"expected a form with the rows, as JSON, in the field `{DATA}`")
     rows = [bodies.parse(field) for field in fields]
     return rows[0] if len(rows) == 1 else rows
 
@@ -155,7 +137,7 @@ def _multipart(body: bytes, media_type: str) -> list[bytes]:
     parser = create_form_parser(headers, parts.append, parts.append, in_memory)
     parser.write(body)
     parser.finalize()
-    return [_part_content(part) for part in parts if part.field_name == _DATA.encode()]
+    return [_part_content(part) for part in parts if part.field_name == DATA.encode()]
 
 
 def _part_content(part: Field | File) -> bytes:
@@ -166,19 +148,8 @@ def _part_content(part: Field | File) -> bytes:
 
 
 def _urlencoded(body: bytes, media_type: str) -> list[bytes]:
-    return [text.encode() for text in parse_qs(body.decode(), errors="strict").get(_DATA, [])]
+    return [text.encode() for text in parse_qs(body.decode(), errors="strict").get(DATA, [])]
 
 
 #: The functions that read the fields `data` of a form, by its media type.
 _FORMS = {"multipart/form-data": _multipart, "application/x-www-form-urlencoded": _urlencoded}
-
-
-def _unwrap(value: Any, names: Sequence[str]) -> Any:
-    """Return the content of `{"data": ...}`: rows, or the value of a model of one field.
-
-    If `data` is the name of a field, only a list or an object in it are rows.
-    """
-    if not isinstance(value, dict) or _DATA not in value:
-        return value
-    is_value = len(names) == 1 and len(value) == 1 and _DATA not in names
-    return value[_DATA] if is_value or isinstance(value[_DATA], list | dict) else value

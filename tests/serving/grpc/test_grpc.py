@@ -32,7 +32,12 @@ from tests.support.processes import Server, free_port, run, serve, until
 pytestmark = pytest.mark.slow
 
 KEY = "the-key-of-a-caller"
-SERVICES = (SERVICE, "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
+SERVICES = (
+    SERVICE,
+    "tensorflow.serving.PredictionService",
+    "tensorflow.serving.ModelService",
+    "org.pytorch.serve.grpc.inference.InferenceAPIsService",
+)
 ROWS = [tiny.ROW | {"distance": 41.7 * number, "origin": ("JFK", "EWR")[number % 2]} for number in range(90)]
 
 

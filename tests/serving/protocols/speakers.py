@@ -217,6 +217,8 @@ def _grpc_client(port: int, service: str = SERVICE) -> Client:
     return Client(port, service, x_api_key=KEY)
 
 
+TORCHSERVE = "org.pytorch.serve.grpc.inference.InferenceAPIsService"
+
 DTYPES = {"FP64": "<f8", "FP32": "<f4", "INT64": "<i8", "BOOL": "?"}
 
 # TensorFlow Serving, and KServe's first protocol
@@ -337,6 +339,13 @@ def torchserve_form(served: Served, rows: Rows) -> Outputs:
     return of_predictions(answer if isinstance(answer, list) else [answer], served.contract)
 
 
+def torchserve_grpc(served: Served, rows: Rows) -> Outputs:
+    """Send a list of rows as JSON over gRPC."""
+    client = _grpc_client(served.grpc_port, TORCHSERVE)
+    answer = client.call("Predictions", model_name="served", input={"data": json.dumps(list(rows)).encode()})
+    return of_predictions(json.loads(answer.prediction), served.contract)
+
+
 SPEAKERS: Mapping[str, Speaker] = {
     "native rows": native_rows,
     "native columns": native_columns,
@@ -366,4 +375,5 @@ SPEAKERS: Mapping[str, Speaker] = {
     "Azure ML, split": azure_split,
     "TorchServe": torchserve,
     "TorchServe, form": torchserve_form,
+    "TorchServe, gRPC": torchserve_grpc,
 }

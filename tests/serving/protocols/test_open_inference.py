@@ -2,41 +2,24 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import httpx
 import jsonschema
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
 from openapi_spec_validator import validate
 
-from model_deployer.contract.artifact import Manifest
-from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.features import Integer, Numeric
-from model_deployer.contract.outputs import Regression
-from tests.serving.protocols import speakers
+from tests.serving.protocols import numbers_model, speakers
 from tests.support import tiny
 from tests.support.processes import Server
-from tests.support.servers import Profile, SharedServers, write_tiny
+from tests.support.servers import Profile, SharedServers
 
 INFER = "/v2/models/served/infer"
 DATATYPES = {float: "FP64", int: "INT64", bool: "BOOL", str: "BYTES"}
 ROWS = [tiny.ROW | {"distance": 41.7 * number, "origin": ("JFK", "EWR")[number % 2]} for number in range(100)]
-
-NUMBERS = Contract(
-    features=(
-        Numeric(name="distance", example=733.5),
-        Numeric(name="temp", required=False, missing="impute", example=51.1),
-        Integer(name="seats", example=149),
-    ),
-    output=Regression(target="delay"),
-    limits=Limits(rows=100, body_bytes=100_000, timeout_seconds=10),
-)
 
 
 @pytest.fixture(scope="module")
@@ -48,44 +31,9 @@ def client(server: Server) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def numbers(servers: SharedServers) -> Iterator[httpx.Client]:
     """A server with a regression whose fields are all numbers."""
-    running = servers.get(Profile(NUMBERS, _write_numbers))
+    running = servers.get(Profile(numbers_model.CONTRACT, numbers_model.write))
     with httpx.Client(base_url=running.url, timeout=30) as client:
         yield client
-
-
-def _write_numbers(folder: Path, contract: Contract) -> Manifest:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny, "graph", _regression)
-        patch.setattr(tiny, "_write_golden", _no_golden)
-        return write_tiny(folder, contract)
-
-
-def _regression(contract: Contract, opposite: bool) -> onnx.ModelProto:
-    """Return a graph with the distance in thousands; the ends are the temperature, or 1 without one, and the seats."""
-    names = {"distance": "value", "temp": "lower", "seats": "upper"}
-    nodes = [helper.make_node("IsNaN", ["temp"], ["_nan"]), helper.make_node("Where", ["_nan", "_one", "temp"], ["_t"])]
-    for name, output in names.items():
-        nodes += [
-            helper.make_node("Div", ["_t" if name == "temp" else name, "_thousand"], [f"_{output}"]),
-            helper.make_node("Cast", [f"_{output}"], [output], to=TensorProto.FLOAT),
-        ]
-    constants = [
-        helper.make_tensor(f"_{name}", TensorProto.DOUBLE, [1], [number])
-        for name, number in (("one", 1.0), ("thousand", 1000.0))
-    ]
-    inputs = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["rows", 1]) for name in names]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 1]) for name in names.values()]
-    graph = helper.make_graph(nodes, "numbers", inputs, outputs, constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-
-
-def _no_golden(folder: Path, contract: Contract) -> None:
-    answer = {
-        name: float(np.float32(number / 1000))
-        for name, number in zip(("value", "lower", "upper"), contract.example().values(), strict=True)
-    }
-    line = json.dumps({"case": "example", "row": contract.example(), "prediction": answer})
-    (folder / "golden.jsonl").write_text(line + "\n", encoding="utf-8")
 
 
 def native(client: httpx.Client, rows: Sequence[Any]) -> list[dict[str, Any]]:
@@ -213,7 +161,9 @@ def test_nan_is_missing(numbers: httpx.Client, rows: int) -> None:
 @pytest.mark.parametrize("rows", [1, 40])
 def test_numbers_may_come_as_one_matrix(numbers: httpx.Client, rows: int) -> None:
     matrix = [[0.1 * number, float(number), number] for number in range(rows)]
-    native_outputs = expected(native(numbers, [dict(zip(NUMBERS.names, row, strict=True)) for row in matrix]))
+    native_outputs = expected(
+        native(numbers, [dict(zip(numbers_model.CONTRACT.names, row, strict=True)) for row in matrix])
+    )
     tensor = {"name": "any", "shape": [rows, 3], "datatype": "FP64"}
     flat = [value for row in matrix for value in row]
     assert outputs_of(numbers.post(INFER, json={"inputs": [tensor | {"data": matrix}]})) == native_outputs

@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from google.protobuf import message_factory
 from hypothesis import given, settings
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 from tests.serving.grpc import tensorflow
 from tests.serving.grpc.client import Client, refusal
-from tests.serving.protocols import answers
+from tests.serving.protocols import answers, numbers_model
 from tests.serving.protocols.served import KEY, Served
 from tests.serving.protocols.speakers import of_predictions
 from tests.support import tiny
+from tests.support.servers import Profile, SharedServers
 
 #: The numbers of these rows are float32.
 ROWS = [tiny.ROW | {"temp": 51.25}, tiny.ROW | {"origin": "EWR", "distance": 12.25}, tiny.ROW | {"seats": 3}]
@@ -67,6 +69,21 @@ def test_a_number_may_have_any_dtype(client: Client, labels: Served, dtype: str,
     for name in ("distance", "seats"):
         tensorflow.put(message.inputs[name], dtype, [convert(row[name]) for row in rows], is_content)
     assert tensorflow.outputs_of(client.start("Predict", message).result()) == native(labels, rows)
+
+
+def test_one_tensor_may_hold_all_fields(servers: SharedServers) -> None:
+    """It has the shape [rows, fields], as for a Keras model with one input."""
+    server = servers.get(Profile(numbers_model.CONTRACT, numbers_model.write, speaks_grpc=True))
+    assert server.grpc_port
+    client = Client(server.grpc_port, tensorflow.SERVICE)
+    message = client.message("Predict", model_spec={"name": "served"})
+    tensor = message.inputs["dense_input"]
+    tensorflow.put(tensor, "DT_FLOAT", [1.0, 51.0, 3.0, 1000.0, float("nan"), 7.0])
+    tensor.tensor_shape.dim[0].size, tensor.tensor_shape.dim[1].size = 2, 3
+    with closing(client.channel):
+        outputs = tensorflow.outputs_of(client.start("Predict", message).result())
+    assert outputs["value"] == [np.float32(0.001), np.float32(1.0)]
+    assert outputs["lower"] == [np.float32(0.051), np.float32(0.001)]
 
 
 def test_one_value_fills_a_tensor(client: Client, labels: Served) -> None:
