@@ -12,6 +12,7 @@ from model_deployer.contract.errors import DeadlineExceeded, MalformedBody, Requ
 from model_deployer.serving import memory
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.grpc import messages
+from model_deployer.serving.grpc.element_count import ElementCounter
 from model_deployer.serving.grpc.service import Method, Service
 from model_deployer.serving.http import headers
 from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, Endpoint, RequestRecord
@@ -27,9 +28,6 @@ _MAX_TEXT_BYTES = 1_300
 #: The maximum number of messages that are read at once. Messages take microseconds to read if they are small, or if
 #: their clients are fast.
 _MAX_READS = 4
-
-#: The memory of a message as bytes, as an object and as columns, in multiples of its size.
-_MESSAGE_FACTOR = 4
 
 #: Milliseconds after which gRPC clients that retry send the call again (gRPC proposal A6).
 _RETRY_PUSHBACK_MS = "1000"
@@ -56,6 +54,7 @@ class Calls:
         self._predictor = predictor
         limits = predictor.artifact.contract.limits
         self._max_seconds, self._max_bytes = limits.timeout_seconds, limits.body_bytes
+        self._elements = ElementCounter(predictor.artifact.contract)
         self._free_reads = asyncio.Semaphore(_MAX_READS)
         self._access_log = AccessLog(predictor.metrics, settings, keys)
         self._keys = keys
@@ -127,9 +126,8 @@ class Calls:
                 if target.method.is_inference and (refusal := self._predictor.refusal(seconds)):
                     raise refusal
                 message = await self._read(requests)
-                memory.reserve(_MESSAGE_FACTOR * len(message))
                 request = await self._predictor.background.run_if_large(
-                    len(message), _parse, message, target.request_type
+                    len(message), self._parse, message, target.request_type
                 )
                 return _serialize(await target.method.answer(request))
         except TimeoutError:
@@ -141,6 +139,13 @@ class Calls:
             with memory.borrow(self._max_bytes):
                 return await anext(requests, b"")
 
+    def _parse(self, message: bytes, request_type: Any) -> Any:
+        self._elements.reserve(message, request_type.DESCRIPTOR)
+        try:
+            return request_type.FromString(message)
+        except DecodeError:
+            raise MalformedBody(f"expected a message {request_type.DESCRIPTOR.full_name}") from None
+
     def _begin(self) -> None:
         self._active_calls += 1
         self._idle.clear()
@@ -149,13 +154,6 @@ class Calls:
         self._active_calls -= 1
         if not self._active_calls:
             self._idle.set()
-
-
-def _parse(message: bytes, request_type: Any) -> Any:
-    try:
-        return request_type.FromString(message)
-    except DecodeError:
-        raise MalformedBody(f"expected a message {request_type.DESCRIPTOR.full_name}") from None
 
 
 def _serialize(response: Any) -> bytes:

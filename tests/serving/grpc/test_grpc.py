@@ -401,6 +401,12 @@ def test_without_a_key_no_message_is_read(running: Running, method: str, expecte
             never_sent.set()
 
 
+def test_many_empty_messages_are_refused(client: Client) -> None:
+    """They would take forty times the memory of their bytes."""
+    call = client.start("ModelInfer", b"\x2a\x00" * 45_000)
+    assert refusal(call) == ("RESOURCE_EXHAUSTED", "too_many_rows")
+
+
 def test_health_is_listed_without_a_key(running: Running) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{running.port}") as channel:
         health = health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
