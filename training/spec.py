@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from model_deployer.contract import value_form
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import SpecError
 from model_deployer.contract.evaluation import SplitMethod
@@ -65,6 +66,10 @@ class Data(_Section):
             of a group in one part.
         weight: The column with the weight of each row in training and in the metrics.
         ignore: Columns that are not features.
+        formats: How the text of a column is read, where it is not the usual form of numbers, times or booleans: the
+            number 1234.5 as the table writes it (``$1,234.5``, ``1.234,5 €``, ``1234.5%``), the directives of strftime
+            (``%d/%m/%Y``), or the words for true and false (``yes/no``). What a column leaves open is found out.
+        missing: Texts that mark a missing number, time or boolean, in addition to the usual ones such as NA and ``-``.
         rows_in_memory: The maximum number of rows in memory. If the Parquet files have more rows, a random sample of
             this size is used for everything, and the other rows only for the training of the network. By default, all
             rows are in memory.
@@ -77,7 +82,20 @@ class Data(_Section):
     group: str | None = None
     weight: str | None = None
     ignore: tuple[str, ...] = ()
+    formats: dict[str, str | None] = {}
+    missing: tuple[str, ...] = ()
     rows_in_memory: int | None = Field(default=None, ge=1)
+
+    @field_validator("formats")
+    @classmethod
+    def _forms_can_be_read(cls, formats: dict[str, str | None]) -> dict[str, str | None]:
+        for name, form in formats.items():
+            try:
+                if form is not None:
+                    value_form.parse(form)
+            except ValueError as error:
+                raise ValueError(f"'{name}': {error}") from None
+        return formats
 
     @model_validator(mode="after")
     def _one_role_per_column(self) -> "Data":
@@ -414,6 +432,10 @@ class Spec(_Section):
     def by_time(self) -> bool:
         """Whether the test part is the latest part of the data."""
         return self.split.method == "time" or (self.split.method is None and self.data.time is not None)
+
+    def with_formats(self, formats: dict[str, str]) -> "Spec":
+        """Return the same model.yaml with the forms of these columns under ``data.formats``."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"formats": dict(formats)})})
 
     def location(self, *path: str | int) -> str:
         """Return the location of a key for a message: ``model.yaml:4: data.target``, or the key only without a file.

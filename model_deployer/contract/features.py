@@ -6,9 +6,19 @@ property of a field is defined only here.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    computed_field,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import override
 
+from model_deployer.contract import value_form
 from model_deployer.contract.number_format import exact
 
 #: The largest integer that float64 represents exactly (IEEE 754); the graph takes every number as float64.
@@ -94,7 +104,37 @@ class _Feature(BaseModel):
         return schema
 
 
-class _Number(_Feature):
+class _FormattedFeature(_Feature):
+    """A feature whose values may also be text in the form of the training data.
+
+    Attributes:
+        format: That form, as :func:`model_deployer.contract.value_form.parse` reads it; None for no such text.
+    """
+
+    format: str | None = None
+
+    @field_validator("format")
+    @classmethod
+    def _form_can_be_read(cls, form: str | None) -> str | None:
+        if form is not None:
+            value_form.parse(form)
+        return form
+
+    @model_serializer(mode="wrap")
+    def _leave_no_form_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keep the contracts of models without forms as they were before there were any."""
+        fields: dict[str, Any] = serialize(self)
+        if self.format is None:
+            fields.pop("format", None)
+        return fields
+
+    @override
+    def consequences(self) -> list[str]:
+        accepted = [f"Text in the form {self.format} of the training data is accepted, too."] if self.format else []
+        return [*super().consequences(), *accepted]
+
+
+class _Number(_FormattedFeature):
     """A number with inclusive bounds.
 
     Attributes:
@@ -169,7 +209,7 @@ class Integer(_Number):
         return {"type": "integer"} | exact_range | self._enforced_bounds()
 
 
-class Boolean(_Feature):
+class Boolean(_FormattedFeature):
     """A boolean: true or false. The graph takes 1, 0 or NaN."""
 
     kind: Literal["boolean"] = "boolean"
@@ -234,7 +274,7 @@ class Categorical(_Feature):
         return sentences
 
 
-class Datetime(_Feature):
+class Datetime(_FormattedFeature):
     """A point in time as ISO 8601 text; the graph takes seconds since 1970-01-01T00:00:00.
 
     Attributes:

@@ -12,6 +12,9 @@ _MIN_MEAN_GAPS = 2
 
 _STRINGS = {"categorical", "text"}
 
+#: Times of ISO 8601.
+ISO_TIME = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)"
+
 
 def is_readable(column: pl.Series) -> bool:
     """Return whether a column holds one number, string or time per row, not lists, records, bytes or durations."""
@@ -55,6 +58,14 @@ def is_text(strings: pl.Series) -> bool:
     return max_length > MAX_CATEGORY_CHARACTERS or (mostly_different and has_long_values)
 
 
+def holds_integers(column: pl.Series) -> bool:
+    """Return whether a column of floats holds whole numbers only, as pandas writes integers with gaps."""
+    if not column.dtype.is_float():
+        return False
+    numbers = column.fill_nan(None).drop_nulls()
+    return (numbers.is_finite() & (numbers == numbers.round()) & (numbers.abs() <= MAX_EXACT_INTEGER)).all()
+
+
 def canonical(column: pl.Series, kind: str) -> pl.Series:
     """Return a column in the standard form of its kind, as Float64 or String.
 
@@ -80,10 +91,10 @@ def canonical(column: pl.Series, kind: str) -> pl.Series:
 def times(column: pl.Series) -> pl.Series:
     """Return a column as Datetime in microseconds, with its time zone if it has one; null if a value is not a time."""
     if column.dtype == pl.String:
-        try:
-            return column.str.to_datetime(strict=False, time_unit="us")
-        except pl.exceptions.ComputeError:  # no value looks like a time
+        iso_times = column.set(~column.str.contains(ISO_TIME), None)  # polars would guess the order of other dates
+        if iso_times.null_count() == len(column):
             return pl.Series(column.name, [None] * len(column), pl.Datetime("us"))
+        return iso_times.str.to_datetime(strict=False, time_unit="us")
     if not isinstance(column.dtype, pl.Date | pl.Datetime):
         return pl.Series(column.name, [None] * len(column), pl.Datetime("us"))
     return column.cast(pl.Datetime("us", getattr(column.dtype, "time_zone", None)))
@@ -91,14 +102,9 @@ def times(column: pl.Series) -> pl.Series:
 
 def _strings(column: pl.Series) -> pl.Series:
     """Return values as strings; a whole number has no decimals, even if missing values made the column a float."""
-    if column.dtype.is_float() and _holds_exact_integers(column.fill_nan(None).drop_nulls()):
+    if holds_integers(column):
         column = column.fill_nan(None).cast(pl.Int64)
     return column.cast(pl.String)
-
-
-def _holds_exact_integers(numbers: pl.Series) -> bool:
-    is_whole = numbers.is_finite() & (numbers == numbers.round()) & (numbers.abs() <= MAX_EXACT_INTEGER)
-    return is_whole.all()
 
 
 def _numbers(column: pl.Series) -> pl.Series:

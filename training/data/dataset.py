@@ -14,11 +14,12 @@ from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.evaluation import Finding
 from model_deployer.contract.features import Feature
 from model_deployer.training.data.features import conform, infer_features, slice_features
-from model_deployer.training.data.profile import profile
+from model_deployer.training.data.profile import print_findings, profile
 from model_deployer.training.data.split import Parts, Rows, method, nested_order, split
 from model_deployer.training.data.stream import Stream, open_stream
 from model_deployer.training.data.table import Table, read_table
 from model_deployer.training.data.target import Target, read_target, read_weights
+from model_deployer.training.data.values import describe, raise_questions
 from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.spec import Spec, read_spec
 
@@ -81,15 +82,18 @@ def read_dataset(path: Path) -> Dataset:
     """
     spec = read_spec(path)
     table = read_table(spec, path.parent)
-    frame = table.frame
+    raise_questions(table.values.questions)
+    spec, frame = spec.with_formats(table.values.formats), table.frame
     print_stage("read", f"{_row_count(table)} rows and {frame.width} columns, {table.version[:19]}")
+    for line in describe(table.values):
+        print_stage("read", line)
 
     target, weights = read_target(frame, spec), read_weights(frame, spec)
     parts = split(frame, target, spec, weights)
     print_stage("split", f"by {method(target, spec)}: {_sizes(parts)}")
 
     findings = profile(frame, target, parts, spec)
-    _print_findings(findings)
+    print_findings(findings)
     _refuse_errors(findings)
 
     features = infer_features(frame[parts.train_and_validation], spec)
@@ -124,11 +128,6 @@ def _row_count(table: Table) -> str:
 
 def _sizes(parts: Parts) -> str:
     return ", ".join(f"{len(rows):,} {name}" for name, rows in vars(parts).items())
-
-
-def _print_findings(findings: list[Finding]) -> None:
-    for finding in findings:
-        print_stage(finding.severity, f"{f'{finding.column}: ' if finding.column else ''}{finding.message}")
 
 
 def _refuse_errors(findings: list[Finding]) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
+from model_deployer.contract import value_form
 from model_deployer.contract.errors import DataError, SpecError
 from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, Text
+from model_deployer.contract.value_form import NumberForm
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data.columns import canonical, is_constant, is_readable, is_text, missing, times
 from model_deployer.training.data.request_rows import legal, request
@@ -85,7 +87,7 @@ def infer_feature(column: pl.Series, spec: Spec) -> Feature:
         raise _not_a_feature(column)
     override = spec.features.get(column.name, FeatureOverride())
     kind = override.kind or _kind(column)
-    overrides = override.model_dump(exclude_none=True)
+    overrides = _of_format(spec.data.formats.get(column.name), kind) | override.model_dump(exclude_none=True)
     if isinstance(override.example, date):  # YAML parses an unquoted time
         overrides["example"] = override.example.isoformat()
     may_be_missing = override.required is False or missing(column).any()
@@ -99,6 +101,15 @@ def infer_feature(column: pl.Series, spec: Spec) -> Feature:
         location = spec.location("features", column.name, unknown[0])
         raise SpecError(f"{location}: a feature of kind '{kind}' has no such field")
     return feature
+
+
+def _of_format(form: str | None, kind: str) -> dict[str, Any]:
+    """Return the fields of a contract that follow from the form of the text in the table."""
+    if form is None or kind in _STRINGS:
+        return {}
+    parsed = value_form.parse(form)
+    unit = parsed.suffix or parsed.prefix if isinstance(parsed, NumberForm) else ""
+    return {"format": form} | ({"unit": unit} if unit else {})
 
 
 def slice_features(train: pl.DataFrame, features: Sequence[Feature], spec: Spec) -> tuple[Feature, ...]:

@@ -28,6 +28,7 @@ MIN_ROWS = 50
 
 _MAX_ROWS = 50_000
 _MAX_CLASSES = 10
+_BINS = 100
 _Numbers = NDArray[np.float64]
 
 
@@ -90,10 +91,18 @@ def _numeric_association(column: pl.Series, truth: NDArray[np.generic], target: 
     if target.labels is None:
         known = values.is_not_null().to_numpy()
         return _correlation(values.to_numpy()[known], truth[known]) if known.mean() >= 0.5 else 0.0
-    if len(target.labels) > 2 or values.null_count() == len(values):
+    if values.null_count() == len(values):
         return 0.0
+    if len(target.labels) > 2:
+        return _binned_association(values, truth, target)
     area = _area(truth == 1, values.fill_null(float("-inf")).rank().to_numpy())
     return max(area, 1 - area)
+
+
+def _binned_association(values: pl.Series, truth: NDArray[np.generic], target: Target) -> float:
+    """Return the association of numbers with several classes: that of the bins of their ranks."""
+    ranks = values.fill_null(float("-inf")).rank("ordinal")
+    return _level_association((ranks * _BINS / (len(ranks) + 1)).cast(pl.Int64), truth, target)
 
 
 def _level_association(column: pl.Series, truth: NDArray[np.generic], target: Target) -> float:

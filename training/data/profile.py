@@ -1,7 +1,8 @@
 """Find problems of a table before a model is trained on it."""
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
@@ -9,14 +10,34 @@ import polars as pl
 from model_deployer.contract.evaluation import Finding, Severity
 from model_deployer.training.data.columns import canonical, has_several_words, is_constant, is_readable, missing
 from model_deployer.training.data.features import candidates
-from model_deployer.training.data.leakage import is_suspicious, leaks, numbers, one_sided_class
+from model_deployer.training.data.leakage import association, is_suspicious, leaks, numbers, one_sided_class
 from model_deployer.training.data.split import Parts
 from model_deployer.training.data.target import Target
+from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.spec import Spec
 
 #: Drift is reported if the Kolmogorov-Smirnov distance between a column's distributions in the training and the test
 #: part is at least this, and too large to be chance.
 DRIFT_THRESHOLD = 0.15
+
+#: A column looks like an identifier if at least this share of its values differ.
+MIN_IDENTIFIER_SHARE = 0.98
+
+#: Names of columns of persons and other units that a table may describe several times.
+_UNIT_NAME = re.compile(
+    r"(^|_|\b)(customer|client|patient|user|person|member|employee|student|account|device|machine|sensor|store|shop|"
+    r"household|company|vehicle|license|subject|respondent)s?(_|\b)?(id|number|no|key)?($|_|\b)",
+    re.IGNORECASE,
+)
+
+#: A column with such a name may be a group if its values are repeated, on average at most this number of times.
+MAX_GROUP_ROWS = 200
+
+#: Fewer rows may be in order by chance.
+MIN_SORTED_ROWS = 50
+
+#: The order of the rows tells the target if its association with it is at least this.
+SORTED_THRESHOLD = 0.9
 
 #: The critical value of the two-sample Kolmogorov-Smirnov test at a significance level of 0.001.
 KS_CRITICAL_VALUE = 1.95
@@ -43,14 +64,22 @@ def profile(frame: pl.DataFrame, target: Target, parts: Parts, spec: Spec) -> li
     findings = [finding for name in columns for finding in _check_column(train[name], test[name], train_target, spec)]
     return [
         *findings,
+        *_check_groups(frame, columns, parts, spec),
+        *_check_order(frame, target, spec),
         *_check_duplicates(pl.DataFrame({name: frame[name] for name in (*columns, spec.data.target)}), parts),
         *_check_classes(target, parts),
     ]
 
 
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print a line for each finding."""
+    for finding in findings:
+        print_stage(finding.severity, f"{f'{finding.column}: ' if finding.column else ''}{finding.message}")
+
+
 def is_identifier(column: pl.Series) -> bool:
-    """Return whether a column looks like an identifier: all values differ, and are short strings or dense integers."""
-    if column.len() < 50 or column.n_unique() < column.len():
+    """Return whether a column looks like an identifier: (nearly) all values differ, short strings or dense integers."""
+    if column.len() < 50 or column.n_unique() < MIN_IDENTIFIER_SHARE * column.len():
         return False
     if column.dtype.is_integer():
         numbers = column.cast(pl.Float64)
@@ -71,7 +100,7 @@ def _check_column(train: pl.Series, test: pl.Series, target: Target, spec: Spec)
         yield _finding("info", name, "constant_column", advice)
         return
     if is_identifier(train):
-        advice = "has a different value in every row; if it is an identifier, list it under `data.ignore`"
+        advice = "has a different value in (nearly) every row; if it is an identifier, list it under `data.ignore`"
         yield _finding("warning", name, "identifier_column", advice)
     elif leaks(train, target, spec.seed):
         advice = (
@@ -93,7 +122,10 @@ def _check_column(train: pl.Series, test: pl.Series, target: Target, spec: Spec)
             "warning", name, "infinite_values", f"holds {infinite:,} infinite values, which count as missing"
         )
     if _is_numbers_as_text(train):
-        advice = "holds numbers and a few other strings; leave the field empty if a value is missing"
+        advice = (
+            "holds numbers and other texts, and is read as categories; if the texts mean that a number is missing, "
+            "list them under `data.missing`"
+        )
         yield _finding("warning", name, "numbers_as_text", advice)
     if (distance := _drift(train, test)) >= DRIFT_THRESHOLD:
         advice = f"is distributed differently in the test part (Kolmogorov-Smirnov distance {distance:.2f})"
@@ -109,7 +141,7 @@ def _is_numbers_as_text(column: pl.Series) -> bool:
         return False
     levels = column.drop_nulls().unique()
     share = 1 - canonical(levels, "numeric").null_count() / len(levels)
-    return len(levels) > 10 and 0.9 <= share < 1
+    return len(levels) > 2 and 0.5 <= share < 1
 
 
 def _drift(train: pl.Series, test: pl.Series) -> float:
@@ -124,6 +156,39 @@ def _drift(train: pl.Series, test: pl.Series) -> float:
     distance = float(np.abs(shares[0] - shares[1]).max())
     critical_distance = KS_CRITICAL_VALUE * math.sqrt(1 / len(left) + 1 / len(right))
     return distance if distance > critical_distance else 0.0
+
+
+def _check_groups(frame: pl.DataFrame, columns: Sequence[str], parts: Parts, spec: Spec) -> Iterator[Finding]:
+    """Propose a group: a column of persons or other units whose rows are in the test part and in others."""
+    if spec.data.group or spec.by_time:
+        return
+    for name in columns:
+        column = frame[name]
+        if not _UNIT_NAME.search(name) or not is_readable(column) or column.dtype.is_float():
+            continue
+        levels = column.n_unique()
+        if levels < 20 or not 1.1 * levels < column.len() < MAX_GROUP_ROWS * levels:
+            continue
+        shared = column[parts.test].is_in(column[parts.train_and_validation].implode()).mean()
+        if isinstance(shared, float) and shared > 0.2:
+            advice = (
+                f"{shared:.0%} of the test rows have a value that also occurs in the training or validation part; if "
+                "it stands for a person, a device or another unit that will be new in production, name it under "
+                "`data.group`"
+            )
+            yield _finding("warning", name, "repeated_units", advice)
+
+
+def _check_order(frame: pl.DataFrame, target: Target, spec: Spec) -> Iterator[Finding]:
+    """Report a table that is sorted by its target."""
+    if frame.height < MIN_SORTED_ROWS or spec.by_time:
+        return
+    if association(pl.Series("row", range(frame.height)), target, spec.seed) >= SORTED_THRESHOLD:
+        message = (
+            "the rows are sorted by the target, so that a column that numbers them, such as an index, tells it; make "
+            "sure that no feature does"
+        )
+        yield _finding("warning", None, "sorted_by_target", message)
 
 
 def _check_duplicates(frame: pl.DataFrame, parts: Parts) -> Iterator[Finding]:

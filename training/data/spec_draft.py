@@ -2,20 +2,23 @@
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 import yaml
 
 from model_deployer.contract.errors import DataError
+from model_deployer.contract.evaluation import Finding
 from model_deployer.contract.features import Categorical, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.training.data.columns import is_constant, missing
 from model_deployer.training.data.features import candidates, infer_feature
-from model_deployer.training.data.profile import is_identifier
-from model_deployer.training.data.split import method
+from model_deployer.training.data.profile import is_identifier, profile
+from model_deployer.training.data.split import method, split
 from model_deployer.training.data.table import read_table
 from model_deployer.training.data.target import Target, read_target
+from model_deployer.training.data.values import Question, Values, describe
 from model_deployer.training.spec import Data, Spec, SplitSpec
 
 _HEAD = """\
@@ -76,8 +79,25 @@ strict: false  # true: stop if a column leaks the target (predicts it perfectly)
 """
 
 
-def draft_spec(table: Path, target: str, folder: Path) -> str:
-    """Return the text of a model.yaml for a table.
+@dataclass(frozen=True)
+class Draft:
+    """The first model.yaml for a table.
+
+    Attributes:
+        text: The model.yaml.
+        notes: How columns were read that do not have the usual form.
+        questions: What the data scientist must say before a model can be trained.
+        findings: What training would report about the table.
+    """
+
+    text: str
+    notes: tuple[str, ...]
+    questions: tuple[Question, ...]
+    findings: tuple[Finding, ...]
+
+
+def draft_spec(table: Path, target: str, folder: Path) -> Draft:
+    """Return a model.yaml for a table.
 
     Columns that cannot be features (identifiers, nested values) are listed under ``data.ignore``.
 
@@ -91,12 +111,15 @@ def draft_spec(table: Path, target: str, folder: Path) -> str:
     """
     path = Path(os.path.relpath(table, folder)).as_posix()
     spec = Spec(name=_name(table.stem), data=Data(path=path, target=target))
-    frame = read_table(spec, folder).frame
+    values = read_table(spec, folder).values
+    spec, frame = spec.with_formats(values.formats), values.frame
     truth = read_target(frame, spec)
-    features, ignored = _features_and_ignored(frame, spec, truth)
-    return "".join(
+    unclear = [question.column for question in values.questions]
+    features, ignored = _features_and_ignored(frame.drop(unclear), spec, truth)
+    text = "".join(
         [
             _HEAD.format(name=_scalar(spec.name), path=_scalar(path), target=_scalar(target)),
+            *_formats(values),
             *_roles(frame, spec),
             *_ignore(ignored),
             *_task(truth, frame[target]),
@@ -104,6 +127,32 @@ def draft_spec(table: Path, target: str, folder: Path) -> str:
             *(f"#   {_scalar(feature.name)}: {{}}  # {_summary(feature, frame)}\n" for feature in features),
         ]
     )
+    data = spec.data.model_copy(update={"ignore": (*ignored, *unclear)})
+    findings = _findings(frame, spec.model_copy(update={"data": data}), truth)
+    return Draft(text, tuple(describe(values)), values.questions, findings)
+
+
+def _findings(frame: pl.DataFrame, spec: Spec, truth: Target) -> tuple[Finding, ...]:
+    """Return what training would report; nothing for a table that is too small to split."""
+    try:
+        return tuple(profile(frame, truth, split(frame, truth, spec), spec))
+    except DataError:
+        return ()
+
+
+def _formats(values: Values) -> list[str]:
+    """Return the lines of ``data.formats``: the forms, and each question with its answers."""
+    forms = [f"    {_scalar(name)}: {_scalar(form)}\n" for name, form in values.formats.items()]
+    questions = [
+        f"    {_scalar(question.column)}:  # name one: {' or '.join(map(_scalar, question.answers))}\n"
+        for question in values.questions
+        if question.answers
+    ]
+    others = [
+        f"  # {_scalar(question.column)}: {question.text}\n" for question in values.questions if not question.answers
+    ]
+    heading = ["  formats:  # how the text of these columns is read\n"] if forms or questions else []
+    return [*heading, *forms, *questions, *others]
 
 
 def _name(stem: str) -> str:

@@ -16,6 +16,7 @@ from model_deployer.training.data.parquet_chunks import ParquetChunk, rows_withi
 from model_deployer.training.data.split import Parts, method, time_values, validation_start
 from model_deployer.training.data.table import Table
 from model_deployer.training.data.target import Target, streamed_target, streamed_weights
+from model_deployer.training.data.values import apply_formats
 from model_deployer.training.spec import Spec
 
 
@@ -72,7 +73,7 @@ class Stream:
             DataError: if the file is damaged, or a value of any row of the chunk cannot be used; the message counts
                 rows from 1.
         """
-        frame = chunk.read(self.columns)
+        frame = apply_formats(chunk.read(self.columns), self.spec, chunk.first)
         rows = np.flatnonzero(self._is_for_training(frame, chunk))
         target = streamed_target(frame, self.spec, self.labels, chunk.first)
         weights = streamed_weights(frame, self.spec, chunk.first)

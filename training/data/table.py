@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from model_deployer.contract.errors import DataError
 from model_deployer.contract.yaml_source import KeyPath, suggestion
 from model_deployer.training.data.parquet_chunks import ParquetChunk, read_rows, sample_rows, split_files, unreadable
+from model_deployer.training.data.values import Values, read_values
 from model_deployer.training.spec import Data, Spec
 
 _FORMATS = {
@@ -29,31 +30,29 @@ _FORMATS = {
 }
 _READ_BYTES = 1 << 20
 
-#: Marks of a missing number in CSV files of other tools. In a column of text, they are text.
-_MISSING_MARKS = ["", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "?"]
-
-#: Digits that are an identifier and not a quantity: they have leading zeros, or too many digits for an integer.
-_CODE = r"^0\d+$|^-?\d{19,}$"
-_ISO_TIME = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)"
-
 
 @dataclass(frozen=True)
 class Table:
     """A table as it is read, before any value is checked.
 
     Attributes:
-        frame: The rows in memory, in the order of the files, with all columns except those that are ignored and not
-            used for slices.
+        values: The values of the rows in memory, in the order of the files, and how they were read: all columns except
+            those that are ignored and not used for slices.
         version: ``sha256:`` and the digest of the bytes of all files, in order.
         chunks: The chunks of the files; empty if all rows are in ``frame``.
         sampled_rows: The numbers of the rows in ``frame``, int64, ascending, counted from 0 within the table; None if
             all rows are in ``frame``.
     """
 
-    frame: pl.DataFrame
+    values: Values
     version: str
     chunks: tuple[ParquetChunk, ...] = ()
     sampled_rows: NDArray[np.int64] | None = None
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """The rows in memory, in the order of the files."""
+        return self.values.frame
 
 
 def read_table(spec: Spec, folder: Path) -> Table:
@@ -76,11 +75,21 @@ def read_table(spec: Spec, folder: Path) -> Table:
     version = _version(paths, forms)
     chunks = _chunks(paths, forms, spec)
     if spec.data.rows_in_memory is None or sum(chunk.rows for chunk in chunks) <= spec.data.rows_in_memory:
-        frames = [_read(path, form, spec) for path, form in zip(paths, forms, strict=True)]
-        return Table(_combine(frames, paths, spec), version)
+        frames = [_read(path, form) for path, form in zip(paths, forms, strict=True)]
+        is_untyped = set(forms) == {"csv"}
+        if not is_untyped:
+            frames = [
+                read_values(frame, spec, is_untyped=True).frame if form == "csv" else frame
+                for frame, form in zip(frames, forms, strict=True)
+            ]
+        values = read_values(_combine(frames, paths, spec), spec, is_untyped)
+        if is_untyped and len(frames) > 1:
+            _check_text(frames, paths, values, spec)
+        return Table(values, version)
     rows = sample_rows(chunks, spec.data.rows_in_memory, spec.seed)
     files = list(dict.fromkeys(chunk.path for chunk in chunks))
-    return Table(_combine(list(read_rows(chunks, rows)), files, spec), version, chunks, rows)
+    frame = _combine(list(read_rows(chunks, rows)), files, spec)
+    return Table(read_values(frame, spec, is_untyped=False), version, chunks, rows)
 
 
 def _version(paths: list[Path], forms: list[str]) -> str:
@@ -155,49 +164,19 @@ def _read_bytes(path: Path, *, text: bool) -> Iterator[bytes]:
         raise DataError(f"{path}: the file cannot be read: {error.strerror}") from None
 
 
-def _read(path: Path, form: str, spec: Spec) -> pl.DataFrame:
+def _read(path: Path, form: str) -> pl.DataFrame:
+    """Read a file; the columns of a CSV file are text."""
     try:
         with path.open("rb") as file:  # polars would take some names for globs
             if form == "csv":
-                return _read_csv(file, _header(path, file), spec)
+                return pl.read_csv(file, infer_schema=False, new_columns=_header(path, file))
             if form == "jsonl":
-                frame = pl.read_ndjson(file, infer_schema_length=None)
-                return frame.with_columns(_as_times(column) for column in frame.select(pl.col(pl.String)))
+                return pl.read_ndjson(file, infer_schema_length=None)
             return pl.read_parquet(file) if form == "parquet" else pl.read_ipc(file)
     except pl.exceptions.NoDataError:
         raise DataError(f"{path}: the table has no rows") from None
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise unreadable(path, form, error) from None
-
-
-def _read_csv(file: BinaryIO, header: list[str], spec: Spec) -> pl.DataFrame:
-    """Read a CSV file; columns that model.yaml declares as categorical or text keep their strings."""
-    strings = pl.read_csv(file, infer_schema=False, new_columns=header)
-    declared = {name for name, override in spec.features.items() if override.kind in {"categorical", "text"}}
-    return strings.with_columns(_typed(column) for column in strings if column.name not in declared)
-
-
-def _typed(strings: pl.Series) -> pl.Series:
-    """Convert a column of a CSV file to numbers, booleans or times if all of its values are; else keep the strings."""
-    present = strings.replace(_MISSING_MARKS, [None] * len(_MISSING_MARKS))
-    if present.null_count() == len(present) or strings.str.contains(_CODE).any():
-        return strings
-    for dtype in (pl.Int64, pl.Float64):
-        numbers = present.cast(dtype, strict=False)
-        if numbers.null_count() == present.null_count():
-            return numbers
-    if present.drop_nulls().str.to_lowercase().is_in(["true", "false"]).all():
-        return present.str.to_lowercase() == "true"
-    times = _as_times(present)
-    return times if times.dtype == pl.Datetime else strings
-
-
-def _as_times(strings: pl.Series) -> pl.Series:
-    """Convert strings to times if all of them are ISO 8601 dates or times; else return them unchanged."""
-    if strings.null_count() == len(strings) or not strings.str.contains(_ISO_TIME).all():
-        return strings
-    times = strings.str.to_datetime(strict=False, time_unit="us")
-    return times if times.null_count() == strings.null_count() else strings
 
 
 def _header(path: Path, file: BinaryIO) -> list[str]:
@@ -224,6 +203,14 @@ def _concatenate(frames: list[pl.DataFrame], paths: list[Path]) -> pl.DataFrame:
         frame.select(pl.lit(None).alias(s.name) if s.null_count() == s.len() else s for s in frame) for frame in aligned
     ]
     return pl.concat(untyped, how="vertical_relaxed") if len(untyped) > 1 else first
+
+
+def _check_text(frames: list[pl.DataFrame], paths: list[Path], values: Values, spec: Spec) -> None:
+    """Check that no column that is text as a whole has numbers, times or booleans alone in one of the files."""
+    names = [name for name in values.frame.columns if values.frame[name].dtype == pl.String]
+    parts = [read_values(_select(frame, names), spec, is_untyped=True).frame for frame in frames]
+    for name in names:
+        _check_types([part[name] for part in parts], paths)
 
 
 def _select(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import DataError, SpecError
-from model_deployer.training.data.columns import canonical
+from model_deployer.training.data.columns import canonical, holds_integers
 from model_deployer.training.spec import Cost, Spec
 
 #: Under ``task: auto``, an integer target with more distinct values than this is a quantity.
@@ -44,7 +44,7 @@ class Target:
 def read_target(frame: pl.DataFrame, spec: Spec) -> Target:
     """Read the target column.
 
-    Under ``task: auto``, strings, booleans and integers of at most 20 different values are classes.
+    Under ``task: auto``, strings, booleans and whole numbers of at most 20 different values are classes.
 
     Args:
         frame: The table.
@@ -159,7 +159,9 @@ def _are_classes(column: pl.Series, location: str) -> bool:
         return True
     if not dtype.is_numeric():
         raise DataError(f"{location}: '{column.name}' holds {dtype}; expected numbers, strings or booleans")
-    return dtype.is_integer() and column.n_unique() <= MAX_INTEGER_CLASSES
+    levels = column.n_unique()
+    are_codes = dtype.is_integer() or (holds_integers(column) and levels <= max(2, len(column) / 2))
+    return are_codes and levels <= MAX_INTEGER_CLASSES
 
 
 def _check_present(values: pl.Series, column: pl.Series, location: str) -> None:

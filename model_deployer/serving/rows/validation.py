@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from model_deployer.contract import value_form
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import InvalidRows, MalformedBody, Problem, ProblemCode
 from model_deployer.contract.features import (
@@ -23,6 +24,7 @@ from model_deployer.contract.features import (
     Numeric,
     Text,
 )
+from model_deployer.contract.value_form import BooleanForm, NumberForm, TimeForm
 from model_deployer.serving.rows.columns import Values
 
 #: The maximum number of problems that a response lists; the others are counted. A million invalid values would
@@ -219,6 +221,30 @@ def _parse_integer(digits: str) -> int | float:
 
 def _value_check(feature: Feature) -> Callable[[Any], Any]:
     """Return a function that returns a valid value as the compiled decoder does, or raises :class:`_InvalidValue`."""
+    check = _usual_check(feature)
+    form = getattr(feature, "format", None)
+    if form is None:
+        return check
+    read = _form_reader(value_form.parse(form))
+    return lambda value: check(read(value))
+
+
+def _form_reader(form: NumberForm | TimeForm | BooleanForm) -> Callable[[Any], Any]:
+    """Return a function that returns the value of JSON for a text in a form, and any other value unchanged."""
+
+    def read(value: Any) -> Any:
+        is_text = isinstance(value, str)
+        if not is_text and not (isinstance(form, TimeForm) and type(value) is int):  # such as 20240131
+            return value
+        result = form.read(str(value))
+        if result is None:
+            return value
+        return result.isoformat() if isinstance(result, datetime) else result
+
+    return read
+
+
+def _usual_check(feature: Feature) -> Callable[[Any], Any]:
     match feature:
         case Numeric() | Integer():
             return lambda value: _number(feature, value)

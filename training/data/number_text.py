@@ -1,0 +1,96 @@
+"""Numbers in text: the forms that explain all values of a column, and their values."""
+
+import polars as pl
+
+from model_deployer.contract.value_form import NumberForm
+
+#: The number of distinct values on which rules are tried first.
+SAMPLE = 1_000
+
+#: The text before and after the digits of a number: currencies, percent and units of measure.
+_CURRENCIES = (
+    r"\p{Sc}", r"(?:US|CA|AU|NZ|HK|R|A|C)\$", "USD", "EUR", "GBP", "CHF", "JPY", "CNY", "CAD", "AUD", "SEK", "NOK",
+    "DKK", "PLN", "CZK", "INR", "BRL", "MXN", "ZAR", r"Rs\.?", r"kr\.?", "zł", r"Fr\.?",
+)  # fmt: skip
+_UNITS = (
+    "%", "‰", "km/h", "mph", "km", "cm", "mm", "kg", "mg", "g", "lbs?", "oz", "ml", "l", "L", "ft", "mi", "miles?",
+    "yd", "in", "inch(?:es)?", "°C", "°F", "°", "kWh", "Wh", "kW", "W", "V", "A", "Hz", "kHz", "MHz", "GHz", "kB", "KB",
+    "MB", "GB", "TB", "hrs?", "hours?", "h", "mins?", "minutes?", "secs?", "seconds?", "ms", "days?", "weeks?",
+    "months?", "mos?", "years?", "yrs?", r"sq\.? ?ft", "m²", "m2", "m³", "cc", "bhp", "hp", "kmpl", "km/l", "mpg", "Nm",
+    "rpm", "ppm", "pts?", "points?", "pcs", "units?",
+)  # fmt: skip
+
+#: A number with separators, signs, and the text before and after it.
+NUMBER = (
+    rf"^\(? ?[-+]? ?(?P<prefix>{'|'.join(_CURRENCIES)})? ?[-+]? ?"
+    r"(?P<body>[\d.,'\x{2019} ]*\d[.,]?(?:[eE][-+]?\d+)?)"
+    rf" ?(?P<suffix>{'|'.join((*_CURRENCIES, *_UNITS))})? ?-? ?\)?$"
+)
+
+#: The separators of thousands and of decimals that numbers may have.
+_SEPARATORS = [
+    (thousands, decimal)
+    for thousands in ("", ",", ".", " ", "'", "\N{RIGHT SINGLE QUOTATION MARK}")
+    for decimal in ".,"
+    if thousands != decimal
+]
+
+
+def number_forms(levels: pl.Series) -> list[str]:
+    """Return the forms of numbers that explain all values, each with another result."""
+    cleaned = clean(levels)
+    if not cleaned.head(SAMPLE).str.contains(NUMBER).all() or not cleaned.str.contains(NUMBER).all():
+        return []
+    parts = cleaned.str.extract_groups(NUMBER).struct.unnest()
+    prefixes, suffixes = (
+        [text for text in parts[name].drop_nulls().unique().sort() if text] for name in ("prefix", "suffix")
+    )
+    if len(prefixes) > 1 or len(suffixes) > 1:
+        return []
+    forms = [
+        NumberForm(prefixes[0] if prefixes else "", thousands, decimal, suffixes[0] if suffixes else "")
+        for thousands, decimal in _SEPARATORS
+    ]
+    readings: dict[str, pl.Series] = {}
+    for form in forms:
+        numbers = read_numbers(levels, form)
+        if not numbers.null_count() and not any(numbers.equals(other) for other in readings.values()):
+            readings[form.pattern] = numbers
+    return list(readings)
+
+
+def read_numbers(strings: pl.Series, form: NumberForm) -> pl.Series:
+    """Read numbers as :meth:`NumberForm.read` does.
+
+    Returns:
+        Int64 if all numbers are whole and none has decimals, else Float64; null for a text in another form.
+    """
+    cleaned = clean(strings).rename("text")
+    groups = cleaned.str.extract_groups(form.expression).struct.unnest()
+    empty = pl.lit("")
+    sign = pl.concat_str([pl.col(name).fill_null(empty) for name in ("open", "first_sign", "second_sign", "last_sign")])
+    digits = pl.col("integer").fill_null(empty).str.replace_all(form.thousands, "", literal=True)
+    decimals = pl.col("decimals").fill_null(empty)
+    is_number = (
+        (sign.str.len_chars() <= 1)
+        & ((pl.col("open") == "(") == (pl.col("close") == ")"))
+        & ((digits + decimals) != "")
+    )
+    text = (
+        pl.when(digits == "").then(pl.lit("0")).otherwise(digits)
+        + pl.lit(".")
+        + pl.when(decimals == "").then(pl.lit("0")).otherwise(decimals)
+        + pl.col("exponent").fill_null(empty)
+    )
+    number = text.cast(pl.Float64, strict=False)
+    signed = pl.when(sign.is_in(["-", "("])).then(-number).otherwise(number)
+    values = groups.select(pl.when(is_number).then(signed).alias(strings.name)).to_series()
+    whole = values.drop_nulls()
+    is_whole = len(whole) > 0 and (whole == whole.round()).all() and (whole.abs() <= 2**53).all()
+    has_decimals = groups["decimals"].drop_nulls().str.len_chars().sum() > 0
+    return values.cast(pl.Int64) if is_whole and not has_decimals else values
+
+
+def clean(strings: pl.Series) -> pl.Series:
+    """Return text with usual blanks and minus signs, and without blanks around it."""
+    return strings.str.replace_all("[\u00a0\u202f\u2009]", " ").str.replace_all("\u2212", "-").str.strip_chars()

@@ -1,0 +1,277 @@
+"""Read the text of a column as numbers, times or booleans, by one rule that explains every value.
+
+A column that no rule explains stays text. A column that two rules explain differently, or that a rule explains except
+for a few values, is a question: the reading is not guessed.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from model_deployer.contract import value_form
+from model_deployer.contract.value_form import NumberForm, TimeForm
+from model_deployer.training.data.columns import ISO_TIME
+from model_deployer.training.data.number_text import NUMBER, clean, number_forms, read_numbers
+from model_deployer.training.data.time_text import date_order, read_times, time_forms
+
+#: Marks of a missing value in a column of numbers, times or booleans. In a column of text, they are text.
+MISSING_MARKS = (
+    "", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null",
+    "None", "none", "NONE", "nil", "?", "-", "--", "\N{EM DASH}", "\N{EN DASH}", ".", "..", "...", "missing",
+    "Missing", "MISSING", "(null)", "(blank)", "\\N", "#VALUE!", "#REF!", "#DIV/0!", "#NULL!",
+)  # fmt: skip
+
+#: Digits that are an identifier and not a quantity: they have leading zeros, or too many digits for an integer.
+_CODE = r"^0\d+$|^-?\d{19,}$"
+
+#: Times that a request may have as they are (RFC 3339).
+_FULL_ISO_TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d"
+
+#: Words for true and false in lower case.
+_BOOLEANS = (
+    "true/false", "yes/no", "y/n", "t/f", "on/off", "ja/nein", "j/n", "wahr/falsch", "oui/non", "o/n", "vrai/faux",
+    "sí/no", "si/no", "s/n", "verdadero/falso", "sim/não", "sim/nao", "vero/falso", "ja/nee", "ja/nej", "kyllä/ei",
+    "tak/nie", "ano/ne", "да/нет", "evet/hay\N{LATIN SMALL LETTER DOTLESS I}r", "はい/いいえ", "是/否",
+)  # fmt: skip
+
+#: A column is a question if at least this share of its values are numbers or times, with more distinct ones than this.
+_MIN_SHARE, _MIN_LEVELS = 0.5, 20
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the unambiguous columns of a table say about the others: the same program wrote them.
+
+    Attributes:
+        decimals: The separators of decimals.
+        orders: Which of day and month comes first.
+    """
+
+    decimals: frozenset[str] = frozenset()
+    orders: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the text of a column is read.
+
+    Attributes:
+        values: The values: numbers, times, booleans, or the text unchanged.
+        form: The rule, as in ``data.formats``; None for text, and for numbers and times in their usual form.
+        marks: The marks of missing values that were found among others.
+        question: What is not clear, with the answers that model.yaml may give; None if the reading is certain.
+        answers: The forms that answer the question.
+    """
+
+    values: pl.Series
+    form: str | None = None
+    marks: tuple[str, ...] = ()
+    question: str | None = None
+    answers: tuple[str, ...] = ()
+
+
+def read_text(strings: pl.Series, evidence: Evidence, marks: Sequence[str] = ()) -> Reading:
+    """Find the rule that explains every value of a column of text, and read the column by it.
+
+    Args:
+        strings: The text.
+        evidence: What other columns say.
+        marks: Marks of missing values in addition to the usual ones.
+
+    Returns:
+        The reading. If it has a question, its values are the text.
+    """
+    present = without_marks(strings, marks)
+    levels = present.drop_nulls().unique()
+    used_marks = tuple(sorted(set(clean(strings).drop_nulls().unique()) & {*MISSING_MARKS, *marks} - {""}))
+    if levels.is_empty() or levels.str.contains(_CODE).any():
+        return Reading(strings)
+    usual = _usual(present, levels, evidence)
+    if usual is not None:
+        return Reading(usual, None, used_marks)
+    if forms := time_forms(levels) or number_forms(levels):
+        return _choose(strings, present, forms, evidence, used_marks)
+    if (times := _iso_times(present, levels)) is not None:
+        return Reading(times, None, used_marks)
+    if boolean := _boolean_form(levels):
+        return Reading(read_as(present, boolean), boolean, used_marks)
+    if question := _exceptions(present, levels):
+        return Reading(strings, question=question)
+    return Reading(strings)
+
+
+def read_as(strings: pl.Series, form: str) -> pl.Series:
+    """Read text by a rule.
+
+    Args:
+        strings: The text, null for a missing value.
+        form: A rule, as in ``data.formats``.
+
+    Returns:
+        Float64 or Int64 numbers, times or booleans; null for a text that the rule does not explain.
+
+    Raises:
+        ValueError: if the rule is not one.
+    """
+    match value_form.parse(form):
+        case NumberForm() as numbers:
+            return read_numbers(strings, numbers)
+        case TimeForm() as times:
+            return read_times(strings, times)
+        case booleans:
+            words = {booleans.true: True, booleans.false: False}
+            return clean(strings).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
+
+
+def evidence_of(forms: Iterable[str | None], has_points: bool) -> Evidence:
+    """Return what the rules of columns say about other columns.
+
+    Args:
+        forms: The rules of the columns that have no question.
+        has_points: Whether a column holds plain numbers with a decimal point.
+    """
+    decimals, orders = set("." if has_points else ""), set()
+    for form in forms:
+        parsed = value_form.parse(form) if form else None
+        if isinstance(parsed, NumberForm):
+            decimals.add(parsed.decimal)
+        elif isinstance(parsed, TimeForm) and (order := date_order(parsed.directives)):
+            orders.add(order)
+    return Evidence(frozenset(decimals), frozenset(orders))
+
+
+def without_marks(strings: pl.Series, marks: Sequence[str]) -> pl.Series:
+    """Return text without blanks around it, null for a mark of a missing value."""
+    cleaned = clean(strings)
+    return cleaned.set(cleaned.is_in([*MISSING_MARKS, *(mark.strip() for mark in marks)]), None)
+
+
+def _usual(present: pl.Series, levels: pl.Series, evidence: Evidence) -> pl.Series | None:
+    """Return the values of numbers, booleans and times in their usual form; None if one is not."""
+    for dtype in (pl.Int64, pl.Float64):
+        numbers = levels.cast(dtype, strict=False)
+        if numbers.null_count():
+            continue
+        if _are_dates(levels) or (dtype == pl.Float64 and _may_be_thousands(levels, evidence)):
+            return None
+        return present.cast(dtype, strict=False)
+    if levels.str.to_lowercase().is_in(["true", "false"]).all():
+        return present.str.to_lowercase() == "true"
+    return _iso_times(present, levels) if levels.str.contains(_FULL_ISO_TIME).all() else None
+
+
+def _iso_times(present: pl.Series, levels: pl.Series) -> pl.Series | None:
+    """Return times of ISO 8601, with or without the time of day; None if a text is none."""
+    if not levels.str.contains(ISO_TIME).all():
+        return None
+    times = present.str.to_datetime(strict=False, time_unit="us")
+    return times if times.null_count() == present.null_count() else None
+
+
+def _are_dates(levels: pl.Series) -> bool:
+    """Return whether all numbers are dates such as 20240131, or months such as 01.2024 with a leading zero in some."""
+    if levels.str.contains(r"^(0[1-9]|1[0-2])\.(19|20)\d\d$").all():
+        return bool(levels.str.contains("^0").any())
+    if len(levels) < 2 or not levels.str.contains(r"^(19|20)\d{6}$").all():
+        return False
+    return not levels.str.to_date("%Y%m%d", strict=False).null_count()
+
+
+def _may_be_thousands(levels: pl.Series, evidence: Evidence) -> bool:
+    """Return whether points separate thousands: all groups have three digits, and other columns have decimal commas."""
+    return "," in evidence.decimals and levels.str.contains(r"^-?[1-9]\d{0,2}(\.\d{3})*$").all()
+
+
+def _boolean_form(levels: pl.Series) -> str | None:
+    words = set(levels.str.to_lowercase())
+    if len(words) != 2:
+        return None
+    return next((form for form in _BOOLEANS if set(form.split("/")) == words), None)
+
+
+def _choose(
+    strings: pl.Series, present: pl.Series, forms: list[str], evidence: Evidence, marks: tuple[str, ...]
+) -> Reading:
+    """Read a column by the only form that explains it, or by the one that other columns confirm; else ask."""
+    confirmed = [form for form in forms if _is_confirmed(form, evidence)] if len(forms) > 1 else forms
+    if len(confirmed) == 1:
+        return Reading(read_as(present, confirmed[0]), confirmed[0], marks)
+    return Reading(strings, marks=marks, question=_ambiguity(forms), answers=tuple(forms))
+
+
+def _is_confirmed(form: str, evidence: Evidence) -> bool:
+    parsed = value_form.parse(form)
+    if isinstance(parsed, NumberForm):
+        return evidence.decimals == {parsed.decimal}
+    return isinstance(parsed, TimeForm) and evidence.orders == {date_order(parsed.directives)}
+
+
+def _ambiguity(forms: Sequence[str]) -> str:
+    if isinstance(value_form.parse(forms[0]), TimeForm):
+        texts = [f"`{form}`" for form in forms]
+        return f"its dates can be read in more than one way, as {' or as '.join(texts)}"
+    readings = [f"`{form}`" for form in forms]
+    return (
+        "the separators of its numbers are not clear: 1,234 may be one thousand two hundred and thirty-four, or a "
+        f"number just above 1; the table writes 1234.5 as {' or '.join(readings)}"
+    )
+
+
+def _exceptions(present: pl.Series, levels: pl.Series) -> str | None:
+    """Return a question if most values are numbers or dates and a few are not, with a row and the shape of one."""
+    is_regular = levels.str.contains(NUMBER) | levels.str.contains(r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
+    if is_regular.sum() <= _MIN_LEVELS:
+        return None
+    regular = present.is_in(levels.filter(is_regular).implode())
+    share = regular.sum() / (len(present) - present.null_count())
+    if share < _MIN_SHARE:
+        return None
+    others = (~regular & present.is_not_null()).arg_true()
+    if others.is_empty():
+        return "its numbers have more than one form, such as several units or currencies, or several forms of dates"
+    row = int(others[0])
+    return (
+        f"{share:.1%} of its values are numbers or dates, and {len(others):,} not; the first other one is in row "
+        f"{row + 1}, a text of the form {_shape(present[row])}"
+    )
+
+
+def _shape(text: str) -> str:
+    """Return the form of a text without its content: A and a for letters, 9 for digits."""
+    shape = re.sub(r"[0-9]", "9", re.sub(r"[^\W\d_]", lambda match: "A" if match[0].isupper() else "a", text))
+    return f"'{shape[:20]}'" + ("..." if len(shape) > 20 else "")
+
+
+def read_columns(
+    frame: pl.DataFrame, columns: Sequence[str], stated: Iterable[str], marks: Sequence[str]
+) -> dict[str, Reading]:
+    """Read columns of text; what some of them leave open, others may decide.
+
+    Args:
+        frame: The table.
+        columns: The names of the columns.
+        stated: The forms of other columns.
+        marks: Marks of missing values in addition to the usual ones.
+
+    Returns:
+        The reading of each column, by name.
+    """
+    readings = {name: read_text(frame[name], Evidence(), marks) for name in columns}
+    forms = [*stated, *(reading.form for reading in readings.values())]
+    has_points = any(_has_decimal_point(frame[name]) for name, reading in readings.items() if _is_plain(reading))
+    evidence = evidence_of(forms, has_points)
+    return {
+        name: read_text(frame[name], evidence, marks) if reading.question or _is_plain(reading) else reading
+        for name, reading in readings.items()
+    }
+
+
+def _is_plain(reading: Reading) -> bool:
+    return reading.values.dtype == pl.Float64 and reading.form is None
+
+
+def _has_decimal_point(strings: pl.Series) -> bool:
+    """Return whether a column has a number with a point that cannot separate thousands."""
+    return bool(strings.str.contains(r"\.\d{1,2}$|\.\d{4,}|^-?0\.").any())
