@@ -110,9 +110,11 @@ class Data(_Section):
 class FeatureOverride(_Section):
     """The keys of one feature under ``features``; what is not set is inferred from the data.
 
-    They are the fields of a feature in contract.json.
+    They are the fields of a feature in contract.json, and ``expression``.
 
     Attributes:
+        expression: For a feature that is not a column of the table: an expression over its columns, such as
+            ``log(price / area)``; see :mod:`training.data.expression`. Callers send the columns only.
         kind: The kind of the feature.
         description: What the feature means, for the documentation.
         unit: The unit of its values, for the documentation.
@@ -127,6 +129,7 @@ class FeatureOverride(_Section):
         example: A value for the documentation and the sample requests.
     """
 
+    expression: str | None = None
     kind: Literal["numeric", "integer", "boolean", "categorical", "datetime", "text"] | None = None
     description: str | None = None
     unit: str | None = None
@@ -139,6 +142,13 @@ class FeatureOverride(_Section):
     unknown: Literal["reject", "accept"] | None = None
     longest: int | None = Field(default=None, ge=1)
     example: Any = None
+
+    @model_validator(mode="after")
+    def _expression_is_alone(self) -> "FeatureOverride":
+        others = self.model_dump(exclude_none=True, exclude={"expression", "description"})
+        if self.expression is not None and others:
+            raise ValueError(f"a feature with an `expression` has no `{next(iter(others))}`")
+        return self
 
 
 class SplitSpec(_Section):
@@ -427,6 +437,13 @@ class Spec(_Section):
                 "`estimator.trials` instead"
             )
         return self
+
+    @property
+    def expressions(self) -> dict[str, str]:
+        """The expressions of features that are no columns of the table, by name."""
+        return {
+            name: override.expression for name, override in self.features.items() if override.expression is not None
+        }
 
     @property
     def by_time(self) -> bool:

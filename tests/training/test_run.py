@@ -120,3 +120,21 @@ def test_logarithm_needs_positive_targets_everywhere(
     evaluation = train(read_dataset(tmp_path / "model.yaml")).evaluation
     assert evaluation.logarithm is logarithm
     assert np.isfinite(evaluation.candidates[0].loss)
+
+
+def test_own_features_are_nodes_of_the_graph_and_callers_send_columns_only(home: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    price, area = np.exp(random.normal(size=(2, ROWS)))
+    city = random.choice(["Bern", "Oslo", "Rome"], ROWS)
+    expensive = np.log(price / area) + random.normal(size=ROWS) > 0
+    frame = pl.DataFrame({"price": price, "area": area, "city": city, "y": np.where(expensive, "yes", "no")})
+    keys = """
+features:
+  relation: {expression: log(price / area)}
+  relative: {expression: "price / mean(price, by=city)"}
+"""
+    plain = trained(tmp_path, frame, "")
+    own = trained(tmp_path, frame, keys)
+    assert own.contract.names == plain.contract.names == ["price", "area", "city"]
+    plain_loss, own_loss = (artifact.evaluation.metrics[MODEL]["log_loss"].value for artifact in (plain, own))
+    assert own_loss < plain_loss - 0.01

@@ -12,7 +12,9 @@ from model_deployer.contract.errors import DataError, SpecError
 from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, Text
 from model_deployer.contract.value_form import NumberForm
 from model_deployer.contract.yaml_source import suggestion
+from model_deployer.training.data import expression
 from model_deployer.training.data.columns import canonical, is_constant, is_readable, is_text, missing, times
+from model_deployer.training.data.expression import ExpressionError
 from model_deployer.training.data.request_rows import legal, request
 from model_deployer.training.data.target import MAX_INTEGER_CLASSES
 from model_deployer.training.spec import FeatureOverride, Spec
@@ -47,7 +49,20 @@ def infer_features(train: pl.DataFrame, spec: Spec) -> tuple[Feature, ...]:
     features = [infer_feature(train[name], spec) for name in columns if not is_constant(train[name])]
     if not features:
         raise DataError("no column is left to learn from: all others are constant, ignored or have a role under `data`")
+    _check_expressions(features, spec)
     return _with_examples_of_one_row(features, train, spec)
+
+
+def _check_expressions(features: Sequence[Feature], spec: Spec) -> None:
+    kinds = {feature.name: feature.kind for feature in features}
+    errors = []
+    for name, text in spec.expressions.items():
+        try:
+            expression.parse(text, kinds)
+        except ExpressionError as error:
+            errors.append(f"{spec.location('features', name, 'expression')}: {error}")
+    if errors:
+        raise SpecError("\n".join(errors))
 
 
 def _with_examples_of_one_row(features: list[Feature], train: pl.DataFrame, spec: Spec) -> tuple[Feature, ...]:
@@ -87,7 +102,8 @@ def infer_feature(column: pl.Series, spec: Spec) -> Feature:
         raise _not_a_feature(column)
     override = spec.features.get(column.name, FeatureOverride())
     kind = override.kind or _kind(column)
-    overrides = _of_format(spec.data.formats.get(column.name), kind) | override.model_dump(exclude_none=True)
+    stated = override.model_dump(exclude_none=True)
+    overrides = _of_format(spec.data.formats.get(column.name), kind) | stated
     if isinstance(override.example, date):  # YAML parses an unquoted time
         overrides["example"] = override.example.isoformat()
     may_be_missing = override.required is False or missing(column).any()
@@ -270,7 +286,14 @@ def _inferred_datetime_fields(column: pl.Series, seconds: pl.Series) -> dict[str
 
 def _check_overrides(columns: list[str], train: pl.DataFrame, spec: Spec) -> None:
     errors = []
-    for name in spec.features:
+    for name, override in spec.features.items():
+        if override.expression is not None:
+            if name in train.columns:
+                errors.append(
+                    f"{spec.location('features', name, 'expression')}: the table has a column '{name}'; name the "
+                    "feature differently"
+                )
+            continue
         if name in columns:
             continue
         if name in train.columns or name in spec.data.ignore:

@@ -20,6 +20,7 @@ from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.features import Feature
 from model_deployer.training.models.model import Model, rows_at_once
 from model_deployer.training.models.onnx_estimator import COLUMNS, IR_VERSION, OPSETS, SCORES
+from model_deployer.training.preprocessing.derived import derived_nodes
 from model_deployer.training.preprocessing.preprocessing import UNKNOWN, Preprocessor
 from model_deployer.training.preprocessing.vocabulary import DOMAIN
 from model_deployer.training.runtime.silence import silence_libraries
@@ -38,7 +39,7 @@ def export_onnx(model: Model, features: Sequence[Feature]) -> onnx.ModelProto:
         model: The fitted model.
         features: Its features.
     """
-    prefix = _unused_prefix(features)
+    prefix = _unused_prefix([*features, *(derived.feature for derived in model.blueprint.preprocessor.derived)])
     numeric_graph = _numeric_graph(model, prefix)
     encoder_graph = _encoder_graph(model.blueprint.preprocessor, features, prefix)
     io_map = [(name, name) for name in (f"{prefix}numbers", f"{prefix}codes")]
@@ -196,10 +197,11 @@ def _dynamic_shapes(module: nn.Module, names: Sequence[str], rows: Any) -> Any:
 
 def _encoder_graph(preprocessor: Preprocessor, features: Sequence[Feature], prefix: str) -> onnx.ModelProto:
     """Return the graph from the features to ``numbers`` and ``codes``, which does the same as the preprocessor."""
+    derived, derived_types = derived_nodes(preprocessor.derived, prefix)
     matrices = [_number_nodes(preprocessor, prefix), _code_nodes(preprocessor, prefix)]
     matrices.sort(key=lambda nodes: nodes[-1].op_type == "Cast")  # an empty matrix is derived from the other one
     graph = helper.make_graph(
-        [node for nodes in matrices for node in nodes],
+        [*derived, *(node for nodes in matrices for node in nodes)],
         "model",
         [
             _tensor(feature.name, TensorProto.STRING if feature.dtype == "string" else TensorProto.DOUBLE, 1)
@@ -207,9 +209,10 @@ def _encoder_graph(preprocessor: Preprocessor, features: Sequence[Feature], pref
         ],
         [_tensor(f"{prefix}numbers", TensorProto.DOUBLE, None), _tensor(f"{prefix}codes", TensorProto.INT64, None)],
     )
+    graph.value_info.extend(derived_types)
     for result, name in _text_results(preprocessor, prefix).items():
         graph.value_info.extend(preprocessor.texts[name].types(result))
-    versions = OPSETS | DOMAIN if preprocessor.texts else OPSETS
+    versions = OPSETS | DOMAIN if preprocessor.texts or derived_types else OPSETS
     opsets = [helper.make_opsetid(domain, version) for domain, version in versions.items()]
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 

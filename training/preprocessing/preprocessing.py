@@ -22,6 +22,7 @@ from model_deployer.contract.errors import DataError
 from model_deployer.contract.features import Categorical, Feature
 from model_deployer.contract.outputs import CLASSIFICATION_TENSORS, REGRESSION_TENSORS
 from model_deployer.training.data.target import prefers_logarithm
+from model_deployer.training.preprocessing.derived import DerivedFeature, derive
 from model_deployer.training.preprocessing.text import TextEncoding, fit_text
 from model_deployer.training.preprocessing.vocabulary import MIN_TERM_ROWS
 
@@ -94,6 +95,7 @@ class Preprocessor(BaseModel):
         booleans: Boolean features: 1, 0 or missing.
         levels: Categorical features with few levels, which are embedded; the code of a level is its position, counted
             from 1.
+        derived: Features that are derived from the columns of the table before anything else.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,9 +106,11 @@ class Preprocessor(BaseModel):
     datetimes: tuple[str, ...]
     booleans: tuple[str, ...]
     levels: dict[str, tuple[str, ...]]
+    derived: tuple[DerivedFeature, ...] = ()
 
     def transform(self, frame: pl.DataFrame) -> Inputs:
         """Convert the rows of a conformed frame (Float64 and String columns) to the inputs of a model."""
+        frame = derive(frame, self.derived)
         encoded = [column for name, encoding in self.encoded.items() for column in encoding.transform(frame[name])]
         texts = [column for name, encoding in self.texts.items() for column in encoding.transform(frame[name])]
         return self._assemble(frame, [*encoded, *texts])

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from model_deployer.training.data.dataset import Dataset
 from model_deployer.training.data.stream import Stream
+from model_deployer.training.preprocessing.derived import derive, fit_derived
 from model_deployer.training.preprocessing.preprocessing import Inputs, Preprocessor, fit_preprocessor
 
 
@@ -58,11 +59,13 @@ def fit_sample(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[Preprocessor,
     Raises:
         DataError: as :func:`training.preprocessing.preprocessing.fit_preprocessor`.
     """
-    target = dataset.target
+    target, frame = dataset.target, dataset.frame[rows]
+    derived = fit_derived(dataset.spec.expressions, dataset.features, frame)
+    features = [*dataset.features, *(feature.feature for feature in derived)]
     preprocessor, inputs = fit_preprocessor(
-        dataset.frame[rows], dataset.features, target.values[rows], target.classes, dataset.spec.seed
+        derive(frame, derived), features, target.values[rows], target.classes, dataset.spec.seed
     )
-    return preprocessor, _sample(dataset, rows, inputs)
+    return preprocessor.model_copy(update={"derived": derived}), _sample(dataset, rows, inputs)
 
 
 def sample_of(dataset: Dataset, rows: NDArray[np.int64], preprocessor: Preprocessor) -> Sample:
