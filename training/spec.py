@@ -440,7 +440,7 @@ class Spec(_Section):
 
     @property
     def expressions(self) -> dict[str, str]:
-        """The expressions of features that are no columns of the table, by name."""
+        """The expressions of own features, by the name of the feature."""
         return {
             name: override.expression for name, override in self.features.items() if override.expression is not None
         }
