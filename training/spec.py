@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from model_deployer.contract import value_form
+from model_deployer.contract.category_spelling import NormalizationStep
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import SpecError
 from model_deployer.contract.evaluation import SplitMethod
@@ -125,6 +126,8 @@ class FeatureOverride(_Section):
         out_of_range: Whether a value outside of the range is rejected or clamped to it.
         categories: The values of a categorical feature.
         unknown: Whether a value that is not one of the categories is rejected or accepted.
+        normalize: The differences between texts that do not count: texts that are equal apart from them are one
+            category.
         longest: The maximum number of characters of a text.
         example: A value for the documentation and the sample requests.
     """
@@ -140,6 +143,7 @@ class FeatureOverride(_Section):
     out_of_range: Literal["reject", "clamp"] | None = None
     categories: tuple[str, ...] | None = None
     unknown: Literal["reject", "accept"] | None = None
+    normalize: tuple[NormalizationStep, ...] | None = None
     longest: int | None = Field(default=None, ge=1)
     example: Any = None
 

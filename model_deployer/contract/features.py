@@ -19,6 +19,7 @@ from pydantic import (
 from typing_extensions import override
 
 from model_deployer.contract import value_form
+from model_deployer.contract.category_spelling import CategorySpelling, NormalizationStep, ignored_differences
 from model_deployer.contract.number_format import exact
 
 #: The largest integer that float64 represents exactly (IEEE 754); the graph takes every number as float64.
@@ -231,11 +232,14 @@ class Categorical(_Feature):
         categories: The values known from training, sorted; None if there are too many to list.
         unknown: The policy for other values: ``reject`` refuses the row (needs ``categories``), ``accept`` makes the
             model treat the value as an unknown category.
+        normalize: The differences that do not count: a text that equals a category apart from them is that category.
+            Needs ``categories``.
     """
 
     kind: Literal["categorical"] = "categorical"
     categories: tuple[str, ...] | None = None
     unknown: Literal["reject", "accept"] = "accept"
+    normalize: tuple[NormalizationStep, ...] = Field(default=(), exclude_if=lambda steps: not steps)
     example: str | None = None
 
     @model_validator(mode="after")
@@ -243,6 +247,17 @@ class Categorical(_Feature):
         if self.unknown == "reject" and not self.categories:
             raise ValueError("`unknown: reject` needs the list of `categories`")
         return self
+
+    @model_validator(mode="after")
+    def _normalization_is_unambiguous(self) -> "Categorical":
+        if self.normalize and not self.categories:
+            raise ValueError("`normalize` needs the list of `categories`")
+        self.spelling()
+        return self
+
+    def spelling(self) -> CategorySpelling | None:
+        """Return what finds the category that a text counts as; None if only equal texts count."""
+        return CategorySpelling(self.categories or (), self.normalize) if self.normalize else None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -271,6 +286,9 @@ class Categorical(_Feature):
             if self.categories and len(self.categories) <= 20:
                 sentences.append(f"Known values: {', '.join(self.categories)}.")
             sentences.append("A value that is not in the training data is treated as unknown.")
+        if self.normalize:
+            ignored = ignored_differences(self.normalize)
+            sentences.append(f"A value that differs from a known value only by {ignored} counts as that value.")
         return sentences
 
 

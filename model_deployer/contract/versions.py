@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import Self
 
 from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.category_spelling import ignored_differences
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
 from model_deployer.contract.number_format import exact
@@ -181,13 +182,30 @@ def _range_text(feature: Numeric | Integer) -> str:
 
 
 def _category_changes(old: Categorical, new: Categorical) -> list[Change]:
+    return [*_normalization_changes(old, new), *_accepted_category_changes(old, new)]
+
+
+def _normalization_changes(old: Categorical, new: Categorical) -> list[Change]:
+    changes = []
+    if removed := set(old.normalize) - set(new.normalize):
+        message = f"values that differ from a category by {ignored_differences(removed)} no longer count as it"
+        changes.append(Change(Step.MAJOR, old.name, message))
+    if added := set(new.normalize) - set(old.normalize):
+        message = f"values that differ from a category by {ignored_differences(added)} now count as it"
+        changes.append(Change(Step.MINOR, old.name, message))
+    return changes
+
+
+def _accepted_category_changes(old: Categorical, new: Categorical) -> list[Change]:
     if new.unknown == "accept":
         return _toggle(old.name, old.unknown == "reject", False, "", "unknown categories are now accepted")
     if old.unknown == "accept":
         return [Change(Step.MAJOR, old.name, "unknown categories are now refused")]
     old_categories, new_categories = set(old.categories or ()), set(new.categories or ())
     changes = []
-    if removed := len(old_categories - new_categories):
+    spelling = new.spelling()
+    still_accepted = {name for name in old_categories if spelling and spelling(name) in new_categories}
+    if removed := len(old_categories - new_categories - still_accepted):
         changes.append(Change(Step.MAJOR, old.name, f"{_categories(removed)} no longer accepted"))
     if added := len(new_categories - old_categories):
         changes.append(Change(Step.MINOR, old.name, f"{_categories(added)} now accepted in addition"))

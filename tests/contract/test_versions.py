@@ -18,6 +18,7 @@ VERSIONS = st.builds(Version, NUMBERS, NUMBERS, NUMBERS)
 RANGED = Numeric(name="x", minimum=0, maximum=10, out_of_range="reject")
 OPTIONAL = Numeric(name="x", required=False, missing="impute")
 CLOSED = Categorical(name="x", categories=("a", "b"), unknown="reject")
+NORMALIZED = Categorical(name="x", categories=("A", "b"), unknown="reject", normalize=("case",))
 
 
 def contract(*features: Feature, **changes: Any) -> Contract:
@@ -54,6 +55,10 @@ def test_the_first_version_is_one() -> None:
         (contract(Numeric(name="x")), contract(Integer(name="x")), Step.MAJOR),
         (contract(Numeric(name="x")), contract(OPTIONAL), Step.MINOR),
         (contract(OPTIONAL), contract(Numeric(name="x")), Step.MAJOR),
+        (contract(CLOSED), contract(NORMALIZED), Step.MINOR),
+        (contract(NORMALIZED), contract(CLOSED), Step.MAJOR),
+        (contract(NORMALIZED), contract(NORMALIZED.model_copy(update={"normalize": ("trim", "case")})), Step.MINOR),
+        (contract(NORMALIZED), contract(NORMALIZED.model_copy(update={"categories": ("a",)})), Step.MAJOR),
         (contract(RANGED), contract(RANGED.model_copy(update={"maximum": 9})), Step.MAJOR),
         (contract(RANGED), contract(RANGED.model_copy(update={"maximum": 11})), Step.MINOR),
         (contract(RANGED), contract(RANGED.model_copy(update={"maximum": 11, "minimum": 1})), Step.MAJOR),

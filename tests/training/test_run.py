@@ -11,7 +11,9 @@ from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.evaluation import LINEAR, MODEL, UnmeasuredCurve
+from model_deployer.contract.features import Categorical
 from model_deployer.contract.outputs import Classification
+from model_deployer.serving.engines import offline
 from model_deployer.training.data.dataset import read_dataset
 from model_deployer.training.run import train
 from tests.support.json_documents import unknown_keys
@@ -138,3 +140,20 @@ features:
     assert own.contract.names == plain.contract.names == ["price", "area", "city"]
     plain_loss, own_loss = (artifact.evaluation.metrics[MODEL]["log_loss"].value for artifact in (plain, own))
     assert own_loss < plain_loss - 0.01
+
+
+def test_spellings_of_a_category_are_one_category(home: Path, tmp_path: Path) -> None:
+    """The model, its golden requests and its reference know one spelling, which the example may not have."""
+    frame = table(2)
+    codes = frame["y"].replace_strict({"label 0": 0, "label 1": 1}, return_dtype=pl.Int64)
+    spellings = [("JFK", "jfk ")[row % 3 == 0] if code else ("Lga", "LGA")[row % 2] for row, code in enumerate(codes)]
+    keys = "features: {origin: {normalize: [trim, case], unknown: reject, example: ' lGa'}}"
+    model = trained(tmp_path, frame.with_columns(origin=pl.Series(spellings)), keys)
+    (origin,) = (feature for feature in model.contract.features if feature.name == "origin")
+    assert isinstance(origin, Categorical)
+    assert origin.categories is not None
+    assert {category.lower() for category in origin.categories} == {"jfk", "lga"}
+    assert {case.row["origin"] for case in model.golden()} <= set(origin.categories)
+    rows = [case.row for case in model.golden()]
+    variants = [row | {"origin": f" {row['origin'].upper()}\n"} for row in rows]
+    assert offline.predict(model, variants) == offline.predict(model, rows)

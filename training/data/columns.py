@@ -21,11 +21,16 @@ def is_readable(column: pl.Series) -> bool:
     return not column.dtype.is_nested() and not isinstance(column.dtype, pl.Binary | pl.Duration | pl.Object)
 
 
+def holds_strings(column: pl.Series) -> bool:
+    """Return whether the values of a column are strings, in any of their types."""
+    return isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum)
+
+
 def missing(column: pl.Series) -> pl.Series:
     """Return a Boolean mask, one value per row: null, NaN, infinite or an empty string."""
     if column.dtype.is_float():
         return ~column.is_finite().fill_null(False)
-    if isinstance(column.dtype, pl.String | pl.Categorical | pl.Enum):
+    if holds_strings(column):
         return column.cast(pl.String).fill_null("") == ""
     return column.is_null()
 

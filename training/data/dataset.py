@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.evaluation import Finding
 from model_deployer.contract.features import Feature
+from model_deployer.training.data.category_merging import merge_categories
 from model_deployer.training.data.features import conform, infer_features, slice_features
 from model_deployer.training.data.profile import print_findings, profile
 from model_deployer.training.data.split import Parts, Rows, method, nested_order, split
@@ -92,6 +93,7 @@ def read_dataset(path: Path) -> Dataset:
     parts = split(frame, target, spec, weights)
     print_stage("split", f"by {method(target, spec)}: {_sizes(parts)}")
 
+    frame = merge_categories(frame, parts.train_and_validation, spec)
     findings = profile(frame, target, parts, spec)
     print_findings(findings)
     _refuse_errors(findings)

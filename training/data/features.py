@@ -13,7 +13,16 @@ from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, Text
 from model_deployer.contract.value_form import NumberForm
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data import expression
-from model_deployer.training.data.columns import canonical, is_constant, is_readable, is_text, missing, times
+from model_deployer.training.data.category_merging import MAX_NORMALIZED_CATEGORIES, with_known_spellings
+from model_deployer.training.data.columns import (
+    canonical,
+    holds_strings,
+    is_constant,
+    is_readable,
+    is_text,
+    missing,
+    times,
+)
 from model_deployer.training.data.expression import ExpressionError
 from model_deployer.training.data.request_rows import legal, request
 from model_deployer.training.data.target import MAX_INTEGER_CLASSES
@@ -101,16 +110,17 @@ def infer_feature(column: pl.Series, spec: Spec) -> Feature:
     if not is_readable(column):
         raise _not_a_feature(column)
     override = spec.features.get(column.name, FeatureOverride())
-    kind = override.kind or _kind(column)
-    stated = override.model_dump(exclude_none=True)
-    overrides = _of_format(spec.data.formats.get(column.name), kind) | stated
+    kind = override.kind or ("categorical" if override.normalize and holds_strings(column) else _kind(column))
+    overrides = _of_format(spec.data.formats.get(column.name), kind) | override.model_dump(exclude_none=True)
     if isinstance(override.example, date):  # YAML parses an unquoted time
         overrides["example"] = override.example.isoformat()
     may_be_missing = override.required is False or missing(column).any()
     policy = override.missing or ("impute" if may_be_missing else "reject")
     fields = {"name": column.name, "kind": kind, "missing": policy, "required": policy == "reject"}
     try:
-        feature = _FEATURE.validate_python({**fields, **_inferred_fields(column, kind), **overrides})
+        feature = _FEATURE.validate_python(
+            {**fields, **_inferred_fields(column, kind, bool(override.normalize)), **overrides}
+        )
     except ValidationError as error:
         raise _override_error(error, column.name, spec) from None
     if unknown := [field for field in overrides if field not in type(feature).model_fields]:
@@ -206,7 +216,7 @@ def _conformed_column(frame: pl.DataFrame, feature: Feature, offset: int) -> pl.
             f"set another `kind` for the column under `features` in model.yaml"
         )
     if feature.dtype == "string":
-        return values.fill_null("")
+        return with_known_spellings(values, feature).fill_null("")
     return values.set(~values.is_finite(), None).fill_null(float("nan"))
 
 
@@ -221,7 +231,7 @@ def _kind(column: pl.Series) -> str:
         return "numeric"
     if isinstance(dtype, pl.Date | pl.Datetime):
         return "datetime"
-    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+    if holds_strings(column):
         return "text" if is_text(column.cast(pl.String)) else "categorical"
     raise _not_a_feature(column)
 
@@ -240,11 +250,12 @@ def _override_error(error: ValidationError, name: str, spec: Spec) -> SpecError:
     return SpecError(f"{location}: {reason}")
 
 
-def _inferred_fields(column: pl.Series, kind: str) -> dict[str, Any]:
+def _inferred_fields(column: pl.Series, kind: str, has_normal_forms: bool) -> dict[str, Any]:
     """Infer the fields of a contract that this kind has: range, categories, length, example."""
     values = canonical(column, kind).drop_nulls()
     if kind in _STRINGS:
-        return _inferred_string_fields(values, kind)
+        max_categories = MAX_NORMALIZED_CATEGORIES if has_normal_forms else MAX_LISTED_CATEGORIES
+        return _inferred_string_fields(values, kind, max_categories)
     if kind == "datetime":
         return _inferred_datetime_fields(column, values)
     finite = values.filter(values.is_finite())
@@ -264,7 +275,7 @@ def _inferred_fields(column: pl.Series, kind: str) -> dict[str, Any]:
     return {"minimum": cast(low), "maximum": cast(high), "example": cast(median)}
 
 
-def _inferred_string_fields(values: pl.Series, kind: str) -> dict[str, Any]:
+def _inferred_string_fields(values: pl.Series, kind: str, max_categories: int) -> dict[str, Any]:
     if values.is_empty():
         return {}
     example = values.mode().sort()[0]
@@ -272,7 +283,7 @@ def _inferred_string_fields(values: pl.Series, kind: str) -> dict[str, Any]:
         longest = values.str.len_chars().to_numpy().max()
         return {"example": example, "longest": max(int(longest), Text.model_fields["longest"].default)}
     categories = values.unique().sort().to_list()
-    return {"example": example, "categories": tuple(categories) if len(categories) <= MAX_LISTED_CATEGORIES else None}
+    return {"example": example, "categories": tuple(categories) if len(categories) <= max_categories else None}
 
 
 def _inferred_datetime_fields(column: pl.Series, seconds: pl.Series) -> dict[str, Any]:

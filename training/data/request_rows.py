@@ -62,7 +62,10 @@ def frame_value(feature: Feature, value: Any) -> float | str:
         time = datetime.fromisoformat(str(value))
         local = time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time
         return (local - EPOCH).total_seconds()
-    return str(value) if feature.dtype == "string" else float(value)
+    if feature.dtype != "string":
+        return float(value)
+    spelling = feature.spelling() if isinstance(feature, Categorical) else None
+    return spelling(str(value)) if spelling else str(value)
 
 
 def _legal(feature: Feature, values: pl.Series) -> pl.Series:

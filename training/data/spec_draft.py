@@ -74,7 +74,8 @@ strict: false  # true: stop if a column leaks the target (predicts it perfectly)
 #   timeout_seconds: {limits.timeout_seconds:g}
 
 # The features, as inferred from the table. To override what was inferred, set any of these keys in the braces: kind,
-# description, unit, required, missing, minimum, maximum, out_of_range, categories, unknown, longest, example.
+# description, unit, required, missing, minimum, maximum, out_of_range, categories, unknown, normalize,
+# longest, example.
 # features:
 """
 

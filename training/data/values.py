@@ -137,7 +137,7 @@ def raise_questions(questions: Sequence[Question]) -> None:
 
 def _is_readable(column: pl.Series, spec: Spec) -> bool:
     override = spec.features.get(column.name)
-    is_text = override is not None and override.kind in _TEXT_KINDS
+    is_text = override is not None and (override.kind in _TEXT_KINDS or (override.kind is None and override.normalize))
     is_label = column.name == spec.data.target and spec.task == "classification"
     is_left_out = column.name in spec.data.ignore and column.name not in spec.slices
     return column.dtype == pl.String and not (is_text or is_label or is_left_out)

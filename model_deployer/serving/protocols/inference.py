@@ -20,7 +20,7 @@ from model_deployer.serving.protocols import parameters, tensors
 from model_deployer.serving.protocols.parameters import Parameters
 from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values
 from model_deployer.serving.rows.columns import ColumnBuilder, Table
-from model_deployer.serving.rows.decoding import Rows, value_type
+from model_deployer.serving.rows.decoding import Rows, json_decoder, value_type
 
 #: The type of the shape of an input with one row: [1] or [1, 1].
 _ONE_ROW_SHAPE = Annotated[list[Literal[1]], Meta(min_length=1, max_length=2)]
@@ -68,10 +68,8 @@ class RequestReader:
         self._limits = contract.limits
         self._build_columns = ColumnBuilder(contract.features)
         self._decode = msgspec.json.Decoder(InferenceRequest).decode
-        self._decode_row = msgspec.json.Decoder(
-            _validating_type(contract, _ONE_ROW_SHAPE, tuple.__class_getitem__)
-        ).decode
-        self._decode_table = msgspec.json.Decoder(_validating_type(contract, list[int], list.__class_getitem__)).decode
+        self._decode_row = json_decoder(_validating_type(contract, _ONE_ROW_SHAPE, tuple.__class_getitem__))
+        self._decode_table = json_decoder(_validating_type(contract, list[int], list.__class_getitem__))
 
     def fast(self, body: bytes) -> tuple[Any, Rows] | None:
         """Decode and validate a request that is JSON alone.

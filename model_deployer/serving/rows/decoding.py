@@ -8,7 +8,8 @@ must escape.
 
 import math
 import re
-from collections.abc import Sequence
+from abc import ABCMeta
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from model_deployer.contract.category_spelling import CategorySpelling
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import MalformedBody
 from model_deployer.contract.features import (
@@ -144,8 +146,14 @@ def _compile(contract: Contract, ignores_unknown: bool) -> tuple[Any, Any, Any, 
     lists = [(identifier, list.__class_getitem__(kind), *default) for identifier, kind, *default in fields]
     table = msgspec.defstruct("Table", lists, rename=names, kw_only=True, forbid_unknown_fields=not ignores_unknown)
     columns = msgspec.defstruct("Columns", [("columns", table)], forbid_unknown_fields=True)
-    decode_rows, decode_row, decode_columns = (msgspec.json.Decoder(kind).decode for kind in (rows, row, columns))
-    return decode_rows, decode_row, decode_columns, partial(msgspec.convert, type=list[row])  # type: ignore[valid-type]
+    decode_rows, decode_row, decode_columns = (json_decoder(kind) for kind in (rows, row, columns))
+    convert = partial(msgspec.convert, type=list[row], dec_hook=_decode_spelling)  # type: ignore[valid-type]
+    return decode_rows, decode_row, decode_columns, convert
+
+
+def json_decoder(kind: Any) -> Callable[[bytes], Any]:
+    """Return the function that decodes JSON as a type whose fields have types of :func:`value_type`."""
+    return msgspec.json.Decoder(kind, dec_hook=_decode_spelling).decode
 
 
 def _fail_to_decode(body: bytes) -> Any:
@@ -187,8 +195,36 @@ def value_type(feature: Feature) -> Any:
     return _required_type(feature) | None if feature.nullable else _required_type(feature)
 
 
+def _spelling_type(feature: Categorical, spelling: CategorySpelling) -> Any:
+    """Return the type of a text that is decoded as the category that it counts as.
+
+    msgspec does not know the type, so it calls :func:`_decode_spelling`. It requires an instance of the type as the
+    result, so str is registered as a subclass.
+    """
+    categories, accepts_unknown = frozenset(feature.categories or ()), feature.unknown == "accept"
+
+    def read(text: str) -> str:
+        category = spelling(text)
+        if category in categories or (accepts_unknown and 1 <= len(category) <= MAX_CATEGORY_CHARACTERS):
+            return category
+        raise ValueError
+
+    kind = ABCMeta("Spelling", (), {"read": staticmethod(read)})
+    kind.register(str)
+    return kind
+
+
+def _decode_spelling(kind: Any, value: Any) -> Any:
+    """Decode a value of a type that msgspec does not know; a ValueError makes it raise a ValidationError."""
+    if type(value) is not str:
+        raise ValueError
+    return kind.read(value)
+
+
 def _required_type(feature: Feature) -> Any:
     match feature:
+        case Categorical() if spelling := feature.spelling():
+            return _spelling_type(feature, spelling)
         case Boolean():
             return bool
         case Datetime():

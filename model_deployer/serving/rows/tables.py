@@ -6,6 +6,7 @@ same table gets the same answer, or the same problems, as rows of JSON, columns 
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from model_deployer.contract.category_spelling import CategorySpelling
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import MalformedBody
 from model_deployer.contract.features import (
@@ -55,6 +57,11 @@ class TableReader:
     def __init__(self, contract: Contract, ignores_unknown: bool = False) -> None:
         self._ignores_unknown = ignores_unknown
         self._features = {feature.name: feature for feature in contract.features}
+        self._spellings = {
+            feature.name: spelling
+            for feature in contract.features
+            if isinstance(feature, Categorical) and (spelling := feature.spelling())
+        }
         self._max_rows = contract.limits.rows
         self._validator = Validator(contract, ignores_unknown)
         self._build_columns = ColumnBuilder(contract.features)
@@ -83,10 +90,20 @@ class TableReader:
         rows = len(next(iter(columns.values())).values) if columns else 0
         if not rows:
             raise MalformedBody("the table has no rows; send at least one")
+        columns = self._with_known_spellings(columns)
         try:
             return Table(self._validated_columns(columns, rows))
         except _NeedsRowCheck:
             return Table(self._build_columns(self._validator.check(_to_rows(columns))))
+
+    def _with_known_spellings(self, columns: Mapping[str, Column]) -> Mapping[str, Column]:
+        """Return the columns with the categories that their texts count as."""
+        spelled = {
+            name: _spelled(spelling, columns[name])
+            for name, spelling in self._spellings.items()
+            if name in columns and columns[name].kind == "text"
+        }
+        return {**columns, **spelled} if spelled else columns
 
     def _validated_columns(self, columns: Mapping[str, Column], rows: int) -> dict[str, NDArray[Any]]:
         """Return the graph's columns, [rows, 1] each, if all of them are valid."""
@@ -206,6 +223,13 @@ def _valid_texts(feature: Categorical | Text, column: Column) -> NDArray[Any]:
     if max(map(len, texts), default=0) > max_characters:
         raise _NeedsRowCheck
     return column.values if missing is None else np.where(missing, "", column.values.astype(object))
+
+
+def _spelled(spelling: CategorySpelling, column: Column) -> Column:
+    """Return a column of texts with the categories that they count as."""
+    texts = column.values.tolist()
+    categories = {text: spelling(text) for text in set(texts)}
+    return replace(column, values=np.array([categories[text] for text in texts], dtype=object))
 
 
 def _to_rows(columns: Mapping[str, Column]) -> list[dict[str, Any]]:

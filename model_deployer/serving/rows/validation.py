@@ -251,7 +251,7 @@ def _usual_check(feature: Feature) -> Callable[[Any], Any]:
         case Boolean():
             return _boolean
         case Categorical():
-            return lambda value: _category(feature, value)
+            return _category_check(feature)
         case Datetime():
             return lambda value: _time(feature, value)
         case Text():
@@ -309,6 +309,13 @@ def _string(value: Any, min_characters: int, max_characters: int) -> str:
             "invalid_text", "the text has half of a surrogate pair, which is not a Unicode character"
         ) from None
     return value
+
+
+def _category_check(feature: Categorical) -> Callable[[Any], str]:
+    spelling = feature.spelling()
+    if spelling is None:
+        return lambda value: _category(feature, value)
+    return lambda value: _category(feature, spelling(value) if isinstance(value, str) else value)
 
 
 def _category(feature: Categorical, value: Any) -> str:

@@ -195,6 +195,19 @@ def test_names_that_json_has_to_escape_are_served_too() -> None:
     assert decoder(json.dumps({"rows": [row]}).encode()) == [(1.5, "x", 3)]
 
 
+def test_spellings_are_decoded_on_the_fast_path() -> None:
+    features = (
+        Categorical(name="a", categories=("JFK",), unknown="reject", normalize=("case",)),
+        Categorical(name="b", categories=("AA",), missing="impute", required=False, normalize=("trim", "case")),
+    )
+    contract = Contract(features=features, output=tiny.CONTRACT.output)
+    decoder, validator = Decoder(contract), Validator(contract)
+    rows = [{"a": "jfk", "b": " aa\n"}, {"a": "JFK", "b": "other "}, {"a": "Jfk", "b": None}, {"a": "jfk"}]
+    expected = [("JFK", "AA"), ("JFK", "other "), ("JFK", None), ("JFK", None)]
+    body = json.dumps({"rows": rows}).encode()
+    assert decoder._fast(body) == decoder(body) == decoder.objects(rows) == validator.rows(body) == expected
+
+
 SCALARS = (
     st.none()
     | st.booleans()

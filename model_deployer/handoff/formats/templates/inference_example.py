@@ -4,7 +4,8 @@
     python examples/inference_example.py rows.json    # your own rows, a JSON list
 
 As a module: ``from inference_example import Model; Model().predict([{...}])``. Unlike the service, this program does
-not validate rows, so they must be as docs/INTEGRATION_GUIDE.md describes them.
+not validate rows, so they must be as docs/INTEGRATION_GUIDE.md describes them, with categories in the spelling of
+model_metadata.json.
 """
 
 import json
