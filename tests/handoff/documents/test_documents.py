@@ -318,7 +318,7 @@ def test_hostile_strings_are_shown_and_not_obeyed(strings: list[str]) -> None:
         features=(
             Numeric(name=field, description=description, unit=category, example=1.5),
             Categorical(name=other, categories=(category, "b"), unknown="reject", example="b"),
-            Boolean(name="plain", required=False, missing="impute", example=True),
+            Boolean(name="a longer name", required=False, missing="impute", example=True),
         ),
         output=Classification(target=target, labels=(label, second, third), set_threshold=0.2),
     )
@@ -348,7 +348,7 @@ PLAIN = documents(
             features=(
                 Numeric(name="f", description="d", unit="c", example=1.5),
                 Categorical(name="o", categories=("a", "b"), unknown="reject", example="b"),
-                Boolean(name="plain", required=False, missing="impute", example=True),
+                Boolean(name="a longer name", required=False, missing="impute", example=True),
             ),
             output=Classification(target="t", labels=("x", "y", "z"), set_threshold=0.2),
         ),
