@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from model_deployer.cli.app import app
 from model_deployer.contract.errors import PROBLEM_CODES, REQUEST_ERRORS
+from model_deployer.contract.value_warnings import WARNING_CODES
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from model_deployer.training.spec import (
@@ -170,6 +171,10 @@ def _problems() -> Table:
     return ("code", "the value"), [(f"`{code}`", words) for code, words in PROBLEM_CODES.items()]
 
 
+def _warnings() -> Table:
+    return ("code", "the value"), [(f"`{code}`", words) for code, words in WARNING_CODES.items()]
+
+
 def _metrics() -> Table:
     rows = [(f"`{each.name}`", ", ".join(f"`{label}`" for label in each.labels)) for each in METRIC_SPECS]
     return ("name", "labels", "meaning"), rows
@@ -207,6 +212,7 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "settings": lambda: _fields(Settings),
     "errors": _errors,
     "problems": _problems,
+    "warnings": _warnings,
     "metrics": _metrics,
 }
 _COMMANDS: Any = typer.main.get_command(app)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from model_deployer.cli.app import app
 from model_deployer.contract.errors import PROBLEM_CODES, REQUEST_ERRORS
+from model_deployer.contract.value_warnings import WARNING_CODES
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from model_deployer.training.spec import FeatureOverride, Spec
@@ -75,6 +76,10 @@ def test_the_table_of_errors_is_the_tree_of_errors() -> None:
 
 def test_the_table_of_wrong_values_is_the_list_of_codes() -> None:
     assert {code.strip("`"): words for code, words in rows(SERVICE, "problems")} == PROBLEM_CODES
+
+
+def test_the_table_of_warnings_is_the_list_of_codes() -> None:
+    assert {code.strip("`"): words for code, words in rows(SERVICE, "warnings")} == WARNING_CODES
 
 
 def test_every_metric_is_described_with_its_labels() -> None:

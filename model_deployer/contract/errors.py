@@ -16,6 +16,7 @@
         ├── MalformedBody                  400   INVALID_ARGUMENT     no     malformed_body
         ├── MalformedRequest               400   INVALID_ARGUMENT     no     malformed_request
         ├── InvalidHeader                  400   INVALID_ARGUMENT     no     invalid_header
+        ├── InvalidParameter               400   INVALID_ARGUMENT     no     invalid_parameter
         ├── Unauthorized                   401   UNAUTHENTICATED      no     unauthorized
         ├── NotFound                       404   NOT_FOUND            no     not_found
         ├── MethodNotAllowed               405   UNIMPLEMENTED        no     method_not_allowed
@@ -181,6 +182,14 @@ class InvalidHeader(RequestError):
     remedy = "Correct the header, or leave it out."
 
 
+class InvalidParameter(RequestError):
+    """The parameter `warnings` of the query is neither `true` nor `false`."""
+
+    code = "invalid_parameter"
+    title = "A parameter of the query cannot be read"
+    remedy = "Correct the parameter, or leave it out."
+
+
 class Unauthorized(RequestError):
     """The service requires an API key, and the key is missing or not valid."""
 
@@ -222,7 +231,7 @@ class MethodNotAllowed(RequestError):
 
 
 class NotAcceptable(RequestError):
-    """The header `Accept` allows no type that `/invocations` can write; other paths answer in JSON then."""
+    """The header `Accept` allows no type that `/invocations` can write, or asks for a table with `warnings=true`."""
 
     status = 406
     code = "not_acceptable"
@@ -358,6 +367,7 @@ REQUEST_ERRORS: tuple[type[RequestError], ...] = (
     MalformedBody,
     MalformedRequest,
     InvalidHeader,
+    InvalidParameter,
     Unauthorized,
     NotFound,
     MethodNotAllowed,

@@ -19,6 +19,7 @@ from model_deployer.contract.errors import (
     ArtifactError,
     DeadlineExceeded,
     MethodNotAllowed,
+    NotAcceptable,
     NotFound,
     PredictionFailed,
     RequestError,
@@ -26,7 +27,7 @@ from model_deployer.contract.errors import (
     Unauthorized,
 )
 from model_deployer.serving.config.settings import Settings
-from model_deployer.serving.http import asgi, connection, headers, middleware, problem_details
+from model_deployer.serving.http import asgi, connection, headers, middleware, problem_details, query
 from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, Endpoint, RequestRecord
 from model_deployer.serving.http.asgi import App, Message, Receive, Scope, Send
 from model_deployer.serving.http.compression import MIN_COMPRESSED_BYTES, accepted_encoding, compress, decompress
@@ -40,6 +41,7 @@ from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
 from model_deployer.serving.protocols.protocol import UNKNOWN_PATH, Reply, Request, RouteMatch, build_router
 from model_deployer.serving.protocols.registry import create_protocols
+from model_deployer.serving.rows import formats
 
 logger = logging.getLogger("model_deployer")
 
@@ -185,9 +187,12 @@ class Gateway:
             raise MethodNotAllowed("POST")
         media_type = headers.media_type(request_headers, scope["headers"])
         response_media_type = headers.accepted_media_type(request_headers)
+        with_warnings = query.flag(scope["query_string"], "warnings") if scope["query_string"] else False
+        if with_warnings and response_media_type != formats.JSON:
+            raise NotAcceptable("a table has no place for `warnings`: accept application/json, or leave `warnings` out")
 
         async def answer(body: bytes) -> Response:
-            content = await self._predictor.answer(body, media_type, response_media_type)
+            content = await self._predictor.answer(body, media_type, response_media_type, with_warnings=with_warnings)
             return 200, response_media_type.encode(), content
 
         return await self._within_deadline(answer, scope, request_headers, receive)
@@ -201,8 +206,8 @@ class Gateway:
             raise MethodNotAllowed(", ".join(match.methods))
 
         async def answer(body: bytes) -> Reply:
-            query = scope["query_string"].decode("latin-1")
-            return await route.handler(Request(method, match.path_parameters, query, request_headers, body))
+            text = scope["query_string"].decode("latin-1")
+            return await route.handler(Request(method, match.path_parameters, text, request_headers, body))
 
         if method in _BODILESS_METHODS:
             return await answer(b"")

@@ -32,6 +32,7 @@ from model_deployer.serving.rows.columns import ColumnBuilder, Columns, Table
 from model_deployer.serving.rows.decoding import Decoder, Rows
 from model_deployer.serving.rows.formats import JSON
 from model_deployer.serving.rows.tables import TableReader
+from model_deployer.serving.rows.unusual_values import WarningFinder
 from model_deployer.serving.rows.value_count import ValueCounter
 
 logger = logging.getLogger("model_deployer")
@@ -76,6 +77,7 @@ class Predictor:
         self._decoder = Decoder(contract, ignores_unknown)
         self._table_reader = TableReader(contract, ignores_unknown)
         self._build_columns = ColumnBuilder(contract.features)
+        self._find_warnings = WarningFinder(contract, artifact.reference)
         self._prediction_rows = contract.output.predictions
         self._prediction_columns = contract.output.columns
         self._encode = msgspec.json.Encoder().encode
@@ -109,13 +111,17 @@ class Predictor:
 
     # The path of a request
 
-    async def answer(self, body: bytes, media_type: str = JSON, response_media_type: str = JSON) -> bytes:
+    async def answer(
+        self, body: bytes, media_type: str = JSON, response_media_type: str = JSON, *, with_warnings: bool = False
+    ) -> bytes:
         """Return the response body for a request body. Rows are answered with rows, and a table with a table.
 
         Args:
             body: Rows or columns as JSON, or a table in an Arrow format or Parquet.
             media_type: The media type of the body.
             response_media_type: The media type of the response body.
+            with_warnings: Whether a response body in JSON has warnings about values that the training data does not
+                have.
 
         Raises:
             RequestError: if the request gets no prediction; its subclass and message say why. The caller turns it into
@@ -128,7 +134,7 @@ class Predictor:
             raise
         is_table = media_type != JSON or self._decoder.is_columnar(body)
         outputs = await self._batcher(self._compact(rows))
-        encode = partial(self._encode_answer, outputs, response_media_type, is_table)
+        encode = partial(self._encode_answer, outputs, response_media_type, is_table, rows if with_warnings else None)
         return await self.background.run_if_many(len(rows), encode)
 
     async def _read(self, body: bytes, media_type: str) -> Rows:
@@ -137,12 +143,17 @@ class Predictor:
             return await self._read_table(body, media_type)
         return await self.background.run_if_large(len(body), lambda: self._compact(self._decoder(body)))
 
-    def _encode_answer(self, outputs: Arrays, media_type: str, is_table: bool) -> bytes:
+    def _encode_answer(self, outputs: Arrays, media_type: str, is_table: bool, warned_rows: Rows | None) -> bytes:
         if media_type != JSON:
             return formats.write(self._prediction_columns(outputs), media_type)
+        end = self._answer_end if warned_rows is None else self._encode_warnings(warned_rows) + self._answer_end
         if is_table:
-            return b'{"columns":' + self._encode(_to_lists(self._prediction_columns(outputs))) + self._answer_end
-        return b'{"predictions":' + self._encode(self._prediction_rows(outputs)) + self._answer_end
+            return b'{"columns":' + self._encode(_to_lists(self._prediction_columns(outputs))) + end
+        return b'{"predictions":' + self._encode(self._prediction_rows(outputs)) + end
+
+    def _encode_warnings(self, rows: Rows) -> bytes:
+        listed, count = self._find_warnings(self._batch_columns([rows]))
+        return b',"warnings":' + self._encode(listed) + b',"warning_count":' + self._encode(count)
 
     async def _read_table(self, body: bytes, media_type: str) -> Table:
         """Read an Arrow stream directly, and any other table after a separate process has converted it to one."""

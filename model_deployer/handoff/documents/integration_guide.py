@@ -9,6 +9,7 @@ from model_deployer.contract.errors import PROBLEM_CODES, REQUEST_ERRORS, Reques
 from model_deployer.contract.features import Feature
 from model_deployer.contract.number_format import count, milliseconds, minute, number, percent, seconds, size
 from model_deployer.contract.outputs import Classification
+from model_deployer.contract.value_warnings import WARNING_CODES
 from model_deployer.handoff.documents.field_tables import treatment
 from model_deployer.monitoring.alerts import Alert
 from model_deployer.package.measurements import Latency
@@ -157,6 +158,11 @@ def _first_line(error: type[RequestError]) -> str:
 def problem_codes() -> Markdown:
     """Return a table of the problems of a single value."""
     return table(["Code", "The value"], [[code(name), about] for name, about in PROBLEM_CODES.items()])
+
+
+def warning_codes() -> Markdown:
+    """Return a table of the warnings about a single value."""
+    return table(["Code", "The value"], [[code(name), about] for name, about in WARNING_CODES.items()])
 
 
 def metrics() -> Markdown:

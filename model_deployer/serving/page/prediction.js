@@ -1,8 +1,9 @@
 /** A prediction in words. */
 
-import { details, element, isolated } from "./element.js";
+import { code, details, element, isolated } from "./element.js";
 import { number, percent } from "./number.js";
 import { visibleJson } from "./request_body.js";
+import { WARNING_CODES } from "./warning_codes.js";
 
 /** The number of labels whose probability is visible at first. */
 const VISIBLE_LABELS = 10;
@@ -18,6 +19,7 @@ export function predictionInWords({ content, requestId }, output) {
   const sentences = output.kind === "classification" ? classification(prediction, output) : quantity(prediction, output);
   return [
     ...sentences,
+    ...content.warnings.map(warningSentence),
     element(
       "small",
       { class: "block" },
@@ -28,6 +30,11 @@ export function predictionInWords({ content, requestId }, output) {
     ),
     details("The answer as JSON", () => [element("pre", {}, visibleJson(content, 2))]),
   ];
+}
+
+function warningSentence({ field, code: reason }) {
+  const meaning = WARNING_CODES[reason] ?? "is unlike the training data";
+  return element("p", { class: "warning" }, "The value of ", code(field), ` ${meaning}, so the prediction may be unreliable.`);
 }
 
 function classification(prediction, output) {

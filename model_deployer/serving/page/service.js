@@ -37,13 +37,13 @@ export class Service {
   }
 
   /**
-   * Return the answer to one row.
+   * Return the answer to one row, with warnings about its values.
    *
    * @param {string} body The request, as JSON.
    * @returns {Promise<Answer>}
    */
   predict(body) {
-    return this.#send("predict", { method: "POST", body, headers: { "Content-Type": "application/json" } });
+    return this.#send("predict?warnings=true", { method: "POST", body, headers: { "Content-Type": "application/json" } });
   }
 
   async #send(path, options) {

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from model_deployer.contract.errors import NotFound, RequestError
 from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOWER_IS_BETTER, MEANING
+from model_deployer.contract.value_warnings import WARNING_CODES
 from model_deployer.serving.http import problem_details
 from model_deployer.serving.http.headers import Headers, entity_tag, matches_tag
 from model_deployer.serving.predictor import Predictor
@@ -27,7 +28,7 @@ from model_deployer.serving.protocols.protocol import DOCUMENTATION_PATH, Protoc
 
 _FOLDER = Path(__file__).parent
 
-_HTML, _METRIC_CATALOG = "index.html", "metric_catalog.js"
+_HTML = "index.html"
 
 _MEDIA_TYPES = {
     ".html": b"text/html; charset=utf-8",
@@ -112,21 +113,28 @@ class WebPage(Protocol):
 def read_files() -> dict[str, PageFile]:
     """Return the files of the page by name."""
     contents = {path.name: path.read_bytes() for path in _FOLDER.iterdir() if path.suffix in _MEDIA_TYPES}
-    contents[_METRIC_CATALOG] = _metric_catalog()
+    contents |= _generated_modules()
     policy = _content_security_policy(contents[_HTML])
     return {
         name: PageFile(content, _MEDIA_TYPES[Path(name).suffix], policy) for name, content in sorted(contents.items())
     }
 
 
-def _metric_catalog() -> bytes:
-    """Return the meaning of the metrics as a module of JavaScript."""
-    constants = {
+def _generated_modules() -> dict[str, bytes]:
+    """Return the modules of JavaScript with the meaning of metrics and of warnings."""
+    catalog = {
         "MEANING": dict(MEANING),
         "HIGHER_IS_BETTER": sorted(HIGHER_IS_BETTER),
         "LOWER_IS_BETTER": sorted(LOWER_IS_BETTER),
     }
-    return "".join(f"export const {name} = {json.dumps(value)};\n" for name, value in constants.items()).encode()
+    modules: Mapping[str, Mapping[str, Any]] = {
+        "metric_catalog.js": catalog,
+        "warning_codes.js": {"WARNING_CODES": dict(WARNING_CODES)},
+    }
+    return {
+        name: "".join(f"export const {key} = {json.dumps(value)};\n" for key, value in constants.items()).encode()
+        for name, constants in modules.items()
+    }
 
 
 def _content_security_policy(html: bytes) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model_deployer.contract import errors
+from model_deployer.contract import errors, value_warnings
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import RequestError
@@ -41,6 +41,9 @@ PREDICT_ERRORS: tuple[type[RequestError], ...] = (
     errors.DeadlineExceeded,
 )
 
+#: The errors of the query of POST /predict, which other routes do not have.
+_QUERY_ERRORS: tuple[type[RequestError], ...] = (errors.InvalidParameter, errors.NotAcceptable)
+
 #: The errors of any request that is refused before its path is known.
 CONNECTION_ERRORS: tuple[type[RequestError], ...] = (errors.MalformedRequest, errors.HeadersTooLarge)
 
@@ -59,6 +62,7 @@ def answer_schema(prediction: Mapping[str, Any]) -> dict[str, Any]:
 def _answer_schema() -> dict[str, Any]:
     schema = answer_schema(schemas.PREDICTION)
     schema["properties"]["model"] = schemas.reference("ServedModel")
+    schema["properties"] |= _WARNINGS
     return schema
 
 
@@ -68,11 +72,29 @@ def _table_schema(contract: Contract) -> dict[str, Any]:
         "additionalProperties": False,
         "description": "One value per row in each list, in the order of the rows.",
     }
-    return _record({"columns": table, "model": schemas.reference("ServedModel")})
+    schema = _record({"columns": table, "model": schemas.reference("ServedModel")})
+    schema["properties"] |= _WARNINGS
+    return schema
 
 
 def _record(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": list(properties), "properties": dict(properties)}
+
+
+#: The properties of an answer in JSON with the query ``warnings=true``.
+_WARNINGS: dict[str, Any] = {
+    "warnings": {
+        "type": "array",
+        "maxItems": value_warnings.MAX_LISTED_WARNINGS,
+        "items": schemas.reference("Warning"),
+        "description": "With `warnings=true`: the values that the training data does not have, by row.",
+    },
+    "warning_count": {
+        "type": "integer",
+        "minimum": 0,
+        "description": "With `warnings=true`: the number of such values, including those that are not listed.",
+    },
+}
 
 
 def servers(prefix: str) -> list[dict[str, Any]]:
@@ -129,6 +151,7 @@ def document(
                 "ServedModel": _SERVED_MODEL,
                 "Answer": _answer_schema(),
                 "TableAnswer": _table_schema(contract),
+                "Warning": value_warnings.json_schema(),
                 "Problem": problem_details.json_schema(),
             },
         },
@@ -273,9 +296,9 @@ def _predict(artifact: Artifact) -> dict[str, Any]:
         "summary": "Predict",
         "description": f"At most {contract.limits.rows:,} rows and {contract.limits.body_bytes:,} bytes per request, "
         "as JSON, Arrow or Parquet. The body may be compressed with gzip, deflate, br or zstd.",
-        "parameters": [_REQUEST_ID, _REQUEST_TIMEOUT],
+        "parameters": [_WITH_WARNINGS, _REQUEST_ID, _REQUEST_TIMEOUT],
         "requestBody": {"required": True, "content": content},
-        "responses": {"200": _answer(artifact)} | problems(),
+        "responses": {"200": _answer(artifact)} | problems((*PREDICT_ERRORS, *_QUERY_ERRORS)),
     }
 
 
@@ -301,6 +324,15 @@ def _answer(artifact: Artifact) -> dict[str, Any]:
 #: The table formats.
 _TABLES: dict[str, Any] = {
     media_type: {"schema": schemas.BINARY} for media_type in (formats.STREAM, formats.FILE, formats.PARQUET)
+}
+
+
+_WITH_WARNINGS = {
+    "name": "warnings",
+    "in": "query",
+    "description": "Whether the answer has warnings about values that the training data does not have: unknown "
+    "categories, and numbers outside the range. For answers in JSON.",
+    "schema": {"type": "boolean", "default": False},
 }
 
 

@@ -18,6 +18,7 @@ from model_deployer.contract.errors import PROBLEM_CODES, REQUEST_ERRORS
 from model_deployer.contract.evaluation import MODEL, Evaluation
 from model_deployer.contract.features import Boolean, Categorical, Numeric
 from model_deployer.contract.outputs import Classification, Regression
+from model_deployer.contract.value_warnings import WARNING_CODES
 from model_deployer.handoff.documents.documents import CARD, CHANGELOG, GUIDE, PAGE, README, documents, write_documents
 from model_deployer.package.package_data import PackageData
 from model_deployer.serving.observability.metric_specs import METRIC_SPECS
@@ -226,6 +227,8 @@ def test_guide_lists_every_refusal_code_and_metric(pages: dict[str, str]) -> Non
         assert error.remedy in row
     for name, about in PROBLEM_CODES.items():
         assert f"| `{name}` | {about} |" in guide
+    for warning, about in WARNING_CODES.items():
+        assert f"| `{warning}` | {about} |" in guide
     for spec in METRIC_SPECS:
         assert f"| `{spec.name}` |" in guide
 

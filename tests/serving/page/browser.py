@@ -59,7 +59,7 @@ class Reader:
 
     def predict(self) -> dict[str, Any]:
         """Press the button, and return the answer of the service."""
-        with self.page.expect_response("**/predict") as response:
+        with self.page.expect_response("**/predict?warnings=true") as response:
             self.page.get_by_role("button", name="Predict").click()
         self.page.locator(".answer[aria-busy=false]:not(:empty)").wait_for()
         answer: dict[str, Any] = response.value.json()

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from model_deployer.contract.outputs import Classification, Regression
+from model_deployer.contract.value_warnings import WARNING_CODES
 from tests.serving.page.keyed import KEY, KEYED
 from tests.serving.page.prefix_proxy import serve_below
 from tests.support import models, tiny
@@ -58,7 +59,10 @@ def test_form_has_the_example_and_gets_the_answer_of_the_service(server: Server,
     reader.open(server.url)
     answer = reader.predict()
     assert reader.sent_row() == tiny.ROW
+    assert answer.pop("warnings") == []
+    assert answer.pop("warning_count") == 0
     assert answer == httpx.post(f"{server.url}/predict", json=tiny.ROW).json()
+    assert reader.page.locator(".warning").count() == 0
     assert reader.page.title() == "served 1.0.0"
 
 
@@ -91,6 +95,9 @@ def test_changed_values_are_sent_and_answered_in_words(server: Server, reader: R
     share = f"{100 * prediction['probabilities'][prediction['decision']]:.1f}".removesuffix(".0")
     assert f"arrival: {prediction['decision']}, with a probability of {share} %" in text
     assert "The decision is on_time if its probability is at least 50 %, else late." in text
+    (warning,) = page.locator(".warning").all()
+    meaning = WARNING_CODES["unknown_category"]
+    assert warning.inner_text() == f"The value of carrier {meaning}, so the prediction may be unreliable."
 
 
 def test_problem_is_at_its_field(server: Server, reader: Reader) -> None:
@@ -215,7 +222,7 @@ def test_keyboard_alone_is_enough(server: Server, reader: Reader) -> None:
     page.get_by_label("distance").focus()
     page.keyboard.press("Tab")
     assert page.get_by_label("temp").evaluate("input => input === document.activeElement")
-    with page.expect_response("**/predict"):
+    with page.expect_response("**/predict?warnings=true"):
         page.keyboard.press("Enter")
 
 
