@@ -53,11 +53,11 @@ try:
     if server_settings.public_key_file:
         signature.verify(artifact, server_settings.public_key_file)
     api_keys = keys.load(server_settings.api_key_file)
+    logs.configure()
+    predictor = Predictor(artifact, server_settings)
 except DeployerError as error:
     raise BentoMLException(str(error)) from None
 
-logs.configure()
-predictor = Predictor(artifact, server_settings)
 access_log = AccessLog(predictor.metrics, server_settings, api_keys)
 connection.install(server_settings.keep_alive_seconds, AdmissionControl(predictor, access_log))
 engine_name = engine.choose_engine(server_settings)

@@ -99,7 +99,11 @@ class Gateway:
         protocols = create_protocols(settings.protocols, predictor)
         self._find_route = build_router([WebPage(predictor), *protocols])
         document = openapi.document(
-            predictor.artifact, keys is not None, protocols, ignores_unknown_fields=predictor.ignores_unknown_fields
+            predictor.artifact,
+            keys is not None,
+            protocols,
+            ignores_unknown_fields=predictor.ignores_unknown_fields,
+            row_id=predictor.row_id,
         )
         self._document = document
         self._pages: dict[str, Callable[[], Response]] = {

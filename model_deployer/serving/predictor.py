@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,11 +26,12 @@ from model_deployer.serving.engines.engine import Engine
 from model_deployer.serving.http.deadlines import Deadlines
 from model_deployer.serving.memory import MemoryBudget
 from model_deployer.serving.observability.metrics import Metrics
-from model_deployer.serving.rows import formats
+from model_deployer.serving.rows import formats, row_id
 from model_deployer.serving.rows.arrow import Column, CompressedStream
 from model_deployer.serving.rows.columns import ColumnBuilder, Columns, Table
 from model_deployer.serving.rows.decoding import Decoder, Rows
 from model_deployer.serving.rows.formats import JSON
+from model_deployer.serving.rows.row_id import RowId
 from model_deployer.serving.rows.tables import TableReader
 from model_deployer.serving.rows.unusual_values import WarningFinder
 from model_deployer.serving.rows.value_count import ValueCounter
@@ -44,6 +45,18 @@ _MAX_BATCH_ROWS = 512
 _INLINE_STREAM_BYTES = 131_072
 
 _MEBIBYTE = 1024**2
+
+
+class Predicted(NamedTuple):
+    """Predictions of the rows of one request.
+
+    Attributes:
+        outputs: The graph's output tensors, [rows, n] each.
+        ids: The callers' ids of the rows, in their order; None if no row has one.
+    """
+
+    outputs: Arrays
+    ids: row_id.Ids | None
 
 
 class Predictor:
@@ -60,6 +73,10 @@ class Predictor:
         value_counter: Limits the values of a body before it is parsed.
         ready: Whether requests are answered.
         ignores_unknown_fields: Whether fields that the model does not have are left out; otherwise they are refused.
+        row_id: The field with a caller's id of a row; None if rows have no id.
+
+    Raises:
+        UsageError: if the setting of that field names another field of rows or predictions.
     """
 
     def __init__(self, artifact: Artifact, settings: Settings) -> None:
@@ -74,8 +91,9 @@ class Predictor:
         self.ready = False
         ignores_unknown = settings.unknown_fields == "ignore"
         self.ignores_unknown_fields = ignores_unknown
-        self._decoder = Decoder(contract, ignores_unknown)
-        self._table_reader = TableReader(contract, ignores_unknown)
+        self.row_id = RowId.of_setting(settings.row_id, contract) if settings.row_id else None
+        self._decoder = Decoder(contract, ignores_unknown, self.row_id)
+        self._table_reader = TableReader(contract, ignores_unknown, self.row_id)
         self._build_columns = ColumnBuilder(contract.features)
         self._find_warnings = WarningFinder(contract, artifact.reference)
         self._prediction_rows = contract.output.predictions
@@ -133,8 +151,9 @@ class Predictor:
             self.metrics.count_problems(error)
             raise
         is_table = media_type != JSON or self._decoder.is_columnar(body)
-        outputs = await self._batcher(self._compact(rows))
-        encode = partial(self._encode_answer, outputs, response_media_type, is_table, rows if with_warnings else None)
+        predicted = Predicted(await self._batcher(self._compact(rows)), self._ids(rows))
+        warned_rows = rows if with_warnings else None
+        encode = partial(self._encode_answer, predicted, response_media_type, is_table, warned_rows)
         return await self.background.run_if_many(len(rows), encode)
 
     async def _read(self, body: bytes, media_type: str) -> Rows:
@@ -143,13 +162,32 @@ class Predictor:
             return await self._read_table(body, media_type)
         return await self.background.run_if_large(len(body), lambda: self._compact(self._decoder(body)))
 
-    def _encode_answer(self, outputs: Arrays, media_type: str, is_table: bool, warned_rows: Rows | None) -> bytes:
+    def _encode_answer(self, predicted: Predicted, media_type: str, is_table: bool, warned_rows: Rows | None) -> bytes:
         if media_type != JSON:
-            return formats.write(self._prediction_columns(outputs), media_type)
+            return formats.write(self._columns(predicted), media_type)
         end = self._answer_end if warned_rows is None else self._encode_warnings(warned_rows) + self._answer_end
         if is_table:
-            return b'{"columns":' + self._encode(_to_lists(self._prediction_columns(outputs))) + end
-        return b'{"predictions":' + self._encode(self._prediction_rows(outputs)) + end
+            return b'{"columns":' + self._encode(_to_lists(self._columns(predicted))) + end
+        return b'{"predictions":' + self._encode(self.predictions(predicted)) + end
+
+    def predictions(self, predicted: Predicted) -> list[dict[str, Any]]:
+        """Return the service's own prediction of each row, with the caller's id of the row if it has one."""
+        predictions = self._prediction_rows(predicted.outputs)
+        if self.row_id and predicted.ids:
+            row_id.add_to_predictions(predictions, self.row_id.name, predicted.ids)
+        return predictions
+
+    def _columns(self, predicted: Predicted) -> Mapping[str, Any]:
+        columns: dict[str, Any] = self._prediction_columns(predicted.outputs)
+        if self.row_id and predicted.ids:
+            columns[self.row_id.name] = row_id.with_one_type(predicted.ids)
+        return columns
+
+    def _ids(self, rows: Rows) -> row_id.Ids | None:
+        """Return the callers' ids of rows; None if they have none."""
+        if self.row_id is None:
+            return None
+        return rows.ids if isinstance(rows, Table) else row_id.present([row[-1] for row in rows])
 
     def _encode_warnings(self, rows: Rows) -> bytes:
         listed, count = self._find_warnings(self._batch_columns([rows]))
@@ -171,7 +209,7 @@ class Predictor:
 
         Few rows become columns together with those of other requests.
         """
-        return rows if isinstance(rows, Table) or len(rows) <= INLINE_ROWS else Table(self._build_columns(rows))
+        return rows if isinstance(rows, Table) or len(rows) <= INLINE_ROWS else self._decoder.table(rows)
 
     def _run_batch(self, payloads: Sequence[Rows]) -> Arrays:
         """Run the engine on the rows of several requests and return its output tensors, [rows, n] each."""
@@ -203,6 +241,10 @@ class Predictor:
         Raises:
             RequestError: as for :meth:`answer`.
         """
+        return (await self.predict_with_ids(rows)).outputs
+
+    async def predict_with_ids(self, rows: Sequence[Any]) -> Predicted:
+        """Return the output tensors and the callers' ids of the rows; otherwise as :meth:`predict`."""
         return await self._predict(self._validate_rows(rows))
 
     async def predict_checked(self, rows: Rows) -> Arrays:
@@ -219,19 +261,19 @@ class Predictor:
         Args:
             columns: The columns by field, all of the same length.
         """
-        return await self._predict(self._validate_columns(columns))
+        return (await self._predict(self._validate_columns(columns))).outputs
 
-    async def predict_file(self, body: bytes, media_type: str) -> Arrays:
-        """Return the output tensors for a table in an Arrow format or Parquet; otherwise as :meth:`predict`."""
+    async def predict_file(self, body: bytes, media_type: str) -> Predicted:
+        """Predict a table in an Arrow format or Parquet; otherwise as :meth:`predict_with_ids`."""
         return await self._predict(self._read_table(body, media_type))
 
-    async def _predict(self, reading: Awaitable[Rows]) -> Arrays:
+    async def _predict(self, reading: Awaitable[Rows]) -> Predicted:
         try:
             rows = await reading
         except InvalidRows as error:
             self.metrics.count_problems(error)
             raise
-        return await self._batcher(self._compact(rows))
+        return Predicted(await self._batcher(self._compact(rows)), self._ids(rows))
 
     async def _validate_rows(self, rows: Sequence[Any]) -> Rows:
         return await self.background.run_if_many(len(rows), lambda: self._compact(self._decoder.objects(rows)))

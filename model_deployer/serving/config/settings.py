@@ -57,6 +57,8 @@ class Settings(BaseModel):
             docs/05-protocols.md. In the variable DEPLOYER_PROTOCOLS they are separated by commas.
         unknown_fields: What happens to fields of a request that the model does not have. ``reject``: the request is
             refused, so that a misspelt field is noticed. ``ignore``: they are left out.
+        row_id: The name of a field that rows may have in addition to those of the model: a caller's id of the row. It
+            comes back with the prediction. None if rows have no id.
         grpc_port: The port of gRPC, for those of the ``protocols`` that are available over gRPC; None to disable it.
     """
 
@@ -73,6 +75,7 @@ class Settings(BaseModel):
     public_key_file: Path | None = None
     protocols: tuple[ProtocolName, ...] = get_args(ProtocolName)
     unknown_fields: Literal["reject", "ignore"] = "reject"
+    row_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     grpc_port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
     @field_validator("protocols", mode="before")

@@ -41,9 +41,9 @@ class Azure(Protocol):
         super().__init__(predictor)
         self._contract = predictor.artifact.contract
         self._names = self._contract.names
-        self._frames = DataFrames(self._contract.features)
-        self._predictions = self._contract.output.predictions
-        openapi_3 = _encode(openapi.document(predictor.artifact))
+        self._frames = DataFrames(self._contract.features, predictor.row_id)
+        self._predictions = predictor.predictions
+        openapi_3 = _encode(openapi.document(predictor.artifact, row_id=predictor.row_id))
         self._swagger = {"2": _encode(self._swagger_2()), "3": openapi_3, "3.1": openapi_3}
 
     @property
@@ -77,7 +77,7 @@ class Azure(Protocol):
         document = bodies.document(request.body)
         rows = self._rows(document)
         if "Inputs" in document:
-            return rows, lambda outputs: {"Results": self._predictions(outputs)}
+            return rows, lambda predicted: {"Results": self._predictions(predicted)}
         return rows, self._predictions
 
     def _rows(self, document: Mapping[str, Any]) -> list[Any]:

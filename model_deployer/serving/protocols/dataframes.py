@@ -11,6 +11,7 @@ from typing import Any
 
 from model_deployer.contract.errors import MalformedBody
 from model_deployer.contract.features import Datetime, Feature
+from model_deployer.serving.rows.row_id import RowId
 
 #: The name of an index that became a column: in the first line of a CSV, from `read_csv`, and from `reset_index`.
 _INDEX_COLUMN = re.compile(r"(Unnamed: 0(\.[0-9]+)*)?|index|level_[0-9]")
@@ -26,9 +27,11 @@ class DataFrames:
 
     Args:
         features: The fields of the model.
+        row_id: The field with a caller's id of a row; None if rows have no id.
     """
 
-    def __init__(self, features: Sequence[Feature]) -> None:
+    def __init__(self, features: Sequence[Feature], row_id: RowId | None = None) -> None:
+        self._row_id = row_id.name if row_id else None
         self._names = [feature.name for feature in features]
         self._positions = {str(index): name for index, name in enumerate(self._names)}
         self._has_positions = not self._positions.keys() & set(self._names)
@@ -99,7 +102,8 @@ class DataFrames:
 
     def is_index(self, name: str) -> bool:
         """Return whether a column is an index of pandas, and no field."""
-        return name not in self._names and _INDEX_COLUMN.fullmatch(name) is not None
+        is_field = name in self._names or name == self._row_id
+        return not is_field and _INDEX_COLUMN.fullmatch(name) is not None
 
     def _are_positions(self, names: Sequence[str]) -> bool:
         return self._has_positions and len(names) == len(self._names) and set(names) == self._positions.keys()

@@ -28,16 +28,16 @@ from model_deployer.contract.errors import (
     UsageError,
 )
 from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
-from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.http import problem_details
 from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.http.media_types import negotiate, parse_media_type
-from model_deployer.serving.predictor import Predictor
+from model_deployer.serving.predictor import Predicted, Predictor
 from model_deployer.serving.protocols import bodies, npy, ping, schemas
 from model_deployer.serving.protocols.dataframes import DataFrames
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
 from model_deployer.serving.protocols.tensors import Tensors
 from model_deployer.serving.rows import formats
+from model_deployer.serving.rows.row_id import Field, RowId, with_id
 
 JSON = formats.JSON
 CSV = "text/csv"
@@ -89,11 +89,11 @@ class Invocations(Protocol):
 
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
-        contract = predictor.artifact.contract
+        contract, row_id = predictor.artifact.contract, predictor.row_id
         self._readers: Mapping[str, Callable[[bytes, Mapping[str, str]], tuple[Rows, str]]] = {
-            JSON: JSONReader(contract.features).document,
-            LINES: JSONReader(contract.features).lines,
-            CSV: CSVReader(contract.features),
+            JSON: JSONReader(contract.features, row_id).document,
+            LINES: JSONReader(contract.features, row_id).lines,
+            CSV: CSVReader(contract.features, row_id),
         }
         self._names, self._limits = contract.names, contract.limits
         self._tensors = Tensors(predictor)
@@ -145,33 +145,35 @@ class Invocations(Protocol):
         if not request.body:
             return Reply(b"", 204, headers=returned)
         _response_format(request.headers)  # refuse before any work
-        outputs, usual_format = await self._predict(request)
+        predicted, usual_format = await self._predict(request)
         response_format = _response_format(request.headers, self._default_format or usual_format)
-        rows = len(next(iter(outputs.values())))
-        return await self.predictor.background.run_if_many(rows, self._answer, outputs, response_format, returned)
+        rows = len(next(iter(predicted.outputs.values())))
+        return await self.predictor.background.run_if_many(rows, self._answer, predicted, response_format, returned)
 
-    async def _predict(self, request: Request) -> tuple[Arrays, str]:
-        """Return the output tensors, and the usual format of the response to a request of this format."""
+    async def _predict(self, request: Request) -> tuple[Predicted, str]:
+        """Return the predictions, and the usual format of the response to a request of this format."""
         request_format, parameters = _request_format(request.headers)
         if request_format == formats.PARQUET:
             return await self.predictor.predict_file(request.body, request_format), JSON
         body, background = request.body, self.predictor.background
         if request_format == NPY:
-            return await self._tensors.predict(await background.run_if_large(len(body), self._read_npy, body)), JSON
+            fields = await background.run_if_large(len(body), self._read_npy, body)
+            return Predicted(await self._tensors.predict(fields), None), JSON
         read = self._readers[request_format]
         rows, usual_format = await background.run_if_large(len(body), read, body, parameters)
-        return await self.predictor.predict(rows), usual_format
+        return await self.predictor.predict_with_ids(rows), usual_format
 
     def _read_npy(self, body: bytes) -> dict[str, NDArray[Any]]:
         columns = npy.read(body, self._names, self._limits)
         return {name: column for name, column in columns.items() if not self._frames.is_index(name)}
 
-    def _answer(self, outputs: Arrays, response_format: str, headers: Sequence[tuple[bytes, bytes]]) -> Reply:
+    def _answer(self, predicted: Predicted, response_format: str, headers: Sequence[tuple[bytes, bytes]]) -> Reply:
         if response_format == CSV:
-            return Reply(_csv(self._output.columns(outputs)), media_type=b"text/csv; charset=utf-8", headers=headers)
+            text = _csv(self._output.columns(predicted.outputs))
+            return Reply(text, media_type=b"text/csv; charset=utf-8", headers=headers)
         if response_format == NPY:
-            return Reply(npy.write(self._output, outputs), media_type=NPY.encode(), headers=headers)
-        predictions = self._output.predictions(outputs)
+            return Reply(npy.write(self._output, predicted.outputs), media_type=NPY.encode(), headers=headers)
+        predictions = self.predictor.predictions(predicted)
         if response_format == LINES:
             return Reply(self._encoder.encode_lines(predictions), media_type=LINES.encode(), headers=headers)
         return Reply(self._encoder.encode({"predictions": predictions}), headers=headers)
@@ -188,11 +190,12 @@ class JSONReader:
 
     Args:
         features: The fields; rows that are lists have their values in this order.
+        row_id: The field with a caller's id of a row, in rows by name; None if rows have no id.
     """
 
-    def __init__(self, features: Sequence[Feature]) -> None:
+    def __init__(self, features: Sequence[Feature], row_id: RowId | None = None) -> None:
         self._names = [feature.name for feature in features]
-        self._frames = DataFrames(features)
+        self._frames = DataFrames(features, row_id)
         self._readers: Mapping[str, Callable[[Any], Rows]] = {
             "dataframe_split": self._frames.split,
             "dataframe_records": lambda value: self._frames.records(self._list(value)),
@@ -243,12 +246,17 @@ class JSONReader:
 class CSVReader:
     """Reads rows from CSV (RFC 4180), with the names in its first line or in the contract's order.
 
-    CSV has no types: a text is converted according to the kind of its feature.
+    CSV has no types: a text is converted according to the kind of its feature, and an id is a text.
+
+    Args:
+        features: The fields.
+        row_id: The field with a caller's id of a row, in lines under a header; None if rows have no id.
     """
 
-    def __init__(self, features: Sequence[Feature]) -> None:
-        self._readers = {feature.name: _reader(feature) for feature in features}
-        self._frames = DataFrames(features)
+    def __init__(self, features: Sequence[Feature], row_id: RowId | None = None) -> None:
+        self._names = [feature.name for feature in features]
+        self._readers = {field.name: _reader(field) for field in with_id(features, row_id)}
+        self._frames = DataFrames(features, row_id)
 
     def __call__(self, body: bytes, parameters: Mapping[str, str]) -> tuple[Rows, str]:
         """Return the rows, and the usual format of the response.
@@ -257,7 +265,7 @@ class CSVReader:
         """
         lines = _csv_lines(body)
         header = parameters.get("header") or ("present" if lines and self._is_header(lines[0]) else "absent")
-        names = list(self._readers)
+        names = self._names
         if header == "present" and lines:
             names = self._frames.column_names(lines.pop(0))
         if any(len(line) != len(names) for line in lines):
@@ -275,11 +283,11 @@ class CSVReader:
         return 2 * sum(cell in self._readers for cell in line) > len(line)
 
 
-def _reader(feature: Feature) -> Callable[[str], Any]:
+def _reader(field: Field) -> Callable[[str], Any]:
     """Return the function that converts the text of a field; it leaves an invalid text for validation to refuse."""
-    if isinstance(feature, Numeric | Integer):
+    if isinstance(field, Numeric | Integer):
         return _number
-    if isinstance(feature, Boolean):
+    if isinstance(field, Boolean):
         return lambda text: _BOOLEANS.get(text.strip().lower(), text or None)
     return lambda text: text or None
 

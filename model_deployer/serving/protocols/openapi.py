@@ -11,6 +11,7 @@ from model_deployer.serving.http import problem_details
 from model_deployer.serving.protocols import schemas
 from model_deployer.serving.protocols.protocol import Protocol
 from model_deployer.serving.rows import formats
+from model_deployer.serving.rows.row_id import RowId
 
 #: The paths of health checks, which need no API key.
 HEALTH_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
@@ -107,6 +108,7 @@ def document(
     needs_key: bool = False,
     protocols: Sequence[Protocol] = (),
     ignores_unknown_fields: bool = False,
+    row_id: RowId | None = None,
 ) -> dict[str, Any]:
     """Return the OpenAPI document as JSON values.
 
@@ -115,6 +117,7 @@ def document(
         needs_key: Whether the service requires an API key.
         protocols: The protocols in addition to the native one.
         ignores_unknown_fields: Whether the service leaves fields out that the model does not have.
+        row_id: The field with a caller's id of a row; None if rows have no id.
     """
     manifest, contract = artifact.manifest, artifact.contract
     paragraphs = [manifest.description, manifest.business_context]
@@ -167,6 +170,8 @@ def document(
             routes.append((route.path, route.operations, route.is_public, error))
     if ignores_unknown_fields:
         _allow_unknown_fields(document["components"]["schemas"], set(contract.names))
+    if row_id:
+        schemas.add_row_id(document["components"]["schemas"], row_id)
     paths = document["paths"] = {}
     for path, operations, is_public, error in routes:
         paths.setdefault(path, {}).update(

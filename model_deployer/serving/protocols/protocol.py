@@ -16,9 +16,8 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 
 from model_deployer.contract.errors import NotFound, RequestError
-from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.http.headers import JSON, Headers
-from model_deployer.serving.predictor import Predictor
+from model_deployer.serving.predictor import Predicted, Predictor
 
 #: The size of the cache of routes: enough for the paths in use. Paths that a scanner tries do not make it grow beyond
 #: a few hundred kilobytes, as long ones are not cached.
@@ -89,8 +88,8 @@ class Route:
         return match.groupdict() if match else None
 
 
-#: The rows of a request, and the function that makes the document of the answer from their outputs.
-RowsAndAnswer = tuple[list[Any], Callable[[Arrays], Any]]
+#: The rows of a request, and the function that makes the document of the answer from their predictions.
+RowsAndAnswer = tuple[list[Any], Callable[[Predicted], Any]]
 
 
 async def predict_json(predictor: Predictor, size: int, read: Callable[[], RowsAndAnswer]) -> bytes:
@@ -102,11 +101,11 @@ async def predict_json(predictor: Predictor, size: int, read: Callable[[], RowsA
         predictor: The predictor.
         size: The number of bytes that ``read`` reads.
         read: Returns the rows of the request as objects by field, which are not validated yet, and the function that
-            makes the document of the answer from their output tensors.
+            makes the document of the answer from their predictions.
     """
     rows, document = await predictor.background.run_if_large(size, read)
-    outputs = await predictor.predict(rows)
-    return await predictor.background.run_if_many(len(rows), lambda: _encode(document(outputs)))
+    predicted = await predictor.predict_with_ids(rows)
+    return await predictor.background.run_if_many(len(rows), lambda: _encode(document(predicted)))
 
 
 class Protocol(ABC):

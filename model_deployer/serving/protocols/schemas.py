@@ -10,6 +10,7 @@ from typing import Any
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Datetime
 from model_deployer.serving.protocols.dataframes import MAX_MILLISECONDS, MIN_MILLISECONDS
+from model_deployer.serving.rows.row_id import RowId, json_schema
 
 Schema = Mapping[str, Any]
 
@@ -86,6 +87,21 @@ def frame_components(contract: Contract) -> dict[str, Any]:
         "FrameValues": _values(references),
         "FrameRowList": {"type": "array", "minItems": 1, "maxItems": contract.limits.rows, "items": rows},
     }
+
+
+def add_row_id(components: dict[str, Any], row_id: RowId) -> None:
+    """Add a caller's id of a row to the components of rows, columns and predictions, in place."""
+    components["RowId"] = json_schema()
+    value = reference("RowId")
+    column = {"type": "array", "items": value}
+    objects = [(components[name], value) for name in ("Row", "FrameRow", "Prediction") if name in components]
+    objects += [
+        (components["TensorRow"], column | {"minItems": 1, "maxItems": 1}),
+        (components["FieldColumns"], column),
+        (components["TableAnswer"]["properties"]["columns"], column),
+    ]
+    for schema, addition in objects:
+        schema["properties"] = schema["properties"] | {row_id.name: addition}
 
 
 def _values(references: Mapping[str, Schema]) -> dict[str, Any]:

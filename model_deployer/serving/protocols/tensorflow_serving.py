@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from model_deployer.contract.errors import MalformedBody, NotFound, RequestError
 from model_deployer.contract.outputs import Arrays, Classification
-from model_deployer.serving.predictor import Predictor
+from model_deployer.serving.predictor import Predicted, Predictor
 from model_deployer.serving.protocols import bodies, schemas
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, RowsAndAnswer
 from model_deployer.serving.protocols.schemas import Schema
@@ -118,10 +118,10 @@ class TensorFlowServing(Protocol):
             raise MalformedBody("expected either `instances`, a list of rows, or `inputs`, lists of values by field")
         if "instances" in document:
             rows = bodies.rows(document["instances"], "instances", self._names)
-            return rows, lambda outputs: {"predictions": _transpose(self._tensors(outputs))}
+            return rows, lambda predicted: {"predictions": _transpose(self._tensors(predicted.outputs))}
         inputs = document["inputs"]
         if not isinstance(inputs, list):
-            return _rows(inputs), lambda outputs: {"outputs": self._tensors(outputs)}
+            return _rows(inputs), lambda predicted: {"outputs": self._tensors(predicted.outputs)}
         # KServe's clients send rows and read `predictions`; those of TensorFlow Serving, for a model of one field, send
         # its values and read `outputs`.
         return bodies.rows(inputs, "inputs", self._names), self._both_forms
@@ -134,12 +134,12 @@ class TensorFlowServing(Protocol):
         rows = bodies.rows(examples, "examples", self._names)
         return [context | row if isinstance(row, dict) else row for row in rows]
 
-    def _both_forms(self, outputs: Arrays) -> dict[str, Any]:
-        tensors = self._tensors(outputs)
+    def _both_forms(self, predicted: Predicted) -> dict[str, Any]:
+        tensors = self._tensors(predicted.outputs)
         return {"predictions": _transpose(tensors), "outputs": tensors}
 
-    def _class_results(self, outputs: Arrays) -> dict[str, Any]:
-        output = self._contract.output
+    def _class_results(self, predicted: Predicted) -> dict[str, Any]:
+        output, outputs = self._contract.output, predicted.outputs
         labels = output.labels if isinstance(output, Classification) else ()
         return {"results": [list(zip(labels, row, strict=True)) for row in outputs["probabilities"].tolist()]}
 
@@ -218,8 +218,8 @@ def _document(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _regression_results(outputs: Arrays) -> dict[str, Any]:
-    return {"results": outputs["value"][:, 0].tolist()}
+def _regression_results(predicted: Predicted) -> dict[str, Any]:
+    return {"results": predicted.outputs["value"][:, 0].tolist()}
 
 
 def _rows(inputs: Any) -> list[Any]:

@@ -48,7 +48,7 @@ class TorchServe(Protocol):
         artifact = predictor.artifact
         self._model, self._version = artifact.manifest.name, artifact.manifest.version
         self._answers = TorchServePredictions(predictor)
-        self._description = Reply(_encode(openapi.document(artifact, protocols=[self])))
+        self._description = Reply(_encode(openapi.document(artifact, protocols=[self], row_id=predictor.row_id)))
 
     @property
     @override

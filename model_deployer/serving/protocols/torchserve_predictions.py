@@ -19,7 +19,7 @@ class TorchServePredictions:
         artifact = predictor.artifact
         self._model, self._version = artifact.manifest.name, artifact.manifest.version
         self._names = artifact.contract.names
-        self._predictions = artifact.contract.output.predictions
+        self._predictions = predictor.predictions
 
     def check_model(self, model: str, version: str | None) -> None:
         """Check that the served model is requested; without a version, the served one is meant.
@@ -48,8 +48,8 @@ class TorchServePredictions:
             )
         if isinstance(value, dict) and isinstance(value.get("instances"), list):
             rows = bodies.rows(value["instances"], DATA, self._names)
-            return rows, lambda outputs: {"predictions": self._predictions(outputs)}
-        return bodies.rows([value], DATA, self._names), lambda outputs: self._predictions(outputs)[0]
+            return rows, lambda predicted: {"predictions": self._predictions(predicted)}
+        return bodies.rows([value], DATA, self._names), lambda predicted: self._predictions(predicted)[0]
 
 
 def _unwrap(value: Any, names: Sequence[str]) -> Any:

@@ -37,7 +37,6 @@ class Vertex(Protocol):
         artifact = predictor.artifact
         self._contract = artifact.contract
         self._names = self._contract.names
-        self._predictions = self._contract.output.predictions
         self._health_path, self._predict_path = _path(_HEALTH_VARIABLE), _path(_PREDICT_VARIABLE)
 
     @property
@@ -66,7 +65,7 @@ class Vertex(Protocol):
 
     def _read(self, request: Request) -> RowsAndAnswer:
         rows = bodies.rows(bodies.document(request.body).get("instances"), "instances", self._names)
-        return rows, lambda outputs: {"predictions": self._predictions(outputs)}
+        return rows, lambda predicted: {"predictions": self.predictor.predictions(predicted)}
 
     def _predict_operation(self) -> dict[str, Any]:
         body = bodies.record({"instances": schemas.ROW_LIST})

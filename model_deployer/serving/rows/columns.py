@@ -20,10 +20,16 @@ _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Table:
-    """Rows in the form of columns, as from Arrow and Parquet. They are counted and sliced like a list of rows."""
+    """Rows in the form of columns, as from Arrow and Parquet. They are counted and sliced like a list of rows.
 
-    def __init__(self, columns: Columns) -> None:
+    Attributes:
+        columns: The graph's inputs.
+        ids: The callers' ids of the rows (:mod:`serving.rows.row_id`); None if they have none. A slice has none.
+    """
+
+    def __init__(self, columns: Columns, ids: Values | None = None) -> None:
         self.columns = columns
+        self.ids = ids
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -47,7 +53,7 @@ class ColumnBuilder:
         """Return the columns of at least one row.
 
         Args:
-            rows: The values of each row in the contract's order, None for missing.
+            rows: The values of each row in the contract's order, None for missing. An id that follows them is left out.
 
         Returns:
             One array per feature, [rows, 1]: float64 with NaN for missing, or str objects with "" for missing.

@@ -31,6 +31,7 @@ from model_deployer.contract.features import (
     Text,
 )
 from model_deployer.serving.rows.columns import ColumnBuilder, Table, Values
+from model_deployer.serving.rows.row_id import MAX_ID, MAX_ID_CHARACTERS, MIN_ID, Field, RowId, present, with_id
 from model_deployer.serving.rows.validation import Validator
 
 #: Validated rows: a list with the values of each row in the contract's order, or a table.
@@ -48,22 +49,26 @@ class Decoder:
     Args:
         contract: The contract of the model.
         ignores_unknown: Whether fields that the model does not have are left out.
+        row_id: The field with a caller's id, which may be in rows and columns; None if rows have no id.
     """
 
-    def __init__(self, contract: Contract, ignores_unknown: bool = False) -> None:
+    def __init__(self, contract: Contract, ignores_unknown: bool = False, row_id: RowId | None = None) -> None:
         self._limits = contract.limits
         self._ignores_unknown = ignores_unknown
-        self._validator = Validator(contract, ignores_unknown)
+        self._row_id = row_id
+        self._features = len(contract.features)
+        self._validator = Validator(contract, ignores_unknown, row_id)
         self._build_columns = ColumnBuilder(contract.features)
         self._decode_rows, self._decode_row, self._decode_columns, self._convert_objects = _compile(
-            contract, ignores_unknown
+            with_id(contract.features, row_id), ignores_unknown
         )
 
     def __call__(self, body: bytes) -> Rows:
         """Decode and validate a JSON body.
 
         Returns:
-            For rows, the values of each row in the contract's order, None for missing; for columns, a table.
+            For rows, the values of each row in the contract's order, and the id last if rows have one, None for
+            missing; for columns, a table.
 
         Raises:
             MalformedBody: if the body is not such a JSON document, or has no row.
@@ -100,23 +105,32 @@ class Decoder:
     def _slow(self, body: bytes) -> Rows:
         """Decode a body that the fast path could not decode."""
         rows = self._validator.rows(body)
-        return Table(self._build_columns(rows)) if self.is_columnar(body) else rows
+        return self.table(rows) if self.is_columnar(body) else rows
+
+    def table(self, rows: Sequence[Values]) -> Table:
+        """Return validated rows as columns."""
+        ids = present([row[-1] for row in rows]) if self._row_id else None
+        return Table(self._build_columns(rows), ids)
 
     def _columns(self, body: bytes) -> Rows:
         try:
             columns: Values = msgspec.structs.astuple(self._decode_columns(body).columns)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return []
+        if self._row_id and all(column is None for column in columns[:-1]):
+            return []
         lengths = {len(column) for column in columns if column is not None}
         if len(lengths) != 1 or lengths == {0}:
             return []
         (length,) = lengths
         self._limits.check_rows(length)
-        return Table(self._build_columns.columns([[None] * length if column is None else column for column in columns]))
+        table = self._build_columns.columns([[None] * length if column is None else column for column in columns])
+        ids = present(columns[-1]) if self._row_id and columns[-1] is not None else None
+        return Table(table, ids)
 
     def _may_lack_fields(self, rows: Sequence[Values]) -> bool:
         """Return whether a row may have unknown fields only: the validator, which knows all names, has to decide."""
-        return self._ignores_unknown and any(all(value is None for value in row) for row in rows)
+        return self._ignores_unknown and any(all(value is None for value in row[: self._features]) for row in rows)
 
     def _structs(self, body: bytes) -> list[msgspec.Struct]:
         try:
@@ -132,10 +146,10 @@ class Decoder:
             return []
 
 
-def _compile(contract: Contract, ignores_unknown: bool) -> tuple[Any, Any, Any, Any]:
+def _compile(row_fields: Sequence[Field], ignores_unknown: bool) -> tuple[Any, Any, Any, Any]:
     """Return functions that decode the bytes of rows, of one bare row and of columns, and one that converts objects."""
-    fields = [_field(f"f{index}", feature) for index, feature in enumerate(contract.features)]
-    names = {f"f{index}": feature.name for index, feature in enumerate(contract.features)}
+    fields = [_field(f"f{index}", field) for index, field in enumerate(row_fields)]
+    names = {f"f{index}": field.name for index, field in enumerate(row_fields)}
     try:
         row = msgspec.defstruct(
             "Row", fields, rename=names, kw_only=True, forbid_unknown_fields=not ignores_unknown, gc=False
@@ -185,14 +199,17 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _field(identifier: str, feature: Feature) -> tuple[Any, ...]:
-    annotation = value_type(feature)
-    return (identifier, annotation) if feature.required else (identifier, annotation, None)
+def _field(identifier: str, field: Field) -> tuple[Any, ...]:
+    annotation = value_type(field)
+    return (identifier, annotation) if field.required else (identifier, annotation, None)
 
 
-def value_type(feature: Feature) -> Any:
-    """Return the type as which msgspec decodes a value of the feature, with its bounds and categories."""
-    return _required_type(feature) | None if feature.nullable else _required_type(feature)
+def value_type(field: Field) -> Any:
+    """Return the type as which msgspec decodes a value of the field, with its bounds and categories."""
+    if isinstance(field, RowId):
+        number = Annotated[int, Meta(ge=MIN_ID, le=MAX_ID)]
+        return number | Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)] | None
+    return _required_type(field) | None if field.nullable else _required_type(field)
 
 
 def _spelling_type(feature: Categorical, spelling: CategorySpelling) -> Any:

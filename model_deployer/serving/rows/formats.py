@@ -87,11 +87,12 @@ class Unpacker:
         return process.returncode, stream
 
 
-def write(columns: Mapping[str, Sequence[str] | NDArray[Any]], media_type: str) -> bytes:
+def write(columns: Mapping[str, Sequence[Any] | NDArray[Any]], media_type: str) -> bytes:
     """Write a table.
 
     Args:
-        columns: The columns by name, all of the same length: lists of str, or arrays of [rows], numbers or booleans.
+        columns: The columns by name, all of the same length: arrays of [rows], numbers or booleans, or lists of str or
+            of int, with None for missing.
         media_type: The format: an Arrow stream, an Arrow file or Parquet.
     """
     import arro3.core  # noqa: PLC0415 (servers without requests for tables do not load it)
@@ -108,7 +109,8 @@ def write(columns: Mapping[str, Sequence[str] | NDArray[Any]], media_type: str) 
     return file.getvalue()
 
 
-def _array(core: Any, column: Sequence[str] | NDArray[Any]) -> Any:
+def _array(core: Any, column: Sequence[Any] | NDArray[Any]) -> Any:
     if isinstance(column, np.ndarray):
         return core.Array.from_numpy(np.ascontiguousarray(column))
-    return core.Array(column, type=core.DataType.utf8())
+    is_text = isinstance(next(value for value in column if value is not None), str)
+    return core.Array(column, type=core.DataType.utf8() if is_text else core.DataType.int64())

@@ -31,6 +31,7 @@ from model_deployer.serving.rows import arrow
 from model_deployer.serving.rows.arrow import Column, null_column
 from model_deployer.serving.rows.columns import ColumnBuilder, Table
 from model_deployer.serving.rows.decoding import value_type
+from model_deployer.serving.rows.row_id import InvalidIds, RowId, ids_of_column, present
 from model_deployer.serving.rows.validation import Validator
 
 #: The range of Python's datetime, the years 1 to 9999, in seconds since 1970.
@@ -52,10 +53,12 @@ class TableReader:
     Args:
         contract: The contract of the model.
         ignores_unknown: Whether columns that the model does not have are left out, unless the model has none of them.
+        row_id: The field with a caller's id, which may be a column; None if rows have no id.
     """
 
-    def __init__(self, contract: Contract, ignores_unknown: bool = False) -> None:
+    def __init__(self, contract: Contract, ignores_unknown: bool = False, row_id: RowId | None = None) -> None:
         self._ignores_unknown = ignores_unknown
+        self._row_id = row_id.name if row_id else None
         self._features = {feature.name: feature for feature in contract.features}
         self._spellings = {
             feature.name: spelling
@@ -63,7 +66,7 @@ class TableReader:
             if isinstance(feature, Categorical) and (spelling := feature.spelling())
         }
         self._max_rows = contract.limits.rows
-        self._validator = Validator(contract, ignores_unknown)
+        self._validator = Validator(contract, ignores_unknown, row_id)
         self._build_columns = ColumnBuilder(contract.features)
         self._read_numbers = _NumberReader(
             [feature for feature in contract.features if isinstance(feature, Numeric | Integer)]
@@ -85,16 +88,24 @@ class TableReader:
 
     def table(self, columns: Mapping[str, Column]) -> Table:
         """Validate columns that were read already, all of the same length; returns and raises as a call does."""
-        if self._ignores_unknown:
-            columns = {name: column for name, column in columns.items() if name in self._features} or columns
+        if self._ignores_unknown and not columns.keys().isdisjoint(self._features):
+            kept = {*self._features, self._row_id}
+            columns = {name: column for name, column in columns.items() if name in kept}
         rows = len(next(iter(columns.values())).values) if columns else 0
         if not rows:
             raise MalformedBody("the table has no rows; send at least one")
         columns = self._with_known_spellings(columns)
         try:
+            return self._validated_table(columns, rows)
+        except (_NeedsRowCheck, InvalidIds):
+            values = self._validator.check(_to_rows(columns))
+            return Table(self._build_columns(values), present([row[-1] for row in values]) if self._row_id else None)
+
+    def _validated_table(self, columns: Mapping[str, Column], rows: int) -> Table:
+        if self._row_id is None or self._row_id not in columns:
             return Table(self._validated_columns(columns, rows))
-        except _NeedsRowCheck:
-            return Table(self._build_columns(self._validator.check(_to_rows(columns))))
+        features = {name: column for name, column in columns.items() if name != self._row_id}
+        return Table(self._validated_columns(features, rows), ids_of_column(columns[self._row_id]))
 
     def _with_known_spellings(self, columns: Mapping[str, Column]) -> Mapping[str, Column]:
         """Return the columns with the categories that their texts count as."""

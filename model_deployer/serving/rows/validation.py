@@ -3,7 +3,7 @@
 import difflib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -19,13 +19,13 @@ from model_deployer.contract.features import (
     Boolean,
     Categorical,
     Datetime,
-    Feature,
     Integer,
     Numeric,
     Text,
 )
 from model_deployer.contract.value_form import BooleanForm, NumberForm, TimeForm
 from model_deployer.serving.rows.columns import Values
+from model_deployer.serving.rows.row_id import MAX_ID, MAX_ID_CHARACTERS, MIN_ID, Field, RowId, with_id
 
 #: The maximum number of problems that a response lists; the others are counted. A million invalid values would
 #: otherwise cause a response of 100 MB.
@@ -78,12 +78,14 @@ class Validator:
         contract: The contract of the model.
         ignores_unknown: Whether fields that the model does not have are left out. A row without a field of the model is
             refused: it is probably not a row.
+        row_id: The field with a caller's id; None if rows have no id.
     """
 
-    def __init__(self, contract: Contract, ignores_unknown: bool = False) -> None:
+    def __init__(self, contract: Contract, ignores_unknown: bool = False, row_id: RowId | None = None) -> None:
         self._ignores_unknown = ignores_unknown
-        self._features = {feature.name: feature for feature in contract.features}
-        self._checks = {feature.name: _value_check(feature) for feature in contract.features}
+        self._names = frozenset(contract.names)
+        self._fields: Mapping[str, Field] = {field.name: field for field in with_id(contract.features, row_id)}
+        self._checks = {name: _value_check(field) for name, field in self._fields.items()}
         self._limits = contract.limits
 
     def rows(self, body: bytes) -> list[Values]:
@@ -96,7 +98,7 @@ class Validator:
         """Validate rows that are decoded JSON objects.
 
         Returns:
-            The values of each row in the contract's order, None for missing.
+            The values of each row in the contract's order, and the id last if rows have one; None for missing.
 
         Raises:
             InvalidRows: if rows break the contract.
@@ -112,7 +114,7 @@ class Validator:
             raise MalformedBody('expected a JSON object: {"rows": [{...}, ...]} or one row {...}')
         if isinstance(document.get("columns"), dict):
             return _transpose(document)
-        if "rows" not in document or ("rows" in self._features and not isinstance(document["rows"], list)):
+        if "rows" not in document or ("rows" in self._fields and not isinstance(document["rows"], list)):
             return [document]
         if len(document) > 1:
             raise MalformedBody("expected no other key next to `rows`")
@@ -126,32 +128,32 @@ class Validator:
         if not isinstance(row, dict):
             problems.add(index, None, "wrong_type", lambda: "expected an object with one key per feature")
             return ()
-        ignores_unknown = self._ignores_unknown and not self._features.keys().isdisjoint(row)
+        ignores_unknown = self._ignores_unknown and not self._names.isdisjoint(row)
         for name in row:
-            if not ignores_unknown and name not in self._features:
+            if not ignores_unknown and name not in self._fields:
                 problems.add(
                     index, _printable(name), "unknown_field", partial(self._unknown_field_message, name, problems)
                 )
         values = []
-        for name, feature in self._features.items():
+        for name, field in self._fields.items():
             try:
-                values.append(self._value(row, feature))
+                values.append(self._value(row, field))
             except _InvalidValue as invalid:
-                problems.add(index, name, invalid.code, partial(_message, invalid, feature))
+                problems.add(index, name, invalid.code, partial(_message, invalid, field))
         return tuple(values)
 
-    def _value(self, row: dict[str, Any], feature: Feature) -> Any:
-        value = row.get(feature.name)
+    def _value(self, row: dict[str, Any], field: Field) -> Any:
+        value = row.get(field.name)
         if value is not None:
-            return self._checks[feature.name](value)
-        if feature.name not in row and feature.required:
-            raise _InvalidValue("missing_field", f"the field is required: send {feature.expected()}{_or_null(feature)}")
-        if not feature.nullable:
-            raise _InvalidValue("not_nullable", f"null is not accepted: send {feature.expected()}")
+            return self._checks[field.name](value)
+        if field.name not in row and field.required:
+            raise _InvalidValue("missing_field", f"the field is required: send {field.expected()}{_or_null(field)}")
+        if not field.nullable:
+            raise _InvalidValue("not_nullable", f"null is not accepted: send {field.expected()}")
         return None
 
     def _unknown_field_message(self, name: str, problems: _Problems) -> str:
-        matches = difflib.get_close_matches(name[:100], self._features, n=1) if problems.may_hint() else []
+        matches = difflib.get_close_matches(name[:100], self._fields, n=1) if problems.may_hint() else []
         hint = f"did you mean '{matches[0]}'?" if matches else "leave it out; GET /model lists the fields"
         return f"the model has no such field: {hint}"
 
@@ -176,12 +178,12 @@ def _printable(name: str) -> str:
     return name[:100].encode("utf-8", "replace").decode()
 
 
-def _message(invalid: _InvalidValue, feature: Feature) -> str:
-    return invalid.message or f"expected {feature.expected()}"
+def _message(invalid: _InvalidValue, field: Field) -> str:
+    return invalid.message or f"expected {field.expected()}"
 
 
-def _or_null(feature: Feature) -> str:
-    return " or null" if feature.nullable else ""
+def _or_null(field: Field) -> str:
+    return " or null" if field.nullable else ""
 
 
 def parse(body: bytes) -> Any:
@@ -219,10 +221,10 @@ def _parse_integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else math.inf
 
 
-def _value_check(feature: Feature) -> Callable[[Any], Any]:
+def _value_check(field: Field) -> Callable[[Any], Any]:
     """Return a function that returns a valid value as the compiled decoder does, or raises :class:`_InvalidValue`."""
-    check = _usual_check(feature)
-    form = getattr(feature, "format", None)
+    check = _usual_check(field)
+    form = getattr(field, "format", None)
     if form is None:
         return check
     read = _form_reader(value_form.parse(form))
@@ -244,18 +246,20 @@ def _form_reader(form: NumberForm | TimeForm | BooleanForm) -> Callable[[Any], A
     return read
 
 
-def _usual_check(feature: Feature) -> Callable[[Any], Any]:
-    match feature:
+def _usual_check(field: Field) -> Callable[[Any], Any]:
+    match field:
         case Numeric() | Integer():
-            return lambda value: _number(feature, value)
+            return lambda value: _number(field, value)
         case Boolean():
             return _boolean
         case Categorical():
-            return _category_check(feature)
+            return _category_check(field)
         case Datetime():
-            return lambda value: _time(feature, value)
+            return lambda value: _time(field, value)
         case Text():
-            return lambda value: _string(value, 0, feature.longest)
+            return lambda value: _string(value, 0, field.longest)
+        case RowId():
+            return _id
 
 
 def _number(feature: Numeric | Integer, value: Any) -> float:
@@ -309,6 +313,17 @@ def _string(value: Any, min_characters: int, max_characters: int) -> str:
             "invalid_text", "the text has half of a surrogate pair, which is not a Unicode character"
         ) from None
     return value
+
+
+def _id(value: Any) -> str | int:
+    if isinstance(value, str):
+        return _string(value, 0, MAX_ID_CHARACTERS)
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    if type(number) is not int:
+        raise _InvalidValue("wrong_type")
+    if not MIN_ID <= number <= MAX_ID:
+        raise _InvalidValue("out_of_range")
+    return number
 
 
 def _category_check(feature: Categorical) -> Callable[[Any], str]:
