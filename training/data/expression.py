@@ -1,7 +1,7 @@
 """The language of own features: expressions over the columns of a table, such as ``log(price / area)``.
 
-An expression has a part of the syntax of Python: numbers, texts, names of columns (in backticks if they are not names in
-Python), ``+ - * / % **``, comparisons, ``in``, ``and``, ``or``, ``not``, ``a if b else c``, and the functions of
+An expression has a part of the syntax of Python: numbers, texts, names of columns (in backticks if they are not names
+in Python), ``+ - * / % **``, comparisons, ``in``, ``and``, ``or``, ``not``, ``a if b else c``, and the functions of
 :data:`FUNCTIONS`. Nothing of it is executed as Python: it becomes a tree of the operations of
 :mod:`training.preprocessing.operations`, which run on tables and as nodes of the served graph.
 """
