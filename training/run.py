@@ -63,6 +63,7 @@ from model_deployer.training.preprocessing.preprocessing import Preprocessor
 from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of
 from model_deployer.training.report.report import EvaluatedModel, write_report
 from model_deployer.training.runtime.console import print_stage
+from model_deployer.training.runtime.imports import importable
 from model_deployer.training.runtime.launch import launch
 from model_deployer.training.spec import Spec
 
@@ -97,7 +98,8 @@ def train(dataset: Dataset) -> Trained:
     """
     checkpoints = _checkpoints(dataset)
     try:
-        return _train(dataset, checkpoints)
+        with importable(dataset.path.parent):
+            return _train(dataset, checkpoints)
     except KeyboardInterrupt:
         raise Interrupted(_how_to_resume(checkpoints)) from None
 

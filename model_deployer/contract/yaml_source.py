@@ -13,6 +13,9 @@ from pydantic_core import ErrorDetails
 
 from model_deployer.contract.errors import SpecError
 
+#: The maximum number of values in a file, each alias counted with all values that it stands for.
+_MAX_VALUES = 100_000
+
 #: The keys and list indices that lead to a value: ``("data", "ignore", 2)``.
 KeyPath = tuple[str | int, ...]
 
@@ -75,6 +78,7 @@ def read_yaml(path: Path, absent: str = "", empty: str = "") -> YamlSource:
             raise SpecError(f"{path}: the file is empty{_hint(empty)}")
         if not isinstance(node, yaml.MappingNode):
             raise SpecError(f"{path}:1: expected `key: value` lines at the top level")
+        _refuse_expansion(node, path)
         lines, faults = _walk(node)
         if faults:
             raise SpecError("\n".join(f"{path}:{line}: {fault}" for line, fault in faults))
@@ -148,8 +152,29 @@ def _hint(text: str) -> str:
     return f"; {text}" if text else ""
 
 
+def _refuse_expansion(root: yaml.Node, path: Path) -> None:
+    """Refuse a document whose aliases expand to many values: a few lines can stand for billions.
+
+    Raises:
+        SpecError: if the document has more than ``_MAX_VALUES`` values.
+    """
+    counts: dict[int, int] = {}
+
+    def count(node: yaml.Node) -> int:
+        if id(node) not in counts:
+            counts[id(node)] = 1  # also of an alias that contains itself, which is reported later
+            children = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
+            counts[id(node)] += sum(map(count, children)) if not isinstance(node, yaml.ScalarNode) else 0
+        return counts[id(node)]
+
+    if count(root) > _MAX_VALUES:
+        raise SpecError(f"{path}: the file has more than {_MAX_VALUES:,} values; write them out without aliases")
+
+
 def _read_text(path: Path, absent: str) -> str:
     try:
+        if path.exists() and not path.is_file():
+            raise SpecError(f"{path}: expected a file, and not a folder, a device or a pipe")
         content = path.read_bytes()
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file{_hint(absent)}") from None

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
 
 from model_deployer.training.preprocessing.matrix import Matrix
 
@@ -36,3 +37,20 @@ class Opaque(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, columns: Any) -> Any:
         return np.full((len(columns), len(self.classes_)), 1 / len(self.classes_))
+
+
+class OwnLogisticRegression(LogisticRegression):  # type: ignore[misc]  # scikit-learn has no type hints
+    """A subclass without anything of its own."""
+
+
+class Inverted(LogisticRegression):  # type: ignore[misc]
+    """A subclass that predicts differently from its base class."""
+
+    def predict_proba(self, X: Any) -> Any:  # noqa: N803 (the name in the interface)
+        """Return the probabilities of the other class."""
+        return super().predict_proba(X)[:, ::-1]
+
+
+def called(**parameters: Any) -> Any:
+    """Fail: a function in the place of a class must not be called."""
+    raise AssertionError(parameters)

@@ -1,6 +1,7 @@
 """Complete training runs in this process, of models that are fitted quickly."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +158,16 @@ def test_spellings_of_a_category_are_one_category(home: Path, tmp_path: Path) ->
     rows = [case.row for case in model.golden()]
     variants = [row | {"origin": f" {row['origin'].upper()}\n"} for row in rows]
     assert offline.predict(model, variants) == offline.predict(model, rows)
+
+
+def test_a_class_beside_model_yaml_can_be_the_estimator(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "own_estimator.py").write_text(
+        "from sklearn.linear_model import LogisticRegression\n\n\nclass Own(LogisticRegression):\n    pass\n"
+    )
+    table(2).write_parquet(tmp_path / "t.parquet")
+    (tmp_path / "model.yaml").write_text(
+        "name: m\ndata: {path: t.parquet, target: y}\nestimator: {name: own_estimator.Own}\n"
+    )
+    artifact = store.load(train(read_dataset(tmp_path / "model.yaml")).tag)
+    assert [candidate.name for candidate in artifact.evaluation.candidates] == ["own_estimator.Own"]
+    assert str(tmp_path) not in sys.path

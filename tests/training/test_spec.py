@@ -79,6 +79,10 @@ seed: -1
             "yes or no",
         ),
         ("a: &a [*a]\n", "model.yaml:1: a[0]: an alias must not contain itself"),
+        (
+            "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9) if i else 'x'}]\n" for i in range(10)),
+            "model.yaml: the file has more than 100,000 values; write them out without aliases",
+        ),
         (MINIMAL + "estimator: 5\n", "model.yaml:5: estimator: expected `key: value` lines"),
         (MINIMAL + "cost:\n  false_negative: .inf\n", "model.yaml:6: cost.false_negative: expected a finite number"),
         (MINIMAL + "  ignore: x\n", "model.yaml:5: data.ignore: expected a list"),

@@ -5,6 +5,7 @@ imputed and scaled first.
 """
 
 from collections.abc import Callable
+from copy import copy
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -141,13 +142,13 @@ def _create(name: str, options: Options, values: int) -> Any:
         loss = _LOSSES.get((name, options.objective["objective"]))
         defaults = defaults | loss(options.objective) if loss else defaults
     else:
-        estimator_class, defaults = _import(name), {}
+        estimator_class, defaults = import_class(name), {}
+    is_expected_kind = is_regressor if regression else is_classifier
     try:
         estimator = estimator_class(**(defaults | dict(options.parameters)))
     except TypeError as error:
         raise SpecError(f"{name} refuses `estimator.parameters`: {error}") from None
-    is_expected_kind = is_regressor if regression else is_classifier
-    if not isinstance(estimator, BaseEstimator) or not is_expected_kind(estimator):
+    if not is_expected_kind(estimator):
         raise SpecError(f"{name} is not a {'regressor' if regression else 'classifier'}, which this target needs")
     fixed = {"random_state": options.seed, "n_jobs": idle_cores(values), "probability": True}  # the last one is for SVC
     settable = estimator.get_params().keys() - options.parameters.keys()
@@ -157,14 +158,26 @@ def _create(name: str, options: Options, values: int) -> Any:
     return estimator
 
 
-def _import(path: str) -> Any:
+def import_class(path: str) -> type[BaseEstimator]:
+    """Return the estimator class with an import path. Its module is imported; the class is checked and not called.
+
+    Raises:
+        EnvironmentFault: if the module cannot be imported.
+        SpecError: if it has no such name, or the name is not a class with the interface of scikit-learn.
+    """
     module, _, name = path.rpartition(".")
     try:
-        return getattr(import_module(module), name)
+        estimator_class = getattr(import_module(module), name)
     except ImportError as error:
-        raise EnvironmentFault(f"`estimator.name: {path}` cannot be imported: {error}") from None
+        raise EnvironmentFault(
+            f"`estimator.name: {path}` cannot be imported: {error}; a module of your own must be in the folder of "
+            "model.yaml or installed"
+        ) from None
     except AttributeError:
         raise SpecError(f"`estimator.name`: the module {module} has no '{name}'") from None
+    if not isinstance(estimator_class, type) or not issubclass(estimator_class, BaseEstimator):
+        raise SpecError(f"`estimator.name`: {path} is not an estimator class, a subclass of sklearn.base.BaseEstimator")
+    return estimator_class
 
 
 def _weights(estimator: Any, train: Matrix, name: str) -> dict[str, Any]:
@@ -236,6 +249,7 @@ def _converted(estimator: Any, prepare: _ImputeAndScale, last: _Nodes, name: str
         raise EnvironmentFault(f"{name} is converted to ONNX by skl2onnx: pip install skl2onnx") from None
     width = len(prepare.scale) + len(prepare.gaps)
     types = [("prepared", skl2onnx.common.data_types.FloatTensorType([None, width]))]
+    estimator = _convertible(estimator)
     plain = {id(estimator): {"zipmap": False}} if is_classifier(estimator) else None
     try:
         with silence_libraries():
@@ -251,6 +265,22 @@ def _converted(estimator: Any, prepare: _ImputeAndScale, last: _Nodes, name: str
     first = _Nodes(*prepare.graph(COLUMNS, inner.input[0].name))
     nodes = [*first.nodes, *inner.node, outputs, *last.nodes]
     return OnnxEstimator.of_nodes(nodes, [*first.constants, *inner.initializer, *last.constants])
+
+
+def _convertible(estimator: Any) -> Any:
+    """Return a fitted estimator as one of the class that skl2onnx converts: its own, or the first of its base classes.
+
+    The result is compared with the estimator afterwards, so a class that predicts differently from its base class is
+    found.
+    """
+    from skl2onnx._supported_operators import sklearn_operator_name_map  # noqa: PLC0415 (needed only here)
+
+    for base in type(estimator).__mro__:
+        if base in sklearn_operator_name_map:
+            converted = copy(estimator)
+            converted.__class__ = base
+            return converted
+    return estimator
 
 
 def _logarithm(source: str) -> tuple[list[NodeProto], list[TensorProto]]:

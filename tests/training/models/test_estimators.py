@@ -43,7 +43,9 @@ def test_any_estimator_becomes_onnx_and_learns(name: str, classes: int) -> None:
         ("sklearn.nothing.Here", {}, EnvironmentFault, "cannot be imported"),
         ("sklearn.svm.Nothing", {}, SpecError, "has no 'Nothing'"),
         ("sklearn.svm.SVR", {}, SpecError, "is not a classifier"),
-        ("json.JSONDecoder", {}, SpecError, "is not a classifier"),
+        ("json.JSONDecoder", {}, SpecError, "is not an estimator class"),
+        ("tests.support.estimators.called", {}, SpecError, "is not an estimator class"),
+        ("tests.support.estimators.Inverted", {}, CheckFailed, "differs"),
         ("sklearn.linear_model.RidgeClassifier", {}, SpecError, "does not predict probabilities"),
         ("random_forest", {"trees": 7}, SpecError, "trees"),
         ("lightgbm", {"num_leaves": 1}, SpecError, "lightgbm refuses `estimator.parameters`"),
@@ -59,6 +61,15 @@ def test_what_cannot_be_used_is_refused_in_words(
 ) -> None:
     with pytest.raises(error, match=words):
         fit_estimator(name, matrix(100, 2), matrix(50, 2), Options(objective(2), 0, parameters=parameters))
+
+
+def test_a_subclass_is_converted_as_its_base_class() -> None:
+    train, validation = matrix(400, 2), matrix(200, 2, 1)
+    own, base = (
+        fit_estimator(name, train, validation, Options(objective(2), 0)).estimator.scores(validation.values)
+        for name in ("tests.support.estimators.OwnLogisticRegression", "sklearn.linear_model.LogisticRegression")
+    )
+    assert torch.equal(own, base)
 
 
 def test_rows_are_weighed_or_the_estimator_is_refused() -> None:
