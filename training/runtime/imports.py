@@ -1,4 +1,4 @@
-"""Import the modules of a data scientist that are beside a model.yaml."""
+"""Import the modules of a data scientist that are in the folder of a model.yaml."""
 
 import sys
 from collections.abc import Iterator
