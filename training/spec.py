@@ -61,6 +61,9 @@ class Data(_Section):
     Attributes:
         path: A file, or a glob of files with the same columns. A relative path starts at the folder of model.yaml.
         format: The format of the files; ``auto`` derives it from the suffix.
+        rename: New names of columns, by their names in the files. All other keys have the new names.
+        where: A condition for the rows to keep, in the language of :mod:`training.data.expression`.
+        drop_missing_target: Whether rows without a target are left out; otherwise they end the run.
         target: The column to predict.
         time: The column with the time of each row.
         group: The column of the customer, device or other unit that a row belongs to. A split by group keeps all rows
@@ -83,6 +86,9 @@ class Data(_Section):
     group: str | None = None
     weight: str | None = None
     ignore: tuple[str, ...] = ()
+    rename: dict[str, str] = {}
+    where: str | None = Field(default=None, min_length=1)
+    drop_missing_target: bool = False
     formats: dict[str, str | None] = {}
     missing: tuple[str, ...] = ()
     rows_in_memory: int | None = Field(default=None, ge=1)
@@ -97,6 +103,17 @@ class Data(_Section):
             except ValueError as error:
                 raise ValueError(f"'{name}': {error}") from None
         return formats
+
+    @model_validator(mode="after")
+    def _no_shape_of_a_stream(self) -> "Data":
+        if self.rows_in_memory is not None and (self.rename or self.where or self.drop_missing_target):
+            raise ValueError("`rename`, `where` and `drop_missing_target` cannot be combined with `rows_in_memory`")
+        return self
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """What changes the rows and names of the files: part of the version of the data."""
+        return self.model_dump(include={"rename", "where", "drop_missing_target"}, exclude_defaults=True)
 
     @model_validator(mode="after")
     def _one_role_per_column(self) -> "Data":

@@ -3,13 +3,14 @@
 An expression has a part of the syntax of Python: numbers, texts, names of columns (in backticks if they are not names
 in Python), ``+ - * / % **``, comparisons, ``in``, ``and``, ``or``, ``not``, ``a if b else c``, and the functions of
 :data:`FUNCTIONS`. Nothing of it is executed as Python: it becomes a tree of the operations of
-:mod:`training.preprocessing.operations`, which run on tables and as nodes of the served graph.
+:mod:`training.data.expression_values`, which :mod:`training.preprocessing.expression_nodes` has in the served graph.
 """
 
 import ast
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 ValueType = Literal["number", "boolean", "time", "duration", "text"]
@@ -232,6 +233,7 @@ def _apply(operation: str, *arguments: Node) -> Node:
 
 
 def _compare(operator: type[ast.cmpop], left: Node, right: Node) -> Node:
+    left, right = _as_time(left, right), _as_time(right, left)
     if left.type == "text" or right.type == "text":
         return _compare_text(operator, left, right)
     if left.type != right.type:
@@ -254,6 +256,17 @@ def _compare(operator: type[ast.cmpop], left: Node, right: Node) -> Node:
         case ast.NotEq:
             return _apply("not", _apply("equal", left, right))
     raise ExpressionError("the comparisons are < <= > >= == != in")
+
+
+def _as_time(node: Node, other: Node) -> Node:
+    """Return a constant text that is compared with a time as a time."""
+    if node.operation != "constant" or node.type != "text" or other.type != "time":
+        return node
+    try:
+        time = datetime.fromisoformat(node.value)
+    except ValueError:
+        raise ExpressionError("a time is compared with a date or time of ISO 8601, such as '2024-01-31'") from None
+    return Node("constant", "time", value=(time.replace(tzinfo=time.tzinfo or UTC)).timestamp())
 
 
 def _compare_text(operator: type[ast.cmpop], left: Node, right: Node) -> Node:

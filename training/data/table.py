@@ -3,8 +3,9 @@
 import codecs
 import glob
 import hashlib
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from model_deployer.contract.errors import DataError
 from model_deployer.contract.yaml_source import KeyPath, suggestion
 from model_deployer.training.data.parquet_chunks import ParquetChunk, read_rows, sample_rows, split_files, unreadable
+from model_deployer.training.data.shaping import rename, select_rows
 from model_deployer.training.data.values import Values, read_values
 from model_deployer.training.spec import Data, Spec
 
@@ -82,10 +84,11 @@ def read_table(spec: Spec, folder: Path) -> Table:
                 read_values(frame, spec, is_untyped=True).frame if form == "csv" else frame
                 for frame, form in zip(frames, forms, strict=True)
             ]
+        frames = [rename(frame, spec) for frame in frames]
         values = read_values(_combine(frames, paths, spec), spec, is_untyped)
         if is_untyped and len(frames) > 1:
             _check_text(frames, paths, values, spec)
-        return Table(values, version)
+        return Table(replace(values, frame=select_rows(values.frame, spec)), _shaped_version(version, spec))
     rows = sample_rows(chunks, spec.data.rows_in_memory, spec.seed)
     files = list(dict.fromkeys(chunk.path for chunk in chunks))
     frame = _combine(list(read_rows(chunks, rows)), files, spec)
@@ -98,6 +101,14 @@ def _version(paths: list[Path], forms: list[str]) -> str:
         for part in _read_bytes(path, text=form in {"csv", "jsonl"}):
             digest.update(part)
     return f"sha256:{digest.hexdigest()}"
+
+
+def _shaped_version(version: str, spec: Spec) -> str:
+    """Return the version of a table that is not that of its files alone."""
+    if not spec.data.shape:
+        return version
+    shape = json.dumps(spec.data.shape, sort_keys=True).encode()
+    return f"sha256:{hashlib.sha256(version.encode() + shape).hexdigest()}"
 
 
 def _chunks(paths: list[Path], forms: list[str], spec: Spec) -> tuple[ParquetChunk, ...]:

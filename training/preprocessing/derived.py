@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from model_deployer.contract.features import Boolean, Feature, Numeric
 from model_deployer.training.data import expression
 from model_deployer.training.data.expression import Node
-from model_deployer.training.preprocessing.operations import GraphBuilder, Lookup, add_nodes, evaluate
+from model_deployer.training.data.expression_values import Lookup, evaluate
+from model_deployer.training.preprocessing.expression_nodes import GraphBuilder, add_nodes
 
 
 class DerivedFeature(BaseModel):

@@ -1,38 +1,18 @@
-"""The operations of expressions, each for arrays of a table and as nodes of the graph, with the same results.
+"""The nodes of expressions in the graph; :mod:`training.data.expression_values` has the same results."""
 
-Numbers and times are float64, NaN if missing; a boolean is a condition, false if missing. Comparisons follow IEEE 754:
-NaN is neither less than, equal to nor greater than a number.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
-import polars as pl
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from model_deployer.training.data.expression import Node
+from model_deployer.training.data.expression_values import Lookup
 
 #: ONNX Runtime's tokenizer cannot handle zero rows: a text is appended, and removed afterwards.
 _SOME_TEXT = "-"
-
-Arrays = NDArray[Any]
-
-
-class Lookup(NamedTuple):
-    """The statistic of a column for each value of a text column, from the training rows.
-
-    Attributes:
-        levels: The texts.
-        numbers: The number of each text.
-        default: The number of another text: the statistic of all rows.
-    """
-
-    levels: tuple[str, ...]
-    numbers: tuple[float, ...]
-    default: float
 
 
 class GraphBuilder:
@@ -57,7 +37,7 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
         return name
 
-    def constant(self, value: Arrays) -> str:
+    def constant(self, value: NDArray[Any]) -> str:
         """Add a constant, and return its name."""
         return self.add("Constant", value=numpy_helper.from_array(value))
 
@@ -65,62 +45,6 @@ class GraphBuilder:
         """Add a float64 constant of [1, 1], and return its name."""
         return self.constant(np.array([[value]], dtype=np.float64))
 
-
-def evaluate(root: Node, frame: pl.DataFrame, lookups: Sequence[Lookup]) -> NDArray[np.float64]:
-    """Return the value of an expression for each row of a conformed frame, float64 [rows]; NaN if it is not finite.
-
-    Args:
-        root: The expression.
-        frame: The rows: Float64 and String columns.
-        lookups: The tables of the expression, in the order of its steps.
-    """
-    remaining = iter(lookups)
-    results: dict[int, Any] = {}
-    with np.errstate(all="ignore"):
-        for node in root.walk():
-            arguments = [results[id(argument)] for argument in node.arguments]
-            results[id(node)] = _evaluate(node, frame, arguments, remaining)
-        values = np.broadcast_to(np.asarray(results[id(root)], np.float64), (frame.height,))
-    return np.where(np.isfinite(values), values, np.nan)
-
-
-def _evaluate(node: Node, frame: pl.DataFrame, arguments: Sequence[Any], lookups: Any) -> Any:
-    match node.operation:
-        case "constant":
-            return node.value
-        case "column":
-            column = frame[node.value]
-            if node.type == "text":
-                return column
-            return column.to_numpy() == 1 if node.type == "boolean" else column.to_numpy()
-        case "table":
-            lookup: Lookup = next(lookups)
-            return (
-                arguments[0]
-                .replace_strict(lookup.levels, lookup.numbers, default=lookup.default, return_dtype=pl.Float64)
-                .to_numpy()
-            )
-        case "equal_text":
-            return (arguments[0] == node.value).to_numpy()
-        case "matches":
-            return arguments[0].str.contains(f"^(?:{node.value})$").to_numpy()
-    return _ARRAYS[node.operation](*arguments)
-
-
-def _length(texts: pl.Series) -> Arrays:
-    lengths = texts.str.len_chars().cast(pl.Float64).to_numpy()
-    return np.where(lengths == 0, np.nan, lengths)
-
-
-#: The operations on arrays.
-_ARRAYS: Mapping[str, Callable[..., Any]] = {
-    "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "power": np.power,
-    "negative": np.negative, "abs": np.abs, "sqrt": np.sqrt, "log": np.log, "exp": np.exp, "floor": np.floor,
-    "ceil": np.ceil, "minimum": np.minimum, "maximum": np.maximum, "less": np.less, "less_or_equal": np.less_equal,
-    "equal": np.equal, "and": np.logical_and, "or": np.logical_or, "not": np.logical_not, "where": np.where,
-    "is_missing": np.isnan, "number_of": lambda condition: np.asarray(condition, np.float64),
-    "seconds": lambda duration: duration, "length": _length,
-}  # fmt: skip
 
 #: The operators of ONNX of the operations that have one.
 _OPERATORS: Mapping[str, str] = {
@@ -153,7 +77,7 @@ def add_nodes(root: Node, graph: GraphBuilder, lookups: Sequence[Lookup]) -> str
 def _add_node(node: Node, graph: GraphBuilder, arguments: Sequence[str], lookups: Any) -> str:
     match node.operation:
         case "constant":
-            return graph.number(node.value) if node.type == "number" else ""
+            return "" if node.type == "text" else graph.number(node.value)
         case "column":
             return graph.add("Equal", node.value, graph.number(1)) if node.type == "boolean" else str(node.value)
         case "number_of":
