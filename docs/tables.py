@@ -30,6 +30,7 @@ from model_deployer.training.spec import (
     Estimator,
     FeatureOverride,
     Gates,
+    LightningSpec,
     LimitsSpec,
     Spec,
     SplitSpec,
@@ -205,7 +206,10 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "split": lambda: _fields(SplitSpec),
     "features": lambda: _fields(FeatureOverride),
     "estimator": lambda: _fields(Estimator, *_NOT_OF_A_NETWORK),
-    "network": lambda: _fields(Estimator, *(name for name in Estimator.model_fields if name not in _NOT_OF_A_NETWORK)),
+    "lightning": lambda: _fields(LightningSpec),
+    "network": lambda: _fields(
+        Estimator, *(name for name in Estimator.model_fields if name not in (*_NOT_OF_A_NETWORK, "lightning"))
+    ),
     "gates": lambda: _fields(Gates),
     "bound": lambda: _fields(Bound),
     "limits": lambda: _fields(LimitsSpec),

@@ -218,6 +218,37 @@ class SplitSpec(_Section):
         return self
 
 
+class Component(_Section):
+    """An object that a model.yaml describes by its class.
+
+    Attributes:
+        name: The import path of the class; its module may be in the folder of model.yaml.
+        parameters: The arguments of the class.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")
+    parameters: dict[str, Any] = {}
+
+
+class LightningSpec(_Section):
+    """Settings of Lightning's Trainer for the network.
+
+    Attributes:
+        precision: The precision of the fit.
+        accumulate: The number of batches whose gradients are added up for a step.
+        callbacks: Callbacks of Lightning, in addition to those of this project.
+        loggers: Loggers of Lightning, which get the losses of each epoch.
+    """
+
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accumulate: int = Field(default=1, ge=1)
+    callbacks: tuple[Component, ...] = ()
+    loggers: tuple[Component, ...] = ()
+
+
+#: Nothing but the settings of this project.
+PLAIN_LIGHTNING = LightningSpec()
+
 #: The values of ``estimator.name``, in addition to the import path of a class with the interface of scikit-learn.
 ESTIMATORS = ("auto", "linear", "lightgbm", "xgboost", "random_forest", "histogram_boosting", "tabm", "mlp")
 
@@ -256,6 +287,7 @@ class Estimator(_Section):
         batch_size: The number of rows in a training step. The default depends on the number of rows.
         epochs: The maximum number of passes over the training rows. The default depends on the number of rows.
         patience: The number of epochs without improvement on the validation part until the training stops.
+        lightning: Settings of Lightning's Trainer.
     """
 
     name: str = "auto"
@@ -276,6 +308,7 @@ class Estimator(_Section):
     batch_size: int | None = Field(default=None, ge=1)
     epochs: int | None = Field(default=None, ge=1)
     patience: int = Field(default=16, ge=1)
+    lightning: LightningSpec = PLAIN_LIGHTNING
 
     @field_validator("name")
     @classmethod
@@ -290,6 +323,12 @@ class Estimator(_Section):
         if value == "auto" or (type(value) is int and value >= 1):
             return cast(int | Literal["auto"], value)
         raise ValueError("expected a number of at least 1, or `auto`")
+
+    @model_validator(mode="after")
+    def _no_accumulation_within_a_budget(self) -> "Estimator":
+        if self.budget_seconds is not None and self.lightning.accumulate > 1:
+            raise ValueError("`lightning.accumulate` cannot be combined with `budget_seconds`; set `epochs` instead")
+        return self
 
     @model_validator(mode="after")
     def _parameters_fit_the_estimator(self) -> "Estimator":

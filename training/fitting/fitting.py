@@ -11,25 +11,29 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from torch.multiprocessing.spawn import ProcessException
 
-from model_deployer.contract.errors import CheckFailed, EnvironmentFault
+from model_deployer.contract.errors import CheckFailed, EnvironmentFault, SpecError
 from model_deployer.training.fitting.batches import Batch, Files, Share, Shuffled, scaled, training_batches
 from model_deployer.training.models.model import Model, rows_at_once
 from model_deployer.training.models.network import Network
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.runtime.devices import ONE_CPU, THREADS, Devices
+from model_deployer.training.runtime.imports import import_class
 from model_deployer.training.runtime.launch import launch
 from model_deployer.training.runtime.progress import EpochProgress
 from model_deployer.training.runtime.silence import silence_libraries
-from model_deployer.training.spec import Estimator
+from model_deployer.training.spec import PLAIN_LIGHTNING, Component, Estimator, LightningSpec
+
+T = TypeVar("T")
 
 #: The number of multiplications in the hidden layers over all epochs if the spec does not set the epochs: about 100
 #: seconds on one ordinary core. It does not depend on the number of processes.
@@ -72,6 +76,7 @@ class Plan:
         is_cut: Whether the only epoch ends before all rows are used, because the time budget does not allow more.
         is_final: Whether the fit runs all epochs and keeps the last one, because there are no validation rows left.
         devices: The devices that the fit runs on.
+        lightning: Settings of Lightning's Trainer.
     """
 
     epochs: int
@@ -84,6 +89,7 @@ class Plan:
     is_cut: bool = False
     is_final: bool = False
     devices: Devices = ONE_CPU
+    lightning: LightningSpec = PLAIN_LIGHTNING
 
     def final(self, rows: int, history: Sequence[Mapping[str, float]]) -> "Plan":
         """Return the plan of the final fit, with as many epochs as were best in the first fit.
@@ -95,7 +101,7 @@ class Plan:
             history: The losses of the first fit, from :func:`fit`.
         """
         epochs = int(min(history, key=lambda entry: entry["validation_loss"])["epoch"])
-        steps = self.steps if self.is_cut else epochs * math.ceil(rows / self.batch_size)
+        steps = self.steps if self.is_cut else epochs * _steps(rows, self.batch_size, self.lightning)
         return replace(self, epochs=epochs, steps=steps, is_final=True)
 
 
@@ -116,13 +122,19 @@ def plan_fit(model: Model, estimator: Estimator, rows: int, seed: int, devices: 
     return Plan(
         epochs=epochs,
         batch_size=batch_size,
-        steps=epochs * math.ceil(rows / batch_size),
+        steps=epochs * _steps(rows, batch_size, estimator.lightning),
         learning_rate=estimator.learning_rate,
         weight_decay=estimator.weight_decay,
         patience=estimator.patience,
         seed=seed,
         devices=devices,
+        lightning=estimator.lightning,
     )
+
+
+def _steps(rows: int, batch_size: int, settings: LightningSpec) -> int:
+    """Return the number of steps of the optimiser in an epoch."""
+    return math.ceil(math.ceil(rows / batch_size) / settings.accumulate)
 
 
 def plan_within(seconds: float, plan: Plan, model: Model, train: Sample, validation: Sample) -> Plan:
@@ -293,12 +305,33 @@ def _trainer(plan: Plan, folder: Path, epochs: int) -> lightning.Trainer:
         deterministic=True,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
-        callbacks=[EpochProgress(), best, last, *early_stopping],
-        logger=False,
+        precision=plan.lightning.precision,
+        accumulate_grad_batches=plan.lightning.accumulate,
+        callbacks=[EpochProgress(), best, last, *early_stopping, *_components(plan.lightning.callbacks, Callback)],
+        logger=_components(plan.lightning.loggers, Logger) or False,  # type: ignore[type-abstract]
+        log_every_n_steps=1,
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
     )
+
+
+def _components(components: Sequence[Component], base: type[T]) -> list[T]:
+    """Create objects of Lightning that a model.yaml describes.
+
+    Raises:
+        EnvironmentFault: if the module of a class cannot be imported.
+        SpecError: if a class is not a subclass of ``base``, or refuses its parameters.
+    """
+    key = f"estimator.lightning.{base.__name__.lower()}s.name"
+    created = []
+    for component in components:
+        component_class = import_class(component.name, base, key)
+        try:
+            created.append(component_class(**component.parameters))
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"`{key}`: {component.name} refuses its `parameters`: {error}") from None
+    return created
 
 
 def _run(learner: "_Learner", trainer: lightning.Trainer, folder: Path, resumes: bool) -> None:
@@ -415,7 +448,7 @@ class _Learner(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         train, validation = self._mean("train"), self._mean("validation")
-        self.log("validation_loss", validation)
+        self.log_dict({"train_loss": train, "validation_loss": validation})
         losses = {"train_loss": train.item(), "validation_loss": validation.item()}
         self.history.append({"epoch": self.current_epoch + 1} | losses)
 
@@ -429,7 +462,11 @@ class _Learner(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         plan = self._plan
         optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+            self.network.parameters(),
+            lr=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+            fused=plan.lightning.precision
+            == "32-true",  # with others, Lightning cannot clip the gradients of a fused one
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _constant_then_cosine(step / plan.steps))
         return [optimiser], [{"scheduler": schedule, "interval": "step"}]

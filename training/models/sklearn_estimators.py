@@ -6,7 +6,6 @@ imputed and scaled first.
 
 from collections.abc import Callable
 from copy import copy
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +27,7 @@ from model_deployer.training.models.onnx_estimator import COLUMNS, OPSETS, SCORE
 from model_deployer.training.models.search import Options, Parameters, SearchResult
 from model_deployer.training.models.tree_ensemble import Ensemble, Leaf, Split
 from model_deployer.training.preprocessing.matrix import Floats, Matrix
+from model_deployer.training.runtime.imports import import_class
 from model_deployer.training.runtime.silence import silence_libraries
 from model_deployer.training.runtime.threads import idle_cores
 
@@ -142,7 +142,7 @@ def _create(name: str, options: Options, values: int) -> Any:
         loss = _LOSSES.get((name, options.objective["objective"]))
         defaults = defaults | loss(options.objective) if loss else defaults
     else:
-        estimator_class, defaults = import_class(name), {}
+        estimator_class, defaults = import_class(name, BaseEstimator, "estimator.name"), {}
     is_expected_kind = is_regressor if regression else is_classifier
     try:
         estimator = estimator_class(**(defaults | dict(options.parameters)))
@@ -156,28 +156,6 @@ def _create(name: str, options: Options, values: int) -> Any:
     if not regression and not hasattr(estimator, "predict_proba"):
         raise SpecError(f"{name} does not predict probabilities (`predict_proba`); choose another classifier")
     return estimator
-
-
-def import_class(path: str) -> type[BaseEstimator]:
-    """Return the estimator class with an import path. Its module is imported; the class is checked and not called.
-
-    Raises:
-        EnvironmentFault: if the module cannot be imported.
-        SpecError: if it has no such name, or the name is not a class with the interface of scikit-learn.
-    """
-    module, _, name = path.rpartition(".")
-    try:
-        estimator_class = getattr(import_module(module), name)
-    except ImportError as error:
-        raise EnvironmentFault(
-            f"`estimator.name: {path}` cannot be imported: {error}; a module of your own must be in the folder of "
-            "model.yaml or installed"
-        ) from None
-    except AttributeError:
-        raise SpecError(f"`estimator.name`: the module {module} has no '{name}'") from None
-    if not isinstance(estimator_class, type) or not issubclass(estimator_class, BaseEstimator):
-        raise SpecError(f"`estimator.name`: {path} is not an estimator class, a subclass of sklearn.base.BaseEstimator")
-    return estimator_class
 
 
 def _weights(estimator: Any, train: Matrix, name: str) -> dict[str, Any]:
