@@ -23,12 +23,13 @@ DRIFT_THRESHOLD = 0.15
 #: A column looks like an identifier if at least this share of its values differ.
 MIN_IDENTIFIER_SHARE = 0.98
 
-#: Names of columns of persons and other units that a table may describe several times.
-_UNIT_NAME = re.compile(
-    r"(^|_|\b)(customer|client|patient|user|person|member|employee|student|account|device|machine|sensor|store|shop|"
-    r"household|company|vehicle|license|subject|respondent)s?(_|\b)?(id|number|no|key)?($|_|\b)",
-    re.IGNORECASE,
+#: Names of columns of persons and other units that a table may describe several times, alone or as an identifier.
+_UNIT = (
+    r"(^|_|(?<=[a-z])(?=[A-Z]))(customer|client|patient|user|person|member|employee|student|account|device|machine|"
+    r"sensor|store|shop|household|company|vehicle|license|subject|respondent)"
 )
+_UNIT_NAME = re.compile(rf"{_UNIT}(_?name)?$", re.IGNORECASE)
+_UNIT_IDENTIFIER = re.compile(rf"{_UNIT}_?(id|number|no|nr|key|code|uuid|hash)$", re.IGNORECASE)
 
 #: A column with such a name may be a group if its values are repeated, on average at most this number of times.
 MAX_GROUP_ROWS = 200
@@ -164,7 +165,8 @@ def _check_groups(frame: pl.DataFrame, columns: Sequence[str], parts: Parts, spe
         return
     for name in columns:
         column = frame[name]
-        if not _UNIT_NAME.search(name) or not is_readable(column) or column.dtype.is_float():
+        is_unit = _UNIT_IDENTIFIER.search(name) or (column.dtype == pl.String and _UNIT_NAME.search(name))
+        if not is_unit or not is_readable(column) or column.dtype.is_float():
             continue
         levels = column.n_unique()
         if levels < 20 or not 1.1 * levels < column.len() < MAX_GROUP_ROWS * levels:

@@ -90,3 +90,28 @@ def test_chance_in_a_small_table_is_neither_drift_nor_leak() -> None:
         spec = Spec.model_validate({"name": "m", "data": {"path": "t", "target": "y"}, "seed": seed})
         target = read_target(frame, spec)
         assert profile(frame, target, split(frame, target, spec), spec) == []
+
+
+def test_a_group_is_proposed_for_units_that_are_described_several_times() -> None:
+    units = GENERATOR.integers(0, 80, ROWS)
+    columns = {
+        "customer_id": units, "Patient": [f"patient {unit}" for unit in units], "num_open_accounts": units % 30,
+        "account": units, "store_size": units, "user_count": units,
+    }  # fmt: skip
+    proposed = {finding.column for finding in findings(columns) if finding.code == "repeated_units"}
+    assert proposed == {"customer_id", "Patient"}
+    assert "repeated_units" not in {finding.code for finding in findings(columns, {"group": "customer_id"})}
+
+
+def test_a_table_that_is_sorted_by_its_target_and_an_index_of_it_are_reported() -> None:
+    for labels in (2, 6):
+        truth = [f"label {row * labels // ROWS}" for row in range(ROWS)]
+        results = codes(findings({"y": truth, "row": np.arange(ROWS) * 3.5}))
+        assert ("warning", None, "sorted_by_target") in results
+        assert ("warning", "row", "leakage") in results or ("warning", "row", "suspicious_column") in results
+
+
+def test_a_column_whose_values_nearly_all_differ_is_an_identifier() -> None:
+    licences = [f"L{number:05}" for number in range(ROWS)]
+    licences[1] = licences[0]
+    assert ("warning", "licence", "identifier_column") in codes(findings({"licence": licences}))
