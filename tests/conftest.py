@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.support import processes
 
@@ -21,6 +22,9 @@ os.environ["BENTOML_HOME"] = str(HOME)
 os.environ["BENTOML_DO_NOT_TRACK"] = "1"
 # Small matrices: threads that contend with each other cost minutes here. The fitted models do not depend on it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A busy machine takes longer than any deadline.
+settings.register_profile("without deadline", deadline=None)
+settings.load_profile("without deadline")
 # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -69,6 +69,7 @@ PRIVATE_NAMES = {
         "uvicorn.protocols.http.httptools_impl:RequestResponseCycle",
         "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._start_asgi_task",
     ],
+    "skl2onnx": ["skl2onnx._supported_operators:sklearn_operator_name_map"],
     "scikit-learn": [
         "sklearn.ensemble._hist_gradient_boosting.gradient_boosting:BaseHistGradientBoosting",
         "sklearn.ensemble._hist_gradient_boosting.predictor:TreePredictor",

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model_deployer.contract.artifact import EVALUATION, open_artifact, write_json
@@ -20,7 +20,6 @@ MODELS: list[type[JsonDocument]] = [Evaluation, Reference]
 
 
 @pytest.mark.parametrize("model", MODELS)
-@settings(deadline=None)
 @given(st.data())
 def test_what_is_read_is_written_as_it_was_and_read_again(model: type[JsonDocument], data: st.DataObject) -> None:
     content = data.draw(json_objects(model))

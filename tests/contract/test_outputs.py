@@ -3,7 +3,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -49,7 +49,6 @@ def test_a_model_of_before_there_were_sets_answers_as_it_did() -> None:
     jsonschema.validate(prediction, old.json_schema())
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3), min_size=1, max_size=5), st.floats(0, 1))
 def test_every_answer_with_a_set_is_what_the_schema_says(rows: list[list[float]], threshold: float) -> None:
     output = SETS.model_copy(update={"set_threshold": threshold})

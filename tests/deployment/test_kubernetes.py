@@ -6,7 +6,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model_deployer.deployment.kubernetes import REQUEST_COUNT_SERIES, REQUEST_RATE_METRIC, deployment, kubernetes
@@ -135,7 +135,6 @@ def test_a_pod_is_given_the_time_to_answer_what_it_has(example: Workload) -> Non
     assert pod["terminationGracePeriodSeconds"] > drain + example.sizing.timeout_seconds
 
 
-@settings(deadline=None)
 @given(measurements)
 def test_a_pod_gets_what_was_measured_and_may_take_more(measured: Measurements) -> None:
     example = workload(measured)
@@ -152,7 +151,6 @@ def test_a_pod_gets_what_was_measured_and_may_take_more(measured: Measurements) 
     assert start["periodSeconds"] * start["failureThreshold"] > measured.cold_start_seconds
 
 
-@settings(deadline=None)
 @given(measurements, st.floats(0.01, 1e6), st.floats(1, 10))
 def test_more_load_never_means_fewer_replicas(measured: Measurements, load: float, times: float) -> None:
     less, more = workload(measured, load), workload(measured, load * times)

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model_deployer.contract.errors import UsageError
@@ -12,7 +12,6 @@ from tests.support.workloads import UNKNOWN, workload
 INSTANCE_TYPES = (InstanceType("small", 1, 2), InstanceType("middle", 2, 4), InstanceType("large", 4, 16))
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1), st.integers(8, 63))
 def test_a_label_is_one_of_the_dns(text: str, max_length: int) -> None:
     result = dns_label(text, max_length)

@@ -306,7 +306,7 @@ def test_whatever_a_contract_says_the_clients_can_be_parsed(
 ) -> None:
     needs(language)
 
-    @settings(max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(st.lists(odd, min_size=1, max_size=4, unique=True), odd, st.lists(odd, min_size=2, max_size=4, unique=True))
     def parse(names: list[str], text: str, values: list[str]) -> None:
         features = [

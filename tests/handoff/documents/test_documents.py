@@ -313,7 +313,7 @@ HOSTILE = [
 texts = st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(texts, min_size=8, max_size=8, unique=True))
 def test_hostile_strings_are_shown_and_not_obeyed(strings: list[str]) -> None:
     field, other, category, label, second, third, description, target = strings

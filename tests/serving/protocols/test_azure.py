@@ -90,7 +90,7 @@ def test_a_refusal_is_a_message(client: httpx.Client, method: str, path: str, bo
     assert answer.headers["x-ms-run-function-failed"] == "False"
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(answers.bodies("data", "Inputs", "input_data"))
 def test_no_body_breaks_it(client: httpx.Client, body: bytes) -> None:
     assert client.post("/score", content=body).status_code in (200, 400, 413, 422)

@@ -46,7 +46,7 @@ def model(servers: SharedServers) -> Iterator[Served]:
 
 
 @pytest.mark.parametrize("speak", SPEAKERS.values(), ids=SPEAKERS.keys())
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(rows=ROWS)
 def test_every_spelling_has_the_same_prediction(
     model: Served, speak: Speaker, rows: list[tuple[dict[str, str], dict[str, str]]]

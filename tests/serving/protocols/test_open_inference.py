@@ -337,7 +337,7 @@ ANY_JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.fixed_dictionaries(
@@ -360,7 +360,7 @@ def test_no_request_is_a_server_error(client: httpx.Client, inputs: list[Any], b
     assert client.post(INFER, content=head + blobs, headers=header).status_code < 500
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2_000), st.binary(max_size=8))
 def test_no_damage_is_a_server_error(client: httpx.Client, offset: int, damage: bytes) -> None:
     body, header = binary_request(inputs_of(ROWS[:3]))

@@ -314,14 +314,14 @@ TENSOR = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from([*tiny.ROW, "other", ""]), TENSOR, max_size=4))
 def test_no_request_is_a_server_error(client: Client, inputs: dict[str, Any]) -> None:
     message = client.message("Predict", model_spec={"name": "served"}, inputs=inputs)
     assert refusal(client.start("Predict", message))[0] in ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(["Predict", "Classify"]), st.integers(0, 700), st.integers(0, 9), st.binary(max_size=8))
 def test_no_damage_is_a_server_error(client: Client, method: str, offset: int, length: int, damage: bytes) -> None:
     examples = {"input": {"example_list": {"examples": [tensorflow.example(row) for row in ROWS]}}}

@@ -79,7 +79,7 @@ def test_what_holds_no_rows_is_refused(client: httpx.Client, body: bytes, conten
     assert (answer.status_code, document["code"], document["type"]) == (400, 400, "BadRequestException")
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     answers.bodies("instances", "data"), st.sampled_from(["application/json", FORM, "multipart/form-data; boundary=x"])
 )
@@ -88,7 +88,7 @@ def test_no_body_breaks_it(client: httpx.Client, body: bytes, content_type: str)
     assert answer.status_code in (200, 400, 413, 422)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(0, 400), st.binary(max_size=8))
 def test_no_damage_to_a_form_breaks_it(client: httpx.Client, offset: int, damage: bytes) -> None:
     request = client.build_request("POST", MODEL, files=[("data", json.dumps(row)) for row in ROWS])

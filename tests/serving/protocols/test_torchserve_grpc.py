@@ -108,7 +108,7 @@ def test_other_methods_do_not_exist(client: Client) -> None:
     assert call.exception().code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(answers.bodies("instances", "data"), st.sampled_from(["data", "body", "other"]))
 def test_no_request_is_a_server_error(client: Client, body: bytes, key: str) -> None:
     call = start(client, body, key)

@@ -56,7 +56,7 @@ def test_a_refusal_is_one_of_googles(
     assert error["message"]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(answers.bodies("instances", "parameters"))
 def test_no_body_breaks_it(client: httpx.Client, body: bytes) -> None:
     assert client.post(PREDICT, content=body).status_code in (200, 400, 413, 422)

@@ -2,7 +2,7 @@ import math
 from typing import Any
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model_deployer.contract.features import Categorical, Datetime, Numeric, Text
@@ -10,7 +10,6 @@ from model_deployer.training.data.request_rows import frame_of_requests, frame_v
 from tests.support.feature_rows import FEATURES, ROW
 
 
-@settings(deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=10))
 def test_a_request_leads_back_to_its_row(rows: list[dict[str, Any]]) -> None:
     schema = {feature.name: pl.String if feature.dtype == "string" else pl.Float64 for feature in FEATURES}

@@ -87,7 +87,7 @@ def test_a_count_is_suggested_where_integers_begin_at_nothing(values: Sequence[i
     assert line in text.splitlines()
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=st.lists(
         st.text(st.characters(exclude_categories=["Cs"], exclude_characters="^"), min_size=1, max_size=12),

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model_deployer.contract.errors import DataError
@@ -180,7 +180,6 @@ def order_of(frame: pl.DataFrame, data: dict[str, Any] | None = None) -> tuple[P
     return parts, nested_order(frame, target, spec, parts.train)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from("aaaaaab"), min_size=30, max_size=200))
 def test_every_prefix_holds_the_class_shares(labels: list[str]) -> None:
     """Every beginning of the rows holds the classes in their shares."""

@@ -20,7 +20,7 @@ def random_rows(seed: int, classes: int, rows: int = 300) -> tuple[np.ndarray, n
     return target, raw / raw.sum(1, keepdims=True), weights
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_two_classes_agree_with_scikit_learn(seed: int) -> None:
     target, probabilities, weights = random_rows(seed, 2)
@@ -60,7 +60,7 @@ def test_calibration_error_is_promise_minus_frequency() -> None:
     assert error(np.ones(8)) == pytest.approx((0.05 + 0.1) / 2)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_a_regression_agrees_with_scikit_learn(seed: int) -> None:
     random = np.random.default_rng(seed)

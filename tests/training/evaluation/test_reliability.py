@@ -134,7 +134,7 @@ def test_only_the_ratios_of_weights_matter() -> None:
     assert widths[1] > 2 * widths[0]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.sampled_from([-1.0, 0.0, 0.5, 0.5000001, 3.0, 1e9]) | st.floats(-1, 1), min_size=1), st.integers(1, 6)
 )

@@ -185,7 +185,7 @@ def test_a_label_that_was_ruled_out_costs_a_finite_loss() -> None:
     assert losses[0] > 30 > losses[1] == 0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(FEATURE_BY_NAME)))
 def test_slices_of_a_column_average_to_the_whole(seed: int, column: str) -> None:
     """The slices of a column divide the rows, and the mean of their losses is that of all rows."""
@@ -197,7 +197,7 @@ def test_slices_of_a_column_average_to_the_whole(seed: int, column: str) -> None
     assert all(part.low is None or part.high is None or part.low <= part.loss <= part.high for part in own)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["night", "origin"]))
 def test_a_weight_of_two_is_two_rows(seed: int, column: str) -> None:
     weights = np.random.default_rng(seed).integers(0, 3, 200)

@@ -28,7 +28,7 @@ def total(frame: pl.DataFrame) -> Arrays:
     return {name: value.astype(np.float32) for name in ("value", "lower", "upper")}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(ROW, min_size=1, max_size=30))
 def test_every_golden_row_is_served_as_it_was_predicted(rows: list[dict[str, Any]]) -> None:
     schema = {feature.name: pl.String if feature.dtype == "string" else pl.Float64 for feature in FEATURES}

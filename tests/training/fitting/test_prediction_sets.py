@@ -30,7 +30,6 @@ def of_true_labels(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.asarray(probabilities[np.arange(len(target)), target].astype(np.float64))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.sampled_from([0.5, 0.8, 0.9]), SEEDS)
 def test_the_threshold_is_that_of_split_conformal_prediction(rows: int, coverage: float, seed: int) -> None:
     probabilities, target = drawn(rows, 4, seed)
@@ -43,7 +42,7 @@ def test_the_threshold_is_that_of_split_conformal_prediction(rows: int, coverage
     assert not (descending == threshold).any() or threshold == 0
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(SEEDS)
 def test_a_row_that_weighs_two_counts_as_two(seed: int) -> None:
     probabilities, target = drawn(200, 3, seed)

@@ -25,7 +25,7 @@ def test_two_rows_are_enough() -> None:
     assert edges == (-0.5, 0.5)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(-3, 3, width=32), min_size=8, max_size=60))
 def test_edges_ascend_span_the_column_and_keep_their_distance(values: list[float]) -> None:
     column = torch.tensor(values)[:, None]

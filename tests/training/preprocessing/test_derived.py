@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
@@ -155,7 +155,6 @@ ROWS = st.lists(
 
 
 @given(NUMBERS, ROWS)
-@settings(deadline=None)
 def test_table_and_graph_agree(text: str, rows: list[Any]) -> None:
     frame = pl.DataFrame(rows, schema=FRAME.schema, orient="row")
     try:

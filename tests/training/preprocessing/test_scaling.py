@@ -58,7 +58,7 @@ def test_a_constant_and_an_empty_column_do_no_harm() -> None:
         assert scaled(fitted(Numeric(name="n"), values), 5.0, NAN, 7.0).numbers.tolist() == [[0.0], [0.0], [0.0]]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, width=32), min_size=2, max_size=30))
 def test_scaled_numbers_are_finite_bounded_and_in_order(values: list[float]) -> None:
     numbers = scaled(fitted(Numeric(name="n"), values), *sorted(values)).numbers[:, 0]
