@@ -59,8 +59,17 @@ class Data(_Section):
     """The table, and the role of its columns.
 
     Attributes:
-        path: A file, or a glob of files with the same columns. A relative path starts at the folder of model.yaml.
-        format: The format of the files; ``auto`` derives it from the suffix.
+        path: A file, a folder of files, or a glob of files with the same columns. A relative path starts at the folder
+            of model.yaml, and ``~`` is the home of the user.
+        format: The format of the files; ``auto`` derives it from their first bytes.
+        delimiter: For CSV, the character between values, or ``tab``. By default, it is inferred, as all keys up to
+            ``footer_rows`` are.
+        quote: For CSV, the character around values that hold delimiters, or ``none``.
+        encoding: For text, the encoding, such as ``cp1252``.
+        header_row: For CSV and Excel, the row with the names of the columns, counted from 1; 0 if there is none.
+        footer_rows: For CSV and Excel, the number of rows at the end that are totals or notes, and are left out.
+        sheet: For Excel, the name of the sheet.
+        range: For Excel, the cells of the table with its header, such as ``B3:F200``.
         rename: New names of columns, by their names in the files. All other keys have the new names.
         where: A condition for the rows to keep, in the language of :mod:`training.data.expression`.
         drop_missing_target: Whether rows without a target are left out; otherwise they end the run.
@@ -80,7 +89,14 @@ class Data(_Section):
     """
 
     path: str = Field(min_length=1)
-    format: Literal["auto", "csv", "parquet", "arrow", "jsonl"] = "auto"
+    format: Literal["auto", "csv", "parquet", "arrow", "json", "jsonl", "excel"] = "auto"
+    delimiter: str | None = None
+    quote: str | None = None
+    encoding: str | None = Field(default=None, min_length=1)
+    header_row: int | None = Field(default=None, ge=0)
+    footer_rows: int | None = Field(default=None, ge=0)
+    sheet: str | None = None
+    range: str | None = Field(default=None, pattern=r"^[A-Z]{1,3}[1-9]\d*:[A-Z]{1,3}[1-9]\d*$")
     target: str
     time: str | None = None
     group: str | None = None
@@ -103,6 +119,41 @@ class Data(_Section):
             except ValueError as error:
                 raise ValueError(f"'{name}': {error}") from None
         return formats
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        value = "\t" if value == "tab" else value
+        if value is None or (len(value) == 1 and value.isascii() and value not in "\"'\r\n"):
+            return value
+        raise ValueError("expected one character, such as ';', or `tab`")
+
+    @field_validator("quote")
+    @classmethod
+    def _one_character_or_none(cls, value: str | None) -> str | None:
+        if value in (None, "none") or (len(str(value)) == 1 and str(value).isascii() and str(value).isprintable()):
+            return value
+        raise ValueError("expected one character, or `none`")
+
+    @field_validator("range")
+    @classmethod
+    def _first_cell_first(cls, value: str | None) -> str | None:
+        if value is not None:
+            rows = [int(number) for number in re.findall(r"\d+", value)]
+            if rows[0] >= rows[1]:
+                raise ValueError("expected the upper left and the lower right cell, such as B3:F200")
+        return value
+
+    @property
+    def target_in_file(self) -> str:
+        """The name of the target in the files, before columns are renamed."""
+        return next((old for old, new in self.rename.items() if new == self.target), self.target)
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that have a role, and those that are ignored."""
+        roles = (self.target, self.time, self.group, self.weight)
+        return frozenset([name for name in roles if name is not None]) | frozenset(self.ignore)
 
     @model_validator(mode="after")
     def _no_shape_of_a_stream(self) -> "Data":

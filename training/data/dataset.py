@@ -83,6 +83,8 @@ def read_dataset(path: Path) -> Dataset:
     """
     spec = read_spec(path)
     table = read_table(spec, path.parent)
+    for note in table.notes:
+        print_stage("read", note)
     raise_questions(table.values.questions)
     spec, frame = spec.with_formats(table.values.formats), table.frame
     print_stage("read", f"{_row_count(table)} rows and {frame.width} columns, {table.version[:19]}")

@@ -2,16 +2,20 @@
 
 import os
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
+from types import MappingProxyType
 
 import polars as pl
 import yaml
+from pydantic import ValidationError
 
-from model_deployer.contract.errors import DataError
+from model_deployer.contract.errors import DataError, SpecError
 from model_deployer.contract.evaluation import Finding
 from model_deployer.contract.features import Categorical, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Classification, Regression
+from model_deployer.contract.yaml_source import dotted
 from model_deployer.training.data.columns import is_constant, missing
 from model_deployer.training.data.features import candidates, infer_feature
 from model_deployer.training.data.profile import is_identifier, profile
@@ -19,6 +23,7 @@ from model_deployer.training.data.split import method, split
 from model_deployer.training.data.table import read_table
 from model_deployer.training.data.target import Target, read_target
 from model_deployer.training.data.values import Question, Values, describe
+from model_deployer.training.reading.source_files import COMPRESSION_SUFFIXES
 from model_deployer.training.spec import Data, Spec, SplitSpec
 
 _HEAD = """\
@@ -32,8 +37,6 @@ name: {name}
 # license: The license of the model.
 
 data:
-  path: {path}  # relative to this file
-  target: {target}
 """
 
 _CLASSIFICATION = """
@@ -86,7 +89,7 @@ class Draft:
 
     Attributes:
         text: The model.yaml.
-        notes: How columns were read that do not have the usual form.
+        notes: How the table was read, and which columns do not have the usual form.
         questions: What the data scientist must say before a model can be trained.
         findings: What training would report about the table.
     """
@@ -97,29 +100,32 @@ class Draft:
     findings: tuple[Finding, ...]
 
 
-def draft_spec(table: Path, target: str, folder: Path) -> Draft:
+def draft_spec(table: str, target: str, folder: Path, stated: Mapping[str, str | int] = MappingProxyType({})) -> Draft:
     """Return a model.yaml for a table.
 
     Columns that cannot be features (identifiers, nested values) are listed under ``data.ignore``.
 
     Args:
-        table: The file with the table.
+        table: The file with the table, a folder, a glob, or a URL.
         target: The column to predict.
         folder: The folder of the model.yaml; its ``data.path`` is relative to it.
+        stated: Other keys of ``data``, such as ``delimiter``: how the table is read.
 
     Raises:
         DataError: if the table or its target cannot be used.
+        SpecError: if a key has a wrong value.
     """
-    path = Path(os.path.relpath(table, folder)).as_posix()
-    spec = Spec(name=_name(table.stem), data=Data(path=path, target=target))
-    values = read_table(spec, folder).values
+    spec = _spec(table, target, folder, stated)
+    read = read_table(spec, folder)
+    values = read.values
     spec, frame = spec.with_formats(values.formats), values.frame
     truth = read_target(frame, spec)
     unclear = [question.column for question in values.questions]
     features, ignored = _features_and_ignored(frame.drop(unclear), spec, truth)
     text = "".join(
         [
-            _HEAD.format(name=_scalar(spec.name), path=_scalar(path), target=_scalar(target)),
+            _HEAD.format(name=_scalar(spec.name)),
+            *_data(spec, stated),
             *_formats(values),
             *_roles(frame, spec),
             *_ignore(ignored),
@@ -130,7 +136,7 @@ def draft_spec(table: Path, target: str, folder: Path) -> Draft:
     )
     data = spec.data.model_copy(update={"ignore": (*ignored, *unclear)})
     findings = _findings(frame, spec.model_copy(update={"data": data}), truth)
-    return Draft(text, tuple(describe(values)), values.questions, findings)
+    return Draft(text, (*read.notes, *describe(values)), values.questions, findings)
 
 
 def _findings(frame: pl.DataFrame, spec: Spec, truth: Target) -> tuple[Finding, ...]:
@@ -156,9 +162,36 @@ def _formats(values: Values) -> list[str]:
     return [*heading, *forms, *questions, *others]
 
 
-def _name(stem: str) -> str:
-    """Return a legal model name that resembles a file's name."""
-    return re.sub("[^a-z0-9._-]+", "-", stem.lower())[:63].strip("._-") or "model"
+def _spec(table: str, target: str, folder: Path, stated: Mapping[str, str | int]) -> Spec:
+    is_relative = "://" not in table and not table.startswith("~")
+    path = Path(os.path.relpath(table, folder)).as_posix() if is_relative else table
+    try:
+        return Spec(name=_name(table), data=Data.model_validate({"path": path, "target": target, **stated}))
+    except ValidationError as error:
+        messages = [
+            f"data.{dotted(each['loc'])}: {each['msg'].removeprefix('Value error, ')}" for each in error.errors()
+        ]
+        raise SpecError("\n".join(messages)) from None
+
+
+def _data(spec: Spec, stated: Mapping[str, str | int]) -> Iterator[str]:
+    """Yield the lines of ``data`` that say what the table is and how it is read."""
+    hint = (
+        "  # relative to this file"
+        if not PurePath(spec.data.path).is_absolute() and "://" not in spec.data.path
+        else ""
+    )
+    yield f"  path: {_scalar(spec.data.path)}{hint}\n"
+    yield from (f"  {key}: {_scalar(value) if isinstance(value, str) else value}\n" for key, value in stated.items())
+    yield f"  target: {_scalar(spec.data.target)}\n"
+
+
+def _name(table: str) -> str:
+    """Return a legal model name that resembles the name of a table."""
+    path = PurePosixPath(table.partition("?")[0].rstrip("/"))
+    while path.suffix.lower() in COMPRESSION_SUFFIXES:
+        path = path.with_suffix("")
+    return re.sub("[^a-z0-9._-]+", "-", path.stem.lower())[:63].strip("._-") or "model"
 
 
 def _scalar(value: str) -> str:

@@ -12,11 +12,11 @@ from model_deployer.contract.errors import DataError
 from model_deployer.contract.features import Feature
 from model_deployer.training.data.columns import canonical
 from model_deployer.training.data.features import conform
-from model_deployer.training.data.parquet_chunks import ParquetChunk, rows_within
 from model_deployer.training.data.split import Parts, method, time_values, validation_start
 from model_deployer.training.data.table import Table
 from model_deployer.training.data.target import Target, streamed_target, streamed_weights
 from model_deployer.training.data.values import apply_formats
+from model_deployer.training.reading.parquet_chunks import ParquetChunk, rows_within
 from model_deployer.training.spec import Spec
 
 

@@ -1,13 +1,11 @@
 """Read the table that a model.yaml names; its version is a digest of its content."""
 
-import codecs
-import glob
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import polars as pl
@@ -15,22 +13,21 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.errors import DataError
 from model_deployer.contract.yaml_source import KeyPath, suggestion
-from model_deployer.training.data.parquet_chunks import ParquetChunk, read_rows, sample_rows, split_files, unreadable
 from model_deployer.training.data.shaping import rename, select_rows
 from model_deployer.training.data.values import Values, read_values
-from model_deployer.training.spec import Data, Spec
-
-_FORMATS = {
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".ipc": "arrow",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-}
-_READ_BYTES = 1 << 20
+from model_deployer.training.reading.content import Content, open_content
+from model_deployer.training.reading.pandas_index import index_columns, parquet_index
+from model_deployer.training.reading.parquet_chunks import (
+    ParquetChunk,
+    read_rows,
+    sample_rows,
+    split_files,
+    with_partition,
+)
+from model_deployer.training.reading.reader import read_file
+from model_deployer.training.reading.source_files import SourceFile, find_files
+from model_deployer.training.reading.table_file import TableFile
+from model_deployer.training.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -44,12 +41,14 @@ class Table:
         chunks: The chunks of the files; empty if all rows are in ``frame``.
         sampled_rows: The numbers of the rows in ``frame``, int64, ascending, counted from 0 within the table; None if
             all rows are in ``frame``.
+        notes: What a person should know about how the table was read, one sentence each.
     """
 
     values: Values
     version: str
     chunks: tuple[ParquetChunk, ...] = ()
     sampled_rows: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def frame(self) -> pl.DataFrame:
@@ -60,46 +59,45 @@ class Table:
 def read_table(spec: Spec, folder: Path) -> Table:
     """Read the file or files of ``data.path``.
 
-    Files of a glob are read in the order of their names and must have the same columns. If there are more rows than
-    ``data.rows_in_memory``, that number of rows is sampled with the seed, each row with equal probability.
+    Files of a folder or glob are read in the order of their names and must have the same columns; the parts of their
+    paths that have the form ``name=value`` are columns, too. If there are more rows than ``data.rows_in_memory``, that
+    number of rows is sampled with the seed, each row with equal probability.
 
     Args:
         spec: The model.yaml.
         folder: The folder of the model.yaml; a relative ``data.path`` starts there.
 
     Raises:
-        DataError: if there is no file, a file cannot be read as its format, there are no rows, a header names a
-            column twice, the columns of the files differ, a column that model.yaml names is absent, or rows are to be
-            sampled and the files are not Parquet.
+        DataError: if there is no file, a file cannot be read, there are no rows, a header names a column twice, the
+            columns of the files differ, a column that model.yaml names is absent, or rows are to be sampled and the
+            files are not Parquet.
+        SpecError: if model.yaml states the format of the files wrongly.
+        EnvironmentFault: if a package that reads the files is missing.
     """
-    paths = _paths(spec, folder)
-    forms = [_format(path, spec.data) for path in paths]
-    version = _version(paths, forms)
-    chunks = _chunks(paths, forms, spec)
-    if spec.data.rows_in_memory is None or sum(chunk.rows for chunk in chunks) <= spec.data.rows_in_memory:
-        frames = [_read(path, form) for path, form in zip(paths, forms, strict=True)]
-        is_untyped = set(forms) == {"csv"}
-        if not is_untyped:
-            frames = [
-                read_values(frame, spec, is_untyped=True).frame if form == "csv" else frame
-                for frame, form in zip(frames, forms, strict=True)
-            ]
-        frames = [rename(frame, spec) for frame in frames]
-        values = read_values(_combine(frames, paths, spec), spec, is_untyped)
-        if is_untyped and len(frames) > 1:
-            _check_text(frames, paths, values, spec)
-        return Table(replace(values, frame=select_rows(values.frame, spec)), _shaped_version(version, spec))
-    rows = sample_rows(chunks, spec.data.rows_in_memory, spec.seed)
-    files = list(dict.fromkeys(chunk.path for chunk in chunks))
-    frame = _combine(list(read_rows(chunks, rows)), files, spec)
-    return Table(read_values(frame, spec, is_untyped=False), version, chunks, rows)
+    files = find_files(spec, folder)
+    partitions = _typed_partitions(files, spec)
+    with ThreadPoolExecutor(1) as thread:
+        version = thread.submit(_version, files)
+        chunks = _chunks(files, partitions, spec)
+        if spec.data.rows_in_memory is None or sum(chunk.rows for chunk in chunks) <= spec.data.rows_in_memory:
+            tables = [_read(file.path, partition, spec) for file, partition in zip(files, partitions, strict=True)]
+            return _table(tables, files, spec, version.result())
+        rows = sample_rows(chunks, spec.data.rows_in_memory, spec.seed)
+        filled = {chunk.path for chunk in chunks}
+        sampled = [file for file in files if file.path in filled]
+        index = parquet_index(Content(sampled[0].path, sampled[0].path))
+        tables = [TableFile(frame, is_text=False, index=index) for frame in read_rows(chunks, rows)]
+        table = _table(tables, sampled, spec, version.result())
+    return replace(table, chunks=chunks, sampled_rows=rows)
 
 
-def _version(paths: list[Path], forms: list[str]) -> str:
+def _version(files: list[SourceFile]) -> str:
     digest = hashlib.sha256()
-    for path, form in zip(paths, forms, strict=True):
-        for part in _read_bytes(path, text=form in {"csv", "jsonl"}):
-            digest.update(part)
+    for file in files:
+        for block in Content(file.path, file.path).blocks():
+            digest.update(block)
+        for name, value in file.partition:
+            digest.update(f"{name}={value}\0".encode())
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -111,15 +109,58 @@ def _shaped_version(version: str, spec: Spec) -> str:
     return f"sha256:{hashlib.sha256(version.encode() + shape).hexdigest()}"
 
 
-def _chunks(paths: list[Path], forms: list[str], spec: Spec) -> tuple[ParquetChunk, ...]:
+def _typed_partitions(files: list[SourceFile], spec: Spec) -> list[list[pl.Series]]:
+    """Return, for each file, a series with one value for each of its partitions; all files give them one type."""
+    names = [name for name, _ in files[0].partition]
+    strings = {name: [dict(file.partition)[name] for file in files] for name in names}
+    frame = read_values(pl.DataFrame(strings, dict.fromkeys(names, pl.String)), spec, is_untyped=True).frame
+    return [[column[index : index + 1] for column in frame] for index in range(len(files))]
+
+
+def _chunks(files: list[SourceFile], partitions: list[list[pl.Series]], spec: Spec) -> tuple[ParquetChunk, ...]:
     if spec.data.rows_in_memory is None:
         return ()
-    if others := [path for path, form in zip(paths, forms, strict=True) if form != "parquet"]:
-        raise DataError(
-            f"{spec.location('data', 'rows_in_memory')}: {others[0]} is not Parquet, the only format that can be read "
-            f"in chunks; convert it, for example with polars: `scan_csv(...).sink_parquet(...)`"
-        )
-    return split_files(paths)
+    for file in files:
+        content, kind = open_content(file.path)
+        if kind != "parquet" or isinstance(content.source, bytes):
+            raise DataError(
+                f"{spec.location('data', 'rows_in_memory')}: {file.path} is not Parquet, the only format that can be "
+                f"read in chunks; convert it, for example with polars: `scan_csv(...).sink_parquet(...)`"
+            )
+    return split_files([file.path for file in files], partitions)
+
+
+def _read(path: Path, partition: list[pl.Series], spec: Spec) -> TableFile:
+    table = read_file(path, spec)
+    if not table.frame.height:
+        raise DataError(f"{path}: the table has no rows")
+    return replace(table, frame=with_partition(table.frame, partition))
+
+
+def _table(tables: list[TableFile], files: list[SourceFile], spec: Spec, version: str) -> Table:
+    """Join the files, read their text, and leave out an index."""
+    paths = [file.path for file in files]
+    is_text = all(table.is_text for table in tables)
+    frames = [
+        read_values(table.frame, spec, is_untyped=True).frame if table.is_text and not is_text else table.frame
+        for table in tables
+    ]
+    frames = [rename(frame, spec) for frame in frames]
+    values = read_values(_combine(frames, paths, spec), spec, is_text)
+    if is_text and len(frames) > 1:
+        _check_text(frames, paths, values, spec)
+    frame = select_rows(values.frame, spec)
+    index = index_columns(frame, tables[0].index, _named_columns(spec))
+    notes = [note for table in tables for note in table.notes]
+    notes += [f"column '{name}' is read from the names of the folders" for name, _ in files[0].partition]
+    notes += [f"column '{name}' is an index of pandas, not a feature: left out" for name in index]
+    kept = _select(frame, [name for name in frame.columns if name not in index])
+    return Table(replace(values, frame=kept), _shaped_version(version, spec), notes=tuple(dict.fromkeys(notes)))
+
+
+def _named_columns(spec: Spec) -> Collection[str]:
+    """Return the columns that model.yaml names."""
+    return spec.data.columns | {*spec.slices, *spec.features, *spec.data.formats}
 
 
 def _combine(frames: list[pl.DataFrame], paths: list[Path], spec: Spec) -> pl.DataFrame:
@@ -129,75 +170,6 @@ def _combine(frames: list[pl.DataFrame], paths: list[Path], spec: Spec) -> pl.Da
     _check_columns(frame, spec)
     left_out = set(spec.data.ignore) - set(spec.slices)
     return _select(frame, [name for name in frame.columns if name not in left_out])
-
-
-def _paths(spec: Spec, folder: Path) -> list[Path]:
-    location, pattern = spec.location("data", "path"), spec.data.path
-    literal = folder / pattern
-    if literal.is_dir():
-        raise DataError(
-            f"{location}: {literal} is a folder; name a file or a glob such as '{pattern.rstrip('/')}/*.parquet'"
-        )
-    if literal.exists():
-        return [literal]
-    matches = sorted(folder / name for name in glob.glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207 (may be absolute)
-    files = [path for path in matches if path.is_file()]
-    if not files:
-        raise DataError(f"{location}: there is no file {literal}; a relative path starts at the folder of model.yaml")
-    return files
-
-
-def _format(path: Path, data: Data) -> str:
-    form = _FORMATS.get(path.suffix.lower()) if data.format == "auto" else data.format
-    if form is None:
-        known = ", ".join(_FORMATS)
-        raise DataError(
-            f"{path}: the format is unknown for this suffix (known: {known}); name the format under `data.format`"
-        )
-    return form
-
-
-def _read_bytes(path: Path, *, text: bool) -> Iterator[bytes]:
-    """Yield the bytes of a file in parts, and check on the way that a text file is UTF-8."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    try:
-        with path.open("rb") as file:
-            while part := file.read(_READ_BYTES):
-                if text:
-                    decoder.decode(part)
-                yield part
-        decoder.decode(b"", final=text)
-    except UnicodeDecodeError:
-        raise DataError(
-            f"{path}: the file is not UTF-8; convert it, for example with `iconv -f WINDOWS-1252 -t UTF-8`"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path}: the file cannot be read: {error.strerror}") from None
-
-
-def _read(path: Path, form: str) -> pl.DataFrame:
-    """Read a file; the columns of a CSV file are text."""
-    try:
-        with path.open("rb") as file:  # polars would take some names for globs
-            if form == "csv":
-                return pl.read_csv(file, infer_schema=False, new_columns=_header(path, file))
-            if form == "jsonl":
-                return pl.read_ndjson(file, infer_schema_length=None)
-            return pl.read_parquet(file) if form == "parquet" else pl.read_ipc(file)
-    except pl.exceptions.NoDataError:
-        raise DataError(f"{path}: the table has no rows") from None
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        raise unreadable(path, form, error) from None
-
-
-def _header(path: Path, file: BinaryIO) -> list[str]:
-    """Read the names exactly; as a header, polars would rename a repeated name and keep doubled quotes."""
-    header = [name or "" for name in pl.read_csv(file, has_header=False, n_rows=1, infer_schema=False).row(0)]
-    file.seek(0)
-    if repeated := sorted({name for name in header if header.count(name) > 1}):
-        listed = ", ".join(f"'{name}'" for name in repeated)
-        raise DataError(f"{path}: the header names {listed} more than once; every column needs its own name")
-    return header
 
 
 def _concatenate(frames: list[pl.DataFrame], paths: list[Path]) -> pl.DataFrame:
@@ -260,7 +232,5 @@ def _check_columns(frame: pl.DataFrame, spec: Spec) -> None:
 
 
 def _hint(name: str, columns: list[str]) -> str:
-    if len(columns) == 1 and any(separator in columns[0] for separator in ";\t|"):
-        return "; its header is not separated by commas; write the file as comma-separated values (RFC 4180)"
     listed = ", ".join(f"'{column}'" for column in columns[:20])
     return suggestion(name, columns) or f"; it has {listed}"

@@ -12,10 +12,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from model_deployer.training.data.parquet_chunks import ParquetChunk
 from model_deployer.training.data.stream import Stream
 from model_deployer.training.models.model import Model
 from model_deployer.training.preprocessing.sample import Sample
+from model_deployer.training.reading.parquet_chunks import ParquetChunk
 
 #: Scaled inputs (see :class:`training.preprocessing.scaling.Scaled`), the transformed target and the weights of the
 #: rows of one process, and the total weight of the batch, including the rows of other processes.

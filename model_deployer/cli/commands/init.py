@@ -9,16 +9,36 @@ from model_deployer.cli.extras import packages_of
 from model_deployer.contract.errors import UsageError
 
 
-def init(
-    table: Annotated[Path, typer.Argument(help="The table: a CSV, Parquet, Arrow or JSON lines file.")],
+def init(  # noqa: PLR0913 (one parameter per option)
+    table: Annotated[str, typer.Argument(help="The table: a file, or a folder or glob of files.")],
+    *,
     target: Annotated[str, typer.Option(help="The column to predict.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("model.yaml"),
     force: Annotated[bool, typer.Option(help="Overwrite an existing file.")] = False,
+    format: Annotated[str | None, typer.Option(help="The format of the file, such as csv.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="CSV: the character between values, or 'tab'.")] = None,
+    quote: Annotated[str | None, typer.Option(help="CSV: the character around values, or 'none'.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Text: the encoding, such as cp1252.")] = None,
+    header_row: Annotated[int | None, typer.Option(help="CSV, Excel: the row of the names; 0: none.")] = None,
+    footer_rows: Annotated[int | None, typer.Option(help="CSV, Excel: rows at the end that are not data.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Excel: the sheet.")] = None,
+    range_: Annotated[str | None, typer.Option("--range", help="Excel: the cells, such as B3:F200.")] = None,
 ) -> None:
     """Write a commented model.yaml for a table.
 
-    It contains everything that can be inferred from the table.
+    It contains everything that can be inferred from the table. How the table is read is inferred, too, unless an
+    option states it.
     """
+    options = {
+        "format": format,
+        "delimiter": delimiter,
+        "quote": quote,
+        "encoding": encoding,
+        "header_row": header_row,
+        "footer_rows": footer_rows,
+        "sheet": sheet,
+        "range": range_,
+    }
     with packages_of("train"):
         from model_deployer.training.data.profile import print_findings  # noqa: PLC0415
         from model_deployer.training.data.spec_draft import draft_spec  # noqa: PLC0415
@@ -27,7 +47,8 @@ def init(
         raise UsageError(f"{output} cannot be written: --output must name a file in an existing folder")
     if output.exists() and not force:
         raise UsageError(f"{output} exists; name another file with --output, or overwrite it with --force")
-    draft = draft_spec(table, target, output.parent)
+    stated = {key: value for key, value in options.items() if value is not None}
+    draft = draft_spec(table, target, output.parent, stated)
     output.write_text(draft.text, encoding="utf-8")
     for note in draft.notes:
         print_stage("read", note)

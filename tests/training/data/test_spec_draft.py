@@ -22,7 +22,7 @@ TRUTH = ["a", "b", "b"] * (ROWS // 3)
 def drafted(frame: pl.DataFrame, folder: Path, target: str = "y", name: str = "t.parquet") -> tuple[str, Spec]:
     """Return the draft for a table, and the spec that is read from it."""
     frame.write_parquet(folder / name)
-    text = draft_spec(folder / name, target, folder).text
+    text = draft_spec(str(folder / name), target, folder).text
     (folder / "model.yaml").write_text(text)
     return text, read_spec(folder / "model.yaml")
 
@@ -67,7 +67,7 @@ def test_every_comment_can_be_made_to_count(tmp_path: Path) -> None:
 def test_the_path_is_relative_to_the_folder_of_the_draft(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     pl.DataFrame({"x": [1.5, 2.5], "y": [0.5, 1.5]}).write_csv(tmp_path / "data" / "t.csv")
-    text = draft_spec(tmp_path / "data" / "t.csv", "y", tmp_path).text
+    text = draft_spec(str(tmp_path / "data" / "t.csv"), "y", tmp_path).text
     assert yaml.safe_load(text)["data"]["path"] == "data/t.csv"
     assert yaml.safe_load(text)["task"] == "regression"
 
@@ -114,9 +114,9 @@ def test_names_that_yaml_would_take_for_something_else(tmp_path: Path, name: str
 def test_a_table_that_cannot_be_used(tmp_path: Path) -> None:
     pl.DataFrame({"x": [1, 2], "y": ["a", "a"]}).write_csv(tmp_path / "t.csv")
     with pytest.raises(DataError, match="has no column 'z'"):
-        draft_spec(tmp_path / "t.csv", "z", tmp_path)
+        draft_spec(str(tmp_path / "t.csv"), "z", tmp_path)
     with pytest.raises(DataError, match="the same value in every row"):
-        draft_spec(tmp_path / "t.csv", "y", tmp_path)
+        draft_spec(str(tmp_path / "t.csv"), "y", tmp_path)
 
 
 def test_columns_without_a_usable_name_are_ignored(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import torch
 
 from model_deployer.contract.errors import DataError, SpecError
 from model_deployer.training.data.dataset import Dataset, read_dataset
-from model_deployer.training.data.parquet_chunks import ROWS, sample_rows, split_files
 from model_deployer.training.data.table import read_table
 from model_deployer.training.fitting.batches import Batches, Files, Share, scaled, training_batches
 from model_deployer.training.fitting.candidates import Choice, choose_model
@@ -19,6 +18,7 @@ from model_deployer.training.models.model import Model
 from model_deployer.training.models.model_builder import build_model
 from model_deployer.training.preprocessing.preprocessing import fit_preprocessor
 from model_deployer.training.preprocessing.sample import Sample
+from model_deployer.training.reading.parquet_chunks import ROWS, sample_rows, split_files
 from model_deployer.training.spec import read_spec
 
 ALONE = Share()
@@ -256,5 +256,5 @@ def test_files_that_disagree_or_are_damaged_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"t1.parquet: its columns differ from those of .*t0.parquet: 'city'"):
         read_dataset(path)
     (tmp_path / "t1.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match=r"t1.parquet: cannot be read as parquet"):
+    with pytest.raises(DataError, match=r"t1.parquet: cannot be read as Parquet"):
         read_dataset(path)

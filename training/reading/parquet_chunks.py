@@ -1,7 +1,7 @@
 """Read Parquet files one chunk at a time, and draw a random sample of their rows."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import polars as pl
 import polars.selectors as cs
 from numpy.typing import NDArray
 
-from model_deployer.contract.errors import DataError
+from model_deployer.training.reading.table_file import unreadable
 
 #: Rows of a chunk; the last chunk of a file may have fewer.
 ROWS = 8_192
@@ -25,12 +25,14 @@ class ParquetChunk:
         start: The number of the first row within the file, counted from 0.
         first: The number of the first row within the table, counted from 0.
         rows: The number of rows.
+        partition: The columns that the folders of the file stand for, with one value each.
     """
 
     path: Path
     start: int
     first: int
     rows: int
+    partition: tuple[pl.Series, ...] = field(default=(), compare=False, repr=False)
 
     def read(self, columns: Sequence[str]) -> pl.DataFrame:
         """Read these columns of the rows.
@@ -38,26 +40,44 @@ class ParquetChunk:
         Raises:
             DataError: if the file is damaged, or was changed since it was opened first.
         """
+        constants = {series.name: series for series in self.partition}
+        stored = [name for name in columns if name not in constants]
         try:
-            return _scan(self.path).slice(self.start, self.rows).select(cs.by_name(*columns)).collect()
+            frame = _scan(self.path).slice(self.start, self.rows).select(cs.by_name(*stored)).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise unreadable(self.path, "parquet", error) from None
+            raise unreadable(self.path, "Parquet", error) from None
+        return with_partition(frame, [constants[name] for name in columns if name in constants], columns)
 
 
-def unreadable(path: Path, form: str, error: Exception) -> DataError:
-    """Return the error to raise for a file that cannot be read as its format."""
-    reason = str(error).splitlines()[0].split("`", 1)[0].strip()  # the rest quotes the data
-    return DataError(f"{path}: cannot be read as {form}: {reason or 'it is damaged'}")
+def with_partition(frame: pl.DataFrame, partition: Sequence[pl.Series], order: Sequence[str] = ()) -> pl.DataFrame:
+    """Return a frame with the columns that the folders of its file stand for.
+
+    Args:
+        frame: The rows of the file.
+        partition: One series with one value for each of these columns; a column of the file of the same name is kept.
+        order: All columns in the order of the result; by default, the partition comes last.
+    """
+    columns = {series.name: series for series in frame}
+    for series in partition:
+        columns.setdefault(series.name, series.new_from_index(0, frame.height))
+    return pl.DataFrame({name: columns[name] for name in order or columns})
 
 
-def split_files(paths: Sequence[Path]) -> tuple[ParquetChunk, ...]:
-    """Return the chunks of Parquet files, in the order of their rows; a file without rows has none."""
+def split_files(paths: Sequence[Path], partitions: Sequence[Sequence[pl.Series]] = ()) -> tuple[ParquetChunk, ...]:
+    """Return the chunks of Parquet files, in the order of their rows; a file without rows has none.
+
+    Args:
+        paths: The files.
+        partitions: For each file, the columns that its folders stand for.
+    """
     chunks: list[ParquetChunk] = []
     total = 0
-    for path in paths:
+    for path, partition in zip(paths, partitions or [()] * len(paths), strict=True):
         rows = _height(path)
-        starts = range(0, rows, ROWS)
-        chunks += [ParquetChunk(path, start, total + start, min(ROWS, rows - start)) for start in starts]
+        chunks += [
+            ParquetChunk(path, start, total + start, min(ROWS, rows - start), tuple(partition))
+            for start in range(0, rows, ROWS)
+        ]
         total += rows
     return tuple(chunks)
 
@@ -87,8 +107,10 @@ def sample_rows(chunks: Sequence[ParquetChunk], rows: int, seed: int) -> NDArray
 def read_rows(chunks: Sequence[ParquetChunk], rows: NDArray[np.int64]) -> Iterator[pl.DataFrame]:
     """Read the rows with these numbers (ascending, int64) and yield one frame per file."""
     for path, group in groupby(chunks, key=lambda chunk: chunk.path):
+        chunks_of_file = list(group)
         columns = _columns(path)
-        yield pl.concat([chunk.read(columns)[rows_within(chunk, rows)] for chunk in group])
+        columns += [series.name for series in chunks_of_file[0].partition if series.name not in columns]
+        yield pl.concat([chunk.read(columns)[rows_within(chunk, rows)] for chunk in chunks_of_file])
 
 
 def rows_within(chunk: ParquetChunk, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -109,14 +131,14 @@ def _columns(path: Path) -> list[str]:
     try:
         return _scan(path).collect_schema().names()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise unreadable(path, "parquet", error) from None
+        raise unreadable(path, "Parquet", error) from None
 
 
 def _height(path: Path) -> int:
     try:
         return int(_scan(path).select(pl.len()).collect().item())
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise unreadable(path, "parquet", error) from None
+        raise unreadable(path, "Parquet", error) from None
 
 
 def _scan(path: Path) -> pl.LazyFrame:

@@ -1,0 +1,1 @@
+"""Read the files and queries that a model.yaml names into frames."""

@@ -1,0 +1,236 @@
+"""Read delimited text such as CSV: every value as a string, in the dialect and encoding that the file has."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from model_deployer.contract.errors import DataError
+from model_deployer.training.reading.content import Content
+from model_deployer.training.reading.dialect import Dialect, Record, UnclosedQuote, infer_dialect, records, shown
+from model_deployer.training.reading.header import footer_question, footer_rows
+from model_deployer.training.reading.table_file import TableFile, named, unreadable
+from model_deployer.training.reading.text import Text, read_text
+from model_deployer.training.spec import Spec
+
+#: Records that are turned into a frame at a time where Python reads them.
+_CHUNK_RECORDS = 50_000
+
+#: The end of a file in which its last lines are looked for.
+_TAIL_BYTES = 1 << 20
+
+_NEWLINE = ord("\n")
+
+_NOT_UTF8 = "invalid utf-8"
+
+
+def read_delimited(content: Content, spec: Spec) -> TableFile:
+    """Read a delimited text.
+
+    Args:
+        content: The bytes of the file.
+        spec: The model.yaml; what ``data`` does not state of the dialect is inferred.
+
+    Returns:
+        The rows, all values being strings, and null for an empty value.
+
+    Raises:
+        DataError: if a quote is not closed, a row has more values than the header, the header names a column twice,
+            or the last rows look like totals or notes and ``data.footer_rows`` does not say how many they are.
+        SpecError: if the encoding, or the row of the header, is stated wrongly.
+    """
+    text = _with_newlines(read_text(content, spec))
+    try:
+        return _read(text, spec)
+    except pl.exceptions.ComputeError as error:
+        if _NOT_UTF8 not in str(error):
+            raise unreadable(content.path, "CSV", error) from None
+    return _read(_with_newlines(read_text(content, spec, is_utf8=False)), spec)
+
+
+def _read(text: Text, spec: Spec) -> TableFile:
+    dialect = infer_dialect(text, spec)
+    body = _without_footer(text, spec.data.footer_rows or 0)
+    frame = _frame(body, dialect)
+    if frame.width > 1 and all(column.null_count() for column in frame):  # there may be blank lines
+        frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+    if spec.data.quote is None:
+        _refuse_swallowed_rows(frame, text, dialect)
+    if spec.data.footer_rows is None:
+        _refuse_footer(frame, text)
+    note = f"read as CSV: {dialect.describe(text.encoding)}"
+    return TableFile(named(frame, dialect.names, text.path), (note, *_short_rows(frame, body, dialect)))
+
+
+def _with_newlines(text: Text) -> Text:
+    r"""Return a text whose lines end with ``\n``; those of old spreadsheets end with ``\r`` alone."""
+    if "\n" in text.sample or "\r" not in text.sample:
+        return text
+    content = replace(text.content, source=text.content.bytes().replace(b"\r", b"\n"))
+    return replace(text, content=content, sample=text.sample.replace("\r", "\n"))
+
+
+def _frame(text: Text, dialect: Dialect) -> pl.DataFrame:
+    """Read the values into columns that are called ``0``, ``1`` and so on."""
+    separators = dialect.separators
+    if separators.is_spaced and separators.quote and _holds(text.content, separators.quote):
+        return _frame_by_python(text, dialect)
+    try:
+        frame = pl.read_csv(
+            text.content.source,
+            has_header=False,
+            separator=separators.delimiter,
+            quote_char=separators.quote,
+            skip_lines=dialect.first - 1,
+            schema={str(index): pl.String for index in range(len(dialect.names))},
+            infer_schema=False,
+            glob=False,
+        )
+    except pl.exceptions.PolarsError as error:
+        if _NOT_UTF8 in str(error):
+            raise
+        return _frame_by_python(text, dialect)
+    if separators.is_spaced:
+        return frame.with_columns(pl.all().str.strip_chars(" ").replace("", None))
+    return frame
+
+
+def _frame_by_python(text: Text, dialect: Dialect) -> pl.DataFrame:
+    """Read what polars cannot read, such as quotes within a value, or find the row that is at fault.
+
+    Raises:
+        DataError: if a quote is not closed, or a row has more values than the header.
+    """
+    width = len(dialect.names)
+    schema = {str(index): pl.String for index in range(width)}
+    rows = _checked(text, dialect)
+    frames = [pl.DataFrame(schema=schema)]
+    while chunk := list(islice(rows, _CHUNK_RECORDS)):
+        padded = [record.cells + [""] * (width - len(record.cells)) for record in chunk]
+        frames.append(pl.DataFrame(padded, schema=schema, orient="row"))
+    return pl.concat(frames).with_columns(pl.all().replace("", None))
+
+
+def _checked(text: Text, dialect: Dialect) -> Iterator[Record]:
+    width, path = len(dialect.names), text.path
+    lines = StringIO(text.content.bytes().decode("utf-8-sig"), newline="")
+    for _ in range(dialect.first - 1):
+        lines.readline()
+    try:
+        for record in records(lines, dialect.separators, strict=True):
+            row = record.first + dialect.first - 1
+            if len(record.cells) > width:
+                raise DataError(
+                    f"{path}, row {row}: {len(record.cells)} values, but the header has {width}; put quotes around "
+                    f"values that hold {shown(dialect.separators.delimiter)}, correct `data.delimiter`, or state under "
+                    f"`data.footer_rows` how many rows at the end are not data"
+                )
+            yield record
+    except UnclosedQuote as error:
+        raise _unclosed(path, error.line + dialect.first - 1) from None
+
+
+def _unclosed(path: Path, row: int) -> DataError:
+    return DataError(
+        f"{path}, row {row}: a quote opens here and does not close at the end of a value; close or double it, or, if "
+        f"quotes are part of the values, set `data.quote: none`"
+    )
+
+
+def _holds(content: Content, quote: str) -> bool:
+    return any(quote.encode() in block for block in content.blocks())
+
+
+def _refuse_swallowed_rows(frame: pl.DataFrame, text: Text, dialect: Dialect) -> None:
+    """Refuse a value that holds whole rows, because its quote was meant to be part of it.
+
+    Raises:
+        DataError: if there is one; the message names its row.
+    """
+    delimiter, count = dialect.separators.delimiter, len(dialect.names) - 1
+    if dialect.separators.quote is None or not count or _lines(text.content) <= frame.height + dialect.first:
+        return
+    for position, column in enumerate(frame):
+        has_rows = column.str.contains("\n", literal=True) & (
+            column.str.count_matches(delimiter, literal=True) >= count
+        )
+        for index in has_rows.fill_null(False).arg_true().to_list():
+            if _is_rows(str(column[index]), position, delimiter, count):
+                before = [series.str.count_matches("\n", literal=True).sum() for series in frame[:index]]
+                raise _unclosed(text.path, dialect.first + index + sum(map(int, before)))
+
+
+def _is_rows(value: str, position: int, delimiter: str, count: int) -> bool:
+    """Return whether a value is the end of a row, any number of whole rows, and the beginning of another one.
+
+    Args:
+        value: A value of several lines.
+        position: The number of values before it in its row.
+        delimiter: The character between values.
+        count: How many delimiters a row has.
+    """
+    first, *middle, last = [line.count(delimiter) for line in value.split("\n")]
+    is_likely = bool(middle) or count > 2  # fewer delimiters may be commas of an address
+    return is_likely and first == count - position and last == position and set(middle) <= {count}
+
+
+def _lines(content: Content) -> int:
+    return sum(int(np.count_nonzero(np.frombuffer(block, np.uint8) == _NEWLINE)) for block in content.blocks())
+
+
+def _without_footer(text: Text, rows: int) -> Text:
+    """Return the text without its last lines; blank ones do not count."""
+    if not rows:
+        return text
+    data = text.content.bytes()
+    for _ in range(rows):
+        data = data[: data.rstrip().rfind(b"\n") + 1]
+    return replace(text, content=replace(text.content, source=data))
+
+
+def _refuse_footer(frame: pl.DataFrame, text: Text) -> None:
+    rows = footer_rows(frame)
+    if rows:
+        row = _line_of_last(text.content, rows)
+        raise DataError(f"{text.path}, row {row}: {footer_question(rows)}")
+
+
+def _line_of_last(content: Content, rows: int) -> int:
+    """Return the number of the line that is the last but ``rows - 1`` of those that are not blank."""
+    data = content.bytes()[-_TAIL_BYTES:].rstrip()
+    for _ in range(rows - 1):
+        data = data[: data.rfind(b"\n")].rstrip()
+    tail = content.bytes()[-_TAIL_BYTES:]
+    return _lines(content) + 1 - tail.count(b"\n", len(data))
+
+
+def _lines_ending_with(text: Text, delimiter: str) -> int:
+    """Return how many lines end with a delimiter: the last value of their row is there, and empty."""
+    pattern = [ord(delimiter), *(b"\r\n" if "\r\n" in text.sample else b"\n")]
+    count, rest = 0, b""
+    for block in text.content.blocks():
+        data = np.frombuffer(rest + block, np.uint8)
+        ends = data[len(pattern) - 1 :] == pattern[-1]
+        for offset, byte in enumerate(pattern[:-1]):
+            ends &= data[offset : offset + len(ends)] == byte
+        count += int(np.count_nonzero(ends))
+        rest = block[1 - len(pattern) :]
+    return count + rest.endswith(delimiter.encode())
+
+
+def _short_rows(frame: pl.DataFrame, text: Text, dialect: Dialect) -> Sequence[str]:
+    """Return a note on rows with fewer values than the header, if there are any."""
+    width = len(dialect.names)
+    missing = frame.to_series(width - 1).null_count()
+    if width == 1 or missing <= _lines_ending_with(text, dialect.separators.delimiter):
+        return ()
+    short = [record.first + dialect.first - 1 for record in _checked(text, dialect) if 0 < len(record.cells) < width]
+    if not short:
+        return ()
+    rows = f"{len(short):,} rows have" if len(short) > 1 else "one row has"
+    first = f", the first is row {short[0]}" if len(short) > 1 else f", row {short[0]}"
+    return (f"{rows} fewer values than the header{first}; the values at the end count as missing",)
