@@ -268,7 +268,7 @@ def _manifest(dataset: Dataset, model: Model, version: str) -> Manifest:
         business_context=spec.business_context,
         tolerance=TOLERANCE * prediction_scale(model),
         patch_tolerance=spec.tolerance,
-        origin=provenance(dataset.version, spec.seed, dataset.path.parent),
+        origin=provenance(dataset.version, spec, dataset.path.parent),
     )
 
 

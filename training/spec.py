@@ -61,6 +61,10 @@ class Data(_Section):
     Attributes:
         path: A file, a folder of files, or a glob of files with the same columns. A relative path starts at the folder
             of model.yaml, and ``~`` is the home of the user.
+        query: A query to read the table with, in place of files.
+        connection: The database of the query: a URL as those of SQLAlchemy, or the path of an SQLite or DuckDB file.
+            ``${NAME}`` is replaced by an environment variable. Without it, the query reads files, with DuckDB.
+        table: For an SQLite or DuckDB file under ``path``, the name of the table.
         format: The format of the files; ``auto`` derives it from their first bytes.
         delimiter: For CSV, the character between values, or ``tab``. By default, it is inferred, as all keys up to
             ``footer_rows`` are.
@@ -88,8 +92,11 @@ class Data(_Section):
             rows are in memory.
     """
 
-    path: str = Field(min_length=1)
-    format: Literal["auto", "csv", "parquet", "arrow", "json", "jsonl", "excel"] = "auto"
+    path: str | None = Field(default=None, min_length=1)
+    query: str | None = Field(default=None, min_length=1)
+    connection: str | None = Field(default=None, min_length=1)
+    table: str | None = None
+    format: Literal["auto", "csv", "parquet", "arrow", "json", "jsonl", "excel", "sqlite", "duckdb"] = "auto"
     delimiter: str | None = None
     quote: str | None = None
     encoding: str | None = Field(default=None, min_length=1)
@@ -120,6 +127,15 @@ class Data(_Section):
                 raise ValueError(f"'{name}': {error}") from None
         return formats
 
+    @field_validator("connection")
+    @classmethod
+    def _no_password(cls, value: str | None) -> str | None:
+        """Refuse a password: model.yaml is stored with the model."""
+        password = r"(?i)://[^/@]*:(?!\$\{\w+\}@)[^/]*@|passw(or)?d=(?!\$\{)"
+        if value is not None and re.search(password, value):
+            raise ValueError("expected no password: the file is stored with the model; write ${NAME} in its place")
+        return value
+
     @field_validator("delimiter")
     @classmethod
     def _one_character(cls, value: str | None) -> str | None:
@@ -143,6 +159,16 @@ class Data(_Section):
             if rows[0] >= rows[1]:
                 raise ValueError("expected the upper left and the lower right cell, such as B3:F200")
         return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Data":
+        if (self.path is None) == (self.query is None):
+            raise ValueError("expected either `path` or `query`")
+        if self.query is None and self.connection is not None:
+            raise ValueError("`connection` needs `query`")
+        if self.query is not None and self.rows_in_memory is not None:
+            raise ValueError("`rows_in_memory` is for Parquet files, not for `query`")
+        return self
 
     @property
     def target_in_file(self) -> str:

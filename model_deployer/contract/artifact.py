@@ -56,7 +56,8 @@ class Provenance(BaseModel):
     """The origin of a model: the information that is needed to train it again.
 
     Attributes:
-        data_version: SHA-256 of the table's content.
+        data_version: SHA-256 of the table's content, or of the query and its result.
+        query: The query that the table was read with; None if it was read from files.
         seed: The seed of every random choice.
         git_commit: The commit of the working tree that trained it, ending in "-dirty" if files were changed.
         python: The version of Python.
@@ -66,6 +67,7 @@ class Provenance(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     data_version: str
+    query: str | None = None
     seed: int
     git_commit: str | None = None
     python: str

@@ -46,8 +46,8 @@ seed: -1
         "model.yaml:1: name: expected lower-case letters and digits, with '.', '_' and '-' only between them",
         "model.yaml:2: data.target: missing; it has no default",
         "model.yaml:4: data.targt: unknown key; did you mean 'target'?",
-        "model.yaml:5: data.format: expected 'auto', 'csv', 'parquet', 'arrow', 'json', 'jsonl' or "
-        "'excel'; did you mean 'parquet'?",
+        "model.yaml:5: data.format: expected 'auto', 'csv', 'parquet', 'arrow', 'json', 'jsonl', 'excel', 'sqlite' "
+        "or 'duckdb'; did you mean 'parquet'?",
         "model.yaml:7: split.metod: unknown key; did you mean 'method'?",
         "model.yaml:10: features.origin.kind: expected 'numeric', 'integer', 'boolean', 'categorical', 'datetime' or "
         "'text'; did you mean 'categorical'?",

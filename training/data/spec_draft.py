@@ -4,8 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
-from types import MappingProxyType
+from pathlib import Path, PurePosixPath
 
 import polars as pl
 import yaml
@@ -100,22 +99,23 @@ class Draft:
     findings: tuple[Finding, ...]
 
 
-def draft_spec(table: str, target: str, folder: Path, stated: Mapping[str, str | int] = MappingProxyType({})) -> Draft:
+def draft_spec(target: str, folder: Path, source: Mapping[str, str | int]) -> Draft:
     """Return a model.yaml for a table.
 
     Columns that cannot be features (identifiers, nested values) are listed under ``data.ignore``.
 
     Args:
-        table: The file with the table, a folder, a glob, or a URL.
         target: The column to predict.
         folder: The folder of the model.yaml; its ``data.path`` is relative to it.
-        stated: Other keys of ``data``, such as ``delimiter``: how the table is read.
+        source: The other keys of ``data``, at least ``path`` or ``query``: what the table is, and how it is read. A
+            path is relative to the current folder.
 
     Raises:
         DataError: if the table or its target cannot be used.
         SpecError: if a key has a wrong value.
     """
-    spec = _spec(table, target, folder, stated)
+    source = _relative(source, folder)
+    spec = _spec(target, source)
     read = read_table(spec, folder)
     values = read.values
     spec, frame = spec.with_formats(values.formats), values.frame
@@ -125,7 +125,7 @@ def draft_spec(table: str, target: str, folder: Path, stated: Mapping[str, str |
     text = "".join(
         [
             _HEAD.format(name=_scalar(spec.name)),
-            *_data(spec, stated),
+            *_data(source, target),
             *_formats(values),
             *_roles(frame, spec),
             *_ignore(ignored),
@@ -162,28 +162,30 @@ def _formats(values: Values) -> list[str]:
     return [*heading, *forms, *questions, *others]
 
 
-def _spec(table: str, target: str, folder: Path, stated: Mapping[str, str | int]) -> Spec:
-    is_relative = "://" not in table and not table.startswith("~")
-    path = Path(os.path.relpath(table, folder)).as_posix() if is_relative else table
+def _relative(source: Mapping[str, str | int], folder: Path) -> Mapping[str, str | int]:
+    """Return the keys with a path that starts at the folder, if it is a path on this machine."""
+    path = str(source.get("path", "~"))
+    if "://" in path or path.startswith("~"):
+        return source
+    return {**source, "path": Path(os.path.relpath(path, folder)).as_posix()}
+
+
+def _spec(target: str, source: Mapping[str, str | int]) -> Spec:
+    name = _name(str(source.get("path", "model")))
     try:
-        return Spec(name=_name(table), data=Data.model_validate({"path": path, "target": target, **stated}))
+        return Spec(name=name, data=Data.model_validate({**source, "target": target}))
     except ValidationError as error:
-        messages = [
-            f"data.{dotted(each['loc'])}: {each['msg'].removeprefix('Value error, ')}" for each in error.errors()
-        ]
-        raise SpecError("\n".join(messages)) from None
+        faults = [(dotted(("data", *fault["loc"])), fault["msg"]) for fault in error.errors()]
+        raise SpecError("\n".join(f"{key}: {text.removeprefix('Value error, ')}" for key, text in faults)) from None
 
 
-def _data(spec: Spec, stated: Mapping[str, str | int]) -> Iterator[str]:
-    """Yield the lines of ``data`` that say what the table is and how it is read."""
-    hint = (
-        "  # relative to this file"
-        if not PurePath(spec.data.path).is_absolute() and "://" not in spec.data.path
-        else ""
-    )
-    yield f"  path: {_scalar(spec.data.path)}{hint}\n"
-    yield from (f"  {key}: {_scalar(value) if isinstance(value, str) else value}\n" for key, value in stated.items())
-    yield f"  target: {_scalar(spec.data.target)}\n"
+def _data(source: Mapping[str, str | int], target: str) -> Iterator[str]:
+    """Yield the lines of ``data`` that say what the table is, how it is read, and the column to predict."""
+    for key, value in source.items():
+        is_relative = key == "path" and "://" not in str(value) and not str(value).startswith(("/", "~"))
+        text = _scalar(value) if isinstance(value, str) else value
+        yield f"  {key}: {text}{'  # relative to this file' if is_relative else ''}\n"
+    yield f"  target: {_scalar(target)}\n"
 
 
 def _name(table: str) -> str:

@@ -16,6 +16,7 @@ from model_deployer.contract.yaml_source import KeyPath, suggestion
 from model_deployer.training.data.shaping import rename, select_rows
 from model_deployer.training.data.values import Values, read_values
 from model_deployer.training.reading.content import Content, open_content
+from model_deployer.training.reading.database import read_query
 from model_deployer.training.reading.pandas_index import index_columns, parquet_index
 from model_deployer.training.reading.parquet_chunks import (
     ParquetChunk,
@@ -57,7 +58,7 @@ class Table:
 
 
 def read_table(spec: Spec, folder: Path) -> Table:
-    """Read the file or files of ``data.path``.
+    """Read the file or files of ``data.path``, or the result of ``data.query``.
 
     Files of a folder or glob are read in the order of their names and must have the same columns; the parts of their
     paths that have the form ``name=value`` are columns, too. If there are more rows than ``data.rows_in_memory``, that
@@ -74,6 +75,9 @@ def read_table(spec: Spec, folder: Path) -> Table:
         SpecError: if model.yaml states the format of the files wrongly.
         EnvironmentFault: if a package that reads the files is missing.
     """
+    if spec.data.query is not None:
+        result, digest = read_query(spec, folder)
+        return _table([result], [SourceFile(Path("data.query"))], spec, digest)
     files = find_files(spec, folder)
     partitions = _typed_partitions(files, spec)
     with ThreadPoolExecutor(1) as thread:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model_deployer.contract.artifact import Provenance
 from model_deployer.system.command import run
+from model_deployer.training.spec import Spec
 
 #: The libraries that influence the weights or the graph.
 LIBRARIES = (
@@ -28,17 +29,18 @@ LIBRARIES = (
 )
 
 
-def provenance(data_version: str, seed: int, folder: Path) -> Provenance:
+def provenance(data_version: str, spec: Spec, folder: Path) -> Provenance:
     """Return the origin of a model that is trained now.
 
     Args:
         data_version: The version of the table.
-        seed: The seed of the training run.
+        spec: The model.yaml.
         folder: The folder of the model.yaml; its git commit is recorded.
     """
     return Provenance(
         data_version=data_version,
-        seed=seed,
+        query=spec.data.query,
+        seed=spec.seed,
         git_commit=_commit(folder),
         python=platform.python_version(),
         libraries=library_versions(),

@@ -11,7 +11,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from model_deployer.contract.errors import DataError, EnvironmentFault
+from model_deployer.contract.errors import DataError
+from model_deployer.system.extras import packages_of
 from model_deployer.training.reading.file_kind import FileKind, compression_of, kind_of
 
 #: Bytes that are read to recognize a file.
@@ -142,12 +143,8 @@ def _gunzip(content: Content) -> bytes:
 
 
 def _unzstd(content: Content) -> bytes:
-    try:
+    with packages_of("train"):
         import zstandard  # noqa: PLC0415
-    except ModuleNotFoundError:
-        raise EnvironmentFault(
-            f"{content.path}: a zstd file needs the package 'zstandard': pip install 'model-deployer[train]'"
-        ) from None
     try:
         with zstandard.ZstdDecompressor().stream_reader(content.bytes(), read_across_frames=True) as reader:
             return reader.read()

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from model_deployer.training.reading.content import Content, open_content
+from model_deployer.training.reading.database import read_duckdb, read_sqlite
 from model_deployer.training.reading.delimited import read_delimited
 from model_deployer.training.reading.excel import read_excel
 from model_deployer.training.reading.file_kind import FileKind
@@ -46,8 +47,10 @@ def _read_arrow(content: Content, spec: Spec) -> TableFile:
 _READERS: dict[FileKind, Callable[[Content, Spec], TableFile]] = {
     "arrow": _read_arrow,
     "csv": read_delimited,
+    "duckdb": read_duckdb,
     "excel": read_excel,
     "json": read_json_array,
     "jsonl": read_json_lines,
     "parquet": _read_parquet,
+    "sqlite": read_sqlite,
 }

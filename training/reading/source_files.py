@@ -49,7 +49,7 @@ def find_files(spec: Spec, folder: Path) -> list[SourceFile]:
     Raises:
         DataError: if there is no file, one is not a regular file, or the folders of the files have different names.
     """
-    location, pattern = spec.location("data", "path"), str(Path(spec.data.path).expanduser())
+    location, pattern = spec.location("data", "path"), str(Path(str(spec.data.path)).expanduser())
     literal = folder / pattern
     if literal.is_dir():
         files = _of_folder(literal, location)

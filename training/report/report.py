@@ -517,6 +517,7 @@ def _provenance(model: EvaluatedModel) -> Html:
     command = element("pre", "deployer train model.yaml")
     pairs = [
         ("Data", origin.data_version),
+        ("Query", origin.query or ""),
         ("Seed", str(origin.seed)),
         ("Commit", origin.git_commit or ""),
         ("Python", origin.python),

@@ -8,13 +8,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from model_deployer.cli.extras import packages_of
 from model_deployer.cli.output import Json, console, print_json
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.difference import Difference, MetricChange, SliceChange, difference
 from model_deployer.contract.evaluation import MetricValue
 from model_deployer.contract.versions import Change, Step
+from model_deployer.system.extras import packages_of
 
 Old = Annotated[str, typer.Argument(metavar="OLD", help="The old model: NAME or NAME:VERSION.")]
 Changelog = Annotated[

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from model_deployer.cli.extras import packages_of
 from model_deployer.contract import store
+from model_deployer.system.extras import packages_of
 
 Tag = Annotated[
     str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="The model; default: the only model in the store.")

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from model_deployer.cli.commands.show import print_metrics
-from model_deployer.cli.extras import packages_of
 from model_deployer.cli.output import Json, print_json
 from model_deployer.contract import store
 from model_deployer.contract.artifact import REPORT
+from model_deployer.system.extras import packages_of
 
 
 def train(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from model_deployer.cli.extras import packages_of
+from model_deployer.system.extras import packages_of
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a handoff package.")]
 Url = Annotated[

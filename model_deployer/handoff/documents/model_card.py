@@ -203,6 +203,7 @@ def origin(package: PackageData) -> Markdown:
     provenance = package.manifest.origin
     rows = [
         ("Data", code(provenance.data_version)),
+        ("Query", code(" ".join(provenance.query.split())) if provenance.query else ""),
         ("Seed", str(provenance.seed)),
         ("Commit", code(provenance.git_commit) if provenance.git_commit else ""),
         ("Python", provenance.python),

@@ -1,3 +1,4 @@
+import gzip
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model_deployer.contract.errors import DataError
+from model_deployer.contract.errors import DataError, SpecError
 from model_deployer.training.data.features import conform, infer_features
 from model_deployer.training.data.spec_draft import draft_spec
 from model_deployer.training.data.table import read_table
@@ -22,7 +23,7 @@ TRUTH = ["a", "b", "b"] * (ROWS // 3)
 def drafted(frame: pl.DataFrame, folder: Path, target: str = "y", name: str = "t.parquet") -> tuple[str, Spec]:
     """Return the draft for a table, and the spec that is read from it."""
     frame.write_parquet(folder / name)
-    text = draft_spec(str(folder / name), target, folder).text
+    text = draft_spec(target, folder, {"path": str(folder / name)}).text
     (folder / "model.yaml").write_text(text)
     return text, read_spec(folder / "model.yaml")
 
@@ -67,7 +68,7 @@ def test_every_comment_can_be_made_to_count(tmp_path: Path) -> None:
 def test_the_path_is_relative_to_the_folder_of_the_draft(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     pl.DataFrame({"x": [1.5, 2.5], "y": [0.5, 1.5]}).write_csv(tmp_path / "data" / "t.csv")
-    text = draft_spec(str(tmp_path / "data" / "t.csv"), "y", tmp_path).text
+    text = draft_spec("y", tmp_path, {"path": str(tmp_path / "data" / "t.csv")}).text
     assert yaml.safe_load(text)["data"]["path"] == "data/t.csv"
     assert yaml.safe_load(text)["task"] == "regression"
 
@@ -114,9 +115,9 @@ def test_names_that_yaml_would_take_for_something_else(tmp_path: Path, name: str
 def test_a_table_that_cannot_be_used(tmp_path: Path) -> None:
     pl.DataFrame({"x": [1, 2], "y": ["a", "a"]}).write_csv(tmp_path / "t.csv")
     with pytest.raises(DataError, match="has no column 'z'"):
-        draft_spec(str(tmp_path / "t.csv"), "z", tmp_path)
+        draft_spec("z", tmp_path, {"path": str(tmp_path / "t.csv")})
     with pytest.raises(DataError, match="the same value in every row"):
-        draft_spec(str(tmp_path / "t.csv"), "y", tmp_path)
+        draft_spec("y", tmp_path, {"path": str(tmp_path / "t.csv")})
 
 
 def test_columns_without_a_usable_name_are_ignored(tmp_path: Path) -> None:
@@ -125,3 +126,32 @@ def test_columns_without_a_usable_name_are_ignored(tmp_path: Path) -> None:
     assert spec.data.ignore == ("", "value")
     _, spec = drafted(pl.DataFrame({**columns, "y": TRUTH}), tmp_path)
     assert spec.data.ignore == ("",)
+
+
+def test_how_a_table_is_read_is_written_into_the_draft(tmp_path: Path) -> None:
+    (tmp_path / "Sales 2024.csv.gz").write_bytes(gzip.compress(b"note\nx\ty\n" + b"1\ta\n2\tb\n" * 30))
+    stated: dict[str, str | int] = {
+        "path": str(tmp_path / "Sales 2024.csv.gz"),
+        "delimiter": "tab",
+        "header_row": 2,
+        "footer_rows": 0,
+    }
+    draft = draft_spec("y", tmp_path, stated)
+    (tmp_path / "model.yaml").write_text(draft.text)
+    data = read_spec(tmp_path / "model.yaml").data
+    assert (data.path, data.delimiter, data.header_row, data.footer_rows) == ("Sales 2024.csv.gz", "\t", 2, 0)
+    assert "name: sales-2024\n" in draft.text
+    assert draft.notes == ("read as CSV: tabs between values, UTF-8, header in row 2",)
+
+
+def test_a_draft_for_a_query(tmp_path: Path) -> None:
+    pl.DataFrame({"x": [0.5, 1.5] * 30, "y": TRUTH}).write_parquet(tmp_path / "t.parquet")
+    query = "SELECT *\nFROM 't.parquet'  -- all"
+    (tmp_path / "model.yaml").write_text(draft_spec("y", tmp_path, {"query": query}).text)
+    spec = read_spec(tmp_path / "model.yaml")
+    assert (spec.name, spec.data.path, spec.data.query) == ("model", None, query)
+
+
+def test_keys_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"data\.delimiter: expected one character"):
+        draft_spec("y", tmp_path, {"path": "t.csv", "delimiter": ", "})

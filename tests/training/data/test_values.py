@@ -120,7 +120,7 @@ def test_a_draft_has_the_forms_and_the_questions_of_a_run(tmp_path: Path) -> Non
     lab = [f"{index / 7:.2f}" for index in range(ROWS)]
     columns = {"sold": US_DATES, "price": PRICES, "lab": ["<0.5", *lab[1:]], "x": np.arange(ROWS) % 7, "y": TRUTH}
     pl.DataFrame(columns).write_csv(tmp_path / "t.csv")
-    draft = draft_spec(str(tmp_path / "t.csv"), "y", tmp_path)
+    draft = draft_spec("y", tmp_path, {"path": str(tmp_path / "t.csv")})
     assert draft.notes[1:] == ("price: read as `$1,234.5`",)
     assert [question.column for question in draft.questions] == ["sold", "lab"]
     (tmp_path / "model.yaml").write_text(draft.text)

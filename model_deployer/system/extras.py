@@ -11,7 +11,7 @@ def packages_of(extra: str) -> Iterator[None]:
     """Within the block, convert the error of a missing package to an error that says how to install it.
 
     Args:
-        extra: The extra of the project that the imports in the block need: "train", "handoff" or "signing".
+        extra: The extra of the project that the imports in the block need, such as "train" or "handoff".
 
     Raises:
         EnvironmentFault: if a package is not installed.
@@ -20,4 +20,4 @@ def packages_of(extra: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         remedy = f"pip install 'model-deployer[{extra}]'"
-        raise EnvironmentFault(f"this command needs the package '{error.name}': {remedy}") from None
+        raise EnvironmentFault(f"this needs the package '{error.name}': {remedy}") from None
