@@ -30,10 +30,10 @@ EXTRAS: dict[str, set[str]] = {
     "model_deployer/image": set(),
     "model_deployer/cli": set(),
     "model_deployer/handoff": {"train", "handoff"},
-    "training": {"train", "sql"},
+    "training": {"train", "sql", "remote"},
     "examples": {"train"},
     "benchmarks": {"train", "bench"},
-    "tests": {"train", "sql", "handoff", "signing", "bench", "dev"},
+    "tests": {"train", "sql", "remote", "handoff", "signing", "bench", "dev"},
 }
 
 #: Imported where they are installed, and never asked for.

@@ -60,7 +60,8 @@ class Data(_Section):
 
     Attributes:
         path: A file, a folder of files, or a glob of files with the same columns. A relative path starts at the folder
-            of model.yaml, and ``~`` is the home of the user.
+            of model.yaml, and ``~`` is the home of the user. A URL is that of a file on a web server, or of files in
+            an object store.
         query: A query to read the table with, in place of files.
         connection: The database of the query: a URL as those of SQLAlchemy, or the path of an SQLite or DuckDB file.
             ``${NAME}`` is replaced by an environment variable. Without it, the query reads files, with DuckDB.
@@ -127,7 +128,7 @@ class Data(_Section):
                 raise ValueError(f"'{name}': {error}") from None
         return formats
 
-    @field_validator("connection")
+    @field_validator("path", "connection")
     @classmethod
     def _no_password(cls, value: str | None) -> str | None:
         """Refuse a password: model.yaml is stored with the model."""

@@ -26,6 +26,7 @@ from model_deployer.training.reading.parquet_chunks import (
     with_partition,
 )
 from model_deployer.training.reading.reader import read_file
+from model_deployer.training.reading.remote import urls_in_errors
 from model_deployer.training.reading.source_files import SourceFile, find_files
 from model_deployer.training.reading.table_file import TableFile
 from model_deployer.training.spec import Spec
@@ -78,6 +79,11 @@ def read_table(spec: Spec, folder: Path) -> Table:
     if spec.data.query is not None:
         result, digest = read_query(spec, folder)
         return _table([result], [SourceFile(Path("data.query"))], spec, digest)
+    with urls_in_errors():
+        return _read_files(spec, folder)
+
+
+def _read_files(spec: Spec, folder: Path) -> Table:
     files = find_files(spec, folder)
     partitions = _typed_partitions(files, spec)
     with ThreadPoolExecutor(1) as thread:

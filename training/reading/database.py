@@ -4,7 +4,6 @@ Databases are opened for reading only.
 """
 
 import hashlib
-import os
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ import polars.selectors as cs
 from model_deployer.contract.errors import DataError, SpecError
 from model_deployer.system.extras import packages_of
 from model_deployer.training.reading.content import Content
+from model_deployer.training.reading.environment import with_variables
 from model_deployer.training.reading.file_kind import kind_of
 from model_deployer.training.reading.table_file import TableFile
 from model_deployer.training.spec import Spec
@@ -34,8 +34,6 @@ _DRIVERS = {
 }
 
 _CONNECT_SECONDS = 15
-
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 #: The rows that are hashed at a time.
 _SLICE_ROWS = 50_000
@@ -62,7 +60,7 @@ def read_query(spec: Spec, folder: Path) -> tuple[TableFile, str]:
         EnvironmentFault: if the extra ``sql`` is not installed.
     """
     query = str(spec.data.query)
-    url = _expanded(spec)
+    url = with_variables(spec.data.connection or FILES, "connection", spec)
     try:
         frame = _standard(_reader(url, folder, spec)(query))
     except _database_errors() as error:
@@ -122,20 +120,6 @@ def _stored(content: Content) -> Path:
     if isinstance(content.source, bytes):
         raise DataError(f"{content.path}: a database needs to be a file of its own; unpack it first")
     return content.source
-
-
-def _expanded(spec: Spec) -> str:
-    """Return the connection with the values of its environment variables."""
-    connection = spec.data.connection or FILES
-    names = _VARIABLE.findall(connection)
-    if missing := [name for name in names if name not in os.environ]:
-        raise SpecError(
-            f"{spec.location('data', 'connection')}: the environment variable {missing[0]} is not set; set it before "
-            f"the command"
-        )
-    if _VARIABLE.fullmatch(connection):
-        return os.environ[names[0]]
-    return _VARIABLE.sub(lambda match: quote(os.environ[match[1]], safe=""), connection)
 
 
 def _reader(url: str, folder: Path, spec: Spec) -> _Reader:

@@ -4,10 +4,11 @@ import glob
 import re
 import stat
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import unquote
 
 from model_deployer.contract.errors import DataError
+from model_deployer.training.reading.remote import copy_files, is_remote
 from model_deployer.training.spec import Spec
 
 #: The suffixes of tables in a folder, without those of their compression; other files there are not read.
@@ -40,7 +41,7 @@ class SourceFile:
 
 
 def find_files(spec: Spec, folder: Path) -> list[SourceFile]:
-    """Return the files of ``data.path``, in the order of their paths.
+    """Return the files of ``data.path``, in the order of their paths; those of a URL are copied to this machine.
 
     Args:
         spec: The model.yaml.
@@ -49,7 +50,8 @@ def find_files(spec: Spec, folder: Path) -> list[SourceFile]:
     Raises:
         DataError: if there is no file, one is not a regular file, or the folders of the files have different names.
     """
-    location, pattern = spec.location("data", "path"), str(Path(str(spec.data.path)).expanduser())
+    location, path = spec.location("data", "path"), str(spec.data.path)
+    pattern = copy_files(spec, _is_table) if is_remote(path) else str(Path(path).expanduser())
     literal = folder / pattern
     if literal.is_dir():
         files = _of_folder(literal, location)
@@ -85,7 +87,7 @@ def _of_glob(pattern: str, folder: Path) -> list[SourceFile]:
 
 
 def _of_folder(folder: Path, location: str) -> list[SourceFile]:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and _is_table(path, folder))
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and _is_table(path.relative_to(folder)))
     if not paths:
         raise DataError(
             f"{location}: the folder {folder} holds no table, such as a .csv or .parquet file; name a file or a glob"
@@ -93,9 +95,9 @@ def _of_folder(folder: Path, location: str) -> list[SourceFile]:
     return [SourceFile(path, _partition(path.relative_to(folder).parts[:-1])) for path in paths]
 
 
-def _is_table(path: Path, folder: Path) -> bool:
-    """Return whether a file is a table by its suffix, and not one that a tool hides or keeps for itself."""
-    hidden = any(part.startswith((".", "_")) and "=" not in part for part in path.relative_to(folder).parts)
+def _is_table(path: PurePath) -> bool:
+    """Return whether a file is a table by its path in a folder, and not one that a tool hides or keeps for itself."""
+    hidden = any(part.startswith((".", "_")) and "=" not in part for part in path.parts)
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in COMPRESSION_SUFFIXES]
     return not hidden and bool(suffixes) and suffixes[-1] in _SUFFIXES
 

@@ -11,7 +11,7 @@ from model_deployer.system.extras import packages_of
 
 def init(  # noqa: PLR0913 (one parameter per option)
     path: Annotated[
-        str | None, typer.Argument(metavar="TABLE", help="The table: a file, or a folder or glob of files.")
+        str | None, typer.Argument(metavar="TABLE", help="The table: a file, a folder or glob of files, or a URL.")
     ] = None,
     *,
     target: Annotated[str, typer.Option(help="The column to predict.")],

@@ -1,0 +1,152 @@
+"""Copies of files on web servers and in object stores, for as long as the process lives."""
+
+import glob
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from functools import cache
+from itertools import count
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from model_deployer.contract.errors import DataError, SpecError
+from model_deployer.system.extras import packages_of
+from model_deployer.training.reading.environment import with_variables
+from model_deployer.training.spec import Spec
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+
+_STORES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl")
+
+_TIMEOUT = httpx.Timeout(60, connect=15)
+
+_numbers = count()
+
+
+def is_remote(path: str) -> bool:
+    """Return whether a path is a URL."""
+    return bool(_URL.match(path))
+
+
+def copy_files(spec: Spec, is_table: Callable[[PurePosixPath], bool]) -> str:
+    """Copy the files of a URL to this machine, and return the path of the copies: a file, a folder or a glob.
+
+    Args:
+        spec: The model.yaml; ``data.path`` is the URL.
+        is_table: Whether a file of a folder is a table, by its name.
+
+    Raises:
+        DataError: if the server cannot be reached, or it does not hold the file.
+        SpecError: if the URL is of no known kind, or names an environment variable that is not set.
+        EnvironmentFault: if the URL is that of an object store, and the extra ``remote`` is not installed.
+    """
+    location = spec.location("data", "path")
+    url = with_variables(str(spec.data.path), "path", spec)
+    scheme = url.partition("://")[0].lower()
+    folder = Path(_downloads().name) / str(next(_numbers)) / scheme
+    if scheme in ("http", "https"):
+        return str(_copy_page(url, folder, location))
+    if scheme in _STORES:
+        return _copy_objects(url, folder, location, is_table)
+    raise SpecError(f"{location}: expected a path, or a URL that begins with https://, s3://, gs:// or az://")
+
+
+@contextmanager
+def urls_in_errors() -> Iterator[None]:
+    """Within the block, name the files of errors by their URLs, not by their copies.
+
+    Raises:
+        DataError: the error of the block.
+    """
+    try:
+        yield
+    except DataError as error:
+        folder = re.escape(_downloads().name)
+        raise DataError(re.sub(rf"{folder}/\d+/(\w+)/", r"\1://", str(error))) from None
+
+
+@cache
+def _downloads() -> "tempfile.TemporaryDirectory[str]":
+    """Return the folder of all copies, which is removed when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="model-deployer-")
+
+
+def _copy_page(url: str, folder: Path, location: str) -> Path:
+    parts = urlsplit(url)
+    target = _place(folder / str(parts.hostname), PurePosixPath(unquote(parts.path)).name or "table", location)
+    shown = f"{parts.scheme}://{parts.hostname}{parts.path}"
+    try:
+        with httpx.stream("GET", url, follow_redirects=True, timeout=_TIMEOUT) as response:
+            if not response.is_success:
+                raise DataError(f"{location}: {shown} was answered with status {response.status_code}; check the URL")
+            _write(target, response.iter_bytes())
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise DataError(f"{location}: {shown} cannot be read: {str(error) or type(error).__name__}") from None
+    return target
+
+
+def _copy_objects(url: str, folder: Path, location: str, is_table: Callable[[PurePosixPath], bool]) -> str:
+    with packages_of("remote"):
+        import obstore  # noqa: PLC0415
+        from obstore.exceptions import BaseError  # noqa: PLC0415
+        from obstore.store import from_url  # noqa: PLC0415
+    scheme, _, rest = url.partition("://")
+    bucket, _, key = rest.partition("/")
+    try:
+        store = from_url(f"{scheme}://{bucket}")
+        for name in _keys(store, key, is_table):
+            _write(_place(folder / bucket, name, location), obstore.get(store, name).stream())
+    except (BaseError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0][:300]
+        raise DataError(f"{location}: {scheme}://{bucket} cannot be read: {reason}") from None
+    return str(folder / bucket / key)
+
+
+def _keys(store: Any, key: str, is_table: Callable[[PurePosixPath], bool]) -> list[str]:
+    """Return the names of the objects that a key, a glob of keys, or a folder stands for."""
+    import obstore  # noqa: PLC0415
+
+    if not glob.has_magic(key):
+        try:
+            obstore.head(store, key)
+        except (FileNotFoundError, ValueError):
+            pass
+        else:
+            return [key]
+    fixed = PurePosixPath(*(part for part in _fixed_parts(key)))
+    prefix = "" if str(fixed) == "." else str(fixed)
+    names = [item["path"] for batch in obstore.list(store, prefix=prefix) for item in batch]
+    if glob.has_magic(key):
+        return [name for name in names if fnmatchcase(name, key.replace("**/", "*"))]
+    return [name for name in names if is_table(PurePosixPath(name).relative_to(prefix or "."))]
+
+
+def _fixed_parts(key: str) -> Iterator[str]:
+    for part in PurePosixPath(key).parts:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def _place(folder: Path, name: str, location: str) -> Path:
+    """Return the path of a copy.
+
+    Raises:
+        DataError: if the name would leave the folder.
+    """
+    if ".." in PurePosixPath(name).parts or name.startswith("/"):
+        raise DataError(f"{location}: the name of a file must not contain '..'")
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _write(path: Path, blocks: Iterable[Any]) -> None:
+    with path.open("wb") as file:
+        for block in blocks:
+            file.write(block)
