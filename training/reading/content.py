@@ -46,10 +46,10 @@ class Content:
         with self._open() as file:
             return file.read(size)
 
-    def blocks(self) -> Iterator[bytes]:
-        """Yield all bytes, a few million at a time."""
+    def blocks(self, size: int = _BLOCK_BYTES) -> Iterator[bytes]:
+        """Yield all bytes, at most ``size`` at a time."""
         with self._open() as file:
-            while block := file.read(_BLOCK_BYTES):
+            while block := file.read(size):
                 yield block
 
     def bytes(self) -> bytes:

@@ -6,12 +6,19 @@ from io import StringIO
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from model_deployer.contract.errors import DataError
+from model_deployer.training.reading.byte_counts import ByteCounts, count_bytes
 from model_deployer.training.reading.content import Content
-from model_deployer.training.reading.dialect import Dialect, Record, UnclosedQuote, infer_dialect, records, shown
+from model_deployer.training.reading.dialect import (
+    Dialect,
+    Record,
+    UnclosedQuote,
+    infer_dialect,
+    records,
+    shown,
+)
 from model_deployer.training.reading.header import footer_question, footer_rows
 from model_deployer.training.reading.table_file import TableFile, named, unreadable
 from model_deployer.training.reading.text import Text, read_text
@@ -22,8 +29,6 @@ _CHUNK_RECORDS = 50_000
 
 #: The end of a file in which its last lines are looked for.
 _TAIL_BYTES = 1 << 20
-
-_NEWLINE = ord("\n")
 
 _NOT_UTF8 = "invalid utf-8"
 
@@ -55,15 +60,16 @@ def read_delimited(content: Content, spec: Spec) -> TableFile:
 def _read(text: Text, spec: Spec) -> TableFile:
     dialect = infer_dialect(text, spec)
     body = _without_footer(text, spec.data.footer_rows or 0)
-    frame = _frame(body, dialect)
+    counts = count_bytes(body.content, dialect.separators)
+    frame = _frame(body, dialect, counts)
     if frame.width > 1 and all(column.null_count() for column in frame):  # there may be blank lines
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     if spec.data.quote is None:
-        _refuse_swallowed_rows(frame, text, dialect)
+        _refuse_swallowed_rows(frame, text.path, dialect, counts)
     if spec.data.footer_rows is None:
-        _refuse_footer(frame, text)
+        _refuse_footer(frame, text, counts)
     note = f"read as CSV: {dialect.describe(text.encoding)}"
-    return TableFile(named(frame, dialect.names, text.path), (note, *_short_rows(frame, body, dialect)))
+    return TableFile(named(frame, dialect.names, text.path), (note, *_short_rows(frame, body, dialect, counts)))
 
 
 def _with_newlines(text: Text) -> Text:
@@ -74,10 +80,10 @@ def _with_newlines(text: Text) -> Text:
     return replace(text, content=content, sample=text.sample.replace("\r", "\n"))
 
 
-def _frame(text: Text, dialect: Dialect) -> pl.DataFrame:
+def _frame(text: Text, dialect: Dialect, counts: ByteCounts) -> pl.DataFrame:
     """Read the values into columns that are called ``0``, ``1`` and so on."""
     separators = dialect.separators
-    if separators.is_spaced and separators.quote and _holds(text.content, separators.quote):
+    if separators.is_escaped or counts.has_inner_quotes:
         return _frame_by_python(text, dialect)
     try:
         frame = pl.read_csv(
@@ -141,18 +147,14 @@ def _unclosed(path: Path, row: int) -> DataError:
     )
 
 
-def _holds(content: Content, quote: str) -> bool:
-    return any(quote.encode() in block for block in content.blocks())
-
-
-def _refuse_swallowed_rows(frame: pl.DataFrame, text: Text, dialect: Dialect) -> None:
+def _refuse_swallowed_rows(frame: pl.DataFrame, path: Path, dialect: Dialect, counts: ByteCounts) -> None:
     """Refuse a value that holds whole rows, because its quote was meant to be part of it.
 
     Raises:
         DataError: if there is one; the message names its row.
     """
     delimiter, count = dialect.separators.delimiter, len(dialect.names) - 1
-    if dialect.separators.quote is None or not count or _lines(text.content) <= frame.height + dialect.first:
+    if dialect.separators.quote is None or not count or counts.lines <= frame.height + dialect.first:
         return
     for position, column in enumerate(frame):
         has_rows = column.str.contains("\n", literal=True) & (
@@ -161,7 +163,7 @@ def _refuse_swallowed_rows(frame: pl.DataFrame, text: Text, dialect: Dialect) ->
         for index in has_rows.fill_null(False).arg_true().to_list():
             if _is_rows(str(column[index]), position, delimiter, count):
                 before = [series.str.count_matches("\n", literal=True).sum() for series in frame[:index]]
-                raise _unclosed(text.path, dialect.first + index + sum(map(int, before)))
+                raise _unclosed(path, dialect.first + index + sum(map(int, before)))
 
 
 def _is_rows(value: str, position: int, delimiter: str, count: int) -> bool:
@@ -178,10 +180,6 @@ def _is_rows(value: str, position: int, delimiter: str, count: int) -> bool:
     return is_likely and first == count - position and last == position and set(middle) <= {count}
 
 
-def _lines(content: Content) -> int:
-    return sum(int(np.count_nonzero(np.frombuffer(block, np.uint8) == _NEWLINE)) for block in content.blocks())
-
-
 def _without_footer(text: Text, rows: int) -> Text:
     """Return the text without its last lines; blank ones do not count."""
     if not rows:
@@ -192,41 +190,27 @@ def _without_footer(text: Text, rows: int) -> Text:
     return replace(text, content=replace(text.content, source=data))
 
 
-def _refuse_footer(frame: pl.DataFrame, text: Text) -> None:
+def _refuse_footer(frame: pl.DataFrame, text: Text, counts: ByteCounts) -> None:
     rows = footer_rows(frame)
     if rows:
-        row = _line_of_last(text.content, rows)
+        row = _line_of_last(text.content, rows, counts.lines)
         raise DataError(f"{text.path}, row {row}: {footer_question(rows)}")
 
 
-def _line_of_last(content: Content, rows: int) -> int:
+def _line_of_last(content: Content, rows: int, lines: int) -> int:
     """Return the number of the line that is the last but ``rows - 1`` of those that are not blank."""
     data = content.bytes()[-_TAIL_BYTES:].rstrip()
     for _ in range(rows - 1):
         data = data[: data.rfind(b"\n")].rstrip()
     tail = content.bytes()[-_TAIL_BYTES:]
-    return _lines(content) + 1 - tail.count(b"\n", len(data))
+    return lines + 1 - tail.count(b"\n", len(data))
 
 
-def _lines_ending_with(text: Text, delimiter: str) -> int:
-    """Return how many lines end with a delimiter: the last value of their row is there, and empty."""
-    pattern = [ord(delimiter), *(b"\r\n" if "\r\n" in text.sample else b"\n")]
-    count, rest = 0, b""
-    for block in text.content.blocks():
-        data = np.frombuffer(rest + block, np.uint8)
-        ends = data[len(pattern) - 1 :] == pattern[-1]
-        for offset, byte in enumerate(pattern[:-1]):
-            ends &= data[offset : offset + len(ends)] == byte
-        count += int(np.count_nonzero(ends))
-        rest = block[1 - len(pattern) :]
-    return count + rest.endswith(delimiter.encode())
-
-
-def _short_rows(frame: pl.DataFrame, text: Text, dialect: Dialect) -> Sequence[str]:
+def _short_rows(frame: pl.DataFrame, text: Text, dialect: Dialect, counts: ByteCounts) -> Sequence[str]:
     """Return a note on rows with fewer values than the header, if there are any."""
     width = len(dialect.names)
     missing = frame.to_series(width - 1).null_count()
-    if width == 1 or missing <= _lines_ending_with(text, dialect.separators.delimiter):
+    if width == 1 or missing <= counts.empty_ends:
         return ()
     short = [record.first + dialect.first - 1 for record in _checked(text, dialect) if 0 < len(record.cells) < width]
     if not short:

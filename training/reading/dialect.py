@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
+from itertools import islice
 
 from model_deployer.contract.errors import DataError
 from model_deployer.training.reading.header import default_names, find_header, first_data_row
@@ -34,11 +35,13 @@ class Separators:
         delimiter: The character between two values.
         quote: The character around a value that holds delimiters; None if quotes are part of the values.
         is_spaced: Whether a blank follows each delimiter.
+        is_escaped: Whether a backslash is before a quote that is part of a value; otherwise, such a quote is doubled.
     """
 
     delimiter: str
     quote: str | None
     is_spaced: bool = False
+    is_escaped: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Dialect:
         delimiter, quote = self.separators.delimiter, self.separators.quote
         words = ["one column" if delimiter == NO_DELIMITER else f"{shown(delimiter)} between values"]
         words += ["blanks after them left out"] if self.separators.is_spaced else []
+        words += ["backslashes before quotes"] if self.separators.is_escaped else []
         words += [] if quote == '"' else [f"quote {quote}" if quote else "no quotes"]
         without = f"no header, so that the columns are called '{self.names[0]}' to '{self.names[-1]}'"
         return ", ".join([*words, encoding, f"header in row {self.header}" if self.header else without])
@@ -102,6 +106,8 @@ def records(lines: Iterable[str], separators: Separators, *, strict: bool = Fals
         quotechar=separators.quote or '"',
         quoting=csv.QUOTE_MINIMAL if separators.quote else csv.QUOTE_NONE,
         skipinitialspace=separators.is_spaced,
+        escapechar="\\" if separators.is_escaped else None,
+        doublequote=not separators.is_escaped,
         strict=strict,
     )
     while True:
@@ -139,7 +145,8 @@ def _separators(text: Text, spec: Spec) -> Separators:
         for delimiter in ([data.delimiter] if data.delimiter else DELIMITERS)
     ]
     best = choices[0] if data.delimiter else _best(text, choices, data.target_in_file)
-    return best if data.quote else replace(best, quote=_quote(text, best))
+    best = best if data.quote else replace(best, quote=_quote(text, best))
+    return replace(best, is_escaped=_is_escaped(text, best))
 
 
 def _parsed(text: Text, separators: Separators) -> list[Record]:
@@ -199,6 +206,23 @@ def _is_quoted(column: Sequence[str]) -> bool:
     return len(values) > 1 and all(len(value) > 1 and value[0] == value[-1] == "'" for value in values)
 
 
+def _is_escaped(text: Text, separators: Separators) -> bool:
+    """Return whether quotes close where values end if backslashes escape them, and only then."""
+    if separators.quote is None or f"\\{separators.quote}" not in text.sample:
+        return False
+    return not _closes(text, separators) and _closes(text, replace(separators, is_escaped=True))
+
+
+def _closes(text: Text, separators: Separators) -> bool:
+    lines = StringIO(text.sample, newline="")
+    try:
+        for _ in islice(records(lines, separators, strict=True), _MAX_RECORDS):
+            pass
+    except UnclosedQuote:
+        return False
+    return True
+
+
 def _share(rows: Sequence[Record]) -> float:
     width = _width(rows)
     return sum(len(row.cells) == width for row in rows) / max(1, len(rows))
@@ -227,15 +251,19 @@ def _header(rows: Sequence[Record], width: int, text: Text, spec: Spec) -> int |
 def _names(rows: Sequence[Record], header: int | None, width: int) -> tuple[tuple[str, ...], int]:
     """Return the names of the columns, and the line after the header.
 
-    A header may lack the last name if each row ends with a delimiter, and the first one if the rows begin with their
-    own names, as those of R do.
+    A header may lack the last name if each row ends with a delimiter, and the first one if each row begins with its
+    own number, as those of R do.
     """
     if header is None:
         return default_names(width), rows[first_data_row([row.cells for row in rows], width)].first
     names = rows[header].cells
     below = [row.cells for row in rows[header + 1 :] if len(row.cells) == width]
     if len(names) == width - 1 and below:
-        names = [*names, ""] if not any(cells[-1] for cells in below) else ["", *names]
+        numbers = [cells[0] for cells in below]
+        if not any(cells[-1] for cells in below):
+            names = [*names, ""]
+        elif all(map(str.isdecimal, numbers)) and len(set(numbers)) == len(numbers):
+            names = ["", *names]
     return tuple(names), rows[header].last + 1
 
 

@@ -18,6 +18,9 @@ _BODY_ROWS = 200
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*")
 _NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*")
 
+#: The name of a column in a table without a header.
+_DEFAULT_NAME = r"column_\d+"
+
 #: How the label of a total begins, in the languages of most exports.
 _TOTAL = (
     r"(?i)^\s*(grand total|sub-?total|totals?|sum|summe|gesamt|gesamtsumme|insgesamt|somme|suma|totale|totaal)\s*:?\s*$"
@@ -27,8 +30,8 @@ _TOTAL = (
 def find_header(rows: Sequence[Sequence[str]], width: int, target: str) -> int | None:
     """Return the index of the row with the names of the columns, or None if there is none.
 
-    A row that holds the target is the header. Otherwise, it is the first row with as many values as the rows below it,
-    unless its values are numbers.
+    A row that holds the target is the header. Otherwise, it is the first row with as many values as the rows below it
+    that is not a comment, unless its values are numbers.
 
     Args:
         rows: The first rows, with an empty string for an empty cell.
@@ -39,7 +42,9 @@ def find_header(rows: Sequence[Sequence[str]], width: int, target: str) -> int |
     for index, row in enumerate(rows):
         if target in row and (width == 1 or sum(map(bool, row)) > 1):
             return index
-    full = next((index for index, row in enumerate(rows) if _is_full(row, width)), None)
+    if re.fullmatch(_DEFAULT_NAME, target):
+        return None
+    full = next((index for index, row in enumerate(rows) if _is_full(row, width) and not row[0].startswith("#")), None)
     first = next((index for index, row in enumerate(rows) if len(row) == width), 0)
     if full is None or any(_NUMBER.fullmatch(value) for value in rows[full]):
         full = first if any(rows[first]) else full or 0  # a header with more columns without a name than with one

@@ -83,6 +83,7 @@ def test_any_dialect_is_read_back(tmp_path: Path, table: tuple[Writing, list[lis
         ("x;y\n1,5;ä\n2,5;ö\n".encode("cp1252"), "';' between values, cp1252, header in row 1"),
         ("\ufeffx\ty\n1\ta\n2\tb\n".encode("utf-16-le"), "tabs between values, UTF-16, header in row 1"),
         (b"Sales 2024\n\nx;y\n1;a\n2;b\n3;a\n", "';' between values, UTF-8, header in row 3"),
+        (b"# station, 5\nx,y\n1,a\n2,b\n", "',' between values, UTF-8, header in row 2"),
         (b"Sales;\n;\nx;y\n1;a\n2;b\n3;a\n", "';' between values, UTF-8, header in row 3"),
         (b"x, y\n1, a\n2, b\n", "',' between values, blanks after them left out, UTF-8, header in row 1"),
         (b"'x'|'y'\n'1'|'a'\n'2'|'b'\n", "'|' between values, quote ', UTF-8, header in row 1"),
@@ -130,6 +131,7 @@ def test_a_table_without_a_header(tmp_path: Path) -> None:
     assert "no header, so that the columns are called 'column_1' to 'column_3'" in table.notes[0]
     assert read_one(tmp_path / "t.csv", content, header_row=1).frame.columns == ["5.1", "3.5", "a"]
     assert read_one(tmp_path / "t.csv", b"a,b\nc,d\n", header_row=0).frame.height == 2
+    assert read_one(tmp_path / "t.csv", b"1,2\n3,4\n", target="column_2").frame.height == 2
 
 
 def test_years_and_counting_numbers_are_names(tmp_path: Path) -> None:
@@ -144,7 +146,9 @@ def test_years_and_counting_numbers_are_names(tmp_path: Path) -> None:
 def test_a_header_with_columns_without_names(tmp_path: Path) -> None:
     assert read_one(tmp_path / "t.csv", b"x,y,,\n1,a,,\n2,b,,\n").frame.columns == ["x", "y"]
     assert read_one(tmp_path / "t.csv", b"x,y\n1,a,\n2,b,\n").frame.columns == ["x", "y"]
-    assert read_one(tmp_path / "t.csv", b"x,y\nr1,1,a\nr2,2,b\n").frame.columns == ["", "x", "y"]
+    assert read_one(tmp_path / "t.csv", b"x,y\n1,5,a\n2,7,b\n").frame.columns == ["", "x", "y"]
+    with pytest.raises(DataError, match="row 2: 3 values, but the header has 2"):
+        read_one(tmp_path / "t.csv", b"name,y\nSmith, John,a\nDoe, Jane,b\n")
 
 
 def test_blanks_after_delimiters_before_quotes(tmp_path: Path) -> None:
@@ -160,6 +164,19 @@ def test_quotes_within_values_are_part_of_them(tmp_path: Path) -> None:
     rows = "".join(f'O"Brian{number},{number}\n' for number in range(7))
     table = read_one(tmp_path / "t.csv", f"name,y\n{rows}".encode())
     assert table.frame["name"].to_list() == [f'O"Brian{number}' for number in range(7)]
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_backslashes_before_quotes(tmp_path: Path, size: int) -> None:
+    rows = "".join(f'"a \\"quoted\\", word",{number}\n"c",2\n' for number in range(size))
+    table = read_one(tmp_path / "t.csv", f"x,y\n{rows}".encode())
+    assert table.frame["x"].unique().sort().to_list() == ['a "quoted", word', "c"]
+    assert "backslashes before quotes" in table.notes[0]
+
+
+def test_a_quote_in_the_middle_of_a_quoted_value(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"row 3: a quote opens here and does not close at the end of a value"):
+        read_one(tmp_path / "t.csv", b'x,y\n"a",1\n"b "quoted" word",2\n')
 
 
 def test_quote_that_is_not_closed(tmp_path: Path) -> None:
