@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 import polars as pl
 import yaml
@@ -190,7 +191,7 @@ def _data(source: Mapping[str, str | int], target: str) -> Iterator[str]:
 
 def _name(table: str) -> str:
     """Return a legal model name that resembles the name of a table."""
-    path = PurePosixPath(table.partition("?")[0].rstrip("/"))
+    path = PurePosixPath(unquote(table).partition("?")[0].rstrip("/"))
     while path.suffix.lower() in COMPRESSION_SUFFIXES:
         path = path.with_suffix("")
     return re.sub("[^a-z0-9._-]+", "-", path.stem.lower())[:63].strip("._-") or "model"

@@ -242,5 +242,7 @@ def _check_columns(frame: pl.DataFrame, spec: Spec) -> None:
 
 
 def _hint(name: str, columns: list[str]) -> str:
+    if len(columns) == 1:
+        return f"; it has only '{columns[0]}'; if this is text with several values per line, state `data.delimiter`"
     listed = ", ".join(f"'{column}'" for column in columns[:20])
     return suggestion(name, columns) or f"; it has {listed}"

@@ -1,5 +1,6 @@
 """Read a sheet of a spreadsheet: Excel's formats and OpenDocument."""
 
+import logging
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from model_deployer.training.reading.header import (
 )
 from model_deployer.training.reading.table_file import TableFile, named
 from model_deployer.training.spec import Spec
+
+# It warns of every empty column.
+logging.getLogger("fastexcel").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Read rows that are JSON objects: one per line, or all of them in an array."""
 
+import codecs
 import json
 
 import polars as pl
@@ -7,7 +8,7 @@ import polars as pl
 from model_deployer.contract.errors import DataError
 from model_deployer.training.reading.content import Content
 from model_deployer.training.reading.table_file import TableFile, unreadable
-from model_deployer.training.reading.text import line_at, read_text
+from model_deployer.training.reading.text import line_at, read_checked_text
 from model_deployer.training.spec import Spec
 
 
@@ -17,9 +18,9 @@ def read_json_lines(content: Content, spec: Spec) -> TableFile:
     Raises:
         DataError: if a line is not a JSON object; the message names it.
     """
-    source = read_text(content, spec, is_utf8=False).content
+    source = read_checked_text(content, spec).content
     try:
-        return TableFile(pl.read_ndjson(source.source, infer_schema_length=None), is_text=False)
+        return TableFile(pl.read_ndjson(_without_mark(source), infer_schema_length=None), is_text=False)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         _refuse_line(source)
         raise unreadable(content.path, "JSON lines", error) from None
@@ -31,7 +32,7 @@ def read_json_array(content: Content, spec: Spec) -> TableFile:
     Raises:
         DataError: if the file is not JSON, or not an array of objects.
     """
-    data = read_text(content, spec, is_utf8=False).content.bytes()
+    data = _without_mark(read_checked_text(content, spec).content)
     try:
         rows = json.loads(data)
     except ValueError as error:
@@ -52,9 +53,13 @@ def read_json_array(content: Content, spec: Spec) -> TableFile:
         raise unreadable(content.path, "JSON", error) from None
 
 
+def _without_mark(content: Content) -> bytes:
+    return content.bytes().removeprefix(codecs.BOM_UTF8)
+
+
 def _refuse_line(content: Content) -> None:
     """Raise an error that names the first line that is not a JSON object, if there is one."""
-    data, offset = content.bytes(), 0
+    data, offset = _without_mark(content), 0
     for line in data.split(b"\n"):
         try:
             is_object = not line.strip() or isinstance(json.loads(line), dict)

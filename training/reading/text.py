@@ -64,6 +64,11 @@ def read_text(content: Content, spec: Spec, *, is_utf8: bool = True) -> Text:
     return _text(converted, _label(encoding))
 
 
+def read_checked_text(content: Content, spec: Spec) -> Text:
+    """Return a text file as UTF-8 after a check of all of it; arguments and errors are those of :func:`read_text`."""
+    return read_text(content, spec, is_utf8=_is_utf8(content.bytes(), final=True))
+
+
 def line_at(data: bytes, offset: int) -> int:
     """Return the number, from 1, of the line that holds the byte at an offset."""
     return data.count(b"\n", 0, offset) + 1

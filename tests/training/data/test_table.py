@@ -129,6 +129,7 @@ def test_a_file_that_differs_is_named(tmp_path: Path, second: str, complaint: st
         ("t.csv", b"x,y\n", "the table has no rows"),
         ("t.csv", b"x,y,x\n1,a,2\n", "the header names 'x' more than once"),
         ("t.csv", b"x,\n1,a\n", "has no column 'y'"),
+        ("t.csv", b"x y\n1 a\n2 b\n", r"it has only 'x y'; .*`data\.delimiter`"),
         ("t.csv", b"x,y\n1,a\n1,a,2,3\n", r"t\.csv, row 3: 4 values, but the header has 2; .*`data\.delimiter`"),
         ("t.parquet", b"PAR1 but no more", r"t\.parquet: cannot be read as Parquet"),
         ("t.arrow", b"ARROW1\0\0nonsense", r"t\.arrow: cannot be read as Arrow"),

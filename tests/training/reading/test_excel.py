@@ -75,6 +75,13 @@ def test_a_spreadsheet_that_is_damaged(tmp_path: Path) -> None:
         read_one(tmp_path / "t.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600)
 
 
+def test_columns_without_cells(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path / "t.xlsx", Data=[["x", None, "empty", "y"], [1, None, None, "a"], [None], [2, None, None, "b"]])
+    frame = read_one(tmp_path / "t.xlsx").frame
+    assert frame.to_dict(as_series=False) == {"x": [1, 2], "empty": [None, None], "y": ["a", "b"]}
+    assert not caplog.records
+
+
 def test_an_empty_workbook(tmp_path: Path) -> None:
     write(tmp_path / "t.xlsx", Data=[])
     with pytest.raises(DataError, match="the table has no rows"):

@@ -83,6 +83,14 @@ def test_what_is_not_a_table(tmp_path: Path, content: bytes, complaint: str) -> 
         read_one(tmp_path / "t.csv", content)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize(
+    "text", ['{"city": "Köln", "y": 1}\n{"city": "Zürich", "y": 2}', '[{"city": "Köln"}, {"city": "Zürich"}]']
+)
+def test_json_in_several_encodings(tmp_path: Path, text: str, encoding: str) -> None:
+    assert read_one(tmp_path / "t", text.encode(encoding)).frame["city"].to_list() == ["Köln", "Zürich"]
+
+
 def test_a_file_that_cannot_be_read_is_never_to_be_converted_in_place(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_one(tmp_path / "t.csv", gzip.compress(b"x,y\n1,caf\xe9\n")[:-3])
