@@ -23,6 +23,12 @@ _BLOCK_BYTES = 1 << 22
 #: How often a file may be compressed: a CSV in a zip in a gz is not the work of a colleague.
 _MAX_LAYERS = 2
 
+#: What the modules of the standard library raise for damaged files.
+_DAMAGES = (
+    *(OSError, EOFError, ValueError, IndexError, RuntimeError),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)
+
 #: Files that archivers add on their own.
 _ARCHIVER_FILES = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
 
@@ -98,7 +104,7 @@ def _is_workbook(content: Content) -> bool:
     try:
         with zipfile.ZipFile(_opened(content)) as archive:
             names = set(archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except _DAMAGES:
         raise _damaged(content.path, "zip") from None
     return any(name.startswith("xl/workbook.") for name in names) or {"mimetype", "content.xml"} <= names
 
@@ -106,7 +112,7 @@ def _is_workbook(content: Content) -> bool:
 def _decompressed(content: Content, kind: FileKind) -> bytes:
     try:
         return _DECOMPRESSORS[kind](content)
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError):
+    except _DAMAGES:
         raise _damaged(content.path, kind) from None
 
 

@@ -27,9 +27,10 @@ class TableFile:
     index: tuple[str, ...] = ()
 
 
-def unreadable(path: Path, form: str, error: Exception) -> DataError:
+def unreadable(path: Path, form: str, error: BaseException) -> DataError:
     """Return the error to raise for a file that cannot be read as its format."""
-    reason = str(error).splitlines()[0].split("`", 1)[0].strip() if str(error) else ""  # the rest quotes the data
+    first = "" if isinstance(error, pl.exceptions.PanicException) else str(error).partition("\n")[0]
+    reason = first.split("`", 1)[0].strip()  # the rest quotes the data
     return DataError(f"{path}: cannot be read as {form}: {reason or 'it is damaged'}")
 
 

@@ -71,6 +71,7 @@ def test_every_kind_and_compression_gives_the_same_table(tmp_path: Path, kind: s
         (b"\x00\x01\x02" * 10, "a binary file of an unknown kind"),
         (gzip.compress(CSV)[:-12], "the gzip file is damaged or cut off"),
         (COMPRESSIONS["zstd"](CSV)[:8] + b"xx", "the zstd file is damaged or cut off"),
+        (zipped("a.csv").replace(b"PK\x01\x02\x14\x03\x14", b"PK\x01\x02\x14\x03\xe9"), "the zip file is damaged"),
         (zipped("a.csv", "b.csv"), "it holds 2 files: 'a.csv', 'b.csv'; unpack the one to use"),
         (gzip.compress(gzip.compress(gzip.compress(CSV))), "compressed more than 2 times"),
         (b'[{"x": 1, "y": 2},\n {"x": 1 "y": 2}]', "line 2: not valid JSON"),
