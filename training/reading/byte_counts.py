@@ -1,7 +1,8 @@
-"""What the bytes of a delimited text say about its rows, counted in one pass over all of them."""
+"""What the bytes of a delimited text say about its rows, counted in passes over all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,37 +24,48 @@ class ByteCounts:
 
     Attributes:
         lines: The number of ends of lines.
-        empty_ends: The number of lines that end with a delimiter: their last value is there, and empty.
         has_inner_quotes: Whether a quote neither begins nor ends a value and is not doubled.
     """
 
     lines: int
-    empty_ends: int
     has_inner_quotes: bool
 
 
 def count_bytes(content: Content, separators: Separators) -> ByteCounts:
     """Count what :class:`ByteCounts` holds."""
-    delimiter = ord(separators.delimiter)
     quote = ord(separators.quote) if separators.quote else None
-    lines, empty_ends, has_inner_quotes = 0, 0, False
-    rest = b"\n\n"
-    for block in content.blocks(_BLOCK_BYTES):
-        data = np.frombuffer(rest + block, np.uint8)  # the last byte of a block is looked at with the next one
-        before, middle, after = data[:-2], data[1:-1], data[2:]
-        ends = after == _NEWLINE
-        lines += int(np.count_nonzero(ends))
-        at_delimiter = middle == delimiter
-        empty_ends += int(np.count_nonzero(ends & at_delimiter))
-        empty_ends += int(np.count_nonzero(ends & (middle == _RETURN) & (before == delimiter)))
-        if quote is not None and not has_inner_quotes and quote in block:
-            has_inner_quotes = _has_inner_quotes(data, quote, delimiter)
-        rest = (rest + block)[-2:]
-    return ByteCounts(lines, empty_ends + (rest[-1] == delimiter), has_inner_quotes)
+    lines, has_inner_quotes = 0, False
+    for data in _blocks(content):
+        lines += int(np.count_nonzero(data[2:] == _NEWLINE))
+        if quote is not None and not has_inner_quotes:
+            has_inner_quotes = _has_inner_quotes(data, quote, ord(separators.delimiter))
+    return ByteCounts(lines, has_inner_quotes)
+
+
+def count_empty_ends(content: Content, delimiter: str) -> int:
+    """Return how many lines end with a delimiter: the last value of their row is there, and empty."""
+    count, end = 0, False
+    for data in _blocks(content):
+        ends = data[2:] == _NEWLINE
+        count += int(np.count_nonzero(ends & (data[1:-1] == ord(delimiter))))
+        count += int(np.count_nonzero(ends & (data[1:-1] == _RETURN) & (data[:-2] == ord(delimiter))))
+        end = bool(data[-1] == ord(delimiter))
+    return count + end
+
+
+def _blocks(content: Content) -> Iterator[Bytes]:
+    """Yield the bytes in blocks that begin with the last two bytes of the one before; the first one with newlines."""
+    is_file = isinstance(content.source, Path)
+    data = np.asarray(np.memmap(content.source, np.uint8, "r")) if is_file else np.frombuffer(content.bytes(), np.uint8)
+    yield np.concatenate([np.array([_NEWLINE, _NEWLINE], np.uint8), data[:_BLOCK_BYTES]])
+    for start in range(_BLOCK_BYTES, len(data), _BLOCK_BYTES):
+        yield data[start - 2 : start + _BLOCK_BYTES]
 
 
 def _has_inner_quotes(data: Bytes, quote: int, delimiter: int) -> bool:
     inner = data[1:-1] == quote
+    if not inner.any():
+        return False
     inner &= ~_is_any(data[:-2], [quote, _NEWLINE, delimiter])
     return bool(inner.any()) and bool((inner & ~_is_any(data[2:], [quote, _NEWLINE, _RETURN, delimiter])).any())
 

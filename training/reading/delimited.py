@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from model_deployer.contract.errors import DataError
-from model_deployer.training.reading.byte_counts import ByteCounts, count_bytes
+from model_deployer.training.reading.byte_counts import ByteCounts, count_bytes, count_empty_ends
 from model_deployer.training.reading.content import Content
 from model_deployer.training.reading.dialect import (
     Dialect,
@@ -69,7 +69,7 @@ def _read(text: Text, spec: Spec) -> TableFile:
     if spec.data.footer_rows is None:
         _refuse_footer(frame, text, counts)
     note = f"read as CSV: {dialect.describe(text.encoding)}"
-    return TableFile(named(frame, dialect.names, text.path), (note, *_short_rows(frame, body, dialect, counts)))
+    return TableFile(named(frame, dialect.names, text.path), (note, *_short_rows(frame, body, dialect)))
 
 
 def _with_newlines(text: Text) -> Text:
@@ -206,11 +206,11 @@ def _line_of_last(content: Content, rows: int, lines: int) -> int:
     return lines + 1 - tail.count(b"\n", len(data))
 
 
-def _short_rows(frame: pl.DataFrame, text: Text, dialect: Dialect, counts: ByteCounts) -> Sequence[str]:
+def _short_rows(frame: pl.DataFrame, text: Text, dialect: Dialect) -> Sequence[str]:
     """Return a note on rows with fewer values than the header, if there are any."""
     width = len(dialect.names)
     missing = frame.to_series(width - 1).null_count()
-    if width == 1 or missing <= counts.empty_ends:
+    if width == 1 or not missing or missing <= count_empty_ends(text.content, dialect.separators.delimiter):
         return ()
     short = [record.first + dialect.first - 1 for record in _checked(text, dialect) if 0 < len(record.cells) < width]
     if not short:
