@@ -28,7 +28,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import ArtifactError
@@ -67,7 +67,7 @@ class Provenance(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     data_version: str
-    query: str | None = None
+    query: str | None = Field(default=None, exclude_if=lambda query: query is None)
     seed: int
     git_commit: str | None = None
     python: str

@@ -10,10 +10,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     computed_field,
     field_validator,
-    model_serializer,
     model_validator,
 )
 from typing_extensions import override
@@ -112,7 +110,7 @@ class _FormattedFeature(_Feature):
         format: That form, as :func:`model_deployer.contract.value_form.parse` reads it; None for no such text.
     """
 
-    format: str | None = None
+    format: str | None = Field(default=None, exclude_if=lambda form: form is None)
 
     @field_validator("format")
     @classmethod
@@ -120,14 +118,6 @@ class _FormattedFeature(_Feature):
         if form is not None:
             value_form.parse(form)
         return form
-
-    @model_serializer(mode="wrap")
-    def _leave_no_form_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Keep the contracts of models without forms as they were before there were any."""
-        fields: dict[str, Any] = serialize(self)
-        if self.format is None:
-            fields.pop("format", None)
-        return fields
 
     @override
     def consequences(self) -> list[str]:

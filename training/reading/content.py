@@ -11,8 +11,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from backports import zstd
+
 from model_deployer.contract.errors import DataError
-from model_deployer.system.extras import packages_of
 from model_deployer.training.reading.file_kind import FileKind, compression_of, kind_of
 
 #: Bytes that are read to recognize a file.
@@ -149,12 +150,9 @@ def _gunzip(content: Content) -> bytes:
 
 
 def _unzstd(content: Content) -> bytes:
-    with packages_of("train"):
-        import zstandard  # noqa: PLC0415
     try:
-        with zstandard.ZstdDecompressor().stream_reader(content.bytes(), read_across_frames=True) as reader:
-            return reader.read()
-    except zstandard.ZstdError:
+        return zstd.decompress(content.bytes())
+    except zstd.ZstdError:
         raise _damaged(content.path, "zstd") from None
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import zstandard
+from backports import zstd
 
 from model_deployer.contract.errors import DataError
 from tests.training.reading.files import read, read_one
@@ -49,7 +49,7 @@ COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "bzip2": bz2.compress,
     "xz": lzma.compress,
-    "zstd": zstandard.ZstdCompressor().compress,
+    "zstd": zstd.compress,
     "zip": lambda content: zipped("folder/t.csv", "__MACOSX/folder/._t.csv", content=content),
 }
 
