@@ -259,7 +259,7 @@ TABLES: dict[str, tuple[bytes, str]] = {
     "constant target": (b"x,y\n1,a\n2,a\n3,a\n4,a\n", "same value"),
     "missing target": (b"x,y\n1,a\n2,\n3,b\n4,a\n", "missing"),
     "duplicate columns": (b"x,x,y\n1,2,a\n3,4,b\n", "x"),
-    "damaged UTF-8": ("x,y\nü,a\nö,b\né,a\n".encode() + b"\xfc,b\n", "line 5: bytes that are not UTF-8"),
+    "damaged UTF-8": ("x,y\nü,a\nö,b\né,a\n".encode() + b"\xfc,b\n", "line 5, character 1: bytes that are not UTF-8"),
 }
 
 

@@ -236,7 +236,7 @@ def _version(query: str, frame: pl.DataFrame) -> str:
 
 def _database_errors() -> tuple[type[Exception], ...]:
     """Return the base classes of the errors of the databases whose packages are installed."""
-    errors: list[type[Exception]] = [sqlite3.Error, pl.exceptions.PolarsError]
+    errors: list[type[Exception]] = [sqlite3.Error, pl.exceptions.PolarsError, UnicodeDecodeError]
     try:
         import duckdb  # noqa: PLC0415
         import sqlalchemy.exc  # noqa: PLC0415

@@ -2,6 +2,7 @@
 
 import codecs
 import json
+from typing import Any
 
 import polars as pl
 
@@ -19,6 +20,8 @@ def read_json_lines(content: Content, spec: Spec) -> TableFile:
         DataError: if a line is not a JSON object; the message names it.
     """
     source = read_checked_text(content, spec).content
+    if source.bytes().strip().count(b"\n") == 0 and _list_of_rows(_parsed(source))[0] is not None:
+        return read_json_array(content, spec)
     try:
         return TableFile(pl.read_ndjson(_without_mark(source), infer_schema_length=None), is_text=False)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
@@ -32,14 +35,8 @@ def read_json_array(content: Content, spec: Spec) -> TableFile:
     Raises:
         DataError: if the file is not JSON, or not an array of objects.
     """
-    data = _without_mark(read_checked_text(content, spec).content)
-    try:
-        rows = json.loads(data)
-    except ValueError as error:
-        line = getattr(error, "lineno", 1)
-        raise DataError(f"{content.path}, line {line}: not valid JSON; correct the file") from None
-    except RecursionError:
-        raise DataError(f"{content.path}: the JSON is nested too deeply; expected an array of flat objects") from None
+    source = read_checked_text(content, spec).content
+    key, rows = _list_of_rows(_parsed(source))
     if not isinstance(rows, list):
         raise DataError(f"{content.path}: expected an array of objects, `[{{...}}, {{...}}]`, or one object per line")
     for number, row in enumerate(rows, start=1):
@@ -47,10 +44,35 @@ def read_json_array(content: Content, spec: Spec) -> TableFile:
             raise DataError(f"{content.path}, row {number}: expected an object with the names of the columns as keys")
     if not rows:
         raise DataError(f"{content.path}: the table has no rows")
+    notes = () if key is None else (f"read as JSON: the rows are under the key '{key}'",)
     try:
-        return TableFile(pl.read_json(data, infer_schema_length=None), is_text=False)
+        data = _without_mark(source) if key is None else json.dumps(rows).encode()
+        return TableFile(pl.read_json(data, infer_schema_length=None), notes, is_text=False)
     except (pl.exceptions.PolarsError, ValueError) as error:
         raise unreadable(content.path, "JSON", error) from None
+
+
+def _parsed(content: Content) -> Any:
+    """Return a JSON document.
+
+    Raises:
+        DataError: if the file is not JSON.
+    """
+    try:
+        return json.loads(_without_mark(content))
+    except ValueError as error:
+        line = getattr(error, "lineno", 1)
+        raise DataError(f"{content.path}, line {line}: not valid JSON; correct the file") from None
+    except RecursionError:
+        raise DataError(f"{content.path}: the JSON is nested too deeply; expected an array of flat objects") from None
+
+
+def _list_of_rows(document: Any) -> tuple[str | None, Any]:
+    """Return the rows of a document, and their key if an object holds them, as answers of an API do."""
+    if not isinstance(document, dict):
+        return None, document
+    lists = [(key, value) for key, value in document.items() if isinstance(value, list) and value]
+    return lists[0] if len(lists) == 1 and all(isinstance(row, dict) for row in lists[0][1]) else (None, document)
 
 
 def _without_mark(content: Content) -> bytes:

@@ -109,7 +109,8 @@ def _decoded(content: Content, encoding: str, spec: Spec) -> str:
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
-        where = f"{content.path}, line {line_at(data, error.start)}"
+        character = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode(encoding, "replace")) + 1
+        where = f"{content.path}, line {line_at(data, error.start)}, character {character}"
         remedy = "state another one" if spec.data.encoding else "state the encoding of the file"
         raise DataError(f"{where}: bytes that are not {_label(encoding)}; {remedy} under `data.encoding`") from None
     except (LookupError, UnicodeError):
@@ -139,10 +140,11 @@ def _refuse_damaged_utf8(path: Path, data: bytes) -> None:
     wrong = len(re.findall("[\udc80-\udcff]", text))
     right = len(re.findall("[\x80-\ud7ff\ue000-\U0010ffff]", text))
     if wrong and right > 2 * wrong:
-        line = text.count("\n", 0, re.search("[\udc80-\udcff]", text).start()) + 1  # type: ignore[union-attr]
+        start = re.search("[\udc80-\udcff]", text).start()  # type: ignore[union-attr]
+        line, character = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
         raise DataError(
-            f"{path}, line {line}: bytes that are not UTF-8, although the other lines are; correct this line, or "
-            f"state the encoding under `data.encoding`"
+            f"{path}, line {line}, character {character}: bytes that are not UTF-8, although the other lines are; "
+            f"correct this line, or state the encoding under `data.encoding`"
         )
 
 

@@ -228,3 +228,11 @@ def test_a_query_of_postgres(tmp_path: Path, postgres: str, monkeypatch: pytest.
         query(tmp_path, "SELECT * FROM sales", postgres)
     assert "password authentication failed" in str(caught.value)
     assert "wrong" not in str(caught.value)
+
+
+def test_text_of_a_database_that_is_not_utf8(tmp_path: Path, sqlite_file: Path) -> None:
+    with closing(sqlite3.connect(sqlite_file)) as connection:
+        connection.execute("UPDATE sales SET city = CAST(x'4bf66c6e' AS TEXT)")
+        connection.commit()
+    with pytest.raises(DataError, match="the database cannot be read: "):
+        read(tmp_path, "shop.sqlite")

@@ -84,6 +84,14 @@ def test_what_is_not_a_table(tmp_path: Path, content: bytes, complaint: str) -> 
         read_one(tmp_path / "t.csv", content)
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_rows_within_the_answer_of_an_api(tmp_path: Path, indent: int | None) -> None:
+    content = json.dumps({"page": 1, "errors": [], "items": FRAME.to_dicts()}, indent=indent).encode()
+    table = read_one(tmp_path / "t.json", content)
+    assert table.frame.equals(FRAME)
+    assert table.notes == ("read as JSON: the rows are under the key 'items'",)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize(
     "text", ['{"city": "Köln", "y": 1}\n{"city": "Zürich", "y": 2}', '[{"city": "Köln"}, {"city": "Zürich"}]']
