@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.errors import DataError
 from model_deployer.contract.yaml_source import KeyPath, suggestion
+from model_deployer.training.data.query_files import write_query_files
 from model_deployer.training.data.shaping import rename, select_rows
 from model_deployer.training.data.values import Values, read_values
 from model_deployer.training.reading.content import Content, open_content
@@ -77,8 +79,12 @@ def read_table(spec: Spec, folder: Path) -> Table:
         EnvironmentFault: if a package that reads the files is missing.
     """
     if spec.data.query is not None:
-        result, digest = read_query(spec, folder)
-        return _table([result], [SourceFile(Path("data.query"))], spec, digest)
+        with tempfile.TemporaryDirectory() as target:
+            is_about_files = spec.data.connection is None
+            query, notes = write_query_files(spec, folder, Path(target)) if is_about_files else (spec.data.query, [])
+            result, digest = read_query(spec, folder, query)
+        table = _table([result], [SourceFile(Path("data.query"))], spec, digest)
+        return replace(table, notes=(*notes, *table.notes))
     with urls_in_errors():
         return _read_files(spec, folder)
 

@@ -42,7 +42,7 @@ _SLICE_ROWS = 50_000
 _Reader = Callable[[str], pl.DataFrame]
 
 
-def read_query(spec: Spec, folder: Path) -> tuple[TableFile, str]:
+def read_query(spec: Spec, folder: Path, query: str) -> tuple[TableFile, str]:
     """Read the result of ``data.query``.
 
     A database may return rows in any order, so that they are sorted unless the query orders them.
@@ -50,6 +50,7 @@ def read_query(spec: Spec, folder: Path) -> tuple[TableFile, str]:
     Args:
         spec: The model.yaml.
         folder: Its folder, where the path of a database file starts.
+        query: The query to run; it may read copies of the files that ``data.query`` names.
 
     Returns:
         The result, and its version: ``sha256:`` and the digest of the query and its result.
@@ -59,7 +60,6 @@ def read_query(spec: Spec, folder: Path) -> tuple[TableFile, str]:
         SpecError: if ``data.connection`` names a variable that is not set, or no known kind of database.
         EnvironmentFault: if the extra ``sql`` is not installed.
     """
-    query = str(spec.data.query)
     url = with_variables(spec.data.connection or FILES, "connection", spec)
     try:
         frame = _standard(_reader(url, folder, spec)(query))
@@ -67,8 +67,8 @@ def read_query(spec: Spec, folder: Path) -> tuple[TableFile, str]:
         raise DataError(f"{spec.location('data', 'query')}: the query failed: {_reason(error)}") from None
     if not re.search(r"\border\s+by\b", query, re.IGNORECASE):
         frame = frame.sort(cs.all() - cs.nested() - cs.object(), nulls_last=True, maintain_order=True)
-    is_text = url.startswith("sqlite") or (url == FILES)
-    return TableFile(frame, is_text=is_text), _version(query, frame)
+    is_text = url.startswith("sqlite")
+    return TableFile(frame, is_text=is_text), _version(str(spec.data.query), frame)
 
 
 def read_sqlite(content: Content, spec: Spec) -> TableFile:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -34,9 +35,9 @@ EXPECTED = {
 }
 
 
-def query(folder: Path, text: str, connection: str | None = None) -> Table:
-    data = Data.model_validate({"query": text, "connection": connection, "target": "y"})
-    return read_table(Spec(name="m", data=data), folder)
+def query(folder: Path, text: str, connection: str | None = None, **data: Any) -> Table:
+    keys = {"query": text, "connection": connection, "target": "y", **data}
+    return read_table(Spec(name="m", data=Data.model_validate(keys)), folder)
 
 
 @pytest.fixture
@@ -236,3 +237,29 @@ def test_text_of_a_database_that_is_not_utf8(tmp_path: Path, sqlite_file: Path) 
         connection.commit()
     with pytest.raises(DataError, match="the database cannot be read: "):
         read(tmp_path, "shop.sqlite")
+
+
+def test_text_files_of_a_query_are_read_as_other_tables_are(tmp_path: Path) -> None:
+    """DuckDB would guess the order of day and month, and read other numbers as text."""
+    rows = ["customer;sold;amount", "a;01/02/2024;1.234,5", "b;02/02/2024;7,25", "a;13/02/2024;1", ""]
+    (tmp_path / "orders.csv").write_text("\n".join(rows))
+    (tmp_path / "regions.csv").write_text("customer,region\na,north\nb,south\n")
+    joined = "SELECT sold, amount, region FROM 'orders.csv' JOIN 'regions.csv' USING (customer) ORDER BY sold"
+    table = query(tmp_path, joined, target="region")
+    assert table.frame["sold"].dt.to_string("%d.%m").to_list() == ["01.02", "02.02", "13.02"]
+    assert table.frame["amount"].to_list() == [1234.5, 7.25, 1.0]
+    assert "sold: read as `%d/%m/%Y`" in table.notes
+
+
+def test_an_ambiguous_file_of_a_query_is_a_question(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("sold,region\n01/02/2024,north\n02/03/2024,south\n")
+    with pytest.raises(DataError, match="column 'sold': its dates can be read in more than one way"):
+        query(tmp_path, "SELECT * FROM 'orders.csv'", target="region")
+    table = query(tmp_path, "SELECT * FROM 'orders.csv'", target="region", formats={"sold": "%m/%d/%Y"})
+    assert table.frame["sold"].dt.month().to_list() == [1, 2]
+
+
+def test_a_function_that_guesses_types_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_text("sold,region\n01/02/2024,north\n")
+    with pytest.raises(SpecError, match="read_csv guesses dates and numbers"):
+        query(tmp_path, "SELECT * FROM read_csv('orders.csv')", target="region")
