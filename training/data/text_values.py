@@ -31,8 +31,8 @@ _FULL_ISO_TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d"
 
 #: Words for true and false in lower case.
 _BOOLEANS = (
-    "true/false", "yes/no", "y/n", "t/f", "on/off", "ja/nein", "j/n", "wahr/falsch", "oui/non", "o/n", "vrai/faux",
-    "sí/no", "si/no", "s/n", "verdadero/falso", "sim/não", "sim/nao", "vero/falso", "ja/nee", "ja/nej", "kyllä/ei",
+    "true/false", "yes/no", "y/n", "t/f", "on/off", "ja/nein", "wahr/falsch", "oui/non", "vrai/faux",
+    "sí/no", "si/no", "verdadero/falso", "sim/não", "sim/nao", "vero/falso", "ja/nee", "ja/nej", "kyllä/ei",
     "tak/nie", "ano/ne", "да/нет", "evet/hay\N{LATIN SMALL LETTER DOTLESS I}r", "はい/いいえ", "是/否",
 )  # fmt: skip
 
