@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Tag
 
 from model_deployer.contract.document import JsonDocument, JsonObject, by_key
-from model_deployer.contract.metric_catalog import Task
+from model_deployer.contract.metric_catalog import LOSS, Task
 from model_deployer.contract.number_format import number
 
 #: The keys of :attr:`Evaluation.metrics`: the model itself, and the baselines.
@@ -49,6 +49,11 @@ class PartRows(JsonObject):
     train: int
     validation: int
     test: int
+
+    @property
+    def total(self) -> int:
+        """The number of rows in all parts."""
+        return self.train + self.validation + self.test
 
 
 class SliceResult(JsonObject):
@@ -556,6 +561,16 @@ class Evaluation(JsonDocument):
     def metrics_of(self, name: str) -> Mapping[str, MetricValue]:
         """Return the metrics of one model by name; empty if the model was not measured."""
         return self.metrics.get(name, {})
+
+    @property
+    def main_metric(self) -> MetricValue | None:
+        """The loss of the task (``LOSS`` of :mod:`contract.metric_catalog`); None if it was not measured."""
+        return self.metrics_of(MODEL).get(LOSS[self.task])
+
+    @property
+    def estimator(self) -> str | None:
+        """The name of the candidate that was chosen as the model; None if not known."""
+        return next((candidate.name for candidate in self.candidates if candidate.chosen), None)
 
     @property
     def baselines(self) -> list[str]:

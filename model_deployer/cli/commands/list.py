@@ -3,16 +3,24 @@
 from typing import Any
 
 import bentoml
+from rich.markup import escape
 from rich.table import Table
 
 from model_deployer.cli.output import Json, console, print_json
 from model_deployer.contract import store
+from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.errors import ArtifactError
+from model_deployer.contract.metric_catalog import LOSS
+
+#: The digits of a data version that the table shows.
+_VERSION_CHARACTERS = 8
 
 
 def list_models(json: Json = False) -> None:
     """List the models in the store.
 
-    The highest version of each model comes first.
+    Each model has its main metric on the test part with the 95 % interval, the version and the rows of its data, and
+    the estimator that was chosen. The highest version of each model comes first.
     """
     tags = [f"{name}:{version}" for name in store.names() for version in reversed(store.versions(name))]
     models = [_entry(tag) for tag in tags]
@@ -20,17 +28,56 @@ def list_models(json: Json = False) -> None:
         print_json(models)
     elif models:
         console.print(_table(models))
+        for model in models:
+            if model["error"]:
+                console.print(f"{model['name']}:{model['version']}: {model['error']}", markup=False)
     else:
         print("The model store is empty. Train a model:  deployer train model.yaml")
 
 
 def _entry(tag: str) -> dict[str, Any]:
     model = bentoml.models.get(tag)
-    return {"name": model.tag.name, "version": model.tag.version, "created": model.creation_time.isoformat()}
+    entry = {"name": model.tag.name, "version": model.tag.version, "created": model.creation_time.isoformat()}
+    try:
+        return entry | _results(store.load(tag)) | {"error": None}
+    except ArtifactError as error:  # one damaged model must not hide the others
+        unknown = dict.fromkeys(("task", "metric", "estimator", "rows", "data_version"))
+        return entry | unknown | {"error": str(error)}
+
+
+def _results(artifact: Artifact) -> dict[str, Any]:
+    evaluation = artifact.evaluation
+    return {
+        "task": evaluation.task,
+        "metric": _main_metric(artifact),
+        "estimator": evaluation.estimator,
+        "rows": evaluation.rows.total if evaluation.rows else None,
+        "data_version": artifact.manifest.origin.data_version,
+    }
+
+
+def _main_metric(artifact: Artifact) -> dict[str, Any] | None:
+    name = LOSS[artifact.evaluation.task]
+    metric = artifact.evaluation.main_metric
+    return {"name": name, "value": metric.value, "low": metric.low, "high": metric.high} if metric else None
 
 
 def _table(models: list[dict[str, Any]]) -> Table:
-    table = Table("Model", "Version", "Created", box=None)
+    names = ("Model", "Version", "Created", "Test part, 95 %", "Estimator", "Rows", "Data")
+    table = Table(*names, box=None, pad_edge=False, collapse_padding=True)
+    for column in table.columns:
+        column.overflow = "fold"  # a name that is cut off cannot be typed
+    table.columns[names.index("Rows")].justify = "right"
     for model in models:
-        table.add_row(model["name"], model["version"], model["created"][:16].replace("T", " "))
+        rows = "" if model["rows"] is None else f"{model['rows']:,}"
+        data = (model["data_version"] or "").removeprefix("sha256:")[:_VERSION_CHARACTERS]
+        cells = (_cell(model["metric"]), escape(model["estimator"] or ""), rows, data)
+        table.add_row(model["name"], model["version"], model["created"][:10], *cells)
     return table
+
+
+def _cell(metric: dict[str, Any] | None) -> str:
+    if metric is None:
+        return ""
+    name = metric["name"].replace("_", " ")
+    return f"{name} {metric['value']:.3g} ({metric['low']:.3g} to {metric['high']:.3g})"
