@@ -7,7 +7,10 @@ import pytest
 
 from tests.support.processes import ROOT
 
-PARTS = {"cli", "contract", "deployment", "handoff", "image", "monitoring", "package", "serving", "system", "training"}
+PARTS = {
+    "cli", "contract", "deployment", "handoff", "image", "monitoring", "package", "prediction", "serving", "system",
+    "training",
+}  # fmt: skip
 HEAVY = {"torch", "pytorch_lightning", "sklearn", "polars", "pandas", "onnx"}
 
 

@@ -25,6 +25,7 @@ EXTRAS: dict[str, set[str]] = {
     "model_deployer/system": set(),
     "model_deployer/writing": set(),
     "model_deployer/package": set(),
+    "model_deployer/prediction": {"train"},
     "model_deployer/monitoring": set(),
     "model_deployer/deployment": set(),
     "model_deployer/image": set(),

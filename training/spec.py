@@ -173,8 +173,8 @@ class Data(_Section):
 
     @property
     def target_in_file(self) -> str:
-        """The name of the target in the files, before columns are renamed."""
-        return next((old for old, new in self.rename.items() if new == self.target), self.target)
+        """The name of the target in the files, before columns are renamed; empty without a target."""
+        return next((old for old, new in self.rename.items() if new == self.target), self.target) or ""
 
     @property
     def columns(self) -> frozenset[str]:

@@ -221,6 +221,23 @@ def test_a_killed_training_goes_on_where_it_was(workplace: Workplace) -> None:
     assert "epoch 1 of" not in resumed.stderr.partition("refit")[0]
 
 
+def test_a_file_is_predicted_as_a_server_does(trained_copy: Workplace, tmp_path: Path) -> None:
+    """Every row of the table of training is answered, as a server answers it."""
+    done = trained_copy.program("predict", "customers", "customers.csv", "-o", "answers.parquet", "--keep", "remark")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "answers.parquet: 400 rows answered by customers:1.0.0, 0 refused\n"
+    answers = pl.read_parquet(trained_copy.folder / "answers.parquet")
+    lines = pl.read_csv(trained_copy.folder / "customers.csv", infer_schema=False).drop("churn").write_csv()
+    headers = {"content-type": "text/csv", "accept": "text/csv"}
+    with serve([], trained_copy.home, tmp_path / "log") as server:
+        answer = httpx.post(f"{server.url}/invocations", content=lines, headers=headers)
+        assert answer.status_code == 200, answer.text
+    columns = ["decision", "probabilities.no", "probabilities.yes"]
+    types = dict.fromkeys(columns[1:], pl.Float32) | {"decision": pl.String}
+    expected = pl.read_csv(answer.content, has_header=False, new_columns=columns, schema_overrides=types)
+    assert answers.select(columns).equals(expected)
+
+
 def test_versions_follow_the_contract(trained_copy: Workplace) -> None:
     with (trained_copy.folder / "model.yaml").open("a") as spec:
         spec.write("features: {city: {unknown: reject}}\n")

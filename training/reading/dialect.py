@@ -170,7 +170,7 @@ def _best(text: Text, choices: Sequence[Separators], target: str) -> Separators:
 
 
 def _names_target(rows: Sequence[Record], target: str) -> bool:
-    return any(target in row.cells and len(row.cells) > 1 for row in rows[:50])
+    return bool(target) and any(target in row.cells and len(row.cells) > 1 for row in rows[:50])
 
 
 def _score(rows: Sequence[Record]) -> float:

@@ -36,11 +36,11 @@ def find_header(rows: Sequence[Sequence[str]], width: int, target: str) -> int |
     Args:
         rows: The first rows, with an empty string for an empty cell.
         width: The number of values in most rows.
-        target: The name of the column to predict.
+        target: The name of the column to predict; empty if it is not known.
     """
     rows = rows[:MAX_HEADER_ROWS]
     for index, row in enumerate(rows):
-        if target in row and (width == 1 or sum(map(bool, row)) > 1):
+        if target and target in row and (width == 1 or sum(map(bool, row)) > 1):
             return index
     if re.fullmatch(_DEFAULT_NAME, target):
         return None

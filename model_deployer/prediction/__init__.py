@@ -1,0 +1,1 @@
+"""A table becomes a table of predictions, without a server."""
