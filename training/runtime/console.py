@@ -1,6 +1,7 @@
 """Print the stages of a training run, one line each."""
 
 from rich import get_console
+from rich.text import Text
 
 from model_deployer.training.runtime.launch import launch
 
@@ -16,5 +17,6 @@ def print_stage(stage: str, text: str) -> None:
     """
     if launch().is_worker:
         return
-    get_console().print(f"[{_STYLES.get(stage, 'cyan')}]{stage:>10}[/]  ", end="")
-    get_console().print(text, markup=False, highlight=False, soft_wrap=True)
+    # In one call: a notebook shows each call as a block of its own.
+    line = Text.assemble((f"{stage:>10}", _STYLES.get(stage, "cyan")), "  ", text)
+    get_console().print(line, highlight=False, soft_wrap=True)
