@@ -1,1 +1,34 @@
-"""From a table and a model.yaml to an evaluated, versioned model behind an API, with BentoML."""
+"""From a table and a model.yaml to an evaluated, versioned model behind an API, with BentoML.
+
+::
+
+    import model_deployer as md
+
+    model = md.train(data=frame, target="price")   # a DataFrame of polars or pandas, or md.train("model.yaml")
+    model = md.load("diamonds:1.0.0")
+    model.predict(frame)
+    md.read("customers.csv").notes
+
+:mod:`model_deployer.api` has the functions. They are imported when they are first used: a server imports this package,
+and neither torch nor polars.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from model_deployer.api import Model, Reading, load, read, train
+    from model_deployer.contract.errors import DeployerError
+
+__all__ = ["DeployerError", "Model", "Reading", "load", "read", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "model_deployer.contract.errors" if name == "DeployerError" else "model_deployer.api"
+    return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -20,6 +20,7 @@ OURS = {"model_deployer", "service", "tests", "benchmarks", "examples"}
 #: The extras that each part of the code needs in addition to the base dependencies.
 EXTRAS: dict[str, set[str]] = {
     "service.py": set(),
+    "model_deployer/api.py": {"train"},
     "model_deployer/contract": {"signing"},
     "model_deployer/serving": set(),
     "model_deployer/system": set(),

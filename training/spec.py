@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -624,6 +625,26 @@ def read_spec(path: Path) -> Spec:
         raise SpecError("\n".join(validation_messages(error, source, _keys_at))) from None
     spec._source = source
     return spec
+
+
+def spec_of_table(path: str, keys: Mapping[str, Any]) -> Spec:
+    """Return a model.yaml that has only the section ``data``; without a target in the keys, there is none.
+
+    Args:
+        path: The table.
+        keys: Other keys of the section.
+
+    Raises:
+        SpecError: if a key is wrong.
+    """
+    values = {"target": "", **keys, "path": path}
+    try:
+        data = Data.model_validate(values)
+    except ValidationError as error:
+        source = YamlSource(Path(path), values, {(name,): 1 for name in values})
+        messages = validation_messages(error, source, lambda _: list(Data.model_fields))
+        raise SpecError("\n".join(message.removeprefix(f"{path}:1: ") for message in messages)) from None
+    return Spec(name="table", data=data if "target" in keys else data.model_copy(update={"target": None}))
 
 
 def _keys_at(path: KeyPath) -> list[str]:

@@ -84,6 +84,17 @@ def test_a_model_is_trained_and_shown(installed: Installed) -> None:
     assert "customers:1.0.0" in installed.deployer("show")
 
 
+def test_a_file_is_predicted(installed: Installed) -> None:
+    printed = installed.deployer("predict", "customers", "customers.csv", "-o", "answers.csv", "--keep", "age")
+    assert printed.startswith("answers.csv: 400 rows answered by customers:1.0.0, 0 refused")
+    script = "import model_deployer as md; m = md.load(); print(m.predict(md.read('customers.csv').frame).height)"
+    command = [str(installed.bin / "python"), "-c", script]
+    done = subprocess.run(
+        command, cwd=installed.folder, env=installed.environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == "400"
+
+
 def test_it_is_served(installed: Installed) -> None:
     row = json.loads(installed.deployer("show", "--json"))["contract"]["features"]
     example = {feature["name"]: feature["example"] for feature in row}

@@ -1,0 +1,288 @@
+"""Train, load and read from Python: the functions for programs and notebooks.
+
+``import model_deployer as md`` offers them as ``md.train``, ``md.load`` and ``md.read``. The commands of `deployer`
+call the same code.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model_deployer.contract import store
+from model_deployer.contract.artifact import REPORT, Artifact
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.document import JsonObject
+from model_deployer.contract.evaluation import (
+    CandidateResult,
+    Evaluation,
+    FeatureImportance,
+    Finding,
+    MetricValue,
+    SliceResult,
+)
+from model_deployer.system.extras import packages_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from model_deployer.prediction.file_prediction import Summary
+    from model_deployer.serving.engines.offline import OfflineModel
+    from model_deployer.training.data.values import Question
+
+
+def train(
+    spec: str | Path | Mapping[str, Any] | None = None,
+    *,
+    data: Any = None,
+    folder: str | Path | None = None,
+    **keys: Any,
+) -> "Model":
+    """Train, evaluate and save a model; restarting an interrupted run resumes it.
+
+    Three ways to describe the model::
+
+        md.train("model.yaml")                                        # as `deployer train model.yaml`
+        md.train(data=frame, target="price", name="diamonds")         # a table in memory
+        md.train("model.yaml", data=frame, estimator={"name": "linear"})  # a model.yaml with other keys
+
+    With ``data`` or ``keys``, a folder with the name of the model gets the table and a model.yaml, so that the commands
+    can read them later: `deployer train` there trains the same model.
+
+    Args:
+        spec: A model.yaml, or its keys as a mapping.
+        data: A DataFrame of polars or pandas (its index is left out), an Arrow table, or a list of rows as mappings. By
+            default, the table that ``data.path`` names.
+        folder: The folder for the files; by default, one with the name of the model in the current folder.
+        keys: Keys of model.yaml, which replace those of ``spec``: ``name``, ``task``, ``split``, ``estimator`` and all
+            others. Those of its section ``data``, such as ``target``, ``time``, ``group`` and ``ignore``, are keys
+            here, too.
+
+    Returns:
+        The trained model, which is in the model store.
+
+    Raises:
+        SpecError: if a key is wrong.
+        DataError: if the table cannot be used, or a question about it needs an answer under ``formats``.
+        CheckFailed: if a gate fails; the model is not saved.
+        Interrupted: if the run is interrupted with Ctrl-C; the same call resumes it.
+    """
+    with packages_of("train"):
+        from model_deployer.training.data.dataset import read_dataset  # noqa: PLC0415 (polars takes time to load)
+        from model_deployer.training.data.frame_files import merged_values, write_files  # noqa: PLC0415
+        from model_deployer.training.data.frames import to_polars  # noqa: PLC0415
+
+        source = Path(spec) if isinstance(spec, str | Path) else spec or {}
+        if isinstance(source, Path) and data is None and not keys:
+            path = source
+        else:
+            frame = None if data is None else to_polars(data)
+            path = write_files(merged_values(source, keys), frame, Path(folder) if folder else None)
+        dataset = read_dataset(path)
+        from model_deployer.training import run  # noqa: PLC0415 (errors of the input are raised before torch loads)
+    return load(run.train(dataset).tag)
+
+
+def load(tag: str | None = None) -> "Model":
+    """Open a model of the model store, and verify all its files.
+
+    Args:
+        tag: ``name:version``; or ``name`` for its highest version; or None for the only model in the store.
+
+    Raises:
+        ModelNotFound: if the store does not hold the model; the message lists what it holds.
+        AmbiguousModel: if ``tag`` is None and the store holds several models.
+        ArtifactError: if a file of the model is missing or altered.
+    """
+    return Model(store.load(tag))
+
+
+def read(path: str | Path, **keys: Any) -> "Reading":
+    """Read a table as training reads it: every column by one form, and questions where a form is not clear.
+
+    ::
+
+        reading = md.read("customers.csv")
+        reading.frame, reading.formats, reading.questions
+        md.read("customers.csv", formats={"since": "%d/%m/%Y"})   # answers a question
+
+    Args:
+        path: A file, or a glob of files with the same columns.
+        keys: Keys of the section ``data`` of a model.yaml, such as ``target``, ``formats`` and ``missing``.
+
+    Raises:
+        SpecError: if a key is wrong.
+        DataError: if the table cannot be read.
+    """
+    with packages_of("train"):
+        from model_deployer.training.data.table import read_table  # noqa: PLC0415 (polars takes time to load)
+        from model_deployer.training.data.values import describe  # noqa: PLC0415
+        from model_deployer.training.spec import spec_of_table  # noqa: PLC0415
+    table = read_table(spec_of_table(str(path), keys), Path())
+    values, notes = table.values, (*table.notes, *describe(table.values))
+    return Reading(values.frame, values.formats, values.marks, values.questions, notes)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A table as training reads it.
+
+    Attributes:
+        frame: The table, as a DataFrame of polars. A column with a question is text.
+        formats: How the text of a column was read, for ``data.formats`` of a model.yaml: the number 1234.5 as the table
+            writes it, the directives of a time, or the words for true and false.
+        marks: The marks of missing values of each column that has some.
+        questions: What is not clear. Each has ``column``, ``text`` and the ``answers`` for ``formats``.
+        notes: How the table was read, and the columns that do not have the usual form, one sentence each.
+    """
+
+    frame: "pl.DataFrame"
+    formats: Mapping[str, str]
+    marks: Mapping[str, tuple[str, ...]]
+    questions: "tuple[Question, ...]"
+    notes: tuple[str, ...]
+
+
+class Model:
+    """A model of the model store; :func:`train` and :func:`load` return it.
+
+    Attributes:
+        artifact: The files of the model, verified.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+
+    def __repr__(self) -> str:
+        metric, task = self.evaluation.main_metric, self.evaluation.task
+        value = f", {metric.value:.4g} ({metric.low:.4g} to {metric.high:.4g})" if metric else ""
+        return f"<Model {self.tag}: {task} of {self.contract.output.target}{value}>"
+
+    @property
+    def tag(self) -> str:
+        """The tag ``name:version``."""
+        return self.artifact.tag
+
+    @property
+    def contract(self) -> Contract:
+        """What callers may rely on: the fields of a row, the output, and the limits of a request."""
+        return self.artifact.contract
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """How good the model is on rows that training did not use, and how that was measured."""
+        return self.artifact.evaluation
+
+    @property
+    def report(self) -> Path:
+        """The evaluation as a page with plots, report.html."""
+        return self.artifact.path / REPORT
+
+    def predict(self, data: Any) -> Any:
+        """Predict rows in this process, with the validation and the answers of a server.
+
+        Args:
+            data: A DataFrame of polars or pandas, or an Arrow table, which may have other columns, too; or a list of
+                rows as the service takes them, such as ``[{"distance": 733.5, "origin": "JFK"}]``; or one such row.
+
+        Returns:
+            For a table, a DataFrame with the columns of `deployer predict`: the prediction of each row, and ``error``
+            with its problems as JSON if the contract refuses it. For a DataFrame of pandas, it is one of pandas with
+            the same index. For rows, a list of predictions as the service answers them; a refused row has
+            ``{"error": [...]}`` with the problems. For one row, its prediction.
+
+        Raises:
+            DataError: if the table lacks a field that the contract requires.
+            ArtifactError: if the model does not reproduce its golden predictions on this machine.
+        """
+        if isinstance(data, Mapping) and not any(isinstance(value, list) for value in data.values()):
+            return self._predict_rows([data])[0]
+        return self._predict_rows(data) if isinstance(data, list) else self._predict_frame(data)
+
+    def predict_file(
+        self, table: str | Path, output: str | Path, *, keep: Sequence[str] = (), resume: bool = False
+    ) -> "Summary":
+        """Predict the rows of a file of any size, as `deployer predict`.
+
+        Args:
+            table: The file to read, or a glob of files.
+            output: The file to write: Parquet or CSV.
+            keep: Columns of the table that the output has, too.
+            resume: Whether to continue an interrupted run, if there is one.
+
+        Returns:
+            How many rows were ``answered`` and ``refused``.
+
+        Raises:
+            UsageError: if the output exists, or the run cannot be resumed.
+            DataError: if the table cannot be read, or lacks a field that the contract requires.
+        """
+        with packages_of("train"):
+            from model_deployer.prediction.file_prediction import FilePrediction, predict_file  # noqa: PLC0415
+        return predict_file(self.artifact, FilePrediction(str(table), Path(output), keep, resume))
+
+    @property
+    def metrics(self) -> "pl.DataFrame":
+        """The metrics on the test part, with 95 % intervals: of the model and of the baselines."""
+        rows = [
+            {"model": name, "metric": metric, **value.model_dump()}
+            for name, metrics in self.evaluation.metrics.items()
+            for metric, value in metrics.items()
+        ]
+        return _frame(rows, ["model", "metric", *MetricValue.model_fields])
+
+    @property
+    def importance(self) -> "pl.DataFrame":
+        """How much the loss rises if the values of a feature are shuffled, the most important feature first."""
+        importance = self.evaluation.importance
+        return _frame_of(FeatureImportance, importance.features if importance else ())
+
+    @property
+    def slices(self) -> "pl.DataFrame":
+        """Parts of the test rows that were named in model.yaml, or are worse than chance explains."""
+        return _frame_of(SliceResult, self.evaluation.slices or ())
+
+    @property
+    def findings(self) -> "pl.DataFrame":
+        """What training noticed about the table: leaks, identifiers, drift and more."""
+        return _frame_of(Finding, self.evaluation.findings)
+
+    @property
+    def candidates(self) -> "pl.DataFrame":
+        """The estimators that competed, with their loss on the validation part."""
+        return _frame_of(CandidateResult, self.evaluation.candidates)
+
+    @cached_property
+    def _offline(self) -> "OfflineModel":
+        from model_deployer.serving.engines.offline import OfflineModel  # noqa: PLC0415 (it loads ONNX Runtime)
+
+        model = OfflineModel(self.artifact)
+        model.check_golden()
+        return model
+
+    def _predict_rows(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
+        from model_deployer.serving.engines.offline import problem_documents  # noqa: PLC0415 (it loads ONNX Runtime)
+
+        answers = self._offline.answer(rows)
+        predictions = iter(self.contract.output.predictions(answers.outputs))
+        return [
+            {"error": problem_documents(answers.problems[row])} if row in answers.problems else next(predictions)
+            for row in range(len(rows))
+        ]
+
+    def _predict_frame(self, data: Any) -> Any:
+        with packages_of("train"):
+            from model_deployer.prediction.table_predictor import predict_frame  # noqa: PLC0415
+            from model_deployer.training.data.frames import like, to_polars  # noqa: PLC0415
+        return like(predict_frame(self.artifact, self._offline, to_polars(data)), data)
+
+
+def _frame_of(kind: type[JsonObject], items: Sequence[JsonObject]) -> "pl.DataFrame":
+    return _frame([item.model_dump() for item in items], list(kind.model_fields))
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> "pl.DataFrame":
+    with packages_of("train"):
+        import polars as pl  # noqa: PLC0415 (it takes time to load)
+    return pl.DataFrame(rows, infer_schema_length=None) if rows else pl.DataFrame(schema=columns)
