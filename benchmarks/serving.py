@@ -236,7 +236,9 @@ def _table(results: dict[str, Figures]) -> Table:
 
 
 def _cell(figure: float | None, ceiling: float) -> str:
-    return "" if figure is None else f"{figure:,.4g} (x{figure / ceiling:.2f})"
+    if figure is None:
+        return ""
+    return f"{figure:,.4g} (x{figure / ceiling:.2f})" if ceiling else f"{figure:,.4g}"
 
 
 def _list(title: str, figures: Figures) -> Table:

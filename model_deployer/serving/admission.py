@@ -21,7 +21,8 @@ class AdmissionControl:
     def __init__(self, predictor: Predictor, access_log: AccessLog) -> None:
         self._predictor = predictor
         self._access_log = access_log
-        self._max_seconds = predictor.artifact.contract.limits.timeout_seconds
+        limits = predictor.artifact.contract.limits
+        self._max_seconds, self._max_bytes = limits.timeout_seconds, limits.body_bytes
 
     def refusal(self, scope: Scope) -> RequestError | None:
         """Return the error for a request whose head has arrived; None if the request is accepted."""
@@ -34,7 +35,7 @@ class AdmissionControl:
             seconds = headers.timeout_seconds(request_headers, self._max_seconds)
         except RequestError:  # the gateway refuses it with the reason
             return None
-        return self._predictor.refusal(seconds)
+        return self._predictor.refusal(seconds, headers.possible_bytes(request_headers, self._max_bytes))
 
     def record_refusal(self, record: RequestRecord, error: RequestError, route: str, method: str) -> None:
         """Count and log a refusal; ``route`` is ``other`` if the bytes never became a request."""

@@ -238,7 +238,8 @@ class Gateway:
                 self._predictor.memory.request(),
                 self._predictor.deadlines.within(seconds, scope.get(CONNECTION_KEY)),
             ):
-                if refusal := self._predictor.refusal(seconds):
+                body_bytes = headers.possible_bytes(request_headers, self._limits.body_bytes)
+                if refusal := self._predictor.refusal(seconds, body_bytes):
                     raise refusal
                 body = await self._read_body(request_headers, receive)
                 if len(body) > _MAX_UNCOUNTED_BYTES:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.artifact import Artifact, Golden
 from model_deployer.contract.errors import ArtifactError, DeadlineExceeded, InvalidRows, Overloaded
-from model_deployer.serving.background import INLINE_ROWS, BackgroundThread
+from model_deployer.serving.background import INLINE_BYTES, INLINE_ROWS, BackgroundThread
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.batching import Arrays, Batcher, concatenate_columns
 from model_deployer.serving.engines.engine import Engine
@@ -306,11 +306,22 @@ class Predictor:
 
     @property
     def waiting_seconds(self) -> float:
-        """The estimated seconds until all queued rows are processed; 0 before the start."""
-        return self._batcher.waiting_seconds if self.ready else 0.0
+        """The estimated seconds until all queued rows are processed, and all bodies read; 0 before the start."""
+        return self._batcher.waiting_seconds + self.background.waiting_seconds if self.ready else 0.0
 
-    def refusal(self, seconds: float) -> Overloaded | None:
-        """Return the error for a request that would wait too long, or None; see :meth:`Batcher.refusal`."""
+    def refusal(self, seconds: float, body_bytes: int) -> Overloaded | None:
+        """Return the error for a request that would wait too long, or None.
+
+        Args:
+            seconds: The time left for the request. A large body is refused if those before it take more than a quarter
+                of it to be read; see also :meth:`Batcher.refusal`.
+            body_bytes: The size of its body.
+        """
+        if body_bytes > INLINE_BYTES and self.background.waiting_seconds > seconds / 4:
+            return Overloaded(
+                "the waiting requests take longer to read than the time allowed for this one; "
+                "send the request again in a moment"
+            )
         return self._batcher.refusal(seconds)
 
     def close(self) -> None:

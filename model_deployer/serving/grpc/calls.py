@@ -123,7 +123,7 @@ class Calls:
         seconds = self._max_seconds if remaining_seconds is None else min(remaining_seconds, self._max_seconds)
         try:
             with self._predictor.memory.request(), self._predictor.deadlines.within(seconds):
-                if target.method.is_inference and (refusal := self._predictor.refusal(seconds)):
+                if target.method.is_inference and (refusal := self._predictor.refusal(seconds, body_bytes=0)):
                     raise refusal
                 message = await self._read(requests)
                 request = await self._predictor.background.run_if_large(

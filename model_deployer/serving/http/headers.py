@@ -105,6 +105,12 @@ def content_length(headers: Headers) -> int | None:
     return int(value) if value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS else None
 
 
+def possible_bytes(headers: Headers, limit: int) -> int:
+    """Return the size that a body may have: that of Content-Length, or the limit if it is compressed or chunked."""
+    length = content_length(headers)
+    return limit if length is None or b"content-encoding" in headers else length
+
+
 def check_length(headers: Headers, limit: int) -> None:
     """Check Content-Length, so that a body that is too large is not even received.
 

@@ -186,7 +186,7 @@ async def test_what_cannot_be_done_in_time_or_at_all_is_refused(
         engine.gate.clear()
         assert_refused(await ask(**{"X-Request-Timeout-Ms": "30"}), dialect, 504)
         waiting = asyncio.create_task(ask())
-        while predictor.refusal(10) is None:
+        while predictor.refusal(10, 0) is None:
             await asyncio.sleep(0)
         refusal = await ask()
         assert_refused(refusal, dialect, 503)
