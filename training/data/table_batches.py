@@ -8,6 +8,7 @@ import polars as pl
 import polars.selectors as cs
 
 from model_deployer.contract.errors import DataError
+from model_deployer.training.reading.reader import DAMAGES
 from model_deployer.training.reading.remote import urls_in_errors
 from model_deployer.training.reading.scanning import scan_file
 from model_deployer.training.reading.source_files import SourceFile, find_files
@@ -17,9 +18,6 @@ from model_deployer.training.spec import Spec
 #: The most values, and the most rows, of a batch.
 _MAX_VALUES = 1 << 21
 _MAX_ROWS = 1 << 15
-
-#: What polars raises for damaged files; it panics on some of them.
-_DAMAGES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class TableBatches:
         selected = self._frame.select(cs.by_name(*columns)).slice(skip)
         try:
             yield from selected.collect_batches(chunk_size=size, maintain_order=True)
-        except _DAMAGES as error:
+        except DAMAGES as error:
             raise unreadable(self.paths[0], "a table", error) from None
 
 
@@ -76,7 +74,7 @@ def open_batches(spec: Spec, folder: Path) -> TableBatches:
             frame = renamed(_joined(frames, files), spec)
             rows = frame.select(pl.len()).collect().item() if _is_parquet(files) else None
             return TableBatches(tuple(file.path for file in files), frame.collect_schema(), rows, frame)
-        except _DAMAGES as error:
+        except DAMAGES as error:
             raise unreadable(files[0].path, "a table", error) from None
 
 

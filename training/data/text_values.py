@@ -262,8 +262,11 @@ def read_columns(
     forms = [*stated, *(reading.form for reading in readings.values())]
     has_points = any(_has_decimal_point(frame[name]) for name, reading in readings.items() if _is_plain(reading))
     evidence = evidence_of(forms, has_points)
+    has_commas = "," in evidence.decimals
     return {
-        name: read_text(frame[name], evidence, marks) if reading.question or _is_plain(reading) else reading
+        name: read_text(frame[name], evidence, marks)
+        if reading.question or (has_commas and _is_plain(reading))
+        else reading
         for name, reading in readings.items()
     }
 

@@ -16,7 +16,7 @@ from model_deployer.training.reading.table_file import TableFile, unreadable
 from model_deployer.training.spec import Spec
 
 #: What polars raises for damaged files; it panics on some of them.
-_DAMAGES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
+DAMAGES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
 
 
 def read_file(path: Path, spec: Spec) -> TableFile:
@@ -34,7 +34,7 @@ def read_file(path: Path, spec: Spec) -> TableFile:
 def _read_parquet(content: Content, spec: Spec) -> TableFile:
     try:
         frame = pl.read_parquet(content.source, glob=False, hive_partitioning=False)
-    except _DAMAGES as error:
+    except DAMAGES as error:
         raise unreadable(content.path, "Parquet", error) from None
     return TableFile(frame, is_text=False, index=parquet_index(content))
 
@@ -43,7 +43,7 @@ def _read_arrow(content: Content, spec: Spec) -> TableFile:
     try:
         read = pl.read_ipc if content.head(6) == b"ARROW1" else pl.read_ipc_stream
         return TableFile(read(content.bytes()), is_text=False)
-    except _DAMAGES as error:
+    except DAMAGES as error:
         raise unreadable(content.path, "Arrow", error) from None
 
 
