@@ -63,7 +63,7 @@ from model_deployer.training.preprocessing.preprocessing import Preprocessor
 from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of
 from model_deployer.training.report.report import EvaluatedModel, write_report
 from model_deployer.training.runtime.console import print_stage
-from model_deployer.training.runtime.imports import importable
+from model_deployer.training.runtime.imports import importable, module_digests
 from model_deployer.training.runtime.launch import launch
 from model_deployer.training.spec import Spec
 
@@ -331,9 +331,10 @@ def _metrics(by_model: Mapping[str, Arrays], test: Sample, output: Output, spec:
 
 
 def _checkpoints(dataset: Dataset) -> Path:
-    """Return the folder for checkpoints; its name identifies the spec, the data and the libraries."""
+    """Return the folder for checkpoints; its name identifies the spec, the data, the libraries and own modules."""
     spec = dataset.spec
-    identity = [spec.model_dump(exclude={"gates"}), dataset.version, library_versions()]
+    modules = module_digests(spec.classes, dataset.path.parent)
+    identity = [spec.model_dump(exclude={"gates"}), dataset.version, library_versions(), modules]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
     return dataset.path.parent / ".deployer" / spec.name / key
 

@@ -328,7 +328,7 @@ class LightningSpec(_Section):
 #: Nothing but the settings of this project.
 PLAIN_LIGHTNING = LightningSpec()
 
-#: The values of ``estimator.name``, in addition to the import path of a class with the interface of scikit-learn.
+#: The values of ``estimator.name``, in addition to the import path of a class.
 ESTIMATORS = ("auto", "linear", "lightgbm", "xgboost", "random_forest", "histogram_boosting", "tabm", "mlp")
 
 #: The neural networks among the estimators.
@@ -341,11 +341,13 @@ class Estimator(_Section):
     The keys from ``accelerator`` on concern the neural network, TabM-mini (Gorishniy et al., "TabM", ICLR 2025).
 
     Attributes:
-        name: One of ``ESTIMATORS``, or an import path such as ``sklearn.svm.SVC``. ``auto`` fits a linear model,
-            boosted trees, the network ``tabm`` and a blend of the better network with the trees, and chooses the best
-            on the validation part. ``mlp`` is a network with one member, for the lowest latency.
-        parameters: Arguments of the estimator's class, by the names of its own library; not for the networks and
-            ``linear``. The search for parameters does not change them.
+        name: One of ``ESTIMATORS``, or the import path of a class: one with the interface of scikit-learn, such as
+            ``sklearn.svm.SVC``, or a LightningModule (see :mod:`training.models.own_network`). ``auto`` fits a linear
+            model, boosted trees, the network ``tabm`` and a blend of the better network with the trees, and chooses
+            the best on the validation part. ``mlp`` is a network with one member, for the lowest latency.
+        parameters: Arguments of the estimator's class, by the names of its own library; not for the networks of this
+            project and ``linear``. The search for parameters does not change them.
+        candidates: Classes that compete with ``name``, by their import paths, with their arguments.
         budget_seconds: The maximum duration of the fit in seconds. By default, the plan of the fit depends on the size
             of the table only and is the same on every machine.
         refit: Whether the chosen model is fitted again on the training and validation rows together. What was decided
@@ -371,6 +373,7 @@ class Estimator(_Section):
 
     name: str = "auto"
     parameters: dict[str, Any] = {}
+    candidates: tuple[Component, ...] = ()
     budget_seconds: float | None = Field(default=None, gt=0)
     refit: bool = True
     trials: int | None = Field(default=None, ge=1, le=1000)
@@ -414,6 +417,19 @@ class Estimator(_Section):
         if self.parameters and self.name in {"auto", "linear", *NETWORKS}:
             raise ValueError(f"`parameters` are for an estimator of another library, not for `name: {self.name}`")
         return self
+
+    @model_validator(mode="after")
+    def _candidates_differ(self) -> "Estimator":
+        names = [self.name, *(candidate.name for candidate in self.candidates)]
+        if repeated := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"{repeated} is named twice; candidates must be different classes")
+        return self
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The classes that are named by their import paths: ``name``, if it is one, and ``candidates``."""
+        own = () if self.name in ESTIMATORS else (Component(name=self.name, parameters=self.parameters),)
+        return (*own, *self.candidates)
 
 
 class Cost(_Section):
@@ -583,6 +599,13 @@ class Spec(_Section):
         return {
             name: override.expression for name, override in self.features.items() if override.expression is not None
         }
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The import paths of the classes that the file names."""
+        lightning = self.estimator.lightning
+        components = (*self.estimator.components, *lightning.callbacks, *lightning.loggers)
+        return tuple(component.name for component in components)
 
     @property
     def by_time(self) -> bool:

@@ -62,6 +62,7 @@ class Provenance(BaseModel):
         git_commit: The commit of the working tree that trained it, ending in "-dirty" if files were changed.
         python: The version of Python.
         libraries: The versions of the libraries that influence the weights, by name.
+        modules: SHA-256 of the Python files in the folder of model.yaml that it names classes of, by path.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -72,6 +73,7 @@ class Provenance(BaseModel):
     git_commit: str | None = None
     python: str
     libraries: dict[str, str]
+    modules: dict[str, str] = Field(default={}, exclude_if=lambda modules: not modules)
 
 
 class Manifest(BaseModel):

@@ -9,11 +9,12 @@ import polars as pl
 import pytest
 
 from model_deployer.contract import store
-from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.artifact import REPORT, Artifact
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.evaluation import LINEAR, MODEL, UnmeasuredCurve
 from model_deployer.contract.features import Categorical
 from model_deployer.contract.outputs import Classification
+from model_deployer.handoff.formats.formats import Formats
 from model_deployer.serving.engines import offline
 from model_deployer.training.data.dataset import read_dataset
 from model_deployer.training.run import train
@@ -27,10 +28,12 @@ ROWS = 900
 VALIDATION, TEST = 700, ROWS - 1
 
 
-def trained(folder: Path, frame: pl.DataFrame, keys: str, ignore: str = "") -> Artifact:
+def trained(
+    folder: Path, frame: pl.DataFrame, keys: str, ignore: str = "", estimator: str = "{name: linear}"
+) -> Artifact:
     frame.write_parquet(folder / "t.parquet")
     data = f"{{path: t.parquet, target: y, ignore: [{ignore}]}}"
-    (folder / "model.yaml").write_text(f"name: m\ndata: {data}\nestimator: {{name: linear}}\n{keys}\n")
+    (folder / "model.yaml").write_text(f"name: m\ndata: {data}\nestimator: {estimator}\n{keys}\n")
     return store.load(train(read_dataset(folder / "model.yaml")).tag)
 
 
@@ -171,3 +174,35 @@ def test_a_class_beside_model_yaml_can_be_the_estimator(home: Path, tmp_path: Pa
     artifact = store.load(train(read_dataset(tmp_path / "model.yaml")).tag)
     assert [candidate.name for candidate in artifact.evaluation.candidates] == ["own_estimator.Own"]
     assert str(tmp_path) not in sys.path
+
+
+OWN_NETWORK = """\
+from pytorch_lightning import LightningModule
+from torch import cat, nn
+
+
+class Net(LightningModule):
+    def __init__(self, inputs, width):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(inputs.numbers + inputs.gaps, width), nn.ReLU(), nn.Linear(width, inputs.outputs)
+        )
+
+    def forward(self, numbers, gaps, codes):
+        return self.layers(cat([numbers, gaps], dim=1))
+"""
+
+
+def test_a_lightning_module_beside_model_yaml_can_be_the_model(home: Path, tmp_path: Path) -> None:
+    """Its code is recorded; it is not needed to serve the model, and the handoff package says what is left out."""
+    (tmp_path / "own_network.py").write_text(OWN_NETWORK)
+    estimator = "{name: own_network.Net, parameters: {width: 16}, epochs: 5}"
+    artifact = trained(tmp_path, table(2), "", estimator=estimator)
+    sys.modules.pop("own_network")
+    assert list(artifact.manifest.origin.modules) == ["own_network.py"]
+    assert [candidate.name for candidate in artifact.evaluation.candidates] == ["own_network.Net"]
+    assert artifact.evaluation.metrics_of(MODEL)["roc_auc"].value > 0.7
+    assert "own_network.py" in (artifact.path / REPORT).read_text(encoding="utf-8")
+    formats = {format_.name: format_.withheld for format_ in Formats(artifact, tmp_path / "package", None).write()}
+    assert formats["ONNX"] is None
+    assert "own_network.Net" in str(formats["safetensors and torch program"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model_deployer.contract.artifact import Provenance
 from model_deployer.system.command import run
+from model_deployer.training.runtime.imports import module_digests
 from model_deployer.training.spec import Spec
 
 #: The libraries that influence the weights or the graph.
@@ -44,6 +45,7 @@ def provenance(data_version: str, spec: Spec, folder: Path) -> Provenance:
         git_commit=_commit(folder),
         python=platform.python_version(),
         libraries=library_versions(),
+        modules=module_digests(spec.classes, folder),
     )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from pytorch_lightning import LightningModule
+from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from model_deployer.contract.errors import EnvironmentFault
@@ -17,14 +19,17 @@ from model_deployer.training.fitting.fitting import Plan, fit, load_plan, plan_f
 from model_deployer.training.models.baselines import linear_model
 from model_deployer.training.models.estimators import fit_estimator, installed_boosting
 from model_deployer.training.models.model import Model
+from model_deployer.training.models.network import Network
+from model_deployer.training.models.own_network import OwnArchitecture, OwnNetwork, build_own_network
 from model_deployer.training.models.search import MAX_TRIALS, Options, SearchResult, plan_trials
 from model_deployer.training.preprocessing.matrix import Matrix, fit_columns
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.runtime.budget import Budget
 from model_deployer.training.runtime.console import print_stage
-from model_deployer.training.runtime.devices import choose_devices
+from model_deployer.training.runtime.devices import broadcast_decision, choose_devices
+from model_deployer.training.runtime.imports import import_class
 from model_deployer.training.runtime.launch import launch
-from model_deployer.training.spec import NETWORKS, Estimator, Spec
+from model_deployer.training.spec import ESTIMATORS, NETWORKS, Component, Estimator, Spec
 
 #: The weights of the estimator in a blend that are compared.
 SHARES = np.linspace(0, 1, 21)
@@ -34,10 +39,11 @@ MIN_SHARE = 0.1
 
 #: The suffix of the file with the fitted estimator of an interrupted run. The file is next to the run's folder, because
 #: the fit of the network empties the folder when it starts from scratch.
-ESTIMATOR_SUFFIX = ".estimator.onnx"
+ESTIMATOR_SUFFIX = ".onnx"
 
-#: The share of the remaining time for the search of the estimator if the network is fitted after it.
-SEARCH_SHARE = 0.45
+#: The part of the remaining time that the candidates share if there is more than one to come; the rest is for what they
+#: do not count.
+SHARED_TIME = 0.9
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
         train: The rows to fit on.
         validation: The rows to choose on.
         spec: The model.yaml; its ``estimator`` names one candidate, or ``auto`` for a linear model, boosted trees and
-            the network.
+            the network, and classes that compete with them.
         folder: The folder for the files that a restarted run resumes from.
 
     Raises:
@@ -131,52 +137,89 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
         SpecError, EnvironmentFault: as :func:`training.models.estimators.fit_estimator`.
         SystemExit: if this process is a worker of a launch and there is no network to fit.
     """
-    fits = _CandidateFits(model, train, validation, spec)
+    components = _components(spec.estimator)
+    fits = _CandidateFits(model, train, validation, spec, time_shares(components))
     if launch().is_worker:
-        return fits.help_leader(folder)
+        return fits.help_leader([component for component in components if is_network(component.name)], folder)
     candidates: list[Candidate] = []
-    history: list[dict[str, float]] = []
-    for name in _names(spec.estimator):
+    for component in components:
+        name = component.name
         if name == "linear":
             candidates.append(fits.fit_candidate(name, lambda: (linear_model(model, train), Recipe())))
-        elif name in NETWORKS:
-            plan = fits.plan(folder)
+        elif is_network(name):
+            unfitted, network_folder = fits.network(component), _network_folder(folder, name)
+            plan = fits.plan(name, unfitted, network_folder)
             if plan.is_cut and candidates:
                 print_stage("skip", f"{name}: the time budget does not allow one pass over the training rows")
                 continue
-            candidates.append(fits.fit_candidate(name, partial(fits.fit_network, plan, folder, history)))
+            candidates.append(fits.fit_candidate(name, partial(fits.fit_network, unfitted, plan, network_folder)))
         else:
-            candidates.append(fits.fit_candidate(name, partial(fits.fit_estimator, name, folder)))
+            candidates.append(fits.fit_candidate(name, partial(fits.fit_estimator, component, folder)))
     candidates += fits.blends(candidates)
     best = _best(candidates)
     ranked = sorted(candidates, key=lambda candidate: candidate.loss)
     print_stage("choose", _reason(best, [candidate for candidate in ranked if candidate is not best]))
+    broadcast_decision(_architecture(best.model))
     results = tuple(candidate.result(is_chosen=candidate is best) for candidate in ranked)
-    return Choice(best.model, results, _epochs(history), best.recipe)
+    return Choice(best.model, results, _epochs(best, ranked), best.recipe)
 
 
-def _names(estimator: Estimator) -> tuple[str, ...]:
-    return ("linear", installed_boosting(), "tabm") if estimator.name == "auto" else (estimator.name,)
+def _components(estimator: Estimator) -> tuple[Component, ...]:
+    """Return the candidates in the order of their fits: networks, which need the most time, come last."""
+    names = ("linear", installed_boosting(), "tabm") if estimator.name == "auto" else (estimator.name,)
+    plain = [Component.model_construct(name=name, parameters=estimator.parameters) for name in names]
+    return tuple(sorted([*plain, *estimator.candidates], key=lambda component: is_network(component.name)))
+
+
+def is_network(name: str) -> bool:
+    """Return whether a candidate is fitted by gradient.
+
+    Args:
+        name: A value of ``estimator.name``, other than ``auto``.
+
+    Raises:
+        EnvironmentFault: if a class cannot be imported.
+        SpecError: if it is neither an estimator nor a LightningModule.
+    """
+    if name in ESTIMATORS:
+        return name in NETWORKS
+    bases: tuple[type[Any], ...] = (BaseEstimator, LightningModule)
+    return issubclass(import_class(name, bases, "estimator"), LightningModule)
+
+
+def time_shares(components: Sequence[Component]) -> dict[str, float]:
+    """Return the share of the remaining time for each candidate, by name: all of it for the last one."""
+    left = range(len(components), 0, -1)
+    return {
+        component.name: SHARED_TIME / count if count > 1 else 1.0
+        for component, count in zip(components, left, strict=True)
+    }
 
 
 class _CandidateFits:
     """The fits of all candidates on the same training rows, with losses on the same validation rows."""
 
-    def __init__(self, model: Model, train: Sample, validation: Sample, spec: Spec) -> None:
+    def __init__(
+        self, model: Model, train: Sample, validation: Sample, spec: Spec, time_shares: Mapping[str, float]
+    ) -> None:
         self._model, self._train, self._validation, self._spec = model, train, validation, spec
         self._truth = torch.tensor(model.transform_target(validation.target))
         self._weights = torch.tensor(validation.row_weights)
-        self._budget = Budget(spec.estimator.budget_seconds)
+        self._budget, self._time_shares = Budget(spec.estimator.budget_seconds), time_shares
         self._first_fit_share = 0.5 if spec.estimator.refit else 1.0  # the other half of the time is for the refit
         self._devices = choose_devices(spec.estimator)
 
-    def help_leader(self, folder: Path) -> Choice:
-        """Help the first process of a launch to fit the network; it fits all other candidates alone."""
-        if not set(NETWORKS) & set(_names(self._spec.estimator)):
+    def help_leader(self, networks: Sequence[Component], folder: Path) -> Choice:
+        """Help the first process of a launch to fit the networks; it fits all other candidates alone."""
+        if not networks:
             raise SystemExit(0)
-        history: list[dict[str, float]] = []
-        model, recipe = self.fit_network(self.plan(folder), folder, history)
-        return Choice(model, (), _epochs(history), recipe)
+        fitted = []
+        for component in networks:
+            model, network_folder = self.network(component), _network_folder(folder, component.name)
+            fitted.append(self.fit_network(model, self.plan(component.name, model, network_folder), network_folder))
+        chosen = broadcast_decision(None)
+        model, recipe = next((fit for fit in fitted if _architecture(fit[0]) == chosen), fitted[0])
+        return Choice(model, (), (), recipe)
 
     def fit_candidate(self, name: str, fit_model: Callable[[], tuple[Model, Recipe]]) -> Candidate:
         """Fit a candidate and compute its loss on the validation rows."""
@@ -205,34 +248,43 @@ class _CandidateFits:
         error = float(((weights * (difference - mean)) ** 2).sum().sqrt())
         return mean > error
 
-    def plan(self, folder: Path) -> Plan:
-        """Return the plan of the network's fit: that of an interrupted run if there is one, else a new one."""
+    def network(self, component: Component) -> Model:
+        """Return the model with a network of random weights."""
+        if component.name in NETWORKS:
+            return self._model
+        assert isinstance(self._model.network, Network)
+        sizes, task = self._model.network.architecture, self._model.blueprint.task
+        return self._model.with_network(build_own_network(component, sizes, task, self._spec.seed))
+
+    def plan(self, name: str, model: Model, folder: Path) -> Plan:
+        """Return the plan of a network's fit: that of an interrupted run if there is one, else a new one."""
         if interrupted := load_plan(folder, self._devices):
             return interrupted
         estimator = self._spec.estimator
-        plan = plan_fit(self._model, estimator, self._train.rows, self._spec.seed, self._devices)
+        plan = plan_fit(model, estimator, self._train.rows, self._spec.seed, self._devices)
         if estimator.budget_seconds is None or estimator.epochs:
             return plan
-        seconds = self._budget.left * self._first_fit_share
-        return plan_within(seconds, plan, self._model, self._train, self._validation)
+        seconds = self._budget.left * self._first_fit_share * self._time_shares[name]
+        return plan_within(seconds, plan, model, self._train, self._validation)
 
-    def fit_network(self, plan: Plan, folder: Path, history: list[dict[str, float]]) -> tuple[Model, Recipe]:
-        """Fit the network in place, and extend ``history`` by the losses of its epochs."""
-        parameters = sum(parameter.numel() for parameter in self._model.parameters())
+    def fit_network(self, model: Model, plan: Plan, folder: Path) -> tuple[Model, Recipe]:
+        """Fit the network of a model in place."""
+        parameters = sum(parameter.numel() for parameter in model.parameters())
         print_stage(
             "fit", f"{parameters:,} parameters, up to {plan.epochs} epochs in batches of {plan.batch_size} rows"
         )
-        history += fit(self._model, self._train, self._validation, plan, folder)
-        return self._model, Recipe(plan, tuple(history), self._train.rows)
+        history = fit(model, self._train, self._validation, plan, folder)
+        return model, Recipe(plan, tuple(history), self._train.rows)
 
-    def fit_estimator(self, name: str, folder: Path) -> tuple[Model, Recipe]:
+    def fit_estimator(self, component: Component, folder: Path) -> tuple[Model, Recipe]:
         """Fit an estimator of another library, or load the one that an interrupted run fitted."""
+        name = component.name
         model, train, seed = self._model, self._train, self._spec.seed
         classes = model.blueprint.outputs
         transformed = Sample(train.inputs, model.transform_target(train.target), train.weights)
         columns, train_values = fit_columns(model.scaling, model.blueprint.cardinalities, transformed, classes, seed)
-        options = self._options(train_values)
-        file = folder.with_suffix(ESTIMATOR_SUFFIX)
+        options = self._options(component, train_values)
+        file = folder.with_name(f"{folder.name}.{name}{ESTIMATOR_SUFFIX}")
         result = _load_result(file)
         if result is None:
             validation_values = columns(self._validation.inputs.numbers, self._validation.inputs.codes)
@@ -246,25 +298,24 @@ class _CandidateFits:
         fitted = model.with_network(None).with_estimator(columns, result.estimator, share=1.0)
         return fitted, Recipe(estimator=name, search_result=result, options=options)
 
-    def _options(self, columns: Tensor) -> Options:
+    def _options(self, component: Component, columns: Tensor) -> Options:
         estimator = self._spec.estimator
         planned = MAX_TRIALS if estimator.budget_seconds else plan_trials(*columns.shape)
-        search_share = SEARCH_SHARE if estimator.name == "auto" else 1
         return Options(
             objective=self._model.head.objective,
             seed=self._spec.seed,
             trials=estimator.trials or planned,
-            parameters=estimator.parameters,
-            budget=self._budget.part(search_share * self._first_fit_share),
+            parameters=component.parameters,
+            budget=self._budget.part(self._time_shares[component.name] * self._first_fit_share),
         )
 
     def blends(self, candidates: list[Candidate]) -> list[Candidate]:
-        """Return the blend of the better network and the estimator, if there are both and a blend is worth its cost."""
-        other = next((candidate for candidate in candidates if candidate.model.estimator), None)
+        """Return the blend of the best network and the best estimator, if there are both and it is worth its cost."""
+        estimators = [candidate for candidate in candidates if candidate.model.estimator]
         networks = [candidate for candidate in candidates if candidate.model.network]
-        if other is None or not networks:
+        if not estimators or not networks:
             return []
-        network = min(networks, key=lambda candidate: candidate.loss)
+        network, other = _lowest(networks), _lowest(estimators)
         share = self._share(network, other)
         if not MIN_SHARE <= share <= 1 - MIN_SHARE:
             return []
@@ -295,8 +346,24 @@ class _CandidateFits:
         return float(min(good, key=lambda share: abs(share - 0.5)))
 
 
-def _epochs(history: Sequence[Mapping[str, float]]) -> tuple[Epoch, ...]:
-    return tuple(Epoch.model_validate(entry) for entry in history)
+def _lowest(candidates: Sequence[Candidate]) -> Candidate:
+    return min(candidates, key=lambda candidate: candidate.loss)
+
+
+def _network_folder(folder: Path, name: str) -> Path:
+    """Return the folder for the checkpoints of a network; each own network has one of its own."""
+    return folder if name in NETWORKS else folder.with_name(f"{folder.name}.{name}")
+
+
+def _architecture(model: Model) -> OwnArchitecture | None:
+    """Return what identifies an own network; None for another one."""
+    return model.network.architecture if isinstance(model.network, OwnNetwork) else None
+
+
+def _epochs(best: Candidate, ranked: Sequence[Candidate]) -> tuple[Epoch, ...]:
+    """Return the losses of the chosen network's fit, or of the best one if none was chosen."""
+    histories = [candidate.recipe.history for candidate in (best, *ranked) if candidate.recipe.history]
+    return tuple(Epoch.model_validate(entry) for entry in histories[0]) if histories else ()
 
 
 def _blend(network: Candidate, other: Candidate, share: float) -> Tensor:
@@ -306,7 +373,7 @@ def _blend(network: Candidate, other: Candidate, share: float) -> Tensor:
 def _best(candidates: list[Candidate]) -> Candidate:
     """Return the blend if there is one, as it is as good as the best and more robust; else the lowest loss."""
     blends = [candidate for candidate in candidates if "+" in candidate.name]
-    return blends[0] if blends else min(candidates, key=lambda candidate: candidate.loss)
+    return blends[0] if blends else _lowest(candidates)
 
 
 def _reason(best: Candidate, others: list[Candidate]) -> str:

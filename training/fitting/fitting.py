@@ -25,6 +25,7 @@ from model_deployer.contract.errors import CheckFailed, EnvironmentFault, SpecEr
 from model_deployer.training.fitting.batches import Batch, Files, Share, Shuffled, scaled, training_batches
 from model_deployer.training.models.model import Model, rows_at_once
 from model_deployer.training.models.network import Network
+from model_deployer.training.models.own_network import OwnNetwork
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.runtime.devices import ONE_CPU, THREADS, Devices
 from model_deployer.training.runtime.imports import import_class
@@ -163,13 +164,20 @@ def plan_within(seconds: float, plan: Plan, model: Model, train: Sample, validat
 def _measure_seconds(learner: "_Learner", device: torch.device) -> tuple[float, float]:
     """Return the seconds of a training step and of a pass over the validation rows; the learner's weights change."""
     learner.to(device).on_fit_start()
-    optimiser = learner.configure_optimizers()[0][0]
+    optimiser = _first_optimiser(learner.configure_optimizers())
     validation_batches = learner.val_dataloader()
     with _threads(THREADS), _preserve_random_state():
         batches = islice(learner.train_dataloader(), TIMED_STEPS)
         steps = [_seconds_of(learner.step, optimiser, batch) for batch in batches]
         validation_pass = _seconds_of(learner.evaluate, next(iter(validation_batches))) * len(validation_batches)
     return statistics.median(steps), validation_pass
+
+
+def _first_optimiser(configured: Any) -> torch.optim.Optimizer:
+    """Return the first optimiser in what ``configure_optimizers`` of Lightning may return."""
+    while not isinstance(configured, torch.optim.Optimizer):
+        configured = configured["optimizer"] if isinstance(configured, Mapping) else configured[0]
+    return configured
 
 
 def _seconds_of(work: Callable[..., Tensor], *arguments: Any) -> float:
@@ -250,8 +258,8 @@ def _load_weights(learner: "_Learner", folder: Path, checkpoint: str) -> list[di
     return history
 
 
-def _network(model: Model) -> Network:
-    if not isinstance(model.network, Network):
+def _network(model: Model) -> Network | OwnNetwork:
+    if not isinstance(model.network, Network | OwnNetwork):
         raise TypeError("only a network is fitted by gradient")
     return model.network
 
@@ -408,18 +416,34 @@ class _Learner(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         torch.manual_seed(self._epoch_seed() + self._share.rank)
 
-    def training_step(self, batch: Batch) -> Tensor:
+    def training_step(self, batch: Batch, batch_index: int = 0) -> Tensor:
         """Return the loss of the members, float32 []: its gradient, averaged over the processes, is that of the batch.
 
         The gradient of the batch is that of the weighted mean over the rows of all processes.
         """
+        if isinstance(self.network, OwnNetwork) and self.network.training_step:
+            return self._own_step(self.network, batch, batch_index)
         *inputs, target, weights, total_weight = batch
-        (head,), outputs = self._head, self.network(*inputs)
+        outputs = self.network(*inputs)
         members = outputs.shape[1]
-        losses = head.losses(outputs.flatten(0, 1), target.repeat_interleave(members))
+        losses = self._training_losses(outputs.flatten(0, 1), target.repeat_interleave(members))
         total = self._add_loss("train", losses.view(-1, members).mean(1), weights)
         smallest = torch.finfo(total_weight.dtype).tiny  # the weights of all rows of a batch may be 0
         return total * self._share.processes / total_weight.clamp_min(smallest)
+
+    def _training_losses(self, outputs: Tensor, target: Tensor) -> Tensor:
+        (head,) = self._head
+        own_loss = self.network.loss if isinstance(self.network, OwnNetwork) else None
+        return own_loss(outputs, target) if own_loss else head.losses(outputs, target)
+
+    def _own_step(self, network: OwnNetwork, batch: Batch, batch_index: int) -> Tensor:
+        """Return the loss of a batch from the step of an own network."""
+        assert network.training_step
+        with network.within(self):
+            loss = network.training_step(batch, batch_index)
+        weights = batch[-2]
+        self._add_loss("train", loss.detach().expand(len(weights)), weights)
+        return loss
 
     def validation_step(self, batch: Batch) -> Tensor:
         """Return the total loss of the members' average, which is what the model predicts, float32 []."""
@@ -461,6 +485,8 @@ class _Learner(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         plan = self._plan
+        if isinstance(self.network, OwnNetwork) and self.network.configure_optimizers:
+            return self.network.configure_optimizers()
         optimiser = torch.optim.AdamW(
             self.network.parameters(),
             lr=plan.learning_rate,

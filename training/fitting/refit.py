@@ -17,11 +17,12 @@ from model_deployer.training.models.estimators import fit_estimator
 from model_deployer.training.models.linear import Linear
 from model_deployer.training.models.model import Model
 from model_deployer.training.models.network import Network
+from model_deployer.training.models.own_network import OwnNetwork, build_own_network
 from model_deployer.training.preprocessing.matrix import Matrix, fit_columns
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.runtime.devices import broadcast_decision
-from model_deployer.training.spec import Spec
+from model_deployer.training.spec import Component, Spec
 
 #: The number of rows for the validation loss of the network, which only shows whether the fit stays finite.
 _MONITORED_ROWS = 1_000
@@ -41,6 +42,8 @@ def refit(choice: Choice, model: Model, rows: Sample, spec: Spec, folder: Path) 
         CheckFailed, EnvironmentFault, KeyboardInterrupt: as :func:`training.fitting.fitting.fit`.
     """
     print_stage("refit", f"on the training and validation parts together, {rows.rows:,} rows")
+    if isinstance(choice.model.network, OwnNetwork):
+        model = _with_own_network(model, choice.model.network, spec.seed)
     refitted = model.with_network(_refitted_network(choice, model, rows, folder))
     if choice.recipe.search_result:
         refitted = _with_refitted_estimator(choice, refitted, rows, spec)
@@ -48,7 +51,14 @@ def refit(choice: Choice, model: Model, rows: Sample, spec: Spec, folder: Path) 
     return refitted.eval()
 
 
-def _refitted_network(choice: Choice, model: Model, rows: Sample, folder: Path) -> Network | Linear | None:
+def _with_own_network(model: Model, fitted: OwnNetwork, seed: int) -> Model:
+    """Return the model with an own network of random weights, which has the inputs of these rows."""
+    assert isinstance(model.network, Network)
+    component = Component(name=fitted.architecture.name, parameters=fitted.architecture.parameters)
+    return model.with_network(build_own_network(component, model.network.architecture, model.blueprint.task, seed))
+
+
+def _refitted_network(choice: Choice, model: Model, rows: Sample, folder: Path) -> Network | Linear | OwnNetwork | None:
     recipe = choice.recipe
     final_plan = recipe.plan.final(rows.rows, recipe.history) if recipe.plan else None
     if plan := broadcast_decision(final_plan):

@@ -18,6 +18,7 @@ from model_deployer.training.models.heads import ClassificationHead, CountHead, 
 from model_deployer.training.models.linear import Linear, LinearArchitecture
 from model_deployer.training.models.network import Architecture, Network
 from model_deployer.training.models.onnx_estimator import OnnxEstimator
+from model_deployer.training.models.own_network import OwnArchitecture, OwnNetwork, Task
 from model_deployer.training.preprocessing.matrix import Columns
 from model_deployer.training.preprocessing.preprocessing import Inputs, Preprocessor
 from model_deployer.training.preprocessing.scaling import Layout, Scaling
@@ -35,7 +36,8 @@ class Blueprint(BaseModel):
         layout: The meaning of the number columns.
         cardinalities: The number of codes of every code column, including weekdays and booleans.
         outputs: The number of outputs: one per class, or 1 for regression.
-        network: The architecture of the network or linear model; None if the model has only an ONNX estimator.
+        network: The architecture of the network or linear model; None if the model has only an ONNX estimator. The code
+            of an own network is not stored with the model.
         has_scorer: Whether the model has an ONNX estimator, such as trees.
         logarithm: For a quantity, whether the model is fitted on the logarithm of the target; None for classification.
         count: Whether the target is a count.
@@ -48,11 +50,20 @@ class Blueprint(BaseModel):
     layout: Layout
     cardinalities: tuple[int, ...]
     outputs: int
-    network: Architecture | LinearArchitecture | None
+    network: Architecture | LinearArchitecture | OwnArchitecture | None
     has_scorer: bool = False
     logarithm: bool | None
     count: bool = False
     quantile: float | None = None
+
+    @property
+    def task(self) -> Task:
+        """What the model predicts."""
+        if self.logarithm is None:
+            return "classification"
+        if self.quantile is not None:
+            return "quantile"
+        return "count" if self.count else "regression"
 
     def head(self) -> Head:
         """Return a new head that is not fitted yet."""
@@ -106,7 +117,7 @@ class Model(nn.Module):
         """Transform a target [rows] to the scale that the model is fitted on; see ``transform_target`` of the heads."""
         return self.head.transform_target(torch.tensor(target)).numpy()
 
-    def with_network(self, network: Network | Linear | None) -> Self:
+    def with_network(self, network: Network | Linear | OwnNetwork | None) -> Self:
         """Return a copy of the model with this network, or none, and without an ONNX estimator."""
         architecture = network.architecture if network else None
         other = copy.copy(self)
@@ -135,9 +146,13 @@ class Model(nn.Module):
         return self.head.combine(self.member_outputs(numbers, codes), scores)
 
 
-def _network(architecture: Architecture | LinearArchitecture | None) -> Network | Linear | None:
+def _network(
+    architecture: Architecture | LinearArchitecture | OwnArchitecture | None,
+) -> Network | Linear | OwnNetwork | None:
     if architecture is None:
         return None
+    if isinstance(architecture, OwnArchitecture):
+        return OwnNetwork(architecture)
     return Linear(architecture) if isinstance(architecture, LinearArchitecture) else Network(architecture)
 
 
@@ -163,6 +178,18 @@ def save_model(model: Model, folder: Path) -> None:
         (folder / ESTIMATOR).write_bytes(model.estimator.serialized)
 
 
+def load_blueprint(folder: Path) -> Blueprint:
+    """Read what defines a model, without its weights, from the files that :func:`save_model` wrote.
+
+    Raises:
+        ArtifactError: if the file is missing or damaged.
+    """
+    try:
+        return Blueprint.model_validate_json((folder / ARCHITECTURE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{folder / ARCHITECTURE} does not describe a model: {error}") from error
+
+
 def load_model(folder: Path) -> Model:
     """Rebuild a model from the files that :func:`save_model` wrote.
 
@@ -170,7 +197,7 @@ def load_model(folder: Path) -> Model:
         ArtifactError: if a file is missing or damaged, or the files do not fit together.
     """
     try:
-        blueprint = Blueprint.model_validate_json((folder / ARCHITECTURE).read_text(encoding="utf-8"))
+        blueprint = load_blueprint(folder)
         model = Model(blueprint)
         model.load_state_dict(load_file(folder / WEIGHTS))
         if blueprint.has_scorer:

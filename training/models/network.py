@@ -97,14 +97,14 @@ class Network(nn.Module):
         if self.numbers is not None:
             parts.append(self.numbers(numbers).flatten(1))
         if self.categories is not None:
-            parts.append(self.categories(self._with_unknown(codes) + self.offsets).flatten(1))
+            parts.append(self.categories((hide_codes(codes) if self.training else codes) + self.offsets).flatten(1))
         hidden = self.backbone(self.members(torch.cat([*parts, gaps], dim=1)))
         return cast(Tensor, self.output(hidden))
 
-    def _with_unknown(self, codes: Tensor) -> Tensor:
-        if not self.training:
-            return codes
-        return torch.where(torch.rand(codes.shape, device=codes.device) < UNKNOWN_SHARE, UNKNOWN, codes)
+
+def hide_codes(codes: Tensor) -> Tensor:
+    """Return codes with a random share of unknown ones, so that a network learns to handle unknown categories."""
+    return torch.where(torch.rand(codes.shape, device=codes.device) < UNKNOWN_SHARE, UNKNOWN, codes)
 
 
 def _embeddings(bins: Sequence[Sequence[float]], size: int) -> PiecewiseLinearEmbeddings:

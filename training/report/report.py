@@ -522,6 +522,7 @@ def _provenance(model: EvaluatedModel) -> Html:
         ("Commit", origin.git_commit or ""),
         ("Python", origin.python),
         ("Libraries", ", ".join(f"{name} {version}" for name, version in origin.libraries.items())),
+        ("Own modules", ", ".join(f"{file} {digest[:19]}" for file, digest in origin.modules.items())),
         ("Exported graph", _parity(model.evaluation)),
     ]
     return section("How can it be trained again?", element("p", text), command, definition_list(pairs))

@@ -1,7 +1,8 @@
 """Import classes that a model.yaml names, also from modules in its folder."""
 
+import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -23,17 +24,17 @@ def importable(folder: Path) -> Iterator[None]:
         sys.path.remove(path)
 
 
-def import_class(path: str, base: type[T], key: str) -> type[T]:
+def import_class(path: str, bases: type[T] | tuple[type[T], ...], key: str) -> type[T]:
     """Return the class with an import path. Its module is imported; the class is checked and not called.
 
     Args:
         path: The import path, such as ``sklearn.svm.SVC``.
-        base: The class must be a subclass of this one.
+        bases: The class must be a subclass of this one, or of one of these.
         key: The key of model.yaml that has the path, for messages.
 
     Raises:
         EnvironmentFault: if the module cannot be imported.
-        SpecError: if it has no such name, or the name is not a subclass of ``base``.
+        SpecError: if it has no such name, or the name is not a subclass of ``bases``.
     """
     module, _, name = path.rpartition(".")
     try:
@@ -45,6 +46,26 @@ def import_class(path: str, base: type[T], key: str) -> type[T]:
         ) from None
     except AttributeError:
         raise SpecError(f"`{key}`: the module {module} has no '{name}'") from None
-    if not isinstance(imported, type) or not issubclass(imported, base):
-        raise SpecError(f"`{key}`: {path} is not a subclass of {base.__module__}.{base.__qualname__}")
+    if not isinstance(imported, type) or not issubclass(imported, bases):
+        expected = bases if isinstance(bases, tuple) else (bases,)
+        names = " or ".join(f"{base.__module__}.{base.__qualname__}" for base in expected)
+        raise SpecError(f"`{key}`: {path} is not a subclass of {names}")
     return imported
+
+
+def module_digests(paths: Iterable[str], folder: Path) -> dict[str, str]:
+    """Return the digests of the modules in a folder that classes come from, ``sha256:`` and the digest by file.
+
+    Args:
+        paths: The import paths of the classes; modules that are not in the folder have no digest.
+        folder: The folder of model.yaml.
+    """
+    files: set[Path] = set()
+    for path in paths:
+        module = folder / path.partition(".")[0]
+        files.update(module.rglob("*.py") if module.is_dir() else [module.with_suffix(".py")])
+    return {
+        file.relative_to(folder).as_posix(): f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+        for file in sorted(files)
+        if file.is_file()
+    }

@@ -208,6 +208,7 @@ def origin(package: PackageData) -> Markdown:
         ("Commit", code(provenance.git_commit) if provenance.git_commit else ""),
         ("Python", provenance.python),
         *((library, version) for library, version in provenance.libraries.items()),
+        *((file, code(digest)) for file, digest in provenance.modules.items()),
     ]
     return table(["Item", "Version"], [row for row in rows if row[1]])
 

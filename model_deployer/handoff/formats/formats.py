@@ -28,7 +28,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 #: The reasons for which a format is not possible.
 _NO_TORCH = "torch is not installed on the machine that wrote this package"
-_NO_NETWORK = "this model contains no torch network; the ONNX file contains all of it"
 _NOT_SPLIT = "the graph does not consist of a preprocessor followed by a model"
 _NO_TENSORFLOW = (
     "this model was not made with TensorFlow, and trees, strings and ONNX cannot be converted exactly to a SavedModel"
@@ -100,7 +99,7 @@ class Formats:
             self._write_joblib,
             lambda: _session_predict(joblib.load(self._models / f"{self._stem}.joblib")),
         )
-        if self._has_network:
+        if self._reason_without_torch is None:
             yield Draft(
                 "safetensors and torch program",
                 "The weights of the torch module and the program that uses them, for a GPU or further training.",
@@ -111,8 +110,8 @@ class Formats:
     def _impossible(self) -> Iterator[Format]:
         if not self._graphs:
             yield self._withheld("pickle", _NOT_SPLIT)
-        if not self._has_network:
-            yield self._withheld("safetensors and torch program", _NO_NETWORK if _has_torch() else _NO_TORCH)
+        if self._reason_without_torch is not None:
+            yield self._withheld("safetensors and torch program", self._reason_without_torch)
         yield self._withheld("SavedModel", _NO_TENSORFLOW)
 
     def _withheld(self, name: str, reason: str) -> Format:
@@ -156,12 +155,12 @@ class Formats:
         return [f"{self._stem}.joblib"]
 
     @cached_property
-    def _has_network(self) -> bool:
-        if not _has_torch() or not self._graphs:
-            return False
-        from model_deployer.handoff.formats.torch_program import has_network  # noqa: PLC0415 (torch takes seconds to load)
+    def _reason_without_torch(self) -> str | None:
+        if not _has_torch():
+            return _NO_TORCH
+        from model_deployer.handoff.formats.torch_program import reason_without_program  # noqa: PLC0415 (torch takes seconds to load)
 
-        return has_network(self._artifact)
+        return reason_without_program(self._artifact) or (None if self._graphs else _NOT_SPLIT)
 
     def _write_torch(self) -> list[str]:
         from model_deployer.handoff.formats.torch_program import write_program  # noqa: PLC0415

@@ -12,16 +12,22 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from model_deployer.contract.artifact import ESTIMATOR, Artifact
-from model_deployer.training.models.model import Model, load_model
+from model_deployer.training.models.model import Model, load_blueprint, load_model
+from model_deployer.training.models.own_network import OwnArchitecture
 from model_deployer.training.runtime.silence import silence_libraries
 
 #: The suffixes of the program's files: one part, or the parts before and after the estimator.
 WHOLE, BEFORE, AFTER = "", "_before", "_after"
 
 
-def has_network(artifact: Artifact) -> bool:
-    """Return whether the model contains a torch network."""
-    return load_model(artifact.path).network is not None
+def reason_without_program(artifact: Artifact) -> str | None:
+    """Return why a model has no torch program; None if it has one."""
+    network = load_blueprint(artifact.path).network
+    if network is None:
+        return "this model contains no torch network; the ONNX file contains all of it"
+    if isinstance(network, OwnArchitecture):
+        return f"the code of {network.name}, a class of the model's authors, is not a part of the model"
+    return None
 
 
 def write_program(artifact: Artifact, folder: Path, stem: str) -> list[str]:

@@ -160,7 +160,7 @@ def test_trees_of_an_interrupted_run_are_not_grown_again(tmp_path: Path) -> None
     """This holds also if the network, which is fitted after them, starts in an empty folder."""
     run = tmp_path / "run"
     chosen(run)
-    file = run.with_suffix(ESTIMATOR_SUFFIX)
+    file = run.with_name(f"run.lightgbm{ESTIMATOR_SUFFIX}")
     assert file.read_bytes() == fitted_trees(tmp_path / "alone")
     others = fitted_trees(tmp_path / "others", trials=4)
     file.write_bytes(others)
@@ -170,7 +170,7 @@ def test_trees_of_an_interrupted_run_are_not_grown_again(tmp_path: Path) -> None
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", OnnxEstimator.of_nodes([]).serialized])
 def test_damaged_trees_are_grown_anew(content: bytes, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    run.with_suffix(ESTIMATOR_SUFFIX).write_bytes(content)
+    run.with_name(f"run.lightgbm{ESTIMATOR_SUFFIX}").write_bytes(content)
     assert fitted_trees(run) == fitted_trees(tmp_path / "uninterrupted")
 
 
