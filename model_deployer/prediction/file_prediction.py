@@ -15,6 +15,7 @@ from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError, Interrupted, UsageError
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.prediction.field_columns import FieldReader
+from model_deployer.prediction.lag_columns import lag_columns
 from model_deployer.prediction.table_predictor import ERROR, TablePredictor
 from model_deployer.prediction.training_table import spec_for
 from model_deployer.prediction.unfinished_table import UnfinishedTable
@@ -86,14 +87,15 @@ def predict_file(artifact: Artifact, job: FilePrediction, progress: Progress = l
     """
     contract, spec = artifact.contract, spec_for(artifact, job.table)
     table = open_batches(spec, Path())
-    fields = FieldReader(contract, table.schema, spec.data.missing)
+    lagged = lag_columns(artifact, table.schema, lambda columns: pl.concat(table.read(columns, skip=0)))
+    fields = FieldReader(contract, table.schema | lagged.schema, spec.data.missing)
     keep = _kept(job.keep, table.schema, contract)
-    used = [name for name in table.schema if name in contract.names or name in keep]
+    used = [name for name in table.schema if name in contract.names or name in keep] or list(table.schema)[:1]
     with closing(UnfinishedTable(job.output)) as unfinished, closing(OfflineModel(artifact)) as model:
         unfinished.begin(_identity(artifact, table, keep), resume=job.resume)
         progress(unfinished.rows, table.rows)
         model.check_golden()
-        frames = table.read(used, unfinished.rows, BATCH_ROWS)
+        frames = _with_lags(table.read(used, unfinished.rows, BATCH_ROWS), lagged[unfinished.rows :])
         answers = _answers(frames, TablePredictor(model, contract, fields), keep)
         try:
             _write(answers, unfinished, lambda rows: progress(rows, table.rows))
@@ -129,6 +131,14 @@ def _identity(artifact: Artifact, table: TableBatches, keep: list[str]) -> dict[
         "the files of the table": [list(file) for file in files],
         "the columns of --keep": keep,
     }
+
+
+def _with_lags(frames: Iterator[pl.DataFrame], lagged: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Yield frames with the lags of their rows, which begin with the first row of ``lagged``."""
+    first = 0
+    for frame in frames:
+        yield frame.hstack(lagged[first : first + frame.height]) if lagged.width else frame
+        first += frame.height
 
 
 def _answers(frames: Iterator[pl.DataFrame], predictor: TablePredictor, keep: list[str]) -> Iterator[pl.DataFrame]:

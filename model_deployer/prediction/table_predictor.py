@@ -10,6 +10,7 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError, Problem
 from model_deployer.prediction.field_columns import FieldReader
+from model_deployer.prediction.lag_columns import lag_columns
 from model_deployer.prediction.training_table import spec_for
 from model_deployer.serving.engines.offline import Answers, OfflineModel, problem_documents
 from model_deployer.training.data.table_batches import renamed
@@ -78,6 +79,7 @@ def predict_frame(artifact: Artifact, model: OfflineModel, frame: pl.DataFrame) 
         raise DataError("the table has no rows")
     spec = spec_for(artifact, "table")
     frame = renamed(frame.lazy(), spec).collect()
+    frame = frame.hstack(lag_columns(artifact, frame.columns, frame.select))
     fields = FieldReader(artifact.contract, frame.schema, spec.data.missing)
     predictor = TablePredictor(model, artifact.contract, fields)
     return pl.concat([predictor.start(part)() for part in frame.iter_slices(_SLICE_ROWS)])

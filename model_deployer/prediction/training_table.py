@@ -16,12 +16,12 @@ def spec_for(artifact: Artifact, table: str) -> Spec:
     target = next((feature.name for feature in artifact.contract.features if feature.required), "")
     more = {"path": table, "query": None, "format": "auto", "footer_rows": None, "target": target}
     rows = {"where": None, "drop_missing_target": False}
-    return Spec(name=artifact.manifest.name, data=_data(artifact).model_copy(update=more | rows))
+    return Spec(name=artifact.manifest.name, data=training_spec(artifact).data.model_copy(update=more | rows))
 
 
-def _data(artifact: Artifact) -> Data:
-    """Return the section ``data`` of the model.yaml; the default for a model without one that can be read."""
+def training_spec(artifact: Artifact) -> Spec:
+    """Return the model.yaml of a model; one without keys if it cannot be read."""
     try:
-        return read_spec(artifact.path / SPEC).data
+        return read_spec(artifact.path / SPEC)
     except SpecError:  # a model of an earlier version may have other keys
-        return Data(path="table", target="")
+        return Spec(name=artifact.manifest.name, data=Data(path="table", target=""))

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from model_deployer.api import Model
 from model_deployer.contract import store
 from model_deployer.contract.artifact import REPORT, Artifact
 from model_deployer.contract.errors import CheckFailed
@@ -206,3 +207,47 @@ def test_a_lightning_module_beside_model_yaml_can_be_the_model(home: Path, tmp_p
     formats = {format_.name: format_.withheld for format_ in Formats(artifact, tmp_path / "package", None).write()}
     assert formats["ONNX"] is None
     assert "own_network.Net" in str(formats["safetensors and torch program"])
+
+
+def series(days: int) -> pl.DataFrame:
+    """Return the daily sales of three stores; those of a day depend on the day before."""
+    random = np.random.default_rng(3)
+    start = np.datetime64("2023-01-01")
+    frames = []
+    for name in "abc":
+        sales = np.zeros(days)
+        for day in range(1, days):
+            sales[day] = 0.9 * sales[day - 1] + random.normal()
+        dates = pl.Series(start + np.arange(days))
+        frames.append(pl.DataFrame({"day": dates, "store": name, "y": sales, "noise": random.normal(size=days)}))
+    return pl.concat(frames).sample(fraction=1, shuffle=True, seed=0)
+
+
+def test_lags_are_fields_that_callers_send_and_a_history_determines(home: Path, tmp_path: Path) -> None:
+    frame = series(300)
+    features = "features: {change: {expression: 'lag(y, 1, by=store) - rolling_mean(y, 3, by=store)'}}"
+    frame.write_parquet(tmp_path / "t.parquet")
+    (tmp_path / "model.yaml").write_text(
+        f"name: m\ndata: {{path: t.parquet, target: y, time: day}}\nestimator: {{name: linear}}\n{features}\n"
+    )
+    artifact = store.load(train(read_dataset(tmp_path / "model.yaml")).tag)
+    fields = {feature.name: feature for feature in artifact.contract.features}
+    assert set(fields) == {"store", "noise", "y_lag_1", "y_lag_2", "y_lag_3"}
+    assert fields["y_lag_2"].description == "The value of 'y' in the row 2 rows before, with the same 'store'."
+    assert artifact.evaluation.metrics_of(MODEL)["r2"].value > 0.6
+    assert not [finding for finding in artifact.evaluation.findings if (finding.column or "").startswith("y_lag")]
+
+    history = frame.drop("noise").with_columns(pl.lit(0.0).alias("noise"))
+    sent = history.with_columns(
+        pl.col("y").shift(rows).over("store", order_by="day").alias(f"y_lag_{rows}") for rows in (1, 2, 3)
+    )
+    model = Model(artifact)
+    assert model.predict(history).equals(model.predict(sent))
+    sent.write_parquet(tmp_path / "sent.parquet")
+    history.write_csv(tmp_path / "history.csv")
+    answers = []
+    for name in ("sent.parquet", "history.csv"):
+        summary = model.predict_file(tmp_path / name, tmp_path / f"{name}.out.parquet")
+        assert summary.answered == frame.height
+        answers.append(pl.read_parquet(tmp_path / f"{name}.out.parquet")["value"].to_list())
+    assert answers[0] == pytest.approx(answers[1], abs=1e-5)

@@ -1,9 +1,10 @@
 """The language of own features: expressions over the columns of a table, such as ``log(price / area)``.
 
 An expression has a part of the syntax of Python: numbers, texts, names of columns (in backticks if they are not names
-in Python), ``+ - * / % **``, comparisons, ``in``, ``and``, ``or``, ``not``, ``a if b else c``, and the functions of
-:data:`FUNCTIONS`. Nothing of it is executed as Python: it becomes a tree of the operations of
-:mod:`training.data.expression_values`, which :mod:`training.preprocessing.expression_nodes` has in the served graph.
+in Python), ``+ - * / % **``, comparisons, ``in``, ``and``, ``or``, ``not``, ``a if b else c``, the functions of
+:data:`FUNCTIONS`, statistics by group, and values of earlier rows (:mod:`training.data.lag`). Nothing of it is executed
+as Python: it becomes a tree of the operations of :mod:`training.data.expression_values`, which
+:mod:`training.preprocessing.expression_nodes` has in the served graph.
 """
 
 import ast
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from model_deployer.training.data.lag import Lag, lags_of_call
 
 ValueType = Literal["number", "boolean", "time", "duration", "text"]
 
@@ -30,6 +33,9 @@ _CONDITIONS = frozenset({"and", "or", "not", "less", "less_or_equal", "equal", "
 
 #: The statistics of a column by the values of another one.
 STATISTICS = ("mean", "median", "min", "max", "std", "count")
+
+#: The functions of values of earlier rows; see :mod:`training.data.lag`.
+LAG_FUNCTIONS = ("lag", "rolling_mean")
 
 _DAY = 86_400.0
 
@@ -86,23 +92,51 @@ def parse(text: str, kinds: Mapping[str, str]) -> Node:
     Raises:
         ExpressionError: if it is not one. The message says what was expected.
     """
-    names: dict[str, str] = {}
-
-    def replace(match: re.Match[str]) -> str:
-        return names.setdefault(match[1], f"_column{len(names)}")
-
-    source = re.sub(r"`([^`]+)`", replace, text)
-    try:
-        tree = ast.parse(source.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ExpressionError(f"`{text}` is not an expression, such as `price / area`") from None
-    node = _Parser(kinds, {placeholder: name for name, placeholder in names.items()}).parse(tree.body)
+    tree, names = _syntax_tree(text)
+    node = _Parser(kinds, names).parse(tree)
     if node.type not in ("number", "boolean"):
         advice = "use days(...) or hours(...)" if node.type == "duration" else "compare it, or apply a function to it"
         raise ExpressionError(f"`{text}` is a {node.type}, not a number or a boolean; {advice}")
     if not node.columns:
         raise ExpressionError(f"`{text}` uses no column")
     return node
+
+
+def lags_of(text: str) -> tuple[Lag, ...]:
+    """Return the lags that an expression needs; each is a column of the table for :func:`parse`.
+
+    Raises:
+        ExpressionError: if it is not an expression, or a lag is not written as it should be.
+    """
+    tree, names = _syntax_tree(text)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name_of_function(node) in LAG_FUNCTIONS]
+    return tuple(dict.fromkeys(lag for call in calls for lag in _lags(call, names)))
+
+
+def _syntax_tree(text: str) -> tuple[ast.expr, Mapping[str, str]]:
+    """Return the syntax tree of Python, and the names of columns in backticks by their names in the tree."""
+    placeholders: dict[str, str] = {}
+
+    def replace(match: re.Match[str]) -> str:
+        return placeholders.setdefault(match[1], f"_column{len(placeholders)}")
+
+    source = re.sub(r"`([^`]+)`", replace, text)
+    try:
+        tree = ast.parse(source.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ExpressionError(f"`{text}` is not an expression, such as `price / area`") from None
+    return tree.body, {placeholder: name for name, placeholder in placeholders.items()}
+
+
+def _name_of_function(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _lags(call: ast.Call, names: Mapping[str, str]) -> tuple[Lag, ...]:
+    try:
+        return lags_of_call(call, names)
+    except ValueError as error:
+        raise ExpressionError(str(error)) from None
 
 
 class _Parser:
@@ -188,6 +222,10 @@ class _Parser:
         return _apply("not", result) if is_negated else result
 
     def _call(self, name: str, call: ast.Call) -> Node:
+        if name in LAG_FUNCTIONS:
+            columns = [_require(self._column(lag.name), "number") for lag in _lags(call, self._placeholders)]
+            total = self._fold("add", columns)
+            return total if len(columns) == 1 else _apply("divide", total, _constant(len(columns)))
         arguments = [self.parse(argument) for argument in call.args]
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
         if keywords.keys() == {"by"} and name in STATISTICS:
@@ -200,7 +238,9 @@ class _Parser:
                 raise ExpressionError(f"`{name}` by group cannot be applied to a statistic by group")
             return Node("table", "number", (group,), (name, numbers))
         if keywords or name not in FUNCTIONS:
-            raise ExpressionError(f"there is no function `{name}`; there are {', '.join(sorted(FUNCTIONS))}")
+            raise ExpressionError(
+                f"there is no function `{name}`; there are {', '.join(sorted([*FUNCTIONS, *LAG_FUNCTIONS]))}"
+            )
         types, build = FUNCTIONS[name]
         if len(arguments) != len(types):
             raise ExpressionError(f"`{name}` has {len(types)} argument{'s' * (len(types) > 1)}")

@@ -25,6 +25,7 @@ from model_deployer.training.data.columns import (
 )
 from model_deployer.training.data.expression import ExpressionError
 from model_deployer.training.data.request_rows import legal, request
+from model_deployer.training.data.shaping import lags
 from model_deployer.training.data.target import MAX_INTEGER_CLASSES
 from model_deployer.training.spec import FeatureOverride, Spec
 
@@ -59,7 +60,19 @@ def infer_features(train: pl.DataFrame, spec: Spec) -> tuple[Feature, ...]:
     if not features:
         raise DataError("no column is left to learn from: all others are constant, ignored or have a role under `data`")
     _check_expressions(features, spec)
+    features = _described(features, spec)
     return _with_examples_of_one_row(features, train, spec)
+
+
+def _described(features: list[Feature], spec: Spec) -> list[Feature]:
+    """Return the features with descriptions of lags, which callers have to send."""
+    descriptions = {lag.name: lag.description for lag in lags(spec)}
+    return [
+        feature.model_copy(update={"description": descriptions[feature.name]})
+        if feature.name in descriptions and feature.description is None
+        else feature
+        for feature in features
+    ]
 
 
 def _check_expressions(features: Sequence[Feature], spec: Spec) -> None:

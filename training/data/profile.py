@@ -11,6 +11,7 @@ from model_deployer.contract.evaluation import Finding, Severity
 from model_deployer.training.data.columns import canonical, has_several_words, is_constant, is_readable, missing
 from model_deployer.training.data.features import candidates
 from model_deployer.training.data.leakage import association, is_suspicious, leaks, numbers, one_sided_class
+from model_deployer.training.data.shaping import lags
 from model_deployer.training.data.split import Parts
 from model_deployer.training.data.target import Target
 from model_deployer.training.runtime.console import print_stage
@@ -103,6 +104,8 @@ def _check_column(train: pl.Series, test: pl.Series, target: Target, spec: Spec)
     if is_identifier(train):
         advice = "has a different value in (nearly) every row; if it is an identifier, list it under `data.ignore`"
         yield _finding("warning", name, "identifier_column", advice)
+    elif name in {lag.name for lag in lags(spec)}:
+        pass  # an earlier value is known in time, however much it tells
     elif leaks(train, target, spec.seed):
         advice = (
             "predicts the target (nearly) perfectly on its own; if it is not known at the time of prediction, "

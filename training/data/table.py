@@ -5,7 +5,7 @@ import json
 import tempfile
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model_deployer.contract.errors import DataError
 from model_deployer.contract.yaml_source import KeyPath, suggestion
 from model_deployer.training.data.query_files import write_query_files
-from model_deployer.training.data.shaping import rename, select_rows
+from model_deployer.training.data.shaping import add_lags, lag_sources, lags, rename, select_rows
 from model_deployer.training.data.values import Values, read_values
 from model_deployer.training.reading.content import Content, open_content
 from model_deployer.training.reading.database import read_query
@@ -119,9 +119,12 @@ def _version(files: list[SourceFile]) -> str:
 
 def _shaped_version(version: str, spec: Spec) -> str:
     """Return the version of a table that is not that of its files alone."""
-    if not spec.data.shape:
+    shaped_by = dict(spec.data.shape)
+    if columns := lags(spec):
+        shaped_by["lags"] = [asdict(lag) for lag in columns]
+    if not shaped_by:
         return version
-    shape = json.dumps(spec.data.shape, sort_keys=True).encode()
+    shape = json.dumps(shaped_by, sort_keys=True).encode()
     return f"sha256:{hashlib.sha256(version.encode() + shape).hexdigest()}"
 
 
@@ -165,12 +168,16 @@ def _table(tables: list[TableFile], files: list[SourceFile], spec: Spec, version
     values = read_values(_combine(frames, paths, spec), spec, is_text)
     if is_text and len(frames) > 1:
         _check_text(frames, paths, values, spec)
-    frame = select_rows(values.frame, spec)
+    # A question ends the run; before it is answered, times and numbers may be text.
+    frame, lag_notes = (values.frame, []) if values.questions else add_lags(values.frame, spec)
+    frame = select_rows(frame, spec)
     index = index_columns(frame, tables[0].index, _named_columns(spec))
     notes = [note for table in tables for note in table.notes]
     notes += [f"column '{name}' is read from the names of the folders" for name, _ in files[0].partition]
     notes += [f"column '{name}' is an index of pandas, not a feature: left out" for name in index]
-    kept = _select(frame, [name for name in frame.columns if name not in index])
+    notes += lag_notes
+    left_out = {*index, *_left_out(spec)}
+    kept = _select(frame, [name for name in frame.columns if name not in left_out])
     return Table(replace(values, frame=kept), _shaped_version(version, spec), notes=tuple(dict.fromkeys(notes)))
 
 
@@ -184,8 +191,13 @@ def _combine(frames: list[pl.DataFrame], paths: list[Path], spec: Spec) -> pl.Da
     if not frame.height:
         raise DataError(f"{paths[0]}: the table has no rows")
     _check_columns(frame, spec)
-    left_out = set(spec.data.ignore) - set(spec.slices)
+    left_out = _left_out(spec) - lag_sources(spec)
     return _select(frame, [name for name in frame.columns if name not in left_out])
+
+
+def _left_out(spec: Spec) -> set[str]:
+    """Return the columns that are ignored and not used for slices."""
+    return set(spec.data.ignore) - set(spec.slices)
 
 
 def _concatenate(frames: list[pl.DataFrame], paths: list[Path]) -> pl.DataFrame:

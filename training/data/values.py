@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from model_deployer.contract.errors import DataError
+from model_deployer.training.data.shaping import lag_sources
 from model_deployer.training.data.target import MAX_INTEGER_CLASSES
 from model_deployer.training.data.text_values import Reading, read_as, read_columns, without_marks
 from model_deployer.training.spec import Spec
@@ -139,7 +140,7 @@ def _is_readable(column: pl.Series, spec: Spec) -> bool:
     override = spec.features.get(column.name)
     is_text = override is not None and (override.kind in _TEXT_KINDS or (override.kind is None and override.normalize))
     is_label = column.name == spec.data.target and spec.task == "classification"
-    is_left_out = column.name in spec.data.ignore and column.name not in spec.slices
+    is_left_out = column.name in spec.data.ignore and column.name not in {*spec.slices, *lag_sources(spec)}
     return column.dtype == pl.String and not (is_text or is_label or is_left_out)
 
 
@@ -154,5 +155,7 @@ def _is_used(reading: Reading, name: str, strings: pl.Series, spec: Spec, is_unt
         return is_untyped or dtype.is_temporal()
     if name == spec.data.group:
         return False
+    if name != spec.data.target:
+        return True
     # A target such as yes/no, or 36 months and 60 months, is a label in its own words.
-    return name != spec.data.target or (dtype != pl.Boolean and strings.n_unique() > MAX_INTEGER_CLASSES)
+    return dtype != pl.Boolean and (spec.task != "auto" or strings.n_unique() > MAX_INTEGER_CLASSES)

@@ -57,6 +57,15 @@ def test_a_value_in_another_form_is_named_by_its_row(tmp_path: Path) -> None:
     assert read_table(marked, tmp_path).frame["sold"].null_count() == 1
 
 
+@pytest.mark.parametrize("task", ["regression", "count", "quantile"])
+def test_a_quantity_of_few_values_is_read_by_its_form(tmp_path: Path, task: str) -> None:
+    columns = {"x": range(ROWS), "y": [f"{1 + index % 3}.000,00 €" for index in range(ROWS)]}
+    frame = read_table(spec_of(columns, tmp_path, task=task), tmp_path).frame
+    assert frame["y"].unique().sort().to_list() == [1000, 2000, 3000]
+    labels = read_table(spec_of(columns, tmp_path), tmp_path).frame["y"]
+    assert labels.dtype == pl.String
+
+
 def test_the_contract_has_the_form_and_the_unit(tmp_path: Path) -> None:
     columns = {"sold": US_DATES, "price": PRICES, "share": [f"{index}%" for index in range(ROWS)], "y": TRUTH}
     spec = spec_of(columns, tmp_path, {"formats": {"sold": "%m/%d/%Y"}})
