@@ -34,6 +34,7 @@ from model_deployer.training.spec import (
     LimitsSpec,
     Spec,
     SplitSpec,
+    TransformerSpec,
 )
 
 DOCS = Path(__file__).parent
@@ -196,7 +197,9 @@ def _parameter(parameter: Any) -> Row:
     return name, "" if default is None or isinstance(default, bool | list) else f"`{default}`"
 
 
-_NOT_OF_A_NETWORK = ("name", "parameters", "budget_seconds", "refit", "trials", "accelerator", "devices", "nodes")
+_NOT_OF_A_NETWORK = (
+    "name", "parameters", "candidates", "budget_seconds", "refit", "trials", "accelerator", "devices", "nodes",
+)  # fmt: skip
 
 _TABLES: dict[str, Callable[[], Table]] = {
     "model": lambda: _fields(Spec, "name", "description", "business_context", "owner", "license"),
@@ -206,6 +209,7 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "split": lambda: _fields(SplitSpec),
     "features": lambda: _fields(FeatureOverride),
     "estimator": lambda: _fields(Estimator, *_NOT_OF_A_NETWORK),
+    "transformers": lambda: _fields(TransformerSpec),
     "lightning": lambda: _fields(LightningSpec),
     "network": lambda: _fields(
         Estimator, *(name for name in Estimator.model_fields if name not in (*_NOT_OF_A_NETWORK, "lightning"))

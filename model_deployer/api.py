@@ -194,7 +194,8 @@ class Model:
 
         Raises:
             DataError: if the table lacks a field that the contract requires.
-            ArtifactError: if the model does not reproduce its golden predictions on this machine.
+            ArtifactError: if the model does not reproduce its golden predictions on this machine, or needs Python code
+                of its authors.
         """
         if isinstance(data, Mapping) and not any(isinstance(value, list) for value in data.values()):
             return self._predict_rows([data])[0]
@@ -220,7 +221,7 @@ class Model:
         """
         with packages_of("train"):
             from model_deployer.prediction.file_prediction import FilePrediction, predict_file  # noqa: PLC0415
-        return predict_file(self.artifact, FilePrediction(str(table), Path(output), keep, resume))
+        return predict_file(self.artifact.require_servable(), FilePrediction(str(table), Path(output), keep, resume))
 
     @property
     def metrics(self) -> "pl.DataFrame":
@@ -257,7 +258,7 @@ class Model:
     def _offline(self) -> "OfflineModel":
         from model_deployer.serving.engines.offline import OfflineModel  # noqa: PLC0415 (it loads ONNX Runtime)
 
-        model = OfflineModel(self.artifact)
+        model = OfflineModel(self.artifact.require_servable())
         model.check_golden()
         return model
 

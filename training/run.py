@@ -269,6 +269,7 @@ def _manifest(dataset: Dataset, model: Model, version: str) -> Manifest:
         tolerance=TOLERANCE * prediction_scale(model),
         patch_tolerance=spec.tolerance,
         origin=provenance(dataset.version, spec, dataset.path.parent),
+        transformers=dataset.transformed,
     )
 
 

@@ -309,6 +309,16 @@ class Component(_Section):
     parameters: dict[str, Any] = {}
 
 
+class TransformerSpec(Component):
+    """A transformer of the user's: a class with the interface of scikit-learn's transformers.
+
+    Attributes:
+        columns: The columns that it gets, as a polars DataFrame.
+    """
+
+    columns: tuple[str, ...] = Field(min_length=1)
+
+
 class LightningSpec(_Section):
     """Settings of Lightning's Trainer for the network.
 
@@ -513,6 +523,7 @@ class Spec(_Section):
         quantile: For ``task: quantile``, the share of cases that should have a target of at most the prediction; the
             default is 0.5. Not allowed for another task.
         features: Overrides of single features, by column.
+        transformers: Transformers of the user's, whose results are features. A model with one cannot be served.
         split: How the rows are split into training, validation and test parts.
         estimator: The model and how it is fitted.
         seed: The seed of all random numbers.
@@ -538,6 +549,7 @@ class Spec(_Section):
     task: Literal["auto", "classification", "regression", "count", "quantile"] = "auto"
     quantile: float | None = Field(default=None, gt=0, lt=1, validate_default=True)
     features: dict[str, FeatureOverride] = {}
+    transformers: tuple[TransformerSpec, ...] = ()
     split: SplitSpec = SplitSpec()
     estimator: Estimator = Estimator()
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -593,6 +605,12 @@ class Spec(_Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _no_transformer_with_a_stream(self) -> "Spec":
+        if self.data.rows_in_memory is not None and self.transformers:
+            raise ValueError("`transformers` cannot be combined with `data.rows_in_memory`")
+        return self
+
     @property
     def expressions(self) -> dict[str, str]:
         """The expressions of own features, by the name of the feature."""
@@ -604,7 +622,7 @@ class Spec(_Section):
     def classes(self) -> tuple[str, ...]:
         """The import paths of the classes that the file names."""
         lightning = self.estimator.lightning
-        components = (*self.estimator.components, *lightning.callbacks, *lightning.loggers)
+        components = (*self.transformers, *self.estimator.components, *lightning.callbacks, *lightning.loggers)
         return tuple(component.name for component in components)
 
     @property

@@ -88,6 +88,8 @@ class Manifest(BaseModel):
         patch_tolerance: The largest shift of behaviour that a patch may have, see
             :func:`contract.prediction_shift.exceeds_tolerance`.
         origin: The information that is needed to train the model again.
+        transformers: The names of the fields that Python transformers compute, by the import path of their class. A
+            model with one cannot be served.
         files: The SHA-256 of every other file, by its path in the folder.
     """
 
@@ -104,6 +106,7 @@ class Manifest(BaseModel):
     tolerance: float
     patch_tolerance: float = TOLERANCE
     origin: Provenance
+    transformers: dict[str, tuple[str, ...]] = Field(default={}, exclude_if=lambda transformers: not transformers)
     files: dict[str, str] = {}
 
 
@@ -161,6 +164,29 @@ class Artifact:
             ArtifactError: if the file does not fit the model.
         """
         return Reference.read(self.path / REFERENCE) if REFERENCE in self.manifest.files else None
+
+    @property
+    def reason_not_to_serve(self) -> str | None:
+        """Why the model cannot answer callers; None if it can."""
+        if not self.manifest.transformers:
+            return None
+        computed = " and ".join(
+            f"{name} computes {', '.join(map(repr, fields))}" for name, fields in self.manifest.transformers.items()
+        )
+        return (
+            f"{self.tag} cannot answer callers, because they send raw fields and a graph cannot hold Python code: "
+            f"{computed}. Write an `expression` under `features` in its place, or compute these columns in the table"
+        )
+
+    def require_servable(self) -> "Artifact":
+        """Return the artifact.
+
+        Raises:
+            ArtifactError: if the model cannot answer callers; the message says why.
+        """
+        if reason := self.reason_not_to_serve:
+            raise ArtifactError(reason)
+        return self
 
     @property
     def model(self) -> Path:

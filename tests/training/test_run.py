@@ -11,11 +11,12 @@ import pytest
 from model_deployer.api import Model
 from model_deployer.contract import store
 from model_deployer.contract.artifact import REPORT, Artifact
-from model_deployer.contract.errors import CheckFailed
+from model_deployer.contract.errors import ArtifactError, CheckFailed
 from model_deployer.contract.evaluation import LINEAR, MODEL, UnmeasuredCurve
 from model_deployer.contract.features import Categorical
 from model_deployer.contract.outputs import Classification
 from model_deployer.handoff.formats.formats import Formats
+from model_deployer.serving.config.model_selection import select_model
 from model_deployer.serving.engines import offline
 from model_deployer.training.data.dataset import read_dataset
 from model_deployer.training.run import train
@@ -251,3 +252,38 @@ def test_lags_are_fields_that_callers_send_and_a_history_determines(home: Path, 
         assert summary.answered == frame.height
         answers.append(pl.read_parquet(tmp_path / f"{name}.out.parquet")["value"].to_list())
     assert answers[0] == pytest.approx(answers[1], abs=1e-5)
+
+
+OWN_TRANSFORMER = """\
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+
+class Product(TransformerMixin, BaseEstimator):
+    def fit(self, frame, target=None):
+        return self
+
+    def transform(self, frame):
+        return frame.to_numpy().prod(axis=1, keepdims=True)
+"""
+
+
+def test_a_model_with_a_python_transformer_is_evaluated_but_not_served(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "own_transformer.py").write_text(OWN_TRANSFORMER)
+    random = np.random.default_rng(5)
+    x, z = random.normal(size=(2, ROWS))
+    frame = pl.DataFrame({"x": x, "z": z, "y": x * z + random.normal(size=ROWS) / 10})
+    plain = trained(tmp_path, frame, "")
+    artifact = trained(tmp_path, frame, "transformers: [{name: own_transformer.Product, columns: [x, z]}]")
+    assert artifact.evaluation.metrics_of(MODEL)["r2"].value > plain.evaluation.metrics_of(MODEL)["r2"].value + 0.5
+    assert artifact.manifest.transformers == {"own_transformer.Product": ("product0",)}
+    assert list(artifact.manifest.origin.modules) == ["own_transformer.py"]
+    reason = r"own_transformer.Product computes 'product0'\. Write an `expression`"
+    for attempt in (
+        lambda: Model(artifact).predict(frame),
+        lambda: Model(artifact).predict_file(tmp_path / "t.parquet", tmp_path / "out.parquet"),
+        lambda: select_model(tmp_path / "service" / "service.py", artifact.tag),
+    ):
+        with pytest.raises(ArtifactError, match=reason):
+            attempt()
+    assert plain.reason_not_to_serve is None

@@ -20,6 +20,7 @@ from model_deployer.training.data.split import Parts, Rows, method, nested_order
 from model_deployer.training.data.stream import Stream, open_stream
 from model_deployer.training.data.table import Table, read_table
 from model_deployer.training.data.target import Target, read_target, read_weights
+from model_deployer.training.data.transformers import transform
 from model_deployer.training.data.values import describe, raise_questions
 from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.spec import Spec, read_spec
@@ -44,6 +45,7 @@ class Dataset:
         slices: The contract of every column that is evaluated by slice, whether it is a feature or not.
         slice_only: The columns among those that are not features, in the form of ``frame``.
         stream: The rows that are not in ``frame``; None if the whole table is in memory.
+        transformed: The names of the features that Python transformers compute, by their import paths.
     """
 
     spec: Spec
@@ -59,6 +61,7 @@ class Dataset:
     slices: tuple[Feature, ...]
     slice_only: pl.DataFrame
     stream: Stream | None
+    transformed: dict[str, tuple[str, ...]]
 
     @property
     def is_positive(self) -> bool:
@@ -96,6 +99,9 @@ def read_dataset(path: Path) -> Dataset:
     print_stage("split", f"by {method(target, spec)}: {_sizes(parts)}")
 
     frame = merge_categories(frame, parts.train_and_validation, spec)
+    frame, transformed = transform(frame, target.values, parts.train, spec, path.parent)
+    for name, columns in transformed.items():
+        print_stage("transform", f"{name}: {len(columns)} columns; a model with them cannot be served")
     findings = profile(frame, target, parts, spec)
     print_findings(findings)
     _refuse_errors(findings)
@@ -120,6 +126,7 @@ def read_dataset(path: Path) -> Dataset:
         slices=slices,
         slice_only=conform(frame, [feature for feature in slices if feature not in features]),
         stream=stream,
+        transformed=transformed,
     )
 
 

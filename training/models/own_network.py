@@ -12,7 +12,6 @@ The class is called with a :class:`NetworkInputs` and the ``parameters`` of mode
 Other hooks of Lightning are not called; a callback can have them.
 """
 
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, cast
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 
 from model_deployer.contract.errors import SpecError
 from model_deployer.training.models.network import Architecture, hide_codes
-from model_deployer.training.runtime.imports import import_class
+from model_deployer.training.runtime.imports import import_class, own_code_error
 from model_deployer.training.spec import Component
 
 Task = Literal["classification", "regression", "count", "quantile"]
@@ -82,7 +81,7 @@ class OwnNetwork(nn.Module):
         try:
             self.module = own(architecture.inputs, **architecture.parameters)
         except Exception as error:  # the user's code may raise anything
-            raise self._failure("cannot be created", error) from None
+            raise own_code_error(architecture.name, "cannot be created", error) from None
         if not self.module.automatic_optimization:
             raise SpecError(f"{architecture.name}: `automatic_optimization` must be true")
 
@@ -159,19 +158,9 @@ class OwnNetwork(nn.Module):
             try:
                 return getattr(self.module, name)(*arguments)
             except Exception as error:
-                raise self._failure(f"failed in {name}", error) from None
+                raise own_code_error(self.architecture.name, f"failed in {name}", error) from None
 
         return call
-
-    def _failure(self, what: str, error: Exception) -> SpecError:
-        if isinstance(error, SpecError):
-            return error
-        frames = traceback.extract_tb(error.__traceback__)
-        source = import_class(self.architecture.name, lightning.LightningModule, "estimator").__module__
-        own = [frame for frame in frames if frame.filename.endswith(f"{source.replace('.', '/')}.py")]
-        place = f" (line {own[-1].lineno} of {source})" if own else ""
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        return SpecError(f"{self.architecture.name} {what}{place}: {reason}")
 
 
 def build_own_network(component: Component, sizes: Architecture, task: Task, seed: int) -> OwnNetwork:

@@ -105,6 +105,10 @@ def _header(model: EvaluatedModel) -> Html:
         ("Predicts", _prediction(contract.output)),
         ("Fitted to", _LOGARITHM if evaluation.logarithm else ""),
         ("From", f"{len(contract.features)} fields"),
+        (
+            "Not to be served",
+            f"needs the Python code of {names}" if (names := ", ".join(manifest.transformers)) else "",
+        ),
         ("Evaluated on", _rows(evaluation)),
         ("Trained", f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC"),
         ("Owner", manifest.owner or ""),

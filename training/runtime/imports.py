@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -69,3 +70,21 @@ def module_digests(paths: Iterable[str], folder: Path) -> dict[str, str]:
         for file in sorted(files)
         if file.is_file()
     }
+
+
+def own_code_error(path: str, what: str, error: Exception) -> SpecError:
+    """Return an error of the user's code in words: what failed, the last line of the user's code, and the reason.
+
+    Args:
+        path: The import path of the class.
+        what: What failed, such as ``failed in fit``.
+        error: The error; a SpecError is returned as it is.
+    """
+    if isinstance(error, SpecError):
+        return error
+    module = path.rpartition(".")[0]
+    source = getattr(sys.modules.get(module), "__file__", None)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == source]
+    place = f" (line {lines[-1]} of {module})" if lines else ""
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    return SpecError(f"{path} {what}{place}: {reason}")

@@ -18,7 +18,7 @@ def build(context: typer.Context, tag: Tag = None) -> None:
     The Bento is saved in BentoML's Bento store. Other options are passed to `bentoml build`.
     """
     tag, options = split_arguments(context, tag)
-    artifact = store.load(tag)
+    artifact = store.load(tag).require_servable()
     from model_deployer.image.bento import build_bento  # noqa: PLC0415
 
     bento = build_bento(artifact, options)

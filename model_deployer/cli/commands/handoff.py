@@ -27,7 +27,7 @@ def handoff(tag: Tag = None, output: Out = Path("model-package"), spec: Spec = N
 
     The package contains everything that is needed to run, call and monitor a model.
     """
-    artifact = store.load(tag)
+    artifact = store.load(tag).require_servable()
     with packages_of("handoff"):
         from model_deployer.handoff.package import write_package  # noqa: PLC0415
     write_package(artifact, output, spec, verify)

@@ -30,7 +30,7 @@ def image(tag: Tag = None, backend: Backend = None, build_arg: BuildArg = None) 
 
     The image has the name and the version of the model.
     """
-    artifact = store.load(tag)
+    artifact = store.load(tag).require_servable()
     from model_deployer.image.image import build_image  # noqa: PLC0415
 
     print(build_image(artifact, backend, build_arg or ()))

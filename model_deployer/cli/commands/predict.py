@@ -30,7 +30,7 @@ def predict(tag: Tag, table: TablePath, output: Output, keep: Keep = None, resum
     """
     with packages_of("train"):
         from model_deployer.prediction.file_prediction import FilePrediction, predict_file  # noqa: PLC0415
-    artifact = store.load(tag)
+    artifact = store.load(tag).require_servable()
     job = FilePrediction(table, output, keep or (), resume)
     with _bar() as bar:
         task = bar.add_task("", total=None, rows="0")

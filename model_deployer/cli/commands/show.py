@@ -34,6 +34,9 @@ def show(tag: Tag = None, json: Json = False) -> None:
     print_metrics(artifact.evaluation)
     if REPORT in artifact.manifest.files:
         console.print(f"\nThe full report: {artifact.path / REPORT}", markup=False)
+    if artifact.reason_not_to_serve:
+        console.print(f"\n{artifact.reason_not_to_serve}", markup=False)
+        return
     console.print("\nAn example request, for the served model:\n")
     console.print(curl(artifact), markup=False)
 

@@ -30,5 +30,7 @@ def train(
         print_json({"tag": trained.tag, "metrics": trained.evaluation.to_json()["metrics"]})
     else:
         print_metrics(trained.evaluation)
-        print(f"\nThe full report: {store.load(trained.tag).path / REPORT}")
-        print(f"{trained.tag} is in the model store. Serve it:  deployer serve {trained.tag}")
+        artifact = store.load(trained.tag)
+        print(f"\nThe full report: {artifact.path / REPORT}")
+        serve = artifact.reason_not_to_serve or f"Serve it:  deployer serve {trained.tag}"
+        print(f"{trained.tag} is in the model store. {serve}")

@@ -20,13 +20,13 @@ def select_model(service_file: Path, tag: str | None) -> Artifact:
     Raises:
         ModelNotFound: if the store does not have the model.
         AmbiguousModel: if there is no tag and the store has several models.
-        ArtifactError: if the files of the model are missing or were altered.
+        ArtifactError: if the files of the model are missing or were altered, or it cannot be served.
     """
     pinned_tag = _pinned_tag(service_file.parent.parent / "bento.yaml")
     if pinned_tag is None:
-        return store.load(tag)
+        return store.load(tag).require_servable()
     try:
-        return store.load(pinned_tag)
+        return store.load(pinned_tag).require_servable()
     except ModelNotFound:
         raise ModelNotFound(
             f"this Bento serves {pinned_tag}, which is not in the model store; run "
