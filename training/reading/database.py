@@ -42,6 +42,15 @@ _SLICE_ROWS = 50_000
 _Reader = Callable[[str], pl.DataFrame]
 
 
+def opens_duckdb(spec: Spec, folder: Path) -> bool:
+    """Return whether ``data.query`` is one of DuckDB, which may name files in the place of tables.
+
+    Raises:
+        SpecError: if ``data.connection`` names a variable that is not set.
+    """
+    return _url(spec, folder).startswith("duckdb:")
+
+
 def read_query(spec: Spec, folder: Path, query: str) -> tuple[TableFile, str]:
     """Read the result of ``data.query``.
 
@@ -60,7 +69,7 @@ def read_query(spec: Spec, folder: Path, query: str) -> tuple[TableFile, str]:
         SpecError: if ``data.connection`` names a variable that is not set, or no known kind of database.
         EnvironmentFault: if the extra ``sql`` is not installed.
     """
-    url = with_variables(spec.data.connection or FILES, "connection", spec)
+    url = _url(spec, folder)
     try:
         frame = _standard(_reader(url, folder, spec)(query))
     except _database_errors() as error:
@@ -122,11 +131,17 @@ def _stored(content: Content) -> Path:
     return content.source
 
 
+def _url(spec: Spec, folder: Path) -> str:
+    """Return the URL of the database, also if ``data.connection`` is the path of a file."""
+    connection = with_variables(spec.data.connection or FILES, "connection", spec)
+    if "://" in connection:
+        return connection
+    file = folder / Path(connection).expanduser()
+    return f"{kind_of(file, Content(file, file).head(64))}:///{file}"
+
+
 def _reader(url: str, folder: Path, spec: Spec) -> _Reader:
-    """Return what reads a query of the database with this URL, or of the file with this path."""
-    if "://" not in url:
-        file = folder / Path(url).expanduser()
-        url = f"{kind_of(file, Content(file, file).head(64))}:///{file}"
+    """Return what reads a query of the database with this URL."""
     name, _, rest = url.partition("://")
     if name in ("sqlite", "duckdb"):
         path = folder / Path(rest.removeprefix("/")).expanduser() if rest.strip("/") else None
@@ -157,6 +172,7 @@ def _duckdb(path: str, folder: Path | None) -> _Reader:
 
     def read(query: str) -> pl.DataFrame:
         with duckdb.connect(path, read_only=path != ":memory:") as connection:
+            connection.execute("SET python_enable_replacements = false")  # no variables of this module as tables
             if folder is not None:
                 connection.execute("SET file_search_path = $1", [str(folder.absolute())])
             relation = connection.sql(query)

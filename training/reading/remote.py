@@ -33,11 +33,13 @@ def is_remote(path: str) -> bool:
     return bool(_URL.match(path))
 
 
-def copy_files(spec: Spec, is_table: Callable[[PurePosixPath], bool]) -> str:
+def copy_files(url: str, key: str, spec: Spec, is_table: Callable[[PurePosixPath], bool]) -> str:
     """Copy the files of a URL to this machine, and return the path of the copies: a file, a folder or a glob.
 
     Args:
-        spec: The model.yaml; ``data.path`` is the URL.
+        url: The URL.
+        key: The key under ``data`` that holds it, for messages.
+        spec: The model.yaml.
         is_table: Whether a file of a folder is a table, by its name.
 
     Raises:
@@ -45,8 +47,8 @@ def copy_files(spec: Spec, is_table: Callable[[PurePosixPath], bool]) -> str:
         SpecError: if the URL is of no known kind, or names an environment variable that is not set.
         EnvironmentFault: if the URL is that of an object store, and the extra ``remote`` is not installed.
     """
-    location = spec.location("data", "path")
-    url = with_variables(str(spec.data.path), "path", spec)
+    location = spec.location("data", key)
+    url = with_variables(url, key, spec)
     scheme = url.partition("://")[0].lower()
     folder = Path(_downloads().name) / str(next(_numbers)) / scheme
     if scheme in ("http", "https"):

@@ -14,7 +14,8 @@ from moto.server import ThreadedMotoServer
 from pydantic import ValidationError
 
 from model_deployer.contract.errors import DataError, SpecError
-from model_deployer.training.spec import Data
+from model_deployer.training.data.table import read_table
+from model_deployer.training.spec import Data, Spec
 from tests.support import certificates
 from tests.training.reading.files import read
 
@@ -137,6 +138,16 @@ def test_tables_of_an_object_store(tmp_path: Path) -> None:
             "y": ["a", "b", "a", "b"],
             "year": [2023, 2023, 2024, 2024],
         }, path
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_query_of_an_object_store(tmp_path: Path) -> None:
+    text = "SELECT x, y, year FROM 's3://shop/sales/*/*.csv' ORDER BY x, year"
+    frame = read_table(Spec(name="m", data=Data(query=text, target="y")), tmp_path).frame
+    assert frame["year"].to_list() == [2023, 2024, 2023, 2024]
+    text = "SELECT * FROM 's3://shop/absent.csv'"
+    with pytest.raises(DataError, match=r"data\.query: there is no file s3://shop/absent\.csv"):
+        read_table(Spec(name="m", data=Data(query=text, target="y")), tmp_path)
 
 
 @pytest.mark.usefixtures("s3")
