@@ -7,20 +7,26 @@ import hashlib
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import polars as pl
 import polars.selectors as cs
 
-from model_deployer.contract.errors import DataError, SpecError
+from model_deployer.contract.errors import DataError, EnvironmentFault, SpecError
 from model_deployer.system.extras import packages_of
+from model_deployer.training.reading import mysql
 from model_deployer.training.reading.content import Content
 from model_deployer.training.reading.environment import with_variables
 from model_deployer.training.reading.file_kind import kind_of
+from model_deployer.training.reading.query_rows import frame_of, no_rows, refuse_repeated
 from model_deployer.training.reading.table_file import TableFile
 from model_deployer.training.spec import Spec
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 #: A DuckDB without tables of its own: it reads files, whose paths start at the folder of model.yaml.
 FILES = "duckdb://"
@@ -159,7 +165,7 @@ def _sqlite(path: Path) -> _Reader:
         connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
         try:
             cursor = connection.execute(query)
-            return _frame([column[0] for column in cursor.description or ()], cursor.fetchall())
+            return frame_of([column[0] for column in cursor.description or ()], cursor.fetchall())
         finally:
             connection.close()
 
@@ -177,56 +183,76 @@ def _duckdb(path: str, folder: Path | None) -> _Reader:
                 connection.execute("SET file_search_path = $1", [str(folder.absolute())])
             relation = connection.sql(query)
             if relation is None:
-                raise _no_rows()
-            _refuse_repeated(relation.columns)
+                raise no_rows()
+            refuse_repeated(relation.columns)
             return pl.DataFrame(relation)
 
     return read
 
 
 def _sqlalchemy(url: str, spec: Spec) -> _Reader:
-    with packages_of("sql"):
-        import sqlalchemy  # noqa: PLC0415
-    name, _, rest = url.partition("://")
-    try:
-        driver = _DRIVERS.get(name, name)
-        seconds = {"connect_timeout": _CONNECT_SECONDS} if driver in _DRIVERS.values() else {}
-        with packages_of("sql"):
-            engine = sqlalchemy.create_engine(
-                f"{driver}://{rest}", connect_args=seconds, poolclass=sqlalchemy.pool.NullPool, hide_parameters=True
-            )
-    except sqlalchemy.exc.ArgumentError:
-        raise SpecError(
-            f"{spec.location('data', 'connection')}: expected the path of a database file, or a URL such as "
-            f"`postgresql://user:${{PASSWORD}}@host/database` or `duckdb:///file.duckdb`"
-        ) from None
+    engine = _engine(url, spec)
 
     def read(query: str) -> pl.DataFrame:
-        with engine.connect() as connection:
+        with _connected(engine, spec) as connection:
+            if engine.dialect.name in ("mysql", "mariadb"):
+                connection.exec_driver_sql(mysql.READ_ONLY)
             options = {"no_parameters": True, "postgresql_readonly": True}
             result = connection.execution_options(**options).exec_driver_sql(query)
             if not result.returns_rows:
-                raise _no_rows()
-            return _frame(list(result.keys()), [tuple(row) for row in result.fetchall()])
+                raise no_rows()
+            return frame_of(list(result.keys()), [tuple(row) for row in result.fetchall()])
 
     return read
 
 
-def _frame(names: Sequence[str], rows: list[Any]) -> pl.DataFrame:
-    if not names:
-        raise _no_rows()
-    _refuse_repeated(names)
-    return pl.DataFrame(rows, schema=list(names), orient="row", infer_schema_length=None, strict=False)
+def _engine(url: str, spec: Spec) -> "Engine":
+    with packages_of("sql"):
+        import sqlalchemy  # noqa: PLC0415
+    location = spec.location("data", "connection")
+    name, _, rest = url.partition("://")
+    driver = _DRIVERS.get(name, name)
+    try:
+        with packages_of("sql") if driver in _DRIVERS.values() else nullcontext():
+            return sqlalchemy.create_engine(
+                f"{driver}://{rest}",
+                connect_args=_driver_options(driver),
+                poolclass=sqlalchemy.pool.NullPool,
+                hide_parameters=True,
+            )
+    except sqlalchemy.exc.ArgumentError:
+        raise SpecError(
+            f"{location}: expected the path of a database file, or a URL such as "
+            f"`postgresql://user:${{PASSWORD}}@host/database` or `duckdb:///file.duckdb`"
+        ) from None
+    except ModuleNotFoundError as error:
+        raise EnvironmentFault(
+            f"{location}: `{driver}` needs the module '{error.name}'; install the package that has it, or name a "
+            f"driver that is installed"
+        ) from None
 
 
-def _no_rows() -> DataError:
-    return DataError("data.query: expected a query that returns rows, such as SELECT")
+def _driver_options(driver: str) -> dict[str, Any]:
+    """Return the arguments of a driver of the extra ``sql``."""
+    if driver not in _DRIVERS.values():
+        return {}
+    options: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS}
+    return options | {"conv": mysql.decoders()} if driver.endswith("pymysql") else options
 
 
-def _refuse_repeated(names: Sequence[str]) -> None:
-    if repeated := sorted({name for name in names if list(names).count(name) > 1}):
-        listed = ", ".join(f"'{name}'" for name in repeated)
-        raise DataError(f"data.query: the result names {listed} more than once; rename all but one with AS")
+def _connected(engine: "Engine", spec: Spec) -> "Connection":
+    """Open a connection.
+
+    Raises:
+        SpecError: if the driver does not know an option of the URL, or needs a file or a package for it that is absent.
+    """
+    try:
+        return engine.connect()
+    except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:  # not those of databases
+        raise SpecError(
+            f"{spec.location('data', 'connection')}: the driver {engine.driver} cannot connect with these options: "
+            f"{_reason(error)}"
+        ) from None
 
 
 def _standard(frame: pl.DataFrame) -> pl.DataFrame:
@@ -262,6 +288,10 @@ def _database_errors() -> tuple[type[Exception], ...]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of the message of a database, without the name of its class."""
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return re.sub(r"^\([\w.]+\)\s*(\(\d+, )?", "", line)[:300]
+    """Return the first line of the message of a database, without a value that it could not convert."""
+    arguments = getattr(getattr(error, "orig", None), "args", None) or (error,)
+    message = str(arguments[-1])
+    line = next((line.strip() for line in message.splitlines() if line.strip()), type(error).__name__)
+    if any(kind.__name__ == "DataError" for kind in type(error).__mro__):
+        line = re.sub(r"""(["']).*\1""", "...", line)
+    return re.sub(r"^\([\w.]+\)\s*", "", line)[:300]

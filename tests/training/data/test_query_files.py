@@ -220,3 +220,10 @@ def test_a_function_with_stated_types_is_not_refused(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text(NORTH)
     frame = query(tmp_path, "SELECT * FROM read_csv('s.csv', delim = ';', all_varchar = true) ORDER BY sold").frame
     assert frame["amount"].to_list() == [1234.5, 7.25]
+
+
+def test_a_value_that_cannot_be_converted_is_not_in_the_message(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("name,region\nAnna,a\n")
+    with pytest.raises(DataError, match=r"the query failed: .*Could not convert string \.\.\. to INT32") as caught:
+        query(tmp_path, "SELECT name::INT AS x, region FROM 's.csv'")
+    assert "Anna" not in str(caught.value)
