@@ -62,7 +62,8 @@ def find_files(path: str, key: str, spec: Spec, folder: Path) -> list[SourceFile
     else:
         files = _of_glob(pattern, folder)
     if not files:
-        raise DataError(f"{location}: there is no file {literal}; a relative path starts at the folder of model.yaml")
+        hint = "check the URL" if is_remote(path) else "a relative path starts at the folder of model.yaml"
+        raise DataError(f"{location}: there is no file {literal}; {hint}")
     _refuse_other_partitions(files, key)
     return files
 
