@@ -14,20 +14,19 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.errors import DataError
 from model_deployer.contract.yaml_source import KeyPath, suggestion
+from model_deployer.training.data.joined_files import join_files, read_files, select_columns, typed_partitions
 from model_deployer.training.data.query_files import write_query_files
 from model_deployer.training.data.shaping import add_lags, lag_sources, lags, rename, select_rows
-from model_deployer.training.data.values import Values, read_values
+from model_deployer.training.data.values import Values
 from model_deployer.training.reading.content import Content, open_content
-from model_deployer.training.reading.database import read_query
+from model_deployer.training.reading.database import opens_duckdb, read_query
 from model_deployer.training.reading.pandas_index import index_columns, parquet_index
 from model_deployer.training.reading.parquet_chunks import (
     ParquetChunk,
     read_rows,
     sample_rows,
     split_files,
-    with_partition,
 )
-from model_deployer.training.reading.reader import read_file
 from model_deployer.training.reading.remote import urls_in_errors
 from model_deployer.training.reading.source_files import SourceFile, find_files
 from model_deployer.training.reading.table_file import TableFile
@@ -80,8 +79,8 @@ def read_table(spec: Spec, folder: Path) -> Table:
     """
     if spec.data.query is not None:
         with tempfile.TemporaryDirectory() as target:
-            is_about_files = spec.data.connection is None
-            query, notes = write_query_files(spec, folder, Path(target)) if is_about_files else (spec.data.query, [])
+            is_duckdb = opens_duckdb(spec, folder)
+            query, notes = write_query_files(spec, folder, Path(target)) if is_duckdb else (spec.data.query, [])
             result, digest = read_query(spec, folder, query)
         table = _table([result], [SourceFile(Path("data.query"))], spec, digest)
         return replace(table, notes=(*notes, *table.notes))
@@ -90,14 +89,12 @@ def read_table(spec: Spec, folder: Path) -> Table:
 
 
 def _read_files(spec: Spec, folder: Path) -> Table:
-    files = find_files(spec, folder)
-    partitions = _typed_partitions(files, spec)
+    files = find_files(str(spec.data.path), "path", spec, folder)
     with ThreadPoolExecutor(1) as thread:
         version = thread.submit(_version, files)
-        chunks = _chunks(files, partitions, spec)
+        chunks = _chunks(files, spec)
         if spec.data.rows_in_memory is None or sum(chunk.rows for chunk in chunks) <= spec.data.rows_in_memory:
-            tables = [_read(file.path, partition, spec) for file, partition in zip(files, partitions, strict=True)]
-            return _table(tables, files, spec, version.result())
+            return _table(read_files(files, spec), files, spec, version.result())
         rows = sample_rows(chunks, spec.data.rows_in_memory, spec.seed)
         filled = {chunk.path for chunk in chunks}
         sampled = [file for file in files if file.path in filled]
@@ -128,15 +125,7 @@ def _shaped_version(version: str, spec: Spec) -> str:
     return f"sha256:{hashlib.sha256(version.encode() + shape).hexdigest()}"
 
 
-def _typed_partitions(files: list[SourceFile], spec: Spec) -> list[list[pl.Series]]:
-    """Return, for each file, a series with one value for each of its partitions; all files give them one type."""
-    names = [name for name, _ in files[0].partition]
-    strings = {name: [dict(file.partition)[name] for file in files] for name in names}
-    frame = read_values(pl.DataFrame(strings, dict.fromkeys(names, pl.String)), spec, is_untyped=True).frame
-    return [[column[index : index + 1] for column in frame] for index in range(len(files))]
-
-
-def _chunks(files: list[SourceFile], partitions: list[list[pl.Series]], spec: Spec) -> tuple[ParquetChunk, ...]:
+def _chunks(files: list[SourceFile], spec: Spec) -> tuple[ParquetChunk, ...]:
     if spec.data.rows_in_memory is None:
         return ()
     for file in files:
@@ -146,28 +135,13 @@ def _chunks(files: list[SourceFile], partitions: list[list[pl.Series]], spec: Sp
                 f"{spec.location('data', 'rows_in_memory')}: {file.path} is not Parquet, the only format that can be "
                 f"read in chunks; convert it, for example with polars: `scan_csv(...).sink_parquet(...)`"
             )
-    return split_files([file.path for file in files], partitions)
-
-
-def _read(path: Path, partition: list[pl.Series], spec: Spec) -> TableFile:
-    table = read_file(path, spec)
-    if not table.frame.height:
-        raise DataError(f"{path}: the table has no rows")
-    return replace(table, frame=with_partition(table.frame, partition))
+    return split_files([file.path for file in files], typed_partitions(files, spec))
 
 
 def _table(tables: list[TableFile], files: list[SourceFile], spec: Spec, version: str) -> Table:
     """Join the files, read their text, and leave out an index."""
-    paths = [file.path for file in files]
-    is_text = all(table.is_text for table in tables)
-    frames = [
-        read_values(table.frame, spec, is_untyped=True).frame if table.is_text and not is_text else table.frame
-        for table in tables
-    ]
-    frames = [rename(frame, spec) for frame in frames]
-    values = read_values(_combine(frames, paths, spec), spec, is_text)
-    if is_text and len(frames) > 1:
-        _check_text(frames, paths, values, spec)
+    renamed = [replace(table, frame=rename(table.frame, spec)) for table in tables]
+    values = join_files(renamed, [file.path for file in files], spec, lambda frame: _used_columns(frame, spec))
     # A question ends the run; before it is answered, times and numbers may be text.
     frame, lag_notes = (values.frame, []) if values.questions else add_lags(values.frame, spec)
     frame = select_rows(frame, spec)
@@ -177,7 +151,7 @@ def _table(tables: list[TableFile], files: list[SourceFile], spec: Spec, version
     notes += [f"column '{name}' is an index of pandas, not a feature: left out" for name in index]
     notes += lag_notes
     left_out = {*index, *_left_out(spec)}
-    kept = _select(frame, [name for name in frame.columns if name not in left_out])
+    kept = select_columns(frame, [name for name in frame.columns if name not in left_out])
     return Table(replace(values, frame=kept), _shaped_version(version, spec), notes=tuple(dict.fromkeys(notes)))
 
 
@@ -186,55 +160,15 @@ def _named_columns(spec: Spec) -> Collection[str]:
     return spec.data.columns | {*spec.slices, *spec.features, *spec.data.formats}
 
 
-def _combine(frames: list[pl.DataFrame], paths: list[Path], spec: Spec) -> pl.DataFrame:
-    frame = _concatenate(frames, paths)
-    if not frame.height:
-        raise DataError(f"{paths[0]}: the table has no rows")
+def _used_columns(frame: pl.DataFrame, spec: Spec) -> pl.DataFrame:
     _check_columns(frame, spec)
     left_out = _left_out(spec) - lag_sources(spec)
-    return _select(frame, [name for name in frame.columns if name not in left_out])
+    return select_columns(frame, [name for name in frame.columns if name not in left_out])
 
 
 def _left_out(spec: Spec) -> set[str]:
     """Return the columns that are ignored and not used for slices."""
     return set(spec.data.ignore) - set(spec.slices)
-
-
-def _concatenate(frames: list[pl.DataFrame], paths: list[Path]) -> pl.DataFrame:
-    """Join the files; a column that is empty or numeric in one file takes a type that suits all files."""
-    first = frames[0]
-    for frame, path in zip(frames[1:], paths[1:], strict=True):
-        if differing := set(first.columns) ^ set(frame.columns):
-            listed = ", ".join(f"'{name}'" for name in sorted(differing))
-            raise DataError(f"{path}: its columns differ from those of {paths[0]}: {listed}")
-    aligned = [_select(frame, first.columns) for frame in frames]
-    for name in first.columns:
-        _check_types([frame[name] for frame in aligned], paths)
-    untyped = [
-        frame.select(pl.lit(None).alias(s.name) if s.null_count() == s.len() else s for s in frame) for frame in aligned
-    ]
-    return pl.concat(untyped, how="vertical_relaxed") if len(untyped) > 1 else first
-
-
-def _check_text(frames: list[pl.DataFrame], paths: list[Path], values: Values, spec: Spec) -> None:
-    """Check that no column that is text as a whole has numbers, times or booleans alone in one of the files."""
-    names = [name for name in values.frame.columns if values.frame[name].dtype == pl.String]
-    parts = [read_values(_select(frame, names), spec, is_untyped=True).frame for frame in frames]
-    for name in names:
-        _check_types([part[name] for part in parts], paths)
-
-
-def _select(frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """Select columns by name; polars' own selection would read a name such as ``*`` or ``^x$`` as a pattern."""
-    return pl.DataFrame({name: frame[name] for name in names})
-
-
-def _check_types(columns: list[pl.Series], paths: list[Path]) -> None:
-    filled = [(column, path) for column, path in zip(columns, paths, strict=True) if column.null_count() < column.len()]
-    for column, path in filled[1:]:
-        first, reference = filled[0]
-        if column.dtype != first.dtype and not (column.dtype.is_numeric() and first.dtype.is_numeric()):
-            raise DataError(f"{path}: column '{column.name}' is {column.dtype}, but {first.dtype} in {reference}")
 
 
 def _check_columns(frame: pl.DataFrame, spec: Spec) -> None:

@@ -68,7 +68,7 @@ def open_batches(spec: Spec, folder: Path) -> TableBatches:
         EnvironmentFault: if a package that reads the files is missing.
     """
     with urls_in_errors():
-        files = find_files(spec, folder)
+        files = find_files(str(spec.data.path), "path", spec, folder)
         try:
             frames = [_with_partition(scan_file(file.path, spec), file) for file in files]
             frame = renamed(_joined(frames, files), spec)

@@ -7,20 +7,26 @@ import hashlib
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import polars as pl
 import polars.selectors as cs
 
-from model_deployer.contract.errors import DataError, SpecError
+from model_deployer.contract.errors import DataError, EnvironmentFault, SpecError
 from model_deployer.system.extras import packages_of
+from model_deployer.training.reading import mysql
 from model_deployer.training.reading.content import Content
 from model_deployer.training.reading.environment import with_variables
 from model_deployer.training.reading.file_kind import kind_of
+from model_deployer.training.reading.query_rows import frame_of, no_rows, refuse_repeated
 from model_deployer.training.reading.table_file import TableFile
 from model_deployer.training.spec import Spec
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
 
 #: A DuckDB without tables of its own: it reads files, whose paths start at the folder of model.yaml.
 FILES = "duckdb://"
@@ -42,6 +48,15 @@ _SLICE_ROWS = 50_000
 _Reader = Callable[[str], pl.DataFrame]
 
 
+def opens_duckdb(spec: Spec, folder: Path) -> bool:
+    """Return whether ``data.query`` is one of DuckDB, which may name files in the place of tables.
+
+    Raises:
+        SpecError: if ``data.connection`` names a variable that is not set.
+    """
+    return _url(spec, folder).startswith("duckdb:")
+
+
 def read_query(spec: Spec, folder: Path, query: str) -> tuple[TableFile, str]:
     """Read the result of ``data.query``.
 
@@ -60,7 +75,7 @@ def read_query(spec: Spec, folder: Path, query: str) -> tuple[TableFile, str]:
         SpecError: if ``data.connection`` names a variable that is not set, or no known kind of database.
         EnvironmentFault: if the extra ``sql`` is not installed.
     """
-    url = with_variables(spec.data.connection or FILES, "connection", spec)
+    url = _url(spec, folder)
     try:
         frame = _standard(_reader(url, folder, spec)(query))
     except _database_errors() as error:
@@ -122,11 +137,17 @@ def _stored(content: Content) -> Path:
     return content.source
 
 
+def _url(spec: Spec, folder: Path) -> str:
+    """Return the URL of the database, also if ``data.connection`` is the path of a file."""
+    connection = with_variables(spec.data.connection or FILES, "connection", spec)
+    if "://" in connection:
+        return connection
+    file = folder / Path(connection).expanduser()
+    return f"{kind_of(file, Content(file, file).head(64))}:///{file}"
+
+
 def _reader(url: str, folder: Path, spec: Spec) -> _Reader:
-    """Return what reads a query of the database with this URL, or of the file with this path."""
-    if "://" not in url:
-        file = folder / Path(url).expanduser()
-        url = f"{kind_of(file, Content(file, file).head(64))}:///{file}"
+    """Return what reads a query of the database with this URL."""
     name, _, rest = url.partition("://")
     if name in ("sqlite", "duckdb"):
         path = folder / Path(rest.removeprefix("/")).expanduser() if rest.strip("/") else None
@@ -144,7 +165,7 @@ def _sqlite(path: Path) -> _Reader:
         connection = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
         try:
             cursor = connection.execute(query)
-            return _frame([column[0] for column in cursor.description or ()], cursor.fetchall())
+            return frame_of([column[0] for column in cursor.description or ()], cursor.fetchall())
         finally:
             connection.close()
 
@@ -157,60 +178,81 @@ def _duckdb(path: str, folder: Path | None) -> _Reader:
 
     def read(query: str) -> pl.DataFrame:
         with duckdb.connect(path, read_only=path != ":memory:") as connection:
+            connection.execute("SET python_enable_replacements = false")  # no variables of this module as tables
             if folder is not None:
                 connection.execute("SET file_search_path = $1", [str(folder.absolute())])
             relation = connection.sql(query)
             if relation is None:
-                raise _no_rows()
-            _refuse_repeated(relation.columns)
+                raise no_rows()
+            refuse_repeated(relation.columns)
             return pl.DataFrame(relation)
 
     return read
 
 
 def _sqlalchemy(url: str, spec: Spec) -> _Reader:
-    with packages_of("sql"):
-        import sqlalchemy  # noqa: PLC0415
-    name, _, rest = url.partition("://")
-    try:
-        driver = _DRIVERS.get(name, name)
-        seconds = {"connect_timeout": _CONNECT_SECONDS} if driver in _DRIVERS.values() else {}
-        with packages_of("sql"):
-            engine = sqlalchemy.create_engine(
-                f"{driver}://{rest}", connect_args=seconds, poolclass=sqlalchemy.pool.NullPool, hide_parameters=True
-            )
-    except sqlalchemy.exc.ArgumentError:
-        raise SpecError(
-            f"{spec.location('data', 'connection')}: expected the path of a database file, or a URL such as "
-            f"`postgresql://user:${{PASSWORD}}@host/database` or `duckdb:///file.duckdb`"
-        ) from None
+    engine = _engine(url, spec)
 
     def read(query: str) -> pl.DataFrame:
-        with engine.connect() as connection:
+        with _connected(engine, spec) as connection:
+            if engine.dialect.name in ("mysql", "mariadb"):
+                connection.exec_driver_sql(mysql.READ_ONLY)
             options = {"no_parameters": True, "postgresql_readonly": True}
             result = connection.execution_options(**options).exec_driver_sql(query)
             if not result.returns_rows:
-                raise _no_rows()
-            return _frame(list(result.keys()), [tuple(row) for row in result.fetchall()])
+                raise no_rows()
+            return frame_of(list(result.keys()), [tuple(row) for row in result.fetchall()])
 
     return read
 
 
-def _frame(names: Sequence[str], rows: list[Any]) -> pl.DataFrame:
-    if not names:
-        raise _no_rows()
-    _refuse_repeated(names)
-    return pl.DataFrame(rows, schema=list(names), orient="row", infer_schema_length=None, strict=False)
+def _engine(url: str, spec: Spec) -> "Engine":
+    with packages_of("sql"):
+        import sqlalchemy  # noqa: PLC0415
+    location = spec.location("data", "connection")
+    name, _, rest = url.partition("://")
+    driver = _DRIVERS.get(name, name)
+    try:
+        with packages_of("sql") if driver in _DRIVERS.values() else nullcontext():
+            return sqlalchemy.create_engine(
+                f"{driver}://{rest}",
+                connect_args=_driver_options(driver),
+                poolclass=sqlalchemy.pool.NullPool,
+                hide_parameters=True,
+            )
+    except sqlalchemy.exc.ArgumentError:
+        raise SpecError(
+            f"{location}: expected the path of a database file, or a URL such as "
+            f"`postgresql://user:${{PASSWORD}}@host/database` or `duckdb:///file.duckdb`"
+        ) from None
+    except ModuleNotFoundError as error:
+        raise EnvironmentFault(
+            f"{location}: `{driver}` needs the module '{error.name}'; install the package that has it, or name a "
+            f"driver that is installed"
+        ) from None
 
 
-def _no_rows() -> DataError:
-    return DataError("data.query: expected a query that returns rows, such as SELECT")
+def _driver_options(driver: str) -> dict[str, Any]:
+    """Return the arguments of a driver of the extra ``sql``."""
+    if driver not in _DRIVERS.values():
+        return {}
+    options: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS}
+    return options | {"conv": mysql.decoders()} if driver.endswith("pymysql") else options
 
 
-def _refuse_repeated(names: Sequence[str]) -> None:
-    if repeated := sorted({name for name in names if list(names).count(name) > 1}):
-        listed = ", ".join(f"'{name}'" for name in repeated)
-        raise DataError(f"data.query: the result names {listed} more than once; rename all but one with AS")
+def _connected(engine: "Engine", spec: Spec) -> "Connection":
+    """Open a connection.
+
+    Raises:
+        SpecError: if the driver does not know an option of the URL, or needs a file or a package for it that is absent.
+    """
+    try:
+        return engine.connect()
+    except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:  # not those of databases
+        raise SpecError(
+            f"{spec.location('data', 'connection')}: the driver {engine.driver} cannot connect with these options: "
+            f"{_reason(error)}"
+        ) from None
 
 
 def _standard(frame: pl.DataFrame) -> pl.DataFrame:
@@ -246,6 +288,10 @@ def _database_errors() -> tuple[type[Exception], ...]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of the message of a database, without the name of its class."""
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return re.sub(r"^\([\w.]+\)\s*(\(\d+, )?", "", line)[:300]
+    """Return the first line of the message of a database, without a value that it could not convert."""
+    arguments = getattr(getattr(error, "orig", None), "args", None) or (error,)
+    message = str(arguments[-1])
+    line = next((line.strip() for line in message.splitlines() if line.strip()), type(error).__name__)
+    if any(kind.__name__ == "DataError" for kind in type(error).__mro__):
+        line = re.sub(r"""(["']).*\1""", "...", line)
+    return re.sub(r"^\([\w.]+\)\s*", "", line)[:300]

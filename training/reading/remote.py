@@ -23,6 +23,16 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 _STORES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl")
 
+#: What the environment needs to hold for a store, by the first two letters of its URL.
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true if it is public",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true if it is public",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or AZURE_SKIP_SIGNATURE=true if it is public",
+}
+
+#: The address at which machines of all clouds get credentials.
+_METADATA_SERVER = "169.254.169.254"
+
 _TIMEOUT = httpx.Timeout(60, connect=15)
 
 _numbers = count()
@@ -33,11 +43,13 @@ def is_remote(path: str) -> bool:
     return bool(_URL.match(path))
 
 
-def copy_files(spec: Spec, is_table: Callable[[PurePosixPath], bool]) -> str:
+def copy_files(url: str, key: str, spec: Spec, is_table: Callable[[PurePosixPath], bool]) -> str:
     """Copy the files of a URL to this machine, and return the path of the copies: a file, a folder or a glob.
 
     Args:
-        spec: The model.yaml; ``data.path`` is the URL.
+        url: The URL.
+        key: The key under ``data`` that holds it, for messages.
+        spec: The model.yaml.
         is_table: Whether a file of a folder is a table, by its name.
 
     Raises:
@@ -45,8 +57,8 @@ def copy_files(spec: Spec, is_table: Callable[[PurePosixPath], bool]) -> str:
         SpecError: if the URL is of no known kind, or names an environment variable that is not set.
         EnvironmentFault: if the URL is that of an object store, and the extra ``remote`` is not installed.
     """
-    location = spec.location("data", "path")
-    url = with_variables(str(spec.data.path), "path", spec)
+    location = spec.location("data", key)
+    url = with_variables(url, key, spec)
     scheme = url.partition("://")[0].lower()
     folder = Path(_downloads().name) / str(next(_numbers)) / scheme
     if scheme in ("http", "https"):
@@ -102,28 +114,59 @@ def _copy_objects(url: str, folder: Path, location: str, is_table: Callable[[Pur
         for name in _keys(store, key, is_table):
             _write(_place(folder / bucket, name, location), obstore.get(store, name).stream())
     except (BaseError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0][:300]
-        raise DataError(f"{location}: {scheme}://{bucket} cannot be read: {reason}") from None
+        raise DataError(f"{location}: {scheme}://{bucket} cannot be read: {_reason(error, scheme)}") from None
     return str(folder / bucket / key)
+
+
+def _reason(error: Exception, scheme: str) -> str:
+    """Return the message of a store in one line, without the page that came with it."""
+    message = str(error).splitlines()[0].partition("<")[0].strip(" :")[:300]
+    if _METADATA_SERVER in message:  # asked for credentials when the environment holds none
+        return f"the environment holds no credentials; set {_CREDENTIALS.get(scheme[:2], _CREDENTIALS['az'])}"
+    return f"{message}; check the name, and the credentials in the environment"
 
 
 def _keys(store: Any, key: str, is_table: Callable[[PurePosixPath], bool]) -> list[str]:
     """Return the names of the objects that a key, a glob of keys, or a folder stands for."""
+    size = _size(store, key)
+    if size:
+        return [key]
+    prefix = str(PurePosixPath(*_fixed_parts(key))).removeprefix(".")
+    names = _names(store, prefix)
+    if glob.has_magic(key):
+        return [name for name in names if _matches(name, key)]
+    tables = [name for name in names if is_table(PurePosixPath(name).relative_to(prefix or "."))]
+    return tables or ([] if size is None else [key])
+
+
+def _size(store: Any, key: str) -> int | None:
+    """Return the size of an object, 0 also for a folder of some stores; None if there is none."""
     import obstore  # noqa: PLC0415
 
-    if not glob.has_magic(key):
-        try:
-            obstore.head(store, key)
-        except (FileNotFoundError, ValueError):
-            pass
-        else:
-            return [key]
-    fixed = PurePosixPath(*(part for part in _fixed_parts(key)))
-    prefix = "" if str(fixed) == "." else str(fixed)
-    names = [item["path"] for batch in obstore.list(store, prefix=prefix) for item in batch]
-    if glob.has_magic(key):
-        return [name for name in names if fnmatchcase(name, key.replace("**/", "*"))]
-    return [name for name in names if is_table(PurePosixPath(name).relative_to(prefix or "."))]
+    if not key.strip("/") or glob.has_magic(key):
+        return None
+    try:
+        return int(obstore.head(store, key)["size"])
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _names(store: Any, prefix: str) -> list[str]:
+    """Return the names of the objects below a folder, without the empty ones that tools make for its folders."""
+    import obstore  # noqa: PLC0415
+
+    items = [item for batch in obstore.list(store, prefix=prefix) for item in batch]
+    folders = {str(parent) for item in items for parent in PurePosixPath(item["path"]).parents}
+    return [
+        item["path"]
+        for item in items
+        if item["size"] or (item["path"] not in folders and PurePosixPath(item["path"]).suffix)
+    ]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    is_deep = "**" in pattern or name.count("/") == pattern.count("/")
+    return is_deep and fnmatchcase(name, pattern.replace("**/", "*"))
 
 
 def _fixed_parts(key: str) -> Iterator[str]:

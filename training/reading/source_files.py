@@ -1,4 +1,4 @@
-"""The files that ``data.path`` names: one, those of a glob, or those of a folder."""
+"""The files that a path names: one, those of a glob, or those of a folder."""
 
 import glob
 import re
@@ -40,18 +40,20 @@ class SourceFile:
     partition: Partition = ()
 
 
-def find_files(spec: Spec, folder: Path) -> list[SourceFile]:
-    """Return the files of ``data.path``, in the order of their paths; those of a URL are copied to this machine.
+def find_files(path: str, key: str, spec: Spec, folder: Path) -> list[SourceFile]:
+    """Return the files that a path names, in the order of their paths; those of a URL are copied to this machine.
 
     Args:
+        path: A file, a folder, a glob or a URL; ``~`` is the home of the user.
+        key: The key under ``data`` that holds the path, for messages.
         spec: The model.yaml.
-        folder: Its folder, where a relative path starts; ``~`` is the home of the user.
+        folder: Its folder, where a relative path starts.
 
     Raises:
         DataError: if there is no file, one is not a regular file, or the folders of the files have different names.
     """
-    location, path = spec.location("data", "path"), str(spec.data.path)
-    pattern = copy_files(spec, _is_table) if is_remote(path) else str(Path(path).expanduser())
+    location = spec.location("data", key)
+    pattern = copy_files(path, key, spec, _is_table) if is_remote(path) else str(Path(path).expanduser())
     literal = folder / pattern
     if literal.is_dir():
         files = _of_folder(literal, location)
@@ -60,8 +62,9 @@ def find_files(spec: Spec, folder: Path) -> list[SourceFile]:
     else:
         files = _of_glob(pattern, folder)
     if not files:
-        raise DataError(f"{location}: there is no file {literal}; a relative path starts at the folder of model.yaml")
-    _refuse_other_partitions(files)
+        hint = "check the URL" if is_remote(path) else "a relative path starts at the folder of model.yaml"
+        raise DataError(f"{location}: there is no file {literal}; {hint}")
+    _refuse_other_partitions(files, key)
     return files
 
 
@@ -109,11 +112,11 @@ def _partition(folders: tuple[str, ...]) -> Partition:
     )
 
 
-def _refuse_other_partitions(files: list[SourceFile]) -> None:
+def _refuse_other_partitions(files: list[SourceFile], key: str) -> None:
     keys = [name for name, _ in files[0].partition]
     for file in files[1:]:
         if [name for name, _ in file.partition] != keys:
             raise DataError(
                 f"{file.path}: its folders of the form name=value differ in their names from those of {files[0].path}; "
-                f"name one table under `data.path`"
+                f"name one table under `data.{key}`"
             )

@@ -93,14 +93,6 @@ def test_a_query_of_duckdb(tmp_path: Path, duckdb_file: Path) -> None:
     assert result.schema["price"] == pl.Float64
 
 
-def test_a_query_of_files(tmp_path: Path) -> None:
-    """Without a connection, a query joins files next to model.yaml."""
-    (tmp_path / "orders.csv").write_text("id,price\n1,1.5\n2,2.5\n")
-    pl.DataFrame({"id": [1, 2], "y": ["a", "b"]}).write_parquet(tmp_path / "customers.parquet")
-    table = query(tmp_path, "SELECT * FROM 'orders.csv' JOIN 'customers.parquet' USING (id)")
-    assert table.frame.to_dict(as_series=False) == {"id": [1, 2], "price": [1.5, 2.5], "y": ["a", "b"]}
-
-
 def test_the_version_is_that_of_the_query_and_its_result(tmp_path: Path, sqlite_file: Path) -> None:
     first = query(tmp_path, "SELECT id, y FROM sales", "shop.sqlite")
     with closing(sqlite3.connect(sqlite_file)) as connection:
@@ -237,29 +229,3 @@ def test_text_of_a_database_that_is_not_utf8(tmp_path: Path, sqlite_file: Path) 
         connection.commit()
     with pytest.raises(DataError, match="the database cannot be read: "):
         read(tmp_path, "shop.sqlite")
-
-
-def test_text_files_of_a_query_are_read_as_other_tables_are(tmp_path: Path) -> None:
-    """DuckDB would guess the order of day and month, and read other numbers as text."""
-    rows = ["customer;sold;amount", "a;01/02/2024;1.234,5", "b;02/02/2024;7,25", "a;13/02/2024;1", ""]
-    (tmp_path / "orders.csv").write_text("\n".join(rows))
-    (tmp_path / "regions.csv").write_text("customer,region\na,north\nb,south\n")
-    joined = "SELECT sold, amount, region FROM 'orders.csv' JOIN 'regions.csv' USING (customer) ORDER BY sold"
-    table = query(tmp_path, joined, target="region")
-    assert table.frame["sold"].dt.to_string("%d.%m").to_list() == ["01.02", "02.02", "13.02"]
-    assert table.frame["amount"].to_list() == [1234.5, 7.25, 1.0]
-    assert "sold: read as `%d/%m/%Y`" in table.notes
-
-
-def test_an_ambiguous_file_of_a_query_is_a_question(tmp_path: Path) -> None:
-    (tmp_path / "orders.csv").write_text("sold,region\n01/02/2024,north\n02/03/2024,south\n")
-    with pytest.raises(DataError, match="column 'sold': its dates can be read in more than one way"):
-        query(tmp_path, "SELECT * FROM 'orders.csv'", target="region")
-    table = query(tmp_path, "SELECT * FROM 'orders.csv'", target="region", formats={"sold": "%m/%d/%Y"})
-    assert table.frame["sold"].dt.month().to_list() == [1, 2]
-
-
-def test_a_function_that_guesses_types_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "orders.csv").write_text("sold,region\n01/02/2024,north\n")
-    with pytest.raises(SpecError, match="read_csv guesses dates and numbers"):
-        query(tmp_path, "SELECT * FROM read_csv('orders.csv')", target="region")

@@ -1,4 +1,4 @@
-"""Tables on a web server with TLS, and in an object store."""
+"""Tables on a web server with TLS."""
 
 import hashlib
 import ssl
@@ -7,10 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import boto3
-import polars as pl
 import pytest
-from moto.server import ThreadedMotoServer
 from pydantic import ValidationError
 
 from model_deployer.contract.errors import DataError, SpecError
@@ -94,55 +91,3 @@ def test_urls_that_cannot_be_used(tmp_path: Path) -> None:
         read(tmp_path, "https://host/t.csv?token=${ABSENT_TOKEN}")
     with pytest.raises(ValidationError, match="expected no password"):
         Data(path="https://user:secret@host/t.csv", target="y")
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[str]:
-    """An S3 with one bucket; yields its URL."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
-    )
-    client.create_bucket(Bucket="shop")
-    for year in (2023, 2024):
-        body = pl.DataFrame({"x": [year, 2], "y": ["a", "b"]}).write_csv().encode()
-        client.put_object(Bucket="shop", Key=f"sales/year={year}/part 0.csv", Body=body)
-    client.put_object(Bucket="shop", Key="sales/_SUCCESS", Body=b"")
-    client.put_object(Bucket="shop", Key="one.csv", Body=CSV)
-    yield url
-    server.stop()
-
-
-@pytest.fixture
-def s3(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment of a user of the store."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": store, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "NO_PROXY": "127.0.0.1",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-
-
-@pytest.mark.usefixtures("s3")
-def test_tables_of_an_object_store(tmp_path: Path) -> None:
-    table = read(tmp_path, "s3://shop/one.csv")
-    assert table.frame.to_dict(as_series=False) == {"x": [1, 2], "y": ["a", "b"]}
-    assert table.version == f"sha256:{hashlib.sha256(CSV).hexdigest()}"
-    for path in ("s3://shop/sales", "s3://shop/sales/", "s3://shop/sales/*/*.csv", "s3://shop/sales/**/part*.csv"):
-        assert read(tmp_path, path).frame.to_dict(as_series=False) == {
-            "x": [2023, 2, 2024, 2],
-            "y": ["a", "b", "a", "b"],
-            "year": [2023, 2023, 2024, 2024],
-        }, path
-
-
-@pytest.mark.usefixtures("s3")
-def test_an_object_store_without_the_table(tmp_path: Path) -> None:
-    for path in ("s3://shop/absent.csv", "s3://shop/*.parquet"):
-        with pytest.raises(DataError, match=r"data\.path: there is no file s3://shop/"):
-            read(tmp_path, path)
-    with pytest.raises(DataError, match=r"data\.path: s3://absent cannot be read: .*404"):
-        read(tmp_path, "s3://absent/t.csv")
