@@ -12,7 +12,7 @@ import polars as pl
 
 from model_deployer.contract import value_form
 from model_deployer.contract.value_form import NumberForm, TimeForm
-from model_deployer.training.data.columns import ISO_TIME
+from model_deployer.training.data.columns import ISO_TIME, times
 from model_deployer.training.data.number_text import NUMBER, clean, number_forms, read_numbers
 from model_deployer.training.data.time_text import date_order, read_times, time_forms
 
@@ -93,8 +93,8 @@ def read_text(strings: pl.Series, evidence: Evidence, marks: Sequence[str] = ())
         return Reading(usual, None, used_marks)
     if forms := time_forms(levels) or number_forms(levels):
         return _choose(strings, present, forms, evidence, used_marks)
-    if (times := _iso_times(present, levels)) is not None:
-        return Reading(times, None, used_marks)
+    if (iso_times := _iso_times(present, levels)) is not None:
+        return Reading(iso_times, None, used_marks)
     if boolean := _boolean_form(levels):
         return Reading(read_as(present, boolean), boolean, used_marks)
     if question := _exceptions(present, levels):
@@ -166,8 +166,8 @@ def _iso_times(present: pl.Series, levels: pl.Series) -> pl.Series | None:
     """Return times of ISO 8601, with or without the time of day; None if a text is none."""
     if not levels.str.contains(ISO_TIME).all():
         return None
-    times = present.str.to_datetime(strict=False, time_unit="us")
-    return times if times.null_count() == present.null_count() else None
+    values = times(present)
+    return values if values.null_count() == present.null_count() else None
 
 
 def _are_dates(levels: pl.Series) -> bool:

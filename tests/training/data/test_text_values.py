@@ -121,6 +121,12 @@ def test_other_text_stays_text(texts: Sequence[str | None]) -> None:
     assert (reading.form, reading.question, reading.values.to_list()) == (None, None, texts)
 
 
+@pytest.mark.parametrize("end", [" 10:00:00,5", " 10:00:00 EST", " 10:00:00 Europe/Berlin"])
+def test_times_in_a_form_that_is_not_known_are_asked(end: str) -> None:
+    days = [date(2024, 1, 1) + timedelta(days=day) for day in range(30)]
+    assert read(*(f"{day}{end}" for day in days)).question
+
+
 def test_marks_of_missing_values_are_reported() -> None:
     reading = read("1", "-", "#N/A", "3", " missing ", ".", "", None)
     assert reading.values.to_list() == [1, None, None, 3, None, None, None, None]
