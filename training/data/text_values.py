@@ -26,6 +26,9 @@ MISSING_MARKS = (
 #: Digits that are an identifier and not a quantity: they have leading zeros, or too many digits for an integer.
 _CODE = r"^0\d+$|^-?\d{19,}$"
 
+#: Identifiers if all values are like that: telephone numbers with a plus, and addresses of the internet.
+_CODES = r"^\+\d{7,15}$|^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)$"
+
 #: Times that a request may have as they are (RFC 3339).
 _FULL_ISO_TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d"
 
@@ -86,7 +89,7 @@ def read_text(strings: pl.Series, evidence: Evidence, marks: Sequence[str] = ())
     present = without_marks(strings, marks)
     levels = present.drop_nulls().unique()
     used_marks = tuple(sorted(set(clean(strings).drop_nulls().unique()) & {*MISSING_MARKS, *marks} - {""}))
-    if levels.is_empty() or levels.str.contains(_CODE).any():
+    if levels.is_empty() or levels.str.contains(_CODE).any() or levels.str.contains(_CODES).all():
         return Reading(strings)
     usual = _usual(present, levels, evidence)
     if usual is not None:
