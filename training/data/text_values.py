@@ -13,7 +13,7 @@ import polars as pl
 from model_deployer.contract import value_form
 from model_deployer.contract.value_form import NumberForm, TimeForm
 from model_deployer.training.data.columns import ISO_TIME, times
-from model_deployer.training.data.number_text import NUMBER, clean, number_forms, read_numbers
+from model_deployer.training.data.number_text import NUMBER, QUANTITY, clean, number_forms, read_numbers
 from model_deployer.training.data.time_text import date_order, read_times, time_forms
 
 #: Marks of a missing value in a column of numbers, times or booleans. In a column of text, they are text.
@@ -38,6 +38,12 @@ _BOOLEANS = (
     "sí/no", "si/no", "verdadero/falso", "sim/não", "sim/nao", "vero/falso", "ja/nee", "ja/nej", "kyllä/ei",
     "tak/nie", "ano/ne", "да/нет", "evet/hay\N{LATIN SMALL LETTER DOTLESS I}r", "はい/いいえ", "是/否",
 )  # fmt: skip
+
+#: A date with numbers, and numbers whose digits are those of another script.
+_DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"
+_OTHER_DIGITS = r"^[\p{Nd}\p{P}\p{S}\s]*[\p{Nd}&&[^0-9]][\p{Nd}\p{P}\p{S}\s]*$"
+
+_UNKNOWN_UNIT = "its numbers end with a text that is not a known unit or currency"
 
 #: A column is a question if at least this share of its values are numbers or times, with more distinct ones than this.
 _MIN_SHARE, _MIN_LEVELS = 0.5, 20
@@ -100,6 +106,8 @@ def read_text(strings: pl.Series, evidence: Evidence, marks: Sequence[str] = ())
         return Reading(iso_times, None, used_marks)
     if boolean := _boolean_form(levels):
         return Reading(read_as(present, boolean), boolean, used_marks)
+    if len(levels) > _MIN_LEVELS and (forms := number_forms(levels, QUANTITY)):
+        return Reading(strings, question=_UNKNOWN_UNIT, answers=tuple(forms))
     if question := _exceptions(present, levels):
         return Reading(strings, question=question)
     return Reading(strings)
@@ -224,7 +232,10 @@ def _ambiguity(forms: Sequence[str]) -> str:
 
 def _exceptions(present: pl.Series, levels: pl.Series) -> str | None:
     """Return a question if most values are numbers or dates and a few are not, with a row and the shape of one."""
-    is_regular = levels.str.contains(NUMBER) | levels.str.contains(r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
+    if len(levels) > _MIN_LEVELS and levels.str.contains(_OTHER_DIGITS).all():
+        return "its digits are not those from 0 to 9"
+    is_number = levels.str.contains(NUMBER) | levels.str.contains(QUANTITY)
+    is_regular = is_number | levels.str.contains(_DATE)
     if is_regular.sum() <= _MIN_LEVELS:
         return None
     regular = present.is_in(levels.filter(is_regular).implode())
@@ -232,6 +243,8 @@ def _exceptions(present: pl.Series, levels: pl.Series) -> str | None:
     if share < _MIN_SHARE:
         return None
     others = (~regular & present.is_not_null()).arg_true()
+    if others.is_empty() and not is_number.any():
+        return "its dates have more than one form, or a form that is not known"
     if others.is_empty():
         return "its numbers have more than one form, such as several units or currencies, or several forms of dates"
     row = int(others[0])

@@ -31,7 +31,12 @@ class Question:
         """Return the question with its answers."""
         if self.answers:
             answers = " or ".join(f'`{self.column}: "{answer}"`' for answer in self.answers)
-            return f"column '{self.column}': {self.text}; say which under `data.formats`: {answers}"
+            if len(self.answers) > 1:
+                return f"column '{self.column}': {self.text}; say which under `data.formats`: {answers}"
+            return (
+                f"column '{self.column}': {self.text}; confirm it under `data.formats`: {answers}, or set "
+                f"`kind: categorical` for the column under `features`"
+            )
         return (
             f"column '{self.column}': {self.text}; correct the values, list those that mean nothing under "
             f"`data.missing`, or set `kind: categorical` for the column under `features`"

@@ -104,10 +104,36 @@ def test_what_a_rule_does_not_explain_is_asked_with_its_row_and_without_its_text
     assert not reading.answers
 
 
-def test_numbers_of_several_units_are_asked() -> None:
-    reading = read(*(f"{number} {'kg' if number % 2 else 'g'}" for number in range(100)))
+@pytest.mark.parametrize(
+    ("even", "odd"),
+    [(" kg", " g"), ("%", ""), (".5k", ".5M"), (".50 DR", ".50 CR"), (".5\u00b0N", ".5\u00b0S")],
+)
+def test_numbers_of_several_units_are_asked(even: str, odd: str) -> None:
+    reading = read(*(f"{number}{odd if number % 2 else even}" for number in range(100)))
     assert reading.question
     assert "more than one form" in reading.question
+
+
+@pytest.mark.parametrize(
+    ("unit", "answers", "first"),
+    [(".50 TL", ("1234.5 TL",), 1.5), (",234\u5186", ("1234,5 \u5186", "1,234.5 \u5186"), 1234)],
+)
+def test_numbers_of_an_unknown_unit_are_asked(unit: str, answers: Sequence[str], first: float) -> None:
+    texts = [f"{number}{unit}" for number in range(1, 50)]
+    reading = read(*texts)
+    assert reading.question == "its numbers end with a text that is not a known unit or currency"
+    assert reading.answers == answers
+    assert read_as(pl.Series(texts), answers[-1])[0] == first
+
+
+def test_a_percentage_of_zero_may_lack_its_unit() -> None:
+    assert read("0", "1%", "50%").form == "1234.5%"
+
+
+def test_digits_of_other_scripts_are_asked() -> None:
+    digits = str.maketrans("0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669")
+    reading = read(*(f"{number}\u066b5".translate(digits) for number in range(100)))
+    assert reading.question == "its digits are not those from 0 to 9"
 
 
 @pytest.mark.parametrize(
