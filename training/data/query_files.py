@@ -42,7 +42,7 @@ def write_query_files(spec: Spec, folder: Path, target: Path) -> tuple[str, list
         if not path.is_file() or open_content(path, None)[1] in _TYPED_KINDS:
             return match[0]
         table = read_file(path, spec)
-        values = read_values(table.frame, spec, table.is_text)
+        values = read_values(table.frame, spec, table.is_text, table.has_semicolons)
         raise_questions(values.questions)
         notes.extend([*(f"{path.name}: {note}" for note in table.notes), *describe(values)])
         file = target / f"{len(list(target.iterdir()))}.parquet"

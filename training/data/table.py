@@ -157,12 +157,9 @@ def _table(tables: list[TableFile], files: list[SourceFile], spec: Spec, version
     """Join the files, read their text, and leave out an index."""
     paths = [file.path for file in files]
     is_text = all(table.is_text for table in tables)
-    frames = [
-        read_values(table.frame, spec, is_untyped=True).frame if table.is_text and not is_text else table.frame
-        for table in tables
-    ]
-    frames = [rename(frame, spec) for frame in frames]
-    values = read_values(_combine(frames, paths, spec), spec, is_text)
+    frames = [rename(_typed(table, spec) if not is_text else table.frame, spec) for table in tables]
+    has_semicolons = any(table.has_semicolons for table in tables)
+    values = read_values(_combine(frames, paths, spec), spec, is_text, has_semicolons)
     if is_text and len(frames) > 1:
         _check_text(frames, paths, values, spec)
     frame = select_rows(values.frame, spec)
@@ -172,6 +169,11 @@ def _table(tables: list[TableFile], files: list[SourceFile], spec: Spec, version
     notes += [f"column '{name}' is an index of pandas, not a feature: left out" for name in index]
     kept = _select(frame, [name for name in frame.columns if name not in index])
     return Table(replace(values, frame=kept), _shaped_version(version, spec), notes=tuple(dict.fromkeys(notes)))
+
+
+def _typed(table: TableFile, spec: Spec) -> pl.DataFrame:
+    """Return the rows of a file next to others that have types."""
+    return read_values(table.frame, spec, True, table.has_semicolons).frame if table.is_text else table.frame
 
 
 def _named_columns(spec: Spec) -> Collection[str]:

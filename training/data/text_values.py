@@ -13,7 +13,7 @@ import polars as pl
 from model_deployer.contract import value_form
 from model_deployer.contract.value_form import NumberForm, TimeForm
 from model_deployer.training.data.columns import ISO_TIME, times
-from model_deployer.training.data.number_text import NUMBER, QUANTITY, clean, number_forms, read_numbers
+from model_deployer.training.data.number_text import NUMBER, QUANTITY, SAMPLE, clean, number_forms, read_numbers
 from model_deployer.training.data.time_text import date_order, read_times, time_forms
 
 #: Marks of a missing value in a column of numbers, times or booleans. In a column of text, they are text.
@@ -56,10 +56,17 @@ class Evidence:
     Attributes:
         decimals: The separators of decimals.
         orders: Which of day and month comes first.
+        has_semicolons: Whether semicolons are between the values of the file, as where decimals have commas.
     """
 
     decimals: frozenset[str] = frozenset()
     orders: frozenset[str] = frozenset()
+    has_semicolons: bool = False
+
+    @property
+    def may_have_commas(self) -> bool:
+        """Whether decimals have commas, or nothing but semicolons says what they have."""
+        return "," in self.decimals or (self.has_semicolons and not self.decimals)
 
 
 @dataclass(frozen=True)
@@ -136,12 +143,13 @@ def read_as(strings: pl.Series, form: str) -> pl.Series:
             return clean(strings).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
 
 
-def evidence_of(forms: Iterable[str | None], has_points: bool) -> Evidence:
+def evidence_of(forms: Iterable[str | None], has_points: bool, has_semicolons: bool = False) -> Evidence:
     """Return what the rules of columns say about other columns.
 
     Args:
         forms: The rules of the columns that have no question.
         has_points: Whether a column holds plain numbers with a decimal point.
+        has_semicolons: Whether semicolons are between the values of the file.
     """
     decimals, orders = set("." if has_points else ""), set()
     for form in forms:
@@ -150,7 +158,7 @@ def evidence_of(forms: Iterable[str | None], has_points: bool) -> Evidence:
             decimals.add(parsed.decimal)
         elif isinstance(parsed, TimeForm) and (order := date_order(parsed.directives)):
             orders.add(order)
-    return Evidence(frozenset(decimals), frozenset(orders))
+    return Evidence(frozenset(decimals), frozenset(orders), has_semicolons)
 
 
 def without_marks(strings: pl.Series, marks: Sequence[str]) -> pl.Series:
@@ -191,8 +199,16 @@ def _are_dates(levels: pl.Series) -> bool:
 
 
 def _may_be_thousands(levels: pl.Series, evidence: Evidence) -> bool:
-    """Return whether points separate thousands: all groups have three digits, and other columns have decimal commas."""
-    return "," in evidence.decimals and levels.str.contains(r"^-?[1-9]\d{0,2}(\.\d{3})*$").all()
+    """Return whether points may separate thousands: all groups have three digits, and something else speaks for it.
+
+    Decimals have commas elsewhere in the table; or 1.500 is among whole numbers, which a program writes neither with a
+    fixed number of decimals nor with as many as are needed.
+    """
+    groups = r"^-?[1-9]\d{0,2}(\.\d{3})*$"
+    if not (levels.head(SAMPLE).str.contains(groups).all() and levels.str.contains(groups).all()):
+        return False
+    has_whole, has_zeros = levels.str.contains(r"^-?\d+$").any(), levels.str.contains(r"\.\d\d0$").any()
+    return evidence.may_have_commas or (has_whole and has_zeros)
 
 
 def _boolean_form(levels: pl.Series) -> str | None:
@@ -261,7 +277,11 @@ def _shape(text: str) -> str:
 
 
 def read_columns(
-    frame: pl.DataFrame, columns: Sequence[str], stated: Iterable[str], marks: Sequence[str]
+    frame: pl.DataFrame,
+    columns: Sequence[str],
+    stated: Iterable[str],
+    marks: Sequence[str],
+    has_semicolons: bool = False,
 ) -> dict[str, Reading]:
     """Read columns of text; what some of them leave open, others may decide.
 
@@ -270,6 +290,7 @@ def read_columns(
         columns: The names of the columns.
         stated: The forms of other columns.
         marks: Marks of missing values in addition to the usual ones.
+        has_semicolons: Whether semicolons are between the values of the file.
 
     Returns:
         The reading of each column, by name.
@@ -277,11 +298,10 @@ def read_columns(
     readings = {name: read_text(frame[name], Evidence(), marks) for name in columns}
     forms = [*stated, *(reading.form for reading in readings.values())]
     has_points = any(_has_decimal_point(frame[name]) for name, reading in readings.items() if _is_plain(reading))
-    evidence = evidence_of(forms, has_points)
-    has_commas = "," in evidence.decimals
+    evidence = evidence_of(forms, has_points, has_semicolons)
     return {
         name: read_text(frame[name], evidence, marks)
-        if reading.question or (has_commas and _is_plain(reading))
+        if reading.question or (evidence.may_have_commas and _is_plain(reading))
         else reading
         for name, reading in readings.items()
     }

@@ -60,7 +60,7 @@ class Values:
     questions: tuple[Question, ...]
 
 
-def read_values(frame: pl.DataFrame, spec: Spec, is_untyped: bool) -> Values:
+def read_values(frame: pl.DataFrame, spec: Spec, is_untyped: bool, has_semicolons: bool = False) -> Values:
     """Read the columns of text.
 
     Columns that model.yaml declares as categorical or text, the group, and the labels of a classification stay text.
@@ -69,6 +69,7 @@ def read_values(frame: pl.DataFrame, spec: Spec, is_untyped: bool) -> Values:
         frame: The table.
         spec: The model.yaml.
         is_untyped: Whether the file has no types, so that plain numbers and booleans are text, as in CSV.
+        has_semicolons: Whether semicolons are between the values of the file.
 
     Raises:
         DataError: if a value does not have the form that ``data.formats`` states.
@@ -76,7 +77,7 @@ def read_values(frame: pl.DataFrame, spec: Spec, is_untyped: bool) -> Values:
     stated = {name: form for name, form in spec.data.formats.items() if form is not None}
     columns = [name for name in frame.columns if _is_readable(frame[name], spec)]
     undecided = [name for name in columns if name not in stated]
-    readings = read_columns(frame, undecided, stated.values(), spec.data.missing)
+    readings = read_columns(frame, undecided, stated.values(), spec.data.missing, has_semicolons)
     readings = {
         name: reading for name, reading in readings.items() if _is_used(reading, name, frame[name], spec, is_untyped)
     }

@@ -69,7 +69,11 @@ def _read(text: Text, spec: Spec) -> TableFile:
     if spec.data.footer_rows is None:
         _refuse_footer(frame, text, counts)
     note = f"read as CSV: {dialect.describe(text.encoding)}"
-    return TableFile(named(frame, dialect.names, text.path), (note, *_short_rows(frame, body, dialect)))
+    return TableFile(
+        named(frame, dialect.names, text.path),
+        (note, *_short_rows(frame, body, dialect)),
+        has_semicolons=dialect.separators.delimiter == ";",
+    )
 
 
 def _with_newlines(text: Text) -> Text:

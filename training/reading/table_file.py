@@ -18,12 +18,14 @@ class TableFile:
         notes: What a person should know about how the file was read, one sentence each.
         is_text: Whether the strings of the frame may be numbers or times, because the format of the file does not
             tell them from text.
+        has_semicolons: Whether semicolons are between its values.
         index: The columns that are an index of pandas and not part of the data.
     """
 
     frame: pl.DataFrame
     notes: tuple[str, ...] = ()
     is_text: bool = True
+    has_semicolons: bool = False
     index: tuple[str, ...] = ()
 
 

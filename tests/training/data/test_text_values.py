@@ -86,6 +86,7 @@ def test_times(texts: Sequence[str], form: str | None, first: datetime) -> None:
         (["24-01-05", "24-01-06"], ("%d-%m-%y", "%y-%m-%d")),
         (["1,234", "12,345"], ("1234,5", "1,234.5")),
         (["$1.234", "$12.345"], ("$1234.5", "$1.234,5")),
+        (["999", "1.234", "12.500"], ("1234.5", "1.234,5")),
     ],
 )
 def test_what_two_rules_explain_is_asked(texts: Sequence[str], answers: Sequence[str]) -> None:
@@ -181,6 +182,23 @@ def test_other_columns_say_which_separator_is_which(other: Sequence[str], form: 
     frame = pl.DataFrame({"x": ["1.234", "12.345"], "other": other})
     reading = read_columns(frame, frame.columns, (), ())["x"]
     assert (reading.form, reading.values[0], reading.question) == (form, value, None)
+
+
+@pytest.mark.parametrize(
+    ("texts", "other", "form"),
+    [
+        (["1.234", "12.345"], ["1", "2"], None),
+        (["1.234", "12.345"], ["1,5", "2"], "1.234,5"),
+        (["1.234", "12.345"], ["1.5", "2"], "plain"),
+        (["1.25", "12.345"], ["1", "2"], "plain"),
+        (["0.125", "12.345"], ["1", "2"], "plain"),
+    ],
+)
+def test_points_in_a_file_with_semicolons_are_asked(texts: list[str], other: list[str], form: str | None) -> None:
+    frame = pl.DataFrame({"x": texts, "other": other})
+    reading = read_columns(frame, frame.columns, (), (), has_semicolons=True)["x"]
+    assert bool(reading.question) is (form is None)
+    assert reading.form == (None if form in (None, "plain") else form)
 
 
 @pytest.mark.parametrize(("other", "form"), [("12/31/2024", "%m/%d/%Y"), ("31/12/2024", "%d/%m/%Y")])
