@@ -43,6 +43,14 @@ _BOOLEANS = (
 _DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"
 _OTHER_DIGITS = r"^[\p{Nd}\p{P}\p{S}\s]*[\p{Nd}&&[^0-9]][\p{Nd}\p{P}\p{S}\s]*$"
 
+#: Numbers with an exponent that no program writes so, and with one or two decimals that may be numbers of versions.
+_ODD_EXPONENT = r"^\d{2,}[eE]\d+$"
+_VERSION = r"^[1-9]\d{0,2}\.\d{1,2}$"
+
+#: The years that two digits may mean in place of those of the last century (POSIX reads 68 as 2068, and 69 as 1969).
+_LATE_YEARS = (2040, 2068)
+
+_UNCLEAR_CENTURY = "its years have two digits, and 40 to 68 are read as 2040 to 2068, which may be the last century"
 _UNKNOWN_UNIT = "its numbers end with a text that is not a known unit or currency"
 
 #: A column is a question if at least this share of its values are numbers or times, with more distinct ones than this.
@@ -105,6 +113,8 @@ def read_text(strings: pl.Series, evidence: Evidence, marks: Sequence[str] = ())
     if levels.is_empty() or levels.str.contains(_CODE).any() or levels.str.contains(_CODES).all():
         return Reading(strings)
     usual = _usual(present, levels, evidence)
+    if usual is not None and (question := _code_question(usual, levels)):
+        return Reading(strings, question=question, answers=(NumberForm().pattern,))
     if usual is not None:
         return Reading(usual, None, used_marks)
     if forms := time_forms(levels) or number_forms(levels):
@@ -181,6 +191,21 @@ def _usual(present: pl.Series, levels: pl.Series, evidence: Evidence) -> pl.Seri
     return _iso_times(present, levels) if levels.str.contains(_FULL_ISO_TIME).all() else None
 
 
+def _code_question(numbers: pl.Series, levels: pl.Series) -> str | None:
+    """Return a question if numbers may be identifiers that lose their text, such as 12e5, or 1.1 and 1.10."""
+    if numbers.dtype != pl.Float64:
+        return None
+    if levels.str.contains(_ODD_EXPONENT).any():
+        return "some of its numbers look like identifiers with an e among digits"
+    if not (levels.head(SAMPLE).str.contains(_VERSION).all() and levels.str.contains(_VERSION).all()):
+        return None
+    has_tenth, has_tens, has_hundredths = (
+        levels.str.contains(expression).any() for expression in (r"\.\d$", r"\.[1-9]0$", r"\.0\d$")
+    )
+    is_version = has_tenth and has_tens and not has_hundredths
+    return "its numbers may be versions: 1.1 and 1.10 would be the same number" if is_version else None
+
+
 def _iso_times(present: pl.Series, levels: pl.Series) -> pl.Series | None:
     """Return times of ISO 8601, with or without the time of day; None if a text is none."""
     if not levels.str.contains(ISO_TIME).all():
@@ -224,7 +249,10 @@ def _choose(
     """Read a column by the only form that explains it, or by the one that other columns confirm; else ask."""
     confirmed = [form for form in forms if _is_confirmed(form, evidence)] if len(forms) > 1 else forms
     if len(confirmed) == 1:
-        return Reading(read_as(present, confirmed[0]), confirmed[0], marks)
+        values = read_as(present, confirmed[0])
+        if "%y" in confirmed[0] and values.dt.year().is_between(*_LATE_YEARS).any():
+            return Reading(strings, question=_UNCLEAR_CENTURY, answers=tuple(confirmed))
+        return Reading(values, confirmed[0], marks)
     return Reading(strings, marks=marks, question=_ambiguity(forms), answers=tuple(forms))
 
 

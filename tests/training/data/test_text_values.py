@@ -40,11 +40,13 @@ def read(*texts: str | None) -> Reading:
         (["12 kg", "13.5 kg", "9 kg"], "1234.5 kg", 12),
         (["36 months", "60 months"], "1234.5 months", 36),
         ([*MANY, "1,234.5"], "1,234.5", 0),
+        (["1e5", "1.2e-05", "3"], None, 1e5),
+        (["1.80", "1.9", "1.05"], None, 1.8),
         (["1,23,456.7", "12,34,56,789", "1,234"], "1,234.5", 123456.7),
         (["0,125", "1,250", "12,500"], "1234,5", 0.125),
     ],
 )
-def test_numbers(texts: Sequence[str], form: str, first: float) -> None:
+def test_numbers(texts: Sequence[str], form: str | None, first: float) -> None:
     reading = read(*texts)
     assert (reading.form, reading.question) == (form, None)
     assert reading.values[0] == first
@@ -87,6 +89,9 @@ def test_times(texts: Sequence[str], form: str | None, first: datetime) -> None:
         (["1,234", "12,345"], ("1234,5", "1,234.5")),
         (["$1.234", "$12.345"], ("$1234.5", "$1.234,5")),
         (["999", "1.234", "12.500"], ("1234.5", "1.234,5")),
+        (["12e5", "1234", "77e1"], ("1234.5",)),
+        (["1.8", "1.9", "1.10"], ("1234.5",)),
+        (["05.01.41", "31.12.67"], ("%d.%m.%y",)),
     ],
 )
 def test_what_two_rules_explain_is_asked(texts: Sequence[str], answers: Sequence[str]) -> None:
