@@ -14,7 +14,7 @@ from model_deployer.contract import value_form
 from model_deployer.contract.value_form import NumberForm, TimeForm
 from model_deployer.training.data.columns import ISO_TIME, times
 from model_deployer.training.data.number_text import NUMBER, QUANTITY, SAMPLE, clean, number_forms, read_numbers
-from model_deployer.training.data.time_text import date_order, read_times, time_forms
+from model_deployer.training.data.time_text import STAMP, date_order, read_times, time_forms
 
 #: Marks of a missing value in a column of numbers, times or booleans. In a column of text, they are text.
 MISSING_MARKS = (
@@ -215,12 +215,17 @@ def _iso_times(present: pl.Series, levels: pl.Series) -> pl.Series | None:
 
 
 def _are_dates(levels: pl.Series) -> bool:
-    """Return whether all numbers are dates such as 20240131, or months such as 01.2024 with a leading zero in some."""
+    """Return whether all numbers are dates.
+
+    That is, dates such as 20240131 or 20240131235959, or months such as 01.2024 with a leading zero in some.
+    """
     if levels.str.contains(r"^(0[1-9]|1[0-2])\.(19|20)\d\d$").all():
         return bool(levels.str.contains("^0").any())
-    if len(levels) < 2 or not levels.str.contains(r"^(19|20)\d{6}$").all():
+    if len(levels) < 2:
         return False
-    return not levels.str.to_date("%Y%m%d", strict=False).null_count()
+    if levels.str.contains(r"^(19|20)\d{12}$").all():
+        return not levels.str.to_datetime(STAMP, strict=False).null_count()
+    return levels.str.contains(r"^(19|20)\d{6}$").all() and not levels.str.to_date("%Y%m%d", strict=False).null_count()
 
 
 def _may_be_thousands(levels: pl.Series, evidence: Evidence) -> bool:
