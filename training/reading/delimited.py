@@ -18,6 +18,7 @@ from model_deployer.training.reading.dialect import (
     infer_dialect,
     records,
     shown,
+    without_rules,
 )
 from model_deployer.training.reading.header import footer_question, footer_rows
 from model_deployer.training.reading.table_file import TableFile, named, unreadable
@@ -59,6 +60,7 @@ def read_delimited(content: Content, spec: Spec) -> TableFile:
 
 def _read(text: Text, spec: Spec) -> TableFile:
     dialect = infer_dialect(text, spec)
+    text = without_rules(text) if dialect.separators.has_rules else text
     body = _without_footer(text, spec.data.footer_rows or 0)
     counts = count_bytes(body.content, dialect.separators)
     frame = _frame(body, dialect, counts)
@@ -86,11 +88,18 @@ def _with_newlines(text: Text) -> Text:
 
 def _frame(text: Text, dialect: Dialect, counts: ByteCounts) -> pl.DataFrame:
     """Read the values into columns that are called ``0``, ``1`` and so on."""
+    frame = _values(text, dialect, counts)
+    if dialect.separators.is_spaced:
+        return frame.with_columns(pl.all().str.strip_chars(" ").replace("", None))
+    return frame
+
+
+def _values(text: Text, dialect: Dialect, counts: ByteCounts) -> pl.DataFrame:
     separators = dialect.separators
     if separators.is_escaped or counts.has_inner_quotes:
         return _frame_by_python(text, dialect)
     try:
-        frame = pl.read_csv(
+        return pl.read_csv(
             text.content.source,
             has_header=False,
             separator=separators.delimiter,
@@ -104,9 +113,6 @@ def _frame(text: Text, dialect: Dialect, counts: ByteCounts) -> pl.DataFrame:
         if _NOT_UTF8 in str(error):
             raise
         return _frame_by_python(text, dialect)
-    if separators.is_spaced:
-        return frame.with_columns(pl.all().str.strip_chars(" ").replace("", None))
-    return frame
 
 
 def _frame_by_python(text: Text, dialect: Dialect) -> pl.DataFrame:
