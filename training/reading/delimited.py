@@ -12,6 +12,7 @@ from model_deployer.contract.errors import DataError
 from model_deployer.training.reading.byte_counts import ByteCounts, count_bytes, count_empty_ends
 from model_deployer.training.reading.content import Content
 from model_deployer.training.reading.dialect import (
+    NO_DELIMITER,
     Dialect,
     Record,
     UnclosedQuote,
@@ -142,12 +143,18 @@ def _checked(text: Text, dialect: Dialect) -> Iterator[Record]:
             if len(record.cells) > width:
                 raise DataError(
                     f"{path}, row {row}: {len(record.cells)} values, but the header has {width}; put quotes around "
-                    f"values that hold {shown(dialect.separators.delimiter)}, correct `data.delimiter`, or state under "
-                    f"`data.footer_rows` how many rows at the end are not data"
+                    f"values that hold {shown(dialect.separators.delimiter)} (decimals may do), correct "
+                    f"`data.delimiter`, or state under `data.footer_rows` how many rows at the end are not data"
                 )
             yield record
     except UnclosedQuote as error:
-        raise _unclosed(path, error.line + dialect.first - 1) from None
+        row = error.line + dialect.first - 1
+        if dialect.separators.delimiter == NO_DELIMITER:
+            raise DataError(
+                f"{path}, row {row}: text follows a quote, and no delimiter was recognized; state it under "
+                f"`data.delimiter`, or, if quotes are part of the values, set `data.quote: none`"
+            ) from None
+        raise _unclosed(path, row) from None
 
 
 def _unclosed(path: Path, row: int) -> DataError:

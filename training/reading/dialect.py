@@ -140,7 +140,7 @@ def infer_dialect(text: Text, spec: Spec) -> Dialect:
         raise DataError(f"{text.path}: the table has no rows")
     width = _width(rows)
     header = _header(rows, width, text, spec)
-    names, first = _names(rows, header, width)
+    names, first = _names(rows, header, width, text, separators)
     names = tuple(map(str.strip, names)) if separators.is_spaced else names
     return Dialect(separators, rows[header].first if header is not None else 0, first, names)
 
@@ -264,23 +264,37 @@ def _header(rows: Sequence[Record], width: int, text: Text, spec: Spec) -> int |
     )
 
 
-def _names(rows: Sequence[Record], header: int | None, width: int) -> tuple[tuple[str, ...], int]:
+def _names(
+    rows: Sequence[Record], header: int | None, width: int, text: Text, separators: Separators
+) -> tuple[tuple[str, ...], int]:
     """Return the names of the columns, and the line after the header.
 
     A header may lack the last name if each row ends with a delimiter, and the first one if each row begins with its
-    own number, as those of R do.
+    own name, as those of R do.
     """
     if header is None:
         return default_names(width), rows[first_data_row([row.cells for row in rows], width)].first
     names = rows[header].cells
-    below = [row.cells for row in rows[header + 1 :] if len(row.cells) == width]
+    below = [row for row in rows[header + 1 :] if len(row.cells) == width]
     if len(names) == width - 1 and below:
-        numbers = [cells[0] for cells in below]
-        if not any(cells[-1] for cells in below):
+        if not any(row.cells[-1] for row in below):
             names = [*names, ""]
-        elif all(map(str.isdecimal, numbers)) and len(set(numbers)) == len(numbers):
+        elif _have_names(below, text, separators):
             names = ["", *names]
     return tuple(names), rows[header].last + 1
+
+
+def _have_names(rows: Sequence[Record], text: Text, separators: Separators) -> bool:
+    """Return whether each row begins with a name of its own: one in quotes, or a number.
+
+    A number without quotes is none if commas are between the values: the header would also be too short if decimals had
+    commas.
+    """
+    names = [row.cells[0] for row in rows]
+    lines = text.sample.split("\n")
+    in_quotes = separators.quote is not None and all(lines[row.first - 1].startswith(separators.quote) for row in rows)
+    are_numbers = separators.delimiter != "," and all(map(str.isdecimal, names))
+    return len(set(names)) == len(names) and (in_quotes or are_numbers)
 
 
 def _is_spaced(text: Text, delimiter: str) -> bool:
