@@ -30,7 +30,8 @@ class NumberForm:
 
     Attributes:
         prefix: The text before a number, such as a currency; a number may lack it.
-        thousands: The separator of groups of three digits; empty for none.
+        thousands: The separator of groups of three digits; empty for none. With commas, groups may also be those of
+            India: 12,34,567.
         decimal: The separator of the decimals.
         suffix: The text after a number, such as a unit; a number may lack it.
     """
@@ -67,7 +68,8 @@ class NumberForm:
         its digits with separators, ``decimals`` and ``exponent`` what follows.
         """
         prefix, suffix = (f"(?:{re.escape(text)})?" for text in (self.prefix, self.suffix))
-        groups = rf"[0-9]{{1,3}}(?:{re.escape(self.thousands)}[0-9]{{3}})+|" if self.thousands else ""
+        groups = rf"[1-9][0-9]{{0,2}}(?:{re.escape(self.thousands)}[0-9]{{3}})+|" if self.thousands else ""
+        groups += "[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}|" if self.thousands == "," else ""
         decimals = rf"(?:{re.escape(self.decimal)}(?P<decimals>[0-9]*))?"
         return (
             rf"^(?P<open>\(?) ?(?P<first_sign>{_SIGN}) ?{prefix} ?(?P<second_sign>{_SIGN}) ?"

@@ -111,3 +111,58 @@ def test_a_model_that_refuses_every_old_request_is_not_compared(home: Path, tmp_
     tiny.save(tmp_path / "new", version="2.0.0", contract=contract)
     assert document()["behaviour"] is None
     assert "cannot be compared" in diff()
+
+
+def evaluated(low: float, high: float) -> dict[str, Any]:
+    """Return an evaluation with one log loss, and what training writes next to it."""
+    candidates = [{"name": "lightgbm", "loss": 0.5, "seconds": 1.0, "chosen": True}]
+    metrics = {"model": {"log_loss": {"value": (low + high) / 2, "low": low, "high": high}}}
+    return {"metrics": metrics, "rows": {"train": 600, "validation": 200, "test": 200}, "candidates": candidates}
+
+
+@pytest.fixture
+def three(home: Path, tmp_path: Path) -> None:
+    """Save three versions, the second with opposite decisions and the third with the best loss."""
+    for version, interval in (("1.0.0", (0.5, 0.6)), ("1.1.0", (0.5, 0.7)), ("1.2.0", (0.3, 0.4))):
+        opposite = version == "1.1.0"
+        tiny.save(tmp_path / version, version=version, evaluation=evaluated(*interval), opposite=opposite)
+
+
+@pytest.mark.usefixtures("three")
+def test_a_name_alone_is_a_table_of_all_its_versions() -> None:
+    completed = run("deployer", "diff", "tiny")
+    assert completed.returncode == 0, completed.stderr
+    facts, metrics, notes = completed.stdout.split("\n\n")
+    rows = [line.split() for line in facts.splitlines()]
+    assert [row[:2] for row in rows[1:]] == [
+        ["tiny:1.0.0", "arrival"],
+        ["tiny:1.1.0", "minor"],
+        ["tiny:1.2.0", "minor"],
+    ]
+    assert rows[1][2:5] == ["lightgbm", "1,000", "0"]
+    assert "0.65" not in metrics
+    assert "0.6 (0.5 to 0.7)" in metrics
+    assert metrics.splitlines()[-1].split() == ["best", "tiny:1.2.0"]
+    assert "unpaired" in notes
+    assert "noise" not in completed.stdout
+    assert all(len(line) <= 100 for line in (facts + "\n" + metrics).splitlines())
+
+
+@pytest.mark.usefixtures("three")
+def test_a_program_reads_the_table() -> None:
+    result = json.loads(run("deployer", "diff", "tiny:1.2.0", "tiny:1.1.0", "tiny:1.0.0", "--json").stdout)
+    assert [model["model"] for model in result["models"]] == ["tiny:1.2.0", "tiny:1.1.0", "tiny:1.0.0"]
+    assert [model["since"] for model in result["models"]] == [None, "tiny:1.2.0", "tiny:1.1.0"]
+    assert [model["step"] for model in result["models"]] == [None, "minor", "minor"]
+    assert result["models"][1]["behaviour"]["flips"] == 1
+    assert result["models"][0]["rows"] == 1000
+    assert result["models"][0]["graph_bytes"] > 0
+    assert result["models"][0]["metrics"] == evaluated(0.3, 0.4)["metrics"]["model"]
+    assert result["best"] == {"log_loss": "tiny:1.2.0"}
+
+
+@pytest.mark.usefixtures("three")
+def test_one_version_alone_has_nothing_to_be_compared_with() -> None:
+    completed = run("deployer", "diff", "tiny:1.0.0")
+    assert completed.returncode == 2
+    assert "name a second model" in completed.stderr

@@ -96,13 +96,17 @@ def canonical(column: pl.Series, kind: str) -> pl.Series:
 def times(column: pl.Series) -> pl.Series:
     """Return a column as Datetime in microseconds, with its time zone if it has one; null if a value is not a time."""
     if column.dtype == pl.String:
-        iso_times = column.set(~column.str.contains(ISO_TIME), None)  # polars would guess the order of other dates
-        if iso_times.null_count() == len(column):
-            return pl.Series(column.name, [None] * len(column), pl.Datetime("us"))
-        return iso_times.str.to_datetime(strict=False, time_unit="us")
+        return _iso_times(column.set(~column.str.contains(ISO_TIME), None))  # of other dates, polars guesses the order
     if not isinstance(column.dtype, pl.Date | pl.Datetime):
         return pl.Series(column.name, [None] * len(column), pl.Datetime("us"))
     return column.cast(pl.Datetime("us", getattr(column.dtype, "time_zone", None)))
+
+
+def _iso_times(strings: pl.Series) -> pl.Series:
+    try:
+        return strings.str.to_datetime(strict=False, time_unit="us")
+    except pl.exceptions.ComputeError:  # it knows the form of none of them
+        return pl.Series(strings.name, [None] * len(strings), pl.Datetime("us"))
 
 
 def _strings(column: pl.Series) -> pl.Series:

@@ -55,14 +55,11 @@ def join_files(
             ``data.formats`` states.
     """
     is_text = all(table.is_text for table in tables)
-    frames = [
-        read_values(table.frame, spec, is_untyped=True).frame if table.is_text and not is_text else table.frame
-        for table in tables
-    ]
+    frames = [table.frame if is_text else _typed(table, spec) for table in tables]
     joined = _concatenate(frames, paths)
     if not joined.height:
         raise DataError(f"{paths[0]}: the table has no rows")
-    values = read_values(select(joined), spec, is_text)
+    values = read_values(select(joined), spec, is_text, any(table.has_semicolons for table in tables))
     if is_text and len(frames) > 1:
         _check_text(frames, paths, values, spec)
     return values
@@ -78,6 +75,11 @@ def _read(path: Path, partition: list[pl.Series], spec: Spec) -> TableFile:
     if not table.frame.height:
         raise DataError(f"{path}: the table has no rows")
     return replace(table, frame=with_partition(table.frame, partition))
+
+
+def _typed(table: TableFile, spec: Spec) -> pl.DataFrame:
+    """Return the rows of a file next to others that have types."""
+    return read_values(table.frame, spec, True, table.has_semicolons).frame if table.is_text else table.frame
 
 
 def _concatenate(frames: Sequence[pl.DataFrame], paths: Sequence[Path]) -> pl.DataFrame:

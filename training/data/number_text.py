@@ -20,12 +20,19 @@ _UNITS = (
     "rpm", "ppm", "pts?", "points?", "pcs", "units?",
 )  # fmt: skip
 
+_PREFIX = rf"^\(? ?[-+]? ?(?P<prefix>{'|'.join(_CURRENCIES)})? ?[-+]? ?"
+
+#: Units that change the number before them.
+_SHARES = ("%", "‰")
+
 #: A number with separators, signs, and the text before and after it.
 NUMBER = (
-    rf"^\(? ?[-+]? ?(?P<prefix>{'|'.join(_CURRENCIES)})? ?[-+]? ?"
-    r"(?P<body>[\d.,'\x{2019} ]*\d[.,]?(?:[eE][-+]?\d+)?)"
+    rf"{_PREFIX}(?P<body>[\d.,'\x{{2019}} ]*\d[.,]?(?:[eE][-+]?\d+)?)"
     rf" ?(?P<suffix>{'|'.join((*_CURRENCIES, *_UNITS))})? ?-? ?\)?$"
 )
+
+#: A number with separators or decimals, and any text after it, such as a factor or a unit.
+QUANTITY = rf"{_PREFIX}(?P<body>\d[\d.,'\x{{2019}} ]*[.,]\d+) ?(?P<suffix>[^\d\s.,'()+-]{{1,6}})$"
 
 #: The separators of thousands and of decimals that numbers may have.
 _SEPARATORS = [
@@ -36,16 +43,21 @@ _SEPARATORS = [
 ]
 
 
-def number_forms(levels: pl.Series) -> list[str]:
-    """Return the forms of numbers that explain all values, each with another result."""
+def number_forms(levels: pl.Series, expression: str = NUMBER) -> list[str]:
+    """Return the forms of numbers that explain all values, each with another result.
+
+    Args:
+        levels: The different values.
+        expression: ``NUMBER``, or ``QUANTITY`` for numbers with a text that is not a known unit.
+    """
     cleaned = clean(levels)
-    if not cleaned.head(SAMPLE).str.contains(NUMBER).all() or not cleaned.str.contains(NUMBER).all():
+    if not cleaned.head(SAMPLE).str.contains(expression).all() or not cleaned.str.contains(expression).all():
         return []
-    parts = cleaned.str.extract_groups(NUMBER).struct.unnest()
+    parts = cleaned.str.extract_groups(expression).struct.unnest()
     prefixes, suffixes = (
         [text for text in parts[name].drop_nulls().unique().sort() if text] for name in ("prefix", "suffix")
     )
-    if len(prefixes) > 1 or len(suffixes) > 1:
+    if len(prefixes) > 1 or len(suffixes) > 1 or (suffixes and suffixes[0] in _SHARES and _lacks_suffix(parts)):
         return []
     forms = [
         NumberForm(prefixes[0] if prefixes else "", thousands, decimal, suffixes[0] if suffixes else "")
@@ -57,6 +69,12 @@ def number_forms(levels: pl.Series) -> list[str]:
         if not numbers.null_count() and not any(numbers.equals(other) for other in readings.values()):
             readings[form.pattern] = numbers
     return list(readings)
+
+
+def _lacks_suffix(parts: pl.DataFrame) -> bool:
+    """Return whether a number other than 0 has no text after it: next to 50%, 0.5 may be the same number or another."""
+    lacking = (pl.col("suffix").fill_null("") == "") & pl.col("body").str.contains("[1-9]")
+    return bool(parts.select(lacking.any()).item())
 
 
 def read_numbers(strings: pl.Series, form: NumberForm) -> pl.Series:

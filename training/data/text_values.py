@@ -12,9 +12,9 @@ import polars as pl
 
 from model_deployer.contract import value_form
 from model_deployer.contract.value_form import NumberForm, TimeForm
-from model_deployer.training.data.columns import ISO_TIME
-from model_deployer.training.data.number_text import NUMBER, clean, number_forms, read_numbers
-from model_deployer.training.data.time_text import date_order, read_times, time_forms
+from model_deployer.training.data.columns import ISO_TIME, times
+from model_deployer.training.data.number_text import NUMBER, QUANTITY, SAMPLE, clean, number_forms, read_numbers
+from model_deployer.training.data.time_text import STAMP, date_order, read_times, time_forms
 
 #: Marks of a missing value in a column of numbers, times or booleans. In a column of text, they are text.
 MISSING_MARKS = (
@@ -26,6 +26,9 @@ MISSING_MARKS = (
 #: Digits that are an identifier and not a quantity: they have leading zeros, or too many digits for an integer.
 _CODE = r"^0\d+$|^-?\d{19,}$"
 
+#: Identifiers if all values are like that: telephone numbers with a plus, and addresses of the internet.
+_CODES = r"^\+\d{7,15}$|^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)$"
+
 #: Times that a request may have as they are (RFC 3339).
 _FULL_ISO_TIME = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d"
 
@@ -35,6 +38,20 @@ _BOOLEANS = (
     "sí/no", "si/no", "verdadero/falso", "sim/não", "sim/nao", "vero/falso", "ja/nee", "ja/nej", "kyllä/ei",
     "tak/nie", "ano/ne", "да/нет", "evet/hay\N{LATIN SMALL LETTER DOTLESS I}r", "はい/いいえ", "是/否",
 )  # fmt: skip
+
+#: A date with numbers, and numbers whose digits are those of another script.
+_DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"
+_OTHER_DIGITS = r"^[\p{Nd}\p{P}\p{S}\s]*[\p{Nd}&&[^0-9]][\p{Nd}\p{P}\p{S}\s]*$"
+
+#: Numbers with an exponent that no program writes so, and with one or two decimals that may be numbers of versions.
+_ODD_EXPONENT = r"^\d{2,}[eE]\d+$"
+_VERSION = r"^[1-9]\d{0,2}\.\d{1,2}$"
+
+#: The years that two digits may mean in place of those of the last century (POSIX reads 68 as 2068, and 69 as 1969).
+_LATE_YEARS = (2040, 2068)
+
+_UNCLEAR_CENTURY = "its years have two digits, and 40 to 68 are read as 2040 to 2068, which may be the last century"
+_UNKNOWN_UNIT = "its numbers end with a text that is not a known unit or currency"
 
 #: A column is a question if at least this share of its values are numbers or times, with more distinct ones than this.
 _MIN_SHARE, _MIN_LEVELS = 0.5, 20
@@ -47,10 +64,17 @@ class Evidence:
     Attributes:
         decimals: The separators of decimals.
         orders: Which of day and month comes first.
+        has_semicolons: Whether semicolons are between the values of the file, as where decimals have commas.
     """
 
     decimals: frozenset[str] = frozenset()
     orders: frozenset[str] = frozenset()
+    has_semicolons: bool = False
+
+    @property
+    def may_have_commas(self) -> bool:
+        """Whether decimals have commas, or nothing but semicolons says what they have."""
+        return "," in self.decimals or (self.has_semicolons and not self.decimals)
 
 
 @dataclass(frozen=True)
@@ -86,17 +110,21 @@ def read_text(strings: pl.Series, evidence: Evidence, marks: Sequence[str] = ())
     present = without_marks(strings, marks)
     levels = present.drop_nulls().unique()
     used_marks = tuple(sorted(set(clean(strings).drop_nulls().unique()) & {*MISSING_MARKS, *marks} - {""}))
-    if levels.is_empty() or levels.str.contains(_CODE).any():
+    if levels.is_empty() or levels.str.contains(_CODE).any() or levels.str.contains(_CODES).all():
         return Reading(strings)
     usual = _usual(present, levels, evidence)
+    if usual is not None and (question := _code_question(usual, levels)):
+        return Reading(strings, question=question, answers=(NumberForm().pattern,))
     if usual is not None:
         return Reading(usual, None, used_marks)
     if forms := time_forms(levels) or number_forms(levels):
         return _choose(strings, present, forms, evidence, used_marks)
-    if (times := _iso_times(present, levels)) is not None:
-        return Reading(times, None, used_marks)
+    if (iso_times := _iso_times(present, levels)) is not None:
+        return Reading(iso_times, None, used_marks)
     if boolean := _boolean_form(levels):
         return Reading(read_as(present, boolean), boolean, used_marks)
+    if len(levels) > _MIN_LEVELS and (forms := number_forms(levels, QUANTITY)):
+        return Reading(strings, question=_UNKNOWN_UNIT, answers=tuple(forms))
     if question := _exceptions(present, levels):
         return Reading(strings, question=question)
     return Reading(strings)
@@ -125,12 +153,13 @@ def read_as(strings: pl.Series, form: str) -> pl.Series:
             return clean(strings).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
 
 
-def evidence_of(forms: Iterable[str | None], has_points: bool) -> Evidence:
+def evidence_of(forms: Iterable[str | None], has_points: bool, has_semicolons: bool = False) -> Evidence:
     """Return what the rules of columns say about other columns.
 
     Args:
         forms: The rules of the columns that have no question.
         has_points: Whether a column holds plain numbers with a decimal point.
+        has_semicolons: Whether semicolons are between the values of the file.
     """
     decimals, orders = set("." if has_points else ""), set()
     for form in forms:
@@ -139,7 +168,7 @@ def evidence_of(forms: Iterable[str | None], has_points: bool) -> Evidence:
             decimals.add(parsed.decimal)
         elif isinstance(parsed, TimeForm) and (order := date_order(parsed.directives)):
             orders.add(order)
-    return Evidence(frozenset(decimals), frozenset(orders))
+    return Evidence(frozenset(decimals), frozenset(orders), has_semicolons)
 
 
 def without_marks(strings: pl.Series, marks: Sequence[str]) -> pl.Series:
@@ -162,26 +191,54 @@ def _usual(present: pl.Series, levels: pl.Series, evidence: Evidence) -> pl.Seri
     return _iso_times(present, levels) if levels.str.contains(_FULL_ISO_TIME).all() else None
 
 
+def _code_question(numbers: pl.Series, levels: pl.Series) -> str | None:
+    """Return a question if numbers may be identifiers that lose their text, such as 12e5, or 1.1 and 1.10."""
+    if numbers.dtype != pl.Float64:
+        return None
+    if levels.str.contains(_ODD_EXPONENT).any():
+        return "some of its numbers look like identifiers with an e among digits"
+    if not (levels.head(SAMPLE).str.contains(_VERSION).all() and levels.str.contains(_VERSION).all()):
+        return None
+    has_tenth, has_tens, has_hundredths = (
+        levels.str.contains(expression).any() for expression in (r"\.\d$", r"\.[1-9]0$", r"\.0\d$")
+    )
+    is_version = has_tenth and has_tens and not has_hundredths
+    return "its numbers may be versions: 1.1 and 1.10 would be the same number" if is_version else None
+
+
 def _iso_times(present: pl.Series, levels: pl.Series) -> pl.Series | None:
     """Return times of ISO 8601, with or without the time of day; None if a text is none."""
     if not levels.str.contains(ISO_TIME).all():
         return None
-    times = present.str.to_datetime(strict=False, time_unit="us")
-    return times if times.null_count() == present.null_count() else None
+    values = times(present)
+    return values if values.null_count() == present.null_count() else None
 
 
 def _are_dates(levels: pl.Series) -> bool:
-    """Return whether all numbers are dates such as 20240131, or months such as 01.2024 with a leading zero in some."""
+    """Return whether all numbers are dates.
+
+    That is, dates such as 20240131 or 20240131235959, or months such as 01.2024 with a leading zero in some.
+    """
     if levels.str.contains(r"^(0[1-9]|1[0-2])\.(19|20)\d\d$").all():
         return bool(levels.str.contains("^0").any())
-    if len(levels) < 2 or not levels.str.contains(r"^(19|20)\d{6}$").all():
+    if len(levels) < 2:
         return False
-    return not levels.str.to_date("%Y%m%d", strict=False).null_count()
+    if levels.str.contains(r"^(19|20)\d{12}$").all():
+        return not levels.str.to_datetime(STAMP, strict=False).null_count()
+    return levels.str.contains(r"^(19|20)\d{6}$").all() and not levels.str.to_date("%Y%m%d", strict=False).null_count()
 
 
 def _may_be_thousands(levels: pl.Series, evidence: Evidence) -> bool:
-    """Return whether points separate thousands: all groups have three digits, and other columns have decimal commas."""
-    return "," in evidence.decimals and levels.str.contains(r"^-?[1-9]\d{0,2}(\.\d{3})*$").all()
+    """Return whether points may separate thousands: all groups have three digits, and something else speaks for it.
+
+    Decimals have commas elsewhere in the table; or 1.500 is among whole numbers, which a program writes neither with a
+    fixed number of decimals nor with as many as are needed.
+    """
+    groups = r"^-?[1-9]\d{0,2}(\.\d{3})*$"
+    if not (levels.head(SAMPLE).str.contains(groups).all() and levels.str.contains(groups).all()):
+        return False
+    has_whole, has_zeros = levels.str.contains(r"^-?\d+$").any(), levels.str.contains(r"\.\d\d0$").any()
+    return evidence.may_have_commas or (has_whole and has_zeros)
 
 
 def _boolean_form(levels: pl.Series) -> str | None:
@@ -197,7 +254,10 @@ def _choose(
     """Read a column by the only form that explains it, or by the one that other columns confirm; else ask."""
     confirmed = [form for form in forms if _is_confirmed(form, evidence)] if len(forms) > 1 else forms
     if len(confirmed) == 1:
-        return Reading(read_as(present, confirmed[0]), confirmed[0], marks)
+        values = read_as(present, confirmed[0])
+        if "%y" in confirmed[0] and values.dt.year().is_between(*_LATE_YEARS).any():
+            return Reading(strings, question=_UNCLEAR_CENTURY, answers=tuple(confirmed))
+        return Reading(values, confirmed[0], marks)
     return Reading(strings, marks=marks, question=_ambiguity(forms), answers=tuple(forms))
 
 
@@ -221,7 +281,10 @@ def _ambiguity(forms: Sequence[str]) -> str:
 
 def _exceptions(present: pl.Series, levels: pl.Series) -> str | None:
     """Return a question if most values are numbers or dates and a few are not, with a row and the shape of one."""
-    is_regular = levels.str.contains(NUMBER) | levels.str.contains(r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
+    if len(levels) > _MIN_LEVELS and levels.str.contains(_OTHER_DIGITS).all():
+        return "its digits are not those from 0 to 9"
+    is_number = levels.str.contains(NUMBER) | levels.str.contains(QUANTITY)
+    is_regular = is_number | levels.str.contains(_DATE)
     if is_regular.sum() <= _MIN_LEVELS:
         return None
     regular = present.is_in(levels.filter(is_regular).implode())
@@ -229,6 +292,8 @@ def _exceptions(present: pl.Series, levels: pl.Series) -> str | None:
     if share < _MIN_SHARE:
         return None
     others = (~regular & present.is_not_null()).arg_true()
+    if others.is_empty() and not is_number.any():
+        return "its dates have more than one form, or a form that is not known"
     if others.is_empty():
         return "its numbers have more than one form, such as several units or currencies, or several forms of dates"
     row = int(others[0])
@@ -245,7 +310,11 @@ def _shape(text: str) -> str:
 
 
 def read_columns(
-    frame: pl.DataFrame, columns: Sequence[str], stated: Iterable[str], marks: Sequence[str]
+    frame: pl.DataFrame,
+    columns: Sequence[str],
+    stated: Iterable[str],
+    marks: Sequence[str],
+    has_semicolons: bool = False,
 ) -> dict[str, Reading]:
     """Read columns of text; what some of them leave open, others may decide.
 
@@ -254,6 +323,7 @@ def read_columns(
         columns: The names of the columns.
         stated: The forms of other columns.
         marks: Marks of missing values in addition to the usual ones.
+        has_semicolons: Whether semicolons are between the values of the file.
 
     Returns:
         The reading of each column, by name.
@@ -261,11 +331,10 @@ def read_columns(
     readings = {name: read_text(frame[name], Evidence(), marks) for name in columns}
     forms = [*stated, *(reading.form for reading in readings.values())]
     has_points = any(_has_decimal_point(frame[name]) for name, reading in readings.items() if _is_plain(reading))
-    evidence = evidence_of(forms, has_points)
-    has_commas = "," in evidence.decimals
+    evidence = evidence_of(forms, has_points, has_semicolons)
     return {
         name: read_text(frame[name], evidence, marks)
-        if reading.question or (has_commas and _is_plain(reading))
+        if reading.question or (evidence.may_have_commas and _is_plain(reading))
         else reading
         for name, reading in readings.items()
     }

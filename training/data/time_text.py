@@ -56,9 +56,14 @@ _DATES = (
             "%Y-%b-%d", "%Y %b %d", "%b %Y", "%b-%Y", "%b-%y",
         )
     ),
+    "%Y\N{CJK UNIFIED IDEOGRAPH-5E74}%m\N{CJK UNIFIED IDEOGRAPH-6708}%d\N{CJK UNIFIED IDEOGRAPH-65E5}",
+    "%Y\N{CJK UNIFIED IDEOGRAPH-5E74}%m\N{CJK UNIFIED IDEOGRAPH-6708}",
     "%Y%m%d",
     "",
 )  # fmt: skip
+
+#: A date with a time of day in digits alone.
+STAMP = "%Y%m%d%H%M%S"
 
 #: A time of day at the end of a text, and what precedes it.
 _CLOCK = re.compile(
@@ -72,7 +77,7 @@ def time_forms(levels: pl.Series) -> list[str]:
     sample = levels.head(SAMPLE).to_list()
     clock = _clock_directives(sample[0])
     forms: dict[str, pl.Series] = {}
-    for date in _DATES:
+    for date in (*_DATES, *(() if clock else (STAMP,))):
         if not date + clock:
             continue
         expression = _time_expression(date + clock)

@@ -32,7 +32,12 @@ class Question:
         """Return the question with its answers."""
         if self.answers:
             answers = " or ".join(f'`{self.column}: "{answer}"`' for answer in self.answers)
-            return f"column '{self.column}': {self.text}; say which under `data.formats`: {answers}"
+            if len(self.answers) > 1:
+                return f"column '{self.column}': {self.text}; say which under `data.formats`: {answers}"
+            return (
+                f"column '{self.column}': {self.text}; confirm it under `data.formats`: {answers}, or set "
+                f"`kind: categorical` for the column under `features`"
+            )
         return (
             f"column '{self.column}': {self.text}; correct the values, list those that mean nothing under "
             f"`data.missing`, or set `kind: categorical` for the column under `features`"
@@ -56,7 +61,7 @@ class Values:
     questions: tuple[Question, ...]
 
 
-def read_values(frame: pl.DataFrame, spec: Spec, is_untyped: bool) -> Values:
+def read_values(frame: pl.DataFrame, spec: Spec, is_untyped: bool, has_semicolons: bool = False) -> Values:
     """Read the columns of text.
 
     Columns that model.yaml declares as categorical or text, the group, and the labels of a classification stay text.
@@ -65,6 +70,7 @@ def read_values(frame: pl.DataFrame, spec: Spec, is_untyped: bool) -> Values:
         frame: The table.
         spec: The model.yaml.
         is_untyped: Whether the file has no types, so that plain numbers and booleans are text, as in CSV.
+        has_semicolons: Whether semicolons are between the values of the file.
 
     Raises:
         DataError: if a value does not have the form that ``data.formats`` states.
@@ -72,7 +78,7 @@ def read_values(frame: pl.DataFrame, spec: Spec, is_untyped: bool) -> Values:
     stated = {name: form for name, form in spec.data.formats.items() if form is not None}
     columns = [name for name in frame.columns if _is_readable(frame[name], spec)]
     undecided = [name for name in columns if name not in stated]
-    readings = read_columns(frame, undecided, stated.values(), spec.data.missing)
+    readings = read_columns(frame, undecided, stated.values(), spec.data.missing, has_semicolons)
     readings = {
         name: reading for name, reading in readings.items() if _is_used(reading, name, frame[name], spec, is_untyped)
     }

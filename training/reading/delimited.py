@@ -12,12 +12,14 @@ from model_deployer.contract.errors import DataError
 from model_deployer.training.reading.byte_counts import ByteCounts, count_bytes, count_empty_ends
 from model_deployer.training.reading.content import Content
 from model_deployer.training.reading.dialect import (
+    NO_DELIMITER,
     Dialect,
     Record,
     UnclosedQuote,
     infer_dialect,
     records,
     shown,
+    without_rules,
 )
 from model_deployer.training.reading.header import footer_question, footer_rows
 from model_deployer.training.reading.table_file import TableFile, named, unreadable
@@ -59,6 +61,7 @@ def read_delimited(content: Content, spec: Spec) -> TableFile:
 
 def _read(text: Text, spec: Spec) -> TableFile:
     dialect = infer_dialect(text, spec)
+    text = without_rules(text) if dialect.separators.has_rules else text
     body = _without_footer(text, spec.data.footer_rows or 0)
     counts = count_bytes(body.content, dialect.separators)
     frame = _frame(body, dialect, counts)
@@ -69,7 +72,11 @@ def _read(text: Text, spec: Spec) -> TableFile:
     if spec.data.footer_rows is None:
         _refuse_footer(frame, text, counts)
     note = f"read as CSV: {dialect.describe(text.encoding)}"
-    return TableFile(named(frame, dialect.names, text.path), (note, *_short_rows(frame, body, dialect)))
+    return TableFile(
+        named(frame, dialect.names, text.path),
+        (note, *_short_rows(frame, body, dialect)),
+        has_semicolons=dialect.separators.delimiter == ";",
+    )
 
 
 def _with_newlines(text: Text) -> Text:
@@ -82,11 +89,18 @@ def _with_newlines(text: Text) -> Text:
 
 def _frame(text: Text, dialect: Dialect, counts: ByteCounts) -> pl.DataFrame:
     """Read the values into columns that are called ``0``, ``1`` and so on."""
+    frame = _values(text, dialect, counts)
+    if dialect.separators.is_spaced:
+        return frame.with_columns(pl.all().str.strip_chars(" ").replace("", None))
+    return frame
+
+
+def _values(text: Text, dialect: Dialect, counts: ByteCounts) -> pl.DataFrame:
     separators = dialect.separators
     if separators.is_escaped or counts.has_inner_quotes:
         return _frame_by_python(text, dialect)
     try:
-        frame = pl.read_csv(
+        return pl.read_csv(
             text.content.source,
             has_header=False,
             separator=separators.delimiter,
@@ -100,9 +114,6 @@ def _frame(text: Text, dialect: Dialect, counts: ByteCounts) -> pl.DataFrame:
         if _NOT_UTF8 in str(error):
             raise
         return _frame_by_python(text, dialect)
-    if separators.is_spaced:
-        return frame.with_columns(pl.all().str.strip_chars(" ").replace("", None))
-    return frame
 
 
 def _frame_by_python(text: Text, dialect: Dialect) -> pl.DataFrame:
@@ -132,12 +143,18 @@ def _checked(text: Text, dialect: Dialect) -> Iterator[Record]:
             if len(record.cells) > width:
                 raise DataError(
                     f"{path}, row {row}: {len(record.cells)} values, but the header has {width}; put quotes around "
-                    f"values that hold {shown(dialect.separators.delimiter)}, correct `data.delimiter`, or state under "
-                    f"`data.footer_rows` how many rows at the end are not data"
+                    f"values that hold {shown(dialect.separators.delimiter)} (decimals may do), correct "
+                    f"`data.delimiter`, or state under `data.footer_rows` how many rows at the end are not data"
                 )
             yield record
     except UnclosedQuote as error:
-        raise _unclosed(path, error.line + dialect.first - 1) from None
+        row = error.line + dialect.first - 1
+        if dialect.separators.delimiter == NO_DELIMITER:
+            raise DataError(
+                f"{path}, row {row}: text follows a quote, and no delimiter was recognized; state it under "
+                f"`data.delimiter`, or, if quotes are part of the values, set `data.quote: none`"
+            ) from None
+        raise _unclosed(path, row) from None
 
 
 def _unclosed(path: Path, row: int) -> DataError:

@@ -24,6 +24,9 @@ NO_DELIMITER = "\x1f"
 #: The records of the sample that are compared.
 _MAX_RECORDS = 1_000
 
+#: A line between the rows of a printed table.
+_RULE = rb"(?m)^(?=[^\n]*---)[-=+|: \t]+(?=\r?$)"
+
 _NUMBER = re.compile(r"\s*[-+(]?[^\w\s]?\s*[\d.,' \u00a0\u202f]+\s*[%€$£)]?\s*")
 
 
@@ -36,12 +39,14 @@ class Separators:
         quote: The character around a value that holds delimiters; None if quotes are part of the values.
         is_spaced: Whether a blank follows each delimiter.
         is_escaped: Whether a backslash is before a quote that is part of a value; otherwise, such a quote is doubled.
+        has_rules: Whether the text is a printed table, with lines of dashes and blanks around its values.
     """
 
     delimiter: str
     quote: str | None
     is_spaced: bool = False
     is_escaped: bool = False
+    has_rules: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Dialect:
         delimiter, quote = self.separators.delimiter, self.separators.quote
         words = ["one column" if delimiter == NO_DELIMITER else f"{shown(delimiter)} between values"]
         words += ["blanks after them left out"] if self.separators.is_spaced else []
+        words += ["lines of dashes left out"] if self.separators.has_rules else []
         words += ["backslashes before quotes"] if self.separators.is_escaped else []
         words += [] if quote == '"' else [f"quote {quote}" if quote else "no quotes"]
         without = f"no header, so that the columns are called '{self.names[0]}' to '{self.names[-1]}'"
@@ -128,13 +134,21 @@ def infer_dialect(text: Text, spec: Spec) -> Dialect:
         DataError: if the header is not where ``data.header_row`` states it.
     """
     separators = _separators(text, spec)
+    text = without_rules(text) if separators.has_rules else text
     rows = _parsed(text, separators)
     if not rows:
         raise DataError(f"{text.path}: the table has no rows")
     width = _width(rows)
     header = _header(rows, width, text, spec)
-    names, first = _names(rows, header, width)
+    names, first = _names(rows, header, width, text, separators)
+    names = tuple(map(str.strip, names)) if separators.is_spaced else names
     return Dialect(separators, rows[header].first if header is not None else 0, first, names)
+
+
+def without_rules(text: Text) -> Text:
+    """Return a text with blank lines in place of the lines of dashes in a printed table."""
+    content = replace(text.content, source=re.sub(_RULE, b"", text.content.bytes()))
+    return replace(text, content=content, sample=re.sub(_RULE, b"", text.sample.encode()).decode())
 
 
 def _separators(text: Text, spec: Spec) -> Separators:
@@ -146,6 +160,8 @@ def _separators(text: Text, spec: Spec) -> Separators:
     ]
     best = choices[0] if data.delimiter else _best(text, choices, data.target_in_file)
     best = best if data.quote else replace(best, quote=_quote(text, best))
+    if best.delimiter == "|" and re.search(_RULE, text.sample.encode()):
+        return replace(best, is_spaced=True, has_rules=True)
     return replace(best, is_escaped=_is_escaped(text, best))
 
 
@@ -170,7 +186,7 @@ def _best(text: Text, choices: Sequence[Separators], target: str) -> Separators:
 
 
 def _names_target(rows: Sequence[Record], target: str) -> bool:
-    return bool(target) and any(target in row.cells and len(row.cells) > 1 for row in rows[:50])
+    return bool(target) and any(len(row.cells) > 1 and target in map(str.strip, row.cells) for row in rows[:50])
 
 
 def _score(rows: Sequence[Record]) -> float:
@@ -248,26 +264,41 @@ def _header(rows: Sequence[Record], width: int, text: Text, spec: Spec) -> int |
     )
 
 
-def _names(rows: Sequence[Record], header: int | None, width: int) -> tuple[tuple[str, ...], int]:
+def _names(
+    rows: Sequence[Record], header: int | None, width: int, text: Text, separators: Separators
+) -> tuple[tuple[str, ...], int]:
     """Return the names of the columns, and the line after the header.
 
     A header may lack the last name if each row ends with a delimiter, and the first one if each row begins with its
-    own number, as those of R do.
+    own name, as those of R do.
     """
     if header is None:
         return default_names(width), rows[first_data_row([row.cells for row in rows], width)].first
     names = rows[header].cells
-    below = [row.cells for row in rows[header + 1 :] if len(row.cells) == width]
+    below = [row for row in rows[header + 1 :] if len(row.cells) == width]
     if len(names) == width - 1 and below:
-        numbers = [cells[0] for cells in below]
-        if not any(cells[-1] for cells in below):
+        if not any(row.cells[-1] for row in below):
             names = [*names, ""]
-        elif all(map(str.isdecimal, numbers)) and len(set(numbers)) == len(numbers):
+        elif _have_names(below, text, separators):
             names = ["", *names]
     return tuple(names), rows[header].last + 1
+
+
+def _have_names(rows: Sequence[Record], text: Text, separators: Separators) -> bool:
+    """Return whether each row begins with a name of its own: one in quotes, or a number.
+
+    A number without quotes is none if commas are between the values: the header would also be too short if decimals had
+    commas.
+    """
+    names = [row.cells[0] for row in rows]
+    lines = text.sample.split("\n")
+    in_quotes = separators.quote is not None and all(lines[row.first - 1].startswith(separators.quote) for row in rows)
+    are_numbers = separators.delimiter != "," and all(map(str.isdecimal, names))
+    return len(set(names)) == len(names) and (in_quotes or are_numbers)
 
 
 def _is_spaced(text: Text, delimiter: str) -> bool:
     """Return whether a blank follows each delimiter of the sample, or nearly each one."""
     start = text.sample[:100_000]
-    return start.count(f"{delimiter} ") > 0.9 * start.count(delimiter)
+    last = start.count(f"{delimiter}\n") + start.count(f"{delimiter}\r")
+    return start.count(f"{delimiter} ") > 0.9 * (start.count(delimiter) - last)

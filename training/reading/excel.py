@@ -144,7 +144,11 @@ def _typed(column: pl.Series) -> pl.Series:
 
 
 def _refuse_footer(frame: pl.DataFrame, numbers: pl.Series, skip: int, content: Content) -> None:
-    rows = footer_rows(frame.select(pl.all().cast(pl.String)))
+    rows = footer_rows(pl.DataFrame([_as_text(column) for column in frame]))
     if rows:
         row = skip + int(numbers[-rows]) + 1
         raise DataError(f"{content.path}, row {row}: {footer_question(rows)}")
+
+
+def _as_text(column: pl.Series) -> pl.Series:
+    return column.dt.to_string("iso") if column.dtype == pl.Duration else column.cast(pl.String)

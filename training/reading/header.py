@@ -40,7 +40,7 @@ def find_header(rows: Sequence[Sequence[str]], width: int, target: str) -> int |
     """
     rows = rows[:MAX_HEADER_ROWS]
     for index, row in enumerate(rows):
-        if target and target in row and (width == 1 or sum(map(bool, row)) > 1):
+        if target and target in map(str.strip, row) and (width == 1 or sum(map(bool, row)) > 1):
             return index
     if re.fullmatch(_DEFAULT_NAME, target):
         return None

@@ -39,7 +39,9 @@ def _scan_delimited(content: Content, spec: Spec) -> pl.LazyFrame | None:
     if not isinstance(text.content.source, Path) or not has_newlines or spec.data.footer_rows:
         return None
     dialect = infer_dialect(text, spec)
-    if dialect.separators.is_escaped or count_bytes(text.content, dialect.separators).has_inner_quotes:
+    if dialect.separators.has_rules or dialect.separators.is_escaped:
+        return None
+    if count_bytes(text.content, dialect.separators).has_inner_quotes:
         return None
     frame = _with_names(_scan(text.content.source, dialect), dialect, content.path)
     if dialect.separators.is_spaced:

@@ -18,12 +18,14 @@ class TableFile:
         notes: What a person should know about how the file was read, one sentence each.
         is_text: Whether the strings of the frame may be numbers or times, because the format of the file does not
             tell them from text.
+        has_semicolons: Whether semicolons are between its values.
         index: The columns that are an index of pandas and not part of the data.
     """
 
     frame: pl.DataFrame
     notes: tuple[str, ...] = ()
     is_text: bool = True
+    has_semicolons: bool = False
     index: tuple[str, ...] = ()
 
 
@@ -38,7 +40,7 @@ def named(frame: pl.DataFrame, names: Sequence[str], path: Path) -> pl.DataFrame
     """Return the columns with their names; a column without a name and without values is left out.
 
     Raises:
-        DataError: if a name is repeated.
+        DataError: if a name is repeated, or two columns with values have none.
     """
     kept = [
         (name, column)
@@ -47,6 +49,10 @@ def named(frame: pl.DataFrame, names: Sequence[str], path: Path) -> pl.DataFrame
     ]
     header = [name for name, _ in kept]
     if repeated := sorted({name for name in header if header.count(name) > 1}):
-        listed = ", ".join(f"'{name}'" for name in repeated)
-        raise DataError(f"{path}: the header names {listed} more than once; every column needs its own name")
+        listed = ", ".join(f"'{name}'" for name in repeated if name)
+        fault = f"names {listed} more than once" if listed else "lacks the names of several columns with values"
+        raise DataError(
+            f"{path}: the header {fault}; every column needs its own name; correct the header in a copy of the "
+            f"file, or, if the names are in another row, state it under `data.header_row`"
+        )
     return pl.DataFrame(dict(kept))

@@ -1,5 +1,6 @@
-"""`deployer diff OLD NEW`."""
+"""`deployer diff OLD NEW`, and `deployer diff MODEL...` for a table of several models."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,34 +9,67 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from model_deployer.cli.output import Json, console, print_json
+from model_deployer.cli.output import Json, console, print_json, short_digest
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.comparison import Comparison, ModelFacts, comparison
 from model_deployer.contract.difference import Difference, MetricChange, SliceChange, difference
+from model_deployer.contract.errors import UsageError
 from model_deployer.contract.evaluation import MetricValue
+from model_deployer.contract.number_format import milliseconds, size
 from model_deployer.contract.versions import Change, Step
 from model_deployer.system.extras import packages_of
 
-Old = Annotated[str, typer.Argument(metavar="OLD", help="The old model: NAME or NAME:VERSION.")]
-Changelog = Annotated[
-    Path | None, typer.Option(help="Also write the changes of all versions up to NEW to this file, as Markdown.")
+#: With an interval each, they fit next to the tag of a model in a terminal of 100 columns.
+_METRICS_PER_TABLE = 3
+
+Models = Annotated[
+    list[str],
+    typer.Argument(metavar="MODEL...", help="NAME or NAME:VERSION of each model; one NAME: all its versions."),
 ]
-New = Annotated[str, typer.Argument(metavar="NEW", help="The new model: NAME or NAME:VERSION.")]
+Changelog = Annotated[
+    Path | None,
+    typer.Option(help="Also write the changes of all versions up to the last model to this file, as Markdown."),
+]
 
 
-def diff(old: Old, new: New, json: Json = False, changelog: Changelog = None) -> None:
-    """Compare two versions of a model.
+def diff(models: Models, json: Json = False, changelog: Changelog = None) -> None:
+    """Compare two versions of a model, or show several models in one table.
 
-    It shows what changes for callers when NEW replaces OLD, and the version step that follows from it.
+    With two models, it shows what changes for callers when the second replaces the first, and the version step that
+    follows from it. With more models, or one name for all its versions, it shows a table of their data, estimators,
+    metrics, sizes and latencies, and the step from each model to the next.
     """
     from model_deployer.serving.engines.offline import predict  # noqa: PLC0415 (it loads ONNX Runtime)
 
-    result = difference(store.load(old), store.load(new), predict)
+    tags = _tags(models)
     if changelog:
-        _write_changelog(result.new, changelog)
-    if json:
-        print_json(_document(result))
-        return
+        _write_changelog(store.load(tags[-1]), changelog)
+    if len(models) == 2:
+        old, new = map(store.load, tags)
+        result = difference(old, new, predict)
+        print_json(_document(result)) if json else _print_difference(result)
+    else:
+        table = comparison(map(store.load, tags), predict)
+        print_json(table.to_json()) if json else _print_comparison(table)
+
+
+def _tags(models: list[str]) -> list[str]:
+    """Return the exact tags of the models; all versions of a name that is alone.
+
+    Raises:
+        UsageError: if there is one model, with a version.
+    """
+    tags = list(map(store.resolve, models))
+    if len(models) > 1:
+        return tags
+    name, _, version = models[0].partition(":")
+    if version:
+        raise UsageError(f"there is nothing to compare {tags[0]} with; name a second model, or all versions: {name}")
+    return [f"{name}:{version}" for version in store.versions(name)]
+
+
+def _print_difference(result: Difference) -> None:
     console.print(f"[bold]{result.old.tag}[/] to [bold]{result.new.tag}[/]: a {_word(result.step)} step")
     _print_contract(result.changes)
     _print_behaviour(result)
@@ -45,6 +79,48 @@ def diff(old: Old, new: New, json: Json = False, changelog: Changelog = None) ->
     if result.slices:
         console.print()
         console.print(_slices(result.slices))
+
+
+def _print_comparison(result: Comparison) -> None:
+    console.print(_facts(result.models))
+    for start in range(0, len(result.metrics), _METRICS_PER_TABLE):
+        console.print()
+        console.print(_metric_columns(result, result.metrics[start : start + _METRICS_PER_TABLE]))
+    console.print()
+    for note in result.notes:
+        console.print(note, markup=False)
+
+
+def _facts(models: Sequence[ModelFacts]) -> Table:
+    table = _table("Model", "Step", "Target", "Estimator", "Rows", "Data", "Graph", "One row, p50")
+    table.columns[4].justify = "right"
+    for model in models:
+        latency = model.latency
+        table.add_row(
+            model.tag,
+            _word(model.step.step) if model.step else "",
+            escape(model.output.target),
+            escape(model.estimator or ""),
+            "" if model.rows is None else f"{model.rows:,}",
+            short_digest(model.data_version),
+            size(model.graph_bytes),
+            milliseconds(latency.one_row_ms.p50) if latency else "",
+        )
+    return table
+
+
+def _metric_columns(result: Comparison, names: Sequence[str]) -> Table:
+    table = _table("Test part, 95 %", *(name.replace("_", " ") for name in names))
+    for model in result.models:
+        metrics = [model.metrics.get(name) for name in names]
+        table.add_row(model.tag, *(_cell(metric) if metric else "" for metric in metrics))
+    if any(name in result.best for name in names):
+        table.add_row("best", *(result.best.get(name, "") for name in names))
+    return table
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, collapse_padding=True)
 
 
 def _write_changelog(artifact: Artifact, path: Path) -> None:
@@ -87,7 +163,7 @@ def _print_behaviour(result: Difference) -> None:
 
 
 def _metrics(metrics: dict[str, MetricChange]) -> Table:
-    table = Table("Test parts", "old, 95 %", "new, 95 %", "", box=None, pad_edge=False, collapse_padding=True)
+    table = _table("Test parts", "old, 95 %", "new, 95 %", "")
     for name, change in metrics.items():
         table.add_row(name.replace("_", " "), _cell(change.old), _cell(change.new), change.verdict)
     return table
@@ -98,7 +174,7 @@ def _cell(metric: MetricValue) -> str:
 
 
 def _slices(slices: list[SliceChange]) -> Table:
-    table = Table("Slice", "old loss", "new loss", "change", box=None, pad_edge=False, collapse_padding=True)
+    table = _table("Slice", "old loss", "new loss", "change")
     for change in slices:
         table.add_row(escape(change.slice), f"{change.old:.4g}", f"{change.new:.4g}", f"{change.new - change.old:+.2g}")
     return table

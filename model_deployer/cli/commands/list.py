@@ -6,14 +6,11 @@ import bentoml
 from rich.markup import escape
 from rich.table import Table
 
-from model_deployer.cli.output import Json, console, print_json
+from model_deployer.cli.output import Json, console, print_json, short_digest
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import ArtifactError
 from model_deployer.contract.metric_catalog import LOSS
-
-#: The digits of a data version that the table shows.
-_VERSION_CHARACTERS = 8
 
 
 def list_models(json: Json = False) -> None:
@@ -70,8 +67,7 @@ def _table(models: list[dict[str, Any]]) -> Table:
     table.columns[names.index("Rows")].justify = "right"
     for model in models:
         rows = "" if model["rows"] is None else f"{model['rows']:,}"
-        data = (model["data_version"] or "").removeprefix("sha256:")[:_VERSION_CHARACTERS]
-        cells = (_cell(model["metric"]), escape(model["estimator"] or ""), rows, data)
+        cells = (_cell(model["metric"]), escape(model["estimator"] or ""), rows, short_digest(model["data_version"]))
         table.add_row(model["name"], model["version"], model["created"][:10], *cells)
     return table
 

@@ -40,9 +40,13 @@ def read(*texts: str | None) -> Reading:
         (["12 kg", "13.5 kg", "9 kg"], "1234.5 kg", 12),
         (["36 months", "60 months"], "1234.5 months", 36),
         ([*MANY, "1,234.5"], "1,234.5", 0),
+        (["1e5", "1.2e-05", "3"], None, 1e5),
+        (["1.80", "1.9", "1.05"], None, 1.8),
+        (["1,23,456.7", "12,34,56,789", "1,234"], "1,234.5", 123456.7),
+        (["0,125", "1,250", "12,500"], "1234,5", 0.125),
     ],
 )
-def test_numbers(texts: Sequence[str], form: str, first: float) -> None:
+def test_numbers(texts: Sequence[str], form: str | None, first: float) -> None:
     reading = read(*texts)
     assert (reading.form, reading.question) == (form, None)
     assert reading.values[0] == first
@@ -67,6 +71,8 @@ def test_numbers(texts: Sequence[str], form: str, first: float) -> None:
         (["01.2024", "12.2023"], "%m.%Y", datetime(2024, 1, 1)),
         (["10:05", "23:59"], "%H:%M", datetime(1970, 1, 1, 10, 5)),
         (["20240105", "20231231"], "%Y%m%d", datetime(2024, 1, 5)),
+        (["20240105100500", "20231231235959"], "%Y%m%d%H%M%S", datetime(2024, 1, 5, 10, 5)),
+        (["2024\u5e741\u67085\u65e5", "2023\u5e7412\u670831\u65e5"], "%Y\u5e74%m\u6708%d\u65e5", datetime(2024, 1, 5)),
         (["2024-01-05", "2023-12-31"], "%Y-%m-%d", datetime(2024, 1, 5)),
         (["2024-01-05T10:00:00Z", "2024-01-06T10:00:00Z"], None, datetime(2024, 1, 5, 10, tzinfo=UTC)),
     ],
@@ -84,6 +90,10 @@ def test_times(texts: Sequence[str], form: str | None, first: datetime) -> None:
         (["24-01-05", "24-01-06"], ("%d-%m-%y", "%y-%m-%d")),
         (["1,234", "12,345"], ("1234,5", "1,234.5")),
         (["$1.234", "$12.345"], ("$1234.5", "$1.234,5")),
+        (["999", "1.234", "12.500"], ("1234.5", "1.234,5")),
+        (["12e5", "1234", "77e1"], ("1234.5",)),
+        (["1.8", "1.9", "1.10"], ("1234.5",)),
+        (["05.01.41", "31.12.67"], ("%d.%m.%y",)),
     ],
 )
 def test_what_two_rules_explain_is_asked(texts: Sequence[str], answers: Sequence[str]) -> None:
@@ -102,10 +112,36 @@ def test_what_a_rule_does_not_explain_is_asked_with_its_row_and_without_its_text
     assert not reading.answers
 
 
-def test_numbers_of_several_units_are_asked() -> None:
-    reading = read(*(f"{number} {'kg' if number % 2 else 'g'}" for number in range(100)))
+@pytest.mark.parametrize(
+    ("even", "odd"),
+    [(" kg", " g"), ("%", ""), (".5k", ".5M"), (".50 DR", ".50 CR"), (".5\u00b0N", ".5\u00b0S")],
+)
+def test_numbers_of_several_units_are_asked(even: str, odd: str) -> None:
+    reading = read(*(f"{number}{odd if number % 2 else even}" for number in range(100)))
     assert reading.question
     assert "more than one form" in reading.question
+
+
+@pytest.mark.parametrize(
+    ("unit", "answers", "first"),
+    [(".50 TL", ("1234.5 TL",), 1.5), (",234\u5186", ("1234,5 \u5186", "1,234.5 \u5186"), 1234)],
+)
+def test_numbers_of_an_unknown_unit_are_asked(unit: str, answers: Sequence[str], first: float) -> None:
+    texts = [f"{number}{unit}" for number in range(1, 50)]
+    reading = read(*texts)
+    assert reading.question == "its numbers end with a text that is not a known unit or currency"
+    assert reading.answers == answers
+    assert read_as(pl.Series(texts), answers[-1])[0] == first
+
+
+def test_a_percentage_of_zero_may_lack_its_unit() -> None:
+    assert read("0", "1%", "50%").form == "1234.5%"
+
+
+def test_digits_of_other_scripts_are_asked() -> None:
+    digits = str.maketrans("0123456789", "\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667\u0668\u0669")
+    reading = read(*(f"{number}\u066b5".translate(digits) for number in range(100)))
+    assert reading.question == "its digits are not those from 0 to 9"
 
 
 @pytest.mark.parametrize(
@@ -114,11 +150,18 @@ def test_numbers_of_several_units_are_asked() -> None:
         ["A12", "B13"], ["01234", "12345"], ["3+", "0", "1", "2"], ["10+ years", "< 1 year"], ["Dept 1", "Dept 2"],
         ["10.0.0.1", "10.0.0.2"], ["1.2.3", "1.10.0"], ["2024Q1", "2024Q2"], ["10-20", "20-30"], ["a", "-"], ["", None],
         ["12345678901234567890", "1"], ["555-1234", "555-9999"], ["n", "s"],
+        ["192.168.100.200", "192.168.101.201"], ["+491510000001", "+491510000002"], ["030 100 200", "030 100 201"],
     ],
 )  # fmt: skip
 def test_other_text_stays_text(texts: Sequence[str | None]) -> None:
     reading = read(*texts)
     assert (reading.form, reading.question, reading.values.to_list()) == (None, None, texts)
+
+
+@pytest.mark.parametrize("end", [" 10:00:00,5", " 10:00:00 EST", " 10:00:00 Europe/Berlin"])
+def test_times_in_a_form_that_is_not_known_are_asked(end: str) -> None:
+    days = [date(2024, 1, 1) + timedelta(days=day) for day in range(30)]
+    assert read(*(f"{day}{end}" for day in days)).question
 
 
 def test_marks_of_missing_values_are_reported() -> None:
@@ -146,6 +189,23 @@ def test_other_columns_say_which_separator_is_which(other: Sequence[str], form: 
     frame = pl.DataFrame({"x": ["1.234", "12.345"], "other": other})
     reading = read_columns(frame, frame.columns, (), ())["x"]
     assert (reading.form, reading.values[0], reading.question) == (form, value, None)
+
+
+@pytest.mark.parametrize(
+    ("texts", "other", "form"),
+    [
+        (["1.234", "12.345"], ["1", "2"], None),
+        (["1.234", "12.345"], ["1,5", "2"], "1.234,5"),
+        (["1.234", "12.345"], ["1.5", "2"], "plain"),
+        (["1.25", "12.345"], ["1", "2"], "plain"),
+        (["0.125", "12.345"], ["1", "2"], "plain"),
+    ],
+)
+def test_points_in_a_file_with_semicolons_are_asked(texts: list[str], other: list[str], form: str | None) -> None:
+    frame = pl.DataFrame({"x": texts, "other": other})
+    reading = read_columns(frame, frame.columns, (), (), has_semicolons=True)["x"]
+    assert bool(reading.question) is (form is None)
+    assert reading.form == (None if form in (None, "plain") else form)
 
 
 @pytest.mark.parametrize(("other", "form"), [("12/31/2024", "%m/%d/%Y"), ("31/12/2024", "%d/%m/%Y")])

@@ -146,7 +146,14 @@ def test_years_and_counting_numbers_are_names(tmp_path: Path) -> None:
 def test_a_header_with_columns_without_names(tmp_path: Path) -> None:
     assert read_one(tmp_path / "t.csv", b"x,y,,\n1,a,,\n2,b,,\n").frame.columns == ["x", "y"]
     assert read_one(tmp_path / "t.csv", b"x,y\n1,a,\n2,b,\n").frame.columns == ["x", "y"]
-    assert read_one(tmp_path / "t.csv", b"x,y\n1,5,a\n2,7,b\n").frame.columns == ["", "x", "y"]
+    assert read_one(tmp_path / "t.csv", b"x\ty\n1\t5\ta\n2\t7\tb\n").frame.columns == ["", "x", "y"]
+    assert read_one(tmp_path / "t.csv", b'"x","y"\n"1",5,a\n"2",7,b\n').frame.columns == ["", "x", "y"]
+    assert read_one(tmp_path / "t.csv", b'"x","y"\n"car 1",5,a\n"car 2",7,b\n').frame.columns == ["", "x", "y"]
+
+
+def test_decimal_commas_without_quotes_are_not_row_names(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="row 2: 3 values, but the header has 2"):
+        read_one(tmp_path / "t.csv", b"x,y\n1,5,a\n2,7,b\n")
     with pytest.raises(DataError, match="row 2: 3 values, but the header has 2"):
         read_one(tmp_path / "t.csv", b"name,y\nSmith, John,a\nDoe, Jane,b\n")
 

@@ -1,4 +1,4 @@
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,16 @@ ROWS = [["id", "when", "ready", "remark", "y"]] + [
 def write(path: Path, **sheets: list[list[Any]]) -> None:
     """Write a workbook; the cells of a sheet begin in its first row and column."""
     book = xlsxwriter.Workbook(str(path))
-    dates = book.add_format({"num_format": "yyyy-mm-dd"})
+    formats = {
+        date: book.add_format({"num_format": "yyyy-mm-dd"}),
+        timedelta: book.add_format({"num_format": "[h]:mm:ss"}),
+    }
     for name, rows in sheets.items():
         sheet = book.add_worksheet(name)
         for row, cells in enumerate(rows):
             for column, value in enumerate(cells):
                 if value is not None:
-                    sheet.write(row, column, value, *([dates] if isinstance(value, date) else []))
+                    sheet.write(row, column, value, formats.get(type(value)))
     book.close()
 
 
@@ -41,6 +44,12 @@ def test_cells_keep_their_types(tmp_path: Path) -> None:
 def test_whole_numbers_are_integers(tmp_path: Path) -> None:
     write(tmp_path / "t.xlsx", Data=[["x", "y"], [1, 0.0], [2, 1.0], [None, 1.0]])
     assert read(tmp_path, "t.xlsx").frame.to_dict(as_series=False) == {"x": [1, 2, None], "y": [0, 1, 1]}
+
+
+def test_durations_keep_their_type(tmp_path: Path) -> None:
+    rows = [[timedelta(hours=number), number / 2] for number in range(40)]
+    write(tmp_path / "t.xlsx", Data=[["worked", "y"], *rows])
+    assert read(tmp_path, "t.xlsx").frame["worked"][30] == timedelta(hours=30)
 
 
 def test_several_sheets_are_asked_about(tmp_path: Path) -> None:

@@ -28,6 +28,44 @@ DATES_US = "sold,price,units\n11/08/2023,11.34,75.8\n08/11/2022,8.93,54.2\n"
 DATES_ISO = "sold,price,units\n2023-11-08,11.34,75.8\n2022-08-11,8.93,54.2\n"
 
 
+#: Printed tables: of SAP with a title, of MySQL, of PostgreSQL, and of Markdown.
+PRINTED = [
+    """31.12.2024        Dynamic list display        1
+------------------------
+|  Material|  Stock |y |
+|----------|--------|--|
+|  100001  | 1.234,5|no|
+|  100002  |    7,5-|no|
+------------------------
+""",
+    """+----------+---------+----+
+| Material | Stock   | y  |
++----------+---------+----+
+|   100001 | 1.234,5 | no |
+|   100002 |    7,5- | no |
++----------+---------+----+
+""",
+    """ Material |  Stock  | y
+----------+---------+----
+   100001 | 1.234,5 | no
+   100002 |    7,5- | no
+""",
+    """| Material | Stock | y |
+|:---|---:|---|
+| 100001 | 1.234,5 | no |
+| 100002 | 7,5- | no |
+""",
+]
+
+
+@pytest.mark.parametrize("content", PRINTED)
+def test_printed_tables(tmp_path: Path, content: str) -> None:
+    (tmp_path / "t.txt").write_text(content)
+    assert read(tmp_path, "t.txt").frame.to_dict(as_series=False) == {
+        "Material": [100001, 100002], "Stock": [1234.5, -7.5], "y": ["no", "no"]
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("separator", [",", ";", ", ", "\t"])
 def test_the_same_numbers_in_several_dialects(tmp_path: Path, separator: str) -> None:
     lines = [separator.join(map(str, row)) for row in [("x1", "x2", "c", "y"), *NUMBERS * 20]]
