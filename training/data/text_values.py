@@ -14,6 +14,14 @@ from model_deployer.contract import value_form
 from model_deployer.contract.value_form import NumberForm, TimeForm
 from model_deployer.training.data.columns import ISO_TIME, times
 from model_deployer.training.data.number_text import NUMBER, QUANTITY, SAMPLE, clean, number_forms, read_numbers
+from model_deployer.training.data.plain_columns import (
+    CODE,
+    DATE,
+    OTHER_DIGITS,
+    is_plain_text,
+    plain_numbers,
+    sample_of,
+)
 from model_deployer.training.data.time_text import STAMP, date_order, read_times, time_forms
 
 #: Marks of a missing value in a column of numbers, times or booleans. In a column of text, they are text.
@@ -22,9 +30,6 @@ MISSING_MARKS = (
     "None", "none", "NONE", "nil", "?", "-", "--", "\N{EM DASH}", "\N{EN DASH}", ".", "..", "...", "missing",
     "Missing", "MISSING", "(null)", "(blank)", "\\N", "#VALUE!", "#REF!", "#DIV/0!", "#NULL!",
 )  # fmt: skip
-
-#: Digits that are an identifier and not a quantity: they have leading zeros, or too many digits for an integer.
-_CODE = r"^0\d+$|^-?\d{19,}$"
 
 #: Identifiers if all values are like that: telephone numbers with a plus, and addresses of the internet.
 _CODES = r"^\+\d{7,15}$|^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)$"
@@ -38,10 +43,6 @@ _BOOLEANS = (
     "sí/no", "si/no", "verdadero/falso", "sim/não", "sim/nao", "vero/falso", "ja/nee", "ja/nej", "kyllä/ei",
     "tak/nie", "ano/ne", "да/нет", "evet/hay\N{LATIN SMALL LETTER DOTLESS I}r", "はい/いいえ", "是/否",
 )  # fmt: skip
-
-#: A date with numbers, and numbers whose digits are those of another script.
-_DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"
-_OTHER_DIGITS = r"^[\p{Nd}\p{P}\p{S}\s]*[\p{Nd}&&[^0-9]][\p{Nd}\p{P}\p{S}\s]*$"
 
 #: Numbers with an exponent that no program writes so, and with one or two decimals that may be numbers of versions.
 _ODD_EXPONENT = r"^\d{2,}[eE]\d+$"
@@ -107,10 +108,14 @@ def read_text(strings: pl.Series, evidence: Evidence, marks: Sequence[str] = ())
     Returns:
         The reading. If it has a question, its values are the text.
     """
-    present = without_marks(strings, marks)
-    levels = present.drop_nulls().unique()
-    used_marks = tuple(sorted(set(clean(strings).drop_nulls().unique()) & {*MISSING_MARKS, *marks} - {""}))
-    if levels.is_empty() or levels.str.contains(_CODE).any() or levels.str.contains(_CODES).all():
+    if (plain := _plain(strings, marks)) is not None:
+        return Reading(plain)
+    texts = strings.drop_nulls().unique()
+    cleaned = clean(texts)
+    is_mark = cleaned.is_in([*MISSING_MARKS, *(mark.strip() for mark in marks)])
+    present = strings if not is_mark.any() and cleaned.equals(texts) else without_marks(strings, marks)
+    levels, used_marks = cleaned.filter(~is_mark).unique(), tuple(sorted(set(cleaned.filter(is_mark)) - {""}))
+    if levels.is_empty() or levels.str.contains(CODE).any() or levels.str.contains(_CODES).all():
         return Reading(strings)
     usual = _usual(present, levels, evidence)
     if usual is not None and (question := _code_question(usual, levels)):
@@ -128,6 +133,17 @@ def read_text(strings: pl.Series, evidence: Evidence, marks: Sequence[str] = ())
     if question := _exceptions(present, levels):
         return Reading(strings, question=question)
     return Reading(strings)
+
+
+def _plain(strings: pl.Series, marks: Sequence[str]) -> pl.Series | None:
+    """Return the values of a column that is plain numbers or text without doubt; None for another one."""
+    sample = sample_of(strings)
+    if sample is None:
+        return None
+    numbers = plain_numbers(strings, sample)
+    if numbers is not None:
+        return numbers
+    return strings if is_plain_text(without_marks(sample, marks).drop_nulls()) else None
 
 
 def read_as(strings: pl.Series, form: str) -> pl.Series:
@@ -281,10 +297,10 @@ def _ambiguity(forms: Sequence[str]) -> str:
 
 def _exceptions(present: pl.Series, levels: pl.Series) -> str | None:
     """Return a question if most values are numbers or dates and a few are not, with a row and the shape of one."""
-    if len(levels) > _MIN_LEVELS and levels.str.contains(_OTHER_DIGITS).all():
+    if len(levels) > _MIN_LEVELS and levels.str.contains(OTHER_DIGITS).all():
         return "its digits are not those from 0 to 9"
     is_number = levels.str.contains(NUMBER) | levels.str.contains(QUANTITY)
-    is_regular = is_number | levels.str.contains(_DATE)
+    is_regular = is_number | levels.str.contains(DATE)
     if is_regular.sum() <= _MIN_LEVELS:
         return None
     regular = present.is_in(levels.filter(is_regular).implode())
