@@ -13,6 +13,7 @@ from model_deployer.training.reading.byte_counts import ByteCounts, count_bytes,
 from model_deployer.training.reading.content import Content
 from model_deployer.training.reading.dialect import (
     NO_DELIMITER,
+    NULL,
     Dialect,
     Record,
     UnclosedQuote,
@@ -43,7 +44,8 @@ def read_delimited(content: Content, spec: Spec) -> TableFile:
         spec: The model.yaml; what ``data`` does not state of the dialect is inferred.
 
     Returns:
-        The rows, all values being strings, and null for an empty value.
+        The rows, all values being strings, and null for an empty value and for ``NULL``. Rows that repeat the header,
+        as where files were joined, are left out.
 
     Raises:
         DataError: if a quote is not closed, a row has more values than the header, the header names a column twice,
@@ -69,12 +71,13 @@ def _read(text: Text, spec: Spec) -> TableFile:
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     if spec.data.quote is None:
         _refuse_swallowed_rows(frame, text.path, dialect, counts)
+    frame, repeated = _without_headers(frame, dialect)
     if spec.data.footer_rows is None:
         _refuse_footer(frame, text, counts)
     note = f"read as CSV: {dialect.describe(text.encoding)}"
     return TableFile(
         named(frame, dialect.names, text.path),
-        (note, *_short_rows(frame, body, dialect)),
+        (note, *repeated, *_short_rows(frame, body, dialect)),
         has_semicolons=dialect.separators.delimiter == ";",
     )
 
@@ -95,6 +98,21 @@ def _frame(text: Text, dialect: Dialect, counts: ByteCounts) -> pl.DataFrame:
     return frame
 
 
+def _without_headers(frame: pl.DataFrame, dialect: Dialect) -> tuple[pl.DataFrame, Sequence[str]]:
+    """Return the rows without those that repeat the header, and a note if there are any."""
+    names = {str(index): name for index, name in enumerate(dialect.names) if name}
+    if not dialect.header or len(names) < 2:
+        return frame, ()
+    first = next(iter(names))
+    if not (frame[first] == names[first]).any():
+        return frame, ()
+    is_header = pl.all_horizontal(pl.col(index).eq_missing(pl.lit(name)) for index, name in names.items())
+    kept = frame.filter(~is_header)
+    count = frame.height - kept.height
+    rows = f"{count:,} rows repeat" if count > 1 else "one row repeats"
+    return (kept, (f"{rows} the header: left out",)) if count else (frame, ())
+
+
 def _values(text: Text, dialect: Dialect, counts: ByteCounts) -> pl.DataFrame:
     separators = dialect.separators
     if separators.is_escaped or counts.has_inner_quotes:
@@ -108,6 +126,7 @@ def _values(text: Text, dialect: Dialect, counts: ByteCounts) -> pl.DataFrame:
             skip_lines=dialect.first - 1,
             schema={str(index): pl.String for index in range(len(dialect.names))},
             infer_schema=False,
+            null_values=NULL,
             glob=False,
         )
     except pl.exceptions.PolarsError as error:
@@ -129,7 +148,7 @@ def _frame_by_python(text: Text, dialect: Dialect) -> pl.DataFrame:
     while chunk := list(islice(rows, _CHUNK_RECORDS)):
         padded = [record.cells + [""] * (width - len(record.cells)) for record in chunk]
         frames.append(pl.DataFrame(padded, schema=schema, orient="row"))
-    return pl.concat(frames).with_columns(pl.all().replace("", None))
+    return pl.concat(frames).with_columns(pl.all().replace(["", NULL], None))
 
 
 def _checked(text: Text, dialect: Dialect) -> Iterator[Record]:

@@ -24,6 +24,9 @@ NO_DELIMITER = "\x1f"
 #: The records of the sample that are compared.
 _MAX_RECORDS = 1_000
 
+#: What PostgreSQL and MySQL write for a missing value; no text has it by itself.
+NULL = r"\N"
+
 #: A line between the rows of a printed table.
 _RULE = rb"(?m)^(?=[^\n]*---)[-=+|: \t]+(?=\r?$)"
 

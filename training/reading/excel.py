@@ -101,6 +101,8 @@ def _read(workbook: fastexcel.ExcelReader, area: _Area, content: Content, spec: 
         end = frame["row"][-min(spec.data.footer_rows, frame.height)] if frame.height else 0
         frame = _body(workbook, area, area.first + first, int(end))
     numbers, frame = frame["row"], frame.drop("row")
+    if area.columns is None:
+        _refuse_two_tables(frame, names, content)
     if spec.data.footer_rows is None:
         _refuse_footer(frame, numbers, area.first + first, content)
     where = f"header in row {area.first + header + 1}" if header is not None else "no header"
@@ -141,6 +143,33 @@ def _typed(column: pl.Series) -> pl.Series:
     if column.dtype == pl.Float64 and column.is_finite().all() and (column == column.round()).all():
         return column.cast(pl.Int64) if column.null_count() < len(column) else column
     return column.cast(pl.Datetime("us")) if column.dtype == pl.Datetime else column
+
+
+def _refuse_two_tables(frame: pl.DataFrame, names: tuple[str, ...], content: Content) -> None:
+    """Refuse tables next to each other: an empty column is between them, and one has fewer rows.
+
+    Raises:
+        DataError: if there are some; the message says which columns each of them has.
+    """
+    parts: list[list[int]] = [[]]
+    for index, column in enumerate(frame):
+        if names[index] or column.null_count() < len(column):
+            parts[-1].append(index)
+        elif parts[-1]:
+            parts.append([])
+    heights = [_height(frame, part) for part in parts if part]
+    if len(set(heights)) > 1:
+        tables = " and ".join(f"'{names[part[0]]}' to '{names[part[-1]]}'" for part in parts if part)
+        raise DataError(
+            f"{content.path}: the sheet holds several tables next to each other: {tables}; name the cells of one under "
+            f"`data.range`, such as B3:F200"
+        )
+
+
+def _height(frame: pl.DataFrame, columns: list[int]) -> int:
+    """Return the number of the last row in which one of the columns has a value."""
+    filled = frame.select(~pl.all_horizontal(pl.nth(columns).is_null())).to_series()
+    return len(filled) - (filled.reverse().arg_max() or 0)
 
 
 def _refuse_footer(frame: pl.DataFrame, numbers: pl.Series, skip: int, content: Content) -> None:

@@ -48,6 +48,10 @@ _OTHERS = {
 #: How a web page begins, such as the page of a login in place of a download.
 _HTML = re.compile(rb"\s*<(!doctype html|html|head|body|\?xml)", re.IGNORECASE)
 
+#: How a dump of a database begins, and a line in it.
+_SQL_START = re.compile(rb"\s*(--|/\*|pragma|begin|set|drop table|create table|insert into)", re.IGNORECASE)
+_SQL_LINE = re.compile(rb"^(drop table|create table|insert into|begin transaction)\b", re.IGNORECASE | re.MULTILINE)
+
 #: Byte order marks, longest first, with the encoding that they announce.
 BYTE_ORDER_MARKS = {
     b"\xff\xfe\0\0": "utf-32",
@@ -83,6 +87,11 @@ def kind_of(path: Path, head: bytes) -> FileKind:
             raise DataError(f"{path}: expected a table, and this is {description}")
     if _HTML.match(head.removeprefix(b"\xef\xbb\xbf")):
         raise DataError(f"{path}: expected a table, and this is a web page or XML; download or export the table itself")
+    if _SQL_START.match(head) and _SQL_LINE.search(head):
+        raise DataError(
+            f"{path}: expected a table, and this is a dump in SQL; load it into a database and name that under "
+            f"`data.connection`, or export the table to CSV"
+        )
     if unmarked_wide_encoding(head) is None and not _has_mark(head) and b"\0" in head[:4096]:
         raise DataError(
             f"{path}: expected a table, and this is a binary file of an unknown kind; write it as Parquet or CSV, or "

@@ -3,6 +3,7 @@
 The rows are lists of strings, as a person sees them, so that this is the same for delimited text and for Excel.
 """
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -23,7 +24,8 @@ _DEFAULT_NAME = r"column_\d+"
 
 #: How the label of a total begins, in the languages of most exports.
 _TOTAL = (
-    r"(?i)^\s*(grand total|sub-?total|totals?|sum|summe|gesamt|gesamtsumme|insgesamt|somme|suma|totale|totaal)\s*:?\s*$"
+    r"(?i)^\s*(grand total|sub-?total|totals?|sum|balance|summe|gesamt|gesamtsumme|insgesamt|saldo|somme|suma|totale"
+    r"|totaal|summa|razem|celkem|toplam|итого|合計|总计)\s*:?\s*$"
 )
 
 
@@ -64,8 +66,8 @@ def default_names(width: int) -> tuple[str, ...]:
 def footer_rows(strings: pl.DataFrame) -> int:
     """Return how many rows at the end of a table look like totals or notes, not like data.
 
-    These are rows with a label such as "Total" that no other row has, and rows with one value only, if no row before
-    them is like that; and the rows after them.
+    These are rows with a label such as "Total" that no other row has, rows with one value only, if no row before them
+    is like that, and a last row of sums; and the rows after them.
 
     Args:
         strings: The rows as strings, with null for an empty cell.
@@ -80,7 +82,7 @@ def footer_rows(strings: pl.DataFrame) -> int:
         is_note = strings.width > 2 and not sparse_body and sum(value is not None for value in row) == 1
         if is_note or _is_total(strings, row, first):
             return strings.height - index
-    return 0
+    return int(_is_row_of_sums(strings[:-1], strings.row(-1)))
 
 
 def footer_question(rows: int) -> str:
@@ -97,6 +99,22 @@ def _is_total(strings: pl.DataFrame, row: Sequence[str | None], first: int) -> b
     if position is None or not re.match(_TOTAL, str(row[position])):
         return False
     return not strings.to_series(position)[:first].str.contains(_TOTAL).any()
+
+
+def _is_row_of_sums(body: pl.DataFrame, row: Sequence[str | None]) -> bool:
+    """Return whether the values of a row are the sums of the columns, and it lacks those that every other row has."""
+    gaps = [column for column, value in zip(body, row, strict=True) if value is None]
+    sums = [(column, value) for column, value in zip(body, row, strict=True) if value is not None]
+    if not gaps or not sums or any(column.null_count() for column in gaps):
+        return False
+    return all(_is_sum(column, value) for column, value in sums)
+
+
+def _is_sum(column: pl.Series, value: str) -> bool:
+    numbers = column.cast(pl.Float64, strict=False)
+    if not _NUMBER.fullmatch(value) or "," in value or numbers.null_count() > column.null_count():
+        return False
+    return math.isclose(numbers.sum(), float(value), rel_tol=1e-9) and float(value) != 0
 
 
 def _is_full(row: Sequence[str], width: int) -> bool:

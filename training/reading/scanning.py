@@ -6,7 +6,7 @@ import polars as pl
 
 from model_deployer.training.reading.byte_counts import count_bytes
 from model_deployer.training.reading.content import Content, open_content
-from model_deployer.training.reading.dialect import Dialect, infer_dialect
+from model_deployer.training.reading.dialect import NULL, Dialect, infer_dialect
 from model_deployer.training.reading.reader import read_file
 from model_deployer.training.reading.table_file import named
 from model_deployer.training.reading.text import read_text
@@ -59,6 +59,7 @@ def _scan(path: Path, dialect: Dialect) -> pl.LazyFrame:
         skip_lines=dialect.first - 1,
         schema={str(index): pl.String() for index in range(len(dialect.names))},
         infer_schema=False,
+        null_values=NULL,
         glob=False,
     )
 

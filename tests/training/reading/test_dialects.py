@@ -223,6 +223,8 @@ def test_rows_of_the_wrong_length(tmp_path: Path) -> None:
     [
         ("Total,,20\n", r"row 22: the last row looks like totals .*`data\.footer_rows: 1`.*`data\.footer_rows: 0`"),
         ("\nSource: the sales team\n", r"row 23: the last row looks like totals"),
+        ("190,,20\n", r"row 22: the last row looks like totals"),
+        ("Saldo,,20\n", r"row 22: the last row looks like totals"),
         (",,\nSumme:,,20\nas of today\n", r"row 23: the rows from here on look like .*`data\.footer_rows: 2`"),
     ],
 )
@@ -233,6 +235,12 @@ def test_a_footer_is_asked_about(tmp_path: Path, footer: str, question: str) -> 
     rows = len([line for line in footer.splitlines() if line.strip(",")])
     assert read_one(tmp_path / "t.csv", footer_rows=rows).frame.height == 20
     assert read_one(tmp_path / "t.csv", footer_rows=0).frame.height == 20 + rows
+
+
+@pytest.mark.parametrize("last", ["190,b,20", "191,,20"])
+def test_a_last_row_that_is_complete_or_no_sum_is_not_a_footer(tmp_path: Path, last: str) -> None:
+    text = "x,z,y\n" + "".join(f"{number},b,1\n" for number in range(20)) + last
+    assert read_one(tmp_path / "t.csv", text.encode()).frame.height == 21
 
 
 def test_sparse_rows_are_not_a_footer(tmp_path: Path) -> None:

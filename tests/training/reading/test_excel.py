@@ -76,6 +76,17 @@ def test_titles_and_totals_around_a_table(tmp_path: Path) -> None:
     assert read_one(tmp_path / "t.xlsx", header_row=4, footer_rows=0).frame.height == 9
 
 
+def test_two_tables_next_to_each_other_are_asked_about(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [["x", "y", None, "a", "b"]]
+    rows += [[number, number / 2, None, *([number, -number] if number < 3 else [])] for number in range(8)]
+    write(tmp_path / "t.xlsx", Data=rows)
+    with pytest.raises(DataError, match=r"t\.xlsx: .* next to each other: 'x' to 'y' and 'a' to 'b'; .*`data\.range`"):
+        read(tmp_path, "t.xlsx")
+    assert read(tmp_path, "t.xlsx", range="A1:B9").frame.shape == (8, 2)
+    write(tmp_path / "spaced.xlsx", Data=[["x", None, "y"], *([number, None, number / 2] for number in range(8))])
+    assert read(tmp_path, "spaced.xlsx").frame.columns == ["x", "y"]
+
+
 def test_a_spreadsheet_that_is_damaged(tmp_path: Path) -> None:
     write(tmp_path / "t.xlsx", Data=ROWS)
     with pytest.raises(DataError, match="damaged or cut off"):

@@ -66,6 +66,20 @@ def test_printed_tables(tmp_path: Path, content: str) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("quoted", ["b", 'b "c" d'])
+def test_missing_values_of_databases(tmp_path: Path, quoted: str) -> None:
+    (tmp_path / "t.tsv").write_text(f"id\tx\ty\n1\t{quoted}\tno\n2\t\\N\tyes\n\\N\tc\tno\n")
+    frame = read(tmp_path, "t.tsv").frame
+    assert frame.to_dict(as_series=False) == {"id": [1, 2, None], "x": [quoted, None, "c"], "y": ["no", "yes", "no"]}
+
+
+def test_a_header_that_is_repeated(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,c,y\n1,a,no\nx,c,y\n2,c,yes\nx,b,no\n")
+    table = read(tmp_path, "t.csv")
+    assert table.frame["y"].to_list() == ["no", "yes", "no"]
+    assert "one row repeats the header: left out" in table.notes
+
+
 @pytest.mark.parametrize("separator", [",", ";", ", ", "\t"])
 def test_the_same_numbers_in_several_dialects(tmp_path: Path, separator: str) -> None:
     lines = [separator.join(map(str, row)) for row in [("x1", "x2", "c", "y"), *NUMBERS * 20]]

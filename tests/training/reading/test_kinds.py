@@ -72,6 +72,8 @@ def test_every_kind_and_compression_gives_the_same_table(tmp_path: Path, kind: s
     [
         (b"%PDF-1.7 ...", "this is a PDF document; export the table"),
         (b"<!DOCTYPE html><html>", "this is a web page or XML; download or export the table itself"),
+        (b"-- MySQL dump 10.13\n/*!40101 SET NAMES utf8 */;\nDROP TABLE IF EXISTS `t`;\n", "this is a dump in SQL"),
+        (b"PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n", "this is a dump in SQL; load it"),
         (b"\x80\x04\x95\x00", "this is a pickle, which can run code"),
         (b"\x00\x01\x02" * 10, "a binary file of an unknown kind"),
         (compressed(CSV)[:-12], "the gzip file is damaged or cut off"),
@@ -82,6 +84,10 @@ def test_every_kind_and_compression_gives_the_same_table(tmp_path: Path, kind: s
         (b'[{"x": 1, "y": 2},\n {"x": 1 "y": 2}]', "line 2: not valid JSON"),
         (b'[{"x": 1, "y": 2}, [3]]', "row 2: expected an object"),
         (b'{\n"x": [1],\n"y": [2]}', "expected an array of objects"),
+        (b'{"x": [1, 2], "y": [2, 3]}', "expected an array of objects"),
+        (b'{"x": {"0": 1, "1": 2}, "y": {"0": 2, "1": 3}}', "expected an array of objects"),
+        (b'{"x": {"a": 1}}\n{"x": 17}', "row 2: 'x' is a value, and an object in row 1"),
+        (b'[{"x": 17}, {"x": [1]}]', "row 2: 'x' is an array, and a value in row 1"),
     ],
 )
 def test_what_is_not_a_table(tmp_path: Path, content: bytes, complaint: str) -> None:
@@ -103,6 +109,11 @@ def test_rows_within_the_answer_of_an_api(tmp_path: Path, indent: int | None) ->
 )
 def test_json_in_several_encodings(tmp_path: Path, text: str, encoding: str) -> None:
     assert read_one(tmp_path / "t", text.encode(encoding)).frame["city"].to_list() == ["Köln", "Zürich"]
+
+
+@pytest.mark.parametrize("text", ['[{"x": NaN, "y": 1}, {"x": 2.5, "y": 2}]', '{"x": Infinity}\n\n{"x": 2.5}\n'])
+def test_numbers_that_only_python_writes_are_missing(tmp_path: Path, text: str) -> None:
+    assert read_one(tmp_path / "t", text.encode()).frame["x"].to_list() == [None, 2.5]
 
 
 def test_a_file_that_cannot_be_read_is_never_to_be_converted_in_place(tmp_path: Path) -> None:
