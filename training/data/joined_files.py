@@ -23,8 +23,10 @@ def read_files(files: Sequence[SourceFile], spec: Spec) -> list[TableFile]:
         SpecError: if model.yaml states wrongly how the files are written.
         EnvironmentFault: if a package that reads the files is missing.
     """
+    partitions = typed_partitions(files, spec)
     return [
-        _read(file.path, partition, spec) for file, partition in zip(files, typed_partitions(files, spec), strict=True)
+        _read(file.path, partition, spec, is_only=len(files) == 1)
+        for file, partition in zip(files, partitions, strict=True)
     ]
 
 
@@ -70,8 +72,8 @@ def select_columns(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame({name: frame[name] for name in names})
 
 
-def _read(path: Path, partition: list[pl.Series], spec: Spec) -> TableFile:
-    table = read_file(path, spec)
+def _read(path: Path, partition: list[pl.Series], spec: Spec, is_only: bool) -> TableFile:
+    table = read_file(path, spec, is_only)
     if not table.frame.height:
         raise DataError(f"{path}: the table has no rows")
     return replace(table, frame=with_partition(table.frame, partition))

@@ -12,7 +12,7 @@ from model_deployer.training.data.time_text import time_forms
 #: The number of values that are looked at, and the smallest number that shows something.
 _SAMPLE, _MIN_SAMPLE = 2_000, 1_000
 
-#: A text is no number if fewer of the sample than this are like numbers or dates.
+#: A column is text if fewer of the sample than this are like numbers or dates.
 _MAX_SHARE = 0.05
 
 #: A date with numbers, and numbers whose digits are those of another script.
@@ -21,6 +21,9 @@ OTHER_DIGITS = r"^[\p{Nd}\p{P}\p{S}\s]*[\p{Nd}&&[^0-9]][\p{Nd}\p{P}\p{S}\s]*$"
 
 #: Digits that are an identifier and not a quantity: they have leading zeros, or too many digits for an integer.
 CODE = r"^0\d+$|^-?\d{19,}$"
+
+#: Numbers with an exponent that no program writes so.
+ODD_EXPONENT = r"^\d{2,}[eE]\d+$"
 
 #: Numbers that may be something else, if all of a column are like that: dates, months, versions, codes of countries
 #: before telephone numbers, and thousands with points.
@@ -79,7 +82,8 @@ def _has_codes(strings: pl.Series) -> bool:
 
 
 def _has_marks(strings: pl.Series, numbers: pl.Series) -> bool:
-    """Return whether some texts are NaN, infinite or have an exponent."""
+    """Return whether some texts are NaN, infinite, or like an identifier with an e."""
     if not bool(numbers.is_finite().all()):
         return True
-    return any(bool(strings.str.contains(letter, literal=True).any()) for letter in "eE")
+    exponents = [strings.filter(strings.str.contains(letter, literal=True)) for letter in "eE"]
+    return any(bool(texts.str.contains(ODD_EXPONENT).any()) for texts in exponents)

@@ -5,8 +5,8 @@ for a few values, is a question: the reading is not guessed.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from model_deployer.training.data.number_text import NUMBER, QUANTITY, SAMPLE, c
 from model_deployer.training.data.plain_columns import (
     CODE,
     DATE,
+    ODD_EXPONENT,
     OTHER_DIGITS,
     is_plain_text,
     plain_numbers,
@@ -44,8 +45,7 @@ _BOOLEANS = (
     "tak/nie", "ano/ne", "да/нет", "evet/hay\N{LATIN SMALL LETTER DOTLESS I}r", "はい/いいえ", "是/否",
 )  # fmt: skip
 
-#: Numbers with an exponent that no program writes so, and with one or two decimals that may be numbers of versions.
-_ODD_EXPONENT = r"^\d{2,}[eE]\d+$"
+#: Numbers with one or two decimals, which may be numbers of versions.
 _VERSION = r"^[1-9]\d{0,2}\.\d{1,2}$"
 
 #: The years that two digits may mean in place of those of the last century (POSIX reads 68 as 2068, and 69 as 1969).
@@ -53,6 +53,9 @@ _LATE_YEARS = (2040, 2068)
 
 _UNCLEAR_CENTURY = "its years have two digits, and 40 to 68 are read as 2040 to 2068, which may be the last century"
 _UNKNOWN_UNIT = "its numbers end with a text that is not a known unit or currency"
+
+#: Texts are read once for all rows that have them, if the different ones are at most this share of the rows.
+_MAX_LEVELS_SHARE = 0.1
 
 #: A column is a question if at least this share of its values are numbers or times, with more distinct ones than this.
 _MIN_SHARE, _MIN_LEVELS = 0.5, 20
@@ -76,6 +79,9 @@ class Evidence:
     def may_have_commas(self) -> bool:
         """Whether decimals have commas, or nothing but semicolons says what they have."""
         return "," in self.decimals or (self.has_semicolons and not self.decimals)
+
+
+NO_EVIDENCE = Evidence()
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ def read_text(strings: pl.Series, evidence: Evidence, marks: Sequence[str] = ())
     if usual is not None:
         return Reading(usual, None, used_marks)
     if forms := time_forms(levels) or number_forms(levels):
-        return _choose(strings, present, forms, evidence, used_marks)
+        return replace(_choose(strings, present, levels, forms, evidence), marks=used_marks)
     if (iso_times := _iso_times(present, levels)) is not None:
         return Reading(iso_times, None, used_marks)
     if boolean := _boolean_form(levels):
@@ -211,7 +217,7 @@ def _code_question(numbers: pl.Series, levels: pl.Series) -> str | None:
     """Return a question if numbers may be identifiers that lose their text, such as 12e5, or 1.1 and 1.10."""
     if numbers.dtype != pl.Float64:
         return None
-    if levels.str.contains(_ODD_EXPONENT).any():
+    if levels.str.contains(ODD_EXPONENT).any():
         return "some of its numbers look like identifiers with an e among digits"
     if not (levels.head(SAMPLE).str.contains(_VERSION).all() and levels.str.contains(_VERSION).all()):
         return None
@@ -226,8 +232,15 @@ def _iso_times(present: pl.Series, levels: pl.Series) -> pl.Series | None:
     """Return times of ISO 8601, with or without the time of day; None if a text is none."""
     if not levels.str.contains(ISO_TIME).all():
         return None
-    values = times(present)
+    values = _by_level(present, levels, times)
     return values if values.null_count() == present.null_count() else None
+
+
+def _by_level(present: pl.Series, levels: pl.Series, read: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """Read the text of a column; each different text once if there are few."""
+    if len(levels) > _MAX_LEVELS_SHARE * len(present):
+        return read(present)
+    return present.replace_strict(levels, read(levels)).rename(present.name)
 
 
 def _are_dates(levels: pl.Series) -> bool:
@@ -264,17 +277,15 @@ def _boolean_form(levels: pl.Series) -> str | None:
     return next((form for form in _BOOLEANS if set(form.split("/")) == words), None)
 
 
-def _choose(
-    strings: pl.Series, present: pl.Series, forms: list[str], evidence: Evidence, marks: tuple[str, ...]
-) -> Reading:
+def _choose(strings: pl.Series, present: pl.Series, levels: pl.Series, forms: list[str], evidence: Evidence) -> Reading:
     """Read a column by the only form that explains it, or by the one that other columns confirm; else ask."""
     confirmed = [form for form in forms if _is_confirmed(form, evidence)] if len(forms) > 1 else forms
     if len(confirmed) == 1:
-        values = read_as(present, confirmed[0])
+        values = _by_level(present, levels, lambda texts: read_as(texts, confirmed[0]))
         if "%y" in confirmed[0] and values.dt.year().is_between(*_LATE_YEARS).any():
             return Reading(strings, question=_UNCLEAR_CENTURY, answers=tuple(confirmed))
-        return Reading(values, confirmed[0], marks)
-    return Reading(strings, marks=marks, question=_ambiguity(forms), answers=tuple(forms))
+        return Reading(values, confirmed[0])
+    return Reading(strings, question=_ambiguity(forms), answers=tuple(forms))
 
 
 def _is_confirmed(form: str, evidence: Evidence) -> bool:
@@ -330,7 +341,7 @@ def read_columns(
     columns: Sequence[str],
     stated: Iterable[str],
     marks: Sequence[str],
-    has_semicolons: bool = False,
+    known: Evidence = NO_EVIDENCE,
 ) -> dict[str, Reading]:
     """Read columns of text; what some of them leave open, others may decide.
 
@@ -339,15 +350,15 @@ def read_columns(
         columns: The names of the columns.
         stated: The forms of other columns.
         marks: Marks of missing values in addition to the usual ones.
-        has_semicolons: Whether semicolons are between the values of the file.
+        known: What is known besides.
 
     Returns:
         The reading of each column, by name.
     """
-    readings = {name: read_text(frame[name], Evidence(), marks) for name in columns}
+    readings = {name: read_text(frame[name], NO_EVIDENCE, marks) for name in columns}
     forms = [*stated, *(reading.form for reading in readings.values())]
     has_points = any(_has_decimal_point(frame[name]) for name, reading in readings.items() if _is_plain(reading))
-    evidence = evidence_of(forms, has_points, has_semicolons)
+    evidence = evidence_of(forms, has_points or "." in known.decimals, known.has_semicolons)
     return {
         name: read_text(frame[name], evidence, marks)
         if reading.question or (evidence.may_have_commas and _is_plain(reading))

@@ -8,7 +8,7 @@ import polars as pl
 from model_deployer.contract.errors import DataError
 from model_deployer.training.data.shaping import lag_sources
 from model_deployer.training.data.target import MAX_INTEGER_CLASSES
-from model_deployer.training.data.text_values import Reading, read_as, read_columns, without_marks
+from model_deployer.training.data.text_values import Evidence, Reading, read_as, read_columns, without_marks
 from model_deployer.training.spec import Spec
 
 _TEXT_KINDS = ("categorical", "text")
@@ -78,7 +78,9 @@ def read_values(frame: pl.DataFrame, spec: Spec, is_untyped: bool, has_semicolon
     stated = {name: form for name, form in spec.data.formats.items() if form is not None}
     columns = [name for name in frame.columns if _is_readable(frame[name], spec)]
     undecided = [name for name in columns if name not in stated]
-    readings = read_columns(frame, undecided, stated.values(), spec.data.missing, has_semicolons)
+    has_points = is_untyped and pl.Float64 in frame.dtypes  # numbers of a text that have no comma
+    known = Evidence(frozenset("." if has_points else ""), has_semicolons=has_semicolons)
+    readings = read_columns(frame, undecided, stated.values(), spec.data.missing, known)
     readings = {
         name: reading for name, reading in readings.items() if _is_used(reading, name, frame[name], spec, is_untyped)
     }

@@ -1,6 +1,6 @@
 """Read delimited text such as CSV: every value as a string, in the dialect and encoding that the file has."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from io import StringIO
 from itertools import islice
@@ -23,6 +23,13 @@ from model_deployer.training.reading.dialect import (
     without_rules,
 )
 from model_deployer.training.reading.header import footer_question, footer_rows
+from model_deployer.training.reading.plain_types import (
+    SAMPLE_ROWS,
+    PlainTypes,
+    are_plain,
+    exempt_columns,
+    plain_types,
+)
 from model_deployer.training.reading.table_file import TableFile, named, unreadable
 from model_deployer.training.reading.text import Text, read_text
 from model_deployer.training.spec import Spec
@@ -36,12 +43,13 @@ _TAIL_BYTES = 1 << 20
 _NOT_UTF8 = "invalid utf-8"
 
 
-def read_delimited(content: Content, spec: Spec) -> TableFile:
+def read_delimited(content: Content, spec: Spec, may_have_types: bool = False) -> TableFile:
     """Read a delimited text.
 
     Args:
         content: The bytes of the file.
         spec: The model.yaml; what ``data`` does not state of the dialect is inferred.
+        may_have_types: Whether columns of plain numbers may be numbers; it saves time.
 
     Returns:
         The rows, all values being strings, and null for an empty value and for ``NULL``. Rows that repeat the header,
@@ -54,19 +62,19 @@ def read_delimited(content: Content, spec: Spec) -> TableFile:
     """
     text = _with_newlines(read_text(content, spec))
     try:
-        return _read(text, spec)
+        return _read(text, spec, may_have_types)
     except pl.exceptions.ComputeError as error:
         if _NOT_UTF8 not in str(error):
             raise unreadable(content.path, "CSV", error) from None
-    return _read(_with_newlines(read_text(content, spec, is_utf8=False)), spec)
+    return _read(_with_newlines(read_text(content, spec, is_utf8=False)), spec, may_have_types)
 
 
-def _read(text: Text, spec: Spec) -> TableFile:
+def _read(text: Text, spec: Spec, may_have_types: bool) -> TableFile:
     dialect = infer_dialect(text, spec)
     text = without_rules(text) if dialect.separators.has_rules else text
     body = _without_footer(text, spec.data.footer_rows or 0)
     counts = count_bytes(body.content, dialect.separators)
-    frame = _frame(body, dialect, counts)
+    frame = _frame(body, dialect, counts, exempt_columns(spec) if may_have_types else None)
     if frame.width > 1 and all(column.null_count() for column in frame):  # there may be blank lines
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     if spec.data.quote is None:
@@ -90,9 +98,22 @@ def _with_newlines(text: Text) -> Text:
     return replace(text, content=content, sample=text.sample.replace("\r", "\n"))
 
 
-def _frame(text: Text, dialect: Dialect, counts: ByteCounts) -> pl.DataFrame:
-    """Read the values into columns that are called ``0``, ``1`` and so on."""
-    frame = _values(text, dialect, counts)
+def _frame(text: Text, dialect: Dialect, counts: ByteCounts, exempt: Collection[str] | None) -> pl.DataFrame:
+    """Read the values into columns that are called ``0``, ``1`` and so on.
+
+    Args:
+        text: The text.
+        dialect: Its dialect.
+        counts: Counts of its bytes.
+        exempt: The names of columns that are strings in any case; None if all are.
+    """
+    separators = dialect.separators
+    is_usual = not (separators.is_escaped or counts.has_inner_quotes)
+    if is_usual and exempt is not None and not separators.is_spaced:
+        typed = _frame_with_types(text, dialect, counts, exempt)
+        if typed is not None:
+            return typed
+    frame = _frame_of_strings(text, dialect) if is_usual else _frame_by_python(text, dialect)
     if dialect.separators.is_spaced:
         return frame.with_columns(pl.all().str.strip_chars(" ").replace("", None))
     return frame
@@ -104,7 +125,7 @@ def _without_headers(frame: pl.DataFrame, dialect: Dialect) -> tuple[pl.DataFram
     if not dialect.header or len(names) < 2:
         return frame, ()
     first = next(iter(names))
-    if not (frame[first] == names[first]).any():
+    if frame[first].dtype != pl.String or not (frame[first] == names[first]).any():
         return frame, ()
     is_header = pl.all_horizontal(pl.col(index).eq_missing(pl.lit(name)) for index, name in names.items())
     kept = frame.filter(~is_header)
@@ -113,26 +134,42 @@ def _without_headers(frame: pl.DataFrame, dialect: Dialect) -> tuple[pl.DataFram
     return (kept, (f"{rows} the header: left out",)) if count else (frame, ())
 
 
-def _values(text: Text, dialect: Dialect, counts: ByteCounts) -> pl.DataFrame:
-    separators = dialect.separators
-    if separators.is_escaped or counts.has_inner_quotes:
-        return _frame_by_python(text, dialect)
+def _frame_with_types(text: Text, dialect: Dialect, counts: ByteCounts, exempt: Collection[str]) -> pl.DataFrame | None:
+    """Read plain numbers as numbers; None if there are none, or what is read may be something else."""
+    if counts.lines < SAMPLE_ROWS:
+        return None
+    ruled = {str(index) for index, name in enumerate(dialect.names) if name in exempt}
     try:
-        return pl.read_csv(
-            text.content.source,
-            has_header=False,
-            separator=separators.delimiter,
-            quote_char=separators.quote,
-            skip_lines=dialect.first - 1,
-            schema={str(index): pl.String for index in range(len(dialect.names))},
-            infer_schema=False,
-            null_values=NULL,
-            glob=False,
-        )
+        types = plain_types(_read_csv(text, dialect, {}, SAMPLE_ROWS), ruled)
+        frame = _read_csv(text, dialect, types) if types else None
+    except pl.exceptions.PolarsError:  # a value is something else, which the reading as text explains
+        return None
+    return frame if frame is not None and are_plain(frame, counts) else None
+
+
+def _frame_of_strings(text: Text, dialect: Dialect) -> pl.DataFrame:
+    try:
+        return _read_csv(text, dialect, {})
     except pl.exceptions.PolarsError as error:
         if _NOT_UTF8 in str(error):
             raise
         return _frame_by_python(text, dialect)
+
+
+def _read_csv(text: Text, dialect: Dialect, types: PlainTypes, rows: int | None = None) -> pl.DataFrame:
+    names = [str(index) for index in range(len(dialect.names))]
+    return pl.read_csv(
+        text.content.source,
+        has_header=False,
+        separator=dialect.separators.delimiter,
+        quote_char=dialect.separators.quote,
+        skip_lines=dialect.first - 1,
+        schema={name: types.get(name, pl.String) for name in names},
+        infer_schema=False,
+        null_values=NULL,
+        n_rows=rows,
+        glob=False,
+    )
 
 
 def _frame_by_python(text: Text, dialect: Dialect) -> pl.DataFrame:
@@ -193,6 +230,8 @@ def _refuse_swallowed_rows(frame: pl.DataFrame, path: Path, dialect: Dialect, co
     if dialect.separators.quote is None or not count or counts.lines <= frame.height + dialect.first:
         return
     for position, column in enumerate(frame):
+        if column.dtype != pl.String:
+            continue
         has_rows = column.str.contains("\n", literal=True) & (
             column.str.count_matches(delimiter, literal=True) >= count
         )

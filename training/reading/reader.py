@@ -19,8 +19,13 @@ from model_deployer.training.spec import Spec
 DAMAGES = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError)
 
 
-def read_file(path: Path, spec: Spec) -> TableFile:
+def read_file(path: Path, spec: Spec, is_only: bool = False) -> TableFile:
     """Read a file; its kind is that of its first bytes, unless ``data.format`` states it.
+
+    Args:
+        path: The file.
+        spec: The model.yaml.
+        is_only: Whether it is the only file of the table: others decide how the text of its columns is read.
 
     Raises:
         DataError: if the file cannot be read as a table.
@@ -28,7 +33,7 @@ def read_file(path: Path, spec: Spec) -> TableFile:
         EnvironmentFault: if a package that reads this kind of file is missing.
     """
     content, kind = open_content(path, None if spec.data.format == "auto" else spec.data.format)
-    return _READERS[kind](content, spec)
+    return read_delimited(content, spec, is_only) if kind == "csv" else _READERS[kind](content, spec)
 
 
 def _read_parquet(content: Content, spec: Spec) -> TableFile:
@@ -49,7 +54,6 @@ def _read_arrow(content: Content, spec: Spec) -> TableFile:
 
 _READERS: dict[FileKind, Callable[[Content, Spec], TableFile]] = {
     "arrow": _read_arrow,
-    "csv": read_delimited,
     "duckdb": read_duckdb,
     "excel": read_excel,
     "json": read_json_array,

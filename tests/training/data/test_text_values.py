@@ -203,7 +203,7 @@ def test_other_columns_say_which_separator_is_which(other: Sequence[str], form: 
 )
 def test_points_in_a_file_with_semicolons_are_asked(texts: list[str], other: list[str], form: str | None) -> None:
     frame = pl.DataFrame({"x": texts, "other": other})
-    reading = read_columns(frame, frame.columns, (), (), has_semicolons=True)["x"]
+    reading = read_columns(frame, frame.columns, (), (), Evidence(has_semicolons=True))["x"]
     assert bool(reading.question) is (form is None)
     assert reading.form == (None if form in (None, "plain") else form)
 
