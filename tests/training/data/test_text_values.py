@@ -94,6 +94,10 @@ def test_times(texts: Sequence[str], form: str | None, first: datetime) -> None:
         (["12e5", "1234", "77e1"], ("1234.5",)),
         (["1.8", "1.9", "1.10"], ("1234.5",)),
         (["05.01.41", "31.12.67"], ("%d.%m.%y",)),
+        (["05.01.2024", "31.12.9999"], ("%d.%m.%Y",)),
+        (["31/12/2567", "01/01/2566"], ("%d/%m/%Y",)),
+        (["0001-01-01T00:00:00", "2024-01-01T00:00:00"], ()),
+        (["1.500", "12.000"], ("1234.5", "1.234,5")),
     ],
 )
 def test_what_two_rules_explain_is_asked(texts: Sequence[str], answers: Sequence[str]) -> None:
@@ -124,18 +128,28 @@ def test_numbers_of_several_units_are_asked(even: str, odd: str) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "answers", "first"),
-    [(".50 TL", ("1234.5 TL",), 1.5), (",234\u5186", ("1234,5 \u5186", "1,234.5 \u5186"), 1234)],
+    [
+        ("{}.50 TL", ("1234.5 TL",), 1.5),
+        ("{},234\u70b9", ("1234,5 \u70b9", "1,234.5 \u70b9"), 1234),
+        ("{} 234 Ft", ("1 234.5 Ft",), 1234),
+        ("RM {}.50", ("RM1234.5",), 1.5),
+    ],
 )
 def test_numbers_of_an_unknown_unit_are_asked(unit: str, answers: Sequence[str], first: float) -> None:
-    texts = [f"{number}{unit}" for number in range(1, 50)]
+    texts = [unit.format(number) for number in range(1, 50)]
     reading = read(*texts)
-    assert reading.question == "its numbers end with a text that is not a known unit or currency"
+    assert reading.question == "its numbers come with a text that is not a known unit or currency"
     assert reading.answers == answers
     assert read_as(pl.Series(texts), answers[-1])[0] == first
 
 
 def test_a_percentage_of_zero_may_lack_its_unit() -> None:
     assert read("0", "1%", "50%").form == "1234.5%"
+
+
+@pytest.mark.parametrize("form", ["{}:30", "{}:30:00", "{}:00.5"])
+def test_durations_are_asked(form: str) -> None:
+    assert "durations" in str(read(*(form.format(number) for number in range(50))).question)
 
 
 def test_digits_of_other_scripts_are_asked() -> None:
