@@ -20,7 +20,9 @@ def read_times(strings: pl.Series, form: TimeForm) -> pl.Series:
     texts = texts.set(~texts.str.contains(_time_expression(form.full_directives)), None)
     if texts.null_count() == len(texts):
         return pl.Series(strings.name, [None] * len(texts), pl.Datetime("us"))
-    times = texts.str.to_datetime(form.full_directives, strict=False, time_unit="us")
+    texts = texts.str.replace(r",(\d+)(\D*)$", ".$1$2") if ",%f" in form.directives else texts
+    directives = re.sub("[.,]%f", "%.f", form.full_directives)  # to chrono, %f is a number of nanoseconds
+    times = texts.str.to_datetime(directives, strict=False, time_unit="us")
     if form.is_zoned and getattr(times.dtype, "time_zone", None) is None:
         times = times.dt.replace_time_zone("UTC")
     return times.rename(strings.name)
@@ -68,7 +70,7 @@ STAMP = "%Y%m%d%H%M%S"
 
 #: A time of day at the end of a text, and what precedes it.
 _CLOCK = re.compile(
-    r"(?P<gap>(?:^|T|,? ))\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>\.\d{1,6})?(?P<half>(?P<blank> ?)[AaPp][Mm])?"
+    r"(?P<gap>(?:^|T|,? ))\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>[.,]\d{1,6})?(?P<half>(?P<blank> ?)[AaPp][Mm])?"
     r"(?P<zone> ?UTC| ?GMT|Z| ?[+-]\d{2}:?\d{2})?$"
 )
 
@@ -96,7 +98,8 @@ def _clock_directives(text: str) -> str:
     if not match:
         return ""
     hour = "%I" if match["half"] else "%H"
-    directives = f"{match['gap']}{hour}:%M{':%S' if match['seconds'] else ''}{'.%f' if match['fraction'] else ''}"
+    fraction = f"{match['fraction'][0]}%f" if match["fraction"] else ""
+    directives = f"{match['gap']}{hour}:%M{':%S' if match['seconds'] else ''}{fraction}"
     half = f"{match['blank']}%p" if match["half"] else ""
     zone = re.sub(r"[+-].*", "%z", match["zone"] or "")
     return directives + half + zone

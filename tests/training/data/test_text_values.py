@@ -70,6 +70,8 @@ def test_numbers(texts: Sequence[str], form: str | None, first: float) -> None:
         (["2024-01", "2023-12"], "%Y-%m", datetime(2024, 1, 1)),
         (["01.2024", "12.2023"], "%m.%Y", datetime(2024, 1, 1)),
         (["10:05", "23:59"], "%H:%M", datetime(1970, 1, 1, 10, 5)),
+        (["1.2.2024 0:05:00.25", "1.3.2024 9:00:00.5"], "%d.%m.%Y %H:%M:%S.%f", datetime(2024, 2, 1, 0, 5, 0, 250000)),
+        (["2024-01-13 10:05:00,0", "2024-02-01 00:00:00,5"], "%Y-%m-%d %H:%M:%S,%f", datetime(2024, 1, 13, 10, 5)),
         (["20240105", "20231231"], "%Y%m%d", datetime(2024, 1, 5)),
         (["20240105100500", "20231231235959"], "%Y%m%d%H%M%S", datetime(2024, 1, 5, 10, 5)),
         (["2024\u5e741\u67085\u65e5", "2023\u5e7412\u670831\u65e5"], "%Y\u5e74%m\u6708%d\u65e5", datetime(2024, 1, 5)),
@@ -172,7 +174,7 @@ def test_other_text_stays_text(texts: Sequence[str | None]) -> None:
     assert (reading.form, reading.question, reading.values.to_list()) == (None, None, texts)
 
 
-@pytest.mark.parametrize("end", [" 10:00:00,5", " 10:00:00 EST", " 10:00:00 Europe/Berlin"])
+@pytest.mark.parametrize("end", [" 10:00:00;5", " 10:00:00 EST", " 10:00:00 Europe/Berlin"])
 def test_times_in_a_form_that_is_not_known_are_asked(end: str) -> None:
     days = [date(2024, 1, 1) + timedelta(days=day) for day in range(30)]
     assert read(*(f"{day}{end}" for day in days)).question
@@ -245,9 +247,9 @@ def test_no_number_is_read_wrongly(form: NumberForm, numbers: list[float]) -> No
 TIME_FORMS = st.builds(
     lambda day, clock: (day + clock).strip(),
     st.sampled_from([form for form in _DATES if form]),
-    st.sampled_from(["", " %H:%M", " %H:%M:%S", " %I:%M %p", " %H:%M:%S UTC"]),
+    st.sampled_from(["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %H:%M:%S,%f", " %I:%M %p", " %H:%M:%S UTC"]),
 )
-TIMES = st.datetimes(datetime(1971, 1, 1), datetime(2068, 1, 1)).map(lambda time: time.replace(microsecond=0))
+TIMES = st.datetimes(datetime(1971, 1, 1), datetime(2068, 1, 1))
 
 
 @given(TIME_FORMS, st.lists(TIMES, min_size=1, max_size=20))
