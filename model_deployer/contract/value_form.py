@@ -116,6 +116,8 @@ class TimeForm:
         if unknown := names - set("YymdbBHMSfpIzjZ%"):
             supported = "%Y %y %m %d %b %B %H %I %M %S %f %p %z"
             raise ValueError(f"the directive %{min(unknown)} is not supported; use {supported}")
+        if re.search("(?<![.,])%f", self.directives):
+            raise ValueError("expected a point or comma before %f")
         if not names & set("YyHI"):
             raise ValueError("expected directives of strftime, such as %d/%m/%Y or %m/%d/%Y %H:%M")
 

@@ -74,7 +74,7 @@ def test_booleans_have_two_words() -> None:
     assert value_form.parse(form.pattern) == form
 
 
-@pytest.mark.parametrize("form", ["", "12", "1,234,5", "yes", "yes/yes", "/no", "%q", "%", "a/b/c", "%M"])
+@pytest.mark.parametrize("form", ["", "12", "1,234,5", "yes", "yes/yes", "/no", "%q", "%", "a/b/c", "%M", "%H%M%S%f"])
 def test_a_form_that_cannot_be_read_is_refused(form: str) -> None:
     with pytest.raises(ValueError, match=r"expected|not supported"):
         value_form.parse(form)

@@ -10,7 +10,8 @@ SAMPLE = 1_000
 #: The text before and after the digits of a number: currencies, percent and units of measure.
 _CURRENCIES = (
     r"\p{Sc}", r"(?:US|CA|AU|NZ|HK|R|A|C)\$", "USD", "EUR", "GBP", "CHF", "JPY", "CNY", "CAD", "AUD", "SEK", "NOK",
-    "DKK", "PLN", "CZK", "INR", "BRL", "MXN", "ZAR", r"Rs\.?", r"kr\.?", "zł", r"Fr\.?",
+    "DKK", "PLN", "CZK", "INR", "BRL", "MXN", "ZAR", r"Rs\.?", r"kr\.?", "zł", r"Fr\.?", r"S\$", "SGD", "HKD", "KRW",
+    "TRY", "IDR", "MYR", "THB", "HUF", "RON", "RUB", "AED", "SAR", "ILS", "Rp", "Kč", "円", "元",
 )  # fmt: skip
 _UNITS = (
     "%", "‰", "km/h", "mph", "km", "cm", "mm", "kg", "mg", "g", "lbs?", "oz", "ml", "l", "L", "ft", "mi", "miles?",
@@ -31,8 +32,12 @@ NUMBER = (
     rf" ?(?P<suffix>{'|'.join((*_CURRENCIES, *_UNITS))})? ?-? ?\)?$"
 )
 
-#: A number with separators or decimals, and any text after it, such as a factor or a unit.
-QUANTITY = rf"{_PREFIX}(?P<body>\d[\d.,'\x{{2019}} ]*[.,]\d+) ?(?P<suffix>[^\d\s.,'()+-]{{1,6}})$"
+_SEPARATED = r"(?P<body>\d[\d.,'\x{2019} ]*[.,'\x{2019} ]\d+)"
+_ANY_TEXT = r"[^\d\s.,'()+-]{1,6}\.?"
+
+#: A number with separators or decimals, and any text after it, such as a factor or a unit; and with the text before it.
+QUANTITY = rf"{_PREFIX}{_SEPARATED} ?(?P<suffix>{_ANY_TEXT})$"
+CURRENCY_FIRST = rf"^-?(?P<prefix>{_ANY_TEXT}) ?-?{_SEPARATED}(?P<suffix>)$"
 
 #: The separators of thousands and of decimals that numbers may have.
 _SEPARATORS = [
@@ -48,7 +53,7 @@ def number_forms(levels: pl.Series, expression: str = NUMBER) -> list[str]:
 
     Args:
         levels: The different values.
-        expression: ``NUMBER``, or ``QUANTITY`` for numbers with a text that is not a known unit.
+        expression: ``NUMBER``; or ``QUANTITY`` or ``CURRENCY_FIRST`` for numbers with a text that is not a known unit.
     """
     cleaned = clean(levels)
     if not cleaned.head(SAMPLE).str.contains(expression).all() or not cleaned.str.contains(expression).all():

@@ -6,7 +6,8 @@ Most columns of a large table are one of them. The others are for :mod:`training
 import numpy as np
 import polars as pl
 
-from model_deployer.training.data.number_text import NUMBER, QUANTITY
+from model_deployer.training.data.number_text import CURRENCY_FIRST, NUMBER, QUANTITY, number_forms
+from model_deployer.training.data.text_questions import DATE, DURATION, ODD_EXPONENT, OTHER_DIGITS
 from model_deployer.training.data.time_text import time_forms
 
 #: The number of values that are looked at, and the smallest number that shows something.
@@ -15,15 +16,8 @@ _SAMPLE, _MIN_SAMPLE = 2_000, 1_000
 #: A column is text if fewer of the sample than this are like numbers or dates.
 _MAX_SHARE = 0.05
 
-#: A date with numbers, and numbers whose digits are those of another script.
-DATE = r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"
-OTHER_DIGITS = r"^[\p{Nd}\p{P}\p{S}\s]*[\p{Nd}&&[^0-9]][\p{Nd}\p{P}\p{S}\s]*$"
-
 #: Digits that are an identifier and not a quantity: they have leading zeros, or too many digits for an integer.
 CODE = r"^0\d+$|^-?\d{19,}$"
-
-#: Numbers with an exponent that no program writes so.
-ODD_EXPONENT = r"^\d{2,}[eE]\d+$"
 
 #: Numbers that may be something else, if all of a column are like that: dates, months, versions, codes of countries
 #: before telephone numbers, and thousands with points.
@@ -70,6 +64,8 @@ def is_plain_text(sample: pl.Series) -> bool:
         return False
     is_regular = sample.str.contains(NUMBER) | sample.str.contains(QUANTITY) | sample.str.contains(DATE)
     if is_regular.sum() > _MAX_SHARE * len(sample) or levels.str.contains(OTHER_DIGITS).any():
+        return False
+    if levels.str.contains(DURATION).any() or number_forms(levels, CURRENCY_FIRST):
         return False
     return not time_forms(levels)
 

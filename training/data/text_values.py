@@ -4,7 +4,6 @@ A column that no rule explains stays text. A column that two rules explain diffe
 for a few values, is a question: the reading is not guessed.
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,15 +12,15 @@ import polars as pl
 from model_deployer.contract import value_form
 from model_deployer.contract.value_form import NumberForm, TimeForm
 from model_deployer.training.data.columns import ISO_TIME, times
-from model_deployer.training.data.number_text import NUMBER, QUANTITY, SAMPLE, clean, number_forms, read_numbers
-from model_deployer.training.data.plain_columns import (
-    CODE,
-    DATE,
-    ODD_EXPONENT,
-    OTHER_DIGITS,
-    is_plain_text,
-    plain_numbers,
-    sample_of,
+from model_deployer.training.data.number_text import CURRENCY_FIRST, QUANTITY, SAMPLE, clean, number_forms, read_numbers
+from model_deployer.training.data.plain_columns import CODE, is_plain_text, plain_numbers, sample_of
+from model_deployer.training.data.text_questions import (
+    MIN_LEVELS,
+    UNKNOWN_UNIT,
+    ambiguity,
+    code_question,
+    exceptions,
+    year_question,
 )
 from model_deployer.training.data.time_text import STAMP, date_order, read_times, time_forms
 
@@ -45,20 +44,8 @@ _BOOLEANS = (
     "tak/nie", "ano/ne", "да/нет", "evet/hay\N{LATIN SMALL LETTER DOTLESS I}r", "はい/いいえ", "是/否",
 )  # fmt: skip
 
-#: Numbers with one or two decimals, which may be numbers of versions.
-_VERSION = r"^[1-9]\d{0,2}\.\d{1,2}$"
-
-#: The years that two digits may mean in place of those of the last century (POSIX reads 68 as 2068, and 69 as 1969).
-_LATE_YEARS = (2040, 2068)
-
-_UNCLEAR_CENTURY = "its years have two digits, and 40 to 68 are read as 2040 to 2068, which may be the last century"
-_UNKNOWN_UNIT = "its numbers end with a text that is not a known unit or currency"
-
 #: Texts are read once for all rows that have them, if the different ones are at most this share of the rows.
 _MAX_LEVELS_SHARE = 0.1
-
-#: A column is a question if at least this share of its values are numbers or times, with more distinct ones than this.
-_MIN_SHARE, _MIN_LEVELS = 0.5, 20
 
 
 @dataclass(frozen=True)
@@ -124,19 +111,19 @@ def read_text(strings: pl.Series, evidence: Evidence, marks: Sequence[str] = ())
     if levels.is_empty() or levels.str.contains(CODE).any() or levels.str.contains(_CODES).all():
         return Reading(strings)
     usual = _usual(present, levels, evidence)
-    if usual is not None and (question := _code_question(usual, levels)):
+    if usual is not None and (question := code_question(usual, levels)):
         return Reading(strings, question=question, answers=(NumberForm().pattern,))
     if usual is not None:
-        return Reading(usual, None, used_marks)
+        return _certain(strings, usual, None, used_marks)
     if forms := time_forms(levels) or number_forms(levels):
         return replace(_choose(strings, present, levels, forms, evidence), marks=used_marks)
     if (iso_times := _iso_times(present, levels)) is not None:
-        return Reading(iso_times, None, used_marks)
+        return _certain(strings, iso_times, None, used_marks)
     if boolean := _boolean_form(levels):
         return Reading(read_as(present, boolean), boolean, used_marks)
-    if len(levels) > _MIN_LEVELS and (forms := number_forms(levels, QUANTITY)):
-        return Reading(strings, question=_UNKNOWN_UNIT, answers=tuple(forms))
-    if question := _exceptions(present, levels):
+    if len(levels) > MIN_LEVELS and (forms := number_forms(levels, QUANTITY) or number_forms(levels, CURRENCY_FIRST)):
+        return Reading(strings, question=UNKNOWN_UNIT, answers=tuple(forms))
+    if question := exceptions(present, levels):
         return Reading(strings, question=question)
     return Reading(strings)
 
@@ -213,21 +200,6 @@ def _usual(present: pl.Series, levels: pl.Series, evidence: Evidence) -> pl.Seri
     return _iso_times(present, levels) if levels.str.contains(_FULL_ISO_TIME).all() else None
 
 
-def _code_question(numbers: pl.Series, levels: pl.Series) -> str | None:
-    """Return a question if numbers may be identifiers that lose their text, such as 12e5, or 1.1 and 1.10."""
-    if numbers.dtype != pl.Float64:
-        return None
-    if levels.str.contains(ODD_EXPONENT).any():
-        return "some of its numbers look like identifiers with an e among digits"
-    if not (levels.head(SAMPLE).str.contains(_VERSION).all() and levels.str.contains(_VERSION).all()):
-        return None
-    has_tenth, has_tens, has_hundredths = (
-        levels.str.contains(expression).any() for expression in (r"\.\d$", r"\.[1-9]0$", r"\.0\d$")
-    )
-    is_version = has_tenth and has_tens and not has_hundredths
-    return "its numbers may be versions: 1.1 and 1.10 would be the same number" if is_version else None
-
-
 def _iso_times(present: pl.Series, levels: pl.Series) -> pl.Series | None:
     """Return times of ISO 8601, with or without the time of day; None if a text is none."""
     if not levels.str.contains(ISO_TIME).all():
@@ -261,13 +233,14 @@ def _may_be_thousands(levels: pl.Series, evidence: Evidence) -> bool:
     """Return whether points may separate thousands: all groups have three digits, and something else speaks for it.
 
     Decimals have commas elsewhere in the table; or 1.500 is among whole numbers, which a program writes neither with a
-    fixed number of decimals nor with as many as are needed.
+    fixed number of decimals nor with as many as are needed; or all numbers end with two zeros.
     """
     groups = r"^-?[1-9]\d{0,2}(\.\d{3})*$"
     if not (levels.head(SAMPLE).str.contains(groups).all() and levels.str.contains(groups).all()):
         return False
     has_whole, has_zeros = levels.str.contains(r"^-?\d+$").any(), levels.str.contains(r"\.\d\d0$").any()
-    return evidence.may_have_commas or (has_whole and has_zeros)
+    is_round = len(levels) > 1 and levels.str.contains(r"\.\d00$").all()
+    return evidence.may_have_commas or (has_whole and has_zeros) or is_round
 
 
 def _boolean_form(levels: pl.Series) -> str | None:
@@ -282,10 +255,15 @@ def _choose(strings: pl.Series, present: pl.Series, levels: pl.Series, forms: li
     confirmed = [form for form in forms if _is_confirmed(form, evidence)] if len(forms) > 1 else forms
     if len(confirmed) == 1:
         values = _by_level(present, levels, lambda texts: read_as(texts, confirmed[0]))
-        if "%y" in confirmed[0] and values.dt.year().is_between(*_LATE_YEARS).any():
-            return Reading(strings, question=_UNCLEAR_CENTURY, answers=tuple(confirmed))
-        return Reading(values, confirmed[0])
-    return Reading(strings, question=_ambiguity(forms), answers=tuple(forms))
+        return _certain(strings, values, confirmed[0], ())
+    return Reading(strings, question=ambiguity(forms), answers=tuple(forms))
+
+
+def _certain(strings: pl.Series, values: pl.Series, form: str | None, marks: tuple[str, ...]) -> Reading:
+    """Return the only reading of a column; a question if it has odd years."""
+    if values.dtype == pl.Datetime and (question := year_question(values, form)):
+        return Reading(strings, question=question, answers=(form,) if form else ())
+    return Reading(values, form, marks)
 
 
 def _is_confirmed(form: str, evidence: Evidence) -> bool:
@@ -293,47 +271,6 @@ def _is_confirmed(form: str, evidence: Evidence) -> bool:
     if isinstance(parsed, NumberForm):
         return evidence.decimals == {parsed.decimal}
     return isinstance(parsed, TimeForm) and evidence.orders == {date_order(parsed.directives)}
-
-
-def _ambiguity(forms: Sequence[str]) -> str:
-    if isinstance(value_form.parse(forms[0]), TimeForm):
-        texts = [f"`{form}`" for form in forms]
-        return f"its dates can be read in more than one way, as {' or as '.join(texts)}"
-    readings = [f"`{form}`" for form in forms]
-    return (
-        "the separators of its numbers are not clear: 1,234 may be one thousand two hundred and thirty-four, or a "
-        f"number just above 1; the table writes 1234.5 as {' or '.join(readings)}"
-    )
-
-
-def _exceptions(present: pl.Series, levels: pl.Series) -> str | None:
-    """Return a question if most values are numbers or dates and a few are not, with a row and the shape of one."""
-    if len(levels) > _MIN_LEVELS and levels.str.contains(OTHER_DIGITS).all():
-        return "its digits are not those from 0 to 9"
-    is_number = levels.str.contains(NUMBER) | levels.str.contains(QUANTITY)
-    is_regular = is_number | levels.str.contains(DATE)
-    if is_regular.sum() <= _MIN_LEVELS:
-        return None
-    regular = present.is_in(levels.filter(is_regular).implode())
-    share = regular.sum() / (len(present) - present.null_count())
-    if share < _MIN_SHARE:
-        return None
-    others = (~regular & present.is_not_null()).arg_true()
-    if others.is_empty() and not is_number.any():
-        return "its dates have more than one form, or a form that is not known"
-    if others.is_empty():
-        return "its numbers have more than one form, such as several units or currencies, or several forms of dates"
-    row = int(others[0])
-    return (
-        f"{share:.1%} of its values are numbers or dates, and {len(others):,} not; the first other one is in row "
-        f"{row + 1}, a text of the form {_shape(present[row])}"
-    )
-
-
-def _shape(text: str) -> str:
-    """Return the form of a text without its content: A and a for letters, 9 for digits."""
-    shape = re.sub(r"[0-9]", "9", re.sub(r"[^\W\d_]", lambda match: "A" if match[0].isupper() else "a", text))
-    return f"'{shape[:20]}'" + ("..." if len(shape) > 20 else "")
 
 
 def read_columns(

@@ -20,7 +20,9 @@ def read_times(strings: pl.Series, form: TimeForm) -> pl.Series:
     texts = texts.set(~texts.str.contains(_time_expression(form.full_directives)), None)
     if texts.null_count() == len(texts):
         return pl.Series(strings.name, [None] * len(texts), pl.Datetime("us"))
-    times = texts.str.to_datetime(form.full_directives, strict=False, time_unit="us")
+    texts = texts.str.replace(r"(:\d\d),(\d+)", "$1.$2") if ",%f" in form.directives else texts
+    directives = re.sub("[.,]%f", "%.f", form.full_directives)  # to chrono, %f is a number of nanoseconds
+    times = texts.str.to_datetime(directives, strict=False, time_unit="us")
     if form.is_zoned and getattr(times.dtype, "time_zone", None) is None:
         times = times.dt.replace_time_zone("UTC")
     return times.rename(strings.name)
@@ -58,6 +60,7 @@ _DATES = (
     ),
     "%Y\N{CJK UNIFIED IDEOGRAPH-5E74}%m\N{CJK UNIFIED IDEOGRAPH-6708}%d\N{CJK UNIFIED IDEOGRAPH-65E5}",
     "%Y\N{CJK UNIFIED IDEOGRAPH-5E74}%m\N{CJK UNIFIED IDEOGRAPH-6708}",
+    "%Y\N{HANGUL SYLLABLE NYEON} %m\N{HANGUL SYLLABLE WEOL} %d\N{HANGUL SYLLABLE IL}",
     "%Y%m%d",
     "",
 )  # fmt: skip
@@ -67,7 +70,7 @@ STAMP = "%Y%m%d%H%M%S"
 
 #: A time of day at the end of a text, and what precedes it.
 _CLOCK = re.compile(
-    r"(?P<gap>(?:^|T|,? ))\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>\.\d{1,6})?(?P<half>(?P<blank> ?)[AaPp][Mm])?"
+    r"(?P<gap>(?:^|T|,? ))\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>[.,]\d{1,6})?(?P<half>(?P<blank> ?)[AaPp][Mm])?"
     r"(?P<zone> ?UTC| ?GMT|Z| ?[+-]\d{2}:?\d{2})?$"
 )
 
@@ -95,7 +98,8 @@ def _clock_directives(text: str) -> str:
     if not match:
         return ""
     hour = "%I" if match["half"] else "%H"
-    directives = f"{match['gap']}{hour}:%M{':%S' if match['seconds'] else ''}{'.%f' if match['fraction'] else ''}"
+    fraction = f"{match['fraction'][0]}%f" if match["fraction"] else ""
+    directives = f"{match['gap']}{hour}:%M{':%S' if match['seconds'] else ''}{fraction}"
     half = f"{match['blank']}%p" if match["half"] else ""
     zone = re.sub(r"[+-].*", "%z", match["zone"] or "")
     return directives + half + zone

@@ -35,8 +35,8 @@ class Question:
             if len(self.answers) > 1:
                 return f"column '{self.column}': {self.text}; say which under `data.formats`: {answers}"
             return (
-                f"column '{self.column}': {self.text}; confirm it under `data.formats`: {answers}, or set "
-                f"`kind: categorical` for the column under `features`"
+                f"column '{self.column}': {self.text}; confirm it under `data.formats`: {answers}, list values that "
+                f"mean nothing under `data.missing`, or set `kind: categorical` for the column under `features`"
             )
         return (
             f"column '{self.column}': {self.text}; correct the values, list those that mean nothing under "

@@ -32,8 +32,8 @@ _TOTAL = (
 def find_header(rows: Sequence[Sequence[str]], width: int, target: str) -> int | None:
     """Return the index of the row with the names of the columns, or None if there is none.
 
-    A row that holds the target is the header. Otherwise, it is the first row with as many values as the rows below it
-    that is not a comment, unless its values are numbers.
+    A row that holds the target is the header; of several ones, the first with as many values as the rows below them
+    that is not a comment. Otherwise, it is the first such row, unless its values are numbers.
 
     Args:
         rows: The first rows, with an empty string for an empty cell.
@@ -41,12 +41,12 @@ def find_header(rows: Sequence[Sequence[str]], width: int, target: str) -> int |
         target: The name of the column to predict; empty if it is not known.
     """
     rows = rows[:MAX_HEADER_ROWS]
-    for index, row in enumerate(rows):
-        if target and target in map(str.strip, row) and (width == 1 or sum(map(bool, row)) > 1):
-            return index
+    with_target = [index for index, row in enumerate(rows) if target and _names_target(row, width, target)]
+    if with_target:
+        return max(with_target, key=lambda index: (_may_be_header(rows[index], width), len(rows[index]) == width))
     if re.fullmatch(_DEFAULT_NAME, target):
         return None
-    full = next((index for index, row in enumerate(rows) if _is_full(row, width) and not row[0].startswith("#")), None)
+    full = next((index for index, row in enumerate(rows) if _may_be_header(row, width)), None)
     first = next((index for index, row in enumerate(rows) if len(row) == width), 0)
     if full is None or any(_NUMBER.fullmatch(value) for value in rows[full]):
         full = first if any(rows[first]) else full or 0  # a header with more columns without a name than with one
@@ -115,6 +115,14 @@ def _is_sum(column: pl.Series, value: str) -> bool:
     if not _NUMBER.fullmatch(value) or "," in value or numbers.null_count() > column.null_count():
         return False
     return math.isclose(numbers.sum(), float(value), rel_tol=1e-9) and float(value) != 0
+
+
+def _names_target(row: Sequence[str], width: int, target: str) -> bool:
+    return target in map(str.strip, row) and (width == 1 or sum(map(bool, row)) > 1)
+
+
+def _may_be_header(row: Sequence[str], width: int) -> bool:
+    return _is_full(row, width) and not row[0].startswith("#")
 
 
 def _is_full(row: Sequence[str], width: int) -> bool:

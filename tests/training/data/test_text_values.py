@@ -70,6 +70,8 @@ def test_numbers(texts: Sequence[str], form: str | None, first: float) -> None:
         (["2024-01", "2023-12"], "%Y-%m", datetime(2024, 1, 1)),
         (["01.2024", "12.2023"], "%m.%Y", datetime(2024, 1, 1)),
         (["10:05", "23:59"], "%H:%M", datetime(1970, 1, 1, 10, 5)),
+        (["1.2.2024 0:05:00.25", "1.3.2024 9:00:00.5"], "%d.%m.%Y %H:%M:%S.%f", datetime(2024, 2, 1, 0, 5, 0, 250000)),
+        (["2024-01-13 10:05:00,0", "2024-02-01 00:00:00,5"], "%Y-%m-%d %H:%M:%S,%f", datetime(2024, 1, 13, 10, 5)),
         (["20240105", "20231231"], "%Y%m%d", datetime(2024, 1, 5)),
         (["20240105100500", "20231231235959"], "%Y%m%d%H%M%S", datetime(2024, 1, 5, 10, 5)),
         (["2024\u5e741\u67085\u65e5", "2023\u5e7412\u670831\u65e5"], "%Y\u5e74%m\u6708%d\u65e5", datetime(2024, 1, 5)),
@@ -94,6 +96,10 @@ def test_times(texts: Sequence[str], form: str | None, first: datetime) -> None:
         (["12e5", "1234", "77e1"], ("1234.5",)),
         (["1.8", "1.9", "1.10"], ("1234.5",)),
         (["05.01.41", "31.12.67"], ("%d.%m.%y",)),
+        (["05.01.2024", "31.12.9999"], ("%d.%m.%Y",)),
+        (["31/12/2567", "01/01/2566"], ("%d/%m/%Y",)),
+        (["0001-01-01T00:00:00", "2024-01-01T00:00:00"], ()),
+        (["1.500", "12.000"], ("1234.5", "1.234,5")),
     ],
 )
 def test_what_two_rules_explain_is_asked(texts: Sequence[str], answers: Sequence[str]) -> None:
@@ -124,18 +130,28 @@ def test_numbers_of_several_units_are_asked(even: str, odd: str) -> None:
 
 @pytest.mark.parametrize(
     ("unit", "answers", "first"),
-    [(".50 TL", ("1234.5 TL",), 1.5), (",234\u5186", ("1234,5 \u5186", "1,234.5 \u5186"), 1234)],
+    [
+        ("{}.50 TL", ("1234.5 TL",), 1.5),
+        ("{},234\u70b9", ("1234,5 \u70b9", "1,234.5 \u70b9"), 1234),
+        ("{} 234 Ft", ("1 234.5 Ft",), 1234),
+        ("RM {}.50", ("RM1234.5",), 1.5),
+    ],
 )
 def test_numbers_of_an_unknown_unit_are_asked(unit: str, answers: Sequence[str], first: float) -> None:
-    texts = [f"{number}{unit}" for number in range(1, 50)]
+    texts = [unit.format(number) for number in range(1, 50)]
     reading = read(*texts)
-    assert reading.question == "its numbers end with a text that is not a known unit or currency"
+    assert reading.question == "its numbers come with a text that is not a known unit or currency"
     assert reading.answers == answers
     assert read_as(pl.Series(texts), answers[-1])[0] == first
 
 
 def test_a_percentage_of_zero_may_lack_its_unit() -> None:
     assert read("0", "1%", "50%").form == "1234.5%"
+
+
+@pytest.mark.parametrize("form", ["{}:30", "{}:30:00", "{}:00.5"])
+def test_durations_are_asked(form: str) -> None:
+    assert "durations" in str(read(*(form.format(number) for number in range(50))).question)
 
 
 def test_digits_of_other_scripts_are_asked() -> None:
@@ -158,7 +174,7 @@ def test_other_text_stays_text(texts: Sequence[str | None]) -> None:
     assert (reading.form, reading.question, reading.values.to_list()) == (None, None, texts)
 
 
-@pytest.mark.parametrize("end", [" 10:00:00,5", " 10:00:00 EST", " 10:00:00 Europe/Berlin"])
+@pytest.mark.parametrize("end", [" 10:00:00;5", " 10:00:00 EST", " 10:00:00 Europe/Berlin"])
 def test_times_in_a_form_that_is_not_known_are_asked(end: str) -> None:
     days = [date(2024, 1, 1) + timedelta(days=day) for day in range(30)]
     assert read(*(f"{day}{end}" for day in days)).question
@@ -231,9 +247,9 @@ def test_no_number_is_read_wrongly(form: NumberForm, numbers: list[float]) -> No
 TIME_FORMS = st.builds(
     lambda day, clock: (day + clock).strip(),
     st.sampled_from([form for form in _DATES if form]),
-    st.sampled_from(["", " %H:%M", " %H:%M:%S", " %I:%M %p", " %H:%M:%S UTC"]),
+    st.sampled_from(["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %H:%M:%S,%f", " %I:%M %p", " %H:%M:%S UTC"]),
 )
-TIMES = st.datetimes(datetime(1971, 1, 1), datetime(2068, 1, 1)).map(lambda time: time.replace(microsecond=0))
+TIMES = st.datetimes(datetime(1971, 1, 1), datetime(2068, 1, 1))
 
 
 @given(TIME_FORMS, st.lists(TIMES, min_size=1, max_size=20))

@@ -73,6 +73,14 @@ def test_missing_values_of_databases(tmp_path: Path, quoted: str) -> None:
     assert frame.to_dict(as_series=False) == {"id": [1, 2, None], "x": [quoted, None, "c"], "y": ["no", "yes", "no"]}
 
 
+@pytest.mark.parametrize(
+    "above", ["# columns: x,c,y\n", "y,in EUR\nfrom,1 January 2024\n\n", "# x,c,y\n# made by hand\n", "target,y\n"]
+)
+def test_lines_above_the_header_that_name_the_target(tmp_path: Path, above: str) -> None:
+    (tmp_path / "t.csv").write_text(f"{above}x,c,y\n1,a,no\n2,b,yes\n3,c,no\n")
+    assert read(tmp_path, "t.csv").frame["x"].to_list() == [1, 2, 3]
+
+
 def test_a_header_that_is_repeated(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("x,c,y\n1,a,no\nx,c,y\n2,c,yes\nx,b,no\n")
     table = read(tmp_path, "t.csv")
