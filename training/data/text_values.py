@@ -100,7 +100,7 @@ def read_text(strings: pl.Series, evidence: Evidence, marks: Sequence[str] = ())
     present = without_marks(strings, marks)
     levels = present.drop_nulls().unique()
     used_marks = tuple(sorted(set(clean(strings).drop_nulls().unique()) & {*MISSING_MARKS, *marks} - {""}))
-    if levels.is_empty() or levels.str.contains(_CODE).any() or levels.str.contains(_CODES).all():
+    if levels.is_empty() or are_codes(levels):
         return Reading(strings)
     usual = _usual(present, levels, evidence)
     if usual is not None and (question := code_question(usual, levels)):
@@ -141,6 +141,11 @@ def read_as(strings: pl.Series, form: str) -> pl.Series:
         case booleans:
             words = {booleans.true: True, booleans.false: False}
             return clean(strings).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
+
+
+def are_codes(levels: pl.Series) -> bool:
+    """Return whether different values made of digits are identifiers, not numbers."""
+    return levels.str.contains(_CODE).any() or levels.str.contains(_CODES).all()
 
 
 def evidence_of(forms: Iterable[str | None], has_points: bool, has_semicolons: bool = False) -> Evidence:
