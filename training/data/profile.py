@@ -8,14 +8,25 @@ import numpy as np
 import polars as pl
 
 from model_deployer.contract.evaluation import Finding, Severity
-from model_deployer.training.data.columns import canonical, has_several_words, is_constant, is_readable, missing
+from model_deployer.training.data.columns import (
+    canonical,
+    has_several_words,
+    holds_strings,
+    is_constant,
+    is_readable,
+    missing,
+)
 from model_deployer.training.data.features import candidates
 from model_deployer.training.data.leakage import association, is_suspicious, leaks, numbers, one_sided_class
 from model_deployer.training.data.shaping import lags
 from model_deployer.training.data.split import Parts
 from model_deployer.training.data.target import Target
+from model_deployer.training.data.text_values import are_codes
 from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.spec import Spec
+
+#: The label of a row that sums up others, in the languages of most exports.
+_TOTAL = r"(?i)^\s*(grand total|sub-?totals?|totals?|summe|gesamt|gesamtsumme|zwischensumme|sous-total|totale)\s*:?\s*$"
 
 #: Drift is reported if the Kolmogorov-Smirnov distance between a column's distributions in the training and the test
 #: part is at least this, and too large to be chance.
@@ -125,12 +136,11 @@ def _check_column(train: pl.Series, test: pl.Series, target: Target, spec: Spec)
         yield _finding(
             "warning", name, "infinite_values", f"holds {infinite:,} infinite values, which count as missing"
         )
-    if _is_numbers_as_text(train):
-        advice = (
-            "holds numbers and other texts, and is read as categories; if the texts mean that a number is missing, "
-            "list them under `data.missing`"
-        )
-        yield _finding("warning", name, "numbers_as_text", advice)
+    if numbers_advice := _numbers_as_text(train, spec):
+        yield _finding("warning", name, "numbers_as_text", numbers_advice)
+    if holds_strings(train) and (totals := train.cast(pl.String).str.contains(_TOTAL).sum()):
+        advice = f"calls {totals:,} rows a total; if they sum up other rows, leave them out with `data.where`"
+        yield _finding("warning", name, "totals", advice)
     if (distance := _drift(train, test)) >= DRIFT_THRESHOLD:
         advice = f"is distributed differently in the test part (Kolmogorov-Smirnov distance {distance:.2f})"
         yield _finding("info", name, "drift", advice)
@@ -140,12 +150,24 @@ def _finding(severity: Severity, column: str | None, code: str, message: str) ->
     return Finding(severity=severity, column=column, code=code, message=message)
 
 
-def _is_numbers_as_text(column: pl.Series) -> bool:
-    if column.dtype != pl.String:
-        return False
+def _numbers_as_text(column: pl.Series, spec: Spec) -> str | None:
+    """Return what to do about a column of text that holds numbers; None if it is fine."""
+    override = spec.features.get(column.name)
+    if column.dtype != pl.String or (override is not None and override.kind is not None):
+        return None
     levels = column.drop_nulls().unique()
     share = 1 - canonical(levels, "numeric").null_count() / len(levels)
-    return len(levels) > 2 and 0.5 <= share < 1
+    if len(levels) <= 2 or share < 0.5 or (share == 1 and are_codes(levels)):
+        return None
+    if share == 1:
+        return (
+            "holds numbers as text, and is read as categories; to read them as numbers, state their form under "
+            "`data.formats`, such as `1234.5`"
+        )
+    return (
+        "holds numbers and other texts, and is read as categories; if the texts mean that a number is missing, list "
+        "them under `data.missing`"
+    )
 
 
 def _drift(train: pl.Series, test: pl.Series) -> float:

@@ -214,7 +214,8 @@ def _features_and_ignored(frame: pl.DataFrame, spec: Spec, truth: Target) -> tup
         try:
             feature = infer_feature(column, spec)
         except DataError:
-            ignored[name] = f"the type {column.dtype} cannot be a feature" if name else "no name: an index?"
+            fault = "too large to be exact" if column.dtype.is_integer() else f"the type {column.dtype} cannot be used"
+            ignored[name] = fault if name else "no name: an index?"
             continue
         if name in output_names:
             ignored[name] = "the model's output has this name: rename the column in the table to use it"

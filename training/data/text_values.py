@@ -108,7 +108,7 @@ def read_text(strings: pl.Series, evidence: Evidence, marks: Sequence[str] = ())
     is_mark = cleaned.is_in([*MISSING_MARKS, *(mark.strip() for mark in marks)])
     present = strings if not is_mark.any() and cleaned.equals(texts) else without_marks(strings, marks)
     levels, used_marks = cleaned.filter(~is_mark).unique(), tuple(sorted(set(cleaned.filter(is_mark)) - {""}))
-    if levels.is_empty() or levels.str.contains(CODE).any() or levels.str.contains(_CODES).all():
+    if levels.is_empty() or are_codes(levels):
         return Reading(strings)
     usual = _usual(present, levels, evidence)
     if usual is not None and (question := code_question(usual, levels)):
@@ -160,6 +160,11 @@ def read_as(strings: pl.Series, form: str) -> pl.Series:
         case booleans:
             words = {booleans.true: True, booleans.false: False}
             return clean(strings).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
+
+
+def are_codes(levels: pl.Series) -> bool:
+    """Return whether different values made of digits are identifiers, not numbers."""
+    return levels.str.contains(CODE).any() or levels.str.contains(_CODES).all()
 
 
 def evidence_of(forms: Iterable[str | None], has_points: bool, has_semicolons: bool = False) -> Evidence:

@@ -18,6 +18,7 @@ from model_deployer.training.reading.header import (
     footer_question,
     footer_rows,
 )
+from model_deployer.training.reading.merged_cells import merged_rows
 from model_deployer.training.reading.table_file import TableFile, named
 from model_deployer.training.spec import Spec
 
@@ -103,6 +104,7 @@ def _read(workbook: fastexcel.ExcelReader, area: _Area, content: Content, spec: 
     numbers, frame = frame["row"], frame.drop("row")
     if area.columns is None:
         _refuse_two_tables(frame, names, content)
+    _refuse_merged_rows(area, area.first + first, numbers, content)
     if spec.data.footer_rows is None:
         _refuse_footer(frame, numbers, area.first + first, content)
     where = f"header in row {area.first + header + 1}" if header is not None else "no header"
@@ -170,6 +172,24 @@ def _height(frame: pl.DataFrame, columns: list[int]) -> int:
     """Return the number of the last row in which one of the columns has a value."""
     filled = frame.select(~pl.all_horizontal(pl.nth(columns).is_null())).to_series()
     return len(filled) - (filled.reverse().arg_max() or 0)
+
+
+def _refuse_merged_rows(area: _Area, skip: int, numbers: pl.Series, content: Content) -> None:
+    """Refuse merged cells over several rows of the table: all rows but the first would lack their value."""
+    last = skip + int(numbers[-1]) + 1 if len(numbers) else 0
+    left, right = area.columns.split(":") if area.columns else ("A", "ZZZZ")
+    for merge in merged_rows(content, area.sheet):
+        is_left_out = _order(merge.right) < _order(left) or _order(merge.left) > _order(right)
+        if not is_left_out and skip < merge.top < last:
+            raise DataError(
+                f"{content.path}, row {merge.top}: the cells {merge} are merged, and only the first row has their "
+                f"value; undo the merge in a copy of the file, and fill the value into all rows"
+            )
+
+
+def _order(column: str) -> tuple[int, str]:
+    """Return what letters of columns are sorted by: Z comes before AA."""
+    return len(column), column
 
 
 def _refuse_footer(frame: pl.DataFrame, numbers: pl.Series, skip: int, content: Content) -> None:

@@ -41,6 +41,9 @@ def test_columns_that_should_be_looked_at() -> None:
             "verdict": np.where(TRUTH == "yes", 3, 8),
             "remark": [f"note number {number}" for number in range(ROWS)],
             "typed": [str(number % 50) if number % 20 else "n/a" for number in range(ROWS)],
+            "quoted": [f"{number % 50}.5" for number in range(ROWS)],
+            "code": [f"{number % 50:03}" for number in range(ROWS)],
+            "region": ["Subtotal" if number % 20 == 0 else f"region {number % 20}" for number in range(ROWS)],
         }
     )
     assert codes(results) - {("info", None, "class_balance")} == {
@@ -49,6 +52,8 @@ def test_columns_that_should_be_looked_at() -> None:
         ("warning", "id", "identifier_column"),
         ("warning", "verdict", "leakage"),
         ("warning", "typed", "numbers_as_text"),
+        ("warning", "quoted", "numbers_as_text"),
+        ("warning", "region", "totals"),
     }
     assert all("`data.ignore`" in finding.message for finding in results if finding.code == "leakage")
 

@@ -87,6 +87,23 @@ def test_two_tables_next_to_each_other_are_asked_about(tmp_path: Path) -> None:
     assert read(tmp_path, "spaced.xlsx").frame.columns == ["x", "y"]
 
 
+def test_merged_rows_are_asked_about(tmp_path: Path) -> None:
+    """Merged cells in a header or title are fine; of those in the table, the rows below the first one lack a value."""
+    book = xlsxwriter.Workbook(str(tmp_path / "t.xlsx"))
+    sheet = book.add_worksheet("A & B")
+    sheet.merge_range("A1:C2", "Title of two rows")
+    for column, name in enumerate(("region", "x", "y")):
+        sheet.write(2, column, name)
+    for row in range(3, 15):
+        sheet.write_row(row, 1, [row, row / 2])
+    sheet.merge_range("A4:A8", "north")
+    sheet.merge_range("A9:A15", "south")
+    book.close()
+    with pytest.raises(DataError, match=r"t\.xlsx, row 4: the cells A4:A8 are merged"):
+        read(tmp_path, "t.xlsx")
+    assert read(tmp_path, "t.xlsx", range="B3:C15").frame.shape == (12, 2)
+
+
 def test_a_spreadsheet_that_is_damaged(tmp_path: Path) -> None:
     write(tmp_path / "t.xlsx", Data=ROWS)
     with pytest.raises(DataError, match="damaged or cut off"):
