@@ -33,11 +33,12 @@ NUMBER = (
 )
 
 _SEPARATED = r"(?P<body>\d[\d.,'\x{2019} ]*[.,'\x{2019} ]\d+)"
-_ANY_TEXT = r"[^\d\s.,'()+-]{1,6}\.?"
+_ANY_CHARACTER = r"[^\d\s.,'()+-]"
 
-#: A number with separators or decimals, and any text after it, such as a factor or a unit; and with the text before it.
-QUANTITY = rf"{_PREFIX}{_SEPARATED} ?(?P<suffix>{_ANY_TEXT})$"
-CURRENCY_FIRST = rf"^-?(?P<prefix>{_ANY_TEXT}) ?-?{_SEPARATED}(?P<suffix>)$"
+#: A number with separators or decimals, and any text after it, such as a factor or a unit; and with the text before it,
+#: but not a letter alone, as in codes such as J10.1.
+QUANTITY = rf"{_PREFIX}{_SEPARATED} ?(?P<suffix>{_ANY_CHARACTER}{{1,6}}\.?)$"
+CURRENCY_FIRST = rf"^-?(?P<prefix>{_ANY_CHARACTER}{{2,6}}\.?) ?-?{_SEPARATED}(?P<suffix>)$"
 
 #: The separators of thousands and of decimals that numbers may have.
 _SEPARATORS = [

@@ -28,6 +28,7 @@ MISSING_MARKS = (
     "", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null",
     "None", "none", "NONE", "nil", "?", "-", "--", "\N{EM DASH}", "\N{EN DASH}", ".", "..", "...", "missing",
     "Missing", "MISSING", "(null)", "(blank)", "\\N", "#VALUE!", "#REF!", "#DIV/0!", "#NULL!",
+    "0000-00-00", "0000-00-00 00:00:00",
 )  # fmt: skip
 
 #: Digits that are an identifier and not a quantity: they have leading zeros, or too many digits for an integer.

@@ -20,7 +20,7 @@ def read_times(strings: pl.Series, form: TimeForm) -> pl.Series:
     texts = texts.set(~texts.str.contains(_time_expression(form.full_directives)), None)
     if texts.null_count() == len(texts):
         return pl.Series(strings.name, [None] * len(texts), pl.Datetime("us"))
-    texts = texts.str.replace(r",(\d+)(\D*)$", ".$1$2") if ",%f" in form.directives else texts
+    texts = texts.str.replace(r",(\d+[^,]*)$", ".$1") if ",%f" in form.directives else texts
     directives = re.sub("[.,]%f", "%.f", form.full_directives)  # to chrono, %f is a number of nanoseconds
     times = texts.str.to_datetime(directives, strict=False, time_unit="us")
     if form.is_zoned and getattr(times.dtype, "time_zone", None) is None:

@@ -166,6 +166,7 @@ def test_digits_of_other_scripts_are_asked() -> None:
         ["A12", "B13"], ["01234", "12345"], ["3+", "0", "1", "2"], ["10+ years", "< 1 year"], ["Dept 1", "Dept 2"],
         ["10.0.0.1", "10.0.0.2"], ["1.2.3", "1.10.0"], ["2024Q1", "2024Q2"], ["10-20", "20-30"], ["a", "-"], ["", None],
         ["12345678901234567890", "1"], ["555-1234", "555-9999"], ["n", "s"],
+        [f"J{number}.1" for number in range(50)], ["100-45-1000", "101-45-1001"],
         ["192.168.100.200", "192.168.101.201"], ["+491510000001", "+491510000002"], ["030 100 200", "030 100 201"],
     ],
 )  # fmt: skip
@@ -184,6 +185,7 @@ def test_marks_of_missing_values_are_reported() -> None:
     reading = read("1", "-", "#N/A", "3", " missing ", ".", "", None)
     assert reading.values.to_list() == [1, None, None, 3, None, None, None, None]
     assert reading.marks == ("#N/A", "-", ".", "missing")
+    assert read("0000-00-00", "2024-01-05").values.to_list() == [None, datetime(2024, 1, 5)]
 
 
 @pytest.mark.parametrize(
