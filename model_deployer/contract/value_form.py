@@ -20,13 +20,16 @@ _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2009": " ", "\u2212": 
 
 _SIGN = "[-+]?"
 
+#: What prices have in place of decimals that are zero: 5,- and 5,-- are 5.
+NO_CENTS = "--?|[\u2013\u2014]"
+
 
 @dataclass(frozen=True)
 class NumberForm:
     """The form of numbers in text.
 
-    A text may also have blanks around it, a sign at either end, and the parentheses of accounting for a negative
-    number.
+    A text may also have blanks around it, a sign at either end, the parentheses of accounting for a negative number,
+    and a dash in place of decimals that are zero.
 
     Attributes:
         prefix: The text before a number, such as a currency; a number may lack it.
@@ -70,7 +73,7 @@ class NumberForm:
         prefix, suffix = (f"(?:{re.escape(text)})?" for text in (self.prefix, self.suffix))
         groups = rf"[1-9][0-9]{{0,2}}(?:{re.escape(self.thousands)}[0-9]{{3}})+|" if self.thousands else ""
         groups += "[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}|" if self.thousands == "," else ""
-        decimals = rf"(?:{re.escape(self.decimal)}(?P<decimals>[0-9]*))?"
+        decimals = rf"(?:{re.escape(self.decimal)}(?P<decimals>{NO_CENTS}|[0-9]*))?"
         return (
             rf"^(?P<open>\(?) ?(?P<first_sign>{_SIGN}) ?{prefix} ?(?P<second_sign>{_SIGN}) ?"
             rf"(?P<integer>{groups}[0-9]*){decimals}(?P<exponent>(?:[eE][-+]?[0-9]+)?)"
@@ -88,9 +91,10 @@ class NumberForm:
             return None
         signs = match["first_sign"] + match["second_sign"] + match["last_sign"] + match["open"]
         digits = match["integer"].replace(self.thousands, "") if self.thousands else match["integer"]
-        if len(signs) > 1 or bool(match["open"]) != bool(match["close"]) or not digits + (match["decimals"] or ""):
+        decimals = re.sub(NO_CENTS, "", match["decimals"] or "")
+        if len(signs) > 1 or bool(match["open"]) != bool(match["close"]) or not digits + decimals:
             return None
-        number = float(f"{digits or '0'}.{match['decimals'] or '0'}{match['exponent']}")
+        number = float(f"{digits or '0'}.{decimals or '0'}{match['exponent']}")
         return -number if signs in ("-", "(") else number
 
 

@@ -42,7 +42,8 @@ def test_numbers_are_read_as_they_were_written(form: NumberForm, number: float) 
         ("$-5", -5.0), ("5-", -5.0), ("+5", 5.0), ("1,200.50", 1200.5), (".5", 0.5), ("5.", 5.0), ("1e3", 1000.0),
         ("\u22125", -5.0), ("1,2", None), ("12,34", None), ("1.5.2", None), ("", None), ("$", None), ("-", None),
         ("--5", None), ("(5", None), ("-5-", None), ("five", None), ("5 €", None), ("NaN", None), ("1_000", None),
-        ("1\u00a0200", None), ("12,34,567.5", 1234567.5), ("12,34,56", None), ("0,125", None), ("012,345", None),
+        ("1\u00a0200", None), ("12,34,567.5", 1234567.5), ("5.-", 5.0), ("$1,234.--", 1234.0),
+        ("-5.\u2013", -5.0), (".-", None), ("5.-0", None), ("12,34,56", None), ("0,125", None), ("012,345", None),
     ],
 )  # fmt: skip
 def test_only_numbers_of_the_form_are_read(text: str, number: float | None) -> None:

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from model_deployer.contract.value_form import NumberForm
+from model_deployer.contract.value_form import NO_CENTS, NumberForm
 
 #: The number of distinct values on which rules are tried first.
 SAMPLE = 1_000
@@ -28,16 +28,17 @@ _SHARES = ("%", "‰")
 
 #: A number with separators, signs, and the text before and after it.
 NUMBER = (
-    rf"{_PREFIX}(?P<body>[\d.,'\x{{2019}} ]*\d[.,]?(?:[eE][-+]?\d+)?)"
+    rf"{_PREFIX}(?P<body>[\d.,'\x{{2019}} ]*\d(?:[.,](?:{NO_CENTS})?)?(?:[eE][-+]?\d+)?)"
     rf" ?(?P<suffix>{'|'.join((*_CURRENCIES, *_UNITS))})? ?-? ?\)?$"
 )
 
 _SEPARATED = r"(?P<body>\d[\d.,'\x{2019} ]*[.,'\x{2019} ]\d+)"
-_ANY_TEXT = r"[^\d\s.,'()+-]{1,6}\.?"
+_ANY_CHARACTER = r"[^\d\s.,'()+-]"
 
-#: A number with separators or decimals, and any text after it, such as a factor or a unit; and with the text before it.
-QUANTITY = rf"{_PREFIX}{_SEPARATED} ?(?P<suffix>{_ANY_TEXT})$"
-CURRENCY_FIRST = rf"^-?(?P<prefix>{_ANY_TEXT}) ?-?{_SEPARATED}(?P<suffix>)$"
+#: A number with separators or decimals, and any text after it, such as a factor or a unit; and with the text before it,
+#: but not a letter alone, as in codes such as J10.1.
+QUANTITY = rf"{_PREFIX}{_SEPARATED} ?(?P<suffix>{_ANY_CHARACTER}{{1,6}}\.?)$"
+CURRENCY_FIRST = rf"^-?(?P<prefix>{_ANY_CHARACTER}{{2,6}}\.?) ?-?{_SEPARATED}(?P<suffix>)$"
 
 #: The separators of thousands and of decimals that numbers may have.
 _SEPARATORS = [
@@ -93,7 +94,7 @@ def read_numbers(strings: pl.Series, form: NumberForm) -> pl.Series:
     empty = pl.lit("")
     sign = pl.concat_str([pl.col(name).fill_null(empty) for name in ("open", "first_sign", "second_sign", "last_sign")])
     digits = pl.col("integer").fill_null(empty).str.replace_all(form.thousands, "", literal=True)
-    decimals = pl.col("decimals").fill_null(empty)
+    decimals = pl.col("decimals").fill_null(empty).str.replace(NO_CENTS, "")
     is_number = (
         (sign.str.len_chars() <= 1)
         & ((pl.col("open") == "(") == (pl.col("close") == ")"))
@@ -110,7 +111,7 @@ def read_numbers(strings: pl.Series, form: NumberForm) -> pl.Series:
     values = groups.select(pl.when(is_number).then(signed).alias(strings.name)).to_series()
     whole = values.drop_nulls()
     is_whole = len(whole) > 0 and (whole == whole.round()).all() and (whole.abs() <= 2**53).all()
-    has_decimals = groups["decimals"].drop_nulls().str.len_chars().sum() > 0
+    has_decimals = groups["decimals"].str.contains(r"\d").any()
     return values.cast(pl.Int64) if is_whole and not has_decimals else values
 
 

@@ -237,6 +237,9 @@ def _check_classes(target: Target, parts: Parts) -> Iterator[Finding]:
     order = np.argsort(-counts, kind="stable")[:20]
     shares = ", ".join(f"'{target.labels[code]}' {counts[code] / counts.sum():.1%}" for code in order)
     yield _finding("info", None, "class_balance", f"{len(counts)} classes: {shares}")
+    if len({label.strip().casefold() for label in target.labels}) < len(target.labels):
+        message = "some classes differ only in case or in blanks; if they are the same, write them in one way"
+        yield _finding("warning", None, "class_spelling", message)
     for name, rows in (("validation", parts.validation), ("test", parts.test)):
         absent = sorted(set(target.labels) - {target.labels[code] for code in np.unique(target.values[rows])})
         if absent:

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import DataError, SpecError
+from model_deployer.contract.number_format import count
 from model_deployer.training.data.columns import canonical, holds_integers
 from model_deployer.training.spec import Cost, Spec
 
@@ -169,8 +170,10 @@ def _check_present(values: pl.Series, column: pl.Series, location: str) -> None:
         return
     if column[row - 1] not in (None, "") and column.dtype == pl.String:
         raise DataError(f"{location}: '{column.name}', row {row}: expected a number; or set `task: classification`")
-    count = values.null_count()
-    raise DataError(f"{location}: '{column.name}' is missing in {count:,} rows, first in row {row}; remove those rows")
+    raise DataError(
+        f"{location}: '{column.name}' is missing in {count(values.null_count(), 'row')}, first in row {row}; set "
+        f"`data.drop_missing_target: true` to leave those rows out"
+    )
 
 
 def _classes(values: pl.Series, spec: Spec, location: str) -> Target:

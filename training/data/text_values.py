@@ -29,6 +29,7 @@ MISSING_MARKS = (
     "", "NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "Null", "null",
     "None", "none", "NONE", "nil", "?", "-", "--", "\N{EM DASH}", "\N{EN DASH}", ".", "..", "...", "missing",
     "Missing", "MISSING", "(null)", "(blank)", "\\N", "#VALUE!", "#REF!", "#DIV/0!", "#NULL!",
+    "0000-00-00", "0000-00-00 00:00:00",
 )  # fmt: skip
 
 #: Identifiers if all values are like that: telephone numbers with a plus, and addresses of the internet.

@@ -46,7 +46,7 @@ _OTHERS = {
 }
 
 #: How a web page begins, such as the page of a login in place of a download.
-_HTML = re.compile(rb"\s*<(!doctype html|html|head|body|\?xml)", re.IGNORECASE)
+_HTML = re.compile(rb"\s*<(!doctype html|html|head|body|table|\?xml)", re.IGNORECASE)
 
 #: How a dump of a database begins, and a line in it.
 _SQL_START = re.compile(rb"\s*(--|/\*|pragma|begin|set|drop table|create table|insert into)", re.IGNORECASE)

@@ -58,6 +58,11 @@ def test_columns_that_should_be_looked_at() -> None:
     assert all("`data.ignore`" in finding.message for finding in results if finding.code == "leakage")
 
 
+def test_classes_that_differ_in_spelling_only_are_reported() -> None:
+    spelled = np.where(np.arange(ROWS) % 7 == 0, "Yes ", TRUTH)
+    assert ("warning", None, "class_spelling") in codes(findings({"y": spelled}))
+
+
 def test_a_leak_is_an_error_where_model_yaml_is_strict() -> None:
     assert ("error", "verdict", "leakage") in codes(findings({"verdict": TRUTH == "yes"}, strict=True))
 

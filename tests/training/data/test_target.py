@@ -52,7 +52,7 @@ def test_quantities(values: list[Any], keys: dict[str, Any]) -> None:
     ("values", "keys", "complaint"),
     [
         (["a", None, "", "b"], {}, "'y' is missing in 2 rows, first in row 2"),
-        ([1.5, float("nan")], {}, "'y' is missing in 1 rows, first in row 2"),
+        ([1.5, float("nan")], {}, "'y' is missing in 1 row, first in row 2; set `data.drop_missing_target: true`"),
         ([1.5, float("inf")], {}, "'y', row 2: expected a finite number"),
         (["a", "a"], {}, "the same value in every row"),
         ([2.5, 2.5], {}, "the same value in every row"),

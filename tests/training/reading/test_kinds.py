@@ -74,6 +74,7 @@ def test_every_kind_and_compression_gives_the_same_table(tmp_path: Path, kind: s
         (b"<!DOCTYPE html><html>", "this is a web page or XML; download or export the table itself"),
         (b"-- MySQL dump 10.13\n/*!40101 SET NAMES utf8 */;\nDROP TABLE IF EXISTS `t`;\n", "this is a dump in SQL"),
         (b"PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n", "this is a dump in SQL; load it"),
+        (b"<table><tr><td>x</td></tr></table>", "this is a web page or XML"),
         (b"\x80\x04\x95\x00", "this is a pickle, which can run code"),
         (b"\x00\x01\x02" * 10, "a binary file of an unknown kind"),
         (compressed(CSV)[:-12], "the gzip file is damaged or cut off"),
