@@ -1,11 +1,11 @@
 """Write a folder atomically: it appears complete, or not at all."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from model_deployer.contract.errors import UsageError
+from model_deployer.system.janitor import temporary_folder
 
 
 @contextmanager
@@ -22,8 +22,8 @@ def staging(target: Path) -> Iterator[Path]:
         raise UsageError(f"{target} is not empty; name another folder, or remove its content")
     parent = target.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=parent) as name:
-        folder = Path(name) / target.name
+    with temporary_folder(f".{target.name}-", parent) as temporary:
+        folder = temporary / target.name
         folder.mkdir()
         yield folder
         if target.is_dir():

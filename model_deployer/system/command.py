@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from model_deployer.system.janitor import owned_group
+
 #: A program that has ended, with what it printed.
 Completed = subprocess.CompletedProcess[str]
 
@@ -19,8 +21,8 @@ def run(
 ) -> Completed:
     """Run a program to its end and return its output; the caller checks the exit code.
 
-    If the program takes too long, or the caller is interrupted, the program is killed with all processes that it
-    started.
+    If the program takes too long, or this process is interrupted or killed, the program is killed with all processes
+    that it started.
 
     Args:
         command: The program and its arguments. Its standard input is empty.
@@ -44,7 +46,8 @@ def run(
         start_new_session=True,
     )
     try:
-        output, errors = process.communicate(timeout=timeout_seconds)
+        with owned_group(process.pid):
+            output, errors = process.communicate(timeout=timeout_seconds)
     finally:
         if process.poll() is None:
             with suppress(ProcessLookupError):

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.package.readme_commands import INSTALL
 from model_deployer.system.command import Completed, last_line, run
+from model_deployer.system.janitor import temporary_folder
 
 #: The longest time that a command may take.
 TIMEOUT_SECONDS = 900.0
@@ -74,8 +74,8 @@ class CleanEnvironment:
 @contextmanager
 def temporary_environment() -> Iterator[CleanEnvironment]:
     """Yield an empty environment, and remove it at the end."""
-    with tempfile.TemporaryDirectory(prefix="model-package-") as name:
-        yield CleanEnvironment(Path(name))
+    with temporary_folder("model-package-") as folder:
+        yield CleanEnvironment(folder)
 
 
 def clean_variables() -> dict[str, str]:

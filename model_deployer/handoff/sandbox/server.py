@@ -6,12 +6,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.handoff.sandbox.environment import clean_variables
+from model_deployer.system.janitor import owned_group, temporary_folder
 from model_deployer.system.server_ready import free_ports, wait_until_ready
 
 #: The longest time that a server may take to stop.
@@ -56,9 +57,9 @@ def run_server(command: str, folder: Path, has_grpc: bool = False) -> Iterator[S
     Raises:
         EnvironmentFault: If the server does not become ready; the message ends with the last line of its log.
     """
-    with tempfile.TemporaryDirectory(prefix="model-deployer-") as home, tempfile.TemporaryFile() as log:
+    with temporary_folder("model-deployer-") as home, tempfile.TemporaryFile() as log, ExitStack() as stack:
         port, grpc_port = free_ports(2)
-        variables = {"BENTOML_HOME": home, "BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)}
+        variables = {"BENTOML_HOME": str(home), "BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)}
         variables |= {"DEPLOYER_GRPC_PORT": str(grpc_port)} if has_grpc else {}
         environment, start = clean_variables() | variables, time.monotonic()
         process = subprocess.Popen(
@@ -66,6 +67,7 @@ def run_server(command: str, folder: Path, has_grpc: bool = False) -> Iterator[S
         )
         server = Server(f"http://127.0.0.1:{port}", process, 0.0)
         try:
+            stack.enter_context(owned_group(process.pid))
             if fault := wait_until_ready(server.url, lambda: process.poll() is not None):
                 log.seek(0)
                 lines = log.read().decode(errors="replace").strip().splitlines()
