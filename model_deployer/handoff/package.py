@@ -6,26 +6,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
 from model_deployer.contract import store
 from model_deployer.contract.artifact import PLOTS, Artifact, write_json
 from model_deployer.contract.errors import UsageError
 from model_deployer.deployment.targets import write_definitions
 from model_deployer.handoff import specification
+from model_deployer.handoff.attestation import write_attestation
 from model_deployer.handoff.changes import changes
 from model_deployer.handoff.checksums import write_checksums
 from model_deployer.handoff.clients.clients import run_clients, write_clients
 from model_deployer.handoff.documents.documents import write_documents
-from model_deployer.handoff.formats.formats import TEMPLATES, Formats
+from model_deployer.handoff.formats.formats import Formats
 from model_deployer.handoff.formats.holdout import HoldoutRows, read_holdout_rows
 from model_deployer.handoff.formats.parity import write_parity
 from model_deployer.handoff.formats.service_replay import replay_service
 from model_deployer.handoff.measurement.server_measurement import measure
+from model_deployer.handoff.programs import write_programs
 from model_deployer.handoff.requirements import write_dockerfile, write_environment, write_requirements
 from model_deployer.handoff.sample_requests import collect_samples
 from model_deployer.handoff.sandbox.environment import CleanEnvironment, temporary_environment
 from model_deployer.handoff.sandbox.sbom import write_sbom
 from model_deployer.handoff.sandbox.server import Server, run_server
-from model_deployer.handoff.verification import raise_for_failures, verify
+from model_deployer.handoff.verification import raise_for_failures, verify, write_verification
 from model_deployer.image.bento import write_bento
 from model_deployer.monitoring.monitoring import write_monitoring
 from model_deployer.package import package_data
@@ -47,7 +51,13 @@ class _WrittenFormats:
     test: HoldoutRows | None
 
 
-def write_package(artifact: Artifact, target: Path, spec: Path | None = None, is_verified: bool = True) -> None:
+def write_package(
+    artifact: Artifact,
+    target: Path,
+    spec: Path | None = None,
+    is_verified: bool = True,
+    key: EllipticCurvePrivateKey | None = None,
+) -> None:
     """Write the package of a model into ``target``; after a failure, the folder is unchanged.
 
     Args:
@@ -56,6 +66,7 @@ def write_package(artifact: Artifact, target: Path, spec: Path | None = None, is
         spec: The model.yaml next to the table that the model was trained on; None for the one that the store
             remembers. If that one no longer exists, formats are replayed on the golden requests only.
         is_verified: Whether to verify the package. If not, every document says so.
+        key: The key to sign the package with; None to sign nothing.
 
     Raises:
         UsageError: If the folder is not empty, or ``spec`` does not belong to the model.
@@ -76,7 +87,12 @@ def write_package(artifact: Artifact, target: Path, spec: Path | None = None, is
             _run_clients(artifact, folder, server)
         _write_documents(folder)
         if is_verified:
-            raise_for_failures(verify(folder, environment=environment))
+            verification = verify(folder, environment=environment)
+            raise_for_failures(verification)
+            write_verification(verification, folder)
+            write_checksums(folder)
+        if key:
+            write_attestation(folder, key, is_verified)
 
 
 def _write_model(artifact: Artifact, folder: Path, test: HoldoutRows | None) -> _WrittenFormats:
@@ -103,9 +119,7 @@ def _write_bento(artifact: Artifact, folder: Path) -> None:
 
 def _write_static_files(folder: Path) -> None:
     """Write the files that do not depend on the model, and those of the environment."""
-    for name, subfolder in (("inference_example.py", "examples"), ("test_inference.py", "tests")):
-        (folder / subfolder).mkdir(exist_ok=True)
-        shutil.copyfile(TEMPLATES / name, folder / subfolder / name)
+    write_programs(folder)
     (folder / "proto").mkdir()
     shutil.copyfile(folder / "bento/src/model_deployer/serving/grpc" / PROTO, folder / "proto" / PROTO)
     write_requirements(folder)

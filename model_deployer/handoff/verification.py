@@ -1,4 +1,4 @@
-"""`deployer verify`: run everything in a package, and write the results to VERIFICATION.md and VERIFICATION.json."""
+"""`deployer verify`: check what a package says, by reading it and then by running everything in it."""
 
 import os
 import subprocess
@@ -17,13 +17,15 @@ from model_deployer.contract.artifact import write_json
 from model_deployer.contract.errors import CheckFailed, DeployerError
 from model_deployer.deployment.targets import definitions, write_definitions
 from model_deployer.handoff import specification
-from model_deployer.handoff.checksums import check_checksums, write_checksums
+from model_deployer.handoff.checksums import write_checksums
 from model_deployer.handoff.clients.clients import check_clients
 from model_deployer.handoff.documents.documents import documents, write_documents
 from model_deployer.handoff.grpc_replay import replay_grpc
 from model_deployer.handoff.measurement.machine import machine
+from model_deployer.handoff.programs import differing_programs
 from model_deployer.handoff.sandbox.environment import CleanEnvironment, temporary_environment
 from model_deployer.handoff.sandbox.server import Server, run_server
+from model_deployer.handoff.standalone import verify as standalone
 from model_deployer.image.container import container
 from model_deployer.monitoring.monitoring import check_monitoring, monitoring, promtool
 from model_deployer.package import package_data
@@ -84,8 +86,8 @@ class Verification(BaseModel):
     figures: dict[str, Any]
 
 
-class NotRun(Exception):
-    """Raised by a check that cannot run on this machine; its text is the reason."""
+#: Raised by a check that cannot run on this machine; its text is the reason.
+NotRun = standalone.NotRun
 
 
 @dataclass
@@ -99,6 +101,8 @@ class CheckContext:
         stack: Stops the server and removes temporary files after the checks.
         deployment: The URL of an existing deployment to check; None for the package's own server.
         base: The base image to build the package's image on; None to build no image.
+        public_key: The key that the package was signed with; None if it is not known.
+        has_failed: Whether a check that only reads the package failed; nothing of the package is run then.
         url: The URL of the server to send requests to; empty until it is ready.
         server: The package's own server.
     """
@@ -109,57 +113,84 @@ class CheckContext:
     stack: ExitStack
     deployment: str | None
     base: str | None
+    public_key: Path | None = None
+    has_failed: bool = False
     url: str = ""
     server: Server | None = None
 
 
-def verify(
-    folder: Path, url: str | None = None, environment: CleanEnvironment | None = None, base: str | None = None
-) -> Verification:
-    """Run everything in a package, and write VERIFICATION.json and VERIFICATION.md into it.
+@dataclass(frozen=True)
+class Options:
+    """How a package is verified.
 
-    If the package was written without a verification and every check passes, the note UNVERIFIED is removed from its
-    documents.
+    Attributes:
+        url: The URL of a deployment to check; None to run a server of the package's own Bento.
+        base: The base image to build the package's image on; None to build and run no image.
+        public_key: The public key of the author, a PEM file; None if it is not known.
+    """
+
+    url: str | None = None
+    base: str | None = None
+    public_key: Path | None = None
+
+
+DEFAULT_OPTIONS = Options()
+
+
+def verify(
+    folder: Path, options: Options = DEFAULT_OPTIONS, environment: CleanEnvironment | None = None
+) -> Verification:
+    """Check a package. It is not changed; the programs in it work on a copy.
 
     Args:
         folder: The folder of the package.
-        url: The URL of a deployment to check; None to run a server of the package's own Bento.
+        options: How to verify it.
         environment: An environment that is already installed; None to install one.
-        base: The base image to build the package's image on; None to build and run no image.
 
     Raises:
         UsageError: If the folder does not contain a package.
-        EnvironmentFault: If the result cannot be written.
     """
     package = package_data.read_package_data(folder)
     with ExitStack() as stack:
         clean_environment = environment or stack.enter_context(temporary_environment())
         clean_environment.copy(folder)
-        context = CheckContext(folder, package, clean_environment, stack, url, base)
+        context = CheckContext(folder, package, clean_environment, stack, options.url, options.base, options.public_key)
         checks = tuple(_run(context))
     passed = all(check.result != "failed" for check in checks)
-    if passed and not package.is_verified and not url:
-        _remove_unverified_banner(folder)
-    verification = Verification(
+    return Verification(
         model={"name": package.manifest.name, "version": package.manifest.version},
         passed=passed,
         when=datetime.now(UTC).replace(microsecond=0),
         machine=machine(),
-        server=url or "own",
+        server=options.url or "own",
         checks=checks,
         figures=package_data.package_figures(folder),
     )
+
+
+def write_verification(verification: Verification, folder: Path) -> None:
+    """Write VERIFICATION.json and VERIFICATION.md into a folder.
+
+    Raises:
+        OSError: If they cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / JSON, verification.model_dump(mode="json"))
     (folder / MARKDOWN).write_text(_markdown(verification), encoding="utf-8")
-    return verification
 
 
-def _remove_unverified_banner(folder: Path) -> None:
-    """Write the documents of a package again, without the note UNVERIFIED."""
+def complete_package(verification: Verification, folder: Path) -> None:
+    """Add a verification that passed to a package that was written without one, and remove the note UNVERIFIED.
+
+    Args:
+        verification: The verification of the package by its own server.
+        folder: The folder of the package.
+    """
     package_data.mark_verified(folder)
     package = package_data.read_package_data(folder)
     write_documents(package, folder)
     write_definitions(package, folder)
+    write_verification(verification, folder)
     write_checksums(folder)
 
 
@@ -175,26 +206,41 @@ def raise_for_failures(verification: Verification) -> None:
 
 
 def _run(context: CheckContext) -> Iterator[Check]:
-    """Run the checks in their order; without a server, those that need one are not run."""
-    for about, needs_server, check in CHECKS:
+    """Run the checks in their order.
+
+    If a check that only reads the package fails, those that run it are not run; without a server, those that need one.
+    """
+    for about, need, check in CHECKS:
         name = check.__name__.strip("_").replace("_", " ")
         start = time.monotonic()
-        result, detail = _result(context, check, needs_server, name)
+        result, detail = _result(context, check, need, name)
+        context.has_failed |= result == "failed" and check in READING
         seconds = round(time.monotonic() - start, 2)
         style = {"passed": "green", "failed": "red", "not run": "yellow"}[result]
         print_line(name, detail if result == "passed" else f"{result}: {detail}", seconds, style)
         yield Check(name=name, about=about, result=result, detail=detail, seconds=seconds)
 
 
-def _result(context: CheckContext, check: "CheckFunction", needs_server: bool, name: str) -> tuple[Result, str]:
-    if needs_server and not context.url:
+def _result(context: CheckContext, check: "CheckFunction", need: "Need", name: str) -> tuple[Result, str]:
+    if need != "files" and context.has_failed:
+        return "not run", "the package is not as it was written, so nothing of it is run"
+    if need == "server" and not context.url:
         return "not run", "no server is running"
     try:
         with spinner(name):
             return "passed", check(context)
     except NotRun as reason:
         return "not run", str(reason)
-    except (DeployerError, httpx.HTTPError, subprocess.SubprocessError, OSError, ValueError) as error:
+    except subprocess.TimeoutExpired as error:
+        return "not run", f"it did not end within {error.timeout:.0f} s"
+    except (
+        DeployerError,
+        standalone.Failed,
+        httpx.HTTPError,
+        subprocess.SubprocessError,
+        OSError,
+        ValueError,
+    ) as error:
         return "failed", str(error) or type(error).__name__
     except KeyError as error:
         return "failed", f"{error} is missing, in README.md or in an answer of the server"
@@ -204,10 +250,22 @@ def _result(context: CheckContext, check: "CheckFunction", needs_server: bool, n
 
 CheckFunction = Callable[[CheckContext], str]
 
+#: What a check needs: the files alone, to run the package, or its server.
+Need = Literal["files", "program", "server"]
+
 
 def _files(context: CheckContext) -> str:
-    _require_none(check_checksums(context.folder))
+    _require_none(standalone.changed_files(context.folder))
     return "every file is unchanged"
+
+
+def _signature(context: CheckContext) -> str:
+    return standalone.signature(context.folder, context.public_key)
+
+
+def _figures(context: CheckContext) -> str:
+    _require_none(standalone.differing_figures(context.folder))
+    return "the figures of the documents are those of the model in the Bento"
 
 
 def _documents(context: CheckContext) -> str:
@@ -216,6 +274,14 @@ def _documents(context: CheckContext) -> str:
     _require_none([f"{name} does not match the data of the package" for name, text in written.items()
                    if (context.folder / name).read_text(encoding="utf-8") != text])  # fmt: skip
     return f"{len(written)} documents, generated again from the data of the package, are identical"
+
+
+def _programs(context: CheckContext) -> str:
+    _require_none([
+        f"{name} is not what this version of model-deployer writes"
+        for name in differing_programs(context.package, context.folder)
+    ])  # fmt: skip
+    return "the example program, the tests, the clients and the server are those of this version of model-deployer"
 
 
 def _environment(context: CheckContext) -> str:
@@ -255,7 +321,9 @@ def _identity(context: CheckContext) -> str:
     tag, expected = f"{model.get('name')}:{model.get('version')}", context.package.tag
     if tag != expected:
         raise CheckFailed(f"the server runs {tag}, but this package is for {expected}")
-    return f"the server runs {tag}"
+    metadata = package_data.read_metadata(context.folder)
+    _require_none(standalone.differing_statements(metadata, model))
+    return f"the server runs {tag}, and states the figures of the package"
 
 
 def _requests(context: CheckContext) -> str:
@@ -338,32 +406,42 @@ def _end(context: CheckContext) -> str:
     return "the server ends with status 0 after SIGTERM"
 
 
-CHECKS: tuple[tuple[str, bool, CheckFunction], ...] = (
-    ("Compare every file with SHA256SUMS.", False, _files),
-    ("Generate every document again from the data of the package, and compare it byte for byte.", False, _documents),
+#: The checks that decide whether anything of the package is run.
+READING: tuple[CheckFunction, ...] = (_files, _signature, _figures)
+
+CHECKS: tuple[tuple[str, Need, CheckFunction], ...] = (
+    ("Compare every file with SHA256SUMS.", "files", _files),
+    ("Check who signed the files.", "files", _signature),
+    ("Compare the figures of the documents with those of the model in the Bento.", "files", _figures),
+    ("Generate every document again from the data of the package, and compare it byte for byte.", "files", _documents),
+    ("Compare the programs with those of this version of model-deployer.", "files", _programs),
     (
         "Run `pip install -r requirements.txt` in an empty virtual environment, and list its packages.",
-        False,
+        "program",
         _environment,
     ),
-    ("Run the example program.", False, _example),
-    ("Run the tests of the package offline: ONNX model, pickles, preprocessing.", False, _tests_offline),
-    ("Start a server of the package's own Bento, or connect to the deployment.", False, _start),
-    ("Compare GET /model with the package's model and version.", True, _identity),
-    ("Send every request of sample_requests.json, and compare the answer.", True, _requests),
+    ("Run the example program.", "program", _example),
+    ("Run the tests of the package offline: ONNX model, pickles, preprocessing.", "program", _tests_offline),
+    ("Start a server of the package's own Bento, or connect to the deployment.", "program", _start),
+    ("Compare GET /model with the package's model and version.", "server", _identity),
+    ("Send every request of sample_requests.json, and compare the answer.", "server", _requests),
     (
         "Send the golden and edge rows over gRPC, with a client that discovers the service by reflection.",
-        True,
+        "server",
         _grpc,
     ),
-    ("Run the tests of the package against the server.", True, _tests_deployed),
-    ("Run the request in README.md.", True, _request),
-    ("Check that API_SPEC.yaml is valid OpenAPI 3.1 and equal to the document of the server.", True, _specification),
-    ("Generate valid and invalid requests from API_SPEC.yaml with schemathesis.", True, _fuzzing),
-    ("Run every client against the server.", True, _clients),
-    ("Compare the metrics of the alert rules and the dashboard with /metrics; run promtool.", True, _monitoring),
-    ("Stop the server with SIGTERM.", True, _end),
-    ("Build the image of the package's Dockerfile, run it, and send every request again.", False, _container),
+    ("Run the tests of the package against the server.", "server", _tests_deployed),
+    ("Run the request in README.md.", "server", _request),
+    (
+        "Check that API_SPEC.yaml is valid OpenAPI 3.1, and the document of the server.",
+        "server",
+        _specification,
+    ),
+    ("Generate valid and invalid requests from API_SPEC.yaml with schemathesis.", "server", _fuzzing),
+    ("Run every client against the server.", "server", _clients),
+    ("Compare the metrics of the alert rules and the dashboard with /metrics; run promtool.", "server", _monitoring),
+    ("Stop the server with SIGTERM.", "server", _end),
+    ("Build the image of the package's Dockerfile, run it, and send every request again.", "program", _container),
 )
 
 
@@ -412,7 +490,7 @@ def _markdown(verification: Verification) -> str:
             "",
             f"{verdict} The checks ran on {when:%Y-%m-%d} at {when:%H:%M} UTC against {server}.",
             f"Machine: {machine_text}.",
-            "`deployer verify` runs the checks again and replaces this page and VERIFICATION.json.",
+            "`python3 verify.py` runs most of the checks again, and `deployer verify` all of them.",
             "",
             "| check | what it does | result | findings | seconds |",
             "|---|---|---|---|---:|",

@@ -72,19 +72,26 @@ def _build(artifact: Artifact, options: Sequence[str], **variables: str) -> Comp
     return completed
 
 
+def server_files() -> dict[str, Path]:
+    """Return the files of the project that a server needs, by their paths in a Bento's ``src``."""
+    package = BUNDLE.parent
+    folders = [(BUNDLE, ""), *((package / part, f"{package.name}/{part}/") for part in _SERVER_PACKAGES)]
+    files = {f"{package.name}/__init__.py": package / "__init__.py"}
+    for folder, prefix in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                files[prefix + path.relative_to(folder).as_posix()] = path
+    return files
+
+
 @contextmanager
 def _build_context() -> Iterator[Path]:
     """Yield a folder with the layout of a checkout, so that an installed wheel can build Bentos, too."""
-    package = BUNDLE.parent
     with tempfile.TemporaryDirectory(prefix="model-deployer-") as name:
-        context = Path(name)
-        shutil.copytree(BUNDLE, context, dirs_exist_ok=True)
-        (context / package.name).mkdir()
-        shutil.copyfile(package / "__init__.py", context / package.name / "__init__.py")
-        for part in _SERVER_PACKAGES:
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(package / part, context / package.name / part, ignore=ignored)
-        yield context
+        for path, source in server_files().items():
+            (Path(name) / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, Path(name) / path)
+        yield Path(name)
 
 
 def _set_creation_time(description: Path, created: datetime) -> None:

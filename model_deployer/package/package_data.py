@@ -102,7 +102,7 @@ def read_package_data(folder: Path) -> PackageData:
         UsageError: If the folder does not contain a package, or a file of the package is damaged; the message names the
             file.
     """
-    metadata = _read_json(folder, METADATA)
+    metadata = read_metadata(folder)
     try:
         return PackageData(
             manifest=Manifest.model_validate(metadata["manifest"]),
@@ -123,6 +123,16 @@ def read_package_data(folder: Path) -> PackageData:
     except (KeyError, TypeError, ValidationError, yaml.YAMLError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{folder}: a file of the package is damaged: {reason}; {_REMEDY}") from None
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """Return the content of model_metadata.json.
+
+    Raises:
+        UsageError: If it is missing or damaged.
+    """
+    metadata: dict[str, Any] = _read_json(folder, METADATA)
+    return metadata
 
 
 def write_metadata(artifact: Artifact, is_verified: bool, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """From a model of the store to a verified package, and the verification of a package that was tampered with."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,12 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from model_deployer.handoff.checksums import write_checksums
 from tests.acceptance.customers import SMALL
 from tests.support import in_process
 from tests.support.processes import ROOT, run, serve
 
 TREE = {
-    "README.md", "CHANGELOG.md", "VERIFICATION.md", "VERIFICATION.json", "SHA256SUMS", "sbom.cdx.json",
+    "README.md", "CHANGELOG.md", "VERIFICATION.md", "VERIFICATION.json", "SHA256SUMS", "sbom.cdx.json", "verify.py",
     "requirements.txt", "environment.yml", "Dockerfile", "bento/bento.yaml",
     "model/model_v1.0.0.pkl", "model/preprocessor.pkl", "model/model_metadata.json", "model/model_v1.0.0.onnx",
     "model/model_v1.0.0.joblib", "model/model_v1.0.0.safetensors", "model/torch_model.py",
@@ -136,33 +138,63 @@ def test_a_second_package_does_not_go_over_the_first(package: Path, home: Path) 
     assert (package / "SHA256SUMS").read_bytes() == before
 
 
-def test_edited_package_and_other_version_fail(
-    package: Path, home: Path, tmp_path: Path, quick_deployer: Command
-) -> None:
-    """Verifying an edited package against a deployment of another version fails, and names everything that differs."""
+def test_nothing_of_an_edited_package_is_run(package: Path, tmp_path: Path, quick_deployer: Command) -> None:
+    """Everything that differs is named, and no program of the package is started."""
     edited = tmp_path / "edited"
     shutil.copytree(package, edited)
     card = edited / "docs" / "MODEL_CARD.md"
     card.write_text(card.read_text().replace("customers", "clients"), encoding="utf-8")
     (edited / "examples" / "more.py").write_text("")
+    (edited / "examples" / "inference_example.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')")
     (edited / "sbom.cdx.json").unlink()
-    _shorten(edited)
-    with serve(["--arg", f"model={_train_second_version(home)}"], home, tmp_path / "log") as server:
-        completed = quick_deployer("verify", str(edited), "--url", server.url)
+    completed = quick_deployer("verify", str(edited), "-o", str(tmp_path / "report"))
     assert completed.returncode == 1
     for message in (
         "docs/MODEL_CARD.md was changed",
         "examples/more.py was added",
         "sbom.cdx.json is missing",
         "docs/MODEL_CARD.md does not match the data of the package",
+        "examples/inference_example.py is not what this version of model-deployer writes",
+    ):
+        assert message in completed.stderr
+    verification = json.loads((tmp_path / "report" / "VERIFICATION.json").read_text())
+    assert not verification["passed"]
+    results = {check["name"]: check["result"] for check in verification["checks"]}
+    assert results["environment"] == results["example"] == results["start"] == results["requests"] == "not run"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_deployment_of_another_version_fails(
+    package: Path, home: Path, tmp_path: Path, quick_deployer: Command
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(package, other)
+    _shorten(other)
+    with serve(["--arg", f"model={_train_second_version(home)}"], home, tmp_path / "log") as server:
+        completed = quick_deployer("verify", str(other), "--url", server.url)
+    assert completed.returncode == 1
+    for message in (
         "API_SPEC.yaml differs from the OpenAPI document of the server",
         ", but this package is for customers:1.0.0",
         ": the answer differs from sample_requests.json",
     ):
         assert message in completed.stderr
-    verification = json.loads((edited / "VERIFICATION.json").read_text())
-    assert not verification["passed"]
-    assert {check["name"]: check["result"] for check in verification["checks"]}["tests offline"] == "passed"
+
+
+def test_the_receiver_can_verify_a_package_alone(package: Path, tmp_path: Path) -> None:
+    """verify.py needs nothing but Python, changes nothing in the package, and leaves nothing behind."""
+    before = {path: path.stat().st_mtime_ns for path in package.rglob("*")}
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = [sys.executable, "-I", str(package / "verify.py")]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(Path.home()), "TMPDIR": str(temporary)}
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    assert completed.returncode == 0, completed.stdout
+    for check in ("figures", "environment", "example", "tests", "server", "identity", "requests", "tests deployed"):
+        assert f"{check:>15}  " in completed.stdout
+    assert "FAILED" not in completed.stdout
+    assert {path: path.stat().st_mtime_ns for path in package.rglob("*")} == before
+    assert not list(temporary.iterdir())
 
 
 def _shorten(package: Path) -> None:
@@ -172,6 +204,7 @@ def _shorten(package: Path) -> None:
     document["paths"] = {"/predict": document["paths"]["/predict"]}
     specification.write_text(yaml.safe_dump(document))
     (package / "examples" / "clients" / "clients.json").write_text("[]")
+    write_checksums(package)
 
 
 def _train_second_version(home: Path) -> str:

@@ -19,16 +19,23 @@ Spec = Annotated[
         help="The model.yaml of the model, to replay the whole test part; default: the path that it was trained from.",
     ),
 ]
+Key = Annotated[
+    Path | None,
+    typer.Option(help="Sign the package with this EC private key, a PEM file without a password."),
+]
 Verify = Annotated[bool, typer.Option(help="Verify the package; if not, every document in it is marked UNVERIFIED.")]
 
 
-def handoff(tag: Tag = None, output: Out = Path("model-package"), spec: Spec = None, verify: Verify = True) -> None:
+def handoff(
+    tag: Tag = None, output: Out = Path("model-package"), spec: Spec = None, key: Key = None, verify: Verify = True
+) -> None:
     """Write a package for another team, and verify it.
 
     The package contains everything that is needed to run, call and monitor a model.
     """
     artifact = store.load(tag).require_servable()
     with packages_of("handoff"):
+        from model_deployer.handoff.attestation import read_private_key  # noqa: PLC0415
         from model_deployer.handoff.package import write_package  # noqa: PLC0415
-    write_package(artifact, output, spec, verify)
+    write_package(artifact, output, spec, verify, read_private_key(key) if key else None)
     print(f"{artifact.tag} is in {output}. Begin with {output / 'README.md'}")

@@ -24,13 +24,35 @@ Base = Annotated[
 ]
 
 
-def verify(folder: Folder = Path("model-package"), url: Url = None, base: Base = None) -> None:
-    """Verify a handoff package by executing it.
+PublicKey = Annotated[
+    Path | None, typer.Option("--public-key", help="The EC public key of the author, a PEM file; checks the signature.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="A folder for VERIFICATION.md and .json; default: none."),
+]
 
-    The results are in VERIFICATION.md and VERIFICATION.json in the package.
+
+def verify(
+    folder: Folder = Path("model-package"),
+    url: Url = None,
+    base: Base = None,
+    public_key: PublicKey = None,
+    output: Out = None,
+) -> None:
+    """Verify a handoff package: compare its files and figures, and then run everything in it.
+
+    The package is not changed, unless it was written with --no-verify.
     """
     with packages_of("handoff"):
         from model_deployer.handoff import verification  # noqa: PLC0415
-    results = verification.verify(folder, url.rstrip("/") if url else None, base=base)
+        from model_deployer.package.package_data import read_package_data  # noqa: PLC0415
+    is_verified = read_package_data(folder).is_verified
+    options = verification.Options(url.rstrip("/") if url else None, base, public_key)
+    results = verification.verify(folder, options)
+    if output:
+        verification.write_verification(results, output)
     verification.raise_for_failures(results)
-    print(f"{folder} passes the verification; see {folder / verification.MARKDOWN}")
+    if not is_verified and not url:
+        verification.complete_package(results, folder)
+    print(f"{folder} passes the verification")

@@ -103,10 +103,14 @@ def run_clients(folder: Path, url: str, clients: Iterable[Client]) -> tuple[Clie
     return checked
 
 
+def listed_clients(folder: Path) -> tuple[Client, ...]:
+    """Return all clients that a package lists, including those that were left out."""
+    return _CLIENTS.validate_json((folder / _LIST).read_bytes())
+
+
 def check_clients(folder: Path, url: str) -> list[Check]:
     """Check each client of a package against a server, without changes to the package."""
-    clients = _CLIENTS.validate_json((folder / _LIST).read_bytes())
-    return list(_checks(folder, url, [client for client in clients if client.left_out is None]))
+    return list(_checks(folder, url, [client for client in listed_clients(folder) if client.left_out is None]))
 
 
 def _remove_if_failed(check: Check, folder: Path) -> Client:

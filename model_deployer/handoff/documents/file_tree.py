@@ -20,6 +20,7 @@ def _lines(package: PackageData) -> Iterator[Line]:
     yield "CHANGELOG.md", "the changes from version to version"
     if package.is_verified:
         yield "VERIFICATION.md", "the checks of this package, with their results; VERIFICATION.json for programs"
+    yield "verify.py", "checks the files and figures of this package, and runs it; it needs nothing but Python"
     yield "SHA256SUMS", "the checksum of every file, for: sha256sum -c SHA256SUMS"
     yield "requirements.txt", "the Python packages, with their versions; environment.yml for conda"
     yield "Dockerfile", "builds an image of the service"

@@ -1,0 +1,74 @@
+"""attestation.json: the signature of a package, which proves who wrote it.
+
+It is a DSSE envelope (https://github.com/secure-systems-lab/dsse) around an in-toto statement
+(https://in-toto.io/Statement/v1) that lists every file with its SHA-256, and says that the package was verified.
+:func:`model_deployer.handoff.standalone.verify.signature` checks it.
+"""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from model_deployer.contract.artifact import sha256, write_json
+from model_deployer.contract.errors import UsageError
+from model_deployer.handoff.standalone.verify import ATTESTATION, SUMS, listed_files
+
+_PAYLOAD = "application/vnd.in-toto+json"
+_STATEMENT = "https://in-toto.io/Statement/v1"
+_PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+
+
+def read_private_key(path: Path) -> EllipticCurvePrivateKey:
+    """Read the key that signs a package.
+
+    Args:
+        path: A PEM file with an EC key that has no password: ``openssl ecparam -name prime256v1 -genkey -noout``.
+
+    Raises:
+        UsageError: if the file does not hold such a key.
+    """
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError):
+        key = None
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise UsageError(f"{path}: expected an EC private key in PEM format without a password")
+    return key
+
+
+def write_attestation(folder: Path, key: EllipticCurvePrivateKey, is_verified: bool) -> None:
+    """Sign the files of a package, which may not change afterwards.
+
+    Args:
+        folder: The folder of the package.
+        key: The key of the author.
+        is_verified: Whether the package passed its verification.
+    """
+    payload = json.dumps(_statement(folder, is_verified), sort_keys=True).encode()
+    signed = b"DSSEv1 %d %b %d %b" % (len(_PAYLOAD), _PAYLOAD.encode(), len(payload), payload)
+    envelope = {
+        "payloadType": _PAYLOAD,
+        "payload": _encode(payload),
+        "signatures": [{"sig": _encode(key.sign(signed, ECDSA(SHA256())))}],
+    }
+    write_json(folder / ATTESTATION, envelope)
+
+
+def _encode(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def _statement(folder: Path, is_verified: bool) -> dict[str, Any]:
+    names = [*listed_files(folder), SUMS]
+    result = {"result": "PASSED" if is_verified else "WARNED", "configuration": [{"name": "model-deployer"}]}
+    return {
+        "_type": _STATEMENT,
+        "subject": [{"name": name, "digest": {"sha256": sha256(folder / name)}} for name in names],
+        "predicateType": _PREDICATE,
+        "predicate": result,
+    }

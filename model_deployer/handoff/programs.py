@@ -1,0 +1,54 @@
+"""The programs of a package that do not depend on the model, and the comparison of all its programs."""
+
+import shutil
+from pathlib import Path
+
+from model_deployer.handoff.clients.clients import listed_clients, write_clients
+from model_deployer.handoff.formats.formats import TEMPLATES
+from model_deployer.handoff.standalone import verify
+from model_deployer.image.bento import server_files
+from model_deployer.package.package_data import PackageData
+from model_deployer.system.janitor import temporary_folder
+
+#: The programs by their paths in the package.
+PROGRAMS = {
+    "examples/inference_example.py": TEMPLATES / "inference_example.py",
+    "tests/test_inference.py": TEMPLATES / "test_inference.py",
+    "verify.py": Path(verify.__file__),
+}
+
+
+def write_programs(folder: Path) -> None:
+    """Write the programs that do not depend on the model."""
+    for name, source in PROGRAMS.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, folder / name)
+
+
+def differing_programs(package: PackageData, folder: Path) -> list[str]:
+    """Return the programs of a package that this version of model-deployer would write differently.
+
+    These are the programs for every model, the clients, and the code of the server in the Bento.
+
+    Args:
+        package: The content of the package.
+        folder: Its folder.
+    """
+    sources: dict[str, Path | None] = {**PROGRAMS, **_sources_of_bento(folder)}
+    with temporary_folder("model-clients-") as temporary:
+        write_clients(package.contract, package.manifest, temporary)
+        clients = [client for client in listed_clients(folder) if client.left_out is None]
+        sources |= {name: temporary / name for client in clients for name in client.files}
+        return [name for name, source in sources.items() if not _are_equal(folder / name, source)]
+
+
+def _sources_of_bento(folder: Path) -> dict[str, Path | None]:
+    """Return the files of the server in a Bento, with the files of this project that they are copies of."""
+    files = server_files()
+    code = folder / "bento" / "src"
+    names = [path.relative_to(code).as_posix() for path in sorted(code.rglob("*")) if path.is_file()]
+    return {f"bento/src/{name}": files.get(name) for name in names}
+
+
+def _are_equal(file: Path, source: Path | None) -> bool:
+    return source is not None and file.is_file() and source.is_file() and file.read_bytes() == source.read_bytes()

@@ -1,0 +1,1 @@
+"""Programs of a package that need nothing but Python."""

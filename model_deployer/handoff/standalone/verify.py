@@ -1,0 +1,514 @@
+#!/usr/bin/env python3
+"""Verify this package: who wrote it, that nothing was changed, that its figures agree, and that its model answers.
+
+    python3 verify.py                            # everything; it takes some minutes
+    python3 verify.py --public-key author.pem    # also who wrote it
+    python3 verify.py --wheels DIR               # without a network: install the packages from a folder
+    python3 verify.py --only-read                # run nothing of the package
+
+The checks of the files, of the signature and of the figures only read. If one of them fails, nothing else is done.
+THE OTHER CHECKS RUN THE CODE OF THE PACKAGE: do that only if you trust the one who wrote it. They work on a copy in a
+temporary folder, so the package may be on read-only media. Needed are Python 3.11 or newer and, for the signature, the
+program openssl. The exit status is 0 if no check failed.
+"""
+
+import argparse
+import base64
+import contextlib
+import hashlib
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SUMS, ATTESTATION = "SHA256SUMS", "attestation.json"
+
+#: Files that SHA256SUMS cannot list: itself, and the signature, which lists all others.
+UNLISTED = frozenset({SUMS, ATTESTATION})
+
+#: The environment that the commands of README.md make in the folder of the package; a verification does not use it.
+ENVIRONMENT = ".venv"
+
+METADATA, SAMPLES = "model/model_metadata.json", "examples/sample_requests.json"
+PARITY, MEASUREMENTS = "model/parity.json", "benchmarks/measurements.json"
+
+_PAYLOAD = "application/vnd.in-toto+json"
+
+#: The longest time of a check, in seconds.
+TIMEOUT_SECONDS = 900
+
+
+class Failed(Exception):
+    """A check failed; the text says what differs."""
+
+
+class NotRun(Exception):
+    """A check could not run; the text says why."""
+
+
+# What only reads the package.
+
+
+def changed_files(folder: Path) -> list[str]:
+    """Return a sentence for each file of a package that is missing, was added or was changed; [] if none was."""
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8").splitlines()
+        expected = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except (OSError, ValueError):
+        expected = {}
+    if not expected:
+        return [f"{SUMS} is missing or damaged"]
+    existing = set(listed_files(folder))
+    problems = [f"{name} is missing" for name in expected if name not in existing]
+    problems += [f"{name} was added" for name in sorted(existing - expected.keys())]
+    changed = (name for name in expected if name in existing and _sha256(folder / name) != expected[name])
+    return problems + [f"{name} was changed" for name in changed]
+
+
+def listed_files(folder: Path) -> Iterator[str]:
+    """Yield the paths of all files of a package that SHA256SUMS lists, sorted."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if (path.is_file() or path.is_symlink()) and name.parts[0] != ENVIRONMENT and str(name) not in UNLISTED:
+            yield name.as_posix()
+
+
+def signature(folder: Path, public_key: Path | None) -> str:
+    """Check that the owner of a key signed exactly the files of a package.
+
+    The signature is a DSSE envelope (https://github.com/secure-systems-lab/dsse) around an in-toto statement, which
+    lists the files, and SHA256SUMS, with their hashes.
+
+    Raises:
+        Failed: if the files were not signed with this key, or changed afterwards.
+        NotRun: if there is no signature, no key, or no openssl.
+    """
+    path = folder / ATTESTATION
+    if not path.is_file():
+        if public_key:
+            raise Failed("the package is not signed")
+        raise NotRun("the package is not signed, so a person who changed all of it alike is not found out")
+    if public_key is None:
+        raise NotRun("the package is signed; name the key of its author: --public-key FILE")
+    try:
+        envelope = json.loads(path.read_bytes())
+        payload, signatures = base64.b64decode(envelope["payload"]), envelope["signatures"]
+        statement, kind = json.loads(payload), str(envelope["payloadType"])
+        subjects = {subject["name"]: subject["digest"]["sha256"] for subject in statement["subject"]}
+    except (ValueError, KeyError, TypeError):
+        raise Failed(f"{ATTESTATION} is damaged") from None
+    signed = b"DSSEv1 %d %b %d %b" % (len(kind), kind.encode(), len(payload), payload)
+    if kind != _PAYLOAD or not any(_is_signature(signed, entry.get("sig", ""), public_key) for entry in signatures):
+        raise Failed(f"the package was not signed with the key {public_key.name}")
+    actual = {name: _sha256(folder / name) for name in (*listed_files(folder), SUMS)}
+    if differing := sorted(name for name in actual.keys() | subjects if actual.get(name) != subjects.get(name)):
+        raise Failed(f"changed after signing: {', '.join(differing[:5])}")
+    return f"{len(subjects)} files were signed by the owner of {public_key.name}"
+
+
+def _is_signature(signed: bytes, encoded: str, public_key: Path) -> bool:
+    if shutil.which("openssl") is None:
+        raise NotRun("the program openssl is not installed")
+    with tempfile.TemporaryDirectory() as name:
+        data, file = Path(name) / "data", Path(name) / "signature"
+        data.write_bytes(signed)
+        file.write_bytes(base64.b64decode(encoded))
+        command: list[str | Path] = ["openssl", "dgst", "-sha256", "-verify", public_key, "-signature", file, data]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def differing_figures(folder: Path) -> list[str]:
+    """Return a sentence for each figure that differs between the files of a package; [] if all agree.
+
+    The model in the Bento, which the server answers from, has every figure of the documents: its manifest has the hash
+    of each of its files. VERIFICATION.json has the figures as they were when the package was verified.
+    """
+    metadata = _read(folder, METADATA)
+    manifest = metadata["manifest"]
+    model = folder / "bento" / "models" / manifest["name"] / manifest["version"]
+    if not (model / "manifest.json").is_file():
+        return [f"bento does not hold the model {manifest['name']}:{manifest['version']}"]
+    problems = _differences("manifest", manifest, _read(model, "manifest.json"))
+    for name, digest in manifest["files"].items():
+        if not (model / name).is_file() or _sha256(model / name) != digest:
+            problems.append(f"{name} of the model in bento/ is not the file that its manifest lists")
+    for name in ("contract", "evaluation", "reference"):
+        file = model / f"{name}.json"
+        problems += _differences(name, metadata[name], _read(model, file.name) if file.is_file() else None)
+    graph = folder / "model" / f"model_v{manifest['version']}.onnx"
+    if graph.is_file() and _sha256(graph) != manifest["files"].get("model.onnx"):
+        problems.append(f"model/{graph.name} is not the graph of the model in bento/")
+    return [*problems, *_differing_answers(folder, model), *_differing_verification(folder, metadata)]
+
+
+def differing_statements(metadata: dict[str, Any], model: dict[str, Any]) -> list[str]:
+    """Return a sentence for each statement of a server about its model that differs from the package; [] if all agree.
+
+    Args:
+        metadata: The content of model_metadata.json.
+        model: The answer of ``GET /model``.
+    """
+    expected = {**metadata["manifest"], "contract": metadata["contract"], "evaluation": metadata["evaluation"]}
+    stated = {name: model.get(name) for name in ("name", "version", "origin", "contract", "evaluation")}
+    problems = [_differences(f"GET /model: {name}", value, expected.get(name)) for name, value in stated.items()]
+    return [problem for several in problems for problem in several]
+
+
+def _differing_answers(folder: Path, model: Path) -> list[str]:
+    """Compare the answers that the documents show with the golden predictions of the model."""
+    samples = _read(folder, SAMPLES)
+    golden = [json.loads(line) for line in (model / "golden.jsonl").read_text(encoding="utf-8").splitlines()]
+    by_row = {json.dumps(case["row"], sort_keys=True): case["prediction"] for case in golden}
+    problems = []
+    for sample in samples["golden"]:
+        for row, answer in zip(sample["request"]["rows"], sample["answer"]["predictions"], strict=True):
+            expected = by_row.get(json.dumps(row, sort_keys=True))
+            if expected is None or not are_close(expected, answer, samples["tolerance"]):
+                problems.append(f"{SAMPLES}, '{sample['case']}': the answer is not that of the model in bento/")
+    return problems
+
+
+def _differing_verification(folder: Path, metadata: dict[str, Any]) -> list[str]:
+    if not (folder / "VERIFICATION.json").is_file():
+        return []
+    figures = _read(folder, "VERIFICATION.json")["figures"]
+    current = {
+        METADATA: {name: metadata[name] for name in ("contract", "evaluation", "reference")},
+        PARITY: _read(folder, PARITY),
+        MEASUREMENTS: _read(folder, MEASUREMENTS),
+    }
+    return [
+        f"{problem} (VERIFICATION.json)"
+        for name in current
+        for problem in _differences(name, current[name], figures.get(name))
+    ]
+
+
+def _differences(name: str, first: Any, second: Any) -> list[str]:
+    """Return the first place where two values differ, with both if they are numbers or short texts."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        keys = [*first, *(key for key in second if key not in first)]
+        by_key = (_differences(f"{name}: {key}", first.get(key), second.get(key)) for key in keys)
+        return next((problem for problem in by_key if problem), [])
+    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        pairs = enumerate(zip(first, second, strict=True))
+        by_index = (_differences(f"{name} [{index}]", *pair) for index, pair in pairs)
+        return next((problem for problem in by_index if problem), [])
+    return [] if first == second else [f"{name} is {_shown(first)} in one file and {_shown(second)} in another"]
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def are_close(expected: Any, actual: Any, tolerance: float) -> bool:
+    """Return whether two answers are equal; numbers up to a tolerance, which is relative above 1."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        pairs = [(expected[key], actual.get(key)) for key in expected]
+        return expected.keys() == actual.keys() and all(are_close(*pair, tolerance) for pair in pairs)
+    if isinstance(expected, list) and isinstance(actual, list):
+        pairs = list(zip(expected, actual, strict=False))
+        return len(expected) == len(actual) and all(are_close(*pair, tolerance) for pair in pairs)
+    if isinstance(expected, float) or isinstance(actual, float):
+        return _are_close_numbers(expected, actual, tolerance)
+    return bool(expected == actual and type(expected) is type(actual))
+
+
+def _are_close_numbers(expected: Any, actual: Any, tolerance: float) -> bool:
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in (expected, actual)):
+        return False
+    return math.isclose(expected, actual, rel_tol=tolerance, abs_tol=tolerance)
+
+
+def _read(folder: Path, name: str) -> Any:
+    return json.loads((folder / name).read_bytes())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# What runs the package.
+
+
+@dataclass
+class Run:
+    """A verification in progress.
+
+    Attributes:
+        package: The folder of the package.
+        options: The options of the command.
+        folder: The copy that everything runs in; None before there is one.
+        processes: The programs that were started, each the first one of a group.
+        url: The URL of the server; empty before it is ready.
+        results: The checks so far: name, result and finding.
+    """
+
+    package: Path
+    options: argparse.Namespace
+    folder: Path | None = None
+    processes: list["subprocess.Popen[str]"] = field(default_factory=list)
+    url: str = ""
+    results: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @property
+    def copy(self) -> Path:
+        """The copy of the package."""
+        assert self.folder is not None
+        return self.folder
+
+    def program(self, *command: str | Path, **variables: str) -> str:
+        """Run a program in the copy, and return its output.
+
+        Raises:
+            Failed: if it fails; the text is the last line of its output.
+            NotRun: if it takes too long.
+        """
+        process = self.start(*command, **variables)
+        try:
+            output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise NotRun(f"it did not end within {TIMEOUT_SECONDS} s") from None
+        finally:
+            _kill(process)
+        if process.returncode:
+            lines = output.strip().splitlines() or [f"no output, exit status {process.returncode}"]
+            raise Failed(lines[-1].strip())
+        return output
+
+    def start(self, *command: str | Path, **variables: str) -> "subprocess.Popen[str]":
+        """Start a program in the copy."""
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "BENTOML", "VIRTUAL"))
+        }
+        process = subprocess.Popen(
+            list(map(str, command)),
+            cwd=self.copy,
+            env={**kept, "BENTOML_DO_NOT_TRACK": "1", "BENTOML_HOME": str(self.copy / ".bentoml"), **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        return process
+
+
+def check_files(run: Run) -> str:
+    """Compare every file with SHA256SUMS."""
+    _require_none(changed_files(run.package))
+    note = f"; {ENVIRONMENT}, which is not a part of it, is not used" if (run.package / ENVIRONMENT).exists() else ""
+    return f"{sum(1 for _ in listed_files(run.package))} files are as they were written{note}"
+
+
+def check_signature(run: Run) -> str:
+    """Check who signed the files."""
+    return signature(run.package, run.options.public_key)
+
+
+def check_figures(run: Run) -> str:
+    """Compare the figures of the documents with those of the model in the Bento and of VERIFICATION.json."""
+    _require_none(differing_figures(run.package))
+    return "the figures of the documents are those of the model in bento/"
+
+
+def check_environment(run: Run) -> str:
+    """Install requirements.txt in an empty virtual environment."""
+    run.program(sys.executable, "-m", "venv", ENVIRONMENT)
+    wheels = ["--no-index", "--find-links", str(run.options.wheels.resolve())] if run.options.wheels else []
+    run.program(_python(run), "-m", "pip", "install", "--quiet", "-r", "requirements.txt", *wheels)
+    return "requirements.txt is installed in a new virtual environment"
+
+
+def check_example(run: Run) -> str:
+    """Run the example program."""
+    output = run.program(_python(run), "examples/inference_example.py")
+    return f"examples/inference_example.py printed {len(output.splitlines())} predictions"
+
+
+def check_tests(run: Run) -> str:
+    """Run the tests of the package without a server."""
+    return _summary(run.program(_python(run), "-m", "pytest", "tests"))
+
+
+def check_server(run: Run) -> str:
+    """Start a server of the package's own Bento."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    variables = {"BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)}
+    start, url = time.monotonic(), f"http://127.0.0.1:{port}"
+    server = run.start(_python(run).with_name("bentoml"), "serve", run.copy / "bento", **variables)
+    while time.monotonic() - start < TIMEOUT_SECONDS:
+        if server.poll() is not None:
+            raise Failed(f"the server ended: {(server.stdout.read() if server.stdout else '').strip()[-300:]}")
+        with contextlib.suppress(OSError):
+            if _ask(f"{url}/readyz")[0] == 200:
+                run.url = url
+                return f"ready after {time.monotonic() - start:.1f} s"
+        time.sleep(0.1)
+    raise NotRun(f"the server was not ready within {TIMEOUT_SECONDS} s")
+
+
+def check_identity(run: Run) -> str:
+    """Compare what the server states about its model with the package."""
+    metadata = _read(run.copy, METADATA)
+    _, model = _ask(f"{_url(run)}/model")
+    _require_none(differing_statements(metadata, model or {}))
+    return f"the server runs {model['name']}:{model['version']}, and states the figures of the package"
+
+
+def check_requests(run: Run) -> str:
+    """Send every request of the package, and compare the answers."""
+    samples, url = _read(run.copy, SAMPLES), _url(run)
+    cases = [*samples["golden"], *samples["edge"], *samples["invalid"]]
+    for case in cases:
+        body = case["body"] if case["body"] is not None else json.dumps(case["request"])
+        status, answer = _ask(f"{url}/predict", body.encode(), case["headers"])
+        if status != case["status"] or not are_close(case["answer"], answer, samples["tolerance"]):
+            raise Failed(f"'{case['case']}': the answer differs from {SAMPLES}")
+    return f"{len(cases)} requests were answered or refused as the package says"
+
+
+def check_tests_deployed(run: Run) -> str:
+    """Run the tests of the package against the server."""
+    return _summary(run.program(_python(run), "-m", "pytest", "tests", URL=_url(run)))
+
+
+READING = (check_files, check_signature, check_figures)
+RUNNING = (
+    check_environment,
+    check_example,
+    check_tests,
+    check_server,
+    check_identity,
+    check_requests,
+    check_tests_deployed,
+)
+
+
+def _url(run: Run) -> str:
+    if not run.url:
+        raise NotRun("no server is running")
+    return run.url
+
+
+def _python(run: Run) -> Path:
+    python = run.copy / ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        raise NotRun("there is no environment")
+    return python
+
+
+def _ask(url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+    """Send a request; return the status and the JSON of the answer, None if it has none."""
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json", **(headers or {})})
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            status, content = response.status, response.read()
+    except urllib.error.HTTPError as error:
+        status, content = error.code, error.read()
+    try:
+        return status, json.loads(content)
+    except ValueError:
+        return status, None
+
+
+def _summary(output: str) -> str:
+    return output.strip().splitlines()[-1].strip("= ")
+
+
+def _require_none(problems: Sequence[str]) -> None:
+    if problems:
+        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise Failed("; ".join(problems[:5]) + more)
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _perform(run: Run, checks: Sequence[Callable[[Run], str]], seconds: dict[str, float]) -> bool:
+    """Run checks in their order and print their results; return whether none failed."""
+    for check in checks:
+        name = check.__name__.removeprefix("check_").replace("_", " ")
+        estimate = f" (about {seconds[name]:.0f} s)" if seconds.get(name, 0) > 5 else ""
+        if sys.stdout.isatty():
+            print(f"{name:>15}  {check.__doc__ or ''}{estimate}", end="\r", flush=True)
+        start = time.monotonic()
+        try:
+            result, finding = "passed", check(run)
+        except NotRun as reason:
+            result, finding = "not run", str(reason)
+        except (Failed, OSError, ValueError, KeyError) as error:
+            result, finding = "FAILED", str(error) or type(error).__name__
+        run.results.append((name, result, finding))
+        took = time.monotonic() - start
+        print(f"\033[K{name:>15}" if sys.stdout.isatty() else f"{name:>15}", end="  ")
+        print(f"{'' if result == 'passed' else f'{result}: '}{finding}{f' ({took:.0f} s)' if took >= 1 else ''}")
+    return all(result != "FAILED" for _, result, _ in run.results)
+
+
+def _estimates(package: Path) -> dict[str, float]:
+    """Return how long the checks took when the package was written, in seconds by name."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return {check["name"]: check["seconds"] for check in _read(package, "VERIFICATION.json")["checks"]}
+    return {}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--public-key", type=Path, metavar="FILE", help="the public key of the author, a PEM file")
+    parser.add_argument("--wheels", type=Path, metavar="DIR", help="a folder with the packages to install, as wheels")
+    parser.add_argument("--only-read", action="store_true", help="check what needs no code of the package")
+    return parser.parse_args()
+
+
+def _stop(number: int, _frame: Any) -> None:
+    raise SystemExit(128 + number)
+
+
+def main() -> int:
+    """Verify the package that this file is in, and return the exit status."""
+    options = _arguments()
+    signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C: programs are stopped, and the copy is removed
+    run = Run(Path(__file__).resolve().parent, options)
+    seconds = _estimates(run.package)
+    passed = _perform(run, READING, seconds)
+    if passed and not options.only_read:
+        total = sum(seconds.get(name, 0) for name in ("environment", "tests offline", "start", "tests deployed"))
+        print(f"\nThe following checks run the code of the package{f', about {total:.0f} s' if total else ''}.\n")
+        with tempfile.TemporaryDirectory(prefix="verify-", ignore_cleanup_errors=True) as name:
+            run.folder = Path(name) / "package"
+            shutil.copytree(run.package, run.folder, ignore=shutil.ignore_patterns(ENVIRONMENT))
+            try:
+                passed = _perform(run, RUNNING, seconds)
+            finally:
+                for process in run.processes:
+                    _kill(process)
+    elif not passed:
+        print("\nNothing of the package was run.")
+    not_run = [name for name, result, _ in run.results if result == "not run"]
+    verdict = "No check failed" if passed else "THE PACKAGE IS NOT AS IT SAYS"
+    print("\n" + "; not run: ".join([verdict, *([", ".join(not_run)] if not_run else [])]) + ".")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
