@@ -10,6 +10,9 @@ from model_deployer.image.bento import server_files
 from model_deployer.package.package_data import PackageData
 from model_deployer.system.janitor import temporary_folder
 
+#: BentoML writes this file of a Bento itself, and no program reads it.
+_WRITTEN_BY_BENTOML = "bentofile.yaml"
+
 #: The programs by their paths in the package.
 PROGRAMS = {
     "examples/inference_example.py": TEMPLATES / "inference_example.py",
@@ -47,7 +50,7 @@ def _sources_of_bento(folder: Path) -> dict[str, Path | None]:
     files = server_files()
     code = folder / "bento" / "src"
     names = [path.relative_to(code).as_posix() for path in sorted(code.rglob("*")) if path.is_file()]
-    return {f"bento/src/{name}": files.get(name) for name in names}
+    return {f"bento/src/{name}": files.get(name) for name in names if name != _WRITTEN_BY_BENTOML}
 
 
 def _are_equal(file: Path, source: Path | None) -> bool:
