@@ -335,7 +335,7 @@ def _checkpoints(dataset: Dataset) -> Path:
     """Return the folder for checkpoints; its name identifies the spec, the data, the libraries and own modules."""
     spec = dataset.spec
     modules = module_digests(spec.classes, dataset.path.parent)
-    identity = [spec.model_dump(exclude={"gates"}), dataset.version, library_versions(), modules]
+    identity = [spec.model_dump(exclude={"gates", "holdout"}), dataset.version, library_versions(), modules]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
     return dataset.path.parent / ".deployer" / spec.name / key
 

@@ -454,6 +454,19 @@ class Cost(_Section):
     false_negative: float = Field(default=1, gt=0)
 
 
+class HoldoutSpec(_Section):
+    """The test rows that a handoff package may hold, so that its receiver can measure the model again.
+
+    Attributes:
+        rows: How many rows at most.
+        fields: The fields whose values may leave the team; ``all`` for all of them. If a field of the model is not
+            among them, the package holds no rows.
+    """
+
+    rows: int = Field(default=1_000, ge=1)
+    fields: Literal["all"] | tuple[str, ...]
+
+
 class Bound(_Section):
     """The allowed range of a metric, with its ends included.
 
@@ -538,6 +551,7 @@ class Spec(_Section):
             features.
         gates: Requirements on the trained model; a model that fails one is not saved.
         limits: The limits of one request to the served model.
+        holdout: The test rows that a handoff package may hold. By default, it holds none.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$", max_length=63)
@@ -561,6 +575,7 @@ class Spec(_Section):
     slices: tuple[str, ...] = ()
     gates: Gates = Gates()
     limits: LimitsSpec = LimitsSpec()
+    holdout: HoldoutSpec | None = None
     _source: YamlSource | None = PrivateAttr(default=None)
 
     @field_validator("positive", mode="before")
@@ -694,5 +709,8 @@ def _keys_at(path: KeyPath) -> list[str]:
         return list(Spec.model_fields)
     if path[:2] == ("gates", "metrics"):
         return list(Bound.model_fields)
-    section = FeatureOverride if path[0] == "features" else Spec.model_fields[str(path[0])].annotation
-    return list(cast(type[BaseModel], section).model_fields)
+    if path[0] == "features":
+        return list(FeatureOverride.model_fields)
+    if path[0] == "holdout":
+        return list(HoldoutSpec.model_fields)
+    return list(cast(type[BaseModel], Spec.model_fields[str(path[0])].annotation).model_fields)

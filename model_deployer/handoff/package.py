@@ -22,6 +22,7 @@ from model_deployer.handoff.formats.formats import Formats
 from model_deployer.handoff.formats.holdout import HoldoutRows, read_holdout_rows
 from model_deployer.handoff.formats.parity import write_parity
 from model_deployer.handoff.formats.service_replay import replay_service
+from model_deployer.handoff.holdout_sample import write_holdout
 from model_deployer.handoff.measurement.server_measurement import measure
 from model_deployer.handoff.programs import write_programs
 from model_deployer.handoff.requirements import write_dockerfile, write_environment, write_requirements
@@ -78,6 +79,7 @@ def write_package(
         written = _write_model(artifact, folder, _test_rows(artifact, spec))
         _write_bento(artifact, folder)
         _write_static_files(folder)
+        _write_holdout(artifact, folder, written.test)
         write_json(folder / package_data.CHANGES, {"versions": changes(artifact)})
         _install(folder, environment)
         with _serving(environment) as server:
@@ -140,6 +142,11 @@ def _serving(environment: CleanEnvironment) -> Iterator[Server]:
     with run_server(SERVE, environment.folder) as server:
         print_line("server", f"the package's own Bento, ready after {server.cold_start_seconds:.1f} s")
         yield server
+
+
+def _write_holdout(artifact: Artifact, folder: Path, test: HoldoutRows | None) -> None:
+    with step("holdout") as current:
+        current.detail = write_holdout(artifact, folder, test)
 
 
 def _send_requests(artifact: Artifact, folder: Path, server: Server) -> Samples:

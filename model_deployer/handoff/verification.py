@@ -34,7 +34,7 @@ from model_deployer.package.package_data import OPEN_INFERENCE, PackageData
 from model_deployer.package.readme_commands import commands
 from model_deployer.package.samples import answers_match, send_sample
 from model_deployer.system.command import Completed, last_line
-from model_deployer.system.http_client import connect
+from model_deployer.system.http_client import auth_header, connect
 from model_deployer.system.progress import print_line, spinner
 
 JSON, MARKDOWN = "VERIFICATION.json", "VERIFICATION.md"
@@ -337,6 +337,14 @@ def _requests(context: CheckContext) -> str:
     return f"{len(answered)} golden and edge requests answered and {len(refused)} wrong ones refused, as expected"
 
 
+def _metrics(context: CheckContext) -> str:
+    problems, words = standalone.differing_metrics(
+        context.folder, lambda rows: standalone.predictions_of(context.url, rows, auth_header())
+    )
+    _require_none(problems)
+    return words
+
+
 def _grpc(context: CheckContext) -> str:
     if context.server is None:
         raise NotRun("the gRPC address of the deployment is not known, if it has one")
@@ -425,6 +433,7 @@ CHECKS: tuple[tuple[str, Need, CheckFunction], ...] = (
     ("Start a server of the package's own Bento, or connect to the deployment.", "program", _start),
     ("Compare GET /model with the package's model and version.", "server", _identity),
     ("Send every request of sample_requests.json, and compare the answer.", "server", _requests),
+    ("Measure the model again on the test rows that the package holds.", "server", _metrics),
     (
         "Send the golden and edge rows over gRPC, with a client that discovers the service by reflection.",
         "server",

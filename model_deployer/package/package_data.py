@@ -29,6 +29,7 @@ PARITY = "model/parity.json"
 MEASUREMENTS = "benchmarks/measurements.json"
 SAMPLES = "examples/sample_requests.json"
 CLIENTS = "examples/clients/clients.json"
+HOLDOUT = "examples/holdout.json"
 CHANGES = "model/changes.json"
 PLOTS = "model/plots"
 SPECIFICATION = "docs/API_SPEC.yaml"
@@ -60,6 +61,7 @@ class PackageData:
         endpoints: The method, path and summary of each operation in API_SPEC.yaml.
         is_verified: Whether the package was verified when it was written.
         plots: The content of the PNG files in model/plots, by the stem of their names.
+        has_test_rows: Whether the package holds test rows.
     """
 
     manifest: Manifest
@@ -74,6 +76,7 @@ class PackageData:
     endpoints: tuple[tuple[str, str, str], ...]
     is_verified: bool
     plots: Mapping[str, bytes] = field(default_factory=dict)
+    has_test_rows: bool = False
 
     @cached_property
     def tag(self) -> str:
@@ -117,6 +120,7 @@ def read_package_data(folder: Path) -> PackageData:
             endpoints=tuple(_endpoints(folder)),
             is_verified=metadata["verified"],
             plots={path.stem: path.read_bytes() for path in sorted((folder / PLOTS).glob("*.png"))},
+            has_test_rows=(folder / HOLDOUT).is_file(),
         )
     except FileNotFoundError as error:
         raise _not_a_package(folder, Path(str(error.filename)).name) from None

@@ -49,7 +49,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, table: Path) -> Path:
     folder = tmp_path_factory.mktemp("handoff")
     shutil.copy(table, folder)
     network = SMALL.replace("estimator: {", "estimator: {name: tabm, ")
-    description = "description: Who leaves?\nowner: retention team\n"
+    description = "description: Who leaves?\nowner: retention team\nholdout: {rows: 40, fields: all}\n"
     (folder / "model.yaml").write_text(
         f"name: customers\ndata: {{path: {table.name}, target: churn, ignore: [spend]}}\n{description}{network}"
     )
@@ -190,7 +190,17 @@ def test_the_receiver_can_verify_a_package_alone(package: Path, tmp_path: Path) 
     environment = {"PATH": os.environ["PATH"], "HOME": str(Path.home()), "TMPDIR": str(temporary)}
     completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert completed.returncode == 0, completed.stdout
-    for check in ("figures", "environment", "example", "tests", "server", "identity", "requests", "tests deployed"):
+    for check in (
+        "figures",
+        "environment",
+        "example",
+        "tests",
+        "server",
+        "identity",
+        "requests",
+        "metrics",
+        "tests deployed",
+    ):
         assert f"{check:>15}  " in completed.stdout
     assert "FAILED" not in completed.stdout
     assert {path: path.stat().st_mtime_ns for path in package.rglob("*")} == before

@@ -194,6 +194,53 @@ def test_what_a_server_states_is_compared(package: Path) -> None:
     assert len(problems) == 2
 
 
+ROWS = [{"row": {"x": index}, "truth": float(index)} for index in range(100)]
+
+
+def answers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Predict numbers with an error of 1 or 2."""
+    return [{"value": row["x"] + 1.0 + row["x"] % 2} for row in rows]
+
+
+def write_holdout(package: Path, is_weighted: bool, **metrics: float) -> None:
+    """Write test rows into a package, and the metrics of the whole test part."""
+    stated = {name: {"value": value, "low": value, "high": value} for name, value in metrics.items()}
+    edited(package, package_data.METADATA, lambda data: data["evaluation"].update(metrics={"model": stated}))
+    content = {"test_rows": 400, "is_weighted": is_weighted, "metrics": {"mae": 1.5, "rmse": 2.5}, "rows": ROWS}
+    write_json(package / verify.HOLDOUT, content)
+
+
+@pytest.mark.parametrize(
+    ("is_weighted", "mae", "rmse", "problems"),
+    [(False, 1.55, 1.6, 0), (False, 1.0, 1.6, 1), (False, 1.5, 0.9, 1), (True, 1.0, 0.9, 0)],
+)
+def test_metrics_are_measured_again_on_test_rows(
+    package: Path, is_weighted: bool, mae: float, rmse: float, problems: int
+) -> None:
+    """They may differ from those of the whole test part as chance allows."""
+    write_holdout(package, is_weighted, mae=mae, rmse=rmse)
+    differing, words = verify.differing_metrics(package, answers)
+    assert len(differing) == problems
+    assert words == "mae 1.5, rmse 1.581 on 100 of 400 test rows"
+
+
+def test_a_server_that_predicts_something_else_is_found_out(package: Path) -> None:
+    write_holdout(package, is_weighted=True)
+    differing, _ = verify.differing_metrics(package, lambda rows: [{"value": 0.0} for _ in rows])
+    assert [problem.split()[0] for problem in differing] == ["mae", "rmse"]
+
+
+def test_without_test_rows_the_metrics_are_not_measured(package: Path) -> None:
+    with pytest.raises(verify.NotRun, match="holds no test rows"):
+        verify.differing_metrics(package, answers)
+
+
+def test_the_log_loss_is_that_of_the_truth() -> None:
+    predictions = [{"probabilities": {"a": 0.25, "b": 0.75}}, {"probabilities": {"a": 0.0, "b": 1.0}}]
+    losses = verify.losses_of_rows(predictions, ["b", "a"])["log_loss"]
+    assert losses == pytest.approx([0.287682, 34.538776])
+
+
 def test_answers_are_compared_with_a_tolerance() -> None:
     assert verify.are_close({"a": [1.0, "x"]}, {"a": [1.000001, "x"]}, 1e-5)
     for other in ({"a": [1.1, "x"]}, {"a": [1.0, "y"]}, {"a": [1.0]}, {"b": [1.0, "x"]}, None, {"a": [True, "x"]}):

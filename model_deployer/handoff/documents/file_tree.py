@@ -34,6 +34,8 @@ def _lines(package: PackageData) -> Iterator[Line]:
     yield "examples/", ""
     yield "  inference_example.py", "predicts with the ONNX model, without a server"
     yield "  sample_requests.json", "requests with the answers of the service"
+    if package.has_test_rows:
+        yield "  holdout.json", "rows of the test part with their truths, for verify.py to measure the model again"
     yield from _clients(package)
     yield "tests/", ""
     yield "  test_inference.py", "sends the golden requests to the model, or with URL=http://... to a service"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 from rich import get_console
@@ -10,6 +10,9 @@ from rich import get_console
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import DataError
 from model_deployer.handoff.formats.parity import predict_in_chunks
+
+if TYPE_CHECKING:
+    from model_deployer.training.data.target import Target
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class HoldoutRows:
         expected: The outputs of model.onnx by name, float32 [rows, n].
         requests: The rows that the contract accepts, as a client sends them.
         request_indexes: The index of each of these rows among all test rows.
+        truths: The target of each of all test rows: a label, or a number.
     """
 
     __test__ = False
@@ -29,6 +33,7 @@ class HoldoutRows:
     expected: dict[str, NDArray[Any]]
     requests: list[dict[str, Any]]
     request_indexes: list[int]
+    truths: list[Any]
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -61,7 +66,13 @@ def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
         expected=predict_in_chunks(_engine_predict(artifact), columns),
         requests=rows,
         request_indexes=accepted.arg_true().to_list(),
+        truths=_truths(dataset.target, dataset.parts.test),
     )
+
+
+def _truths(target: "Target", rows: NDArray[Any]) -> list[Any]:
+    values = target.values[rows].tolist()
+    return values if target.labels is None else [target.labels[code] for code in values]
 
 
 def _engine_predict(artifact: Artifact) -> Any:

@@ -43,11 +43,25 @@ ENVIRONMENT = ".venv"
 
 METADATA, SAMPLES = "model/model_metadata.json", "examples/sample_requests.json"
 PARITY, MEASUREMENTS = "model/parity.json", "benchmarks/measurements.json"
+HOLDOUT = "examples/holdout.json"
+
+#: The rows of a request, where the metrics are measured again.
+_ROWS_AT_ONCE = 500
+
+#: A metric of some test rows may be this many standard errors away from that of all of them.
+_STANDARD_ERRORS = 5
+
+#: The smallest probability whose logarithm is taken, as in the evaluation of the model.
+_EPSILON = 1e-15
 
 _PAYLOAD = "application/vnd.in-toto+json"
 
 #: The longest time of a check, in seconds.
 TIMEOUT_SECONDS = 900
+
+
+#: Returns the predictions for rows.
+Ask = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 
 
 class Failed(Exception):
@@ -242,6 +256,68 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def losses_of_rows(predictions: Sequence[dict[str, Any]], truths: Sequence[Any]) -> dict[str, list[float]]:
+    """Return the losses of predictions by the name of the metric that their mean is.
+
+    For labels, the log loss in nats; for numbers, the absolute error, and the squared error, whose root is ``rmse``.
+
+    Args:
+        predictions: The predictions, as the service answers them.
+        truths: The label or number of each row.
+    """
+    pairs = list(zip(predictions, truths, strict=True))
+    if pairs and "probabilities" in pairs[0][0]:
+        probabilities = [prediction["probabilities"][truth] for prediction, truth in pairs]
+        return {"log_loss": [-math.log(min(1.0, max(_EPSILON, value))) for value in probabilities]}
+    errors = [prediction["value"] - truth for prediction, truth in pairs]
+    return {"mae": [abs(error) for error in errors], "rmse": [error * error for error in errors]}
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of some numbers."""
+    return math.fsum(values) / len(values)
+
+
+def differing_metrics(
+    folder: Path, ask: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+) -> tuple[list[str], str]:
+    """Measure the model again on the test rows that a package holds.
+
+    Args:
+        folder: The folder of the package.
+        ask: Returns the predictions for rows.
+
+    Returns:
+        A sentence for each metric that differs, and the metrics in words.
+
+    Raises:
+        NotRun: if the package holds no test rows.
+    """
+    if not (folder / HOLDOUT).is_file():
+        raise NotRun("the package holds no test rows, so its metrics rest on the model in bento/ and on the signature")
+    holdout, metadata = _read(folder, HOLDOUT), _read(folder, METADATA)
+    rows, truths = ([row[name] for row in holdout["rows"]] for name in ("row", "truth"))
+    parts = [ask(rows[start : start + _ROWS_AT_ONCE]) for start in range(0, len(rows), _ROWS_AT_ONCE)]
+    measured = losses_of_rows([prediction for part in parts for prediction in part], truths)
+    stated = {} if holdout["is_weighted"] else metadata["evaluation"]["metrics"].get("model", {})
+    problems, words = [], []
+    for name, losses in measured.items():
+        if not math.isclose(mean(losses), holdout["metrics"][name], rel_tol=1e-3, abs_tol=1e-6):
+            problems.append(f"{name} on the test rows in the package is {mean(losses):.5g}, not as {HOLDOUT} states it")
+        if name in stated and not _may_be(losses, stated[name]["value"] ** (2 if name == "rmse" else 1)):
+            value = mean(losses) ** (0.5 if name == "rmse" else 1)
+            problems.append(f"{name} on {len(rows)} test rows is {value:.5g}, too far from {stated[name]['value']:.5g}")
+        words.append(f"{name} {mean(losses) ** (0.5 if name == 'rmse' else 1):.4g}")
+    return problems, f"{', '.join(words)} on {len(rows)} of {holdout['test_rows']} test rows"
+
+
+def _may_be(losses: Sequence[float], expected: float) -> bool:
+    """Return whether an expected mean is within some standard errors of the mean of losses."""
+    center = mean(losses)
+    variance = math.fsum((value - center) ** 2 for value in losses) / max(1, len(losses) - 1)
+    return abs(center - expected) <= _STANDARD_ERRORS * math.sqrt(variance / len(losses)) + 1e-6 * abs(expected)
+
+
 # What runs the package.
 
 
@@ -384,6 +460,27 @@ def check_requests(run: Run) -> str:
     return f"{len(cases)} requests were answered or refused as the package says"
 
 
+def check_metrics(run: Run) -> str:
+    """Measure the model again on the test rows of the package."""
+    url = _url(run)
+    problems, words = differing_metrics(run.copy, lambda rows: predictions_of(url, rows))
+    _require_none(problems)
+    return words
+
+
+def predictions_of(url: str, rows: list[dict[str, Any]], headers: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    """Return the predictions of a server for rows.
+
+    Raises:
+        Failed: if it refuses them.
+    """
+    status, answer = _ask(f"{url}/predict", json.dumps({"rows": rows}).encode(), headers)
+    if status != 200:
+        raise Failed(f"the server refuses test rows of the package with status {status}")
+    predictions: list[dict[str, Any]] = answer["predictions"]
+    return predictions
+
+
 def check_tests_deployed(run: Run) -> str:
     """Run the tests of the package against the server."""
     return _summary(run.program(_python(run), "-m", "pytest", "tests", URL=_url(run)))
@@ -397,6 +494,7 @@ RUNNING = (
     check_server,
     check_identity,
     check_requests,
+    check_metrics,
     check_tests_deployed,
 )
 
