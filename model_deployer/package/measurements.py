@@ -140,10 +140,10 @@ class Measurements(_Record):
 
     @property
     def others(self) -> str:
-        """What else used the machine, at most: other processes used up to 12 % of its cores, ..."""
+        """What else used the machine, at most: other processes used up to 12 % of the cores, ..."""
         conditions = [step.conditions for step in self.steps if step.conditions]
         others = max((each.others_share for each in conditions), default=0.0)
         steal = max((each.steal_share for each in conditions), default=0.0)
         return (
-            f"other processes used up to {percent(others)} of its cores, other virtual machines up to {percent(steal)}"
+            f"other processes used up to {percent(others)} of the cores, other virtual machines up to {percent(steal)}"
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from model_deployer.contract.errors import PROBLEM_CODES, REQUEST_ERRORS, RequestError
 from model_deployer.contract.features import Feature
-from model_deployer.contract.number_format import count, interval, milliseconds, minute, number, percent, seconds, size
+from model_deployer.contract.number_format import count, milliseconds, minute, number, percent, seconds, size
 from model_deployer.contract.outputs import Classification
 from model_deployer.contract.value_warnings import WARNING_CODES
 from model_deployer.handoff.documents.field_tables import treatment
@@ -205,10 +205,10 @@ def conditions(package: PackageData) -> str:
     clients = max(each.client_cores for each in recorded)
     loads = [each.load_average for each in recorded if each.load_average is not None]
     average = f"; the load average was {number(min(loads))} to {number(max(loads))} before them" if loads else ""
-    megahertz = [each.megahertz for each in recorded if each.megahertz is not None]
-    frequency = f"; the cores ran at {interval(min(megahertz), max(megahertz))} MHz" if megahertz else ""
+    megahertz = sorted({round(each.megahertz) for each in recorded if each.megahertz is not None})
+    frequency = f"; the cores ran at {' to '.join(map(number, megahertz[:: max(1, len(megahertz) - 1)]))} MHz"
     return (
-        f"During the measurements, {measured.others}{average}{frequency}. The clients kept up to "
+        f"During the measurements, {measured.others}{average}{frequency if megahertz else ''}. The clients kept up to "
         f"{clients:.2f} cores busy; they can use one."
     )
 
@@ -222,7 +222,7 @@ def busy(package: PackageData) -> str:
     return (
         f"The machine was busy during {len(disturbed)} of {count(len(steps), 'measurement')}, also after "
         f"{count(max(step.attempts for step in disturbed), 'attempt')} each: other processes used more than "
-        f"{percent(MAX_OTHERS_SHARE)} of its cores, or other virtual machines more than {percent(MAX_STEAL_SHARE)}. "
+        f"{percent(MAX_OTHERS_SHARE)} of the cores, or other virtual machines more than {percent(MAX_STEAL_SHARE)}. "
         "The figures are those of the least disturbed attempts. A machine that runs nothing else is faster."
     )
 

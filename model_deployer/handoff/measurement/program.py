@@ -31,14 +31,12 @@ def write_program(folder: Path) -> None:
     Args:
         folder: The folder of the package, with its Bento.
     """
-    (folder / _SOURCES).mkdir(parents=True)
+    (folder / PROGRAM).parent.mkdir(parents=True)
     shutil.copyfile(_TEMPLATE, folder / PROGRAM)
-    served = folder / "bento" / "src" / _ROOT.name
-    for path in _imported(_TEMPLATE):
-        relative = path.relative_to(_ROOT)
-        if not (served / relative).exists():
-            (folder / _SOURCES / relative).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, folder / _SOURCES / relative)
+    for path in _missing_modules(folder / "bento" / "src" / _ROOT.name):
+        target = folder / _SOURCES / path.relative_to(_ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 def run_program(environment: CleanEnvironment, server: Server, output: Path) -> None:
@@ -85,14 +83,18 @@ def _show(process: "subprocess.Popen[str]") -> str:
     return line.strip()
 
 
-def _imported(path: Path) -> set[Path]:
-    """Return the modules of this project that a file imports, directly or not, with the packages above them."""
+def _missing_modules(served: Path) -> set[Path]:
+    """Return the modules that the program imports, directly or not, and that the Bento does not have.
+
+    Args:
+        served: The folder of this project in the Bento. Its modules import only each other.
+    """
     modules: set[Path] = set()
-    waiting = [path]
+    waiting = [_TEMPLATE]
     while waiting:
-        added = set(_imports(waiting.pop())) - modules
-        modules |= added
-        waiting += added
+        imports = {path for path in _imports(waiting.pop()) if not (served / path.relative_to(_ROOT)).exists()}
+        waiting += imports - modules
+        modules |= imports
     return modules
 
 

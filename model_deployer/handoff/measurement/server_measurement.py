@@ -253,7 +253,7 @@ def _summary(step: Latency) -> str:
     if step.conditions is None or not step.busy:
         return figures
     others, steal = percent(step.conditions.others_share), percent(step.conditions.steal_share)
-    return f"{figures}; the machine was busy: other processes {others} of its cores, other virtual machines {steal}"
+    return f"{figures}; the machine was busy: other processes {others} of the cores, other virtual machines {steal}"
 
 
 def _print(text: str) -> None:

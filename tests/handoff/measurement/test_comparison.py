@@ -41,7 +41,7 @@ def test_what_differed_between_two_measurements_is_named() -> None:
     assert list(reasons(MEASURED, other)) == ["another machine: cores 2, then 8"]
     (reason,) = reasons(MEASURED, BUSY)
     assert reason == (
-        "the machine was busy during the second measurement: other processes used up to 34 % of its cores, "
+        "the machine was busy during the second measurement: other processes used up to 34 % of the cores, "
         "other virtual machines up to 3 %"
     )
     slow = QUIET.model_copy(update={"megahertz": 1300})

@@ -62,6 +62,14 @@ def test_it_measures_with_the_modules_of_the_package(package: Path, server: Serv
     assert files(package) - before == {"new.json"}
 
 
+def test_the_package_carries_only_the_modules_that_it_needs(package: Path) -> None:
+    """Those of the Bento are not copied, and neither are those that only the project needs."""
+    rooms = {
+        path.relative_to(package / "benchmarks" / "src").parts[0] for path in package.rglob("benchmarks/src/**/*.py")
+    }
+    assert rooms == {"handoff", "package"}
+
+
 def test_it_compares_with_the_figures_of_the_package(package: Path, server: Server) -> None:
     """Figures that differ come with a reason, and the sizing is that of this machine."""
     completed = measure(package, "--url", server.url, "--pid", str(server.process.pid))
