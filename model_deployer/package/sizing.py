@@ -328,7 +328,7 @@ def resources(sizing: Sizing) -> Iterator[Size]:
 
 
 def memory_load(measured: Measurements) -> str:
-    """Return the load of the peak of memory, as it follows "peak": with the largest requests of 4 clients."""
+    """Return the load of the peak of memory, as it follows "peak": with the largest requests of 16 clients."""
     largest = measured.largest
     if largest is None:
         return "under load"

@@ -113,7 +113,7 @@ def test_figures_come_with_their_sources() -> None:
     assert "4 x 77 ms" in by_name["Client timeout"].formula
     assert by_name["CPU request"] == ("CPU request", "1040m", "1.04 cores busy at capacity")
     assert by_name["Memory limit"].figure == "384Mi"
-    assert "the largest requests of 4 clients at a time: 10,000 rows, up to 16 MiB" in by_name["Memory limit"].formula
+    assert "the largest requests of 16 clients at a time: 10,000 rows, up to 16 MiB" in by_name["Memory limit"].formula
 
 
 def test_what_was_not_measured_is_absent() -> None:

@@ -42,17 +42,16 @@ MEASURED = Measurements(
         latency(16, 4321, 9.5, cores=1.04, conditions=QUIET),
         latency(64, 4200, 31.0),
     ),
-    largest=LargestRequests(rows=10_000, body_bytes=16 * MIB, clients=4, answered=12, refused=3),
+    largest=LargestRequests(rows=10_000, body_bytes=16 * MIB, clients=16, answered=20, refused=58),
 )
 
+
+def _disturbed(steps: tuple[Latency, ...]) -> tuple[Latency, ...]:
+    return tuple(step.model_copy(update={"conditions": DISTURBED, "attempts": 3, "busy": True}) for step in steps)
+
+
 #: The same on a machine that other processes used, in each of three attempts.
-BUSY = MEASURED.model_copy(
-    update={
-        "by_rows": tuple(
-            step.model_copy(update={"conditions": DISTURBED, "attempts": 3, "busy": True}) for step in MEASURED.by_rows
-        )
-    }
-)
+BUSY = MEASURED.model_copy(update={"by_rows": _disturbed(MEASURED.by_rows), "by_load": _disturbed(MEASURED.by_load)})
 
 
 def package_data(

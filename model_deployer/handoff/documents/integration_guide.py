@@ -204,13 +204,19 @@ def conditions(package: PackageData) -> str:
         return ""
     clients = max(each.client_cores for each in recorded)
     loads = [each.load_average for each in recorded if each.load_average is not None]
-    average = f"; the load average was {number(min(loads))} to {number(max(loads))} before them" if loads else ""
-    megahertz = sorted({round(each.megahertz) for each in recorded if each.megahertz is not None})
-    frequency = f"; the cores ran at {' to '.join(map(number, megahertz[:: max(1, len(megahertz) - 1)]))} MHz"
+    average = f"; the load average before them was {_span(loads)}" if loads else ""
+    megahertz = [round(each.megahertz) for each in recorded if each.megahertz is not None]
+    frequency = f"; the cores ran at {_span(megahertz)} MHz" if megahertz else ""
     return (
-        f"During the measurements, {measured.others}{average}{frequency if megahertz else ''}. The clients kept up to "
-        f"{clients:.2f} cores busy; they can use one."
+        f"During the measurements, {measured.others}{average}{frequency}. The clients kept up to {clients:.2f} cores "
+        "busy; they can use one."
     )
+
+
+def _span(values: Sequence[float]) -> str:
+    """Return the smallest and the largest of some numbers, or the number that they all are."""
+    low, high = number(min(values)), number(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def busy(package: PackageData) -> str:
@@ -220,7 +226,7 @@ def busy(package: PackageData) -> str:
     if not disturbed:
         return ""
     return (
-        f"The machine was busy during {len(disturbed)} of {count(len(steps), 'measurement')}, also after "
+        f"The machine was busy during {len(disturbed)} of {count(len(steps), 'measurement')}, even after "
         f"{count(max(step.attempts for step in disturbed), 'attempt')} each: other processes used more than "
         f"{percent(MAX_OTHERS_SHARE)} of the cores, or other virtual machines more than {percent(MAX_STEAL_SHARE)}. "
         "The figures are those of the least disturbed attempts. A machine that runs nothing else is faster."

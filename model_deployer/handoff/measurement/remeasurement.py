@@ -35,7 +35,8 @@ def remeasure(
     contract = _contract(package)
     if url is not None and pid is not None:
         return server_measurement.measure(url, pid, samples, cold_start_seconds, contract)
-    with run_server(f"{shlex.quote(sys.executable)} -m bentoml serve bento", package) as server:
+    command = shlex.join([sys.executable, "-m", "bentoml", "serve", str(package / "bento")])
+    with run_server(command, package) as server:
         return server_measurement.measure(server.url, server.process.pid, samples, server.cold_start_seconds, contract)
 
 

@@ -49,8 +49,9 @@ SECONDS = 3.0
 #: How often a load is measured if the machine is busy.
 ATTEMPTS = 3
 
-#: The number of clients that send the largest requests at the same time.
-_LARGEST_REQUEST_CLIENTS = 4
+#: The number of clients of each worker that send the largest requests at the same time. With the default limits, they
+#: exhaust the memory that the service allows for requests, so it refuses some of them.
+_LARGEST_REQUEST_CLIENTS = 16
 
 #: The minimum number of requests of each load; percentiles of fewer requests are not meaningful.
 _MIN_REQUESTS = 50
@@ -155,12 +156,13 @@ class _Bench:
         """Watch the memory while several clients send the largest requests that the limits allow."""
         body = self._largest_body()
         padded = body + b" " * (self._limits.body_bytes - len(body))
-        test = replace(self._test([padded, body], _LARGEST_REQUEST_CLIENTS), min_requests=2 * _LARGEST_REQUEST_CLIENTS)
+        clients = _LARGEST_REQUEST_CLIENTS * self._processes.workers()
+        test = replace(self._test([padded, body], clients), min_requests=2 * clients)
         result = _run(self._run_watched(test))
         largest = LargestRequests(
             rows=len(json.loads(body)["rows"]),
             body_bytes=len(padded),
-            clients=test.clients,
+            clients=clients,
             answered=len(result.successes),
             refused=result.requests - len(result.successes),
         )
