@@ -48,6 +48,7 @@ def _lines(package: PackageData) -> Iterator[Line]:
         yield "  plots/", "the plots of the model card"
     yield "benchmarks/", ""
     yield f"  {_name(MEASUREMENTS)}", "latency, throughput and memory, with the machine they were measured on"
+    yield "  measure.py", "measures again, on your machine; src/ has its modules"
     yield "monitoring/", ""
     yield "  alerts.yml", "alert rules for Prometheus; alerts_test.yml tests them"
     yield "  dashboard.json", "a dashboard for Grafana"

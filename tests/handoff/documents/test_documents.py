@@ -24,7 +24,7 @@ from model_deployer.package.package_data import PackageData
 from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from model_deployer.training.evaluation.scored_rows import ScoredRows
 from model_deployer.writing.markdown import anchor
-from tests.support import tiny
+from tests.support import observed, tiny
 from tests.support.packages import MEASURED, package_of, package_of_scored_rows
 from tests.support.scored_rows import (
     THREE,
@@ -215,6 +215,26 @@ def test_guide_states_measurements_and_limits() -> None:
     for figure in ("7.89 s", "321 MiB", "4,321", "12 s", "3.46 ms", "1,070", "Example 9000", "2026-01-02 04:00 UTC"):
         assert figure in guide
     assert "Memory under load" not in guide
+
+
+def test_guide_states_what_else_ran_during_the_measurements() -> None:
+    guide = documents(replace(TASKS["two labels"], measured=observed.MEASURED))[GUIDE]
+    assert "other processes used up to 1 % of the cores, other virtual machines up to 0 %" in guide
+    assert "the load average before them was 0.5; the cores ran at 2,600 MHz" in guide
+    assert "| Capacity of a replica | 4,320 one-row requests per second |" in guide
+    assert "| Latency objective, up to 100 rows | 99 of 100 requests within 250 ms |" in guide
+    assert "was busy" not in guide
+
+
+def test_guide_of_a_busy_machine_withholds_what_depends_on_its_speed() -> None:
+    guide = documents(replace(TASKS["two labels"], measured=observed.BUSY))[GUIDE]
+    assert "**The machine was busy during 5 of 5 measurements, even after 3 attempts each:" in guide
+    assert "states neither capacity nor replicas, CPU requests or latency objectives. Measure again" in guide
+    assert "python benchmarks/measure.py" in guide
+    sizing = guide.partition("## Sizing")[2].partition("## When to retrain")[0]
+    for figure in ("Capacity", "Safe load", "| Latency objective", "| Replicas", "| CPU request", "Autoscaler"):
+        assert figure not in sizing
+    assert "| Memory limit | 384Mi |" in sizing
 
 
 def test_guide_lists_every_refusal_code_and_metric(pages: dict[str, str]) -> None:
