@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from model_deployer.contract.number_format import duration, percentage
-from model_deployer.monitoring.drift import MAJOR_SHIFT, MIN_ROWS, drift_metrics
+from model_deployer.monitoring.drift import drift_metrics
 from model_deployer.monitoring.prometheus import Rule, literal, quoted, record
 from model_deployer.package.package_data import PackageData
 
@@ -284,9 +284,9 @@ def _drift(package: PackageData) -> Iterator[Alert]:
             name=name,
             severity=severity,
             summary=f"the distribution of {{{{ $labels.about }}}} differs from that {origin}",
-            when=f"For an hour, the distribution over the last day, with at least {MIN_ROWS:,} rows, differs from that "
-            f"{origin}: the population stability index is above {MAJOR_SHIFT:g}, or above the value that chance can "
-            "explain if that is higher.",
+            when=f"For an hour, the distribution over the last day, with at least {drift.min_rows:,} rows, differs "
+            f"from that {origin} more than on a normal day: the population stability index is above the threshold of "
+            f"the {drift.label}, which a replay of the table gave.",
             meaning=meaning,
             action=action,
             expression=drift.alert_expression(package.manifest.name),

@@ -15,6 +15,7 @@ from model_deployer.monitoring.alerts import alert_rule, alerts, rules
 from model_deployer.monitoring.dashboard import dashboard
 from model_deployer.monitoring.drift import drift_metrics
 from model_deployer.monitoring.prometheus import query
+from model_deployer.monitoring.replay import replay, replay_problems
 from model_deployer.package.package_data import SAMPLES, PackageData
 from model_deployer.package.samples import Samples
 from model_deployer.system.command import run
@@ -22,13 +23,15 @@ from model_deployer.system.http_client import connect
 from model_deployer.writing.yaml_text import to_yaml
 
 ALERTS, TESTS, DASHBOARD = "monitoring/alerts.yml", "monitoring/alerts_test.yml", "monitoring/dashboard.json"
+REPLAY = "monitoring/replay.json"
 
 _ABOUT_ALERTS = """Alert rules of {tag} for Prometheus: list this file under `rule_files`, and let Prometheus scrape
 GET /metrics of every replica at least once a minute. All rules select the model by its name, so the rules of several
 models can be loaded together. For each model, load the rules of the version that answers.
 """
 
-_ABOUT_TESTS = """Tests of alerts.yml: each alert is silent during normal traffic, and fires in the case that it is for.
+_ABOUT_TESTS = """Tests of alerts.yml: each alert is silent during normal traffic, and on the most unusual days of the
+table; each fires in the case that it is for, and the alerts on drift with each planted fault that they find.
 
     promtool test rules alerts_test.yml
 """
@@ -39,8 +42,13 @@ def monitoring(package: PackageData) -> dict[str, str]:
     return {
         ALERTS: to_yaml({"groups": groups(package)}, _ABOUT_ALERTS.format(tag=package.tag)),
         TESTS: to_yaml(alert_tests(package), _ABOUT_TESTS),
-        DASHBOARD: json.dumps(dashboard(package), indent=2, ensure_ascii=False) + "\n",
+        DASHBOARD: _json(dashboard(package)),
+        REPLAY: _json(replay(package)),
     }
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def groups(package: PackageData) -> list[Mapping[str, Any]]:
@@ -66,14 +74,16 @@ def promtool() -> str | None:
     return shutil.which("promtool")
 
 
-def check_monitoring(folder: Path, url: str) -> list[str]:
+def check_monitoring(package: PackageData, folder: Path, url: str) -> list[str]:
     """Check monitoring/ of a package against a running server of its model, and return the problems.
 
     Every metric and label in the rules and the dashboard must be in the server's /metrics or be recorded by the rules.
-    The server must count every bin of the drift rules. If promtool is installed, it must accept the rules, and their
-    tests must pass.
+    The server must count every bin of the drift rules. The alerts on drift must be silent on the most unusual days of
+    the table, and fire with the planted faults: by evaluation of their index here, and by promtool, if it is installed,
+    which must accept the rules and pass all their tests.
 
     Args:
+        package: The content of the package.
         folder: The folder of the package.
         url: The URL of the server.
     """
@@ -84,8 +94,30 @@ def check_monitoring(folder: Path, url: str) -> list[str]:
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
         return [f"monitoring/ cannot be read: {type(error).__name__}; write the package again"]
     exported = _exported(folder, url)
-    problems = [*_unknown_names(rules, panels, exported), *_missing_bins(rules, exported), *_promtool_errors(folder)]
+    problems = [
+        *_unknown_names(rules, panels, exported),
+        *_missing_bins(rules, exported),
+        *replay_problems(package),
+        *_promtool_errors(folder),
+    ]
     return list(dict.fromkeys(problems))
+
+
+def replay_verdict(package: PackageData) -> str:
+    """Return what :func:`check_monitoring` found of the rules if it found no problem, and the program."""
+    program = "promtool accepts the rules" if promtool() else "promtool is not installed on this machine"
+    drift = package.reference and package.reference.drift
+    if not drift:
+        return f"{program}; without a replay of the table, there are no alerts on drift"
+    evaluation = "promtool" if promtool() else "an evaluation of the index by this program"
+    fired = " and ".join(
+        f"{replayed.days_with_alerts} of {replayed.days} days of the {part} rows"
+        for part, replayed in (("training", drift.training), ("test", drift.test))
+    )
+    return (
+        f"{program}; by {evaluation}, the alerts on drift are silent on the most unusual days and fire with the "
+        f"planted faults; by the replay in training, they fire on {fired}"
+    )
 
 
 def _exported(folder: Path, url: str) -> list[Sample]:
