@@ -47,7 +47,13 @@ class _WrittenFormats:
     test: HoldoutRows | None
 
 
-def write_package(artifact: Artifact, target: Path, spec: Path | None = None, is_verified: bool = True) -> None:
+def write_package(
+    artifact: Artifact,
+    target: Path,
+    spec: Path | None = None,
+    is_verified: bool = True,
+    runbook_url: str | None = None,
+) -> None:
     """Write the package of a model into ``target``; after a failure, the folder is unchanged.
 
     Args:
@@ -56,14 +62,15 @@ def write_package(artifact: Artifact, target: Path, spec: Path | None = None, is
         spec: The model.yaml next to the table that the model was trained on; None for the one that the store
             remembers. If that one no longer exists, formats are replayed on the golden requests only.
         is_verified: Whether to verify the package. If not, every document says so.
+        runbook_url: The absolute URL at which monitoring/RUNBOOK.md will be published; None if it will not.
 
     Raises:
-        UsageError: If the folder is not empty, or ``spec`` does not belong to the model.
+        UsageError: If the folder is not empty, ``spec`` does not belong to the model, or the URL is not absolute.
         CheckFailed: If a check of the package failed.
         EnvironmentFault: If this machine lacks something that is needed.
     """
     with staging(target) as folder, temporary_environment() as environment:
-        package_data.write_metadata(artifact, is_verified, folder)
+        package_data.write_metadata(artifact, is_verified, folder, runbook_url)
         written = _write_model(artifact, folder, _test_rows(artifact, spec))
         _write_bento(artifact, folder)
         _write_static_files(folder)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from model_deployer.contract.drift import FaultName
-from model_deployer.monitoring.alerts import MAX_WAIT_SHARE, Alert, alerts, annotations
+from model_deployer.monitoring.alert_rules import annotations
+from model_deployer.monitoring.alerts import MAX_WAIT_SHARE, Alert, alerts, objective_bucket, objectives
 from model_deployer.monitoring.drift import DriftMetric, WatchedDistribution, drift_metrics
 from model_deployer.monitoring.prometheus import quoted
 from model_deployer.package.package_data import PackageData
@@ -93,7 +94,7 @@ def _normal_traffic(package: PackageData) -> Traffic:
     traffic |= {_requests(status): _rising(count) for status, count in per_status.items()}
     traffic |= {_invalid(package): _rising(REQUESTS_PER_MINUTE / 100), _degraded(): f"0{_CONSTANT}"}
     traffic |= {_series("model_worker_ends_total", reason="SIGKILL"): f"0{_CONSTANT}"}
-    traffic |= _request_seconds(package, REQUESTS_PER_MINUTE)
+    traffic |= _request_seconds(package)
     traffic |= _queue_seconds(package, REQUESTS_PER_MINUTE)
     return traffic
 
@@ -128,8 +129,11 @@ def _cases(package: PackageData) -> Iterator[Case]:
     yield Case("ModelWorkerEnded", ended, _job(instance=_FIRST, reason="SIGKILL"))
     yield Case("ModelFailingFast", {_requests("500"): _rising(REQUESTS_PER_MINUTE / 10)}, _job())
     yield Case("ModelFailingSlowly", {_requests("504"): _rising(REQUESTS_PER_MINUTE / 100)}, _job())
+    yield Case("ModelFailingForDays", {_requests("504"): _rising(REQUESTS_PER_MINUTE / 500)}, _job())
     yield Case("ModelOverloaded", {_requests("503"): _rising(REQUESTS_PER_MINUTE / 10)}, _job())
-    yield Case("ModelSlow", _request_seconds(package, REQUESTS_PER_MINUTE / 2), _job())
+    if objectives(package):
+        for name, slow_share in (("ModelSlow", 0.3), ("ModelSlowForHours", 0.1), ("ModelSlowForDays", 0.02)):
+            yield Case(name, _request_seconds(package, slow_share), _job())
     yield Case("ModelQueueLong", _queue_seconds(package, REQUESTS_PER_MINUTE / 2), _job())
     refused = {_requests("422"): _rising(REQUESTS_PER_MINUTE), _invalid(package): _rising(REQUESTS_PER_MINUTE)}
     yield Case("ModelInvalidValues", refused, _job(field=package.contract.names[0], code="wrong_type"))
@@ -177,21 +181,27 @@ def _values(drift: DriftMetric, watched: WatchedDistribution, shares: Mapping[st
     }
 
 
-def _request_seconds(package: PackageData, fast: float) -> Traffic:
-    """Return the histogram of latencies; ``fast`` requests per minute meet the latency objective."""
-    return _histogram("model_request_seconds_bucket", package.sizing.objective_seconds, fast, route="/predict")
+def _request_seconds(package: PackageData, slow_share: float = 0.0) -> Traffic:
+    """Return the histograms of latencies, by rows; a share of the requests takes twice as long as its objective."""
+    traffic: dict[str, str] = {}
+    for objective in objectives(package):
+        labels = {"route": "/predict", "status": "2xx", "rows": str(objective.rows)}
+        bound, fast = objective_bucket(objective), REQUESTS_PER_MINUTE * (1 - slow_share)
+        traffic |= _histogram("model_request_seconds", bound, fast, **labels)
+    return traffic
 
 
 def _queue_seconds(package: PackageData, fast: float) -> Traffic:
     """Return the histogram of waiting times; ``fast`` requests per minute wait no longer than the limit."""
     limit = MAX_WAIT_SHARE * package.contract.limits.timeout_seconds
-    return _histogram("model_queue_seconds_bucket", limit, fast)
+    return _histogram("model_queue_seconds", limit, fast)
 
 
 def _histogram(name: str, bound: float, fast: float, **labels: str) -> Traffic:
     """Return a histogram: ``fast`` requests per minute take up to ``bound`` seconds, the others up to twice as long."""
-    counts = {f"{bound:g}": fast, f"{2 * bound:g}": REQUESTS_PER_MINUTE, "+Inf": REQUESTS_PER_MINUTE}
-    return {_series(name, **labels, le=le): _rising(count) for le, count in counts.items()}
+    counts = {f"{bound!r}": fast, f"{2 * bound!r}": REQUESTS_PER_MINUTE, "+Inf": REQUESTS_PER_MINUTE}
+    buckets = {_series(f"{name}_bucket", **labels, le=le): _rising(count) for le, count in counts.items()}
+    return buckets | {_series(f"{name}_count", **labels): _rising(REQUESTS_PER_MINUTE)}
 
 
 def _up(instance: str) -> str:

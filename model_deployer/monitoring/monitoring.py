@@ -10,12 +10,14 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from model_deployer.monitoring.alert_rules import alert_rule
 from model_deployer.monitoring.alert_tests import alert_tests
-from model_deployer.monitoring.alerts import alert_rule, alerts, rules
+from model_deployer.monitoring.alerts import alerts, rules
 from model_deployer.monitoring.dashboard import dashboard
 from model_deployer.monitoring.drift import drift_metrics
 from model_deployer.monitoring.prometheus import query
 from model_deployer.monitoring.replay import replay, replay_problems
+from model_deployer.monitoring.runbook import RUNBOOK, first_looks, runbook
 from model_deployer.package.package_data import SAMPLES, PackageData
 from model_deployer.package.samples import Samples
 from model_deployer.system.command import run
@@ -44,6 +46,7 @@ def monitoring(package: PackageData) -> dict[str, str]:
         TESTS: to_yaml(alert_tests(package), _ABOUT_TESTS),
         DASHBOARD: _json(dashboard(package)),
         REPLAY: _json(replay(package)),
+        RUNBOOK: runbook(package),
     }
 
 
@@ -77,10 +80,10 @@ def promtool() -> str | None:
 def check_monitoring(package: PackageData, folder: Path, url: str) -> list[str]:
     """Check monitoring/ of a package against a running server of its model, and return the problems.
 
-    Every metric and label in the rules and the dashboard must be in the server's /metrics or be recorded by the rules.
-    The server must count every bin of the drift rules. The alerts on drift must be silent on the most unusual days of
-    the table, and fire with the planted faults: by evaluation of their index here, and by promtool, if it is installed,
-    which must accept the rules and pass all their tests.
+    Every metric and label in the rules, the dashboard and the runbook must be in the server's /metrics or be recorded
+    by the rules. The server must count every bin of the drift rules. The alerts on drift must be silent on the most
+    unusual days of the table, and fire with the planted faults: by evaluation of their index here, and by promtool, if
+    it is installed, which must accept the rules and pass all their tests.
 
     Args:
         package: The content of the package.
@@ -95,7 +98,7 @@ def check_monitoring(package: PackageData, folder: Path, url: str) -> list[str]:
         return [f"monitoring/ cannot be read: {type(error).__name__}; write the package again"]
     exported = _exported(folder, url)
     problems = [
-        *_unknown_names(rules, panels, exported),
+        *_unknown_names(package, rules, panels, exported),
         *_missing_bins(rules, exported),
         *replay_problems(package),
         *_promtool_errors(folder),
@@ -131,7 +134,7 @@ def _exported(folder: Path, url: str) -> list[Sample]:
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
-def _unknown_names(rules: list[Any], panels: list[Any], exported: list[Sample]) -> Iterator[str]:
+def _unknown_names(package: PackageData, rules: list[Any], panels: list[Any], exported: list[Sample]) -> Iterator[str]:
     """Yield a sentence per metric or label that neither the server exports nor a rule records."""
     labels: dict[str, set[str]] = {"up": {"job", "instance"}}
     for sample in exported:
@@ -140,6 +143,9 @@ def _unknown_names(rules: list[Any], panels: list[Any], exported: list[Sample]) 
     labels |= {rule["record"]: known for rule in rules if "record" in rule}
     expressions = [(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules]
     expressions += [(panel["title"], target["expr"]) for panel in panels for target in panel.get("targets", ())]
+    expressions += [
+        (f"{RUNBOOK}: {name}", text) for name, look in first_looks(package).items() for text in look.queries
+    ]
     for name, expression in expressions:
         names = query(expression)
         for metric, selected in names.metrics.items():

@@ -11,7 +11,7 @@ from model_deployer.package.package_data import PackageData
 
 #: What a day is, in words.
 UNITS: Mapping[Unit, str] = {
-    "day": "days of the table",
+    "day": "a day of the table",
     "rows": "1,000 rows in a row, because the table has few rows a day",
     "group": "1,000 rows of whole groups",
     "random": "1,000 rows drawn at random, because the table does not say which rows belong to a day",

@@ -56,6 +56,20 @@ class Size(NamedTuple):
     formula: str
 
 
+class Objective(NamedTuple):
+    """A latency objective: 99 of 100 requests should be answered within this time.
+
+    Attributes:
+        rows: The largest number of rows of the requests that it is for.
+        seconds: The time.
+        p99: The measured latency that it is computed from, in milliseconds.
+    """
+
+    rows: int
+    seconds: float
+    p99: float
+
+
 @dataclass(frozen=True)
 class Sizing:
     """The sizing figures as numbers.
@@ -94,6 +108,20 @@ class Sizing:
     def objective_seconds(self) -> float:
         """The latency objective: the time within which 99 of 100 one-row requests should be answered."""
         return round_up_to_bucket(LATENCY_HEADROOM * self.nearest_load.p99 / 1000)
+
+    @cached_property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The latency objectives by the number of rows per request.
+
+        That of larger requests is computed from those of one client, which keeps the server busy with them. A smaller
+        request never has the longer time.
+        """
+        p99, objectives = 0.0, []
+        larger = sorted((step for step in self.measured.by_rows if step.rows > 1), key=lambda step: step.rows)
+        for rows, step in ((1, self.nearest_load), *((step.rows, step) for step in larger)):
+            p99 = max(p99, step.p99)
+            objectives.append(Objective(rows, round_up_to_bucket(LATENCY_HEADROOM * p99 / 1000), p99))
+        return tuple(objectives)
 
     @cached_property
     def slowest_load(self) -> Latency:

@@ -1,8 +1,10 @@
 import json
 import math
 import re
+import shlex
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,17 @@ from model_deployer.monitoring.monitoring import (
     REPLAY,
     TESTS,
     check_monitoring,
+    groups,
     monitoring,
     promtool,
     write_monitoring,
 )
 from model_deployer.monitoring.prometheus import Query, query
 from model_deployer.monitoring.replay import replay_problems
+from model_deployer.monitoring.runbook import RUNBOOK, first_looks
 from model_deployer.package.package_data import SAMPLES, PackageData
 from model_deployer.package.samples import Sample, Samples
+from model_deployer.writing.markdown import anchor
 from tests.support import tiny
 from tests.support.drifts import MIN_ROWS, THRESHOLD, with_drift
 from tests.support.observed import package_data
@@ -87,9 +92,10 @@ KINDS: Mapping[str, tuple[Contract, Mapping[str, Any] | None]] = {
 }
 
 
-def of_kind(kind: str, **fields: Any) -> PackageData:
+def of_kind(kind: str, runbook_url: str | None = None, **fields: Any) -> PackageData:
     contract, reference = KINDS[kind]
-    return package_data(contract, None if reference is None else with_drift(reference), **fields)
+    package = package_data(contract, None if reference is None else with_drift(reference), **fields)
+    return replace(package, runbook_url=runbook_url)
 
 
 def run(command: str, file: Path) -> "subprocess.CompletedProcess[str]":
@@ -232,8 +238,11 @@ def test_drift_is_told_from_the_threshold_on_and_of_enough_rows(
 
 def test_alerts_are_told_in_words_of_this_model() -> None:
     by_name = {alert.name: alert for alert in alerts(package_data())}
-    assert by_name["ModelSlow"].when.startswith("1 of 100 requests takes longer than 10 ms")
-    assert "> 0.01\n" in by_name["ModelSlow"].expression
+    slow = by_name["ModelSlow"]
+    assert slow.when.startswith("More than 14.4 % of the answers of the last 1h, and of the last 5m, took longer")
+    assert slow.when.endswith("The objectives: 10 ms for one row, 250 ms for up to 100 rows.")
+    assert "allows 1 % in 30 days; at this rate, that is used up in 2 days" in slow.when
+    assert "allows 0.1 % in 30 days; at this rate, that is used up in 30 days" in by_name["ModelFailingForDays"].when
     assert by_name["ModelQueueLong"].when.startswith("1 of 20 requests waits longer than 1 s")
     assert by_name["ModelFailingFast"].when.startswith("More than 1.44 % of the requests of the last 1h")
     assert {alert.severity for alert in by_name.values()} == {"critical", "warning", "info"}
@@ -259,13 +268,38 @@ def test_dashboard_has_no_overlaps_and_every_panel_a_query(kind: str) -> None:
 
 @needs_promtool
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_the_dashboard_asks_is_prometheus_own_language(kind: str, tmp_path: Path) -> None:
+def test_promtool_accepts_the_queries_of_dashboard_and_runbook(kind: str, tmp_path: Path) -> None:
     panels = json.loads(monitoring(of_kind(kind))[DASHBOARD])["panels"]
     queries = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    queries += [text for look in first_looks(of_kind(kind)).values() for text in look.queries]
     queries = [re.sub(r"\$\{\w+:doublequote\}", '"x"', text).replace("$__rate_interval", "1m") for text in queries]
     rules = [{"record": f"query{number}", "expr": text} for number, text in enumerate(queries)]
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
     assert "SUCCESS" in run("check rules", tmp_path / "rules.yml").stdout
+
+
+def test_runbook_has_a_section_with_commands_for_every_alert() -> None:
+    """Each alert links to a section that exists, and the section has commands that a shell can read."""
+    package = of_kind("strange names", owner="team@example.com", runbook_url="https://wiki.example.com/served/RUNBOOK")
+    text = monitoring(package)[RUNBOOK]
+    sections = {anchor(title): part for title, part in re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.M | re.S)}
+    rules = [rule for group in groups(package) for rule in group["rules"] if "alert" in rule]
+    for rule in rules:
+        base, _, section = rule["annotations"]["runbook_url"].partition("#")
+        assert base == "https://wiki.example.com/served/RUNBOOK"
+        (commands,) = re.findall(r"^(`{3,})sh\n(.*?)^\1$", sections[section], re.M | re.S)
+        for line in commands[1].strip("\n").split("\n"):
+            assert shlex.split(line)[0] in ("curl", "kubectl")
+        assert "**Whom to call:**" in sections[section]
+    assert "the owner of the model, `team@example.com`" in sections["modelpredictiondrift"]
+    assert "43 minutes without answers" in text
+
+
+def test_alerts_without_a_published_runbook_have_the_first_query() -> None:
+    (rule, *_) = [rule for group in groups(of_kind("two labels")) for rule in group["rules"] if "alert" in rule]
+    assert "runbook_url" not in rule["annotations"]
+    assert rule["annotations"]["runbook"] == "monitoring/RUNBOOK.md#modelabsent in the package of served:1.0.0"
+    assert rule["annotations"]["first_query"] == 'last_over_time(model_info{name="served"}[1d])'
 
 
 def test_an_expression_is_read_as_far_as_its_metrics_and_labels() -> None:
@@ -308,7 +342,7 @@ def test_server_counts_the_bins_of_training(server: Server) -> None:
     [
         (ALERTS, ("model_request_seconds_bucket", "model_seconds_bucket"), "there is no metric model_seconds_bucket"),
         (ALERTS, ('route="/predict"', 'path="/predict"'), "model_requests_total has no label path"),
-        (ALERTS, ("and on (job) 300", "and on (task) 300"), "no metric has a label task"),
+        (ALERTS, ("and on (job) 3600", "and on (task) 3600"), "no metric has a label task"),
         (ALERTS, ("record: job:model_failures:ratio1h", "record: x:y"), "no metric job:model_failures:ratio1h"),
         (ALERTS, ("bin: '800'", "bin: '801'"), "has no bin {'feature': 'distance', 'bin': '801'}"),
         (DASHBOARD, ("model_rows_total", "model_x_total"), "Rows predicted: there is no metric model_x_total"),
@@ -327,7 +361,7 @@ def test_what_is_wrong_is_named(
 @needs_promtool
 def test_what_promtool_refuses_is_told(server: Server, package: Path) -> None:
     text = (package / ALERTS).read_text()
-    (package / ALERTS).write_text(text.replace(">= 100", ">= 1000000"))
+    (package / ALERTS).write_text(text.replace(">= 10", ">= 1000000"))
     (problem,) = check_monitoring(DATA, package, server.url)
     assert problem.startswith("promtool test rules monitoring/alerts_test.yml")
-    assert "ModelSlow" in problem
+    assert "ModelFailingFast" in problem

@@ -20,9 +20,23 @@ Spec = Annotated[
     ),
 ]
 Verify = Annotated[bool, typer.Option(help="Verify the package; if not, every document in it is marked UNVERIFIED.")]
+RunbookUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--runbook-url",
+        metavar="URL",
+        help="Where you will publish monitoring/RUNBOOK.md, so that alerts link to it; default: alerts have no link.",
+    ),
+]
 
 
-def handoff(tag: Tag = None, output: Out = Path("model-package"), spec: Spec = None, verify: Verify = True) -> None:
+def handoff(
+    tag: Tag = None,
+    output: Out = Path("model-package"),
+    spec: Spec = None,
+    verify: Verify = True,
+    runbook_url: RunbookUrl = None,
+) -> None:
     """Write a package for another team, and verify it.
 
     The package contains everything that is needed to run, call and monitor a model.
@@ -30,5 +44,5 @@ def handoff(tag: Tag = None, output: Out = Path("model-package"), spec: Spec = N
     artifact = store.load(tag).require_servable()
     with packages_of("handoff"):
         from model_deployer.handoff.package import write_package  # noqa: PLC0415
-    write_package(artifact, output, spec, verify)
+    write_package(artifact, output, spec, verify, runbook_url)
     print(f"{artifact.tag} is in {output}. Begin with {output / 'README.md'}")
