@@ -3,7 +3,7 @@ import math
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -264,6 +264,29 @@ def test_dashboard_has_no_overlaps_and_every_panel_a_query(kind: str) -> None:
         assert not cells & taken
         taken |= cells
         assert panel["type"] == "row" or all(target["expr"] for target in panel["targets"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_grafanas_own_models_read_the_whole_dashboard(kind: str) -> None:
+    """Nothing of the dashboard is lost in the classes that Grafana generates from its schema."""
+    models = pytest.importorskip("grafana_foundation_sdk.models.dashboard")
+    pytest.importorskip("grafana_foundation_sdk.cog.plugins").register_default_plugins()
+    encoder = pytest.importorskip("grafana_foundation_sdk.cog.encoder").JSONEncoder()
+    content = json.loads(monitoring(of_kind(kind))[DASHBOARD])
+    read = json.loads(encoder.encode(models.Dashboard.from_json(content)))
+    assert not list(lost(content, read))
+
+
+def lost(content: Any, read: Any, path: str = "") -> Iterator[str]:
+    """The paths of values that are in JSON content, but not or otherwise in what was read of it."""
+    if isinstance(content, dict) and isinstance(read, dict):
+        for key, value in content.items():
+            yield from lost(value, read.get(key), f"{path}.{key}")
+    elif isinstance(content, list) and isinstance(read, list) and len(content) == len(read):
+        for index, (value, read_value) in enumerate(zip(content, read, strict=True)):
+            yield from lost(value, read_value, f"{path}[{index}]")
+    elif content != read:
+        yield path
 
 
 @needs_promtool
