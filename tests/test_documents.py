@@ -33,6 +33,7 @@ TO_WRITE = {"lists.py", "nomad.py", "nomad.md.j2"}
 
 #: Files of a handoff package, not of this repository.
 OF_A_PACKAGE = {
+    "benchmarks/measure.py",
     "benchmarks/measurements.json",
     "docs/API_SPEC.yaml",
     "docs/INTEGRATION_GUIDE.md",

@@ -5,9 +5,17 @@ from typing import Any
 
 from model_deployer.deployment.pod import PORT_NAME, labels, metadata, pod
 from model_deployer.deployment.readme import readme
-from model_deployer.deployment.workload import DRAIN_SECONDS, METRICS, Workload, formulas, replica_sizes, scaling, sizes
+from model_deployer.deployment.workload import (
+    DRAIN_SECONDS,
+    METRICS,
+    Workload,
+    autoscaled,
+    formulas,
+    replica_sizes,
+    sizes,
+)
 from model_deployer.monitoring.monitoring import groups
-from model_deployer.package.sizing import SAFE_LOAD_SHARE, autoscaling
+from model_deployer.package.sizing import SAFE_LOAD_SHARE
 from model_deployer.serving.observability.metric_specs import QUEUE_SECONDS
 from model_deployer.writing.yaml_text import to_yaml
 
@@ -55,7 +63,7 @@ def _comment(workload: Workload, path: str) -> str:
     """Return the formulas of the figures in a file."""
     match path.rpartition("/")[2]:
         case "autoscaler.yaml":
-            return formulas([*scaling(workload), autoscaling(workload.sizing)])
+            return formulas(autoscaled(workload))
         case "deployment.yaml":
             return formulas(replica_sizes(workload))
     return ""
@@ -66,7 +74,7 @@ _ABOUT_ADAPTER = f"""Values of the Helm chart prometheus-adapter (prometheus-com
 
 
 def is_scaled(workload: Workload) -> bool:
-    """Return whether there is an autoscaler: it needs a CPU request, and so a measurement of CPU use."""
+    """Return whether there is an autoscaler: it needs a CPU request, and so CPU use on a machine that was not busy."""
     return workload.sizing.cpu_request is not None
 
 

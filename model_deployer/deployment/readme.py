@@ -25,10 +25,24 @@ def readme(target: str, workload: Workload, sizes: Sequence[Size], **values: Any
         _environment,
         f"{target}.md.j2",
         workload=workload,
-        load=f"{workload.load:,.4g}",
+        load=_load(target, workload),
         sizes=table(["Figure", "Value", "Formula"], sizes),
         unverified=unverified_banner(workload.package.is_verified),
         **values,
+    )
+
+
+def _load(target: str, workload: Workload) -> str:
+    """Return the sentences about the load that the figures are for, or why there is none."""
+    if workload.load is None:
+        return (
+            "The machine was busy when the package was measured. So its figures do not tell what a replica carries: "
+            "the number of replicas is fixed, and nothing is derived from the use of CPU. Write the package again with "
+            "`deployer handoff` on a machine that runs nothing else, and `deployer deploy` adds these figures."
+        )
+    return (
+        f"The figures are for a load of {workload.load:,.4g} one-row requests per second; "
+        f"`deployer deploy {target} --rps` sets another load."
     )
 
 

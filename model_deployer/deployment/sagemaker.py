@@ -40,9 +40,10 @@ def sagemaker(workload: Workload) -> dict[str, str]:
         "create-endpoint-config.json": create_endpoint_config(workload),
         "create-endpoint.json": create_endpoint(workload),
         "update-endpoint.json": update_endpoint(workload),
-        "register-scalable-target.json": register_scalable_target(workload),
-        "put-scaling-policy.json": put_scaling_policy(workload),
     }
+    if workload.load is not None:
+        requests["register-scalable-target.json"] = register_scalable_target(workload)
+        requests["put-scaling-policy.json"] = put_scaling_policy(workload)
     page = readme(
         "sagemaker",
         workload,

@@ -15,6 +15,7 @@ from model_deployer.deployment.sagemaker import sagemaker
 from model_deployer.deployment.vertex import vertex
 from model_deployer.deployment.workload import Workload
 from model_deployer.package.package_data import PackageData, read_package_data
+from model_deployer.package.sizing import Sizing
 from model_deployer.package.staging import staging
 
 #: For each target, the function that returns its files by path.
@@ -45,13 +46,13 @@ def deploy(target: str, package: Path, folder: Path, image: str | None = None, l
         load: The load in one-row requests per second; None for the safe load of one replica.
 
     Raises:
-        UsageError: If the target is unknown, ``package`` is not a package, the image is missing, or the folder is not
-            empty.
+        UsageError: If the target is unknown, ``package`` is not a package, the image is missing, the folder is not
+            empty, or there is a load although the machine was busy when the package was measured.
     """
     if target not in TARGETS:
         raise UsageError(f"unknown target; expected one of {', '.join(TARGETS)}")
     data = read_package_data(package)
-    workload = Workload(data, _image(image, target, data.tag), _load(load, data.sizing.safe_load))
+    workload = Workload(data, _image(image, target, data.tag), _load(load, data.sizing))
     with staging(folder) as staged:
         _write(TARGETS[target](workload), staged)
     return workload
@@ -60,10 +61,10 @@ def deploy(target: str, package: Path, folder: Path, image: str | None = None, l
 def definitions(package: PackageData) -> dict[str, str]:
     """Return the files of every target by their path in the package: deploy/TARGET/...
 
-    The image is named after the model and its version, and the load is the safe load of one replica. A target is left
-    out if its largest instance type is too small for the model.
+    The image is named after the model and its version, and the load is the safe load of one replica, as far as it is
+    known. A target is left out if its largest instance type is too small for the model.
     """
-    workload = Workload(package, package.tag, package.sizing.safe_load)
+    workload = Workload(package, package.tag, _load(None, package.sizing))
     files: dict[str, str] = {}
     for target, write in TARGETS.items():
         with suppress(UsageError):
@@ -97,9 +98,14 @@ def _image(image: str | None, target: str, tag: str) -> str:
     return image
 
 
-def _load(load: float | None, safe_load: float) -> float:
+def _load(load: float | None, sizing: Sizing) -> float | None:
     if load is None:
-        return safe_load
+        return None if sizing.is_withheld else sizing.safe_load
+    if sizing.is_withheld:
+        raise UsageError(
+            "--rps: the machine was busy when the package was measured, so the load of a replica is not known; write "
+            "the package again with `deployer handoff` on a machine that runs nothing else"
+        )
     if not (math.isfinite(load) and load > 0):
         raise UsageError("--rps: expected the load in one-row requests per second, a number above 0")
     return load

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from model_deployer.package.package_data import PackageData
 from model_deployer.package.sizing import (
+    MIN_REPLICAS,
     READINESS_FAILURES,
     READINESS_PERIOD_SECONDS,
     Size,
@@ -59,12 +60,13 @@ class Workload:
     Attributes:
         package: The content of the handoff package.
         image: The name of the image, with a tag or a digest.
-        load: The planned load in one-row requests per second.
+        load: The planned load in one-row requests per second; None if the measurements do not tell what a replica
+            carries, because the machine was busy. Then there are ``MIN_REPLICAS``, and no autoscaler.
     """
 
     package: PackageData
     image: str
-    load: float
+    load: float | None
 
     @property
     def model(self) -> str:
@@ -92,12 +94,12 @@ class Workload:
     @property
     def replicas(self) -> int:
         """The number of replicas for the load, including the spare one."""
-        return self.sizing.replicas(self.load)
+        return MIN_REPLICAS if self.load is None else self.sizing.replicas(self.load)
 
     @property
     def max_replicas(self) -> int:
         """The largest number of replicas that an autoscaler may run."""
-        return self.sizing.replicas(PEAK_FACTOR * self.load)
+        return MIN_REPLICAS if self.load is None else self.sizing.replicas(PEAK_FACTOR * self.load)
 
     @property
     def timeout_seconds(self) -> int:
@@ -126,12 +128,20 @@ def dns_label(text: str, max_length: int = MAX_LABEL_LENGTH) -> str:
 
 def sizes(workload: Workload) -> list[Size]:
     """Return every figure of the definitions, with its formula."""
-    return [*scaling(workload), autoscaling(workload.sizing), *replica_sizes(workload)]
+    return [*autoscaled(workload), *replica_sizes(workload)]
+
+
+def autoscaled(workload: Workload) -> list[Size]:
+    """Return the figures of the autoscaler; only the number of replicas if the load is not known."""
+    return [*scaling(workload), *([] if workload.load is None else [autoscaling(workload.sizing)])]
 
 
 def scaling(workload: Workload) -> list[Size]:
     """Return the figures of the number of replicas."""
-    load, peak = workload.load, PEAK_FACTOR * workload.load
+    load = workload.load
+    if load is None:
+        return [Size("Replicas", f"{MIN_REPLICAS}", "one, plus 1 spare: the machine was busy during the measurements")]
+    peak = PEAK_FACTOR * load
     return [
         *loads(workload.sizing),
         replicas(workload.sizing, f"Replicas for {load:,.4g} one-row requests per second", load),

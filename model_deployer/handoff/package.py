@@ -19,7 +19,7 @@ from model_deployer.handoff.formats.formats import TEMPLATES, Formats
 from model_deployer.handoff.formats.holdout import HoldoutRows, read_holdout_rows
 from model_deployer.handoff.formats.parity import write_parity
 from model_deployer.handoff.formats.service_replay import replay_service
-from model_deployer.handoff.measurement.server_measurement import measure
+from model_deployer.handoff.measurement.program import run_program, write_program
 from model_deployer.handoff.requirements import write_dockerfile, write_environment, write_requirements
 from model_deployer.handoff.sample_requests import collect_samples
 from model_deployer.handoff.sandbox.environment import CleanEnvironment, temporary_environment
@@ -79,7 +79,7 @@ def write_package(
         with _serving(environment) as server:
             samples = _send_requests(artifact, folder, server)
             _replay(artifact, folder, server, samples, written)
-            _measure(artifact, folder, server, samples)
+            _measure(folder, environment, server)
             _run_clients(artifact, folder, server)
         _write_documents(folder)
         if is_verified:
@@ -113,6 +113,7 @@ def _write_static_files(folder: Path) -> None:
     for name, subfolder in (("inference_example.py", "examples"), ("test_inference.py", "tests")):
         (folder / subfolder).mkdir(exist_ok=True)
         shutil.copyfile(TEMPLATES / name, folder / subfolder / name)
+    write_program(folder)
     (folder / "proto").mkdir()
     shutil.copyfile(folder / "bento/src/model_deployer/serving/grpc" / PROTO, folder / "proto" / PROTO)
     write_requirements(folder)
@@ -153,13 +154,14 @@ def _replay(artifact: Artifact, folder: Path, server: Server, samples: Samples, 
         current.detail = f"replayed on {_rows(written.test)}"
 
 
-def _measure(artifact: Artifact, folder: Path, server: Server, samples: Samples) -> None:
+def _measure(folder: Path, environment: CleanEnvironment, server: Server) -> None:
     with step("measurements") as current:
-        measured = measure(server.url, server.process.pid, samples, server.cold_start_seconds, artifact.contract)
-        (folder / package_data.MEASUREMENTS).parent.mkdir(exist_ok=True)
-        write_json(folder / package_data.MEASUREMENTS, measured.model_dump(mode="json"))
-        requests = sum(latency.requests for latency in (*measured.by_rows, *measured.by_load))
-        current.detail = f"{requests:,} requests timed"
+        environment.copy(folder)
+        run_program(environment, server, folder / package_data.MEASUREMENTS)
+        measured = package_data.read_measurements(folder)
+        requests = sum(latency.requests for latency in measured.steps)
+        busy = f"; the machine was busy: {measured.others}, so there is no sizing" if measured.is_busy else ""
+        current.detail = f"{requests:,} requests timed{busy}"
 
 
 def _run_clients(artifact: Artifact, folder: Path, server: Server) -> None:

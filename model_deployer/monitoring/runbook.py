@@ -47,6 +47,7 @@ def runbook(package: PackageData) -> str:
         alerts=[(alert, _look(looks[alert.name])) for alert in alerts.alerts(package)],
         owner=code(package.manifest.owner) if package.manifest.owner else None,
         objectives=_objectives(package),
+        has_latency=bool(alerts.objectives(package)),
         drift=package.reference and package.reference.drift,
         replayed=_replayed(package),
         left_out=table(["Field or prediction", "Why it has no alert"], map(tuple, _left_out(package))),

@@ -4,6 +4,12 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from model_deployer.contract.number_format import percent
+
+#: The shares of the time of all cores above which a machine was busy: with other processes, and with other virtual
+#: machines on the same hardware (steal).
+MAX_OTHERS_SHARE, MAX_STEAL_SHARE = 0.1, 0.02
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -20,6 +26,29 @@ class Machine(_Record):
     gpu: str | None = None
 
 
+class Conditions(_Record):
+    """What else happened on the machine during a measurement; a value that the machine does not report is None.
+
+    Attributes:
+        load_average: The load average of the last minute, before the measurement.
+        others_share: The share of the time of all cores that processes other than the server and the clients used.
+        steal_share: The share of the time of all cores that the hypervisor gave to other virtual machines.
+        client_cores: The average number of cores that the clients kept busy; they can use one.
+        megahertz: The frequency of the cores after the measurement, on average.
+    """
+
+    load_average: float | None
+    others_share: float
+    steal_share: float
+    client_cores: float
+    megahertz: float | None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the machine was too busy for figures that hold at another time."""
+        return self.others_share > MAX_OTHERS_SHARE or self.steal_share > MAX_STEAL_SHARE
+
+
 class Latency(_Record):
     """The latency of one load: the time from a request to its answer, over an open connection on the same machine.
 
@@ -32,6 +61,9 @@ class Latency(_Record):
         p50, p95, p99: Percentiles of the latency of the requests that were answered with 200, in milliseconds.
         requests_per_second: The rate of requests that were answered with 200, of all clients together.
         cores: The average number of processor cores that the server kept busy; None if the system does not report it.
+        conditions: What else happened on the machine; None in packages of older versions.
+        attempts: How often the load was measured; a measurement on a busy machine is repeated.
+        busy: Whether the machine was busy in every attempt. The figures are those of the least disturbed one.
     """
 
     rows: int
@@ -44,6 +76,27 @@ class Latency(_Record):
     p99: float
     requests_per_second: float
     cores: float | None = None
+    conditions: Conditions | None = None
+    attempts: int = 1
+    busy: bool = False
+
+
+class LargestRequests(_Record):
+    """The load under which memory was measured: the largest requests that the model's limits allow.
+
+    Attributes:
+        rows: The number of rows in each request.
+        body_bytes: The size of each body: JSON, filled up with blanks to the limit.
+        clients: The number of clients that sent such requests at the same time.
+        answered: The number of requests that were answered with 200.
+        refused: The number of requests that were not.
+    """
+
+    rows: int
+    body_bytes: int
+    clients: int
+    answered: int
+    refused: int
 
 
 class Measurements(_Record):
@@ -61,6 +114,7 @@ class Measurements(_Record):
         memory_loaded_bytes: The same under load, at its peak.
         by_rows: The latencies of one client by the number of rows per request.
         by_load: The latencies of one-row requests by the number of concurrent clients.
+        largest: The requests of the peak of memory; None in packages of older versions.
     """
 
     machine: Machine
@@ -72,3 +126,24 @@ class Measurements(_Record):
     memory_loaded_bytes: int | None
     by_rows: tuple[Latency, ...]
     by_load: tuple[Latency, ...]
+    largest: LargestRequests | None = None
+
+    @property
+    def steps(self) -> tuple[Latency, ...]:
+        """Every measured load; the first one, a single client with one row, is in both tables."""
+        return (*self.by_rows, *(step for step in self.by_load if step not in self.by_rows))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the machine was busy during any of the measurements."""
+        return any(step.busy for step in self.steps)
+
+    @property
+    def others(self) -> str:
+        """What else used the machine, at most: other processes used up to 12 % of the cores, ..."""
+        conditions = [step.conditions for step in self.steps if step.conditions]
+        others = max((each.others_share for each in conditions), default=0.0)
+        steal = max((each.steal_share for each in conditions), default=0.0)
+        return (
+            f"other processes used up to {percent(others)} of the cores, other virtual machines up to {percent(steal)}"
+        )

@@ -113,7 +113,7 @@ def read_package_data(folder: Path) -> PackageData:
             evaluation=Evaluation.parse(metadata["evaluation"], f"{folder}: {METADATA}: evaluation", _REMEDY),
             reference=_reference(folder, metadata["reference"]),
             formats=TypeAdapter(tuple[Format, ...]).validate_python(_read_json(folder, PARITY)["formats"]),
-            measured=Measurements.model_validate(_read_json(folder, MEASUREMENTS)),
+            measured=read_measurements(folder),
             samples=Samples.model_validate(_read_json(folder, SAMPLES)),
             clients=TypeAdapter(tuple[Client, ...]).validate_python(_read_json(folder, CLIENTS)),
             changes=tuple(_read_json(folder, CHANGES)["versions"]),
@@ -127,6 +127,16 @@ def read_package_data(folder: Path) -> PackageData:
     except (KeyError, TypeError, ValidationError, yaml.YAMLError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{folder}: a file of the package is damaged: {reason}; {_REMEDY}") from None
+
+
+def read_measurements(folder: Path) -> Measurements:
+    """Read the measurements of a package.
+
+    Raises:
+        UsageError: If there is no file of measurements, or it is not JSON.
+        ValidationError: If it is JSON of another form.
+    """
+    return Measurements.model_validate(_read_json(folder, MEASUREMENTS))
 
 
 def write_metadata(artifact: Artifact, is_verified: bool, folder: Path, runbook_url: str | None = None) -> None:

@@ -11,6 +11,7 @@ INSTALL = "python3 -m venv .venv\n.venv/bin/pip install -r requirements.txt"
 EXAMPLE = ".venv/bin/python examples/inference_example.py"
 TEST = ".venv/bin/pytest tests"
 SERVE = '.venv/bin/bentoml serve "$PWD/bento"'
+MEASURE = ".venv/bin/python benchmarks/measure.py"
 TEST_DEPLOYMENT = f"URL={LOCAL} .venv/bin/pytest tests"
 
 _BLOCK = re.compile(r"^(`{3,})sh (\w+)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)

@@ -35,8 +35,8 @@ def test_it_gets_what_was_measured_and_nothing_where_nothing_was() -> None:
     )
     assert {name: measured[name] for name in limits} == {
         "cpus": 2,
-        "mem_limit": 512 * 2**20,
-        "memswap_limit": 512 * 2**20,
+        "mem_limit": 384 * 2**20,
+        "memswap_limit": 384 * 2**20,
     }
     assert not limits & unmeasured.keys()
 

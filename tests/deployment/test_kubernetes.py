@@ -167,7 +167,7 @@ def test_autoscaler_goes_by_cpu_or_by_requests() -> None:
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (
         5,
         13,
-    )  # 10,000 / 2,590 -> 4 + 1, 30,000 / 2,590 -> 12 + 1
+    )  # 10,000 / 2,592 -> 4 + 1, 30,000 / 2,592 -> 12 + 1
     assert [metric["type"] for metric in scaler["metrics"]] == ["Resource"]
     cpu, requests = files["with-prometheus/autoscaler.yaml"]["spec"]["metrics"]
     assert cpu == scaler["metrics"][0]
@@ -204,4 +204,4 @@ def test_every_figure_stands_beside_its_formula() -> None:
 def test_the_alerts_are_those_of_the_package(files: dict[str, Any]) -> None:
     (rule,) = of_kind(files, "PrometheusRule")
     names = {alert.get("alert") for group in rule["spec"]["groups"] for alert in group["rules"]}
-    assert {"ModelAbsent", "ModelFailingFast", "ModelSlow"} <= names
+    assert {"ModelAbsent", "ModelFailingFast", "ModelQueueLong"} <= names

@@ -41,9 +41,10 @@ def problems(service: str, operation: str, request: Mapping[str, Any]) -> str:
 @pytest.mark.parametrize("example", ALL.values(), ids=ALL)
 def test_aws_describes_these_requests_so(example: Workload) -> None:
     requests = read(example)
-    assert requests.keys() == OPERATIONS.keys()
-    for path, (service, operation) in OPERATIONS.items():
-        assert problems(service, operation, requests[path]) == ""
+    scaling = {path for path, (service, _) in OPERATIONS.items() if service == "application-autoscaling"}
+    assert requests.keys() == OPERATIONS.keys() - (scaling if example.load is None else set())
+    for path, request in requests.items():
+        assert problems(*OPERATIONS[path], request) == ""
     assert "Unknown parameter" in problems("sagemaker", "CreateModel", requests["create-model.json"] | {"Imag": "x"})
 
 
@@ -69,7 +70,7 @@ def test_a_version_goes_live_and_the_next_one_is_ready_beside_it() -> None:
     scaling.register_scalable_target(**first["register-scalable-target.json"])
     scaling.put_scaling_policy(**first["put-scaling-policy.json"])
     (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
-    assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 60 * 2590
+    assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 60 * 2592
     # moto does not support UpdateEndpoint, so only the names in the request can be checked.
     update = second["update-endpoint.json"]
     assert update["EndpointName"] == name

@@ -1,6 +1,7 @@
 """`deployer deploy`: every target from a package on disk, and the errors."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -13,9 +14,9 @@ from model_deployer.contract.errors import UsageError
 from model_deployer.deployment import vertex
 from model_deployer.deployment.targets import TARGETS, definitions, deploy
 from model_deployer.deployment.workload import Workload
-from model_deployer.package.package_data import SPECIFICATION
+from model_deployer.package.package_data import MEASUREMENTS, SPECIFICATION
 from tests.support import written_package as packages
-from tests.support.observed import MEASURED
+from tests.support.observed import BUSY, MEASURED
 from tests.support.processes import ROOT, run
 from tests.support.workloads import IMAGE, workload
 
@@ -146,6 +147,28 @@ def test_default_load_is_what_one_replica_carries(package: Path, tmp_path: Path)
     example = deploy("kubernetes", package, tmp_path / "out", IMAGE)
     assert example.load == example.sizing.safe_load
     assert example.replicas == 2
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_busy_machine_gives_neither_a_load_nor_an_autoscaler(target: str) -> None:
+    """A package that was measured on a busy machine has two replicas and no figure that depends on its speed."""
+    busy = workload(BUSY, load=None)
+    files = {path: text for path, text in definitions(busy.package).items() if path.startswith(f"deploy/{target}/")}
+    page = files[f"deploy/{target}/README.md"]
+    assert "The machine was busy when the package was measured." in page
+    assert busy.replicas == busy.max_replicas == 2
+    assert not [path for path in files if "autoscal" in path or "scaling" in path or "scalable" in path]
+    # Neither the safe load nor the use of CPU.
+    assert not re.search(r"\b2,?592|1040m|one-row requests per second", " ".join(files.values()))
+
+
+def test_a_load_cannot_be_carried_by_a_number_of_replicas_that_is_not_known(package: Path, tmp_path: Path) -> None:
+    busy = tmp_path / "busy"
+    shutil.copytree(package, busy)
+    (busy / MEASUREMENTS).write_text(BUSY.model_dump_json())
+    with pytest.raises(UsageError, match="the load of a replica is not known"):
+        deploy("compose", busy, tmp_path / "out", load=100)
+    assert deploy("compose", busy, tmp_path / "out").load is None
 
 
 def test_other_folders_and_full_targets_are_refused(package: Path, tmp_path: Path) -> None:

@@ -84,5 +84,5 @@ def test_autoscaler_knows_the_share_of_the_machine() -> None:
     def target(example: Workload) -> Any:
         return read(example)["deploy-model.json"]["deployedModel"]["dedicatedResources"].get("autoscalingMetricSpecs")
 
-    assert [metric["target"] for metric in target(workload())] == [33]  # 60 % of 1.1 of 2 cores
+    assert [metric["target"] for metric in target(workload())] == [31]  # 60 % of 1.04 of 2 cores
     assert target(workload(UNKNOWN)) is None

@@ -26,7 +26,7 @@ def test_a_label_says_the_name_and_long_ones_are_told_apart() -> None:
 
 
 def test_the_smallest_machine_that_holds_a_replica() -> None:
-    assert smallest_instance_type(INSTANCE_TYPES, workload()).name == "middle"  # 1.04 cores; 512 MiB
+    assert smallest_instance_type(INSTANCE_TYPES, workload()).name == "middle"  # 1.04 cores; 384 MiB
     assert smallest_instance_type(INSTANCE_TYPES, workload(UNKNOWN)).name == "small"
-    with pytest.raises(UsageError, match=r"2 cores and 0[.]5 GiB, more than small has"):
+    with pytest.raises(UsageError, match=r"2 cores and 0[.]375 GiB, more than small has"):
         smallest_instance_type(INSTANCE_TYPES[:1], workload())

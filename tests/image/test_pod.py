@@ -65,7 +65,7 @@ def test_pod_runs_unprivileged_on_read_only_files(podman: Podman, image: str, tm
         no_capabilities = "0" * 16
         assert restrictions == ["Read-only", "file", "system", str(USER), no_capabilities, no_capabilities, "1", "2"]
         limits = inspect(podman, container)["HostConfig"]
-        assert limits["Memory"] == 512 * MIB  # 300 MiB and 192 MiB for requests, rounded up
+        assert limits["Memory"] == 384 * MIB  # 1.25 x 300 MiB, rounded up
         assert limits["CpuQuota"] == 2 * limits["CpuPeriod"]
 
 

@@ -38,7 +38,7 @@ from model_deployer.package.samples import Sample, Samples
 from model_deployer.writing.markdown import anchor
 from tests.support import tiny
 from tests.support.drifts import MIN_ROWS, THRESHOLD, with_drift
-from tests.support.observed import package_data
+from tests.support.observed import BUSY, package_data
 from tests.support.processes import Server
 
 needs_promtool = pytest.mark.skipif(promtool() is None, reason="promtool is not installed")
@@ -316,6 +316,17 @@ def test_runbook_has_a_section_with_commands_for_every_alert() -> None:
         assert "**Whom to call:**" in sections[section]
     assert "the owner of the model, `team@example.com`" in sections["modelpredictiondrift"]
     assert "43 minutes without answers" in text
+
+
+@needs_promtool
+def test_a_busy_machine_gives_no_alerts_on_latency(tmp_path: Path) -> None:
+    """Without objectives there are no alerts on latency, and the runbook says why; the rules hold without them."""
+    package = replace(of_kind("two labels"), measured=BUSY)
+    assert not [alert for alert in alerts(package) if alert.name.startswith("ModelSlow")]
+    assert "the machine was busy during the measurements" in monitoring(package)[RUNBOOK]
+    write_monitoring(package, tmp_path)
+    completed = run("test rules", tmp_path / TESTS)
+    assert "SUCCESS" in completed.stdout, completed.stdout + completed.stderr
 
 
 def test_alerts_without_a_published_runbook_have_the_first_query() -> None:

@@ -8,7 +8,7 @@ from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.reference import Reference
-from model_deployer.package.measurements import Latency, Machine, Measurements
+from model_deployer.package.measurements import Conditions, LargestRequests, Latency, Machine, Measurements
 from model_deployer.package.package_data import PackageData
 from model_deployer.package.samples import Samples
 from tests.support import tiny
@@ -22,7 +22,10 @@ def latency(clients: int, per_second: float, p99: float, **fields: Any) -> Laten
     return Latency(**{**defaults, "clients": clients, "p99": p99, "requests_per_second": per_second, **fields})
 
 
-ONE_CLIENT = latency(1, 1234.5, 1.5, cores=0.3)
+QUIET = Conditions(load_average=0.5, others_share=0.01, steal_share=0.0, client_cores=0.4, megahertz=2600)
+DISTURBED = Conditions(load_average=7.5, others_share=0.34, steal_share=0.03, client_cores=0.4, megahertz=2600)
+
+ONE_CLIENT = latency(1, 1234.5, 1.5, cores=0.3, conditions=QUIET)
 
 MEASURED = Measurements(
     machine=Machine(processor="Example 9000", cores=2, memory_bytes=8 * 1024 * MIB, system="Linux", python="3.12.1"),
@@ -33,7 +36,22 @@ MEASURED = Measurements(
     memory_ready_bytes=200 * MIB,
     memory_loaded_bytes=300 * MIB,
     by_rows=(ONE_CLIENT, latency(1, 50, 77.0, rows=100)),
-    by_load=(ONE_CLIENT, latency(4, 2600, 3.2, cores=0.8), latency(16, 4321, 9.5, cores=1.04), latency(64, 4200, 31.0)),
+    by_load=(
+        ONE_CLIENT,
+        latency(4, 2600, 3.2, cores=0.8),
+        latency(16, 4321, 9.5, cores=1.04, conditions=QUIET),
+        latency(64, 4200, 31.0),
+    ),
+    largest=LargestRequests(rows=10_000, body_bytes=16 * MIB, clients=4, answered=12, refused=3),
+)
+
+#: The same on a machine that other processes used, in each of three attempts.
+BUSY = MEASURED.model_copy(
+    update={
+        "by_rows": tuple(
+            step.model_copy(update={"conditions": DISTURBED, "attempts": 3, "busy": True}) for step in MEASURED.by_rows
+        )
+    }
 )
 
 

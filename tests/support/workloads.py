@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from model_deployer.deployment.workload import Workload
 from model_deployer.package.measurements import Latency, Measurements
 from tests.support import tiny
-from tests.support.observed import MEASURED, MIB, latency, package_data
+from tests.support.observed import BUSY, MEASURED, MIB, latency, package_data
 
 IMAGE = "registry.example/models/served:1.0.0"
 
 
-def workload(measured: Measurements = MEASURED, load: float = 10_000, image: str = IMAGE, **fields: Any) -> Workload:
+def workload(
+    measured: Measurements = MEASURED, load: float | None = 10_000, image: str = IMAGE, **fields: Any
+) -> Workload:
     """A workload; ``fields`` are passed on to :func:`package_data`."""
     return Workload(replace(package_data(**fields), measured=measured), image, load)
 
@@ -41,7 +43,7 @@ ODD = workload(
     ),
 )
 
-ALL = {"measured": workload(), "unknown": workload(UNKNOWN), "odd": ODD}
+ALL = {"measured": workload(), "unknown": workload(UNKNOWN), "odd": ODD, "busy": workload(BUSY, load=None)}
 
 #: The measurements of any server.
 measurements = st.builds(
@@ -54,7 +56,7 @@ measurements = st.builds(
     ),
     rate=st.floats(1, 1e5),
     p99=st.floats(0.1, 1e4),
-    cores=st.floats(0, 64),
+    cores=st.integers(0, 6400).map(lambda hundredths: hundredths / 100),
     memory=st.integers(MIB, 64 * 1024 * MIB),
     start=st.floats(0.1, 600),
 )

@@ -45,6 +45,7 @@ def _lines(package: PackageData) -> Iterator[Line]:
         yield "  plots/", "the plots of the model card"
     yield "benchmarks/", ""
     yield f"  {_name(MEASUREMENTS)}", "latency, throughput and memory, with the machine they were measured on"
+    yield "  measure.py", "measures again, on your machine; src/ has its modules"
     yield "monitoring/", ""
     yield "  RUNBOOK.md", "what to do when an alert fires, and how the alerts on drift were tried"
     yield "  alerts.yml", "alert rules for Prometheus; alerts_test.yml tests them"

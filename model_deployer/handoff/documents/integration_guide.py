@@ -12,10 +12,11 @@ from model_deployer.contract.outputs import Classification
 from model_deployer.contract.value_warnings import WARNING_CODES
 from model_deployer.handoff.documents.field_tables import treatment
 from model_deployer.monitoring.alerts import Alert
-from model_deployer.package.measurements import Latency
+from model_deployer.package.measurements import MAX_OTHERS_SHARE, MAX_STEAL_SHARE, Latency
 from model_deployer.package.package_data import PackageData
 from model_deployer.package.readme_commands import LOCAL
 from model_deployer.package.samples import Sample
+from model_deployer.package.sizing import memory_load
 from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from model_deployer.writing.markdown import Markdown, code, code_block, join_list, markdown, table
 
@@ -195,6 +196,37 @@ def machine(package: PackageData) -> str:
     )
 
 
+def conditions(package: PackageData) -> str:
+    """Return what else ran on the machine during the measurements; empty if that was not recorded."""
+    measured = package.measured
+    recorded = [step.conditions for step in measured.steps if step.conditions]
+    if not recorded:
+        return ""
+    clients = max(each.client_cores for each in recorded)
+    loads = [each.load_average for each in recorded if each.load_average is not None]
+    average = f"; the load average was {number(min(loads))} to {number(max(loads))} before them" if loads else ""
+    megahertz = sorted({round(each.megahertz) for each in recorded if each.megahertz is not None})
+    frequency = f"; the cores ran at {' to '.join(map(number, megahertz[:: max(1, len(megahertz) - 1)]))} MHz"
+    return (
+        f"During the measurements, {measured.others}{average}{frequency if megahertz else ''}. The clients kept up to "
+        f"{clients:.2f} cores busy; they can use one."
+    )
+
+
+def busy(package: PackageData) -> str:
+    """Return how many measurements were disturbed although they were repeated; empty if none was."""
+    steps = package.measured.steps
+    disturbed = [step for step in steps if step.busy]
+    if not disturbed:
+        return ""
+    return (
+        f"The machine was busy during {len(disturbed)} of {count(len(steps), 'measurement')}, also after "
+        f"{count(max(step.attempts for step in disturbed), 'attempt')} each: other processes used more than "
+        f"{percent(MAX_OTHERS_SHARE)} of the cores, or other virtual machines more than {percent(MAX_STEAL_SHARE)}. "
+        "The figures are those of the least disturbed attempts. A machine that runs nothing else is faster."
+    )
+
+
 def by_rows(package: PackageData) -> Markdown:
     """Return a table of the latency of one client by the number of rows per request."""
     rows = [
@@ -216,11 +248,14 @@ def by_load(package: PackageData) -> Markdown:
             number(latency.clients),
             *_percentiles(latency),
             number(round(latency.requests_per_second)),
+            "" if latency.cores is None else f"{latency.cores:.2f}",
+            "" if latency.conditions is None else f"{latency.conditions.client_cores:.2f}",
             *_counts(latency),
         ]
         for latency in package.measured.by_load
     ]
-    return table(["Concurrent clients", "p50", "p95", "p99", "Requests per second", "Requests", "Failed"], rows)
+    rates = ["Requests per second", "Cores of the server", "Cores of the clients"]
+    return table(["Concurrent clients", "p50", "p95", "p99", *rates, "Requests", "Failed"], rows)
 
 
 def _percentiles(latency: Latency) -> list[str]:
@@ -237,8 +272,9 @@ def resources(package: PackageData) -> Markdown:
     rows = [
         ("Start time until ready", seconds(measured.cold_start_seconds)),
         ("Memory when ready", size(measured.memory_ready_bytes) if measured.memory_ready_bytes else ""),
-        ("Memory under load, peak", size(measured.memory_loaded_bytes) if measured.memory_loaded_bytes else ""),
-    ]
+        (f"Memory, peak {memory_load(measured)}",
+         size(measured.memory_loaded_bytes) if measured.memory_loaded_bytes else ""),
+    ]  # fmt: skip
     return table(["Figure", "Measured"], [row for row in rows if row[1]])
 
 

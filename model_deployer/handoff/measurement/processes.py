@@ -1,4 +1,4 @@
-"""The processes of a running server, inspected from outside."""
+"""The processes of a running server or of its clients, inspected from outside."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,14 +16,16 @@ _CUDA_LIBRARY = "libonnxruntime_providers_cuda"
 
 
 class Processes:
-    """A server's process with all of its child processes.
+    """A process, by default with all of its child processes.
 
     Args:
-        pid: The id of the server's first process.
+        pid: The id of the first process.
+        has_children: Whether its child processes belong to it.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, has_children: bool = True) -> None:
         self._parent = psutil.Process(pid)
+        self._has_children = has_children
 
     def memory(self) -> int | None:
         """Return the bytes of memory of all processes (PSS: shared pages are divided); None if not reported."""
@@ -52,7 +54,8 @@ class Processes:
 
     def _query(self, query: Callable[[psutil.Process], T]) -> Iterator[T]:
         """Yield a property of each process, without processes that have ended or that this user may not inspect."""
-        for process in [self._parent, *self._parent.children(recursive=True)]:
+        children = self._parent.children(recursive=True) if self._has_children else []
+        for process in [self._parent, *children]:
             try:
                 value = query(process)
             except psutil.Error:

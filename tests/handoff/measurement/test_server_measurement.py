@@ -1,7 +1,9 @@
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -13,7 +15,9 @@ from model_deployer.handoff.measurement import machine, server_measurement
 from model_deployer.handoff.measurement.load_generator import LoadTest
 from model_deployer.handoff.measurement.processes import Processes
 from model_deployer.handoff.measurement.server_measurement import measure
+from model_deployer.package.measurements import MAX_OTHERS_SHARE
 from model_deployer.package.samples import Sample, Samples
+from model_deployer.package.sizing import Sizing
 from model_deployer.system import cpus
 from tests.support import tiny
 from tests.support.processes import Server, free_port
@@ -24,6 +28,8 @@ from tests.support.servers import WITH_RUNNER, SharedServers
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_measurement, "SECONDS", 0.2)
     monkeypatch.setattr(server_measurement, "CLIENTS", (1, 8))
+    monkeypatch.setattr(server_measurement, "MAX_CLIENTS", 8)
+    monkeypatch.setattr(server_measurement, "ATTEMPTS", 2)
 
 
 def samples(*rows: object) -> Samples:
@@ -52,10 +58,76 @@ def test_a_server_is_asked_for_more_and_more(server: Server) -> None:
         assert step.cores is not None
         # Each client has at most one open request, which limits latency times throughput (Little's law).
         assert step.p50 / 1000 * step.requests_per_second < 2.5 * step.clients
+        assert step.conditions is not None
+        # The clients run in one thread; the memory of the server is not read while they wait.
+        assert 0 <= step.conditions.client_cores <= 1.1
+        assert (step.busy, step.attempts) in ((False, 1), (False, 2), (True, 2))
+        assert step.busy == step.conditions.is_busy
     requests, rows = counts()
     assert requests - before[0] > sum(step.requests for step in steps)  # there was a warm-up, too
     assert rows - before[1] > sum(step.requests * step.rows for step in steps)
     assert (measured.engine, measured.workers, measured.cold_start_seconds) == ("cpu", 1, 1.235)
+
+
+def test_memory_is_measured_with_the_largest_requests(server: Server) -> None:
+    """Several clients send as many rows and as many bytes as the limits allow."""
+    limits = tiny.CONTRACT.limits.model_copy(update={"body_bytes": 1024 * 1024})
+    contract = tiny.CONTRACT.model_copy(update={"limits": limits})
+    measured = measure(server.url, server.process.pid, GOLDEN, 1.0, contract)
+    largest = measured.largest
+    assert largest is not None
+    assert (largest.rows, largest.body_bytes, largest.clients) == (limits.rows, 1024 * 1024, 4)
+    assert largest.answered + largest.refused >= 8
+    assert largest.answered > 0
+    assert measured.memory_ready_bytes is not None
+    assert measured.memory_loaded_bytes is not None
+    assert measured.memory_loaded_bytes > measured.memory_ready_bytes
+
+
+def test_rows_are_fewer_if_the_bytes_do_not_suffice(server: Server) -> None:
+    limits = tiny.CONTRACT.limits.model_copy(update={"body_bytes": 2000})
+    measured = measure(server.url, server.process.pid, GOLDEN, 1.0, tiny.CONTRACT.model_copy(update={"limits": limits}))
+    assert measured.largest is not None
+    assert 1 < measured.largest.rows < limits.rows
+    assert measured.largest.body_bytes == 2000
+
+
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    """Other processes that keep every core of this machine busy."""
+    commands = [[sys.executable, "-c", "while True: pass"]] * (psutil.cpu_count() or 1)
+    processes = [subprocess.Popen(command) for command in commands]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_a_busy_machine_is_measured_again_and_then_named(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other processes use makes a measurement repeat; if they stay, the least disturbed one is marked."""
+    monkeypatch.setattr(server_measurement, "CLIENTS", (1,))
+    monkeypatch.setattr(server_measurement, "ROWS", (1,))
+    with busy_cores():
+        measured = measure(server.url, server.process.pid, GOLDEN, 1.0, tiny.CONTRACT)
+    (step,) = measured.by_load
+    assert (step.busy, step.attempts) == (True, 2)
+    assert step.conditions is not None
+    assert step.conditions.others_share > MAX_OTHERS_SHARE
+    assert measured.is_busy
+    assert Sizing(measured, 30).is_withheld
+
+
+def test_clients_are_added_until_the_cores_are_busy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose cores are not busy gets more clients; on a busy machine they would not help."""
+    monkeypatch.setattr(server_measurement, "CLIENTS", (1,))
+    monkeypatch.setattr(server_measurement, "MAX_CLIENTS", 12)
+    measured = measure(server.url, server.process.pid, GOLDEN, 1.0, tiny.CONTRACT)
+    clients = [step.clients for step in measured.by_load]
+    assert clients in ([1], [1, 4], [1, 4, 12])
+    if not measured.is_busy and not Sizing(measured, 30).is_saturated:
+        assert clients == [1, 4, 12]
 
 
 def test_memory_is_that_of_the_whole_tree_of_processes(server: Server) -> None:

@@ -1,0 +1,71 @@
+"""Measure the server of a package; ``benchmarks/measure.py`` does it, when the package is written and ever after."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from model_deployer.contract.contract import Contract
+from model_deployer.handoff.measurement import server_measurement
+from model_deployer.handoff.measurement.comparison import TOLERANCE, differences, reasons
+from model_deployer.handoff.sandbox.server import run_server
+from model_deployer.package.measurements import Measurements
+from model_deployer.package.samples import Samples
+from model_deployer.package.sizing import Sizing, sizes
+
+
+def remeasure(
+    package: Path, url: str | None, pid: int | None, cold_start_seconds: float, seconds: float
+) -> Measurements:
+    """Measure a server with the requests of a package.
+
+    Args:
+        package: The folder of the package.
+        url: The URL of a server on this machine; None to start the server of the package.
+        pid: The id of the first process of the server at ``url``.
+        cold_start_seconds: How long that server took to become ready.
+        seconds: How long each load is measured.
+
+    Raises:
+        EnvironmentFault: If the server does not start, or does not answer.
+    """
+    server_measurement.SECONDS = seconds
+    samples = Samples.model_validate_json((package / "examples" / "sample_requests.json").read_bytes())
+    contract = _contract(package)
+    if url is not None and pid is not None:
+        return server_measurement.measure(url, pid, samples, cold_start_seconds, contract)
+    with run_server(f"{shlex.quote(sys.executable)} -m bentoml serve bento", package) as server:
+        return server_measurement.measure(server.url, server.process.pid, samples, server.cold_start_seconds, contract)
+
+
+def report(package: Path, measured: Measurements) -> str:
+    """Return the comparison of a new measurement with that of the package, and the sizing that follows from it."""
+    packaged = Measurements.model_validate_json((package / "benchmarks" / "measurements.json").read_bytes())
+    return "\n".join([*_comparison(packaged, measured), "", *_sizing(package, measured)])
+
+
+def _comparison(packaged: Measurements, measured: Measurements) -> Iterator[str]:
+    compared = list(differences(packaged, measured))
+    yield "In the package -> on this machine:"
+    yield from (f"  {difference}" for difference in compared)
+    apart = [difference for difference in compared if not difference.is_within]
+    if not apart:
+        yield f"Every figure agrees within {TOLERANCE:.0%}."
+        return
+    yield f"{len(apart)} of {len(compared)} figures differ by more than {TOLERANCE:.0%}. What can explain it:"
+    why = list(reasons(packaged, measured)) or ["nothing that was recorded; measure again"]
+    yield from (f"  - {reason}" for reason in why)
+
+
+def _sizing(package: Path, measured: Measurements) -> Iterator[str]:
+    if measured.is_busy:
+        yield f"The machine was busy: {measured.others}. Sizing that depends on its speed is withheld:"
+    else:
+        yield "Sizing for this machine:"
+    for name, figure, formula in sizes(Sizing(measured, _contract(package).limits.timeout_seconds)):
+        yield f"  {name}: {figure} ({formula})"
+
+
+def _contract(package: Path) -> Contract:
+    return Contract.model_validate(json.loads((package / "model" / "model_metadata.json").read_bytes())["contract"])
