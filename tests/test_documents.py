@@ -39,6 +39,8 @@ OF_A_PACKAGE = {
     "docs/INTEGRATION_GUIDE.md",
     "docs/MODEL_CARD.md",
     "examples/inference_example.py",
+    "monitoring/RUNBOOK.md",
+    "monitoring/replay.json",
 }
 
 #: A path in code: a folder and a file with one of these suffixes, or a folder of the tests.

@@ -25,9 +25,10 @@ from model_deployer.contract.errors import Interrupted
 from model_deployer.contract.evaluation import MODEL, BehaviourShift, Evaluation, PartRows
 from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
 from model_deployer.contract.prediction_shift import PredictionShift, exceeds_tolerance
+from model_deployer.contract.reference import Reference
 from model_deployer.contract.versions import next_version
 from model_deployer.training.data.dataset import Dataset
-from model_deployer.training.data.split import Parts, method
+from model_deployer.training.data.split import method
 from model_deployer.training.data.target import Target
 from model_deployer.training.evaluation.evaluation import Metrics, evaluate_classification, evaluate_regression
 from model_deployer.training.evaluation.gates import check_gates, raise_for_failures
@@ -37,6 +38,7 @@ from model_deployer.training.evaluation.reliability import reliability
 from model_deployer.training.evaluation.scored_rows import Predict, ScoredRows
 from model_deployer.training.evaluation.sensitivity import missing_values
 from model_deployer.training.evaluation.slices import slices
+from model_deployer.training.export.drift_replay import describe_drift, replay, replayed_rows
 from model_deployer.training.export.export import (
     TOLERANCE,
     check_parity,
@@ -156,9 +158,10 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
         history=choice.history,
     )
     evaluation = _with_checked_gates(spec, evaluation)
-    files = _Files(dataset.path, model, graph, predict, contract, evaluation)
+    distributions = _reference(dataset, predictions, predict)
+    files = _Files(dataset.path, model, graph, predict, contract, evaluation, distributions)
     version = next_version(comparison.previous, contract, comparison.exceeds_tolerance)
-    tag = _save(files, _manifest(dataset, model, str(version)), frame, parts, predictions)
+    tag = _save(files, _manifest(dataset, model, str(version)), frame[parts.test])
     store.remember_source(tag, dataset.path)
     shutil.rmtree(checkpoints.parent, ignore_errors=True)
     print_stage("saved", tag)
@@ -195,6 +198,7 @@ class _Files:
     predict: Predict
     contract: Contract
     evaluation: Evaluation
+    reference: Reference
 
     def write(self, folder: Path) -> None:
         """Write the files into an empty folder."""
@@ -203,18 +207,35 @@ class _Files:
         (folder / artifact.MODEL).write_bytes(self.graph.SerializeToString(deterministic=True))
         write_json(folder / artifact.CONTRACT, self.contract.model_dump(mode="json"))
         write_json(folder / artifact.EVALUATION, self.evaluation.to_json())
+        write_json(folder / artifact.REFERENCE, self.reference.to_json())
 
 
-def _save(files: _Files, manifest: Manifest, frame: pl.DataFrame, parts: Parts, predictions: Arrays) -> str:
-    """Write the artifact into the model store, and return its tag."""
-    golden = write_golden(files.contract, frame[parts.test], files.predict)
+def _reference(dataset: Dataset, predictions: Arrays, predict: Predict) -> Reference:
+    """Return the expected distributions, and the thresholds of drift that a replay of the table gives.
+
+    Args:
+        dataset: The table.
+        predictions: The outputs of the graph for the test rows.
+        predict: Returns the outputs of the graph.
+    """
+    parts, frame, seed = dataset.parts, dataset.frame, dataset.spec.seed
+    distributions = reference(dataset.features, frame[parts.train_and_validation], predictions)
+    training, test = (
+        replayed_rows(dataset.origins, part, frame, predict, seed) for part in (parts.train_and_validation, parts.test)
+    )
+    drift = replay(dataset.features, distributions, training, test, len(parts.test))
+    print_stage("replay", describe_drift(drift))
+    return distributions.model_copy(update={"drift": drift})
+
+
+def _save(files: _Files, manifest: Manifest, test: pl.DataFrame) -> str:
+    """Write the artifact into the model store, and return its tag; ``test`` are the conformed test rows."""
+    golden = write_golden(files.contract, test, files.predict)
     with tempfile.TemporaryDirectory(prefix="model-deployer-") as name:
         folder = Path(name)
         files.write(folder)
         (folder / artifact.GOLDEN).write_text(lines(golden), encoding="utf-8")
         write_report(folder, EvaluatedModel(manifest, files.contract, files.evaluation))
-        distributions = reference(files.contract.features, frame[parts.train_and_validation], predictions)
-        write_json(folder / artifact.REFERENCE, distributions.to_json())
         return store.save(folder, artifact.seal(folder, manifest))
 
 

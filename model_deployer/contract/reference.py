@@ -6,11 +6,14 @@ Live values are counted in the bins of a distribution. Their shares are compared
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Tag
 
 from model_deployer.contract.document import JsonDocument, JsonObject, by_key
+from model_deployer.contract.drift import Drift
 from model_deployer.contract.number_format import exact
 
 #: The significant digits of an edge between bins.
@@ -38,6 +41,10 @@ class NumberDistribution(JsonObject):
         """Return the share of all training rows in each bin, by the name of the bin, in order; see :func:`_shares`."""
         return _shares(self.quantiles, self.missing)
 
+    def codes(self, values: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the index in :meth:`shares` of the bin of each value: float64 [rows], NaN if it is missing."""
+        return _number_codes(values, self.edges)
+
 
 class TextDistribution(JsonObject):
     """The distribution of the length of a free text.
@@ -59,6 +66,10 @@ class TextDistribution(JsonObject):
     def shares(self) -> dict[str, float]:
         """Return the share of all training rows in each bin, by the name of the bin, in order; see :func:`_shares`."""
         return _shares(self.lengths, self.missing)
+
+    def codes(self, values: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the index in :meth:`shares` of the bin of each text: str objects [rows], "" if it is missing."""
+        return _number_codes(np.array([len(value) or np.nan for value in values.tolist()], np.float64), self.edges)
 
 
 class CategoryDistribution(JsonObject):
@@ -83,6 +94,13 @@ class CategoryDistribution(JsonObject):
             shares[name] = shares.get(name, 0.0) + share
         return shares
 
+    def codes(self, values: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the index in :meth:`shares` of the bin of each value: str objects [rows], "" if it is missing."""
+        indices = {bin: index for index, bin in enumerate(self.shares())}
+        by_value = {category: indices[category] for category in self.frequencies} | {"": indices["missing"]}
+        other = indices["other"]
+        return np.array([by_value.get(value, other) for value in values.tolist()], np.intp)
+
 
 #: The distribution of one feature in reference.json; its class depends on the feature's kind.
 Distribution = Annotated[
@@ -100,10 +118,18 @@ class Reference(JsonDocument):
         features: The distribution of each feature in the rows that the model was fitted on, by name.
         predictions: The distribution of each column of the graph's outputs in the test rows, by tensor and column:
             ``probabilities[1]`` is the probability of the second label, ``value[0]`` the value of a regression.
+        drift: The difference of single days from these distributions, and the thresholds above which a day is unusual.
+            Absent in older models.
     """
 
     features: Mapping[str, Distribution]
     predictions: Mapping[str, NumberDistribution]
+    drift: Drift | None = None
+
+
+def _number_codes(values: NDArray[np.float64], edges: Sequence[float]) -> NDArray[np.intp]:
+    codes = np.searchsorted(np.array(edges, np.float64), values)
+    return np.where(np.isfinite(values), codes, len(edges) + 1)
 
 
 def _edges(quantiles: Sequence[float]) -> list[float]:

@@ -52,31 +52,40 @@ class _WrittenFormats:
     test: HoldoutRows | None
 
 
-def write_package(
-    artifact: Artifact,
-    target: Path,
-    spec: Path | None = None,
-    is_verified: bool = True,
-    key: EllipticCurvePrivateKey | None = None,
-) -> None:
+@dataclass(frozen=True)
+class PackageOptions:
+    """How a package is written.
+
+    Attributes:
+        spec: The model.yaml next to the table that the model was trained on; None for the one that the store
+            remembers. If that one no longer exists, formats are replayed on the golden requests only.
+        is_verified: Whether to verify the package. If not, every document says so.
+        key: The key to sign the package with; None to sign nothing.
+        runbook_url: The absolute URL at which monitoring/RUNBOOK.md will be published; None if it will not.
+    """
+
+    spec: Path | None = None
+    is_verified: bool = True
+    key: EllipticCurvePrivateKey | None = None
+    runbook_url: str | None = None
+
+
+def write_package(artifact: Artifact, target: Path, options: PackageOptions) -> None:
     """Write the package of a model into ``target``; after a failure, the folder is unchanged.
 
     Args:
         artifact: The model.
         target: A folder that does not exist or is empty.
-        spec: The model.yaml next to the table that the model was trained on; None for the one that the store
-            remembers. If that one no longer exists, formats are replayed on the golden requests only.
-        is_verified: Whether to verify the package. If not, every document says so.
-        key: The key to sign the package with; None to sign nothing.
+        options: How to write it.
 
     Raises:
-        UsageError: If the folder is not empty, or ``spec`` does not belong to the model.
+        UsageError: If the folder is not empty, ``spec`` does not belong to the model, or the URL is not absolute.
         CheckFailed: If a check of the package failed.
         EnvironmentFault: If this machine lacks something that is needed.
     """
     with staging(target) as folder, temporary_environment() as environment:
-        package_data.write_metadata(artifact, is_verified, folder)
-        written = _write_model(artifact, folder, _test_rows(artifact, spec))
+        package_data.write_metadata(artifact, options.is_verified, folder, options.runbook_url)
+        written = _write_model(artifact, folder, _test_rows(artifact, options.spec))
         _write_bento(artifact, folder)
         _write_static_files(folder)
         _write_holdout(artifact, folder, written.test)
@@ -88,13 +97,13 @@ def write_package(
             _measure(folder, environment, server)
             _run_clients(artifact, folder, server)
         _write_documents(folder)
-        if is_verified:
+        if options.is_verified:
             verification = verify(folder, environment=environment)
             raise_for_failures(verification)
             write_verification(verification, folder)
             write_checksums(folder)
-        if key:
-            write_attestation(folder, key, is_verified)
+        if options.key:
+            write_attestation(folder, options.key, options.is_verified)
 
 
 def _write_model(artifact: Artifact, folder: Path, test: HoldoutRows | None) -> _WrittenFormats:

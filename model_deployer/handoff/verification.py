@@ -27,7 +27,7 @@ from model_deployer.handoff.sandbox.environment import CleanEnvironment, tempora
 from model_deployer.handoff.sandbox.server import Server, run_server
 from model_deployer.handoff.standalone import verify as standalone
 from model_deployer.image.container import container
-from model_deployer.monitoring.monitoring import check_monitoring, monitoring, promtool
+from model_deployer.monitoring.monitoring import check_monitoring, monitoring, replay_verdict
 from model_deployer.package import package_data
 from model_deployer.package.measurements import Machine
 from model_deployer.package.package_data import OPEN_INFERENCE, PackageData
@@ -391,9 +391,8 @@ def _clients(context: CheckContext) -> str:
 
 
 def _monitoring(context: CheckContext) -> str:
-    _require_none(check_monitoring(context.folder, context.url))
-    verdict = "promtool accepts the rules" if promtool() else "promtool is not installed on this machine"
-    return f"the server exports every metric that the rules and the dashboard use; {verdict}"
+    _require_none(check_monitoring(context.package, context.folder, context.url))
+    return f"the server exports every metric that the rules and the dashboard use; {replay_verdict(context.package)}"
 
 
 def _container(context: CheckContext) -> str:

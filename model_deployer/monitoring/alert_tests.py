@@ -1,11 +1,13 @@
 """monitoring/alerts_test.yml: traffic during which no alert fires, and for each alert traffic during which it fires."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from model_deployer.monitoring.alerts import MAX_WAIT_SHARE, Alert, alerts, annotations
+from model_deployer.contract.drift import FaultName
+from model_deployer.monitoring.alert_rules import annotations
+from model_deployer.monitoring.alerts import MAX_WAIT_SHARE, Alert, alerts, objective_bucket, objectives
 from model_deployer.monitoring.drift import DriftMetric, WatchedDistribution, drift_metrics
 from model_deployer.monitoring.prometheus import quoted
 from model_deployer.package.package_data import PackageData
@@ -31,24 +33,28 @@ class Case:
     Attributes:
         alert: The name of the alert.
         traffic: Series that differ from normal traffic.
-        labels: The labels of the alert, in addition to those of its rule.
+        labels: The labels of each alert that fires, in addition to those of its rule.
         missing: Series of normal traffic that do not exist.
+        about: What distinguishes the case from others of the same alert.
     """
 
     alert: str
     traffic: Traffic
-    labels: Mapping[str, str]
+    labels: tuple[Mapping[str, str], ...]
     missing: tuple[str, ...] = ()
+    about: str = ""
 
 
 def alert_tests(package: PackageData) -> dict[str, Any]:
     """Return the content of the file."""
     normal, by_name = _normal_traffic(package), {alert.name: alert for alert in alerts(package)}
-    tests = [_test("no problems", {**normal, **_values_as_expected(package)}, [_silent(name) for name in by_name])]
+    silent = [_silent(name) for name in by_name]
+    tests = [_test(name, {**normal, **values}, silent) for name, values in _normal_values(package).items()]
     for case in _cases(package):
         series = {**normal, **case.traffic}
         traffic = {name: values for name, values in series.items() if name not in case.missing}
-        tests.append(_test(case.alert, traffic, [_firing(by_name[case.alert], case.labels, package)]))
+        name = f"{case.alert}: {case.about}" if case.about else case.alert
+        tests.append(_test(name, traffic, [_firing(by_name[case.alert], case.labels, package)]))
     return {"rule_files": ["alerts.yml"], "evaluation_interval": _INTERVAL, "tests": tests}
 
 
@@ -61,10 +67,14 @@ def _silent(name: str) -> dict[str, Any]:
     return {"eval_time": f"{MINUTES}m", "alertname": name, "exp_alerts": []}
 
 
-def _firing(alert: Alert, labels: Mapping[str, str], package: PackageData) -> dict[str, Any]:
+def _firing(alert: Alert, labels: Sequence[Mapping[str, str]], package: PackageData) -> dict[str, Any]:
+    return _silent(alert.name) | {"exp_alerts": [_expected(alert, each, package) for each in labels]}
+
+
+def _expected(alert: Alert, labels: Mapping[str, str], package: PackageData) -> dict[str, Any]:
     all_labels = {"severity": alert.severity, "model": package.manifest.name, **labels}
     texts = {name: _render(text, all_labels) for name, text in annotations(alert, package).items()}
-    return _silent(alert.name) | {"exp_alerts": [{"exp_labels": all_labels, "exp_annotations": texts}]}
+    return {"exp_labels": all_labels, "exp_annotations": texts}
 
 
 def _render(text: str, labels: Mapping[str, str]) -> str:
@@ -84,53 +94,78 @@ def _normal_traffic(package: PackageData) -> Traffic:
     traffic |= {_requests(status): _rising(count) for status, count in per_status.items()}
     traffic |= {_invalid(package): _rising(REQUESTS_PER_MINUTE / 100), _degraded(): f"0{_CONSTANT}"}
     traffic |= {_series("model_worker_ends_total", reason="SIGKILL"): f"0{_CONSTANT}"}
-    traffic |= _request_seconds(package, REQUESTS_PER_MINUTE)
+    traffic |= _request_seconds(package)
     traffic |= _queue_seconds(package, REQUESTS_PER_MINUTE)
     return traffic
 
 
-def _values_as_expected(package: PackageData) -> Traffic:
-    """Return values of every feature and output with the expected shares."""
-    traffic: dict[str, str] = {}
-    for drift in drift_metrics(package):
-        for watched in drift.watched:
-            traffic |= _values(drift, watched, _with_other(watched.expected))
+def _normal_values(package: PackageData) -> Mapping[str, Traffic]:
+    """Return values of every feature and output during which no alert fires, by what they are.
+
+    In addition to the expected shares, they are those of the most unusual day of each part of the table.
+    """
+    distributions = [(drift, watched) for drift in drift_metrics(package) for watched in drift.watched]
+    traffic: dict[str, dict[str, str]] = {"no problems": {}}
+    for drift, watched in distributions:
+        traffic["no problems"] |= _values(drift, watched, _with_other(watched.expected))
+        days = {"training": watched.replay.training, "test": watched.replay.test}
+        for part, day in days.items():
+            if day:
+                name = f"every distribution on its most unusual day of the {part} rows"
+                traffic.setdefault(name, {}).update(_values(drift, watched, day.shares))
     return traffic
 
 
 def _cases(package: PackageData) -> Iterator[Case]:
-    job, name = {"job": _JOB}, package.manifest.name
+    name = package.manifest.name
     first, second = _info(package, _FIRST), _info(package, _SECOND)
     first_other_version, second_other_version = (
         _series("model_info", instance, name=name, version="another") for instance in (_FIRST, _SECOND)
     )
-    yield Case("ModelAbsent", {}, {"name": name}, missing=(first, second))
-    yield Case("ModelReplicaDown", {_up(_SECOND): f"0{_CONSTANT}"}, job | {"instance": _SECOND})
-    yield Case("ModelDegraded", {_degraded(): f"1{_CONSTANT}"}, job | {"instance": _FIRST})
+    yield Case("ModelAbsent", {}, ({"name": name},), missing=(first, second))
+    yield Case("ModelReplicaDown", {_up(_SECOND): f"0{_CONSTANT}"}, _job(instance=_SECOND))
+    yield Case("ModelDegraded", {_degraded(): f"1{_CONSTANT}"}, _job(instance=_FIRST))
     ended = {_series("model_worker_ends_total", reason="SIGKILL"): _rising(1)}
-    yield Case("ModelWorkerEnded", ended, job | {"instance": _FIRST, "reason": "SIGKILL"})
-    yield Case("ModelFailingFast", {_requests("500"): _rising(REQUESTS_PER_MINUTE / 10)}, job)
-    yield Case("ModelFailingSlowly", {_requests("504"): _rising(REQUESTS_PER_MINUTE / 100)}, job)
-    yield Case("ModelOverloaded", {_requests("503"): _rising(REQUESTS_PER_MINUTE / 10)}, job)
-    yield Case("ModelSlow", _request_seconds(package, REQUESTS_PER_MINUTE / 2), job)
-    yield Case("ModelQueueLong", _queue_seconds(package, REQUESTS_PER_MINUTE / 2), job)
+    yield Case("ModelWorkerEnded", ended, _job(instance=_FIRST, reason="SIGKILL"))
+    yield Case("ModelFailingFast", {_requests("500"): _rising(REQUESTS_PER_MINUTE / 10)}, _job())
+    yield Case("ModelFailingSlowly", {_requests("504"): _rising(REQUESTS_PER_MINUTE / 100)}, _job())
+    yield Case("ModelFailingForDays", {_requests("504"): _rising(REQUESTS_PER_MINUTE / 500)}, _job())
+    yield Case("ModelOverloaded", {_requests("503"): _rising(REQUESTS_PER_MINUTE / 10)}, _job())
+    if objectives(package):
+        for name, slow_share in (("ModelSlow", 0.3), ("ModelSlowForHours", 0.1), ("ModelSlowForDays", 0.02)):
+            yield Case(name, _request_seconds(package, slow_share), _job())
+    yield Case("ModelQueueLong", _queue_seconds(package, REQUESTS_PER_MINUTE / 2), _job())
     refused = {_requests("422"): _rising(REQUESTS_PER_MINUTE), _invalid(package): _rising(REQUESTS_PER_MINUTE)}
-    yield Case("ModelInvalidValues", refused, job | {"field": package.contract.names[0], "code": "wrong_type"})
+    yield Case("ModelInvalidValues", refused, _job(field=package.contract.names[0], code="wrong_type"))
     for drift in drift_metrics(package):
-        yield _drift_case(drift)
+        yield from _drift_cases(drift)
     constant = f"1{_CONSTANT}"
-    yield Case("ModelVersionsMixed", {second_other_version: constant}, job, missing=(second,))
+    yield Case("ModelVersionsMixed", {second_other_version: constant}, _job(), missing=(second,))
     other_version = {first_other_version: constant, second_other_version: constant}
-    yield Case("ModelVersionOther", other_version, job, missing=(first, second))
+    yield Case("ModelVersionOther", other_version, _job(), missing=(first, second))
 
 
-def _drift_case(drift: DriftMetric) -> Case:
-    """Return traffic in which all values of the first watched distribution are in its rarest bin."""
-    first = drift.watched[0]
-    rarest = min(first.expected, key=lambda bin: first.expected[bin])
-    traffic = _values(drift, first, dict.fromkeys(_with_other(first.expected), 0.0) | {rarest: 1.0})
-    name = "ModelFeatureDrift" if drift.label == "feature" else "ModelPredictionDrift"
-    return Case(name, traffic, {"job": _JOB, drift.label: first.name, "about": first.about})
+def _job(**labels: str) -> tuple[Mapping[str, str], ...]:
+    """Return the labels of one alert of the job."""
+    return ({"job": _JOB, **labels},)
+
+
+def _drift_cases(drift: DriftMetric) -> Iterator[Case]:
+    """Yield a day for each planted fault, with the fault in every distribution in which it is found."""
+    alert = "ModelFeatureDrift" if drift.label == "feature" else "ModelPredictionDrift"
+    for name in get_args(FaultName):
+        faulty = [
+            (watched, fault)
+            for watched in drift.watched
+            for fault in watched.replay.faults
+            if fault.fault == name and fault.is_found
+        ]
+        if faulty:
+            traffic: dict[str, str] = {}
+            for watched, fault in faulty:
+                traffic |= _values(drift, watched, fault.shares)
+            labels = tuple({"job": _JOB, drift.label: watched.name, "about": watched.about} for watched, _ in faulty)
+            yield Case(alert, traffic, labels, about=name)
 
 
 def _with_other(expected: Mapping[str, float]) -> dict[str, float]:
@@ -146,21 +181,27 @@ def _values(drift: DriftMetric, watched: WatchedDistribution, shares: Mapping[st
     }
 
 
-def _request_seconds(package: PackageData, fast: float) -> Traffic:
-    """Return the histogram of latencies; ``fast`` requests per minute meet the latency objective."""
-    return _histogram("model_request_seconds_bucket", package.sizing.objective_seconds, fast, route="/predict")
+def _request_seconds(package: PackageData, slow_share: float = 0.0) -> Traffic:
+    """Return the histograms of latencies, by rows; a share of the requests takes twice as long as its objective."""
+    traffic: dict[str, str] = {}
+    for objective in objectives(package):
+        labels = {"route": "/predict", "status": "2xx", "rows": str(objective.rows)}
+        bound, fast = objective_bucket(objective), REQUESTS_PER_MINUTE * (1 - slow_share)
+        traffic |= _histogram("model_request_seconds", bound, fast, **labels)
+    return traffic
 
 
 def _queue_seconds(package: PackageData, fast: float) -> Traffic:
     """Return the histogram of waiting times; ``fast`` requests per minute wait no longer than the limit."""
     limit = MAX_WAIT_SHARE * package.contract.limits.timeout_seconds
-    return _histogram("model_queue_seconds_bucket", limit, fast)
+    return _histogram("model_queue_seconds", limit, fast)
 
 
 def _histogram(name: str, bound: float, fast: float, **labels: str) -> Traffic:
     """Return a histogram: ``fast`` requests per minute take up to ``bound`` seconds, the others up to twice as long."""
-    counts = {f"{bound:g}": fast, f"{2 * bound:g}": REQUESTS_PER_MINUTE, "+Inf": REQUESTS_PER_MINUTE}
-    return {_series(name, **labels, le=le): _rising(count) for le, count in counts.items()}
+    counts = {f"{bound!r}": fast, f"{2 * bound!r}": REQUESTS_PER_MINUTE, "+Inf": REQUESTS_PER_MINUTE}
+    buckets = {_series(f"{name}_bucket", **labels, le=le): _rising(count) for le, count in counts.items()}
+    return buckets | {_series(f"{name}_count", **labels): _rising(REQUESTS_PER_MINUTE)}
 
 
 def _up(instance: str) -> str:

@@ -5,19 +5,24 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from model_deployer.contract.number_format import duration, percentage
-from model_deployer.monitoring.drift import MAJOR_SHIFT, MIN_ROWS, drift_metrics
-from model_deployer.monitoring.prometheus import Rule, literal, quoted, record
+from model_deployer.monitoring.drift import drift_metrics
+from model_deployer.monitoring.prometheus import Rule, quoted, record
 from model_deployer.package.package_data import PackageData
+from model_deployer.package.sizing import Objective
+from model_deployer.serving.observability.metric_specs import ROW_CLASSES, SECONDS_BUCKETS
 
 #: The share of requests that should be answered without a failure of the service, over 30 days: a common objective for
 #: an internal service. The rest is the error budget.
 AVAILABILITY_OBJECTIVE = 0.999
 
-#: The number of failures below which a share of failures is not meaningful.
-MIN_FAILURES = 10
+#: The share of answers that should meet the latency objective of their number of rows, over 30 days.
+LATENCY_OBJECTIVE = 0.99
 
-#: The number of requests in five minutes below which a 99th percentile is not meaningful.
-MIN_REQUESTS = 100
+#: The days in which an error budget may be spent.
+BUDGET_DAYS = 30
+
+#: The number of failures, or of slow answers, below which their share is not meaningful.
+MIN_FAILURES = 10
 
 #: The shares of requests that are refused, for overload and for invalid values, above which an alert fires.
 MAX_OVERLOADED_SHARE, MAX_INVALID_SHARE = 0.01, 0.1
@@ -26,10 +31,7 @@ MAX_OVERLOADED_SHARE, MAX_INVALID_SHARE = 0.01, 0.1
 MAX_WAIT_SHARE = 0.1
 
 #: The windows in which requests are counted, with their seconds.
-_WINDOWS = {"5m": 300, "30m": 1800, "1h": 3600, "6h": 21600}
-
-#: The section with the instructions for each alert.
-RUNBOOK = "docs/INTEGRATION_GUIDE.md#alerts"
+_WINDOWS = {"5m": 300, "30m": 1800, "1h": 3600, "6h": 21600, "3d": 259200}
 
 Severity = Literal["critical", "warning", "info"]
 
@@ -45,15 +47,18 @@ class BurnRate(NamedTuple):
     short: str
     for_duration: str
 
-    @property
-    def ratio(self) -> float:
-        """The share of failures that spends the error budget at this rate."""
-        return round(self.rate * (1 - AVAILABILITY_OBJECTIVE), 6)
+    def ratio(self, objective: float) -> float:
+        """Return the share of failures that spends the error budget of an objective at this rate."""
+        return round(self.rate * (1 - objective), 6)
 
 
-#: Rates that spend the budget of 30 days in two days, and in five (Beyer et al., 2018, "The Site Reliability
-#: Workbook", chapter 5).
-FAST, SLOW = BurnRate(14.4, "1h", "5m", "2m"), BurnRate(6, "6h", "30m", "15m")
+#: Rates that spend 2 % of the budget of 30 days in an hour, 5 % in six hours, and 10 % in three days (Beyer et al.,
+#: 2018, "The Site Reliability Workbook", chapter 5, table 5-8).
+FAST, SLOW, STEADY = (
+    BurnRate(14.4, "1h", "5m", "2m"),
+    BurnRate(6, "6h", "30m", "15m"),
+    BurnRate(1, "3d", "6h", "1h"),
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def alerts(package: PackageData) -> list[Alert]:
 
 def rules(package: PackageData) -> list[Rule]:
     """Return the recording rules that the alerts need, except those for drift."""
-    model, of_model = package.manifest.name, f"and on (job, instance) {replica_selector(package)}"
+    model, of_model = package.manifest.name, _of_replicas(package)
     result = []
     for window in _WINDOWS:
         rate = f'rate(model_requests_total{{route="/predict"}}[{window}])'
@@ -103,37 +108,14 @@ def rules(package: PackageData) -> list[Rule]:
             record(f"job_status:model_requests:rate{window}", f"sum by (job, status) ({rate} {of_model})", model=model)
         )
         result.append(record(f"job:model_failures:ratio{window}", _ratio(package, window, "5.."), model=model))
-    request_seconds = 'rate(model_request_seconds_bucket{route="/predict"}[5m])'
-    queue_seconds = "rate(model_queue_seconds_bucket[5m])"
-    for name, share, rate in (
-        ("model_request_seconds:p99_5m", 0.99, request_seconds),
-        ("model_queue_seconds:p95_5m", 0.95, queue_seconds),
-    ):
-        result.append(
-            record(f"job:{name}", f"histogram_quantile({share}, sum by (job, le) ({rate} {of_model}))", model=model)
-        )
+        if objectives(package):
+            result += [
+                record(f"job:model_slow:rate{window}", _slow_rate(package, window), model=model),
+                record(f"job:model_slow:ratio{window}", _slow_ratio(package, window), model=model),
+            ]
+    queue_seconds = f"sum by (job, le) (rate(model_queue_seconds_bucket[5m]) {of_model})"
+    result.append(record("job:model_queue_seconds:p95_5m", f"histogram_quantile(0.95, {queue_seconds})", model=model))
     return result
-
-
-def alert_rule(alert: Alert, package: PackageData) -> Rule:
-    """Return an alert as a rule of Prometheus."""
-    return {
-        "alert": alert.name,
-        "expr": alert.expression,
-        "for": alert.for_duration,
-        "labels": {"severity": alert.severity, "model": package.manifest.name},
-        "annotations": annotations(alert, package),
-    }
-
-
-def annotations(alert: Alert, package: PackageData) -> dict[str, str]:
-    """Return the texts of an alert for the operator."""
-    owner = package.manifest.owner
-    return {
-        "summary": f"{package.manifest.name}: {alert.summary}",
-        "description": f"{alert.meaning} {alert.action}",
-        "runbook": RUNBOOK,
-    } | ({"owner": literal(owner)} if owner else {})
 
 
 def _availability(package: PackageData) -> Iterator[Alert]:
@@ -189,27 +171,26 @@ def _failures(package: PackageData) -> Iterator[Alert]:
     meaning = (
         "Callers get no predictions, and the cause is the service: an internal error, overload, or no answer in time."
     )
-    yield Alert(
-        name="ModelFailingFast",
-        severity="critical",
-        summary="many requests fail",
-        when=_burn_condition(FAST),
-        meaning=meaning,
-        action="Check which status the failures have (model_requests_total). 500: the log has the error with the "
-        "request id. 503 and 504: add replicas.",
-        expression=_burn_expression(package, FAST),
-        for_duration=FAST.for_duration,
+    action = (
+        "Check which status the failures have (model_requests_total). 500: the log has the error with the request id. "
+        "503 and 504: add replicas."
     )
-    yield Alert(
-        name="ModelFailingSlowly",
-        severity="warning",
-        summary="requests keep failing",
-        when=_burn_condition(SLOW),
-        meaning=meaning,
-        action="Do the same as for ModelFailingFast, within a day.",
-        expression=_burn_expression(package, SLOW),
-        for_duration=SLOW.for_duration,
+    tiers: tuple[tuple[str, Severity, str, BurnRate, str], ...] = (
+        ("ModelFailingFast", "critical", "many requests fail", FAST, action),
+        ("ModelFailingSlowly", "critical", "requests keep failing", SLOW, action),
+        ("ModelFailingForDays", "warning", "requests have been failing for days", STEADY, action),
     )
+    for name, severity, summary, burn, first in tiers:
+        yield Alert(
+            name=name,
+            severity=severity,
+            summary=summary,
+            when=_burn_condition(burn, AVAILABILITY_OBJECTIVE, "requests", "got a 5xx status"),
+            meaning=meaning,
+            action=first,
+            expression=_burn_expression(package, burn, "failures", AVAILABILITY_OBJECTIVE),
+            for_duration=burn.for_duration,
+        )
     yield Alert(
         name="ModelOverloaded",
         severity="warning",
@@ -229,20 +210,24 @@ def _failures(package: PackageData) -> Iterator[Alert]:
 def _speed(package: PackageData) -> Iterator[Alert]:
     model = _model(package)
     limit = package.contract.limits.timeout_seconds
-    objective = package.sizing.objective_seconds
-    yield Alert(
-        name="ModelSlow",
-        severity="warning",
-        summary=f"the slowest requests take longer than {duration(objective)}",
-        when=f"1 of 100 requests takes longer than {duration(objective)}, for 10 minutes with at least {MIN_REQUESTS} "
-        "requests in every 5 minutes.",
-        meaning="Answers take longer than the latency objective, which is based on measurements with one-row requests.",
-        action="Compare the load with the safe load of a replica, and add replicas. If callers send many rows per "
-        "request, longer answers are normal: put a suitable limit into the rule.",
-        expression=f"job:model_request_seconds:p99_5m{model} > {objective:g}\n"
-        f"  and on (job) {_count(package, '5m')} >= {MIN_REQUESTS}",
-        for_duration="10m",
+    tiers: tuple[tuple[str, Severity, str, BurnRate], ...] = (
+        ("ModelSlow", "warning", "many answers are slow", FAST),
+        ("ModelSlowForHours", "warning", "answers have been slow for hours", SLOW),
+        ("ModelSlowForDays", "info", "answers have been slow for days", STEADY),
     )
+    for name, severity, summary, burn in tiers if objectives(package) else ():
+        yield Alert(
+            name=name,
+            severity=severity,
+            summary=summary,
+            when=_burn_condition(burn, LATENCY_OBJECTIVE, "answers", "took longer than the objective of their rows")
+            + f" The objectives: {_objectives_in_words(package)}.",
+            meaning="Answers take longer than they did in the measurements of the package, with as many rows.",
+            action="Compare the load with the safe load of a replica, and add replicas. If the load is normal, check "
+            "whether the processors are throttled or shared.",
+            expression=_burn_expression(package, burn, "slow", LATENCY_OBJECTIVE),
+            for_duration=burn.for_duration,
+        )
     yield Alert(
         name="ModelQueueLong",
         severity="warning",
@@ -284,9 +269,9 @@ def _drift(package: PackageData) -> Iterator[Alert]:
             name=name,
             severity=severity,
             summary=f"the distribution of {{{{ $labels.about }}}} differs from that {origin}",
-            when=f"For an hour, the distribution over the last day, with at least {MIN_ROWS:,} rows, differs from that "
-            f"{origin}: the population stability index is above {MAJOR_SHIFT:g}, or above the value that chance can "
-            "explain if that is higher.",
+            when=f"For an hour, the distribution over the last day, with at least {drift.min_rows:,} rows, differs "
+            f"from that {origin} more than on a normal day: the population stability index is above the threshold of "
+            f"the {drift.label}, which a replay of the table gave.",
             meaning=meaning,
             action=action,
             expression=drift.alert_expression(package.manifest.name),
@@ -341,21 +326,70 @@ def _versions(package: PackageData) -> Iterator[Alert]:
     )
 
 
-def _burn_condition(burn: BurnRate) -> str:
-    return (
-        f"More than {percentage(burn.ratio)} of the requests of the last {burn.long}, and of the last {burn.short}, "
-        f"got a 5xx status, and at least {MIN_FAILURES} requests did. At this rate, the failures that the objective of "
-        f"{percentage(AVAILABILITY_OBJECTIVE)} allows in 30 days are used up in {30 / burn.rate:.0f} days."
+def objectives(package: PackageData) -> list[Objective]:
+    """Return the latency objectives that the buckets of /metrics can measure, by the rows of a request."""
+    measurable = [each for each in package.sizing.objectives if each.rows in ROW_CLASSES]
+    return [each for each in measurable if each.seconds <= SECONDS_BUCKETS[-1]]
+
+
+def objective_bucket(objective: Objective) -> float:
+    """Return the upper bound in seconds of the bucket that measures a latency objective."""
+    return next(bound for bound in SECONDS_BUCKETS if bound >= objective.seconds)
+
+
+def _objectives_in_words(package: PackageData) -> str:
+    return ", ".join(
+        f"{duration(objective_bucket(each))} for {'one row' if each.rows == 1 else f'up to {each.rows:,} rows'}"
+        for each in objectives(package)
     )
 
 
-def _burn_expression(package: PackageData, burn: BurnRate) -> str:
-    model = _model(package)
+def _burn_condition(burn: BurnRate, objective: float, what: str, fault: str) -> str:
     return (
-        f"job:model_failures:ratio{burn.long}{model} > {burn.ratio:g}\n"
-        f"  and on (job) job:model_failures:ratio{burn.short}{model} > {burn.ratio:g}\n"
-        f"  and on (job) {_count(package, burn.long, '5..')} >= {MIN_FAILURES}"
+        f"More than {percentage(burn.ratio(objective))} of the {what} of the last {burn.long}, and of the last "
+        f"{burn.short}, {fault}, and at least {MIN_FAILURES} did. The objective of {percentage(objective)} allows "
+        f"{percentage(1 - objective)} in {BUDGET_DAYS} days; at this rate, that is used up in "
+        f"{BUDGET_DAYS / burn.rate:.0f} days."
     )
+
+
+def _burn_expression(package: PackageData, burn: BurnRate, kind: Literal["failures", "slow"], objective: float) -> str:
+    model, ratio = _model(package), burn.ratio(objective)
+    count = {
+        "failures": _count(package, burn.long, "5.."),
+        "slow": f"{_WINDOWS[burn.long]} * job:model_slow:rate{burn.long}{model}",
+    }
+    return (
+        f"job:model_{kind}:ratio{burn.long}{model} > {ratio:g}\n"
+        f"  and on (job) job:model_{kind}:ratio{burn.short}{model} > {ratio:g}\n"
+        f"  and on (job) {count[kind]} >= {MIN_FAILURES}"
+    )
+
+
+def _slow_rate(package: PackageData, window: str) -> str:
+    """Return the rate of answers that take longer than the objective of their rows."""
+    in_time = [f'rows="{each.rows}",le="{objective_bucket(each)!r}"' for each in objectives(package)]
+    fast = " or ".join(_answer_rate("bucket", matchers, window) for matchers in in_time)
+    return f"{_timed_rate(package, window)}\n- sum by (job) (({fast}) {_of_replicas(package)})"
+
+
+def _slow_ratio(package: PackageData, window: str) -> str:
+    return f"job:model_slow:rate{window}{_model(package)}\n  / on (job) {_timed_rate(package, window)}"
+
+
+def _timed_rate(package: PackageData, window: str) -> str:
+    """Return the rate of answers with an objective for their rows."""
+    classes = "|".join(str(each.rows) for each in objectives(package))
+    rate = _answer_rate("count", f'rows=~"{classes}"', window)
+    return f"sum by (job) ({rate} {_of_replicas(package)})"
+
+
+def _answer_rate(suffix: str, matchers: str, window: str) -> str:
+    return f'rate(model_request_seconds_{suffix}{{route="/predict",status="2xx",{matchers}}}[{window}])'
+
+
+def _of_replicas(package: PackageData) -> str:
+    return f"and on (job, instance) {replica_selector(package)}"
 
 
 def _ratio(package: PackageData, window: str, status: str) -> str:

@@ -5,7 +5,14 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from model_deployer.monitoring.alerts import replica_selector
+from model_deployer.contract.number_format import percentage
+from model_deployer.monitoring.alerts import (
+    AVAILABILITY_OBJECTIVE,
+    BUDGET_DAYS,
+    LATENCY_OBJECTIVE,
+    objectives,
+    replica_selector,
+)
 from model_deployer.monitoring.drift import DriftMetric, drift_metrics
 from model_deployer.monitoring.prometheus import quoted
 from model_deployer.package.package_data import PackageData
@@ -27,6 +34,7 @@ def dashboard(package: PackageData) -> dict[str, Any]:
         ("Now", _LOW_HEIGHT, list(_now(package))),
         ("Traffic", _HEIGHT, list(_traffic(package))),
         ("Failures and refusals", _HEIGHT, list(_failures(package))),
+        ("Error budgets", _HEIGHT, list(_budgets(package))),
         ("Latency", _HEIGHT, list(_latency(package))),
         ("Processes", _HEIGHT, list(_processes(package))),
         *((f"Drift: {drift.label}s", _HEIGHT, list(_drift(drift, package))) for drift in drift_metrics(package)),
@@ -64,7 +72,6 @@ def _variable(name: str, query: str) -> dict[str, Any]:
         "type": "query",
         "datasource": _SOURCE,
         "query": {"query": query, "refId": name},
-        "definition": query,
         "refresh": 2,
         "sort": 1,
     }
@@ -101,14 +108,30 @@ def _failures(package: PackageData) -> Iterator[Panel]:
     yield _graph("Invalid values", {"{{field}}: {{code}}": f"sum by (field, code) ({invalid})"}, "cps")
 
 
+def _budgets(package: PackageData) -> Iterator[Panel]:
+    """Yield how fast each error budget is spent: at 1, that of 30 days is spent in 30 days."""
+    budgets = {"failures": ("Failures", AVAILABILITY_OBJECTIVE)}
+    if objectives(package):
+        budgets["slow"] = ("Slow answers", LATENCY_OBJECTIVE)
+    for kind, (title, objective) in budgets.items():
+        rates = {
+            window: f"job:model_{kind}:ratio{window}{_recorded(package, _JOB)} / {1 - objective:g}"
+            for window in ("1h", "6h", "3d")
+        }
+        budget = f"{title}: spent budget of {BUDGET_DAYS} days ({percentage(1 - objective)}), as a multiple of its rate"
+        yield _with_line(_graph(budget, rates, "short"), 1)
+
+
 def _latency(package: PackageData) -> Iterator[Panel]:
     shares = {"50 of 100": 0.5, "95 of 100": 0.95, "99 of 100": 0.99}
 
     def quantiles(metric: str, *matchers: str) -> Mapping[str, str]:
         return {legend: _quantile(share, metric, package, *matchers) for legend, share in shares.items()}
 
-    latency = _graph("Latency, with the objective", quantiles("model_request_seconds_bucket", _PREDICT), "s")
-    yield _with_line(latency, package.sizing.objective_seconds)
+    by_rows = _rate("model_request_seconds_bucket", package, _PREDICT)
+    p99 = f"histogram_quantile(0.99, sum by (le, rows) ({by_rows}))"
+    yield _graph("99 of 100 requests, by rows up to", {"{{rows}}": p99}, "s")
+    yield _graph("Latency", quantiles("model_request_seconds_bucket", _PREDICT), "s")
     yield _graph("Waiting time", quantiles("model_queue_seconds_bucket"), "s")
     yield _graph("Rows per batch", quantiles("model_batch_rows_bucket"), "short")
     yield _graph("On the fallback engine", {"{{instance}}": _of_model("model_degraded", package)}, "short")

@@ -1,33 +1,18 @@
-"""Drift, the difference between live values and those of training: recording rules for Prometheus, and thresholds.
+"""Drift, the difference between live values and those of training: recording rules for Prometheus.
 
-The measure is the population stability index (PSI) over the bins that the service counts: the sum of
-(live - expected) x ln(live / expected) over their shares. For two samples of the same population, of m and n rows in k
-bins, it is approximately (1/m + 1/n) times a chi-squared variable with k - 1 degrees of freedom (Yurdakul, 2018,
-"Statistical properties of the population stability index"). A larger index means drift.
+The measure is the population stability index over the bins that the service counts. Its thresholds were found when the
+model was trained, by a replay of its table: :mod:`model_deployer.contract.drift`.
 """
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 
 from model_deployer.contract.contract import Contract
+from model_deployer.contract.drift import MIN_SHARE, ReplayedDistribution, index_bins
 from model_deployer.contract.outputs import Classification
 from model_deployer.contract.reference import CategoryDistribution, Distribution
 from model_deployer.monitoring.prometheus import Rule, quoted, record
 from model_deployer.package.package_data import PackageData
-
-#: The index above which a shift is usually called major.
-MAJOR_SHIFT = 0.25
-
-#: The probability that chance alone exceeds the threshold; with only some dozens of training rows it is higher.
-FALSE_ALARM_PROBABILITY = 1e-4
-
-#: The number of live rows below which an index is not used. The share of one of them is the smallest that counts.
-MIN_ROWS = 1_000
-
-#: Categories with a smaller share are merged into one bin: each of them would add more noise than information.
-MIN_CATEGORY_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -38,13 +23,26 @@ class WatchedDistribution:
         name: The name in /metrics.
         about: A description for people.
         expected: The bins with their shares in training; the shares of all other bins together are the rest.
-        threshold: The index above which the distribution has drifted.
+        replay: The threshold of the index, and what a replay of the table found with it.
     """
 
     name: str
     about: str
     expected: Mapping[str, float]
-    threshold: float
+    replay: ReplayedDistribution
+
+
+@dataclass(frozen=True)
+class Unwatched:
+    """A feature or an output without an alert on drift.
+
+    Attributes:
+        about: A description for people.
+        reason: A sentence that says why.
+    """
+
+    about: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -55,11 +53,13 @@ class DriftMetric:
         metric: The name of the metric.
         label: The label with the name of the distribution: ``feature`` or ``output``.
         watched: The distributions that are watched.
+        min_rows: The number of rows of a day below which its index is not used.
     """
 
     metric: str
     label: str
     watched: tuple[WatchedDistribution, ...]
+    min_rows: int
 
     @property
     def index(self) -> str:
@@ -86,7 +86,7 @@ class DriftMetric:
         selector = f"{{model={quoted(model)}}}"
         return (
             f"{self.index}{selector} > on (model, {self.label}) group_left (about) {self.threshold}{selector}\n"
-            f"  and on (job, model, {self.label}) {self._rows}{selector} >= {MIN_ROWS}"
+            f"  and on (job, model, {self.label}) {self._rows}{selector} >= {self.min_rows}"
         )
 
     def rules(self, package: PackageData) -> Iterator[Rule]:
@@ -96,7 +96,7 @@ class DriftMetric:
             labels = {"model": model, self.label: watched.name, "about": watched.about}
             for bin, share in watched.expected.items():
                 yield record(self.expected, f"vector({share:.6g})", **labels, bin=bin)
-            yield record(self.threshold, f"vector({watched.threshold:.3g})", **labels)
+            yield record(self.threshold, f"vector({watched.replay.threshold:g})", **labels)
         selector = f"{{model={quoted(model)}}}"
         replicas = f"model_info{{name={quoted(model)},version={quoted(package.manifest.version)}}}"
         yield record(
@@ -133,48 +133,69 @@ class DriftMetric:
 
 
 def _psi_term(live: str, matching: str, expected: str) -> str:
-    """Return the term of a bin in the index; a share is at least that of one row."""
-    live, expected = (f"clamp_min({share}, {1 / MIN_ROWS:g})" for share in (live, expected))
+    """Return the term of a bin in the index; see :data:`MIN_SHARE`."""
+    live, expected = (f"clamp_min({share}, {MIN_SHARE:g})" for share in (live, expected))
     return f"(\n  {live}\n  - {matching} {expected}\n) * ln(\n  {live}\n  / {matching} {expected}\n)"
 
 
 def drift_metrics(package: PackageData) -> list[DriftMetric]:
-    """Return the metrics with watched distributions; none if the model has no reference."""
+    """Return the metrics with watched distributions; none if the model has no replay of its table."""
+    drift = package.reference and package.reference.drift
+    if not drift:
+        return []
     metrics = [
-        DriftMetric("model_feature_values_total", "feature", tuple(_features(package))),
-        DriftMetric("model_predictions_total", "output", tuple(_outputs(package))),
+        DriftMetric(metric, label, tuple(_watched(candidates)), drift.min_rows)
+        for metric, label, candidates in (
+            ("model_feature_values_total", "feature", _features(package)),
+            ("model_predictions_total", "output", _outputs(package)),
+        )
     ]
     return [metric for metric in metrics if metric.watched]
 
 
-def drift_threshold(bins: int, rows: int | None) -> float:
-    """Return the index that chance alone rarely exceeds, but at least ``MAJOR_SHIFT``.
+def unwatched(package: PackageData) -> list[Unwatched]:
+    """Return the features and outputs without an alert on drift."""
+    if not (package.reference and package.reference.drift):
+        reason = "Its model has no replay of its table, so no threshold is known. Train the model again."
+        return [Unwatched("All fields and predictions", reason)]
+    times = [feature.name for feature in package.contract.features if feature.kind == "datetime"]
+    candidates = (*_features(package), *_outputs(package))
+    return [
+        *(Unwatched(name, "It is a time, which always changes.") for name in times),
+        *(Unwatched(each.about, _reason(each.replay)) for each in candidates if not each.replay.is_watched),
+    ]
 
-    Args:
-        bins: The number of bins.
-        rows: The number of rows that the expected shares were computed from; None if it is not known.
-    """
-    degrees = max(1, bins - 1)
-    spread = 2 / (9 * degrees)  # Wilson and Hilferty's approximation of a quantile of chi-squared
-    quantile = degrees * (1 - spread + NormalDist().inv_cdf(1 - FALSE_ALARM_PROBABILITY) * math.sqrt(spread)) ** 3
-    return max(MAJOR_SHIFT, quantile * (1 / MIN_ROWS + (1 / rows if rows else 0)))
+
+def _reason(replay: ReplayedDistribution) -> str:
+    """Return why a distribution has no alert."""
+    indices = [fault.index for fault in replay.faults if not fault.is_refused]
+    if not indices:
+        return "The table has too few rows for a replay."
+    return (
+        f"A day with a planted fault differs from training by an index of up to {max(indices):.2f}, which is not above "
+        f"the threshold of {replay.threshold:g} that normal days and chance need."
+    )
+
+
+def _watched(candidates: Iterable[WatchedDistribution]) -> Iterator[WatchedDistribution]:
+    return (candidate for candidate in candidates if candidate.replay.is_watched)
 
 
 def _features(package: PackageData) -> Iterator[WatchedDistribution]:
-    """Yield the features except those that always change: times, and columns that already drifted in the table."""
-    reference, rows = package.reference.features if package.reference else {}, package.evaluation.rows
-    drifting = {finding.column for finding in package.evaluation.findings if finding.code == "drift"}
-    for feature in package.contract.features:
-        if feature.name in reference and feature.kind != "datetime" and feature.name not in drifting:
-            yield _watched(feature.name, feature.name, reference[feature.name], rows.train if rows else None)
+    """Yield the features that were replayed: all but times."""
+    reference = package.reference
+    if reference and reference.drift:
+        for name, replay in reference.drift.features.items():
+            yield _distribution(name, name, reference.features[name], replay)
 
 
 def _outputs(package: PackageData) -> Iterator[WatchedDistribution]:
     """Yield the outputs: of two labels only the second (the first mirrors it), of a regression only the value."""
-    reference, rows = package.reference.predictions if package.reference else {}, package.evaluation.rows
-    for name, about in _descriptions(package.contract).items():
-        if name in reference:
-            yield _watched(name, about, reference[name], rows.test if rows else None)
+    reference = package.reference
+    if reference and reference.drift:
+        for name, about in _descriptions(package.contract).items():
+            if name in reference.drift.predictions:
+                yield _distribution(name, about, reference.predictions[name], reference.drift.predictions[name])
 
 
 def _descriptions(contract: Contract) -> dict[str, str]:
@@ -185,12 +206,7 @@ def _descriptions(contract: Contract) -> dict[str, str]:
     return {"value[0]": f"predicted {output.target}"}
 
 
-def _watched(name: str, about: str, reference: Distribution, rows: int | None) -> WatchedDistribution:
+def _distribution(name: str, about: str, reference: Distribution, replay: ReplayedDistribution) -> WatchedDistribution:
     shares = reference.shares()
-    if isinstance(reference, CategoryDistribution):
-        shares = {bin: share for bin, share in shares.items() if bin == "missing" or _is_frequent(bin, share)}
-    return WatchedDistribution(name, about, shares, drift_threshold(len(shares) + 1, rows))
-
-
-def _is_frequent(category: str, share: float) -> bool:
-    return category != "other" and share >= MIN_CATEGORY_SHARE
+    bins = index_bins(shares, isinstance(reference, CategoryDistribution))
+    return WatchedDistribution(name, about, {bin: shares[bin] for bin in bins}, replay)

@@ -10,11 +10,14 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from model_deployer.monitoring.alert_rules import alert_rule
 from model_deployer.monitoring.alert_tests import alert_tests
-from model_deployer.monitoring.alerts import alert_rule, alerts, rules
+from model_deployer.monitoring.alerts import alerts, rules
 from model_deployer.monitoring.dashboard import dashboard
 from model_deployer.monitoring.drift import drift_metrics
 from model_deployer.monitoring.prometheus import query
+from model_deployer.monitoring.replay import replay, replay_problems
+from model_deployer.monitoring.runbook import RUNBOOK, first_looks, runbook
 from model_deployer.package.package_data import SAMPLES, PackageData
 from model_deployer.package.samples import Samples
 from model_deployer.system.command import run
@@ -22,13 +25,15 @@ from model_deployer.system.http_client import connect
 from model_deployer.writing.yaml_text import to_yaml
 
 ALERTS, TESTS, DASHBOARD = "monitoring/alerts.yml", "monitoring/alerts_test.yml", "monitoring/dashboard.json"
+REPLAY = "monitoring/replay.json"
 
 _ABOUT_ALERTS = """Alert rules of {tag} for Prometheus: list this file under `rule_files`, and let Prometheus scrape
 GET /metrics of every replica at least once a minute. All rules select the model by its name, so the rules of several
 models can be loaded together. For each model, load the rules of the version that answers.
 """
 
-_ABOUT_TESTS = """Tests of alerts.yml: each alert is silent during normal traffic, and fires in the case that it is for.
+_ABOUT_TESTS = """Tests of alerts.yml: each alert is silent during normal traffic, and on the most unusual days of the
+table; each fires in the case that it is for, and the alerts on drift with each planted fault that they find.
 
     promtool test rules alerts_test.yml
 """
@@ -39,8 +44,14 @@ def monitoring(package: PackageData) -> dict[str, str]:
     return {
         ALERTS: to_yaml({"groups": groups(package)}, _ABOUT_ALERTS.format(tag=package.tag)),
         TESTS: to_yaml(alert_tests(package), _ABOUT_TESTS),
-        DASHBOARD: json.dumps(dashboard(package), indent=2, ensure_ascii=False) + "\n",
+        DASHBOARD: _json(dashboard(package)),
+        REPLAY: _json(replay(package)),
+        RUNBOOK: runbook(package),
     }
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def groups(package: PackageData) -> list[Mapping[str, Any]]:
@@ -66,14 +77,16 @@ def promtool() -> str | None:
     return shutil.which("promtool")
 
 
-def check_monitoring(folder: Path, url: str) -> list[str]:
+def check_monitoring(package: PackageData, folder: Path, url: str) -> list[str]:
     """Check monitoring/ of a package against a running server of its model, and return the problems.
 
-    Every metric and label in the rules and the dashboard must be in the server's /metrics or be recorded by the rules.
-    The server must count every bin of the drift rules. If promtool is installed, it must accept the rules, and their
-    tests must pass.
+    Every metric and label in the rules, the dashboard and the runbook must be in the server's /metrics or be recorded
+    by the rules. The server must count every bin of the drift rules. The alerts on drift must be silent on the most
+    unusual days of the table, and fire with the planted faults: by evaluation of their index here, and by promtool, if
+    it is installed, which must accept the rules and pass all their tests.
 
     Args:
+        package: The content of the package.
         folder: The folder of the package.
         url: The URL of the server.
     """
@@ -84,8 +97,30 @@ def check_monitoring(folder: Path, url: str) -> list[str]:
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
         return [f"monitoring/ cannot be read: {type(error).__name__}; write the package again"]
     exported = _exported(folder, url)
-    problems = [*_unknown_names(rules, panels, exported), *_missing_bins(rules, exported), *_promtool_errors(folder)]
+    problems = [
+        *_unknown_names(package, rules, panels, exported),
+        *_missing_bins(rules, exported),
+        *replay_problems(package),
+        *_promtool_errors(folder),
+    ]
     return list(dict.fromkeys(problems))
+
+
+def replay_verdict(package: PackageData) -> str:
+    """Return what :func:`check_monitoring` found of the rules if it found no problem, and the program."""
+    program = "promtool accepts the rules" if promtool() else "promtool is not installed on this machine"
+    drift = package.reference and package.reference.drift
+    if not drift:
+        return f"{program}; without a replay of the table, there are no alerts on drift"
+    evaluation = "promtool" if promtool() else "an evaluation of the index by this program"
+    fired = " and ".join(
+        f"{replayed.days_with_alerts} of {replayed.days} days of the {part} rows"
+        for part, replayed in (("training", drift.training), ("test", drift.test))
+    )
+    return (
+        f"{program}; by {evaluation}, the alerts on drift are silent on the most unusual days and fire with the "
+        f"planted faults; by the replay in training, they fire on {fired}"
+    )
 
 
 def _exported(folder: Path, url: str) -> list[Sample]:
@@ -99,7 +134,7 @@ def _exported(folder: Path, url: str) -> list[Sample]:
     return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
-def _unknown_names(rules: list[Any], panels: list[Any], exported: list[Sample]) -> Iterator[str]:
+def _unknown_names(package: PackageData, rules: list[Any], panels: list[Any], exported: list[Sample]) -> Iterator[str]:
     """Yield a sentence per metric or label that neither the server exports nor a rule records."""
     labels: dict[str, set[str]] = {"up": {"job", "instance"}}
     for sample in exported:
@@ -108,6 +143,9 @@ def _unknown_names(rules: list[Any], panels: list[Any], exported: list[Sample]) 
     labels |= {rule["record"]: known for rule in rules if "record" in rule}
     expressions = [(rule.get("alert") or rule["record"], rule["expr"]) for rule in rules]
     expressions += [(panel["title"], target["expr"]) for panel in panels for target in panel.get("targets", ())]
+    expressions += [
+        (f"{RUNBOOK}: {name}", text) for name, look in first_looks(package).items() for text in look.queries
+    ]
     for name, expression in expressions:
         names = query(expression)
         for metric, selected in names.metrics.items():

@@ -4,6 +4,7 @@ A document depends on these files only, so `deployer verify` can generate it aga
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -60,6 +61,7 @@ class PackageData:
         changes: The versions of the model, the newest first: ``version``, ``created``, and the changes.
         endpoints: The method, path and summary of each operation in API_SPEC.yaml.
         is_verified: Whether the package was verified when it was written.
+        runbook_url: The absolute URL at which monitoring/RUNBOOK.md is published; None if it is not.
         plots: The content of the PNG files in model/plots, by the stem of their names.
         has_test_rows: Whether the package holds test rows.
     """
@@ -75,6 +77,7 @@ class PackageData:
     changes: tuple[Mapping[str, Any], ...]
     endpoints: tuple[tuple[str, str, str], ...]
     is_verified: bool
+    runbook_url: str | None = None
     plots: Mapping[str, bytes] = field(default_factory=dict)
     has_test_rows: bool = False
 
@@ -119,6 +122,7 @@ def read_package_data(folder: Path) -> PackageData:
             changes=tuple(_read_json(folder, CHANGES)["versions"]),
             endpoints=tuple(_endpoints(folder)),
             is_verified=metadata["verified"],
+            runbook_url=metadata.get("runbook_url"),
             plots={path.stem: path.read_bytes() for path in sorted((folder / PLOTS).glob("*.png"))},
             has_test_rows=(folder / HOLDOUT).is_file(),
         )
@@ -149,10 +153,26 @@ def read_measurements(folder: Path) -> Measurements:
     return Measurements.model_validate(_read_json(folder, MEASUREMENTS))
 
 
-def write_metadata(artifact: Artifact, is_verified: bool, folder: Path) -> None:
-    """Write model_metadata.json: the manifest, contract, evaluation and reference of the artifact."""
+def write_metadata(artifact: Artifact, is_verified: bool, folder: Path, runbook_url: str | None = None) -> None:
+    """Write model_metadata.json: the manifest, contract, evaluation and reference of the artifact.
+
+    Args:
+        artifact: The model.
+        is_verified: Whether the package is verified.
+        folder: The folder of the package.
+        runbook_url: The absolute URL at which the runbook is published; None if it is not.
+
+    Raises:
+        UsageError: If the URL is not absolute.
+    """
+    if runbook_url is not None and not re.fullmatch(r"https?://[^\s#]+", runbook_url):
+        raise UsageError(
+            "--runbook-url: expected the absolute URL of a page without a fragment, such as "
+            "https://wiki.example.com/flight_delay/RUNBOOK; the links in the alerts add the section"
+        )
     content = {
         "verified": is_verified,
+        **({"runbook_url": runbook_url} if runbook_url else {}),
         "manifest": artifact.manifest.model_dump(mode="json"),
         "contract": artifact.contract.model_dump(mode="json"),
         "evaluation": artifact.evaluation.to_json(),

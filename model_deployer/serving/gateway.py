@@ -36,6 +36,7 @@ from model_deployer.serving.http.deadlines import ClientDisconnected
 from model_deployer.serving.http.headers import JSON, Headers
 from model_deployer.serving.http.keys import ApiKeys
 from model_deployer.serving.http.media_types import parse_media_type
+from model_deployer.serving.observability.request_rows import request_rows
 from model_deployer.serving.page.web_page import WebPage
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
@@ -150,6 +151,7 @@ class Gateway:
         """Answer a request: authorize it, compute the response or the error, count and log it, and send it."""
         request_headers: Headers = dict(scope["headers"])
         record = RequestRecord(request_headers, headers.request_id(request_headers))
+        request_rows.set(0)  # a pipelined request begins in the context of the one before it
         response_headers = [(b"x-request-id", record.request_id)]
         try:
             if not self._is_authorized(scope, request_headers, match):

@@ -26,6 +26,7 @@ from model_deployer.serving.engines.engine import Engine
 from model_deployer.serving.http.deadlines import Deadlines
 from model_deployer.serving.memory import MemoryBudget
 from model_deployer.serving.observability.metrics import Metrics
+from model_deployer.serving.observability.request_rows import request_rows
 from model_deployer.serving.rows import formats, row_id
 from model_deployer.serving.rows.arrow import Column, CompressedStream
 from model_deployer.serving.rows.columns import ColumnBuilder, Columns, Table
@@ -151,7 +152,7 @@ class Predictor:
             self.metrics.count_problems(error)
             raise
         is_table = media_type != JSON or self._decoder.is_columnar(body)
-        predicted = Predicted(await self._batcher(self._compact(rows)), self._ids(rows))
+        predicted = Predicted(await self.predict_checked(self._compact(rows)), self._ids(rows))
         warned_rows = rows if with_warnings else None
         encode = partial(self._encode_answer, predicted, response_media_type, is_table, warned_rows)
         return await self.background.run_if_many(len(rows), encode)
@@ -253,6 +254,7 @@ class Predictor:
         Args:
             rows: Rows in the form that :class:`serving.rows.decoding.Decoder` returns; more than 64 of them as a table.
         """
+        request_rows.set(len(rows))
         return await self._batcher(rows)
 
     async def predict_table(self, columns: Mapping[str, Column]) -> Arrays:
@@ -273,7 +275,7 @@ class Predictor:
         except InvalidRows as error:
             self.metrics.count_problems(error)
             raise
-        return Predicted(await self._batcher(self._compact(rows)), self._ids(rows))
+        return Predicted(await self.predict_checked(self._compact(rows)), self._ids(rows))
 
     async def _validate_rows(self, rows: Sequence[Any]) -> Rows:
         return await self.background.run_if_many(len(rows), lambda: self._compact(self._decoder.objects(rows)))

@@ -204,4 +204,4 @@ def test_every_figure_stands_beside_its_formula() -> None:
 def test_the_alerts_are_those_of_the_package(files: dict[str, Any]) -> None:
     (rule,) = of_kind(files, "PrometheusRule")
     names = {alert.get("alert") for group in rule["spec"]["groups"] for alert in group["rules"]}
-    assert {"ModelAbsent", "ModelFailingFast", "ModelSlow"} <= names
+    assert {"ModelAbsent", "ModelFailingFast", "ModelQueueLong"} <= names

@@ -50,3 +50,15 @@ def test_the_protocols_over_grpc_are_those_with_paths() -> None:
     paths = ("/v2/health/live", "/v1/models", "/predictions/{model}")
     package = dataclasses.replace(package, endpoints=tuple(("GET", path, "") for path in paths))
     assert package.grpc_protocols == ["Open Inference", "TensorFlow Serving", "TorchServe"]
+
+
+def test_metadata_keep_the_address_of_the_runbook(tmp_path: Path) -> None:
+    url = "https://wiki.example.com/late/RUNBOOK"
+    write_metadata(open_artifact(STORED[0]), True, tmp_path, url)
+    assert json_of(tmp_path, METADATA)["runbook_url"] == url
+
+
+@pytest.mark.parametrize("url", ["docs/RUNBOOK.md", "file:///RUNBOOK.md", "https://wiki.example.com/RUNBOOK#alerts"])
+def test_address_of_the_runbook_must_be_absolute(url: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected the absolute URL"):
+        write_metadata(open_artifact(STORED[0]), True, tmp_path, url)

@@ -201,6 +201,27 @@ def test_metrics_count_what_happened(server: Server, client: httpx.Client) -> No
     assert differences == [1, 3, 1, 1]
 
 
+def test_latencies_are_counted_by_the_rows_of_a_request(server: Server, client: httpx.Client) -> None:
+    """Each request is counted with the upper bound of its rows, also in another protocol; a refused one with 0."""
+    samples = [
+        f'model_request_seconds_count{{protocol="{protocol}",route="{route}",rows="{rows}",status="{status}"}}'
+        for protocol, route, rows, status in (
+            ("native", "/predict", "1", "2xx"),
+            ("native", "/predict", "10", "2xx"),
+            ("native", "/predict", "100", "2xx"),
+            ("native", "/predict", "0", "4xx"),
+            ("invocations", "/invocations", "10", "2xx"),
+        )
+    ]
+    before = list(map(server.metric, samples))
+    for rows in (1, 3, 100):
+        assert post(client, {"rows": [tiny.ROW] * rows}).status_code == 200
+    post(client, tiny.ROW | {"distance": -1})
+    assert client.post("/invocations", json={"dataframe_records": [tiny.ROW] * 2}).status_code == 200
+    differences = [server.metric(sample) - old_value for sample, old_value in zip(samples, before, strict=True)]
+    assert differences == [1, 1, 1, 1, 1]
+
+
 def test_live_values_are_counted_in_the_bins_of_training(server: Server, client: httpx.Client) -> None:
     def counts() -> dict[tuple[str, str], float]:
         families = text_string_to_metric_families(client.get("/metrics").text)

@@ -20,6 +20,7 @@ from model_deployer.training.data.split import Parts, Rows, method, nested_order
 from model_deployer.training.data.stream import Stream, open_stream
 from model_deployer.training.data.table import Table, read_table
 from model_deployer.training.data.target import Target, read_target, read_weights
+from model_deployer.training.data.traffic import Origins, row_origins
 from model_deployer.training.data.transformers import transform
 from model_deployer.training.data.values import describe, raise_questions
 from model_deployer.training.runtime.console import print_stage
@@ -37,6 +38,7 @@ class Dataset:
         target: The values to predict, one per row.
         weights: The weight of each row, float64 [rows]; None if all rows weigh the same.
         parts: The rows of the training, validation and test parts.
+        origins: When and from whom each row came, as far as the table says it.
         order: The training rows as int64 indices [training rows], ordered so that the first N are the rows that a
             smaller table would hold.
         findings: Problems of the table that the data scientist should look at.
@@ -54,6 +56,7 @@ class Dataset:
     target: Target
     weights: NDArray[np.float64] | None
     parts: Parts
+    origins: Origins
     order: Rows
     findings: list[Finding]
     features: tuple[Feature, ...]
@@ -95,7 +98,7 @@ def read_dataset(path: Path) -> Dataset:
         print_stage("read", line)
 
     target, weights = read_target(frame, spec), read_weights(frame, spec)
-    parts = split(frame, target, spec, weights)
+    parts, origins = split(frame, target, spec, weights), row_origins(frame, spec)
     print_stage("split", f"by {method(target, spec)}: {_sizes(parts)}")
 
     frame = merge_categories(frame, parts.train_and_validation, spec)
@@ -119,6 +122,7 @@ def read_dataset(path: Path) -> Dataset:
         target=target,
         weights=weights,
         parts=parts,
+        origins=origins,
         order=nested_order(frame, target, spec, parts.train),
         findings=findings,
         features=features,

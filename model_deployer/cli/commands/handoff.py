@@ -24,10 +24,23 @@ Key = Annotated[
     typer.Option(help="Sign the package with this EC private key, a PEM file without a password."),
 ]
 Verify = Annotated[bool, typer.Option(help="Verify the package; if not, every document in it is marked UNVERIFIED.")]
+RunbookUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--runbook-url",
+        metavar="URL",
+        help="Where you will publish monitoring/RUNBOOK.md, so that alerts link to it; default: alerts have no link.",
+    ),
+]
 
 
 def handoff(
-    tag: Tag = None, output: Out = Path("model-package"), spec: Spec = None, key: Key = None, verify: Verify = True
+    tag: Tag = None,
+    output: Out = Path("model-package"),
+    spec: Spec = None,
+    key: Key = None,
+    verify: Verify = True,
+    runbook_url: RunbookUrl = None,
 ) -> None:
     """Write a package for another team, and verify it.
 
@@ -36,6 +49,6 @@ def handoff(
     artifact = store.load(tag).require_servable()
     with packages_of("handoff"):
         from model_deployer.handoff.attestation import read_private_key  # noqa: PLC0415
-        from model_deployer.handoff.package import write_package  # noqa: PLC0415
-    write_package(artifact, output, spec, verify, read_private_key(key) if key else None)
+        from model_deployer.handoff.package import PackageOptions, write_package  # noqa: PLC0415
+    write_package(artifact, output, PackageOptions(spec, verify, read_private_key(key) if key else None, runbook_url))
     print(f"{artifact.tag} is in {output}. Begin with {output / 'README.md'}")

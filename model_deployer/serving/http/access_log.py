@@ -15,6 +15,7 @@ from model_deployer.serving.http.keys import ApiKeys
 from model_deployer.serving.observability.line_limit import LineLimit
 from model_deployer.serving.observability.logs import logger
 from model_deployer.serving.observability.metrics import OTHER_FIELD, Metrics
+from model_deployer.serving.observability.request_rows import request_rows
 
 #: The status of a response that has no reader, because the client has disconnected. nginx introduced the number.
 CLIENT_CLOSED_REQUEST = 499
@@ -101,7 +102,7 @@ class AccessLog:
             status: The HTTP status; for gRPC, the status that the same error has over HTTP.
         """
         seconds = time.perf_counter() - record.start
-        self._metrics.count_response(endpoint.protocol, endpoint.route, status, seconds)
+        self._metrics.count_response(endpoint.protocol, endpoint.route, status, seconds, request_rows.get())
         if status >= 400 and status != CLIENT_CLOSED_REQUEST:
             code = record.error.code if record.error else ""
             suppressed = self._limit.admit((status, code))

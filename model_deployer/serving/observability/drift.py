@@ -4,7 +4,6 @@ Comparing the count of each bin with its share in reference.json shows drift. A 
 that: no more are counted, so the cost stays the same under any load.
 """
 
-from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter
 
-from model_deployer.contract.number_format import exact
-from model_deployer.contract.reference import CategoryDistribution, Distribution, Reference, TextDistribution
+from model_deployer.contract.reference import Distribution, Reference
 from model_deployer.serving.engines.batching import Arrays
 from model_deployer.serving.observability.metric_specs import FEATURE_VALUES, PREDICTIONS
 from model_deployer.serving.rows.columns import Columns
@@ -24,8 +22,6 @@ MAX_SAMPLED_ROWS = 1_000
 
 #: The interval between two counts.
 COUNT_INTERVAL_SECONDS = 1.0
-
-Count = Callable[[NDArray[Any]], Mapping[str, int]]
 
 
 class DriftCounter:
@@ -80,52 +76,19 @@ class _Distribution:
     """
 
     def __init__(self, reference: Distribution, counter: Callable[[str], Any]) -> None:
-        if isinstance(reference, CategoryDistribution):
-            self._count: Count = _CategoryCounts(reference.frequencies)
-            bins = [*reference.frequencies, "other", "missing"]
-        else:
-            count_numbers = _NumberCounts(reference.edges)
-            is_text = isinstance(reference, TextDistribution)
-            self._count = (lambda values: count_numbers(_lengths(values))) if is_text else count_numbers
-            bins = [*count_numbers.bins, "missing"]
-        self._counters = {bin: counter(bin) for bin in bins}
+        self._codes = reference.codes
+        self._counters = [counter(bin) for bin in reference.shares()]
 
     def add(self, parts: Sequence[NDArray[Any]]) -> None:
         """Count values: arrays of [rows], numbers or str objects."""
-        for bin, count in self._count(np.concatenate(parts)).items():
-            self._counters[bin].inc(count)
+        counts = np.bincount(self._codes(np.concatenate(parts)), minlength=len(self._counters)).tolist()
+        for counter, count in zip(self._counters, counts, strict=True):
+            if count:
+                counter.inc(count)
 
 
 def _distributions(references: Mapping[str, Distribution], counter: Counter) -> dict[str, _Distribution]:
     return {name: _Distribution(reference, partial(counter.labels, name)) for name, reference in references.items()}
-
-
-class _CategoryCounts:
-    """Counts strings by category; strings that the training data does not have count as ``other``."""
-
-    def __init__(self, frequencies: Mapping[str, float]) -> None:
-        self._bins = {category: category for category in frequencies} | {"": "missing"}
-
-    def __call__(self, values: NDArray[Any]) -> Mapping[str, int]:
-        return Tally(self._bins.get(value, "other") for value in values.tolist())
-
-
-class _NumberCounts:
-    """Counts numbers by bin; the name of a bin is its upper edge."""
-
-    def __init__(self, edges: Sequence[float]) -> None:
-        self._edges = np.array(edges, dtype=np.float64)
-        self.bins = [*map(exact, edges), "+Inf"]
-
-    def __call__(self, values: NDArray[Any]) -> Mapping[str, int]:
-        present = values[~np.isnan(values)]
-        counts = np.bincount(np.searchsorted(self._edges, present), minlength=len(self.bins)).tolist()
-        counts_by_bin = {bin: count for bin, count in zip(self.bins, counts, strict=True) if count}
-        return counts_by_bin | ({"missing": missing} if (missing := len(values) - len(present)) else {})
-
-
-def _lengths(values: NDArray[Any]) -> NDArray[np.float64]:
-    return np.array([len(value) or np.nan for value in values.tolist()], dtype=np.float64)
 
 
 def _slice(arrays: Columns, rows: slice) -> Columns:

@@ -1,6 +1,16 @@
 """The metrics of /metrics. :mod:`serving.observability.metrics` creates them, and documents describe them."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
+
+#: The upper bounds of the buckets of seconds.
+SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+#: The classes of requests by their rows: up to each of these numbers, and above the last of them ``more``. The latency
+#: of a request depends on its rows, so an objective holds for a class.
+ROW_CLASSES = (1, 10, 100, 1000)
+
+_ROW_LABELS = (*map(str, ROW_CLASSES), "more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +35,9 @@ REQUESTS = MetricSpec(
 )
 REQUEST_SECONDS = MetricSpec(
     "model_request_seconds",
-    "Time from a request to its response; status is its first digit: 2xx.",
-    ("protocol", "route", "status"),
+    "Time from a request to its response; status is its first digit: 2xx; rows is the upper bound of its predicted "
+    "rows: 0, 1, 10, 100, 1000, more.",
+    ("protocol", "route", "status", "rows"),
 )
 REQUESTS_IN_PROGRESS = MetricSpec("model_requests_in_progress", "Requests that are being answered.")
 QUEUED_ROWS = MetricSpec("model_queued_rows", "Rows that wait for the engine.")
@@ -83,3 +94,8 @@ METRIC_SPECS = (
     PROCESS_FILES,
     PROCESS_START,
 )
+
+
+def row_class(rows: int) -> str:
+    """Return the class of a request by its number of rows, for the label ``rows``; "0" if no row was predicted."""
+    return _ROW_LABELS[bisect_left(ROW_CLASSES, rows)] if rows else "0"

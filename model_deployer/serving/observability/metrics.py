@@ -34,7 +34,6 @@ _MAX_IMMEDIATE_EVENTS = 10
 #: The label of fields that the model does not have.
 OTHER_FIELD = "other"
 
-_SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ROWS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 #: prometheus_client's variable with the folder of its files.
@@ -64,9 +63,10 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         requests = _create(Counter, metric_specs.REQUESTS, registry)
         self._requests = cache(requests.labels)
-        seconds = _create(Histogram, metric_specs.REQUEST_SECONDS, registry, buckets=_SECONDS_BUCKETS)
+        buckets = metric_specs.SECONDS_BUCKETS
+        seconds = _create(Histogram, metric_specs.REQUEST_SECONDS, registry, buckets=buckets)
         self._seconds = cache(seconds.labels)
-        self._queue_seconds = _create(Histogram, metric_specs.QUEUE_SECONDS, registry, buckets=_SECONDS_BUCKETS)
+        self._queue_seconds = _create(Histogram, metric_specs.QUEUE_SECONDS, registry, buckets=buckets)
         self._in_progress = _create(Gauge, metric_specs.REQUESTS_IN_PROGRESS, registry, multiprocess_mode="livesum")
         self._queued_rows = _create(Gauge, metric_specs.QUEUED_ROWS, registry, multiprocess_mode="livesum")
         self._rows = _create(Counter, metric_specs.ROWS, registry)
@@ -77,7 +77,7 @@ class Metrics:
         info = _create(Gauge, metric_specs.INFO, registry, multiprocess_mode="livemax")
         info.labels(*model.split(":")).set(1)
         self._drift = DriftCounter(reference, registry) if reference else None
-        self._responses: list[tuple[str, str, int, float]] = []
+        self._responses: list[tuple[str, str, int, float, str]] = []
         self._batches: list[Batch] = []
         self._is_write_scheduled = False
         self._is_count_scheduled = False
@@ -109,9 +109,17 @@ class Metrics:
         if self._place:
             self._place.show_life()
 
-    def count_response(self, protocol: str, route: str, status: int, seconds: float) -> None:
-        """Count a response; ``route`` is one of the service's own routes, never the path of a request."""
-        self._responses.append((protocol, route, status, seconds))
+    def count_response(self, protocol: str, route: str, status: int, seconds: float, rows: int) -> None:
+        """Count a response.
+
+        Args:
+            protocol: The protocol of the client.
+            route: One of the service's own routes, never the path of a request.
+            status: The HTTP status.
+            seconds: The time from the request to its response.
+            rows: The number of predicted rows; 0 if there are none.
+        """
+        self._responses.append((protocol, route, status, seconds, metric_specs.row_class(rows)))
         self._schedule_write()
 
     def count_batch(self, batch: Batch) -> None:
@@ -159,12 +167,12 @@ class Metrics:
     def _write(self) -> None:
         self._is_write_scheduled = False
         responses, self._responses = self._responses, []
-        seconds_by_labels: dict[tuple[str, str, int], list[float]] = defaultdict(list)
-        for protocol, route, status, seconds in responses:
-            seconds_by_labels[protocol, route, status].append(seconds)
-        for (protocol, route, status), durations in seconds_by_labels.items():
+        seconds_by_labels: dict[tuple[str, str, int, str], list[float]] = defaultdict(list)
+        for protocol, route, status, seconds, rows in responses:
+            seconds_by_labels[protocol, route, status, rows].append(seconds)
+        for (protocol, route, status, rows), durations in seconds_by_labels.items():
             self._requests(protocol, route, status).inc(len(durations))
-            observe(self._seconds(protocol, route, _STATUS_CLASSES[status // 100]), durations)
+            observe(self._seconds(protocol, route, _STATUS_CLASSES[status // 100], rows), durations)
         batches, self._batches = self._batches, []
         if batches:
             self._rows.inc(sum(batch.rows for batch in batches))
