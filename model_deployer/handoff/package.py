@@ -15,8 +15,9 @@ from model_deployer.handoff.changes import changes
 from model_deployer.handoff.checksums import write_checksums
 from model_deployer.handoff.clients.clients import run_clients, write_clients
 from model_deployer.handoff.documents.documents import write_documents
-from model_deployer.handoff.formats.formats import TEMPLATES, Formats
+from model_deployer.handoff.formats.formats import Formats
 from model_deployer.handoff.formats.holdout import HoldoutRows, read_holdout_rows
+from model_deployer.handoff.formats.library import TEMPLATES
 from model_deployer.handoff.formats.parity import write_parity
 from model_deployer.handoff.formats.service_replay import replay_service
 from model_deployer.handoff.measurement.server_measurement import measure
