@@ -76,7 +76,7 @@ class Formats:
             "ONNX",
             "Raw fields in, calibrated predictions out, in any language that has ONNX Runtime.",
             self._write_onnx,
-            lambda: self._library.load().run,
+            lambda: self._predictor(self._models / f"{self._stem}.onnx").run,
         )
         if self._graphs:
             yield Draft(
@@ -117,7 +117,7 @@ class Formats:
 
     def _on_golden(self, predict: PredictArrays) -> Agreement:
         golden, output = list(self._artifact.golden()), self._artifact.contract.output
-        columns = self._library.load().transform([case.row for case in golden])
+        columns = self._predictor(self._artifact.model).transform([case.row for case in golden])
         return self._agreement(expected_arrays(output, [case.prediction for case in golden]), predict(columns))
 
     def _agreement(self, expected: Arrays, actual: Arrays) -> Agreement:
@@ -141,9 +141,11 @@ class Formats:
         return lambda columns: model.run(preprocessor.run(columns))
 
     def _write_joblib(self) -> list[str]:
-        model = self._library.module.Predictor(self._contract, self._artifact.model.read_bytes())
-        self._library.write_joblib(model, f"{self._stem}.joblib")
+        self._library.write_joblib(self._predictor(self._artifact.model), f"{self._stem}.joblib")
         return [f"{self._stem}.joblib"]
+
+    def _predictor(self, graph: Path) -> Any:
+        return self._library.module.Predictor(self._contract, graph.read_bytes())
 
     @cached_property
     def _contract(self) -> str:

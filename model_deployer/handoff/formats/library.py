@@ -36,10 +36,6 @@ class Library:
     folder: Path
     module: ModuleType
 
-    def load(self) -> Any:
-        """Return the model from the ONNX file and model_metadata.json."""
-        return self.module.load()
-
     def write_pickle(self, value: Any, name: str) -> None:
         """Write an object of the library as a pickle."""
         with self.importable():

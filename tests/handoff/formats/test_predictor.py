@@ -112,7 +112,7 @@ class Package:
         write_metadata(artifact, True, self.folder.parent)
         (self.folder / "model_v1.0.0.onnx").write_bytes(artifact.model.read_bytes())
         self.library = write_library(self.folder)
-        self.model = self.library.load()
+        self.model = self.library.module.load()
 
     def answer(self, data: Any) -> Any:
         """Return the predictions of the library, or the problems of its refusal."""
