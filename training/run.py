@@ -48,6 +48,7 @@ from model_deployer.training.export.export import (
 )
 from model_deployer.training.export.golden import lines, write_golden
 from model_deployer.training.export.latency import measure
+from model_deployer.training.export.metadata import describe
 from model_deployer.training.export.prediction_shift import shift_since
 from model_deployer.training.export.provenance import library_versions, provenance
 from model_deployer.training.export.reference import reference
@@ -161,7 +162,9 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     distributions = _reference(dataset, predictions, predict)
     files = _Files(dataset.path, model, graph, predict, contract, evaluation, distributions)
     version = next_version(comparison.previous, contract, comparison.exceeds_tolerance)
-    tag = _save(files, _manifest(dataset, model, str(version)), frame[parts.test])
+    manifest = _manifest(dataset, model, str(version))
+    describe(graph, contract, manifest)
+    tag = _save(files, manifest, frame[parts.test])
     store.remember_source(tag, dataset.path)
     shutil.rmtree(checkpoints.parent, ignore_errors=True)
     print_stage("saved", tag)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from model_deployer.handoff.formats.formats import TEMPLATES
+from model_deployer.handoff.formats.library import TEMPLATES
 from model_deployer.image.bento import DOCKERFILE, REQUIREMENTS
 
 #: The packages that the tests and the examples need in addition to those of the server.

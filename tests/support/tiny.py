@@ -126,6 +126,7 @@ def write(
     *,
     opposite: bool = False,
     evaluation: Mapping[str, Any] = EVALUATION,
+    golden: bool = True,
 ) -> Manifest:
     """Write the files of the model into ``folder`` and seal them.
 
@@ -136,13 +137,15 @@ def write(
         contract: The contract of the model.
         opposite: Whether the two labels swap their probabilities.
         evaluation: The content of evaluation.json, without the task.
+        golden: Whether there is a golden request; it needs the features of this file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(graph(contract, opposite), folder / artifact.MODEL)
     artifact.write_json(folder / artifact.CONTRACT, contract.model_dump(mode="json"))
     artifact.write_json(folder / artifact.EVALUATION, {"task": contract.output.task} | dict(evaluation))
     artifact.write_json(folder / artifact.REFERENCE, _reference(contract))
-    _write_golden(folder, contract)
+    if golden:
+        _write_golden(folder, contract)
     manifest = Manifest(
         name=name, version=version, created=datetime(2024, 1, 1, tzinfo=UTC), description="A model for tests.",
         tolerance=1e-5, origin=Provenance(data_version="sha256:0", seed=0, python="3", libraries={}),

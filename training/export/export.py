@@ -185,7 +185,9 @@ def _export(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[s
             verbose=False,
         )
     assert program is not None
-    return program.model_proto
+    model: onnx.ModelProto = program.model_proto
+    model.ir_version = IR_VERSION  # torch writes a newer one for the same operators
+    return model
 
 
 def _dynamic_shapes(module: nn.Module, names: Sequence[str], rows: Any) -> Any:
@@ -276,6 +278,9 @@ def _strip(graph: onnx.ModelProto) -> None:
     graph.producer_name = "model-deployer"
     graph.ClearField("producer_version")
     graph.ClearField("metadata_props")
+    versions = {entry.domain: entry.version for entry in graph.opset_import}
+    graph.ClearField("opset_import")
+    graph.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in versions.items())
     inner = graph.graph
     for part in (inner, *inner.node, *inner.input, *inner.output, *inner.value_info, *inner.initializer):
         part.ClearField("metadata_props")

@@ -15,7 +15,9 @@ from torch import Tensor
 from model_deployer.contract.errors import CheckFailed
 
 OPSETS = {"": 20, "ai.onnx.ml": 4}
-IR_VERSION = 10
+
+#: The oldest version with these operators (ONNX 1.15), so that ONNX Runtime 1.17 can load a graph.
+IR_VERSION = 9
 
 #: The names of the only input and the only output.
 COLUMNS, SCORES = "columns", "scores"

@@ -34,7 +34,7 @@ RunbookUrl = Annotated[
 ]
 
 
-def handoff(
+def handoff(  # noqa: PLR0913, PLR0917 (the options of the command)
     tag: Tag = None,
     output: Out = Path("model-package"),
     spec: Spec = None,

@@ -32,7 +32,7 @@ def _lines(package: PackageData) -> Iterator[Line]:
     yield "proto/open_inference.proto", "the definition that gRPC clients are generated from"
     yield "bento/", "the service and its model, for bentoml serve"
     yield "examples/", ""
-    yield "  inference_example.py", "predicts with the ONNX model, without a server"
+    yield "  inference_example.py", "predicts with model/predictor.py, without a server"
     yield "  sample_requests.json", "requests with the answers of the service"
     if package.has_test_rows:
         yield "  holdout.json", "rows of the test part with their truths, for verify.py to measure the model again"
@@ -40,6 +40,7 @@ def _lines(package: PackageData) -> Iterator[Line]:
     yield "tests/", ""
     yield "  test_inference.py", "sends the golden requests to the model, or with URL=http://... to a service"
     yield "model/", ""
+    yield "  predictor.py", "the model as a Python object: checks rows and predicts as the service does"
     yield from _formats(package)
     yield f"  {_name(METADATA)}", "the origin of the model, its contract and all its figures"
     yield f"  {_name(PARITY)}", "the differences between the answers of the formats"

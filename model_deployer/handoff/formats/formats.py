@@ -1,7 +1,6 @@
 """model/: the model in every format that is possible; a format is in the package only if its replay succeeds."""
 
 import importlib.util
-import pickle
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,21 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import joblib
-import onnxruntime
-
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.contract import Contract
 from model_deployer.contract.outputs import Arrays
 from model_deployer.handoff.formats.graph_split import split_graph
 from model_deployer.handoff.formats.holdout import HoldoutRows
-from model_deployer.handoff.formats.onnx_pickle import write_joblib, write_pickle
+from model_deployer.handoff.formats.library import TEMPLATES, import_file, write_library
 from model_deployer.handoff.formats.parity import PredictArrays, agreement, expected_arrays, predict_in_chunks
 from model_deployer.package.formats import TOLERANCE, Agreement, Format
-from model_deployer.serving.rows.columns import ColumnBuilder, Columns
-from model_deployer.serving.rows.validation import Validator
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 #: The reasons for which a format is not possible.
 _NO_TORCH = "torch is not installed on the machine that wrote this package"
@@ -65,6 +56,7 @@ class Formats:
         self._stem = f"model_v{artifact.manifest.version}"
         self._graphs = split_graph(artifact)
         self._models.mkdir(parents=True, exist_ok=True)
+        self._library = write_library(self._models)
 
     def write(self) -> list[Format]:
         """Write every possible format whose replay succeeds, and return all formats with their results."""
@@ -84,20 +76,20 @@ class Formats:
             "ONNX",
             "Raw fields in, calibrated predictions out, in any language that has ONNX Runtime.",
             self._write_onnx,
-            lambda: _session_predict(onnxruntime.InferenceSession(self._models / f"{self._stem}.onnx")),
+            lambda: self._predictor(self._models / f"{self._stem}.onnx").run,
         )
         if self._graphs:
             yield Draft(
                 "pickle",
-                "The preprocessor and the model behind it, as two sessions of ONNX Runtime; they contain no code.",
+                "The preprocessor, with `transform`, and the model, with `predict`: objects of predictor.py.",
                 self._write_pickles,
                 self._load_pickles,
             )
         yield Draft(
             "joblib",
-            "The complete graph as one session of ONNX Runtime, compressed by joblib; it contains no code.",
+            "The model, with `predict`: an object of predictor.py, compressed by joblib.",
             self._write_joblib,
-            lambda: _session_predict(joblib.load(self._models / f"{self._stem}.joblib")),
+            lambda: self._library.load_joblib(f"{self._stem}.joblib").run,
         )
         if self._reason_without_torch is None:
             yield Draft(
@@ -125,7 +117,7 @@ class Formats:
 
     def _on_golden(self, predict: PredictArrays) -> Agreement:
         golden, output = list(self._artifact.golden()), self._artifact.contract.output
-        columns = _columns(self._artifact.contract, [case.row for case in golden])
+        columns = self._predictor(self._artifact.model).transform([case.row for case in golden])
         return self._agreement(expected_arrays(output, [case.prediction for case in golden]), predict(columns))
 
     def _agreement(self, expected: Arrays, actual: Arrays) -> Agreement:
@@ -138,21 +130,26 @@ class Formats:
 
     def _write_pickles(self) -> list[str]:
         assert self._graphs
-        names = ["preprocessor.pkl", f"{self._stem}.pkl"]
-        for graph, name in zip(self._graphs, names, strict=True):
-            write_pickle(graph, self._models / name)
+        before, behind = self._graphs
+        module, names = self._library.module, ["preprocessor.pkl", f"{self._stem}.pkl"]
+        self._library.write_pickle(module.Preprocessor(self._contract, before), names[0])
+        self._library.write_pickle(module.Predictor(self._contract, behind, before), names[1])
         return names
 
     def _load_pickles(self) -> PredictArrays:
-        preprocess, predict = (
-            _session_predict(pickle.loads((self._models / name).read_bytes()))
-            for name in ("preprocessor.pkl", f"{self._stem}.pkl")
-        )
-        return lambda columns: predict(preprocess(columns))
+        preprocessor, model = (self._library.load_pickle(name) for name in ("preprocessor.pkl", f"{self._stem}.pkl"))
+        return lambda columns: model.run(preprocessor.run(columns))
 
     def _write_joblib(self) -> list[str]:
-        write_joblib(self._artifact.model.read_bytes(), self._models / f"{self._stem}.joblib")
+        self._library.write_joblib(self._predictor(self._artifact.model), f"{self._stem}.joblib")
         return [f"{self._stem}.joblib"]
+
+    def _predictor(self, graph: Path) -> Any:
+        return self._library.module.Predictor(self._contract, graph.read_bytes())
+
+    @cached_property
+    def _contract(self) -> str:
+        return self._artifact.contract.model_dump_json()
 
     @cached_property
     def _reason_without_torch(self) -> str | None:
@@ -173,29 +170,11 @@ class Formats:
 
     def _load_torch(self) -> PredictArrays:
         """Load the torch program with the package's own code and its own preprocessor."""
-        module = _import_file(self._models / "torch_model.py")
-        preprocess = _session_predict(pickle.loads((self._models / "preprocessor.pkl").read_bytes()))
+        module = import_file(self._models / "torch_model.py")
+        preprocessor = self._library.load_pickle("preprocessor.pkl")
         program: Callable[[Mapping[str, Any]], Arrays] = module.TorchModel()
-        return lambda columns: program(preprocess(columns))
-
-
-def _columns(contract: Contract, rows: list[dict[str, Any]]) -> Columns:
-    """Convert rows of a request to the input arrays of the graph, each of shape [rows, 1]."""
-    return ColumnBuilder(contract.features)(Validator(contract).check(rows))
-
-
-def _session_predict(session: Any) -> PredictArrays:
-    names = [output.name for output in session.get_outputs()]
-    return lambda columns: dict(zip(names, session.run(names, dict(columns)), strict=True))
+        return lambda columns: program(preprocessor.run(columns))
 
 
 def _has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
-
-
-def _import_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -292,7 +292,7 @@ def _float(feature: Numeric, value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise _InvalidValue("not_finite", f"the number is too large: send {feature.expected()}") from None
+        raise _InvalidValue("not_finite", f"the number is too large or infinite: send {feature.expected()}") from None
 
 
 def _boolean(value: Any) -> bool:

@@ -3,14 +3,14 @@
     pip install -r requirements.txt -r model/requirements-torch.txt
     python model/torch_model.py        # replays the golden requests
 
-``TorchModel()(arrays)`` takes the two outputs of preprocessor.pkl, numbers (float64 [rows, n]) and codes (int64
-[rows, m]), and returns the outputs of the model by name. If the model contains trees or another estimator in addition
-to the network, the program has two parts, with the estimator between them as an ONNX graph. The parts are ordinary
-torch modules, for example for further training: ``TorchModel().parts``.
+``TorchModel()(arrays)`` takes what ``transform`` of preprocessor.pkl returns, numbers (float64 [rows, n]) and codes
+(int64 [rows, m]), and returns the outputs of the model by name. If the model contains trees or another estimator in
+addition to the network, the program has two parts, with the estimator between them as an ONNX graph. The parts are
+ordinary torch modules, for example for further training: ``TorchModel().parts``.
 """
 
 import json
-import sys
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,14 +58,14 @@ def load_part(name: str, weights: Mapping[str, Any]) -> Any:
 
 def main() -> None:
     """Replay the golden requests and print the largest difference from the expected answers."""
-    sys.path.append(str(FOLDER.parent / "examples"))
-    from inference_example import PACKAGE, columns, load, predictions, run  # noqa: PLC0415
+    import predictor  # noqa: PLC0415 (of this folder)
 
-    samples = json.loads((PACKAGE / "examples" / "sample_requests.json").read_text(encoding="utf-8"))
+    samples = json.loads((FOLDER.parent / "examples" / "sample_requests.json").read_text(encoding="utf-8"))
     cases = [*samples["golden"], *samples["edge"]]
     rows = [row for case in cases for row in case["request"]["rows"]]
     expected = [prediction for case in cases for prediction in case["answer"]["predictions"]]
-    actual = predictions(TorchModel()(run(load("preprocessor.pkl"), columns(rows))))
+    preprocessor = pickle.loads((FOLDER / "preprocessor.pkl").read_bytes())
+    actual = predictor.predictions(METADATA["contract"]["output"], TorchModel()(preprocessor.transform(rows)))
     differences = (
         np.subtract(numbers(expected_prediction), numbers(prediction))
         for expected_prediction, prediction in zip(expected, actual, strict=True)

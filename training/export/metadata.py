@@ -1,0 +1,82 @@
+"""The metadata of model.onnx: what its inputs and outputs mean, for a reader who has only this file."""
+
+import json
+from collections.abc import Iterator
+
+import onnx
+
+from model_deployer.contract.artifact import Manifest
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.features import Boolean, Datetime, Feature
+from model_deployer.contract.outputs import Classification, Output, Regression
+
+#: What the arrays of a regression are.
+_REGRESSION_TENSORS = {
+    "value": "The estimate",
+    "lower": "The lower end of the interval",
+    "upper": "The upper end of the interval",
+}
+
+
+def describe(graph: onnx.ModelProto, contract: Contract, manifest: Manifest) -> None:
+    """Write the metadata into a graph; equal arguments give equal bytes.
+
+    The keys are ``name``, ``version``, ``target``, ``contract`` (the content of contract.json) and, where the model has
+    them, ``labels`` (a JSON list), ``positive``, ``threshold``, ``set_threshold``, ``unit``, ``coverage``,
+    ``description``, ``owner`` and ``license``. Each input and output has a description in ``doc_string``.
+
+    Args:
+        graph: The graph of the contract.
+        contract: The contract of the model.
+        manifest: The manifest. The time of training is not a part of the metadata.
+    """
+    properties = {
+        "name": manifest.name,
+        "version": manifest.version,
+        "description": manifest.description,
+        "owner": manifest.owner,
+        "license": manifest.license,
+        **dict(_output_properties(contract.output)),
+        "contract": contract.model_dump_json(),
+    }
+    onnx.helper.set_model_props(graph, {key: value for key, value in properties.items() if value is not None})
+    features = {feature.name: feature for feature in contract.features}
+    for value in graph.graph.input:
+        value.doc_string = _input_description(features[value.name])
+    for value in graph.graph.output:
+        value.doc_string = _output_description(contract.output, value.name)
+
+
+def _output_properties(output: Output) -> Iterator[tuple[str, str | None]]:
+    yield "target", output.target
+    if isinstance(output, Classification):
+        yield "labels", json.dumps(output.labels, ensure_ascii=False)
+        yield "positive", output.positive
+    for name in ("threshold", "set_threshold", "unit", "coverage"):
+        value = getattr(output, name, None)
+        yield name, None if value is None else str(value)
+
+
+def _input_description(feature: Feature) -> str:
+    sentences = [feature.description, feature.unit and f"Unit: {feature.unit}.", _encoding(feature)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _encoding(feature: Feature) -> str:
+    if feature.dtype == "string":
+        return 'Text; "" if it is missing.'
+    match feature:
+        case Datetime(zoned=True):
+            return "Seconds since 1970-01-01T00:00:00 UTC; NaN if it is missing."
+        case Datetime():
+            return "Seconds from 1970-01-01T00:00:00 to the local time, both without an offset; NaN if it is missing."
+        case Boolean():
+            return "1 for true, 0 for false; NaN if it is missing."
+    return "NaN if it is missing."
+
+
+def _output_description(output: Output, tensor: str) -> str:
+    if isinstance(output, Regression):
+        unit = f", in {output.unit}" if output.unit else ""
+        return f"{_REGRESSION_TENSORS[tensor]} of {output.target}{unit}."
+    return f"The probability of each label of {output.target}, in the order of `labels`."
