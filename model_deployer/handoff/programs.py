@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from model_deployer.handoff.clients.clients import listed_clients, write_clients
-from model_deployer.handoff.formats.formats import TEMPLATES
+from model_deployer.handoff.formats.library import TEMPLATES
 from model_deployer.handoff.standalone import verify
 from model_deployer.image.bento import server_files
 from model_deployer.package.package_data import PackageData
