@@ -5,10 +5,18 @@ from pathlib import Path
 
 from model_deployer.handoff.clients.clients import listed_clients, write_clients
 from model_deployer.handoff.formats.library import TEMPLATES
+from model_deployer.handoff.measurement.program import MEASURE_TEMPLATE, PROGRAM, measuring_modules
 from model_deployer.handoff.standalone import verify
 from model_deployer.image.bento import server_files
 from model_deployer.package.package_data import PackageData
 from model_deployer.system.janitor import temporary_folder
+
+#: Programs that other parts of the package come with.
+_OF_OTHER_PARTS = {
+    "model/predictor.py": TEMPLATES / "predictor.py",
+    "model/torch_model.py": TEMPLATES / "torch_model.py",
+    PROGRAM: MEASURE_TEMPLATE,
+}
 
 #: BentoML writes this file of a Bento itself, and no program reads it.
 _WRITTEN_BY_BENTOML = "bentofile.yaml"
@@ -37,7 +45,8 @@ def differing_programs(package: PackageData, folder: Path) -> list[str]:
         package: The content of the package.
         folder: Its folder.
     """
-    sources: dict[str, Path | None] = {**PROGRAMS, **_sources_of_bento(folder)}
+    others = {name: source for name, source in _OF_OTHER_PARTS.items() if (folder / name).exists()}
+    sources: dict[str, Path | None] = {**PROGRAMS, **others, **_sources_of_bento(folder), **measuring_modules(folder)}
     with temporary_folder("model-clients-") as temporary:
         write_clients(package.contract, package.manifest, temporary)
         clients = [client for client in listed_clients(folder) if client.left_out is None]

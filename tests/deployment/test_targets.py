@@ -159,7 +159,7 @@ def test_a_busy_machine_gives_neither_a_load_nor_an_autoscaler(target: str) -> N
     assert busy.replicas == busy.max_replicas == 2
     assert not [path for path in files if "autoscal" in path or "scaling" in path or "scalable" in path]
     # Neither the safe load nor the use of CPU.
-    assert not re.search(r"\b2,?592|1040m|one-row requests per second", " ".join(files.values()))
+    assert not re.search(r"\b2,?592\b|1040m|one-row requests per second", " ".join(files.values()))
 
 
 def test_a_load_cannot_be_carried_by_a_number_of_replicas_that_is_not_known(package: Path, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ PROGRAM = MEASURE.split()[-1]
 #: The folder of the modules that the program needs in addition to those of the Bento.
 _SOURCES = "benchmarks/src"
 
-_TEMPLATE = Path(__file__).parent / "templates" / "measure.py"
+#: The program itself.
+MEASURE_TEMPLATE = Path(__file__).parent / "templates" / "measure.py"
 _ROOT = Path(model_deployer.__file__).parent
 
 
@@ -32,11 +33,18 @@ def write_program(folder: Path) -> None:
         folder: The folder of the package, with its Bento.
     """
     (folder / PROGRAM).parent.mkdir(parents=True)
-    shutil.copyfile(_TEMPLATE, folder / PROGRAM)
+    shutil.copyfile(MEASURE_TEMPLATE, folder / PROGRAM)
     for path in _missing_modules(folder / "bento" / "src" / _ROOT.name):
         target = folder / _SOURCES / path.relative_to(_ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+
+
+def measuring_modules(folder: Path) -> dict[str, Path]:
+    """Return the modules of the program in a package by their paths, with the files of this project that they copy."""
+    sources = folder / _SOURCES
+    names = [path.relative_to(sources) for path in sorted(sources.rglob("*")) if path.is_file()]
+    return {f"{_SOURCES}/{name.as_posix()}": _ROOT / name for name in names}
 
 
 def run_program(environment: CleanEnvironment, server: Server, output: Path) -> None:
@@ -90,7 +98,7 @@ def _missing_modules(served: Path) -> set[Path]:
         served: The folder of this project in the Bento. Its modules import only each other.
     """
     modules: set[Path] = set()
-    waiting = [_TEMPLATE]
+    waiting = [MEASURE_TEMPLATE]
     while waiting:
         imports = {path for path in _imports(waiting.pop()) if not (served / path.relative_to(_ROOT)).exists()}
         waiting += imports - modules

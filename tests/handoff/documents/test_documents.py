@@ -42,7 +42,7 @@ READER = MarkdownIt("commonmark").enable("table")
 FILES = {
     "VERIFICATION.md", "docs/API_SPEC.yaml", "examples/sample_requests.json", "benchmarks/measurements.json",
     "model/model_metadata.json", "model/parity.json", "model/changes.json", "examples/clients/go/client.go",
-    "requirements.txt", "sbom.cdx.json", "deploy", "proto/open_inference.proto",
+    "requirements.txt", "sbom.cdx.json", "deploy", "proto/open_inference.proto", "monitoring/RUNBOOK.md",
     *(f"model/plots/{name}.png" for name in ("reliability", "slices", "importance", "curve")),
 }  # fmt: skip
 
