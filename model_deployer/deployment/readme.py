@@ -7,7 +7,7 @@ from jinja2 import PackageLoader
 
 from model_deployer.deployment.workload import Workload
 from model_deployer.package.banner import unverified_banner
-from model_deployer.package.sizing import Size
+from model_deployer.package.sizing import Size, rate
 from model_deployer.writing.markdown import table
 from model_deployer.writing.templates import jinja_environment, render
 
@@ -26,6 +26,7 @@ def readme(target: str, workload: Workload, sizes: Sequence[Size], **values: Any
         f"{target}.md.j2",
         workload=workload,
         load=_load(target, workload),
+        rate=rate,
         sizes=table(["Figure", "Value", "Formula"], sizes),
         unverified=unverified_banner(workload.package.is_verified),
         **values,
@@ -41,7 +42,7 @@ def _load(target: str, workload: Workload) -> str:
             "`deployer handoff` on a machine that runs nothing else, and `deployer deploy` adds these figures."
         )
     return (
-        f"The figures are for a load of {workload.load:,.4g} one-row requests per second; "
+        f"The figures are for a load of {rate(workload.load)} one-row requests per second; "
         f"`deployer deploy {target} --rps` sets another load."
     )
 

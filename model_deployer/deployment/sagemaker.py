@@ -118,7 +118,7 @@ def put_scaling_policy(workload: Workload) -> Request:
         **_scaled(workload),
         "PolicyType": "TargetTrackingScaling",
         "TargetTrackingScalingPolicyConfiguration": {
-            "TargetValue": 60 * workload.sizing.safe_load,
+            "TargetValue": round(60 * workload.sizing.safe_load, 3),
             "PredefinedMetricSpecification": metric,
         },
     }

@@ -17,6 +17,7 @@ from model_deployer.package.sizing import (
     autoscaling,
     loads,
     probes,
+    rate,
     replicas,
     resources,
 )
@@ -144,7 +145,7 @@ def scaling(workload: Workload) -> list[Size]:
     peak = PEAK_FACTOR * load
     return [
         *loads(workload.sizing),
-        replicas(workload.sizing, f"Replicas for {load:,.4g} one-row requests per second", load),
+        replicas(workload.sizing, f"Replicas for {rate(load)} one-row requests per second", load),
         replicas(workload.sizing, f"Maximum number of replicas, for {PEAK_FACTOR} times as many", peak),
     ]
 

@@ -225,14 +225,14 @@ def loads(sizing: Sizing) -> Iterator[Size]:
     limit = "" if sizing.is_saturated else f". This is not the capacity: {why_not_capacity(sizing)}"
     yield Size(
         "Capacity of a replica" if sizing.is_saturated else "Highest rate measured of a replica",
-        f"{_count(sizing.capacity)} one-row requests per second",
+        f"{rate(sizing.capacity)} one-row requests per second",
         f"{throughput}: {best.requests_per_second:,.1f}, with {_clients(best)}; rounded down to three digits{caveat}"
         f"{limit}",
     )
     yield Size(
         "Safe load of a replica",
-        f"{_count(sizing.safe_load)} one-row requests per second",
-        f"{percentage(SAFE_LOAD_SHARE)} of {_count(sizing.capacity)}",
+        f"{rate(sizing.safe_load)} one-row requests per second",
+        f"{percentage(SAFE_LOAD_SHARE)} of {rate(sizing.capacity)}",
     )
 
 
@@ -292,7 +292,7 @@ def replicas(sizing: Sizing, name: str, load: float) -> Size:
         name,
         f"{number:,}",
         f"requests per second / safe load, rounded up, plus {SPARE_REPLICAS} spare: "
-        f"{_count(load)} / {_count(sizing.safe_load)} -> {number - SPARE_REPLICAS:,} + {SPARE_REPLICAS}",
+        f"{rate(load)} / {rate(sizing.safe_load)} -> {number - SPARE_REPLICAS:,} + {SPARE_REPLICAS}",
     )
 
 
@@ -301,7 +301,7 @@ def autoscaling(sizing: Sizing) -> Size:
     return Size(
         "Autoscaler target",
         f"{percentage(SAFE_LOAD_SHARE)} of the requested CPU, "
-        f"or {_count(sizing.safe_load)} requests per second per replica",
+        f"or {rate(sizing.safe_load)} requests per second per replica",
         f"{percentage(SAFE_LOAD_SHARE)} of a replica's CPU use, or of its throughput, at capacity",
     )
 
@@ -354,6 +354,11 @@ def probes(sizing: Sizing) -> Iterator[Size]:
     )
 
 
+def rate(value: float) -> str:
+    """Return a number of requests per second, with three significant digits or all digits before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _round_down(value: float) -> float:
     """Round a positive number down to three digits."""
     step = 10.0 ** (math.floor(math.log10(value)) - 2)
@@ -362,10 +367,6 @@ def _round_down(value: float) -> float:
 
 def _round_up_memory(size: float | None) -> int | None:
     return None if size is None else math.ceil(size / MEMORY_STEP_BYTES) * MEMORY_STEP_BYTES
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _clients(step: Latency) -> str:

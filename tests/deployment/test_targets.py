@@ -149,6 +149,14 @@ def test_default_load_is_what_one_replica_carries(package: Path, tmp_path: Path)
     assert example.replicas == 2
 
 
+@pytest.mark.parametrize("target", [target for target in TARGETS if target != "compose"])
+def test_a_load_is_shown_with_its_digits(target: str) -> None:
+    """10,000 requests per second are not shown as 1e+04."""
+    page = TARGETS[target](workload(load=10_800))["README.md"]
+    assert "for a load of 10,800 one-row requests per second" in page
+    assert "Replicas for 10,800 one-row requests per second" in page
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_busy_machine_gives_neither_a_load_nor_an_autoscaler(target: str) -> None:
     """A package that was measured on a busy machine has two replicas and no figure that depends on its speed."""

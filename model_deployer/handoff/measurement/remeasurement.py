@@ -35,7 +35,9 @@ def remeasure(
     contract = _contract(package)
     if url is not None and pid is not None:
         return server_measurement.measure(url, pid, samples, cold_start_seconds, contract)
-    command = shlex.join([sys.executable, "-m", "bentoml", "serve", str(package / "bento")])
+    serve = [sys.executable, "-m", "bentoml", "serve", str(package / "bento")]
+    # The package stays as it is: a folder __pycache__ would be a file that its checksums do not name.
+    command = shlex.join(["env", "PYTHONDONTWRITEBYTECODE=1", *serve])
     with run_server(command, package) as server:
         return server_measurement.measure(server.url, server.process.pid, samples, server.cold_start_seconds, contract)
 

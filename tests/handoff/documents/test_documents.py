@@ -231,6 +231,7 @@ def test_guide_of_a_busy_machine_withholds_what_depends_on_its_speed() -> None:
     assert "**The machine was busy during 5 of 5 measurements, even after 3 attempts each:" in guide
     assert "states neither capacity nor replicas, CPU requests or latency objectives. Measure again" in guide
     assert "python benchmarks/measure.py" in guide
+    assert "recommends a timeout" not in guide
     sizing = guide.partition("## Sizing")[2].partition("## When to retrain")[0]
     for figure in ("Capacity", "Safe load", "| Latency objective", "| Replicas", "| CPU request", "Autoscaler"):
         assert figure not in sizing

@@ -8,6 +8,7 @@ the machine; if other processes use it, the program says so and withholds the si
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ sys.dont_write_bytecode = True
 
 def main() -> None:
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # stops the server, too
     sys.path.insert(0, str(PACKAGE / "bento" / "src"))
     import model_deployer  # noqa: PLC0415 (the path has to be set first)
 
