@@ -14,6 +14,10 @@ from model_deployer.contract.reference import CategoryDistribution, Distribution
 from model_deployer.monitoring.prometheus import Rule, quoted, record
 from model_deployer.package.package_data import PackageData
 
+_NO_REPLAY = (
+    "Without a replay of the table, no threshold is known: the model was adopted, or an older version trained it."
+)
+
 
 @dataclass(frozen=True)
 class WatchedDistribution:
@@ -169,8 +173,7 @@ def drift_metrics(package: PackageData) -> list[DriftMetric]:
 def unwatched(package: PackageData) -> list[Unwatched]:
     """Return the features and outputs without an alert on drift."""
     if not (package.reference and package.reference.drift):
-        reason = "Its model has no replay of its table, so no threshold is known. Train the model again."
-        return [Unwatched("All fields and predictions", reason)]
+        return [Unwatched("All fields and predictions", _NO_REPLAY)]
     times = [feature.name for feature in package.contract.features if feature.kind == "datetime"]
     candidates = (*_features(package), *_outputs(package))
     return [
