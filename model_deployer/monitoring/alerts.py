@@ -264,14 +264,14 @@ def _requests(package: PackageData) -> Iterator[Alert]:
 
 def _drift(package: PackageData) -> Iterator[Alert]:
     for drift in drift_metrics(package):
-        name, severity, origin, meaning, action = _DRIFT[drift.label]
+        severity, origin, meaning, action = _DRIFT[drift.label]
         yield Alert(
-            name=name,
+            name=drift.alert,
             severity=severity,
             summary=f"the distribution of {{{{ $labels.about }}}} differs from that {origin}",
             when=f"For an hour, the distribution over the last day, with at least {drift.min_rows:,} rows, differs "
             f"from that {origin} more than on a normal day: the population stability index is above the threshold of "
-            f"the {drift.label}, which a replay of the table gave.",
+            f"the {drift.label}, which a replay of the table gave. The version has answered for 23 hours at least.",
             meaning=meaning,
             action=action,
             expression=drift.alert_expression(package.manifest.name),
@@ -279,10 +279,9 @@ def _drift(package: PackageData) -> Iterator[Alert]:
         )
 
 
-#: By the label of the metric: name, severity, origin of the expected distribution, meaning and action.
-_DRIFT: Mapping[str, tuple[str, Severity, str, str, str]] = {
+#: By the label of the metric: severity, origin of the expected distribution, meaning and action.
+_DRIFT: Mapping[str, tuple[Severity, str, str, str]] = {
     "feature": (
-        "ModelFeatureDrift",
         "info",
         "in training",
         "The values that callers send in this field differ from those that the model was trained on. Its predictions "
@@ -291,7 +290,6 @@ _DRIFT: Mapping[str, tuple[str, Severity, str, str, str]] = {
         "the caller. If reality changed, inform the owner of the model: it may need new training.",
     ),
     "output": (
-        "ModelPredictionDrift",
         "warning",
         "on the test rows",
         "The predictions differ from those on the rows that the model was tested with. Whether they are wrong can be "

@@ -14,6 +14,10 @@ from model_deployer.contract.reference import CategoryDistribution, Distribution
 from model_deployer.monitoring.prometheus import Rule, quoted, record
 from model_deployer.package.package_data import PackageData
 
+_NO_REPLAY = (
+    "Without a replay of the table, no threshold is known: the model was adopted, or an older version trained it."
+)
+
 
 @dataclass(frozen=True)
 class WatchedDistribution:
@@ -62,6 +66,11 @@ class DriftMetric:
     min_rows: int
 
     @property
+    def alert(self) -> str:
+        """The name of the alert."""
+        return {"feature": "ModelFeatureDrift", "output": "ModelPredictionDrift"}[self.label]
+
+    @property
     def index(self) -> str:
         """The metric of the index of each distribution over a day."""
         return f"job_{self.label}:{self.metric}:psi1d"
@@ -82,12 +91,20 @@ class DriftMetric:
         return f"{self.metric}:expected_share"
 
     def alert_expression(self, model: str) -> str:
-        """Return the expression that selects each distribution that has drifted, with its label ``about``."""
+        """Return the expression that selects each distribution that has drifted, with its label ``about``.
+
+        Only whole days are compared: in the first 23 hours of a version, the hour of the day would count as drift.
+        """
         selector = f"{{model={quoted(model)}}}"
         return (
             f"{self.index}{selector} > on (model, {self.label}) group_left (about) {self.threshold}{selector}\n"
-            f"  and on (job, model, {self.label}) {self._rows}{selector} >= {self.min_rows}"
+            f"  and on (job, model, {self.label}) {self._rows}{selector} >= {self.min_rows}\n"
+            f"  and on (job, model, {self.label}) ({self._rows}{selector} offset 23h) > 0"
         )
+
+    def group(self, package: PackageData) -> str:
+        """Return the name of the group of the recording rules."""
+        return f"{package.tag} {self.metric}"
 
     def rules(self, package: PackageData) -> Iterator[Rule]:
         """Yield the recording rules of these metrics."""
@@ -156,8 +173,7 @@ def drift_metrics(package: PackageData) -> list[DriftMetric]:
 def unwatched(package: PackageData) -> list[Unwatched]:
     """Return the features and outputs without an alert on drift."""
     if not (package.reference and package.reference.drift):
-        reason = "Its model has no replay of its table, so no threshold is known. Train the model again."
-        return [Unwatched("All fields and predictions", reason)]
+        return [Unwatched("All fields and predictions", _NO_REPLAY)]
     times = [feature.name for feature in package.contract.features if feature.kind == "datetime"]
     candidates = (*_features(package), *_outputs(package))
     return [

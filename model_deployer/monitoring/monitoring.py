@@ -15,6 +15,7 @@ from model_deployer.monitoring.alert_tests import alert_tests
 from model_deployer.monitoring.alerts import alerts, rules
 from model_deployer.monitoring.dashboard import dashboard
 from model_deployer.monitoring.drift import drift_metrics
+from model_deployer.monitoring.drift_tests import drift_tests
 from model_deployer.monitoring.prometheus import query
 from model_deployer.monitoring.replay import replay, replay_problems
 from model_deployer.monitoring.runbook import RUNBOOK, first_looks, runbook
@@ -25,25 +26,32 @@ from model_deployer.system.http_client import connect
 from model_deployer.writing.yaml_text import to_yaml
 
 ALERTS, TESTS, DASHBOARD = "monitoring/alerts.yml", "monitoring/alerts_test.yml", "monitoring/dashboard.json"
-REPLAY = "monitoring/replay.json"
+DRIFT_TESTS, REPLAY = "monitoring/drift_test.yml", "monitoring/replay.json"
 
 _ABOUT_ALERTS = """Alert rules of {tag} for Prometheus: list this file under `rule_files`, and let Prometheus scrape
 GET /metrics of every replica at least once a minute. All rules select the model by its name, so the rules of several
 models can be loaded together. For each model, load the rules of the version that answers.
 """
 
-_ABOUT_TESTS = """Tests of alerts.yml: each alert is silent during normal traffic, and on the most unusual days of the
-table; each fires in the case that it is for, and the alerts on drift with each planted fault that they find.
+_ABOUT_TESTS = """Tests of alerts.yml: each alert is silent during normal traffic, and fires in the case that it is for.
 
     promtool test rules alerts_test.yml
+"""
+
+_ABOUT_DRIFT_TESTS = """Tests of alerts.yml: the alerts on drift are silent on the most unusual days of the table, and
+fire with each planted fault that they find.
+
+    promtool test rules drift_test.yml
 """
 
 
 def monitoring(package: PackageData) -> dict[str, str]:
     """Return the files of monitoring/ by their path in the package; they depend on its data only."""
-    return {
+    tests = {TESTS: to_yaml(alert_tests(package), _ABOUT_TESTS)}
+    if drift_metrics(package):
+        tests[DRIFT_TESTS] = to_yaml(drift_tests(package), _ABOUT_DRIFT_TESTS)
+    return tests | {
         ALERTS: to_yaml({"groups": groups(package)}, _ABOUT_ALERTS.format(tag=package.tag)),
-        TESTS: to_yaml(alert_tests(package), _ABOUT_TESTS),
         DASHBOARD: _json(dashboard(package)),
         REPLAY: _json(replay(package)),
         RUNBOOK: runbook(package),
@@ -59,7 +67,7 @@ def groups(package: PackageData) -> list[Mapping[str, Any]]:
     return [
         {"name": package.tag, "rules": [*rules(package), *(alert_rule(alert, package) for alert in alerts(package))]},
         *(
-            {"name": f"{package.tag} {drift.metric}", "interval": "5m", "rules": list(drift.rules(package))}
+            {"name": drift.group(package), "interval": "5m", "rules": list(drift.rules(package))}
             for drift in drift_metrics(package)
         ),
     ]
@@ -171,7 +179,8 @@ def _missing_bins(rules: list[Any], exported: list[Sample]) -> Iterator[str]:
 def _promtool_errors(folder: Path) -> Iterator[str]:
     """Yield the errors of promtool, if it is installed."""
     program = promtool()
-    for command in (["check", "rules", ALERTS], ["test", "rules", TESTS]) if program else ():
+    tests = [["test", "rules", name] for name in (TESTS, DRIFT_TESTS) if (folder / name).exists()]
+    for command in (["check", "rules", ALERTS], *tests) if program else ():
         completed = run([str(program), *command], folder)
         if completed.returncode:
             words = (completed.stdout + completed.stderr).split()

@@ -22,7 +22,7 @@ FAULTS: Mapping[FaultName, str] = {
     "constant": "always the same value",
     "missing": "no value",
     "thousandfold": "values times 1,000",
-    "kilometres": "kilometres for miles (times 1.609)",
+    "kilometres": "values times 1.609 (kilometres for miles)",
     "vanished": "without the commonest category",
 }
 

@@ -85,8 +85,7 @@ def first_looks(package: PackageData) -> Mapping[str, FirstLook]:
         "ModelInvalidValues": FirstLook((invalid,), (_REFUSALS.format(status=422),)),
         **dict.fromkeys(("ModelVersionsMixed", "ModelVersionOther"), versions),
     }
-    drift_alerts = {"feature": "ModelFeatureDrift", "output": "ModelPredictionDrift"}
-    return looks | {drift_alerts[drift.label]: _drift_look(drift, package) for drift in drift_metrics(package)}
+    return looks | {drift.alert: _drift_look(drift, package) for drift in drift_metrics(package)}
 
 
 def runbook_annotations(alert: Alert, package: PackageData) -> dict[str, str]:

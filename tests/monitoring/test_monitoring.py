@@ -16,12 +16,13 @@ from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Categorical, Datetime, Numeric
 from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.contract.reference import Reference
-from model_deployer.monitoring.alert_tests import alert_tests
 from model_deployer.monitoring.alerts import alerts
 from model_deployer.monitoring.drift import DriftMetric, drift_metrics, unwatched
+from model_deployer.monitoring.drift_tests import drift_tests
 from model_deployer.monitoring.monitoring import (
     ALERTS,
     DASHBOARD,
+    DRIFT_TESTS,
     REPLAY,
     TESTS,
     check_monitoring,
@@ -109,12 +110,14 @@ def test_promtool_accepts_rules_and_alert_tests(kind: str, tmp_path: Path) -> No
     """promtool accepts the rules; every alert has a test in which it is silent and one in which it fires."""
     data = of_kind(kind, owner="{{ owner }} <team@example.com>")
     write_monitoring(data, tmp_path)
-    for command, file in (("check rules", ALERTS), ("test rules", TESTS)):
+    files = [name for name in (TESTS, DRIFT_TESTS) if (tmp_path / name).exists()]
+    for command, file in (("check rules", ALERTS), *(("test rules", name) for name in files)):
         completed = run(command, tmp_path / file)
         assert "SUCCESS" in completed.stdout, completed.stdout + completed.stderr
-    tests = yaml.safe_load((tmp_path / TESTS).read_text())["tests"]
-    silent = {case["alertname"] for case in tests[0]["alert_rule_test"]}
-    firing = {case["alertname"] for test in tests[1:] for case in test["alert_rule_test"] if case["exp_alerts"]}
+    tests = [test for name in files for test in yaml.safe_load((tmp_path / name).read_text())["tests"]]
+    expectations = [expected for test in tests for expected in test["alert_rule_test"]]
+    silent = {expected["alertname"] for expected in expectations if not expected["exp_alerts"]}
+    firing = {expected["alertname"] for expected in expectations if expected["exp_alerts"]}
     assert silent == firing == {alert.name for alert in alerts(data)}
 
 
@@ -153,7 +156,7 @@ def test_a_model_without_a_replay_has_no_alerts_on_drift() -> None:
     package = package_data(tiny.CONTRACT, tiny.REFERENCE)
     assert not drift_metrics(package)
     (everything,) = unwatched(package)
-    assert "Train the model again" in everything.reason
+    assert "an older version trained it" in everything.reason
 
 
 @needs_promtool
@@ -164,7 +167,7 @@ def test_promtool_finds_a_threshold_below_a_normal_day(tmp_path: Path) -> None:
     distance["training"]["shares"] = distance["faults"][0]["shares"]
     package = package_data(tiny.CONTRACT, reference)
     write_monitoring(package, tmp_path)
-    completed = run("test rules", tmp_path / TESTS)
+    completed = run("test rules", tmp_path / DRIFT_TESTS)
     assert "every distribution on its most unusual day of the training rows" in completed.stdout + completed.stderr
     (problem,) = replay_problems(package)
     assert problem == "distance: an alert on drift fires on a day of the training rows"
@@ -215,24 +218,35 @@ def shares_with_index(drift: DriftMetric, wanted: float) -> dict[str, float]:
 def test_drift_is_told_from_the_threshold_on_and_of_enough_rows(
     label: str, share: float, rows: float, fires: bool, tmp_path: Path
 ) -> None:
-    alert = {"feature": "ModelFeatureDrift", "output": "ModelPredictionDrift"}[label]
     data = of_kind("two labels")
     write_monitoring(data, tmp_path)
     drift = next(drift for drift in drift_metrics(data) if drift.label == label)
     first = drift.watched[0]
-    rate = rows * MIN_ROWS / 80  # rows per minute: an hour before the end there are enough of them, or never
-    tests = alert_tests(data)
-    case = next(case for case in tests["tests"] if case["name"].startswith(alert))
+    rate = rows * MIN_ROWS / 60  # rows per two minutes: five minutes of each hour count, and a day has 24 of them
+    tests = drift_tests(data)
+    case = next(case for case in tests["tests"] if case["name"].startswith(drift.alert))
     case["input_series"] = [series for series in case["input_series"] if drift.metric not in series["series"]]
     for bin, bin_share in shares_with_index(drift, share * THRESHOLD).items():
         series = f'{drift.metric}{{job="model",instance="one:3000",{label}="{first.name}",bin="{bin}"}}'
-        case["input_series"].append({"series": series, "values": f"0+{rate * bin_share:.6f}x200"})
+        case["input_series"].append({"series": series, "values": f"0+{rate * bin_share:.6f}x780"})
     for test in case["alert_rule_test"]:
-        test["eval_time"] = "85m" if rows < 1 else "200m"
         is_first = [each for each in test["exp_alerts"] if each["exp_labels"].get(label) == first.name]
         test["exp_alerts"] = is_first if fires else []
-    (tmp_path / TESTS).write_text(yaml.safe_dump(tests | {"tests": [case]}))
-    completed = run("test rules", tmp_path / TESTS)
+    (tmp_path / DRIFT_TESTS).write_text(yaml.safe_dump(tests | {"tests": [case]}))
+    completed = run("test rules", tmp_path / DRIFT_TESTS)
+    assert "SUCCESS" in completed.stdout, completed.stdout + completed.stderr
+
+
+@needs_promtool
+def test_drift_is_told_of_whole_days_only(tmp_path: Path) -> None:
+    """In the first hours of a version, no alert on drift fires: the time of day is not drift."""
+    data = of_kind("two labels")
+    write_monitoring(data, tmp_path)
+    tests = drift_tests(data)
+    case = next(case for case in tests["tests"] if case["name"].startswith("ModelFeatureDrift"))
+    case["alert_rule_test"] = [test | {"eval_time": "23h", "exp_alerts": []} for test in case["alert_rule_test"]]
+    (tmp_path / DRIFT_TESTS).write_text(yaml.safe_dump(tests | {"tests": [case]}))
+    completed = run("test rules", tmp_path / DRIFT_TESTS)
     assert "SUCCESS" in completed.stdout, completed.stdout + completed.stderr
 
 
@@ -395,7 +409,7 @@ def test_what_is_wrong_is_named(
 @needs_promtool
 def test_what_promtool_refuses_is_told(server: Server, package: Path) -> None:
     text = (package / ALERTS).read_text()
-    (package / ALERTS).write_text(text.replace(">= 10", ">= 1000000"))
+    (package / ALERTS).write_text(re.sub(">= 10$", ">= 1000000", text, flags=re.MULTILINE))
     (problem,) = check_monitoring(DATA, package, server.url)
     assert problem.startswith("promtool test rules monitoring/alerts_test.yml")
     assert "ModelFailingFast" in problem

@@ -196,7 +196,7 @@ class _Fault(NamedTuple):
 
 
 class _Days:
-    """The windows of 24 hours that end with each hour that has arrivals.
+    """The windows of 24 hours that end with each hour that has arrivals, once a whole day has passed.
 
     Attributes:
         count: The number of days in which a window with enough rows ends.
@@ -208,7 +208,8 @@ class _Days:
         self._first = np.searchsorted(self._hours, self._hours - (DAY_HOURS - 1))
         self._days = self._hours // DAY_HOURS
         rows = np.bincount(self._positions, minlength=len(self._hours))
-        self._has_enough = self._sums(rows[:, None])[:, 0] >= min_rows
+        self._is_whole = self._hours >= self._hours[:1] + DAY_HOURS - 1
+        self._has_enough = self._is_whole & (self._sums(rows[:, None])[:, 0] >= min_rows)
         self.count = len(np.unique(self._days[self._has_enough]))
 
     def counts(self, codes: NDArray[np.intp], watched: _Watched) -> NDArray[np.int64]:
@@ -220,7 +221,8 @@ class _Days:
     def indices(self, counts: NDArray[np.int64], watched: _Watched) -> NDArray[np.float64]:
         """Return the index of the window that ends with each hour, [hours]; -inf if it has too few rows."""
         sums = self._sums(counts)
-        return np.where(sums.sum(axis=1) >= self._min_rows, watched.indices(sums), -np.inf)
+        is_compared = self._is_whole & (sums.sum(axis=1) >= self._min_rows)
+        return np.where(is_compared, watched.indices(sums), -np.inf)
 
     def without_most_unusual(self, indices: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:
         """Return whether each hour belongs to the days without the few on which alerts may fire, [hours]."""
@@ -286,11 +288,11 @@ class _Days:
 
 
 def _min_rows(arrivals: Traffic) -> int:
-    """Return the number of rows that nearly all days have, within limits."""
+    """Return the number of rows that 99 of 100 days have, within limits."""
     if arrivals.unit != "day":
         return DAY_ROWS
     rows = np.unique(arrivals.days, return_counts=True)[1]
-    return int(np.clip(np.quantile(rows, 0.1), MIN_DAY_ROWS, DAY_ROWS))
+    return int(np.clip(np.quantile(rows, 0.01), MIN_DAY_ROWS, DAY_ROWS))
 
 
 def _chance_limit(bins: int, min_rows: int, rows: int) -> float:

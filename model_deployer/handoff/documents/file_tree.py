@@ -52,7 +52,7 @@ def _lines(package: PackageData) -> Iterator[Line]:
     yield "  measure.py", "measures again, on your machine; src/ has its modules"
     yield "monitoring/", ""
     yield "  RUNBOOK.md", "what to do when an alert fires, and how the alerts on drift were tried"
-    yield "  alerts.yml", "alert rules for Prometheus; alerts_test.yml tests them"
+    yield "  alerts.yml", "alert rules for Prometheus; alerts_test.yml and drift_test.yml test them"
     yield "  replay.json", "the replay of the table with the alerts on drift"
     yield "  dashboard.json", "a dashboard for Grafana"
     yield "deploy/", "deployment definitions for Kubernetes, clouds and Compose; a README.md in each folder"
