@@ -34,6 +34,7 @@ TO_WRITE = {"lists.py", "nomad.py", "nomad.md.j2"}
 #: Files of a handoff package, not of this repository.
 OF_A_PACKAGE = {
     "benchmarks/measurements.json",
+    "docs/API_OTHER_SERVERS.yaml",
     "docs/API_SPEC.yaml",
     "docs/INTEGRATION_GUIDE.md",
     "docs/MODEL_CARD.md",

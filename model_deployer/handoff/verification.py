@@ -296,11 +296,11 @@ def _request(context: CheckContext) -> str:
 
 
 def _specification(context: CheckContext) -> str:
-    return specification.check(context.folder / package_data.SPECIFICATION, context.url)
+    return specification.check(context.folder, context.url)
 
 
 def _fuzzing(context: CheckContext) -> str:
-    return specification.fuzz(context.folder / package_data.SPECIFICATION, context.url, context.environment.folder)
+    return specification.fuzz(context.folder, context.url, context.environment.folder)
 
 
 def _clients(context: CheckContext) -> str:
@@ -358,8 +358,12 @@ CHECKS: tuple[tuple[str, bool, CheckFunction], ...] = (
     ),
     ("Run the tests of the package against the server.", True, _tests_deployed),
     ("Run the request in README.md.", True, _request),
-    ("Check that API_SPEC.yaml is valid OpenAPI 3.1 and equal to the document of the server.", True, _specification),
-    ("Generate valid and invalid requests from API_SPEC.yaml with schemathesis.", True, _fuzzing),
+    (
+        "Check that the API documents are valid OpenAPI 3.1 and equal to that of the server.",
+        True,
+        _specification,
+    ),
+    ("Generate valid and invalid requests from the API documents with schemathesis.", True, _fuzzing),
     ("Run every client against the server.", True, _clients),
     ("Compare the metrics of the alert rules and the dashboard with /metrics; run promtool.", True, _monitoring),
     ("Stop the server with SIGTERM.", True, _end),
