@@ -35,6 +35,7 @@ TO_WRITE = {"lists.py", "nomad.py", "nomad.md.j2"}
 OF_A_PACKAGE = {
     "benchmarks/measure.py",
     "benchmarks/measurements.json",
+    "docs/API_OTHER_SERVERS.yaml",
     "docs/API_SPEC.yaml",
     "docs/INTEGRATION_GUIDE.md",
     "docs/MODEL_CARD.md",

@@ -164,7 +164,7 @@ def _send_requests(artifact: Artifact, folder: Path, server: Server) -> Samples:
         samples = collect_samples(server.url, artifact)
         write_json(folder / package_data.SAMPLES, samples.model_dump(mode="json"))
         (folder / "docs").mkdir(exist_ok=True)
-        specification.write(specification.fetch(server.url), folder / package_data.SPECIFICATION)
+        specification.write(specification.fetch(server.url), folder)
         answered = len(samples.golden) + len(samples.edge)
         current.detail = f"{answered} answered and {len(samples.invalid)} refused, as expected"
     return samples

@@ -1,4 +1,4 @@
-"""docs/API_SPEC.yaml: the OpenAPI document of the server, as a file."""
+"""docs/API_SPEC.yaml and docs/API_OTHER_SERVERS.yaml: the OpenAPI document of the server, as files."""
 
 import json
 import shutil
@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 from model_deployer.contract.errors import CheckFailed, EnvironmentFault
+from model_deployer.handoff.api_parts import split
+from model_deployer.package.package_data import OTHER_SPECIFICATION, SPECIFICATION
 from model_deployer.system.command import last_line, run
 from model_deployer.system.http_client import auth_header, connect
 
@@ -29,57 +31,78 @@ def fetch(url: str) -> dict[str, Any]:
     return document
 
 
-def write(document: dict[str, Any], path: Path) -> None:
-    """Write the document as YAML, with its keys in the same order."""
-    path.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")
-
-
-def check(path: Path, url: str) -> str:
-    """Check that a file is a valid OpenAPI document, and the same one that a server serves.
+def write(document: dict[str, Any], folder: Path) -> None:
+    """Write the parts of the document as YAML, with their keys in the same order.
 
     Args:
-        path: The file.
+        document: The OpenAPI document of the server.
+        folder: The folder of the package.
+    """
+    for name, part in split(document).items():
+        text = yaml.dump(part, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True, width=120)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes equal parts of a document in full, as not every reader knows the references of YAML."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def check(folder: Path, url: str) -> str:
+    """Check that the files are valid OpenAPI documents, and the parts of the one that a server serves.
+
+    Args:
+        folder: The folder of the package.
         url: The URL of the server.
 
     Returns:
         The result in a sentence.
 
     Raises:
-        CheckFailed: If the file is not valid, or differs from the document of the server.
+        CheckFailed: If a file is missing or not valid, or differs from the document of the server.
         EnvironmentFault: If openapi-spec-validator is not installed.
     """
     try:
         from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError as error:
         raise EnvironmentFault(f"'{error.name}' is missing: pip install 'model-deployer[handoff]'") from None
-    document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    errors = [error.message.splitlines()[0] for error in OpenAPIV31SpecValidator(document).iter_errors()]
-    if errors:
-        raise CheckFailed(f"{path.name} is not valid OpenAPI 3.1: {errors[0]}")
-    if document != without_keys(fetch(url)):
-        raise CheckFailed(f"{path.name} differs from the OpenAPI document of the server")
-    paths = len(document["paths"])
-    return f"valid OpenAPI 3.1 with {paths} paths, equal to the document of the server; {_lint(path)}"
+    served, paths = split(without_keys(fetch(url))), 0
+    for path in _files(folder):
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        errors = [error.message.splitlines()[0] for error in OpenAPIV31SpecValidator(document).iter_errors()]
+        if errors:
+            raise CheckFailed(f"{path.name} is not valid OpenAPI 3.1: {errors[0]}")
+        if document != served.pop(path.relative_to(folder).as_posix(), None):
+            raise CheckFailed(f"{path.name} differs from the OpenAPI document of the server")
+        paths += len(document["paths"])
+        _lint(path)
+    if served:
+        raise CheckFailed(f"{', '.join(served)} is missing")
+    lint = "Redocly finds it valid, too" if shutil.which("redocly") else "Redocly is not installed on this machine"
+    return f"valid OpenAPI 3.1 with {paths} paths, equal to the document of the server; {lint}"
 
 
-def _lint(path: Path) -> str:
-    """Return the verdict of Redocly if it is installed."""
+def _files(folder: Path) -> list[Path]:
+    return [folder / name for name in (SPECIFICATION, OTHER_SPECIFICATION) if (folder / name).exists()]
+
+
+def _lint(path: Path) -> None:
+    """Check a file with Redocly if it is installed."""
     program = shutil.which("redocly")
-    if program is None:
-        return "Redocly is not installed on this machine"
-    completed = run([program, "lint", path], timeout_seconds=120)
-    if completed.returncode:
+    completed = run([program, "lint", path], timeout_seconds=120) if program else None
+    if completed and completed.returncode:
         raise CheckFailed(f"Redocly finds {path.name} invalid: {last_line(completed)}")
-    return "Redocly finds it valid, too"
 
 
-def fuzz(path: Path, url: str, folder: Path) -> str:
-    """Generate requests from the document with schemathesis, and check the server's answers against it.
+def fuzz(folder: Path, url: str, temporary: Path) -> str:
+    """Generate requests from the documents with schemathesis, and check the server's answers against them.
 
     Args:
-        path: The file with the document.
+        folder: The folder of the package.
         url: The URL of the server.
-        folder: A folder for temporary files.
+        temporary: A folder for temporary files.
 
     Returns:
         The result in a sentence.
@@ -91,6 +114,10 @@ def fuzz(path: Path, url: str, folder: Path) -> str:
     program = Path(sys.executable).parent / "schemathesis"
     if not program.exists():
         raise EnvironmentFault("'schemathesis' is missing: pip install 'model-deployer[handoff]'")
+    return "; ".join(_fuzz(path, url, temporary, program) for path in _files(folder))
+
+
+def _fuzz(path: Path, url: str, folder: Path, program: Path) -> str:
     document_path = folder / "fuzzed.json"
     document = _without_inexpressible(yaml.safe_load(path.read_text(encoding="utf-8")))
     document_path.write_text(json.dumps(document), encoding="utf-8")
@@ -103,9 +130,9 @@ def fuzz(path: Path, url: str, folder: Path) -> str:
     lines = [line.strip() for line in completed.stdout.splitlines() if line.strip()]
     if completed.returncode:
         problems = [line for line in lines if line.startswith("- ")] or lines[-1:]
-        raise CheckFailed(f"schemathesis: {'; '.join(problems[:3])}")
+        raise CheckFailed(f"schemathesis, {path.name}: {'; '.join(problems[:3])}")
     counts = [line for line in lines if "generated" in line]
-    return f"requests: {counts[-1]}" if counts else "no answer contradicts the document"
+    return f"requests of {path.name}: {counts[-1]}" if counts else f"no answer contradicts {path.name}"
 
 
 def without_keys(document: dict[str, Any]) -> dict[str, Any]:
@@ -134,9 +161,10 @@ def _without_inexpressible(document: dict[str, Any]) -> dict[str, Any]:
                 contents.pop(media_type)
             for content in contents.values():
                 _remove_columns(content)
-    body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
-    examples = body["examples"].items()
-    body["examples"] = {name: example for name, example in examples if "columns" not in example["value"]}
+    if "/predict" in document["paths"]:
+        body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+        examples = body["examples"].items()
+        body["examples"] = {name: example for name, example in examples if "columns" not in example["value"]}
     return document
 
 

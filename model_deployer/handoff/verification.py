@@ -372,11 +372,11 @@ def _request(context: CheckContext) -> str:
 
 
 def _specification(context: CheckContext) -> str:
-    return specification.check(context.folder / package_data.SPECIFICATION, context.url)
+    return specification.check(context.folder, context.url)
 
 
 def _fuzzing(context: CheckContext) -> str:
-    return specification.fuzz(context.folder / package_data.SPECIFICATION, context.url, context.environment.folder)
+    return specification.fuzz(context.folder, context.url, context.environment.folder)
 
 
 def _clients(context: CheckContext) -> str:
@@ -441,11 +441,11 @@ CHECKS: tuple[tuple[str, Need, CheckFunction], ...] = (
     ("Run the tests of the package against the server.", "server", _tests_deployed),
     ("Run the request in README.md.", "server", _request),
     (
-        "Check that API_SPEC.yaml is valid OpenAPI 3.1, and the document of the server.",
+        "Check that the API documents are valid OpenAPI 3.1 and equal to that of the server.",
         "server",
         _specification,
     ),
-    ("Generate valid and invalid requests from API_SPEC.yaml with schemathesis.", "server", _fuzzing),
+    ("Generate valid and invalid requests from the API documents with schemathesis.", "server", _fuzzing),
     ("Run every client against the server.", "server", _clients),
     ("Compare the metrics of the alert rules and the dashboard with /metrics; run promtool.", "server", _monitoring),
     ("Stop the server with SIGTERM.", "server", _end),

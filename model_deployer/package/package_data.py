@@ -34,6 +34,10 @@ HOLDOUT = "examples/holdout.json"
 CHANGES = "model/changes.json"
 PLOTS = "model/plots"
 SPECIFICATION = "docs/API_SPEC.yaml"
+OTHER_SPECIFICATION = "docs/API_OTHER_SERVERS.yaml"
+
+#: The endpoints of the model's own API; the others are for clients of other servers.
+OWN_ENDPOINTS = frozenset({"POST /predict", "GET /", "GET /model", "GET /livez", "GET /readyz", "GET /metrics"})
 
 #: The protocols that are available over gRPC as well, by a path that each has over HTTP.
 OPEN_INFERENCE = "Open Inference"
@@ -59,7 +63,7 @@ class PackageData:
         samples: Requests with their answers.
         clients: The clients, including those that were left out.
         changes: The versions of the model, the newest first: ``version``, ``created``, and the changes.
-        endpoints: The method, path and summary of each operation in API_SPEC.yaml.
+        endpoints: The method, path and summary of each operation of the service.
         is_verified: Whether the package was verified when it was written.
         runbook_url: The absolute URL at which monitoring/RUNBOOK.md is published; None if it is not.
         plots: The content of the PNG files in model/plots, by the stem of their names.
@@ -91,6 +95,11 @@ class PackageData:
         """The names of the protocols that the service has over gRPC if it has a port for it."""
         paths = {path for _, path, _ in self.endpoints}
         return [name for path, name in _GRPC_PROTOCOLS.items() if path in paths]
+
+    @cached_property
+    def has_other_endpoints(self) -> bool:
+        """Whether the service has endpoints for clients of other servers."""
+        return any(f"{method} {path}" not in OWN_ENDPOINTS for method, path, _ in self.endpoints)
 
     @cached_property
     def sizing(self) -> Sizing:
@@ -202,10 +211,12 @@ def _reference(folder: Path, content: Any) -> Reference | None:
 
 
 def _endpoints(folder: Path) -> Iterator[tuple[str, str, str]]:
-    paths = yaml.safe_load((folder / SPECIFICATION).read_text(encoding="utf-8"))["paths"]
-    for path, operations in paths.items():
-        for method, operation in operations.items():
-            yield method.upper(), path, operation.get("summary", "")
+    for name in (SPECIFICATION, OTHER_SPECIFICATION):
+        if name == SPECIFICATION or (folder / name).exists():
+            paths = yaml.safe_load((folder / name).read_text(encoding="utf-8"))["paths"]
+            for path, operations in paths.items():
+                for method, operation in operations.items():
+                    yield method.upper(), path, operation.get("summary", "")
 
 
 def _read_json(folder: Path, name: str) -> Any:

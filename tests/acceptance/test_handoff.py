@@ -23,6 +23,7 @@ TREE = {
     "model/model_v1.0.0.pkl", "model/preprocessor.pkl", "model/model_metadata.json", "model/model_v1.0.0.onnx",
     "model/model_v1.0.0.joblib", "model/model_v1.0.0.safetensors", "model/torch_model.py", "model/predictor.py",
     "docs/MODEL_CARD.md", "docs/MODEL_CARD.html", "docs/INTEGRATION_GUIDE.md", "docs/API_SPEC.yaml",
+    "docs/API_OTHER_SERVERS.yaml",
     "examples/inference_example.py", "examples/sample_requests.json", "tests/test_inference.py",
     "monitoring/alerts.yml", "monitoring/dashboard.json", "benchmarks/measurements.json",
     "proto/open_inference.proto", "deploy/kubernetes/base/deployment.yaml", "deploy/compose/compose.yaml",
@@ -214,6 +215,7 @@ def _shorten(package: Path) -> None:
     document = yaml.safe_load(specification.read_text())
     document["paths"] = {"/predict": document["paths"]["/predict"]}
     specification.write_text(yaml.safe_dump(document))
+    (specification.parent / "API_OTHER_SERVERS.yaml").unlink()
     (package / "examples" / "clients" / "clients.json").write_text("[]")
     write_checksums(package)
 

@@ -14,7 +14,7 @@ from model_deployer.contract.errors import UsageError
 from model_deployer.deployment import vertex
 from model_deployer.deployment.targets import TARGETS, definitions, deploy
 from model_deployer.deployment.workload import Workload
-from model_deployer.package.package_data import MEASUREMENTS, SPECIFICATION
+from model_deployer.package.package_data import MEASUREMENTS, read_package_data
 from tests.support import written_package as packages
 from tests.support.observed import BUSY, MEASURED
 from tests.support.processes import ROOT, run
@@ -52,7 +52,7 @@ def test_the_help_of_the_command_names_every_target() -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_route_that_a_platform_asks_is_one_of_the_package(package: Path, tmp_path: Path, target: str) -> None:
     deploy(target, package, tmp_path / "out", IMAGE)
-    served = yaml.safe_load((package / SPECIFICATION).read_text())["paths"].keys()
+    served = {path for _, path, _ in read_package_data(package).endpoints}
     requested = {
         route
         for path in (tmp_path / "out").rglob("*.*")

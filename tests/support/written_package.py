@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import yaml
-
 from model_deployer.contract.artifact import Artifact, write_json
+from model_deployer.handoff import specification
 from model_deployer.package import package_data
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.predictor import Predictor
@@ -36,5 +35,5 @@ def write(folder: Path) -> Path:
     write_json(package / package_data.CHANGES, {"versions": []})
     predictor = Predictor(artifact, Settings())
     document = openapi.document(artifact, protocols=[protocol(predictor) for protocol in PROTOCOLS.values()])
-    (package / package_data.SPECIFICATION).write_text(yaml.safe_dump(document), encoding="utf-8")
+    specification.write(document, package)
     return package

@@ -3,7 +3,14 @@
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from model_deployer.package.package_data import CHANGES, MEASUREMENTS, METADATA, PARITY, PackageData
+from model_deployer.package.package_data import (
+    CHANGES,
+    MEASUREMENTS,
+    METADATA,
+    OTHER_SPECIFICATION,
+    PARITY,
+    PackageData,
+)
 
 Line = tuple[str, str]
 
@@ -29,6 +36,8 @@ def _lines(package: PackageData) -> Iterator[Line]:
     yield "  INTEGRATION_GUIDE.md", "how to call and run the service: start here"
     yield "  MODEL_CARD.md", "how good the model is, and where it is not; MODEL_CARD.html has plots"
     yield "  API_SPEC.yaml", "the specification of the API (OpenAPI 3.1)"
+    if package.has_other_endpoints:
+        yield f"  {_name(OTHER_SPECIFICATION)}", "the same for clients of other model servers"
     yield "proto/open_inference.proto", "the definition that gRPC clients are generated from"
     yield "bento/", "the service and its model, for bentoml serve"
     yield "examples/", ""

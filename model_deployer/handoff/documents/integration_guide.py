@@ -15,21 +15,18 @@ from model_deployer.handoff.documents.model_card import latest_change
 from model_deployer.handoff.documents.statements import statement
 from model_deployer.monitoring.alerts import Alert
 from model_deployer.package.measurements import MAX_OTHERS_SHARE, MAX_STEAL_SHARE, Latency
-from model_deployer.package.package_data import PackageData
+from model_deployer.package.package_data import OWN_ENDPOINTS, PackageData
 from model_deployer.package.readme_commands import LOCAL
 from model_deployer.package.samples import Sample
 from model_deployer.package.sizing import memory_load
 from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from model_deployer.writing.markdown import Markdown, code, code_block, join_list, markdown, table
 
-#: The service's own endpoints, which the template of the guide describes.
-_OWN_ENDPOINTS = frozenset({"POST /predict", "GET /", "GET /model", "GET /livez", "GET /readyz", "GET /metrics"})
-
 
 def other_endpoints(package: PackageData) -> Markdown:
     """Return a table of the endpoints for clients of other servers; empty if there are none."""
     endpoints = {f"{method} {path}": about for method, path, about in package.endpoints}
-    rows = [[code(endpoint), about] for endpoint, about in endpoints.items() if endpoint not in _OWN_ENDPOINTS]
+    rows = [[code(endpoint), about] for endpoint, about in endpoints.items() if endpoint not in OWN_ENDPOINTS]
     return table(["Endpoint", "What it does"], rows)
 
 

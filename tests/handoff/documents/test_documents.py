@@ -40,7 +40,8 @@ READER = MarkdownIt("commonmark").enable("table")
 
 #: The files of a package that the documents always link to.
 FILES = {
-    "VERIFICATION.md", "docs/API_SPEC.yaml", "examples/sample_requests.json", "benchmarks/measurements.json",
+    "VERIFICATION.md", "docs/API_SPEC.yaml", "docs/API_OTHER_SERVERS.yaml", "examples/sample_requests.json",
+    "benchmarks/measurements.json",
     "model/model_metadata.json", "model/parity.json", "model/changes.json", "examples/clients/go/client.go",
     "requirements.txt", "sbom.cdx.json", "deploy", "proto/open_inference.proto", "monitoring/RUNBOOK.md",
     *(f"model/plots/{name}.png" for name in ("reliability", "slices", "importance", "curve")),
