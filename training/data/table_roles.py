@@ -22,7 +22,7 @@ def table_roles(frame: pl.DataFrame, parts: Parts, data: Data) -> TableRoles:
         time=data.time,
         group=data.group,
         weight=data.weight,
-        ignored=tuple(name for name in data.ignore if name in frame.columns),
+        ignored=data.ignore,
         periods=_periods(frame[data.time], parts) if data.time in frame.columns else {},
         groups=_groups(frame[data.group], parts) if data.group in frame.columns else {},
     )

@@ -5,9 +5,7 @@ from math import comb
 from typing import Any
 
 from model_deployer.contract.evaluation import (
-    LINEAR,
     MODEL,
-    TRIVIAL,
     CandidateResult,
     Curve,
     Evaluation,
@@ -29,10 +27,6 @@ from model_deployer.writing.markdown import Markdown, code, join_list, join_sent
 
 #: The largest number of rows in a table of fields or slices, and of labels in a sentence.
 MAX_ROWS, MAX_LABELS = 20, 10
-
-
-#: The names of the baselines.
-_BASELINES = {LINEAR: "Linear model", TRIVIAL: "Same answer for every row"}
 
 
 #: The meaning of the coverage, by the kind of output.
@@ -71,23 +65,6 @@ _CURVE_MODELS = {
     "lightgbm": "LightGBM with its defaults, at about twice the learning rate,",
     "linear": "A linear model",
 }
-
-
-def metrics(package: PackageData) -> Markdown:
-    """Return a table of all metrics with their intervals, next to those of the baselines."""
-    names = [name for name in _BASELINES if name in package.evaluation.metrics]
-    baselines = [package.evaluation.metrics_of(name) for name in names]
-    rows = [
-        [
-            Markdown(f"**{words(name)}**"),
-            meaning(name, package.contract.output),
-            number(metric.value),
-            interval(metric.low, metric.high),
-            *(number(baseline[name].value) if name in baseline else "" for baseline in baselines),
-        ]
-        for name, metric in package.evaluation.metrics_of(MODEL).items()
-    ]
-    return table(["Metric", "Meaning", "Model", "95 % interval", *(_BASELINES[name] for name in names)], rows)
 
 
 def meaning(metric: str, output: Output) -> str:
@@ -275,7 +252,11 @@ def probability_note(package: PackageData) -> str:
     shares = f"{agreeing} of {groups} groups of test rows"
     if is_reliable(reliability):
         rows = min(part.rows for part in reliability.bins)
-        few = f" With about {count(rows, 'row')} in a group, it cannot find small differences." if rows < 100 else ""
+        few = (
+            f" With about {count(rows, 'row')} in a group, the test cannot find small differences."
+            if rows < 100
+            else ""
+        )
         return f"The probabilities {source}. They agree with the observed frequencies in {shares}.{few}"
     return (
         f"The probabilities {source}. Do not read them as frequencies: they agree with the observed frequencies in "

@@ -302,12 +302,13 @@ def clients(package: PackageData) -> Markdown:
             client.language,
             Markdown(f"[{markdown(client.folder)}](../{client.folder}/)"),
             client.needs,
+            client.ran_with or "",
             code(client.command),
         ]
         for client in package.clients
         if client.left_out is None
     ]
-    return table(["Language", "Folder", "Written for", "Command of the check, which ran"], rows)
+    return table(["Language", "Folder", "Written for", "Checked with", "Command of the check"], rows)
 
 
 def clients_left_out(package: PackageData) -> Iterator[Markdown]:

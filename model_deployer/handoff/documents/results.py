@@ -3,7 +3,7 @@
 Each sentence is about a figure of evaluation.json, and is absent where that figure was not measured.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from model_deployer.contract.evaluation import (
     LINEAR,
@@ -21,6 +21,9 @@ from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.handoff.documents.evaluation_text import MAX_ROWS, meaning, words
 from model_deployer.package.package_data import PackageData
 from model_deployer.writing.markdown import Markdown, code, join_list, join_sentences, markdown, table
+
+#: The names of the baselines.
+_BASELINES = {LINEAR: "Linear model", TRIVIAL: "Same answer for every row"}
 
 
 def summary(package: PackageData) -> Iterator[Markdown]:
@@ -101,8 +104,10 @@ def _saving(cost: MetricValue, constant: ConstantDecision, evaluation: Evaluatio
     )
     difference = evaluation.differences.get(TRIVIAL, {}).get("cost")
     chance = " (the difference may be chance)" if difference is not None and _may_be_chance(difference) else ""
-    if not constant.cost or number(cost.value) == number(constant.cost):
-        return f"{cheapest[:1].upper()}{cheapest[1:]}{chance}."
+    if number(cost.value) == number(constant.cost):
+        return f"{cheapest[:1].upper()}{cheapest[1:]}, too: the model saves nothing."
+    if not constant.cost:
+        return f"{cheapest[:1].upper()}{cheapest[1:]}."
     gap = (constant.cost - cost.value) / constant.cost
     verb = "saves" if gap > 0 else "costs more by"
     return f"{cheapest[:1].upper()}{cheapest[1:]}: the model {verb} {percent(abs(gap))} against it{chance}."
@@ -129,13 +134,10 @@ def _trivial_loss(evaluation: Evaluation) -> Iterator[str]:
 def linear_comparison(evaluation: Evaluation) -> Iterator[str]:
     """Yield sentences on the metrics in which the model is better or worse than a linear model on the same rows."""
     linear = evaluation.metrics_of(LINEAR)
-    if not linear or not evaluation.metrics_of(MODEL):
+    if not linear or not evaluation.metrics_of(MODEL) or evaluation.estimator == LINEAR:
         return
     groups = compared_metrics(evaluation, LINEAR)
     names = {verdict: [words(name) for name in metrics] for verdict, metrics in groups.items() if metrics}
-    if evaluation.estimator == LINEAR:
-        yield "The model is a linear model itself, so no simpler model of this kind is compared with it."
-        return
     if set(names) <= {"equal"}:
         yield "A linear model on the same fields has the same figures: nothing speaks for a more complex one."
         return
@@ -182,11 +184,37 @@ def _linear_cost(evaluation: Evaluation, linear: Mapping[str, MetricValue]) -> I
     cost, other = evaluation.metrics_of(MODEL).get("cost"), linear.get("cost")
     if cost is None or other is None or number(cost.value) == number(other.value):
         return
-    sentence = f"By cost, the linear model has {number(other.value)} per row, and this one {number(cost.value)}"
-    if other.value < cost.value:
-        yield f"{sentence}: if you decide by cost alone, the linear model was cheaper on the test rows."
-    else:
-        yield f"{sentence}."
+    sentence = f"The decisions of the linear model cost {number(other.value)} per row, those of this one"
+    difference = evaluation.differences.get(LINEAR, {}).get("cost")
+    chance = " (a difference that may be chance)" if difference is None or _may_be_chance(difference) else ""
+    cheaper = ": by cost alone, the linear model was cheaper on the test rows" if other.value < cost.value else ""
+    yield f"{sentence} {number(cost.value)}{cheaper}{chance}."
+
+
+def metrics(package: PackageData) -> Markdown:
+    """Return a table of all metrics with their intervals, next to those of the baselines.
+
+    Of the model and the linear model, the one that is clearly better in a metric is bold.
+    """
+    evaluation = package.evaluation
+    names = [name for name in _BASELINES if name in evaluation.metrics]
+    clear = compared_metrics(evaluation, LINEAR)
+    rows = [
+        [
+            Markdown(f"**{words(name)}**"),
+            meaning(name, package.contract.output),
+            _emphasized(number(metric.value), name in clear["better"]),
+            interval(metric.low, metric.high),
+            *(_baseline_value(evaluation, baseline, name, clear["worse"]) for baseline in names),
+        ]
+        for name, metric in evaluation.metrics_of(MODEL).items()
+    ]
+    return table(["Metric", "Meaning", "Model", "95 % interval", *(_BASELINES[name] for name in names)], rows)
+
+
+def _baseline_value(evaluation: Evaluation, baseline: str, name: str, worse: Sequence[str]) -> Markdown:
+    metric = evaluation.metrics_of(baseline).get(name)
+    return Markdown() if metric is None else _emphasized(number(metric.value), baseline == LINEAR and name in worse)
 
 
 def confusion(package: PackageData) -> Markdown:

@@ -317,6 +317,7 @@ def test_a_client_that_fails_leaves_the_package(tmp_path: Path, monkeypatch: pyt
     assert python.left_out
     assert python.left_out.startswith("its check failed: ")
     assert python.files == go.files == ()
+    assert python.ran_with is None
     assert not (tmp_path / python.folder).exists()
     assert not (tmp_path / go.folder).exists()
     assert check_clients(tmp_path, url) == []
