@@ -5,7 +5,6 @@ fact, and checks that the sentence is there if and only if the fact is.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from model_deployer.handoff.clients.clients import write_clients
 from model_deployer.handoff.documents import evaluation_text, results
 from model_deployer.handoff.documents.documents import CARD, GUIDE, PAGE, documents
 from model_deployer.package.package_data import PackageData
+from tests.support.in_process import model_store
 from tests.support.stored_artifacts import STORED, name_of
 from tests.support.trained_packages import KINDS, package_of_artifact, train_package
 
@@ -31,24 +31,22 @@ Pages = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, PackageData]]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PackageData]:
     """The packages of all kinds; each model has a store of its own, so none is the next version of another."""
-    folder = tmp_path_factory.mktemp("kinds")
-    with pytest.MonkeyPatch.context() as patch:
-        yield _Packages(folder, patch)
+    return _Packages(tmp_path_factory.mktemp("kinds"))
 
 
 class _Packages(dict[str, PackageData]):
     """Packages by the name of their kind, trained when they are first used."""
 
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__()
-        self._folder, self._patch = folder, patch
+        self._folder = folder
 
     def __missing__(self, kind: str) -> PackageData:
         folder = self._folder / kind.replace(" ", "_").replace(",", "")
-        self._patch.setenv("BENTOML_HOME", str(folder / "home"))
-        self[kind] = train_package(KINDS[kind], folder)
+        with model_store(folder / "home"):
+            self[kind] = train_package(KINDS[kind], folder)
         return self[kind]
 
 
