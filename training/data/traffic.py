@@ -14,7 +14,8 @@ from model_deployer.training.spec import Spec
 #: The rows of a day, where the table does not say which rows belong to one.
 DAY_ROWS = 1_000
 
-#: The median number of rows a day below which the days of the table are not used: chance would dominate them.
+#: The number of rows below which a day is not replayed, because chance would dominate it. If half of the days have
+#: fewer rows, the days of the table are not used.
 MIN_DAY_ROWS = 200
 
 #: The number of days that are drawn from a table whose rows have neither a time nor a group.
