@@ -93,12 +93,13 @@ def read_dataset(path: Path) -> Dataset:
         print_stage("read", note)
     raise_questions(table.values.questions)
     spec, frame = spec.with_formats(table.values.formats), table.frame
+    origins = row_origins(frame, spec)
     print_stage("read", f"{_row_count(table)} rows and {frame.width} columns, {table.version[:19]}")
     for line in describe(table.values):
         print_stage("read", line)
 
     target, weights = read_target(frame, spec), read_weights(frame, spec)
-    parts, origins = split(frame, target, spec, weights), row_origins(frame, spec)
+    parts = split(frame, target, spec, weights)
     print_stage("split", f"by {method(target, spec)}: {_sizes(parts)}")
 
     frame = merge_categories(frame, parts.train_and_validation, spec)
