@@ -41,6 +41,7 @@ READER = MarkdownIt("commonmark").enable("table")
 #: The files of a package that the documents always link to.
 FILES = {
     "VERIFICATION.md", "docs/API_SPEC.yaml", "examples/sample_requests.json", "benchmarks/measurements.json",
+    "monitoring/RUNBOOK.md",
     "model/model_metadata.json", "model/parity.json", "model/changes.json", "examples/clients/go/client.go",
     "deploy", "proto/open_inference.proto",
     *(f"model/plots/{name}.png" for name in ("reliability", "slices", "importance", "curve")),
