@@ -86,14 +86,13 @@ def traffic(origins: Origins, part: Rows, seed: int) -> Traffic:
     """
     random = np.random.default_rng(seed)
     if origins.times is not None:
-        times = origins.times[part]
-        part, times = part[np.isfinite(times)], times[np.isfinite(times)]
-        order = np.argsort(times, kind="stable")
-        hours = (times[order] // _HOUR_SECONDS).astype(np.int64)
+        timed = part[np.isfinite(origins.times[part])]
+        timed = timed[np.argsort(origins.times[timed], kind="stable")]
+        hours = (origins.times[timed] // _HOUR_SECONDS).astype(np.int64)
         if origins.is_calendar and _median_day_rows(hours) >= MIN_DAY_ROWS:
-            return _thinned(Traffic(part[order], hours, "day"))
-        if len(part) >= 2 * DAY_ROWS:
-            return _counted(part[order], "rows")
+            return _thinned(Traffic(timed, hours, "day"))
+        if len(timed) >= 2 * DAY_ROWS:
+            return _counted(timed, "rows")
     elif origins.groups is not None:
         return _counted(_groups_in_random_order(part, origins.groups[part], random), "group")
     return _counted(random.choice(part, DRAWN_DAYS * DAY_ROWS), "random")
