@@ -108,7 +108,7 @@ class Drift(JsonObject):
     """The replay of the table.
 
     Attributes:
-        min_rows: The number of rows below which a day is not compared.
+        min_rows: The number of rows below which a day of live traffic is not compared.
         training: The replay of the training and validation rows.
         test: The replay of the test rows.
         features: The replay of each feature except times, by name.

@@ -186,7 +186,7 @@ def _reason(replay: ReplayedDistribution) -> str:
     """Return why a distribution has no alert."""
     indices = [fault.index for fault in replay.faults if not fault.is_refused]
     if not indices:
-        return "The table has too few rows for a replay."
+        return "There is nothing to replay: there are too few rows with a value, or the service refuses every fault."
     return (
         f"A day with a planted fault differs from training by an index of up to {max(indices):.2f}, which is not above "
         f"the threshold of {replay.threshold:g} that normal days and chance need."

@@ -22,7 +22,8 @@ _BUDGET_MINUTES = alerts.BUDGET_DAYS * 24 * 60
 
 _READY, _MODEL = 'curl -si "http://$INSTANCE/readyz"', 'curl -s "http://$INSTANCE/model"'
 _LOG_END = "kubectl logs $POD --previous --tail=20   # or: docker logs --tail 20 $CONTAINER"
-_REFUSALS = "kubectl logs $POD | jq -c 'select(.status == {status}) | {{request_id, route, key, code, fields}}'"
+_LOGGED = "{{request_id, key, code, fields, problem_codes}}"
+_REFUSALS = f"kubectl logs $POD | jq -Rc 'fromjson? | select(.status == {{status}}) | {_LOGGED}'"
 
 
 class FirstLook(NamedTuple):

@@ -96,12 +96,13 @@ def read_dataset(path: Path) -> Dataset:
         print_stage("read", note)
     raise_questions(table.values.questions)
     spec, frame = spec.with_formats(table.values.formats), table.frame
+    origins = row_origins(frame, spec)
     print_stage("read", f"{_row_count(table)} rows and {frame.width} columns, {table.version[:19]}")
     for line in describe(table.values):
         print_stage("read", line)
 
     target, weights = read_target(frame, spec), read_weights(frame, spec)
-    parts, origins = split(frame, target, spec, weights), row_origins(frame, spec)
+    parts = split(frame, target, spec, weights)
     roles = table_roles(frame, parts, spec.data)
     print_stage("split", f"by {method(target, spec)}: {_sizes(parts)}")
 

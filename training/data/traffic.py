@@ -14,7 +14,8 @@ from model_deployer.training.spec import Spec
 #: The rows of a day, where the table does not say which rows belong to one.
 DAY_ROWS = 1_000
 
-#: The median number of rows a day below which the days of the table are not used: chance would dominate them.
+#: The number of rows below which a day is not replayed, because chance would dominate it. If half of the days have
+#: fewer rows, the days of the table are not used.
 MIN_DAY_ROWS = 200
 
 #: The number of days that are drawn from a table whose rows have neither a time nor a group.
@@ -85,14 +86,13 @@ def traffic(origins: Origins, part: Rows, seed: int) -> Traffic:
     """
     random = np.random.default_rng(seed)
     if origins.times is not None:
-        times = origins.times[part]
-        part, times = part[np.isfinite(times)], times[np.isfinite(times)]
-        order = np.argsort(times, kind="stable")
-        hours = (times[order] // _HOUR_SECONDS).astype(np.int64)
+        timed = part[np.isfinite(origins.times[part])]
+        timed = timed[np.argsort(origins.times[timed], kind="stable")]
+        hours = (origins.times[timed] // _HOUR_SECONDS).astype(np.int64)
         if origins.is_calendar and _median_day_rows(hours) >= MIN_DAY_ROWS:
-            return _thinned(Traffic(part[order], hours, "day"))
-        if len(part) >= 2 * DAY_ROWS:
-            return _counted(part[order], "rows")
+            return _thinned(Traffic(timed, hours, "day"))
+        if len(timed) >= 2 * DAY_ROWS:
+            return _counted(timed, "rows")
     elif origins.groups is not None:
         return _counted(_groups_in_random_order(part, origins.groups[part], random), "group")
     return _counted(random.choice(part, DRAWN_DAYS * DAY_ROWS), "random")

@@ -106,7 +106,7 @@ def replay(
     by_name = {feature.name: feature for feature in features if feature.kind != "datetime"}
     distributions = {name: reference.features[name] for name in by_name} | dict(reference.predictions)
     min_rows = _min_rows(training.arrivals)
-    training_days, test_days = _Days(training.arrivals, min_rows), _Days(test.arrivals, min_rows)
+    training_days, test_days = _Days(training.arrivals), _Days(test.arrivals)
     fault_rows, fault_days = (test, test_days) if test_days.count > 1 else (training, training_days)
     watched = {name: _Watched(distribution) for name, distribution in distributions.items()}
     series = {
@@ -199,17 +199,17 @@ class _Days:
     """The windows of 24 hours that end with each hour that has arrivals, once a whole day has passed.
 
     Attributes:
-        count: The number of days in which a window with enough rows ends.
+        count: The number of days in which a whole window with enough rows ends.
     """
 
-    def __init__(self, arrivals: Traffic, min_rows: int) -> None:
-        self._unit, self._min_rows = arrivals.unit, min_rows
+    def __init__(self, arrivals: Traffic) -> None:
+        self._unit = arrivals.unit
         self._hours, self._positions = np.unique(arrivals.hours, return_inverse=True)
         self._first = np.searchsorted(self._hours, self._hours - (DAY_HOURS - 1))
         self._days = self._hours // DAY_HOURS
         rows = np.bincount(self._positions, minlength=len(self._hours))
         self._is_whole = self._hours >= self._hours[:1] + DAY_HOURS - 1
-        self._has_enough = self._is_whole & (self._sums(rows[:, None])[:, 0] >= min_rows)
+        self._has_enough = self._is_whole & (self._sums(rows[:, None])[:, 0] >= MIN_DAY_ROWS)
         self.count = len(np.unique(self._days[self._has_enough]))
 
     def counts(self, codes: NDArray[np.intp], watched: _Watched) -> NDArray[np.int64]:
@@ -221,7 +221,7 @@ class _Days:
     def indices(self, counts: NDArray[np.int64], watched: _Watched) -> NDArray[np.float64]:
         """Return the index of the window that ends with each hour, [hours]; -inf if it has too few rows."""
         sums = self._sums(counts)
-        is_compared = self._is_whole & (sums.sum(axis=1) >= self._min_rows)
+        is_compared = self._is_whole & (sums.sum(axis=1) >= MIN_DAY_ROWS)
         return np.where(is_compared, watched.indices(sums), -np.inf)
 
     def without_most_unusual(self, indices: Sequence[NDArray[np.float64]]) -> NDArray[np.bool_]:

@@ -53,3 +53,13 @@ def test_of_a_large_table_whole_days_of_every_weekday_are_replayed(monkeypatch: 
     assert set(rows.tolist()) == {MIN_DAY_ROWS}
     assert len(days) <= 10
     assert len(set((days % 7).tolist())) == 7
+
+
+def test_rows_without_a_time_are_left_out_unless_no_row_has_one() -> None:
+    rows = np.arange(MIN_DAY_ROWS * 3)
+    times = np.where(rows % 3, rows // (MIN_DAY_ROWS * 3) * float(DAY_SECONDS), np.nan)
+    arrivals = traffic(Origins(times, is_calendar=True, groups=None), rows, seed=0)
+    assert arrivals.unit == "day"
+    assert sorted(arrivals.rows.tolist()) == rows[rows % 3 > 0].tolist()
+    nothing = traffic(Origins(np.full(len(rows), np.nan), is_calendar=True, groups=None), rows, seed=0)
+    assert nothing.unit == "random"
