@@ -22,6 +22,7 @@ from model_deployer.handoff.clients.clients import check_clients
 from model_deployer.handoff.documents.documents import documents, write_documents
 from model_deployer.handoff.grpc_replay import replay_grpc
 from model_deployer.handoff.measurement.machine import machine
+from model_deployer.handoff.requirements import read_pins
 from model_deployer.handoff.sandbox.environment import CleanEnvironment, temporary_environment
 from model_deployer.handoff.sandbox.server import Server, run_server
 from model_deployer.image.container import container
@@ -220,10 +221,9 @@ def _documents(context: CheckContext) -> str:
 
 def _environment(context: CheckContext) -> str:
     context.environment.install()
-    pins = [line for line in (context.folder / "requirements.txt").read_text().splitlines() if "==" in line]
-    expected = {_canonical(pin) for pin in pins}
+    expected = {_canonical(pin) for pin in read_pins(context.folder)}
     extra = [pin for pin in context.environment.installed() if _canonical(pin) not in expected]
-    _require_none([f"{pin} was installed, but requirements.txt does not list it" for pin in extra])
+    _require_none([f"{pin} was installed, but the requirements do not list it" for pin in extra])
     return f"{len(expected)} packages installed in a new virtual environment, and no others"
 
 
@@ -342,7 +342,7 @@ CHECKS: tuple[tuple[str, bool, CheckFunction], ...] = (
     ("Compare every file with SHA256SUMS.", False, _files),
     ("Generate every document again from the data of the package, and compare it byte for byte.", False, _documents),
     (
-        "Run `pip install -r requirements.txt` in an empty virtual environment, and list its packages.",
+        "Install both requirements.txt in an empty virtual environment, and list its packages.",
         False,
         _environment,
     ),

@@ -7,7 +7,14 @@ from typing import Any
 from jinja2 import PackageLoader
 
 from model_deployer.contract import number_format
-from model_deployer.handoff.documents import evaluation_text, field_tables, file_tree, integration_guide, model_card
+from model_deployer.handoff.documents import (
+    evaluation_text,
+    field_tables,
+    file_tree,
+    integration_guide,
+    library_guide,
+    model_card,
+)
 from model_deployer.handoff.documents.html_page import page
 from model_deployer.monitoring.alerts import alerts
 from model_deployer.package import readme_commands
@@ -91,6 +98,7 @@ _environment.globals |= {
     "file_tree": file_tree,
     "integration_guide": integration_guide,
     "join_list": join_list,
+    "library_guide": library_guide,
     "json_block": json_block,
     "model_card": model_card,
     "number": number_format.number,

@@ -28,7 +28,7 @@ def _lines(package: PackageData) -> Iterator[Line]:
     if package.is_verified:
         yield "VERIFICATION.md", "the checks of this package, with their results; VERIFICATION.json for programs"
     yield "SHA256SUMS", "the checksum of every file, for: sha256sum -c SHA256SUMS"
-    yield "requirements.txt", "the Python packages, with their versions; environment.yml for conda"
+    yield "requirements.txt", "the Python packages of the service, with their versions; environment.yml for conda"
     yield "Dockerfile", "builds an image of the service"
     yield "sbom.cdx.json", "the software bill of materials, for scanners (CycloneDX)"
     yield "docs/", ""
@@ -45,6 +45,7 @@ def _lines(package: PackageData) -> Iterator[Line]:
     yield from _clients(package)
     yield "tests/", ""
     yield "  test_inference.py", "sends the golden requests to the model, or with URL=http://... to a service"
+    yield "  requirements.txt", "the packages that the tests need in addition"
     yield "model/", ""
     yield "  predictor.py", "the model as a Python object: checks rows and predicts as the service does"
     yield from _formats(package)

@@ -58,7 +58,7 @@ def run_server(command: str, folder: Path, has_grpc: bool = False) -> Iterator[S
     """
     with tempfile.TemporaryDirectory(prefix="model-deployer-") as home, tempfile.TemporaryFile() as log:
         port, grpc_port = free_ports(2)
-        variables = {"BENTOML_HOME": home, "BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)}
+        variables = {"BENTOML_HOME": home, "BENTOML_HOST": "127.0.0.1", "PORT": str(port)}
         variables |= {"DEPLOYER_GRPC_PORT": str(grpc_port)} if has_grpc else {}
         environment, start = clean_variables() | variables, time.monotonic()
         process = subprocess.Popen(
