@@ -52,9 +52,16 @@ def _output_properties(output: Output) -> Iterator[tuple[str, str | None]]:
     if isinstance(output, Classification):
         yield "labels", json.dumps(output.labels, ensure_ascii=False)
         yield "positive", output.positive
-    for name in ("threshold", "set_threshold", "unit", "coverage"):
-        value = getattr(output, name, None)
-        yield name, None if value is None else str(value)
+        yield "threshold", _text(output.threshold)
+        yield "set_threshold", _text(output.set_threshold)
+        yield "coverage", _text(None if output.set_threshold is None else output.coverage)
+    else:
+        yield "unit", output.unit
+        yield "coverage", _text(output.coverage)
+
+
+def _text(number: float | None) -> str | None:
+    return None if number is None else repr(number)
 
 
 def _input_description(feature: Feature) -> str:

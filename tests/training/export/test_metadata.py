@@ -33,7 +33,7 @@ def test_runtimes_read_the_metadata() -> None:
     assert json.loads(properties.pop("labels")) == ["late", "on_time"]
     assert properties == {
         "name": "delays", "version": "1.2.3", "description": "Who is late?", "target": "arrival",
-        "positive": "on_time", "threshold": "0.5", "coverage": "0.9",
+        "positive": "on_time", "threshold": "0.5",
     }  # fmt: skip
 
 
