@@ -35,6 +35,8 @@ _LOCAL_TIME = f"^{_DATE}[Tt ]{_TIME}$"
 #: The maximum length, in characters, of a categorical value if the feature has no list of categories.
 MAX_CATEGORY_CHARACTERS = 1_000
 
+_TEXT_ENCODING = 'The text, or "" if it is missing.'
+
 
 class _Feature(BaseModel):
     """The attributes that every kind of feature has.
@@ -80,6 +82,10 @@ class _Feature(BaseModel):
     def value_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of a value that is present."""
         raise NotImplementedError
+
+    def encoding(self) -> str:
+        """Return in a sentence how the graph takes a value."""
+        return "The number, or NaN if it is missing."
 
     def consequences(self) -> list[str]:
         """Return sentences that say what a missing, unknown or out-of-range value does if it is not refused."""
@@ -214,6 +220,10 @@ class Boolean(_FormattedFeature):
     def value_schema(self) -> dict[str, Any]:
         return {"type": "boolean"}
 
+    @override
+    def encoding(self) -> str:
+        return "1 for true, 0 for false, or NaN if it is missing."
+
 
 class Categorical(_Feature):
     """One of a set of strings.
@@ -254,6 +264,10 @@ class Categorical(_Feature):
     @override
     def dtype(self) -> Literal["float64", "string"]:
         return "string"
+
+    @override
+    def encoding(self) -> str:
+        return _TEXT_ENCODING
 
     @override
     def expected(self) -> str:
@@ -301,6 +315,12 @@ class Datetime(_FormattedFeature):
         return "a local time without a UTC offset, such as 2013-11-01T17:05:00"
 
     @override
+    def encoding(self) -> str:
+        if self.zoned:
+            return "The seconds since 1970-01-01T00:00:00 UTC, or NaN if it is missing."
+        return "The seconds from 1970-01-01T00:00:00 to the local time, as if both were UTC, or NaN if it is missing."
+
+    @override
     def value_schema(self) -> dict[str, Any]:
         if self.zoned:
             return {"type": "string", "format": "date-time"}
@@ -323,6 +343,10 @@ class Text(_Feature):
     @override
     def dtype(self) -> Literal["float64", "string"]:
         return "string"
+
+    @override
+    def encoding(self) -> str:
+        return _TEXT_ENCODING
 
     @override
     def expected(self) -> str:

@@ -19,6 +19,7 @@ from model_deployer.handoff.checksums import write_checksums
 from model_deployer.handoff.clients.clients import run_clients, write_clients
 from model_deployer.handoff.documents.documents import write_documents
 from model_deployer.handoff.formats.formats import Formats
+from model_deployer.handoff.formats.graph_facts import graph_facts
 from model_deployer.handoff.formats.holdout import HoldoutRows, read_holdout_rows
 from model_deployer.handoff.formats.parity import write_parity
 from model_deployer.handoff.formats.service_replay import replay_service
@@ -87,10 +88,10 @@ def write_package(artifact: Artifact, target: Path, options: PackageOptions) -> 
         package_data.write_metadata(artifact, options.is_verified, folder, options.runbook_url)
         written = _write_model(artifact, folder, _test_rows(artifact, options.spec))
         _write_bento(artifact, folder)
-        _write_static_files(folder)
+        _write_static_files(artifact, folder)
         _write_holdout(artifact, folder, written.test)
         write_json(folder / package_data.CHANGES, {"versions": changes(artifact)})
-        _install(folder, environment)
+        _install(artifact, folder, environment)
         with _serving(environment) as server:
             samples = _send_requests(artifact, folder, server)
             _replay(artifact, folder, server, samples, written)
@@ -128,22 +129,22 @@ def _write_bento(artifact: Artifact, folder: Path) -> None:
         current.detail = "built, including the model"
 
 
-def _write_static_files(folder: Path) -> None:
+def _write_static_files(artifact: Artifact, folder: Path) -> None:
     """Write the files that do not depend on the model, and those of the environment."""
     write_programs(folder)
     write_program(folder)
     (folder / "proto").mkdir()
     shutil.copyfile(folder / "bento/src/model_deployer/serving/grpc" / PROTO, folder / "proto" / PROTO)
     write_requirements(folder)
-    write_environment(folder)
+    write_environment(folder, artifact.manifest.name)
     write_dockerfile(folder)
 
 
-def _install(folder: Path, environment: CleanEnvironment) -> None:
+def _install(artifact: Artifact, folder: Path, environment: CleanEnvironment) -> None:
     with step("environment") as current:
         environment.copy(folder)
         environment.install()
-        write_sbom(folder, environment)
+        write_sbom(folder, environment, artifact.manifest, artifact.contract)
         current.detail = f"{len(environment.installed())} packages in a clean environment"
 
 
@@ -173,7 +174,7 @@ def _send_requests(artifact: Artifact, folder: Path, server: Server) -> Samples:
 def _replay(artifact: Artifact, folder: Path, server: Server, samples: Samples, written: _WrittenFormats) -> None:
     with step("service") as current:
         format_ = replay_service(server.url, artifact, samples, written.test)
-        write_parity(folder / package_data.PARITY, [format_, *written.formats])
+        write_parity(folder / package_data.PARITY, [format_, *written.formats], graph_facts(artifact))
         current.detail = f"replayed on {_rows(written.test)}"
 
 

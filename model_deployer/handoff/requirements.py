@@ -1,4 +1,4 @@
-"""requirements.txt, environment.yml and the Dockerfile: the environment of a package."""
+"""The lists of packages, environment.yml and the Dockerfile: the environment of a package."""
 
 import sys
 from collections.abc import Sequence
@@ -10,18 +10,31 @@ from packaging.requirements import Requirement
 from model_deployer.handoff.formats.library import TEMPLATES
 from model_deployer.image.bento import DOCKERFILE, REQUIREMENTS
 
-#: The packages that the tests and the examples need in addition to those of the server.
-TEST_REQUIREMENTS = ("pytest", "joblib")
+#: The files with the packages of the server, and with those that the tests need in addition.
+RUNTIME, TESTS = "requirements.txt", "tests/requirements.txt"
+
+#: The packages that the tests and the joblib file need in addition to those of the server.
+_TEST_PACKAGES = ("pytest", "joblib")
 
 
 def write_requirements(folder: Path) -> None:
-    """Write requirements.txt: the Bento's requirements and those of the tests, all with exact versions."""
+    """Write the requirements of the Bento, and those of the tests in addition to them, with exact versions."""
     lines = (folder / "bento" / REQUIREMENTS).read_text(encoding="utf-8").splitlines()
-    server_pins = [line for line in lines if line and not line.startswith("#")]
+    server_pins = list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
     names = {pin.partition("==")[0].lower().replace("_", "-") for pin in server_pins}
-    test_pins = [pin for pin in _pins(TEST_REQUIREMENTS) if pin.partition("==")[0] not in names]
-    text = "\n".join(["# To serve the model and to load its files.", *server_pins, "# For the tests.", *test_pins])
-    (folder / "requirements.txt").write_text(text + "\n", encoding="utf-8")
+    test_pins = [pin for pin in _pins(_TEST_PACKAGES) if pin.partition("==")[0] not in names]
+    _write_pins(folder / RUNTIME, "To serve the model and to load its files.", server_pins)
+    _write_pins(folder / TESTS, f"For the tests, in addition to {RUNTIME}.", test_pins)
+
+
+def _write_pins(path: Path, title: str, pins: Sequence[str]) -> None:
+    path.write_text("\n".join([f"# {title}", *pins, ""]), encoding="utf-8")
+
+
+def read_pins(folder: Path) -> list[str]:
+    """Return the packages of the environment of a package folder, as ``name==version``."""
+    lines = [line for name in (RUNTIME, TESTS) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if "==" in line]
 
 
 def _pins(names: Sequence[str]) -> list[str]:
@@ -42,11 +55,12 @@ def _pins(names: Sequence[str]) -> list[str]:
     return [f"{name}=={versions[name]}" for name in sorted(versions)]
 
 
-def write_environment(folder: Path) -> None:
-    """Write environment.yml, for the Python version of this process."""
+def write_environment(folder: Path, name: str) -> None:
+    """Write environment.yml with the name of the model, for the Python version of this process."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     text = (TEMPLATES / "environment.yml").read_text(encoding="utf-8")
-    (folder / "environment.yml").write_text(text.replace("@PYTHON@", python), encoding="utf-8")
+    text = text.replace("@NAME@", name).replace("@PYTHON@", python)
+    (folder / "environment.yml").write_text(text, encoding="utf-8")
 
 
 def write_dockerfile(folder: Path) -> None:

@@ -23,6 +23,7 @@ from model_deployer.handoff.documents.documents import documents, write_document
 from model_deployer.handoff.grpc_replay import replay_grpc
 from model_deployer.handoff.measurement.machine import machine
 from model_deployer.handoff.programs import differing_programs
+from model_deployer.handoff.requirements import read_pins
 from model_deployer.handoff.sandbox.environment import CleanEnvironment, temporary_environment
 from model_deployer.handoff.sandbox.server import Server, run_server
 from model_deployer.handoff.standalone import verify as standalone
@@ -286,10 +287,9 @@ def _programs(context: CheckContext) -> str:
 
 def _environment(context: CheckContext) -> str:
     context.environment.install()
-    pins = [line for line in (context.folder / "requirements.txt").read_text().splitlines() if "==" in line]
-    expected = {_canonical(pin) for pin in pins}
+    expected = {_canonical(pin) for pin in read_pins(context.folder)}
     extra = [pin for pin in context.environment.installed() if _canonical(pin) not in expected]
-    _require_none([f"{pin} was installed, but requirements.txt does not list it" for pin in extra])
+    _require_none([f"{pin} was installed, but the requirements do not list it" for pin in extra])
     return f"{len(expected)} packages installed in a new virtual environment, and no others"
 
 
@@ -423,7 +423,7 @@ CHECKS: tuple[tuple[str, Need, CheckFunction], ...] = (
     ("Generate every document again from the data of the package, and compare it byte for byte.", "files", _documents),
     ("Compare the programs with those of this version of model-deployer.", "files", _programs),
     (
-        "Run `pip install -r requirements.txt` in an empty virtual environment, and list its packages.",
+        "Install both requirements.txt in an empty virtual environment, and list its packages.",
         "program",
         _environment,
     ),

@@ -28,6 +28,24 @@ class Agreement(BaseModel):
     flips: int | None
 
 
+class Graph(BaseModel):
+    """The graph of the model, and the runtime that replayed it.
+
+    Attributes:
+        ir_version: The version of ONNX's file format.
+        operators: The version of each set of operators, by its name.
+        runtime: The version of ONNX Runtime that replayed the graph.
+        python: The version of Python that it ran in.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ir_version: int
+    operators: dict[str, int]
+    runtime: str
+    python: str
+
+
 class Format(BaseModel):
     """One format of the model.
 

@@ -20,7 +20,7 @@ from model_deployer.contract.errors import UsageError
 from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.reference import Reference
 from model_deployer.package.clients import Client
-from model_deployer.package.formats import Format
+from model_deployer.package.formats import Format, Graph
 from model_deployer.package.measurements import Measurements
 from model_deployer.package.samples import Samples
 from model_deployer.package.sizing import Sizing
@@ -59,6 +59,7 @@ class PackageData:
         evaluation: The content of the artifact's evaluation.json.
         reference: The content of the artifact's reference.json; None if the model has none.
         formats: The formats of the model, including those that are withheld.
+        graph: The versions of the ONNX graph and of the runtime that replayed it; None if an older package lacks them.
         measured: The measurements of the server.
         samples: Requests with their answers.
         clients: The clients, including those that were left out.
@@ -81,6 +82,7 @@ class PackageData:
     changes: tuple[Mapping[str, Any], ...]
     endpoints: tuple[tuple[str, str, str], ...]
     is_verified: bool
+    graph: Graph | None = None
     runbook_url: str | None = None
     plots: Mapping[str, bytes] = field(default_factory=dict)
     has_test_rows: bool = False
@@ -125,6 +127,7 @@ def read_package_data(folder: Path) -> PackageData:
             evaluation=Evaluation.parse(metadata["evaluation"], f"{folder}: {METADATA}: evaluation", _REMEDY),
             reference=_reference(folder, metadata["reference"]),
             formats=TypeAdapter(tuple[Format, ...]).validate_python(_read_json(folder, PARITY)["formats"]),
+            graph=TypeAdapter(Graph | None).validate_python(_read_json(folder, PARITY).get("graph")),
             measured=read_measurements(folder),
             samples=Samples.model_validate(_read_json(folder, SAMPLES)),
             clients=TypeAdapter(tuple[Client, ...]).validate_python(_read_json(folder, CLIENTS)),

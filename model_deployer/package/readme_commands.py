@@ -3,14 +3,15 @@
 import re
 from pathlib import Path
 
-#: The URL of the server in README.md.
-LOCAL = "http://localhost:3000"
+#: The port of the server, and its URL in the commands of README.md: the variable PORT names another port.
+DEFAULT_PORT = 3000
+LOCAL = f"http://localhost:${{PORT:-{DEFAULT_PORT}}}"
 
 #: Each is the content of a block ```` ```sh name ```` of README.md; they run in the package's folder, in this order.
-INSTALL = "python3 -m venv .venv\n.venv/bin/pip install -r requirements.txt"
+INSTALL = "python3 -m venv .venv\n.venv/bin/pip install -r requirements.txt -r tests/requirements.txt"
 EXAMPLE = ".venv/bin/python examples/inference_example.py"
 TEST = ".venv/bin/pytest tests"
-SERVE = '.venv/bin/bentoml serve "$PWD/bento"'
+SERVE = f'.venv/bin/bentoml serve "$PWD/bento" --port ${{PORT:-{DEFAULT_PORT}}}'
 MEASURE = ".venv/bin/python benchmarks/measure.py"
 TEST_DEPLOYMENT = f"URL={LOCAL} .venv/bin/pytest tests"
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from model_deployer.handoff.checksums import write_checksums
 from tests.acceptance.customers import SMALL
@@ -19,7 +21,7 @@ from tests.support.processes import ROOT, run, serve
 
 TREE = {
     "README.md", "CHANGELOG.md", "VERIFICATION.md", "VERIFICATION.json", "SHA256SUMS", "sbom.cdx.json", "verify.py",
-    "requirements.txt", "environment.yml", "Dockerfile", "bento/bento.yaml",
+    "requirements.txt", "tests/requirements.txt", "environment.yml", "Dockerfile", "bento/bento.yaml",
     "model/model_v1.0.0.pkl", "model/preprocessor.pkl", "model/model_metadata.json", "model/model_v1.0.0.onnx",
     "model/model_v1.0.0.joblib", "model/model_v1.0.0.safetensors", "model/torch_model.py", "model/predictor.py",
     "docs/MODEL_CARD.md", "docs/MODEL_CARD.html", "docs/INTEGRATION_GUIDE.md", "docs/API_SPEC.yaml",
@@ -112,6 +114,33 @@ def test_every_format_was_replayed_on_the_whole_test_part(package: Path) -> None
         assert formats[name]["test"]["largest"] <= 1e-5
         assert formats[name]["test"]["flips"] == 0
     assert formats["SavedModel"]["files"] == []
+
+
+def test_the_bill_of_materials_names_the_model_its_files_and_its_data(package: Path) -> None:
+    text = (package / "sbom.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    document, metadata = json.loads(text), json.loads((package / "model" / "model_metadata.json").read_text())
+    assert document["metadata"]["component"]["name"] == "customers"
+    components = {component["bom-ref"]: component for component in document["components"]}
+    model, data = components.pop("model"), components.pop("data")
+    assert (model["type"], model["version"]) == ("machine-learning-model", "1.0.0")
+    assert data["version"] == metadata["manifest"]["origin"]["data_version"]
+    hashes = {file["name"]: file["hashes"][0]["content"] for file in model["components"]}
+    assert hashes["model/model_v1.0.0.onnx"] == metadata["manifest"]["files"]["model.onnx"]
+    assert {"model/predictor.py", "model/preprocessor.pkl", "model/model_v1.0.0.pkl"} <= hashes.keys()
+    assert [name for name, component in components.items() if "hashes" not in component] in ([], ["pip", "setuptools"])
+
+
+def test_requirements_of_the_service_are_apart_from_those_of_the_tests(package: Path) -> None:
+    runtime, tests = (
+        [line.partition("==")[0] for line in (package / name).read_text().splitlines() if not line.startswith("#")]
+        for name in ("requirements.txt", "tests/requirements.txt")
+    )
+    assert len(runtime) == len(set(runtime))
+    assert {"bentoml", "onnxruntime", "numpy"} <= set(runtime)
+    assert {"pytest", "joblib"} <= set(tests)
+    assert not set(runtime) & set(tests)
+    assert yaml.safe_load((package / "environment.yml").read_text())["name"] == "customers"
 
 
 def test_pickles_answer_without_our_code(package: Path) -> None:

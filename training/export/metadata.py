@@ -7,7 +7,7 @@ import onnx
 
 from model_deployer.contract.artifact import Manifest
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import Boolean, Datetime, Feature
+from model_deployer.contract.features import Feature
 from model_deployer.contract.outputs import Classification, Output, Regression
 
 #: What the arrays of a regression are.
@@ -52,27 +52,21 @@ def _output_properties(output: Output) -> Iterator[tuple[str, str | None]]:
     if isinstance(output, Classification):
         yield "labels", json.dumps(output.labels, ensure_ascii=False)
         yield "positive", output.positive
-    for name in ("threshold", "set_threshold", "unit", "coverage"):
-        value = getattr(output, name, None)
-        yield name, None if value is None else str(value)
+        yield "threshold", _text(output.threshold)
+        yield "set_threshold", _text(output.set_threshold)
+        yield "coverage", _text(None if output.set_threshold is None else output.coverage)
+    else:
+        yield "unit", output.unit
+        yield "coverage", _text(output.coverage)
+
+
+def _text(number: float | None) -> str | None:
+    return None if number is None else repr(number)
 
 
 def _input_description(feature: Feature) -> str:
-    sentences = [feature.description, feature.unit and f"Unit: {feature.unit}.", _encoding(feature)]
+    sentences = [feature.description, feature.unit and f"Unit: {feature.unit}.", feature.encoding()]
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def _encoding(feature: Feature) -> str:
-    if feature.dtype == "string":
-        return 'Text; "" if it is missing.'
-    match feature:
-        case Datetime(zoned=True):
-            return "Seconds since 1970-01-01T00:00:00 UTC; NaN if it is missing."
-        case Datetime():
-            return "Seconds from 1970-01-01T00:00:00 to the local time, both without an offset; NaN if it is missing."
-        case Boolean():
-            return "1 for true, 0 for false; NaN if it is missing."
-    return "NaN if it is missing."
 
 
 def _output_description(output: Output, tensor: str) -> str:

@@ -29,7 +29,7 @@ def _lines(package: PackageData) -> Iterator[Line]:
         yield "VERIFICATION.md", "the checks of this package, with their results; VERIFICATION.json for programs"
     yield "verify.py", "checks the files and figures of this package, and runs it; it needs nothing but Python"
     yield "SHA256SUMS", "the checksum of every file, for: sha256sum -c SHA256SUMS"
-    yield "requirements.txt", "the Python packages, with their versions; environment.yml for conda"
+    yield "requirements.txt", "the Python packages of the service, with their versions; environment.yml for conda"
     yield "Dockerfile", "builds an image of the service"
     yield "sbom.cdx.json", "the software bill of materials, for scanners (CycloneDX)"
     yield "docs/", ""
@@ -48,6 +48,7 @@ def _lines(package: PackageData) -> Iterator[Line]:
     yield from _clients(package)
     yield "tests/", ""
     yield "  test_inference.py", "sends the golden requests to the model, or with URL=http://... to a service"
+    yield "  requirements.txt", "the packages that the tests need in addition"
     yield "model/", ""
     yield "  predictor.py", "the model as a Python object: checks rows and predicts as the service does"
     yield from _formats(package)

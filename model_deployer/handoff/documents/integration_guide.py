@@ -22,6 +22,9 @@ from model_deployer.package.sizing import memory_load
 from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from model_deployer.writing.markdown import Markdown, code, code_block, join_list, markdown, table
 
+#: A longer body of a request is written on several lines.
+_MAX_BODY_CHARACTERS = 100
+
 
 def other_endpoints(package: PackageData) -> Markdown:
     """Return a table of the endpoints for clients of other servers; empty if there are none."""
@@ -83,7 +86,10 @@ def _has_field_error(sample: Sample) -> bool:
 
 def curl(sample: Sample) -> str:
     """Return the command that sends a request."""
-    body = shlex.quote(_json(sample.request))
+    body = _json(sample.request)
+    if len(body) > _MAX_BODY_CHARACTERS:
+        body = json.dumps(sample.request, ensure_ascii=False, indent=2)
+    body = shlex.quote(body)
     return f"curl -s {LOCAL}/predict -H 'Content-Type: application/json' \\\n  -d {body}"
 
 

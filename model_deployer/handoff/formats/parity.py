@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.artifact import write_json
 from model_deployer.contract.outputs import Arrays, Classification, Output
-from model_deployer.package.formats import Agreement, Format
+from model_deployer.package.formats import Agreement, Format, Graph
 
 #: A function from the inputs of model.onnx (by name, each [rows, 1]) to its outputs (by name, each [rows, n]).
 PredictArrays = Callable[[Mapping[str, NDArray[Any]]], Arrays]
@@ -20,9 +20,10 @@ PredictArrays = Callable[[Mapping[str, NDArray[Any]]], Arrays]
 CHUNK_ROWS = 4_096
 
 
-def write_parity(path: Path, formats: Sequence[Format]) -> None:
+def write_parity(path: Path, formats: Sequence[Format], graph: Graph) -> None:
     """Write parity.json."""
-    write_json(path, {"formats": [format_.model_dump(mode="json") for format_ in formats]})
+    listed = [format_.model_dump(mode="json") for format_ in formats]
+    write_json(path, {"formats": listed, "graph": graph.model_dump(mode="json")})
 
 
 def agreement(output: Output, expected: Arrays, actual: Arrays, scale: float) -> Agreement:

@@ -1,11 +1,14 @@
 """A copy of a package with an environment of its own: commands run as on another machine, and leave no files behind."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.package.readme_commands import INSTALL
@@ -24,6 +27,7 @@ _OWN_VARIABLES = (
     "PYTEST",
     "PROMETHEUS",
     "MODEL_DEPLOYER",
+    "PORT",
     "URL",
     "API_KEY",
 )
@@ -56,9 +60,24 @@ class CleanEnvironment:
         """
         if self.programs.exists():
             return
-        completed = self.run(INSTALL)
+        completed = self.run(INSTALL, PIP_REPORT=str(self._report))
         if completed.returncode:
             raise EnvironmentFault(f"the package's requirements cannot be installed: {last_line(completed)}")
+
+    @property
+    def _report(self) -> Path:
+        """The file in which pip lists what it installed."""
+        return self.folder / ".venv" / "installed.json"
+
+    def wheel_hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of the file of each installed package, by its normalized name.
+
+        Packages whose index states no hash are left out.
+        """
+        packages = json.loads(self._report.read_bytes())["install"]
+        files = {package["metadata"]["name"]: package["download_info"].get("archive_info", {}) for package in packages}
+        hashes = {canonicalize_name(name): file.get("hashes", {}).get("sha256") for name, file in files.items()}
+        return {name: digest for name, digest in hashes.items() if digest}
 
     def installed(self) -> list[str]:
         """Return the packages of the clean environment as ``name==version``."""

@@ -1,25 +1,55 @@
-"""sbom.cdx.json: the software bill of materials of a package, in CycloneDX (ECMA-424)."""
+"""sbom.cdx.json: the software bill of materials of a package, in CycloneDX (ECMA-424).
 
+cyclonedx-bom lists the packages of the clean environment. The model, its files and its data are added here.
+"""
+
+import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from packaging.utils import canonicalize_name
+
+from model_deployer.contract.artifact import Manifest, sha256, write_json
+from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.handoff.sandbox.environment import CleanEnvironment
 from model_deployer.system.command import last_line, run
 
 SBOM = "sbom.cdx.json"
 
+#: The references of the components that are not packages of Python.
+_PACKAGE, _MODEL, _DATA = "package", "model", "data"
 
-def write_sbom(folder: Path, environment: CleanEnvironment) -> None:
-    """Write the bill of materials of the clean environment, with licences; the same packages give the same bytes.
+
+def write_sbom(folder: Path, environment: CleanEnvironment, manifest: Manifest, contract: Contract) -> None:
+    """Write the bill of materials of a package; the same packages and the same model give the same bytes.
 
     Args:
-        folder: The folder of the package.
+        folder: The folder of the package, with the files of the model.
         environment: The installed environment.
+        manifest: The manifest of the model.
+        contract: The contract of the model.
 
     Raises:
         EnvironmentFault: If cyclonedx-bom is not installed, or cannot read the environment.
     """
+    _write_packages(folder / SBOM, environment)
+    document = json.loads((folder / SBOM).read_bytes())
+    _add_hashes(document["components"], environment.wheel_hashes())
+    name, version = manifest.name, manifest.version
+    references = [component["bom-ref"] for component in document["components"]]
+    document["metadata"]["component"] = {"type": "application", "bom-ref": _PACKAGE, "name": name, "version": version}
+    document["components"] += [_model(folder, manifest, contract), _data(manifest)]
+    document["dependencies"] += [
+        {"ref": _PACKAGE, "dependsOn": [*references, _MODEL]},
+        {"ref": _MODEL, "dependsOn": [_DATA]},
+    ]
+    write_json(folder / SBOM, document)
+
+
+def _write_packages(path: Path, environment: CleanEnvironment) -> None:
     program = Path(sys.executable).parent / "cyclonedx-py"
     if not program.exists():
         raise EnvironmentFault("'cyclonedx-bom' is missing: pip install 'model-deployer[handoff]'")
@@ -29,8 +59,58 @@ def write_sbom(folder: Path, environment: CleanEnvironment) -> None:
         environment.programs / "python",
         "--output-reproducible",
         "--output-file",
-        folder / SBOM,
+        path,
     ]
     completed = run(command)
     if completed.returncode:
         raise EnvironmentFault(f"cyclonedx-bom could not write {SBOM}: {last_line(completed)}")
+
+
+def _add_hashes(components: list[dict[str, Any]], hashes: Mapping[str, str]) -> None:
+    """Add to each package the SHA-256 of the file that it was installed from."""
+    for component in components:
+        if digest := hashes.get(canonicalize_name(component["name"])):
+            component["hashes"] = [_hash(digest)]
+
+
+def _model(folder: Path, manifest: Manifest, contract: Contract) -> dict[str, Any]:
+    """Return the component of the model; its files are components in it.
+
+    Its JSON files are left out: the documents of the package are written from them, and they may be written again.
+    """
+    files = [path for path in sorted((folder / "model").iterdir()) if path.is_file() and path.suffix != ".json"]
+    described = {"description": manifest.description} if manifest.description else {}
+    licensed = {"licenses": [{"license": {"name": manifest.license}}]} if manifest.license else {}
+    return {
+        "type": "machine-learning-model",
+        "bom-ref": _MODEL,
+        "name": manifest.name,
+        "version": manifest.version,
+        **described,
+        **licensed,
+        "modelCard": {"modelParameters": {"task": contract.output.task, "datasets": [{"ref": _DATA}]}},
+        "components": [
+            {
+                "type": "file",
+                "bom-ref": f"model/{path.name}",
+                "name": f"model/{path.name}",
+                "hashes": [_hash(sha256(path))],
+            }
+            for path in files
+        ],
+    }
+
+
+def _data(manifest: Manifest) -> dict[str, Any]:
+    """Return the component of the training data: its version is a hash of its content."""
+    return {
+        "type": "data",
+        "bom-ref": _DATA,
+        "name": f"training data of {manifest.name}",
+        "version": manifest.origin.data_version,
+        "data": [{"type": "dataset"}],
+    }
+
+
+def _hash(digest: str) -> dict[str, str]:
+    return {"alg": "SHA-256", "content": digest}

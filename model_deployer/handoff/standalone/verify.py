@@ -45,6 +45,9 @@ METADATA, SAMPLES = "model/model_metadata.json", "examples/sample_requests.json"
 PARITY, MEASUREMENTS = "model/parity.json", "benchmarks/measurements.json"
 HOLDOUT = "examples/holdout.json"
 
+#: The packages of the service and of the tests, as options of pip.
+_REQUIREMENTS = ("-r", "requirements.txt", "-r", "tests/requirements.txt")
+
 #: The rows of a request, where the metrics are measured again.
 _ROWS_AT_ONCE = 500
 
@@ -403,11 +406,11 @@ def check_figures(run: Run) -> str:
 
 
 def check_environment(run: Run) -> str:
-    """Install requirements.txt in an empty virtual environment."""
+    """Install both requirements.txt in an empty virtual environment."""
     run.program(sys.executable, "-m", "venv", ENVIRONMENT)
     wheels = ["--no-index", "--find-links", str(run.options.wheels.resolve())] if run.options.wheels else []
-    run.program(_python(run), "-m", "pip", "install", "--quiet", "-r", "requirements.txt", *wheels)
-    return "requirements.txt is installed in a new virtual environment"
+    run.program(_python(run), "-m", "pip", "install", "--quiet", *_REQUIREMENTS, *wheels)
+    return "the packages of the service and of the tests are installed in a new virtual environment"
 
 
 def check_example(run: Run) -> str:

@@ -42,7 +42,8 @@ READER = MarkdownIt("commonmark").enable("table")
 FILES = {
     "VERIFICATION.md", "docs/API_SPEC.yaml", "docs/API_OTHER_SERVERS.yaml", "examples/sample_requests.json",
     "benchmarks/measurements.json",
-    "model/model_metadata.json", "model/parity.json", "model/changes.json", "examples/clients/go/client.go",
+    "model/predictor.py", "model/model_metadata.json", "model/parity.json", "model/changes.json",
+    "examples/clients/go/client.go",
     "requirements.txt", "sbom.cdx.json", "deploy", "proto/open_inference.proto", "monitoring/RUNBOOK.md",
     *(f"model/plots/{name}.png" for name in ("reliability", "slices", "importance", "curve")),
 }  # fmt: skip
@@ -265,7 +266,7 @@ def test_the_guide_shows_what_the_server_answered(package: PackageData, pages: d
 def test_guide_describes_every_field() -> None:
     """Every field says what it takes, and what becomes of odd values."""
     guide = documents(TASKS["no figures"])[GUIDE]
-    rows = {line.split("`")[1]: line for line in guide.splitlines() if line.startswith("| `")}
+    rows = {line.split("`")[1]: line for line in reversed(guide.splitlines()) if line.startswith("| `")}
     assert (
         "| miles | number | a number from 0 to 5000 | yes | Missing, null or out of range: the request is"
         in rows["distance"]

@@ -12,6 +12,7 @@ import pytest
 from model_deployer.contract.errors import REQUEST_ERRORS
 from model_deployer.handoff.documents.documents import GUIDE, README, documents
 from model_deployer.package.package_data import PackageData
+from model_deployer.package.readme_commands import LOCAL
 from model_deployer.package.samples import Sample
 from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from tests.support import tiny
@@ -47,7 +48,7 @@ def _blocks(text: str, language: str) -> list[str]:
 
 def test_the_request_of_the_readme_gets_the_answer_beside_it(server: Server, pages: Pages) -> None:
     (command,) = _blocks(pages[README], "sh request")
-    command = command.replace("http://localhost:3000", server.url)
+    command = command.replace(LOCAL, server.url)
     completed = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert json.loads(completed.stdout) in [json.loads(block) for block in _blocks(pages[README], "json")]
 

@@ -33,16 +33,16 @@ def test_runtimes_read_the_metadata() -> None:
     assert json.loads(properties.pop("labels")) == ["late", "on_time"]
     assert properties == {
         "name": "delays", "version": "1.2.3", "description": "Who is late?", "target": "arrival",
-        "positive": "on_time", "threshold": "0.5", "coverage": "0.9",
+        "positive": "on_time", "threshold": "0.5",
     }  # fmt: skip
 
 
 def test_inputs_and_outputs_are_described() -> None:
     graph = described(tiny.CONTRACT).graph
     texts = {value.name: value.doc_string for value in (*graph.input, *graph.output)}
-    assert texts["distance"] == "Unit: miles. NaN if it is missing."
-    assert texts["booked"] == "Seconds since 1970-01-01T00:00:00 UTC; NaN if it is missing."
-    assert texts["origin"] == 'Text; "" if it is missing.'
+    assert texts["distance"] == "Unit: miles. The number, or NaN if it is missing."
+    assert texts["booked"] == "The seconds since 1970-01-01T00:00:00 UTC, or NaN if it is missing."
+    assert texts["origin"] == 'The text, or "" if it is missing.'
     assert texts["probabilities"] == "The probability of each label of arrival, in the order of `labels`."
     assert all(texts.values())
 

@@ -1,0 +1,79 @@
+"""The part of the integration guide about predictions without the service."""
+
+import pprint
+
+from model_deployer.contract.outputs import Classification
+from model_deployer.package.formats import Format, Graph
+from model_deployer.package.package_data import PackageData
+from model_deployer.writing.markdown import Markdown, code, join_list, table
+
+
+def library_code(package: PackageData) -> str:
+    """Return a program that predicts the example row with predictor.py."""
+    rows = pprint.pformat([package.contract.example()], width=100, sort_dicts=False)
+    return "\n".join(
+        [
+            "import sys",
+            "",
+            'sys.path.insert(0, "model")  # the folder of predictor.py',
+            "import predictor",
+            "",
+            "model = predictor.load()",
+            f"print(model.predict({rows}))",
+        ]
+    )
+
+
+def pickled(package: PackageData) -> list[Format]:
+    """Return the formats that are objects of predictor.py."""
+    return [format_ for format_ in package.formats if format_.name in ("pickle", "joblib") and format_.files]
+
+
+def files(format_: Format) -> Markdown:
+    """Return the files of a format."""
+    return join_list([code(file) for file in format_.files])
+
+
+def onnx_file(package: PackageData) -> str:
+    """Return the path of the ONNX file."""
+    return f"model/model_v{package.manifest.version}.onnx"
+
+
+def graph_inputs(package: PackageData) -> Markdown:
+    """Return a table of the inputs of the graph."""
+    rows = [[code(feature.name), feature.dtype, feature.encoding()] for feature in package.contract.features]
+    return table(["Input", "Type", "Value"], rows)
+
+
+def graph_outputs(package: PackageData) -> Markdown:
+    """Return the outputs of the graph in a sentence."""
+    output = package.contract.output
+    if isinstance(output, Classification):
+        labels = join_list([code(label) for label in output.labels])
+        return Markdown(f"The output `probabilities` is float32 [rows, {len(output.labels)}], with columns {labels}.")
+    return Markdown("The outputs `value`, `lower` and `upper` are float32 [rows, 1] each.")
+
+
+#: How the arrays are made in each language, from the documentation of ONNX Runtime.
+_TENSOR_TYPES = (
+    ("Python", "onnxruntime", "arrays of numpy: float64, and object with str"),
+    (
+        "Node",
+        "onnxruntime-node",
+        'new Tensor(type, values, [rows, 1]) with the types "float64" and "string"',
+    ),
+    ("Java", "com.microsoft.onnxruntime", "OnnxTensor.createTensor(environment, array) of double[][] and String[][]"),
+    ("C#", "Microsoft.ML.OnnxRuntime", "DenseTensor<double> and DenseTensor<string>"),
+    ("Go, C, C++", "ONNX Runtime's C API", "CreateTensorWithDataAsOrtValue of double, and FillStringTensor"),
+)
+
+
+def tensor_types() -> Markdown:
+    """Return a table of the inputs of ONNX Runtime by language."""
+    rows = [[language, code(library), code(types)] for language, library, types in _TENSOR_TYPES]
+    return table(["Language", "Library", "Inputs"], rows)
+
+
+def operators(graph: Graph) -> Markdown:
+    """Return the sets of operators of the graph, with their versions."""
+    return join_list([Markdown(f"{code(name)} {version}") for name, version in graph.operators.items()])
