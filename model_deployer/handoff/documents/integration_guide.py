@@ -345,10 +345,10 @@ def service_level(package: PackageData) -> str:
     )
 
 
-def latency_objective(package: PackageData) -> str:
+def latency_objective(package: PackageData) -> Markdown:
     """Return the latency objective as a sentence."""
     objective = milliseconds(1000 * package.sizing.objective_seconds)
-    return f"99 of 100 one-row requests are answered within {objective} ([sizing](#sizing) has the formula)."
+    return Markdown(f"99 of 100 one-row requests are answered within {objective} ([sizing](#sizing) has the formula).")
 
 
 def owner_says(package: PackageData, name: str) -> Markdown:

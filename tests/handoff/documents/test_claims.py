@@ -37,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PackageData]:
 
 
 class _Packages(dict[str, PackageData]):
-    """Packages by the name of their kind, trained when they are first used."""
+    """Packages by the name of their kind, trained when they are first used, in an empty store each."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
