@@ -25,6 +25,7 @@ from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from model_deployer.training.spec import (
     Bound,
+    CardSpec,
     Cost,
     Data,
     Estimator,
@@ -203,6 +204,7 @@ _NOT_OF_A_NETWORK = (
 
 _TABLES: dict[str, Callable[[], Table]] = {
     "model": lambda: _fields(Spec, "name", "description", "business_context", "owner", "license"),
+    "card": lambda: _fields(CardSpec),
     "data": lambda: _fields(Data),
     "target": lambda: _fields(Spec, "task", "quantile", "positive", "unit", "seed", "strict", "tolerance", "slices"),
     "cost": lambda: _fields(Cost, prefix="cost."),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract import artifact, store
 from model_deployer.contract.artifact import Manifest, write_json
+from model_deployer.contract.card import CardStatements
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.errors import Interrupted
 from model_deployer.contract.evaluation import MODEL, BehaviourShift, Evaluation, PartRows
@@ -29,11 +30,17 @@ from model_deployer.contract.versions import next_version
 from model_deployer.training.data.dataset import Dataset
 from model_deployer.training.data.split import Parts, method
 from model_deployer.training.data.target import Target
-from model_deployer.training.evaluation.evaluation import Metrics, evaluate_classification, evaluate_regression
+from model_deployer.training.evaluation.decisions import decisions
+from model_deployer.training.evaluation.evaluation import (
+    MeasuredMetrics,
+    evaluate_classification,
+    evaluate_regression,
+)
 from model_deployer.training.evaluation.gates import check_gates, raise_for_failures
 from model_deployer.training.evaluation.importance import importance
 from model_deployer.training.evaluation.learning_curve import learning_curve
 from model_deployer.training.evaluation.reliability import reliability
+from model_deployer.training.evaluation.residuals import residuals
 from model_deployer.training.evaluation.scored_rows import Predict, ScoredRows
 from model_deployer.training.evaluation.sensitivity import missing_values
 from model_deployer.training.evaluation.slices import slices
@@ -135,6 +142,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
     print_stage("curve", curve.verdict)
 
     by_model = {MODEL: _with_sets(predictions, output)} | _baseline_predictions(model, fit_rows, test)
+    measured = _metrics(by_model, test, output, spec)
     evaluation = Evaluation(
         task=output.task,
         rows=PartRows(train=len(parts.train), validation=len(parts.validation), test=len(parts.test)),
@@ -143,7 +151,11 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
         calibrated=calibrated,
         logarithm=bool(model.blueprint.logarithm),
         parity=difference,
-        metrics=_metrics(by_model, test, output, spec),
+        metrics=measured.metrics,
+        differences=measured.differences,
+        table=dataset.roles,
+        decisions=decisions(scored, spec.cost),
+        residuals=residuals(scored),
         slices=slices(scored, dataset.slices),
         importance=importance(scored, spec.seed),
         missing=missing_values(scored, spec.seed),
@@ -153,6 +165,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Trained:
         behaviour=comparison.behaviour,
         findings=tuple(dataset.findings),
         candidates=choice.tried,
+        skipped=choice.skipped,
         history=choice.history,
     )
     evaluation = _with_checked_gates(spec, evaluation)
@@ -266,6 +279,7 @@ def _manifest(dataset: Dataset, model: Model, version: str) -> Manifest:
         owner=spec.owner,
         license=spec.license,
         business_context=spec.business_context,
+        card=CardStatements(**spec.card.model_dump()),
         tolerance=TOLERANCE * prediction_scale(model),
         patch_tolerance=spec.tolerance,
         origin=provenance(dataset.version, spec, dataset.path.parent),
@@ -324,7 +338,7 @@ def _baseline_predictions(model: Model, rows: Sample, test: Sample) -> dict[str,
     return {name: baseline.predict(test.inputs) for name, baseline in baselines.items()}
 
 
-def _metrics(by_model: Mapping[str, Arrays], test: Sample, output: Output, spec: Spec) -> Metrics:
+def _metrics(by_model: Mapping[str, Arrays], test: Sample, output: Output, spec: Spec) -> MeasuredMetrics:
     """Return the metrics of the model and of the baselines, from their predictions for the test rows."""
     if isinstance(output, Classification):
         return evaluate_classification(by_model, test, output.threshold, spec.cost, spec.seed)
@@ -335,7 +349,7 @@ def _checkpoints(dataset: Dataset) -> Path:
     """Return the folder for checkpoints; its name identifies the spec, the data, the libraries and own modules."""
     spec = dataset.spec
     modules = module_digests(spec.classes, dataset.path.parent)
-    identity = [spec.model_dump(exclude={"gates"}), dataset.version, library_versions(), modules]
+    identity = [spec.model_dump(exclude={"gates", "card"}), dataset.version, library_versions(), modules]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()[:16]
     return dataset.path.parent / ".deployer" / spec.name / key
 

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from model_deployer.contract import value_form
+from model_deployer.contract.card import CardStatements
 from model_deployer.contract.category_spelling import NormalizationStep
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import SpecError
@@ -503,6 +504,12 @@ class Gates(_Section):
     p99_ms: float | None = Field(default=None, gt=0)
 
 
+class CardSpec(CardStatements):
+    """The statements of the model card; unlike those of a manifest, they refuse an unknown key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
 class LimitsSpec(Limits):
     """The limits of one request; unlike those of a contract, they refuse an unknown key."""
 
@@ -518,6 +525,7 @@ class Spec(_Section):
         business_context: Who uses the predictions, and for which decision.
         owner: The team or person to contact.
         license: The license of the model.
+        card: What only people know about the model, for its documents; see :mod:`contract.card`.
         data: The table, and the role of its columns.
         task: What to predict; ``auto`` derives ``classification`` or ``regression`` from the target column.
         quantile: For ``task: quantile``, the share of cases that should have a target of at most the prediction; the
@@ -545,6 +553,7 @@ class Spec(_Section):
     business_context: str | None = None
     owner: str | None = None
     license: str | None = None
+    card: CardSpec = CardSpec()
     data: Data
     task: Literal["auto", "classification", "regression", "count", "quantile"] = "auto"
     quantile: float | None = Field(default=None, gt=0, lt=1, validate_default=True)

@@ -3,7 +3,7 @@
 ================== ====================================================================================================
 manifest.json      name, version, format number, hash of every other file, and the provenance of the model
 contract.json      :class:`contract.contract.Contract`
-model.onnx         raw features in, calibrated predictions out
+model.onnx         raw features in, predictions out; they include the calibration if there is one
 weights.safetensors, architecture.json   the torch module, for a GPU and for further training
 estimator.onnx     the trees or another estimator alone, as inside model.onnx, if the model has one
 reference.json     :class:`contract.reference.Reference`: distribution of features and predictions in the training
@@ -30,6 +30,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from model_deployer.contract.card import CardStatements
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import ArtifactError
 from model_deployer.contract.evaluation import Evaluation
@@ -84,6 +85,7 @@ class Manifest(BaseModel):
         name, version: The tag of the model.
         created: The time of training, with a time zone.
         description, owner, license, business_context: As in model.yaml.
+        card: What model.yaml says for the model card.
         tolerance: The largest difference from a golden prediction that an engine may have.
         patch_tolerance: The largest shift of behaviour that a patch may have, see
             :func:`contract.prediction_shift.exceeds_tolerance`.
@@ -103,6 +105,7 @@ class Manifest(BaseModel):
     owner: str | None = None
     license: str | None = None
     business_context: str | None = None
+    card: CardStatements = Field(default=CardStatements(), exclude_if=lambda card: card == CardStatements())
     tolerance: float
     patch_tolerance: float = TOLERANCE
     origin: Provenance

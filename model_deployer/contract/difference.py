@@ -8,6 +8,7 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.document import JsonObject
 from model_deployer.contract.evaluation import MODEL, MetricValue, SliceResult
 from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, OF_A_QUANTILE
+from model_deployer.contract.number_format import interval, number
 from model_deployer.contract.outputs import Regression
 from model_deployer.contract.prediction_shift import (
     Prediction,
@@ -21,7 +22,7 @@ from model_deployer.contract.versions import Change, Step, compare, version_step
 #: Return a model's predictions for rows as clients send them; None for a row that the model refuses.
 Predict = Callable[[Artifact, Sequence[Mapping[str, Any]]], Sequence[Prediction | None]]
 
-Verdict = Literal["within the noise", "better", "worse", "higher", "lower"]
+Verdict = Literal["equal", "within the noise", "better", "worse", "higher", "lower"]
 
 
 class MetricChange(JsonObject):
@@ -29,8 +30,9 @@ class MetricChange(JsonObject):
 
     Attributes:
         old, new: The value and interval of each model.
-        verdict: ``within the noise`` if the intervals overlap; otherwise ``better`` or ``worse``, or ``higher`` or
-            ``lower`` for a metric that has no good direction.
+        verdict: ``equal`` if value and interval are equal as documents write them; ``within the noise`` if the
+            intervals overlap, so that these figures do not say which is better; otherwise ``better`` or ``worse``, or
+            ``higher`` or ``lower`` for a metric that has no good direction.
     """
 
     old: MetricValue
@@ -133,6 +135,8 @@ def slice_changes(old: Sequence[SliceResult], new: Sequence[SliceResult]) -> lis
 
 
 def _verdict(name: str, old: MetricValue, new: MetricValue) -> Verdict:
+    if _written(old) == _written(new):
+        return "equal"
     if old.low <= new.high and new.low <= old.high:
         return "within the noise"
     higher = new.value > old.value
@@ -141,6 +145,10 @@ def _verdict(name: str, old: MetricValue, new: MetricValue) -> Verdict:
     if name in LOWER_IS_BETTER:
         return "worse" if higher else "better"
     return "higher" if higher else "lower"
+
+
+def _written(metric: MetricValue) -> tuple[str, str]:
+    return number(metric.value), interval(metric.low, metric.high)
 
 
 def _metrics(old: Artifact, new: Artifact) -> dict[str, MetricChange]:

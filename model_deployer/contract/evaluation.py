@@ -175,10 +175,12 @@ class SetSize(JsonObject):
     Attributes:
         labels: The number of labels in the set.
         share: The share of the test rows whose set has this number of labels.
+        right: The share of these sets that contain the true label; None in early models of this format.
     """
 
     labels: int
     share: float
+    right: float | None = None
 
 
 class LabelCoverage(JsonObject):
@@ -453,6 +455,156 @@ class Finding(JsonObject):
     message: str
 
 
+class LabelDecisions(JsonObject):
+    """The decisions about one label. Rows are counted with their weights, which are 1 if the table has none.
+
+    Attributes:
+        label: The label.
+        rows: The rows whose true label it is.
+        decided: The rows with a decision for it.
+        right: The rows with a decision for it whose true label it is.
+    """
+
+    label: str
+    rows: float
+    decided: float
+    right: float
+
+
+class ThresholdDecisions(JsonObject):
+    """The decisions of two labels with another decision threshold.
+
+    Attributes:
+        threshold: The decision is the second label if its probability is at least this.
+        share: The share of the rows with a decision for the second label.
+        precision: The share of these decisions that are right; None without such a decision.
+        recall: The share of the rows of the second label with a decision for it; None without such a row.
+        cost: The mean cost of a decision, per row.
+    """
+
+    threshold: float
+    share: float
+    precision: float | None
+    recall: float | None
+    cost: float
+
+
+class ConstantDecision(JsonObject):
+    """The same decision for every row.
+
+    Attributes:
+        label: The decision.
+        accuracy: The share of the rows with this true label.
+        cost: The mean cost of the decision, per row.
+    """
+
+    label: str
+    accuracy: float
+    cost: float
+
+
+class Decisions(JsonObject):
+    """The decisions of a classification on the test rows.
+
+    Attributes:
+        labels: The decisions about each label, in the order of the contract.
+        matrix: The rows by true label and by decision, both in the order of ``labels``; None with more than 12 labels.
+        false_positive, false_negative: The costs of the two errors as in model.yaml; None with more than two labels.
+        constants: The same decision for every row, the cheapest first; empty with more than two labels.
+        thresholds: Other thresholds, ascending; empty with more than two labels.
+    """
+
+    labels: tuple[LabelDecisions, ...]
+    matrix: tuple[tuple[float, ...], ...] | None = None
+    false_positive: float | None = None
+    false_negative: float | None = None
+    constants: tuple[ConstantDecision, ...] = ()
+    thresholds: tuple[ThresholdDecisions, ...] = ()
+
+
+class ErrorQuantile(JsonObject):
+    """A quantile of the absolute errors.
+
+    Attributes:
+        share: The share of the rows with at most this error.
+        error: The absolute error, in the unit of the target.
+    """
+
+    share: float
+    error: float
+
+
+class ErrorBin(JsonObject):
+    """Test rows with similar predicted values; all numbers except ``rows`` are in the unit of the target.
+
+    Attributes:
+        rows: The number of rows.
+        predicted, observed: The means of the predicted and of the true values.
+        error: The mean absolute error.
+    """
+
+    rows: int
+    predicted: float
+    observed: float
+    error: float
+
+
+class Residuals(JsonObject):
+    """The errors of a quantity: true values minus predicted values, in the unit of the target.
+
+    Attributes:
+        bias: The mean error: above 0 if the values are too low on average.
+        quantiles: Quantiles of the absolute errors, ascending.
+        bins: Fifths of the test rows, by ascending value.
+    """
+
+    bias: float
+    quantiles: tuple[ErrorQuantile, ...]
+    bins: tuple[ErrorBin, ...]
+
+
+class PartPeriod(JsonObject):
+    """The times of the rows of one part.
+
+    Attributes:
+        first, last: The earliest and the latest time, to the minute, such as ``2013-11-01 17:05``; a number where the
+            time column holds numbers.
+    """
+
+    first: str
+    last: str
+
+
+class TableRoles(JsonObject):
+    """The roles of the columns of the table that are not fields.
+
+    Attributes:
+        time, group, weight: The columns that model.yaml names under ``data``; None if it names none.
+        ignored: The columns that model.yaml leaves out.
+        periods: The times of each part (``train``, ``validation``, ``test``); empty without a time column.
+        groups: The number of groups in each part; empty without a group column.
+    """
+
+    time: str | None = None
+    group: str | None = None
+    weight: str | None = None
+    ignored: tuple[str, ...] = ()
+    periods: Mapping[str, PartPeriod] = {}
+    groups: Mapping[str, int] = {}
+
+
+class SkippedCandidate(JsonObject):
+    """A candidate that was not fitted.
+
+    Attributes:
+        name: The estimator as in model.yaml.
+        reason: The reason, as a sentence without a capital letter and a full stop.
+    """
+
+    name: str
+    reason: str
+
+
 class CandidateResult(JsonObject):
     """One candidate for the model.
 
@@ -467,6 +619,7 @@ class CandidateResult(JsonObject):
         rows: The rows that it was fitted on, including those that are not held in memory; None if it is not a network.
         trials: The number of settings that a search tried; None without a search.
         chosen: Whether it was chosen as the model.
+        parameters: The parameters of the fit, as text, by name; None in early models of this format.
     """
 
     name: str
@@ -477,6 +630,7 @@ class CandidateResult(JsonObject):
     rows: int | None = None
     trials: int | None = None
     chosen: bool
+    parameters: Mapping[str, str] | None = None
 
 
 class Epoch(JsonObject):
@@ -524,6 +678,12 @@ class Evaluation(JsonDocument):
             rows; None if they were not compared.
         metrics: The metrics by model (``MODEL``, ``TRIVIAL``, ``LINEAR``) and by name, without those that are not
             defined for the test rows. Empty if nothing was measured.
+        differences: The metrics of the model minus those of each baseline, by the name of the baseline. The intervals
+            are narrower than those of the metrics, since both models have the same test rows. Empty in early models of
+            this format.
+        table: The columns of the table that are not fields; None if not known.
+        decisions: The decisions on the test rows; None for a quantity, or if not measured.
+        residuals: The errors on the test rows; None for a classification, or if not measured.
         slices: The slices, those with the most certain excess loss first. Empty if model.yaml names none and none is
             worse than chance explains; None if slices were not searched.
         importance: The permutation importance; None if not measured.
@@ -534,6 +694,7 @@ class Evaluation(JsonDocument):
         behaviour: The shift since the previous version; None if there is no comparable one.
         findings: The findings about the table.
         candidates: The candidates, by ascending loss.
+        skipped: The candidates that were not fitted.
         history: The epochs of the network; empty if no network was fitted.
         gates: The results of the gates in model.yaml.
     """
@@ -546,6 +707,10 @@ class Evaluation(JsonDocument):
     logarithm: bool = False
     parity: float | None = None
     metrics: Mapping[str, Mapping[str, MetricValue]]
+    differences: Mapping[str, Mapping[str, MetricValue]] = {}
+    table: TableRoles | None = None
+    decisions: Decisions | None = None
+    residuals: Residuals | None = None
     slices: tuple[SliceResult, ...] | None = None
     importance: Importance | None = None
     missing: MissingFeatures | None = None
@@ -555,6 +720,7 @@ class Evaluation(JsonDocument):
     behaviour: BehaviourShift | None = None
     findings: tuple[Finding, ...] = ()
     candidates: tuple[CandidateResult, ...] = ()
+    skipped: tuple[SkippedCandidate, ...] = ()
     history: tuple[Epoch, ...] = ()
     gates: tuple[GateResult, ...] = ()
 
@@ -571,6 +737,11 @@ class Evaluation(JsonDocument):
     def estimator(self) -> str | None:
         """The name of the candidate that was chosen as the model; None if not known."""
         return next((candidate.name for candidate in self.candidates if candidate.chosen), None)
+
+    @property
+    def cheapest_constant(self) -> ConstantDecision | None:
+        """The cheapest decision that is the same for every row; None if it was not measured."""
+        return self.decisions.constants[0] if self.decisions and self.decisions.constants else None
 
     @property
     def baselines(self) -> list[str]:

@@ -28,7 +28,8 @@ REGRESSION_TENSORS = ("value", "lower", "upper")
 class Classification(BaseModel):
     """A probability for every label, a decision, and with more than two labels a prediction set.
 
-    The graph's output ``probabilities`` is float32 [rows, labels] and calibrated; each row sums to 1.
+    The graph's output ``probabilities`` is float32 [rows, labels]; each row sums to 1. How well they agree with
+    observed frequencies is in evaluation.json, not here: the sentences of this class hold for every model.
 
     Attributes:
         target: The column that the model predicts.
@@ -195,8 +196,8 @@ class Classification(BaseModel):
                 "probabilities": {
                     "type": "object",
                     "description": (
-                        "Calibrated probabilities: of many rows with 0.3 for a label, about 30% have this label. "
-                        "They sum to 1."
+                        "The probability of each label, as the model estimates it; they sum to 1. The model card says "
+                        "how well they agreed with the observed frequencies in the test."
                     ),
                     "required": list(self.labels),
                     "additionalProperties": False,
@@ -215,7 +216,8 @@ class Classification(BaseModel):
     @property
     def _set_description(self) -> str:
         return (
-            f"In {self.coverage:.0%} of all cases the true label is in the set. The most likely label is always in it."
+            f"Chosen so that the true label is in the set in {self.coverage:.0%} of cases like those in training. The "
+            "most likely label is always in it."
         )
 
 
@@ -296,7 +298,10 @@ class Regression(BaseModel):
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of one prediction."""
         unit = f" Unit: {self.unit}." if self.unit else ""
-        coverage = f"In {self.coverage:.0%} of cases the truth is between `lower` and `upper`."
+        coverage = (
+            f"`lower` and `upper` are chosen so that the truth is between them in {self.coverage:.0%} of cases like "
+            "those in training."
+        )
         number: dict[str, Any] = {"type": "number"} | ({"minimum": 0} if self.count else {})
         return {
             "type": "object",
@@ -313,7 +318,8 @@ class Regression(BaseModel):
     @property
     def _value_description(self) -> str:
         if self.quantile is not None:
-            return f"The truth is at or below this value in {100 * self.quantile:g}% of cases."
+            share = f"{100 * self.quantile:g}%"
+            return f"Chosen so that the truth is at or below it in {share} of cases like those in training."
         return "The expected count." if self.count else "The estimate."
 
 

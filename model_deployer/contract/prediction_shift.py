@@ -42,12 +42,16 @@ class PredictionShift:
     flipped: tuple[str, ...]
 
     def __str__(self) -> str:
+        if self.flips is None and not self.largest:
+            return f"in {self.requests} requests no value changes"
         if self.flips is None:
             largest, mean = self.largest * self.scale, self.mean * self.scale
             return (
                 f"in {self.requests} requests the value changes by at most {largest:.3g}, {mean:.3g} on average "
                 f"({self.mean:.3g} times the spread of the old values, {self.scale:.3g})"
             )
+        if not self.largest:
+            return f"{self.flips} of {self.requests} decisions flip, and no probability changes"
         return (
             f"{self.flips} of {self.requests} decisions flip; "
             f"a probability changes by at most {self.largest:.2g}, {self.mean:.2g} on average"

@@ -12,6 +12,7 @@ class Client(BaseModel):
         files: The client's files, relative to the package's folder; empty if the client was left out.
         needs: What must be installed, in words: "Go 1.19 or newer, nothing else".
         command: The command that was run, in the package's folder, with ``URL`` in the environment.
+        ran_with: The version of the tools that ran the command, as they print it; None if the command was not run.
         left_out: The reason why the package does not contain the client; None if it does.
     """
 
@@ -22,4 +23,5 @@ class Client(BaseModel):
     files: tuple[str, ...]
     needs: str
     command: str
+    ran_with: str | None = None
     left_out: str | None = None

@@ -67,6 +67,7 @@ def metrics(name: str, value: float) -> dict[str, MetricValue]:
 @pytest.mark.parametrize(
     ("name", "old", "new", "verdict"),
     [
+        ("log_loss", 0.5, 0.500001, "equal"),
         ("log_loss", 0.5, 0.6, "within the noise"),
         ("log_loss", 0.5, 0.8, "worse"),
         ("log_loss", 0.8, 0.5, "better"),

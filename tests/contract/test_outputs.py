@@ -114,7 +114,7 @@ def test_a_contract_from_before_counts_is_a_regression() -> None:
 @pytest.mark.parametrize(("quantile", "share"), [(0.9, "90"), (0.07, "7"), (0.995, "99.5")])
 def test_a_quantile_says_how_often_the_truth_stays_below(quantile: float, share: str) -> None:
     output = Regression(target="y", quantile=quantile, unit="h")
-    described = f"The truth is at or below this value in {share}% of cases. Unit: h."
+    described = f"Chosen so that the truth is at or below it in {share}% of cases like those in training. Unit: h."
     assert output.json_schema()["properties"]["value"]["description"] == described
     assert output.task == "quantile"
 

@@ -153,4 +153,6 @@ def test_a_movement_is_told_in_figures() -> None:
     flipping = between([(classified(0.3), classified(0.8)), (classified(0.3), classified(0.3))])
     assert str(flipping) == "1 of 2 decisions flip; a probability changes by at most 0.5, 0.25 on average"
     moving = between([(estimated(0), estimated(10)), (estimated(100), estimated(100))])
+    assert str(between([(estimated(1), estimated(1))])) == "in 1 requests no value changes"
+    assert str(between([(classified(0.3), classified(0.3))])) == "0 of 1 decisions flip, and no probability changes"
     assert "changes by at most 10, 5 on average (0.1 times the spread of the old values, 50)" in str(moving)

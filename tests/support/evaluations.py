@@ -19,9 +19,11 @@ from model_deployer.contract.evaluation import (
     PartRows,
 )
 from model_deployer.contract.outputs import Classification
+from model_deployer.training.evaluation.decisions import decisions
 from model_deployer.training.evaluation.evaluation import evaluate_classification, evaluate_regression
 from model_deployer.training.evaluation.importance import importance
 from model_deployer.training.evaluation.reliability import reliability
+from model_deployer.training.evaluation.residuals import residuals
 from model_deployer.training.evaluation.scored_rows import ScoredRows
 from model_deployer.training.evaluation.sensitivity import missing_values
 from model_deployer.training.evaluation.slices import slices
@@ -60,16 +62,19 @@ def evaluation(scored: ScoredRows) -> Evaluation:
     no_columns = torch.empty(len(scored), 0)
     sample = Sample(Inputs(no_columns, no_columns), scored.target)
     answers = {MODEL: scored.answers, LINEAR: scored.answers}
-    metrics = (
+    measured = (
         evaluate_classification(answers, sample, 0.5, Cost(), 0)
         if isinstance(scored.output, Classification)
         else evaluate_regression(answers, sample, scored.output, 0)
     )
     return Evaluation(
-        task=scored.output.kind,
+        task=scored.output.task,
         rows=PartRows(train=70_001, validation=15_002, test=len(scored)),
         split="random",
-        metrics=metrics,
+        metrics=measured.metrics,
+        differences=measured.differences,
+        decisions=decisions(scored, Cost()),
+        residuals=residuals(scored),
         slices=slices(scored, [FEATURES[4]]),
         importance=importance(scored, 0),
         missing=missing_values(scored, 0),

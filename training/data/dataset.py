@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.contract.evaluation import Finding
+from model_deployer.contract.evaluation import Finding, TableRoles
 from model_deployer.contract.features import Feature
 from model_deployer.training.data.category_merging import merge_categories
 from model_deployer.training.data.features import conform, infer_features, slice_features
@@ -19,6 +19,7 @@ from model_deployer.training.data.profile import print_findings, profile
 from model_deployer.training.data.split import Parts, Rows, method, nested_order, split
 from model_deployer.training.data.stream import Stream, open_stream
 from model_deployer.training.data.table import Table, read_table
+from model_deployer.training.data.table_roles import table_roles
 from model_deployer.training.data.target import Target, read_target, read_weights
 from model_deployer.training.data.transformers import transform
 from model_deployer.training.data.values import describe, raise_questions
@@ -46,6 +47,7 @@ class Dataset:
         slice_only: The columns among those that are not features, in the form of ``frame``.
         stream: The rows that are not in ``frame``; None if the whole table is in memory.
         transformed: The names of the features that Python transformers compute, by their import paths.
+        roles: The columns of the table that are not features.
     """
 
     spec: Spec
@@ -62,6 +64,7 @@ class Dataset:
     slice_only: pl.DataFrame
     stream: Stream | None
     transformed: dict[str, tuple[str, ...]]
+    roles: TableRoles
 
     @property
     def is_positive(self) -> bool:
@@ -96,6 +99,7 @@ def read_dataset(path: Path) -> Dataset:
 
     target, weights = read_target(frame, spec), read_weights(frame, spec)
     parts = split(frame, target, spec, weights)
+    roles = table_roles(frame, parts, spec.data)
     print_stage("split", f"by {method(target, spec)}: {_sizes(parts)}")
 
     frame = merge_categories(frame, parts.train_and_validation, spec)
@@ -127,6 +131,7 @@ def read_dataset(path: Path) -> Dataset:
         slice_only=conform(frame, [feature for feature in slices if feature not in features]),
         stream=stream,
         transformed=transformed,
+        roles=roles,
     )
 
 

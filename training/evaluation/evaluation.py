@@ -2,14 +2,21 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from model_deployer.contract.evaluation import MetricValue
+from model_deployer.contract.evaluation import MODEL, TRIVIAL, MetricValue
 from model_deployer.contract.outputs import Arrays, Regression
+from model_deployer.training.evaluation.costs import error_costs, is_positive_cheapest
 from model_deployer.training.evaluation.losses import Floats
-from model_deployer.training.evaluation.metrics import Metric, classification_metrics, regression_metrics, set_metrics
+from model_deployer.training.evaluation.metrics import (
+    Metric,
+    classification_metrics,
+    regression_metrics,
+    set_metrics,
+    to_mean,
+)
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.spec import Cost
 
@@ -23,13 +30,27 @@ CONFIDENCE = 0.95
 Metrics = dict[str, dict[str, MetricValue]]
 
 
+@dataclass(frozen=True)
+class MeasuredMetrics:
+    """The metrics of several models on the same rows.
+
+    Attributes:
+        metrics: The metrics of each model, with 95 % bootstrap intervals, without those that are not defined for the
+            rows.
+        differences: The metrics of the model ``MODEL`` minus those of each other model, on the same resamples.
+    """
+
+    metrics: Metrics
+    differences: Metrics
+
+
 def evaluate_classification(
     predictions: Mapping[str, Arrays],
     test: Sample,
     threshold: float | None,
     cost: Cost,
     seed: int,
-) -> Metrics:
+) -> MeasuredMetrics:
     """Return the metrics of several classifiers on the same rows.
 
     Args:
@@ -38,24 +59,27 @@ def evaluate_classification(
         test: The rows with their targets and weights.
         threshold: With two classes, the decision is the second class if its probability is at least this. None with
             more classes.
-        cost: The costs of wrong decisions, for the metric ``cost``, which is left out without a threshold.
+        cost: The costs of wrong decisions, for the metric ``cost``, which is left out without a threshold. That of
+            ``TRIVIAL`` is the cost of the cheapest decision that is the same for every row.
         seed: The seed of the resamples.
-
-    Returns:
-        The metrics of each classifier, with 95 % bootstrap intervals, without those that are not defined for the rows.
     """
     metrics: dict[str, dict[str, Metric]] = {}
     for name, arrays in predictions.items():
         probabilities = arrays["probabilities"]
         metrics[name] = classification_metrics(test.target, probabilities, threshold)
         if threshold is not None:
-            metrics[name]["cost"] = _cost(test.target, probabilities[:, 1] >= threshold, cost)
+            positive = probabilities[:, 1] >= threshold
+            if name == TRIVIAL:
+                positive = np.full(len(test.target), is_positive_cheapest(test.target, test.row_weights, cost))
+            metrics[name]["cost"] = to_mean(error_costs(test.target, positive, cost))
         if "set" in arrays:
             metrics[name] |= set_metrics(test.target, arrays["set"])
     return _bootstrap(metrics, test.row_weights, seed)
 
 
-def evaluate_regression(predictions: Mapping[str, Arrays], test: Sample, output: Regression, seed: int) -> Metrics:
+def evaluate_regression(
+    predictions: Mapping[str, Arrays], test: Sample, output: Regression, seed: int
+) -> MeasuredMetrics:
     """Return the metrics of several models of a quantity on the same rows.
 
     Args:
@@ -63,35 +87,41 @@ def evaluate_regression(predictions: Mapping[str, Arrays], test: Sample, output:
         test: The rows with their targets and weights.
         output: The meaning of the predictions.
         seed: The seed of the resamples.
-
-    Returns:
-        As :func:`evaluate_classification`.
     """
     metrics = {name: regression_metrics(test.target, arrays, output) for name, arrays in predictions.items()}
     return _bootstrap(metrics, test.row_weights, seed)
 
 
-def _cost(target: NDArray[np.int64], positive: NDArray[np.bool_], cost: Cost) -> Metric:
-    costs = np.where(positive, cost.false_positive * (target == 0), cost.false_negative * (target == 1))
-    return lambda weights: float(np.average(costs, weights=weights))
-
-
-def _bootstrap(metrics: Mapping[str, Mapping[str, Metric]], weights: Floats, seed: int) -> Metrics:
+def _bootstrap(metrics: Mapping[str, Mapping[str, Metric]], weights: Floats, seed: int) -> MeasuredMetrics:
     """Measure every metric on the rows and on resamples, which are the same for all models."""
     random, rows = np.random.default_rng(seed), len(weights)
     resamples = (weights * np.bincount(random.integers(rows, size=rows), minlength=rows) for _ in range(RESAMPLES))
     usable = [resample for resample in resamples if resample.any()]
-    return {
-        model: {name: value for name, metric in by_name.items() if (value := _metric_value(metric, weights, usable))}
+    measured = {
+        model: {name: np.array([metric(each) for each in (weights, *usable)]) for name, metric in by_name.items()}
         for model, by_name in metrics.items()
+    }
+    own = measured.get(MODEL, {})
+    differences = {
+        model: {name: own[name] - values for name, values in by_name.items() if name in own}
+        for model, by_name in measured.items()
+        if model != MODEL and own
+    }
+    return MeasuredMetrics(_metric_values(measured), _metric_values(differences))
+
+
+def _metric_values(measured: Mapping[str, Mapping[str, Floats]]) -> Metrics:
+    return {
+        model: {name: value for name, values in by_name.items() if (value := _metric_value(values))}
+        for model, by_name in measured.items()
     }
 
 
-def _metric_value(metric: Metric, weights: Floats, resamples: list[Floats]) -> MetricValue | None:
-    value = metric(weights)
-    resampled = [result for resample in resamples if not math.isnan(result := metric(resample))]
-    if math.isnan(value) or not resampled:
+def _metric_value(values: Floats) -> MetricValue | None:
+    """Return the first value with the interval of the others, which are those of resamples; None if it is NaN."""
+    resampled = values[1:][~np.isnan(values[1:])]
+    if math.isnan(values[0]) or not len(resampled):
         return None
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail]).tolist()
-    return MetricValue(value=value, low=low, high=high)
+    return MetricValue(value=float(values[0]), low=low, high=high)

@@ -41,12 +41,12 @@ def classification_metrics(
     columns = [(truth[:, column], probabilities[:, column]) for column in positives]
     true_probability = probabilities[np.arange(len(target)), target]
     return {
-        "log_loss": _average(-np.log(np.clip(true_probability, EPSILON, 1))),
+        "log_loss": to_mean(-np.log(np.clip(true_probability, EPSILON, 1))),
         "roc_auc": _mean_of([roc_auc(*column) for column in columns]),
         "average_precision": _mean_of([average_precision(*column) for column in columns]),
-        "brier": _average(((probabilities - truth) ** 2).sum(1) / (2 if threshold is not None else 1)),
+        "brier": to_mean(((probabilities - truth) ** 2).sum(1) / (2 if threshold is not None else 1)),
         "calibration_error": calibration_error(*nominal_vs_observed(target, probabilities)),
-        "accuracy": _average((decision == target).astype(np.float64)),
+        "accuracy": to_mean((decision == target).astype(np.float64)),
         **_decision_metrics(target, decision, positives),
     }
 
@@ -60,8 +60,8 @@ def set_metrics(target: NDArray[Any], sets: NDArray[np.bool_]) -> dict[str, Metr
     """
     covered = sets[np.arange(len(target)), target]
     return {
-        "coverage": _average(covered.astype(np.float64)),
-        "set_size": _average(sets.sum(axis=1).astype(np.float64)),
+        "coverage": to_mean(covered.astype(np.float64)),
+        "set_size": to_mean(sets.sum(axis=1).astype(np.float64)),
     }
 
 
@@ -74,24 +74,24 @@ def regression_metrics(target: Floats, arrays: Arrays, output: Regression) -> di
             and unit, the result includes the metrics of the interval.
         output: The meaning of the arrays.
     """
-    loss = _average(row_losses(target, arrays, output))
+    loss = to_mean(row_losses(target, arrays, output))
     error = arrays["value"][:, 0].astype(np.float64) - target
     metrics: dict[str, Metric] = {LOSS[output.task]: lambda weights: to_metric(loss(weights), output)}
     if output.quantile is None:
         metrics |= _error_metrics(target, error)
     else:
-        metrics["share_below"] = _average((error >= 0).astype(np.float64))
+        metrics["share_below"] = to_mean((error >= 0).astype(np.float64))
     if "lower" in arrays:
         lower, upper = (arrays[name][:, 0].astype(np.float64) for name in ("lower", "upper"))
-        metrics["coverage"] = _average(((lower <= target) & (target <= upper)).astype(np.float64))
-        metrics["interval_width"] = _average(upper - lower)
+        metrics["coverage"] = to_mean(((lower <= target) & (target <= upper)).astype(np.float64))
+        metrics["interval_width"] = to_mean(upper - lower)
     return metrics
 
 
 def _error_metrics(target: Floats, error: Floats) -> dict[str, Metric]:
     return {
         "rmse": lambda weights: float(np.sqrt(np.average(error**2, weights=weights))),
-        "mae": _average(np.abs(error)),
+        "mae": to_mean(np.abs(error)),
         "median_absolute_error": _median(np.abs(error)),
         "r2": _explained_variance(target, error),
     }
@@ -210,7 +210,8 @@ def _share(part: Floats, whole: Floats) -> Metric:
     return lambda weights: _ratio(weights @ part, weights @ whole)
 
 
-def _average(values: Floats) -> Metric:
+def to_mean(values: Floats) -> Metric:
+    """Return the weighted mean of the values of rows, float64 [rows], as a metric."""
     return lambda weights: _ratio(weights @ values, weights.sum())
 
 

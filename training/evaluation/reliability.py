@@ -61,7 +61,8 @@ def reliability(scored: ScoredRows) -> Reliability:
 def _set_coverage(scored: ScoredRows, output: Classification) -> SetCoverage:
     sets = output.sets(scored.answers)
     covered = sets[np.arange(len(scored)), scored.target]
-    sizes = np.bincount(sets.sum(axis=1), scored.weights) / scored.weights.sum()
+    sizes = np.bincount(sets.sum(axis=1), scored.weights)
+    right = np.bincount(sets.sum(axis=1), scored.weights * covered)
     shares = ((label, _share(scored, covered, scored.target == code)) for code, label in enumerate(output.labels))
     labels = [
         LabelCoverage(label=label, rows=share.rows, observed=share.observed, low=share.low, high=share.high)
@@ -70,7 +71,11 @@ def _set_coverage(scored: ScoredRows, output: Classification) -> SetCoverage:
     ]
     return SetCoverage(
         coverage=output.coverage,
-        sizes=tuple(SetSize(labels=size, share=share) for size, share in enumerate(sizes.tolist()) if share),
+        sizes=tuple(
+            SetSize(labels=size, share=rows / scored.weights.sum(), right=right[size] / rows)
+            for size, rows in enumerate(sizes.tolist())
+            if rows
+        ),
         labels=tuple(sorted(labels, key=lambda label: label.high)),
     )
 

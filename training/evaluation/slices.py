@@ -25,6 +25,9 @@ MIN_ROWS, MIN_SHARE = 50, 0.01
 #: The maximum number of slices that the search reports.
 MAX_SEARCHED = 20
 
+#: Two slices are the same finding if this share of their rows is in both.
+TWIN_OVERLAP = 0.9
+
 #: The number of slices, the worst ones, that are combined in pairs.
 COMBINED = 10
 
@@ -48,7 +51,7 @@ def slices(scored: ScoredRows, named: Sequence[Feature]) -> tuple[SliceResult, .
     worst ones are also combined in pairs (Chung et al., 2019, "Slice Finder"; Sagadeeva and Boehm, 2021, "SliceLine").
     The search reports a slice if its mean loss is above that of the other rows by more than chance explains (one-sided
     normal test with Bonferroni's correction for the number of slices). It reports a pair only if the pair is also worse
-    than the rest of each of its two slices.
+    than the rest of each of its two slices. Of slices with almost the same rows, it reports the worst one.
 
     Args:
         scored: The model and the test rows.
@@ -64,7 +67,8 @@ def slices(scored: ScoredRows, named: Sequence[Feature]) -> tuple[SliceResult, .
     names = {feature.name for feature in named}
     named_slices = [single for single in singles if single.partition.columns <= names]
     worse_slices = [part for part in _search(singles, losses) if part not in named_slices]
-    ordered = sorted([*named_slices, *worse_slices[:MAX_SEARCHED]], key=lambda part: -losses.margin(part))
+    distinct = _without_twins(named_slices, worse_slices)
+    ordered = sorted([*named_slices, *distinct[:MAX_SEARCHED]], key=lambda part: -losses.margin(part))
     calibration = _Calibration(scored, len(ordered))
     inputs = {feature.name for feature in scored.features}
     return tuple(
@@ -200,6 +204,21 @@ def _search(singles: Sequence[_Slice], losses: _LossSums) -> list[_Slice]:
     pairs = [pair for left, right in combinations(worst, 2) for pair in _pair(left, right, losses, z)]
     worse = [part for part in (*large, *pairs) if losses.margin(part, z) > 0]
     return sorted(worse, key=lambda part: -losses.margin(part, z))
+
+
+def _without_twins(named: Sequence[_Slice], searched: Sequence[_Slice]) -> list[_Slice]:
+    """Return the searched slices without those that have almost the same rows as an earlier or a named one."""
+    distinct: list[_Slice] = []
+    for part in searched:
+        if not any(_overlap(part, other) >= TWIN_OVERLAP for other in (*named, *distinct)):
+            distinct.append(part)
+    return distinct
+
+
+def _overlap(left: _Slice, right: _Slice) -> float:
+    """Return the rows that are in both slices, as a share of those in at least one."""
+    both = np.count_nonzero(left.is_inside & right.is_inside)
+    return float(both / (left.rows + right.rows - both))
 
 
 def _pair(left: _Slice, right: _Slice, losses: _LossSums, z: float) -> list[_Slice]:

@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from model_deployer.contract.errors import EnvironmentFault
-from model_deployer.contract.evaluation import CandidateResult, Epoch
+from model_deployer.contract.evaluation import CandidateResult, Epoch, SkippedCandidate
+from model_deployer.contract.number_format import exact
 from model_deployer.training.fitting.fitting import Plan, fit, load_plan, plan_fit, plan_within
 from model_deployer.training.models.baselines import linear_model
 from model_deployer.training.models.estimators import fit_estimator, installed_boosting
@@ -44,6 +45,8 @@ ESTIMATOR_SUFFIX = ".onnx"
 #: The part of the remaining time that the candidates share if there is more than one to come; the rest is for what they
 #: do not count.
 SHARED_TIME = 0.9
+
+_NO_TIME = "the time budget does not allow one pass over the training rows"
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,16 @@ class Recipe:
             effort |= {"trials": self.search_result.trials}
         return effort
 
+    def parameters(self) -> dict[str, str]:
+        """Return the parameters of the fit as text, for people: what was searched or set, and the size of the fit."""
+        named: dict[str, Any] = {}
+        if self.search_result:
+            named |= dict(self.search_result.parameters)
+            named |= {} if self.search_result.rounds is None else {"boosting rounds": self.search_result.rounds}
+        if self.plan:
+            named |= {"epochs at most": self.plan.epochs, "batch size": self.plan.batch_size}
+        return {name: exact(value) if isinstance(value, float) else str(value) for name, value in named.items()}
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -100,7 +113,12 @@ class Candidate:
         """Return the part of the candidate that the evaluation contains."""
         seconds = round(self.seconds, 1)
         return CandidateResult(
-            name=self.name, loss=self.loss, seconds=seconds, **self.recipe.effort(), chosen=is_chosen
+            name=self.name,
+            loss=self.loss,
+            seconds=seconds,
+            **self.recipe.effort(),
+            chosen=is_chosen,
+            parameters=self.recipe.parameters(),
         )
 
 
@@ -111,12 +129,14 @@ class Choice:
     Attributes:
         model: The chosen model.
         tried: All candidates, the lowest loss first; one of them is ``chosen``.
+        skipped: The candidates that were not fitted, with the reason.
         history: The losses of the network's fit, by epoch; empty without a network.
         recipe: How the model was fitted.
     """
 
     model: Model
     tried: tuple[CandidateResult, ...]
+    skipped: tuple[SkippedCandidate, ...]
     history: tuple[Epoch, ...]
     recipe: Recipe
 
@@ -142,6 +162,7 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
     if launch().is_worker:
         return fits.help_leader([component for component in components if is_network(component.name)], folder)
     candidates: list[Candidate] = []
+    skipped: list[SkippedCandidate] = []
     for component in components:
         name = component.name
         if name == "linear":
@@ -150,7 +171,8 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
             unfitted, network_folder = fits.network(component), _network_folder(folder, name)
             plan = fits.plan(name, unfitted, network_folder)
             if plan.is_cut and candidates:
-                print_stage("skip", f"{name}: the time budget does not allow one pass over the training rows")
+                skipped.append(SkippedCandidate(name=name, reason=_NO_TIME))
+                print_stage("skip", f"{name}: {_NO_TIME}")
                 continue
             candidates.append(fits.fit_candidate(name, partial(fits.fit_network, unfitted, plan, network_folder)))
         else:
@@ -161,7 +183,7 @@ def choose_model(model: Model, train: Sample, validation: Sample, spec: Spec, fo
     print_stage("choose", _reason(best, [candidate for candidate in ranked if candidate is not best]))
     broadcast_decision(_architecture(best.model))
     results = tuple(candidate.result(is_chosen=candidate is best) for candidate in ranked)
-    return Choice(best.model, results, _epochs(best, ranked), best.recipe)
+    return Choice(best.model, results, tuple(skipped), _epochs(best, ranked), best.recipe)
 
 
 def _components(estimator: Estimator) -> tuple[Component, ...]:
@@ -219,7 +241,7 @@ class _CandidateFits:
             fitted.append(self.fit_network(model, self.plan(component.name, model, network_folder), network_folder))
         chosen = broadcast_decision(None)
         model, recipe = next((fit for fit in fitted if _architecture(fit[0]) == chosen), fitted[0])
-        return Choice(model, (), (), recipe)
+        return Choice(model, (), (), (), recipe)
 
     def fit_candidate(self, name: str, fit_model: Callable[[], tuple[Model, Recipe]]) -> Candidate:
         """Fit a candidate and compute its loss on the validation rows."""

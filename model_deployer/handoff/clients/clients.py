@@ -112,13 +112,24 @@ def check_clients(folder: Path, url: str) -> list[Check]:
 def _remove_if_failed(check: Check, folder: Path) -> Client:
     client = check.client
     if check.passed:
-        return client
+        return client.model_copy(update={"ran_with": _tool_version(client)})
     shutil.rmtree(folder / client.folder)
     if check.passed is None:
         reason = f"{check.detail} on the machine that wrote this package"
     else:
         reason = f"its check failed: {check.detail}"
     return client.model_copy(update={"files": (), "left_out": reason})
+
+
+def _tool_version(client: Client) -> str | None:
+    """Return the first line that the tools of a client print about their version."""
+    language = next(language for language in LANGUAGES if language.name == client.language)
+    toolchain = _installed_toolchain(language)
+    if toolchain is None or not toolchain.version:
+        return None
+    code, output = _run(toolchain.version, Path.cwd())
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines[0] if code == 0 and lines else None
 
 
 def _checks(folder: Path, url: str, clients: Iterable[Client]) -> Iterator[Check]:

@@ -18,11 +18,13 @@ class Toolchain:
     Attributes:
         tools: The programs that must be on the PATH.
         command: The command to run in the package's folder, with ``URL`` in the environment.
+        version: A command whose first line of output is the version of the tools.
         probe: A command that succeeds if the tools are suitable; None if any version is.
     """
 
     tools: tuple[str, ...]
     command: str
+    version: str = ""
     probe: str | None = None
 
 
@@ -196,7 +198,7 @@ PYTHON = Language(
     folder="python",
     tool="Python",
     needs="Python 3.11 or newer with httpx",
-    toolchains=(Toolchain(("python",), f"python examples/clients/python/check.py {_SAMPLES}"),),
+    toolchains=(Toolchain(("python",), f"python examples/clients/python/check.py {_SAMPLES}", "python --version"),),
     types=_types("float", "int", "bool", "str"),
     # The keys of a TypedDict are the names of the fields themselves.
     identifier=_snake,
@@ -216,12 +218,14 @@ TYPESCRIPT = Language(
         Toolchain(
             ("node",),
             f"node examples/clients/typescript/check.ts {_SAMPLES}",
+            version="node --version",
             probe="node -e 'process.exit(process.features.typescript ? 0 : 1)'",
         ),
         Toolchain(
             ("node", "npx"),
             "npx --yes esbuild examples/clients/typescript/check.ts --bundle --platform=node --format=esm"
             f" --log-level=error | node --input-type=module - {_SAMPLES}",
+            version="node --version",
             probe="npx --yes esbuild --version",
         ),
     ),
@@ -243,6 +247,7 @@ JAVA = Language(
             ("javac", "java"),
             "cd examples/clients/java && javac -encoding UTF-8 -d build src/*.java src/*/*.java"
             f" && java -cp build Check {_UP}",
+            "javac -version",
         ),
     ),
     types=_types("double", "long", "boolean", "String"),
@@ -263,7 +268,11 @@ GO = Language(
     folder="go",
     tool="Go",
     needs="Go 1.19 or newer, nothing else",
-    toolchains=(Toolchain(("go",), f"cd examples/clients/go && go build -o build/check ./check && build/check {_UP}"),),
+    toolchains=(
+        Toolchain(
+            ("go",), f"cd examples/clients/go && go build -o build/check ./check && build/check {_UP}", "go version"
+        ),
+    ),
     types=_types("float64", "int64", "bool", "string"),
     identifier=_pascal,
     reserved=frozenset(),
@@ -277,11 +286,12 @@ CSHARP = Language(
     tool=".NET or Mono",
     needs=".NET 8 or newer, or Mono 6, nothing else",
     toolchains=(
-        Toolchain(("dotnet",), f"dotnet run --project examples/clients/csharp -- {_SAMPLES}"),
+        Toolchain(("dotnet",), f"dotnet run --project examples/clients/csharp -- {_SAMPLES}", "dotnet --version"),
         Toolchain(
             ("mcs", "mono"),
             "cd examples/clients/csharp && mcs -langversion:7 -r:System.Net.Http -out:check.exe *.cs"
             f" && mono check.exe {_UP}",
+            "mono --version",
         ),
     ),
     types=_types("double", "long", "bool", "string"),
@@ -300,6 +310,7 @@ PHP = Language(
         Toolchain(
             ("php",),
             f"php examples/clients/php/check.php {_SAMPLES}",
+            version="php --version",
             probe="php -r 'exit(extension_loaded(\"curl\") && PHP_VERSION_ID >= 80100 ? 0 : 1);'",
         ),
     ),
@@ -316,7 +327,7 @@ RUBY = Language(
     folder="ruby",
     tool="Ruby",
     needs="Ruby 3.0 or newer, nothing else",
-    toolchains=(Toolchain(("ruby",), f"ruby examples/clients/ruby/check.rb {_SAMPLES}"),),
+    toolchains=(Toolchain(("ruby",), f"ruby examples/clients/ruby/check.rb {_SAMPLES}", "ruby --version"),),
     types=_types("Float", "Integer", "Boolean", "String"),
     identifier=_snake,
     reserved=_words(
@@ -334,7 +345,7 @@ RUST = Language(
     folder="rust",
     tool="Rust",
     needs="Rust 1.63 or newer; cargo fetches ureq, serde and serde_json",
-    toolchains=(Toolchain(("cargo",), f"cd examples/clients/rust && cargo run --quiet -- {_UP}"),),
+    toolchains=(Toolchain(("cargo",), f"cd examples/clients/rust && cargo run --quiet -- {_UP}", "rustc --version"),),
     types=_types("f64", "i64", "bool", "String"),
     identifier=_snake,
     reserved=_words(
@@ -350,7 +361,7 @@ CURL = Language(
     folder="curl",
     tool="curl or jq",
     needs="a POSIX shell and curl; the check also jq",
-    toolchains=(Toolchain(("curl", "jq"), f"sh examples/clients/curl/check.sh {_SAMPLES}"),),
+    toolchains=(Toolchain(("curl", "jq"), f"sh examples/clients/curl/check.sh {_SAMPLES}", "curl --version"),),
     types=_types("number", "integer", "boolean", "string"),
     identifier=_snake,
     reserved=frozenset(),

@@ -7,9 +7,19 @@ from typing import Any
 from jinja2 import PackageLoader
 
 from model_deployer.contract import number_format
-from model_deployer.handoff.documents import evaluation_text, field_tables, file_tree, integration_guide, model_card
+from model_deployer.handoff.documents import (
+    annex_iv,
+    evaluation_text,
+    field_tables,
+    file_tree,
+    integration_guide,
+    model_card,
+    results,
+    statements,
+)
+from model_deployer.handoff.documents.contents import with_contents
 from model_deployer.handoff.documents.html_page import page
-from model_deployer.monitoring.alerts import alerts
+from model_deployer.monitoring.alerts import AVAILABILITY_OBJECTIVE, alerts
 from model_deployer.package import readme_commands
 from model_deployer.package.banner import unverified_banner
 from model_deployer.package.package_data import PackageData
@@ -39,6 +49,7 @@ def write_documents(package: PackageData, folder: Path) -> None:
 def documents(package: PackageData) -> dict[str, str]:
     """Return the documents by path; the same data gives the same text, byte for byte."""
     texts = {path: _render(Path(path).name, package) for path in (README, CARD, GUIDE)}
+    texts[CARD] = with_contents(texts[CARD])
     texts[CHANGELOG] = changelog(package.manifest.name, package.changes, package.is_verified)
     title = f"{package.manifest.name} {package.manifest.version}"
     return texts | {PAGE: page(title, texts[CARD], package.plots)}
@@ -62,6 +73,7 @@ def _render(name: str, package: PackageData) -> str:
         alerts=alerts(package),
         sizes=sizes(package.sizing),
         output=package.contract.output,
+        availability=AVAILABILITY_OBJECTIVE,
         example=integration_guide.example(package),
         error_example=integration_guide.error_example(package),
         has_times=any(feature.kind == "datetime" for feature in package.contract.features),
@@ -83,6 +95,7 @@ def _plot(package: PackageData, name: str, about: str) -> Markdown:
 #: Values in a template are escaped, except those that are Markdown already.
 _environment = jinja_environment(PackageLoader("model_deployer.handoff.documents"), finalize=markdown)
 _environment.globals |= {
+    "annex_iv": annex_iv,
     "code": code,
     "code_block": code_block,
     "count": number_format.count,
@@ -95,7 +108,10 @@ _environment.globals |= {
     "model_card": model_card,
     "number": number_format.number,
     "percent": number_format.percent,
+    "percentage": number_format.percentage,
     "readme_commands": readme_commands,
+    "results": results,
+    "statements": statements,
     "seconds": number_format.seconds,
     "table": table,
 }

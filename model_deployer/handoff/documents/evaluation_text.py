@@ -1,13 +1,12 @@
 """The evaluation of a model as tables and sentences, in the words of its task."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from math import comb
 from typing import Any
 
-from model_deployer.contract.difference import metric_changes
 from model_deployer.contract.evaluation import (
-    LINEAR,
     MODEL,
-    TRIVIAL,
+    CandidateResult,
     Curve,
     Evaluation,
     Importance,
@@ -24,14 +23,10 @@ from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOSS, LOWER
 from model_deployer.contract.number_format import count, interval, number, percent
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.package.package_data import PackageData
-from model_deployer.writing.markdown import Markdown, code, join_sentences, markdown, table
+from model_deployer.writing.markdown import Markdown, code, join_list, join_sentences, markdown, table
 
 #: The largest number of rows in a table of fields or slices, and of labels in a sentence.
 MAX_ROWS, MAX_LABELS = 20, 10
-
-
-#: The names of the baselines.
-_BASELINES = {LINEAR: "Linear model", TRIVIAL: "Same answer for every row"}
 
 
 #: The meaning of the coverage, by the kind of output.
@@ -72,69 +67,27 @@ _CURVE_MODELS = {
 }
 
 
-def headline(package: PackageData) -> Markdown:
-    """Return a paragraph that compares the model with the baselines; empty if nothing was measured."""
-    evaluation, output = package.evaluation, package.contract.output
-    loss = LOSS[output.task]
-    metric = evaluation.metrics_of(MODEL).get(loss)
-    if metric is None:
-        return Markdown()
-    rows = evaluation.rows
-    test_rows = f"On {count(rows.test, 'row')} that were not used for training" if rows else "On the test rows"
-    result = (
-        f"{test_rows}, its {words(loss)} ({_meaning(loss, output)}) is {number(metric.value)}, with a 95 % interval "
-    )
-    result += f"from {interval(metric.low, metric.high)}."
-    baselines = [name for name in (LINEAR, TRIVIAL) if loss in evaluation.metrics_of(name)]
-    comparisons = [_compare_with_baseline(evaluation, name, loss) for name in baselines]
-    return join_sentences(result, *comparisons, *_costs(evaluation))
-
-
-def _compare_with_baseline(evaluation: Evaluation, name: str, loss: str) -> str:
-    baseline = {LINEAR: "A linear model on the same fields", TRIVIAL: "The same answer for every row"}[name]
-    change = metric_changes(evaluation.metrics_of(name), evaluation.metrics_of(MODEL))[loss]
-    result = f"{baseline} reaches {number(change.old.value)}"
-    if change.verdict == "within the noise":
-        return f"{result}: the 95 % intervals overlap, so the difference may be chance."
-    return f"{result}: the model is {change.verdict}, by more than chance can explain."
-
-
-def _costs(evaluation: Evaluation) -> Iterator[str]:
-    """Yield sentences about the costs of decisions, if model.yaml defines costs."""
-    model, trivial = evaluation.metrics_of(MODEL), evaluation.metrics_of(TRIVIAL)
-    if "cost" not in model or "cost" not in trivial:
-        return
-    cost, constant = number(model["cost"].value), number(trivial["cost"].value)
-    yield f"Its decisions cost {cost} per row on average; the same decision for every row would cost {constant}."
-    if model["accuracy"].value < trivial["accuracy"].value:
-        yield "They are right less often than that constant decision, because they avoid the more expensive mistake."
-
-
-def metrics(package: PackageData) -> Markdown:
-    """Return a table of all metrics with their intervals, next to those of the baselines."""
-    names = [name for name in _BASELINES if name in package.evaluation.metrics]
-    baselines = [package.evaluation.metrics_of(name) for name in names]
-    rows = [
-        [
-            Markdown(f"**{words(name)}**"),
-            _meaning(name, package.contract.output),
-            number(metric.value),
-            interval(metric.low, metric.high),
-            *(number(baseline[name].value) if name in baseline else "" for baseline in baselines),
-        ]
-        for name, metric in package.evaluation.metrics_of(MODEL).items()
-    ]
-    return table(["Metric", "Meaning", "Model", "95 % interval", *(_BASELINES[name] for name in names)], rows)
-
-
-def _meaning(metric: str, output: Output) -> str:
-    meaning = _COVERAGE_MEANING[output.kind] if metric == "coverage" else MEANING.get(metric, "")
+def meaning(metric: str, output: Output) -> str:
+    """Return the meaning of a metric, its unit and its good direction, as a phrase."""
+    phrase = _COVERAGE_MEANING[output.kind] if metric == "coverage" else MEANING.get(metric, "")
     if isinstance(output, Regression) and output.unit and metric in _IN_TARGET_UNIT:
-        meaning += f", in {output.unit}"
+        phrase += f", in {output.unit}"
     direction = (
         "higher is better" if metric in HIGHER_IS_BETTER else "lower is better" if metric in LOWER_IS_BETTER else ""
     )
-    return "; ".join(part for part in (meaning, direction) if part)
+    return "; ".join(part for part in (phrase, direction) if part)
+
+
+def interval_note(package: PackageData) -> str:
+    """Return a sentence on metrics whose value is outside their interval; empty if there are none."""
+    metrics = package.evaluation.metrics_of(MODEL)
+    outside = [words(name) for name, metric in metrics.items() if not metric.low <= metric.value <= metric.high]
+    if not outside:
+        return ""
+    return (
+        f"The interval of the {join_list(outside)} does not contain its value: resampling repeats rows, which makes "
+        "this figure look worse than it is where rows are few."
+    )
 
 
 def class_note(output: Output) -> Markdown:
@@ -164,7 +117,9 @@ def _cell(metric: Mapping[str, float]) -> str:
 def candidates(package: PackageData) -> Markdown:
     """Return a table of the candidates, sorted by their loss on the validation rows."""
     tried = sorted(package.evaluation.candidates, key=lambda candidate: candidate.loss)
-    figures = [candidate.model_dump(exclude_unset=True, exclude={"name", "chosen"}) for candidate in tried]
+    figures = [
+        candidate.model_dump(exclude_unset=True, exclude={"name", "chosen", "parameters"}) for candidate in tried
+    ]
     names = list(dict.fromkeys(name for values in figures for name in values))
     rows = [
         [
@@ -181,22 +136,30 @@ def _bold(text: str, is_bold: bool) -> Markdown:
 
 
 def choice(package: PackageData) -> Markdown:
-    """Return a sentence about the chosen candidate and its lead over the others."""
-    tried = package.evaluation.candidates
-    chosen = next((candidate for candidate in tried if candidate.chosen), None)
-    others = [candidate for candidate in tried if not candidate.chosen]
-    if chosen is None or not others:
-        return Markdown()
+    """Return sentences about the chosen candidate, its lead over the others, and the candidates that were not tried."""
+    evaluation = package.evaluation
+    chosen = next((candidate for candidate in evaluation.candidates if candidate.chosen), None)
+    not_tried = [
+        f"Not tried: {estimator(candidate.name)}, because {candidate.reason}." for candidate in evaluation.skipped
+    ]
+    return join_sentences(_lead(chosen, evaluation) if chosen else "", *not_tried)
+
+
+def _lead(chosen: CandidateResult, evaluation: Evaluation) -> str:
+    others = [candidate for candidate in evaluation.candidates if not candidate.chosen]
+    if not others:
+        return f"The model is {estimator(chosen.name)}, the only candidate that was fitted."
     best_other = min(others, key=lambda candidate: candidate.loss)
     gap = (best_other.loss - chosen.loss) / best_other.loss if best_other.loss else 0.0
-    lead = f"{100 * abs(gap):.2g} % {'below' if gap >= 0 else 'above'} that of {_estimator(best_other.name)}"
-    return join_sentences(
-        f"The chosen model is {_estimator(chosen.name)}. Its loss on the validation rows is {lead}, the best of the "
+    lead = f"{100 * abs(gap):.2g} % {'below' if gap >= 0 else 'above'} that of {estimator(best_other.name)}"
+    return (
+        f"The chosen model is {estimator(chosen.name)}. Its loss on the validation rows is {lead}, the best of the "
         "other candidates."
     )
 
 
-def _estimator(name: str) -> str:
+def estimator(name: str) -> str:
+    """Return the kind of a candidate in words."""
     parts = [_ESTIMATORS.get(part, part) for part in name.split("+")]
     return parts[0] if len(parts) == 1 else f"a blend of {' and '.join(parts)}"
 
@@ -204,7 +167,7 @@ def _estimator(name: str) -> str:
 def candidate_loss(package: PackageData) -> str:
     """Return the loss that candidates are compared by, in words."""
     if package.contract.output.kind == "classification":
-        return "the log loss, before calibration"
+        return "the log loss" + (", before the calibration" if package.evaluation.calibrated else "")
     target = "logarithm of the target" if package.evaluation.logarithm else "target"
     return f"the loss on the {target}, in units of its standard deviation"
 
@@ -230,8 +193,7 @@ _OBSERVED: Mapping[type, str] = {
 
 def reliability_summary(reliability: Reliability) -> Markdown:
     """Return a sentence about the number of groups of test rows in which prediction and observation agree."""
-    bins, share = reliability.bins, reliability.nominal
-    agreeing = sum(bin.low <= (bin.predicted if share is None else share) <= bin.high for bin in bins)
+    bins = reliability.bins
     if isinstance(reliability, ProbabilityReliability):
         label = code(reliability.label) if reliability.label else "the most probable label"
         prediction = "probability"
@@ -244,9 +206,77 @@ def reliability_summary(reliability: Reliability) -> Markdown:
         condition = f"the nominal {percent(reliability.nominal)} is inside the 95 % interval of the observed share"
     return Markdown(
         f"The test rows were divided into {len(bins)} groups of equal size by the predicted {prediction}. In "
-        f"{agreeing} of the {len(bins)} groups, {condition}; for a perfect model, this would be the case in about 19 "
-        "of 20."
+        f"{_agreeing(reliability)} of the {len(bins)} groups, {condition}; for a perfect model, this would be the case "
+        f"in about 19 of 20.{_deviations(reliability)}"
     )
+
+
+def _agreeing(reliability: Reliability) -> int:
+    return len(reliability.bins) - sum(_sides(reliability))
+
+
+def _sides(reliability: Reliability) -> tuple[int, int]:
+    """Return the number of groups whose observed share is clearly above, and clearly below, the expected one."""
+    share = reliability.nominal
+    expected = [part.predicted if share is None else share for part in reliability.bins]
+    above = sum(part.low > value for part, value in zip(reliability.bins, expected, strict=True))
+    below = sum(part.high < value for part, value in zip(reliability.bins, expected, strict=True))
+    return above, below
+
+
+def _deviations(reliability: Reliability) -> str:
+    above, below = _sides(reliability)
+    parts = [f"above it in {above}" if above else "", f"below it in {below}" if below else ""]
+    if not above + below:
+        return ""
+    return f" The observed share is clearly {' and '.join(part for part in parts if part)} of them."
+
+
+def is_reliable(reliability: Reliability) -> bool:
+    """Return whether the groups of the test rows support the predicted probabilities, or the nominal share.
+
+    They do, unless a perfect model would have this number of disagreeing groups in less than 1 of 40 tests.
+    """
+    groups, agreeing = len(reliability.bins), _agreeing(reliability)
+    chance = sum(comb(groups, k) * 0.95**k * 0.05 ** (groups - k) for k in range(agreeing + 1))
+    return chance >= 1 / 40
+
+
+def probability_note(package: PackageData) -> str:
+    """Return sentences on how far the probabilities of a classification can be read as frequencies."""
+    reliability, calibrated = package.evaluation.reliability, package.evaluation.calibrated
+    if not isinstance(reliability, ProbabilityReliability):
+        return "Whether the probabilities agree with observed frequencies was not measured."
+    groups, agreeing = len(reliability.bins), _agreeing(reliability)
+    source = "were calibrated" if calibrated else "are those of the model, without a calibration"
+    shares = f"{agreeing} of {groups} groups of test rows"
+    if is_reliable(reliability):
+        rows = min(part.rows for part in reliability.bins)
+        few = (
+            f" With about {count(rows, 'row')} in a group, the test cannot find small differences."
+            if rows < 100
+            else ""
+        )
+        return f"The probabilities {source}. They agree with the observed frequencies in {shares}.{few}"
+    return (
+        f"The probabilities {source}. Do not read them as frequencies: they agree with the observed frequencies in "
+        f"only {shares}.{_deviations(reliability)}"
+    )
+
+
+def coverage_note(package: PackageData) -> str:
+    """Return a sentence on the share of the test rows whose truth is inside the interval or the set."""
+    metric, output = package.evaluation.metrics_of(MODEL).get("coverage"), package.contract.output
+    nominal = percent(output.coverage)
+    name = "set" if isinstance(output, Classification) else "interval"
+    if metric is None:
+        return f"The {name} is made to contain the truth in {nominal} of cases; this was not tested."
+    observed = f"{percent(metric.value)} of the test rows (95 % interval {_percents(metric.low, metric.high)})"
+    if metric.low <= output.coverage <= metric.high:
+        return f"The {name} is made to contain the truth in {nominal} of cases; in the test, it did in {observed}."
+    side = "more" if metric.value > output.coverage else "less"
+    result = f"The {name} is made to contain the truth in {nominal} of cases; in the test, it did in {observed}"
+    return f"{result}: {side} often."
 
 
 def label_sets(reliability: Reliability) -> SetCoverage | None:
@@ -264,8 +294,12 @@ def sets(sets: SetCoverage) -> Markdown:
 
 
 def set_sizes(sets: SetCoverage) -> str:
-    """Return the number of labels in the sets, with the share of the rows."""
-    return ", ".join(f"{count(size.labels, 'label')} in {percent(size.share)}" for size in sets.sizes[:MAX_LABELS])
+    """Return the number of labels in the sets, with the share of the rows, and how often these sets are right."""
+    return ", ".join(
+        f"{count(size.labels, 'label')} in {percent(size.share)}"
+        + (f" ({percent(size.right)} of them contain the truth)" if size.right is not None else "")
+        for size in sets.sizes[:MAX_LABELS]
+    )
 
 
 def _percents(low: float, high: float) -> str:
@@ -279,6 +313,7 @@ def slices(package: PackageData) -> Markdown:
         [
             result.slice,
             number(result.rows),
+            percent(result.rows / test) if (test := test_rows(package)) else "",
             number(result.loss),
             _TOO_FEW if result.low is None or result.high is None else interval(result.low, result.high),
             f"{result.gap:+.1%}".replace("%", " %"),
@@ -287,8 +322,13 @@ def slices(package: PackageData) -> Markdown:
         ]
         for result in (package.evaluation.slices or ())[:MAX_ROWS]
     ]
-    head = ["Part of the rows", "Rows", loss, "95 % interval", "Against all rows", "Calibration error", "Note"]
+    head = ["Part of the rows", "Rows", "Share", loss, "95 % interval", "Against all rows", "Calibration error", "Note"]
     return table(head, rows)
+
+
+def test_rows(package: PackageData) -> int | None:
+    """Return the number of test rows; None if it is not known."""
+    return package.evaluation.rows.test if package.evaluation.rows else None
 
 
 def calibration_error(output: Output) -> str:

@@ -11,6 +11,8 @@ from model_deployer.contract.number_format import count, milliseconds, minute, n
 from model_deployer.contract.outputs import Classification
 from model_deployer.contract.value_warnings import WARNING_CODES
 from model_deployer.handoff.documents.field_tables import treatment
+from model_deployer.handoff.documents.model_card import latest_change
+from model_deployer.handoff.documents.statements import statement
 from model_deployer.monitoring.alerts import Alert
 from model_deployer.package.measurements import MAX_OTHERS_SHARE, MAX_STEAL_SHARE, Latency
 from model_deployer.package.package_data import PackageData
@@ -95,8 +97,7 @@ def explain_answer(package: PackageData, sample: Sample) -> Markdown:
         value, lower, upper = (number(float(prediction[name])) for name in ("value", "lower", "upper"))
         unit = f" {markdown(output.unit)}" if output.unit else ""
         return Markdown(
-            f"In words: the predicted value is {value}{unit}, and its interval is {lower} to {upper}{unit}. The true "
-            f"value is inside the interval in {percent(output.coverage)} of all cases."
+            f"In words: the predicted value is {value}{unit}, and its interval is {lower} to {upper}{unit}."
         )
     decision = prediction["decision"]
     if output.positive:
@@ -304,12 +305,13 @@ def clients(package: PackageData) -> Markdown:
             client.language,
             Markdown(f"[{markdown(client.folder)}](../{client.folder}/)"),
             client.needs,
+            client.ran_with or "",
             code(client.command),
         ]
         for client in package.clients
         if client.left_out is None
     ]
-    return table(["Language", "Folder", "Requires", "Command of the check"], rows)
+    return table(["Language", "Folder", "Written for", "Checked with", "Command of the check"], rows)
 
 
 def clients_left_out(package: PackageData) -> Iterator[Markdown]:
@@ -317,6 +319,75 @@ def clients_left_out(package: PackageData) -> Iterator[Markdown]:
     for client in package.clients:
         if client.left_out is not None:
             yield Markdown(f"{markdown(client.language)}: {markdown(client.left_out)}")
+
+
+def service_difference(package: PackageData) -> str:
+    """Return a sentence on the measured difference between the service and the graph; empty if not measured."""
+    service = next((format_ for format_ in package.formats if format_.name == "service"), None)
+    agreement = service and (service.test or service.golden)
+    if not agreement:
+        return ""
+    rows = count(agreement.rows, "row")
+    if not agreement.largest:
+        return f"In {rows}, the service and the model alone gave the same numbers."
+    return f"In {rows}, the service and the model alone differed by at most {agreement.largest:.2g}."
+
+
+def service_level(package: PackageData) -> str:
+    """Return a sentence on the load that the objectives hold for; it is not known if the machine was busy."""
+    sizing = package.sizing
+    about = "These are objectives to start with, not promises"
+    if sizing.is_withheld:
+        return (
+            f"{about}. The load that a replica carries is not known, because the machine was busy when it was measured."
+        )
+    replica = count(round(sizing.safe_load), "one-row request")
+    return (
+        f"{about}: they follow from the measurements of one machine and hold for a load of up to {replica} per second "
+        "and replica."
+    )
+
+
+def latency_objective(package: PackageData) -> str:
+    """Return the latency objectives by the number of rows as a sentence, or why none is stated."""
+    objectives = package.sizing.objectives
+    if not objectives:
+        return "none is stated, because the machine was busy during the [measurements](#latency-and-resources)."
+    times = [f"{milliseconds(1000 * each.seconds)} for {_up_to(each.rows)}" for each in objectives]
+    return f"99 of 100 requests are answered within {join_list(times)} ([sizing](#sizing) has the formulas)."
+
+
+def _up_to(rows: int) -> str:
+    return "one row" if rows == 1 else f"up to {rows:,} rows"
+
+
+def owner_says(package: PackageData, name: str) -> Markdown:
+    """Return the owner's statement on a subject, or a sentence that it was not made.
+
+    Args:
+        package: The data of the package.
+        name: The name of an attribute of :class:`contract.card.CardStatements`.
+    """
+    value = statement(package, name)
+    return (
+        markdown(value)
+        if value
+        else Markdown(f"The owner of the model has not said more (`card.{name}` in model.yaml).")
+    )
+
+
+def rollback_losses(package: PackageData) -> Iterator[Markdown]:
+    """Yield what a rollback to the previous version undoes."""
+    change = latest_change(package)
+    if change is None:
+        return
+    for item in change["contract"]:
+        field = f"{code(item['field'])} " if item["field"] else ""
+        yield Markdown(f"{field}{markdown(item['message'])}: this no longer holds after a rollback.")
+    if not change["contract"]:
+        yield Markdown("Fields, answers and limits are the same in both versions: no caller has to change.")
+    if change["behaviour"]:
+        yield Markdown(f"Answers change back. When this version came, {markdown(change['behaviour']['sentence'])}.")
 
 
 def retraining(package: PackageData) -> Iterator[Markdown]:

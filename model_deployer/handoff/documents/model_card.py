@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from model_deployer.contract.evaluation import LINEAR, MODEL, SliceResult, TableRoles
 from model_deployer.contract.features import Categorical, Feature, Integer, Numeric
 from model_deployer.contract.metric_catalog import LOSS
-from model_deployer.contract.number_format import count, day, number, percent, size
+from model_deployer.contract.number_format import count, day, number, percent, plain, size
 from model_deployer.contract.outputs import Classification, Output, Regression
-from model_deployer.handoff.documents import evaluation_text, field_tables
+from model_deployer.contract.reference import NumberDistribution
+from model_deployer.handoff.documents import evaluation_text, field_tables, results
 from model_deployer.handoff.documents.field_tables import has_bounds
 from model_deployer.package.formats import Agreement, Format
 from model_deployer.package.package_data import PackageData
@@ -15,6 +17,12 @@ from model_deployer.writing.markdown import Markdown, code, join_list, markdown,
 
 #: The number of test rows below which the card warns about its figures.
 FEW_ROWS = 500
+
+#: The number of slices that the card names among the limits of the model.
+WORST_SLICES = 3
+
+#: A value is an outlier if it is farther from the middle 90 % of the rows than this multiple of their range.
+OUTLIER_RANGES = 3
 
 
 #: How the rows were split, and what that means for the figures.
@@ -37,7 +45,7 @@ def prediction_phrase(output: Output) -> Markdown:
         return Markdown(f"the probability of each label of {target} ({labels(output)}), and a decision")
     unit = f" in {markdown(output.unit)}" if output.unit else ""
     if output.quantile is not None:
-        return Markdown(f"the value that {target} stays at or below in {percent(output.quantile)} of all cases{unit}")
+        return Markdown(f"the value that {target} should stay at or below in {percent(output.quantile)} of cases{unit}")
     return Markdown(f"{'the expected count of ' if output.count else ''}{target}{unit}, with an interval")
 
 
@@ -55,6 +63,7 @@ def overview(package: PackageData) -> Markdown:
         ("Predicts", prediction_phrase(contract.output)),
         ("From", f"{count(len(contract.features), 'field')} of a row"),
         ("Version", manifest.version),
+        ("Model", evaluation_text.estimator(name) if (name := package.evaluation.estimator) else ""),
         ("Trained", day(manifest.created)),
         ("Owner", manifest.owner or ""),
         ("License", manifest.license or ""),
@@ -68,12 +77,62 @@ def rows_of_parts(package: PackageData) -> Markdown:
     if rows is None:
         return Markdown()
     refit = ", and to train the final model" if package.evaluation.refitted else ""
-    parts = [
-        ["train", number(rows.train), "to train the model"],
-        ["validation", number(rows.validation), f"to choose and calibrate the model{refit}"],
-        ["test", number(rows.test), "to measure the model, once"],
+    calibrate = " and calibrate" if package.evaluation.calibrated else ""
+    uses = {
+        "train": "to train the model",
+        "validation": f"to choose{calibrate} the model{refit}",
+        "test": "to measure the model, once",
+    }
+    roles = package.evaluation.table or TableRoles()
+    parts = [[name, number(getattr(rows, name)), *_extent(roles, name), use] for name, use in uses.items()]
+    return table(["Part", "Rows", "First", "Last", "Groups", "Use"], parts)
+
+
+def _extent(roles: TableRoles, part: str) -> list[str]:
+    """Return the first and the last time and the number of groups of a part; empty texts if there are none."""
+    period, groups = roles.periods.get(part), roles.groups.get(part)
+    return [
+        period.first if period else "",
+        period.last if period else "",
+        "" if groups is None else number(groups),
     ]
-    return table(["Part", "Rows", "Use"], parts)
+
+
+def roles(package: PackageData) -> Iterator[Markdown]:
+    """Yield sentences on the columns of the table that are not fields."""
+    roles = package.evaluation.table
+    if roles is None:
+        return
+    if roles.time:
+        yield Markdown(f"The time of a row is {code(roles.time)}.")
+    if roles.group:
+        yield Markdown(
+            f"Rows with the same {code(roles.group)} belong together: they are in one part of a split by group."
+        )
+    if roles.weight:
+        yield Markdown(f"A row counts with the weight {code(roles.weight)}, in training and in all figures.")
+    if roles.ignored:
+        yield Markdown(
+            f"Columns that the model must not learn from: {join_list([code(name) for name in roles.ignored])}."
+        )
+
+
+def model_type(package: PackageData) -> Markdown:
+    """Return a sentence on the kind of the model."""
+    name = package.evaluation.estimator
+    if name is None:
+        return Markdown("The kind of the model is not known: it was not recorded when the model was made.")
+    calibration = " Its probabilities were calibrated on the validation rows." if package.evaluation.calibrated else ""
+    logarithm = " It was fitted to the logarithm of the target." if package.evaluation.logarithm else ""
+    refit = " It was fitted again on training and validation rows together." if package.evaluation.refitted else ""
+    return Markdown(f"The model is {markdown(evaluation_text.estimator(name))}.{logarithm}{calibration}{refit}")
+
+
+def parameters(package: PackageData) -> Markdown:
+    """Return a table of the parameters of the model; empty if they are not known, or are the defaults."""
+    chosen = next((candidate for candidate in package.evaluation.candidates if candidate.chosen), None)
+    values = chosen.parameters if chosen and chosen.parameters else {}
+    return table(["Parameter", "Value"], [[code(name), value] for name, value in values.items()])
 
 
 def split_note(package: PackageData) -> str:
@@ -81,8 +140,10 @@ def split_note(package: PackageData) -> str:
     return _SPLITS[package.evaluation.split] if package.evaluation.split else ""
 
 
-def threshold_costs(output: Classification) -> str:
+def threshold_costs(package: PackageData) -> str:
     """Return the ratio of costs for which the threshold of a decision between two labels is optimal."""
+    output = package.contract.output
+    assert isinstance(output, Classification)
     assert output.threshold is not None
     negative, positive = map(code, output.labels)
     missed, false_alarm = f"missing {positive}", f"deciding for it when the true label is {negative}"
@@ -90,16 +151,23 @@ def threshold_costs(output: Classification) -> str:
         return ""
     ratio = (1 - output.threshold) / output.threshold
     if abs(ratio - 1) < 1e-9:
-        return Markdown(f"This threshold minimizes the costs if {missed} costs as much as {false_alarm}.")
+        return Markdown(
+            f"For probabilities that agree with the frequencies, this threshold minimizes the costs if {missed} costs "
+            f"as much as {false_alarm}."
+        )
     dear, cheap, times = (missed, false_alarm, ratio) if ratio > 1 else (false_alarm, missed, 1 / ratio)
     return Markdown(
-        f"This threshold minimizes the costs if {dear} costs {number(round(times, 6))} times as much as {cheap}."
+        f"For probabilities that agree with the frequencies, this threshold minimizes the costs if {dear} costs "
+        f"{number(round(times, 6))} times as much as {cheap}."
     )
 
 
 def limits(package: PackageData) -> Iterator[Markdown]:
     """Yield a sentence per known limit of the model."""
     yield from _limits_of_fields(package.contract.features)
+    yield from _limits_of_values(package)
+    if package.contract.output.kind == "classification" and not _is_supported(package):
+        yield Markdown(evaluation_text.probability_note(package))
     rows = package.evaluation.rows
     if rows is not None and rows.test < FEW_ROWS:
         yield Markdown(
@@ -107,23 +175,90 @@ def limits(package: PackageData) -> Iterator[Markdown]:
         )
     if ranges := field_tables.time_ranges(package):
         yield Markdown(f"It was trained on rows with {join_list(ranges)}; it has never seen rows outside this range.")
-    if package.evaluation.slices:
-        worst = package.evaluation.slices[0]
-        loss = evaluation_text.words(LOSS[package.contract.output.task])
-        yield Markdown(
-            f"It is most clearly worse for the rows with {code(worst.slice)}: their {loss} is {number(worst.loss)} "
-            "([slices](#slices))."
-        )
+    yield from _limits_of_slices(package)
+    yield from _limits_of_comparison(package)
     for finding in package.evaluation.findings:
         if finding.severity == "warning":
             yield Markdown(f"{code(finding.column) if finding.column else 'The table'}: {markdown(finding.message)}.")
+
+
+def _is_supported(package: PackageData) -> bool:
+    reliability = package.evaluation.reliability
+    return reliability is not None and evaluation_text.is_reliable(reliability)
+
+
+def _limits_of_slices(package: PackageData) -> Iterator[Markdown]:
+    """Yield the slices with the largest excess loss, with their share of the rows."""
+    test, loss = evaluation_text.test_rows(package), evaluation_text.words(LOSS[package.contract.output.task])
+    worse = [part for part in package.evaluation.slices or () if part.gap > 0 and part.low is not None]
+    for part in sorted(worse, key=lambda part: -part.gap)[:WORST_SLICES]:
+        share = f", {percent(part.rows / test)} of the test rows" if test else ""
+        certainty = "" if _is_clear(part, package) else "; with these few rows, the difference may be chance"
+        yield Markdown(
+            f"For the rows with {code(part.slice)} ({count(part.rows, 'row')}{share}), its {loss} is "
+            f"{number(part.loss)}, {percent(part.gap)} above that of all rows{certainty} ([slices](#slices))."
+        )
+
+
+def _is_clear(part: SliceResult, package: PackageData) -> bool:
+    main = package.evaluation.main_metric
+    return main is not None and part.low is not None and part.low > main.value
+
+
+def _limits_of_comparison(package: PackageData) -> Iterator[Markdown]:
+    """Yield a sentence if a simple model is clearly better in some metric, or cheaper."""
+    worse = results.compared_metrics(package.evaluation, LINEAR)["worse"]
+    if worse:
+        names = join_list([evaluation_text.words(name) for name in worse])
+        yield Markdown(f"A linear model on the same fields is clearly better in {names} ([summary](#summary)).")
+    cost, constant = package.evaluation.metrics_of(MODEL).get("cost"), package.evaluation.cheapest_constant
+    if cost and constant and constant.cost <= cost.value:
+        yield Markdown(
+            f"Always deciding for {code(constant.label)} was as cheap or cheaper on the test rows "
+            f"({number(constant.cost)} per row, the model {number(cost.value)})."
+        )
+
+
+def _limits_of_values(package: PackageData) -> Iterator[Markdown]:
+    """Yield the numbers whose accepted range is wider than that of the training rows, and those with outliers."""
+    distributions = field_tables.training_distributions(package)
+    for feature in package.contract.features:
+        distribution = distributions.get(feature.name)
+        if isinstance(feature, Numeric | Integer) and isinstance(distribution, NumberDistribution):
+            if not distribution.quantiles:
+                continue
+            low, high = distribution.quantiles[0], distribution.quantiles[-1]
+            if _is_wider(feature, low, high):
+                yield Markdown(
+                    f"It extrapolates in {code(feature.name)}: the training rows have {plain(low)} to {plain(high)}, "
+                    f"and the service accepts {markdown(feature.expected())}."
+                )
+            if outlier := _outlier(distribution.quantiles):
+                yield Markdown(
+                    f"{code(feature.name)} has values far from the others in training, such as {plain(outlier)}, while "
+                    f"90 % are from {plain(distribution.quantiles[1])} to {plain(distribution.quantiles[-2])}."
+                )
+
+
+def _is_wider(feature: Numeric | Integer, low: float, high: float) -> bool:
+    """Return whether the model sees numbers outside the range of the training rows as they are."""
+    return feature.minimum is None or feature.minimum < low or feature.maximum is None or feature.maximum > high
+
+
+def _outlier(quantiles: Sequence[float]) -> float | None:
+    """Return the value farthest from the others, if it is far outside the range of 90 % of the rows."""
+    low, high = quantiles[1], quantiles[-2]
+    far = OUTLIER_RANGES * (high - low)
+    if not far:
+        return None
+    return next((end for end in (quantiles[-1], quantiles[0]) if not low - far <= end <= high + far), None)
 
 
 def _limits_of_fields(features: Sequence[Feature]) -> Iterator[Markdown]:
     clamped = [f for f in features if isinstance(f, Numeric | Integer) and f.out_of_range == "clamp" and has_bounds(f)]
     if clamped:
         names = join_list([code(feature.name) for feature in clamped])
-        yield Markdown(f"It does not extrapolate: a value of {names} outside its range is moved to the nearest limit.")
+        yield Markdown(f"A value of {names} outside its accepted range is moved to the nearest limit.")
     open_ended = [feature for feature in features if isinstance(feature, Categorical) and feature.unknown == "accept"]
     if open_ended:
         names = join_list([code(feature.name) for feature in open_ended])
@@ -150,7 +285,7 @@ def assumptions(package: PackageData) -> Iterator[Markdown]:
         name = "interval" if isinstance(output, Regression) else "set"
         yield Markdown(
             f"The {percent(output.coverage)} of the {name} apply to all cases together: a part of the cases may have "
-            "less. If live cases differ from those in training, the share is not guaranteed."
+            "less. If live cases differ from those in training, the share does not hold."
         )
 
 

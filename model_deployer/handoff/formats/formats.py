@@ -82,7 +82,7 @@ class Formats:
     def _drafts(self) -> Iterator[Draft]:
         yield Draft(
             "ONNX",
-            "Raw fields in, calibrated predictions out, in any language that has ONNX Runtime.",
+            "Raw fields in, predictions out, in any language that has ONNX Runtime.",
             self._write_onnx,
             lambda: _session_predict(onnxruntime.InferenceSession(self._models / f"{self._stem}.onnx")),
         )

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -139,13 +139,18 @@ class ScriptedServer(ThreadingHTTPServer):
         #: The id and the time of each attempt, by the body of the request.
         self.calls: dict[str, list[tuple[str, float]]] = defaultdict(list)
         self.keys: set[str | None] = set()
+        self.dripped: list[str] = []
+        self.is_closing = threading.Event()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
 
-LOST, STALLED = -1, -2
+LOST, STALLED, DRIPPING_HEAD, DRIPPING_BODY = -1, -2, -3, -4
+
+#: An answer that drips is as long as this, and takes a minute.
+DRIPPED_BYTES, PAUSE_OF_DRIPS = 1_200, 0.05
 
 PREDICTION = {"value": 1.5, "lower": 1.0, "upper": 2.0}
 
@@ -167,6 +172,9 @@ class Handler(BaseHTTPRequestHandler):
         if status == LOST:
             self.close_connection = True
             return
+        if status in (DRIPPING_HEAD, DRIPPING_BODY):
+            self.drip(status)
+            return
         document: dict[str, Any] = {"status": status, "code": "x", "errors": []}
         if status in (200, STALLED):
             document = {"predictions": [PREDICTION] * len(json.loads(body)["rows"]), "model": {}}
@@ -182,6 +190,20 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.read(1)
         self.wfile.write(content)
 
+    def drip(self, status: int) -> None:
+        """Send an answer byte by byte, until the client is gone."""
+        self.close_connection = True
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {DRIPPED_BYTES}\r\n"
+        slow, fast = (b"X: " + b"x" * DRIPPED_BYTES, head) if status == DRIPPING_HEAD else (b" " * DRIPPED_BYTES, "")
+        self.wfile.write((fast or f"{head}\r\n").encode())
+        with suppress(OSError):
+            for byte in slow:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                if self.server.is_closing.wait(PAUSE_OF_DRIPS):
+                    return
+            self.server.dripped.append("the whole answer")
+
     def log_message(self, *_: Any) -> None:
         pass
 
@@ -192,6 +214,7 @@ def scripted_server(script: dict[str, list[int]]) -> Iterator[ScriptedServer]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         yield server
+        server.is_closing.set()
         server.shutdown()
         thread.join()
 
@@ -264,6 +287,20 @@ def test_a_call_ends_when_its_time_is_up(language: Language, tmp_path: Path) -> 
     assert "no answer" in refused.detail
 
 
+@each_language
+@pytest.mark.parametrize("part", [DRIPPING_HEAD, DRIPPING_BODY], ids=["head", "body"])
+def test_a_server_that_drips_does_not_hold_a_call(part: int, language: Language, tmp_path: Path) -> None:
+    """The time limit is that of the call, not that of a read: the client leaves before the answer is complete."""
+    needs(language)
+    limits = models.LIMITS.model_copy(update={"timeout_seconds": 1.0})
+    package(tmp_path, models.REGRESSION.model_copy(update={"limits": limits}), scripted([]), language)
+    with scripted_server({"first": [part] * 9}) as server:
+        result = check(tmp_path, server.url)
+        assert not server.dripped
+    assert not result.passed
+    assert "no answer" in result.detail
+
+
 def test_what_is_tried_again_follows_the_catalogue() -> None:
     assert clients._retried_statuses() == [RequestTimeout.status, Overloaded.status, DeadlineExceeded.status]
 
@@ -280,6 +317,7 @@ def test_a_client_that_fails_leaves_the_package(tmp_path: Path, monkeypatch: pyt
     assert python.left_out
     assert python.left_out.startswith("its check failed: ")
     assert python.files == go.files == ()
+    assert python.ran_with is None
     assert not (tmp_path / python.folder).exists()
     assert not (tmp_path / go.folder).exists()
     assert check_clients(tmp_path, url) == []

@@ -24,7 +24,7 @@ def binary() -> tuple[Sample, dict[str, np.ndarray]]:
 
 def test_every_figure_lies_in_its_interval_and_is_json() -> None:
     test, answer = binary()
-    metrics = evaluate_classification({"model": answer}, test, 0.5, Cost(), 0)
+    metrics = evaluate_classification({"model": answer}, test, 0.5, Cost(), 0).metrics
     written = json.loads(json.dumps({name: metric.to_json() for name, metric in metrics["model"].items()}))
     assert {name: MetricValue.model_validate(metric) for name, metric in written.items()} == metrics["model"]
     assert all(figure.low <= figure.value <= figure.high for figure in metrics["model"].values())
@@ -38,16 +38,18 @@ def test_the_cost_is_that_of_the_decisions() -> None:
     sample = Sample(NO_COLUMNS, target)
     score = np.array([0.3, 0.1, 0.3, 0.1] * 500)
     answer = {"probabilities": np.stack([1 - score, score], 1)}
-    metrics = evaluate_classification({"model": answer}, sample, 0.25, Cost(false_positive=1, false_negative=3), 0)
+    metrics = evaluate_classification(
+        {"model": answer}, sample, 0.25, Cost(false_positive=1, false_negative=3), 0
+    ).metrics
     assert metrics["model"]["cost"].value == pytest.approx((1 + 3) / 4)
 
 
 def test_intervals_follow_the_seed() -> None:
     """The seed decides the intervals, and models share the resamples."""
     test, answer = binary()
-    both = evaluate_classification({"a": answer, "b": answer}, test, 0.5, Cost(), 0)
+    both = evaluate_classification({"a": answer, "b": answer}, test, 0.5, Cost(), 0).metrics
     assert both["a"] == both["b"]
-    assert both["a"] != evaluate_classification({"a": answer}, test, 0.5, Cost(), 1)["a"]
+    assert both["a"] != evaluate_classification({"a": answer}, test, 0.5, Cost(), 1).metrics["a"]
 
 
 def test_a_regression_without_interval_has_no_coverage() -> None:
@@ -55,7 +57,9 @@ def test_a_regression_without_interval_has_no_coverage() -> None:
     value = random.normal(size=(ROWS, 1))
     arrays = {"value": value, "lower": value - 1, "upper": value + 1}
     test = Sample(NO_COLUMNS, value[:, 0] + random.normal(size=ROWS))
-    metrics = evaluate_regression({"model": arrays, "linear": {"value": value}}, test, Regression(target="y"), 0)
+    metrics = evaluate_regression(
+        {"model": arrays, "linear": {"value": value}}, test, Regression(target="y"), 0
+    ).metrics
     assert metrics["model"]["coverage"].value == pytest.approx(0.683, abs=0.03)
     assert set(metrics["model"]) - set(metrics["linear"]) == {"coverage", "interval_width"}
     assert metrics["model"]["rmse"] == metrics["linear"]["rmse"]
@@ -65,6 +69,6 @@ def test_a_metric_that_the_rows_say_nothing_about_is_left_out() -> None:
     few = Inputs(torch.empty(3, 0), torch.empty(3, 0))
     answer = {"probabilities": np.array([[0.7, 0.3], [0.6, 0.4], [0.8, 0.2]])}
     weights = np.array([0.0, 0.0, 1.0])
-    metrics = evaluate_classification({"model": answer}, Sample(few, np.zeros(3, int), weights), 0.5, Cost(), 0)
+    metrics = evaluate_classification({"model": answer}, Sample(few, np.zeros(3, int), weights), 0.5, Cost(), 0).metrics
     assert "roc_auc" not in metrics["model"]
     assert metrics["model"]["log_loss"].value == pytest.approx(-np.log(0.8))

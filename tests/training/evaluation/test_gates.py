@@ -233,17 +233,19 @@ def test_the_names_are_those_of_the_evaluation() -> None:
     no_columns, score = Inputs(torch.empty(rows, 0), torch.empty(rows, 0)), random.random(rows)
     labels, values = (random.random(rows) < score).astype(np.int64), random.normal(size=rows)
     answer = {"probabilities": np.stack([1 - score, score], 1)}
-    metrics = evaluate_classification({"model": answer}, Sample(no_columns, labels), 0.5, Cost(), 0)
+    metrics = evaluate_classification({"model": answer}, Sample(no_columns, labels), 0.5, Cost(), 0).metrics
     of_sets = {"coverage", "set_size"}
     assert tuple(metrics["model"]) == tuple(name for name in get_args(ClassificationMetric) if name not in of_sets)
     three_labels = {
         "probabilities": np.stack([1 - score, score / 2, score / 2], 1),
         "set": np.ones((rows, 3), dtype=bool),
     }
-    metrics = evaluate_classification({"model": three_labels}, Sample(no_columns, labels), None, Cost(), 0)
+    metrics = evaluate_classification({"model": three_labels}, Sample(no_columns, labels), None, Cost(), 0).metrics
     assert set(metrics["model"]) == {*get_args(ClassificationMetric)} - {"cost"}
     interval = {"value": score[:, None], "lower": score[:, None] - 1, "upper": score[:, None] + 1}
     cases = ((Regression(target="y"), RegressionMetric), (COUNT, CountMetric), (QUANTILE, QuantileMetric))
     for output, names in cases:
-        metrics = evaluate_regression({"model": interval}, Sample(no_columns, np.abs(values.round())), output, 0)
+        metrics = evaluate_regression(
+            {"model": interval}, Sample(no_columns, np.abs(values.round())), output, 0
+        ).metrics
         assert tuple(metrics["model"]) == get_args(names)
