@@ -3,7 +3,7 @@
 from model_deployer.writing.markdown import Markdown
 
 _UNVERIFIED = Markdown(
-    "> **UNVERIFIED**: the statements on this page have not been checked on another machine yet. "
+    "> **UNVERIFIED**: the statements on this page have not been checked yet. "
     "`deployer verify` checks them; if every check passes, it removes this note."
 )
 

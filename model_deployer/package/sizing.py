@@ -269,12 +269,13 @@ def _latencies(sizing: Sizing) -> Iterator[Size]:
         )
     yield Size(
         "Client timeout",
-        f"{duration(sizing.client_timeout_seconds)} per attempt",
+        f"{duration(sizing.client_timeout_seconds)} for one attempt",
         f"{CLIENT_TIMEOUT_FACTOR} x {slowest.p99:,.4g} ms, the longest measured p99 "
         f"({_clients(slowest)}, {count(slowest.rows, 'row')} per request), "
         f"at least {duration(MIN_CLIENT_TIMEOUT_SECONDS)}; "
         "rounded up to 1, 2.5 or 5 times a power of ten; at most the model's request timeout of "
-        f"{duration(sizing.timeout_seconds)}",
+        f"{duration(sizing.timeout_seconds)}. The clients in examples/ limit a whole call with its retries, by default "
+        f"to {duration(sizing.timeout_seconds)}",
     )
 
 

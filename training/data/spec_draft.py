@@ -35,6 +35,10 @@ name: {name}
 # business_context: Who uses the predictions, and for which decision.
 # owner: The team or person to contact.
 # license: The license of the model.
+# card:  # for the model card, which names what was not said; all keys are in the documentation of model.yaml
+#   source: Where the table comes from.
+#   personal_data: Which personal data it has, and on which basis they are used.
+#   oversight: How a person reviews, overrides and stops the answers.
 
 data:
 """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_deployer.contract.evaluation import (
     MODEL,
+    Decisions,
     Epoch,
     Evaluation,
     Importance,
@@ -17,6 +18,7 @@ from model_deployer.contract.evaluation import (
     ProbabilityReliability,
     QuantileReliability,
     Reliability,
+    Residuals,
     SliceResult,
 )
 from model_deployer.contract.metric_catalog import LOSS
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 MAX_BARS = 15
 
 #: The maximum number of characters per line and of lines of a name in a plot.
-MAX_LINE_CHARACTERS, MAX_LINES = 40, 2
+MAX_LINE_CHARACTERS, MAX_LINES = 40, 4
 
 #: The colours of text, data, references and highlights.
 INK, ACCENT, MUTED, WARM = "#1f2933", "#2f6690", "#9aa5b1", "#b5533c"
@@ -80,6 +82,10 @@ def _plots(evaluation: Evaluation) -> Iterator[tuple[str, "Figure"]]:
         yield "slices", _slices(evaluation.slices, loss, metrics.get(loss))
     if evaluation.importance:
         yield "importance", _importance(evaluation.importance)
+    if evaluation.decisions and evaluation.decisions.thresholds:
+        yield "thresholds", _thresholds(evaluation.decisions)
+    if evaluation.residuals:
+        yield "errors", _errors(evaluation.residuals)
     if isinstance(evaluation.curve, LearningCurve):
         yield "curve", _curve(evaluation.curve, metrics.get(evaluation.curve.loss))
     if evaluation.history:
@@ -130,6 +136,33 @@ def _importance(importance: Importance) -> "Figure":
     return figure
 
 
+def _thresholds(decisions: Decisions) -> "Figure":
+    """Draw the cost of the decisions by their threshold, and that of the cheapest constant decision."""
+    figure, axes = _figure(3.2)
+    points = decisions.thresholds
+    axes.plot([point.threshold for point in points], [point.cost for point in points], color=ACCENT, marker="o")
+    constant = decisions.constants[0]
+    label = f"always '{_short(constant.label)}'"
+    axes.axhline(constant.cost, color=MUTED, linestyle="--", label=label)
+    axes.set(xlabel="decision threshold", ylabel="cost per row")
+    axes.legend()
+    return figure
+
+
+def _errors(residuals: Residuals) -> "Figure":
+    """Draw the mean true value by the mean predicted value, with the mean absolute error."""
+    figure, axes = _figure(3.6)
+    bins = residuals.bins
+    predicted, observed = [part.predicted for part in bins], [part.observed for part in bins]
+    ends = [side([*predicted, *observed]) for side in (min, max)]
+    axes.plot(ends, ends, color=MUTED, linestyle="--", label="no error on average")
+    errors = [part.error for part in bins]
+    axes.errorbar(predicted, observed, yerr=errors, color=ACCENT, marker="o", label="mean, and mean absolute error")
+    axes.set(xlabel="predicted value, mean of each fifth of the rows", ylabel="true value")
+    axes.legend()
+    return figure
+
+
 def _curve(curve: LearningCurve, loss_of_model: MetricValue | None) -> "Figure":
     """Draw the loss by the number of training rows, and the loss of the model of the report for comparison."""
     from matplotlib.ticker import NullLocator  # noqa: PLC0415
@@ -169,7 +202,7 @@ def _history(history: Sequence[Epoch]) -> "Figure":
 
 def _bars(names: Sequence[str]) -> tuple["Figure", "Axes"]:
     """Return an empty plot with one horizontal line per name, the first on top."""
-    labels = [_short(name) for name in names]
+    labels = _distinct([_short(name) for name in names])
     figure, axes = _figure(1.1 + sum(0.3 + 0.13 * label.count("\n") for label in labels))
     axes.set_yticks(range(len(names)), labels)
     axes.set_ylim(len(names) - 0.4, -0.6)
@@ -189,6 +222,13 @@ def _png(figure: "Figure") -> bytes:
     # By default, the metadata contain the version of matplotlib, so that equal plots would differ in their bytes.
     figure.savefig(content, format="png", dpi=160, metadata={"Software": None})
     return content.getvalue()
+
+
+def _distinct(labels: Sequence[str]) -> list[str]:
+    """Return the labels; those that are equal after they were shortened get their position in addition."""
+    return [
+        f"{label} ({position})" if labels.count(label) > 1 else label for position, label in enumerate(labels, start=1)
+    ]
 
 
 def _short(name: str) -> str:

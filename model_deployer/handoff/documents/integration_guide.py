@@ -348,13 +348,15 @@ def service_level(package: PackageData) -> str:
     )
 
 
-def latency_objective(package: PackageData) -> str:
+def latency_objective(package: PackageData) -> Markdown:
     """Return the latency objectives by the number of rows as a sentence, or why none is stated."""
     objectives = package.sizing.objectives
     if not objectives:
-        return "none is stated, because the machine was busy during the [measurements](#latency-and-resources)."
+        return Markdown(
+            "none is stated, because the machine was busy during the [measurements](#latency-and-resources)."
+        )
     times = [f"{milliseconds(1000 * each.seconds)} for {_up_to(each.rows)}" for each in objectives]
-    return f"99 of 100 requests are answered within {join_list(times)} ([sizing](#sizing) has the formulas)."
+    return Markdown(f"99 of 100 requests are answered within {join_list(times)} ([sizing](#sizing) has the formulas).")
 
 
 def _up_to(rows: int) -> str:

@@ -94,7 +94,7 @@ function probabilityList(labels, probabilities) {
 
 function setSentence(set, { coverage }) {
   const labels = set.flatMap((label, index) => [index ? ", " : "", element("strong", {}, isolated(label))]);
-  return element("p", {}, `In ${percent(coverage)} of all cases the true label is in a set like this: `, ...labels, ".");
+  return element("p", {}, `A set like this is made to contain the true label in ${percent(coverage)} of cases: `, ...labels, ".");
 }
 
 function quantity({ value, lower, upper }, output) {

@@ -4,8 +4,9 @@ Every package is that of a model that was trained here. A claim is a sentence th
 fact, and checks that the sentence is there if and only if the fact is.
 """
 
+import os
 import re
-from collections.abc import Iterator
+import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -31,24 +32,23 @@ Pages = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, PackageData]]:
-    """The packages of all kinds; each model has a store of its own, so none is the next version of another."""
-    folder = tmp_path_factory.mktemp("kinds")
-    with pytest.MonkeyPatch.context() as patch:
-        yield _Packages(folder, patch)
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PackageData]:
+    """The packages of all kinds."""
+    return _Packages(tmp_path_factory.mktemp("kinds"))
 
 
 class _Packages(dict[str, PackageData]):
-    """Packages by the name of their kind, trained when they are first used."""
+    """Packages by the name of their kind, trained when they are first used, in an empty store each."""
 
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__()
-        self._folder, self._patch = folder, patch
+        self._folder = folder
 
     def __missing__(self, kind: str) -> PackageData:
-        folder = self._folder / kind.replace(" ", "_").replace(",", "")
-        self._patch.setenv("BENTOML_HOME", str(folder / "home"))
-        self[kind] = train_package(KINDS[kind], folder)
+        models = Path(os.environ["BENTOML_HOME"]) / "models"
+        shutil.rmtree(models, ignore_errors=True)
+        models.mkdir(parents=True)
+        self[kind] = train_package(KINDS[kind], self._folder / kind.replace(" ", "_").replace(",", ""))
         return self[kind]
 
 

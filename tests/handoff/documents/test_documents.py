@@ -128,6 +128,11 @@ def test_links_lead_somewhere(pages: dict[str, str]) -> None:
                     assert not fragment or fragment in headings[linked], (path, target)
 
 
+def test_no_link_is_shown_as_text(pages: dict[str, str]) -> None:
+    for path, text in markdown_of(pages).items():
+        assert not re.search(r"\\\]\(#|\\\]\([\w./]+\.(md|json|yaml)", text), path
+
+
 def headings_of(text: str) -> set[str]:
     tokens = READER.parse(text)
     return {anchor(content.content) for heading, content in pairwise(tokens) if heading.type == "heading_open"}

@@ -58,7 +58,7 @@ def test_every_comment_can_be_made_to_count(tmp_path: Path) -> None:
     when = pl.datetime_range(pl.datetime(2013, 1, 1), pl.datetime(2013, 3, 1), "1d", eager=True)
     frame = pl.DataFrame({"when": when, "x": range(60), "y": TRUTH}).with_columns(x=pl.col("x") // 3)
     text, _ = drafted(frame, tmp_path)
-    sections = r"^( *)# (  |cost:|estimator:|gates:|limits:|features:|positive:|time:)"
+    sections = r"^( *)# (  |card:|cost:|estimator:|gates:|limits:|features:|positive:|time:)"
     (tmp_path / "all.yaml").write_text(re.sub(sections, r"\1\2", text, flags=re.MULTILINE))
     spec = read_spec(tmp_path / "all.yaml")
     assert set(spec.features) == {"when", "x"}

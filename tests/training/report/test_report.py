@@ -167,7 +167,7 @@ def test_the_plots_lie_beside_it_and_are_the_same_each_time(tmp_path: Path) -> N
         write_report(folder, model_of(content))
         pages.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")})
     assert pages[0] == pages[1]
-    names = {"curve.png", "history.png", "importance.png", "reliability.png", "slices.png"}
+    names = {"curve.png", "history.png", "importance.png", "reliability.png", "slices.png", "thresholds.png"}
     assert {path.name for path in pages[0]} == names | {"report.html"}
     assert all(content.startswith(b"\x89PNG") for path, content in pages[0].items() if path.suffix == ".png")
 
