@@ -337,18 +337,33 @@ def service_difference(package: PackageData) -> str:
 
 
 def service_level(package: PackageData) -> str:
-    """Return a sentence on the load that the objectives hold for."""
-    replica = count(round(package.sizing.safe_load), "one-row request")
+    """Return a sentence on the load that the objectives hold for; it is not known if the machine was busy."""
+    sizing = package.sizing
+    about = "These are objectives to start with, not promises"
+    if sizing.is_withheld:
+        return (
+            f"{about}. The load that a replica carries is not known, because the machine was busy when it was measured."
+        )
+    replica = count(round(sizing.safe_load), "one-row request")
     return (
-        f"These are objectives to start with, not promises: they follow from the measurements of one machine and hold "
-        f"for a load of up to {replica} per second and replica."
+        f"{about}: they follow from the measurements of one machine and hold for a load of up to {replica} per second "
+        "and replica."
     )
 
 
 def latency_objective(package: PackageData) -> Markdown:
-    """Return the latency objective as a sentence."""
-    objective = milliseconds(1000 * package.sizing.objective_seconds)
-    return Markdown(f"99 of 100 one-row requests are answered within {objective} ([sizing](#sizing) has the formula).")
+    """Return the latency objectives by the number of rows as a sentence, or why none is stated."""
+    objectives = package.sizing.objectives
+    if not objectives:
+        return Markdown(
+            "none is stated, because the machine was busy during the [measurements](#latency-and-resources)."
+        )
+    times = [f"{milliseconds(1000 * each.seconds)} for {_up_to(each.rows)}" for each in objectives]
+    return Markdown(f"99 of 100 requests are answered within {join_list(times)} ([sizing](#sizing) has the formulas).")
+
+
+def _up_to(rows: int) -> str:
+    return "one row" if rows == 1 else f"up to {rows:,} rows"
 
 
 def owner_says(package: PackageData, name: str) -> Markdown:

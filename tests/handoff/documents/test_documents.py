@@ -230,6 +230,7 @@ def test_guide_states_what_else_ran_during_the_measurements() -> None:
     assert "the load average before them was 0.5; the cores ran at 2,600 MHz" in guide
     assert "| Capacity of a replica | 4,320 one-row requests per second |" in guide
     assert "| Latency objective, up to 100 rows | 99 of 100 requests within 250 ms |" in guide
+    assert "99 of 100 requests are answered within 10 ms for one row and 250 ms for up to 100 rows" in guide
     assert "was busy" not in guide
 
 
@@ -239,6 +240,8 @@ def test_guide_of_a_busy_machine_withholds_what_depends_on_its_speed() -> None:
     assert "states neither capacity nor replicas, CPU requests or latency objectives. Measure again" in guide
     assert "python benchmarks/measure.py" in guide
     assert "recommends a timeout" not in guide
+    assert "- Latency: none is stated, because the machine was busy" in guide
+    assert "The load that a replica carries is not known" in guide
     sizing = guide.partition("## Sizing")[2].partition("## When to retrain")[0]
     for figure in ("Capacity", "Safe load", "| Latency objective", "| Replicas", "| CPU request", "Autoscaler"):
         assert figure not in sizing
