@@ -22,7 +22,12 @@ from model_deployer.handoff.formats.library import TEMPLATES
 from model_deployer.handoff.formats.parity import write_parity
 from model_deployer.handoff.formats.service_replay import replay_service
 from model_deployer.handoff.measurement.server_measurement import measure
-from model_deployer.handoff.requirements import write_dockerfile, write_environment, write_requirements
+from model_deployer.handoff.requirements import (
+    write_dockerfile,
+    write_environment,
+    write_hashed_requirements,
+    write_requirements,
+)
 from model_deployer.handoff.sample_requests import collect_samples
 from model_deployer.handoff.sandbox.environment import CleanEnvironment, temporary_environment
 from model_deployer.handoff.sandbox.sbom import write_sbom
@@ -119,6 +124,7 @@ def _install(artifact: Artifact, folder: Path, environment: CleanEnvironment) ->
     with step("environment") as current:
         environment.copy(folder)
         environment.install()
+        write_hashed_requirements(folder, environment.wheel_hashes())
         write_sbom(folder, environment, artifact.manifest, artifact.contract)
         current.detail = f"{len(environment.installed())} packages in a clean environment"
 

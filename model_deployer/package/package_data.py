@@ -34,6 +34,9 @@ PLOTS = "model/plots"
 SPECIFICATION = "docs/API_SPEC.yaml"
 OTHER_SPECIFICATION = "docs/API_OTHER_SERVERS.yaml"
 
+#: The packages of the server with the hashes of their files, for one platform.
+HASHED_REQUIREMENTS = "requirements-hashed.txt"
+
 #: The endpoints of the model's own API; the others are for clients of other servers.
 OWN_ENDPOINTS = frozenset({"POST /predict", "GET /", "GET /model", "GET /livez", "GET /readyz", "GET /metrics"})
 
@@ -64,6 +67,7 @@ class PackageData:
         changes: The versions of the model, the newest first: ``version``, ``created``, and the changes.
         endpoints: The method, path and summary of each operation of the service.
         is_verified: Whether the package was verified when it was written.
+        has_hashed_requirements: Whether the package has the hashes of the installed files.
         plots: The content of the PNG files in model/plots, by the stem of their names.
     """
 
@@ -79,6 +83,7 @@ class PackageData:
     endpoints: tuple[tuple[str, str, str], ...]
     is_verified: bool
     graph: Graph | None = None
+    has_hashed_requirements: bool = False
     plots: Mapping[str, bytes] = field(default_factory=dict)
 
     @cached_property
@@ -128,6 +133,7 @@ def read_package_data(folder: Path) -> PackageData:
             changes=tuple(_read_json(folder, CHANGES)["versions"]),
             endpoints=tuple(_endpoints(folder)),
             is_verified=metadata["verified"],
+            has_hashed_requirements=(folder / HASHED_REQUIREMENTS).exists(),
             plots={path.stem: path.read_bytes() for path in sorted((folder / PLOTS).glob("*.png"))},
         )
     except FileNotFoundError as error:
