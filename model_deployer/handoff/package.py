@@ -26,7 +26,12 @@ from model_deployer.handoff.formats.service_replay import replay_service
 from model_deployer.handoff.holdout_sample import write_holdout
 from model_deployer.handoff.measurement.program import run_program, write_program
 from model_deployer.handoff.programs import write_programs
-from model_deployer.handoff.requirements import write_dockerfile, write_environment, write_requirements
+from model_deployer.handoff.requirements import (
+    write_dockerfile,
+    write_environment,
+    write_hashed_requirements,
+    write_requirements,
+)
 from model_deployer.handoff.sample_requests import collect_samples
 from model_deployer.handoff.sandbox.environment import CleanEnvironment, temporary_environment
 from model_deployer.handoff.sandbox.sbom import write_sbom
@@ -144,6 +149,7 @@ def _install(artifact: Artifact, folder: Path, environment: CleanEnvironment) ->
     with step("environment") as current:
         environment.copy(folder)
         environment.install()
+        write_hashed_requirements(folder, environment.wheel_hashes())
         write_sbom(folder, environment, artifact.manifest, artifact.contract)
         current.detail = f"{len(environment.installed())} packages in a clean environment"
 

@@ -1,14 +1,17 @@
 """The lists of packages, environment.yml and the Dockerfile: the environment of a package."""
 
+import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distribution, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from model_deployer.handoff.formats.library import TEMPLATES
 from model_deployer.image.bento import DOCKERFILE, REQUIREMENTS
+from model_deployer.package.package_data import HASHED_REQUIREMENTS
 
 #: The files with the packages of the server, and with those that the tests need in addition.
 RUNTIME, TESTS = "requirements.txt", "tests/requirements.txt"
@@ -25,6 +28,25 @@ def write_requirements(folder: Path) -> None:
     test_pins = [pin for pin in _pins(_TEST_PACKAGES) if pin.partition("==")[0] not in names]
     _write_pins(folder / RUNTIME, "To serve the model and to load its files.", server_pins)
     _write_pins(folder / TESTS, f"For the tests, in addition to {RUNTIME}.", test_pins)
+
+
+def write_hashed_requirements(folder: Path, hashes: Mapping[str, str]) -> None:
+    """Write the requirements of the server with the hashes of the files that were installed on this machine.
+
+    Nothing is written if a hash is not known: pip would refuse the other lines.
+
+    Args:
+        folder: The folder of the package.
+        hashes: The SHA-256 of the installed file of each package, by its normalized name.
+    """
+    lines = (folder / RUNTIME).read_text(encoding="utf-8").splitlines()
+    pins = {pin: hashes.get(canonicalize_name(Requirement(pin).name)) for pin in lines if "==" in pin}
+    if all(pins.values()):
+        python = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
+        title = f"The tested files, for {platform.system()} {platform.machine()} and {python} only."
+        _write_pins(
+            folder / HASHED_REQUIREMENTS, title, [f"{pin} --hash=sha256:{digest}" for pin, digest in pins.items()]
+        )
 
 
 def _write_pins(path: Path, title: str, pins: Sequence[str]) -> None:

@@ -36,6 +36,9 @@ PLOTS = "model/plots"
 SPECIFICATION = "docs/API_SPEC.yaml"
 OTHER_SPECIFICATION = "docs/API_OTHER_SERVERS.yaml"
 
+#: The packages of the server with the hashes of their files, for one platform.
+HASHED_REQUIREMENTS = "requirements-hashed.txt"
+
 #: The endpoints of the model's own API; the others are for clients of other servers.
 OWN_ENDPOINTS = frozenset({"POST /predict", "GET /", "GET /model", "GET /livez", "GET /readyz", "GET /metrics"})
 
@@ -67,6 +70,7 @@ class PackageData:
         endpoints: The method, path and summary of each operation of the service.
         is_verified: Whether the package was verified when it was written.
         runbook_url: The absolute URL at which monitoring/RUNBOOK.md is published; None if it is not.
+        has_hashed_requirements: Whether the package has the hashes of the installed files.
         plots: The content of the PNG files in model/plots, by the stem of their names.
         has_test_rows: Whether the package holds test rows.
     """
@@ -84,6 +88,7 @@ class PackageData:
     is_verified: bool
     graph: Graph | None = None
     runbook_url: str | None = None
+    has_hashed_requirements: bool = False
     plots: Mapping[str, bytes] = field(default_factory=dict)
     has_test_rows: bool = False
 
@@ -135,6 +140,7 @@ def read_package_data(folder: Path) -> PackageData:
             endpoints=tuple(_endpoints(folder)),
             is_verified=metadata["verified"],
             runbook_url=metadata.get("runbook_url"),
+            has_hashed_requirements=(folder / HASHED_REQUIREMENTS).exists(),
             plots={path.stem: path.read_bytes() for path in sorted((folder / PLOTS).glob("*.png"))},
             has_test_rows=(folder / HOLDOUT).is_file(),
         )

@@ -21,7 +21,8 @@ from tests.support.processes import ROOT, run, serve
 
 TREE = {
     "README.md", "CHANGELOG.md", "VERIFICATION.md", "VERIFICATION.json", "SHA256SUMS", "sbom.cdx.json", "verify.py",
-    "requirements.txt", "tests/requirements.txt", "environment.yml", "Dockerfile", "bento/bento.yaml",
+    "requirements.txt", "requirements-hashed.txt", "tests/requirements.txt", "environment.yml", "Dockerfile",
+    "bento/bento.yaml",
     "model/model_v1.0.0.pkl", "model/preprocessor.pkl", "model/model_metadata.json", "model/model_v1.0.0.onnx",
     "model/model_v1.0.0.joblib", "model/model_v1.0.0.safetensors", "model/torch_model.py", "model/predictor.py",
     "docs/MODEL_CARD.md", "docs/MODEL_CARD.html", "docs/INTEGRATION_GUIDE.md", "docs/API_SPEC.yaml",
@@ -128,7 +129,8 @@ def test_the_bill_of_materials_names_the_model_its_files_and_its_data(package: P
     hashes = {file["name"]: file["hashes"][0]["content"] for file in model["components"]}
     assert hashes["model/model_v1.0.0.onnx"] == metadata["manifest"]["files"]["model.onnx"]
     assert {"model/predictor.py", "model/preprocessor.pkl", "model/model_v1.0.0.pkl"} <= hashes.keys()
-    assert [name for name, component in components.items() if "hashes" not in component] in ([], ["pip", "setuptools"])
+    without_hashes = {component["name"] for component in components.values() if "hashes" not in component}
+    assert without_hashes <= {"pip", "setuptools"}
 
 
 def test_requirements_of_the_service_are_apart_from_those_of_the_tests(package: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 from model_deployer.package.package_data import (
     CHANGES,
+    HASHED_REQUIREMENTS,
     MEASUREMENTS,
     METADATA,
     OTHER_SPECIFICATION,
@@ -30,6 +31,11 @@ def _lines(package: PackageData) -> Iterator[Line]:
     yield "verify.py", "checks the files and figures of this package, and runs it; it needs nothing but Python"
     yield "SHA256SUMS", "the checksum of every file, for: sha256sum -c SHA256SUMS"
     yield "requirements.txt", "the Python packages of the service, with their versions; environment.yml for conda"
+    if package.has_hashed_requirements:
+        yield (
+            HASHED_REQUIREMENTS,
+            "the same with hashes, for pip install --require-hashes on the platform that it names",
+        )
     yield "Dockerfile", "builds an image of the service"
     yield "sbom.cdx.json", "the software bill of materials, for scanners (CycloneDX)"
     yield "docs/", ""

@@ -1,7 +1,5 @@
 """The part of the integration guide about predictions without the service."""
 
-import pprint
-
 from model_deployer.contract.outputs import Classification
 from model_deployer.package.formats import Format, Graph
 from model_deployer.package.package_data import PackageData
@@ -10,7 +8,7 @@ from model_deployer.writing.markdown import Markdown, code, join_list, table
 
 def library_code(package: PackageData) -> str:
     """Return a program that predicts the example row with predictor.py."""
-    rows = pprint.pformat([package.contract.example()], width=100, sort_dicts=False)
+    fields = [f"    {name!r}: {value!r}," for name, value in package.contract.example().items()]
     return "\n".join(
         [
             "import sys",
@@ -19,7 +17,10 @@ def library_code(package: PackageData) -> str:
             "import predictor",
             "",
             "model = predictor.load()",
-            f"print(model.predict({rows}))",
+            "row = {",
+            *fields,
+            "}",
+            "print(model.predict([row]))",
         ]
     )
 
@@ -64,13 +65,13 @@ _TENSOR_TYPES = (
     ),
     ("Java", "com.microsoft.onnxruntime", "OnnxTensor.createTensor(environment, array) of double[][] and String[][]"),
     ("C#", "Microsoft.ML.OnnxRuntime", "DenseTensor<double> and DenseTensor<string>"),
-    ("Go, C, C++", "ONNX Runtime's C API", "CreateTensorWithDataAsOrtValue of double, and FillStringTensor"),
+    ("Go, C, C++", "onnxruntime_c_api.h", "CreateTensorWithDataAsOrtValue of double, and FillStringTensor"),
 )
 
 
 def tensor_types() -> Markdown:
     """Return a table of the inputs of ONNX Runtime by language."""
-    rows = [[language, code(library), code(types)] for language, library, types in _TENSOR_TYPES]
+    rows = [[language, code(library), types] for language, library, types in _TENSOR_TYPES]
     return table(["Language", "Library", "Inputs"], rows)
 
 

@@ -81,13 +81,13 @@ class Formats:
         if self._graphs:
             yield Draft(
                 "pickle",
-                "The preprocessor, with `transform`, and the model, with `predict`: objects of predictor.py.",
+                "The preprocessor, which has transform, and the model, which has predict: objects of predictor.py.",
                 self._write_pickles,
                 self._load_pickles,
             )
         yield Draft(
             "joblib",
-            "The model, with `predict`: an object of predictor.py, compressed by joblib.",
+            "The model, which has predict: an object of predictor.py, compressed by joblib.",
             self._write_joblib,
             lambda: self._library.load_joblib(f"{self._stem}.joblib").run,
         )
