@@ -30,7 +30,7 @@ async def test_a_time_that_is_up_ends_nobody_elses_request() -> None:
 
     both_timed_out = asyncio.Event()
     await asyncio.gather(*(wait(seconds) for seconds in (30, 0.01, 20, 0.05)))
-    assert (timed_out, completed) == ([0.01, 0.05], [30, 20])
+    assert (sorted(timed_out), completed) == ([0.01, 0.05], [30, 20])  # on a busy machine, both end at once
 
 
 class Connection:
