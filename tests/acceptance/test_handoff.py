@@ -223,17 +223,8 @@ def test_the_receiver_can_verify_a_package_alone(package: Path, tmp_path: Path) 
     environment = {"PATH": os.environ["PATH"], "HOME": str(Path.home()), "TMPDIR": str(temporary)}
     completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert completed.returncode == 0, completed.stdout
-    for check in (
-        "figures",
-        "environment",
-        "example",
-        "tests",
-        "server",
-        "identity",
-        "requests",
-        "metrics",
-        "tests deployed",
-    ):
+    names = ["figures", "environment", "example", "tests offline", "start", "identity", "requests", "metrics"]
+    for check in [*names, "tests deployed"]:
         assert f"{check:>15}  " in completed.stdout
     assert "FAILED" not in completed.stdout
     assert {path: path.stat().st_mtime_ns for path in package.rglob("*")} == before

@@ -419,12 +419,12 @@ def check_example(run: Run) -> str:
     return f"examples/inference_example.py printed {len(output.splitlines())} predictions"
 
 
-def check_tests(run: Run) -> str:
+def check_tests_offline(run: Run) -> str:
     """Run the tests of the package without a server."""
     return _summary(run.program(_python(run), "-m", "pytest", "tests"))
 
 
-def check_server(run: Run) -> str:
+def check_start(run: Run) -> str:
     """Start a server of the package's own Bento."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -495,8 +495,8 @@ READING = (check_files, check_signature, check_figures)
 RUNNING = (
     check_environment,
     check_example,
-    check_tests,
-    check_server,
+    check_tests_offline,
+    check_start,
     check_identity,
     check_requests,
     check_metrics,
