@@ -181,7 +181,7 @@ def test_a_quantile_is_answered_with_what_it_promises(workplace: Workplace) -> N
     shown = json.loads(workplace.deployer("show", trained["tag"], "--json").stdout)
     with serve([], workplace.home, workplace.folder / "log") as server:
         document = httpx.get(f"{server.url}/docs.json").text
-        assert "The truth is at or below this value in 90% of cases. Unit: CHF." in document
+        assert "the truth is at or below it in 90% of cases like those in training. Unit: CHF." in document
         row = {feature["name"]: feature["example"] for feature in shown["contract"]["features"]}
         (prediction,) = httpx.post(f"{server.url}/predict", json=row).json()["predictions"]
         assert prediction["lower"] < prediction["value"] < prediction["upper"]

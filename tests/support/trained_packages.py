@@ -158,5 +158,5 @@ KINDS = {
     "one field": Kind(one_field),
     "weights": Kind(weighted, ", weight: w"),
     "boosting": Kind(quantity, estimator="{name: lightgbm, trials: 1}"),
-    "skipped": Kind(two_labels, estimator="{name: auto, budget_seconds: 0.5}"),
+    "skipped": Kind(two_labels, estimator="{name: auto, budget_seconds: 0.001}"),
 }
