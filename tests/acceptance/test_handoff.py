@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -219,18 +220,18 @@ def test_the_receiver_can_verify_a_package_alone(package: Path, tmp_path: Path) 
     received = tmp_path / "received"
     shutil.copytree(package, received, ignore=shutil.ignore_patterns("__pycache__"))  # other tests ran its programs
     before = {path: path.stat().st_mtime_ns for path in received.rglob("*")}
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
     command = [sys.executable, "-I", str(received / "verify.py")]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(Path.home()), "TMPDIR": str(temporary)}
-    completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    with tempfile.TemporaryDirectory(prefix="v") as temporary:  # a short path, because sockets are in it
+        environment = {"PATH": os.environ["PATH"], "HOME": str(Path.home()), "TMPDIR": temporary}
+        completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+        left_behind = list(Path(temporary).iterdir())
     assert completed.returncode == 0, completed.stdout
     names = ["figures", "environment", "example", "tests offline", "start", "identity", "requests", "metrics"]
-    for check in [*names, "tests deployed"]:
+    for check in [*names, "tests deployed", "end"]:
         assert f"{check:>15}  " in completed.stdout
     assert "FAILED" not in completed.stdout
     assert {path: path.stat().st_mtime_ns for path in received.rglob("*")} == before
-    assert not list(temporary.iterdir())
+    assert not left_behind
 
 
 def _shorten(package: Path) -> None:

@@ -45,6 +45,9 @@ METADATA, SAMPLES = "model/model_metadata.json", "examples/sample_requests.json"
 PARITY, MEASUREMENTS = "model/parity.json", "benchmarks/measurements.json"
 HOLDOUT = "examples/holdout.json"
 
+#: The time that a program gets to end, in seconds.
+_STOP_SECONDS = 30
+
 #: The packages of the service and of the tests, as options of pip.
 _REQUIREMENTS = ("-r", "requirements.txt", "-r", "tests/requirements.txt")
 
@@ -323,6 +326,18 @@ def _may_be(losses: Sequence[float], expected: float) -> bool:
 
 # What runs the package.
 
+#: A second process that cleans up if this one is killed: it sees the end of the pipe between them.
+_CLEANER = """
+import os, shutil, signal, sys
+folder, *groups = sys.stdin.read().split("\\n")
+for group in filter(None, groups):
+    try:
+        os.killpg(int(group), signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+shutil.rmtree(folder, ignore_errors=True)
+"""
+
 
 @dataclass
 class Run:
@@ -333,6 +348,8 @@ class Run:
         options: The options of the command.
         folder: The copy that everything runs in; None before there is one.
         processes: The programs that were started, each the first one of a group.
+        cleaner: The process that cleans up if this one is killed.
+        server: The server; None before it was started.
         url: The URL of the server; empty before it is ready.
         results: The checks so far: name, result and finding.
     """
@@ -341,6 +358,8 @@ class Run:
     options: argparse.Namespace
     folder: Path | None = None
     processes: list["subprocess.Popen[str]"] = field(default_factory=list)
+    cleaner: "subprocess.Popen[str] | None" = None
+    server: "subprocess.Popen[str] | None" = None
     url: str = ""
     results: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -377,14 +396,21 @@ class Run:
         process = subprocess.Popen(
             list(map(str, command)),
             cwd=self.copy,
-            env={**kept, "BENTOML_DO_NOT_TRACK": "1", "BENTOML_HOME": str(self.copy / ".bentoml"), **variables},
+            env={**kept, **self._own_folders(), "BENTOML_DO_NOT_TRACK": "1", **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
         self.processes.append(process)
+        _tell(self.cleaner, process.pid)
         return process
+
+    def _own_folders(self) -> dict[str, str]:
+        """Return the variables of folders that programs write into, which are removed with the copy."""
+        temporary = self.copy.parent / "tmp"
+        temporary.mkdir(exist_ok=True)
+        return {"BENTOML_HOME": str(self.copy.parent / "home"), "TMPDIR": str(temporary)}
 
 
 def check_files(run: Run) -> str:
@@ -431,7 +457,7 @@ def check_start(run: Run) -> str:
         port = probe.getsockname()[1]
     variables = {"BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)}
     start, url = time.monotonic(), f"http://127.0.0.1:{port}"
-    server = run.start(_python(run).with_name("bentoml"), "serve", run.copy / "bento", **variables)
+    run.server = server = run.start(_python(run).with_name("bentoml"), "serve", run.copy / "bento", **variables)
     while time.monotonic() - start < TIMEOUT_SECONDS:
         if server.poll() is not None:
             raise Failed(f"the server ended: {(server.stdout.read() if server.stdout else '').strip()[-300:]}")
@@ -491,6 +517,16 @@ def check_tests_deployed(run: Run) -> str:
     return _summary(run.program(_python(run), "-m", "pytest", "tests", URL=_url(run)))
 
 
+def check_end(run: Run) -> str:
+    """Stop the server with SIGTERM."""
+    _url(run)
+    assert run.server
+    status = _terminate(run.server)
+    if status != 0:
+        raise Failed(f"the server ended with status {status} after SIGTERM; expected 0")
+    return "the server ends with status 0 after SIGTERM"
+
+
 READING = (check_files, check_signature, check_figures)
 RUNNING = (
     check_environment,
@@ -501,6 +537,7 @@ RUNNING = (
     check_requests,
     check_metrics,
     check_tests_deployed,
+    check_end,
 )
 
 
@@ -539,6 +576,21 @@ def _require_none(problems: Sequence[str]) -> None:
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise Failed("; ".join(problems[:5]) + more)
+
+
+def _tell(cleaner: "subprocess.Popen[str] | None", line: object) -> None:
+    if cleaner and cleaner.stdin:
+        cleaner.stdin.write(f"{line}\n")
+        cleaner.stdin.flush()
+
+
+def _terminate(process: "subprocess.Popen[str]") -> int:
+    """Ask a program to end, so that it removes its temporary files; kill it if it does not."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=_STOP_SECONDS)
+    _kill(process)
+    return process.returncode
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:
@@ -599,12 +651,17 @@ def main() -> int:
         print(f"\nThe following checks run the code of the package{f', about {total:.0f} s' if total else ''}.\n")
         with tempfile.TemporaryDirectory(prefix="verify-", ignore_cleanup_errors=True) as name:
             run.folder = Path(name) / "package"
+            run.cleaner = subprocess.Popen(
+                [sys.executable, "-c", _CLEANER], stdin=subprocess.PIPE, text=True, start_new_session=True
+            )
+            _tell(run.cleaner, name)
             shutil.copytree(run.package, run.folder, ignore=shutil.ignore_patterns(ENVIRONMENT))
             try:
                 passed = _perform(run, RUNNING, seconds)
             finally:
                 for process in run.processes:
-                    _kill(process)
+                    _terminate(process)
+                _kill(run.cleaner)
     elif not passed:
         print("\nNothing of the package was run.")
     not_run = [name for name, result, _ in run.results if result == "not run"]
