@@ -59,7 +59,8 @@ def run_server(command: str, folder: Path, has_grpc: bool = False) -> Iterator[S
     """
     with temporary_folder("model-deployer-") as home, tempfile.TemporaryFile() as log, ExitStack() as stack:
         port, grpc_port = free_ports(2)
-        variables = {"BENTOML_HOME": str(home), "BENTOML_HOST": "127.0.0.1", "PORT": str(port)}
+        variables = {"BENTOML_HOME": str(home), "BENTOML_HOST": "127.0.0.1"}
+        variables |= {"PORT": str(port), "BENTOML_PORT": str(port)}  # the commands of README.md take the former
         variables |= {"DEPLOYER_GRPC_PORT": str(grpc_port)} if has_grpc else {}
         environment, start = clean_variables() | variables, time.monotonic()
         process = subprocess.Popen(
