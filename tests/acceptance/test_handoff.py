@@ -234,6 +234,19 @@ def test_the_receiver_can_verify_a_package_alone(package: Path, tmp_path: Path) 
     assert not left_behind
 
 
+def test_the_receiver_can_measure_again(package: Path, tmp_path: Path) -> None:
+    """Without options, measure.py starts the server of the package, and changes nothing in it."""
+    received = tmp_path / "received"
+    shutil.copytree(package, received, ignore=shutil.ignore_patterns("__pycache__"))
+    files = sorted(received.rglob("*"))
+    command = [sys.executable, "benchmarks/measure.py", "--seconds", "0.1"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(Path.home())}
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=received, env=environment)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert "In the package -> on this machine:" in completed.stdout
+    assert sorted(received.rglob("*")) == files
+
+
 def _shorten(package: Path) -> None:
     """Leave one path for schemathesis and no client; the `package` fixture has run them with everything."""
     specification = package / "docs" / "API_SPEC.yaml"
