@@ -23,6 +23,7 @@ from model_deployer.training.data.text_questions import (
     year_question,
 )
 from model_deployer.training.data.time_text import STAMP, date_order, read_times, time_forms
+from model_deployer.training.reading.plain_types import are_numbers
 
 #: Marks of a missing value in a column of numbers, times or booleans. In a column of text, they are text.
 MISSING_MARKS = (
@@ -134,7 +135,7 @@ def _plain(strings: pl.Series, marks: Sequence[str]) -> pl.Series | None:
     sample = sample_of(strings)
     if sample is None:
         return None
-    numbers = plain_numbers(strings, sample)
+    numbers = None if are_numbers(marks) else plain_numbers(strings, sample)
     if numbers is not None:
         return numbers
     return strings if is_plain_text(without_marks(sample, marks).drop_nulls()) else None

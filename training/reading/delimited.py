@@ -26,6 +26,7 @@ from model_deployer.training.reading.header import footer_question, footer_rows
 from model_deployer.training.reading.plain_types import (
     SAMPLE_ROWS,
     PlainTypes,
+    are_numbers,
     are_plain,
     exempt_columns,
     plain_types,
@@ -74,7 +75,8 @@ def _read(text: Text, spec: Spec, may_have_types: bool) -> TableFile:
     text = without_rules(text) if dialect.separators.has_rules else text
     body = _without_footer(text, spec.data.footer_rows or 0)
     counts = count_bytes(body.content, dialect.separators)
-    frame = _frame(body, dialect, counts, exempt_columns(spec) if may_have_types else None)
+    has_types = may_have_types and not are_numbers(spec.data.missing)
+    frame = _frame(body, dialect, counts, exempt_columns(spec) if has_types else None)
     if frame.width > 1 and all(column.null_count() for column in frame):  # there may be blank lines
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     if spec.data.quote is None:

@@ -4,7 +4,7 @@ The first rows show which columns may be plain numbers, and the bytes and values
 not certain is text.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import polars as pl
 
@@ -37,6 +37,11 @@ def plain_types(sample: pl.DataFrame, exempt: Collection[str]) -> PlainTypes:
     """
     types = {column.name: _plain_type(column.drop_nulls()) for column in sample if column.name not in exempt}
     return {name: dtype for name, dtype in types.items() if dtype is not None}
+
+
+def are_numbers(marks: Sequence[str]) -> bool:
+    """Return whether a mark of a missing value is a number, such as -999: then no number is plain."""
+    return bool(pl.Series(marks, dtype=pl.String).str.strip_chars().cast(pl.Float64, strict=False).is_not_null().any())
 
 
 def exempt_columns(spec: Spec) -> set[str]:

@@ -99,3 +99,13 @@ def test_decimal_commas_of_another_column_are_evidence(
     frame = pl.DataFrame({"x": commas, "thousandths": COLUMNS["thousandths"], "whole": [*COLUMNS["whole"][1:], odd]})
     frame.write_csv(tmp_path / "t.csv", separator=";")
     assert_equal(tmp_path / "t.csv", monkeypatch)
+
+
+@pytest.mark.parametrize("mark", ["-999", "9999.0", " 1e9 "])
+def test_a_number_that_is_stated_as_missing_is_missing(tmp_path: Path, mark: str) -> None:
+    for name in ("whole", "decimals"):
+        values = [*COLUMNS[name][:-50], mark.strip(), *COLUMNS[name][-49:]]
+        pl.DataFrame({"x": values, "text": COLUMNS["city"]}).write_csv(tmp_path / "t.csv")
+        table = read_table(spec_of_table(str(tmp_path / "t.csv"), {"missing": [mark]}), Path())
+        assert table.frame["x"].null_count() == 1
+        assert table.frame["x"][ROWS - 50] is None
