@@ -45,6 +45,9 @@ METADATA, SAMPLES = "model/model_metadata.json", "examples/sample_requests.json"
 PARITY, MEASUREMENTS = "model/parity.json", "benchmarks/measurements.json"
 HOLDOUT = "examples/holdout.json"
 
+#: Prefixes of variables that would give a program access to the packages, settings and servers of the caller.
+_OWN_VARIABLES = ("PYTHON", "BENTOML", "VIRTUAL_ENV", "PYTEST", "DEPLOYER", "URL", "API_KEY", "PORT")
+
 #: The time that a program gets to end, in seconds.
 _STOP_SECONDS = 30
 
@@ -388,16 +391,14 @@ class Run:
             raise Failed(lines[-1].strip())
         return output
 
-    def start(self, *command: str | Path, **variables: str) -> "subprocess.Popen[str]":
-        """Start a program in the copy."""
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "BENTOML", "VIRTUAL"))
-        }
+    def start(self, *command: str | Path, log: Any = subprocess.PIPE, **variables: str) -> "subprocess.Popen[str]":
+        """Start a program in the copy; its output goes to a file, or to a pipe that has to be read."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)}
         process = subprocess.Popen(
             list(map(str, command)),
             cwd=self.copy,
             env={**kept, **self._own_folders(), "BENTOML_DO_NOT_TRACK": "1", **variables},
-            stdout=subprocess.PIPE,
+            stdout=log,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
@@ -457,10 +458,13 @@ def check_start(run: Run) -> str:
         port = probe.getsockname()[1]
     variables = {"BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": str(port)}
     start, url = time.monotonic(), f"http://127.0.0.1:{port}"
-    run.server = server = run.start(_python(run).with_name("bentoml"), "serve", run.copy / "bento", **variables)
+    log = run.copy.parent / "server.log"
+    with log.open("w") as file:
+        command = (_python(run).with_name("bentoml"), "serve", run.copy / "bento")
+        run.server = server = run.start(*command, log=file, **variables)
     while time.monotonic() - start < TIMEOUT_SECONDS:
         if server.poll() is not None:
-            raise Failed(f"the server ended: {(server.stdout.read() if server.stdout else '').strip()[-300:]}")
+            raise Failed(f"the server ended: {log.read_text(errors='replace').strip()[-300:]}")
         with contextlib.suppress(OSError):
             if _ask(f"{url}/readyz")[0] == 200:
                 run.url = url
