@@ -16,7 +16,8 @@ from model_deployer.contract.errors import ArtifactError, UsageError
 
 FILE = "model.sig"
 
-_PAYLOAD = "application/vnd.in-toto+json"
+#: The type of an in-toto statement in an envelope.
+PAYLOAD = "application/vnd.in-toto+json"
 _PREDICATE = "https://model_signing/signature/v1.0"
 
 
@@ -77,12 +78,12 @@ def _signed_payload(artifact: Artifact, public_key: Path) -> bytes:
     key, algorithm = _read_key(public_key)
     payload_type, payload, signature = _read_envelope(artifact)
     try:
-        key.verify(signature, _pre_authentication_encoding(payload_type, payload), ECDSA(algorithm))
+        key.verify(signature, pre_authentication_encoding(payload_type, payload), ECDSA(algorithm))
     except InvalidSignature:
         raise ArtifactError(
             f"{artifact.tag} was not signed by the owner of {public_key.name}; do not serve it"
         ) from None
-    if payload_type != _PAYLOAD:
+    if payload_type != PAYLOAD:
         raise ArtifactError(f"{artifact.tag}: {FILE} is not the signature of a model; sign the model again")
     return payload
 
@@ -120,7 +121,7 @@ def _decode(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
 
 
-def _pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
+def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
     """Return the bytes that are signed: DSSE's pre-authentication encoding, version 1."""
     encoded_type = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(encoded_type), encoded_type, len(payload), payload)

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from model_deployer.contract.artifact import sha256, write_json
 from model_deployer.contract.errors import UsageError
+from model_deployer.contract.signature import PAYLOAD, pre_authentication_encoding
 from model_deployer.handoff.standalone.verify import ATTESTATION, SUMS, listed_files
 
-_PAYLOAD = "application/vnd.in-toto+json"
 _STATEMENT = "https://in-toto.io/Statement/v1"
 _PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 
@@ -50,9 +50,9 @@ def write_attestation(folder: Path, key: EllipticCurvePrivateKey, is_verified: b
         is_verified: Whether the package passed its verification.
     """
     payload = json.dumps(_statement(folder, is_verified), sort_keys=True).encode()
-    signed = b"DSSEv1 %d %b %d %b" % (len(_PAYLOAD), _PAYLOAD.encode(), len(payload), payload)
+    signed = pre_authentication_encoding(PAYLOAD, payload)
     envelope = {
-        "payloadType": _PAYLOAD,
+        "payloadType": PAYLOAD,
         "payload": _encode(payload),
         "signatures": [{"sig": _encode(key.sign(signed, ECDSA(SHA256())))}],
     }
