@@ -1,0 +1,1 @@
+"""ONNX graphs on raw fields, written from what a stored model holds; numbers are double until the outputs."""

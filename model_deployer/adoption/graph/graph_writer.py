@@ -1,0 +1,134 @@
+"""Collect the nodes of an ONNX graph: inputs of raw fields, operators and constants with unique names."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
+
+#: What a column of a graph holds: numbers, double, with NaN for a missing one; or texts, with "" for a missing one.
+Kind = Literal["number", "text"]
+
+#: The oldest versions with the operators of the writers (ONNX 1.15).
+OPSETS = {"": 20, "ai.onnx.ml": 4}
+IR_VERSION = 9
+
+_ELEMENTS = {"number": TensorProto.DOUBLE, "text": TensorProto.STRING}
+
+
+class GraphWriter:
+    """A graph that grows. Every tensor has rows as its first dimension, and numbers are double.
+
+    Attributes:
+        critical: Values of raw fields at which the model changes its behaviour, by the name of the field: thresholds
+            and categories. Rows that prove the equality of a graph are built from them.
+    """
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, Kind] = {}
+        self.critical: dict[str, set[float | str]] = {}
+        self._nodes: list[NodeProto] = []
+        self._constants: dict[bytes, str] = {}
+        self._initializers: list[TensorProto] = []
+        self._count = 0
+
+    def input(self, name: str, kind: Kind) -> str:
+        """Return the tensor of a raw field, [rows, 1].
+
+        Raises:
+            UnsupportedModel: if one part of the model uses the field as a number and another part as a text.
+        """
+        if self.inputs.setdefault(name, kind) != kind:
+            raise UnsupportedModel(f"the column '{name}' is used as a number and as a text")
+        return _input_tensor(name)
+
+    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """Add an operator with one output, and return its name.
+
+        Args:
+            operator: The name of the operator.
+            inputs: The names of its inputs.
+            domain: ``ai.onnx.ml`` for an operator of that domain.
+            attributes: Its attributes.
+        """
+        (output,) = self.add_many(operator, *inputs, outputs=1, domain=domain, **attributes)
+        return output
+
+    def add_many(self, operator: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any) -> list[str]:
+        """Add an operator with several outputs, and return their names; see :meth:`add`."""
+        names = [self._name(operator) for _ in range(outputs)]
+        self._nodes.append(helper.make_node(operator, list(inputs), names, domain=domain, **attributes))
+        return names
+
+    def constant(self, value: Any) -> str:
+        """Return the name of a constant; numbers of Python and float arrays become double, texts become strings.
+
+        Args:
+            value: An array, number, text, or list of them.
+        """
+        array = _constant_array(value)
+        key = b"|".join([str(array.dtype).encode(), str(array.shape).encode(), _content(array)])
+        if key not in self._constants:
+            name = self._constants[key] = self._name("constant")
+            self._initializers.append(numpy_helper.from_array(array, name))
+        return self._constants[key]
+
+    def number(self, tensor: str) -> str:
+        """Convert a tensor of booleans, integers or floats to double."""
+        return self.add("Cast", tensor, to=TensorProto.DOUBLE)
+
+    def note_critical(self, field: str, values: Sequence[float | str]) -> None:
+        """Remember values of a raw field at which the model changes its behaviour."""
+        self.critical.setdefault(field, set()).update(values)
+
+    def model(self, outputs: dict[str, tuple[str, int]]) -> onnx.ModelProto:
+        """Return the finished graph.
+
+        Args:
+            outputs: By the name of the output: a double tensor [rows, columns], and its number of columns. They become
+                float32, as the outputs of every artifact.
+
+        Raises:
+            onnx.checker.ValidationError: if the nodes do not fit together.
+        """
+        for name, (tensor, _) in outputs.items():
+            self._nodes.append(helper.make_node("Cast", [tensor], [name], to=TensorProto.FLOAT))
+        renamed = [helper.make_node("Identity", [name], [_input_tensor(name)]) for name in self.inputs]
+        graph = helper.make_graph(
+            [*renamed, *self._nodes],
+            "model",
+            [helper.make_tensor_value_info(name, _ELEMENTS[kind], ["rows", 1]) for name, kind in self.inputs.items()],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", width])
+                for name, (_, width) in outputs.items()
+            ],
+            self._initializers,
+        )
+        opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="model-deployer")
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def _name(self, operator: str) -> str:
+        self._count += 1
+        return f"::{operator}_{self._count}"
+
+
+def _input_tensor(name: str) -> str:
+    """The name of an input inside of the graph. An input is renamed, so that an output may have the same name."""
+    return f"::{name}"
+
+
+def _constant_array(value: Any) -> NDArray[Any]:
+    array = np.asarray(value)
+    if array.dtype.kind == "f" or (array.dtype.kind == "i" and not isinstance(value, np.ndarray)):
+        return array.astype(np.float64)
+    return array.astype(object) if array.dtype.kind == "U" else array
+
+
+def _content(array: NDArray[Any]) -> bytes:
+    return repr(array.tolist()).encode() if array.dtype == object else array.tobytes()
