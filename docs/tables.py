@@ -24,6 +24,7 @@ from model_deployer.contract.value_warnings import WARNING_CODES
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.observability.metric_specs import METRIC_SPECS
 from model_deployer.training.spec import (
+    AdoptSpec,
     Bound,
     CardSpec,
     Cost,
@@ -221,6 +222,7 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "bound": lambda: _fields(Bound),
     "limits": lambda: _fields(LimitsSpec),
     "holdout": lambda: _fields(HoldoutSpec, prefix="holdout."),
+    "adopt": lambda: _fields(AdoptSpec, prefix="adopt."),
     "settings": lambda: _fields(Settings),
     "errors": _errors,
     "problems": _problems,

@@ -21,6 +21,7 @@ OURS = {"model_deployer", "service", "tests", "benchmarks", "examples"}
 EXTRAS: dict[str, set[str]] = {
     "service.py": set(),
     "model_deployer/api.py": {"train"},
+    "model_deployer/adoption": {"train"},
     "model_deployer/contract": {"signing"},
     "model_deployer/serving": set(),
     "model_deployer/system": set(),

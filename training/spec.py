@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from model_deployer.adoption.interface import label_text
 from model_deployer.contract import value_form
 from model_deployer.contract.card import CardStatements
 from model_deployer.contract.category_spelling import NormalizationStep
@@ -443,6 +444,39 @@ class Estimator(_Section):
         return (*own, *self.candidates)
 
 
+class AdoptSpec(_Section):
+    """A model that was trained elsewhere; ``deployer adopt`` writes this section.
+
+    Attributes:
+        source: The file or folder of the model, from the folder of model.yaml; or the tag of a BentoML model.
+        trust: The digest of the source, as a consent to run it: pickles and other files may hold programs. Without it,
+            the source is never loaded.
+        columns: The columns that the model reads, in its order, where the source has no names.
+        labels: The classes of the model, in its order, where the source does not have them.
+        steps: For a folder, the files that the rows pass through, in this order, such as a scaler and a model.
+        serve: ``graph`` serves the model as an ONNX graph, which must answer as the source does. ``runner`` serves the
+            source itself, in a process of its own.
+        environment: The packages that the source is loaded with, such as ``scikit-learn==1.3.2``. By default, those
+            that the source names.
+        seen: Whether the source was trained on rows of the table; null if not known.
+    """
+
+    source: str = Field(min_length=1)
+    trust: str | None = Field(default=None, pattern=r"^sha256:[0-9a-f]{64}$")
+    columns: tuple[str, ...] | None = Field(default=None, min_length=1)
+    labels: tuple[str, ...] | None = Field(default=None, min_length=2)
+    steps: tuple[str, ...] = ()
+    serve: Literal["graph", "runner"] = "graph"
+    environment: tuple[str, ...] = ()
+    seen: bool | None = None
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _as_texts(cls, labels: Any) -> Any:
+        """Accept numbers and booleans as labels."""
+        return [label_text(label) for label in labels] if isinstance(labels, list) else labels
+
+
 class Cost(_Section):
     """The cost of the two errors of a two-label decision, in any unit; only their ratio matters.
 
@@ -560,6 +594,8 @@ class Spec(_Section):
         gates: Requirements on the trained model; a model that fails one is not saved.
         limits: The limits of one request to the served model.
         holdout: The test rows that a handoff package may hold. By default, it holds none.
+        adopt: A model that was trained elsewhere, which takes the place of ``estimator``. The table then only evaluates
+            it.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$", max_length=63)
@@ -585,6 +621,7 @@ class Spec(_Section):
     gates: Gates = Gates()
     limits: LimitsSpec = LimitsSpec()
     holdout: HoldoutSpec | None = None
+    adopt: AdoptSpec | None = None
     _source: YamlSource | None = PrivateAttr(default=None)
 
     @field_validator("positive", mode="before")
@@ -627,6 +664,17 @@ class Spec(_Section):
                 "`estimator.budget_seconds` cannot be combined with `data.rows_in_memory`; set `estimator.epochs` and "
                 "`estimator.trials` instead"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _adopted_model_is_finished(self) -> "Spec":
+        if self.adopt is None:
+            return self
+        for key in ("estimator", "transformers", "positive", "quantile"):
+            if key in self.model_fields_set:
+                raise ValueError(f"`{key}` is for a model that is trained here; leave it out with `adopt`")
+        if self.expressions or self.data.rows_in_memory is not None:
+            raise ValueError("`expression` and `data.rows_in_memory` are for a model that is trained here")
         return self
 
     @model_validator(mode="after")
@@ -720,6 +768,8 @@ def _keys_at(path: KeyPath) -> list[str]:
         return list(Bound.model_fields)
     if path[0] == "features":
         return list(FeatureOverride.model_fields)
+    if path[0] == "adopt":
+        return list(AdoptSpec.model_fields)
     if path[0] == "holdout":
         return list(HoldoutSpec.model_fields)
     return list(cast(type[BaseModel], Spec.model_fields[str(path[0])].annotation).model_fields)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Tag
 
+from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.document import JsonDocument, JsonObject, by_key
 from model_deployer.contract.metric_catalog import LOSS, Task
 from model_deployer.contract.number_format import number
@@ -697,6 +698,8 @@ class Evaluation(JsonDocument):
         skipped: The candidates that were not fitted.
         history: The epochs of the network; empty if no network was fitted.
         gates: The results of the gates in model.yaml.
+        adoption: For a model that was trained elsewhere: its source, and the evidence that it answers as the source.
+            None for a model that was trained here.
     """
 
     task: Task
@@ -723,6 +726,7 @@ class Evaluation(JsonDocument):
     skipped: tuple[SkippedCandidate, ...] = ()
     history: tuple[Epoch, ...] = ()
     gates: tuple[GateResult, ...] = ()
+    adoption: Adoption | None = None
 
     def metrics_of(self, name: str) -> Mapping[str, MetricValue]:
         """Return the metrics of one model by name; empty if the model was not measured."""

@@ -10,22 +10,27 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model_deployer.adoption.interface import Interface
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.evaluation import Finding, TableRoles
 from model_deployer.contract.features import Feature
 from model_deployer.training.data.category_merging import merge_categories
 from model_deployer.training.data.features import conform, infer_features, slice_features
 from model_deployer.training.data.profile import print_findings, profile
+from model_deployer.training.data.source_fields import check_columns, source_features
 from model_deployer.training.data.split import Parts, Rows, method, nested_order, split
 from model_deployer.training.data.stream import Stream, open_stream
 from model_deployer.training.data.table import Table, read_table
 from model_deployer.training.data.table_roles import table_roles
-from model_deployer.training.data.target import Target, read_target, read_weights
+from model_deployer.training.data.target import Target, read_known_target, read_target, read_weights
 from model_deployer.training.data.traffic import Origins, row_origins
 from model_deployer.training.data.transformers import transform
 from model_deployer.training.data.values import describe, raise_questions
 from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.spec import Spec, read_spec
+
+#: The parts of a table that evaluates a model that was trained elsewhere.
+_EVALUATION_SHARES = {"validation": 0.2, "test": 0.6}
 
 
 @dataclass(frozen=True)
@@ -90,17 +95,9 @@ def read_dataset(path: Path) -> Dataset:
         DataError: if the table cannot be used.
         CheckFailed: if a column leaks the target and model.yaml sets ``strict: true``.
     """
-    spec = read_spec(path)
-    table = read_table(spec, path.parent)
-    for note in table.notes:
-        print_stage("read", note)
-    raise_questions(table.values.questions)
-    spec, frame = spec.with_formats(table.values.formats), table.frame
+    table, spec = _read(read_spec(path), path)
+    frame = table.frame
     origins = row_origins(frame, spec)
-    print_stage("read", f"{_row_count(table)} rows and {frame.width} columns, {table.version[:19]}")
-    for line in describe(table.values):
-        print_stage("read", line)
-
     target, weights = read_target(frame, spec), read_weights(frame, spec)
     parts = split(frame, target, spec, weights)
     roles = table_roles(frame, parts, spec.data)
@@ -138,6 +135,81 @@ def read_dataset(path: Path) -> Dataset:
         transformed=transformed,
         roles=roles,
     )
+
+
+def read_evaluation_data(path: Path, interface: Interface) -> Dataset:
+    """Read a model.yaml with ``adopt``, and the table that evaluates the model.
+
+    The training part is only for the baselines, and the validation part for the prediction interval or the sets.
+
+    Args:
+        path: The model.yaml.
+        interface: What the source says of its inputs and its output.
+
+    Returns:
+        The table, checked and split.
+
+    Raises:
+        SpecError: if the model.yaml cannot be used, or contradicts the source.
+        DataError: if the table cannot be used, or its columns are not those of the source.
+    """
+    table, spec = _read(read_spec(path), path)
+    spec, frame = _with_evaluation_split(spec), table.frame
+    check_columns(frame, interface, spec)
+    origins = row_origins(frame, spec)
+    target, weights = read_known_target(frame, spec, interface.labels), read_weights(frame, spec)
+    parts = split(frame, target, spec, weights)
+    roles = table_roles(frame, parts, spec.data)
+    print_stage("split", f"by {method(target, spec)}: {_sizes(parts)}")
+    frame = merge_categories(frame, parts.train_and_validation, spec)
+    features = source_features(frame, interface, spec)
+    slices = slice_features(frame[parts.train], features, spec)
+    findings = profile(frame.select(_columns(frame, features, spec)), target, parts, spec)
+    print_findings(findings)
+    return Dataset(
+        spec=spec,
+        path=path,
+        version=table.version,
+        target=target,
+        weights=weights,
+        parts=parts,
+        origins=origins,
+        order=nested_order(frame, target, spec, parts.train),
+        findings=findings,
+        features=features,
+        frame=conform(frame, features),
+        slices=slices,
+        slice_only=conform(frame, [feature for feature in slices if feature not in features]),
+        stream=None,
+        transformed={},
+        roles=roles,
+    )
+
+
+def _read(spec: Spec, path: Path) -> tuple[Table, Spec]:
+    """Read a table, and return it with the model.yaml that has the forms of its columns."""
+    table = read_table(spec, path.parent)
+    for note in table.notes:
+        print_stage("read", note)
+    raise_questions(table.values.questions)
+    print_stage("read", f"{_row_count(table)} rows and {table.frame.width} columns, {table.version[:19]}")
+    for line in describe(table.values):
+        print_stage("read", line)
+    return table, spec.with_formats(table.values.formats)
+
+
+def _with_evaluation_split(spec: Spec) -> Spec:
+    """Return the model.yaml with most rows in the test part, unless it says something else."""
+    shares = {name: share for name, share in _EVALUATION_SHARES.items() if name not in spec.split.model_fields_set}
+    if len(shares) < len(_EVALUATION_SHARES):
+        return spec
+    return spec.model_copy(update={"split": spec.split.model_copy(update=shares)})
+
+
+def _columns(frame: pl.DataFrame, features: tuple[Feature, ...], spec: Spec) -> list[str]:
+    """Return the columns of a table that are features or have a role."""
+    used = {feature.name for feature in features} | (spec.data.columns - set(spec.data.ignore))
+    return [name for name in frame.columns if name in used]
 
 
 def _row_count(table: Table) -> str:

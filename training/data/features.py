@@ -61,7 +61,7 @@ def infer_features(train: pl.DataFrame, spec: Spec) -> tuple[Feature, ...]:
         raise DataError("no column is left to learn from: all others are constant, ignored or have a role under `data`")
     _check_expressions(features, spec)
     features = _described(features, spec)
-    return _with_examples_of_one_row(features, train, spec)
+    return with_examples_of_one_row(features, train, spec)
 
 
 def _described(features: list[Feature], spec: Spec) -> list[Feature]:
@@ -87,10 +87,15 @@ def _check_expressions(features: Sequence[Feature], spec: Spec) -> None:
         raise SpecError("\n".join(errors))
 
 
-def _with_examples_of_one_row(features: list[Feature], train: pl.DataFrame, spec: Spec) -> tuple[Feature, ...]:
+def with_examples_of_one_row(features: list[Feature], train: pl.DataFrame, spec: Spec) -> tuple[Feature, ...]:
     """Take all examples from one row, so that they are consistent.
 
     It is a valid row with as few missing values as possible; of several such rows, the middle one.
+
+    Args:
+        features: The features.
+        train: The rows, with their columns.
+        spec: The model.yaml; the examples under its ``features`` stay as they are.
     """
     columns = pl.DataFrame([canonical(train[feature.name], feature.kind) for feature in features])
     frame = columns.with_columns(pl.col(pl.Float64).fill_null(float("nan")), pl.col(pl.String).fill_null(""))

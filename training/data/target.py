@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.errors import DataError, SpecError
 from model_deployer.contract.number_format import count
+from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data.columns import canonical, holds_integers
 from model_deployer.training.spec import Cost, Spec
 
@@ -64,6 +65,33 @@ def read_target(frame: pl.DataFrame, spec: Spec) -> Target:
     if values.n_unique() < 2:
         raise DataError(f"{location}: '{column.name}' has the same value in every row; there is nothing to predict")
     return _classes(values, spec, location) if classes else _quantity(values, spec, location)
+
+
+def read_known_target(frame: pl.DataFrame, spec: Spec, labels: tuple[str, ...] | None) -> Target:
+    """Read the target column for a model that was trained elsewhere.
+
+    Args:
+        frame: The table.
+        spec: The model.yaml.
+        labels: The classes of the model, in its order; None for a quantity.
+
+    Raises:
+        DataError: if the column is absent, or a value is missing or is not one of the classes.
+    """
+    location, name = spec.location("data", "target"), spec.data.target
+    if name not in frame.columns:
+        raise DataError(f"{location}: the table has no column '{name}'{suggestion(name, frame.columns)}")
+    if labels is None:
+        return read_target(frame, spec.model_copy(update={"task": "regression"}))
+    values = canonical(frame[name], "categorical")
+    _check_present(values, frame[name], location)
+    others = values.filter(~values.is_in(labels)).unique().sort().to_list()
+    if others:
+        raise DataError(
+            f"{location}: '{name}' has {_quoted(others)}, but the classes of the model are {_quoted(labels)}; change "
+            f"the table, or list the classes in the order of the model under `adopt.labels`"
+        )
+    return Target(_codes(values, labels), labels)
 
 
 def read_weights(frame: pl.DataFrame, spec: Spec) -> NDArray[np.float64] | None:
@@ -225,6 +253,11 @@ def _refuse_two_label_keys(spec: Spec, actual: str) -> None:
     for key, default in (("positive", None), ("cost", Cost())):
         if getattr(spec, key) != default:
             raise SpecError(f"{spec.location(key)}: only for a target with two labels; this target {actual}")
+
+
+def _quoted(labels: Sequence[str]) -> str:
+    listed = ", ".join(f"'{label}'" for label in labels[:MAX_INTEGER_CLASSES])
+    return listed if len(labels) <= MAX_INTEGER_CLASSES else f"{listed} and {len(labels) - MAX_INTEGER_CLASSES} more"
 
 
 def _first(mask: pl.Series) -> int | None:

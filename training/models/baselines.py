@@ -35,6 +35,11 @@ def fit_baselines(model: Model, train: Sample) -> dict[str, Baseline]:
     return {"trivial": trivial, "linear": _Linear(name, linear_model(model, train))}
 
 
+def baseline_predictions(model: Model, rows: Sample, test: Sample) -> dict[str, Arrays]:
+    """Fit the baselines on rows, and return their predictions for the test rows, by name; see :func:`fit_baselines`."""
+    return {name: baseline.predict(test.inputs) for name, baseline in fit_baselines(model, rows).items()}
+
+
 def linear_model(model: Model, train: Sample) -> Model:
     """Fit a linear model with the scaling and the target transformation of another model.
 

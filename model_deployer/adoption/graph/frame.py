@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_deployer.adoption.graph.graph_writer import GraphWriter, Kind
+from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.interface import Kind
 
 
 @dataclass(frozen=True)

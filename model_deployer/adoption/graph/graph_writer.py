@@ -1,7 +1,7 @@
 """Collect the nodes of an ONNX graph: inputs of raw fields, operators and constants with unique names."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
-
-#: What a column of a graph holds: numbers, double, with NaN for a missing one; or texts, with "" for a missing one.
-Kind = Literal["number", "text"]
+from model_deployer.adoption.interface import Kind
 
 #: The oldest versions with the operators of the writers (ONNX 1.15).
 OPSETS = {"": 20, "ai.onnx.ml": 4}

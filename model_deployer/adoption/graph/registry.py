@@ -1,4 +1,4 @@
-"""Which function writes the graph of which class.
+"""The functions that write graphs, by the class of the object that they write.
 
 A writer registers itself with a decorator. :func:`write_predictor` and :func:`write_transformer` find it, for a whole
 model and for the parts of a pipeline or of an ensemble.

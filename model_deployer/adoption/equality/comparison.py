@@ -1,0 +1,100 @@
+"""Compare the answers of a source with those of a graph, row by row."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_deployer.contract.adoption import DifferingRow, Equality
+from model_deployer.contract.outputs import Arrays, Classification, Output
+
+#: The largest allowed difference. The outputs of a graph are float32, which keeps seven digits.
+TOLERANCE = 1e-5
+
+#: The maximum number of rows in the evidence.
+MAX_LISTED = 20
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SourceAnswers:
+    """What a source answers to rows.
+
+    Attributes:
+        numbers: Probabilities in the order of the contract's labels, float64 [rows, labels], or values, float64
+            [rows, 1]; NaN in the rows that the source refuses.
+        decisions: The decision of each row, a label as text; "" for a refused row. None for values.
+        refused: By the index of a row, the kind of error that the source refuses it with.
+    """
+
+    numbers: Floats
+    decisions: Sequence[str] | None
+    refused: Mapping[int, str]
+
+
+def compare(source: SourceAnswers, served: Arrays, output: Output, cases: Sequence[str], table_rows: int) -> Equality:
+    """Compare the answers to the rows that the source does not refuse.
+
+    Args:
+        source: The answers of the source.
+        served: The outputs of the graph, float32.
+        output: The output of the contract.
+        cases: The description of each row, the rows of the table first.
+        table_rows: The number of rows that are from the table.
+    """
+    actual = served[output.tensors[0]].astype(np.float64)
+    answered = np.array([row not in source.refused for row in range(len(cases))], dtype=bool)
+    scale = 1.0 if isinstance(output, Classification) else _scale(source.numbers[: table_rows or None])
+    differences = np.where(answered, _differences(source.numbers, actual, scale), 0.0)
+    beyond = ~(differences <= TOLERANCE)
+    shown = _shown(source.numbers, source.decisions), _shown(actual, _decisions(served, output, source))
+    flips = answered & (shown[0] != shown[1]) & (source.decisions is not None)
+    order = np.argsort(-np.where(np.isnan(differences), np.inf, differences), kind="stable")
+    worst = [int(row) for row in order if beyond[row] or flips[row]][:MAX_LISTED]
+    return Equality(
+        table_rows=int(answered[:table_rows].sum()),
+        probe_rows=int(answered[table_rows:].sum()),
+        refused=len(source.refused),
+        refusals=dict(Counter(source.refused.values()).most_common(MAX_LISTED)),
+        tolerance=TOLERANCE,
+        largest=float(np.max(np.nan_to_num(differences, nan=np.inf), initial=0.0)),
+        differing=int(beyond.sum()),
+        flips=int(flips.sum()) if isinstance(output, Classification) else None,
+        rows=tuple(
+            DifferingRow(
+                case=cases[row], difference=float(differences[row]), source=shown[0][row], served=shown[1][row]
+            )
+            for row in worst
+        ),
+    )
+
+
+def _decisions(served: Arrays, output: Output, source: SourceAnswers) -> Sequence[str] | None:
+    if source.decisions is None or not isinstance(output, Classification):
+        return None
+    return output.decisions(served)
+
+
+def _scale(values: Floats) -> float:
+    """Return the standard deviation of values, or a small number if all are the same."""
+    finite = values[np.isfinite(values)]
+    return max(float(finite.std()) if finite.size else 0.0, float(np.finfo(np.float64).tiny))
+
+
+def _differences(expected: Floats, actual: Floats, scale: float) -> Floats:
+    """Return the largest difference of each row; NaN where only one of the two answers is a number."""
+    # float32 has no larger numbers.
+    expected = np.where(np.abs(expected) > np.finfo(np.float32).max, np.sign(expected) * np.inf, expected)
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(expected - actual) / np.maximum(scale, np.abs(expected))
+    same = (expected == actual) | (np.isnan(expected) & np.isnan(actual))
+    return np.asarray(np.where(same, 0.0, differences).max(axis=1))
+
+
+def _shown(numbers: Floats, decisions: Sequence[str] | None) -> NDArray[np.object_]:
+    """Return the decision of each row, or its first number as text, object [rows]."""
+    texts = decisions if decisions is not None else [f"{number:.9g}" for number in numbers[:, 0]]
+    return np.array(texts, dtype=object)

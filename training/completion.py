@@ -1,0 +1,256 @@
+"""The end of every run: evaluate a model that is ready, check its gates, and save it with the next version.
+
+Training (:mod:`training.run`) and adoption (:mod:`training.adoption_run`) both end here.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import onnx
+import polars as pl
+
+from model_deployer.contract import artifact, store
+from model_deployer.contract.artifact import Manifest, write_json
+from model_deployer.contract.card import CardStatements
+from model_deployer.contract.contract import Contract, Limits
+from model_deployer.contract.evaluation import MODEL, BehaviourShift, Evaluation, PartRows
+from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
+from model_deployer.contract.prediction_shift import PredictionShift, exceeds_tolerance
+from model_deployer.contract.reference import Reference
+from model_deployer.contract.versions import next_version
+from model_deployer.training.data.dataset import Dataset
+from model_deployer.training.data.split import method
+from model_deployer.training.evaluation.decisions import decisions
+from model_deployer.training.evaluation.evaluation import (
+    MeasuredMetrics,
+    evaluate_classification,
+    evaluate_regression,
+)
+from model_deployer.training.evaluation.gates import check_gates, raise_for_failures
+from model_deployer.training.evaluation.importance import importance
+from model_deployer.training.evaluation.reliability import reliability
+from model_deployer.training.evaluation.residuals import residuals
+from model_deployer.training.evaluation.scored_rows import Predict, ScoredRows
+from model_deployer.training.evaluation.sensitivity import missing_values
+from model_deployer.training.evaluation.slices import slices
+from model_deployer.training.export.drift_replay import describe_drift, replay, replayed_rows
+from model_deployer.training.export.export import graph_predictor
+from model_deployer.training.export.golden import lines, write_golden
+from model_deployer.training.export.latency import measure
+from model_deployer.training.export.metadata import describe
+from model_deployer.training.export.prediction_shift import shift_since
+from model_deployer.training.export.provenance import provenance
+from model_deployer.training.export.reference import reference
+from model_deployer.training.preprocessing.sample import Sample
+from model_deployer.training.report.report import EvaluatedModel, write_report
+from model_deployer.training.runtime.console import print_stage
+from model_deployer.training.spec import Spec
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The result of a run.
+
+    Attributes:
+        tag: The tag of the model in the store, ``name:version``.
+        evaluation: The evaluation of the model.
+    """
+
+    tag: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class ReadyModel:
+    """A model that is ready to be evaluated and saved.
+
+    Attributes:
+        graph: The graph, from the features to the predictions.
+        output: The output of the contract.
+        tolerance: The largest difference from a golden prediction that an engine may have.
+        test: The test rows.
+        baselines: The predictions of the baselines for the test rows, by name.
+        evidence: The fields of the evaluation that only the origin of the model can tell.
+        write: Writes the files of the artifact that only some models have into a folder.
+    """
+
+    graph: onnx.ModelProto
+    output: Output
+    tolerance: float
+    test: Sample
+    baselines: Mapping[str, Arrays]
+    evidence: Mapping[str, Any]
+    write: Callable[[Path], None]
+
+
+def complete(dataset: Dataset, model: ReadyModel) -> Completed:
+    """Evaluate a model on the test rows, and save it in the store.
+
+    Args:
+        dataset: The model.yaml and its table.
+        model: The model.
+
+    Raises:
+        CheckFailed: if a gate fails; the store is unchanged.
+        EnvironmentFault: if a file cannot be written; the store is unchanged.
+    """
+    spec, parts, frame, output = dataset.spec, dataset.parts, dataset.frame, model.output
+    predict, test = graph_predictor(model.graph), model.test
+    test_frame = frame.hstack(dataset.slice_only)[parts.test]
+    scored = ScoredRows(predict, test_frame, dataset.features, output, test.target, test.row_weights)
+    contract = Contract(features=dataset.features, output=output, limits=Limits(**spec.limits.model_dump()))
+    comparison = _compare_with_previous(spec, contract, predict)
+    measured = _metrics({MODEL: _with_sets(scored.answers, output)} | dict(model.baselines), test, output, spec)
+    evaluation = Evaluation(
+        task=output.task,
+        rows=PartRows(train=len(parts.train), validation=len(parts.validation), test=len(parts.test)),
+        split=method(dataset.target, spec),
+        metrics=measured.metrics,
+        differences=measured.differences,
+        table=dataset.roles,
+        decisions=decisions(scored, spec.cost),
+        residuals=residuals(scored),
+        slices=slices(scored, dataset.slices),
+        importance=importance(scored, spec.seed),
+        missing=missing_values(scored, spec.seed),
+        reliability=reliability(scored),
+        latency=measure(model.graph, frame[parts.test]),
+        behaviour=comparison.behaviour,
+        findings=tuple(dataset.findings),
+        **model.evidence,
+    )
+    evaluation = _with_checked_gates(spec, evaluation)
+    distributions = _reference(dataset, scored.answers, predict)
+    version = next_version(comparison.previous, contract, comparison.exceeds_tolerance)
+    manifest = _manifest(dataset, model.tolerance, str(version))
+    describe(model.graph, contract, manifest)
+    files = _Files(dataset.path, model, predict, contract, evaluation, distributions)
+    tag = _save(files, manifest, frame[parts.test])
+    store.remember_source(tag, dataset.path)
+    print_stage("saved", tag)
+    return Completed(tag, evaluation)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The contents of an artifact that do not depend on rows of the table."""
+
+    spec_path: Path
+    model: ReadyModel
+    predict: Predict
+    contract: Contract
+    evaluation: Evaluation
+    reference: Reference
+
+    def write(self, folder: Path) -> None:
+        """Write the files into an empty folder."""
+        shutil.copyfile(self.spec_path, folder / artifact.SPEC)
+        self.model.write(folder)
+        (folder / artifact.MODEL).write_bytes(self.model.graph.SerializeToString(deterministic=True))
+        write_json(folder / artifact.CONTRACT, self.contract.model_dump(mode="json"))
+        write_json(folder / artifact.EVALUATION, self.evaluation.to_json())
+        write_json(folder / artifact.REFERENCE, self.reference.to_json())
+
+
+def _reference(dataset: Dataset, predictions: Arrays, predict: Predict) -> Reference:
+    """Return the expected distributions, and the thresholds of drift that a replay of the table gives.
+
+    Args:
+        dataset: The table.
+        predictions: The outputs of the graph for the test rows.
+        predict: Returns the outputs of the graph.
+    """
+    parts, frame, seed = dataset.parts, dataset.frame, dataset.spec.seed
+    distributions = reference(dataset.features, frame[parts.train_and_validation], predictions)
+    training, test = (
+        replayed_rows(dataset.origins, part, frame, predict, seed) for part in (parts.train_and_validation, parts.test)
+    )
+    drift = replay(dataset.features, distributions, training, test, len(parts.test))
+    print_stage("replay", describe_drift(drift))
+    return distributions.model_copy(update={"drift": drift})
+
+
+def _save(files: _Files, manifest: Manifest, test: pl.DataFrame) -> str:
+    """Write the artifact into the model store, and return its tag; ``test`` are the conformed test rows."""
+    golden = write_golden(files.contract, test, files.predict)
+    with tempfile.TemporaryDirectory(prefix="model-deployer-") as name:
+        folder = Path(name)
+        files.write(folder)
+        (folder / artifact.GOLDEN).write_text(lines(golden), encoding="utf-8")
+        write_report(folder, EvaluatedModel(manifest, files.contract, files.evaluation))
+        return store.save(folder, artifact.seal(folder, manifest))
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """The comparison with the previous version in the store; without one, ``previous`` and ``shift`` are None."""
+
+    previous: artifact.Artifact | None
+    shift: PredictionShift | None
+    tolerance: float
+
+    @property
+    def exceeds_tolerance(self) -> bool:
+        """Whether the behaviour changed more than a patch version allows."""
+        return self.shift is not None and exceeds_tolerance(self.shift, self.tolerance)
+
+    @property
+    def behaviour(self) -> BehaviourShift | None:
+        """The part of the evaluation; None if there is nothing to compare with."""
+        if self.previous is None or self.shift is None:
+            return None
+        return BehaviourShift(**asdict(self.shift), since=self.previous.tag, tolerance=self.tolerance)
+
+
+def _compare_with_previous(spec: Spec, contract: Contract, predict: Predict) -> _Comparison:
+    previous = store.latest(spec.name)
+    shift = shift_since(previous, contract, predict)
+    if previous and shift:
+        print_stage("compare", f"with {previous.tag}: {shift}")
+    return _Comparison(previous, shift, spec.tolerance)
+
+
+def _with_checked_gates(spec: Spec, evaluation: Evaluation) -> Evaluation:
+    """Check the gates of the model.yaml, and return the evaluation with their results; raise if one fails."""
+    gates = check_gates(spec.gates, evaluation)
+    for gate in gates:
+        print_stage("gate" if gate.passed else "error", f"{gate.name}: {gate.message}")
+    raise_for_failures(gates)
+    return evaluation.model_copy(update={"gates": tuple(gates)})
+
+
+def _manifest(dataset: Dataset, tolerance: float, version: str) -> Manifest:
+    spec = dataset.spec
+    return Manifest(
+        name=spec.name,
+        version=version,
+        created=datetime.now(UTC).replace(microsecond=0),
+        description=spec.description,
+        owner=spec.owner,
+        license=spec.license,
+        business_context=spec.business_context,
+        card=CardStatements(**spec.card.model_dump()),
+        tolerance=tolerance,
+        patch_tolerance=spec.tolerance,
+        origin=provenance(dataset.version, spec, dataset.path.parent),
+        transformers=dataset.transformed,
+    )
+
+
+def _with_sets(predictions: Arrays, output: Output) -> Arrays:
+    """Add the prediction sets to the predictions if the output has them."""
+    if isinstance(output, Regression) or output.set_threshold is None:
+        return predictions
+    return {**predictions, "set": output.sets(predictions)}
+
+
+def _metrics(by_model: Mapping[str, Arrays], test: Sample, output: Output, spec: Spec) -> MeasuredMetrics:
+    """Return the metrics of the model and of the baselines, from their predictions for the test rows."""
+    if isinstance(output, Classification):
+        return evaluate_classification(by_model, test, output.threshold, spec.cost, spec.seed)
+    return evaluate_regression(by_model, test, output, spec.seed)
