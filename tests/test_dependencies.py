@@ -21,7 +21,7 @@ OURS = {"model_deployer", "service", "tests", "benchmarks", "examples"}
 EXTRAS: dict[str, set[str]] = {
     "service.py": set(),
     "model_deployer/api.py": {"train"},
-    "model_deployer/adoption": {"train"},
+    "model_deployer/adoption": {"train", "adopt"},
     "model_deployer/contract": {"signing"},
     "model_deployer/serving": set(),
     "model_deployer/system": set(),
@@ -36,7 +36,7 @@ EXTRAS: dict[str, set[str]] = {
     "training": {"train", "sql", "remote"},
     "examples": {"train"},
     "benchmarks": {"train", "bench"},
-    "tests": {"train", "sql", "remote", "handoff", "signing", "bench", "dev"},
+    "tests": {"train", "adopt", "sql", "remote", "handoff", "signing", "bench", "dev"},
 }
 
 #: Imported where they are installed, and never asked for.
