@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from model_deployer.contract.artifact import ESTIMATOR, Artifact
+from model_deployer.contract.artifact import ARCHITECTURE, ESTIMATOR, Artifact
 from model_deployer.training.models.model import Model, load_blueprint, load_model
 from model_deployer.training.models.own_network import OwnArchitecture
 from model_deployer.training.runtime.silence import silence_libraries
@@ -22,6 +22,8 @@ WHOLE, BEFORE, AFTER = "", "_before", "_after"
 
 def reason_without_program(artifact: Artifact) -> str | None:
     """Return why a model has no torch program; None if it has one."""
+    if ARCHITECTURE not in artifact.manifest.files:
+        return "this model was trained elsewhere, not as a module of this project; the ONNX file contains all of it"
     network = load_blueprint(artifact.path).network
     if network is None:
         return "this model contains no torch network; the ONNX file contains all of it"
