@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import Interrupted
@@ -26,6 +27,7 @@ from model_deployer.training.export.export import (
     export_onnx,
     prediction_scale,
 )
+from model_deployer.training.export.probe_rows import probe_rows
 from model_deployer.training.export.provenance import library_versions
 from model_deployer.training.fitting.calibration import calibrate
 from model_deployer.training.fitting.candidates import Choice, choose_model
@@ -84,9 +86,12 @@ def _train(dataset: Dataset, checkpoints: Path) -> Completed:
     test = sample_of(dataset, parts.test, model.blueprint.preprocessor)
 
     graph = export_onnx(model, features)
-    difference = check_parity(graph, model, frame[parts.test])
+    probes = probe_rows(model, features, frame[parts.train], spec.seed)
+    difference = check_parity(graph, model, pl.concat([frame[parts.test], probes]))
     print_stage(
-        "export", f"{graph.ByteSize():,} bytes of ONNX; differs from torch by {difference:.1g} on the test part"
+        "export",
+        f"{graph.ByteSize():,} bytes of ONNX; differs from torch by {difference:.1g} on the test part and on "
+        f"{probes.height:,} probe rows",
     )
     curve = learning_curve(dataset, model, output)
     print_stage("curve", curve.verdict)

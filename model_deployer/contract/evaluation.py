@@ -676,7 +676,7 @@ class Evaluation(JsonDocument):
         calibrated: Whether a calibration changed the probabilities.
         logarithm: Whether the model was fitted to the logarithm of the target.
         parity: The largest difference between the outputs of the exported graph and of the trained model on the test
-            rows; None if they were not compared.
+            rows and on probe rows, which early models of this format lack; None if they were not compared.
         metrics: The metrics by model (``MODEL``, ``TRIVIAL``, ``LINEAR``) and by name, without those that are not
             defined for the test rows. Empty if nothing was measured.
         differences: The metrics of the model minus those of each baseline, by the name of the baseline. The intervals

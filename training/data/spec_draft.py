@@ -30,6 +30,9 @@ _HEAD = """\
 # The model to train and its data. Only `name`, `data.path` and `data.target` are required.
 # Lines that begin with '#' are comments. To use an option, remove the '#' and the space after it.
 
+"""
+
+_IDENTITY = """\
 name: {name}
 # description: What the model predicts, in one sentence for readers who do not know the data.
 # business_context: Who uses the predictions, and for which decision.
@@ -40,7 +43,6 @@ name: {name}
 #   personal_data: Which personal data it has, and on which basis they are used.
 #   oversight: How a person reviews, overrides and stops the answers.
 
-data:
 """
 
 _CLASSIFICATION = """
@@ -119,7 +121,7 @@ def draft_spec(target: str, folder: Path, source: Mapping[str, str | int]) -> Dr
         DataError: if the table or its target cannot be used.
         SpecError: if a key has a wrong value.
     """
-    source = _relative(source, folder)
+    source = relative_source(source, folder)
     spec = _spec(target, source)
     read = read_table(spec, folder)
     values = read.values
@@ -129,14 +131,16 @@ def draft_spec(target: str, folder: Path, source: Mapping[str, str | int]) -> Dr
     features, ignored = _features_and_ignored(frame.drop(unclear), spec, truth)
     text = "".join(
         [
-            _HEAD.format(name=_scalar(spec.name)),
+            _HEAD,
+            identity(spec.name),
+            "data:\n",
             *_data(source, target),
             *_formats(values),
             *_roles(frame, spec),
             *_ignore(ignored),
             *_task(truth, frame[target]),
             _TAIL.format(**{**dict(spec), **dict(SplitSpec()), "method": method(truth, spec)}),
-            *(f"#   {_scalar(feature.name)}: {{}}  # {_summary(feature, frame)}\n" for feature in features),
+            *(f"#   {scalar(feature.name)}: {{}}  # {_summary(feature, frame)}\n" for feature in features),
         ]
     )
     data = spec.data.model_copy(update={"ignore": (*ignored, *unclear)})
@@ -154,20 +158,20 @@ def _findings(frame: pl.DataFrame, spec: Spec, truth: Target) -> tuple[Finding, 
 
 def _formats(values: Values) -> list[str]:
     """Return the lines of ``data.formats``: the forms, and each question with its answers."""
-    forms = [f"    {_scalar(name)}: {_scalar(form)}\n" for name, form in values.formats.items()]
+    forms = [f"    {scalar(name)}: {scalar(form)}\n" for name, form in values.formats.items()]
     questions = [
-        f"    {_scalar(question.column)}:  # name one: {' or '.join(map(_scalar, question.answers))}\n"
+        f"    {scalar(question.column)}:  # name one: {' or '.join(map(scalar, question.answers))}\n"
         for question in values.questions
         if question.answers
     ]
     others = [
-        f"  # {_scalar(question.column)}: {question.text}\n" for question in values.questions if not question.answers
+        f"  # {scalar(question.column)}: {question.text}\n" for question in values.questions if not question.answers
     ]
     heading = ["  formats:  # how the text of these columns is read\n"] if forms or questions else []
     return [*heading, *forms, *questions, *others]
 
 
-def _relative(source: Mapping[str, str | int], folder: Path) -> Mapping[str, str | int]:
+def relative_source(source: Mapping[str, str | int], folder: Path) -> Mapping[str, str | int]:
     """Return the keys with a path that starts at the folder, if it is a path on this machine."""
     path = str(source.get("path", "~"))
     if "://" in path or path.startswith("~"):
@@ -176,7 +180,7 @@ def _relative(source: Mapping[str, str | int], folder: Path) -> Mapping[str, str
 
 
 def _spec(target: str, source: Mapping[str, str | int]) -> Spec:
-    name = _name(str(source.get("path", "model")))
+    name = model_name(str(source.get("path", "model")))
     try:
         return Spec(name=name, data=Data.model_validate({**source, "target": target}))
     except ValidationError as error:
@@ -188,20 +192,25 @@ def _data(source: Mapping[str, str | int], target: str) -> Iterator[str]:
     """Yield the lines of ``data`` that say what the table is, how it is read, and the column to predict."""
     for key, value in source.items():
         is_relative = key == "path" and "://" not in str(value) and not str(value).startswith(("/", "~"))
-        text = _scalar(value) if isinstance(value, str) else value
+        text = scalar(value) if isinstance(value, str) else value
         yield f"  {key}: {text}{'  # relative to this file' if is_relative else ''}\n"
-    yield f"  target: {_scalar(target)}\n"
+    yield f"  target: {scalar(target)}\n"
 
 
-def _name(table: str) -> str:
-    """Return a legal model name that resembles the name of a table."""
+def identity(name: str) -> str:
+    """Return the lines of a model.yaml that say what a model is: its name, and comments for what people add."""
+    return _IDENTITY.format(name=scalar(name))
+
+
+def model_name(table: str) -> str:
+    """Return a legal model name that resembles the name of a table or of another file."""
     path = PurePosixPath(unquote(table).partition("?")[0].rstrip("/"))
     while path.suffix.lower() in COMPRESSION_SUFFIXES:
         path = path.with_suffix("")
     return re.sub("[^a-z0-9._-]+", "-", path.stem.lower())[:63].strip("._-") or "model"
 
 
-def _scalar(value: str) -> str:
+def scalar(value: str) -> str:
     """Return a string as YAML on one line."""
     if not value.isprintable():
         return yaml.safe_dump(value, width=float("inf"), default_style='"').rstrip("\n")
@@ -241,14 +250,14 @@ def _output_names(truth: Target) -> tuple[str, ...]:
 
 def _roles(frame: pl.DataFrame, spec: Spec) -> list[str]:
     times = [s.name for s in frame if isinstance(s.dtype, pl.Date | pl.Datetime) and s.name != spec.data.target]
-    lines = [f"  # time: {_scalar(name)}  # test on the latest rows, as in production\n" for name in times]
+    lines = [f"  # time: {scalar(name)}  # test on the latest rows, as in production\n" for name in times]
     return [*lines, "  # group: the column of the customer, device, ...; its rows stay in one part of the split\n"]
 
 
 def _ignore(ignored: dict[str, str]) -> list[str]:
     if not ignored:
         return ["  # ignore: [columns that are not known at the time of prediction]\n"]
-    lines = [f"    - {_scalar(name)}  # {reason}\n" for name, reason in ignored.items()]
+    lines = [f"    - {scalar(name)}  # {reason}\n" for name, reason in ignored.items()]
     return ["  ignore:  # also list columns that are not known at the time of prediction\n", *lines]
 
 
@@ -257,7 +266,7 @@ def _task(target: Target, column: pl.Series) -> list[str]:
     if target.labels is None:
         return [_task_line("regression", notes), _REGRESSION]
     lines = [_task_line("classification", [f"{len(target.labels)} classes", *notes])]
-    return [*lines, _CLASSIFICATION.format(positive=_scalar(target.labels[1]))] if len(target.labels) == 2 else lines
+    return [*lines, _CLASSIFICATION.format(positive=scalar(target.labels[1]))] if len(target.labels) == 2 else lines
 
 
 def _task_line(task: str, notes: list[str]) -> str:
