@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-#: Output tensors of the graph by name, float32: ``probabilities`` [rows, labels], or ``value``, ``lower`` and ``upper``
-#: [rows, 1] each.
+#: Output tensors of the graph by name, float32: ``probabilities`` [rows, labels], or ``value`` and, if there is an
+#: interval, ``lower`` and ``upper``, [rows, 1] each.
 Arrays = Mapping[str, NDArray[Any]]
 
 #: Columns of a table by name: a list of text, or an array of numbers or booleans of shape [rows].
@@ -224,12 +224,15 @@ class Classification(BaseModel):
 class Regression(BaseModel):
     """A value, and an interval that contains the truth in a stated share of cases.
 
-    The graph's outputs ``value``, ``lower`` and ``upper`` are float32 [rows, 1], in the unit of the target.
+    The graph's outputs ``value``, ``lower`` and ``upper`` are float32 [rows, 1], in the unit of the target. Without an
+    interval, ``value`` is the only one.
 
     Attributes:
         target: The column that the model predicts.
         unit: Its unit of measure.
-        coverage: The share of cases, from 0 to 1, whose truth is between ``lower`` and ``upper``.
+        coverage: The share of cases, from 0 to 1, whose truth is between ``lower`` and ``upper``; without an interval,
+            it has no meaning.
+        interval: Whether the model has an interval.
         count: Whether the truth is a whole number of at least 0; ``value`` is then the expected count.
         quantile: The share of cases, from 0 to 1, whose truth is at or below ``value``. None if ``value`` estimates the
             truth itself.
@@ -241,6 +244,7 @@ class Regression(BaseModel):
     target: str
     unit: str | None = None
     coverage: float = Field(default=0.9, gt=0, lt=1)
+    interval: bool = Field(default=True, exclude_if=lambda interval: interval)
     count: bool = False
     quantile: float | None = Field(default=None, gt=0, lt=1)
 
@@ -260,13 +264,13 @@ class Regression(BaseModel):
     @property
     def tensors(self) -> tuple[str, ...]:
         """The names of the graph's outputs."""
-        return REGRESSION_TENSORS
+        return REGRESSION_TENSORS if self.interval else REGRESSION_TENSORS[:1]
 
     def predictions(self, arrays: Arrays) -> list[dict[str, Any]]:
-        """Return one prediction per row, ready for JSON: ``{"value": v, "lower": l, "upper": u}``.
+        """Return one prediction per row, ready for JSON: ``{"value": v, "lower": l, "upper": u}``, or ``{"value": v}``.
 
         Args:
-            arrays: ``value``, ``lower`` and ``upper``, float32 [rows, 1] each, in the unit of the target.
+            arrays: The outputs of the graph, float32 [rows, 1] each, in the unit of the target.
         """
         columns = [arrays[name][:, 0].tolist() for name in self.tensors]
         return [dict(zip(self.tensors, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -277,10 +281,10 @@ class Regression(BaseModel):
         return schemas
 
     def columns(self, arrays: Arrays) -> Columns:
-        """Return the predictions as a table: ``value``, ``lower`` and ``upper``, float32 [rows] each.
+        """Return the predictions as a table: a column for each of :attr:`tensors`, float32 [rows].
 
         Args:
-            arrays: The same three, float32 [rows, 1] each, in the unit of the target.
+            arrays: The same, float32 [rows, 1] each, in the unit of the target.
         """
         return {name: arrays[name][:, 0] for name in self.tensors}
 
@@ -298,22 +302,28 @@ class Regression(BaseModel):
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of one prediction."""
         unit = f" Unit: {self.unit}." if self.unit else ""
-        coverage = (
-            f"`lower` and `upper` are chosen so that the truth is between them in {self.coverage:.0%} of cases like "
-            "those in training."
-        )
         number: dict[str, Any] = {"type": "number"} | ({"minimum": 0} if self.count else {})
+        descriptions = {
+            "value": f"{self._value_description}{unit}",
+            "lower": f"The lower end of the interval.{unit}",
+            "upper": f"The upper end of the interval.{unit}",
+        }
         return {
             "type": "object",
-            "description": f"The prediction of `{self.target}`. {coverage}",
+            "description": f"The prediction of `{self.target}`.{self._interval_description}",
             "required": list(self.tensors),
             "additionalProperties": False,
-            "properties": {
-                "value": number | {"description": f"{self._value_description}{unit}"},
-                "lower": number | {"description": f"The lower end of the interval.{unit}"},
-                "upper": number | {"description": f"The upper end of the interval.{unit}"},
-            },
+            "properties": {name: number | {"description": descriptions[name]} for name in self.tensors},
         }
+
+    @property
+    def _interval_description(self) -> str:
+        if not self.interval:
+            return ""
+        return (
+            f" `lower` and `upper` are chosen so that the truth is between them in {self.coverage:.0%} of cases like "
+            "those in training."
+        )
 
     @property
     def _value_description(self) -> str:

@@ -57,7 +57,7 @@ def _output_properties(output: Output) -> Iterator[tuple[str, str | None]]:
         yield "coverage", _text(None if output.set_threshold is None else output.coverage)
     else:
         yield "unit", output.unit
-        yield "coverage", _text(output.coverage)
+        yield "coverage", _text(output.coverage if output.interval else None)
 
 
 def _text(number: float | None) -> str | None:

@@ -147,8 +147,8 @@ def _prediction(output: Output) -> str:
         estimate = f"the expected count of {output.target}" if output.count else output.target
         if output.quantile is not None:
             estimate = f"the {100 * output.quantile:g}% quantile of {output.target}"
-        interval = f"an interval that contains the truth in {output.coverage:.0%} of the cases"
-        return f"{estimate}{unit}, with {interval}"
+        interval = f", with an interval that contains the truth in {output.coverage:.0%} of the cases"
+        return f"{estimate}{unit}{interval if output.interval else ''}"
     labels = _listed([f"'{label}'" for label in output.labels])
     rule = (
         f"'{output.positive}' if its probability is at least {output.threshold:.4g}"

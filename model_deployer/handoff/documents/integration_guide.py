@@ -97,11 +97,10 @@ def explain_answer(package: PackageData, sample: Sample) -> Markdown:
     """Return the meaning of the answer to an ordinary request, in words."""
     prediction, output = sample.answer["predictions"][0], package.contract.output
     if not isinstance(output, Classification):
-        value, lower, upper = (number(float(prediction[name])) for name in ("value", "lower", "upper"))
+        value, *ends = (number(float(prediction[name])) for name in output.tensors)
         unit = f" {markdown(output.unit)}" if output.unit else ""
-        return Markdown(
-            f"In words: the predicted value is {value}{unit}, and its interval is {lower} to {upper}{unit}."
-        )
+        interval = f", and its interval is {' to '.join(ends)}{unit}" if ends else ""
+        return Markdown(f"In words: the predicted value is {value}{unit}{interval}.")
     decision = prediction["decision"]
     if output.positive:
         probability = percent(prediction["probabilities"][output.positive])

@@ -46,7 +46,8 @@ def prediction_phrase(output: Output) -> Markdown:
     unit = f" in {markdown(output.unit)}" if output.unit else ""
     if output.quantile is not None:
         return Markdown(f"the value that {target} should stay at or below in {percent(output.quantile)} of cases{unit}")
-    return Markdown(f"{'the expected count of ' if output.count else ''}{target}{unit}, with an interval")
+    interval = ", with an interval" if output.interval else ""
+    return Markdown(f"{'the expected count of ' if output.count else ''}{target}{unit}{interval}")
 
 
 def labels(output: Classification) -> Markdown:
@@ -281,7 +282,7 @@ def assumptions(package: PackageData) -> Iterator[Markdown]:
         yield Markdown(
             "The costs of mistakes are those that the decision threshold assumes ([answers](#how-to-read-an-answer))."
         )
-    if isinstance(output, Regression) or output.set_threshold is not None:
+    if output.interval if isinstance(output, Regression) else output.set_threshold is not None:
         name = "interval" if isinstance(output, Regression) else "set"
         yield Markdown(
             f"The {percent(output.coverage)} of the {name} apply to all cases together: a part of the cases may have "

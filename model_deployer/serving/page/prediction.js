@@ -99,7 +99,7 @@ function setSentence(set, { coverage }) {
 
 function quantity({ value, lower, upper }, output) {
   const unit = () => (output.unit ? [" ", isolated(output.unit)] : []);
-  const interval = element(
+  const interval = lower !== undefined && element(
     "p",
     {},
     `In ${percent(output.coverage)} of cases the truth is between ${number(lower)} and ${number(upper)}`,

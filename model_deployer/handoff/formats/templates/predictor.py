@@ -621,11 +621,12 @@ def predictions(output: Mapping[str, Any], arrays: Arrays) -> list[dict[str, Any
 
     Args:
         output: The output of the contract.
-        arrays: ``probabilities`` [rows, labels], or ``value``, ``lower`` and ``upper`` [rows, 1].
+        arrays: ``probabilities`` [rows, labels], or ``value`` and maybe ``lower`` and ``upper``
+            [rows, 1].
     """
     if output["kind"] == "classification":
         return list(labelled(output, arrays["probabilities"]))
-    names = ("value", "lower", "upper")
+    names = ("value", "lower", "upper") if output.get("interval", True) else ("value",)
     rows = zip(*(arrays[name][:, 0].tolist() for name in names), strict=True)
     return [dict(zip(names, row, strict=True)) for row in rows]
 
