@@ -11,7 +11,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.interface import Kind
 
-#: The oldest versions with the operators of the writers (ONNX 1.15).
+#: The oldest versions with the operators of most writers (ONNX 1.15); a graph with a newer operator states its version.
 OPSETS = {"": 20, "ai.onnx.ml": 4}
 IR_VERSION = 9
 
@@ -29,6 +29,7 @@ class GraphWriter:
     def __init__(self) -> None:
         self.inputs: dict[str, Kind] = {}
         self.critical: dict[str, set[float | str]] = {}
+        self._opsets = dict(OPSETS)
         self._nodes: list[NodeProto] = []
         self._constants: dict[bytes, str] = {}
         self._initializers: list[TensorProto] = []
@@ -79,6 +80,10 @@ class GraphWriter:
         """Convert a tensor of booleans, integers or floats to double."""
         return self.add("Cast", tensor, to=TensorProto.DOUBLE)
 
+    def require_opset(self, domain: str, version: int) -> None:
+        """State that the graph has an operator which a version of its domain brought."""
+        self._opsets[domain] = max(self._opsets[domain], version)
+
     def note_critical(self, field: str, values: Sequence[float | str]) -> None:
         """Remember values of a raw field at which the model changes its behaviour."""
         self.critical.setdefault(field, set()).update(values)
@@ -106,7 +111,7 @@ class GraphWriter:
             ],
             self._initializers,
         )
-        opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
+        opsets = [helper.make_opsetid(domain, version) for domain, version in self._opsets.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="model-deployer")
         onnx.checker.check_model(model, full_check=True)
         return model

@@ -1,0 +1,1 @@
+"""Graphs of decision trees of all libraries, and readers of the files of boosters."""

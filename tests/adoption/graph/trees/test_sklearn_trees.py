@@ -1,0 +1,116 @@
+"""Trees and forests of scikit-learn answer as scikit-learn does, on every threshold and next to it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
+
+import model_deployer.adoption.graph.trees.sklearn_boosting
+import model_deployer.adoption.graph.trees.sklearn_hist_boosting
+import model_deployer.adoption.graph.trees.sklearn_trees  # noqa: F401 (registers the writers)
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from tests.adoption.graph.trees.graphs import FINITE, check_classifier, check_regressor, matrix, stored, write
+
+_RANDOM = np.random.default_rng(7)
+_ROWS = 600
+
+#: Whole numbers, small and large numbers, and numbers of seconds since 1970 that float32 cannot tell apart.
+TABLE = {
+    "a": _RANDOM.normal(size=_ROWS),
+    "b": _RANDOM.normal(size=_ROWS) * 1e6 + 1.4e8,
+    "k": _RANDOM.integers(-3, 9, _ROWS).astype(float),
+}
+_SCORE = TABLE["a"] + (TABLE["b"] > 1.4e8) + 0.3 * (TABLE["k"] % 3)
+NUMBER = _SCORE + _RANDOM.normal(size=_ROWS) * 0.2
+LABEL = np.array(["no", "yes"])[(NUMBER > 0.8).astype(int)]
+THREE = np.digitize(NUMBER, [0.2, 1.2]) * 10
+
+
+def with_missing(table: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    missing = np.random.default_rng(1).random((len(table), _ROWS)) < 0.1
+    return {name: np.where(missing[i], np.nan, column) for i, (name, column) in enumerate(table.items())}
+
+
+FAST: dict[str, Any] = {"n_estimators": 12, "random_state": 0}
+
+
+@pytest.mark.parametrize("target", [LABEL, THREE], ids=["two", "three"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        DecisionTreeClassifier(random_state=0, max_depth=6),
+        ExtraTreeClassifier(random_state=0),
+        RandomForestClassifier(**FAST, min_samples_leaf=3),
+        RandomForestClassifier(**FAST),
+        ExtraTreesClassifier(**FAST, max_depth=5, class_weight="balanced"),
+        GradientBoostingClassifier(**FAST),
+        GradientBoostingClassifier(**FAST, init="zero"),
+        GradientBoostingClassifier(**FAST, init=DecisionTreeClassifier(max_depth=2)),
+    ],
+    ids=repr,
+)
+def test_classifiers(model: Any, target: NDArray[Any]) -> None:
+    check_classifier(model.fit(matrix(TABLE), target), TABLE)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        DecisionTreeRegressor(random_state=0),
+        ExtraTreeRegressor(random_state=0),
+        RandomForestRegressor(**FAST),
+        ExtraTreesRegressor(**FAST, criterion="absolute_error", max_depth=4),
+        GradientBoostingRegressor(**FAST),
+        GradientBoostingRegressor(**FAST, loss="huber"),
+        GradientBoostingRegressor(**FAST, loss="quantile", alpha=0.9),
+        GradientBoostingRegressor(**FAST, init="zero"),
+        GradientBoostingRegressor(**FAST, init=DecisionTreeRegressor(max_depth=2)),
+    ],
+    ids=repr,
+)
+def test_regressors(model: Any) -> None:
+    check_regressor(model.fit(matrix(TABLE), NUMBER), TABLE)
+
+
+def test_exponential_loss() -> None:
+    model = GradientBoostingClassifier(loss="exponential", **FAST)
+    check_classifier(model.fit(matrix(TABLE), LABEL), TABLE)
+
+
+@pytest.mark.parametrize("model", [DecisionTreeClassifier(max_depth=5), RandomForestClassifier(**FAST)], ids=repr)
+def test_missing_values(model: Any) -> None:
+    table = with_missing(TABLE)
+    check_classifier(model.fit(matrix(table), THREE), table, extra=(*FINITE, np.nan))
+
+
+def test_tree_without_a_split() -> None:
+    model = DecisionTreeRegressor(max_depth=1).fit(matrix(TABLE), np.full(_ROWS, 2.5))
+    assert model.tree_.node_count == 1
+    check_regressor(model, TABLE)
+
+
+def test_several_outputs_are_refused() -> None:
+    model = DecisionTreeRegressor().fit(matrix(TABLE), np.stack([NUMBER, NUMBER], axis=1))
+    with pytest.raises(UnsupportedModel, match="several outputs"):
+        write(stored(model), list(TABLE))
+
+
+def test_number_of_columns_is_checked() -> None:
+    model = RandomForestClassifier(**FAST).fit(matrix(TABLE), LABEL)
+    with pytest.raises(UnsupportedModel, match="trained with 3 columns, but they get 2"):
+        write(stored(model), ["a", "b"])
+
+
+def test_unfitted_model_is_refused() -> None:
+    with pytest.raises(UnsupportedModel, match="not fitted"):
+        write(stored(DecisionTreeRegressor()), list(TABLE))
