@@ -28,7 +28,7 @@ MEANING: Mapping[str, str] = {
     "roc_auc": "how often a row of the class gets a higher probability than a row of another class",
     "average_precision": "precision, averaged over all values of recall",
     "brier": "mean squared error of the probabilities",
-    "calibration_error": "mean gap between a predicted probability and the observed frequency",
+    "calibration_error": "mean gap between a predicted probability and the observed frequency, corrected for chance",
     "accuracy": "share of decisions that are right",
     "precision": "share of the decisions for a class that are right",
     "recall": "share of the rows of a class that get the right decision",

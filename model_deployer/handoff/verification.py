@@ -1,5 +1,6 @@
 """`deployer verify`: check what a package says, by reading it and then by running everything in it."""
 
+import json
 import os
 import subprocess
 import time
@@ -22,6 +23,7 @@ from model_deployer.handoff.clients.clients import check_clients
 from model_deployer.handoff.documents.documents import documents, write_documents
 from model_deployer.handoff.grpc_replay import replay_grpc
 from model_deployer.handoff.measurement.machine import machine
+from model_deployer.handoff.measurement.program import run_relative_program
 from model_deployer.handoff.programs import differing_programs
 from model_deployer.handoff.requirements import read_pins
 from model_deployer.handoff.sandbox.environment import CleanEnvironment, temporary_environment
@@ -36,6 +38,7 @@ from model_deployer.package.readme_commands import commands
 from model_deployer.package.samples import answers_match, send_sample
 from model_deployer.system.command import Completed, last_line
 from model_deployer.system.http_client import auth_header, connect
+from model_deployer.system.janitor import temporary_folder
 from model_deployer.system.progress import print_line, spinner
 
 JSON, MARKDOWN = "VERIFICATION.json", "VERIFICATION.md"
@@ -345,6 +348,15 @@ def _metrics(context: CheckContext) -> str:
     return words
 
 
+def _latencies(context: CheckContext) -> str:
+    if context.server is None:
+        raise NotRun("the latencies of the package are those of its own server, on a machine without other programs")
+    with temporary_folder("model-latencies-") as folder:
+        run_relative_program(context.environment, context.server, folder / "latencies.json")
+        measured = json.loads((folder / "latencies.json").read_bytes())
+    return standalone.held_latencies(context.package.measured.model_dump(mode="json"), measured)
+
+
 def _grpc(context: CheckContext) -> str:
     if context.server is None:
         raise NotRun("the gRPC address of the deployment is not known, if it has one")
@@ -433,6 +445,7 @@ CHECKS: tuple[tuple[str, Need, CheckFunction], ...] = (
     ("Compare GET /model with the package's model and version.", "server", _identity),
     ("Send every request of sample_requests.json, and compare the answer.", "server", _requests),
     ("Measure the model again on the test rows that the package holds.", "server", _metrics),
+    ("Measure latencies again, and hold them against the stated ones.", "server", _latencies),
     (
         "Send the golden and edge rows over gRPC, with a client that discovers the service by reflection.",
         "server",

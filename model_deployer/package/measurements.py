@@ -81,6 +81,34 @@ class Latency(_Record):
     busy: bool = False
 
 
+class RelativeLatency(_Record):
+    """The latency of one-row requests as a multiple of that of a reference server, measured in turn.
+
+    A slower machine slows down both, so the ratio can be measured again on another one.
+
+    Attributes:
+        clients: The number of clients; each sends one request after the other.
+        p50, p99: Percentiles of the latency of the service, in milliseconds: medians of the blocks.
+        reference_p50: The median latency of the reference server under the same load, in milliseconds.
+        ratio: p50 as a multiple of reference_p50: the median of the blocks.
+        low, high: The smallest and the largest ratio of a block.
+        blocks: The number of blocks; in each, both servers were measured, one after the other.
+        conditions: What else happened on the machine.
+        busy: Whether the machine was busy in every attempt.
+    """
+
+    clients: int
+    p50: float
+    p99: float
+    reference_p50: float
+    ratio: float
+    low: float
+    high: float
+    blocks: int
+    conditions: Conditions
+    busy: bool = False
+
+
 class LargestRequests(_Record):
     """The load under which memory was measured: the largest requests that the model's limits allow.
 
@@ -99,6 +127,18 @@ class LargestRequests(_Record):
     refused: int
 
 
+class RelativeMeasurements(_Record):
+    """What a verification measures again.
+
+    Attributes:
+        machine: The machine.
+        relative: The latencies as multiples of those of a reference server, by the number of clients.
+    """
+
+    machine: Machine
+    relative: tuple[RelativeLatency, ...]
+
+
 class Measurements(_Record):
     """The content of measurements.json.
 
@@ -115,6 +155,8 @@ class Measurements(_Record):
         by_rows: The latencies of one client by the number of rows per request.
         by_load: The latencies of one-row requests by the number of concurrent clients.
         largest: The requests of the peak of memory; None in packages of older versions.
+        relative: The latencies as multiples of those of a reference server, of one client and of the load with the
+            highest rate; empty in packages of older versions.
     """
 
     machine: Machine
@@ -127,6 +169,7 @@ class Measurements(_Record):
     by_rows: tuple[Latency, ...]
     by_load: tuple[Latency, ...]
     largest: LargestRequests | None = None
+    relative: tuple[RelativeLatency, ...] = ()
 
     @property
     def steps(self) -> tuple[Latency, ...]:
@@ -136,12 +179,13 @@ class Measurements(_Record):
     @property
     def is_busy(self) -> bool:
         """Whether the machine was busy during any of the measurements."""
-        return any(step.busy for step in self.steps)
+        return any(step.busy for step in self.steps) or any(load.busy for load in self.relative)
 
     @property
     def others(self) -> str:
         """What else used the machine, at most: other processes used up to 12 % of the cores, ..."""
         conditions = [step.conditions for step in self.steps if step.conditions]
+        conditions += [load.conditions for load in self.relative]
         others = max((each.others_share for each in conditions), default=0.0)
         steal = max((each.steal_share for each in conditions), default=0.0)
         return (

@@ -8,7 +8,14 @@ from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.reference import Reference
-from model_deployer.package.measurements import Conditions, LargestRequests, Latency, Machine, Measurements
+from model_deployer.package.measurements import (
+    Conditions,
+    LargestRequests,
+    Latency,
+    Machine,
+    Measurements,
+    RelativeLatency,
+)
 from model_deployer.package.package_data import PackageData
 from model_deployer.package.samples import Samples
 from tests.support import tiny
@@ -18,12 +25,29 @@ MIB = 1024 * 1024
 
 def latency(clients: int, per_second: float, p99: float, **fields: Any) -> Latency:
     """The latency of concurrent clients with one-row requests; ``fields`` override the defaults."""
-    defaults = {"rows": 1, "requests": 3000, "failures": 0, "seconds": 3.0, "p50": p99 / 4, "p95": p99 / 2}
+    requests = round(3 * per_second)
+    defaults = {"rows": 1, "requests": requests, "failures": 0, "seconds": 3.0, "p50": p99 / 4, "p95": p99 / 2}
     return Latency(**{**defaults, "clients": clients, "p99": p99, "requests_per_second": per_second, **fields})
 
 
 QUIET = Conditions(load_average=0.5, others_share=0.01, steal_share=0.0, client_cores=0.4, megahertz=2600)
 DISTURBED = Conditions(load_average=7.5, others_share=0.34, steal_share=0.03, client_cores=0.4, megahertz=2600)
+
+
+def relative(step: Latency) -> RelativeLatency:
+    """The latency of this load next to a reference server that is four times as fast."""
+    return RelativeLatency(
+        clients=step.clients,
+        p50=step.p50,
+        p99=step.p99,
+        reference_p50=step.p50 / 4,
+        ratio=4.0,
+        low=3.5,
+        high=4.5,
+        blocks=7,
+        conditions=QUIET,
+    )
+
 
 ONE_CLIENT = latency(1, 1234.5, 1.5, cores=0.3, conditions=QUIET)
 
@@ -42,6 +66,7 @@ MEASURED = Measurements(
         latency(16, 4321, 9.5, cores=1.04, conditions=QUIET),
         latency(64, 4200, 31.0),
     ),
+    relative=(relative(ONE_CLIENT), relative(latency(16, 4321, 9.5))),
     largest=LargestRequests(rows=10_000, body_bytes=16 * MIB, clients=16, answered=20, refused=58),
 )
 

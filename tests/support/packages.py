@@ -13,7 +13,7 @@ from model_deployer.contract.outputs import Arrays
 from model_deployer.contract.reference import Reference
 from model_deployer.package.clients import Client
 from model_deployer.package.formats import Agreement, Format
-from model_deployer.package.measurements import Latency, Machine, Measurements
+from model_deployer.package.measurements import Conditions, Latency, Machine, Measurements, RelativeLatency
 from model_deployer.package.package_data import PackageData
 from model_deployer.package.samples import Sample, Samples
 from model_deployer.training.evaluation.scored_rows import ScoredRows
@@ -88,6 +88,8 @@ def _latencies(cells: Sequence[tuple[int, int]]) -> tuple[Latency, ...]:
     )  # fmt: skip
 
 
+_QUIET = Conditions(load_average=0.5, others_share=0.01, steal_share=0.0, client_cores=0.4, megahertz=2600)
+
 MEASURED = Measurements(
     machine=Machine(processor="Example 9000", cores=2, memory_bytes=8 * 1024**3, system="Linux", python="3.12.1"),
     when=datetime(2026, 1, 2, 4, tzinfo=UTC),
@@ -98,6 +100,11 @@ MEASURED = Measurements(
     memory_loaded_bytes=None,
     by_rows=_latencies([(1, 1), (100, 1)]),
     by_load=_latencies([(1, 1), (1, 16)]),
+    relative=(
+        RelativeLatency(
+            clients=1, p50=1.25, p99=3.5, reference_p50=0.5, ratio=2.5, low=2.25, high=2.75, blocks=7, conditions=_QUIET
+        ),
+    ),
 )
 
 

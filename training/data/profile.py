@@ -46,6 +46,15 @@ _UNIT_IDENTIFIER = re.compile(rf"{_UNIT}_?(id|number|no|nr|key|code|uuid|hash)$"
 #: A column with such a name may be a group if its values are repeated, on average at most this number of times.
 MAX_GROUP_ROWS = 200
 
+#: A category repeats the group if at least this share of the rows are in the most frequent group of their value...
+MIN_OWN_SHARE = 0.8
+
+#: ...and it has at least as many values, so that this is not chance.
+MIN_OWN_LEVELS = 10
+
+#: Its values span the groups if at least this share of the test rows have one that training has seen.
+MIN_SPANNING_SHARE = 0.05
+
 #: Fewer rows may be in order by chance.
 MIN_SORTED_ROWS = 50
 
@@ -78,6 +87,7 @@ def profile(frame: pl.DataFrame, target: Target, parts: Parts, spec: Spec) -> li
     return [
         *findings,
         *_check_groups(frame, columns, parts, spec),
+        *_check_fields_of_groups(frame, columns, parts, spec),
         *_check_order(frame, target, spec),
         *_check_duplicates(pl.DataFrame({name: frame[name] for name in (*columns, spec.data.target)}), parts),
         *_check_classes(target, parts),
@@ -196,14 +206,63 @@ def _check_groups(frame: pl.DataFrame, columns: Sequence[str], parts: Parts, spe
         levels = column.n_unique()
         if levels < 20 or not 1.1 * levels < column.len() < MAX_GROUP_ROWS * levels:
             continue
-        shared = column[parts.test].is_in(column[parts.train_and_validation].implode()).mean()
-        if isinstance(shared, float) and shared > 0.2:
+        if (shared := _share_known(column, parts)) > 0.2:
             advice = (
                 f"{shared:.0%} of the test rows have a value that also occurs in the training or validation part; if "
                 "it stands for a person, a device or another unit that will be new in production, name it under "
                 "`data.group`"
             )
             yield _finding("warning", name, "repeated_units", advice)
+
+
+def _check_fields_of_groups(frame: pl.DataFrame, columns: Sequence[str], parts: Parts, spec: Spec) -> Iterator[Finding]:
+    """Report categories that are (nearly) the group again, such as the album of a song that is grouped by artist."""
+    group = spec.data.group
+    if group is None or group not in frame.columns or _share_known(frame[group], parts) > 0:
+        return
+    for name in columns:
+        column = frame[name]
+        if not is_readable(column) or not holds_strings(column):
+            continue
+        own, known = _share_in_one_group(column, frame[group]), _share_known(column, parts)
+        each = "each" if own == 1 else "nearly each"
+        if own >= MIN_OWN_SHARE and known < MIN_SPANNING_SHARE:
+            message = (
+                f"{each} of its values is in one '{group}' only, so {1 - known:.0%} of the test rows have a value that "
+                "training has not seen; if that is so in production, too, the model can learn nothing from it"
+            )
+            yield _finding("warning", name, "field_is_group", message)
+        elif own >= MIN_OWN_SHARE:
+            message = (
+                f"{each} of its values is in one '{group}', but some are in several: {known:.0%} of the test rows have "
+                "a value that also occurs in the training or validation part; if rows with the same value belong "
+                "together, the test metrics are too optimistic, so name it under `data.group`"
+            )
+            yield _finding("warning", name, "field_spans_groups", message)
+
+
+def _share_known(column: pl.Series, parts: Parts) -> float:
+    """Return the share of the test rows whose value also occurs in the training or validation part."""
+    is_known = column[parts.test].is_in(column[parts.train_and_validation].implode())
+    return float(is_known.fill_null(value=False).sum() / max(1, len(is_known)))
+
+
+def _share_in_one_group(column: pl.Series, group: pl.Series) -> float:
+    """Return the share of the rows that are in the most frequent group of their value; 0 if few values repeat.
+
+    Values of a single row say nothing.
+    """
+    counts = (
+        pl.DataFrame({"value": column.cast(pl.String), "group": group.cast(pl.String)})
+        .drop_nulls()
+        .group_by("value", "group")
+        .len("rows")
+        .group_by("value")
+        .agg(pl.col("rows").sum().alias("rows"), pl.col("rows").max().alias("most"))
+        .filter(pl.col("rows") > 1)
+    )
+    rows, most = (int(counts[name].sum()) for name in ("rows", "most"))
+    return 0.0 if rows < column.len() / 2 or counts.height < MIN_OWN_LEVELS else most / rows
 
 
 def _check_order(frame: pl.DataFrame, target: Target, spec: Spec) -> Iterator[Finding]:

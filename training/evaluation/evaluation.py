@@ -1,7 +1,7 @@
 """The metrics of models on the test rows, with bootstrap intervals."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from model_deployer.contract.outputs import Arrays, Regression
 from model_deployer.training.evaluation.costs import error_costs, is_positive_cheapest
 from model_deployer.training.evaluation.losses import Floats
 from model_deployer.training.evaluation.metrics import (
+    CalibrationError,
     Metric,
     classification_metrics,
     regression_metrics,
@@ -98,30 +99,59 @@ def _bootstrap(metrics: Mapping[str, Mapping[str, Metric]], weights: Floats, see
     resamples = (weights * np.bincount(random.integers(rows, size=rows), minlength=rows) for _ in range(RESAMPLES))
     usable = [resample for resample in resamples if resample.any()]
     measured = {
-        model: {name: np.array([metric(each) for each in (weights, *usable)]) for name, metric in by_name.items()}
+        model: {name: _resampled(metric, weights, usable) for name, metric in by_name.items()}
         for model, by_name in metrics.items()
     }
     own = measured.get(MODEL, {})
     differences = {
-        model: {name: own[name] - values for name, values in by_name.items() if name in own}
+        model: {name: own[name].minus(other) for name, other in by_name.items() if name in own}
         for model, by_name in measured.items()
         if model != MODEL and own
     }
     return MeasuredMetrics(_metric_values(measured), _metric_values(differences))
 
 
-def _metric_values(measured: Mapping[str, Mapping[str, Floats]]) -> Metrics:
+@dataclass(frozen=True)
+class _Resampled:
+    """A metric with its values for the resamples, float64 [resamples].
+
+    Attributes:
+        value: The value for the rows.
+        values: Those for the resamples.
+        lows, highs: Those that the lower and the upper end of the interval are quantiles of.
+    """
+
+    value: float
+    values: Floats
+    lows: Floats
+    highs: Floats
+
+    def minus(self, other: "_Resampled") -> "_Resampled":
+        """Return the difference from the same metric of another model."""
+        values = self.values - other.values
+        return _Resampled(self.value - other.value, values, values, values)
+
+    def to_metric(self) -> MetricValue | None:
+        """Return the value with its interval; None if it is not defined for the rows."""
+        lows, highs = (values[~np.isnan(values)] for values in (self.lows, self.highs))
+        if math.isnan(self.value) or not len(lows):
+            return None
+        tail = (1 - CONFIDENCE) / 2
+        return MetricValue(
+            value=self.value, low=float(np.quantile(lows, tail)), high=float(np.quantile(highs, 1 - tail))
+        )
+
+
+def _resampled(metric: Metric, weights: Floats, resamples: Sequence[Floats]) -> _Resampled:
+    if isinstance(metric, CalibrationError):
+        errors = metric.without_chance(weights, resamples)
+        return _Resampled(float(np.median(errors.values)), errors.values, errors.lows, errors.highs)
+    values = np.array([metric(each) for each in resamples])
+    return _Resampled(metric(weights), values, values, values)
+
+
+def _metric_values(measured: Mapping[str, Mapping[str, _Resampled]]) -> Metrics:
     return {
-        model: {name: value for name, values in by_name.items() if (value := _metric_value(values))}
+        model: {name: value for name, resampled in by_name.items() if (value := resampled.to_metric())}
         for model, by_name in measured.items()
     }
-
-
-def _metric_value(values: Floats) -> MetricValue | None:
-    """Return the first value with the interval of the others, which are those of resamples; None if it is NaN."""
-    resampled = values[1:][~np.isnan(values[1:])]
-    if math.isnan(values[0]) or not len(resampled):
-        return None
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail]).tolist()
-    return MetricValue(value=float(values[0]), low=low, high=high)

@@ -6,7 +6,8 @@ defined for the rows, such as the area under the curve if all rows have the same
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def classification_metrics(
         "roc_auc": _mean_of([roc_auc(*column) for column in columns]),
         "average_precision": _mean_of([average_precision(*column) for column in columns]),
         "brier": to_mean(((probabilities - truth) ** 2).sum(1) / (2 if threshold is not None else 1)),
-        "calibration_error": calibration_error(*nominal_vs_observed(target, probabilities)),
+        "calibration_error": CalibrationError(*nominal_vs_observed(target, probabilities)),
         "accuracy": to_mean((decision == target).astype(np.float64)),
         **_decision_metrics(target, decision, positives),
     }
@@ -150,8 +151,22 @@ def nominal_vs_observed(target: NDArray[Any], probabilities: Floats) -> tuple[Fl
     return probabilities.max(1), target == probabilities.argmax(1)
 
 
-def calibration_error(nominal: Floats, observed: NDArray[np.bool_]) -> Metric:
-    """Return the expected calibration error: the mean gap between a probability and the observed frequency.
+@dataclass(frozen=True)
+class CorrectedErrors:
+    """Calibration errors without the part that chance explains, each float64 [resamples].
+
+    Attributes:
+        values: Estimates of the error.
+        lows, highs: Estimates that are not larger and not smaller than those in ``values``.
+    """
+
+    values: Floats
+    lows: Floats
+    highs: Floats
+
+
+class CalibrationError:
+    """The expected calibration error, a metric: the mean gap between a probability and the observed frequency.
 
     The gaps are measured in equally wide bins of the probability (Naeini et al., 2015, "Obtaining well calibrated
     probabilities using Bayesian binning").
@@ -160,8 +175,47 @@ def calibration_error(nominal: Floats, observed: NDArray[np.bool_]) -> Metric:
         nominal: The predicted probability of an event, float64 [rows].
         observed: Whether the event occurred, bool [rows].
     """
-    bins, gaps = _bins(nominal), nominal - observed
-    return lambda weights: _ratio(np.abs(np.bincount(bins, weights * gaps)).sum(), weights.sum())
+
+    def __init__(self, nominal: Floats, observed: NDArray[np.bool_]) -> None:
+        self._bins, self._gaps = _bins(nominal), nominal - observed
+
+    def __call__(self, weights: Floats) -> float:
+        """Return the error; chance alone makes it larger than 0, even for a perfect model."""
+        return float(np.abs(self._bin_gaps(weights)).sum())
+
+    def without_chance(self, weights: Floats, resamples: Sequence[Floats]) -> "CorrectedErrors":
+        """Return errors without the part that chance explains, at least 0.
+
+        The part of chance is that of a model with known gaps, for the noise of the resamples (the basic bootstrap,
+        Davison and Hinkley, 1997, "Bootstrap methods and their application", section 5.2). The larger its gaps, the
+        less the noise adds to them: most without gaps, and least with the observed ones, which already contain noise.
+        These two bound the error. In between are gaps that are reduced by the share of their squares that is noise
+        (Efron and Morris, 1973, "Stein's estimation rule and its competitors").
+
+        Args:
+            weights: The weight of each row, float64 [rows].
+            resamples: The weights of each resample, float64 [rows].
+        """
+        gaps = self._bin_gaps(weights)
+        noise = np.array([self._bin_gaps(resample) for resample in resamples]) - gaps
+        spread = noise.std(axis=0)
+        squares = (gaps[spread > 0] / spread[spread > 0]) ** 2
+        signal = max(0.0, 1 - len(squares) / squares.sum()) if squares.any() else 0.0
+
+        def corrected(share: float) -> Floats:
+            known = share * gaps
+            chance = np.abs(known + noise).sum(axis=1) - np.abs(known).sum()
+            errors: Floats = np.maximum(0.0, np.abs(gaps).sum() - chance)
+            return errors
+
+        return CorrectedErrors(values=corrected(signal), lows=corrected(0), highs=corrected(1))
+
+    def _bin_gaps(self, weights: Floats) -> Floats:
+        """Return the mean gap of the rows of each bin, times the share of these rows."""
+        if not weights.any():
+            return np.full(CALIBRATION_BINS, math.nan)
+        gaps: Floats = np.bincount(self._bins, weights * self._gaps, CALIBRATION_BINS) / weights.sum()
+        return gaps
 
 
 def calibration_chance(nominal: Floats, z: float) -> Metric:

@@ -15,7 +15,7 @@ from model_deployer.contract.evaluation import SliceResult
 from model_deployer.contract.features import Feature
 from model_deployer.contract.number_format import exact
 from model_deployer.training.evaluation.losses import Floats
-from model_deployer.training.evaluation.metrics import calibration_chance, calibration_error
+from model_deployer.training.evaluation.metrics import CalibrationError, Metric, calibration_chance
 from model_deployer.training.evaluation.quantiles import quantile_parts
 from model_deployer.training.evaluation.scored_rows import ScoredRows, Z
 
@@ -177,8 +177,8 @@ class _Calibration:
         nominal, observed = scored.nominal_vs_observed
         z = NormalDist().inv_cdf(1 - SIGNIFICANCE / max(1, slices))
         self._weights = scored.weights
-        self._metrics = {
-            "calibration_error": calibration_error(nominal, observed),
+        self._metrics: dict[str, Metric] = {
+            "calibration_error": CalibrationError(nominal, observed),
             "calibration_chance": calibration_chance(nominal, z),
         }
 

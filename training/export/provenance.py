@@ -11,9 +11,10 @@ from model_deployer.system.command import run
 from model_deployer.training.runtime.imports import module_digests
 from model_deployer.training.spec import Spec
 
-#: The libraries that influence the weights or the graph.
+#: The libraries that influence the weights or the graph, and this project.
 LIBRARIES = (
     "lightgbm",
+    "model-deployer",
     "numpy",
     "onnx",
     "onnxruntime",

@@ -83,6 +83,8 @@ def _page(model: EvaluatedModel, plots: Mapping[str, bytes]) -> str:
         _cards(evaluation),
         _gates(evaluation),
         _metrics(evaluation, output),
+        _thresholds(evaluation, output, plots),
+        _errors(evaluation, output, plots),
         _reliability(evaluation, plots),
         _prediction_sets(evaluation),
         _slices(evaluation, plots),
@@ -209,6 +211,53 @@ def _class_of_metrics(output: Output) -> str:
         " Metrics of a class are the mean over all classes, with the same weight for rare and frequent classes; "
         "the calibration error is that of the most likely label."
     )
+
+
+def _thresholds(evaluation: Evaluation, output: Output, plots: Mapping[str, bytes]) -> Html | None:
+    decisions = evaluation.decisions
+    if decisions is None or not decisions.thresholds or isinstance(output, Regression) or output.threshold is None:
+        return None
+    cheapest = min(decisions.thresholds, key=lambda point: point.cost)
+    own = next((point.cost for point in decisions.thresholds if point.threshold == output.threshold), None)
+    own_cost = "" if own is None else f", with a cost per row of {number(own)}"
+    text = (
+        f"The threshold of the model is {number(output.threshold)}{own_cost}. On the test rows, the cost is lowest, "
+        f"{number(cheapest.cost)}, at {number(cheapest.threshold)}. That is partly luck: the threshold was chosen on "
+        "the validation rows, and should stay."
+    )
+    rows = [
+        [
+            number_cell(number(point.threshold)),
+            number_cell(f"{point.share:.1%}"),
+            number_cell("" if point.precision is None else f"{point.precision:.1%}"),
+            number_cell("" if point.recall is None else f"{point.recall:.1%}"),
+            number_cell(number(point.cost)),
+        ]
+        for point in decisions.thresholds
+    ]
+    head = ["Threshold", f"Decided '{output.positive}'", "Precision", "Recall", "Cost per row"]
+    title = "What would another threshold cost?"
+    return section(title, element("p", text), picture(plots["thresholds"], text), table(head, rows))
+
+
+def _errors(evaluation: Evaluation, output: Output, plots: Mapping[str, bytes]) -> Html | None:
+    residuals = evaluation.residuals
+    if residuals is None:
+        return None
+    unit = f" {output.unit}" if isinstance(output, Regression) and output.unit else ""
+    sizes = ", ".join(f"{number(part.error)}{unit} in {part.share:.0%}" for part in residuals.quantiles)
+    direction = "low" if residuals.bias > 0 else "high"
+    text = (
+        f"The error is at most {sizes} of the test rows. On average, the values are "
+        f"{number(abs(residuals.bias))}{unit} too {direction}. The table has the fifths of the test rows by their "
+        "predicted value."
+    )
+    rows = [
+        [number_cell(number(value)) for value in (part.predicted, part.observed, part.error, part.rows)]
+        for part in residuals.bins
+    ]
+    head = ["Predicted, mean", "True, mean", "Mean absolute error", "Rows"]
+    return section("How large are its errors?", element("p", text), picture(plots["errors"], text), table(head, rows))
 
 
 def _metric_name(metric: str) -> Html:

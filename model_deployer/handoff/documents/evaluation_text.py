@@ -23,7 +23,7 @@ from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOSS, LOWER
 from model_deployer.contract.number_format import count, interval, number, percent
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.package.package_data import PackageData
-from model_deployer.writing.markdown import Markdown, code, join_list, join_sentences, markdown, table
+from model_deployer.writing.markdown import Markdown, code, join_sentences, markdown, table
 
 #: The largest number of rows in a table of fields or slices, and of labels in a sentence.
 MAX_ROWS, MAX_LABELS = 20, 10
@@ -76,18 +76,6 @@ def meaning(metric: str, output: Output) -> str:
         "higher is better" if metric in HIGHER_IS_BETTER else "lower is better" if metric in LOWER_IS_BETTER else ""
     )
     return "; ".join(part for part in (phrase, direction) if part)
-
-
-def interval_note(package: PackageData) -> str:
-    """Return a sentence on metrics whose value is outside their interval; empty if there are none."""
-    metrics = package.evaluation.metrics_of(MODEL)
-    outside = [words(name) for name, metric in metrics.items() if not metric.low <= metric.value <= metric.high]
-    if not outside:
-        return ""
-    return (
-        f"The interval of the {join_list(outside)} does not contain its value: resampling repeats rows, which makes "
-        "this figure look worse than it is where rows are few."
-    )
 
 
 def class_note(output: Output) -> Markdown:

@@ -24,6 +24,9 @@ WORST_SLICES = 3
 #: A value is an outlier if it is farther from the middle 90 % of the rows than this multiple of their range.
 OUTLIER_RANGES = 3
 
+#: A smallest value of 0 is an outlier at this multiple.
+ZERO_RANGES = 1
+
 
 #: How the rows were split, and what that means for the figures.
 _SPLITS = {
@@ -234,10 +237,11 @@ def _limits_of_values(package: PackageData) -> Iterator[Markdown]:
                     f"It extrapolates in {code(feature.name)}: the training rows have {plain(low)} to {plain(high)}, "
                     f"and the service accepts {markdown(feature.expected())}."
                 )
-            if outlier := _outlier(distribution.quantiles):
+            if outliers := _outliers(distribution.quantiles):
+                middle = " to ".join(map(plain, (distribution.quantiles[1], distribution.quantiles[-2])))
                 yield Markdown(
-                    f"{code(feature.name)} has values far from the others in training, such as {plain(outlier)}, while "
-                    f"90 % are from {plain(distribution.quantiles[1])} to {plain(distribution.quantiles[-2])}."
+                    f"{code(feature.name)} has values far from the others in training, such as "
+                    f"{join_list([plain(outlier) for outlier in outliers])}, while 90 % are from {middle}."
                 )
 
 
@@ -246,13 +250,17 @@ def _is_wider(feature: Numeric | Integer, low: float, high: float) -> bool:
     return feature.minimum is None or feature.minimum < low or feature.maximum is None or feature.maximum > high
 
 
-def _outlier(quantiles: Sequence[float]) -> float | None:
-    """Return the value farthest from the others, if it is far outside the range of 90 % of the rows."""
-    low, high = quantiles[1], quantiles[-2]
+def _outliers(quantiles: Sequence[float]) -> list[float]:
+    """Return the smallest and the largest value, each if it is far outside the range of 90 % of the rows.
+
+    A 0 is nearer than other outliers: it often stands for a value that is missing.
+    """
+    least, low, high, most = quantiles[0], quantiles[1], quantiles[-2], quantiles[-1]
     far = OUTLIER_RANGES * (high - low)
     if not far:
-        return None
-    return next((end for end in (quantiles[-1], quantiles[0]) if not low - far <= end <= high + far), None)
+        return []
+    is_zero_far = least == 0 and low > ZERO_RANGES * (high - low)
+    return [end for end, is_far in ((least, is_zero_far or least < low - far), (most, most > high + far)) if is_far]
 
 
 def _limits_of_fields(features: Sequence[Feature]) -> Iterator[Markdown]:

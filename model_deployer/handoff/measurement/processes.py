@@ -1,5 +1,6 @@
 """The processes of a running server or of its clients, inspected from outside."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -16,16 +17,20 @@ _CUDA_LIBRARY = "libonnxruntime_providers_cuda"
 
 
 class Processes:
-    """A process, by default with all of its child processes.
+    """Processes, by default with all of their child processes.
 
     Args:
-        pid: The id of the first process.
-        has_children: Whether its child processes belong to it.
+        pids: The ids of the first processes.
+        has_children: Whether their child processes belong to them.
     """
 
-    def __init__(self, pid: int, has_children: bool = True) -> None:
-        self._parent = psutil.Process(pid)
+    def __init__(self, *pids: int, has_children: bool = True) -> None:
+        self._parents = [psutil.Process(pid) for pid in pids]
         self._has_children = has_children
+
+    def with_process(self, pid: int) -> "Processes":
+        """Return these processes and another one."""
+        return Processes(*(parent.pid for parent in self._parents), pid, has_children=self._has_children)
 
     def memory(self) -> int | None:
         """Return the bytes of memory of all processes (PSS: shared pages are divided); None if not reported."""
@@ -54,8 +59,8 @@ class Processes:
 
     def _query(self, query: Callable[[psutil.Process], T]) -> Iterator[T]:
         """Yield a property of each process, without processes that have ended or that this user may not inspect."""
-        children = self._parent.children(recursive=True) if self._has_children else []
-        for process in [self._parent, *children]:
+        children = (parent.children(recursive=True) for parent in self._parents) if self._has_children else ()
+        for process in [*self._parents, *itertools.chain.from_iterable(children)]:
             try:
                 value = query(process)
             except psutil.Error:

@@ -3,7 +3,7 @@
 import ast
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich import get_console
@@ -59,13 +59,30 @@ def run_program(environment: CleanEnvironment, server: Server, output: Path) -> 
         EnvironmentFault: If the program fails; the message is its last line.
     """
     options = {
-        "--url": server.url,
-        "--pid": server.process.pid,
         "--cold-start": server.cold_start_seconds,
         "--seconds": server_measurement.SECONDS,
         "--output": output.resolve(),
     }
-    command = [str(environment.programs / "python"), PROGRAM, *(str(text) for pair in options.items() for text in pair)]
+    _run(environment, server, [str(text) for pair in options.items() for text in pair])
+
+
+def run_relative_program(environment: CleanEnvironment, server: Server, output: Path) -> None:
+    """Run the program for some seconds: it measures only the latencies that a verification compares.
+
+    Args:
+        environment: The installed environment, with a copy of the package.
+        server: The package's server.
+        output: The file to write the latencies to.
+
+    Raises:
+        EnvironmentFault: If the program fails; the message is its last line.
+    """
+    _run(environment, server, ["--relative", "--output", str(output.resolve())])
+
+
+def _run(environment: CleanEnvironment, server: Server, options: Sequence[str]) -> None:
+    python = str(environment.programs / "python")
+    command = [python, PROGRAM, "--url", server.url, "--pid", str(server.process.pid), *options]
     with subprocess.Popen(
         command,
         cwd=environment.folder,

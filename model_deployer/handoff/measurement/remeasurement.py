@@ -10,7 +10,7 @@ from model_deployer.contract.contract import Contract
 from model_deployer.handoff.measurement import server_measurement
 from model_deployer.handoff.measurement.comparison import TOLERANCE, differences, reasons
 from model_deployer.handoff.sandbox.server import run_server
-from model_deployer.package.measurements import Measurements
+from model_deployer.package.measurements import Measurements, RelativeMeasurements
 from model_deployer.package.samples import Samples
 from model_deployer.package.sizing import Sizing, sizes
 
@@ -31,8 +31,7 @@ def remeasure(
         EnvironmentFault: If the server does not start, or does not answer.
     """
     server_measurement.SECONDS = seconds
-    samples = Samples.model_validate_json((package / "examples" / "sample_requests.json").read_bytes())
-    contract = _contract(package)
+    samples, contract = _samples(package), _contract(package)
     if url is not None and pid is not None:
         return server_measurement.measure(url, pid, samples, cold_start_seconds, contract)
     serve = [sys.executable, "-m", "bentoml", "serve", str(package / "bento")]
@@ -42,10 +41,24 @@ def remeasure(
         return server_measurement.measure(server.url, server.process.pid, samples, server.cold_start_seconds, contract)
 
 
+def remeasure_relative(package: Path, url: str, pid: int) -> RelativeMeasurements:
+    """Measure the latencies again that a package states as multiples of those of a reference server.
+
+    Args:
+        package: The folder of the package.
+        url: The URL of a server on this machine.
+        pid: The id of its first process.
+
+    Raises:
+        EnvironmentFault: If it does not answer.
+    """
+    clients = [load.clients for load in _packaged(package).relative]
+    return server_measurement.measure_relative(url, pid, _samples(package), _contract(package), clients)
+
+
 def report(package: Path, measured: Measurements) -> str:
     """Return the comparison of a new measurement with that of the package, and the sizing that follows from it."""
-    packaged = Measurements.model_validate_json((package / "benchmarks" / "measurements.json").read_bytes())
-    return "\n".join([*_comparison(packaged, measured), "", *_sizing(package, measured)])
+    return "\n".join([*_comparison(_packaged(package), measured), "", *_sizing(package, measured)])
 
 
 def _comparison(packaged: Measurements, measured: Measurements) -> Iterator[str]:
@@ -68,6 +81,14 @@ def _sizing(package: Path, measured: Measurements) -> Iterator[str]:
         yield "Sizing for this machine:"
     for name, figure, formula in sizes(Sizing(measured, _contract(package).limits.timeout_seconds)):
         yield f"  {name}: {figure} ({formula})"
+
+
+def _packaged(package: Path) -> Measurements:
+    return Measurements.model_validate_json((package / "benchmarks" / "measurements.json").read_bytes())
+
+
+def _samples(package: Path) -> Samples:
+    return Samples.model_validate_json((package / "examples" / "sample_requests.json").read_bytes())
 
 
 def _contract(package: Path) -> Contract:

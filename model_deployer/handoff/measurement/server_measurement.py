@@ -22,7 +22,14 @@ from model_deployer.handoff.measurement.conditions import Usage, UsageMeter
 from model_deployer.handoff.measurement.load_generator import LoadResult, LoadTest
 from model_deployer.handoff.measurement.machine import machine
 from model_deployer.handoff.measurement.processes import Processes
-from model_deployer.package.measurements import LargestRequests, Latency, Measurements
+from model_deployer.handoff.measurement.relative_latency import measure_relative_latency
+from model_deployer.package.measurements import (
+    LargestRequests,
+    Latency,
+    Measurements,
+    RelativeLatency,
+    RelativeMeasurements,
+)
 from model_deployer.package.samples import Samples
 from model_deployer.package.sizing import Sizing
 
@@ -85,8 +92,7 @@ def measure(url: str, pid: int, samples: Samples, cold_start_seconds: float, con
     """
     processes = Processes(pid)
     memory_ready = processes.memory()
-    rows = [row for sample in samples.golden for row in sample.request["rows"]]
-    bench = _Bench(url, processes, rows, contract.limits)
+    bench = _Bench(url, processes, _golden_rows(samples), contract.limits)
     single = bench.measure(1, 1)
     measured = Measurements(
         machine=machine(),
@@ -102,8 +108,39 @@ def measure(url: str, pid: int, samples: Samples, cold_start_seconds: float, con
     while _needs_more_clients(measured):
         step = bench.measure(1, min(MAX_CLIENTS, 4 * measured.by_load[-1].clients))
         measured = measured.model_copy(update={"by_load": (*measured.by_load, step)})
+    relative = tuple(bench.measure_relative(clients) for clients in _relative_loads(measured))
     largest = bench.measure_largest()
-    return measured.model_copy(update={"memory_loaded_bytes": bench.peak_memory, "largest": largest})
+    return measured.model_copy(
+        update={"relative": relative, "memory_loaded_bytes": bench.peak_memory, "largest": largest}
+    )
+
+
+def measure_relative(
+    url: str, pid: int, samples: Samples, contract: Contract, clients: Iterable[int]
+) -> RelativeMeasurements:
+    """Measure only what a verification compares, in some seconds.
+
+    Args:
+        url: The URL of the server, which must not require an API key.
+        pid: The id of the server's first process.
+        samples: The requests; the golden ones are sent again and again.
+        contract: The contract of its model.
+        clients: The numbers of clients.
+
+    Raises:
+        EnvironmentFault: If no request is answered with 200, or a request gets no answer in time.
+    """
+    bench = _Bench(url, Processes(pid), _golden_rows(samples), contract.limits)
+    return RelativeMeasurements(machine=machine(), relative=tuple(map(bench.measure_relative, clients)))
+
+
+def _golden_rows(samples: Samples) -> list[Mapping[str, Any]]:
+    return [row for sample in samples.golden for row in sample.request["rows"]]
+
+
+def _relative_loads(measured: Measurements) -> list[int]:
+    """Return the numbers of clients whose latencies a verification measures again: one, and that of the best load."""
+    return sorted({1, Sizing(measured, timeout_seconds=0).best_load.clients})
 
 
 def _needs_more_clients(measured: Measurements) -> bool:
@@ -151,6 +188,18 @@ class _Bench:
             _print(f"{load}: {_summary(attempts[-1])}")
         self._read_memory()
         return min(attempts, key=_disturbance).model_copy(update={"attempts": len(attempts)})
+
+    def measure_relative(self, clients: int) -> RelativeLatency:
+        """Measure clients that send one row per request, in turn with the reference server.
+
+        Raises:
+            EnvironmentFault: If no request gets a prediction.
+        """
+        test = self._test(self._bodies(1), clients)
+        relative = _run(measure_relative_latency(test, self._processes, self._clients))
+        load = f"{counted(clients, 'client')}, next to a reference server"
+        _print(f"{load}: p50 {relative.p50:.3g} ms, {relative.ratio:.3g} times that of the reference")
+        return relative
 
     def measure_largest(self) -> LargestRequests:
         """Watch the memory while several clients send the largest requests that the limits allow."""

@@ -60,6 +60,12 @@ _ROWS_AT_ONCE = 500
 #: A metric of some test rows may be this many standard errors away from that of all of them.
 _STANDARD_ERRORS = 5
 
+#: A latency, as a multiple of that of the reference server, may differ by this factor between machines.
+RATIO_FACTOR = 2.0
+
+#: The reference server itself may differ by this factor; machines that differ more are not compared.
+MACHINE_FACTOR = 5.0
+
 #: The smallest probability whose logarithm is taken, as in the evaluation of the model.
 _EPSILON = 1e-15
 
@@ -173,7 +179,9 @@ def differing_figures(folder: Path) -> list[str]:
     graph = folder / "model" / f"model_v{manifest['version']}.onnx"
     if graph.is_file() and _sha256(graph) != manifest["files"].get("model.onnx"):
         problems.append(f"model/{graph.name} is not the graph of the model in bento/")
-    return [*problems, *_differing_answers(folder, model), *_differing_verification(folder, metadata)]
+    problems += _differing_answers(folder, model)
+    problems += inconsistent_measurements(_read(folder, MEASUREMENTS))
+    return [*problems, *_differing_verification(folder, metadata)]
 
 
 def differing_statements(metadata: dict[str, Any], model: dict[str, Any]) -> list[str]:
@@ -280,6 +288,78 @@ def losses_of_rows(predictions: Sequence[dict[str, Any]], truths: Sequence[Any])
         return {"log_loss": [-math.log(min(1.0, max(_EPSILON, value))) for value in probabilities]}
     errors = [prediction["value"] - truth for prediction, truth in pairs]
     return {"mae": [abs(error) for error in errors], "rmse": [error * error for error in errors]}
+
+
+def held_latencies(stated: dict[str, Any], measured: dict[str, Any]) -> str:
+    """Hold latencies that were measured again against those that a package states, and return them in words.
+
+    Both are multiples of the latency of a reference server that was measured in turn, so a slower machine is not a
+    difference.
+
+    Args:
+        stated: The content of measurements.json.
+        measured: What ``measure.py --relative`` wrote, with the loads of ``stated``.
+
+    Raises:
+        Failed: if a ratio is not within ``RATIO_FACTOR`` of the stated one.
+        NotRun: if one of the machines was busy, or the two cannot be compared.
+    """
+    if stated["engine"] == "cuda" and measured["machine"]["gpu"] is None:
+        raise NotRun("the latencies of the package were measured on a GPU, and this machine has none")
+    pairs = list(zip(stated["relative"], measured["relative"], strict=True))
+    words = ", ".join(
+        f"{load['clients']} client{'s' if load['clients'] > 1 else ''}: {new['ratio']:.3g} times the reference, "
+        f"stated {load['ratio']:.3g}"
+        for load, new in pairs
+    )
+    units = [load["reference_p50"] / new["reference_p50"] for load, new in pairs]
+    if all(_is_within(load["ratio"], new["ratio"], RATIO_FACTOR) for load, new in pairs):
+        if all(1 / MACHINE_FACTOR <= unit <= MACHINE_FACTOR for unit in units):
+            return words
+        raise NotRun(f"the reference server is {max(units[0], 1 / units[0]):.0f} times as fast on one machine: {words}")
+    if any(load["busy"] for pair in pairs for load in pair):
+        raise NotRun(f"busy machine: not held: {words}")
+    raise Failed(f"{words}; expected within a factor of {RATIO_FACTOR:g}")
+
+
+def _is_within(first: float, second: float, factor: float) -> bool:
+    return max(first, second) <= factor * min(first, second)
+
+
+def inconsistent_measurements(measured: dict[str, Any]) -> list[str]:
+    """Return a sentence for each latency of measurements.json that contradicts another one; [] if none does.
+
+    A client sends one request at a time, so the rate is that of the clients divided by their mean latency (Little,
+    1961, "A proof for the queuing formula L = λW"), and a median is at most twice the mean (Markov's inequality).
+    """
+    problems = []
+    for step in (*measured["by_rows"], *measured["by_load"]):
+        load = f"{MEASUREMENTS}: {step['clients']} clients, {step['rows']} rows"
+        if not step["p50"] <= step["p95"] <= step["p99"]:
+            problems.append(f"{load}: the percentiles are not in order")
+        if not math.isclose((step["requests"] - step["failures"]) / step["seconds"], step["requests_per_second"],
+                            rel_tol=0.01, abs_tol=0.1):  # fmt: skip
+            problems.append(f"{load}: the rate is not the number of requests divided by their time")
+        if step["p50"] * step["requests_per_second"] / 1000 > 2.1 * step["clients"]:
+            problems.append(f"{load}: the rate is too high for the latency")
+    best = max(measured["by_load"], key=lambda step: (not step["failures"], step["requests_per_second"]))
+    by_clients = {step["clients"]: step for step in measured["by_load"]}
+    relative = measured["relative"]
+    if [load["clients"] for load in relative] != sorted({1, best["clients"]}):
+        problems.append(f"{MEASUREMENTS}: the latencies next to a reference server are missing")
+        return problems
+    for load in relative:
+        if not load["low"] <= load["ratio"] <= load["high"] or not _is_within(
+            load["p50"], load["ratio"] * load["reference_p50"], RATIO_FACTOR
+        ):
+            problems.append(f"{MEASUREMENTS}: {load['clients']} clients: the ratio is not that of the latencies")
+        step = by_clients[load["clients"]]
+        if not (step["busy"] or load["busy"] or _is_within(load["p50"], step["p50"], RATIO_FACTOR)):
+            problems.append(
+                f"{MEASUREMENTS}: {load['clients']} clients: p50 is {step['p50']:.3g} ms, and {load['p50']:.3g} ms "
+                "next to the reference server"
+            )
+    return problems
 
 
 def mean(values: Sequence[float]) -> float:
@@ -516,6 +596,15 @@ def predictions_of(url: str, rows: list[dict[str, Any]], headers: dict[str, str]
     return predictions
 
 
+def check_latencies(run: Run) -> str:
+    """Measure latencies again, next to those of a reference server, and hold them against the stated ones."""
+    url, output = _url(run), run.copy.parent / "latencies.json"
+    assert run.server
+    options = ("--relative", "--url", url, "--pid", run.server.pid, "--output", output)
+    run.program(_python(run), "benchmarks/measure.py", *map(str, options))
+    return held_latencies(_read(run.copy, MEASUREMENTS), json.loads(output.read_bytes()))
+
+
 def check_tests_deployed(run: Run) -> str:
     """Run the tests of the package against the server."""
     return _summary(run.program(_python(run), "-m", "pytest", "tests", URL=_url(run)))
@@ -540,6 +629,7 @@ RUNNING = (
     check_identity,
     check_requests,
     check_metrics,
+    check_latencies,
     check_tests_deployed,
     check_end,
 )

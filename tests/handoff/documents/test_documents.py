@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from model_deployer.contract.errors import PROBLEM_CODES, REQUEST_ERRORS
 from model_deployer.contract.evaluation import MODEL, Evaluation
 from model_deployer.contract.features import Boolean, Categorical, Numeric
 from model_deployer.contract.outputs import Classification, Regression
+from model_deployer.contract.reference import Reference
 from model_deployer.contract.value_warnings import WARNING_CODES
 from model_deployer.handoff.documents.documents import CARD, CHANGELOG, GUIDE, PAGE, README, documents, write_documents
 from model_deployer.package.package_data import PackageData
@@ -51,8 +53,6 @@ FILES = {
 
 def three_class_rows(rows: int) -> ScoredRows:
     """All labels have the same probability, so the sets are large."""
-    import numpy as np  # noqa: PLC0415
-
     output = THREE.model_copy(update={"set_threshold": 0.3})
     target = np.random.default_rng(0).integers(0, 3, rows)
     return scored_rows(
@@ -283,6 +283,26 @@ def test_guide_describes_every_field() -> None:
     assert (
         "one of 'EWR', 'JFK', 'LGA' | yes | Missing, null or any other value: the request is refused." in rows["origin"]
     )
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "named"),
+    [
+        (0.0, 10.7, "such as 0, while 90 % are from 4.3 to 7.6"),
+        (0.0, 58.9, "such as 0 and 58.9, while"),
+        (0.5, 10.7, None),
+        (-9.0, 10.7, "such as -9, while"),
+        (3.7, 58.9, "such as 58.9, while"),
+    ],
+)
+def test_values_far_from_the_others_are_named(least: float, most: float, named: str | None) -> None:
+    """A 0 among lengths from 4.3 to 7.6 mm is far: it stands for a value that is missing."""
+    quantiles = [least, *np.linspace(4.3, 7.6, 19).tolist(), most]
+    features = tiny.REFERENCE["features"] | {"distance": {"missing": 0.0, "quantiles": quantiles}}
+    reference = Reference.model_validate(tiny.REFERENCE | {"features": features})
+    card = documents(replace(package_of(tiny.CONTRACT, tiny.EVALUATION), reference=reference))[CARD]
+    assert ("`distance` has values far from the others in training" in card) == (named is not None)
+    assert named is None or named in card
 
 
 def test_what_nobody_said_is_not_there() -> None:

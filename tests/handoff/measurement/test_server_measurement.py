@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from model_deployer.contract.errors import EnvironmentFault
-from model_deployer.handoff.measurement import machine, server_measurement
+from model_deployer.handoff.measurement import machine, relative_latency, server_measurement
 from model_deployer.handoff.measurement.load_generator import LoadTest
 from model_deployer.handoff.measurement.processes import Processes
 from model_deployer.handoff.measurement.server_measurement import measure
@@ -30,6 +30,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_measurement, "CLIENTS", (1, 8))
     monkeypatch.setattr(server_measurement, "MAX_CLIENTS", 8)
     monkeypatch.setattr(server_measurement, "ATTEMPTS", 2)
+    monkeypatch.setattr(relative_latency, "ATTEMPTS", 1)
 
 
 def samples(*rows: object) -> Samples:

@@ -102,6 +102,22 @@ def test_chance_in_a_small_table_is_neither_drift_nor_leak() -> None:
         assert profile(frame, target, split(frame, target, spec), spec) == []
 
 
+def test_a_field_that_repeats_the_group_is_named() -> None:
+    """Each album belongs to one artist, or nearly each: compilations are those of several."""
+    artist = np.arange(ROWS) // 8
+    album = np.array([f"album {number // 4}" for number in range(ROWS)])
+    compilation = np.where(np.arange(ROWS) % 8 == 0, "Greatest hits", album)
+    genre = np.array([f"genre {number % 12}" for number in artist])
+    columns = {"artist": artist, "album": album, "mixed": compilation, "genre": genre}
+    results = {finding.column: finding for finding in findings(columns, {"group": "artist"})}
+    assert results["album"].code == "field_is_group"
+    assert "each of its values is in one 'artist' only, so 100% of the test rows" in results["album"].message
+    assert results["mixed"].code == "field_spans_groups"
+    assert "so name it under `data.group`" in results["mixed"].message
+    assert "genre" not in results
+    assert not {"field_is_group", "field_spans_groups"} & {finding.code for finding in findings(columns)}
+
+
 def test_a_group_is_proposed_for_units_that_are_described_several_times() -> None:
     units = GENERATOR.integers(0, 80, ROWS)
     columns = {

@@ -3,10 +3,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model_deployer.contract.evaluation import MetricValue
 from model_deployer.contract.outputs import Regression
 from model_deployer.training.evaluation.evaluation import evaluate_classification, evaluate_regression
+from model_deployer.training.evaluation.metrics import classification_metrics
 from model_deployer.training.preprocessing.preprocessing import Inputs
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.spec import Cost
@@ -31,6 +34,36 @@ def test_every_figure_lies_in_its_interval_and_is_json() -> None:
     auc = metrics["model"]["roc_auc"]
     assert auc.value == pytest.approx(5 / 6, abs=0.03)
     assert 0.01 < auc.high - auc.low < 0.06
+
+
+def calibration_errors(seed: int, rows: int, gap: float) -> tuple[MetricValue, float]:
+    """Measure probabilities that are too high by a gap; return the figure, and the error without a correction."""
+    random = np.random.default_rng(seed)
+    frequency = random.uniform(0, 1 - gap, rows)
+    target = (random.random(rows) < frequency).astype(np.int64)
+    answer = np.stack([1 - frequency - gap, frequency + gap], 1)
+    sample = Sample(Inputs(torch.empty(rows, 0), torch.empty(rows, 0)), target)
+    metrics = evaluate_classification({"model": {"probabilities": answer}}, sample, 0.5, Cost(), seed).metrics
+    plain = classification_metrics(target, answer, 0.5)["calibration_error"](np.ones(rows))
+    return metrics["model"]["calibration_error"], plain
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.integers(20, 800), st.floats(0, 0.3))
+def test_a_calibration_error_is_in_its_interval(seed: int, rows: int, gap: float) -> None:
+    """Also with few rows, where chance alone makes it large, and resampling larger."""
+    error, _ = calibration_errors(seed, rows, gap)
+    assert 0 <= error.low <= error.value <= error.high
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.1])
+def test_the_interval_of_a_calibration_error_contains_the_true_one(gap: float) -> None:
+    """The error without a correction is larger than the true one, and the corrected one nearer to it."""
+    results = [calibration_errors(seed, 1000, gap) for seed in range(40)]
+    assert np.mean([error.low <= gap <= error.high for error, _ in results]) >= 0.9
+    corrected, plain = (np.mean(values) for values in zip(*((e.value, p) for e, p in results), strict=True))
+    assert gap - 0.01 < corrected < plain
+    assert abs(corrected - gap) < abs(plain - gap)
 
 
 def test_the_cost_is_that_of_the_decisions() -> None:

@@ -148,12 +148,25 @@ def test_a_quantile_is_held_to_its_share(tmp_path: Path) -> None:
     assert re.search(r"In [45] of 5 parts of the test rows, the nominal share of 95% is inside the 95 % interval", text)
 
 
+def test_other_thresholds_and_the_errors_are_shown(tmp_path: Path) -> None:
+    """Decisions have the cost by the threshold, and quantities the errors by the predicted value."""
+    decisions, errors = document(SCORED[0]), document(SCORED[1])
+    text = written(tmp_path, decisions).text
+    assert "What would another threshold cost?" in text
+    for point in decisions["evaluation"]["decisions"]["thresholds"]:
+        assert f"{point['cost']:.4g}" in text
+    text = written(tmp_path, errors).text
+    assert "How large are its errors?" in text
+    for part in errors["evaluation"]["residuals"]["bins"]:
+        assert f"{part['error']:.4g}" in text
+
+
 @pytest.mark.parametrize("scored", SCORED)
 def test_the_page_needs_nothing_but_itself(scored: ScoredRows, tmp_path: Path) -> None:
     page = written(tmp_path, document(scored))
     assert {"script", "link", "iframe"}.isdisjoint(page.tags)
     addresses = [value or "" for name, value in page.attributes if name in ("src", "href", "srcset", "action")]
-    assert len(addresses) == 5
+    assert len(addresses) == len(list((tmp_path / "plots").glob("*.png")))
     assert all(address.startswith("data:image/png;base64,") for address in addresses)
     raw = (tmp_path / "report.html").read_text()
     assert not re.search(r"https?:|url\(|@import", raw)
@@ -189,7 +202,7 @@ def test_that_no_slice_is_worse_is_said(tmp_path: Path) -> None:
     content["evaluation"]["slices"] = []
     page = written(tmp_path, content)
     assert "higher than that of the other rows beyond chance" in page.text
-    assert page.tags.count("img") == 4
+    assert page.tags.count("img") == 5
 
 
 def test_sets_are_shown_by_the_labels_that_they_miss(tmp_path: Path) -> None:

@@ -25,9 +25,17 @@ def main() -> None:
 
     model_deployer.__path__.append(str(PACKAGE / "benchmarks" / "src"))
     from model_deployer.contract.errors import DeployerError  # noqa: PLC0415
-    from model_deployer.handoff.measurement.remeasurement import remeasure, report  # noqa: PLC0415
+    from model_deployer.handoff.measurement.remeasurement import (  # noqa: PLC0415
+        remeasure,
+        remeasure_relative,
+        report,
+    )
 
     try:
+        if arguments.relative:
+            relative = remeasure_relative(PACKAGE, arguments.url, arguments.pid)
+            arguments.output.write_text(relative.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            return
         measured = remeasure(PACKAGE, arguments.url, arguments.pid, arguments.cold_start, arguments.seconds)
         if arguments.output:
             arguments.output.write_text(measured.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -45,9 +53,16 @@ def _arguments() -> argparse.Namespace:
     running.add_argument("--url", help="its URL, as http://127.0.0.1:3000; it must not require an API key")
     running.add_argument("--pid", type=int, help="the id of its first process")
     running.add_argument("--cold-start", type=float, default=0.0, help="how many seconds it took to become ready")
+    running.add_argument(
+        "--relative",
+        action="store_true",
+        help="measure only the latencies next to a reference server, for verify.py; needs --url, --pid and --output",
+    )
     arguments = parser.parse_args()
     if (arguments.url is None) != (arguments.pid is None):
         parser.error("--url and --pid belong together")
+    if arguments.relative and not (arguments.url and arguments.output):
+        parser.error("--relative needs --url, --pid and --output")
     return arguments
 
 
