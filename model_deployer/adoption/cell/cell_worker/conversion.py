@@ -1,0 +1,51 @@
+"""Convert a model to a file that can be read without its library."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+
+def convert(step: dict[str, Any], folder: Path) -> bytes:
+    """Return a model in another format: CatBoost as JSON, Keras and SavedModel as ONNX.
+
+    Args:
+        step: ``kind`` and ``path`` of the source, and ``opset`` for ONNX.
+        folder: A folder for files in between.
+
+    Raises:
+        ValueError: if there is no conversion of this kind.
+        RuntimeError: if the converter fails; the message is the last line of its output.
+    """
+    if step["kind"] == "catboost":
+        return _catboost_json(step, folder)
+    if step["kind"] in ("keras", "saved_model"):
+        return _tensorflow_onnx(step, folder)
+    raise ValueError(f"there is no conversion of {step['kind']}")
+
+
+def _catboost_json(step: dict[str, Any], folder: Path) -> bytes:
+    model = import_module("catboost").CatBoost()
+    model.load_model(step["path"])
+    model.save_model(str(folder / "model.json"), format="json")
+    return (folder / "model.json").read_bytes()
+
+
+def _tensorflow_onnx(step: dict[str, Any], folder: Path) -> bytes:
+    """Convert by way of a SavedModel: the direct export of Keras 3 loses its Normalization layers."""
+    saved = step["path"]
+    if step["kind"] == "keras":
+        saved = str(folder / "saved_model")
+        import_module("keras").models.load_model(step["path"], compile=False).export(saved, format="tf_saved_model")
+    target = folder / "model.onnx"
+    command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", saved, "--output", str(target)]
+    completed = subprocess.run(
+        [*command, "--opset", str(step.get("opset", 18))], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    if completed.returncode:
+        lines = completed.stdout.decode(errors="replace").strip().splitlines() or ["no output"]
+        raise RuntimeError(lines[-1])
+    return target.read_bytes()

@@ -1,0 +1,255 @@
+"""Load a source by its kind. Only here, the code of a source runs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+import types
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import models
+
+
+def load(steps: list[dict[str, Any]]) -> Any:
+    """Load a source and return its model.
+
+    Args:
+        steps: The files in the order in which they are applied: ``kind`` and ``path``, and ``key``, the place of the
+            object within a dict or list, or the name of a function.
+
+    Raises:
+        Exception: whatever the libraries of the source raise.
+    """
+    objects = [_LOADERS[step["kind"]](Path(step["path"]), step) for step in steps]
+    last = objects[-1] if hasattr(objects[-1], "describe") else models.Estimator(objects[-1])
+    return models.Steps(objects[:-1], last) if len(objects) > 1 else last
+
+
+def define(definitions: list[dict[str, Any]]) -> None:
+    """Make classes and functions of a team's scripts those of ``__main__``, as when the script stored the model.
+
+    Also those of other modules that cannot be imported here.
+
+    Args:
+        definitions: For each script the ``module`` that the model names, the ``path`` of the script, and the ``code``
+            of its imports, classes, functions and constants.
+    """
+    modules = {"__main__": types.ModuleType("__main__")}
+    for definition in definitions:
+        name = definition["module"]
+        if name not in modules and not _is_importable(name):
+            modules.update(_with_parents(name))
+        if name in modules:
+            exec(compile(definition["code"], definition["path"], "exec"), modules[name].__dict__)
+    sys.modules.update(modules)
+
+
+def _with_parents(name: str) -> dict[str, Any]:
+    """Return an empty module, and the packages that it is in."""
+    parts = name.split(".")
+    names = [".".join(parts[: count + 1]) for count in range(len(parts))]
+    return {name: types.ModuleType(name) for name in names if name not in sys.modules}
+
+
+def _is_importable(module: str) -> bool:
+    try:
+        return bool(import_module(module))
+    except ImportError:
+        return False
+
+
+def _pickle(path: Path, step: dict[str, Any]) -> Any:
+    for library in ("dill", "cloudpickle"):
+        if library in step.get("libraries", ()):
+            import_module(library)
+    try:
+        read = import_module("joblib").load
+    except ImportError:
+        read = _read_pickle
+    try:
+        value = read(str(path))
+    except (UnicodeDecodeError, ValueError):
+        value = _read_pickle(str(path), encoding="latin1")  # Python 2
+    return _part(value, step.get("key"))
+
+
+def _read_pickle(path: str, encoding: str = "ASCII") -> Any:
+    return pickle.loads(Path(path).read_bytes(), encoding=encoding)
+
+
+def _part(value: Any, key: Any) -> Any:
+    """Follow a path such as ``model`` or ``0.model`` through dicts, lists and attributes."""
+    for name in str(key).split(".") if key else ():
+        if isinstance(value, dict):
+            value = value[name]
+        elif isinstance(value, (list, tuple)):
+            value = value[int(name)]
+        else:
+            value = getattr(value, name)
+    return value
+
+
+def _skops(path: Path, step: dict[str, Any]) -> Any:
+    skops = import_module("skops.io")
+    return _part(skops.load(path, trusted=skops.get_untrusted_types(file=path)), step.get("key"))
+
+
+def _xgboost(path: Path, step: dict[str, Any]) -> Any:
+    xgboost = import_module("xgboost")
+    booster = xgboost.Booster(model_file=str(path))
+    settings = json.loads(booster.attr("scikit_learn") or "{}")
+    kind = {"classifier": "XGBClassifier", "regressor": "XGBRegressor"}.get(settings.get("_estimator_type"))
+    if kind is not None:
+        estimator = getattr(xgboost, kind)()
+        estimator.load_model(str(path))
+        return models.Estimator(estimator)
+    return models.Booster(booster, json.loads(booster.save_config())["learner"]["objective"]["name"])
+
+
+def _lightgbm(path: Path, step: dict[str, Any]) -> Any:
+    booster = import_module("lightgbm").Booster(model_file=str(path))
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("objective=")]
+    return models.Booster(booster, lines[0].partition("=")[2] if lines else "custom")
+
+
+def _catboost(path: Path, step: dict[str, Any]) -> Any:
+    catboost = import_module("catboost")
+    form = "json" if path.read_bytes()[:1] == b"{" else "cbm"
+    model = catboost.CatBoost()
+    model.load_model(str(path), format=form)
+    loss = model.get_all_params().get("loss_function", "") if form == "cbm" else ""
+    is_classifier = len(np.asarray(model.classes_)) > 0 or loss in ("Logloss", "MultiClass", "CrossEntropy")
+    estimator = catboost.CatBoostClassifier() if is_classifier else catboost.CatBoostRegressor()
+    estimator.load_model(str(path), format=form)
+    return models.Estimator(estimator)
+
+
+def _onnx(path: Path, step: dict[str, Any]) -> Any:
+    session = import_module("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    kinds = {"double": "float64", "float": "float32", "string": "text"}
+    inputs = {item.name: item.type[len("tensor(") : -1] for item in session.get_inputs()}
+    outputs = [item.name for item in session.get_outputs() if item.type.startswith("tensor")]
+    return models.Tensors(
+        "onnx",
+        lambda feeds: dict(zip(outputs, session.run(outputs, feeds))),
+        {name: kinds.get(kind, kind) for name, kind in inputs.items()},
+        {"outputs": outputs},
+    )
+
+
+def _torch(path: Path, step: dict[str, Any]) -> Any:
+    torch = import_module("torch")
+    if step["kind"] == "torchscript":
+        module = torch.jit.load(str(path), map_location="cpu").eval()
+    elif step["kind"] == "torch_export":
+        module = torch.export.load(str(path)).module()
+    else:
+        module = _part(torch.load(str(path), map_location="cpu", weights_only=False), step.get("key")).eval()
+
+    def call(feeds: dict[str, Any]) -> dict[str, Any]:
+        with torch.no_grad():
+            result = module(*(torch.from_numpy(array) for array in feeds.values()))
+        values = result if isinstance(result, (tuple, list)) else [result]
+        return {str(index): value.numpy() for index, value in enumerate(values)}
+
+    return models.Tensors(type(module).__name__, call, {"input": "float32"}, {})
+
+
+def _keras(path: Path, step: dict[str, Any]) -> Any:
+    keras = import_module("keras")
+    model = keras.models.load_model(str(path), compile=False)
+    inputs = {item.name: _tensor_kind(item.dtype) for item in model.inputs}
+
+    def call(feeds: dict[str, Any]) -> dict[str, Any]:
+        result = model.predict_on_batch(next(iter(feeds.values())) if len(feeds) == 1 else feeds)
+        return {"output": np.asarray(result)} if not isinstance(result, dict) else result
+
+    return models.Tensors("keras", call, inputs, {})
+
+
+def _saved_model(path: Path, step: dict[str, Any]) -> Any:
+    tensorflow = import_module("tensorflow")
+    loaded = tensorflow.saved_model.load(str(path))
+    function = loaded.signatures[step.get("key") or "serving_default"]
+    specifications = function.structured_input_signature[1]
+
+    def call(feeds: dict[str, Any]) -> dict[str, Any]:
+        tensors = {name: tensorflow.constant(array) for name, array in feeds.items()}
+        return {name: value.numpy() for name, value in function(**tensors).items()}
+
+    inputs = {name: _tensor_kind(item.dtype.name) for name, item in specifications.items()}
+    model = models.Tensors("SavedModel", call, inputs, {})
+    model.loaded = loaded  # type: ignore[attr-defined]  # its variables live as long as this object
+    return model
+
+
+def _tensor_kind(name: str) -> str:
+    return "text" if name == "string" else str(name)
+
+
+def _mlflow(path: Path, step: dict[str, Any]) -> Any:
+    loaded = import_module("mlflow.pyfunc").load_model(str(path))
+    return models.Function("mlflow.pyfunc", loaded.predict)
+
+
+def _cog(path: Path, step: dict[str, Any]) -> Any:
+    _provide_cog()
+    name = step.get("key") or "Predictor"
+    predictor = getattr(_module(path), name)()
+    if hasattr(predictor, "setup"):
+        predictor.setup()
+    return models.Function(name, predictor.predict, takes_rows=True)
+
+
+def _provide_cog() -> None:
+    """Replace the package cog, which is a program for containers, if it is not installed."""
+    try:
+        import_module("cog")
+    except ImportError:
+        module: Any = types.ModuleType("cog")
+        module.BasePredictor, module.BaseModel, module.Path = object, object, Path
+        module.Input = lambda default=None, **_: default
+        sys.modules["cog"] = module
+
+
+def _python(path: Path, step: dict[str, Any]) -> Any:
+    name = step.get("key") or "predict"
+    return models.Function(name, getattr(_module(path), name))
+
+
+def _module(path: Path) -> Any:
+    """Run a file of a team as a module; files next to it can be imported by it."""
+    sys.path.insert(0, str(path.parent))
+    specification = spec_from_file_location(path.stem, str(path))
+    assert specification is not None
+    assert specification.loader is not None
+    module = module_from_spec(specification)
+    sys.modules[path.stem] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+_LOADERS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {
+    "pickle": _pickle,
+    "joblib": _pickle,
+    "skops": _skops,
+    "xgboost": _xgboost,
+    "lightgbm": _lightgbm,
+    "catboost": _catboost,
+    "onnx": _onnx,
+    "torch": _torch,
+    "torchscript": _torch,
+    "torch_export": _torch,
+    "keras": _keras,
+    "saved_model": _saved_model,
+    "mlflow": _mlflow,
+    "cog": _cog,
+    "python": _python,
+}

@@ -1,0 +1,105 @@
+"""Answer the requests of one connection after the other.
+
+Verbs: ``load`` (a source), ``describe``, ``predict`` (columns to answers) and ``convert``. Each request has one answer.
+An answer with ``error`` says what went wrong; the worker goes on.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+import traceback
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from . import answers, conversion, loading, wire
+from .table import Table
+
+#: How Python 3.8 and 3.7 name a class that a pickle needs and a module lacks.
+_MISSING_NAMES = (
+    re.compile(r"Can't get attribute '(?P<name>[^']+)' on <module '(?P<module>[^']+)'"),
+    re.compile(r"module '(?P<module>[^']+)' has no attribute '(?P<name>[^']+)'"),
+)
+
+#: The packages whose versions an answer may depend on, by the name that they are imported with.
+_LIBRARIES = {
+    "catboost": "catboost",
+    "category_encoders": "category_encoders",
+    "imblearn": "imbalanced-learn",
+    "keras": "keras",
+    "lightgbm": "lightgbm",
+    "mlflow": "mlflow",
+    "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
+    "pandas": "pandas",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+    "tensorflow": "tensorflow",
+    "torch": "torch",
+    "xgboost": "xgboost",
+}
+
+
+class Worker:
+    """The process that holds the model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.model: Any = None
+        self._lock = Lock()
+
+    def serve(self, connection: socket.socket) -> None:
+        """Answer until the other side ends the connection."""
+        while True:
+            try:
+                header, columns = wire.receive(connection)
+            except (wire.Disconnected, ConnectionError):
+                return
+            wire.send(connection, *self.answer(header, columns))
+
+    def answer(self, header: dict[str, Any], columns: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
+        """Return the answer to a request; an error of the source is an answer."""
+        try:
+            with self._lock:  # libraries need not be able to answer two batches at once
+                return _VERBS[header["verb"]](self, header, columns)
+        except Exception as error:  # the source may raise anything
+            traceback.print_exc()
+            return {"error": _described(error)}, {}
+
+    def load(self, header: dict[str, Any], _: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
+        """Load the source, and describe it."""
+        sys.path[:0] = header.get("folders", [])
+        loading.define(header.get("definitions", []))
+        self.model = loading.load(header["steps"])
+        return self.describe(header, {})
+
+    def describe(self, _: dict[str, Any], __: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
+        """Return what the model says of itself, and the versions that it answers with."""
+        loaded = {package: getattr(sys.modules.get(name), "__version__", None) for name, package in _LIBRARIES.items()}
+        versions = {package: str(version) for package, version in loaded.items() if version}
+        versions["python"] = ".".join(map(str, sys.version_info[:3]))
+        return dict(self.model.describe(), versions=versions), {}
+
+    def predict(self, header: dict[str, Any], columns: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
+        """Return the answers to rows, and why rows are refused."""
+        answer, refused = answers.ask(self.model, Table(columns, header))
+        return {"refused": refused}, answer
+
+    def convert(self, header: dict[str, Any], _: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
+        """Return a file that a source is converted to."""
+        return {}, {"content": conversion.convert(header["steps"][0], self.folder)}  # type: ignore[dict-item]
+
+
+_VERBS = {"load": Worker.load, "describe": Worker.describe, "predict": Worker.predict, "convert": Worker.convert}
+
+
+def _described(error: Exception) -> dict[str, Any]:
+    described: dict[str, Any] = {"type": type(error).__name__, "message": (str(error).splitlines() or [""])[0][:300]}
+    matches = [match for match in (pattern.search(str(error)) for pattern in _MISSING_NAMES) if match]
+    if matches:
+        described.update(matches[0].groupdict())
+    elif isinstance(error, ModuleNotFoundError):
+        described.update(module=error.name, name=None)
+    return described

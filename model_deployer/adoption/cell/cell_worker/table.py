@@ -1,0 +1,73 @@
+"""Rows in the form that a model takes: a pandas data frame, an array, or a list of texts."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from .wire import Columns
+
+
+class Table:
+    """Rows that a model is asked for.
+
+    Attributes:
+        columns: The columns by name.
+        options: ``form``: ``frame``, ``array`` or ``texts``; None leaves it to the model. ``categories``: for columns
+            that become categories of pandas, the list of them. ``missing``: ``nan`` if a missing text is NaN and not
+            None.
+    """
+
+    def __init__(self, columns: Columns, options: dict[str, Any]) -> None:
+        self.columns = {name: _with_missing(column, options) for name, column in columns.items()}
+        self.options = options
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def rows(self, start: int, end: int) -> Table:
+        """Return some of the rows."""
+        return Table({name: column[start:end] for name, column in self.columns.items()}, self.options)
+
+    def input(self, needs_names: bool) -> Any:
+        """Return the rows as the request wants them, or as the model needs them.
+
+        Args:
+            needs_names: Whether the model was fitted on columns with names.
+        """
+        form = self.options.get("form")
+        if form == "texts":
+            return next(iter(self.columns.values())).tolist()
+        if form == "frame" or (form is None and needs_names):
+            return self.frame()
+        return self.array()
+
+    def frame(self) -> Any:
+        """Return the rows as a data frame of pandas."""
+        pandas = import_module("pandas")
+        frame = pandas.DataFrame(dict(self.columns))
+        for name, categories in (self.options.get("categories") or {}).items():
+            frame[name] = pandas.Categorical(frame[name], categories=categories)
+        return frame
+
+    def array(self) -> Any:
+        """Return the rows as one array: float64 [rows, columns] of numbers, object if a column has texts."""
+        columns = list(self.columns.values())
+        kind = object if any(column.dtype == object for column in columns) else float
+        array = np.empty((len(self), len(columns)), kind)
+        for index, column in enumerate(columns):
+            array[:, index] = column
+        return array
+
+    def records(self) -> Any:
+        """Yield each row as a dict of Python's numbers and texts."""
+        lists = [column.tolist() for column in self.columns.values()]
+        return (dict(zip(self.columns, row)) for row in zip(*lists))
+
+
+def _with_missing(column: Any, options: dict[str, Any]) -> Any:
+    if column.dtype != object or options.get("missing") != "nan":
+        return column
+    return np.array([np.nan if text is None else text for text in column], object)

@@ -1,0 +1,90 @@
+"""The packages that a source needs, with the versions that it states and those that fit to them."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+#: The package of a library that is imported by another name.
+_PACKAGES = {
+    "sklearn": "scikit-learn",
+    "xgboost": "xgboost-cpu",
+    "imblearn": "imbalanced-learn",
+    "yaml": "pyyaml",
+    "feature_engine": "feature-engine",
+    "sklearn_pandas": "sklearn-pandas",
+    "mlflow": "mlflow-skinny",
+    "dateutil": "python-dateutil",
+    "pytorch_lightning": "pytorch-lightning",
+}
+
+#: What the worker needs to load a file of a kind.
+_KINDS = {
+    "pickle": ("joblib",),
+    "joblib": ("joblib",),
+    "skops": ("skops",),
+    "xgboost": ("xgboost", "scikit-learn"),
+    "lightgbm": ("lightgbm",),
+    "catboost": ("catboost",),
+    "onnx": ("onnxruntime",),
+    "torch": ("torch",),
+    "torchscript": ("torch",),
+    "torch_export": ("torch",),
+    "keras": ("tensorflow-cpu",),
+    "saved_model": ("tensorflow-cpu",),
+    "mlflow": ("mlflow-skinny",),
+}
+
+#: A package older than this version does not work with newer ones of another, and does not say so itself.
+_COMPANIONS = (
+    ("scikit-learn", "0.24", "numpy<1.24"),
+    ("scikit-learn", "1.4.2", "numpy<2"),
+    ("scikit-learn", "1.7", "pandas<3"),
+    ("xgboost", "1.6", "pandas<2"),
+    ("xgboost", "2.1", "numpy<2"),
+    ("xgboost", "2.1.4", "scikit-learn<1.6"),
+    ("lightgbm", "4.4", "numpy<2"),
+    ("lightgbm", "4.6", "scikit-learn<1.6"),
+    ("catboost", "1.2.6", "numpy<2"),
+    ("catboost", "1.2.8", "scikit-learn<1.6"),
+    ("torch", "2.3", "numpy<2"),
+    ("tensorflow", "2.18", "numpy<2"),
+    ("tensorflow-cpu", "2.18", "numpy<2"),
+    ("pandas", "2.2.2", "numpy<2"),
+)
+
+#: Libraries of pandas and of the standard library do not need packages of their own; these are part of others.
+_PARTS = {"numpy", "_codecs", "copy_reg", "__builtin__", "persistent_id"}
+
+
+def requirements(kinds: Iterable[str], libraries: Iterable[str], versions: Mapping[str, str]) -> list[str]:
+    """Return the requirements of the environment of a source, sorted.
+
+    Args:
+        kinds: The kinds of its files, such as ``joblib``.
+        libraries: The libraries that its files import, by the name of the import, without those of the team.
+        versions: The versions that its files state, by package: ``1.3.2``, or a range such as ``>=2``.
+    """
+    names = {name for kind in kinds for name in _KINDS.get(kind, ())} | {"numpy", "pandas"}
+    names |= {_PACKAGES.get(library, library) for library in libraries if library not in _PARTS} | set(versions)
+    if "scikit-learn" in names:
+        names.add("scipy")  # old versions do not ask for it
+    lines = {_line(name, versions.get(name, versions.get(_unsuffixed(name), ""))) for name in names}
+    lines = {line for line in lines if not (line.startswith("xgboost==") and "xgboost-cpu" in names)}
+    lines |= {
+        companion
+        for package, version, companion in _COMPANIONS
+        if package in versions and as_numbers(versions[package]) < as_numbers(version)
+    }
+    return sorted(lines)
+
+
+def as_numbers(version: str) -> tuple[int, ...]:
+    """Return the first three numbers of a version, for comparisons."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def _line(name: str, version: str) -> str:
+    return name + (f"=={version}" if version[:1].isdigit() else version)
+
+
+def _unsuffixed(name: str) -> str:
+    return name.removesuffix("-cpu")
