@@ -110,7 +110,7 @@ class _Feature(BaseModel):
 
 
 class _FormattedFeature(_Feature):
-    """A feature whose values may also be text in the form of the training data.
+    """A feature whose values may also be text in the form of the table.
 
     Attributes:
         format: That form, as :func:`model_deployer.contract.value_form.parse` reads it; None for no such text.
@@ -127,7 +127,7 @@ class _FormattedFeature(_Feature):
 
     @override
     def consequences(self) -> list[str]:
-        accepted = [f"Text in the form {self.format} of the training data is accepted, too."] if self.format else []
+        accepted = [f"Text in the form {self.format} of the table is accepted, too."] if self.format else []
         return [*super().consequences(), *accepted]
 
 
@@ -229,7 +229,7 @@ class Categorical(_Feature):
     """One of a set of strings.
 
     Attributes:
-        categories: The values known from training, sorted; None if there are too many to list.
+        categories: The values that the model knows; None if there are too many to list.
         unknown: The policy for other values: ``reject`` refuses the row (needs ``categories``), ``accept`` makes the
             model treat the value as an unknown category.
         normalize: The differences that do not count: a text that equals a category apart from them is that category.
@@ -289,7 +289,7 @@ class Categorical(_Feature):
         if self.unknown == "accept":
             if self.categories and len(self.categories) <= 20:
                 sentences.append(f"Known values: {', '.join(self.categories)}.")
-            sentences.append("A value that is not in the training data is treated as unknown.")
+            sentences.append("A value that the model does not know is treated as unknown.")
         if self.normalize:
             ignored = ignored_differences(self.normalize)
             sentences.append(f"A value that differs from a known value only by {ignored} counts as that value.")
@@ -300,7 +300,7 @@ class Datetime(_FormattedFeature):
     """A point in time as ISO 8601 text; the graph takes seconds since 1970-01-01T00:00:00.
 
     Attributes:
-        zoned: True if the training data has times with a UTC offset, so that requests must have one ("...Z",
+        zoned: True if the table has times with a UTC offset, so that requests must have one ("...Z",
             "...+02:00"). False if it has local times: an offset is then refused, because its meaning is not defined.
     """
 

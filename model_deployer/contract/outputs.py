@@ -216,7 +216,7 @@ class Classification(BaseModel):
     @property
     def _set_description(self) -> str:
         return (
-            f"Chosen so that the true label is in the set in {self.coverage:.0%} of cases like those in training. The "
+            f"Chosen so that the true label is in the set in {self.coverage:.0%} of cases like those of its table. The "
             "most likely label is always in it."
         )
 
@@ -322,7 +322,7 @@ class Regression(BaseModel):
             return ""
         return (
             f" `lower` and `upper` are chosen so that the truth is between them in {self.coverage:.0%} of cases like "
-            "those in training."
+            "those of its table."
         )
 
     @property

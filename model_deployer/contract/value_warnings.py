@@ -1,4 +1,8 @@
-"""Warnings about values of a request that the service accepts, and that the training data does not have."""
+"""Warnings about values of a request that the service accepts, and that the reference rows do not have.
+
+The reference rows are those that live values are compared with: the training and validation rows of a model that was
+trained here, and the train and validation parts of the table of one that was trained elsewhere.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +14,7 @@ WarningCode = Literal["unknown_category", "outside_training_range"]
 #: The meaning of each code, as the rest of a sentence that begins with "The value".
 WARNING_CODES: Mapping[WarningCode, str] = {
     "unknown_category": "is not one of the categories that the model knows",
-    "outside_training_range": "is below or above all numbers of the training data",
+    "outside_training_range": "is below or above all numbers of the reference rows",
 }
 
 #: The maximum number of warnings that an answer lists; the others are counted.
@@ -37,7 +41,7 @@ def json_schema() -> dict[str, Any]:
     meanings = "; ".join(f"`{code}`: the value {meaning}" for code, meaning in WARNING_CODES.items())
     return {
         "type": "object",
-        "description": "A value that was accepted, and that the training data does not have.",
+        "description": "A value that was accepted, and that the reference rows do not have.",
         "required": ["row", "field", "code"],
         "additionalProperties": False,
         "properties": {

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from model_deployer.contract import origin_text
 from model_deployer.contract.number_format import duration, percentage
 from model_deployer.monitoring.drift import drift_metrics
 from model_deployer.monitoring.prometheus import Rule, quoted, record
@@ -264,7 +265,7 @@ def _requests(package: PackageData) -> Iterator[Alert]:
 
 def _drift(package: PackageData) -> Iterator[Alert]:
     for drift in drift_metrics(package):
-        severity, origin, meaning, action = _DRIFT[drift.label]
+        severity, origin, meaning, action = _drift_text(drift.label, package)
         yield Alert(
             name=drift.alert,
             severity=severity,
@@ -279,13 +280,24 @@ def _drift(package: PackageData) -> Iterator[Alert]:
         )
 
 
+def _drift_text(label: str, package: PackageData) -> tuple[Severity, str, str, str]:
+    """Return the severity of a drift, the origin of the expected distribution, the meaning and the action."""
+    severity, origin, meaning, action = _DRIFT[label]
+    place, rows = origin_text.in_reference(package.evaluation), _reference_rows(package)
+    return severity, origin.format(place=place), meaning.format(rows=rows), action
+
+
+def _reference_rows(package: PackageData) -> str:
+    return "of the reference rows" if package.evaluation.adoption else "that the model was trained on"
+
+
 #: By the label of the metric: severity, origin of the expected distribution, meaning and action.
 _DRIFT: Mapping[str, tuple[Severity, str, str, str]] = {
     "feature": (
         "info",
-        "in training",
-        "The values that callers send in this field differ from those that the model was trained on. Its predictions "
-        "may be worse, without any error.",
+        "{place}",
+        "The values that callers send in this field differ from those {rows}. Its predictions may be worse, without "
+        "any error.",
         "Check in the dashboard which values are more or less frequent. If a caller changed a unit or a default, fix "
         "the caller. If reality changed, inform the owner of the model: it may need new training.",
     ),

@@ -1,7 +1,7 @@
-"""Drift, the difference between live values and those of training: recording rules for Prometheus.
+"""Drift, the difference between live values and those of the reference rows: recording rules for Prometheus.
 
 The measure is the population stability index over the bins that the service counts. Its thresholds were found when the
-model was trained, by a replay of its table: :mod:`model_deployer.contract.drift`.
+model was made, by a replay of its table: :mod:`model_deployer.contract.drift`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,9 +14,7 @@ from model_deployer.contract.reference import CategoryDistribution, Distribution
 from model_deployer.monitoring.prometheus import Rule, quoted, record
 from model_deployer.package.package_data import PackageData
 
-_NO_REPLAY = (
-    "Without a replay of the table, no threshold is known: the model was adopted, or an older version trained it."
-)
+_NO_REPLAY = "Without a replay of the table, no threshold is known."
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class WatchedDistribution:
     Attributes:
         name: The name in /metrics.
         about: A description for people.
-        expected: The bins with their shares in training; the shares of all other bins together are the rest.
+        expected: The bins with their shares in the reference rows; the shares of all other bins together are the rest.
         replay: The threshold of the index, and what a replay of the table found with it.
     """
 
@@ -188,7 +186,7 @@ def _reason(replay: ReplayedDistribution) -> str:
     if not indices:
         return "There is nothing to replay: there are too few rows with a value, or the service refuses every fault."
     return (
-        f"A day with a planted fault differs from training by an index of up to {max(indices):.2f}, which is not above "
+        f"A day with a planted fault has an index of up to {max(indices):.2f}, which is not above "
         f"the threshold of {replay.threshold:g} that normal days and chance need."
     )
 

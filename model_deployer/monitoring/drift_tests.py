@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
+from model_deployer.contract import origin_text
 from model_deployer.contract.drift import FaultName
 from model_deployer.monitoring.alerts import alerts
 from model_deployer.monitoring.drift import DriftMetric, WatchedDistribution, drift_metrics
@@ -35,7 +36,7 @@ def drift_tests(package: PackageData) -> dict[str, Any]:
     replica, at = {info_series(package): f"1+0x{_INTERVALS}"}, f"{_HOURS}h"
     tests = [
         rule_test(name, _INTERVAL, replica | day, [silent(drift.alert, at) for drift in metrics])
-        for name, day in _normal_days(metrics).items()
+        for name, day in _normal_days(metrics, origin_text.reference_rows(package.evaluation)).items()
     ]
     for drift in metrics:
         for about, day, labels in _faults(drift):
@@ -50,16 +51,21 @@ def drift_tests(package: PackageData) -> dict[str, Any]:
     }
 
 
-def _normal_days(metrics: list[DriftMetric]) -> Mapping[str, dict[str, str]]:
-    """Return the expected day, and for each part of the table the most unusual day of every distribution."""
+def _normal_days(metrics: list[DriftMetric], reference: str) -> Mapping[str, dict[str, str]]:
+    """Return the expected day, and for each part of the table the most unusual day of every distribution.
+
+    Args:
+        metrics: The metrics with their distributions.
+        reference: The rows that live values are compared with, in words.
+    """
     days: dict[str, dict[str, str]] = {}
     for drift in metrics:
         for watched in drift.watched:
             shares = {
                 "every distribution as expected": _with_other(watched.expected),
                 **{
-                    f"every distribution on its most unusual day of the {part} rows": day.shares
-                    for part, day in (("training", watched.replay.training), ("test", watched.replay.test))
+                    f"every distribution on its most unusual day of {rows}": day.shares
+                    for rows, day in ((reference, watched.replay.training), ("the test rows", watched.replay.test))
                     if day
                 },
             }

@@ -10,6 +10,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from model_deployer.contract import origin_text
 from model_deployer.monitoring.alert_rules import alert_rule
 from model_deployer.monitoring.alert_tests import alert_tests
 from model_deployer.monitoring.alerts import alerts, rules
@@ -120,14 +121,15 @@ def replay_verdict(package: PackageData) -> str:
     drift = package.reference and package.reference.drift
     if not drift:
         return f"{program}; without a replay of the table, there are no alerts on drift"
+    reference = origin_text.reference_rows(package.evaluation)
     evaluation = "promtool" if promtool() else "an evaluation of the index by this program"
     fired = " and ".join(
-        f"{replayed.days_with_alerts} of {replayed.days} days of the {part} rows"
-        for part, replayed in (("training", drift.training), ("test", drift.test))
+        f"{replayed.days_with_alerts} of {replayed.days} days of {rows}"
+        for rows, replayed in ((reference, drift.training), ("the test rows", drift.test))
     )
     return (
         f"{program}; by {evaluation}, the alerts on drift are silent on the most unusual days and fire with the "
-        f"planted faults; by the replay in training, they fire on {fired}"
+        f"planted faults; by the replay of the table, they fire on {fired}"
     )
 
 

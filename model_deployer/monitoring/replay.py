@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from model_deployer.contract import origin_text
 from model_deployer.contract.drift import FaultName, PlantedFault, ReplayedDistribution, Unit, stability_index
 from model_deployer.monitoring.drift import WatchedDistribution, drift_metrics, unwatched
 from model_deployer.package.package_data import PackageData
@@ -59,9 +60,10 @@ def replay_problems(package: PackageData) -> Iterator[str]:
     for metric in drift_metrics(package):
         for watched in metric.watched:
             threshold = watched.replay.threshold
-            for part, day in (("training", watched.replay.training), ("test", watched.replay.test)):
+            reference = origin_text.reference_rows(package.evaluation)
+            for rows, day in ((reference, watched.replay.training), ("the test rows", watched.replay.test)):
                 if day and _index(watched, day.shares) > threshold:
-                    yield f"{watched.about}: an alert on drift fires on a day of the {part} rows"
+                    yield f"{watched.about}: an alert on drift fires on a day of {rows}"
             for fault in watched.replay.faults:
                 if fault.is_found and _index(watched, fault.shares) <= threshold:
                     yield f"{watched.about}: no alert on drift fires with {FAULTS[fault.fault]}"

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from jinja2 import PackageLoader
 
+from model_deployer.contract import origin_text
 from model_deployer.contract.drift import ReplayedPart
 from model_deployer.contract.number_format import duration, percentage
 from model_deployer.monitoring import alerts
@@ -48,6 +49,7 @@ def runbook(package: PackageData) -> str:
         alerts=[(alert, _look(looks[alert.name])) for alert in alerts.alerts(package)],
         owner=code(package.manifest.owner) if package.manifest.owner else None,
         objectives=_objectives(package),
+        made=origin_text.made(package.evaluation),
         has_latency=bool(alerts.objectives(package)),
         drift=package.reference and package.reference.drift,
         replayed=_replayed(package),
@@ -159,9 +161,8 @@ def _replayed(package: PackageData) -> Markdown:
         for drift in drift_metrics(package)
         for watched in drift.watched
     ]
-    return table(
-        ["Field or prediction", "Threshold", "Highest in training", "Highest in the test", "Planted faults"], rows
-    )
+    highest = f"Highest {origin_text.in_reference(package.evaluation)}"
+    return table(["Field or prediction", "Threshold", highest, "Highest in the test", "Planted faults"], rows)
 
 
 def _left_out(package: PackageData) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Warnings about values that the training data does not have, for callers that ask for them."""
+"""Warnings about values that the reference rows do not have, for callers that ask for them."""
 
 import io
 from typing import Any

@@ -1,5 +1,7 @@
 """The decisions of a classification on the test rows: right and wrong ones by label, and the costs of others."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,9 @@ MAX_MATRIX_LABELS = 12
 
 #: The thresholds that are compared, in addition to that of the model.
 THRESHOLDS = tuple(round(step / 10, 1) for step in range(1, 10))
+
+#: The relative difference up to which two thresholds are the same: that of a source is the next number in float32.
+_SAME_THRESHOLD = 1e-6
 
 
 def decisions(scored: ScoredRows, cost: Cost) -> Decisions | None:
@@ -70,7 +75,8 @@ def _constants(scored: ScoredRows, output: Classification, cost: Cost) -> tuple[
 
 def _thresholds(scored: ScoredRows, threshold: float, cost: Cost) -> tuple[ThresholdDecisions, ...]:
     probabilities = scored.answers["probabilities"][:, 1]
-    compared = sorted({*THRESHOLDS, threshold})
+    others = [each for each in THRESHOLDS if not math.isclose(each, threshold, rel_tol=_SAME_THRESHOLD)]
+    compared = sorted([*others, threshold])
     return tuple(_with_threshold(scored, probabilities, each, cost) for each in compared)
 
 

@@ -57,14 +57,19 @@ def _general(package: PackageData) -> Iterator[_Item]:
 
 
 def _development(package: PackageData) -> Iterator[_Item]:
-    data = _joined(package, ("source", "collection", "preprocessing"), "[data](#data)")
+    evaluated = "[data](#data) of the evaluation" if package.evaluation.adoption else "[data](#data)"
+    data = _joined(package, ("source", "collection", "preprocessing"), evaluated)
     oversight = ("[use](#use)", "") if statement(package, "oversight") else ("", PROVIDER)
     unexamined = "" if statement(package, "fairness") else f"the assessment of discrimination: {PROVIDER}"
     security = "[API keys](INTEGRATION_GUIDE.md#api-keys), [sbom.cdx.json](../sbom.cdx.json)"
-    yield _Item("2 (a)", "methods of development, third-party tools", "[model](#model), [reproduction](#reproduction)")
-    yield _Item("2 (b)", "design, key choices, what is optimised", "[model](#model), [assumptions](#assumptions)")
+    methods = "[model](#model), [reproduction](#reproduction)"
+    yield _Item("2 (a)", "methods of development, third-party tools", methods, _elsewhere(package, "methods"))
+    choices = _elsewhere(package, "choices")
+    yield _Item(
+        "2 (b)", "design, key choices, what is optimised", "[model](#model), [assumptions](#assumptions)", choices
+    )
     yield _Item("2 (c)", "architecture and computing resources", "[model](#model)", _energy(package))
-    yield _Item("2 (d)", "data: origin, collection, cleaning", data)
+    yield _Item("2 (d)", "data: origin, collection, cleaning", data, _elsewhere(package, "data"))
     yield _Item("2 (e)", "human oversight measures", *oversight)
     yield _Item("2 (f)", "planned changes", "[versions and rollback](INTEGRATION_GUIDE.md#versions-and-rollback)")
     yield _Item("2 (g)", "tests: data, metrics, discriminatory impact", _tests(package), unexamined)
@@ -90,6 +95,11 @@ def _joined(package: PackageData, names: tuple[str, ...], place: str) -> str:
 
 def _energy(package: PackageData) -> str:
     return "" if statement(package, "energy") else f"computing resources and energy of the training: {PROVIDER}"
+
+
+def _elsewhere(package: PackageData, subject: str) -> str:
+    """Return that the provider has to write about the training of the source; empty for a model trained here."""
+    return f"the {subject} of the training of the source: {PROVIDER}" if package.evaluation.adoption else ""
 
 
 def _tests(package: PackageData) -> str:

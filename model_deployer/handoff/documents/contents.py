@@ -10,13 +10,15 @@ from model_deployer.writing.markdown import Markdown, anchor, markdown, table
 _GLOSSARY = "Glossary"
 
 
-def with_contents(text: str) -> str:
+def with_contents(text: str, *, is_adopted: bool = False) -> str:
     """Return a document with links to its sections before the first one, and a glossary of its terms at the end.
 
     Args:
         text: The document as Markdown; its sections are headings of the second level.
+        is_adopted: Whether it is about a model that was trained elsewhere.
     """
-    glossary = table(["Term", "Meaning"], [[Markdown(f"**{markdown(term)}**"), about] for term, about in terms(text)])
+    rows = [[Markdown(f"**{markdown(term)}**"), about] for term, about in terms(text, is_adopted=is_adopted)]
+    glossary = table(["Term", "Meaning"], rows)
     text = f"{text.rstrip()}\n\n## {_GLOSSARY}\n\n{glossary}\n" if glossary else text
     lines = text.splitlines()
     titles = _sections(text)

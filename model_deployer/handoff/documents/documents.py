@@ -15,6 +15,7 @@ from model_deployer.handoff.documents import (
     integration_guide,
     library_guide,
     model_card,
+    origin,
     results,
     statements,
 )
@@ -50,7 +51,7 @@ def write_documents(package: PackageData, folder: Path) -> None:
 def documents(package: PackageData) -> dict[str, str]:
     """Return the documents by path; the same data gives the same text, byte for byte."""
     texts = {path: _render(Path(path).name, package) for path in (README, CARD, GUIDE)}
-    texts[CARD] = with_contents(texts[CARD])
+    texts[CARD] = with_contents(texts[CARD], is_adopted=package.evaluation.adoption is not None)
     texts[CHANGELOG] = changelog(package.manifest.name, package.changes, package.is_verified)
     title = f"{package.manifest.name} {package.manifest.version}"
     return texts | {PAGE: page(title, texts[CARD], package.plots)}
@@ -109,6 +110,7 @@ _environment.globals |= {
     "json_block": json_block,
     "model_card": model_card,
     "number": number_format.number,
+    "origin": origin,
     "percent": number_format.percent,
     "percentage": number_format.percentage,
     "readme_commands": readme_commands,

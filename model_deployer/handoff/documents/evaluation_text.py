@@ -232,11 +232,11 @@ def is_reliable(reliability: Reliability) -> bool:
 
 def probability_note(package: PackageData) -> str:
     """Return sentences on how far the probabilities of a classification can be read as frequencies."""
-    reliability, calibrated = package.evaluation.reliability, package.evaluation.calibrated
+    reliability = package.evaluation.reliability
     if not isinstance(reliability, ProbabilityReliability):
         return "Whether the probabilities agree with observed frequencies was not measured."
     groups, agreeing = len(reliability.bins), _agreeing(reliability)
-    source = "were calibrated" if calibrated else "are those of the model, without a calibration"
+    source = _probabilities(package.evaluation)
     shares = f"{agreeing} of {groups} groups of test rows"
     if is_reliable(reliability):
         rows = min(part.rows for part in reliability.bins)
@@ -250,6 +250,13 @@ def probability_note(package: PackageData) -> str:
         f"The probabilities {source}. Do not read them as frequencies: they agree with the observed frequencies in "
         f"only {shares}.{_deviations(reliability)}"
     )
+
+
+def _probabilities(evaluation: Evaluation) -> str:
+    """Return where the probabilities come from, as a predicate."""
+    if evaluation.adoption:
+        return "are those of the source, unchanged"
+    return "were calibrated" if evaluation.calibrated else "are those of the model, without a calibration"
 
 
 def coverage_note(package: PackageData) -> str:
@@ -338,7 +345,7 @@ def _calibration(result: SliceResult) -> str:
 
 
 def _notes(result: SliceResult) -> str:
-    notes = {"named in model.yaml": result.named, "not used for training": not result.learnt}
+    notes = {"named in model.yaml": result.named, "not an input of the model": not result.learnt}
     return ", ".join(note for note, applies in notes.items() if applies)
 
 

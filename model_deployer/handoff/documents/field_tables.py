@@ -1,7 +1,8 @@
-"""The fields of a row: their meaning, their values in training, and the handling of missing or unusual values."""
+"""The fields of a row: their meaning, their values in the reference rows, and the handling of unusual values."""
 
 from collections.abc import Mapping
 
+from model_deployer.contract import origin_text
 from model_deployer.contract.features import Categorical, Datetime, Feature, Integer, Numeric
 from model_deployer.contract.number_format import number, percent, plain, since_epoch
 from model_deployer.contract.reference import (
@@ -15,8 +16,8 @@ from model_deployer.writing.markdown import Markdown, code, join_list, join_sent
 
 
 def time_ranges(package: PackageData) -> list[Markdown]:
-    """Return the range of the training rows for each field that is a time."""
-    distributions = training_distributions(package)
+    """Return the range of the reference rows for each field that is a time."""
+    distributions = reference_distributions(package)
     times = [feature for feature in package.contract.features if isinstance(feature, Datetime)]
     return [
         Markdown(
@@ -30,21 +31,22 @@ def time_ranges(package: PackageData) -> list[Markdown]:
 
 
 def features(package: PackageData) -> Markdown:
-    """Return a table of the fields with their meaning, their values in training, and the handling of unusual values."""
-    distributions = training_distributions(package)
+    """Return a table of the fields: meaning, values in the reference rows, and handling of unusual values."""
+    distributions = reference_distributions(package)
     rows = [
         [
             code(feature.name),
             feature.description or "",
             feature.unit or "",
             feature.kind,
-            _values_in_training(feature, distributions.get(feature.name)),
+            _values_in_reference(feature, distributions.get(feature.name)),
             percent(distributions[feature.name].missing) if feature.name in distributions else "",
             treatment(feature),
         ]
         for feature in package.contract.features
     ]
-    head = ["Field", "Meaning", "Unit", "Kind", "In training", "Missing in training", "Missing or unusual values"]
+    place = origin_text.in_reference(package.evaluation)
+    head = ["Field", "Meaning", "Unit", "Kind", place.capitalize(), f"Missing {place}", "Missing or unusual values"]
     return table(head, rows)
 
 
@@ -64,7 +66,7 @@ def has_bounds(feature: Numeric | Integer) -> bool:
     return feature.minimum is not None or feature.maximum is not None
 
 
-def _values_in_training(feature: Feature, distribution: Distribution | None) -> Markdown | str:
+def _values_in_reference(feature: Feature, distribution: Distribution | None) -> Markdown | str:
     match distribution:
         case CategoryDistribution() if distribution.frequencies:
             return _categories(distribution)
@@ -85,6 +87,6 @@ def _categories(distribution: CategoryDistribution) -> Markdown:
     return Markdown(", ".join([*shown, "others"] if has_more else shown))
 
 
-def training_distributions(package: PackageData) -> Mapping[str, Distribution]:
+def reference_distributions(package: PackageData) -> Mapping[str, Distribution]:
     """Return the distribution of each field in reference.json; empty if the model has no reference."""
     return package.reference.features if package.reference else {}

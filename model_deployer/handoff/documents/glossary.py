@@ -13,7 +13,7 @@ _TERMS = {
     "baseline": "a simple model to compare with",
     "brier": "the mean squared difference between a probability and what happened (1 or 0): 0 is perfect",
     "calibration error": "how far predicted and observed frequencies differ, on average",
-    "conformal": "a way to make intervals that contain the truth in a chosen share of cases like those in training",
+    "conformal": "a way to make intervals that contain the truth in a chosen share of cases like those that fixed them",
     "coverage": "the share of cases whose truth is among what was predicted",
     "f1": "one number for precision and recall: their harmonic mean",
     "gate": "a requirement in model.yaml; a model that misses one is not stored",
@@ -42,9 +42,26 @@ _TERMS = {
     "validation rows": "rows that the model was chosen and calibrated with, not fitted on",
 }
 
+#: The terms that mean something else, or are used only, where a model was trained elsewhere.
+_ADOPTED_TERMS = {
+    "adopted": "taken over from elsewhere: not trained by the project that made this package, but compared with its "
+    "source, and evaluated",
+    "probe row": "a row that is built from the model, to find where its answers differ from those of the source: with "
+    "a threshold of the model or a number next to it, a category, or a missing, unknown or extreme value",
+    "reference rows": "the rows that live values are compared with: the train and validation parts of the table",
+    "source": "the file or folder of the model as it was trained elsewhere",
+    "test rows": "rows of the table that measured the model once, and fitted no baseline",
+}
 
-def terms(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the terms that a text uses, with their explanations, in alphabetical order."""
-    for term in sorted(_TERMS, key=str.lower):
+
+def terms(text: str, *, is_adopted: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield the terms that a text uses, with their explanations, in alphabetical order.
+
+    Args:
+        text: The text.
+        is_adopted: Whether it is about a model that was trained elsewhere.
+    """
+    known = _TERMS | _ADOPTED_TERMS if is_adopted else _TERMS
+    for term in sorted(known, key=str.lower):
         if re.search(rf"(?i)(?<!\w){re.escape(term)}s?(?!\w)", text):
-            yield term, _TERMS[term]
+            yield term, known[term]

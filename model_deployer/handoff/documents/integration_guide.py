@@ -5,11 +5,13 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from model_deployer.contract import origin_text
 from model_deployer.contract.errors import PROBLEM_CODES, REQUEST_ERRORS, RequestError
 from model_deployer.contract.features import Feature
 from model_deployer.contract.number_format import count, milliseconds, minute, number, percent, seconds, size
 from model_deployer.contract.outputs import Classification
 from model_deployer.contract.value_warnings import WARNING_CODES
+from model_deployer.handoff.documents import origin
 from model_deployer.handoff.documents.field_tables import treatment
 from model_deployer.handoff.documents.model_card import latest_change
 from model_deployer.handoff.documents.statements import statement
@@ -104,10 +106,10 @@ def explain_answer(package: PackageData, sample: Sample) -> Markdown:
     decision = prediction["decision"]
     if output.positive:
         probability = percent(prediction["probabilities"][output.positive])
+        bound = origin_text.from_threshold(percent(output.threshold or 0), package.evaluation)
         return Markdown(
-            f"In words: the probability of {code(output.positive)} is {probability}. If it is "
-            f"{percent(output.threshold or 0)} or higher, the decision is {code(output.positive)}; here it is "
-            f"{code(decision)}."
+            f"In words: the probability of {code(output.positive)} is {probability}. If it is {bound}, the decision is "
+            f"{code(output.positive)}; here it is {code(decision)}."
         )
     probability = percent(prediction["probabilities"][decision])
     sentence = f"In words: {code(decision)} is the most probable label, with a probability of {probability}"
@@ -397,13 +399,14 @@ def rollback_losses(package: PackageData) -> Iterator[Markdown]:
 def retraining(package: PackageData) -> Iterator[Markdown]:
     """Yield the signs that the model should be trained again."""
     if package.reference:
+        place = origin_text.in_reference(package.evaluation)
         yield Markdown(
-            "Live values differ from those in training: the [alerts](#alerts) on drift compare the bins of "
+            f"Live values differ from those {place}: the [alerts](#alerts) on drift compare the bins of "
             "`model_feature_values_total` and `model_predictions_total`."
         )
     if gates := package.evaluation.gates:
         requirements = join_list([Markdown(f"{code(gate.name)} {markdown(gate.asked)}") for gate in gates])
         yield Markdown(
-            "On new rows with known true values, the model no longer meets the requirements of its training: "
+            f"On new rows with known true values, the model no longer meets {origin.requirements(package)}: "
             f"{requirements}."
         )

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from model_deployer.contract import origin_text
 from model_deployer.contract.evaluation import LINEAR, MODEL, SliceResult, TableRoles
-from model_deployer.contract.features import Categorical, Feature, Integer, Numeric
+from model_deployer.contract.features import Categorical, Integer, Numeric
 from model_deployer.contract.metric_catalog import LOSS
-from model_deployer.contract.number_format import count, day, number, percent, plain, size
+from model_deployer.contract.number_format import count, number, percent, plain, size
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.contract.reference import NumberDistribution
-from model_deployer.handoff.documents import evaluation_text, field_tables, results
+from model_deployer.handoff.documents import evaluation_text, field_tables, origin, results
 from model_deployer.handoff.documents.field_tables import has_bounds
 from model_deployer.package.formats import Agreement, Format
 from model_deployer.package.package_data import PackageData
@@ -26,19 +27,6 @@ OUTLIER_RANGES = 3
 
 #: A smallest value of 0 is an outlier at this multiple.
 ZERO_RANGES = 1
-
-
-#: How the rows were split, and what that means for the figures.
-_SPLITS = {
-    "time": "The rows were split by time: the model was trained on the earlier rows and tested on the latest ones. The "
-    "figures therefore apply to a future that the model has not seen.",
-    "group": "The rows were split by groups: no group is in more than one part. The figures therefore apply to groups "
-    "that the model has not seen.",
-    "random": "The rows were split at random. The figures therefore apply to new rows that are similar to these; they "
-    "do not cover a later time or another source.",
-    "stratified": "The rows were split at random, with the same proportions of the labels in every part. The figures "
-    "therefore apply to new rows that are similar to these; they do not cover a later time or another source.",
-}
 
 
 def prediction_phrase(output: Output) -> Markdown:
@@ -68,7 +56,7 @@ def overview(package: PackageData) -> Markdown:
         ("From", f"{count(len(contract.features), 'field')} of a row"),
         ("Version", manifest.version),
         ("Model", evaluation_text.estimator(name) if (name := package.evaluation.estimator) else ""),
-        ("Trained", day(manifest.created)),
+        *origin.overview(package),
         ("Owner", manifest.owner or ""),
         ("License", manifest.license or ""),
     ]
@@ -80,13 +68,7 @@ def rows_of_parts(package: PackageData) -> Markdown:
     rows = package.evaluation.rows
     if rows is None:
         return Markdown()
-    refit = ", and to train the final model" if package.evaluation.refitted else ""
-    calibrate = " and calibrate" if package.evaluation.calibrated else ""
-    uses = {
-        "train": "to train the model",
-        "validation": f"to choose{calibrate} the model{refit}",
-        "test": "to measure the model, once",
-    }
+    uses = origin_text.uses_of_parts(package.evaluation, package.contract.output)
     roles = package.evaluation.table or TableRoles()
     parts = [[name, number(getattr(rows, name)), *_extent(roles, name), use] for name, use in uses.items()]
     return table(["Part", "Rows", "First", "Last", "Groups", "Use"], parts)
@@ -114,22 +96,9 @@ def roles(package: PackageData) -> Iterator[Markdown]:
             f"Rows with the same {code(roles.group)} belong together: they are in one part of a split by group."
         )
     if roles.weight:
-        yield Markdown(f"A row counts with the weight {code(roles.weight)}, in training and in all figures.")
+        yield origin.rows_with_weight(package, roles.weight)
     if roles.ignored:
-        yield Markdown(
-            f"Columns that the model must not learn from: {join_list([code(name) for name in roles.ignored])}."
-        )
-
-
-def model_type(package: PackageData) -> Markdown:
-    """Return a sentence on the kind of the model."""
-    name = package.evaluation.estimator
-    if name is None:
-        return Markdown("The kind of the model is not known: it was not recorded when the model was made.")
-    calibration = " Its probabilities were calibrated on the validation rows." if package.evaluation.calibrated else ""
-    logarithm = " It was fitted to the logarithm of the target." if package.evaluation.logarithm else ""
-    refit = " It was fitted again on training and validation rows together." if package.evaluation.refitted else ""
-    return Markdown(f"The model is {markdown(evaluation_text.estimator(name))}.{logarithm}{calibration}{refit}")
+        yield origin.ignored_columns(package, join_list([code(name) for name in roles.ignored]))
 
 
 def parameters(package: PackageData) -> Markdown:
@@ -139,36 +108,11 @@ def parameters(package: PackageData) -> Markdown:
     return table(["Parameter", "Value"], [[code(name), value] for name, value in values.items()])
 
 
-def split_note(package: PackageData) -> str:
-    """Return how the rows were split, and what that means for the figures; empty if it is not known."""
-    return _SPLITS[package.evaluation.split] if package.evaluation.split else ""
-
-
-def threshold_costs(package: PackageData) -> str:
-    """Return the ratio of costs for which the threshold of a decision between two labels is optimal."""
-    output = package.contract.output
-    assert isinstance(output, Classification)
-    assert output.threshold is not None
-    negative, positive = map(code, output.labels)
-    missed, false_alarm = f"missing {positive}", f"deciding for it when the true label is {negative}"
-    if not 0 < output.threshold < 1:
-        return ""
-    ratio = (1 - output.threshold) / output.threshold
-    if abs(ratio - 1) < 1e-9:
-        return Markdown(
-            f"For probabilities that agree with the frequencies, this threshold minimizes the costs if {missed} costs "
-            f"as much as {false_alarm}."
-        )
-    dear, cheap, times = (missed, false_alarm, ratio) if ratio > 1 else (false_alarm, missed, 1 / ratio)
-    return Markdown(
-        f"For probabilities that agree with the frequencies, this threshold minimizes the costs if {dear} costs "
-        f"{number(round(times, 6))} times as much as {cheap}."
-    )
-
-
 def limits(package: PackageData) -> Iterator[Markdown]:
     """Yield a sentence per known limit of the model."""
-    yield from _limits_of_fields(package.contract.features)
+    if package.evaluation.adoption and package.evaluation.adoption.seen is not False:
+        yield Markdown(origin_text.seen(package.evaluation.adoption))
+    yield from _limits_of_fields(package)
     yield from _limits_of_values(package)
     if package.contract.output.kind == "classification" and not _is_supported(package):
         yield Markdown(evaluation_text.probability_note(package))
@@ -178,7 +122,7 @@ def limits(package: PackageData) -> Iterator[Markdown]:
             f"The test has only {count(rows.test, 'row')}: the figures may be wrong by more than their intervals show."
         )
     if ranges := field_tables.time_ranges(package):
-        yield Markdown(f"It was trained on rows with {join_list(ranges)}; it has never seen rows outside this range.")
+        yield origin.time_limit(package, join_list(ranges))
     yield from _limits_of_slices(package)
     yield from _limits_of_comparison(package)
     for finding in package.evaluation.findings:
@@ -225,7 +169,7 @@ def _limits_of_comparison(package: PackageData) -> Iterator[Markdown]:
 
 def _limits_of_values(package: PackageData) -> Iterator[Markdown]:
     """Yield the numbers whose accepted range is wider than that of the training rows, and those with outliers."""
-    distributions = field_tables.training_distributions(package)
+    distributions = field_tables.reference_distributions(package)
     for feature in package.contract.features:
         distribution = distributions.get(feature.name)
         if isinstance(feature, Numeric | Integer) and isinstance(distribution, NumberDistribution):
@@ -233,14 +177,12 @@ def _limits_of_values(package: PackageData) -> Iterator[Markdown]:
                 continue
             low, high = distribution.quantiles[0], distribution.quantiles[-1]
             if _is_wider(feature, low, high):
-                yield Markdown(
-                    f"It extrapolates in {code(feature.name)}: the training rows have {plain(low)} to {plain(high)}, "
-                    f"and the service accepts {markdown(feature.expected())}."
-                )
+                yield origin.extrapolation(package, feature, f"{plain(low)} to {plain(high)}")
             if outliers := _outliers(distribution.quantiles):
+                place = origin_text.in_reference(package.evaluation)
                 middle = " to ".join(map(plain, (distribution.quantiles[1], distribution.quantiles[-2])))
                 yield Markdown(
-                    f"{code(feature.name)} has values far from the others in training, such as "
+                    f"{code(feature.name)} has values far from the others {place}, such as "
                     f"{join_list([plain(outlier) for outlier in outliers])}, while 90 % are from {middle}."
                 )
 
@@ -263,7 +205,8 @@ def _outliers(quantiles: Sequence[float]) -> list[float]:
     return [end for end, is_far in ((least, is_zero_far or least < low - far), (most, most > high + far)) if is_far]
 
 
-def _limits_of_fields(features: Sequence[Feature]) -> Iterator[Markdown]:
+def _limits_of_fields(package: PackageData) -> Iterator[Markdown]:
+    features = package.contract.features
     clamped = [f for f in features if isinstance(f, Numeric | Integer) and f.out_of_range == "clamp" and has_bounds(f)]
     if clamped:
         names = join_list([code(feature.name) for feature in clamped])
@@ -271,7 +214,7 @@ def _limits_of_fields(features: Sequence[Feature]) -> Iterator[Markdown]:
     open_ended = [feature for feature in features if isinstance(feature, Categorical) and feature.unknown == "accept"]
     if open_ended:
         names = join_list([code(feature.name) for feature in open_ended])
-        yield Markdown(f"It treats all values of {names} that were not in the training rows alike, as unknown.")
+        yield origin.unknown_values(package, names)
     nullable = [feature for feature in features if feature.nullable]
     if nullable:
         names = join_list([code(feature.name) for feature in nullable])
@@ -281,21 +224,15 @@ def _limits_of_fields(features: Sequence[Feature]) -> Iterator[Markdown]:
 def assumptions(package: PackageData) -> Iterator[Markdown]:
     """Yield the assumptions that the figures of the card depend on."""
     output = package.contract.output
-    yield Markdown("The rows come from the same source as the training rows, and their fields have the same meaning.")
+    yield Markdown(origin.same_source(package))
     yield Markdown("Every field already has its final value when the prediction is requested.")
     if units := [feature for feature in package.contract.features if feature.unit]:
         names = join_list([Markdown(f"{code(feature.name)} in {markdown(feature.unit)}") for feature in units])
         yield Markdown(f"The units are correct: {names}. The service cannot detect a value in another unit.")
     if isinstance(output, Classification) and output.threshold is not None:
-        yield Markdown(
-            "The costs of mistakes are those that the decision threshold assumes ([answers](#how-to-read-an-answer))."
-        )
+        yield Markdown(origin.threshold_assumption(package))
     if output.interval if isinstance(output, Regression) else output.set_threshold is not None:
-        name = "interval" if isinstance(output, Regression) else "set"
-        yield Markdown(
-            f"The {percent(output.coverage)} of the {name} apply to all cases together: a part of the cases may have "
-            "less. If live cases differ from those in training, the share does not hold."
-        )
+        yield Markdown(origin.coverage_assumption(package))
 
 
 def latest_change(package: PackageData) -> Mapping[str, Any] | None:
@@ -342,8 +279,8 @@ def withheld(package: PackageData) -> list[Format]:
     return [format_ for format_ in package.formats if format_.withheld is not None]
 
 
-def origin(package: PackageData) -> Markdown:
-    """Return a table of the versions that are needed to train the model again."""
+def versions(package: PackageData) -> Markdown:
+    """Return a table of the versions that are needed to make the model again."""
     provenance = package.manifest.origin
     rows = [
         ("Data", code(provenance.data_version)),
@@ -362,8 +299,9 @@ def graph_latency(package: PackageData) -> str:
     latency = package.evaluation.latency
     if latency is None:
         return ""
+    machine = f"the machine that {origin_text.made(package.evaluation)} it"
     return (
         f"The size of the graph is {size(latency.bytes)}. Without the service, on "
-        f"{count(latency.threads, 'thread')} of the machine that trained it, the graph answers 50 of 100 single rows "
+        f"{count(latency.threads, 'thread')} of {machine}, the graph answers 50 of 100 single rows "
         f"within {latency.one_row_ms.p50:.3g} ms, and 99 of 100 within {latency.one_row_ms.p99:.3g} ms."
     )

@@ -5,6 +5,7 @@ Each sentence is about a figure of evaluation.json, and is absent where that fig
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from model_deployer.contract import origin_text
 from model_deployer.contract.evaluation import (
     LINEAR,
     MODEL,
@@ -40,8 +41,8 @@ def summary(package: PackageData) -> Iterator[Markdown]:
 
 
 def _quality(evaluation: Evaluation, output: Output) -> Iterator[str]:
-    metrics, rows = evaluation.metrics_of(MODEL), evaluation.rows
-    test = f"On {count(rows.test, 'row')} that were not used for training" if rows else "On the test rows"
+    metrics = evaluation.metrics_of(MODEL)
+    test = f"On {origin_text.test_rows(evaluation)}" if evaluation.rows else "On the test rows"
     if "accuracy" in metrics:
         accuracy = metrics["accuracy"]
         yield f"{test}, {percent(accuracy.value)} of its decisions are right ({_percents(accuracy)})."
@@ -139,7 +140,8 @@ def linear_comparison(evaluation: Evaluation) -> Iterator[str]:
     groups = compared_metrics(evaluation, LINEAR)
     names = {verdict: [words(name) for name in metrics] for verdict, metrics in groups.items() if metrics}
     if set(names) <= {"equal"}:
-        yield "A linear model on the same fields has the same figures: nothing speaks for a more complex one."
+        conclusion = "" if evaluation.adoption else ": nothing speaks for a more complex one"
+        yield f"A linear model on the same fields has the same figures{conclusion}."
         return
     phrases = {
         "better": "better in",
@@ -148,8 +150,15 @@ def linear_comparison(evaluation: Evaluation) -> Iterator[str]:
         "equal": "equal in",
     }
     parts = [f"{phrases[verdict]} {join_list(metrics)}" for verdict, metrics in names.items()]
-    yield f"Against a linear model on the same fields and rows, it is {'; '.join(parts)}."
+    yield f"Against {_linear_model(evaluation)}, it is {'; '.join(parts)}."
     yield from _linear_cost(evaluation, linear)
+
+
+def _linear_model(evaluation: Evaluation) -> str:
+    if evaluation.adoption is None or evaluation.rows is None:
+        return "a linear model on the same fields and rows"
+    rows = count(evaluation.rows.train, "row")
+    return f"a linear model on the same fields that was fitted to the {rows} of the train part"
 
 
 def compared_metrics(evaluation: Evaluation, baseline: str) -> dict[str, list[str]]:

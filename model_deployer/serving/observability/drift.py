@@ -1,4 +1,4 @@
-"""Count live features and predictions in the bins of the training data.
+"""Count live features and predictions in the bins of the reference rows.
 
 Comparing the count of each bin with its share in reference.json shows drift. A thousand rows per second are enough for
 that: no more are counted, so the cost stays the same under any load.
@@ -71,7 +71,7 @@ class _Distribution:
     """The bins of one feature or prediction, with a counter for each.
 
     Args:
-        reference: The distribution in the training data.
+        reference: The distribution in the reference rows.
         counter: Returns the counter of a bin by its name.
     """
 

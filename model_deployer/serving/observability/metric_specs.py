@@ -51,11 +51,11 @@ INVALID_VALUES = MetricSpec(
 )
 FEATURE_VALUES = MetricSpec(
     "model_feature_values_total",
-    "Sampled live values per bin of the training data: deciles of a number, each category, other, missing.",
+    "Sampled live values per bin of the reference rows: deciles of a number, each category, other, missing.",
     ("feature", "bin"),
 )
 PREDICTIONS = MetricSpec(
-    "model_predictions_total", "Sampled live predictions per bin of the training data.", ("output", "bin")
+    "model_predictions_total", "Sampled live predictions per bin of the reference rows.", ("output", "bin")
 )
 DEGRADED = MetricSpec("model_degraded", "1 while a fallback answers instead of the configured engine.")
 INFO = MetricSpec("model_info", "1 for the model that is served.", ("name", "version"))

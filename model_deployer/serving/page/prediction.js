@@ -33,7 +33,7 @@ export function predictionInWords({ content, requestId }, output) {
 }
 
 function warningSentence({ field, code: reason }) {
-  const meaning = WARNING_CODES[reason] ?? "is unlike the training data";
+  const meaning = WARNING_CODES[reason] ?? "is unlike the reference rows";
   return element("p", { class: "warning" }, "The value of ", code(field), ` ${meaning}, so the prediction may be unreliable.`);
 }
 

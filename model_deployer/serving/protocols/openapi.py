@@ -88,7 +88,7 @@ _WARNINGS: dict[str, Any] = {
         "type": "array",
         "maxItems": value_warnings.MAX_LISTED_WARNINGS,
         "items": schemas.reference("Warning"),
-        "description": "With `warnings=true`: the values that the training data does not have, by row.",
+        "description": "With `warnings=true`: the values that the reference rows do not have, by row.",
     },
     "warning_count": {
         "type": "integer",
@@ -239,7 +239,7 @@ _MODEL = {
         "license": {"type": ["string", "null"]},
         "tolerance": {"type": "number", "description": "How far a prediction may differ between machines."},
         "origin": _OBJECT
-        | {"description": "Data version, seed and library versions, with which the model can be trained again."},
+        | {"description": "The table's version, the seed and the versions of libraries that the model was made with."},
         "contract": {
             "type": "object",
             "description": "What callers may rely on.",
@@ -262,7 +262,7 @@ _MODEL = {
                 "limits": _OBJECT | {"description": "Rows, bytes and seconds of one request."},
             },
         },
-        "evaluation": _OBJECT | {"description": "The quality of its predictions on rows that it was not trained on."},
+        "evaluation": _OBJECT | {"description": "The quality of its predictions on the test rows of its table."},
     },
 }
 
@@ -335,7 +335,7 @@ _TABLES: dict[str, Any] = {
 _WITH_WARNINGS = {
     "name": "warnings",
     "in": "query",
-    "description": "Whether the answer has warnings about values that the training data does not have: unknown "
+    "description": "Whether the answer has warnings about values that the reference rows do not have: unknown "
     "categories, and numbers outside the range. For answers in JSON.",
     "schema": {"type": "boolean", "default": False},
 }

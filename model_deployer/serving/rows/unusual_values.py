@@ -1,4 +1,4 @@
-"""Find the accepted values of a request that the training data does not have."""
+"""Find the accepted values of a request that the reference rows do not have."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -18,7 +18,7 @@ _Check = Callable[[NDArray[Any]], NDArray[np.bool_]]
 
 
 class WarningFinder:
-    """Finds unknown categories, and numbers outside the range of the training data.
+    """Finds unknown categories, and numbers outside the range of the reference rows.
 
     A category can only be recognized as unknown if the contract lists the categories of its field, and a number only if
     the model has a reference distribution.

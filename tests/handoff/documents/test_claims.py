@@ -1,7 +1,7 @@
 """The sentences of documents are held against the figures of many kinds of models, by rule.
 
-Every package is that of a model that was trained here. A claim is a sentence that needs a fact; each rule says which
-fact, and checks that the sentence is there if and only if the fact is.
+Every package is that of a model that was really trained, here or elsewhere. A claim is a sentence that needs a fact;
+each rule says which fact, and checks that the sentence is there if and only if the fact is.
 """
 
 import re
@@ -21,13 +21,17 @@ from model_deployer.handoff.clients.clients import write_clients
 from model_deployer.handoff.documents import evaluation_text, results
 from model_deployer.handoff.documents.documents import CARD, GUIDE, PAGE, documents
 from model_deployer.package.package_data import PackageData
+from tests.support.adopted_packages import ADOPTED, package_of_kind
 from tests.support.in_process import model_store
 from tests.support.stored_artifacts import STORED, name_of
-from tests.support.trained_packages import KINDS, package_of_artifact, train_package
+from tests.support.trained_packages import KINDS, package_of_artifact
 
 pytestmark = pytest.mark.slow
 
 Pages = dict[str, str]
+
+#: All kinds of models.
+ALL_KINDS = [*KINDS, *ADOPTED]
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +50,13 @@ class _Packages(dict[str, PackageData]):
     def __missing__(self, kind: str) -> PackageData:
         folder = self._folder / kind.replace(" ", "_").replace(",", "")
         with model_store(folder / "home"):
-            self[kind] = train_package(KINDS[kind], folder)
+            self[kind] = package_of_kind(kind, folder)
         return self[kind]
 
 
-@pytest.fixture(params=[*KINDS, *(f"early {name_of(path)}" for path in STORED)])
+@pytest.fixture(params=[*ALL_KINDS, *(f"early {name_of(path)}" for path in STORED)])
 def package(request: pytest.FixtureRequest, trained: dict[str, PackageData]) -> PackageData:
-    if request.param in KINDS:
+    if request.param in ALL_KINDS:
         return trained[request.param]
     return _early(request.param.removeprefix("early "))
 
@@ -69,7 +73,7 @@ def pages(package: PackageData) -> Pages:
 
 def test_kinds_have_and_lack_each_fact(trained: dict[str, PackageData]) -> None:
     """The rules below are about something: each fact is true for some kinds, and false for others."""
-    facts = [_facts(trained[kind]) for kind in KINDS]
+    facts = [_facts(trained[kind]) for kind in ALL_KINDS]
     for name in facts[0]:
         assert {values[name] for values in facts} == {True, False}, name
 
@@ -78,6 +82,7 @@ def _facts(package: PackageData) -> dict[str, bool]:
     evaluation = package.evaluation
     reliability, table = evaluation.reliability, evaluation.table
     assert reliability and table
+    adoption = evaluation.adoption
     linear = results.compared_metrics(evaluation, LINEAR)
     cost, constant = evaluation.metrics_of(MODEL).get("cost"), evaluation.cheapest_constant
     limits = section(documents(package)[CARD], "Limits")
@@ -96,6 +101,10 @@ def _facts(package: PackageData) -> dict[str, bool]:
         "named slices": any(part.named for part in evaluation.slices or ()),
         "logarithm": evaluation.logarithm,
         "matrix": bool(evaluation.decisions and evaluation.decisions.matrix),
+        "adopted": adoption is not None,
+        "seen": adoption is not None and adoption.seen is True,
+        "not seen": adoption is not None and adoption.seen is False,
+        "not said whether seen": adoption is not None and adoption.seen is None,
     }
 
 
@@ -213,9 +222,11 @@ def test_fields_that_extrapolate_are_limits(package: PackageData, pages: Pages) 
             and feature.maximum is not None
             and feature.maximum <= high
         )
-        assert (
-            f"It extrapolates in `{feature.name}`: the training rows have {plain(low)} to {plain(high)}" in limits
-        ) == is_wider
+        span = f"{plain(low)} to {plain(high)}"
+        adopted = f"No figure covers all values of `{feature.name}`: the reference rows have {span}"
+        trained = f"It extrapolates in `{feature.name}`: the training rows have {span}"
+        assert (adopted in limits) == (is_wider and package.evaluation.adoption is not None)
+        assert (trained in limits) == (is_wider and package.evaluation.adoption is None)
 
 
 def test_the_data_section_has_the_roles_of_columns(package: PackageData, pages: Pages) -> None:
@@ -226,7 +237,8 @@ def test_the_data_section_has_the_roles_of_columns(package: PackageData, pages: 
     assert ("| First | Last |" in data) == bool(table and table.periods)
     assert ("belong together" in data) == bool(table and table.group)
     assert ("counts with the weight" in data) == bool(table and table.weight)
-    assert ("must not learn from" in data) == bool(table and table.ignored)
+    ignored = "must not learn from" if package.evaluation.adoption is None else "leaves out: `"
+    assert (ignored in data) == bool(table and table.ignored)
 
 
 def test_what_was_skipped_is_named_with_its_reason(package: PackageData, pages: Pages) -> None:
@@ -294,3 +306,133 @@ def test_terms_are_explained_once(pages: Pages) -> None:
     body = pages[CARD].removesuffix(glossary)
     for jargon in ("log loss", "brier", "Kolmogorov-Smirnov", "rmse", "pinball", "poisson deviance"):
         assert (jargon in terms) == (jargon.lower() in body.lower()), jargon
+
+
+#: Sentences that are true only of a model that this project trained.
+TRAINED_HERE = (
+    r"\| Trained \|", r"trained on rows with", r"training rows", r"(?i)training data", r"[Cc]hosen model",
+    r"extrapolates", r"in training", r"to train the model", r"gives the same weights", r"not recorded",
+    r"minimizes the costs", r"calibrated", r"[Nn]ot tried:", r"of its training", r"Train the model again",
+    r"trained it\b", r"was not trained on",
+)  # fmt: skip
+
+#: Sentences that are true only of a model that was trained elsewhere.
+TRAINED_ELSEWHERE = (
+    r"\| Adopted \|", r"trained elsewhere", r"the source\b", r"reference rows", r"probe row", r"adopt\.seen",
+    r"^### Source$", r"^### Equality with the source$",
+)  # fmt: skip
+
+
+def test_only_a_model_trained_here_is_described_by_its_training(package: PackageData, pages: Pages) -> None:
+    adoption, card = package.evaluation.adoption, pages[CARD]
+    if adoption is None:
+        assert [claim for claim in TRAINED_ELSEWHERE if re.search(claim, _own_words(card), re.MULTILINE)] == []
+        return
+    for path in (CARD, GUIDE):
+        text = _own_words(pages[path])
+        assert [claim for claim in TRAINED_HERE if re.search(claim, text)] == [], path
+    missing = [claim for claim in TRAINED_ELSEWHERE if not re.search(claim, card, re.MULTILINE)]
+    assert missing == ([] if adoption.seen is None else [r"adopt\.seen"])
+
+
+def _own_words(text: str) -> str:
+    """Return a document without the names of statements, and without what is said of the training of a source."""
+    return re.sub(r"[Pp]reparation before training|was not trained on rows of this table", "", text)
+
+
+def test_test_rows_were_not_used_for_training_only_where_that_is_known(package: PackageData, pages: Pages) -> None:
+    adoption, rows = package.evaluation.adoption, package.evaluation.rows
+    summary, limits = section(pages[CARD], "Summary"), section(pages[CARD], "Limits")
+    is_known = adoption is None or adoption.seen is False
+    assert ("not used for training" in summary) == (is_known and rows is not None and _has_figures(package))
+    assert ("may have been trained on" in summary) == (adoption is not None and adoption.seen is None)
+    assert ("a table that the source was trained on" in summary) == (adoption is not None and adoption.seen is True)
+    assert ("figures are likely better than those on new rows" in limits) == (not is_known)
+
+
+def _has_figures(package: PackageData) -> bool:
+    return bool(package.evaluation.metrics_of(MODEL))
+
+
+def test_the_equality_in_the_card_is_that_of_the_evaluation(package: PackageData, pages: Pages) -> None:
+    adoption, model = package.evaluation.adoption, section(pages[CARD], "Model")
+    if adoption is None or adoption.equality is None:
+        assert "Equality with the source" not in pages[CARD]
+        return
+    equality = adoption.equality
+    compared = f"{equality.table_rows:,} rows of the table and {equality.probe_rows:,} probe rows"
+    for text in (model, section(pages[CARD], "Summary")):
+        assert f"The model answers as its source does in {compared}" in text
+        assert ("every decision is the same" in text) == (package.contract.output.kind == "classification")
+    assert f"The largest difference is {equality.largest:.2g}, where {equality.tolerance:.2g} is allowed." in model
+    assert equality.refused == 0 and "refuses" not in model
+    for value in (adoption.source, adoption.digest, adoption.format, str(adoption.estimator)):
+        assert value in model.replace("\\", "")
+    for name, version in (*adoption.stored_with.items(), *adoption.answered_with.items()):
+        assert f"{name} {version}" in model
+
+
+DIFFERENT = {
+    "differing": 3, "flips": 2, "largest": 0.0123, "refused": 7, "refusals": {"ValueError": 6, "KeyError": 1},
+    "rows": [{"case": "x: at 0.5", "difference": 0.0123, "source": "late", "served": "on time"}],
+}  # fmt: skip
+
+
+def test_differences_from_the_source_are_listed(trained: dict[str, PackageData]) -> None:
+    """A model that the source itself serves, and whose graph answers otherwise."""
+    package = trained["adopted, classification"]
+    evaluation = package.evaluation.to_json()
+    evaluation["adoption"] |= {"served_by": "runner", "reason": "it has no writer for a lambda"}
+    evaluation["adoption"]["equality"] |= DIFFERENT
+    changed = replace(package, evaluation=type(package.evaluation).model_validate(evaluation))
+    card = documents(changed)[CARD]
+    model = section(card, "Model")
+    assert "the model differs from its source beyond the tolerance in 3, and decides otherwise in 2." in model
+    assert "differs from its source beyond the tolerance in 3" in section(card, "Summary")
+    assert (
+        "The source refuses 7 rows that the contract accepts, with an error (ValueError in 6, KeyError in 1)" in model
+    )
+    assert "the graph answers such rows" not in model
+    assert "| x: at 0.5 | 0.012 | late | on time |" in model
+    assert "by the source itself, in a process of its own, because it has no writer for a lambda" in model
+
+
+def test_a_source_that_was_not_asked_proves_nothing(trained: dict[str, PackageData]) -> None:
+    package = trained["adopted, regression"]
+    adoption = package.evaluation.adoption
+    assert adoption
+    silent = package.evaluation.model_copy(update={"adoption": adoption.model_copy(update={"equality": None})})
+    card = documents(replace(package, evaluation=silent))[CARD]
+    for title in ("Summary", "Model"):
+        assert "whether the model answers as its source does is not known" in section(card, title)
+    assert "answers as its source does in" not in card
+
+
+def test_the_threshold_of_a_source_is_not_called_the_cheapest(package: PackageData, pages: Pages) -> None:
+    output, adoption = package.contract.output, package.evaluation.adoption
+    if output.kind != "classification" or output.threshold is None:
+        return
+    answers = section(pages[CARD], "How to read an answer")
+    bound = "above" if adoption else "at least"
+    assert f"The decision is `{output.positive}` if its probability is {bound} {number(output.threshold)}" in answers
+    assert ("threshold is that of the source" in answers) == (adoption is not None)
+    decisions = package.evaluation.decisions
+    listed = [number(point.threshold) for point in decisions.thresholds] if decisions else []
+    assert len(listed) == len(set(listed))
+
+
+def test_an_interval_of_one_width_is_not_read_as_certainty(package: PackageData, pages: Pages) -> None:
+    if package.contract.output.kind != "regression":
+        return
+    for path in (CARD, GUIDE):
+        assert ("The wider the interval" in pages[path]) == (package.evaluation.adoption is None)
+        assert ("every row has the same width" in pages[path]) == (package.evaluation.adoption is not None)
+
+
+def test_the_parts_of_the_table_have_their_uses(package: PackageData, pages: Pages) -> None:
+    data, output = section(pages[CARD], "Data"), package.contract.output
+    if package.evaluation.adoption is None:
+        return
+    assert "to fit the baselines" in data and "This table evaluates the model." in data
+    assert ("to fix the prediction interval" in data) == (output.kind == "regression")
+    assert ("to fix the prediction sets" in data) == (output.kind == "classification" and len(output.labels) > 2)

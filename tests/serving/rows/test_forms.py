@@ -1,4 +1,4 @@
-"""Text in the form of the training data, sent to a server: it means the same as the value of JSON."""
+"""Text in the form of the table, sent to a server: it means the same as the value of JSON."""
 
 from typing import Any
 
@@ -80,6 +80,6 @@ def test_other_text_is_refused(server: Server, changes: dict[str, Any], code: st
 
 def test_the_description_of_a_field_has_its_form(server: Server) -> None:
     document = httpx.get(f"{server.url}/docs.json").text
-    assert all(f"Text in the form {form} of the training data is accepted, too." in document for form in FORMS.values())
+    assert all(f"Text in the form {form} of the table is accepted, too." in document for form in FORMS.values())
     features = {feature["name"]: feature for feature in httpx.get(f"{server.url}/model").json()["contract"]["features"]}
     assert {name: feature["format"] for name, feature in features.items() if "format" in feature} == FORMS

@@ -75,7 +75,7 @@ def test_the_contract_has_the_form_and_the_unit(tmp_path: Path) -> None:
     assert isinstance(sold, Datetime) and sold.format == "%m/%d/%Y"
     assert isinstance(price, Numeric) and (price.format, price.unit, price.maximum) == ("$1,234.5", "$", 1059.5)
     assert isinstance(share, Integer) and (share.format, share.unit, share.maximum) == ("1234.5%", "%", ROWS - 1)
-    assert price.consequences()[0] == "Text in the form $1,234.5 of the training data is accepted, too."
+    assert price.consequences()[0] == "Text in the form $1,234.5 of the table is accepted, too."
 
 
 def test_a_column_that_is_declared_as_text_stays_text(tmp_path: Path) -> None:
