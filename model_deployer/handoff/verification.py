@@ -351,10 +351,14 @@ def _metrics(context: CheckContext) -> str:
 def _latencies(context: CheckContext) -> str:
     if context.server is None:
         raise NotRun("the latencies of the package are those of its own server, on a machine without other programs")
+    environment, server = context.environment, context.server
     with temporary_folder("model-latencies-") as folder:
-        run_relative_program(context.environment, context.server, folder / "latencies.json")
-        measured = json.loads((folder / "latencies.json").read_bytes())
-    return standalone.held_latencies(context.package.measured.model_dump(mode="json"), measured)
+
+        def measure() -> Any:
+            run_relative_program(environment, server, folder / "latencies.json")
+            return json.loads((folder / "latencies.json").read_bytes())
+
+        return standalone.held_latencies(context.package.measured.model_dump(mode="json"), measure)
 
 
 def _grpc(context: CheckContext) -> str:

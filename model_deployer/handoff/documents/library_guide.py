@@ -1,5 +1,7 @@
 """The part of the integration guide about predictions without the service."""
 
+from typing import NamedTuple
+
 from model_deployer.contract.outputs import Classification
 from model_deployer.package.formats import Format, Graph
 from model_deployer.package.package_data import PackageData
@@ -55,24 +57,45 @@ def graph_outputs(package: PackageData) -> Markdown:
     return Markdown("The outputs `value`, `lower` and `upper` are float32 [rows, 1] each.")
 
 
-#: How the arrays are made in each language, from the documentation of ONNX Runtime.
-_TENSOR_TYPES = (
-    ("Python", "onnxruntime", "arrays of numpy: float64, and object with str"),
-    (
-        "Node",
+class TensorTypes(NamedTuple):
+    """How the inputs are made in a language.
+
+    Attributes:
+        library: The name of the library.
+        inputs: The types, from its documentation.
+        run_with: The versions that the tests of model-deployer predict with; empty if none do.
+    """
+
+    library: str
+    inputs: str
+    run_with: str = ""
+
+
+#: By language.
+TENSOR_TYPES = {
+    "Python": TensorTypes(
+        "onnxruntime", "arrays of numpy: float64, and object with str", "the version in requirements.txt"
+    ),
+    "Node": TensorTypes(
         "onnxruntime-node",
         'new Tensor(type, values, [rows, 1]) with the types "float64" and "string"',
+        "onnxruntime-node 1.30 on Node.js 20",
     ),
-    ("Java", "com.microsoft.onnxruntime", "OnnxTensor.createTensor(environment, array) of double[][] and String[][]"),
-    ("C#", "Microsoft.ML.OnnxRuntime", "DenseTensor<double> and DenseTensor<string>"),
-    ("Go, C, C++", "onnxruntime_c_api.h", "CreateTensorWithDataAsOrtValue of double, and FillStringTensor"),
-)
+    "Java": TensorTypes(
+        "com.microsoft.onnxruntime", "OnnxTensor.createTensor(environment, array) of double[][] and String[][]"
+    ),
+    "C#": TensorTypes("Microsoft.ML.OnnxRuntime", "DenseTensor<double> and DenseTensor<string>"),
+    "Go, C, C++": TensorTypes("onnxruntime_c_api.h", "CreateTensorWithDataAsOrtValue of double, and FillStringTensor"),
+}
 
 
 def tensor_types() -> Markdown:
     """Return a table of the inputs of ONNX Runtime by language."""
-    rows = [[language, code(library), types] for language, library, types in _TENSOR_TYPES]
-    return table(["Language", "Library", "Inputs"], rows)
+    rows = [
+        [language, code(types.library), types.inputs, types.run_with or "not run"]
+        for language, types in TENSOR_TYPES.items()
+    ]
+    return table(["Language", "Library", "Inputs", "Run by model-deployer's tests"], rows)
 
 
 def operators(graph: Graph) -> Markdown:

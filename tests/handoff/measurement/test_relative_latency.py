@@ -61,13 +61,21 @@ def test_both_servers_are_measured_in_turn(measured: RelativeMeasurements) -> No
 def test_a_forged_latency_is_found_out(measured: RelativeMeasurements) -> None:
     """A package states a hundredth of the measured latencies, with a ratio that goes with them."""
     again = quiet(measured)
-    assert "times the reference, stated" in verify.held_latencies(stated(measured), again)
+    assert "times the reference, stated" in verify.held_latencies(stated(measured), lambda: again)
     forged = stated(measured)
     for load in forged["relative"]:
         for name in ("p50", "p99", "ratio", "low", "high"):
             load[name] /= 100
     with pytest.raises(verify.Failed, match="expected within a factor of 2"):
-        verify.held_latencies(forged, again)
+        verify.held_latencies(forged, lambda: again)
+
+
+def test_a_moment_of_noise_is_measured_again(measured: RelativeMeasurements) -> None:
+    noisy, again = quiet(measured), quiet(measured)
+    for load in noisy["relative"]:
+        load["ratio"] *= 100
+    results = iter([noisy, again])
+    assert "times the reference, stated" in verify.held_latencies(stated(measured), lambda: next(results))
 
 
 def test_a_faster_machine_is_not_believed(measured: RelativeMeasurements) -> None:
@@ -77,7 +85,7 @@ def test_a_faster_machine_is_not_believed(measured: RelativeMeasurements) -> Non
         for name in ("p50", "p99", "reference_p50"):
             load[name] /= 100
     with pytest.raises(verify.NotRun, match="the reference server is 100 times as fast on one machine"):
-        verify.held_latencies(forged, quiet(measured))
+        verify.held_latencies(forged, lambda: quiet(measured))
 
 
 def test_a_busy_machine_proves_nothing(measured: RelativeMeasurements) -> None:
@@ -86,14 +94,14 @@ def test_a_busy_machine_proves_nothing(measured: RelativeMeasurements) -> None:
         forged = stated(measured, ratio=measured.relative[0].ratio / 100, busy=busy)
         again["relative"][0]["busy"] = not busy
         with pytest.raises(verify.NotRun, match=r"^busy machine: not held: "):
-            verify.held_latencies(forged, again)
+            verify.held_latencies(forged, lambda: again)
 
 
 def test_a_gpu_is_compared_with_a_gpu_only(measured: RelativeMeasurements) -> None:
     again = quiet(measured)
     again["machine"]["gpu"] = None
     with pytest.raises(verify.NotRun, match="measured on a GPU"):
-        verify.held_latencies(stated(measured) | {"engine": "cuda"}, again)
+        verify.held_latencies(stated(measured) | {"engine": "cuda"}, lambda: again)
 
 
 def test_latencies_of_one_file_agree_with_each_other() -> None:
@@ -109,17 +117,17 @@ def test_latencies_of_one_file_agree_with_each_other() -> None:
         return [problem.partition(": ")[2] for problem in verify.inconsistent_measurements(forged)]
 
     assert problems("by_load", 1, "requests_per_second", value=10700.0) == [
-        "16 clients, 1 rows: the rate is not the number of requests divided by their time",
+        "16 clients, 1 row: the rate is not the number of requests divided by their time",
         "the latencies next to a reference server are missing",
     ]
-    assert "1 clients, 100 rows: the percentiles are not in order" in problems("by_rows", 1, "p99", value=0.5)
+    assert "1 client, 100 rows: the percentiles are not in order" in problems("by_rows", 1, "p99", value=0.5)
     assert problems("relative", value=[]) == ["the latencies next to a reference server are missing"]
-    assert problems("relative", 0, "ratio", value=0.25) == ["1 clients: the ratio is not that of the latencies"]
+    assert problems("relative", 0, "ratio", value=0.25) == ["1 client: the ratio is not that of the latencies"]
     assert problems("relative", 0, "p50", value=0.125) == [
-        "1 clients: the ratio is not that of the latencies",
-        "1 clients: p50 is 1.25 ms, and 0.125 ms next to the reference server",
+        "1 client: the ratio is not that of the latencies",
+        "1 client: p50 is 1.25 ms, and 0.125 ms next to the reference",
     ]
     faster = {"requests": 32_100, "requests_per_second": 10_700.0}
     forged = json.loads(json.dumps(content))
     forged["by_rows"][0] |= faster
-    assert "1 clients, 1 rows: the rate is too high for the latency" in str(verify.inconsistent_measurements(forged))
+    assert "1 client, 1 row: the rate is too high for the latency" in str(verify.inconsistent_measurements(forged))
