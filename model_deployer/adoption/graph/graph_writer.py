@@ -1,6 +1,6 @@
 """Collect the nodes of an ONNX graph: inputs of raw fields, operators and constants with unique names."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from model_deployer.adoption.graph.field_fact import FieldFact
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.interface import Kind
 
@@ -24,16 +25,19 @@ class GraphWriter:
     Attributes:
         critical: Values of raw fields at which the model changes its behaviour, by the name of the field: thresholds
             and categories. Rows that prove the equality of a graph are built from them.
+        facts: What the model accepts of a raw field, by the name of the field.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "::") -> None:
         self.inputs: dict[str, Kind] = {}
         self.critical: dict[str, set[float | str]] = {}
+        self.facts: dict[str, FieldFact] = {}
         self._opsets = dict(OPSETS)
         self._nodes: list[NodeProto] = []
         self._constants: dict[bytes, str] = {}
         self._initializers: list[TensorProto] = []
         self._count = 0
+        self._prefix = prefix
 
     def input(self, name: str, kind: Kind) -> str:
         """Return the tensor of a raw field, [rows, 1].
@@ -63,6 +67,28 @@ class GraphWriter:
         self._nodes.append(helper.make_node(operator, list(inputs), names, domain=domain, **attributes))
         return names
 
+    def repeat(self, most: int, step: Callable[["GraphWriter", str], tuple[str, str]], start: str) -> str:
+        """Repeat a step until it says that it is done, and return the last value.
+
+        Args:
+            most: The maximum number of repetitions.
+            step: Writes one repetition: it gets the graph of the repetition and the name of the value, and returns
+                the name of a boolean scalar, whether to go on, and that of the next value. It may use tensors of this
+                graph.
+            start: The first value, double [rows, columns].
+        """
+        body = GraphWriter(f"{self._name('Loop')}:")
+        number, go, value = (body._name(name) for name in ("number", "go", "value"))
+        outputs = step(body, value)
+        repetition = helper.make_graph(
+            body._nodes,
+            "repetition",
+            [_value(number, TensorProto.INT64, []), _value(go, TensorProto.BOOL, []), _value(value)],
+            [_value(outputs[0], TensorProto.BOOL, []), _value(outputs[1])],
+            body._initializers,
+        )
+        return self.add("Loop", self.constant(np.array(most, np.int64)), "", start, body=repetition)
+
     def constant(self, value: Any) -> str:
         """Return the name of a constant; numbers of Python and float arrays become double, texts become strings.
 
@@ -87,6 +113,10 @@ class GraphWriter:
     def note_critical(self, field: str, values: Sequence[float | str]) -> None:
         """Remember values of a raw field at which the model changes its behaviour."""
         self.critical.setdefault(field, set()).update(values)
+
+    def fact(self, field: str) -> FieldFact:
+        """Return what is known of a raw field, to read it or to add to it."""
+        return self.facts.setdefault(field, FieldFact())
 
     def model(self, outputs: dict[str, tuple[str, int]]) -> onnx.ModelProto:
         """Return the finished graph.
@@ -118,7 +148,12 @@ class GraphWriter:
 
     def _name(self, operator: str) -> str:
         self._count += 1
-        return f"::{operator}_{self._count}"
+        return f"{self._prefix}{operator}_{self._count}"
+
+
+def _value(name: str, element: int = TensorProto.DOUBLE, shape: list[int] | None = None) -> onnx.ValueInfoProto:
+    """Describe a tensor of a repetition; without a shape, of any shape."""
+    return helper.make_tensor_value_info(name, element, shape)
 
 
 def _input_tensor(name: str) -> str:

@@ -90,7 +90,7 @@ def _start(stored: StoredObject, frame: Frame, graph: GraphWriter) -> str | None
     if start.name == "DummyClassifier" and start.get("strategy") == "prior":
         return _link(stored, _constant_row(graph, start["class_prior_"]), graph)
     answer = write_predictor(start, frame, graph)
-    return answer.tensor if answer.labels is None else _link(stored, answer.tensor, graph)
+    return answer.prediction if answer.labels is None else _link(stored, answer.prediction, graph)
 
 
 def _constant_row(graph: GraphWriter, values: Any) -> str:

@@ -43,7 +43,7 @@ def write_bagging_classifier(stored: StoredObject, frame: Frame, graph: GraphWri
     answers = [write_predictor(part, frame.select(columns.tolist(), graph), graph) for part, columns in _pairs(stored)]
     if any(answer.labels is None or len(answer.labels) != len(labels) for answer in answers):
         raise UnsupportedModel(f"{stored.path}: a part of it knows only some of the labels")
-    return Answer(_mean(graph, [answer.tensor for answer in answers]), labels)
+    return Answer(_mean(graph, [answer.prediction for answer in answers]), labels)
 
 
 @predictor("sklearn.BaggingRegressor")
@@ -54,7 +54,9 @@ def write_bagging_regressor(stored: StoredObject, frame: Frame, graph: GraphWrit
         ensemble, tensor = _ensemble(stored, trees, frame, graph)
         return Answer(graph.add("Div", ensemble.sums(graph, tensor), graph.constant(float(len(trees)))))
     parts = _pairs(stored)
-    tensors = [write_predictor(part, frame.select(columns.tolist(), graph), graph).tensor for part, columns in parts]
+    tensors = [
+        write_predictor(part, frame.select(columns.tolist(), graph), graph).prediction for part, columns in parts
+    ]
     return Answer(_mean(graph, tensors))
 
 
@@ -87,7 +89,7 @@ def write_adaboost_regressor(stored: StoredObject, frame: Frame, graph: GraphWri
         ensemble, tensor = _ensemble(stored, [value_tree(part) for part in parts], frame, graph, separate=True)
         predictions = ensemble.sums(graph, tensor, len(parts))
     else:
-        tensors = [write_predictor(part, frame, graph).tensor for part in parts]
+        tensors = [write_predictor(part, frame, graph).prediction for part in parts]
         predictions = graph.add("Concat", *tensors, axis=1)
     weights = np.asarray(stored["estimator_weights_"], np.float64)[: len(parts)]
     return Answer(_weighted_median(graph, predictions, weights))

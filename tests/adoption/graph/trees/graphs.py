@@ -58,7 +58,7 @@ def write(model: StoredObject, names: Sequence[str]) -> WrittenGraph:
     writer = GraphWriter()
     answer = write_predictor(model, Frame.of_fields(names), writer)
     width = 1 if answer.labels is None else len(answer.labels)
-    content = writer.model({"output": (answer.tensor, width)}).SerializeToString()
+    content = writer.model({"output": (answer.prediction, width)}).SerializeToString()
     return WrittenGraph(answer, writer, onnxruntime.InferenceSession(content))
 
 

@@ -1,0 +1,1 @@
+"""Graph writers of scikit-learn's steps and models, without trees."""
