@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import os
 import uuid
 from http import HTTPStatus
 from pathlib import Path
@@ -25,6 +26,8 @@ from model_deployer.serving.config.model_selection import select_model
 from model_deployer.serving.engines import engine
 from model_deployer.serving.engines.onnx import OnnxEngine
 from model_deployer.serving.engines.remote import RUNNER_TIMEOUT_SECONDS, RemoteEngine, run_batches
+from model_deployer.serving.engines.source import SOCKET_VARIABLE, SourceEngine
+from model_deployer.serving.engines.source_process import SourceProcess
 from model_deployer.serving.gateway import Gateway
 from model_deployer.serving.grpc import address
 from model_deployer.serving.http import connection, keys, listeners, problem_details
@@ -60,7 +63,7 @@ except DeployerError as error:
 
 access_log = AccessLog(predictor.metrics, server_settings, api_keys)
 connection.install(server_settings.keep_alive_seconds, AdmissionControl(predictor, access_log))
-engine_name = engine.choose_engine(server_settings)
+engine_name = engine.choose_engine(server_settings, is_graph=artifact.runner is None)
 # By default BentoML reopens the connection to the runner every hundred calls, and loses the calls in progress.
 persistent_connection = {"max_requests": 10**9, "max_age": 1e9}
 gpu_resources = {"resources": {"gpu": engine.gpu_count()}} if engine.gpu_count() else {}
@@ -79,8 +82,10 @@ Row = Annotated[dict[str, Any], WithJsonSchema(artifact.contract.row_schema())]
 Answer = Annotated[dict[str, Any], WithJsonSchema(openapi.answer_schema(artifact.contract.output.json_schema()))]
 
 
-def onnx_engine(device: int | None, threads: int | None = 1) -> OnnxEngine:
+def local_engine(device: int | None, threads: int | None = 1) -> engine.Engine:
     """Create the engine of this process."""
+    if artifact.runner:
+        return SourceEngine(artifact, artifact.runner, os.environ[SOCKET_VARIABLE])
     return OnnxEngine(artifact.model, artifact.contract.output, threads, device)
 
 
@@ -107,7 +112,7 @@ class Runner:
 
     def __init__(self) -> None:
         gpus = engine.gpu_count()
-        self.engine = onnx_engine((bentoml.server_context.worker_index or 1) % gpus if gpus else None)
+        self.engine = local_engine((bentoml.server_context.worker_index or 1) % gpus if gpus else None)
         predictor.replay(self.engine)
 
     @bentoml.on_startup
@@ -135,14 +140,14 @@ class ModelService:
     def __init__(self) -> None:
         memory.return_large_blocks()
         threads = None if server_settings.threads == "auto" else server_settings.threads
-        local_engine = onnx_engine(0 if engine_name == "cuda" else None, threads)
-        predictor.start(self._remote_engine(local_engine) if engine_name == "runner" else local_engine)
+        local = local_engine(0 if engine_name == "cuda" else None, threads)
+        predictor.start(self._remote_engine(local) if engine_name == "runner" else local)
 
-    def _remote_engine(self, local_engine: OnnxEngine) -> RemoteEngine:
+    def _remote_engine(self, local: engine.Engine) -> RemoteEngine:
         """Create the engine that uses the runner. BentoML's client of it has no methods before it is connected."""
         return RemoteEngine(
             lambda batches: self.runner.to_async.run(batches),  # noqa: PLW0108
-            local_engine,
+            local,
             asyncio.get_running_loop(),
             predictor.metrics.set_degraded,
         )
@@ -167,7 +172,9 @@ class ModelService:
         for problem in configuration.check(CONFIGURATION):
             logs.logger.warning(problem)
         registry.create_protocols(server_settings.protocols, predictor)
-        predictor.replay(onnx_engine(0 if engine_name == "cuda" else None))
+        if artifact.runner:
+            os.environ[SOCKET_VARIABLE] = SourceProcess(artifact, artifact.runner).start()
+        predictor.replay(local_engine(0 if engine_name == "cuda" else None))
         metric_files.create_folder()
         workers.WorkerWatch().start()
         listeners.install()

@@ -69,7 +69,6 @@ def train(
         Interrupted: if the run is interrupted with Ctrl-C; the same call resumes it.
     """
     with packages_of("train"):
-        from model_deployer.training.data.dataset import read_dataset  # noqa: PLC0415 (polars takes time to load)
         from model_deployer.training.data.frame_files import merged_values, write_files  # noqa: PLC0415
         from model_deployer.training.data.frames import to_polars  # noqa: PLC0415
 
@@ -79,9 +78,10 @@ def train(
         else:
             frame = None if data is None else to_polars(data)
             path = write_files(merged_values(source, keys), frame, Path(folder) if folder else None)
-        dataset = read_dataset(path)
-        from model_deployer.training import run  # noqa: PLC0415 (errors of the input are raised before torch loads)
-    return load(run.train(dataset).tag)
+        from model_deployer.training.fit import fit  # noqa: PLC0415
+
+        trained = fit(path)
+    return load(trained.tag)
 
 
 def load(tag: str | None = None) -> "Model":

@@ -8,8 +8,8 @@ import pytest
 from tests.support.processes import ROOT
 
 PARTS = {
-    "cli", "contract", "deployment", "handoff", "image", "monitoring", "package", "prediction", "serving", "system",
-    "training",
+    "adoption", "cli", "contract", "deployment", "handoff", "image", "monitoring", "package", "prediction", "serving",
+    "system", "training",
 }  # fmt: skip
 HEAVY = {"torch", "pytorch_lightning", "sklearn", "polars", "pandas", "onnx"}
 
@@ -58,7 +58,7 @@ def test_where_grpc_listens_is_known_without_grpc() -> None:
 
 
 def test_training_knows_neither_serving_nor_the_commands() -> None:
-    assert loaded_by("model_deployer.training.run") & PARTS == {"contract", "system", "training"}
+    assert loaded_by("model_deployer.training.fit") & PARTS <= {"adoption", "contract", "system", "training"}
 
 
 def test_documents_need_no_training_and_no_engine() -> None:

@@ -1,7 +1,9 @@
 """An adoption, from top to bottom: from a model that was trained elsewhere, and a table, to a model in the store."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,19 +12,25 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from model_deployer.adoption.adopted_source import AdoptedSource, AskedSource
+from model_deployer.adoption.cell.cell_source import CellSource
+from model_deployer.adoption.cell.source_rows import with_interval
 from model_deployer.adoption.equality.comparison import SourceAnswers, compare
 from model_deployer.adoption.equality.probes import Probes, build_probes
 from model_deployer.adoption.graph.interval import add_interval
 from model_deployer.adoption.interface import Interface, Kind
+from model_deployer.adoption.opened_source import OpenedSource, open_source
+from model_deployer.adoption.read_source import SourceHints
 from model_deployer.contract.adoption import Adoption, Equality
+from model_deployer.contract.artifact import write_json
 from model_deployer.contract.errors import CheckFailed, DataError
 from model_deployer.contract.features import Categorical, Feature
 from model_deployer.contract.number_format import count
 from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.source_runner import RUNNER, SOURCE, SourceRunner
 from model_deployer.training.completion import Completed, ReadyModel, complete
-from model_deployer.training.data.dataset import Dataset
+from model_deployer.training.data.dataset import Dataset, read_evaluation_data
 from model_deployer.training.data.request_rows import legal
+from model_deployer.training.evaluation.scored_rows import Predict
 from model_deployer.training.export.export import TOLERANCE, graph_predictor
 from model_deployer.training.fitting.prediction_sets import set_threshold
 from model_deployer.training.models.baselines import baseline_predictions
@@ -30,41 +38,87 @@ from model_deployer.training.models.conformal import conformal_quantile
 from model_deployer.training.models.model_builder import build_model
 from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of
 from model_deployer.training.runtime.console import print_stage
-from model_deployer.training.spec import Spec
+from model_deployer.training.spec import AdoptSpec, Spec, read_spec
 
 #: The maximum number of rows of the table that the source and the graph both answer.
 MAX_COMPARED_ROWS = 20_000
+
+#: How many rows of the table show in which form the source takes rows.
+FORM_ROWS = 20
 
 #: How many rows that differ a message shows; all that are listed are in evaluation.json.
 MAX_SHOWN = 5
 
 
-def adopt(dataset: Dataset, source: AdoptedSource, cell: AskedSource) -> Completed:
+def adopt(path: Path) -> Completed:
     """Prove that the graph of a source answers as the source does, evaluate it, and save it in the store.
 
+    With ``adopt.serve: runner``, the source itself is evaluated and saved.
+
     Args:
-        dataset: The model.yaml and the table, from :func:`training.data.dataset.read_evaluation_data`.
-        source: The source.
-        cell: The source itself.
+        path: The model.yaml, with its section ``adopt``.
 
     Raises:
+        SpecError, DataError: if the model.yaml or the table cannot be used; also if the source refuses rows of the
+            table.
+        UsageError: if the source is not a model, or may not be loaded.
+        CellError: if the source cannot be loaded.
         CheckFailed: if the source cannot become a graph, or the graph answers otherwise; the message names rows. Also
             if a gate fails. The store is unchanged.
-        DataError: if the source refuses rows of the table.
-        EnvironmentFault: if a file cannot be written; the store is unchanged.
+        EnvironmentFault: if a file cannot be written, or a library is missing; the store is unchanged.
     """
-    if source.graph is None:
-        raise CheckFailed(f"the model cannot become a graph: {source.origin.reason}")
+    spec = read_spec(path)
+    assert spec.adopt
+    source_path = path.parent / spec.adopt.source
+    location = spec.location("adopt", "source")
+    with open_source(source_path, _hints(spec.adopt), spec.adopt.trust, location) as source:
+        print_stage("adopt", describe(source))
+        for note in source.origin.notes:
+            print_stage("adopt", note)
+        return _adopt(read_evaluation_data(path, source.interface), source)
+
+
+def _hints(adopt: AdoptSpec) -> SourceHints:
+    return SourceHints(adopt.columns, adopt.labels, adopt.steps, adopt.environment)
+
+
+def describe(source: OpenedSource) -> str:
+    """Return in words what a source is, and how it can be served."""
+    origin = source.origin
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(origin.answered_with.items()))
+    how = "every part of it has a graph writer" if source.graph is not None else f"no graph: {origin.reason}"
+    return f"{origin.format}, {origin.estimator or 'no class'}, loaded with {versions}; {how}"
+
+
+def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
+    serve = _required(dataset.spec).serve
+    if serve == "graph" and source.graph is None:
+        raise CheckFailed(
+            f"the model cannot become a graph: {source.origin.reason}. To serve the source itself, in a process of its "
+            f"own, set `adopt.serve: runner`"
+        )
+    output = _output(source.interface, dataset, source.runner.answer)
     rows = _Rows.of(dataset, source)
+    cell = CellSource(source.process, source.runner, dataset.features, output)
+    cell = cell.in_accepted_form(rows.frame.head(min(FORM_ROWS, rows.table_rows)))
     answers = cell.ask(rows.frame)
     _refuse_unanswered(answers, rows, dataset.spec)
     dataset = replace(dataset, features=_narrowed(dataset.features, answers, rows))
-    output = _output(source.interface, dataset)
+    evidence = source.origin.model_copy(update={"seen": _required(dataset.spec).seen, "served_by": serve})
+    if serve == "runner":
+        served = _Served(None, cell.predict, output, cell.runner, source.files)
+        return complete(dataset, _ready(served, dataset, evidence))
+    assert source.graph is not None
     equality = _equality(source.graph, output, answers, rows.legal(dataset.features))
-    evidence = source.origin.model_copy(update={"answered_with": dict(cell.versions), "equality": equality})
     print_stage("compare", _summary(equality))
     _refuse_difference(equality)
-    return complete(dataset, _ready(source.graph, output, dataset, evidence))
+    evidence = evidence.model_copy(update={"equality": equality})
+    return complete(dataset, _ready(_Served(source.graph, graph_predictor(source.graph), output), dataset, evidence))
+
+
+def _required(spec: Spec) -> AdoptSpec:
+    assert spec.adopt
+    return spec.adopt
 
 
 @dataclass(frozen=True)
@@ -84,7 +138,7 @@ class _Rows:
     indices: tuple[int, ...]
 
     @classmethod
-    def of(cls, dataset: Dataset, source: AdoptedSource) -> "_Rows":
+    def of(cls, dataset: Dataset, source: OpenedSource) -> "_Rows":
         kinds: dict[str, Kind] = {
             feature.name: "text" if feature.dtype == "string" else "number" for feature in dataset.features
         }
@@ -144,10 +198,15 @@ def _is_refused(case: str, answers: SourceAnswers, rows: _Rows) -> bool:
     return bool(probes) and all(row in answers.refused for row in probes)
 
 
-def _output(interface: Interface, dataset: Dataset) -> Output:
+def _output(interface: Interface, dataset: Dataset, answer: str) -> Output:
     target, spec = dataset.spec.data.target, dataset.spec
     if interface.labels is None:
         return Regression(target=target, unit=spec.unit)
+    if answer == "decision":
+        raise CheckFailed(
+            "the source decides without probabilities; fit it with them, such as with CalibratedClassifierCV or with "
+            "`probability=True`, and adopt the result"
+        )
     if len(interface.labels) > 2:
         return Classification(target=target, labels=interface.labels)
     # The source decides above its threshold, the contract at or above it.
@@ -184,30 +243,69 @@ def _refuse_difference(equality: Equality) -> None:
     raise CheckFailed(f"not saved, because {_summary(equality)}:\n{shown}")
 
 
-def _ready(graph: onnx.ModelProto, output: Output, dataset: Dataset, evidence: Adoption) -> ReadyModel:
+@dataclass(frozen=True)
+class _Served:
+    """What answers callers.
+
+    Attributes:
+        graph: The graph; None if the source answers.
+        predict: Returns its output tensors for conformed rows.
+        output: The output of the contract.
+        runner: How the source is started; None for a graph.
+        files: The folder with the files of the source.
+    """
+
+    graph: onnx.ModelProto | None
+    predict: Predict
+    output: Output
+    runner: SourceRunner | None = None
+    files: Path | None = None
+
+    def with_interval(self, half_width: float) -> "_Served":
+        """Return the same with an interval around the value."""
+        if self.graph is not None:
+            add_interval(self.graph, half_width)
+            return replace(self, predict=graph_predictor(self.graph))
+        assert self.runner is not None
+        value = self.predict
+
+        def predict(frame: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
+            return with_interval(value(frame)["value"], half_width)
+
+        return replace(self, predict=predict, runner=self.runner.model_copy(update={"half_width": half_width}))
+
+    def write(self, folder: Path) -> None:
+        """Write the files of the source, and how it is started; nothing for a graph."""
+        if self.runner is None or self.files is None:
+            return
+        shutil.copytree(self.files, folder / SOURCE)
+        write_json(folder / RUNNER, self.runner.to_json())
+
+
+def _ready(served: _Served, dataset: Dataset, evidence: Adoption) -> ReadyModel:
     preprocessor, train = fit_sample(dataset, dataset.parts.train)
-    validation, test = (
-        sample_of(dataset, part, preprocessor) for part in (dataset.parts.validation, dataset.parts.test)
-    )
+    parts = dataset.parts
+    validation, test = (sample_of(dataset, part, preprocessor) for part in (parts.validation, parts.test))
     model = build_model(
         preprocessor, dataset.features, train, dataset.target.classes, dataset.spec, is_positive=dataset.is_positive
     )
-    answers = graph_predictor(graph)(dataset.frame[dataset.parts.validation])
+    answers, output = served.predict(dataset.frame[parts.validation]), served.output
     scale = 1.0
     if isinstance(output, Regression):
         scale = float(np.std(dataset.target.values))
-        add_interval(graph, _half_width(answers["value"][:, 0], validation, output.coverage))
+        served = served.with_interval(_half_width(answers["value"][:, 0], validation, output.coverage))
     elif len(output.labels) > 2:
         threshold = set_threshold(answers["probabilities"], validation.target, validation.row_weights, output.coverage)
         output = output.model_copy(update={"set_threshold": threshold})
     return ReadyModel(
-        graph=graph,
+        graph=served.graph,
+        predict=served.predict,
         output=output,
         tolerance=TOLERANCE * scale,
         test=test,
         baselines=baseline_predictions(model, train, test),
         evidence={"adoption": evidence, "calibrated": False},
-        write=lambda folder: None,
+        write=served.write,
     )
 
 

@@ -39,7 +39,6 @@ from model_deployer.training.evaluation.scored_rows import Predict, ScoredRows
 from model_deployer.training.evaluation.sensitivity import missing_values
 from model_deployer.training.evaluation.slices import slices
 from model_deployer.training.export.drift_replay import describe_drift, replay, replayed_rows
-from model_deployer.training.export.export import graph_predictor
 from model_deployer.training.export.golden import lines, write_golden
 from model_deployer.training.export.latency import measure
 from model_deployer.training.export.metadata import describe
@@ -70,7 +69,8 @@ class ReadyModel:
     """A model that is ready to be evaluated and saved.
 
     Attributes:
-        graph: The graph, from the features to the predictions.
+        graph: The graph, from the features to the predictions; None if the source of the model answers.
+        predict: Returns the outputs of the model for conformed rows.
         output: The output of the contract.
         tolerance: The largest difference from a golden prediction that an engine may have.
         test: The test rows.
@@ -79,7 +79,8 @@ class ReadyModel:
         write: Writes the files of the artifact that only some models have into a folder.
     """
 
-    graph: onnx.ModelProto
+    graph: onnx.ModelProto | None
+    predict: Predict
     output: Output
     tolerance: float
     test: Sample
@@ -100,7 +101,7 @@ def complete(dataset: Dataset, model: ReadyModel) -> Completed:
         EnvironmentFault: if a file cannot be written; the store is unchanged.
     """
     spec, parts, frame, output = dataset.spec, dataset.parts, dataset.frame, model.output
-    predict, test = graph_predictor(model.graph), model.test
+    predict, test = model.predict, model.test
     test_frame = frame.hstack(dataset.slice_only)[parts.test]
     scored = ScoredRows(predict, test_frame, dataset.features, output, test.target, test.row_weights)
     contract = Contract(features=dataset.features, output=output, limits=Limits(**spec.limits.model_dump()))
@@ -119,7 +120,7 @@ def complete(dataset: Dataset, model: ReadyModel) -> Completed:
         importance=importance(scored, spec.seed),
         missing=missing_values(scored, spec.seed),
         reliability=reliability(scored),
-        latency=measure(model.graph, frame[parts.test]),
+        latency=measure(model.graph, frame[parts.test]) if model.graph else None,
         behaviour=comparison.behaviour,
         findings=tuple(dataset.findings),
         **model.evidence,
@@ -128,8 +129,9 @@ def complete(dataset: Dataset, model: ReadyModel) -> Completed:
     distributions = _reference(dataset, scored.answers, predict)
     version = next_version(comparison.previous, contract, comparison.exceeds_tolerance)
     manifest = _manifest(dataset, model.tolerance, str(version))
-    describe(model.graph, contract, manifest)
-    files = _Files(dataset.path, model, predict, contract, evaluation, distributions)
+    if model.graph:
+        describe(model.graph, contract, manifest)
+    files = _Files(dataset.path, model, contract, evaluation, distributions)
     tag = _save(files, manifest, frame[parts.test])
     store.remember_source(tag, dataset.path)
     print_stage("saved", tag)
@@ -142,7 +144,6 @@ class _Files:
 
     spec_path: Path
     model: ReadyModel
-    predict: Predict
     contract: Contract
     evaluation: Evaluation
     reference: Reference
@@ -151,7 +152,8 @@ class _Files:
         """Write the files into an empty folder."""
         shutil.copyfile(self.spec_path, folder / artifact.SPEC)
         self.model.write(folder)
-        (folder / artifact.MODEL).write_bytes(self.model.graph.SerializeToString(deterministic=True))
+        if self.model.graph:
+            (folder / artifact.MODEL).write_bytes(self.model.graph.SerializeToString(deterministic=True))
         write_json(folder / artifact.CONTRACT, self.contract.model_dump(mode="json"))
         write_json(folder / artifact.EVALUATION, self.evaluation.to_json())
         write_json(folder / artifact.REFERENCE, self.reference.to_json())
@@ -177,7 +179,7 @@ def _reference(dataset: Dataset, predictions: Arrays, predict: Predict) -> Refer
 
 def _save(files: _Files, manifest: Manifest, test: pl.DataFrame) -> str:
     """Write the artifact into the model store, and return its tag; ``test`` are the conformed test rows."""
-    golden = write_golden(files.contract, test, files.predict)
+    golden = write_golden(files.contract, test, files.model.predict)
     with tempfile.TemporaryDirectory(prefix="model-deployer-") as name:
         folder = Path(name)
         files.write(folder)

@@ -25,6 +25,7 @@ from model_deployer.training.export.export import (
     TOLERANCE,
     check_parity,
     export_onnx,
+    graph_predictor,
     prediction_scale,
 )
 from model_deployer.training.export.probe_rows import probe_rows
@@ -97,6 +98,7 @@ def _train(dataset: Dataset, checkpoints: Path) -> Completed:
     print_stage("curve", curve.verdict)
     ready = ReadyModel(
         graph=graph,
+        predict=graph_predictor(graph),
         output=output,
         tolerance=TOLERANCE * prediction_scale(model),
         test=test,

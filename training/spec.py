@@ -456,8 +456,8 @@ class AdoptSpec(_Section):
         steps: For a folder, the files that the rows pass through, in this order, such as a scaler and a model.
         serve: ``graph`` serves the model as an ONNX graph, which must answer as the source does. ``runner`` serves the
             source itself, in a process of its own.
-        environment: The packages that the source is loaded with, such as ``scikit-learn==1.3.2``. By default, those
-            that the source names.
+        environment: The packages that the source is loaded with, such as ``scikit-learn==1.3.2``; or ``current`` for
+            those of the environment that `deployer` runs in. By default, those that the source names.
         seen: Whether the source was trained on rows of the table; null if not known.
     """
 
@@ -467,7 +467,7 @@ class AdoptSpec(_Section):
     labels: tuple[str, ...] | None = Field(default=None, min_length=2)
     steps: tuple[str, ...] = ()
     serve: Literal["graph", "runner"] = "graph"
-    environment: tuple[str, ...] = ()
+    environment: Literal["current"] | tuple[str, ...] = ()
     seen: bool | None = None
 
     @field_validator("labels", mode="before")

@@ -68,6 +68,7 @@ class Adoption(JsonObject):
         answered_with: The versions that the source answered with in the comparison; empty if it was not asked.
         served_by: ``graph``: as an ONNX graph in the server; ``runner``: by the source itself, in a process of its own.
         reason: Why it is not served as a graph; None if it is.
+        notes: What differs between the environment that answered and the versions that the source names, as sentences.
         seen: Whether the source was trained on rows of the evaluation table, as model.yaml says; None if not said.
         equality: The comparison; None if the source was not asked.
     """
@@ -80,5 +81,6 @@ class Adoption(JsonObject):
     answered_with: Mapping[str, str]
     served_by: Literal["graph", "runner"]
     reason: str | None = None
+    notes: tuple[str, ...] = ()
     seen: bool | None = None
     equality: Equality | None = None

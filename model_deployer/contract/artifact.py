@@ -13,6 +13,8 @@ evaluation.json    :class:`contract.evaluation.Evaluation`: metrics with interva
                    gates, latency, findings about the data
 report.html        the same as a page, with its plots in plots/
 spec.yaml          the model.yaml that the model was trained from
+runner.json, source/   in place of model.onnx, if the source of a model answers in a process of its own: see
+                   :mod:`contract.source_runner`
 ================== ====================================================================================================
 
 To change the format, raise FORMAT, keep a reader for the old number, and store an artifact of the new format among the
@@ -36,6 +38,7 @@ from model_deployer.contract.errors import ArtifactError
 from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.prediction_shift import TOLERANCE
 from model_deployer.contract.reference import Reference
+from model_deployer.contract.source_runner import RUNNER, SourceRunner
 
 FORMAT = 1
 
@@ -190,6 +193,15 @@ class Artifact:
         if reason := self.reason_not_to_serve:
             raise ArtifactError(reason)
         return self
+
+    @cached_property
+    def runner(self) -> SourceRunner | None:
+        """How the source of the model is started; None if the model is a graph.
+
+        Raises:
+            ArtifactError: if the file does not fit.
+        """
+        return SourceRunner.read(self.path / RUNNER) if RUNNER in self.manifest.files else None
 
     @property
     def model(self) -> Path:

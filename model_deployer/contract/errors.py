@@ -330,6 +330,17 @@ class PredictionFailed(RequestError):
     remedy = "Report the `request_id` to the operator of the service."
 
 
+class Unavailable(RequestError):
+    """The process that answers is not there at the moment; it is started again."""
+
+    status = 503
+    grpc_status = "UNAVAILABLE"
+    code = "unavailable"
+    title = "The model does not answer at the moment"
+    remedy = "Send it again after the number of seconds in `Retry-After`."
+    retry = True
+
+
 class Overloaded(RequestError):
     """More requests wait than the service can answer in time; it did no work for this one."""
 
@@ -379,6 +390,7 @@ REQUEST_ERRORS: tuple[type[RequestError], ...] = (
     InvalidRows,
     HeadersTooLarge,
     PredictionFailed,
+    Unavailable,
     Overloaded,
     DeadlineExceeded,
 )

@@ -297,6 +297,8 @@ class Gateway:
         """Return 200 also while a fallback answers: its answers are the same, so refusing requests has no benefit."""
         if not self._predictor.ready:
             return 503, _TEXT, b"not ready\n"
+        if unavailable := self._predictor.unavailable:
+            return 503, _TEXT, f"unavailable: {unavailable}\n".encode()
         degraded = self._predictor.degraded
         return 200, _TEXT, f"degraded: {degraded}\n".encode() if degraded else b"ready\n"
 

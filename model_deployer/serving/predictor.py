@@ -307,6 +307,11 @@ class Predictor:
         return self._engine.degraded
 
     @property
+    def unavailable(self) -> str | None:
+        """Why no request is answered now; None while the engine or a fallback answers."""
+        return self._engine.unavailable
+
+    @property
     def waiting_seconds(self) -> float:
         """The estimated seconds until all queued rows are processed, and all bodies read; 0 before the start."""
         return self._batcher.waiting_seconds + self.background.waiting_seconds if self.ready else 0.0

@@ -1,28 +1,19 @@
-"""Packages of small models that were trained elsewhere: scikit-learn fits them, and they answer in this process."""
+"""Packages of small models that were trained elsewhere: scikit-learn fits them, and their pickles are adopted."""
 
-from collections.abc import Callable, Mapping
+import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import polars as pl
-import sklearn
-from numpy.typing import NDArray
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from model_deployer.adoption.adopted_source import AdoptedSource
-from model_deployer.adoption.equality.comparison import SourceAnswers
-from model_deployer.adoption.graph.frame import Frame
-from model_deployer.adoption.graph.graph_writer import GraphWriter
-from model_deployer.adoption.interface import Interface, SourceField, label_text
+from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.contract import store
-from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.artifact import Artifact
 from model_deployer.package.package_data import PackageData
 from model_deployer.training.adoption_run import adopt
-from model_deployer.training.data.dataset import read_evaluation_data
 from tests.support.trained_packages import (
     KINDS,
     ROWS,
@@ -82,72 +73,11 @@ def adopt_model(kind: AdoptedKind, folder: Path) -> Artifact:
     folder.mkdir(parents=True, exist_ok=True)
     table = kind.table(ROWS)
     table.write_parquet(folder / "t.parquet")
+    fitted = kind.estimator().fit(table.select(FIELDS), table["y"].to_numpy())
+    (folder / "m.pkl").write_bytes(pickle.dumps(fitted))
+    seen = "" if kind.seen is None else f", seen: {str(kind.seen).lower()}"
     (folder / "model.yaml").write_text(
-        f"name: m\ndata: {{path: t.parquet, target: y{kind.data}}}\nadopt: {{source: m.pkl}}\n{kind.keys}\n"
+        f"name: m\ndata: {{path: t.parquet, target: y{kind.data}}}\n"
+        f"adopt: {{source: m.pkl, trust: '{digest_of(folder / 'm.pkl')}', environment: current{seen}}}\n{kind.keys}\n"
     )
-    fitted = kind.estimator().fit(table.select(FIELDS).to_numpy(), table["y"].to_numpy())
-    source = _source(fitted, kind.seen)
-    dataset = read_evaluation_data(folder / "model.yaml", source.interface)
-    return store.load(adopt(dataset, source, AnsweringSource(fitted)).tag)
-
-
-@dataclass(frozen=True)
-class AnsweringSource:
-    """A fitted model of scikit-learn that answers in this process."""
-
-    model: Any
-
-    @property
-    def versions(self) -> Mapping[str, str]:
-        """The versions of the libraries that it answers with."""
-        return {"scikit-learn": sklearn.__version__}
-
-    def ask(self, frame: pl.DataFrame) -> SourceAnswers:
-        """Return the answers of scikit-learn; it refuses a row with a missing value."""
-        rows = frame.select(FIELDS).to_numpy()
-        refused = {int(row): "ValueError" for row in np.flatnonzero(np.isnan(rows).any(axis=1))}
-        answered = np.nan_to_num(rows)
-        if not hasattr(self.model, "predict_proba"):
-            return SourceAnswers(_without(self.model.predict(answered)[:, None], refused), None, refused)
-        decisions = [label_text(label) for label in self.model.predict(answered)]
-        return SourceAnswers(_without(self.model.predict_proba(answered), refused), decisions, refused)
-
-
-def _without(numbers: NDArray[np.float64], refused: Mapping[int, str]) -> NDArray[np.float64]:
-    numbers[list(refused)] = np.nan
-    return numbers
-
-
-def _source(fitted: Any, seen: bool | None) -> AdoptedSource:
-    labels = tuple(label_text(label) for label in fitted.classes_) if hasattr(fitted, "classes_") else None
-    versions = {"scikit-learn": sklearn.__version__}
-    origin = Adoption(
-        source="m.pkl",
-        digest="sha256:" + "0" * 64,
-        format="pickle",
-        estimator=f"{type(fitted).__module__}.{type(fitted).__qualname__}",
-        stored_with=versions,
-        answered_with={},
-        served_by="graph",
-        seen=seen,
-    )
-    interface = Interface(tuple(SourceField(name, "number") for name in FIELDS), labels)
-    graph, critical = _graph(fitted)
-    return AdoptedSource(interface, origin, graph, critical)
-
-
-def _graph(fitted: Any) -> tuple[onnx.ModelProto, Mapping[str, set[float | str]]]:
-    """Return the graph of a linear model, and its critical values."""
-    writer = GraphWriter()
-    numbers = Frame.of_fields(FIELDS).numbers(writer).tensor
-    assert numbers
-    weights, intercept = np.atleast_2d(fitted.coef_).T, np.atleast_1d(fitted.intercept_)
-    products = writer.add("MatMul", numbers, writer.constant(weights))
-    scores = writer.add("Add", products, writer.constant(intercept))
-    if not hasattr(fitted, "classes_"):
-        return writer.model({"value": (scores, 1)}), writer.critical
-    if len(fitted.classes_) > 2:
-        return writer.model({"probabilities": (writer.add("Softmax", scores, axis=1), 3)}), writer.critical
-    positive = writer.add("Sigmoid", scores)
-    negative = writer.add("Sub", writer.constant([[1.0]]), positive)
-    return writer.model({"probabilities": (writer.add("Concat", negative, positive, axis=1), 2)}), writer.critical
+    return store.load(adopt(folder / "model.yaml").tag)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,12 @@ class CellEnvironment:
 def default_cache() -> Path:
     """Return the folder in which environments are kept."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "model-deployer" / "cells"
+
+
+def current_environment() -> CellEnvironment:
+    """Return the environment that this process runs in, for a source that was made in it."""
+    versions = {item.name: item.version for item in distributions()}
+    return CellEnvironment(Path(sys.executable), versions | {"python": platform.python_version()})
 
 
 def prepare_environment(

@@ -4,11 +4,13 @@ import json
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL, Signals
+from threading import Event
 from typing import Any
 
 from model_deployer.adoption.cell.cell_error import CellError
@@ -22,6 +24,9 @@ WORKER_FOLDER = Path(__file__).parent
 
 #: The time that the worker may take to start; a slow disk reads numpy in seconds.
 START_SECONDS = 60.0
+
+#: The interval at which :meth:`CellProcess.wait` looks whether the process shall stop.
+_WAIT_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,33 @@ class CellProcess:
     ) -> None:
         self._process, self._connection, self._log, self._limits = process, connection, log, limits
         self.description: Mapping[str, Any] = {}
+        self._start = time.monotonic()
         connection.settimeout(START_SECONDS)
         header, _ = self._receive("start")
         self.isolation = Isolation(**header["isolation"])
         connection.settimeout(limits.answer_seconds)
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    @property
+    def seconds(self) -> float:
+        """The seconds since it started."""
+        return time.monotonic() - self._start
+
+    def wait(self, stopped: Event) -> str:
+        """Wait until the process ends, and return how; or until it shall stop.
+
+        Args:
+            stopped: Is set when the process is not needed any more.
+        """
+        while not stopped.is_set():
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_WAIT_SECONDS)
+                return self._end("answer")
+        return "it was stopped"
 
     def load(self, steps: Sequence[Mapping[str, Any]], definitions: Sequence[Definition] = ()) -> Mapping[str, Any]:
         """Load a source, and return what it says of itself.
@@ -192,7 +220,7 @@ def start_cell(environment: CellEnvironment, limits: Limits | None = None) -> It
             process = subprocess.Popen(
                 [environment.python, "-m", "cell_worker", json.dumps(settings)],
                 cwd=folder / "writable",
-                env=_variables(limits),
+                env=worker_variables(limits),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -209,7 +237,7 @@ def start_cell(environment: CellEnvironment, limits: Limits | None = None) -> It
             process.wait()
 
 
-def _variables(limits: Limits) -> dict[str, str]:
+def worker_variables(limits: Limits) -> dict[str, str]:
     """Return the environment variables of a worker: none of this process, which may hold secrets, but the path."""
     threads = str(limits.threads)
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")

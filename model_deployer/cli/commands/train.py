@@ -16,16 +16,14 @@ def train(
     spec: Annotated[Path, typer.Argument(help="The file that describes the model and its data.")] = Path("model.yaml"),
     json: Json = False,
 ) -> None:
-    """Train, evaluate and save the model that a model.yaml describes.
+    """Train or adopt, evaluate and save the model that a model.yaml describes.
 
     Restarting an interrupted run resumes it.
     """
     with packages_of("train"):
-        from model_deployer.training.data.dataset import read_dataset  # noqa: PLC0415
+        from model_deployer.training.fit import fit  # noqa: PLC0415
 
-        dataset = read_dataset(spec)
-        from model_deployer.training import run  # noqa: PLC0415 (torch takes seconds to load; errors of the input are reported before)
-    trained = run.train(dataset)
+        trained = fit(spec)
     if json:
         print_json({"tag": trained.tag, "metrics": trained.evaluation.to_json()["metrics"]})
     else:

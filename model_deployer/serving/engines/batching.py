@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from model_deployer.contract.errors import Overloaded, PredictionFailed
+from model_deployer.contract.errors import Overloaded, PredictionFailed, RequestError
 from model_deployer.serving.engines.event_loop import running_loop
 
 #: Arrays by name, all with the same number of rows in the first dimension.
@@ -166,6 +166,7 @@ class Batcher(Generic[P]):
         Raises:
             Overloaded: if too many rows are waiting already; no work was done.
             PredictionFailed: if the engine failed on these rows.
+            Unavailable: if the process of the engine is not there.
         """
         rows = len(payload)
         if rows <= self._inline_rows and not self._busy and self.is_alone():
@@ -278,7 +279,10 @@ class Batcher(Generic[P]):
             start = end
 
 
-def _failure(error: Exception) -> PredictionFailed:
+def _failure(error: Exception) -> RequestError:
+    """Return the error that a caller gets: that of the engine, if it is one for callers."""
+    if isinstance(error, RequestError):
+        return error
     failure = PredictionFailed("the model failed on these rows; report this with the request id")
     failure.__cause__ = error
     return failure

@@ -4,6 +4,7 @@
 cpu          ONNX Runtime in the worker
 cuda         ONNX Runtime in the worker, on a GPU
 runner       another service of the same deployment, one process per GPU; the worker's own CPU while it does not answer
+source       the source of a model that is not a graph, in a process of its own; nothing else can answer in its place
 ============ =========================================================================================================
 """
 
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 import onnxruntime
 from numpy.typing import NDArray
 
+from model_deployer.contract.errors import UsageError
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.rows.columns import Columns
 
@@ -40,6 +42,10 @@ class Engine(Protocol):
     def degraded(self) -> str | None:
         """Why a fallback answers instead of this engine; None while this engine answers."""
 
+    @property
+    def unavailable(self) -> str | None:
+        """Why nothing answers now; None while this engine or a fallback does."""
+
     def tune(self, columns: Columns) -> None:
         """Measure the engine on a full batch of columns and choose its fastest configuration."""
 
@@ -53,8 +59,22 @@ class Engine(Protocol):
         """Stop background work."""
 
 
-def choose_engine(settings: Settings) -> str:
-    """Return the name of the engine that a server uses: ``cpu``, ``cuda`` or ``runner``."""
+def choose_engine(settings: Settings, is_graph: bool) -> str:
+    """Return the name of the engine that a server uses: ``cpu``, ``cuda``, ``runner`` or ``source``.
+
+    Args:
+        settings: The settings.
+        is_graph: Whether the model is a graph; otherwise its source answers.
+
+    Raises:
+        UsageError: if the settings name an engine that cannot run the model.
+    """
+    if not is_graph:
+        if settings.engine not in ("auto", "cpu"):
+            raise UsageError(
+                f"the model is not a graph, so `serving.engine: {settings.engine}` cannot run it; set `auto`"
+            )
+        return "source"
     if settings.engine != "auto":
         return settings.engine
     return "runner" if gpu_count() and _CUDA in onnxruntime.get_available_providers() else "cpu"

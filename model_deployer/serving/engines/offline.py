@@ -14,7 +14,9 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import ArtifactError, InvalidRows, Problem
 from model_deployer.contract.outputs import Arrays, Classification
 from model_deployer.serving.engines.batching import concatenate_columns
+from model_deployer.serving.engines.engine import Engine
 from model_deployer.serving.engines.onnx import OnnxEngine
+from model_deployer.serving.engines.source_process import OwnSourceEngine
 from model_deployer.serving.rows.arrow import Column
 from model_deployer.serving.rows.columns import ColumnBuilder, Columns
 from model_deployer.serving.rows.tables import TableReader
@@ -68,8 +70,12 @@ class OfflineModel:
         self._validator = Validator(artifact.contract)
         self._read_table = TableReader(artifact.contract).table
         self._build_columns = ColumnBuilder(artifact.contract.features)
-        self._engine = OnnxEngine(artifact.model, artifact.contract.output)
-        self._threads = ThreadPoolExecutor(cpu_count(), thread_name_prefix="engine")
+        self._engine: Engine = (
+            OwnSourceEngine(artifact, artifact.runner)
+            if artifact.runner
+            else OnnxEngine(artifact.model, artifact.contract.output)
+        )
+        self._threads = ThreadPoolExecutor(1 if artifact.runner else cpu_count(), thread_name_prefix="engine")
 
     def answer(self, rows: Rows) -> Answers:
         """Validate and answer rows: JSON objects as clients send them, or columns."""
@@ -126,6 +132,7 @@ class OfflineModel:
     def close(self) -> None:
         """Stop the threads; batches that did not start are left out."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._engine.close()
 
     def _validate(
         self, part: Part, problems: dict[int, Sequence[Problem]]

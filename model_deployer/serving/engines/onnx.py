@@ -39,6 +39,7 @@ class OnnxEngine:
     """
 
     degraded: str | None = None
+    unavailable: str | None = None
 
     def __init__(self, model: Path, output: Output, threads: int | None = 1, device: int | None = None) -> None:
         if device is not None and _CUDA not in onnxruntime.get_available_providers():

@@ -37,6 +37,7 @@ class RemoteEngine:
 
     name = "runner"
     inline_rows = 0
+    unavailable: str | None = None
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 
 from model_deployer.contract import artifact
-from model_deployer.contract.errors import EnvironmentFault
+from model_deployer.contract.errors import EnvironmentFault, UsageError
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines import engine
 from model_deployer.serving.engines.onnx import OnnxEngine
@@ -53,8 +53,14 @@ def test_the_visible_gpus_are_counted(visible: str, count: int, monkeypatch: pyt
 
 def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert engine.choose_engine(Settings()) == "cpu"
-    assert engine.choose_engine(Settings(engine="runner")) == "runner"
+    assert engine.choose_engine(Settings(), is_graph=True) == "cpu"
+    assert engine.choose_engine(Settings(engine="runner"), is_graph=True) == "runner"
+
+
+def test_a_source_is_the_only_engine_of_a_model_without_a_graph() -> None:
+    assert engine.choose_engine(Settings(), is_graph=False) == "source"
+    with pytest.raises(UsageError, match="is not a graph"):
+        engine.choose_engine(Settings(engine="cuda"), is_graph=False)
 
 
 def test_there_is_a_core_to_run_on() -> None:

@@ -42,6 +42,10 @@ _LIBRARIES = {
 }
 
 
+class NotLoaded(Exception):
+    """No model is loaded yet."""
+
+
 class Worker:
     """The process that holds the model."""
 
@@ -84,6 +88,8 @@ class Worker:
 
     def predict(self, header: dict[str, Any], columns: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
         """Return the answers to rows, and why rows are refused."""
+        if self.model is None:  # this process has only just started
+            raise NotLoaded
         answer, refused = answers.ask(self.model, Table(columns, header))
         return {"refused": refused}, answer
 

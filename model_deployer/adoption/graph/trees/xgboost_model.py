@@ -63,6 +63,7 @@ def write_xgboost_classifier(stored: StoredObject, frame: Frame, graph: GraphWri
     labels = attributes(stored.get("_le")).get("classes_", stored.get("classes_"))
     labels = list(range(stored.get("n_classes_", 2))) if labels is None else np.asarray(labels).tolist()
     if answer.labels is None:  # a score instead of a probability: the library passes it on, and decides at 0.5
+        assert answer.tensor is not None
         answer = Answer(two_columns(graph, answer.tensor), [0, 1], answer.tensor)
     if len(answer.labels or []) != len(labels):
         raise UnsupportedModel("the XGBoost classifier has another number of labels than outputs")

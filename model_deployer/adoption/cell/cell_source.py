@@ -1,0 +1,105 @@
+"""A source that was loaded in its cell, asked for its answers to rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from model_deployer.adoption.cell.process import CellProcess
+from model_deployer.adoption.cell.source_rows import output_tensors, source_columns
+from model_deployer.adoption.equality.comparison import SourceAnswers
+from model_deployer.adoption.interface import label_text
+from model_deployer.contract.features import Feature
+from model_deployer.contract.outputs import Classification, Output
+from model_deployer.contract.source_runner import SourceRunner
+
+#: The number of rows in one message.
+_ROWS = 5_000
+
+
+@dataclass(frozen=True)
+class CellSource:
+    """A loaded source with the contract that it answers by.
+
+    Attributes:
+        process: The process that has loaded it.
+        runner: How it gets rows, and which of its answers counts.
+        features: The fields, in the order of the source.
+        output: The output of the contract.
+    """
+
+    process: CellProcess
+    runner: SourceRunner
+    features: Sequence[Feature]
+    output: Output
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The versions of the libraries that it answers with."""
+        versions: Mapping[str, str] = self.process.description["versions"]
+        return versions
+
+    def in_accepted_form(self, frame: pl.DataFrame) -> "CellSource":
+        """Return the same source with rows in a form that it does not refuse: as it chooses, else as a data frame.
+
+        Args:
+            frame: Some rows in the form of a graph's inputs.
+        """
+        if self.runner.form is not None or len(self.ask(frame).refused) < frame.height:
+            return self
+        other = replace(self, runner=self.runner.model_copy(update={"form": "frame"}))
+        return other if len(other.ask(frame).refused) < frame.height else self
+
+    def ask(self, frame: pl.DataFrame) -> SourceAnswers:
+        """Return its answers to rows in the form of a graph's inputs: Float64 with NaN, String with "".
+
+        Raises:
+            CellError: if it does not answer.
+            ValueError: if it answers in another form than the contract states.
+        """
+        parts = list(self._parts(frame))
+        refused = {start + row: error for start, _, errors in parts for row, error in errors.items()}
+        numbers = np.concatenate([self._numbers(answers) for _, answers, _ in parts]).astype(np.float64)
+        if not isinstance(self.output, Classification):
+            return SourceAnswers(numbers, None, refused)
+        decisions = [text for _, answers, _ in parts for text in _decisions(answers, self.output)]
+        return SourceAnswers(numbers, decisions, refused)
+
+    def predict(self, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
+        """Return its answers as the output tensors of a graph, float32 [rows, n]; NaN in refused rows."""
+        tensors = [
+            output_tensors(self.output, answers, self.runner.answer, self.runner.half_width)
+            for _, answers, _ in self._parts(frame)
+        ]
+        return {name: np.concatenate([part[name] for part in tensors]) for name in tensors[0]}
+
+    def _parts(self, frame: pl.DataFrame) -> Iterator[tuple[int, Mapping[str, NDArray[Any]], Mapping[int, str]]]:
+        """Yield the first row of each message, the answers, and the errors of refused rows."""
+        options = {"form": self.runner.form, "missing": self.runner.missing, "categories": dict(self.runner.categories)}
+        for start in range(0, max(1, frame.height), _ROWS):
+            part = frame[start : start + _ROWS]
+            columns = source_columns(self.features, {name: part[name].to_numpy() for name in part.columns})
+            answers, errors = self.process.predict(columns, **options)
+            yield start, self._complete(answers, part.height), errors
+
+    def _complete(self, answers: Mapping[str, NDArray[Any]], rows: int) -> Mapping[str, NDArray[Any]]:
+        """Return answers also where the source refuses every row."""
+        if answers:
+            return answers
+        width = len(self.output.labels) if isinstance(self.output, Classification) else 1
+        return {"decision": np.full(rows, None), self.runner.answer: np.full((rows, width), np.nan)}
+
+    def _numbers(self, answers: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        values = answers[self.runner.answer]
+        if self.runner.answer == "decision":
+            return output_tensors(self.output, answers, "decision", None)["probabilities"]
+        return values.reshape(len(values), -1)
+
+
+def _decisions(answers: Mapping[str, NDArray[Any]], output: Classification) -> list[str]:
+    if "decision" in answers:
+        return ["" if label is None else label_text(label) for label in answers["decision"].reshape(-1).tolist()]
+    return output.decisions({"probabilities": answers["probabilities"].astype(np.float32)})

@@ -1,0 +1,66 @@
+"""runner.json: how the source of a model is started that cannot become a graph.
+
+The files of the source are in the folder ``source`` of the artifact. They are never read in the server's process: a
+process of its own loads them in an environment with the packages of ``requirements``.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from model_deployer.contract.document import JsonDocument, JsonObject
+
+#: The file, and the folder with the files of the source.
+RUNNER, SOURCE = "runner.json", "source"
+
+
+class SourceStep(JsonObject):
+    """One file of a source; the rows pass through the files in their order.
+
+    Attributes:
+        kind: How it is loaded, such as ``joblib``.
+        path: Its path in the folder ``source``.
+        key: The place of the object in a file that holds several, such as ``model``; None for the whole file.
+    """
+
+    kind: str
+    path: str
+    key: str | None = None
+
+
+class SourceScript(JsonObject):
+    """The classes and functions of a script that the files of a source need.
+
+    Attributes:
+        path: The path of the script, for the messages of Python.
+        code: Its imports, classes, functions and constants.
+    """
+
+    path: str
+    code: str
+
+
+class SourceRunner(JsonDocument):
+    """The content of runner.json.
+
+    Attributes:
+        python: The version of Python, such as ``3.11``; None if any will do.
+        requirements: The packages of the environment, with their exact versions.
+        steps: The files to load.
+        scripts: What becomes the module ``__main__``, as when a script stored the model.
+        form: What the source gets: ``frame``: a DataFrame; ``array``: an array; ``texts``: a list of texts; None leaves
+            it to the source.
+        missing: How a missing text is passed to the source.
+        categories: The categories of the columns that the source gets as categories of pandas.
+        answer: The answer that counts: ``probabilities``, ``decision`` or ``value``.
+        half_width: The distance of the ends of the interval from the value; None without an interval.
+    """
+
+    python: str | None = None
+    requirements: tuple[str, ...]
+    steps: tuple[SourceStep, ...]
+    scripts: tuple[SourceScript, ...] = ()
+    form: Literal["frame", "array", "texts"] | None = None
+    missing: Literal["none", "nan"] = "none"
+    categories: Mapping[str, tuple[str, ...]] = {}
+    answer: Literal["probabilities", "decision", "value"]
+    half_width: float | None = None
