@@ -51,6 +51,8 @@ def read_category(column: Frame, categories: Sequence[Any], graph: GraphWriter) 
         UnsupportedModel: if the categories are neither texts nor numbers.
     """
     codes = {value: code for code, value in enumerate(categories) if not is_missing(value)}
+    if not codes:
+        return _nothing(column, graph)
     if all(isinstance(value, str) for value in codes):
         block = column.texts(graph)
         keys: dict[str, Any] = {"keys_strings": list(codes)}
@@ -69,6 +71,13 @@ def read_category(column: Frame, categories: Sequence[Any], graph: GraphWriter) 
         if origin is not None:
             graph.note_critical(origin.field, _raw_values(origin, codes))
     return Block(encoded, "number", block.names, (None,))
+
+
+def _nothing(column: Frame, graph: GraphWriter) -> Block:
+    """Return NaN for every row of a column that had no value in training."""
+    block = column.numbers(graph)
+    assert block.tensor is not None
+    return Block(graph.add("Mul", block.tensor, graph.constant(np.nan)), "number", block.names, (None,))
 
 
 def _raw_values(origin: Origin, categories: Iterable[Any]) -> list[float | str]:
