@@ -19,6 +19,7 @@ from model_deployer.adoption.graph.trees.sklearn_trees import (
     label_shares,
     labels_of,
     shares_tree,
+    sklearn_version,
     value_tree,
 )
 from model_deployer.adoption.graph.trees.tree import Integers, Numbers, Tree
@@ -112,7 +113,7 @@ def _votes(stored: StoredObject, labels: int) -> Callable[[Numbers, float], Numb
     """Return what a leaf adds to the scores of the labels: from its shares and the weight of the tree."""
     if stored.get("algorithm") == "SAMME.R":
         return lambda shares, _: _log_votes(shares)
-    against = -1 / (labels - 1) if _version(stored) >= _SYMMETRIC_VOTES else 0.0
+    against = -1 / (labels - 1) if sklearn_version(stored) >= _SYMMETRIC_VOTES else 0.0
     return lambda shares, weight: weight * np.where(_is_first_largest(shares), 1.0, against)
 
 
@@ -124,12 +125,6 @@ def _log_votes(shares: Numbers) -> Numbers:
 
 def _is_first_largest(shares: Numbers) -> Numbers:
     return np.asarray(np.arange(shares.shape[1]) == shares.argmax(axis=1)[:, None])
-
-
-def _version(stored: StoredObject) -> tuple[int, ...]:
-    """Return the version of scikit-learn that stored the model; a model that states none is older than 0.18."""
-    parts = str(stored.get("_sklearn_version", "0")).split(".")[:3]
-    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in parts)
 
 
 def _pairs(stored: StoredObject) -> list[tuple[StoredObject, Integers]]:

@@ -17,7 +17,7 @@ from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor
 from model_deployer.adoption.graph.trees.links import sigmoid, softmax, two_columns
 from model_deployer.adoption.graph.trees.raw_columns import check_width, read_category
-from model_deployer.adoption.graph.trees.sklearn_trees import labels_of
+from model_deployer.adoption.graph.trees.sklearn_trees import labels_of, sklearn_version
 from model_deployer.adoption.graph.trees.tree import CategorySplit, Integers, Tree
 from model_deployer.adoption.graph.trees.tree_ensemble import Ensemble
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
@@ -122,7 +122,7 @@ def _columns(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Block:
     if stored.get("_preprocessor") is None:
         known = _known_categories(mapper)
         blocks = [
-            _code_column(columns[position], known[position], graph)
+            _code_column(columns[position], known[position], graph, sklearn_version(stored) < (1, 2))
             if position in positions
             else columns[position].numbers(graph)
             for position in range(frame.width)
@@ -142,16 +142,19 @@ def _encoder_categories(preprocessor: StoredObject) -> Sequence[Any]:
     raise UnsupportedModel("the encoder of categories in the model is of an unknown form")
 
 
-def _code_column(column: Frame, known: Integers, graph: GraphWriter) -> Block:
+def _code_column(column: Frame, known: Integers, graph: GraphWriter, is_old: bool) -> Block:
     """Return the category that the library reads from a number: the lowest 8 bits of its whole part.
 
-    A number below 0 is a missing value. A number that does not fit into 32 bits becomes 0.
+    A number that does not fit into 32 bits becomes 0. A number below 0 is a missing value; before version 1.2, it has
+    8 bits, too.
     """
     block = column.numbers(graph)
     assert block.tensor is not None
     note_thresholds(block.origins[0], known.tolist(), graph)
-    too_large = graph.add("GreaterOrEqual", block.tensor, graph.constant(_INTEGER_LIMIT))
-    fitting = graph.add("Where", too_large, graph.constant(0.0), graph.add("Floor", block.tensor))
-    code = graph.add("Mod", fitting, graph.constant(_CATEGORY_LIMIT), fmod=1)
-    negative = graph.add("Less", block.tensor, graph.constant(0.0))
-    return replace(block, tensor=graph.add("Where", negative, graph.constant(np.nan), code), origins=(None,))
+    zero, negative = graph.constant(0.0), graph.add("Less", block.tensor, graph.constant(0.0))
+    too_large = graph.add("GreaterOrEqual", graph.add("Abs", block.tensor), graph.constant(_INTEGER_LIMIT))
+    whole = graph.add("Where", negative, graph.add("Ceil", block.tensor), graph.add("Floor", block.tensor))
+    code = graph.add("Mod", graph.add("Where", too_large, zero, whole), graph.constant(_CATEGORY_LIMIT), fmod=1)
+    below = graph.add("Add", code, graph.constant(_CATEGORY_LIMIT)) if is_old else graph.constant(np.nan)
+    negative = graph.add("Less", code, zero) if is_old else negative
+    return replace(block, tensor=graph.add("Where", negative, below, code), origins=(None,))

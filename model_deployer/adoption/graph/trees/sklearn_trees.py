@@ -75,6 +75,12 @@ def labels_of(stored: StoredObject) -> list[Any]:
     return list(classes.tolist())
 
 
+def sklearn_version(stored: StoredObject) -> tuple[int, ...]:
+    """Return the version of scikit-learn that stored the model; a model that states none is older than 0.18."""
+    parts = str(stored.get("_sklearn_version", "0")).split(".")[:3]
+    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in parts)
+
+
 def value_tree(stored: StoredObject, factor: float = 1.0) -> Tree:
     """Return a tree that predicts a number, with its values multiplied by a factor."""
     return _tree(stored, lambda values: factor * values[:, 0, :1])

@@ -62,19 +62,19 @@ def write(model: StoredObject, names: Sequence[str]) -> WrittenGraph:
     return WrittenGraph(answer, writer, onnxruntime.InferenceSession(content))
 
 
-def probe_rows(graph: WrittenGraph, table: Rows, extra: Sequence[float] = FINITE, size: int = 6_000) -> Rows:
+def probe_rows(writer: GraphWriter, table: Rows, extra: Sequence[float] = FINITE, size: int = 6_000) -> Rows:
     """Return rows of a table, each with one value replaced by a critical one or by a number next to it.
 
     Args:
-        graph: The graph that knows its critical values.
+        writer: The graph, which knows its critical values.
         table: Rows, by field.
         extra: Numbers to try in every field of numbers.
         size: How many rows to return at most.
     """
     random = np.random.default_rng(0)
     changes: list[tuple[str, Any]] = []
-    for name, kind in graph.writer.inputs.items():
-        critical = graph.writer.critical.get(name, set())
+    for name, kind in writer.inputs.items():
+        critical = writer.critical.get(name, set())
         values = _neighbours([value for value in critical if not isinstance(value, str)]) if kind == "number" else []
         values += [value for value in critical if isinstance(value, str)]
         values += list(extra) if kind == "number" else ["", "unseen"]
@@ -110,7 +110,7 @@ def check_classifier(
 ) -> WrittenGraph:
     """Check probabilities and decisions of a live classifier on probe rows."""
     graph = write(stored(model), list(table))
-    rows = probe_rows(graph, table, extra)
+    rows = probe_rows(graph.writer, table, extra)
     assert_equal(graph.predict(rows), model.predict_proba(convert(rows)))
     assert np.array_equal(graph.decisions(rows), model.predict(convert(rows)))
     return graph
@@ -121,7 +121,7 @@ def check_regressor(
 ) -> WrittenGraph:
     """Check the predictions of a live regressor on probe rows."""
     graph = write(stored(model), list(table))
-    rows = probe_rows(graph, table, extra)
+    rows = probe_rows(graph.writer, table, extra)
     assert_equal(graph.predict(rows), model.predict(convert(rows)))
     return graph
 

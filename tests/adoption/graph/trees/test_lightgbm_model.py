@@ -52,7 +52,7 @@ def check_booster(booster: lightgbm.Booster, table: Rows, extra: tuple[float, ..
     """Check a booster from its pickle and from its text file."""
     graph = write(stored(booster), list(table))
     from_file = write(read_lightgbm(booster.model_to_string().encode()), list(table))
-    rows = probe_rows(graph, table, extra)
+    rows = probe_rows(graph.writer, table, extra)
     expected = booster.predict(matrix(rows))
     got = graph.predict(rows)
     assert_equal(got[:, 1:] if got.shape[1] == 2 else got, expected)
@@ -163,7 +163,7 @@ def test_best_iteration() -> None:
     booster = lightgbm.train(QUIET, data, 30, valid_sets=[validation], callbacks=[stop], keep_training_booster=True)
     assert 0 < booster.best_iteration < booster.current_iteration()
     graph = write(stored(booster), list(TABLE))
-    rows = probe_rows(graph, TABLE)
+    rows = probe_rows(graph.writer, TABLE)
     assert_equal(graph.predict(rows), booster.predict(matrix(rows)))
 
 

@@ -47,7 +47,7 @@ def train(parameters: dict[str, Any], table: Rows, target: NDArray[Any], **data:
 def check_booster(booster: Any, table: Rows, extra: tuple[float, ...] = ANY, **data: Any) -> WrittenGraph:
     """Check a booster from its pickle and from both kinds of files."""
     graph = write(stored(booster), list(table))
-    rows = probe_rows(graph, table, extra)
+    rows = probe_rows(graph.writer, table, extra)
     expected = booster.predict(xgboost.DMatrix(matrix(rows), **data))
     got = graph.predict(rows)
     assert_equal(got[:, 1:] if got.shape[1] == 2 else got, expected)
@@ -114,7 +114,7 @@ def test_several_labels() -> None:
 def test_softmax_decides() -> None:
     booster = train({"objective": "multi:softmax", "num_class": 3}, TABLE, CODES)
     graph = write(stored(booster), list(TABLE))
-    rows = probe_rows(graph, TABLE, ANY)
+    rows = probe_rows(graph.writer, TABLE, ANY)
     assert np.array_equal(graph.decisions(rows), booster.predict(xgboost.DMatrix(matrix(rows))))
 
 
@@ -138,7 +138,7 @@ def test_categories_of_pandas(target: NDArray[Any]) -> None:
     graph = write(stored(model), list(MIXED))
     assert graph.writer.critical["t"] >= {"a", "b", "c", "d", "e"}
     assert graph.writer.critical["s"] >= {10.0, 2.0, 33.0, -4.0}
-    rows = probe_rows(graph, MIXED, (0.0, 1.5, -1.0))
+    rows = probe_rows(graph.writer, MIXED, (0.0, 1.5, -1.0))
     # XGBoost refuses a category that training did not see.
     known = np.isin(rows["t"], ["", "a", "b", "c", "d", "e"]) & np.isin(rows["s"], _SIZE)
     rows = {name: column[known] for name, column in rows.items()}
