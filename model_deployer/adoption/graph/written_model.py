@@ -205,6 +205,8 @@ _PER_COLUMN = {
 
 def _column_count(stored: StoredObject) -> int | None:
     """Return the number of columns that a part of a model was fitted on."""
+    if "vocabulary_" in stored:
+        return 1
     for name in ("n_features_in_", "n_features_", "_n_features", "n_input_features_"):
         if isinstance(stored.get(name), (int, np.integer)):
             return int(stored[name])
