@@ -36,6 +36,7 @@ class GraphWriter:
         self._nodes: list[NodeProto] = []
         self._constants: dict[bytes, str] = {}
         self._initializers: list[TensorProto] = []
+        self._described: list[onnx.ValueInfoProto] = []
         self._count = 0
         self._prefix = prefix
 
@@ -108,7 +109,11 @@ class GraphWriter:
 
     def require_opset(self, domain: str, version: int) -> None:
         """State that the graph has an operator which a version of its domain brought."""
-        self._opsets[domain] = max(self._opsets[domain], version)
+        self._opsets[domain] = max(self._opsets.get(domain, 0), version)
+
+    def describe_texts(self, tensor: str, dimensions: int) -> None:
+        """State the type of a tensor of texts that an operator outside of the standard returns."""
+        self._described.append(_value(tensor, TensorProto.STRING, [None] * dimensions))
 
     def note_critical(self, field: str, values: Sequence[float | str]) -> None:
         """Remember values of a raw field at which the model changes its behaviour."""
@@ -140,6 +145,7 @@ class GraphWriter:
                 for name, (_, width) in outputs.items()
             ],
             self._initializers,
+            value_info=self._described,
         )
         opsets = [helper.make_opsetid(domain, version) for domain, version in self._opsets.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="model-deployer")
@@ -151,7 +157,9 @@ class GraphWriter:
         return f"{self._prefix}{operator}_{self._count}"
 
 
-def _value(name: str, element: int = TensorProto.DOUBLE, shape: list[int] | None = None) -> onnx.ValueInfoProto:
+def _value(
+    name: str, element: int = TensorProto.DOUBLE, shape: Sequence[int | None] | None = None
+) -> onnx.ValueInfoProto:
     """Describe a tensor of a repetition; without a shape, of any shape."""
     return helper.make_tensor_value_info(name, element, shape)
 

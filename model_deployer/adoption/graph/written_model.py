@@ -12,6 +12,7 @@ from model_deployer.adoption.graph.field_fact import FieldFact
 from model_deployer.adoption.graph.frame import Frame
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import write_predictor
+from model_deployer.adoption.graph.rounding import rounded_probabilities
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.writers import register_writers
 from model_deployer.adoption.interface import Interface, Kind, SourceField, label_text
@@ -88,7 +89,7 @@ def write_model(stored: object, fields: Sequence[str] | None = None) -> WrittenM
     graph = GraphWriter()
     answer = write_predictor(stored, Frame.of_fields(names), graph)
     return WrittenModel(
-        onnx=graph.model(_outputs(answer)),
+        onnx=graph.model(_outputs(answer, graph)),
         labels=None if answer.labels is None else tuple(answer.labels),
         threshold=answer.threshold,
         fields=tuple(_field(name, graph) for name in names),
@@ -129,11 +130,12 @@ def _source_field(field: Field) -> SourceField:
     )
 
 
-def _outputs(answer: Answer) -> dict[str, tuple[str, int]]:
+def _outputs(answer: Answer, graph: GraphWriter) -> dict[str, tuple[str, int]]:
     width = 1 if answer.labels is None else len(answer.labels)
     outputs: dict[str, tuple[str, int]] = {}
     if answer.tensor is not None:
-        outputs["value" if answer.labels is None else "probabilities"] = (answer.tensor, width)
+        name = "value" if answer.labels is None else "probabilities"
+        outputs[name] = (answer.tensor if answer.labels is None else rounded_probabilities(answer, graph), width)
     elif answer.scores is not None:
         outputs["scores"] = (answer.scores, 1 if width == 2 else width)
     if answer.decision is not None:
@@ -203,6 +205,8 @@ _PER_COLUMN = {
 
 def _column_count(stored: StoredObject) -> int | None:
     """Return the number of columns that a part of a model was fitted on."""
+    if "vocabulary_" in stored:
+        return 1
     for name in ("n_features_in_", "n_features_", "_n_features", "n_input_features_"):
         if isinstance(stored.get(name), (int, np.integer)):
             return int(stored[name])
