@@ -185,7 +185,7 @@ def _notes(models: Sequence[ModelFacts], best: Mapping[str, str]) -> Iterator[st
             "rows although their intervals overlap."
         )
     else:
-        yield "Each model was measured on the test part of its own training."
+        yield "Each model was measured on the test part of its own table."
     if len({model.latency.processor for model in models if model.latency}) > 1:
         yield "The latencies were measured on different processors."
 

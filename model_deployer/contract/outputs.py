@@ -211,7 +211,9 @@ class Classification(BaseModel):
     def _decision_description(self) -> str:
         if self.positive is None:
             return "The most likely label."
-        return f"'{self.positive}' if its probability is at least {self.threshold:g}, else '{self.labels[0]}'."
+        return (
+            f"'{self.positive}' if its probability is at least {np.float32(self.threshold)}, else '{self.labels[0]}'."
+        )
 
     @property
     def _set_description(self) -> str:

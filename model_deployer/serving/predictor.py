@@ -363,8 +363,8 @@ class Predictor:
     def _compare(self, case: Golden, prediction: dict[str, Any]) -> None:
         if not self.artifact.contract.output.agree(case.prediction, prediction, self.artifact.manifest.tolerance):
             raise ArtifactError(
-                f"{self.artifact.tag} answers the golden case '{case.case}' differently from when it was trained; "
-                "do not serve it: compare the onnxruntime versions, or train the model again on this platform"
+                f"{self.artifact.tag} answers the golden case '{case.case}' differently from when it was saved; "
+                "do not serve it: compare the onnxruntime versions, or make the model again on this platform"
             )
 
 

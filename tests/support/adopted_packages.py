@@ -69,7 +69,10 @@ def adopt_package(kind: AdoptedKind, folder: Path) -> PackageData:
 
 
 def adopt_model(kind: AdoptedKind, folder: Path) -> Artifact:
-    """Fit a model of a kind with scikit-learn, adopt it, and return it from the store."""
+    """Fit a model of a kind with scikit-learn, adopt it, and return it from the store.
+
+    The folder has its model.yaml and its table.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     table = kind.table(ROWS)
     table.write_parquet(folder / "t.parquet")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_deployer.contract import origin_text
 from model_deployer.contract.artifact import PLOTS, REPORT, Manifest
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.evaluation import (
@@ -32,6 +33,7 @@ from model_deployer.training.report.html_elements import (
     table,
 )
 from model_deployer.training.report.plots import draw
+from model_deployer.training.report.source import source_section
 from model_deployer.training.spec import NETWORKS
 
 #: The maximum number of rows of a table of features, and of labels in a sentence; the rest is counted.
@@ -81,6 +83,7 @@ def _page(model: EvaluatedModel, plots: Mapping[str, bytes]) -> str:
     parts = [
         _header(model),
         _cards(evaluation),
+        source_section(evaluation),
         _gates(evaluation),
         _metrics(evaluation, output),
         _thresholds(evaluation, output, plots),
@@ -104,15 +107,15 @@ def _header(model: EvaluatedModel) -> Html:
     manifest, contract, evaluation = model.manifest, model.contract, model.evaluation
     paragraphs = [element("p", text.strip()) for text in (manifest.description, manifest.business_context) if text]
     properties = [
-        ("Predicts", _prediction(contract.output)),
+        ("Predicts", _prediction(contract.output, evaluation)),
         ("Fitted to", _LOGARITHM if evaluation.logarithm else ""),
         ("From", f"{len(contract.features)} fields"),
         (
             "Not to be served",
             f"needs the Python code of {names}" if (names := ", ".join(manifest.transformers)) else "",
         ),
-        ("Evaluated on", _rows(evaluation)),
-        ("Trained", f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC"),
+        ("Evaluated on", _rows(evaluation, contract.output)),
+        (origin_text.made(evaluation).capitalize(), f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC"),
         ("Owner", manifest.owner or ""),
         ("License", manifest.license or ""),
     ]
@@ -123,14 +126,18 @@ def _header(model: EvaluatedModel) -> Html:
 _LOGARITHM = "the logarithm of the target, so that a value is nearer to the median of the target than to its mean"
 
 
-def _rows(evaluation: Evaluation) -> str:
+def _rows(evaluation: Evaluation, output: Output) -> str:
     rows = evaluation.rows
     if rows is None:
         return ""
-    return (
-        f"{rows.test:,} test rows, which training did not use; {rows.train:,} training rows fitted the model, "
-        f"{rows.validation:,} validation rows chose and calibrated it{_SPLITS[evaluation.split]}"
-    )
+    if evaluation.adoption is None:
+        return (
+            f"{rows.test:,} test rows, which training did not use; {rows.train:,} training rows fitted the model, "
+            f"{rows.validation:,} validation rows chose and calibrated it{_SPLITS[evaluation.split]}"
+        )
+    uses = origin_text.uses_of_parts(evaluation, output)
+    parts = (f"{part} ({getattr(rows, part):,} rows) {use}" for part, use in uses.items())
+    return f"{origin_text.test_rows(evaluation)}; parts: {', '.join(parts)}{_SPLITS[evaluation.split]}"
 
 
 #: The method of the split, as the end of a sentence.
@@ -143,7 +150,7 @@ _SPLITS: Mapping[SplitMethod | None, str] = {
 }
 
 
-def _prediction(output: Output) -> str:
+def _prediction(output: Output, evaluation: Evaluation) -> str:
     if isinstance(output, Regression):
         unit = f" in {output.unit}" if output.unit else ""
         estimate = f"the expected count of {output.target}" if output.count else output.target
@@ -153,7 +160,7 @@ def _prediction(output: Output) -> str:
         return f"{estimate}{unit}{interval if output.interval else ''}"
     labels = _listed([f"'{label}'" for label in output.labels])
     rule = (
-        f"'{output.positive}' if its probability is at least {output.threshold:.4g}"
+        f"'{output.positive}' if its probability is {origin_text.from_threshold(f'{output.threshold:.4g}', evaluation)}"
         if output.positive
         else "the most likely label"
     )
@@ -222,8 +229,7 @@ def _thresholds(evaluation: Evaluation, output: Output, plots: Mapping[str, byte
     own_cost = "" if own is None else f", with a cost per row of {number(own)}"
     text = (
         f"The threshold of the model is {number(output.threshold)}{own_cost}. On the test rows, the cost is lowest, "
-        f"{number(cheapest.cost)}, at {number(cheapest.threshold)}. That is partly luck: the threshold was chosen on "
-        "the validation rows, and should stay."
+        f"{number(cheapest.cost)}, at {number(cheapest.threshold)}. That is partly luck: {_choice(evaluation)}."
     )
     rows = [
         [
@@ -238,6 +244,13 @@ def _thresholds(evaluation: Evaluation, output: Output, plots: Mapping[str, byte
     head = ["Threshold", f"Decided '{output.positive}'", "Precision", "Recall", "Cost per row"]
     title = "What would another threshold cost?"
     return section(title, element("p", text), picture(plots["thresholds"], text), table(head, rows))
+
+
+def _choice(evaluation: Evaluation) -> str:
+    """Return how the threshold was chosen, as a sentence without a capital letter and a full stop."""
+    if evaluation.adoption:
+        return "the threshold is that of the source, and should not be chosen by these rows alone"
+    return "the threshold was chosen on the validation rows, and should stay"
 
 
 def _errors(evaluation: Evaluation, output: Output, plots: Mapping[str, bytes]) -> Html | None:
@@ -552,7 +565,8 @@ def _history(evaluation: Evaluation, plots: Mapping[str, bytes]) -> Html | None:
 def _latency(evaluation: Evaluation) -> Html | None:
     if evaluation.latency is None:
         return None
-    text = "The latency of the exported graph alone, on the machine that trained it. A server adds its own time."
+    made = origin_text.made(evaluation)
+    text = f"The latency of the exported graph alone, on the machine that {made} it. A server adds its own time."
     pairs = ((_words(name), _value(value)) for name, value in evaluation.latency.to_json().items())
     return section("How fast does it answer?", element("p", text), definition_list(pairs))
 
@@ -566,7 +580,10 @@ def _findings(evaluation: Evaluation) -> Html | None:
 
 def _provenance(model: EvaluatedModel) -> Html:
     origin = model.manifest.origin
-    text = "The same model.yaml (spec.yaml among the model's files), data, seed and libraries give the same weights."
+    title, result = "How can it be trained again?", "weights"
+    if model.evaluation.adoption:
+        title, result = "How can it be adopted again?", "answers and figures, if the source is the same"
+    text = f"The same model.yaml (spec.yaml among the model's files), data, seed and libraries give the same {result}."
     command = element("pre", "deployer train model.yaml")
     pairs = [
         ("Data", origin.data_version),
@@ -578,7 +595,7 @@ def _provenance(model: EvaluatedModel) -> Html:
         ("Own modules", ", ".join(f"{file} {digest[:19]}" for file, digest in origin.modules.items())),
         ("Exported graph", _parity(model.evaluation)),
     ]
-    return section("How can it be trained again?", element("p", text), command, definition_list(pairs))
+    return section(title, element("p", text), command, definition_list(pairs))
 
 
 def _parity(evaluation: Evaluation) -> str:

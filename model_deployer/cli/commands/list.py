@@ -17,7 +17,8 @@ def list_models(json: Json = False) -> None:
     """List the models in the store.
 
     Each model has its main metric on the test part with the 95 % interval, the version and the rows of its data, and
-    the estimator that was chosen. The highest version of each model comes first.
+    the estimator that was chosen, or the class of its source if it was trained elsewhere. The highest version of each
+    model comes first.
     """
     tags = [f"{name}:{version}" for name in store.names() for version in reversed(store.versions(name))]
     models = [_entry(tag) for tag in tags]
@@ -38,7 +39,7 @@ def _entry(tag: str) -> dict[str, Any]:
     try:
         return entry | _results(store.load(tag)) | {"error": None}
     except ArtifactError as error:  # one damaged model must not hide the others
-        unknown = dict.fromkeys(("task", "metric", "estimator", "rows", "data_version"))
+        unknown = dict.fromkeys(("task", "metric", "estimator", "source", "rows", "data_version"))
         return entry | unknown | {"error": str(error)}
 
 
@@ -47,7 +48,8 @@ def _results(artifact: Artifact) -> dict[str, Any]:
     return {
         "task": evaluation.task,
         "metric": _main_metric(artifact),
-        "estimator": evaluation.estimator,
+        "estimator": evaluation.adoption.estimator if evaluation.adoption else evaluation.estimator,
+        "source": evaluation.adoption.source if evaluation.adoption else None,
         "rows": evaluation.rows.total if evaluation.rows else None,
         "data_version": artifact.manifest.origin.data_version,
     }
@@ -67,9 +69,16 @@ def _table(models: list[dict[str, Any]]) -> Table:
     table.columns[names.index("Rows")].justify = "right"
     for model in models:
         rows = "" if model["rows"] is None else f"{model['rows']:,}"
-        cells = (_cell(model["metric"]), escape(model["estimator"] or ""), rows, short_digest(model["data_version"]))
+        cells = (_cell(model["metric"]), escape(_estimator(model)), rows, short_digest(model["data_version"]))
         table.add_row(model["name"], model["version"], model["created"][:10], *cells)
     return table
+
+
+def _estimator(model: dict[str, Any]) -> str:
+    name: str = model["estimator"] or ""
+    if model["source"] is None:
+        return name
+    return name.rpartition(".")[2] or "adopted"
 
 
 def _cell(metric: dict[str, Any] | None) -> str:

@@ -7,7 +7,8 @@ import typer
 from rich.table import Table
 
 from model_deployer.cli.output import Json, console, print_json
-from model_deployer.contract import store
+from model_deployer.contract import origin_text, store
+from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.artifact import REPORT, Artifact
 from model_deployer.contract.evaluation import MODEL, Evaluation, MetricValue
 from model_deployer.contract.features import Feature
@@ -24,10 +25,14 @@ def show(tag: Tag = None, json: Json = False) -> None:
         print_json(_document(artifact))
         return
     manifest = artifact.manifest
-    console.print(f"[bold]{artifact.tag}[/]  trained {manifest.created:%Y-%m-%d %H:%M} UTC")
+    made = origin_text.made(artifact.evaluation)
+    console.print(f"[bold]{artifact.tag}[/]  {made} {manifest.created:%Y-%m-%d %H:%M} UTC")
     for text in (manifest.description, manifest.business_context):
         if text:
             console.print(text.strip(), markup=False)
+    if artifact.evaluation.adoption:
+        console.print()
+        _print_source(artifact.evaluation.adoption)
     console.print()
     console.print(_features(artifact))
     console.print()
@@ -39,6 +44,15 @@ def show(tag: Tag = None, json: Json = False) -> None:
         return
     console.print("\nAn example request, for the served model:\n")
     console.print(curl(artifact), markup=False)
+
+
+def _print_source(adoption: Adoption) -> None:
+    facts = dict(origin_text.source_facts(adoption))
+    width = max(map(len, facts)) + 2
+    for name, value in facts.items():
+        console.print(f"{name:{width}}{value}", markup=False)  # a table cuts off long names and digests
+    for sentence in (*origin_text.equality(adoption), origin_text.seen(adoption)):
+        console.print(sentence, markup=False)
 
 
 def print_metrics(evaluation: Evaluation) -> None:

@@ -1,4 +1,4 @@
-"""The test rows of a model, read again from the table that it was trained on."""
+"""The test rows of a model, read again from its table."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 from rich import get_console
 
+from model_deployer.adoption.interface import Interface, SourceField
+from model_deployer.contract import origin_text
 from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError
+from model_deployer.contract.features import Text
+from model_deployer.contract.outputs import Classification
 from model_deployer.handoff.formats.parity import predict_in_chunks
 
 if TYPE_CHECKING:
+    from model_deployer.training.data.dataset import Dataset
     from model_deployer.training.data.target import Target
 
 
@@ -40,7 +46,7 @@ class HoldoutRows:
 
 
 def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
-    """Read the table of a model.yaml again, and split it like the training.
+    """Read the table of a model.yaml again, and split it as it was split for the model.
 
     Args:
         artifact: The model.
@@ -48,15 +54,15 @@ def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
 
     Raises:
         SpecError, DataError: If the model.yaml or the table cannot be used, or if the table has changed since the
-            training.
+            model was made.
     """
-    from model_deployer.training.data.dataset import read_dataset  # noqa: PLC0415 (it loads polars and scikit-learn)
-    from model_deployer.training.data.request_rows import legal, request  # noqa: PLC0415
+    from model_deployer.training.data.request_rows import legal, request  # noqa: PLC0415 (it loads polars)
 
-    with get_console().capture():  # the training has already printed the findings about the table
-        dataset = read_dataset(spec)
+    with get_console().capture():  # the findings about the table were printed when the model was made
+        dataset = _read_table(artifact, spec)
     if dataset.version != artifact.manifest.origin.data_version:
-        raise DataError(f"{spec}: the table has changed since {artifact.tag} was trained")
+        made = origin_text.made(artifact.evaluation)
+        raise DataError(f"{spec}: the table has changed since {artifact.tag} was {made}")
     frame, contract = dataset.frame[dataset.parts.test], artifact.contract
     columns = {feature.name: frame[feature.name].to_numpy().reshape(-1, 1) for feature in contract.features}
     accepted = legal(contract.features, frame)
@@ -68,6 +74,27 @@ def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
         request_indexes=accepted.arg_true().to_list(),
         truths=_truths(dataset.target, dataset.parts.test),
     )
+
+
+def _read_table(artifact: Artifact, spec: Path) -> "Dataset":
+    from model_deployer.training.data.dataset import read_dataset, read_evaluation_data  # noqa: PLC0415
+
+    if artifact.evaluation.adoption is None:
+        return read_dataset(spec)
+    return read_evaluation_data(spec, _interface(artifact.contract))
+
+
+def _interface(contract: Contract) -> Interface:
+    """Return the interface of the source of a contract, as far as reading a table needs it."""
+    fields = (
+        SourceField(
+            name=feature.name,
+            kind="text" if feature.dtype == "string" else "number",
+            is_free_text=isinstance(feature, Text),
+        )
+        for feature in contract.features
+    )
+    return Interface(tuple(fields), contract.output.labels if isinstance(contract.output, Classification) else None)
 
 
 def _truths(target: "Target", rows: NDArray[Any]) -> list[Any]:

@@ -102,11 +102,11 @@ def _model(folder: Path, manifest: Manifest, contract: Contract) -> dict[str, An
 
 
 def _data(manifest: Manifest) -> dict[str, Any]:
-    """Return the component of the training data: its version is a hash of its content."""
+    """Return the component of the table that trained or evaluated the model: its version is a hash of its content."""
     return {
         "type": "data",
         "bom-ref": _DATA,
-        "name": f"training data of {manifest.name}",
+        "name": f"table of {manifest.name}",
         "version": manifest.origin.data_version,
         "data": [{"type": "dataset"}],
     }

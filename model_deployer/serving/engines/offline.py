@@ -126,7 +126,7 @@ class OfflineModel:
         ):
             raise ArtifactError(
                 f"{artifact.tag} does not reproduce its golden predictions on this machine; do not use it: compare the "
-                "onnxruntime versions, or train the model again on this platform"
+                "onnxruntime versions, or make the model again on this platform"
             )
 
     def close(self) -> None:

@@ -1,8 +1,9 @@
-/** The figures of the model on rows that it was not trained on, next to the baselines. */
+/** The figures of the model on the test rows, next to the baselines. */
 
 import { code, details, element, table } from "./element.js";
 import { HIGHER_IS_BETTER, LOWER_IS_BETTER, MEANING } from "./metric_catalog.js";
-import { figure, number } from "./number.js";
+import { figure } from "./number.js";
+import { testRows } from "./origin.js";
 
 const BASELINES = new Map([
   ["linear", "Linear model"],
@@ -31,9 +32,8 @@ export function figures(evaluation, output) {
     `${figure(metric.low)} to ${figure(metric.high)}`,
     ...baselines.map((baseline) => value(evaluation.metrics[baseline][name])),
   ]);
-  const test = evaluation.rows ? `${number(evaluation.rows.test)} rows` : "rows";
   return [
-    element("p", {}, `Measured on ${test} that were not used for training.`, ...ofClass(output)),
+    element("p", {}, `Measured on ${testRows(evaluation)}.`, ...ofClass(output)),
     table("Main metrics", headings, rows.slice(0, MAIN)),
     rows.length > MAIN ? details("More metrics", () => [table("More metrics", headings, rows.slice(MAIN))]) : null,
   ].filter(Boolean);

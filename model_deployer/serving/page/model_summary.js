@@ -3,6 +3,7 @@
 import { element, isolated, section } from "./element.js";
 import { figures } from "./figures.js";
 import { bytes, number } from "./number.js";
+import { made, parts } from "./origin.js";
 
 /**
  * Return the first part of the page.
@@ -21,11 +22,11 @@ export function modelSummary(model) {
 
 function facts(model) {
   const limits = model.contract.limits;
-  const rows = model.evaluation?.rows;
   const entries = [
     ["Predicts", target(model.contract.output)],
-    ["Trained", trained(model.created)],
-    ["Rows", rows && `${number(rows.train)} to train, ${number(rows.validation)} to validate, ${number(rows.test)} to test`],
+    [made(model.evaluation), created(model.created)],
+    ["Source", model.evaluation?.adoption && isolated(model.evaluation.adoption.source)],
+    ["Rows", parts(model.evaluation)],
     ["Owner", model.owner && isolated(model.owner)],
     ["Licence", model.license && isolated(model.license)],
     [
@@ -45,9 +46,9 @@ function target(output) {
   return element("span", {}, isolated(output.target), ...(output.unit ? [" in ", isolated(output.unit)] : []));
 }
 
-function trained(created) {
-  const date = new Date(created);
+function created(time) {
+  const date = new Date(time);
   return Number.isNaN(date.getTime())
-    ? isolated(created)
-    : element("time", { datetime: created }, `${date.toISOString().slice(0, 16).replace("T", " ")} UTC`);
+    ? isolated(time)
+    : element("time", { datetime: time }, `${date.toISOString().slice(0, 16).replace("T", " ")} UTC`);
 }

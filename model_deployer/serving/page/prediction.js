@@ -2,6 +2,7 @@
 
 import { code, details, element, isolated } from "./element.js";
 import { number, percent } from "./number.js";
+import { fromThreshold } from "./origin.js";
 import { visibleJson } from "./request_body.js";
 import { WARNING_CODES } from "./warning_codes.js";
 
@@ -12,11 +13,15 @@ const VISIBLE_LABELS = 10;
  * Return the answer to one row.
  *
  * @param {import("./service.js").Answer} answer An answer with the status 200.
- * @param {any} output The output in the contract.
+ * @param {any} model The content of GET /model.
  */
-export function predictionInWords({ content, requestId }, output) {
+export function predictionInWords({ content, requestId }, model) {
   const [prediction] = content.predictions;
-  const sentences = output.kind === "classification" ? classification(prediction, output) : quantity(prediction, output);
+  const output = model.contract.output;
+  const sentences =
+    output.kind === "classification"
+      ? classification(prediction, output, model.evaluation)
+      : quantity(prediction, output);
   return [
     ...sentences,
     ...content.warnings.map(warningSentence),
@@ -37,7 +42,7 @@ function warningSentence({ field, code: reason }) {
   return element("p", { class: "warning" }, "The value of ", code(field), ` ${meaning}, so the prediction may be unreliable.`);
 }
 
-function classification(prediction, output) {
+function classification(prediction, output, evaluation) {
   const probabilities = new Map(Object.entries(prediction.probabilities));
   const decision = prediction.decision;
   return [
@@ -49,13 +54,13 @@ function classification(prediction, output) {
       element("strong", {}, isolated(decision)),
       `, with a probability of ${percent(probabilities.get(decision))}`,
     ),
-    rule(output),
+    rule(output, evaluation),
     ...probabilityLists(probabilities, output),
     prediction.set ? setSentence(prediction.set, output) : null,
   ].filter(Boolean);
 }
 
-function rule({ positive, threshold, labels }) {
+function rule({ positive, threshold, labels }, evaluation) {
   if (positive === null || positive === undefined) {
     return element("p", {}, "The decision is the most likely label.");
   }
@@ -64,7 +69,7 @@ function rule({ positive, threshold, labels }) {
     {},
     "The decision is ",
     isolated(positive),
-    ` if its probability is at least ${percent(threshold)}, else `,
+    ` if its probability is ${fromThreshold(percent(threshold), evaluation)}, else `,
     isolated(labels[0]),
     ".",
   );

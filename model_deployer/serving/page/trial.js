@@ -38,7 +38,7 @@ export function trial(model, service, needsKey, keyRefused) {
       keyRefused();
     } else if (result.status === 200) {
       form.showProblems(new Map());
-      answer.replaceChildren(...predictionInWords(result, model.contract.output));
+      answer.replaceChildren(...predictionInWords(result, model));
       answer.scrollIntoView({ block: "nearest" });
     } else {
       const messages = messagesByField(result);

@@ -11,6 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from model_deployer.contract.adoption import Adoption
+from model_deployer.contract.artifact import Manifest
+from model_deployer.contract.contract import Contract
 from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.contract.value_warnings import WARNING_CODES
 from tests.serving.page.keyed import KEY, KEYED
@@ -279,3 +282,36 @@ def test_quantile_in_words(servers: SharedServers, reader: Reader) -> None:
     assert f"delay: {value} minutes" in text
     assert "The truth is at or below this value in 95 % of cases." in text
     assert f"In 80 % of cases the truth is between {lower} and {upper} minutes." in text
+
+
+def write_adopted(folder: Path, contract: Contract) -> Manifest:
+    """Write a model whose evaluation says that it was trained elsewhere."""
+    metric = {"value": 0.5, "low": 0.4, "high": 0.6}
+    adoption = Adoption(
+        source="model.pkl",
+        digest=f"sha256:{'0' * 64}",
+        format="pickle",
+        estimator=None,
+        stored_with={},
+        answered_with={},
+        served_by="graph",
+    )
+    evaluation = {
+        "metrics": {"model": {"log_loss": metric}},
+        "rows": {"train": 20, "validation": 30, "test": 50},
+        "adoption": adoption.to_json(),
+    }
+    return tiny.write(folder, "served", contract=contract, evaluation=evaluation)
+
+
+def test_a_model_that_was_trained_elsewhere_is_not_described_by_its_training(
+    servers: SharedServers, reader: Reader
+) -> None:
+    reader.open(servers.get(Profile(write=write_adopted)).url)
+    reader.predict()
+    text = reader.page.locator("main").inner_text()
+    assert "Measured on 50 rows that the source may have been trained on." in text
+    assert "20 for the baselines, 30 for validation, 50 to measure the model" in text
+    assert "model.pkl" in text
+    assert "The decision is on_time if its probability is above 50 %, else late." in text
+    assert "Adopted" in text and "Trained" not in text
