@@ -53,9 +53,9 @@ MAX_CLIENTS = 256
 #: How long each load is measured, in all blocks together; a warm-up of a quarter of this time comes first.
 SECONDS = 3.0
 
-#: The number of blocks of each load, each with new connections. Clients that wait for their answers fall into step: of
-#: four, two pairs take turns, or one goes alone and three together, which is a third slower. They keep step for up to a
-#: second. Many short blocks measure each rhythm in its share, and the range of their medians shows it.
+#: The number of blocks of each load, each with new connections. Clients that wait for their answers fall into step: in
+#: one rhythm, four of them fill batches of two rows, in another of 1.6 on average, which takes a quarter longer. They
+#: keep it for up to a second. Many short blocks measure each rhythm in its share, and the range of their medians shows it.
 BLOCKS = 12
 
 #: How often a load is measured if the machine is busy.
