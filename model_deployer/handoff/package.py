@@ -25,6 +25,7 @@ from model_deployer.handoff.formats.parity import write_parity
 from model_deployer.handoff.formats.service_replay import replay_service
 from model_deployer.handoff.holdout_sample import write_holdout
 from model_deployer.handoff.measurement.program import run_program, write_program
+from model_deployer.handoff.platform_hashes import other_platforms, tested_platform
 from model_deployer.handoff.programs import write_programs
 from model_deployer.handoff.requirements import (
     write_dockerfile,
@@ -149,7 +150,7 @@ def _install(artifact: Artifact, folder: Path, environment: CleanEnvironment) ->
     with step("environment") as current:
         environment.copy(folder)
         environment.install()
-        write_hashed_requirements(folder, environment.wheel_hashes())
+        write_hashed_requirements(folder, tested_platform(environment), other_platforms(environment))
         write_sbom(folder, environment, artifact.manifest, artifact.contract)
         current.detail = f"{len(environment.installed())} packages in a clean environment"
 

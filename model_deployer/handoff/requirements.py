@@ -1,10 +1,10 @@
 """The lists of packages, environment.yml and the Dockerfile: the environment of a package."""
 
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import distribution, version
 from pathlib import Path
+from typing import NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -20,6 +20,20 @@ RUNTIME, TESTS = "requirements.txt", "tests/requirements.txt"
 _TEST_PACKAGES = ("pytest", "joblib")
 
 
+class HashedPlatform(NamedTuple):
+    """The files of the packages of the server on a platform.
+
+    Attributes:
+        name: The platform, as "Linux x86_64".
+        python: The implementation and the version of Python, as "cpython 3.11".
+        hashes: The SHA-256 of the file of each package, by its normalized name.
+    """
+
+    name: str
+    python: str
+    hashes: Mapping[str, str]
+
+
 def write_requirements(folder: Path) -> None:
     """Write the requirements of the Bento, and those of the tests in addition to them, with exact versions."""
     lines = (folder / "bento" / REQUIREMENTS).read_text(encoding="utf-8").splitlines()
@@ -30,23 +44,30 @@ def write_requirements(folder: Path) -> None:
     _write_pins(folder / TESTS, f"For the tests, in addition to {RUNTIME}.", test_pins)
 
 
-def write_hashed_requirements(folder: Path, hashes: Mapping[str, str]) -> None:
-    """Write the requirements of the server with the hashes of the files that were installed on this machine.
+def write_hashed_requirements(folder: Path, tested: HashedPlatform, others: Sequence[HashedPlatform]) -> None:
+    """Write the requirements of the server with the hashes of the files of several platforms.
 
-    Nothing is written if a hash is not known: pip would refuse the other lines.
+    Nothing is written if a hash of the tested files is not known: pip would refuse the other lines. Another platform
+    with such a gap is left out.
 
     Args:
         folder: The folder of the package.
-        hashes: The SHA-256 of the installed file of each package, by its normalized name.
+        tested: The files that were installed on this machine.
+        others: Those of other platforms, for the same version of Python.
     """
     lines = (folder / RUNTIME).read_text(encoding="utf-8").splitlines()
-    pins = {pin: hashes.get(canonicalize_name(Requirement(pin).name)) for pin in lines if "==" in pin}
-    if all(pins.values()):
-        python = f"{sys.implementation.name} {sys.version_info.major}.{sys.version_info.minor}"
-        title = f"The tested files, for {platform.system()} {platform.machine()} and {python} only."
-        _write_pins(
-            folder / HASHED_REQUIREMENTS, title, [f"{pin} --hash=sha256:{digest}" for pin, digest in pins.items()]
-        )
+    pins = {pin: canonicalize_name(Requirement(pin).name) for pin in lines if "==" in pin}
+    complete = [part for part in (tested, *others) if all(part.hashes.get(name) for name in pins.values())]
+    if tested not in complete:
+        return
+    names = ", ".join(part.name for part in complete[1:])
+    title = f"For {tested.python}: the tested files of {tested.name}" + (f", and those of {names}." if names else ".")
+    hashed = {pin: dict.fromkeys(part.hashes[name] for part in complete) for pin, name in pins.items()}
+    _write_pins(
+        folder / HASHED_REQUIREMENTS,
+        title,
+        [" ".join([pin, *(f"--hash=sha256:{digest}" for digest in digests)]) for pin, digests in hashed.items()],
+    )
 
 
 def _write_pins(path: Path, title: str, pins: Sequence[str]) -> None:

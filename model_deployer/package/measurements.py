@@ -57,8 +57,10 @@ class Latency(_Record):
         clients: The number of clients; each sends one request after the other.
         requests: The number of requests that were timed.
         failures: The number of requests that were not answered with 200.
-        seconds: The duration of the measurement.
+        seconds: The duration of the measurement, in all blocks together.
         p50, p95, p99: Percentiles of the latency of the requests that were answered with 200, in milliseconds.
+        p50_low, p50_high: The smallest and the largest p50 of a block, in milliseconds; None in packages of older
+            versions.
         requests_per_second: The rate of requests that were answered with 200, of all clients together.
         cores: The average number of processor cores that the server kept busy; None if the system does not report it.
         conditions: What else happened on the machine; None in packages of older versions.
@@ -75,6 +77,8 @@ class Latency(_Record):
     p95: float
     p99: float
     requests_per_second: float
+    p50_low: float | None = None
+    p50_high: float | None = None
     cores: float | None = None
     conditions: Conditions | None = None
     attempts: int = 1
@@ -94,6 +98,7 @@ class RelativeLatency(_Record):
         low, high: The smallest and the largest ratio of a block.
         blocks: The number of blocks; in each, both servers were measured, one after the other.
         conditions: What else happened on the machine.
+        attempts: How often the blocks were measured; a measurement on a busy machine is repeated.
         busy: Whether the machine was busy in every attempt.
     """
 
@@ -106,6 +111,7 @@ class RelativeLatency(_Record):
     high: float
     blocks: int
     conditions: Conditions
+    attempts: int = 1
     busy: bool = False
 
 

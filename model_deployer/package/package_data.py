@@ -36,7 +36,7 @@ PLOTS = "model/plots"
 SPECIFICATION = "docs/API_SPEC.yaml"
 OTHER_SPECIFICATION = "docs/API_OTHER_SERVERS.yaml"
 
-#: The packages of the server with the hashes of their files, for one platform.
+#: The packages of the server with the hashes of their files, for the platforms that it names.
 HASHED_REQUIREMENTS = "requirements-hashed.txt"
 
 #: The endpoints of the model's own API; the others are for clients of other servers.

@@ -76,7 +76,15 @@ def _disturbed(steps: tuple[Latency, ...]) -> tuple[Latency, ...]:
 
 
 #: The same on a machine that other processes used, in each of three attempts.
-BUSY = MEASURED.model_copy(update={"by_rows": _disturbed(MEASURED.by_rows), "by_load": _disturbed(MEASURED.by_load)})
+BUSY = MEASURED.model_copy(
+    update={
+        "by_rows": _disturbed(MEASURED.by_rows),
+        "by_load": _disturbed(MEASURED.by_load),
+        "relative": tuple(
+            load.model_copy(update={"conditions": DISTURBED, "attempts": 3, "busy": True}) for load in MEASURED.relative
+        ),
+    }
+)
 
 
 def package_data(

@@ -83,7 +83,7 @@ def package_of_scored_rows(scored: ScoredRows, **fields: Any) -> PackageData:
 def _latencies(cells: Sequence[tuple[int, int]]) -> tuple[Latency, ...]:
     return tuple(
         Latency(rows=rows, clients=clients, requests=3210, failures=0, seconds=3.0, p50=1.25, p95=2.25, p99=3.456,
-                requests_per_second=1070.0)
+                p50_low=1.125, p50_high=1.625, requests_per_second=1070.0)
         for rows, clients in cells
     )  # fmt: skip
 

@@ -34,7 +34,7 @@ def _lines(package: PackageData) -> Iterator[Line]:
     if package.has_hashed_requirements:
         yield (
             HASHED_REQUIREMENTS,
-            "the same with hashes, for pip install --require-hashes on the platform that it names",
+            "the same with hashes, for pip install --require-hashes on the platforms that it names",
         )
     yield "Dockerfile", "builds an image of the service"
     yield "sbom.cdx.json", "the software bill of materials, for scanners (CycloneDX)"

@@ -16,7 +16,7 @@ from model_deployer.handoff.documents.field_tables import treatment
 from model_deployer.handoff.documents.model_card import latest_change
 from model_deployer.handoff.documents.statements import statement
 from model_deployer.monitoring.alerts import Alert
-from model_deployer.package.measurements import MAX_OTHERS_SHARE, MAX_STEAL_SHARE, Latency
+from model_deployer.package.measurements import MAX_OTHERS_SHARE, MAX_STEAL_SHARE, Latency, RelativeLatency
 from model_deployer.package.package_data import OWN_ENDPOINTS, PackageData
 from model_deployer.package.readme_commands import LOCAL
 from model_deployer.package.samples import Sample
@@ -226,7 +226,7 @@ def _span(values: Sequence[float]) -> str:
 
 def busy(package: PackageData) -> str:
     """Return how many measurements were disturbed although they were repeated; empty if none was."""
-    steps = package.measured.steps
+    steps: list[Latency | RelativeLatency] = [*package.measured.steps, *package.measured.relative]
     disturbed = [step for step in steps if step.busy]
     if not disturbed:
         return ""
@@ -249,7 +249,7 @@ def by_rows(package: PackageData) -> Markdown:
         ]
         for latency in package.measured.by_rows
     ]
-    return table(["Rows per request", "p50", "p95", "p99", "Rows per second", "Requests", "Failed"], rows)
+    return table(["Rows per request", *_PERCENTILES, "Rows per second", "Requests", "Failed"], rows)
 
 
 def by_load(package: PackageData) -> Markdown:
@@ -266,11 +266,41 @@ def by_load(package: PackageData) -> Markdown:
         for latency in package.measured.by_load
     ]
     rates = ["Requests per second", "Cores of the server", "Cores of the clients"]
-    return table(["Concurrent clients", "p50", "p95", "p99", *rates, "Requests", "Failed"], rows)
+    return table(["Concurrent clients", *_PERCENTILES, *rates, "Requests", "Failed"], rows)
+
+
+def blocks(package: PackageData) -> str:
+    """Return what the range of the blocks means; empty if it was not measured."""
+    if all(step.p50_low is None for step in package.measured.steps):
+        return ""
+    return (
+        "Each load was measured in short blocks, each with new connections. The range of their p50 shows how much it "
+        "varies by itself: clients that wait for their answers fall into step, in one rhythm or another."
+    )
+
+
+def relative(package: PackageData) -> str:
+    """Return the latencies as multiples of those of the reference server; empty if they were not measured."""
+    loads = [
+        f"{number(load.ratio)} times as long with {count(load.clients, 'client')} "
+        f"({number(load.low)} to {number(load.high)})"
+        for load in package.measured.relative
+    ]
+    if not loads:
+        return ""
+    return (
+        "A reference server, which does the same work in every package, was measured in turn: an answer of the service "
+        f"takes {join_list(loads)}. A verification measures these ratios again."
+    )
+
+
+#: The columns of the percentiles.
+_PERCENTILES = ("p50", "p50 of blocks", "p95", "p99")
 
 
 def _percentiles(latency: Latency) -> list[str]:
-    return [milliseconds(percentile) for percentile in (latency.p50, latency.p95, latency.p99)]
+    ends = [milliseconds(end) for end in (latency.p50_low, latency.p50_high) if end is not None]
+    return [milliseconds(latency.p50), " to ".join(ends), milliseconds(latency.p95), milliseconds(latency.p99)]
 
 
 def _counts(latency: Latency) -> list[str]:

@@ -42,6 +42,15 @@ class LoadResult:
     seconds: float = 0.0
     unsent: int = 0
 
+    @classmethod
+    def of(cls, results: Sequence["LoadResult"]) -> "LoadResult":
+        """Return the result of several load tests, one after the other."""
+        latencies: dict[int, list[float]] = {}
+        for result in results:
+            for status, seconds in result.latencies.items():
+                latencies.setdefault(status, []).extend(seconds)
+        return cls(latencies, sum(result.seconds for result in results), sum(result.unsent for result in results))
+
     @property
     def requests(self) -> int:
         """The number of requests that were sent."""

@@ -67,9 +67,12 @@ def _comparison(packaged: Measurements, measured: Measurements) -> Iterator[str]
     yield from (f"  {difference}" for difference in compared)
     apart = [difference for difference in compared if not difference.is_within]
     if not apart:
-        yield f"Every figure agrees within {TOLERANCE:.0%}."
+        yield f"Every figure agrees within {TOLERANCE:.0%}, or within the range of its blocks."
         return
-    yield f"{len(apart)} of {len(compared)} figures differ by more than {TOLERANCE:.0%}. What can explain it:"
+    yield (
+        f"{len(apart)} of {len(compared)} figures differ by more than {TOLERANCE:.0%}, and by more than the range of "
+        "their blocks. What can explain it:"
+    )
     why = list(reasons(packaged, measured)) or ["nothing that was recorded; measure again"]
     yield from (f"  - {reason}" for reason in why)
 

@@ -50,8 +50,13 @@ CLIENTS = (1, 4, 16, 64)
 #: The largest number of concurrent clients; more are added to ``CLIENTS`` until the server's cores are busy.
 MAX_CLIENTS = 256
 
-#: How long each load is measured; a warm-up of a quarter of this time comes first.
+#: How long each load is measured, in all blocks together; a warm-up of a quarter of this time comes first.
 SECONDS = 3.0
+
+#: The number of blocks of each load, each with new connections. Clients that wait for their answers fall into step: in
+#: one rhythm, four of them fill batches of two rows, in another of 1.6 on average, which takes a quarter longer. They
+#: keep it for up to a second. Many short blocks measure each rhythm in its share, and the range of their medians shows it.
+BLOCKS = 12
 
 #: How often a load is measured if the machine is busy.
 ATTEMPTS = 3
@@ -60,8 +65,8 @@ ATTEMPTS = 3
 #: exhaust the memory that the service allows for requests, so it refuses some of them.
 _LARGEST_REQUEST_CLIENTS = 16
 
-#: The minimum number of requests of each load; percentiles of fewer requests are not meaningful.
-_MIN_REQUESTS = 50
+#: The minimum number of requests of each block; percentiles of fewer requests in all are not meaningful.
+_MIN_REQUESTS = 5
 
 #: The largest number of different requests of each load.
 _MAX_DIFFERENT_REQUESTS = 16
@@ -180,11 +185,12 @@ class _Bench:
         _run(replace(test, seconds=SECONDS / 4, min_requests=clients).run())
         attempts: list[Latency] = []
         while len(attempts) < ATTEMPTS and all(attempt.busy for attempt in attempts):
-            result, usage = _run(self._run_load(test))
+            blocks, usage = _run(self._run_blocks(test))
+            result = LoadResult.of(blocks)
             if not result.successes:
                 statuses = ", ".join(str(status) for status in result.latencies if status) or "lost connections"
                 raise EnvironmentFault(f"{load}: no request got a prediction ({statuses}); see the server's log")
-            attempts.append(_latency(count, clients, result, usage))
+            attempts.append(_latency(count, clients, blocks, usage))
             _print(f"{load}: {_summary(attempts[-1])}")
         self._read_memory()
         return min(attempts, key=_disturbance).model_copy(update={"attempts": len(attempts)})
@@ -221,12 +227,14 @@ class _Bench:
         return largest
 
     def _test(self, bodies: Sequence[bytes], clients: int) -> LoadTest:
-        return LoadTest(self._url, bodies, clients, SECONDS, _MIN_REQUESTS, self._limits.timeout_seconds + 5)
+        min_requests = BLOCKS * max(_MIN_REQUESTS, 2 * clients)
+        return LoadTest(self._url, bodies, clients, SECONDS, min_requests, self._limits.timeout_seconds + 5)
 
-    async def _run_load(self, test: LoadTest) -> tuple[LoadResult, Usage]:
+    async def _run_blocks(self, test: LoadTest) -> tuple[list[LoadResult], Usage]:
         meter = UsageMeter(self._processes, self._clients)
-        result = await test.run()
-        return result, meter.stop()
+        block = replace(test, seconds=test.seconds / BLOCKS, min_requests=test.min_requests // BLOCKS)
+        results = [await block.run() for _ in range(BLOCKS)]
+        return results, meter.stop()
 
     async def _run_watched(self, test: LoadTest) -> LoadResult:
         memory_task = asyncio.create_task(self._watch_memory())
@@ -274,9 +282,11 @@ def _run(load: Coroutine[Any, Any, T]) -> T:
         return runner.run(load)
 
 
-def _latency(count: int, clients: int, result: LoadResult, usage: Usage) -> Latency:
+def _latency(count: int, clients: int, blocks: Sequence[LoadResult], usage: Usage) -> Latency:
+    result = LoadResult.of(blocks)
     percentiles = np.percentile(result.successes, (50, 95, 99))
-    p50, p95, p99 = (round(1000 * float(seconds), 3) for seconds in percentiles)
+    p50, p95, p99 = (_milliseconds(seconds) for seconds in percentiles)
+    medians = [_milliseconds(np.median(block.successes)) for block in blocks if block.successes]
     return Latency(
         rows=count,
         clients=clients,
@@ -286,11 +296,17 @@ def _latency(count: int, clients: int, result: LoadResult, usage: Usage) -> Late
         p50=p50,
         p95=p95,
         p99=p99,
+        p50_low=min(medians),
+        p50_high=max(medians),
         requests_per_second=round(len(result.successes) / result.seconds, 1),
         cores=usage.server_cores,
         conditions=usage.conditions,
         busy=usage.conditions.is_busy,
     )
+
+
+def _milliseconds(seconds: Any) -> float:
+    return round(1000 * float(seconds), 3)
 
 
 def _disturbance(step: Latency) -> float:
@@ -300,7 +316,8 @@ def _disturbance(step: Latency) -> float:
 
 
 def _summary(step: Latency) -> str:
-    figures = f"p50 {step.p50:.3g} ms, p99 {step.p99:.3g} ms, {step.requests_per_second:,.0f} requests per second"
+    latencies = f"p50 {step.p50:.3g} ms ({step.p50_low:.3g} to {step.p50_high:.3g}), p99 {step.p99:.3g} ms"
+    figures = f"{latencies}, {step.requests_per_second:,.0f} requests per second"
     if step.conditions is None or not step.busy:
         return figures
     others, steal = percent(step.conditions.others_share), percent(step.conditions.steal_share)

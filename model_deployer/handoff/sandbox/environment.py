@@ -74,10 +74,7 @@ class CleanEnvironment:
 
         Packages whose index states no hash are left out.
         """
-        packages = json.loads(self._report.read_bytes())["install"]
-        files = {package["metadata"]["name"]: package["download_info"].get("archive_info", {}) for package in packages}
-        hashes = {canonicalize_name(name): file.get("hashes", {}).get("sha256") for name, file in files.items()}
-        return {name: digest for name, digest in hashes.items() if digest}
+        return read_hashes(self._report)
 
     def installed(self) -> list[str]:
         """Return the packages of the clean environment as ``name==version``."""
@@ -95,6 +92,17 @@ def temporary_environment() -> Iterator[CleanEnvironment]:
     """Yield an empty environment, and remove it at the end."""
     with temporary_folder("model-package-") as folder:
         yield CleanEnvironment(folder)
+
+
+def read_hashes(report: Path) -> dict[str, str]:
+    """Return the SHA-256 of the files in a report of pip, by the normalized name of the package.
+
+    Packages whose index states no hash are left out.
+    """
+    packages = json.loads(report.read_bytes())["install"]
+    files = {package["metadata"]["name"]: package["download_info"].get("archive_info", {}) for package in packages}
+    hashes = {canonicalize_name(name): file.get("hashes", {}).get("sha256") for name, file in files.items()}
+    return {name: digest for name, digest in hashes.items() if digest}
 
 
 def clean_variables() -> dict[str, str]:

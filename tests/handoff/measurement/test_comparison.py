@@ -1,4 +1,4 @@
-from model_deployer.handoff.measurement.comparison import differences, reasons
+from model_deployer.handoff.measurement.comparison import Difference, differences, reasons
 from model_deployer.package.measurements import Measurements
 from tests.support.observed import BUSY, MEASURED, QUIET, latency
 
@@ -33,6 +33,23 @@ def test_every_load_that_both_have_is_compared() -> None:
     assert all(difference.is_within for difference in differences(MEASURED, MEASURED))
     shown = str(next(iter(differences(with_rate(2000), with_rate(1500)))))
     assert shown == "requests per second, at most: 2,000 -> 1,500 (-25 %)"
+
+
+def test_a_figure_agrees_within_the_range_of_its_blocks() -> None:
+    """Four clients have two rhythms: 0.7 ms and 0.9 ms are figures of one model, if blocks have both."""
+
+    def median(p50: float, low: float, high: float) -> Measurements:
+        step = latency(4, 5000, 2 * p50, p50=p50, p50_low=low, p50_high=high)
+        return MEASURED.model_copy(update={"by_rows": (), "by_load": (step,)})
+
+    def compared(old: Measurements, new: Measurements) -> Difference:
+        return list(differences(old, new))[1]
+
+    assert compared(median(0.7, 0.68, 0.91), median(0.9, 0.69, 0.93)).is_within
+    assert compared(median(0.9, 0.69, 0.93), median(0.7, 0.68, 0.72)).is_within
+    assert not compared(median(0.7, 0.68, 0.72), median(0.9, 0.88, 0.93)).is_within
+    shown = "p50 in ms, 4 clients, 1 row: 0.7 (0.68 to 0.72) -> 0.9 (0.88 to 0.93) (+28.6 %)"
+    assert str(compared(median(0.7, 0.68, 0.72), median(0.9, 0.88, 0.93))) == shown
 
 
 def test_what_differed_between_two_measurements_is_named() -> None:

@@ -76,7 +76,10 @@ def test_it_compares_with_the_figures_of_the_package(package: Path, server: Serv
     assert completed.returncode == 0, completed.stderr
     assert "In the package -> on this machine:" in completed.stdout
     assert "requests per second, at most: 4,321 -> " in completed.stdout
-    assert "figures differ by more than 15%. What can explain it:" in completed.stdout
+    assert (
+        "figures differ by more than 15%, and by more than the range of their blocks. What can explain it:"
+        in completed.stdout
+    )
     assert "another machine: processor Example 9000, then " in completed.stdout
     assert "Memory limit: " in completed.stdout
 

@@ -61,12 +61,17 @@ def test_both_servers_are_measured_in_turn(measured: RelativeMeasurements) -> No
 def test_a_forged_latency_is_found_out(measured: RelativeMeasurements) -> None:
     """A package states a hundredth of the measured latencies, with a ratio that goes with them."""
     again = quiet(measured)
-    assert "times the reference, stated" in verify.held_latencies(stated(measured), lambda: again)
+    assert "times the reference, stated " in verify.held_latencies(stated(measured), lambda: again)
     forged = stated(measured)
     for load in forged["relative"]:
         for name in ("p50", "p99", "ratio", "low", "high"):
             load[name] /= 100
     with pytest.raises(verify.Failed, match="expected within a factor of 2"):
+        verify.held_latencies(forged, lambda: again)
+    forged = stated(measured)
+    for load in forged["relative"]:
+        load["p99"] /= 100
+    with pytest.raises(verify.Failed, match="p99 within one of 5"):
         verify.held_latencies(forged, lambda: again)
 
 
@@ -75,7 +80,7 @@ def test_a_moment_of_noise_is_measured_again(measured: RelativeMeasurements) -> 
     for load in noisy["relative"]:
         load["ratio"] *= 100
     results = iter([noisy, again])
-    assert "times the reference, stated" in verify.held_latencies(stated(measured), lambda: next(results))
+    assert "times the reference, stated " in verify.held_latencies(stated(measured), lambda: next(results))
 
 
 def test_a_faster_machine_is_not_believed(measured: RelativeMeasurements) -> None:
