@@ -8,6 +8,9 @@ from model_deployer.contract.errors import TooManyRows
 from model_deployer.contract.features import Feature
 from model_deployer.contract.outputs import Output
 
+#: The maximum number of rows, and of numbers, that one call of the graph takes.
+_BATCH_ROWS, _BATCH_ELEMENTS = 512, 4 * 1024**2
+
 
 class Limits(BaseModel):
     """The limits of one request.
@@ -61,9 +64,20 @@ class Contract(BaseModel):
         """The names of the features, in their order."""
         return [feature.name for feature in self.features]
 
+    @property
+    def row_elements(self) -> int:
+        """The number of numbers and texts of a row: one for each feature, and those of vectors."""
+        return sum(feature.elements for feature in self.features)
+
+    @property
+    def batch_rows(self) -> int:
+        """The maximum number of rows that one call of the graph takes; fewer if a row has very many numbers."""
+        return max(1, min(_BATCH_ROWS, _BATCH_ELEMENTS // self.row_elements))
+
     def example(self) -> dict[str, Any]:
         """Return a row that a client could send: every feature that has an example."""
-        return {feature.name: feature.example for feature in self.features if feature.example is not None}
+        examples = {feature.name: feature.example for feature in self.features if feature.example is not None}
+        return {name: list(example) if isinstance(example, tuple) else example for name, example in examples.items()}
 
     def row_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of one row of a request."""

@@ -4,8 +4,12 @@ Request validation, OpenAPI, the graph's inputs, documents and drift counts are 
 property of a field is defined only here.
 """
 
+import math
+import sys
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -34,6 +38,9 @@ _LOCAL_TIME = f"^{_DATE}[Tt ]{_TIME}$"
 
 #: The maximum length, in characters, of a categorical value if the feature has no list of categories.
 MAX_CATEGORY_CHARACTERS = 1_000
+
+#: The maximum number of numbers in one value.
+MAX_ELEMENTS = 1_000_000
 
 _TEXT_ENCODING = 'The text, or "" if it is missing.'
 
@@ -72,8 +79,18 @@ class _Feature(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def dtype(self) -> Literal["float64", "string"]:
-        """The element type of the graph's input, of shape [rows, 1]; a missing value is NaN or ""."""
+        """The element type of the graph's input, of shape [rows, *shape]; a missing value is NaN or ""."""
         return "float64"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one value in the graph's input."""
+        return (1,)
+
+    @property
+    def elements(self) -> int:
+        """The number of numbers or texts of one value."""
+        return math.prod(self.shape)
 
     def expected(self) -> str:
         """Return what a value that is present must be, as the noun phrase after "expected"."""
@@ -357,4 +374,86 @@ class Text(_Feature):
         return {"type": "string", "maxLength": self.longest}
 
 
-Feature = Annotated[Numeric | Integer | Boolean | Categorical | Datetime | Text, Field(discriminator="kind")]
+class Vector(_Feature):
+    """A fixed number of numbers, such as an embedding. The graph takes [rows, length].
+
+    Attributes:
+        length: The number of numbers.
+        integers: Whether all of them are whole numbers.
+        minimum: The lower bound of each number, or None. A vector with a number outside the bounds is refused.
+        maximum: The upper bound of each number, or None.
+    """
+
+    kind: Literal["vector"] = "vector"
+    length: int = Field(ge=1, le=MAX_ELEMENTS)
+    integers: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    example: tuple[int | float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> "Vector":
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError("`minimum` is above `maximum`")
+        return self
+
+    @model_validator(mode="after")
+    def _example_has_the_length(self) -> "Vector":
+        if self.example is not None and len(self.example) != self.length:
+            raise ValueError(f"the example has {len(self.example)} numbers, not {self.length}")
+        return self
+
+    @property
+    @override
+    def shape(self) -> tuple[int, ...]:
+        return (self.length,)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The smallest and the largest number that is not refused."""
+        largest: float = MAX_EXACT_INTEGER if self.integers else sys.float_info.max
+        minimum = -largest if self.minimum is None else self.minimum
+        return minimum, largest if self.maximum is None else self.maximum
+
+    def accepts(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which vectors of an array of numbers, [rows, length], are legal: bool [rows]."""
+        low, high = self.bounds
+        numbers = values.astype(np.float64, copy=False) if values.dtype.kind == "f" else values
+        is_legal = (numbers >= low) & (numbers <= high)  # false for NaN
+        if self.integers and numbers.dtype.kind == "f":
+            is_legal &= np.floor(numbers) == numbers
+        return np.asarray(is_legal.all(axis=1))
+
+    @override
+    def expected(self) -> str:
+        bounds = f", each{self._range()}" if self._range() else ""
+        return f"a list of {self.length} {'whole ' * self.integers}numbers{bounds}"
+
+    def element(self) -> str:
+        """Return what one of the numbers must be, as the noun phrase after "expected"."""
+        return f"a {'whole ' * self.integers}number{self._range()}"
+
+    def _range(self) -> str:
+        low, high = (None if bound is None else exact(bound) for bound in (self.minimum, self.maximum))
+        if low and high:
+            return f" from {low} to {high}"
+        if low:
+            return f" of at least {low}"
+        return f" of at most {high}" if high else ""
+
+    @override
+    def value_schema(self) -> dict[str, Any]:
+        low, high = self.bounds
+        limits = {"minimum": low, "maximum": high}
+        if not self.integers:
+            bounds = {"minimum": self.minimum, "maximum": self.maximum}
+            limits = {name: bound for name, bound in bounds.items() if bound is not None}
+        items = {"type": "integer" if self.integers else "number"} | limits
+        return {"type": "array", "items": items, "minItems": self.length, "maxItems": self.length}
+
+    @override
+    def encoding(self) -> str:
+        return f"The {self.length} numbers, or NaN in all places if it is missing."
+
+
+Feature = Annotated[Numeric | Integer | Boolean | Categorical | Datetime | Text | Vector, Field(discriminator="kind")]

@@ -4,6 +4,7 @@ Live values are counted in the bins of a distribution. Their shares are compared
 ``shares()`` returns. Numbers have bins between ``edges``; categories have one bin each.
 """
 
+import sys
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -72,6 +73,38 @@ class TextDistribution(JsonObject):
         return _number_codes(np.array([len(value) or np.nan for value in values.tolist()], np.float64), self.edges)
 
 
+class NormDistribution(JsonObject):
+    """The distribution of the length of a vector: its Euclidean norm. Its single numbers are not watched.
+
+    Attributes:
+        missing: The share of rows without a vector, from 0 to 1.
+        norms: The 21 quantiles from 0 to 1 in steps of 0.05 of the norm, of the rows with a vector; empty if no row has
+            one.
+    """
+
+    missing: float = 0.0
+    norms: tuple[float, ...]
+
+    @property
+    def edges(self) -> list[float]:
+        """The edges between the bins of norms; see :attr:`NumberDistribution.edges`."""
+        return _edges(self.norms)
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of all training rows in each bin, by the name of the bin, in order; see :func:`_shares`."""
+        return _shares(self.norms, self.missing)
+
+    def codes(self, values: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the index in :meth:`shares` of the bin of each norm: float64 [rows], NaN if it is missing."""
+        return _number_codes(values, self.edges)
+
+
+def norms(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the Euclidean norm of each vector, float64 [rows, length], NaN if it is missing: float64 [rows]."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.minimum(np.linalg.norm(vectors, axis=1), sys.float_info.max))
+
+
 class CategoryDistribution(JsonObject):
     """The distribution of a categorical value.
 
@@ -106,8 +139,9 @@ class CategoryDistribution(JsonObject):
 Distribution = Annotated[
     Annotated[NumberDistribution, Tag("number")]
     | Annotated[TextDistribution, Tag("text")]
+    | Annotated[NormDistribution, Tag("norm")]
     | Annotated[CategoryDistribution, Tag("category")],
-    by_key({"quantiles": "number", "lengths": "text", "frequencies": "category"}),
+    by_key({"quantiles": "number", "lengths": "text", "norms": "norm", "frequencies": "category"}),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Self
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.category_spelling import ignored_differences
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
+from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, Vector
 from model_deployer.contract.number_format import exact
 from model_deployer.contract.outputs import Classification, Output, Regression
 
@@ -143,6 +143,8 @@ def _feature_changes(old: Feature, new: Feature) -> list[Change]:
             changes.append(
                 Change(step, old.name, f"maximum length changed from {old.longest} to {new.longest} characters")
             )
+        case Vector(), Vector():
+            changes += _vector_changes(old, new)
         case Boolean(), _:
             pass
     if old.unit != new.unit:
@@ -179,6 +181,15 @@ def _range_text(feature: Numeric | Integer) -> str:
         return "any number"
     bounds = ["-" if bound is None else exact(bound) for bound in (feature.minimum, feature.maximum)]
     return f"[{', '.join(bounds)}]"
+
+
+def _vector_changes(old: Vector, new: Vector) -> list[Change]:
+    if old.expected() == new.expected():
+        return []
+    is_wider = old.length == new.length and (old.integers or not new.integers)
+    (old_low, old_high), (new_low, new_high) = old.bounds, new.bounds
+    step = Step.MINOR if is_wider and new_low <= old_low and old_high <= new_high else Step.MAJOR
+    return [Change(step, old.name, f"each value must now be {new.expected()}, and no longer {old.expected()}")]
 
 
 def _category_changes(old: Categorical, new: Categorical) -> list[Change]:

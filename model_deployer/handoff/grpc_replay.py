@@ -67,9 +67,11 @@ def _request(message_class: Any, model: str, row: Mapping[str, Any]) -> Any:
     message = message_class(model_name=model)
     for name, value in row.items():
         if value is not None:
-            datatype, field = _TYPES[type(value)]
-            tensor = message.inputs.add(name=name, datatype=datatype, shape=[1])
-            getattr(tensor.contents, field).append(value.encode() if isinstance(value, str) else value)
+            values = value if isinstance(value, list) else [value]
+            datatype, field = _TYPES[float if float in map(type, values) else type(values[0])]
+            shape = [1, len(values)] if isinstance(value, list) else [1]
+            tensor = message.inputs.add(name=name, datatype=datatype, shape=shape)
+            getattr(tensor.contents, field).extend(item.encode() if isinstance(item, str) else item for item in values)
     return message
 
 

@@ -9,7 +9,7 @@ import httpx
 from model_deployer.contract.artifact import Artifact, Golden
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
+from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, Vector
 from model_deployer.package.samples import Sample, Samples, send_sample
 from model_deployer.system.http_client import connect
 
@@ -117,6 +117,11 @@ def _faults(feature: Feature) -> Iterator[tuple[str, Callable[[Row], Row]]]:
                 yield "an empty category", put("")
             if isinstance(feature, Text):
                 yield "a text that is too long", put("x" * (feature.longest + 1))
+        case Vector():
+            short = [feature.bounds[0] if feature.minimum is not None else 0] * (feature.length - 1)
+            yield "a vector of another length", put(short)
+            yield "null in a vector", put([*short, None])
+            yield "text instead of a vector", put("many")
         case Datetime():
             yield "text that is not a time", put("yesterday")
             wrong_zone = "" if feature.zoned else "Z"

@@ -3,16 +3,18 @@
 Every value is read on its own, so that the batches of a table are read like the whole table.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from model_deployer.contract import value_form
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError
-from model_deployer.contract.features import MAX_EXACT_INTEGER, Categorical, Datetime, Feature, Integer, Text
+from model_deployer.contract.features import MAX_EXACT_INTEGER, Categorical, Datetime, Feature, Integer, Text, Vector
 from model_deployer.contract.value_form import TimeForm
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.serving.engines.offline import Part
@@ -28,7 +30,7 @@ class _Field(NamedTuple):
     """The values of a field.
 
     Attributes:
-        values: The values: Float64, Boolean, Datetime or String; null for a missing one.
+        values: The values: Float64, Boolean, Datetime, String or List of Float64; null for a missing one.
         column: The values as the table has them.
         is_unread: Which values are left as text, because they cannot be read as the field, bool; None for none.
     """
@@ -84,6 +86,9 @@ class FieldReader:
         if isinstance(feature, Categorical | Text):
             texts = _texts(feature, column)
             return _Field(texts, texts, None)
+        if isinstance(feature, Vector):
+            vectors = column.cast(pl.List(pl.Float64))
+            return _Field(vectors, vectors, None)
         if column.dtype != pl.String and not _has_numeric_times(feature, column.dtype):
             values = times(column) if isinstance(feature, Datetime) else _usual(feature, column)
             return _field(values, column, ~missing(column))
@@ -94,7 +99,7 @@ class FieldReader:
 
     def _is_legal(self, fields: Mapping[str, _Field]) -> pl.Series:
         """Return which rows very likely keep the contract; the validation decides."""
-        features = [feature for feature in self._features if not _is_text_of_time(feature, fields[feature.name].values)]
+        features = [feature for feature in self._features if not _is_validated(feature, fields[feature.name].values)]
         if not features:
             return pl.repeat(True, len(next(iter(fields.values())).values), eager=True)
         return legal(features, pl.DataFrame({item.name: _conformed(fields[item.name].values) for item in features}))
@@ -127,12 +132,18 @@ def _errors(feature: Feature, schema: Mapping[str, pl.DataType]) -> list[str]:
 
 
 def _can_hold(feature: Feature, dtype: pl.DataType) -> bool:
+    if isinstance(feature, Vector):
+        return dtype == pl.Null or (isinstance(dtype, pl.List | pl.Array) and _is_number(dtype.inner))
     if isinstance(feature, Categorical | Text) or dtype in (pl.String, pl.Null):
         return is_readable(pl.Series(dtype=dtype))
     if isinstance(feature, Datetime):
         is_zoned = getattr(dtype, "time_zone", None) is not None
         return (dtype in (pl.Date, pl.Datetime) and is_zoned == feature.zoned) or _has_numeric_times(feature, dtype)
     return dtype.is_numeric() or dtype == pl.Boolean
+
+
+def _is_number(dtype: object) -> bool:
+    return isinstance(dtype, pl.DataType) and dtype.is_numeric()
 
 
 def _has_numeric_times(feature: Feature, dtype: pl.DataType) -> bool:
@@ -171,8 +182,9 @@ def _texts(feature: Categorical | Text, column: pl.Series) -> pl.Series:
     return texts.set(texts == "", None)
 
 
-def _is_text_of_time(feature: Feature, values: pl.Series) -> bool:
-    return isinstance(feature, Datetime) and values.dtype == pl.String
+def _is_validated(feature: Feature, values: pl.Series) -> bool:
+    """Return whether only the validation knows which values keep the contract: vectors, and times in text."""
+    return isinstance(feature, Vector) or (isinstance(feature, Datetime) and values.dtype == pl.String)
 
 
 def _conformed(values: pl.Series) -> pl.Series:
@@ -187,6 +199,8 @@ def _conformed(values: pl.Series) -> pl.Series:
 def _column(values: pl.Series) -> Column:
     """Return values as the validation reads them from a table."""
     is_missing = values.is_null().to_numpy() if values.null_count() else None
+    if isinstance(values.dtype, pl.List):
+        return Column("list", _vectors(values), is_missing)
     if values.dtype == pl.String:
         return Column("text", values.fill_null("").to_numpy(), is_missing)
     if values.dtype == pl.Boolean:
@@ -195,3 +209,11 @@ def _column(values: pl.Series) -> Column:
         counts = values.to_physical().fill_null(0).to_numpy()
         return Column("time", counts, is_missing, _MICROSECONDS, zoned=values.dtype.time_zone is not None)
     return Column("number", values.fill_null(float("nan")).to_numpy())
+
+
+def _vectors(values: pl.Series) -> NDArray[Any]:
+    """Return lists of numbers as the validation reads them: NaN for a null in a list."""
+    vectors = np.empty(len(values), dtype=object)
+    for row, vector in enumerate(values):
+        vectors[row] = np.empty(0) if vector is None else vector.fill_null(math.nan).to_numpy()
+    return vectors

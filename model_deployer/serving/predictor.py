@@ -39,9 +39,6 @@ from model_deployer.serving.rows.value_count import ValueCounter
 
 logger = logging.getLogger("model_deployer")
 
-#: The maximum number of rows in one batch of the engine.
-_MAX_BATCH_ROWS = 512
-
 #: Arrow streams of up to this size are read in the event loop: their numbers are not parsed.
 _INLINE_STREAM_BYTES = 131_072
 
@@ -90,6 +87,8 @@ class Predictor:
         self.background = BackgroundThread()
         self.value_counter = ValueCounter(contract)
         self.ready = False
+        #: How many rows of single values take as long to read as one row; 1 without vectors.
+        self._row_weight = max(1, contract.row_elements // len(contract.features))
         ignores_unknown = settings.unknown_fields == "ignore"
         self.ignores_unknown_fields = ignores_unknown
         self.row_id = RowId.of_setting(settings.row_id, contract) if settings.row_id else None
@@ -111,9 +110,10 @@ class Predictor:
         """
         self._engine = engine
         golden_columns = self.replay(engine)
-        engine.tune(_repeat_rows(golden_columns, _MAX_BATCH_ROWS))
+        batch_rows = self.artifact.contract.batch_rows
+        engine.tune(_repeat_rows(golden_columns, batch_rows))
         self._batcher: Batcher[Rows] = Batcher(
-            self._run_batch, self.metrics.count_batch, _MAX_BATCH_ROWS, engine.inline_rows, self._settings.queue_rows
+            self._run_batch, self.metrics.count_batch, batch_rows, engine.inline_rows, self._settings.queue_rows
         )
         self._batcher.is_alone = lambda: self.deadlines.is_alone
         self._unpack = formats.Unpacker(self.artifact.contract.limits)
@@ -210,7 +210,9 @@ class Predictor:
 
         Few rows become columns together with those of other requests.
         """
-        return rows if isinstance(rows, Table) or len(rows) <= INLINE_ROWS else self._decoder.table(rows)
+        if isinstance(rows, Table) or len(rows) * self._row_weight <= INLINE_ROWS:
+            return rows
+        return self._decoder.table(rows)
 
     def _run_batch(self, payloads: Sequence[Rows]) -> Arrays:
         """Run the engine on the rows of several requests and return its output tensors, [rows, n] each."""
@@ -278,11 +280,12 @@ class Predictor:
         return Predicted(await self.predict_checked(self._compact(rows)), self._ids(rows))
 
     async def _validate_rows(self, rows: Sequence[Any]) -> Rows:
-        return await self.background.run_if_many(len(rows), lambda: self._compact(self._decoder.objects(rows)))
+        size = len(rows) * self._row_weight
+        return await self.background.run_if_many(size, lambda: self._compact(self._decoder.objects(rows)))
 
     async def _validate_columns(self, columns: Mapping[str, Column]) -> Rows:
-        rows = max((len(column.values) for column in columns.values()), default=0)
-        return await self.background.run_if_many(rows, self._table_reader.table, columns)
+        size = max((column.values.size for column in columns.values()), default=0)
+        return await self.background.run_if_many(size, self._table_reader.table, columns)
 
     # The same path for callers in this process
 
@@ -344,7 +347,7 @@ class Predictor:
         """Check that an engine reproduces every golden prediction: each row alone, and all rows as one batch.
 
         Returns:
-            The columns of the golden rows: one array per feature, [rows, 1].
+            The columns of the golden rows: one array per feature, [rows, *shape].
 
         Raises:
             ArtifactError: if it does not reproduce the golden predictions on this machine.
@@ -373,8 +376,8 @@ def _to_lists(columns: Mapping[str, list[str] | NDArray[Any]]) -> dict[str, list
 
 
 def _repeat_rows(columns: Columns, rows: int) -> Columns:
-    """Repeat the rows of columns until there are ``rows`` of them: arrays of [rows, 1]."""
-    return {name: np.resize(array, (rows, 1)) for name, array in columns.items()}
+    """Repeat the rows of columns until there are ``rows`` of them: arrays of [rows, *shape]."""
+    return {name: np.resize(array, (rows, *array.shape[1:])) for name, array in columns.items()}
 
 
 def _require_finite(outputs: Arrays) -> Arrays:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from model_deployer.contract.artifact import open_artifact
 from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.features import Categorical, Feature, Integer, Numeric, Text
+from model_deployer.contract.features import Categorical, Feature, Integer, Numeric, Text, Vector
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.contract.versions import FIRST_VERSION, Change, Step, Version, compare, next_version, version_step
 from tests.support import tiny
@@ -57,6 +57,10 @@ def test_the_first_version_is_one() -> None:
         (contract(OPTIONAL), contract(Numeric(name="x")), Step.MAJOR),
         (contract(CLOSED), contract(NORMALIZED), Step.MINOR),
         (contract(NORMALIZED), contract(CLOSED), Step.MAJOR),
+        (contract(Vector(name="x", length=2)), contract(Vector(name="x", length=2)), Step.PATCH),
+        (contract(Vector(name="x", length=2)), contract(Vector(name="x", length=3)), Step.MAJOR),
+        (contract(Vector(name="x", length=2, minimum=0)), contract(Vector(name="x", length=2)), Step.MINOR),
+        (contract(Vector(name="x", length=2)), contract(Vector(name="x", length=2, integers=True)), Step.MAJOR),
         (contract(NORMALIZED), contract(NORMALIZED.model_copy(update={"normalize": ("trim", "case")})), Step.MINOR),
         (contract(NORMALIZED), contract(NORMALIZED.model_copy(update={"categories": ("a",)})), Step.MAJOR),
         (contract(RANGED), contract(RANGED.model_copy(update={"maximum": 9})), Step.MAJOR),

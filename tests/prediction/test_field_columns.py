@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.errors import InvalidRows
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
+from model_deployer.contract.errors import DataError, InvalidRows
+from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, Vector
 from model_deployer.contract.outputs import Regression
 from model_deployer.prediction.field_columns import FieldReader
 from model_deployer.serving.rows.columns import ColumnBuilder
@@ -110,3 +110,24 @@ def test_marks_of_the_model_are_missing() -> None:
     (part,) = FieldReader(contract, {"x": pl.String()}, ("unknown",)).parts(pl.DataFrame({"x": ["1", "unknown"]}))
     assert isinstance(part.rows, dict)
     assert np.isnan(part.rows["x"].values).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("dtype", [pl.List(pl.Float64), pl.List(pl.Int16), pl.Array(pl.Float32, 2)])
+def test_vectors_are_read_from_lists(dtype: pl.DataType) -> None:
+    contract = Contract(features=(Vector(name="x", length=2, missing="impute"),), output=Regression(target="y"))
+    column = pl.Series("x", [[1, 2], None, [3, 4]], dtype=dtype)
+    (part,) = FieldReader(contract, {"x": column.dtype}).parts(column.to_frame())
+    assert isinstance(part.rows, dict)
+    np.testing.assert_array_equal(TableReader(contract).table(part.rows).columns["x"], [[1, 2], [NAN, NAN], [3, 4]])
+
+
+def test_other_lists_are_refused() -> None:
+    contract = Contract(features=(Vector(name="x", length=2),), output=Regression(target="y"))
+    column = pl.Series("x", [[1.0, 2.0, 3.0], [1.0, None]])
+    (part,) = FieldReader(contract, {"x": column.dtype}).parts(column.to_frame())
+    assert isinstance(part.rows, dict)
+    with pytest.raises(InvalidRows) as refusal:
+        TableReader(contract).table(part.rows)
+    assert [problem.code for problem in refusal.value.problems] == ["wrong_length", "not_finite"]
+    with pytest.raises(DataError, match="column 'x' holds values of type String; expected a list of 2 numbers"):
+        FieldReader(contract, {"x": pl.String()})

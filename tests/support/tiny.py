@@ -89,7 +89,8 @@ def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
                 helper.make_node("IsNaN", [feature.name], [f"_nan{index}"]),
                 helper.make_node("Where", [f"_nan{index}", "_zero", feature.name], [f"_value{index}"]),
                 helper.make_node("Cast", [f"_value{index}"], [f"_float{index}"], to=TensorProto.FLOAT),
-                helper.make_node("Div", [f"_float{index}", "_scale"], [term]),
+                helper.make_node("Div", [f"_float{index}", "_scale"], [f"_scaled{index}"]),
+                helper.make_node("ReduceSum", [f"_scaled{index}", "_axis"], [term], keepdims=1),
             ]
         terms.append(term)
     nodes += [
@@ -105,12 +106,13 @@ def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
         nodes += [helper.make_node("Identity", [part], [name]) for part, name in ends]
     constants = [
         helper.make_tensor("_zero", TensorProto.DOUBLE, [1], [0.0]),
+        helper.make_tensor("_axis", TensorProto.INT64, [1], [1]),
         helper.make_tensor("_one", TensorProto.FLOAT, [1], [1.0]),
         helper.make_tensor("_quarter", TensorProto.FLOAT, [1], [0.25]),
         helper.make_tensor("_scale", TensorProto.FLOAT, [1], [1e9]),
     ]
     types = {"float64": TensorProto.DOUBLE, "string": TensorProto.STRING}
-    inputs = [helper.make_tensor_value_info(f.name, types[f.dtype], ["rows", 1]) for f in contract.features]
+    inputs = [helper.make_tensor_value_info(f.name, types[f.dtype], ["rows", *f.shape]) for f in contract.features]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", labels]) for name in names]
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 4)]
     return helper.make_model(

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from model_deployer.contract import value_form
 from model_deployer.contract.errors import DataError, SpecError
-from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, Text
+from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, Text, Vector
 from model_deployer.contract.value_form import NumberForm
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data import expression
@@ -27,6 +27,7 @@ from model_deployer.training.data.expression import ExpressionError
 from model_deployer.training.data.request_rows import legal, request
 from model_deployer.training.data.shaping import lags
 from model_deployer.training.data.target import MAX_INTEGER_CLASSES
+from model_deployer.training.data.vectors import conformed_vectors
 from model_deployer.training.spec import FeatureOverride, Spec
 
 #: A contract does not list the categories of a column that has more than this.
@@ -202,7 +203,7 @@ def conform(frame: pl.DataFrame, features: Sequence[Feature], offset: int = 0) -
     Returns:
         One column per feature and one row per row. Numbers, booleans (1 and 0) and times (seconds since
         1970-01-01T00:00:00) are Float64, with NaN for a missing or infinite value; categories and texts are String,
-        with "" for a missing value.
+        with "" for a missing value. A vector is an Array of Float64, with NaN in all places if it is missing.
 
     Raises:
         DataError: if a column is absent, or a value cannot be read as its feature's kind; the message counts rows
@@ -224,6 +225,8 @@ def _conformed_column(frame: pl.DataFrame, feature: Feature, offset: int) -> pl.
     if feature.name not in frame.columns:
         raise DataError(f"the table has no column '{feature.name}'{suggestion(feature.name, frame.columns)}")
     column = frame[feature.name]
+    if isinstance(feature, Vector):
+        return conformed_vectors(column, feature, offset)
     values = canonical(column, feature.kind)
     unreadable = values.is_null() & ~missing(column)
     if feature.kind == "integer":

@@ -7,6 +7,7 @@ from functools import reduce
 from operator import and_
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from model_deployer.contract.features import (
@@ -19,6 +20,7 @@ from model_deployer.contract.features import (
     Integer,
     Numeric,
     Text,
+    Vector,
 )
 
 EPOCH = datetime(1970, 1, 1)
@@ -47,15 +49,27 @@ def frame_of_requests(features: Sequence[Feature], rows: Sequence[Row]) -> pl.Da
         rows: JSON objects. An absent field counts as missing; a field that is not a feature is left out.
 
     Returns:
-        One Float64 or String column per feature, one row per object.
+        One Float64, String or Array column per feature, one row per object.
     """
-    schema = {feature.name: pl.String if feature.dtype == "string" else pl.Float64 for feature in features}
+    schema = {feature.name: column_type(feature) for feature in features}
     values = [{feature.name: frame_value(feature, row.get(feature.name)) for feature in features} for row in rows]
     return pl.DataFrame(values, schema=schema)
 
 
-def frame_value(feature: Feature, value: Any) -> float | str:
-    """Return a JSON value as a conformed frame holds it: NaN or "" for None, seconds for a time."""
+def column_type(feature: Feature) -> pl.DataType:
+    """Return the type of the column of a feature in a conformed frame: Float64, String, or an Array of Float64."""
+    if isinstance(feature, Vector):
+        return pl.Array(pl.Float64, feature.length)
+    return pl.String() if feature.dtype == "string" else pl.Float64()
+
+
+def frame_value(feature: Feature, value: Any) -> float | str | list[float]:
+    """Return a JSON value as a conformed frame holds it: NaN or "" for None, seconds for a time.
+
+    A vector is a list of numbers; for None it is NaN in all places.
+    """
+    if isinstance(feature, Vector):
+        return [math.nan] * feature.length if value is None else [float(number) for number in value]
     if value is None:
         return "" if feature.dtype == "string" else math.nan
     if isinstance(feature, Datetime):
@@ -69,6 +83,9 @@ def frame_value(feature: Feature, value: Any) -> float | str:
 
 
 def _legal(feature: Feature, values: pl.Series) -> pl.Series:
+    if isinstance(feature, Vector):
+        vectors = values.to_numpy()
+        return pl.Series(feature.accepts(vectors) | (np.isnan(vectors).all(axis=1) & feature.nullable))
     if feature.dtype == "string":
         is_missing, is_legal = values == "", _legal_strings(feature, values)
     else:
@@ -96,6 +113,8 @@ def _legal_numbers(feature: Feature, values: pl.Series) -> pl.Series:
 
 
 def _json(feature: Feature, value: Any) -> Any:
+    if isinstance(feature, Vector):
+        return None if math.isnan(value[0]) else [int(number) if feature.integers else number for number in value]
     if value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
     match feature:

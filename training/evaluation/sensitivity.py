@@ -39,14 +39,19 @@ def missing_values(scored: ScoredRows, seed: int) -> MissingFeatures:
 
 
 def _all_missing(column: pl.Series) -> pl.Series:
-    missing = "" if column.dtype == pl.String else float("nan")
+    missing: str | float | list[float] = "" if column.dtype == pl.String else float("nan")
+    if isinstance(column.dtype, pl.Array):
+        missing = [float("nan")] * column.dtype.size
     return pl.Series(column.name, [missing] * len(column), column.dtype)
 
 
 def _share_missing(sample: ScoredRows, feature: Feature) -> float:
     column = sample.frame[feature.name]
-    missing = column == "" if column.dtype == pl.String else column.is_nan()
-    return float(np.average(missing.to_numpy(), weights=sample.weights))
+    if isinstance(column.dtype, pl.Array):
+        missing = np.isnan(column.to_numpy()).any(axis=1)
+    else:
+        missing = (column == "" if column.dtype == pl.String else column.is_nan()).to_numpy()
+    return float(np.average(missing, weights=sample.weights))
 
 
 def _change(sample: ScoredRows, answers: Arrays) -> float:

@@ -53,6 +53,8 @@ def slices(scored: ScoredRows, named: Sequence[Feature]) -> tuple[SliceResult, .
     normal test with Bonferroni's correction for the number of slices). It reports a pair only if the pair is also worse
     than the rest of each of its two slices. Of slices with almost the same rows, it reports the worst one.
 
+    A vector has no slices.
+
     Args:
         scored: The model and the test rows.
         named: Columns of ``scored.frame``, features or not, whose slices are all reported.
@@ -62,7 +64,7 @@ def slices(scored: ScoredRows, named: Sequence[Feature]) -> tuple[SliceResult, .
         nothing.
     """
     losses = _LossSums(scored.losses, scored.weights)
-    columns = {feature.name: feature for feature in (*scored.features, *named)}
+    columns = {feature.name: feature for feature in (*scored.features, *named) if feature.kind != "vector"}
     singles = [single for feature in columns.values() for single in losses.slices(_partition(scored.frame, feature))]
     names = {feature.name for feature in named}
     named_slices = [single for single in singles if single.partition.columns <= names]

@@ -28,7 +28,7 @@ from model_deployer.contract.drift import (
 )
 from model_deployer.contract.features import Boolean, Categorical, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Arrays
-from model_deployer.contract.reference import CategoryDistribution, Distribution, Reference
+from model_deployer.contract.reference import CategoryDistribution, Distribution, Reference, norms
 from model_deployer.training.data.traffic import DAY_HOURS, DAY_ROWS, MIN_DAY_ROWS, Origins, Traffic, traffic
 
 #: The share of training days on which alerts may fire.
@@ -66,9 +66,10 @@ class ReplayedRows:
     predictions: Arrays
 
     def values(self, name: str) -> Values:
-        """Return the values of a feature, or of a prediction by tensor and column, [arrivals]."""
+        """Return the values of a feature (a vector's norms), or of a prediction by tensor and column, [arrivals]."""
         if name in self.frame.columns:
-            return self.frame[name].to_numpy()
+            values = self.frame[name].to_numpy()
+            return norms(values) if values.ndim > 1 else values
         tensor, column = name.removesuffix("]").split("[")
         return self.predictions[tensor][:, int(column)].astype(np.float64)
 

@@ -60,7 +60,7 @@ def graph_predictor(graph: onnx.ModelProto) -> Callable[[pl.DataFrame], dict[str
     names = [value.name for value in session.get_outputs()]
 
     def predict(frame: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
-        rows = rows_at_once(frame.width)
+        rows = rows_at_once(sum(_width(dtype) for dtype in frame.dtypes))
         chunks = [frame[first : first + rows] for first in range(0, max(1, frame.height), rows)]
         arrays = zip(*(session.run(names, feeds(session, chunk)) for chunk in chunks), strict=True)
         return {name: np.concatenate(parts) for name, parts in zip(names, arrays, strict=True)}
@@ -68,9 +68,21 @@ def graph_predictor(graph: onnx.ModelProto) -> Callable[[pl.DataFrame], dict[str
     return predict
 
 
+def _width(dtype: pl.DataType) -> int:
+    return dtype.size if isinstance(dtype, pl.Array) else 1
+
+
 def feeds(session: onnxruntime.InferenceSession, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
-    """Return the rows of a conformed frame as the inputs of a session: [rows, 1] for each, float64 or strings."""
-    return {value.name: frame[value.name].to_numpy().reshape(-1, 1) for value in session.get_inputs()}
+    """Return the rows of a conformed frame as the inputs of a session: [rows, 1] for each, float64 or strings.
+
+    A vector is float64 [rows, length].
+    """
+    return {value.name: _feed(frame[value.name]) for value in session.get_inputs()}
+
+
+def _feed(column: pl.Series) -> NDArray[Any]:
+    array = column.to_numpy()
+    return array.reshape(-1, 1) if array.ndim == 1 else array
 
 
 def check_parity(graph: onnx.ModelProto, model: Model, frame: pl.DataFrame) -> float:

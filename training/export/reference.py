@@ -11,9 +11,11 @@ from model_deployer.contract.outputs import Arrays
 from model_deployer.contract.reference import (
     CategoryDistribution,
     Distribution,
+    NormDistribution,
     NumberDistribution,
     Reference,
     TextDistribution,
+    norms,
 )
 
 #: The levels of the quantiles that describe the distribution of a number.
@@ -29,7 +31,7 @@ def reference(features: Sequence[Feature], train: pl.DataFrame, predictions: Arr
     Args:
         features: The features, which are columns of ``train``.
         train: The conformed rows that the model was fitted on: float64 columns with NaN and string columns with "" for
-            missing values.
+            missing values, and arrays of float64 for vectors.
         predictions: The output tensors for the test part, float32 [rows, columns]; each column has a distribution.
     """
     return Reference(
@@ -43,6 +45,10 @@ def reference(features: Sequence[Feature], train: pl.DataFrame, predictions: Arr
 
 
 def _feature(feature: Feature, values: pl.Series) -> Distribution:
+    if feature.kind == "vector":
+        lengths = norms(values.to_numpy())
+        is_present = np.isfinite(lengths)
+        return NormDistribution(missing=float(np.mean(~is_present)), norms=_quantiles(lengths[is_present]))
     is_missing = values == "" if feature.dtype == "string" else ~values.is_finite()
     missing = float(np.mean(is_missing.to_numpy()))
     present = values.filter(~is_missing)

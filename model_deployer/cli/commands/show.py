@@ -103,4 +103,6 @@ def _must_be_sent(feature: Feature) -> str:
 def _example(feature: Feature) -> str:
     if isinstance(feature.example, float):
         return f"{feature.example:g}"
+    if isinstance(feature.example, tuple):
+        return f"{len(feature.example)} numbers"
     return "" if feature.example is None else json_module.dumps(feature.example, ensure_ascii=False)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
 from pydantic import TypeAdapter
@@ -23,12 +22,14 @@ from pydantic import TypeAdapter
 from model_deployer.contract.artifact import Manifest
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import REQUEST_ERRORS
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric
+from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Vector
 from model_deployer.handoff.clients.languages import (
     LANGUAGES,
     RUST,
+    SKETCHED_NUMBERS,
     Language,
     Toolchain,
+    Value,
     is_go_tag,
     split_words,
     typescript_key,
@@ -208,7 +209,7 @@ class _Field:
     feature: Feature
     id: str
     about: str
-    example: Any
+    example: Value
 
     @property
     def name(self) -> str:
@@ -217,6 +218,11 @@ class _Field:
     @property
     def kind(self) -> str:
         return self.feature.kind
+
+    @property
+    def type(self) -> str:
+        """The key of the field's type in :attr:`Language.types`."""
+        return "integer_vector" if isinstance(self.feature, Vector) and self.feature.integers else self.kind
 
     @property
     def required(self) -> bool:
@@ -279,9 +285,14 @@ def _write(language: Language, contract: Contract, manifest: Manifest, folder: P
 
 def _templates(language: Language) -> Environment:
     templates = jinja_environment(FileSystemLoader(_TEMPLATES / language.folder))
-    names = ("quote", "literal", "comment_lines", "comment")
+    names = ("quote", "literal", "sketch", "comment_lines", "comment")
     templates.filters |= {name: getattr(language, name) for name in names}
-    templates.filters |= {"json": json.dumps, "key": typescript_key, "rust_value": _rust_value}
+    templates.filters |= {
+        "json": json.dumps,
+        "key": typescript_key,
+        "rust_value": _rust_value,
+        "rust_sketch": _rust_sketch,
+    }
     templates.tests["go_tag"] = is_go_tag
     return templates
 
@@ -292,6 +303,15 @@ def _rust_value(field: _Field) -> str:
         return "None"
     literal = RUST.literal(field.example)
     value = f"{literal}.into()" if isinstance(field.example, str) else literal
+    return f"Some({value})" if field.nullable else value
+
+
+def _rust_sketch(field: _Field) -> str:
+    """Return the example in the quick start in Rust, which is compiled: a long list is one of zeros."""
+    if not isinstance(field.example, tuple) or len(field.example) <= SKETCHED_NUMBERS:
+        return _rust_value(field)
+    zero = RUST.literal(type(field.example[0])())
+    value = f"vec![{zero}; {len(field.example)}]"
     return f"Some({value})" if field.nullable else value
 
 
@@ -317,8 +337,10 @@ def _about(feature: Feature) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _example(feature: Feature) -> str | float | bool | None:
+def _example(feature: Feature) -> Value:
     """Return a value for the quick start; None if the field may be null and has no example."""
+    if isinstance(feature, Vector):
+        return _vector_example(feature)
     if feature.example is not None or feature.nullable:
         return feature.example
     match feature:
@@ -333,6 +355,15 @@ def _example(feature: Feature) -> str | float | bool | None:
         case Categorical():
             return (feature.categories or ("text",))[0]
     return "text"
+
+
+def _vector_example(feature: Vector) -> tuple[float, ...] | None:
+    """Return a vector for the quick start, with numbers of one type."""
+    if feature.example is None and feature.nullable:
+        return None
+    bound = next((bound for bound in (feature.minimum, feature.maximum) if bound is not None), 0)
+    number = int if feature.integers else float
+    return tuple(map(number, feature.example or [bound] * feature.length))
 
 
 def _retried_statuses() -> list[int]:

@@ -5,7 +5,16 @@ import re
 import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+#: The number of numbers of a list that the comments of a client show.
+SKETCHED_NUMBERS = 4
+
+#: A value of a field: a tuple has only int or only float.
+Value = str | float | bool | tuple[float, ...] | None
+
+#: Lists as in JSON.
+_JSON_LISTS = {"float": ("[", "", "]"), "int": ("[", "", "]")}
 
 #: The maximum length of a line in a comment.
 _WIDTH = 100
@@ -44,6 +53,7 @@ class Language:
         escape: Returns the escape sequence of an unprintable character, from its code point.
         escaped: Characters in a text that need a backslash, in addition to the quote and the backslash.
         null, booleans: The literals.
+        lists: For lists of float and of int: what comes before the items, after each of them, and at the end.
         comment: Replaces characters that a comment cannot contain.
     """
 
@@ -59,6 +69,7 @@ class Language:
     escaped: str = ""
     null: str = "null"
     booleans: tuple[str, str] = ("false", "true")
+    lists: Mapping[str, tuple[str, str, str]] = field(default_factory=_JSON_LISTS.copy)
     comment: Callable[[str], str] = str
 
     def identifiers(self, names: Iterable[str]) -> list[str]:
@@ -84,9 +95,19 @@ class Language:
         """Return a text as a literal in double quotes."""
         return '"' + "".join(map(self._character, text)) + '"'
 
-    def literal(self, value: str | float | bool | None) -> str:
+    def sketch(self, value: Value) -> str:
+        """Return a value as a literal in a comment: of a long list, the first numbers."""
+        if not isinstance(value, tuple) or len(value) <= SKETCHED_NUMBERS:
+            return self.literal(value)
+        opening, suffix, end = self.lists[_item_type(value)]
+        return f"{opening}{', '.join(f'{number!r}{suffix}' for number in value[:SKETCHED_NUMBERS])}, ...{end}"
+
+    def literal(self, value: Value) -> str:
         """Return a value as a literal."""
         match value:
+            case tuple():
+                opening, suffix, end = self.lists[_item_type(value)]
+                return f"{opening}{', '.join(f'{number!r}{suffix}' for number in value)}{end}"
             case None:
                 return self.null
             case str():
@@ -107,6 +128,10 @@ class Language:
         text = self.comment(single_line(text))
         lines = textwrap.wrap(text, _WIDTH - len(prefix), break_long_words=False, break_on_hyphens=False)
         return f"\n{prefix}".join(lines)
+
+
+def _item_type(numbers: tuple[float, ...]) -> str:
+    return "int" if all(isinstance(number, int) for number in numbers) else "float"
 
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -185,8 +210,12 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-def _types(numeric: str, integer: str, boolean: str, text: str) -> dict[str, str]:
+def _types(numeric: str, integer: str, boolean: str, text: str, lists: str) -> dict[str, str]:
+    """Return the type of a value by its kind; ``lists`` is the type of a list of the type ``T``."""
     kinds = {"numeric": numeric, "integer": integer, "boolean": boolean}
+    boxed = {"double": "Double", "long": "Long"} if "<T>" in lists and numeric == "double" else {}
+    vectors = {"vector": numeric, "integer_vector": integer}
+    kinds |= {kind: lists.replace("T", boxed.get(item, item)) for kind, item in vectors.items()}
     return kinds | dict.fromkeys(("categorical", "datetime", "text"), text)
 
 
@@ -199,7 +228,7 @@ PYTHON = Language(
     tool="Python",
     needs="Python 3.11 or newer with httpx",
     toolchains=(Toolchain(("python",), f"python examples/clients/python/check.py {_SAMPLES}", "python --version"),),
-    types=_types("float", "int", "bool", "str"),
+    types=_types("float", "int", "bool", "str", "list[T]"),
     # The keys of a TypedDict are the names of the fields themselves.
     identifier=_snake,
     reserved=frozenset(),
@@ -229,7 +258,7 @@ TYPESCRIPT = Language(
             probe="npx --yes esbuild --version",
         ),
     ),
-    types=_types("number", "number", "boolean", "string"),
+    types=_types("number", "number", "boolean", "string", "T[]"),
     # The keys of an interface are the names of the fields themselves, in quotes.
     identifier=_camel,
     reserved=frozenset(),
@@ -250,7 +279,7 @@ JAVA = Language(
             "javac -version",
         ),
     ),
-    types=_types("double", "long", "boolean", "String"),
+    types=_types("double", "long", "boolean", "String", "List<T>"),
     identifier=_camel,
     reserved=_words(
         "abstract assert boolean break byte case catch char class const continue default do double else enum extends "
@@ -259,6 +288,7 @@ JAVA = Language(
         "volatile while true false null var yield record sealed permits wait notify notifyAll getClass hashCode equals "
         "clone finalize toString toJson values"
     ),
+    lists={"float": ("List.of(", "", ")"), "int": ("List.of(", "L", ")")},
     escape=_escape_utf16,
     comment=_javadoc,
 )
@@ -273,9 +303,10 @@ GO = Language(
             ("go",), f"cd examples/clients/go && go build -o build/check ./check && build/check {_UP}", "go version"
         ),
     ),
-    types=_types("float64", "int64", "bool", "string"),
+    types=_types("float64", "int64", "bool", "string", "[]T"),
     identifier=_pascal,
     reserved=frozenset(),
+    lists={"float": ("[]float64{", "", "}"), "int": ("[]int64{", "", "}")},
     escape=_escape_long,
     comment=_godoc,
 )
@@ -294,9 +325,10 @@ CSHARP = Language(
             "mono --version",
         ),
     ),
-    types=_types("double", "long", "bool", "string"),
+    types=_types("double", "long", "bool", "string", "T[]"),
     identifier=_pascal,
     reserved=_words("Row ToJson Equals GetHashCode GetType ToString MemberwiseClone Finalize ReferenceEquals"),
+    lists={"float": ("new[] { ", "", " }"), "int": ("new[] { ", "L", " }")},
     escape=_escape_utf16,
     comment=_xml,
 )
@@ -314,7 +346,7 @@ PHP = Language(
             probe="php -r 'exit(extension_loaded(\"curl\") && PHP_VERSION_ID >= 80100 ? 0 : 1);'",
         ),
     ),
-    types=_types("float", "int", "bool", "string"),
+    types=_types("float", "int", "bool", "string", "array"),
     identifier=_camel,
     reserved=_words("this"),
     escape=_escape_in_braces,
@@ -328,7 +360,7 @@ RUBY = Language(
     tool="Ruby",
     needs="Ruby 3.0 or newer, nothing else",
     toolchains=(Toolchain(("ruby",), f"ruby examples/clients/ruby/check.rb {_SAMPLES}", "ruby --version"),),
-    types=_types("Float", "Integer", "Boolean", "String"),
+    types=_types("Float", "Integer", "Boolean", "String", "Array<T>"),
     identifier=_snake,
     reserved=_words(
         "alias and begin break case class def defined do else elsif end ensure false for if in module next nil not or "
@@ -346,13 +378,14 @@ RUST = Language(
     tool="Rust",
     needs="Rust 1.63 or newer; cargo fetches ureq, serde and serde_json",
     toolchains=(Toolchain(("cargo",), f"cd examples/clients/rust && cargo run --quiet -- {_UP}", "rustc --version"),),
-    types=_types("f64", "i64", "bool", "String"),
+    types=_types("f64", "i64", "bool", "String", "Vec<T>"),
     identifier=_snake,
     reserved=_words(
         "as async await break const continue crate dyn else enum extern false fn for gen if impl in let loop match mod "
         "move mut pub ref return self static struct super trait true type unsafe use where while abstract become box "
         "do final macro override priv try typeof unsized virtual yield"
     ),
+    lists={"float": ("vec![", "", "]"), "int": ("vec![", "", "]")},
     escape=_escape_in_braces,
 )
 
@@ -362,7 +395,7 @@ CURL = Language(
     tool="curl or jq",
     needs="a POSIX shell and curl; the check also jq",
     toolchains=(Toolchain(("curl", "jq"), f"sh examples/clients/curl/check.sh {_SAMPLES}", "curl --version"),),
-    types=_types("number", "integer", "boolean", "string"),
+    types=_types("number", "integer", "boolean", "string", "list of T"),
     identifier=_snake,
     reserved=frozenset(),
     escape=_escape_utf16,

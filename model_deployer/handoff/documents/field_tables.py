@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from model_deployer.contract import origin_text
-from model_deployer.contract.features import Categorical, Datetime, Feature, Integer, Numeric
+from model_deployer.contract.features import Categorical, Datetime, Feature, Integer, Numeric, Vector
 from model_deployer.contract.number_format import number, percent, plain, since_epoch
 from model_deployer.contract.reference import (
     CategoryDistribution,
     Distribution,
+    NormDistribution,
     NumberDistribution,
     TextDistribution,
 )
@@ -57,6 +58,8 @@ def treatment(feature: Feature) -> Markdown:
         refused.append("out of range")
     if isinstance(feature, Categorical) and feature.unknown == "reject":
         refused.append("any other value")
+    if isinstance(feature, Vector):
+        refused.append("of another length")
     sentence = f"{join_list(refused, 'or')}: the request is refused." if refused else ""
     return join_sentences(Markdown(sentence[:1].upper() + sentence[1:]), *feature.consequences())
 
@@ -72,6 +75,8 @@ def _values_in_reference(feature: Feature, distribution: Distribution | None) ->
             return _categories(distribution)
         case TextDistribution(lengths=(shortest, *_, longest)):
             return f"{number(shortest)} to {number(longest)} characters"
+        case NormDistribution(norms=(shortest, *_, longest)):
+            return f"norms from {plain(shortest)} to {plain(longest)}"
         case NumberDistribution(quantiles=(first, *_, last)) if feature.kind != "boolean":
             if isinstance(feature, Datetime):
                 return f"{since_epoch(first)} to {since_epoch(last)}"

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from model_deployer.contract.features import Feature, Vector
 from model_deployer.contract.outputs import Classification
 from model_deployer.package.formats import Format, Graph
 from model_deployer.package.package_data import PackageData
@@ -44,8 +45,12 @@ def onnx_file(package: PackageData) -> str:
 
 def graph_inputs(package: PackageData) -> Markdown:
     """Return a table of the inputs of the graph."""
-    rows = [[code(feature.name), feature.dtype, feature.encoding()] for feature in package.contract.features]
+    rows = [[code(feature.name), _array_type(feature), feature.encoding()] for feature in package.contract.features]
     return table(["Input", "Type", "Value"], rows)
+
+
+def _array_type(feature: Feature) -> str:
+    return f"{feature.dtype} [rows, {feature.length}]" if isinstance(feature, Vector) else feature.dtype
 
 
 def graph_outputs(package: PackageData) -> Markdown:

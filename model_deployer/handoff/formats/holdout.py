@@ -26,7 +26,7 @@ class HoldoutRows:
     """The test rows of a table.
 
     Attributes:
-        columns: The inputs of model.onnx by name, each of shape [rows, 1]: float64, or object for strings.
+        columns: The inputs of model.onnx by name, each of shape [rows, *shape]: float64, or object for strings.
         expected: The outputs of model.onnx by name, float32 [rows, n].
         requests: The rows that the contract accepts, as a client sends them.
         request_indexes: The index of each of these rows among all test rows.
@@ -64,7 +64,9 @@ def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
         made = origin_text.made(artifact.evaluation)
         raise DataError(f"{spec}: the table has changed since {artifact.tag} was {made}")
     frame, contract = dataset.frame[dataset.parts.test], artifact.contract
-    columns = {feature.name: frame[feature.name].to_numpy().reshape(-1, 1) for feature in contract.features}
+    columns = {
+        feature.name: frame[feature.name].to_numpy().reshape(-1, *feature.shape) for feature in contract.features
+    }
     accepted = legal(contract.features, frame)
     rows = [request(contract.features, row) for row in frame.filter(accepted).iter_rows(named=True)]
     return HoldoutRows(

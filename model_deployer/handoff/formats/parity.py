@@ -13,7 +13,7 @@ from model_deployer.contract.artifact import write_json
 from model_deployer.contract.outputs import Arrays, Classification, Output
 from model_deployer.package.formats import Agreement, Format, Graph
 
-#: A function from the inputs of model.onnx (by name, each [rows, 1]) to its outputs (by name, each [rows, n]).
+#: A function from the inputs of model.onnx (by name, each [rows, *shape]) to its outputs (by name, each [rows, n]).
 PredictArrays = Callable[[Mapping[str, NDArray[Any]]], Arrays]
 
 #: The number of rows that are replayed at once.

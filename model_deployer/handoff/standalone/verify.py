@@ -339,8 +339,8 @@ def _hold_once(stated: dict[str, Any], measured: dict[str, Any]) -> str:
 
 
 def _are_held(stated: dict[str, Any], measured: dict[str, Any]) -> bool:
-    tails = [load["p99"] / load["reference_p50"] for load in (stated, measured)]
-    return _is_within(stated["ratio"], measured["ratio"], RATIO_FACTOR) and _is_within(*tails, P99_FACTOR)
+    first, second = (load["p99"] / load["reference_p50"] for load in (stated, measured))
+    return _is_within(stated["ratio"], measured["ratio"], RATIO_FACTOR) and _is_within(first, second, P99_FACTOR)
 
 
 def _count(number: int, noun: str) -> str:

@@ -27,8 +27,8 @@ _DRIVER = Path("/proc/driver/nvidia/gpus")
 class Engine(Protocol):
     """Turns columns into output tensors.
 
-    Columns are the graph's inputs: one array per feature, [rows, 1], float64 or str objects. Output tensors are the
-    graph's outputs by name, [rows, n] float32 each.
+    Columns are the graph's inputs: one array per feature, [rows, *shape], float64 or str objects. Output tensors are
+    the graph's outputs by name, [rows, n] float32 each.
 
     Attributes:
         name: Its name in the settings.

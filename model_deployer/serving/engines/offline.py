@@ -23,7 +23,7 @@ from model_deployer.serving.rows.tables import TableReader
 from model_deployer.serving.rows.validation import Validator
 from model_deployer.system.cpus import cpu_count
 
-#: The rows of one call of the graph, as in the server.
+#: The rows of a table that are read at once.
 BATCH_ROWS = 512
 
 #: Rows that are not validated yet: JSON objects, or columns of the same length by field.
@@ -104,7 +104,8 @@ class OfflineModel:
         if len(valid) > 1:
             order = np.argsort(numbers)
             columns = {name: array[order] for name, array in columns.items()}
-        slices = [slice(start, start + BATCH_ROWS) for start in range(0, len(numbers), BATCH_ROWS)]
+        size = self._artifact.contract.batch_rows
+        slices = [slice(start, start + size) for start in range(0, len(numbers), size)]
         batches = [
             self._threads.submit(self._run, {name: array[rows] for name, array in columns.items()}) for rows in slices
         ]

@@ -62,7 +62,7 @@ class OnnxEngine:
         """Choose the number of threads, if it is not fixed, and the number of rows that may run in the event loop.
 
         Args:
-            columns: A full batch: one array per feature, [rows, 1], float64 or str objects.
+            columns: A full batch: one array per feature, [rows, *shape], float64 or str objects.
         """
         if self._threads is None:
             self._choose_threads(columns)

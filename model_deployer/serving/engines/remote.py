@@ -121,7 +121,7 @@ def run_batches(engine: Engine, batches: Sequence[Columns]) -> list[dict[str, ND
 
     Args:
         engine: The runner's engine.
-        batches: The columns of each batch: one array per feature, [rows, 1].
+        batches: The columns of each batch: one array per feature, [rows, *shape].
 
     Returns:
         The output tensors of each batch, [rows, n]; None for a batch on which the graph fails. It does not affect the

@@ -4,7 +4,7 @@ from typing import Any
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import MalformedBody
-from model_deployer.contract.features import Boolean
+from model_deployer.contract.features import Boolean, Vector
 
 
 class ExampleReader:
@@ -17,13 +17,14 @@ class ExampleReader:
     def __init__(self, contract: Contract) -> None:
         self._limits = contract.limits
         self._names = frozenset(contract.names)
+        self._vectors = frozenset(feature.name for feature in contract.features if isinstance(feature, Vector))
         self._booleans = frozenset(feature.name for feature in contract.features if isinstance(feature, Boolean))
 
     def __call__(self, message: Any) -> list[dict[str, Any]]:
         """Read the examples, each of them with the fields of the context, if there is one.
 
         Raises:
-            MalformedBody: if there are no examples, or if a feature has several values.
+            MalformedBody: if there are no examples, or if a feature other than a vector has several values.
             TooManyRows: if there are more examples than the contract allows.
         """
         kind = message.WhichOneof("kind")
@@ -40,6 +41,8 @@ class ExampleReader:
     def _value(self, index: int, name: str, feature: Any) -> Any:
         kind = feature.WhichOneof("kind")
         values = getattr(feature, kind).value if kind else ()
+        if name in self._vectors and values:
+            return list(values)
         if len(values) > 1:
             raise MalformedBody(
                 f"{self._place(index, name)}: expected one value in a feature, or none if it is missing"

@@ -96,7 +96,8 @@ class OpenInference:
         response = _MESSAGES["ModelMetadata"].response
         tensor = response.TensorMetadata
         inputs = [
-            tensor(name=name, datatype=datatype, shape=[-1, 1]) for name, datatype in self._tensors.inputs.items()
+            tensor(name=name, datatype=datatype, shape=[-1, *self._tensors.shapes[name]])
+            for name, datatype in self._tensors.inputs.items()
         ]
         outputs = [
             tensor(name=name, datatype=output.datatype, shape=[-1, *output.shape])
@@ -159,7 +160,8 @@ class OpenInference:
         """Return the values of the inputs by field."""
         inputs = request.inputs
         shapes = [list(tensor.shape) for tensor in inputs]
-        size = self._tensors.size(shapes)
+        names = [tensor.name for tensor in inputs]
+        sizes = self._tensors.sizes(names, shapes)
         if any(tensor.datatype not in _DATATYPES for tensor in inputs):
             raise MalformedBody(f"expected the `datatype` of an input to be one of {', '.join(_DATATYPES)}")
         is_base64 = [
@@ -167,10 +169,14 @@ class OpenInference:
             for tensor in inputs
         ]
         is_raw = bool(request.raw_input_contents)
-        values = _raw_values(request, size) if is_raw else [_typed_values(tensor, size) for tensor in inputs]
+        values = (
+            _raw_values(request, sizes)
+            if is_raw
+            else [_typed_values(tensor, size) for tensor, size in zip(inputs, sizes, strict=True)]
+        )
         if any(is_base64):
             values = parameters.decode_inputs(values, is_base64)
-        return self._tensors.columns([tensor.name for tensor in inputs], shapes, values)
+        return self._tensors.columns(names, shapes, values)
 
     def _response(self, request_id: str, class_counts: Mapping[str, int], outputs: Arrays, is_raw: bool) -> Any:
         response = _MESSAGES["ModelInfer"].response(model_name=self._model, model_version=self._version, id=request_id)
@@ -189,13 +195,16 @@ class OpenInference:
         return response
 
 
-def _raw_values(request: Any, size: int) -> list[Values]:
+def _raw_values(request: Any, sizes: Sequence[int]) -> list[Values]:
     """Return the values of inputs that came as bytes."""
     blobs = request.raw_input_contents
     # MLServer's converter sends raw values next to empty contents.
     if len(blobs) != len(request.inputs) or any(tensor.contents.ByteSize() for tensor in request.inputs):
         raise MalformedBody("expected `raw_input_contents` of each input and no `contents`, or `contents` alone")
-    return [tensors.read(blob, tensor.datatype, size) for tensor, blob in zip(request.inputs, blobs, strict=True)]
+    return [
+        tensors.read(blob, tensor.datatype, size)
+        for tensor, blob, size in zip(request.inputs, blobs, sizes, strict=True)
+    ]
 
 
 def _typed_values(tensor: Any, size: int) -> NDArray[Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import MalformedBody
+from model_deployer.serving import memory
 from model_deployer.serving.grpc import typed_list
 from model_deployer.serving.grpc.messages import POOL
 from model_deployer.serving.protocols import tensors
@@ -73,7 +74,10 @@ def read(tensor: Any, size: int) -> NDArray[Any]:
     array = typed_list.read(values, dtype.field, dtype.dtype, 1 if len(values) == 1 else size)
     if dtype.datatype == "FP16":
         array = array.astype(np.uint16).view(np.float16)
-    return array if len(array) == size else np.repeat(array, size)
+    if len(array) == size:
+        return array
+    memory.reserve(8 * size)
+    return np.repeat(array, size)
 
 
 def write(tensor: Any, values: Values, datatype: str, row_shape: Sequence[int]) -> None:

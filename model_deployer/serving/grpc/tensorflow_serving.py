@@ -125,9 +125,10 @@ class TensorFlowServing:
         """Return the values of the inputs by field."""
         inputs: Mapping[str, Any] = dict(request.inputs)
         shapes = [tensor_proto.shape(tensor) for tensor in inputs.values()]
-        size = self._tensors.size(shapes)
-        values = [tensor_proto.read(tensor, size) for tensor in inputs.values()]
-        return self._tensors.columns(list(inputs), shapes, values)
+        names = list(inputs)
+        sizes = self._tensors.sizes(names, shapes)
+        values = [tensor_proto.read(tensor, size) for tensor, size in zip(inputs.values(), sizes, strict=True)]
+        return self._tensors.columns(names, shapes, values)
 
     def _predictions(self, names: Sequence[str], outputs: Arrays) -> Any:
         response = _PREDICTION["Predict"].response()

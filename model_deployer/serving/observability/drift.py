@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter
 
-from model_deployer.contract.reference import Distribution, Reference
+from model_deployer.contract.reference import Distribution, NormDistribution, Reference, norms
 from model_deployer.serving.engines.batching import Arrays
 from model_deployer.serving.observability.metric_specs import FEATURE_VALUES, PREDICTIONS
 from model_deployer.serving.rows.columns import Columns
@@ -38,6 +38,7 @@ class DriftCounter:
         )
         self._features = _distributions(reference.features, features)
         self._predictions = _distributions(reference.predictions, predictions)
+        self._vectors = {name for name, each in reference.features.items() if isinstance(each, NormDistribution)}
         self._free_rows = MAX_SAMPLED_ROWS
         self._batches: list[tuple[Columns, Arrays]] = []
 
@@ -45,15 +46,23 @@ class DriftCounter:
         """Add a batch to the sample, or as much of it as the limit leaves.
 
         Args:
-            columns: The graph's inputs: one array per feature, [rows, 1].
+            columns: The graph's inputs: one array per feature, [rows, *shape].
             outputs: The graph's output tensors, [rows, n] each.
             rows: The number of rows.
         """
         if self._free_rows > 0:
             part = slice(0, self._free_rows)
             self._free_rows -= rows
+            if self._vectors:
+                columns = self._without_vectors(columns)
             batch = (_slice(columns, part), _slice(outputs, part)) if self._free_rows < 0 else (columns, outputs)
             self._batches.append(batch)
+
+    def _without_vectors(self, columns: Columns) -> Columns:
+        """Return the columns that are counted, with norms in place of vectors, which would take much memory."""
+        return {
+            name: norms(columns[name])[:, None] if name in self._vectors else columns[name] for name in self._features
+        }
 
     def count(self) -> None:
         """Count the sampled rows and start a new sample."""

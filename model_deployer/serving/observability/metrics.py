@@ -131,7 +131,7 @@ class Metrics:
         """Add a batch and its outputs to the sampled distributions. Any thread may call it.
 
         Args:
-            columns: The graph's inputs: one array per feature, [rows, 1].
+            columns: The graph's inputs: one array per feature, [rows, *shape].
             outputs: The graph's output tensors, [rows, n] each.
             rows: The number of rows.
         """

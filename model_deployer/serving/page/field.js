@@ -101,6 +101,11 @@ function range({ kind, minimum, maximum, out_of_range: policy }) {
   return `${interval(low, high)}${policy === "reject" ? "." : "; other values are clamped."}`;
 }
 
+function bounds(minimum, maximum) {
+  const [low, high] = [minimum ?? null, maximum ?? null];
+  return low === null && high === null ? "" : `, each ${interval(low, high).toLowerCase()}`;
+}
+
 function interval(low, high) {
   if (low === null) {
     return `At most ${exact(high)}`;
@@ -108,8 +113,10 @@ function interval(low, high) {
   return high === null ? `At least ${exact(low)}` : `From ${exact(low)} to ${exact(high)}`;
 }
 
-function form({ kind, categories, unknown, zoned, longest }) {
+function form({ kind, categories, unknown, zoned, longest, length, integers, minimum, maximum }) {
   switch (kind) {
+    case "vector":
+      return `A list of ${length} ${integers ? "whole " : ""}numbers${bounds(minimum, maximum)}.`;
     case "categorical":
       return categories?.length && unknown === "accept" ? "Other values count as unknown." : "";
     case "datetime":

@@ -15,6 +15,7 @@ export const EXPECTED = {
   numeric: "expected a number",
   integer: "expected a whole number",
   datetime: "expected a date and a time",
+  vector: "expected a list of numbers, such as [0.5, -1, 2]",
 };
 
 /**
@@ -34,6 +35,8 @@ export function createInput(feature) {
       return feature.categories?.length ? categorySelect(feature) : textInput(feature.example ?? "");
     case "datetime":
       return feature.zoned ? zonedTimeInput(feature) : timeInput(feature.example ?? "");
+    case "vector":
+      return vectorInput(feature);
     default:
       return textArea(feature.example ?? "");
   }
@@ -121,6 +124,23 @@ function textual(control) {
   control.setAttribute("autocapitalize", "off");
   control.setAttribute("spellcheck", "false");
   return input(control, () => (control.value === "" ? undefined : control.value));
+}
+
+/** Return a text area with a list of numbers, as in JSON. */
+function vectorInput({ example }) {
+  const text = textArea(example ? `[${example.join(", ")}]` : "");
+  const isIncomplete = () => text.read() !== undefined && !isNumberList(text.read());
+  const read = () => (text.read() === undefined || isIncomplete() ? undefined : JSON.parse(text.read()));
+  return { ...text, read, isIncomplete };
+}
+
+function isNumberList(text) {
+  try {
+    const value = JSON.parse(text);
+    return Array.isArray(value) && value.every((item) => typeof item === "number");
+  } catch {
+    return false;
+  }
 }
 
 function timeInput(example) {

@@ -189,6 +189,9 @@ function pythonLiteral(value, spaces = 0) {
   const lines = (items, open, close) =>
     items.length ? `${open}\n${items.map((item) => `${inner}${item},\n`).join("")}${" ".repeat(spaces)}${close}` : open + close;
   if (Array.isArray(value)) {
+    if (value.every((item) => typeof item === "number")) {
+      return `[${value.map((item) => visibleJson(item)).join(", ")}]`;
+    }
     return lines(value.map((item) => pythonLiteral(item, spaces + 4)), "[", "]");
   }
   if (value !== null && typeof value === "object") {

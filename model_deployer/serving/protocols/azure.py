@@ -17,6 +17,7 @@ from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, schemas
 from model_deployer.serving.protocols.dataframes import DataFrames
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, RowsAndAnswer
+from model_deployer.serving.protocols.row_forms import RowForms
 
 #: The header that reports whether the model failed.
 _FAILED = b"x-ms-run-function-failed"
@@ -41,6 +42,7 @@ class Azure(Protocol):
         super().__init__(predictor)
         self._contract = predictor.artifact.contract
         self._names = self._contract.names
+        self._forms = RowForms(self._contract.features)
         self._frames = DataFrames(self._contract.features, predictor.row_id)
         self._predictions = predictor.predictions
         openapi_3 = _encode(openapi.document(predictor.artifact, row_id=predictor.row_id))
@@ -92,7 +94,7 @@ class Azure(Protocol):
     def _table(self, value: Any, key: str) -> list[Any]:
         """Return the rows of a list, or of a DataFrame in one of pandas' forms."""
         if not isinstance(value, dict):
-            rows = bodies.rows(value, key, self._names)
+            rows = self._forms.rows(value, key)
             return self._frames.records(rows) if key == "input_data" else rows
         is_split = isinstance(value.get("data"), list) and ("columns" in value or "data" not in self._names)
         return self._frames.split(value) if is_split else self._frames.columns(value)

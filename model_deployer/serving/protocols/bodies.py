@@ -41,46 +41,6 @@ def document(body: bytes) -> dict[str, Any]:
     return value
 
 
-def rows(value: Any, key: str, names: Sequence[str]) -> list[Any]:
-    """Return rows as objects, from a list of objects or of lists; a model of one field also takes a list of values.
-
-    Args:
-        value: The list: each row is an object by field, or a list of values in the order of ``names``.
-        key: The key of the list in the body, for the error.
-        names: The names of the fields.
-
-    Raises:
-        MalformedBody: if the value is not a list.
-    """
-    if not isinstance(value, list):
-        raise MalformedBody(f"expected `{key}` to be a list of rows")
-    if len(names) == 1:
-        value = [row if isinstance(row, list | dict) else [row] for row in value]
-    # A list of another length is passed on as it is: validation refuses it, as it is not a row.
-    return scalars(
-        [
-            dict(zip(names, row, strict=True)) if isinstance(row, list) and len(row) == len(names) else row
-            for row in value
-        ]
-    )
-
-
-def scalars(rows: list[Any]) -> list[Any]:
-    """Return rows with values in place of lists of one value: tensors of the fields may have the shape [rows, 1].
-
-    All fields of a row have such lists, or none.
-    """
-    # The first value of a row decides whether its others are searched.
-    if not any(isinstance(row, dict) and isinstance(next(iter(row.values()), None), list) for row in rows):
-        return rows
-    return [
-        {name: value[0] for name, value in row.items()}
-        if isinstance(row, dict) and all(isinstance(value, list) and len(value) == 1 for value in row.values())
-        else row
-        for row in rows
-    ]
-
-
 def error_text(error: RequestError) -> str:
     """Return an error and its first problems as one text, for protocols whose errors have no list of problems."""
     if not isinstance(error, InvalidRows):

@@ -21,6 +21,7 @@ from model_deployer.serving.protocols.parameters import Parameters
 from model_deployer.serving.protocols.tensors import Datatype, Tensors, Values
 from model_deployer.serving.rows.columns import ColumnBuilder, Table
 from model_deployer.serving.rows.decoding import Rows, json_decoder, value_type
+from model_deployer.serving.rows.vectors import has_vectors
 
 #: The type of the shape of an input with one row: [1] or [1, 1].
 _ONE_ROW_SHAPE = Annotated[list[Literal[1]], Meta(min_length=1, max_length=2)]
@@ -68,6 +69,9 @@ class RequestReader:
         self._limits = contract.limits
         self._build_columns = ColumnBuilder(contract.features)
         self._decode = msgspec.json.Decoder(InferenceRequest).decode
+        if has_vectors(contract.features):  # their values have a shape of their own
+            self.fast = _never_fast  # type: ignore[method-assign]
+            return
         self._decode_row = json_decoder(_validating_type(contract, _ONE_ROW_SHAPE, tuple.__class_getitem__))
         self._decode_table = json_decoder(_validating_type(contract, list[int], list.__class_getitem__))
 
@@ -148,18 +152,23 @@ def columns(model_tensors: Tensors, request: InferenceRequest, blobs: bytes) -> 
     """
     inputs = request.inputs
     shapes = [tensor.shape for tensor in inputs]
-    size = model_tensors.size(shapes)
+    names = [tensor.name for tensor in inputs]
+    sizes = model_tensors.sizes(names, shapes)
     is_base64 = [parameters.is_base64(tensor.parameters, tensor.datatype, request.parameters) for tensor in inputs]
-    values = _values(inputs, blobs, size)
+    values = _values(inputs, blobs, sizes)
     if any(is_base64):
         values = parameters.decode_inputs(values, is_base64)
-    return model_tensors.columns([tensor.name for tensor in inputs], shapes, values)
+    return model_tensors.columns(names, shapes, values)
 
 
-def _values(inputs: Sequence[_Input], blobs: bytes, size: int) -> list[Values]:
+def _never_fast(body: bytes) -> tuple[Any, Rows] | None:
+    return None
+
+
+def _values(inputs: Sequence[_Input], blobs: bytes, sizes: Sequence[int]) -> list[Values]:
     values: list[Values] = []
     offset = 0
-    for tensor in inputs:
+    for tensor, size in zip(inputs, sizes, strict=True):
         if tensor.data is not None:
             values.append(_flatten(tensor.data, size))
             continue

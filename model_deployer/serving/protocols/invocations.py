@@ -27,14 +27,15 @@ from model_deployer.contract.errors import (
     UnsupportedMediaType,
     UsageError,
 )
-from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
+from model_deployer.contract.features import Boolean, Feature, Integer, Numeric, Vector
 from model_deployer.serving.http import problem_details
 from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.http.media_types import negotiate, parse_media_type
 from model_deployer.serving.predictor import Predicted, Predictor
-from model_deployer.serving.protocols import bodies, npy, ping, schemas
+from model_deployer.serving.protocols import npy, ping, schemas
 from model_deployer.serving.protocols.dataframes import DataFrames
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
+from model_deployer.serving.protocols.row_forms import RowForms
 from model_deployer.serving.protocols.tensors import Tensors
 from model_deployer.serving.rows import formats
 from model_deployer.serving.rows.row_id import Field, RowId, with_id
@@ -95,7 +96,7 @@ class Invocations(Protocol):
             LINES: JSONReader(contract.features, row_id).lines,
             CSV: CSVReader(contract.features, row_id),
         }
-        self._names, self._limits = contract.names, contract.limits
+        self._features, self._limits = contract.features, contract.limits
         self._tensors = Tensors(predictor)
         self._frames = DataFrames(contract.features)
         self._default_format = _default_format()
@@ -164,7 +165,7 @@ class Invocations(Protocol):
         return await self.predictor.predict_with_ids(rows), usual_format
 
     def _read_npy(self, body: bytes) -> dict[str, NDArray[Any]]:
-        columns = npy.read(body, self._names, self._limits)
+        columns = npy.read(body, self._features, self._limits)
         return {name: column for name, column in columns.items() if not self._frames.is_index(name)}
 
     def _answer(self, predicted: Predicted, response_format: str, headers: Sequence[tuple[bytes, bytes]]) -> Reply:
@@ -195,14 +196,15 @@ class JSONReader:
 
     def __init__(self, features: Sequence[Feature], row_id: RowId | None = None) -> None:
         self._names = [feature.name for feature in features]
+        self._forms = RowForms(features)
         self._frames = DataFrames(features, row_id)
         self._readers: Mapping[str, Callable[[Any], Rows]] = {
             "dataframe_split": self._frames.split,
             "dataframe_records": lambda value: self._frames.records(self._list(value)),
             "instances": self._list,
-            "inputs": lambda value: _transpose(value) if isinstance(value, dict) else self._list(value),
+            "inputs": lambda value: self._columns(value) if isinstance(value, dict) else self._list(value),
             "rows": self._list,
-            "columns": _transpose,
+            "columns": self._columns,
         }
 
     def document(self, body: bytes, parameters: Mapping[str, str]) -> tuple[Rows, str]:
@@ -226,9 +228,12 @@ class JSONReader:
             raise MalformedBody("expected a list of rows")
         if value and isinstance(value[0], dict) and len(value[0]) == 1:
             value = [self._values(row) for row in value]
-        if any(isinstance(row, list) and len(row) != len(self._names) for row in value):
+        if any(isinstance(row, list) and not self._forms.has_width(row) for row in value):
             raise MalformedBody(f"expected {len(self._names)} values in every row without names")
-        return bodies.rows(value, "rows", self._names)
+        return self._forms.rows(value, "rows")
+
+    def _columns(self, value: Any) -> Rows:
+        return self._forms.scalars(_transpose(value))
 
     def _values(self, row: Any) -> Any:
         """Return the values of a row in SageMaker's common format, or another row unchanged.
@@ -255,6 +260,7 @@ class CSVReader:
 
     def __init__(self, features: Sequence[Feature], row_id: RowId | None = None) -> None:
         self._names = [feature.name for feature in features]
+        self._vector = next((feature.name for feature in features if isinstance(feature, Vector)), None)
         self._readers = {field.name: _reader(field) for field in with_id(features, row_id)}
         self._frames = DataFrames(features, row_id)
 
@@ -262,7 +268,13 @@ class CSVReader:
         """Return the rows, and the usual format of the response.
 
         MLflow sends a header and expects JSON; SageMaker sends none and expects CSV.
+
+        Raises:
+            UnsupportedMediaType: if one of the fields is a vector.
+            MalformedBody: if it is not CSV, or a line has more or fewer values than fields.
         """
+        if self._vector is not None:
+            raise UnsupportedMediaType(f"CSV cannot hold the vector `{self._vector}`; send {JSON} or {formats.PARQUET}")
         lines = _csv_lines(body)
         header = parameters.get("header") or ("present" if lines and self._is_header(lines[0]) else "absent")
         names = self._names
@@ -324,13 +336,13 @@ def _decode(body: bytes, decode: Callable[[bytes], Any]) -> Any:
         raise MalformedBody("the body cannot be read as JSON in UTF-8") from None
 
 
-def _transpose(value: Any) -> Rows:
+def _transpose(value: Any) -> list[Any]:
     """Return the rows of columns ``{"name": [...], ...}``."""
     if not isinstance(value, dict) or not all(isinstance(column, list) for column in value.values()):
         raise MalformedBody("expected every column to be a list of values")
     if len({len(column) for column in value.values()}) > 1:
         raise MalformedBody("expected all columns to have the same number of values")
-    return bodies.scalars([dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)])
+    return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
 
 
 def _csv(columns: Mapping[str, Any]) -> bytes:

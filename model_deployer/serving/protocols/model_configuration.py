@@ -22,7 +22,12 @@ def model_configuration(artifact: Artifact, tensors: Tensors) -> dict[str, Any]:
         "backend": "onnxruntime",
         "max_batch_size": contract.limits.rows,
         "input": [
-            {"name": name, "data_type": _data_type(datatype), "dims": [1], "optional": not is_required[name]}
+            {
+                "name": name,
+                "data_type": _data_type(datatype),
+                "dims": tensors.shapes[name],
+                "optional": not is_required[name],
+            }
             for name, datatype in tensors.inputs.items()
         ],
         "output": [

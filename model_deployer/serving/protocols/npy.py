@@ -14,29 +14,33 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import MalformedBody
+from model_deployer.contract.features import Feature, Vector
 from model_deployer.contract.outputs import Arrays, Classification, Output
 
 #: The kinds of dtypes that hold values of JSON: booleans, integers, floating-point numbers and texts.
 _KINDS = frozenset("biufU")
 
 
-def read(body: bytes, names: Sequence[str], limits: Limits) -> dict[str, NDArray[Any]]:
+def read(body: bytes, features: Sequence[Feature], limits: Limits) -> dict[str, NDArray[Any]]:
     """Return the columns of an array, without a copy of numbers.
 
     Args:
         body: An array of [rows, fields]; of [rows] for a model of one field, or else of [fields] for one row. A
-            structured array of [rows] has the names of the columns.
-        names: The names of the fields, in the order of the columns.
+            structured array of [rows] has the names of the columns. For a model whose only field is a vector, it is
+            [rows, length], or [length] for one row.
+        features: The fields, in the order of the columns.
         limits: The limits of a request.
 
     Returns:
-        Arrays of [rows] by name: numbers, booleans or str objects.
+        Arrays of [rows] by name: numbers, booleans or str objects; [rows, length] for a vector.
 
     Raises:
-        MalformedBody: if it is not such an array.
+        MalformedBody: if it is not such an array, or the model has a vector in addition to other fields.
         TooManyRows: if there are more rows than the limit.
     """
-    array = _array(body)
+    names, array = [feature.name for feature in features], _array(body)
+    if vector := next((feature for feature in features if isinstance(feature, Vector)), None):
+        return {vector.name: _vectors(vector, array, len(features), limits)}
     if array.dtype.names:
         if array.ndim != 1:
             raise MalformedBody("expected a structured array to have the shape [rows]")
@@ -48,6 +52,20 @@ def read(body: bytes, names: Sequence[str], limits: Limits) -> dict[str, NDArray
         raise MalformedBody(f"expected an array of the shape [rows, {len(names)}]")
     limits.check_rows(len(array))
     return {name: _plain(array[:, index]) for index, name in enumerate(names)}
+
+
+def _vectors(feature: Vector, array: NDArray[Any], fields: int, limits: Limits) -> NDArray[Any]:
+    """Return the vectors of a model without other fields, [rows, length]."""
+    if fields > 1:
+        raise MalformedBody(
+            f"an array cannot hold the vector `{feature.name}` and the other fields; send JSON or Parquet"
+        )
+    if array.ndim == 1:
+        array = array[None]
+    if array.ndim != 2 or array.dtype.kind not in "fiu" or array.shape[1] != feature.length:
+        raise MalformedBody(f"expected an array of numbers of the shape [rows, {feature.length}]")
+    limits.check_rows(len(array))
+    return _plain(array)
 
 
 def write(output: Output, arrays: Arrays) -> bytes:

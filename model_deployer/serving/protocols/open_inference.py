@@ -130,7 +130,8 @@ class OpenInference(Protocol):
 
     async def _metadata(self, request: Request) -> Reply:
         inputs = [
-            {"name": name, "datatype": datatype, "shape": [-1, 1]} for name, datatype in self._tensors.inputs.items()
+            {"name": name, "datatype": datatype, "shape": [-1, *self._tensors.shapes[name]]}
+            for name, datatype in self._tensors.inputs.items()
         ]
         outputs = [
             {"name": name, "datatype": output.datatype, "shape": [-1, *output.shape]}

@@ -5,12 +5,13 @@ from typing import Any
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import Feature
+from model_deployer.contract.features import Feature, Vector
 from model_deployer.serving.protocols import bodies
 from model_deployer.serving.protocols import schemas as model_schemas
 from model_deployer.serving.protocols.bodies import array, record
 from model_deployer.serving.protocols.schemas import TEXT, Schema, reference
 from model_deployer.serving.protocols.tensors import DTYPES, Output, datatypes
+from model_deployer.serving.rows.vectors import has_vectors
 
 #: The names of the schemas.
 _REQUEST, _ANSWER = "OpenInferenceRequest", "OpenInferenceAnswer"
@@ -19,9 +20,6 @@ _METADATA, _ERROR = "OpenInferenceModel", "OpenInferenceError"
 
 _TENSOR, _STATISTICS, _DURATION = "OpenInferenceTensor", "OpenInferenceStatistics", "OpenInferenceDuration"
 _CONFIGURATION = "OpenInferenceConfiguration"
-
-#: A value of a tensor.
-_VALUE: Schema = {"type": ["number", "string", "boolean", "null"]}
 
 _BOOLEAN: Schema = {"type": "boolean"}
 _SHAPE = array({"type": "integer"})
@@ -71,7 +69,7 @@ def schemas(contract: Contract, outputs: Mapping[str, Output]) -> dict[str, Any]
             for feature in contract.features
         },
         _NUMBER: {"type": "string", "enum": sorted(name for name in DTYPES if name != "BOOL")},
-        _INPUT: record({"name": TEXT, "datatype": TEXT, "shape": _SHAPE, "data": array(_VALUE)}),
+        _INPUT: record({"name": TEXT, "datatype": TEXT, "shape": _SHAPE, "data": array(_value(contract))}),
         _TENSOR: record({"name": TEXT, "datatype": TEXT, "shape": _SHAPE}),
         _STATISTICS: _STATISTICS_SCHEMA,
         _DURATION: record({"count": {"type": "integer"}, "ns": {"type": "integer"}}),
@@ -165,11 +163,17 @@ def _by_requirement(contract: Contract) -> list[Feature]:
 def _request_content(contract: Contract) -> dict[str, Any]:
     example = contract.example()
     inputs = [
-        {"name": feature.name, "shape": [1], "datatype": datatypes(feature)[0], "data": [example[feature.name]]}
+        _input_example(feature, example[feature.name])
         for feature in _by_requirement(contract)
         if feature.name in example
     ]
     return {"schema": reference(_REQUEST), "example": {"inputs": inputs}}
+
+
+def _input_example(feature: Feature, value: Any) -> dict[str, Any]:
+    is_vector = isinstance(feature, Vector)
+    shape, data = ([1, *feature.shape], value) if is_vector else ([1], [value])
+    return {"name": feature.name, "shape": shape, "datatype": datatypes(feature)[0], "data": data}
 
 
 def _request_schema(contract: Contract, outputs: Mapping[str, Output]) -> dict[str, Any]:
@@ -198,9 +202,17 @@ def _request_schema(contract: Contract, outputs: Mapping[str, Output]) -> dict[s
     }
 
 
+def _value(contract: Contract) -> Schema:
+    """Return the schema of a value of a tensor; with vectors, `data` may have a list for each row."""
+    return {"type": ["number", "string", "boolean", "null", *(["array"] * has_vectors(contract.features))]}
+
+
 def _input_schema(feature: Feature, field: Schema) -> dict[str, Any]:
-    data = array(field) | {"minItems": 1, "maxItems": 1}
+    data: Schema = array(field) | {"minItems": 1, "maxItems": 1}
     shape = array({"type": "integer", "enum": [1]}) | {"minItems": 1, "maxItems": 2}
+    if isinstance(feature, Vector):
+        data = {"anyOf": [field, data]}
+        shape = model_schemas.nameless([{"const": 1}, {"const": feature.length}], {"type": "integer"})
     is_number = len(datatypes(feature)) > 1
     datatype = reference(_NUMBER) if is_number else {"type": "string", "enum": datatypes(feature)}
     name = {"type": "string", "const": feature.name}

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import Datetime
+from model_deployer.contract.features import Datetime, Feature, Vector
 from model_deployer.serving.protocols.dataframes import MAX_MILLISECONDS, MIN_MILLISECONDS
 from model_deployer.serving.rows.row_id import RowId, json_schema
+from model_deployer.serving.rows.vectors import has_vectors
 
 Schema = Mapping[str, Any]
 
@@ -84,7 +85,7 @@ def frame_components(contract: Contract) -> dict[str, Any]:
     rows = {"anyOf": [reference("FrameRow"), reference("FrameValues")]}
     return {
         "FrameRow": row,
-        "FrameValues": _values(references),
+        "FrameValues": _values(contract, references),
         "FrameRowList": {"type": "array", "minItems": 1, "maxItems": contract.limits.rows, "items": rows},
     }
 
@@ -104,9 +105,16 @@ def add_row_id(components: dict[str, Any], row_id: RowId) -> None:
         schema["properties"] = schema["properties"] | {row_id.name: addition}
 
 
-def _values(references: Mapping[str, Schema]) -> dict[str, Any]:
-    values = nameless(list(references.values()), {"type": ["number", "string", "boolean", "null"]})
+def _values(contract: Contract, references: Mapping[str, Schema]) -> dict[str, Any]:
+    types = ["number", "string", "boolean", "null", *(["array"] * has_vectors(contract.features))]
+    values = nameless(list(references.values()), {"type": types})
     return values | {"description": f"The values in this order: {', '.join(references)}."}
+
+
+def _row_of_tensor(feature: Feature, schema: Schema) -> Schema:
+    if isinstance(feature, Vector):
+        return schema
+    return {"type": "array", "items": schema, "minItems": 1, "maxItems": 1}
 
 
 def components(contract: Contract) -> dict[str, Any]:
@@ -121,15 +129,16 @@ def components(contract: Contract) -> dict[str, Any]:
     return {
         **{names[feature.name]: feature.json_schema() for feature in contract.features},
         "Row": row | {"properties": references},
-        "Values": _values(references),
+        "Values": _values(contract, references),
         "TensorRow": row
         | {
-            "description": "A row in which each value is a list of one value.",
+            "description": "A row in which each value is a list of one value, or a vector.",
             "properties": {
-                field: {"type": "array", "items": schema, "minItems": 1, "maxItems": 1}
-                for field, schema in references.items()
+                feature.name: _row_of_tensor(feature, references[feature.name]) for feature in contract.features
             },
-            "examples": [{name: [value] for name, value in contract.example().items()}],
+            "examples": [
+                {name: value if isinstance(value, list) else [value] for name, value in contract.example().items()}
+            ],
         },
         "RowList": {"type": "array", "items": {"anyOf": listed}} | limits,
         "FieldColumns": {

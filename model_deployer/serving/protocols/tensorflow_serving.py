@@ -15,6 +15,7 @@ from model_deployer.contract.outputs import Arrays, Classification
 from model_deployer.serving.predictor import Predicted, Predictor
 from model_deployer.serving.protocols import bodies, schemas
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, RowsAndAnswer
+from model_deployer.serving.protocols.row_forms import RowForms
 from model_deployer.serving.protocols.schemas import Schema
 from model_deployer.serving.protocols.tensorflow_signature import (
     LABEL,
@@ -48,7 +49,7 @@ class TensorFlowServing(Protocol):
     def __init__(self, predictor: Predictor) -> None:
         super().__init__(predictor)
         self._contract = predictor.artifact.contract
-        self._names = self._contract.names
+        self._forms = RowForms(self._contract.features)
         self._model = predictor.artifact.manifest.name
         self._version = integer_version(predictor.artifact.manifest.version)
         self._metadata_body = _encode(
@@ -117,21 +118,21 @@ class TensorFlowServing(Protocol):
         if ("instances" in document) == ("inputs" in document):
             raise MalformedBody("expected either `instances`, a list of rows, or `inputs`, lists of values by field")
         if "instances" in document:
-            rows = bodies.rows(document["instances"], "instances", self._names)
+            rows = self._forms.rows(document["instances"], "instances")
             return rows, lambda predicted: {"predictions": _transpose(self._tensors(predicted.outputs))}
         inputs = document["inputs"]
         if not isinstance(inputs, list):
-            return _rows(inputs), lambda predicted: {"outputs": self._tensors(predicted.outputs)}
+            return self._forms.scalars(_rows(inputs)), lambda predicted: {"outputs": self._tensors(predicted.outputs)}
         # KServe's clients send rows and read `predictions`; those of TensorFlow Serving, for a model of one field, send
         # its values and read `outputs`.
-        return bodies.rows(inputs, "inputs", self._names), self._both_forms
+        return self._forms.rows(inputs, "inputs"), self._both_forms
 
     def _read_examples(self, body: bytes) -> list[Any]:
         document = _document(body)
         examples, context = document.get("examples"), document.get("context", {})
         if not isinstance(examples, list) or not isinstance(context, dict):
             raise MalformedBody("expected `examples` to be a list of rows, and `context` the fields that they share")
-        rows = bodies.rows(examples, "examples", self._names)
+        rows = self._forms.rows(examples, "examples")
         return [context | row if isinstance(row, dict) else row for row in rows]
 
     def _both_forms(self, predicted: Predicted) -> dict[str, Any]:
@@ -228,7 +229,7 @@ def _rows(inputs: Any) -> list[Any]:
         raise MalformedBody("expected `inputs` to be a list of rows, or to hold a list of values for each field")
     if len({len(column) for column in inputs.values()}) > 1:
         raise MalformedBody("expected all lists of `inputs` to have the same number of values")
-    return bodies.scalars(_transpose(inputs))
+    return _transpose(inputs)
 
 
 def _transpose(columns: Mapping[str, Sequence[Any]]) -> list[Any]:

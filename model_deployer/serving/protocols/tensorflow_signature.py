@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
+from model_deployer.contract.features import Boolean, Feature, Integer, Numeric, Vector
 from model_deployer.contract.outputs import Classification, Output
 
 #: The name of the only signature.
@@ -24,7 +24,10 @@ def signature_definitions(artifact: Artifact) -> dict[str, Any]:
     """Return the message SignatureDefMap of TensorFlow Serving's get_model_metadata.proto, as JSON."""
     outputs = output_types(artifact.contract.output).items()
     signature = {
-        "inputs": {feature.name: _tensor_info(feature.name, _dtype(feature)) for feature in artifact.contract.features},
+        "inputs": {
+            feature.name: _tensor_info(feature.name, _dtype(feature), *_shape(feature))
+            for feature in artifact.contract.features
+        },
         "outputs": {name: _tensor_info(name, dtype, *shape) for name, (dtype, *shape) in outputs},
         "method_name": "tensorflow/serving/predict",
     }
@@ -44,11 +47,18 @@ def _dtype(feature: Feature) -> str:
     match feature:
         case Numeric():
             return "DT_DOUBLE"
-        case Integer():
+        case Integer() | Vector(integers=True):
             return "DT_INT64"
+        case Vector():
+            return "DT_FLOAT"
         case Boolean():
             return "DT_BOOL"
     return "DT_STRING"
+
+
+def _shape(feature: Feature) -> tuple[int, ...]:
+    """Return the shape of a field without the rows; a field of one value has none."""
+    return feature.shape if isinstance(feature, Vector) else ()
 
 
 def _tensor_info(name: str, dtype: str, *shape: int) -> dict[str, Any]:

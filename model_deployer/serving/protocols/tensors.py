@@ -1,7 +1,8 @@
 """A model's fields and outputs as tensors of the Open Inference Protocol, as JSON, bytes or protobuf lists.
 
-A field is an input of the shape [rows] or [rows, 1]. If all fields are numbers, one input of any name may hold all of
-them, [rows, fields] in the order of the contract. Values are passed on unchanged: the predictor validates them.
+A field is an input of the shape [rows] or [rows, 1], a vector one of [rows, length]. If all fields are numbers, one
+input of any name may hold all of them, [rows, fields] in the order of the contract. Values are passed on unchanged: the
+predictor validates them.
 """
 
 import struct
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DeadlineExceeded, MalformedBody
-from model_deployer.contract.features import Boolean, Feature, Integer, Numeric
+from model_deployer.contract.features import Boolean, Feature, Integer, Numeric, Vector
 from model_deployer.contract.outputs import Arrays, Classification
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.rows.arrow import Column, Kind
@@ -66,6 +67,7 @@ class Tensors:
 
     Attributes:
         inputs: The datatype of each field in the model's metadata.
+        shapes: The shape of each field without the rows: [1], or [length] for a vector.
         outputs: The tensors of the response, by name.
         is_matrix: Whether one input may hold all fields.
     """
@@ -73,6 +75,8 @@ class Tensors:
     def __init__(self, predictor: Predictor) -> None:
         contract = predictor.artifact.contract
         self.inputs: Mapping[str, Datatype] = {feature.name: datatypes(feature)[0] for feature in contract.features}
+        self.shapes: Mapping[str, list[int]] = {feature.name: list(feature.shape) for feature in contract.features}
+        self._vectors = {feature.name: feature for feature in contract.features if isinstance(feature, Vector)}
         self.outputs: Mapping[str, Output] = dict(_outputs(contract))
         self.is_matrix = len(self.inputs) > 1 and all(
             isinstance(feature, Numeric | Integer) for feature in contract.features
@@ -80,10 +84,11 @@ class Tensors:
         self._predictor = predictor
         self._limits = contract.limits
 
-    def size(self, shapes: Sequence[Sequence[int]]) -> int:
+    def sizes(self, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> list[int]:
         """Return the number of values of each input of a request.
 
         Args:
+            names: The names of all inputs.
             shapes: The shapes of all inputs.
 
         Raises:
@@ -97,10 +102,11 @@ class Tensors:
             raise MalformedBody("expected at least one row: the first number of a `shape`")
         self._limits.check_rows(rows)  # before allocating an array for them: the size of BYTES is not known
         if self._is_one_matrix(shapes):
-            return rows * len(self.inputs)
-        if any(list(shape) not in ([rows], [rows, 1]) for shape in shapes):
+            return [rows * len(self.inputs)]
+        scalars = [shape for name, shape in zip(names, shapes, strict=True) if name not in self._vectors]
+        if any(list(shape) not in ([rows], [rows, 1]) for shape in scalars):
             raise MalformedBody("expected all inputs to have the shape [rows] or [rows, 1], with the same rows")
-        return rows
+        return [self._size(name, shape, rows) for name, shape in zip(names, shapes, strict=True)]
 
     def columns(self, names: Sequence[str], shapes: Sequence[Sequence[int]], values: Sequence[Values]) -> ValuesByName:
         """Return the values by field; a matrix is split into its columns.
@@ -116,6 +122,8 @@ class Tensors:
         if self._is_one_matrix(shapes):
             (matrix,) = values
             return {name: matrix[index :: len(self.inputs)] for index, name in enumerate(self.inputs)}
+        if self._vectors:
+            values = [self._by_row(*tensor) for tensor in zip(names, shapes, values, strict=True)]
         columns = dict(zip(names, values, strict=True))
         if len(columns) < len(names):
             raise MalformedBody("two inputs have the same name")
@@ -123,15 +131,14 @@ class Tensors:
 
     async def predict(self, columns: ValuesByName) -> Arrays:
         """Return the graph's output tensors for columns of the same length; raises as the predictor does."""
-        arrays = {
-            name: values
-            for name, values in columns.items()
-            if isinstance(values, np.ndarray) and len(values) > _MAX_ROWS_AS_OBJECTS
-        }
-        if len(arrays) < len(columns):
-            rows = max(map(len, columns.values()))
-            return await self._predictor.predict(await self._predictor.background.run_if_many(rows, _rows, columns))
-        return await self._predictor.predict_table({name: _column(array) for name, array in arrays.items()})
+        is_table = all(
+            isinstance(values, np.ndarray) and (self._vectors or len(values) > _MAX_ROWS_AS_OBJECTS)
+            for values in columns.values()
+        )
+        if is_table:
+            return await self._predictor.predict_table({name: _column(array) for name, array in columns.items()})
+        rows = max(map(len, columns.values()))
+        return await self._predictor.predict(await self._predictor.background.run_if_many(rows, _rows, columns))
 
     async def in_time(self, seconds: float, predict: Callable[[], Awaitable[Arrays]]) -> Arrays:
         """Return what ``predict`` returns, within the time that a request allows itself.
@@ -145,6 +152,23 @@ class Tensors:
         except TimeoutError:
             raise DeadlineExceeded(seconds) from None
 
+    def _size(self, name: str, shape: Sequence[int], rows: int) -> int:
+        feature = self._vectors.get(name)
+        if feature is None:
+            return rows
+        if list(shape) != [rows, feature.length]:
+            raise MalformedBody(f"expected the input `{name}` to have the shape [rows, {feature.length}]")
+        return rows * feature.length
+
+    def _by_row(self, name: str, shape: Sequence[int], values: Values) -> Values:
+        """Return the values of a vector as one list or array for each row, and other values unchanged."""
+        feature = self._vectors.get(name)
+        if feature is None:
+            return values
+        if isinstance(values, np.ndarray):
+            return values.reshape(shape)
+        return [values[start : start + feature.length] for start in range(0, len(values), feature.length)]
+
     def _is_one_matrix(self, shapes: Sequence[Sequence[int]]) -> bool:
         return self.is_matrix and len(shapes) == 1 and list(shapes[0][1:]) == [len(self.inputs)]
 
@@ -156,6 +180,10 @@ def datatypes(feature: Feature) -> list[Datatype]:
         case Numeric():
             names = ["FP64", *_NUMBERS[:-1]]
         case Integer():
+            names = ["INT64", *(name for name in _NUMBERS if name != "INT64")]
+        case Vector(integers=False):
+            names = ["FP32", *(name for name in _NUMBERS if name != "FP32")]
+        case Vector():
             names = ["INT64", *(name for name in _NUMBERS if name != "INT64")]
         case Boolean():
             names = ["BOOL"]
@@ -197,6 +225,8 @@ def write(values: Values) -> bytes:
 
 def _texts(blob: bytes, size: int) -> NDArray[Any]:
     """Read strings, each of them a length in four bytes and its UTF-8."""
+    if 4 * size > len(blob):
+        raise MalformedBody("expected each string of an input as its length, in four bytes, and its UTF-8")
     array = np.empty(size, dtype=object)
     offset = 0
     try:
@@ -211,7 +241,10 @@ def _texts(blob: bytes, size: int) -> NDArray[Any]:
     return array
 
 
-def _column(array: NDArray[Any]) -> Column:
+def _column(values: Values) -> Column:
+    array = np.asarray(values)
+    if array.ndim > 1 and array.dtype.kind in "fiu":
+        return Column("list", array)
     return Column(_KINDS[array.dtype.kind], array)
 
 
@@ -222,6 +255,8 @@ def _rows(columns: ValuesByName) -> list[dict[str, Any]]:
 
 def _json_values(array: NDArray[Any]) -> list[Any]:
     """Return the values as JSON has them: NaN, which JSON lacks, becomes null."""
+    if array.ndim > 1:
+        return list(array)
     values: list[Any] = array.tolist()
     if array.dtype.kind != "f":
         return values

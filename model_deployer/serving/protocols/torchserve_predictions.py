@@ -5,8 +5,8 @@ from typing import Any
 
 from model_deployer.contract.errors import MalformedBody, NotFound
 from model_deployer.serving.predictor import Predictor
-from model_deployer.serving.protocols import bodies
 from model_deployer.serving.protocols.protocol import RowsAndAnswer
+from model_deployer.serving.protocols.row_forms import RowForms
 
 #: The key of an object that may hold the rows; also the field of a form.
 DATA = "data"
@@ -19,6 +19,7 @@ class TorchServePredictions:
         artifact = predictor.artifact
         self._model, self._version = artifact.manifest.name, artifact.manifest.version
         self._names = artifact.contract.names
+        self._forms = RowForms(artifact.contract.features)
         self._predictions = predictor.predictions
 
     def check_model(self, model: str, version: str | None) -> None:
@@ -41,15 +42,15 @@ class TorchServePredictions:
         """
         value = _unwrap(value, self._names)
         if isinstance(value, list):
-            return bodies.rows(value, DATA, self._names), self._predictions
+            return self._forms.rows(value, DATA), self._predictions
         if not isinstance(value, dict) and len(self._names) > 1:
             raise MalformedBody(
                 "expected a row, a list of rows, or an object with one of these in `instances` or `data`"
             )
         if isinstance(value, dict) and isinstance(value.get("instances"), list):
-            rows = bodies.rows(value["instances"], DATA, self._names)
+            rows = self._forms.rows(value["instances"], DATA)
             return rows, lambda predicted: {"predictions": self._predictions(predicted)}
-        return bodies.rows([value], DATA, self._names), lambda predicted: self._predictions(predicted)[0]
+        return self._forms.rows([value], DATA), lambda predicted: self._predictions(predicted)[0]
 
 
 def _unwrap(value: Any, names: Sequence[str]) -> Any:

@@ -15,6 +15,7 @@ from model_deployer.contract.errors import RequestError, UsageError
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, ping, schemas
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, RowsAndAnswer
+from model_deployer.serving.protocols.row_forms import RowForms
 
 #: The environment variables with the paths that the platform has chosen.
 _HEALTH_VARIABLE, _PREDICT_VARIABLE = "AIP_HEALTH_ROUTE", "AIP_PREDICT_ROUTE"
@@ -36,7 +37,7 @@ class Vertex(Protocol):
         super().__init__(predictor)
         artifact = predictor.artifact
         self._contract = artifact.contract
-        self._names = self._contract.names
+        self._forms = RowForms(self._contract.features)
         self._health_path, self._predict_path = _path(_HEALTH_VARIABLE), _path(_PREDICT_VARIABLE)
 
     @property
@@ -64,7 +65,7 @@ class Vertex(Protocol):
         return await self.answer(request, self._read)
 
     def _read(self, request: Request) -> RowsAndAnswer:
-        rows = bodies.rows(bodies.document(request.body).get("instances"), "instances", self._names)
+        rows = self._forms.rows(bodies.document(request.body).get("instances"), "instances")
         return rows, lambda predicted: {"predictions": self.predictor.predictions(predicted)}
 
     def _predict_operation(self) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc
 
 Decoders for trusted data can crash on malicious data, and the server with them. Therefore this one reads only the types
-that a feature can have (numbers, booleans, text, timestamps; dictionaries of them), checks every length before it is
-used, and accepts neither compressed buffers nor a buffer that is used twice: the content of a stream cannot be larger
-than the stream.
+that a feature can have (numbers, booleans, text, timestamps; dictionaries of them; lists of numbers), checks every
+length before it is used, and accepts neither compressed buffers nor a buffer that is used twice: the content of a
+stream cannot be larger than the stream.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
@@ -20,14 +21,19 @@ from numpy.typing import NDArray
 from model_deployer.contract.errors import MalformedBody, TooManyRows
 from model_deployer.serving.rows.flatbuffer import Table
 
+#: The message about a column of another type.
+UNKNOWN_TYPE = "a column is of a type that no feature has; send numbers, booleans, text or timestamps"
+
 #: The maximum number of bytes of all strings in string views: many views may refer to the same bytes.
 _MAX_VIEWED_BYTES = 64 * 1024**2
 
 _SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
 _NULL, _INT, _FLOAT, _UTF8, _BOOL, _TIMESTAMP, _LARGE_UTF8, _UTF8_VIEW = 1, 2, 3, 5, 6, 10, 20, 24
+_LIST, _FIXED_SIZE_LIST, _LARGE_LIST = 12, 16, 21
+_LISTS = (_LIST, _FIXED_SIZE_LIST, _LARGE_LIST)
 _TEXTS = (_UTF8, _LARGE_UTF8, _UTF8_VIEW)
 
-Kind = Literal["number", "boolean", "text", "time", "null"]
+Kind = Literal["number", "boolean", "text", "time", "null", "list"]
 
 
 class CompressedStream(Exception):
@@ -41,7 +47,8 @@ class Column:
     Attributes:
         kind: The kind of the values.
         values: An array of [rows]: numbers of any dtype, booleans as bool or uint8, times as int64 counts of a unit
-            since 1970, text as str objects.
+            since 1970, text as str objects. For lists of numbers, numbers of [rows, length], or if the lengths differ
+            objects, each an array of numbers; a missing number in a list is NaN.
         missing: An array of [rows], bool: True for a missing value; None if no value is missing.
         units: For times, the number of units per second.
         zoned: For times, whether they are points in time (UTC) rather than local times.
@@ -63,6 +70,7 @@ class _Field:
     details: Table | None
     dictionary: int | None = None
     index: "_Field | None" = None
+    items: "_Field | None" = None
 
 
 @dataclass
@@ -112,6 +120,12 @@ class _Batch:
 
     def booleans(self) -> NDArray[np.uint8]:
         return self._bits(self.buffer())
+
+    def of_items(self, rows: int) -> "_Batch":
+        """Return the batch for the items of its lists: ``rows`` is the number of items."""
+        items = copy(self)
+        items.rows = rows
+        return items
 
     def _bits(self, bits: memoryview) -> NDArray[np.uint8]:
         if 8 * len(bits) < self.rows:
@@ -194,6 +208,11 @@ def _read_field(table: Table) -> _Field:
     details = table.table(3)
     encoding = table.table(4)
     name, kind = table.text(0), table.number(2, "<B")
+    if kind in _LISTS:
+        if encoding is not None:
+            raise ValueError
+        (items,) = table.tables(5, 2)
+        return _Field(name, kind, details, items=_Field("", items.number(2, "<B"), items.table(3)))
     if encoding is None:
         return _Field(name, kind, details)
     return _Field(name, kind, details, encoding.number(0), _Field(name, _INT, encoding.table(1)))
@@ -224,9 +243,11 @@ def _column(field: _Field, batch: _Batch) -> Column:
         return _dictionary_column(field, batch)
     if field.type == _NULL:
         return null_column(batch.rows)
+    if field.items is not None:
+        return _list_column(field, field.items, batch)
     read = _READERS.get(field.type)
     if read is None:
-        raise MalformedBody("a column is of a type that no feature has; send numbers, booleans, text or timestamps")
+        raise MalformedBody(UNKNOWN_TYPE)
     return read(field.details, batch)
 
 
@@ -249,6 +270,36 @@ def _dictionary_column(field: _Field, batch: _Batch) -> Column:
     if dictionary.missing is not None:
         missing = dictionary.missing[indices] | (False if missing is None else missing)
     return Column(dictionary.kind, dictionary.values[indices], missing, dictionary.units, dictionary.zoned)
+
+
+def _list_column(field: _Field, items: _Field, batch: _Batch) -> Column:
+    """Read lists of numbers: an array of [rows, length] if all of them have the same length."""
+    if items.type not in (_INT, _FLOAT):
+        raise MalformedBody("a column has lists of a type that no feature has; send lists of numbers")
+    missing = batch.missing()
+    if field.type == _FIXED_SIZE_LIST:
+        length = _require(field.details).number(0, "<i")
+        numbers = _numbers_of_lists(items, batch, batch.rows * length)
+        return Column("list", numbers.reshape(batch.rows, length), missing)
+    offset_dtype = "<i4" if field.type == _LIST else "<i8"
+    offsets = batch.array(offset_dtype, batch.rows + 1).astype(np.int64) if batch.rows else np.zeros(1, np.int64)
+    lengths = np.diff(offsets)
+    numbers = _numbers_of_lists(items, batch, None)
+    if offsets[0] < 0 or offsets[-1] > len(numbers) or (lengths < 0).any():
+        raise ValueError
+    if batch.rows and (lengths == lengths[0]).all():
+        return Column("list", numbers[offsets[0] : offsets[-1]].reshape(batch.rows, lengths[0]), missing)
+    parts = [numbers[start:end] for start, end in pairwise(offsets.tolist())]
+    return Column("list", _ragged(parts), missing)
+
+
+def _numbers_of_lists(items: _Field, batch: _Batch, count: int | None) -> NDArray[Any]:
+    """Return the numbers of all lists of a column, NaN for missing ones; ``count`` is their number if it is known."""
+    length, _ = next(batch.nodes)
+    if length < 0 or count not in (None, length):
+        raise ValueError
+    column = _READERS[items.type](items.details, batch.of_items(length))
+    return column.values if column.missing is None else np.where(column.missing, np.nan, column.values)
 
 
 def _integers(details: Table | None, batch: _Batch) -> Column:
@@ -323,6 +374,14 @@ def _object_array(values: list[str]) -> NDArray[Any]:
     return array
 
 
+def _ragged(lists: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return arrays as the objects of one array, even if all of them have the same length."""
+    array = np.empty(len(lists), dtype=object)
+    for index, numbers in enumerate(lists):
+        array[index] = numbers
+    return array
+
+
 def _concatenate(parts: tuple[Column, ...]) -> Column:
     """Return a column from its parts in the record batches."""
     first = parts[0]
@@ -332,7 +391,10 @@ def _concatenate(parts: tuple[Column, ...]) -> Column:
     if any(part.missing is not None for part in parts):
         masks = [np.zeros(len(part.values), dtype=bool) if part.missing is None else part.missing for part in parts]
         missing = np.concatenate(masks)
-    return Column(first.kind, np.concatenate([part.values for part in parts]), missing, first.units, first.zoned)
+    values = [part.values for part in parts]
+    if len({array.shape[1:] for array in values}) > 1:  # lists of different lengths
+        values = [_ragged(list(array)) for array in values]
+    return Column(first.kind, np.concatenate(values), missing, first.units, first.zoned)
 
 
 def _require(value: Any) -> Any:

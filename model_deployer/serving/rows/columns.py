@@ -1,15 +1,17 @@
-"""The columns that the graph takes, built from rows: one array per feature, [rows, 1], float64 or str objects."""
+"""The columns that the graph takes, built from rows: one array per feature, [rows, *shape], float64 or str objects."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_deployer.contract.features import Datetime, Feature
+from model_deployer.contract.features import Datetime, Feature, Vector
+from model_deployer.serving.rows.vectors import vector_column
 
-#: The graph's inputs by feature: arrays of [rows, 1], float64 or str objects.
+#: The graph's inputs by feature: arrays of [rows, 1], float64 or str objects; of a vector [rows, length], float64.
 Columns = Mapping[str, NDArray[Any]]
 
 #: The validated values of a row in the contract's order, or of a feature in the order of the rows; None for missing.
@@ -56,7 +58,7 @@ class ColumnBuilder:
             rows: The values of each row in the contract's order, None for missing. An id that follows them is left out.
 
         Returns:
-            One array per feature, [rows, 1]: float64 with NaN for missing, or str objects with "" for missing.
+            One array per feature, [rows, *shape]: float64 with NaN for missing, or str objects with "" for missing.
         """
         return self.columns(list(zip(*rows, strict=True)))
 
@@ -72,12 +74,14 @@ class ColumnBuilder:
 
 def _is_numeric(feature: Feature) -> bool:
     """Return whether numpy converts the values of a feature by itself: None to NaN, True to 1.0."""
-    return feature.dtype == "float64" and not isinstance(feature, Datetime)
+    return feature.dtype == "float64" and not isinstance(feature, Datetime | Vector)
 
 
 def _converter(feature: Feature) -> Callable[[Values], NDArray[Any]]:
     if isinstance(feature, Datetime):
         return _zoned_times if feature.zoned else _local_times
+    if isinstance(feature, Vector):
+        return partial(vector_column, feature)
     return _strings
 
 

@@ -29,7 +29,9 @@ from model_deployer.contract.features import (
     Feature,
     Integer,
     Text,
+    Vector,
 )
+from model_deployer.serving.rows import vectors
 from model_deployer.serving.rows.columns import ColumnBuilder, Table, Values
 from model_deployer.serving.rows.row_id import MAX_ID, MAX_ID_CHARACTERS, MIN_ID, Field, RowId, present, with_id
 from model_deployer.serving.rows.validation import Validator
@@ -57,6 +59,7 @@ class Decoder:
         self._ignores_unknown = ignores_unknown
         self._row_id = row_id
         self._features = len(contract.features)
+        self._is_json = _is_json_with_vectors if vectors.has_vectors(contract.features) else _is_json
         self._validator = Validator(contract, ignores_unknown, row_id)
         self._build_columns = ColumnBuilder(contract.features)
         self._decode_rows, self._decode_row, self._decode_columns, self._convert_objects = _compile(
@@ -86,7 +89,7 @@ class Decoder:
             values: list[Values] = [msgspec.structs.astuple(row) for row in self._convert_objects(rows)]
         except (msgspec.ValidationError, RecursionError, UnicodeEncodeError):
             return self._validator.check(rows)
-        is_valid = all(map(_is_json, values)) and not self._may_lack_fields(values)
+        is_valid = all(map(self._is_json, values)) and not self._may_lack_fields(values)
         return values if is_valid else self._validator.check(rows)
 
     def is_columnar(self, body: bytes) -> bool:
@@ -189,6 +192,10 @@ def _is_json(values: Values) -> bool:
     )
 
 
+def _is_json_with_vectors(values: Values) -> bool:
+    return _is_json(values) and all(vectors.is_finite(value) for value in values if type(value) is list)
+
+
 def _is_unicode(text: str) -> bool:
     if text.isascii():
         return True
@@ -248,6 +255,8 @@ def _required_type(feature: Feature) -> Any:
             return Annotated[datetime, Meta(tz=feature.zoned)]
         case Text():
             return Annotated[str, Meta(max_length=feature.longest)]
+        case Vector():
+            return vectors.vector_type(feature)
         case Categorical() if feature.unknown == "reject":
             return Literal[feature.categories]
         case Categorical():

@@ -26,13 +26,16 @@ from model_deployer.contract.features import (
     Integer,
     Numeric,
     Text,
+    Vector,
 )
+from model_deployer.serving import memory
 from model_deployer.serving.rows import arrow
 from model_deployer.serving.rows.arrow import Column, null_column
 from model_deployer.serving.rows.columns import ColumnBuilder, Table
 from model_deployer.serving.rows.decoding import value_type
 from model_deployer.serving.rows.row_id import InvalidIds, RowId, ids_of_column, present
 from model_deployer.serving.rows.validation import Validator
+from model_deployer.serving.rows.vectors import has_vectors
 
 #: The range of Python's datetime, the years 1 to 9999, in seconds since 1970.
 _MIN_SECONDS, _MAX_SECONDS = -62_135_596_800, 253_402_300_799
@@ -65,6 +68,7 @@ class TableReader:
             for feature in contract.features
             if isinstance(feature, Categorical) and (spelling := feature.spelling())
         }
+        self._has_vectors = has_vectors(contract.features)
         self._max_rows = contract.limits.rows
         self._validator = Validator(contract, ignores_unknown, row_id)
         self._build_columns = ColumnBuilder(contract.features)
@@ -84,7 +88,10 @@ class TableReader:
             InvalidRows: if values break the contract.
             CompressedStream: if its buffers are compressed.
         """
-        return self.table(arrow.read(stream, self._max_rows, len(self._features) + _MAX_UNKNOWN_COLUMNS))
+        columns = arrow.read(stream, self._max_rows, len(self._features) + _MAX_UNKNOWN_COLUMNS)
+        if not self._has_vectors and any(column.kind == "list" for column in columns.values()):
+            raise MalformedBody(arrow.UNKNOWN_TYPE)
+        return self.table(columns)
 
     def table(self, columns: Mapping[str, Column]) -> Table:
         """Validate columns that were read already, all of the same length; returns and raises as a call does."""
@@ -117,7 +124,7 @@ class TableReader:
         return {**columns, **spelled} if spelled else columns
 
     def _validated_columns(self, columns: Mapping[str, Column], rows: int) -> dict[str, NDArray[Any]]:
-        """Return the graph's columns, [rows, 1] each, if all of them are valid."""
+        """Return the graph's columns, [rows, *shape] each, if all of them are valid."""
         if not columns.keys() <= self._features.keys():
             raise _NeedsRowCheck
         if any(feature.required and name not in columns for name, feature in self._features.items()):
@@ -125,7 +132,7 @@ class TableReader:
         absent = null_column(rows)
         numbers = self._read_numbers(columns, absent)
         others = {
-            feature.name: _valid_values(feature, columns.get(feature.name, absent)).reshape(-1, 1)
+            feature.name: _valid_values(feature, columns.get(feature.name, absent)).reshape(rows, *feature.shape)
             for feature in self._other_features
         }
         return numbers | others
@@ -181,10 +188,42 @@ def _valid_values(feature: Feature, column: Column) -> NDArray[Any]:
     """Return the values of a field that is not a number, as the graph takes them, if all of them are valid."""
     if isinstance(feature, Categorical | Text):
         return _valid_texts(feature, column)
+    if isinstance(feature, Vector):
+        return _valid_vectors(feature, column)
     values = _valid_times(feature, column) if isinstance(feature, Datetime) else _to_numbers(column, "boolean")
     if not feature.nullable and np.isnan(values).any():
         raise _NeedsRowCheck
     return values
+
+
+def _valid_vectors(feature: Vector, column: Column) -> NDArray[np.float64]:
+    """Return vectors, float64 [rows, length], NaN for missing ones."""
+    rows = len(column.values)
+    is_missing = np.zeros(rows, dtype=bool) if column.missing is None else column.missing
+    if is_missing.any() and not feature.nullable:
+        raise _NeedsRowCheck
+    if column.kind == "null":
+        return np.full((rows, feature.length), np.nan)
+    memory.reserve(8 * rows * feature.length)
+    vectors = _stacked(feature, column, is_missing)
+    if vectors.shape != (rows, feature.length) or not (feature.accepts(vectors) | is_missing).all():
+        raise _NeedsRowCheck
+    values = vectors.astype(np.float64)
+    values[is_missing] = np.nan
+    return values
+
+
+def _stacked(feature: Vector, column: Column, is_missing: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return lists of numbers as one array of [rows, length], with zeros for missing ones."""
+    if column.kind != "list":
+        raise _NeedsRowCheck
+    if column.values.dtype != object:
+        return column.values
+    missing = np.zeros(feature.length)
+    vectors = [missing if is_missing[row] else vector for row, vector in enumerate(column.values)]
+    if any(len(vector) != feature.length for vector in vectors):
+        raise _NeedsRowCheck
+    return np.stack(vectors)
 
 
 def _to_numbers(column: Column, kind: str) -> NDArray[np.float64]:
@@ -250,13 +289,16 @@ def _to_rows(columns: Mapping[str, Column]) -> list[dict[str, Any]]:
 
 
 def _to_json_values(column: Column) -> list[Any]:
-    if column.kind == "boolean":
-        values: list[Any] = column.values.astype(bool).tolist()
+    if column.kind == "list":
+        values: list[Any] = list(column.values)
+    elif column.kind == "boolean":
+        values = column.values.astype(bool).tolist()
     elif column.kind == "time":
         values = [_format_time(count / column.units, column.zoned) for count in column.values.tolist()]
     else:
         values = column.values.tolist()
-    missing = np.isnan(column.values) if column.values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
+    has_nan = column.kind != "list" and column.values.dtype.kind == "f"
+    missing = np.isnan(column.values) if has_nan else np.zeros(len(values), dtype=bool)
     if column.missing is not None:
         missing |= column.missing
     return [None if is_missing else value for value, is_missing in zip(values, missing.tolist(), strict=True)]

@@ -40,7 +40,7 @@ class WarningFinder:
         """Return the first warnings by row and field, and the number of all.
 
         Args:
-            columns: The graph's inputs: one array per feature, [rows, 1].
+            columns: The graph's inputs: one array per feature, [rows, *shape].
         """
         rows = [np.flatnonzero(check(columns[name][:, 0])) for name, _, check in self._checks]
         firsts = (

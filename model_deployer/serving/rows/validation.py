@@ -22,10 +22,13 @@ from model_deployer.contract.features import (
     Integer,
     Numeric,
     Text,
+    Vector,
 )
 from model_deployer.contract.value_form import BooleanForm, NumberForm, TimeForm
 from model_deployer.serving.rows.columns import Values
+from model_deployer.serving.rows.invalid_value import InvalidValue
 from model_deployer.serving.rows.row_id import MAX_ID, MAX_ID_CHARACTERS, MIN_ID, Field, RowId, with_id
+from model_deployer.serving.rows.vectors import check_vector
 
 #: The maximum number of problems that a response lists; the others are counted. A million invalid values would
 #: otherwise cause a response of 100 MB.
@@ -36,20 +39,6 @@ _MAX_HINTS = 20
 
 #: An integer with more digits does not fit in a float64; it is read as infinite and refused by its field.
 _MAX_INTEGER_DIGITS = 400
-
-
-class _InvalidValue(Exception):
-    """A value breaks the contract.
-
-    Args:
-        code: The code of the problem.
-        message: The message of the problem; None for what the field expects.
-    """
-
-    def __init__(self, code: ProblemCode, message: str | None = None) -> None:
-        super().__init__(code)
-        self.code = code
-        self.message = message
 
 
 class _Problems:
@@ -138,7 +127,7 @@ class Validator:
         for name, field in self._fields.items():
             try:
                 values.append(self._value(row, field))
-            except _InvalidValue as invalid:
+            except InvalidValue as invalid:
                 problems.add(index, name, invalid.code, partial(_message, invalid, field))
         return tuple(values)
 
@@ -147,9 +136,9 @@ class Validator:
         if value is not None:
             return self._checks[field.name](value)
         if field.name not in row and field.required:
-            raise _InvalidValue("missing_field", f"the field is required: send {field.expected()}{_or_null(field)}")
+            raise InvalidValue("missing_field", f"the field is required: send {field.expected()}{_or_null(field)}")
         if not field.nullable:
-            raise _InvalidValue("not_nullable", f"null is not accepted: send {field.expected()}")
+            raise InvalidValue("not_nullable", f"null is not accepted: send {field.expected()}")
         return None
 
     def _unknown_field_message(self, name: str, problems: _Problems) -> str:
@@ -178,7 +167,7 @@ def _printable(name: str) -> str:
     return name[:100].encode("utf-8", "replace").decode()
 
 
-def _message(invalid: _InvalidValue, field: Field) -> str:
+def _message(invalid: InvalidValue, field: Field) -> str:
     return invalid.message or f"expected {field.expected()}"
 
 
@@ -222,7 +211,7 @@ def _parse_integer(digits: str) -> int | float:
 
 
 def _value_check(field: Field) -> Callable[[Any], Any]:
-    """Return a function that returns a valid value as the compiled decoder does, or raises :class:`_InvalidValue`."""
+    """Return a function that returns a valid value as the compiled decoder does, or raises :class:`InvalidValue`."""
     check = _usual_check(field)
     form = getattr(field, "format", None)
     if form is None:
@@ -258,6 +247,8 @@ def _usual_check(field: Field) -> Callable[[Any], Any]:
             return lambda value: _time(field, value)
         case Text():
             return lambda value: _string(value, 0, field.longest)
+        case Vector():
+            return lambda value: check_vector(field, value)
         case RowId():
             return _id
 
@@ -265,24 +256,24 @@ def _usual_check(field: Field) -> Callable[[Any], Any]:
 def _number(feature: Numeric | Integer, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         hint = ", and not as text" if isinstance(value, str) else ""
-        raise _InvalidValue("wrong_type", f"expected {feature.expected()}{hint}")
+        raise InvalidValue("wrong_type", f"expected {feature.expected()}{hint}")
     if isinstance(value, float) and math.isnan(value):
-        raise _InvalidValue("not_finite", f"NaN is not a number: send {feature.expected()}{_or_null(feature)}")
+        raise InvalidValue("not_finite", f"NaN is not a number: send {feature.expected()}{_or_null(feature)}")
     if isinstance(value, float) and math.isinf(value):
-        raise _InvalidValue("not_finite", f"the number is too large or infinite: send {feature.expected()}")
+        raise InvalidValue("not_finite", f"the number is too large or infinite: send {feature.expected()}")
     number = value if isinstance(feature, Integer) else _float(feature, value)
     if feature.out_of_range == "reject":
         is_too_low = feature.minimum is not None and number < feature.minimum
         if is_too_low or (feature.maximum is not None and number > feature.maximum):
-            raise _InvalidValue("out_of_range")
+            raise InvalidValue("out_of_range")
     return _integer(number) if isinstance(feature, Integer) else number
 
 
 def _integer(value: float) -> int:
     if value != int(value):
-        raise _InvalidValue("not_an_integer")
+        raise InvalidValue("not_an_integer")
     if abs(value) > MAX_EXACT_INTEGER:
-        raise _InvalidValue(
+        raise InvalidValue(
             "out_of_range", f"expected a whole number from -{MAX_EXACT_INTEGER:,} to {MAX_EXACT_INTEGER:,}"
         )
     return int(value)
@@ -292,24 +283,24 @@ def _float(feature: Numeric, value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise _InvalidValue("not_finite", f"the number is too large or infinite: send {feature.expected()}") from None
+        raise InvalidValue("not_finite", f"the number is too large or infinite: send {feature.expected()}") from None
 
 
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _InvalidValue("wrong_type")
+        raise InvalidValue("wrong_type")
     return value
 
 
 def _string(value: Any, min_characters: int, max_characters: int) -> str:
     if not isinstance(value, str):
-        raise _InvalidValue("wrong_type")
+        raise InvalidValue("wrong_type")
     if not min_characters <= len(value) <= max_characters:
-        raise _InvalidValue("wrong_length")
+        raise InvalidValue("wrong_length")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise _InvalidValue(
+        raise InvalidValue(
             "invalid_text", "the text has half of a surrogate pair, which is not a Unicode character"
         ) from None
     return value
@@ -320,9 +311,9 @@ def _id(value: Any) -> str | int:
         return _string(value, 0, MAX_ID_CHARACTERS)
     number = int(value) if isinstance(value, float) and value.is_integer() else value
     if type(number) is not int:
-        raise _InvalidValue("wrong_type")
+        raise InvalidValue("wrong_type")
     if not MIN_ID <= number <= MAX_ID:
-        raise _InvalidValue("out_of_range")
+        raise InvalidValue("out_of_range")
     return number
 
 
@@ -337,19 +328,19 @@ def _category(feature: Categorical, value: Any) -> str:
     if feature.unknown == "accept":
         return _string(value, 1, MAX_CATEGORY_CHARACTERS)
     if not isinstance(value, str):
-        raise _InvalidValue("wrong_type")
+        raise InvalidValue("wrong_type")
     if value not in (feature.categories or ()):
-        raise _InvalidValue("unknown_category")
+        raise InvalidValue("unknown_category")
     return value
 
 
 def _time(feature: Datetime, value: Any) -> datetime:
     if not isinstance(value, str):
-        raise _InvalidValue("wrong_type")
+        raise InvalidValue("wrong_type")
     try:
         time = msgspec.convert(value, datetime)
     except (msgspec.ValidationError, UnicodeEncodeError):
-        raise _InvalidValue("invalid_datetime") from None
+        raise InvalidValue("invalid_datetime") from None
     if (time.tzinfo is not None) != feature.zoned:
-        raise _InvalidValue("invalid_datetime")
+        raise InvalidValue("invalid_datetime")
     return time

@@ -15,6 +15,9 @@ from model_deployer.serving import memory
 #: The memory of a parsed value: the object, its key, and its places in a row and in a column.
 _VALUE_BYTES = 100
 
+#: The memory of a number in a vector: the object, its place in a list, and its places in an array and in a batch.
+_ELEMENT_BYTES = 48
+
 #: Values of a row in addition to the fields: those of unknown fields, and of the lists and objects around the rows.
 _SPARE_VALUES_PER_ROW = 8
 
@@ -39,7 +42,10 @@ class ValueCounter:
 
     def __init__(self, contract: Contract) -> None:
         self._max_rows = contract.limits.rows
-        values_per_row = len(contract.features) + _SPARE_VALUES_PER_ROW
+        values_per_row = contract.row_elements + _SPARE_VALUES_PER_ROW
+        scalars = sum(feature.elements == 1 for feature in contract.features) + _SPARE_VALUES_PER_ROW
+        elements = values_per_row - scalars
+        self._value_bytes = (scalars * _VALUE_BYTES + elements * _ELEMENT_BYTES) // values_per_row
         self._max_values = (contract.limits.rows + 1) * values_per_row + _SPARE_VALUES
 
     def reserve(self, body: bytes) -> None:
@@ -59,7 +65,7 @@ class ValueCounter:
         if values > self._max_values:
             rows = f"{self._max_rows:,} rows"
             raise TooManyRows(f"the body has more values than {rows} can have; send at most {rows} in one request")
-        memory.reserve(len(body) + _VALUE_BYTES * values)
+        memory.reserve(len(body) + self._value_bytes * values)
 
 
 def count_separators(body: bytes) -> int:

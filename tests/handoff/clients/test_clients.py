@@ -41,13 +41,18 @@ from model_deployer.handoff.clients.languages import (
     Toolchain,
 )
 from model_deployer.package.clients import Client
-from tests.support import models, tiny
+from tests.support import models, tensor_models, tiny
 from tests.support.processes import free_port
 from tests.support.servers import Profile, SharedServers
 
 pytestmark = pytest.mark.slow
 
-CONTRACTS = {"two labels": tiny.CONTRACT, "many labels": models.MANY, "regression": models.REGRESSION}
+CONTRACTS = {
+    "two labels": tiny.CONTRACT,
+    "many labels": models.MANY,
+    "regression": models.REGRESSION,
+    "vectors": tensor_models.CONTRACT,
+}
 
 each_language = pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
 
@@ -55,7 +60,8 @@ each_language = pytest.mark.parametrize("language", LANGUAGES, ids=lambda langua
 @pytest.fixture(scope="session")
 def urls(servers: SharedServers) -> dict[str, str]:
     """The URL of a server for each of the contracts."""
-    return {kind: servers.get(Profile(contract, models.write)).url for kind, contract in CONTRACTS.items()}
+    writers = dict.fromkeys(CONTRACTS, models.write) | {"vectors": tensor_models.write_vectors}
+    return {kind: servers.get(Profile(contract, writers[kind])).url for kind, contract in CONTRACTS.items()}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -101,7 +107,7 @@ def check(folder: Path, url: str) -> Check:
 
 
 @each_language
-@pytest.mark.parametrize("kind", ["many labels", "regression"])
+@pytest.mark.parametrize("kind", ["many labels", "regression", "vectors"])
 def test_every_answer_and_refusal_is_reproduced(
     kind: str, language: Language, urls: dict[str, str], tmp_path: Path
 ) -> None:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import InvalidRows
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
+from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, Vector
 from model_deployer.handoff.formats.library import MODULE, write_library
 from model_deployer.package.package_data import write_metadata
 from model_deployer.serving.engines.onnx import OnnxEngine
@@ -49,6 +49,8 @@ FEATURES: tuple[Feature, ...] = (
     Datetime(name="clock", format="%H:%M", missing="impute"),
     Datetime(name="sent", zoned=True, format="%Y-%m-%d %H:%M%z", missing="impute"),
     Text(name="remark", longest=5),
+    Vector(name="embedding", length=3, missing="impute"),
+    Vector(name="ids", length=2, integers=True, minimum=0, maximum=9, missing="impute", required=False),
 )
 
 OF_EVERY_FORM = Contract(features=FEATURES, output=tiny.CONTRACT.output)
@@ -63,6 +65,8 @@ VALUES: st.SearchStrategy[Any] = (
     | st.floats(width=32)
     | st.sampled_from([2**53, 2**53 + 2, 10**400, 1e300, -0.0, 3.0, 20240131, 202401, [1], {}])
     | st.text(max_size=7)
+    | st.lists(st.sampled_from([0, 1, 9, 10, 0.5, 3.0, None, True, "1", 1e300, 10**400, math.nan]), max_size=4)
+    | st.sampled_from([[1, 2], [0.5, 1, 2], [math.inf, 1, 2]])
     | st.sampled_from(["$1,234.5", "-$12", "($7.5)", "1.234,5 €", "1.234", "12,34,567", "1 234", "1e400", "\u2212 5"])
     | st.sampled_from(["EWR", " ewr", "I\u0302LE", "five", "FIVE ", "A", "b", "z7", "JFK", "UA", "yes", "NO "])
     | st.sampled_from(["", " ", "\ud800", *("x" * length for length in (201, 1_001))])
@@ -150,7 +154,7 @@ def test_any_rows_are_answered_or_refused_as_by_the_service(
 
 A_ROW = {
     "price": "$1,234.5", "preis": "1.234,5 €", "seats": "1 234", "open": "Yes", "origin": "FIVE", "zone": "z7",
-    "day": "31/01/2024", "remark": "",
+    "day": "31/01/2024", "remark": "", "embedding": [0.5, 1, -2], "ids": [0, 9],
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ import difflib
 import json
 import math
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
@@ -36,8 +37,8 @@ MAX_EXACT_INTEGER = 2**53
 #: The numbers of problems that an error lists, and of unknown fields for which it names a similar one.
 MAX_LISTED_PROBLEMS, MAX_HINTS = 1_000, 20
 
-#: The number of rows that the model predicts at once.
-CHUNK_ROWS = 4_096
+#: The maximum number of rows, and of their values, that the model predicts at once.
+CHUNK_ROWS, CHUNK_NUMBERS = 4_096, 4 * 1024**2
 
 UTC = timezone.utc  # noqa: UP017 (the file is read on its own)
 
@@ -101,8 +102,9 @@ class Preprocessor:
 
         Returns:
             Without a graph one array per field, [rows, 1]: float64 with NaN for missing, or str objects with "" for
-            missing. A boolean is 1.0 or 0.0, a time the seconds since 1970-01-01T00:00:00 (of a time with an offset:
-            in UTC). With a graph its outputs: float64 and int64 [rows, n].
+            missing. A vector is float64 [rows, length]. A boolean is 1.0 or 0.0, a time the seconds since
+            1970-01-01T00:00:00 (of a time with an offset: in UTC). With a graph its outputs: float64 and int64
+            [rows, n].
 
         Raises:
             InvalidRows: If rows break the contract.
@@ -196,9 +198,10 @@ class Predictor:
     def run(self, arrays: Arrays) -> Arrays:
         """Return the outputs of the graph for its inputs, float32 [rows, n] each, without any check."""
         rows = len(next(iter(arrays.values())))
+        size = max(1, min(CHUNK_ROWS, CHUNK_NUMBERS // sum(math.prod(array.shape[1:]) for array in arrays.values())))
         chunks = [
-            self._graph({name: array[start : start + CHUNK_ROWS] for name, array in arrays.items()})
-            for start in range(0, max(1, rows), CHUNK_ROWS)
+            self._graph({name: array[start : start + size] for name, array in arrays.items()})
+            for start in range(0, max(1, rows), size)
         ]
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
@@ -237,18 +240,24 @@ def is_nan(value: Any) -> bool:
 
 
 def json_value(value: Any) -> Any:
-    """Return the value that JSON has for a scalar of numpy, a date or a datetime; any other value unchanged."""
+    """Return the value that JSON has for a scalar or an array of numpy, a date or a datetime; others unchanged."""
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
     if isinstance(value, datetime):
         return value.isoformat()
     return f"{value.isoformat()}T00:00:00" if isinstance(value, date) else value
 
 
 def column(feature: Mapping[str, Any], values: Sequence[Any]) -> "np.ndarray[Any, Any]":
-    """Return checked values of a field as an input of the graph, [rows, 1]."""
+    """Return checked values of a field as an input of the graph, [rows, 1]; of a vector [rows, length]."""
     if feature["dtype"] == "string":
         return np.array([value or "" for value in values], dtype=object).reshape(-1, 1)
+    if feature["kind"] == "vector":
+        missing = [math.nan] * feature["length"]
+        vectors = [missing if value is None else value for value in values]
+        return np.array(vectors, dtype=np.float64).reshape(len(values), feature["length"])
     if feature["kind"] == "datetime":
         epoch = datetime(1970, 1, 1, tzinfo=UTC if feature["zoned"] else None)
         values = [None if value is None else (value - epoch).total_seconds() for value in values]
@@ -445,6 +454,46 @@ def read_offset(text: str | None) -> timezone | None:
     return timezone(-offset if text[0] == "-" else offset)
 
 
+def vector_check(feature: Mapping[str, Any]) -> Callable[[Any], list[float]]:
+    """Return the check of a vector."""
+    check_number = element_check(feature)
+
+    def check(value: Any) -> list[float]:
+        if not isinstance(value, list):
+            raise InvalidValue("wrong_type", f"expected {expected(feature)}")
+        if len(value) != feature["length"]:
+            raise InvalidValue("wrong_length", f"expected {expected(feature)}; it has {len(value):,}")
+        return [check_number(index, json_value(number)) for index, number in enumerate(value)]
+
+    return check
+
+
+def element_check(feature: Mapping[str, Any]) -> Callable[[int, Any], float]:
+    """Return the check of one number of a vector, from its index and its value."""
+    whole, noun = feature["integers"], f"a {'whole ' * feature['integers']}number"
+    text = noun + vector_range(feature)
+    largest: float = MAX_EXACT_INTEGER if whole else sys.float_info.max
+    low = -largest if feature["minimum"] is None else feature["minimum"]
+    high = largest if feature["maximum"] is None else feature["maximum"]
+    bounds = text if vector_range(feature) else f"{noun} from -{MAX_EXACT_INTEGER:,} to {MAX_EXACT_INTEGER:,}"
+
+    def check(index: int, number: Any) -> float:
+        where = f"at index {index}"
+        if number is None:
+            raise InvalidValue("not_nullable", f"null {where} is not accepted: send {text}")
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise InvalidValue("wrong_type", f"expected {text} {where}")
+        if not abs(number) <= sys.float_info.max:
+            raise InvalidValue("not_finite", f"the number {where} is NaN, infinite or too large: send {text}")
+        if whole and number != int(number):
+            raise InvalidValue("not_an_integer", f"expected {text} {where}")
+        if not low <= number <= high:
+            raise InvalidValue("out_of_range", f"expected {bounds} {where}")
+        return int(number) if whole else float(number)
+
+    return check
+
+
 USUAL_CHECKS = {
     "numeric": number_check,
     "integer": number_check,
@@ -452,6 +501,7 @@ USUAL_CHECKS = {
     "categorical": category_check,
     "datetime": time_check,
     "text": text_check,
+    "vector": vector_check,
 }
 
 
@@ -462,6 +512,10 @@ def expected(feature: Mapping[str, Any]) -> str:
             return expected_number(feature)
         case "boolean":
             return "true or false"
+        case "vector":
+            bounds = vector_range(feature)
+            numbers = f"{'whole ' * feature['integers']}numbers"
+            return f"a list of {feature['length']} {numbers}{', each' * bool(bounds)}{bounds}"
         case "categorical":
             return expected_category(feature)
         case "datetime" if feature["zoned"]:
@@ -480,6 +534,16 @@ def expected_number(feature: Mapping[str, Any]) -> str:
     if low and high:
         return f"{noun} from {low} to {high}"
     return f"{noun} of at least {low}" if low else f"{noun} of at most {high}"
+
+
+def vector_range(feature: Mapping[str, Any]) -> str:
+    """Return the bounds of the numbers of a vector, as the end of a noun phrase."""
+    low, high = (bound_text(feature[end]) for end in ("minimum", "maximum"))
+    if low and high:
+        return f" from {low} to {high}"
+    if low:
+        return f" of at least {low}"
+    return f" of at most {high}" if high else ""
 
 
 def bound_text(bound: float | None) -> str | None:

@@ -1,0 +1,86 @@
+"""Rows in the forms that JSON of several protocols may have: objects, lists of values, and tensors of the fields."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from model_deployer.contract.errors import MalformedBody
+from model_deployer.contract.features import Feature, Vector
+
+
+class RowForms:
+    """Turns rows in these forms into objects by field. It validates no values.
+
+    Args:
+        features: The fields; rows that are lists have their values in this order.
+    """
+
+    def __init__(self, features: Sequence[Feature]) -> None:
+        self._names = [feature.name for feature in features]
+        self._vectors = frozenset(feature.name for feature in features if isinstance(feature, Vector))
+        self._is_one_vector = len(features) == 1 and bool(self._vectors)
+
+    def rows(self, value: Any, key: str) -> list[Any]:
+        """Return rows as objects, from a list of objects or of lists; a model of one field also takes a list of values.
+
+        A list of numbers is one row of a model whose only field is a vector.
+
+        Args:
+            value: The list: each row is an object by field, or a list of values in the order of the fields.
+            key: The key of the list in the body, for the error.
+
+        Raises:
+            MalformedBody: if the value is not a list.
+        """
+        if not isinstance(value, list):
+            raise MalformedBody(f"expected `{key}` to be a list of rows")
+        if self._is_one_vector and value and not any(isinstance(row, list | dict) for row in value):
+            value = [value]
+        if len(self._names) == 1:
+            value = [row if self._is_row(row) else [row] for row in value]
+        # A list of another length is passed on as it is: validation refuses it, as it is not a row.
+        return self.scalars(
+            [
+                dict(zip(self._names, row, strict=True))
+                if isinstance(row, list) and len(row) == len(self._names)
+                else row
+                for row in value
+            ]
+        )
+
+    def scalars(self, rows: list[Any]) -> list[Any]:
+        """Return rows with values in place of lists of one value: tensors of the fields may have the shape [rows, 1].
+
+        All fields of a row other than vectors have such lists, or none.
+        """
+        # The first value of a row decides whether its others are searched.
+        if not any(isinstance(row, dict) and isinstance(self._first_scalar(row), list) for row in rows):
+            return rows
+        return [
+            {name: value if name in self._vectors else value[0] for name, value in row.items()}
+            if isinstance(row, dict) and all(name in self._vectors or _is_tensor(row[name]) for name in row)
+            else row
+            for row in rows
+        ]
+
+    def has_width(self, row: Sequence[Any]) -> bool:
+        """Return whether a list has one value for each field, or is the value of the only field."""
+        return len(row) == len(self._names) or self._is_one_vector
+
+    def _by_name(self, row: list[Any]) -> Any:
+        return dict(zip(self._names, row, strict=True)) if len(row) == len(self._names) else row
+
+    def _is_row(self, row: Any) -> bool:
+        """Return whether a row of a model of one field is a row, and not the value of the field."""
+        if not self._is_one_vector:
+            return isinstance(row, list | dict)
+        return isinstance(row, dict) or (isinstance(row, list) and len(row) == 1 and isinstance(row[0], list))
+
+    def _first_scalar(self, row: dict[Any, Any]) -> Any:
+        if not self._vectors:
+            return next(iter(row.values()), None)
+        return next((value for name, value in row.items() if name not in self._vectors), None)
+
+
+def _is_tensor(value: Any) -> bool:
+    """Return whether a value is a row of a tensor of the shape [rows, 1]."""
+    return isinstance(value, list) and len(value) == 1

@@ -1,0 +1,100 @@
+"""The values of vectors: the type as which msgspec decodes them, their checks, and their columns."""
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from model_deployer.contract.features import MAX_EXACT_INTEGER, Vector
+from model_deployer.serving.rows.invalid_value import InvalidValue
+
+
+def has_vectors(features: Sequence[Any]) -> bool:
+    """Return whether one of the fields is a vector."""
+    return any(isinstance(feature, Vector) for feature in features)
+
+
+def vector_type(feature: Vector) -> Any:
+    """Return the type as which msgspec decodes a vector: a list of its length, of numbers within its bounds."""
+    low, high = feature.bounds
+    if feature.integers:
+        number: Any = Annotated[int, Meta(ge=math.ceil(low), le=math.floor(high))]
+    else:
+        number = Annotated[float, Meta(ge=feature.minimum, le=feature.maximum)]
+    size = Meta(min_length=feature.length, max_length=feature.length)
+    return Annotated[list.__class_getitem__(number), size]
+
+
+def is_finite(value: Any) -> bool:
+    """Return whether no number of a decoded vector is NaN or infinite."""
+    return all(math.isfinite(number) for number in value if type(number) is float)
+
+
+def check_vector(feature: Vector, value: Any) -> list[float] | NDArray[np.float64]:
+    """Return a valid vector: a list as the compiled decoder returns it, or an array of float64 for an array.
+
+    Args:
+        feature: The field.
+        value: A value of JSON, or an array of numbers, [length].
+
+    Raises:
+        InvalidValue: if it breaks the contract.
+    """
+    if isinstance(value, np.ndarray):
+        return _check_array(feature, value)
+    if not isinstance(value, list):
+        raise InvalidValue("wrong_type")
+    _check_length(feature, len(value))
+    return [_check_number(feature, index, number) for index, number in enumerate(value)]
+
+
+def vector_column(feature: Vector, values: Sequence[Any]) -> NDArray[np.float64]:
+    """Return valid vectors as an input of the graph, float64 [rows, length]; NaN in all places for None."""
+    missing = [math.nan] * feature.length
+    column = np.array([missing if value is None else value for value in values], dtype=np.float64)
+    return column.reshape(len(values), feature.length)
+
+
+def _check_array(feature: Vector, array: NDArray[Any]) -> NDArray[np.float64]:
+    if array.ndim != 1 or array.dtype.kind not in "fiu":
+        raise InvalidValue("wrong_type")
+    _check_length(feature, len(array))
+    if not feature.accepts(array[None])[0]:
+        for index, number in enumerate(array.tolist()):
+            _check_number(feature, index, number)
+    return array.astype(np.float64)
+
+
+def _check_length(feature: Vector, length: int) -> None:
+    if length != feature.length:
+        raise InvalidValue("wrong_length", f"expected {feature.expected()}; it has {length:,}")
+
+
+def _check_number(feature: Vector, index: int, number: Any) -> float:
+    where = f"at index {index}"
+    if number is None:
+        raise InvalidValue("not_nullable", f"null {where} is not accepted: send {feature.element()}")
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise InvalidValue("wrong_type", f"expected {feature.element()} {where}")
+    if not _is_finite_number(number):
+        raise InvalidValue("not_finite", f"the number {where} is NaN, infinite or too large: send {feature.element()}")
+    if feature.integers and number != int(number):
+        raise InvalidValue("not_an_integer", f"expected {feature.element()} {where}")
+    low, high = feature.bounds
+    if not low <= number <= high:
+        raise InvalidValue("out_of_range", _out_of_range(feature, where))
+    return int(number) if feature.integers else float(number)
+
+
+def _is_finite_number(number: float) -> bool:
+    return abs(number) <= sys.float_info.max
+
+
+def _out_of_range(feature: Vector, where: str) -> str:
+    if feature.minimum is None and feature.maximum is None:
+        return f"expected a whole number from -{MAX_EXACT_INTEGER:,} to {MAX_EXACT_INTEGER:,} {where}"
+    return f"expected {feature.element()} {where}"
