@@ -19,17 +19,19 @@ from model_deployer.adoption.equality.probes import Probes, build_probes
 from model_deployer.adoption.graph.interval import add_interval
 from model_deployer.adoption.interface import Interface, Kind
 from model_deployer.adoption.opened_source import OpenedSource, open_source
-from model_deployer.adoption.read_source import SourceHints
+from model_deployer.adoption.read_source import SourceHints, read_source
 from model_deployer.contract.adoption import Adoption, Equality
 from model_deployer.contract.artifact import write_json
 from model_deployer.contract.errors import CheckFailed, DataError
-from model_deployer.contract.features import Categorical, Feature
+from model_deployer.contract.features import Boolean, Categorical, Feature, Integer
 from model_deployer.contract.number_format import count
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.contract.source_runner import RUNNER, SOURCE, SourceRunner
 from model_deployer.training.completion import Completed, ReadyModel, complete
 from model_deployer.training.data.dataset import Dataset, read_evaluation_data
+from model_deployer.training.data.features import candidates
 from model_deployer.training.data.request_rows import legal
+from model_deployer.training.data.table import read_table
 from model_deployer.training.evaluation.scored_rows import Predict
 from model_deployer.training.export.export import TOLERANCE, graph_predictor
 from model_deployer.training.fitting.prediction_sets import set_threshold
@@ -71,15 +73,29 @@ def adopt(path: Path) -> Completed:
     assert spec.adopt
     source_path = path.parent / spec.adopt.source
     location = spec.location("adopt", "source")
-    with open_source(source_path, _hints(spec.adopt), spec.adopt.trust, location) as source:
+    hints = SourceHints(spec.adopt.columns, spec.adopt.labels, spec.adopt.steps, spec.adopt.environment)
+    read = read_source(source_path, hints)
+    if read.is_unnamed and hints.columns is None:
+        hints = replace(hints, columns=_columns_of_table(spec, path, read.interface))
+        read = read_source(source_path, hints)
+    with open_source(read, source_path, hints, spec.adopt.trust, location) as source:
         print_stage("adopt", describe(source))
         for note in source.origin.notes:
             print_stage("adopt", note)
         return _adopt(read_evaluation_data(path, source.interface), source)
 
 
-def _hints(adopt: AdoptSpec) -> SourceHints:
-    return SourceHints(adopt.columns, adopt.labels, adopt.steps, adopt.environment)
+def _columns_of_table(spec: Spec, path: Path, interface: Interface | None) -> tuple[str, ...]:
+    """Return the columns that a source without names gets: those of the table without a role, in their order."""
+    names = tuple(candidates(read_table(spec, path.parent).frame, spec))
+    if interface is not None and len(interface.fields) != len(names):
+        raise DataError(
+            f"{spec.location('adopt')}: the model reads {len(interface.fields)} columns and has no names for them, and "
+            f"the table has {len(names)} columns without a role: {', '.join(names)}. List those of the model in its "
+            f"order under `adopt.columns`"
+        )
+    print_stage("adopt", f"the source has no names for its columns; it gets those of the table: {', '.join(names)}")
+    return names
 
 
 def describe(source: OpenedSource) -> str:
@@ -145,7 +161,9 @@ class _Rows:
         table = dataset.frame
         random = np.random.default_rng(dataset.spec.seed)
         chosen = np.sort(random.permutation(table.height)[:MAX_COMPARED_ROWS])
-        probes = _of_contract(build_probes(kinds, source.critical, table[chosen], dataset.spec.seed), dataset.features)
+        whole = [feature.name for feature in dataset.features if isinstance(feature, Integer | Boolean)]
+        probes = build_probes(kinds, source.critical, table[chosen], dataset.spec.seed, whole)
+        probes = _of_contract(probes, dataset.features)
         cases = (*(f"row {row + 1} of the table" for row in chosen), *probes.cases)
         return cls(pl.concat([table[chosen], probes.frame]), cases, len(chosen), tuple(range(len(cases))))
 
@@ -162,9 +180,14 @@ class _Rows:
 
 def _of_contract(probes: Probes, features: Sequence[Feature]) -> Probes:
     """Return the probe rows whose values are of the kind that the contract has, such as whole numbers."""
-    kept = legal([feature.model_copy(update={"missing": "impute"}) for feature in features], probes.frame).to_numpy()
+    frame = probes.frame
+    kept = legal([feature.model_copy(update={"missing": "impute"}) for feature in features], frame).to_numpy()
+    for feature in features:
+        values = frame[feature.name].to_numpy()
+        if isinstance(feature, Boolean):
+            kept &= np.isnan(values) | np.isin(values, (0, 1))
     cases = tuple(case for case, is_kept in zip(probes.cases, kept, strict=True) if is_kept)
-    return Probes(probes.frame.filter(kept), cases)
+    return Probes(frame.filter(kept), cases)
 
 
 def _refuse_unanswered(answers: SourceAnswers, rows: _Rows, spec: Spec) -> None:

@@ -15,7 +15,7 @@ from model_deployer.adoption.cell.environment import CellEnvironment, current_en
 from model_deployer.adoption.cell.process import CellProcess, start_cell
 from model_deployer.adoption.cell.trust import copy_trusted
 from model_deployer.adoption.interface import Interface, SourceField, label_text
-from model_deployer.adoption.read_source import ReadSource, SourceHints, read_source
+from model_deployer.adoption.read_source import ReadSource, SourceHints
 from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.errors import CheckFailed, UsageError
 from model_deployer.contract.source_runner import SourceRunner, SourceScript
@@ -49,21 +49,23 @@ class OpenedSource:
 
 
 @contextmanager
-def open_source(path: Path, hints: SourceHints, trust: str | None, name: str) -> Iterator[OpenedSource]:
-    """Read a source, and load it in its cell; the cell ends with the context.
+def open_source(
+    read: ReadSource, path: Path, hints: SourceHints, trust: str | None, name: str
+) -> Iterator[OpenedSource]:
+    """Load a source in its cell; the cell ends with the context.
 
     Args:
+        read: What the source says before it runs.
         path: The file or folder.
         hints: What model.yaml says about it.
         trust: The digest that the user consents to run; None without a consent.
         name: What model.yaml calls it, for messages.
 
     Raises:
-        UsageError: if there is no consent, or the files are not what was consented to; or if the source is not a model.
-        CellError: if the source cannot be loaded.
+        UsageError: if there is no consent.
+        CellError: if the files are not what was consented to, or the source cannot be loaded.
         CheckFailed: if the source is a model of a kind that cannot be adopted.
     """
-    read = read_source(path, hints)
     if trust is None:
         raise UsageError(
             f"{name} may hold programs, and it has to be loaded to prove that the served model answers as it does. If "
@@ -112,7 +114,7 @@ def _opened(
 
 def _described(description: Mapping[str, Any], hints: SourceHints) -> Interface:
     """Return what a loaded source says of itself, for one whose files do not say it."""
-    names = hints.columns or description.get("names")
+    names = description.get("names") or hints.columns
     if not names and description.get("features"):
         names = [f"x{position}" for position in range(int(description["features"]))]
     if not names:

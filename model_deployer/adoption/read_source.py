@@ -1,6 +1,6 @@
 """Read a source without running it: what it is, its inputs, and its graph if every part has a writer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -14,10 +14,13 @@ from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.written_model import Field, WrittenModel, write_model
 from model_deployer.adoption.interface import Interface, SourceField, label_text
 from model_deployer.adoption.source.pickle_file import read_pickle
-from model_deployer.adoption.source.pickle_scan import scan_pickle
+from model_deployer.adoption.source.pickle_scan import PickleScan, scan_pickle
 from model_deployer.adoption.source.versions import versions_of_object
 from model_deployer.adoption.stored_object import StoredObject
 from model_deployer.contract.source_runner import SourceStep
+
+#: How many names a line lists.
+_MAX_LISTED = 12
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class ReadSource:
         reason: Why there is no graph; None if there is one.
         critical: Values of each field at which it changes its behaviour.
         form, missing, categories: How it gets rows, see :class:`contract.source_runner.SourceRunner`.
+        warnings: What the reader has to know before it runs, such as programs in its files.
     """
 
     name: str
@@ -75,6 +79,37 @@ class ReadSource:
     form: Literal["frame", "array", "texts"] | None = None
     missing: Literal["none", "nan"] = "none"
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether the source has no names for its columns."""
+        if self.interface is None:
+            return True
+        return all(field.name == f"x{position}" for position, field in enumerate(self.interface.fields))
+
+    @property
+    def about(self) -> str:
+        """What the source is, in a few words: its format, its class and the versions that it names."""
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(self.versions.items()))
+        parts = [self.format, self.estimator, f"stored with {versions}" if versions else None]
+        return ", ".join(part for part in parts if part)
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yield what is known of the source before it runs, as the stage and the line of a report."""
+        yield "read", self.about
+        for warning in self.warnings:
+            yield "warning", warning
+        for definition in self.definitions:
+            names = ", ".join(f"{name} (line {line})" for name, line in definition.lines.items())
+            yield "read", f"{definition.path.name} defines {names}, which the source needs"
+        if self.interface is not None:
+            fields = ", ".join(field.name for field in self.interface.fields[:_MAX_LISTED])
+            more = len(self.interface.fields) - _MAX_LISTED
+            yield "read", f"it reads {fields}{f' and {more} more' if more > 0 else ''}"
+            if self.interface.labels is not None:
+                yield "read", f"it predicts {', '.join(self.interface.labels[:_MAX_LISTED])}"
+        yield "graph", self.reason or "every part of it has a graph writer"
 
 
 def read_source(path: Path, hints: SourceHints) -> ReadSource:
@@ -88,7 +123,8 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
         UnreadableSource: if it is damaged, or is not a model; the message says what it is.
     """
     content = path.read_bytes()
-    imports = scan_pickle(content).imports
+    scan = scan_pickle(content)
+    imports = scan.imports
     stored = read_pickle(content)
     versions = versions_of_object(stored, imports)
     libraries = {item.module.partition(".")[0] for item in imports if item.verdict == "library"}
@@ -106,6 +142,7 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
         interface=None,
         graph=None,
         reason=None,
+        warnings=tuple(_warnings(scan)),
     )
     try:
         return _with_graph(read, write_model(stored, hints.columns))
@@ -113,9 +150,18 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
         return replace(read, reason=str(reason))
 
 
+def _warnings(scan: PickleScan) -> Iterator[str]:
+    if dangerous := scan.paths("dangerous"):
+        yield f"loading it would call {', '.join(dangerous)}, which no model needs: it may be an attack"
+    if code := scan.paths("code"):
+        yield f"it carries functions as code, restored by {', '.join(code[:3])}"
+
+
 def _with_graph(read: ReadSource, written: WrittenModel) -> ReadSource:
     critical = {field.name: set(field.critical) for field in written.fields}
-    return replace(read, graph=written.onnx, interface=interface_of(written), critical=critical)
+    forms = {form for field in written.fields for form in field.fact.missing_forms}
+    missing: Literal["none", "nan"] = "nan" if "NaN" in forms else "none"
+    return replace(read, graph=written.onnx, interface=interface_of(written), critical=critical, missing=missing)
 
 
 def interface_of(written: WrittenModel) -> Interface:

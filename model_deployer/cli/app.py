@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from model_deployer.cli import bentoml_options
+from model_deployer.cli.commands.adopt import adopt
 from model_deployer.cli.commands.build import build
 from model_deployer.cli.commands.check import check
 from model_deployer.cli.commands.deploy import deploy
@@ -48,6 +49,7 @@ def _with_interrupt_message(command: Callable[..., None]) -> Callable[..., None]
 
 
 app.command()(_with_interrupt_message(init))
+app.command()(_with_interrupt_message(adopt))
 app.command()(_with_interrupt_message(train))
 app.command("list")(_with_interrupt_message(list_models))
 app.command()(_with_interrupt_message(show))

@@ -1,10 +1,12 @@
 """Write the first model.yaml for a model that was trained elsewhere, to be completed by its owner."""
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
-from model_deployer.adoption.interface import Interface, SourceField
-from model_deployer.training.data.spec_draft import identity, scalar
+from model_deployer.adoption.interface import SourceField
+from model_deployer.adoption.read_source import ReadSource
+from model_deployer.training.data.spec_draft import identity, model_name, scalar
 
 _HEAD = """\
 # A model that was trained elsewhere, and the table that evaluates it: rows whose truth is known.
@@ -25,48 +27,58 @@ _TAIL = """
 """
 
 
-@dataclass(frozen=True)
-class DraftedSource:
-    """What a draft says about a source.
-
-    Attributes:
-        path: The file or folder, from the folder of model.yaml.
-        about: What it is, in a few words.
-        digest: The digest of its files.
-        is_trusted: Whether the user has consented to run it.
-        interface: Its inputs and its output; None if they are not known before it runs.
-    """
-
-    path: str
-    about: str
-    digest: str
-    is_trusted: bool
-    interface: Interface | None
-
-
-def draft_adoption(name: str, source: DraftedSource, table: str | None, target: str | None) -> str:
+def draft_of(  # noqa: PLR0913 (one argument per statement of the user)
+    read: ReadSource,
+    source: Path,
+    folder: Path,
+    *,
+    name: str | None,
+    table: Path | None,
+    target: str | None,
+    is_trusted: bool,
+) -> str:
     """Return the text of a model.yaml.
 
     Args:
-        name: The name of the model.
-        source: The source.
-        table: The path of the evaluation table, from the folder of model.yaml; None if it is not known yet.
+        read: What the source says before it runs.
+        source: The file or folder of the source.
+        folder: The folder of the model.yaml; paths are relative to it.
+        name: The name of the model; None for one that resembles that of the source.
+        table: The evaluation table; None if it is not known yet.
         target: The column with the truth; None if it is not known yet.
+        is_trusted: Whether the user has consented to run the source.
     """
-    return "".join([_HEAD, identity(name), *_adopt(source), *_data(table, target), *_features(source), _TAIL])
+    path = _relative(source, folder)
+    return "".join(
+        [
+            _HEAD,
+            identity(name or model_name(source.name)),
+            *_adopt(read, path, is_trusted),
+            *_data(None if table is None else _relative(table, folder), target),
+            *_features(read),
+            _TAIL,
+        ]
+    )
 
 
-def _adopt(source: DraftedSource) -> Iterator[str]:
-    yield f"adopt:\n  source: {scalar(source.path)}  # {source.about}\n"
-    consent = "consent to run the source: it may hold programs"
-    yield f"  {'' if source.is_trusted else '# '}trust: {source.digest}  # {consent}\n"
-    interface = source.interface
+def _relative(path: Path, folder: Path) -> str:
+    return str(path) if "://" in str(path) else Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _adopt(read: ReadSource, path: str, is_trusted: bool) -> Iterator[str]:
+    yield f"adopt:\n  source: {scalar(path)}  # {read.about}\n"
+    consent = "consent to run the source: its files may hold programs"
+    yield f"  {'' if is_trusted else '# '}trust: {read.digest}  # {consent}\n"
+    interface = read.interface
     if interface is None or any(field.name == f"x{position}" for position, field in enumerate(interface.fields)):
         yield "  # columns: [...]  # the columns that the model reads, in its order: the source has no names\n"
     if interface is not None and interface.labels is not None and _are_codes(interface.labels):
         yield f"  # labels: [...]  # what the classes {', '.join(interface.labels)} are called in the table\n"
     yield "  # seen: true  # whether the model was trained on rows of the table\n"
-    yield "  # serve: runner  # serve the source itself, in a process of its own, in place of a graph\n\n"
+    if read.graph is None:
+        yield f"  serve: runner  # the source itself answers, in a process of its own: {read.reason}\n\n"
+    else:
+        yield "  # serve: runner  # serve the source itself, in a process of its own, in place of a graph\n\n"
 
 
 def _are_codes(labels: tuple[str, ...]) -> bool:
@@ -75,16 +87,19 @@ def _are_codes(labels: tuple[str, ...]) -> bool:
 
 def _data(table: str | None, target: str | None) -> Iterator[str]:
     yield "data:\n"
-    yield f"  path: {scalar(table)}  # relative to this file\n" if table else "  path: ?  # the evaluation table\n"
-    yield f"  target: {scalar(target)}\n" if target else "  target: ?  # the column with the truth\n"
+    if table:
+        yield f"  path: {scalar(table)}  # relative to this file: rows to evaluate the model on\n"
+    else:
+        yield "  # path: table.csv  # rows to evaluate the model on\n"
+    yield f"  target: {scalar(target)}\n" if target else "  # target: y  # the column with the truth\n"
 
 
-def _features(source: DraftedSource) -> Iterator[str]:
-    if source.interface is None:
+def _features(read: ReadSource) -> Iterator[str]:
+    if read.interface is None:
         return
     yield "\n# The fields that the model reads, and what callers have to know. The keys in the braces: description,\n"
     yield "# unit, missing, unknown, minimum, maximum, out_of_range, example.\n# features:\n"
-    for field in source.interface.fields:
+    for field in read.interface.fields:
         yield f"#   {scalar(field.name)}: {{}}  # {_summary(field)}\n"
 
 

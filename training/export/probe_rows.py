@@ -7,7 +7,7 @@ import polars as pl
 
 from model_deployer.adoption.equality.probes import build_probes
 from model_deployer.adoption.interface import Kind
-from model_deployer.contract.features import Feature
+from model_deployer.contract.features import Feature, Integer
 from model_deployer.training.data.request_rows import legal
 from model_deployer.training.models.model import Model
 
@@ -29,7 +29,8 @@ def probe_rows(model: Model, features: Sequence[Feature], table: pl.DataFrame, s
     """
     kinds: dict[str, Kind] = {feature.name: "text" if feature.dtype == "string" else "number" for feature in features}
     critical = critical_values(model)
-    rows = build_probes(kinds, critical, table.head(MAX_TABLE_ROWS), seed).frame
+    whole = [feature.name for feature in features if isinstance(feature, Integer)]
+    rows = build_probes(kinds, critical, table.head(MAX_TABLE_ROWS), seed, whole).frame
     return rows.filter(legal(features, rows))
 
 

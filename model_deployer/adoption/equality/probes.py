@@ -5,7 +5,7 @@ category. Therefore each value at which the model changes its behaviour is in a 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import polars as pl
 from model_deployer.adoption.interface import Kind
 
 #: The maximum number of probe rows, and of rows in which every field has a critical value.
-MAX_ROWS, MIXED_ROWS = 100_000, 2_000
+MAX_ROWS, MIXED_ROWS = 100_000, 5_000
 
 #: Numbers that programs treat differently: zeros, the first whole number that float32 lacks, and large numbers.
 _NUMBERS = (0.0, -0.0, 1.0, -1.0, 2.0**24 + 1, -(2.0**24) - 1, 1e9, -1e9, 1e30, -1e30)
@@ -39,7 +39,11 @@ class Probes:
 
 
 def build_probes(
-    kinds: Mapping[str, Kind], critical: Mapping[str, set[_Value]], table: pl.DataFrame | None, seed: int
+    kinds: Mapping[str, Kind],
+    critical: Mapping[str, set[_Value]],
+    table: pl.DataFrame | None,
+    seed: int,
+    whole: Collection[str] = (),
 ) -> Probes:
     """Return probe rows for every field.
 
@@ -51,11 +55,13 @@ def build_probes(
         critical: Values of each field at which the model changes its behaviour.
         table: Rows in the form of the graph's inputs, with all fields; None without a table.
         seed: The seed of the choice of rows and values.
+        whole: The fields that hold whole numbers only: they get those next to the critical values.
     """
     random = np.random.default_rng(seed)
     values = {
         name: _unusual_values(kind, critical.get(name, set()), _present(table, name)) for name, kind in kinds.items()
     }
+    values |= {name: _whole(values[name]) for name in whole}
     mixed = _mixed_rows(values, kinds, random)
     bases = mixed if table is None or not table.height else pl.concat([table.select(list(kinds)), mixed])
     cases = _thinned([(name, value, case) for name in kinds for value, case in values[name]], random)
@@ -86,6 +92,16 @@ def _unusual_values(kind: Kind, critical: set[_Value], present: Sequence[_Value]
     described = (_numbers if kind == "number" else _texts)(critical, present)
     first = {repr(value): (value, case) for value, case in reversed([*described])}
     return list(reversed(first.values()))
+
+
+def _whole(values: Sequence[tuple[_Value, str]]) -> list[tuple[_Value, str]]:
+    """Return the whole numbers next to some numbers, each once."""
+    first: dict[str, tuple[_Value, str]] = {}
+    for value, case in values:
+        number = float(value)
+        for neighbour in (number,) if math.isnan(number) else (math.floor(number), math.ceil(number)):
+            first.setdefault(repr(float(neighbour)), (float(neighbour), case))
+    return list(first.values())
 
 
 def _numbers(critical: set[_Value], present: Sequence[_Value]) -> Iterator[tuple[float, str]]:
