@@ -20,7 +20,11 @@ from model_deployer.adoption.graph.trees.catboost_file import (
     parse_catboost,
 )
 from model_deployer.adoption.graph.trees.links import sigmoid, softmax, two_columns
-from model_deployer.adoption.graph.trees.raw_columns import check_width, read_category, round_to_float32
+from model_deployer.adoption.graph.trees.raw_columns import (
+    check_width,
+    read_category,
+    round_to_float32,
+)
 from model_deployer.adoption.graph.trees.tree import CategorySplit, Numbers, Tree
 from model_deployer.adoption.graph.trees.tree_ensemble import Ensemble
 from model_deployer.adoption.graph.unsupported import UnsupportedModel

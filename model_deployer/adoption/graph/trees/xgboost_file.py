@@ -51,7 +51,7 @@ class XgboostModel:
 def is_xgboost_file(content: bytes) -> bool:
     """Return whether a file is a model of XGBoost, by its first bytes."""
     start = content[:4_000]
-    return start.lstrip()[:1] == b"{" and (b"learner" in start or b"gradient_booster" in start)
+    return start.lstrip()[:1] == b"{" and (b'learner"' in start or b"learner{" in start)
 
 
 def parse_xgboost(content: bytes) -> XgboostModel:
