@@ -3,17 +3,18 @@
 from collections.abc import Callable
 
 from model_deployer.adoption.graph.trees.catboost_file import is_catboost_json
-from model_deployer.adoption.graph.trees.catboost_model import catboost_fields, read_catboost
-from model_deployer.adoption.graph.trees.lightgbm_model import lightgbm_fields, read_lightgbm
+from model_deployer.adoption.graph.trees.catboost_model import catboost_columns, read_catboost
+from model_deployer.adoption.graph.trees.lightgbm_model import lightgbm_columns, read_lightgbm
 from model_deployer.adoption.graph.trees.lightgbm_text import is_lightgbm_text
 from model_deployer.adoption.graph.trees.xgboost_file import is_xgboost_file
-from model_deployer.adoption.graph.trees.xgboost_model import read_xgboost, xgboost_fields
+from model_deployer.adoption.graph.trees.xgboost_model import read_xgboost, xgboost_columns
 from model_deployer.adoption.stored_object import StoredObject
 
-_FIELDS: dict[str, Callable[[StoredObject], list[str] | None]] = {
-    "lightgbm": lightgbm_fields,
-    "xgboost": xgboost_fields,
-    "catboost": catboost_fields,
+#: By library: the names of the columns, and None for one without a name.
+_COLUMNS: dict[str, Callable[[StoredObject], list[str | None]]] = {
+    "lightgbm": lightgbm_columns,
+    "xgboost": xgboost_columns,
+    "catboost": catboost_columns,
 }
 
 
@@ -42,4 +43,19 @@ def booster_fields(stored: StoredObject) -> list[str] | None:
     Raises:
         UnsupportedModel: if the model is not fitted or is damaged.
     """
-    return _FIELDS[stored.library](stored) if stored.library in _FIELDS else None
+    names = [name for name in _columns(stored) or [] if name is not None]
+    return names or None
+
+
+def booster_width(stored: StoredObject) -> int | None:
+    """Return the number of input columns of such a model; None for a model of another library.
+
+    Raises:
+        UnsupportedModel: if the model is not fitted or is damaged.
+    """
+    columns = _columns(stored)
+    return None if columns is None else len(columns)
+
+
+def _columns(stored: StoredObject) -> list[str | None] | None:
+    return _COLUMNS[stored.library](stored) if stored.library in _COLUMNS else None

@@ -45,10 +45,11 @@ def read_catboost(content: bytes) -> StoredObject:
     return StoredObject("catboost.core", "CatBoost", state={"json": content})
 
 
-def catboost_fields(stored: StoredObject) -> list[str] | None:
-    """Return the names of the input columns; None if the model was trained without names."""
+def catboost_columns(stored: StoredObject) -> list[str | None]:
+    """Return the names of the input columns; None for each if the model was trained without names."""
     names = _parsed(stored).names
-    return None if names == [str(number) for number in range(len(names))] else names
+    unnamed = names == [str(number) for number in range(len(names))]
+    return [None if unnamed else name for name in names]
 
 
 @predictor("catboost.CatBoost", "catboost.CatBoostClassifier", "catboost.CatBoostRegressor", "catboost.CatBoostRanker")

@@ -38,7 +38,7 @@ _UNCENTERED = {"MultinomialDeviance"}
 
 #: Versions from 1.4 on decide for the second label at a score of exactly 0, and exponential loss does always.
 _OLD_BINARY_LOSSES = {"BinomialDeviance"}
-_BELOW_HALF = float(np.nextafter(0.5, 0))
+_BELOW_HALF = float(np.nextafter(np.float32(0.5), np.float32(0)))
 
 
 @predictor("sklearn.GradientBoostingRegressor")

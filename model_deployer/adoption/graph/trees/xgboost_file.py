@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -54,6 +55,7 @@ def is_xgboost_file(content: bytes) -> bool:
     return start.lstrip()[:1] == b"{" and (b'learner"' in start or b"learner{" in start)
 
 
+@lru_cache(maxsize=1)
 def parse_xgboost(content: bytes) -> XgboostModel:
     """Read a model.
 

@@ -44,9 +44,10 @@ def read_xgboost(content: bytes) -> StoredObject:
     return StoredObject("xgboost.core", "Booster", state={"handle": content})
 
 
-def xgboost_fields(stored: StoredObject) -> list[str] | None:
-    """Return the names of the input columns; None if the model was trained without names."""
-    return parse_xgboost(_content(stored)).names or None
+def xgboost_columns(stored: StoredObject) -> list[str | None]:
+    """Return the names of the input columns; None for each if the model was trained without names."""
+    model = parse_xgboost(_content(stored))
+    return [*model.names] or [None] * model.width
 
 
 @predictor("xgboost.Booster")

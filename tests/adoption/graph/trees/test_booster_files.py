@@ -3,7 +3,8 @@
 import lightgbm
 import pytest
 
-from model_deployer.adoption.graph.trees.booster_files import booster_fields, read_booster_file
+from model_deployer.adoption.graph.trees.booster_files import booster_fields, booster_width, read_booster_file
+from model_deployer.adoption.graph.written_model import write_model
 from model_deployer.adoption.stored_object import StoredObject
 from tests.adoption.graph.trees.graphs import matrix, stored
 from tests.adoption.graph.trees.stored_models import FOLDER, read_file
@@ -35,7 +36,17 @@ def test_catboost_json() -> None:
         model = read_booster_file(case["content"])
         assert model is not None
         assert model.kind == "catboost.CatBoost"
-        assert len(booster_fields(model) or case["rows"]) == len(case["rows"])
+        assert booster_fields(model) in (None, list(case["rows"]))
+        assert booster_width(model) == len(case["rows"])
+
+
+def test_columns_of_written_models() -> None:
+    """A model says its columns itself, with or without names."""
+    unnamed = lightgbm.train({"verbose": -1}, lightgbm.Dataset(matrix(TABLE), NUMBER), 2)
+    assert [field.name for field in write_model(stored(unnamed)).fields] == ["x0", "x1", "x2"]
+    assert [field.name for field in write_model(stored(unnamed), ["p", "q", "r"]).fields] == ["p", "q", "r"]
+    named = lightgbm.train({"verbose": -1}, lightgbm.Dataset(matrix(TABLE), NUMBER, feature_name=list(TABLE)), 2)
+    assert [field.name for field in write_model(stored(named)).fields] == list(TABLE)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"learner_of": 1}', b"tree of life", b"\x80\x04N.", b"\0\0\0?"])
