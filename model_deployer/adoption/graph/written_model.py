@@ -13,6 +13,7 @@ from model_deployer.adoption.graph.frame import Frame
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import write_predictor
 from model_deployer.adoption.graph.rounding import rounded_probabilities
+from model_deployer.adoption.graph.trees.booster_files import booster_fields, booster_width
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.writers import register_writers
 from model_deployer.adoption.interface import Interface, Kind, SourceField, label_text
@@ -182,7 +183,9 @@ def _stated_names(stored: StoredObject) -> list[str] | None:
     names = stored.get("feature_names_in_", stored.get("_feature_names_in"))
     if names is None and isinstance(stored.get("_df_columns"), (list, tuple, np.ndarray)):
         names = stored["_df_columns"]  # the column transformer of versions 0.20 to 0.23
-    return None if names is None or isinstance(names, StoredObject) else [str(name) for name in names]
+    if names is None or isinstance(names, StoredObject):
+        return booster_fields(stored)
+    return [str(name) for name in names]
 
 
 #: Attributes with one value per column, or one row per column at the given axis.
@@ -210,6 +213,8 @@ def _column_count(stored: StoredObject) -> int | None:
     for name in ("n_features_in_", "n_features_", "_n_features", "n_input_features_"):
         if isinstance(stored.get(name), (int, np.integer)):
             return int(stored[name])
+    if (width := booster_width(stored)) is not None:
+        return width
     for name, axis in _PER_COLUMN.items():
         value = stored.get(name)
         if isinstance(value, np.ndarray) and value.ndim and not isinstance(value.flat[0], np.ndarray):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,7 @@ def is_catboost_json(content: bytes) -> bool:
     return content.lstrip()[:1] == b"{" and b'"features_info"' in content and b'"scale_and_bias"' in content
 
 
+@lru_cache(maxsize=1)
 def parse_catboost(content: bytes | str) -> CatboostModel:
     """Read a JSON export.
 

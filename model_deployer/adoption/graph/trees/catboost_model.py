@@ -20,7 +20,11 @@ from model_deployer.adoption.graph.trees.catboost_file import (
     parse_catboost,
 )
 from model_deployer.adoption.graph.trees.links import sigmoid, softmax, two_columns
-from model_deployer.adoption.graph.trees.raw_columns import check_width, read_category, round_to_float32
+from model_deployer.adoption.graph.trees.raw_columns import (
+    check_width,
+    read_category,
+    round_to_float32,
+)
 from model_deployer.adoption.graph.trees.tree import CategorySplit, Numbers, Tree
 from model_deployer.adoption.graph.trees.tree_ensemble import Ensemble
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
@@ -41,10 +45,11 @@ def read_catboost(content: bytes) -> StoredObject:
     return StoredObject("catboost.core", "CatBoost", state={"json": content})
 
 
-def catboost_fields(stored: StoredObject) -> list[str] | None:
-    """Return the names of the input columns; None if the model was trained without names."""
+def catboost_columns(stored: StoredObject) -> list[str | None]:
+    """Return the names of the input columns; None for each if the model was trained without names."""
     names = _parsed(stored).names
-    return None if names == [str(number) for number in range(len(names))] else names
+    unnamed = names == [str(number) for number in range(len(names))]
+    return [None if unnamed else name for name in names]
 
 
 @predictor("catboost.CatBoost", "catboost.CatBoostClassifier", "catboost.CatBoostRegressor", "catboost.CatBoostRanker")

@@ -37,10 +37,11 @@ def read_lightgbm(content: bytes) -> StoredObject:
     return StoredObject("lightgbm.basic", "Booster", state={"handle": text, "best_iteration": -1})
 
 
-def lightgbm_fields(stored: StoredObject) -> list[str] | None:
-    """Return the names of the input columns; None if the model was trained without names."""
+def lightgbm_columns(stored: StoredObject) -> list[str | None]:
+    """Return the names of the input columns; None for each if the model was trained without names."""
     names = parse_lightgbm(_text(stored)).names
-    return None if names == [f"Column_{number}" for number in range(len(names))] else names
+    unnamed = names == [f"Column_{number}" for number in range(len(names))]
+    return [None if unnamed else name for name in names]
 
 
 @predictor("lightgbm.Booster")

@@ -7,6 +7,7 @@ the end the categories of pandas columns.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,7 @@ def is_lightgbm_text(content: bytes) -> bool:
     return content.lstrip()[:5].split() == [b"tree"] and b"\nversion=" in content[:200]
 
 
+@lru_cache(maxsize=1)
 def parse_lightgbm(text: str) -> LightgbmModel:
     """Read the text of a model.
 

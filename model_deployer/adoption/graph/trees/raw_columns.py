@@ -1,12 +1,12 @@
 """The columns that trees read: numbers, rounded numbers, and the codes of categories."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
-from model_deployer.adoption.graph.frame import Block, Frame, Origin
+from model_deployer.adoption.graph.frame import Block, Frame, note_categories
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 
@@ -36,13 +36,14 @@ def round_to_float32(graph: GraphWriter, numbers: str) -> str:
     return graph.number(graph.add("Cast", numbers, to=TensorProto.FLOAT))
 
 
-def read_category(column: Frame, categories: Sequence[Any], graph: GraphWriter) -> Block:
+def read_category(column: Frame, categories: Sequence[Any], graph: GraphWriter, refuses_others: bool = False) -> Block:
     """Return the position of a category in the list of them.
 
     Args:
         column: One column, of texts or numbers as the categories are.
         categories: The categories; None and NaN in it stand for a missing value.
         graph: The graph to write to.
+        refuses_others: Whether the library raises an error for a value that is not a category.
 
     Returns:
         Double [rows, 1]: whole numbers from 0, and NaN for a missing value and for a value that is not a category.
@@ -67,10 +68,16 @@ def read_category(column: Frame, categories: Sequence[Any], graph: GraphWriter) 
     encoded = graph.add(
         "LabelEncoder", block.tensor, domain="ai.onnx.ml", values_tensor=values, default_tensor=missing, **keys
     )
-    for origin in block.origins:
-        if origin is not None:
-            graph.note_critical(origin.field, _raw_values(origin, codes))
+    raw = [value if isinstance(value, str) else float(value) for value in codes]
+    note_categories(block.origins[0], raw, graph, refuses_others)
     return Block(encoded, "number", block.names, (None,))
+
+
+def note_missing_form(column: Frame, form: str, graph: GraphWriter) -> None:
+    """Remember in which form the library needs a missing text, as :class:`FieldFact` names them."""
+    for block in column.blocks:
+        if block.kind != "number" and block.origins[0] is not None:
+            graph.fact(block.origins[0].field).missing_forms.add(form)
 
 
 def _nothing(column: Frame, graph: GraphWriter) -> Block:
@@ -78,10 +85,6 @@ def _nothing(column: Frame, graph: GraphWriter) -> Block:
     block = column.numbers(graph)
     assert block.tensor is not None
     return Block(graph.add("Mul", block.tensor, graph.constant(np.nan)), "number", block.names, (None,))
-
-
-def _raw_values(origin: Origin, categories: Iterable[Any]) -> list[float | str]:
-    return [value if isinstance(value, str) else origin.field_value(float(value)) for value in categories]
 
 
 def is_missing(value: Any) -> bool:

@@ -13,12 +13,13 @@ from model_deployer.adoption.graph.frame import Frame
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor, write_predictor
 from model_deployer.adoption.graph.trees.links import sigmoid, softmax, two_columns
-from model_deployer.adoption.graph.trees.sklearn_trees import column_block, labels_of, value_tree
+from model_deployer.adoption.graph.trees.sklearn_trees import column_block, labels_of, sklearn_version, value_tree
 from model_deployer.adoption.graph.trees.tree_ensemble import Ensemble
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
-_EPSILON = float(np.finfo(np.float64).eps)
+#: Probabilities are at least this far from 0 and 1: before version 1.8, and since then.
+_OLD_EPSILON, _EPSILON = float(np.finfo(np.float32).eps), float(np.finfo(np.float64).eps)
 
 #: The start of boosting before version 0.21: by class, the attribute that holds the scores.
 _OLD_STARTS = {
@@ -37,7 +38,7 @@ _UNCENTERED = {"MultinomialDeviance"}
 
 #: Versions from 1.4 on decide for the second label at a score of exactly 0, and exponential loss does always.
 _OLD_BINARY_LOSSES = {"BinomialDeviance"}
-_BELOW_HALF = float(np.nextafter(0.5, 0))
+_BELOW_HALF = float(np.nextafter(np.float32(0.5), np.float32(0)))
 
 
 @predictor("sklearn.GradientBoostingRegressor")
@@ -99,8 +100,8 @@ def _constant_row(graph: GraphWriter, values: Any) -> str:
 
 def _link(stored: StoredObject, probabilities: str, graph: GraphWriter) -> str:
     """Return the scores that belong to probabilities."""
-    limits = graph.constant(_EPSILON), graph.constant(1 - _EPSILON)
-    limited = graph.add("Clip", probabilities, *limits)
+    epsilon = _EPSILON if sklearn_version(stored) >= (1, 8) else _OLD_EPSILON
+    limited = graph.add("Clip", probabilities, graph.constant(epsilon), graph.constant(1 - epsilon))
     if len(labels_of(stored)) == 2:
         both = graph.add("Log", limited)
         log_odds = graph.add("Sub", _column(graph, both, 1), graph.add("Log", _complement(graph, limited)))

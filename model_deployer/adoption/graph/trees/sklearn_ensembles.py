@@ -87,8 +87,8 @@ def write_adaboost_regressor(stored: StoredObject, frame: Frame, graph: GraphWri
     """Write AdaBoost that predicts a number: the weighted median of its parts."""
     parts = estimators(stored)
     if _are_trees(parts, TREE_REGRESSORS):
-        ensemble, tensor = _ensemble(stored, [value_tree(part) for part in parts], frame, graph, separate=True)
-        predictions = ensemble.sums(graph, tensor, len(parts))
+        ensemble, tensor = _ensemble(stored, [value_tree(part) for part in parts], frame, graph)
+        predictions = ensemble.tree_values(graph, tensor)
     else:
         tensors = [write_predictor(part, frame, graph).prediction for part in parts]
         predictions = graph.add("Concat", *tensors, axis=1)
@@ -150,12 +150,10 @@ def _spread(tree: Tree, stored: StoredObject, labels: int) -> Tree:
     return replace(tree, values=values)
 
 
-def _ensemble(
-    stored: StoredObject, trees: Sequence[Tree], frame: Frame, graph: GraphWriter, separate: bool = False
-) -> tuple[Ensemble, str]:
+def _ensemble(stored: StoredObject, trees: Sequence[Tree], frame: Frame, graph: GraphWriter) -> tuple[Ensemble, str]:
     ensemble = Ensemble()
-    for number, tree in enumerate(trees):
-        ensemble.add(tree, number if separate else 0)
+    for tree in trees:
+        ensemble.add(tree)
     block = column_block(stored, frame, graph)
     ensemble.note_thresholds(block, graph)
     assert block.tensor is not None

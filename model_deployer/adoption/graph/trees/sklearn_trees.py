@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.adoption.graph.answer import Answer
-from model_deployer.adoption.graph.frame import Block, Frame
+from model_deployer.adoption.graph.frame import Block, Frame, refuse_missing
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor
 from model_deployer.adoption.graph.trees.links import two_columns
@@ -25,6 +25,9 @@ from model_deployer.adoption.stored_object import StoredObject
 #: The classes of one tree.
 TREE_CLASSIFIERS = ("sklearn.DecisionTreeClassifier", "sklearn.ExtraTreeClassifier")
 TREE_REGRESSORS = ("sklearn.DecisionTreeRegressor", "sklearn.ExtraTreeRegressor")
+
+#: The first version that reads missing numbers, by the beginning of the name of the class.
+_MISSING_SINCE = {"DecisionTree": (1, 3), "RandomForest": (1, 4), "ExtraTree": (1, 6)}
 
 
 @predictor(*TREE_CLASSIFIERS)
@@ -96,17 +99,25 @@ def column_block(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Bloc
     width = stored.get("n_features_in_", stored.get("n_features_"))
     block = read_numbers(frame, graph, None if width is None else int(width))
     assert block.tensor is not None
+    if not _accepts_missing(stored):
+        refuse_missing(block.origins, graph)
     return replace(block, tensor=round_to_float32(graph, block.tensor))
+
+
+def _accepts_missing(stored: StoredObject) -> bool:
+    """Return whether the version that stored a model reads missing numbers; boosting of trees never does."""
+    reader = estimators(stored)[0] if stored.name.startswith("Bagging") else stored
+    first = next((version for name, version in _MISSING_SINCE.items() if reader.name.startswith(name)), None)
+    return first is not None and sklearn_version(reader) >= first
 
 
 def label_shares(graph: GraphWriter, ensemble: Ensemble, tensor: str) -> str:
     """Return the average of the shares of the labels, double [rows, labels]."""
-    trees = ensemble.trees
-    count = graph.constant(float(len(trees)))
-    if trees[0].values.shape[1] != 2:
+    count = graph.constant(float(len(ensemble.trees)))
+    if ensemble.trees[0].values.shape[1] != 2:
         return graph.add("Div", ensemble.leaf_sums(graph, tensor), count)
     second = Ensemble()
-    for tree in trees:
+    for tree in ensemble.trees:
         second.add(replace(tree, values=tree.values[:, 1:]))
     return two_columns(graph, graph.add("Div", second.sums(graph, tensor), count))
 

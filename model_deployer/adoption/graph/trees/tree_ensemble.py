@@ -1,12 +1,18 @@
-"""Decision trees of any library as one TreeEnsemble (ai.onnx.ml 5), which compares and adds doubles."""
+"""Decision trees of any library as nodes of TreeEnsembleRegressor (ai.onnx.ml 3), which compare doubles.
+
+The operator adds float32 numbers, so it only finds the leaf of each tree here; the values of the leaves are looked up
+and added in double. Its successor, TreeEnsemble (ai.onnx.ml 5), adds doubles, but ONNX Runtime 1.20 lacks it, and 1.21
+and 1.22 answer wrongly without an error.
+"""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from enum import Enum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from model_deployer.adoption.graph.frame import Block, note_thresholds
@@ -17,14 +23,15 @@ from model_deployer.adoption.graph.trees.tree import Numbers, Tree, leaf_only
 #: How many numbers of a row are looked up at once in the tables of leaves.
 _LOOKUP_NUMBERS = 2_000
 
-_SUM, _NO_TRANSFORM = 1, 0
+#: The number of trees in a node, which limits the memory of large batches.
+_GROUP = 250
 
 
-class Comparison(IntEnum):
-    """Which rows go left; the numbers of the attribute ``nodes_modes``."""
+class Comparison(Enum):
+    """Which rows go left, as the mode of a node."""
 
-    AT_MOST = 0
-    BELOW = 1
+    AT_MOST = "BRANCH_LEQ"
+    BELOW = "BRANCH_LT"
 
 
 @dataclass
@@ -56,7 +63,7 @@ class Ensemble:
             note_thresholds(columns.origins[number], sorted(values), graph)
 
     def sums(self, graph: GraphWriter, numbers: str, outputs: int = 1) -> str:
-        """Add the values of the leaves, one value per leaf.
+        """Add the values of the leaves, one value per leaf, which goes to the output of its tree.
 
         Args:
             graph: The graph to write to.
@@ -66,7 +73,12 @@ class Ensemble:
         Returns:
             Double [rows, outputs].
         """
-        return self._write(graph, numbers, [tree.values[:, 0] for tree in self.trees], self._targets, outputs)
+        parts = []
+        for start, trees, leaves in self._groups(graph, numbers):
+            values = graph.add("Gather", graph.constant(_leaf_values(trees)[:, 0]), leaves, axis=0)
+            targets = np.array(self._targets[start : start + len(trees)])
+            parts.append(graph.add("MatMul", values, graph.constant(np.equal.outer(targets, range(outputs)) * 1.0)))
+        return _sum(graph, parts)
 
     def leaf_sums(self, graph: GraphWriter, numbers: str) -> str:
         """Add the values of the leaves, which have one value for each output.
@@ -74,38 +86,40 @@ class Ensemble:
         Returns:
             Double [rows, outputs].
         """
-        leaves = self.leaves(graph, numbers)
-        values = self.leaf_values()
-        step = max(1, _LOOKUP_NUMBERS // len(self.trees))
-        parts = [leaf_sum(graph, leaves, values[:, at : at + step]) for at in range(0, values.shape[1], step)]
-        return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+        return _sum(graph, [_group_sums(graph, trees, leaves) for _, trees, leaves in self._groups(graph, numbers)])
+
+    def tree_values(self, graph: GraphWriter, numbers: str) -> str:
+        """Return the value of each tree, one value per leaf, double [rows, trees]."""
+        values = graph.constant(_leaf_values(self.trees)[:, 0])
+        return graph.add("Gather", values, self.leaves(graph, numbers), axis=0)
 
     def leaves(self, graph: GraphWriter, numbers: str) -> str:
-        """Find the leaf of each tree, int64 [rows, trees], by its row in :meth:`leaf_values`."""
-        starts = np.cumsum([0, *(int(tree.is_leaf.sum()) for tree in self.trees)])
-        values = [np.cumsum(tree.is_leaf) - 1.0 + start for tree, start in zip(self.trees, starts, strict=False)]
-        count = len(self.trees)
-        return graph.add("Cast", self._write(graph, numbers, values, range(count), count), to=TensorProto.INT64)
+        """Find the leaf of each tree, int64 [rows, trees]; leaves are numbered over all trees, in their order."""
+        parts, first = [], 0
+        for _, trees, leaves in self._groups(graph, numbers):
+            parts.append(graph.add("Add", leaves, graph.constant(np.array(first, np.int64))))
+            first += sum(int(tree.is_leaf.sum()) for tree in trees)
+        return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
 
-    def leaf_values(self) -> Numbers:
-        """Return the values of the leaves of all trees, double [leaves, outputs]."""
-        return np.concatenate([tree.values[tree.is_leaf] for tree in self.trees])
+    def _groups(self, graph: GraphWriter, numbers: str) -> Iterator[tuple[int, Sequence[Tree], str]]:
+        """Write the trees in groups, and yield the first number, the trees and the leaves of each group.
 
-    def _write(
-        self, graph: GraphWriter, numbers: str, values: Sequence[Numbers], targets: Sequence[int], outputs: int
-    ) -> str:
-        graph.require_opset("ai.onnx.ml", 5)
+        The leaves are int64 [rows, trees of the group], numbered over the trees of the group.
+        """
         columns, trees = self._with_category_columns(graph, numbers)
-        nodes = _node_attributes(trees, self.comparison) | _leaf_attributes(trees, values, targets)
-        return graph.add(
-            "TreeEnsemble",
-            columns,
-            domain="ai.onnx.ml",
-            n_targets=outputs,
-            aggregate_function=_SUM,
-            post_transform=_NO_TRANSFORM,
-            **nodes,
-        )
+        for start in range(0, len(trees), _GROUP):
+            group = trees[start : start + _GROUP]
+            leaf_numbers = graph.add(
+                "TreeEnsembleRegressor",
+                columns,
+                domain="ai.onnx.ml",
+                n_targets=len(group),
+                **_node_attributes(group, self.comparison),
+                **_leaf_attributes(group),
+            )
+            firsts = np.cumsum([0, *(int(tree.is_leaf.sum()) for tree in group[:-1])])
+            integers = graph.add("Cast", leaf_numbers, to=TensorProto.INT64)
+            yield start, group, graph.add("Add", integers, graph.constant(firsts))
 
     def _with_category_columns(self, graph: GraphWriter, numbers: str) -> tuple[str, Sequence[Tree]]:
         """Let each split by categories read a column of its own. These columns come before all others."""
@@ -127,19 +141,22 @@ class Ensemble:
         return graph.add("Concat", *parts, numbers, axis=1), trees
 
 
-def leaf_sum(graph: GraphWriter, leaves: str, values: Numbers) -> str:
-    """Add the values of the leaf of each tree.
+def _group_sums(graph: GraphWriter, trees: Sequence[Tree], leaves: str) -> str:
+    values, parts = _leaf_values(trees), []
+    step = max(1, _LOOKUP_NUMBERS // len(trees))
+    for start in range(0, values.shape[1], step):
+        looked_up = graph.add("Gather", graph.constant(values[:, start : start + step]), leaves, axis=0)
+        parts.append(graph.add("ReduceSum", looked_up, graph.constant(np.array([1], np.int64)), keepdims=0))
+    return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
 
-    Args:
-        graph: The graph to write to.
-        leaves: The leaves, int64 [rows, trees].
-        values: The values of all leaves, double [leaves, outputs].
 
-    Returns:
-        Double [rows, outputs].
-    """
-    looked_up = graph.add("Gather", graph.constant(values), leaves, axis=0)
-    return graph.add("ReduceSum", looked_up, graph.constant(np.array([1], np.int64)), keepdims=0)
+def _sum(graph: GraphWriter, parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else graph.add("Sum", *parts)
+
+
+def _leaf_values(trees: Sequence[Tree]) -> Numbers:
+    """Return the values of the leaves of trees, double [leaves, outputs]."""
+    return np.concatenate([tree.values[tree.is_leaf] for tree in trees])
 
 
 def _splits_by_column(trees: Sequence[Tree]) -> dict[int, list[tuple[int, int]]]:
@@ -152,35 +169,39 @@ def _splits_by_column(trees: Sequence[Tree]) -> dict[int, list[tuple[int, int]]]
 
 
 def _node_attributes(trees: Sequence[Tree], comparison: Comparison) -> dict[str, Any]:
-    """Return the attributes of the splits. Splits and leaves have numbers of their own, over all trees."""
-    splits = leaves = 0
-    roots, parts = [], []
-    for tree in trees:
-        leaf = tree.is_leaf
-        number = np.where(leaf, np.cumsum(leaf) + leaves, np.cumsum(~leaf) + splits) - 1
-        split = [tree.column, tree.threshold, tree.missing_left]
-        split += [number[tree.left], number[tree.right], leaf[tree.left], leaf[tree.right]]
-        roots.append(splits)
-        parts.append([values[~leaf] for values in split])
-        splits += int(np.sum(~leaf))
-        leaves += int(np.sum(leaf))
-    column, threshold, missing_left, left, right, left_leaf, right_leaf = map(np.concatenate, zip(*parts, strict=True))
+    """Return the attributes of the nodes; a leaf has the mode "LEAF", and no children."""
+    leaf = np.concatenate([tree.is_leaf for tree in trees])
+
+    def of_splits(arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        values = np.concatenate(list(arrays))
+        return np.where(leaf, np.zeros(1, values.dtype), values)
+
     return {
-        "tree_roots": roots,
-        "nodes_featureids": column.tolist(),
-        "nodes_splits": numpy_helper.from_array(threshold),
-        "nodes_modes": numpy_helper.from_array(np.full(len(column), comparison, np.uint8)),
-        "nodes_missing_value_tracks_true": missing_left.astype(int).tolist(),
-        "nodes_truenodeids": left.tolist(),
-        "nodes_falsenodeids": right.tolist(),
-        "nodes_trueleafs": left_leaf.astype(int).tolist(),
-        "nodes_falseleafs": right_leaf.astype(int).tolist(),
+        **_node_numbers(trees, "nodes", [np.ones(len(tree.left), bool) for tree in trees]),
+        "nodes_modes": np.where(leaf, "LEAF", comparison.value).tolist(),
+        "nodes_featureids": of_splits(tree.column for tree in trees).tolist(),
+        "nodes_values_as_tensor": numpy_helper.from_array(of_splits(tree.threshold for tree in trees)),
+        "nodes_missing_value_tracks_true": of_splits(tree.missing_left for tree in trees).astype(int).tolist(),
+        "nodes_truenodeids": of_splits(tree.left for tree in trees).tolist(),
+        "nodes_falsenodeids": of_splits(tree.right for tree in trees).tolist(),
     }
 
 
-def _leaf_attributes(trees: Sequence[Tree], values: Sequence[Numbers], targets: Sequence[int]) -> dict[str, Any]:
-    weights = [value[tree.is_leaf] for tree, value in zip(trees, values, strict=True)]
+def _leaf_attributes(trees: Sequence[Tree]) -> dict[str, Any]:
+    """Return the attributes of the leaves: a leaf adds its number within its tree to the output of its tree."""
+    numbers = _node_numbers(trees, "target", [tree.is_leaf for tree in trees])
+    weights = np.concatenate([np.arange(tree.is_leaf.sum(), dtype=np.float64) for tree in trees])
     return {
-        "leaf_targetids": np.repeat(np.array(targets), [len(weight) for weight in weights]).tolist(),
-        "leaf_weights": numpy_helper.from_array(np.concatenate(weights).astype(np.float64)),
+        **numbers,
+        "target_ids": numbers["target_treeids"],
+        "target_weights_as_tensor": numpy_helper.from_array(weights),
+    }
+
+
+def _node_numbers(trees: Sequence[Tree], prefix: str, chosen: Sequence[NDArray[np.bool_]]) -> dict[str, list[int]]:
+    """Return the numbers of the trees and of the chosen nodes within them."""
+    counts = [int(nodes.sum()) for nodes in chosen]
+    return {
+        f"{prefix}_treeids": np.repeat(np.arange(len(trees)), counts).tolist(),
+        f"{prefix}_nodeids": np.concatenate([np.flatnonzero(nodes) for nodes in chosen]).tolist(),
     }

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -51,9 +52,10 @@ class XgboostModel:
 def is_xgboost_file(content: bytes) -> bool:
     """Return whether a file is a model of XGBoost, by its first bytes."""
     start = content[:4_000]
-    return start.lstrip()[:1] == b"{" and (b"learner" in start or b"gradient_booster" in start)
+    return start.lstrip()[:1] == b"{" and (b'learner"' in start or b"learner{" in start)
 
 
+@lru_cache(maxsize=1)
 def parse_xgboost(content: bytes) -> XgboostModel:
     """Read a model.
 

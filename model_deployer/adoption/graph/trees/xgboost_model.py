@@ -14,7 +14,12 @@ from model_deployer.adoption.graph.frame import Block, Frame, note_thresholds
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor
 from model_deployer.adoption.graph.trees.links import sigmoid, softmax, two_columns
-from model_deployer.adoption.graph.trees.raw_columns import check_width, read_category, round_to_float32
+from model_deployer.adoption.graph.trees.raw_columns import (
+    check_width,
+    note_missing_form,
+    read_category,
+    round_to_float32,
+)
 from model_deployer.adoption.graph.trees.tree_ensemble import Comparison, Ensemble
 from model_deployer.adoption.graph.trees.xgboost_file import XgboostModel, parse_xgboost
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
@@ -39,9 +44,10 @@ def read_xgboost(content: bytes) -> StoredObject:
     return StoredObject("xgboost.core", "Booster", state={"handle": content})
 
 
-def xgboost_fields(stored: StoredObject) -> list[str] | None:
-    """Return the names of the input columns; None if the model was trained without names."""
-    return parse_xgboost(_content(stored)).names or None
+def xgboost_columns(stored: StoredObject) -> list[str | None]:
+    """Return the names of the input columns; None for each if the model was trained without names."""
+    model = parse_xgboost(_content(stored))
+    return [*model.names] or [None] * model.width
 
 
 @predictor("xgboost.Booster")
@@ -63,8 +69,7 @@ def write_xgboost_classifier(stored: StoredObject, frame: Frame, graph: GraphWri
     labels = attributes(stored.get("_le")).get("classes_", stored.get("classes_"))
     labels = list(range(stored.get("n_classes_", 2))) if labels is None else np.asarray(labels).tolist()
     if answer.labels is None:  # a score instead of a probability: the library passes it on, and decides at 0.5
-        assert answer.tensor is not None
-        answer = Answer(two_columns(graph, answer.tensor), [0, 1], answer.tensor)
+        answer = Answer(two_columns(graph, answer.prediction), [0, 1], answer.tensor)
     if len(answer.labels or []) != len(labels):
         raise UnsupportedModel("the XGBoost classifier has another number of labels than outputs")
     return replace(answer, labels=labels)
@@ -140,7 +145,8 @@ def _columns(model: XgboostModel, missing: float, frame: Frame, graph: GraphWrit
     known = {number: values for number, values in enumerate(model.categories) if values is not None}
     columns = frame.columns(graph) if known else []
     for number, values in known.items():
-        columns[number] = Frame((read_category(columns[number], values, graph),))
+        note_missing_form(columns[number], "NaN", graph)
+        columns[number] = Frame((read_category(columns[number], values, graph, refuses_others=True),))
     block = (sum(columns[1:], columns[0]) if columns else frame).numbers(graph)
     assert block.tensor is not None
     for column, members in _category_members(model).items():

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from model_deployer.adoption.graph.trees.lightgbm_model import lightgbm_fields, read_lightgbm
+from model_deployer.adoption.graph.trees.lightgbm_model import lightgbm_columns, read_lightgbm
 from model_deployer.adoption.graph.trees.lightgbm_text import is_lightgbm_text
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from tests.adoption.graph.trees.graphs import (
@@ -169,8 +169,8 @@ def test_best_iteration() -> None:
 
 def test_names_of_the_columns() -> None:
     model = lightgbm.LGBMRegressor(n_estimators=2, **QUIET).fit(frame(MIXED), MIXED_NUMBER)
-    assert lightgbm_fields(stored(model)) == ["a", "t", "b", "s"]
-    assert lightgbm_fields(stored(train({}, TABLE, NUMBER, rounds=1))) is None
+    assert lightgbm_columns(stored(model)) == ["a", "t", "b", "s"]
+    assert lightgbm_columns(stored(train({}, TABLE, NUMBER, rounds=1))) == [None] * 3
 
 
 def own_objective(labels: Any, scores: Any) -> Any:

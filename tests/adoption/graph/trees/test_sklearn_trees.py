@@ -93,6 +93,22 @@ def test_missing_values(model: Any) -> None:
     check_classifier(model.fit(matrix(table), THREE), table, extra=(*FINITE, np.nan))
 
 
+def test_boosting_decides_for_the_second_label_at_one_half() -> None:
+    table = {"a": np.zeros(4)}
+    model = GradientBoostingClassifier(**FAST, init="zero").fit(matrix(table), ["no", "yes", "no", "yes"])
+    assert model.decision_function(matrix(table)).tolist() == [0.0] * 4
+    check_classifier(model, table)
+
+
+def test_missing_numbers_that_the_library_refuses() -> None:
+    boosting = GradientBoostingRegressor(**FAST).fit(matrix(TABLE), NUMBER)
+    assert not write(stored(boosting), list(TABLE)).writer.fact("a").accepts_missing
+    forest = stored(RandomForestRegressor(**FAST).fit(matrix(TABLE), NUMBER))
+    assert write(forest, list(TABLE)).writer.fact("a").accepts_missing
+    forest.state["_sklearn_version"] = "1.3.2"
+    assert not write(forest, list(TABLE)).writer.fact("a").accepts_missing
+
+
 def test_tree_without_a_split() -> None:
     model = DecisionTreeRegressor(max_depth=1).fit(matrix(TABLE), np.full(_ROWS, 2.5))
     assert model.tree_.node_count == 1

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model_deployer.adoption.graph.trees.xgboost_file import is_xgboost_file
-from model_deployer.adoption.graph.trees.xgboost_model import read_xgboost, xgboost_fields
+from model_deployer.adoption.graph.trees.xgboost_model import read_xgboost, xgboost_columns
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from tests.adoption.graph.trees.graphs import (
     FINITE,
@@ -143,7 +143,7 @@ def test_categories_of_pandas(target: NDArray[Any]) -> None:
     known = np.isin(rows["t"], ["", "a", "b", "c", "d", "e"]) & np.isin(rows["s"], _SIZE)
     rows = {name: column[known] for name, column in rows.items()}
     assert_equal(graph.predict(rows), model.predict_proba(frame(rows)))
-    assert xgboost_fields(stored(model)) == ["a", "t", "b", "s"]
+    assert xgboost_columns(stored(model)) == ["a", "t", "b", "s"]
 
 
 def test_categories_that_xgboost_damages_are_refused() -> None:
