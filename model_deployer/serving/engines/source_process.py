@@ -142,7 +142,7 @@ def running_source(
     limits = Limits(cpu_seconds=None, answer_seconds=artifact.contract.limits.timeout_seconds, threads=cpu_count())
     with start_listener(environment, folder, limits) as process:
         steps = [{**step.to_json(), "path": str(artifact.path / SOURCE / step.path)} for step in runner.steps]
-        process.load(steps, [item.to_json() for item in runner.scripts])
+        process.load(steps, [{"module": item.module, "path": item.path, "code": item.code} for item in runner.scripts])
         if missing := process.isolation.missing:
             logger.warning(missing)
         yield process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
 import sys
@@ -30,7 +31,7 @@ def load(steps: list[dict[str, Any]]) -> Any:
     objects = [_LOADERS[step["kind"]](Path(step["path"]), step) for step in steps]
     last = objects[-1]
     if not hasattr(last, "describe"):
-        is_function = callable(last) and not hasattr(last, "predict")
+        is_function = inspect.isroutine(last)
         last = models.Function(getattr(last, "__name__", "function"), last) if is_function else models.Estimator(last)
     return models.Steps(objects[:-1], last) if len(objects) > 1 else last
 
