@@ -10,12 +10,12 @@ from typing import Any
 
 import onnx
 
-from model_deployer.adoption.cell.definitions import Definition
 from model_deployer.adoption.cell.environment import CellEnvironment, current_environment, prepare_environment
 from model_deployer.adoption.cell.process import CellProcess, start_cell
 from model_deployer.adoption.cell.trust import copy_trusted
 from model_deployer.adoption.interface import Interface, SourceField, label_text
 from model_deployer.adoption.read_source import ReadSource, SourceHints
+from model_deployer.adoption.source.definitions import Definition
 from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.errors import CheckFailed, UsageError
 from model_deployer.contract.source_runner import SourceRunner, SourceScript
@@ -77,7 +77,7 @@ def open_source(
         with start_cell(environment) as process:
             root = files if files.is_dir() else folder
             steps = [{**step.to_json(), "path": str(root / step.path)} for step in read.steps]
-            process.load(steps, read.definitions)
+            process.load(steps, [definition.script for definition in read.definitions])
             yield _opened(read, hints, environment, process, root)
 
 
@@ -150,4 +150,4 @@ def _runner(read: ReadSource, environment: CellEnvironment, description: Mapping
 
 
 def _script(definition: Definition) -> SourceScript:
-    return SourceScript(path=definition.path.name, code=definition.code)
+    return SourceScript(module=definition.module, path=definition.path.name, code=definition.code)

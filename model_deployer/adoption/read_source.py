@@ -7,12 +7,12 @@ from typing import Literal
 
 import onnx
 
-from model_deployer.adoption.cell.definitions import Definition, find_definitions
 from model_deployer.adoption.cell.requirements import requirements
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.written_model import Field, WrittenModel, write_model
 from model_deployer.adoption.interface import Interface, SourceField, label_text
+from model_deployer.adoption.source.definitions import Definition, find_definitions
 from model_deployer.adoption.source.pickle_file import read_pickle
 from model_deployer.adoption.source.pickle_scan import PickleScan, scan_pickle
 from model_deployer.adoption.source.versions import versions_of_object

@@ -31,10 +31,12 @@ class SourceScript(JsonObject):
     """The classes and functions of a script that the files of a source need.
 
     Attributes:
+        module: The module that the files name, such as ``__main__``.
         path: The path of the script, for the messages of Python.
         code: Its imports, classes, functions and constants.
     """
 
+    module: str = "__main__"
     path: str
     code: str
 

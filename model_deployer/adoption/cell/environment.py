@@ -199,28 +199,23 @@ class Installer:
         return [f"{names[line]}=={versions[names[line]]}" if line in names else line for line in requirements]
 
     def _commands(self, python: str, requirements: list[str], folder: Path) -> Iterator[list[str]]:
+        target = f"{folder}/bin/python"
         if self.uv is None:
-            yield [python, "-m", "venv", str(folder)]
-            command = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+            yield [python, "-m", "venv", "--without-pip", str(folder)]
+            command = [sys.executable, "-m", "pip", "--python", target, "install", "--quiet", "--only-binary", ":all:"]
             yield [*command, *requirements]
             return
         yield [self.uv, "venv", "--quiet", "--python", python, str(folder)]
-        command = [
-            self.uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--only-binary",
-            ":all:",
-            "--python",
-            str(folder / "bin/python"),
-        ]
-        yield [*command, *self.options, *requirements]
+        options = ["--quiet", "--only-binary", ":all:", "--python", target]
+        if "--find-links" not in self.options and any(line.startswith("torch") for line in requirements):
+            options += ["--torch-backend", "cpu"]
+        yield [self.uv, "pip", "install", *options, *self.options, *requirements]
 
     def versions(self, folder: Path) -> dict[str, str]:
         """Return the versions of the packages of an environment, and of its Python."""
         python = str(folder / "bin" / "python")
-        command = [self.uv, "pip", "list", "--python", python] if self.uv else [python, "-m", "pip", "list"]
+        pip = [sys.executable, "-m", "pip", "--python", python]
+        command = [self.uv, "pip", "list", "--python", python] if self.uv else [*pip, "list"]
         packages: list[dict[str, Any]] = json.loads(self._run([*command, "--format", "json"]).stdout)
         version = self._run([python, "-c", "import platform; print(platform.python_version())"]).stdout.strip()
         return {package["name"].lower(): package["version"] for package in packages} | {"python": version}

@@ -15,7 +15,6 @@ from typing import Any
 
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.cell_worker import wire
-from model_deployer.adoption.cell.definitions import Definition
 from model_deployer.adoption.cell.environment import CellEnvironment
 from model_deployer.system.janitor import owned_group, temporary_folder
 
@@ -107,13 +106,16 @@ class CellProcess:
                 return self._end("answer")
         return "it was stopped"
 
-    def load(self, steps: Sequence[Mapping[str, Any]], definitions: Sequence[Definition] = ()) -> Mapping[str, Any]:
+    def load(
+        self, steps: Sequence[Mapping[str, Any]], definitions: Sequence[Mapping[str, str]] = ()
+    ) -> Mapping[str, Any]:
         """Load a source, and return what it says of itself.
 
         Args:
             steps: The files in the order in which they are applied, each with its ``kind`` and ``path``; ``key`` is the
                 place of the object in it, or the name of a function.
-            definitions: Scripts whose classes become those of ``__main__`` and of modules that are not there.
+            definitions: The ``module``, ``path`` and ``code`` of scripts whose classes become those of ``__main__``,
+                and of modules that are not there.
 
         Returns:
             ``class``, ``classes``, ``features`` (their number), ``names``, ``has_probabilities``, and ``versions``.
@@ -121,9 +123,8 @@ class CellProcess:
         Raises:
             CellError: if it cannot be loaded.
         """
-        scripts = [{"module": item.module, "path": str(item.path), "code": item.code} for item in definitions]
         folders = sorted({str(Path(step["path"]).parent) for step in steps})
-        header = {"verb": "load", "steps": list(steps), "definitions": scripts, "folders": folders}
+        header = {"verb": "load", "steps": list(steps), "definitions": list(definitions), "folders": folders}
         self.description, _ = self._request("load", header, {})
         return self.description
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 #: The package of a library that is imported by another name.
 _PACKAGES = {
     "sklearn": "scikit-learn",
-    "xgboost": "xgboost-cpu",
     "imblearn": "imbalanced-learn",
     "yaml": "pyyaml",
     "feature_engine": "feature-engine",
@@ -67,8 +66,10 @@ def requirements(kinds: Iterable[str], libraries: Iterable[str], versions: Mappi
     names |= {_PACKAGES.get(library, library) for library in libraries if library not in _PARTS} | set(versions)
     if "scikit-learn" in names:
         names.add("scipy")  # old versions do not ask for it
+    if "xgboost" in names:
+        names.remove("xgboost")
+        names.add(_xgboost_package(versions.get("xgboost", "")))
     lines = {_line(name, versions.get(name, versions.get(_unsuffixed(name), ""))) for name in names}
-    lines = {line for line in lines if not (line.startswith("xgboost==") and "xgboost-cpu" in names)}
     lines |= {
         companion
         for package, version, companion in _COMPANIONS
@@ -84,6 +85,11 @@ def as_numbers(version: str) -> tuple[int, ...]:
 
 def _line(name: str, version: str) -> str:
     return name + (f"=={version}" if version[:1].isdigit() else version)
+
+
+def _xgboost_package(version: str) -> str:
+    """Return the package without code for GPUs, which is a tenth of the other one and exists since 2.1.1."""
+    return "xgboost" if version and as_numbers(version) < (2, 1, 1) else "xgboost-cpu"
 
 
 def _unsuffixed(name: str) -> str:

@@ -1,15 +1,11 @@
 """The consent to run the code of a source: the digest of exactly those files that will run."""
 
 import hashlib
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from model_deployer.adoption.cell.cell_error import CellError
-
-#: Folders that hold no part of a source.
-_IGNORED_FOLDERS = {".git", ".hg", ".venv", "venv", "__pycache__", "node_modules", ".ipynb_checkpoints"}
+from model_deployer.adoption.source_files import source_files
 
 
 def digest_of(source: Path) -> str:
@@ -25,13 +21,6 @@ def digest_of(source: Path) -> str:
         return f"sha256:{_file_digest(source)}"
     lines = (f"{_file_digest(path)}  {path.relative_to(source).as_posix()}\n" for path in source_files(source))
     return f"sha256:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
-
-
-def source_files(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder in the order of their paths, without those of tools."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(set(folders) - _IGNORED_FOLDERS)
-        yield from (Path(parent) / name for name in sorted(files) if (Path(parent) / name).is_file())
 
 
 def copy_trusted(source: Path, target: Path, trust: str) -> Path:

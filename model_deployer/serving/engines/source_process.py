@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from model_deployer.adoption.cell.cell_error import CellError
-from model_deployer.adoption.cell.definitions import Definition
 from model_deployer.adoption.cell.environment import CellEnvironment, prepare_environment
 from model_deployer.adoption.cell.listener import start_listener
 from model_deployer.adoption.cell.process import CellProcess, Limits
@@ -143,7 +142,7 @@ def running_source(
     limits = Limits(cpu_seconds=None, answer_seconds=artifact.contract.limits.timeout_seconds, threads=cpu_count())
     with start_listener(environment, folder, limits) as process:
         steps = [{**step.to_json(), "path": str(artifact.path / SOURCE / step.path)} for step in runner.steps]
-        process.load(steps, [Definition("__main__", Path(item.path), {}, item.code) for item in runner.scripts])
+        process.load(steps, [{"module": item.module, "path": item.path, "code": item.code} for item in runner.scripts])
         if missing := process.isolation.missing:
             logger.warning(missing)
         yield process

@@ -20,9 +20,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
 from model_deployer.adoption.cell.cell_error import CellError
-from model_deployer.adoption.cell.definitions import find_definitions
 from model_deployer.adoption.cell.environment import CellEnvironment
 from model_deployer.adoption.cell.process import CellProcess, Limits, start_cell
+from model_deployer.adoption.source.definitions import find_definitions
 
 #: The environment of the tests has the libraries of these sources.
 HERE = CellEnvironment(Path(sys.executable), {})
@@ -187,7 +187,7 @@ def test_a_class_of_main(cell: CellProcess, tmp_path: Path) -> None:
         cell.load([step("pickle", tmp_path / "model.pkl")])
     definitions = find_definitions(tmp_path, [("__main__", "Threshold"), ("__main__", "Other")])
     assert [(item.path.name, item.lines) for item in definitions] == [("train.py", {"Threshold": 5})]
-    cell.load([step("pickle", tmp_path / "model.pkl")], definitions)
+    cell.load([step("pickle", tmp_path / "model.pkl")], [item.script for item in definitions])
     np.testing.assert_array_equal(cell.predict(COLUMNS)[0]["value"], (X[:, 0] > 0.5).astype(float))
 
 
@@ -200,7 +200,7 @@ def test_a_module_that_is_missing(cell: CellProcess, tmp_path: Path) -> None:
     )
     definitions = find_definitions(tmp_path, [("not_installed.models", "Model")])
     assert definitions[0].lines == {"Model": 2}
-    cell.load([step("pickle", tmp_path / "model.pkl")], definitions)
+    cell.load([step("pickle", tmp_path / "model.pkl")], [item.script for item in definitions])
     assert cell.description["classes"] == [0]
 
 

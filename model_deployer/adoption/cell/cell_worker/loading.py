@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
 import sys
@@ -28,7 +29,10 @@ def load(steps: list[dict[str, Any]]) -> Any:
         Exception: whatever the libraries of the source raise.
     """
     objects = [_LOADERS[step["kind"]](Path(step["path"]), step) for step in steps]
-    last = objects[-1] if hasattr(objects[-1], "describe") else models.Estimator(objects[-1])
+    last = objects[-1]
+    if not hasattr(last, "describe"):
+        is_function = inspect.isroutine(last)
+        last = models.Function(getattr(last, "__name__", "function"), last) if is_function else models.Estimator(last)
     return models.Steps(objects[:-1], last) if len(objects) > 1 else last
 
 
@@ -66,18 +70,22 @@ def _is_importable(module: str) -> bool:
 
 
 def _pickle(path: Path, step: dict[str, Any]) -> Any:
-    for library in ("dill", "cloudpickle"):
-        if library in step.get("libraries", ()):
-            import_module(library)
-    try:
-        read = import_module("joblib").load
-    except ImportError:
-        read = _read_pickle
+    read = _reader(step.get("libraries", ()))
     try:
         value = read(str(path))
     except (UnicodeDecodeError, ValueError):
         value = _read_pickle(str(path), encoding="latin1")  # Python 2
     return _part(value, step.get("key"))
+
+
+def _reader(libraries: Any) -> Callable[[str], Any]:
+    """Return the function that reads a pickle: that of dill for functions by value, else joblib's."""
+    if "dill" in libraries:
+        return lambda path: import_module("dill").loads(Path(path).read_bytes())
+    try:
+        return import_module("joblib").load  # type: ignore[no-any-return]
+    except ImportError:
+        return _read_pickle
 
 
 def _read_pickle(path: str, encoding: str = "ASCII") -> Any:

@@ -1,12 +1,12 @@
 """Find the classes that a pickle needs in the scripts and notebooks next to it, by reading them as text."""
 
 import ast
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_deployer.adoption.cell.trust import source_files
+from model_deployer.adoption.source.app_text import notebook_code
+from model_deployer.adoption.source_files import source_files
 
 #: A longer script is not read.
 _MAX_BYTES = 5 << 20
@@ -27,6 +27,11 @@ class Definition:
     path: Path
     lines: dict[str, int]
     code: str
+
+    @property
+    def script(self) -> dict[str, str]:
+        """The script in the form that a cell takes."""
+        return {"module": self.module, "path": str(self.path), "code": self.code}
 
 
 def find_definitions(folder: Path, imports: Iterable[tuple[str, str]]) -> list[Definition]:
@@ -53,17 +58,7 @@ def _scripts(folder: Path) -> Iterator[tuple[Path, str]]:
         if path.suffix not in (".py", ".ipynb") or path.stat().st_size > _MAX_BYTES:
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
-        yield path, text if path.suffix == ".py" else _notebook_code(text)
-
-
-def _notebook_code(text: str) -> str:
-    """Return the code of a notebook without the commands of IPython."""
-    try:
-        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-        lines = [line for cell in cells for line in [*"".join(cell["source"]).splitlines(), ""]]
-    except (ValueError, KeyError, TypeError):
-        return ""
-    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+        yield path, text if path.suffix == ".py" else notebook_code(text)
 
 
 def _definition(module: str, path: Path, code: str, names: set[str]) -> Definition | None:

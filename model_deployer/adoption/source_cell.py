@@ -1,0 +1,77 @@
+"""Open the cell of a source: its own environment, a copy of the trusted files, and a process that has loaded it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from model_deployer.adoption.cell.environment import CellEnvironment, prepare_environment
+from model_deployer.adoption.cell.process import CellProcess, Limits, start_cell
+from model_deployer.adoption.cell.requirements import requirements
+from model_deployer.adoption.cell.trust import copy_trusted
+from model_deployer.adoption.source.definitions import find_definitions
+from model_deployer.adoption.source.source import Source
+from model_deployer.system.janitor import temporary_folder
+
+#: Kinds whose files import packages that only the texts next to them name.
+_CODE = {"mlflow", "cog", "python"}
+
+#: What a source states the version of, and what is not a package.
+_NOT_PACKAGES = {"python", "producer"}
+
+
+def source_environment(source: Source, cache: Path | None = None) -> CellEnvironment:
+    """Return an environment with the versions of a source; it is made if the cache does not have it.
+
+    The versions in the bytes of its files count. Where they state none, those that a text next to them pins do.
+
+    Args:
+        source: The source.
+        cache: The folder of the environments; None for the default.
+
+    Raises:
+        CellError: if the packages cannot be installed.
+        EnvironmentFault: if the environment cannot be written.
+    """
+    pins = dict(str(item.value).split("==", 1) for item in source.about("requirement") if "==" in str(item.value))
+    versions = {name: text for name, text in source.versions.items() if name not in _NOT_PACKAGES}
+    kinds = [file.kind for file in source.files]
+    lines = requirements(kinds, source.libraries, versions)
+    unpinned = {line for line in lines if line in pins}
+    versions |= {name: text for name, text in pins.items() if name in unpinned or _CODE & set(kinds)}
+    return prepare_environment(requirements(kinds, source.libraries, versions), _python(source), cache)
+
+
+@contextmanager
+def open_cell(
+    source: Source, root: Path, trust: str, environment: CellEnvironment, limits: Limits | None = None
+) -> Iterator[CellProcess]:
+    """Load a source in its cell, and end the cell with the context.
+
+    Classes of ``__main__`` that scripts in the folder define are made available; the scripts do not run.
+
+    Args:
+        source: The source.
+        root: The file or folder that was read.
+        trust: The digest of these files, with which the user consents to run them.
+        environment: The environment of the source, from :func:`source_environment`.
+        limits: What the source may take; None for the defaults.
+
+    Raises:
+        CellError: if the consent is for other files, or the source cannot be loaded.
+    """
+    with temporary_folder("model-deployer-source-") as folder:
+        copy = copy_trusted(root, folder, trust)
+        unknown = [(item.module, item.name) for item in source.imports if item.verdict == "unknown"]
+        definitions = find_definitions(copy, unknown) if copy.is_dir() else []
+        steps = [{**file.step, "path": str(copy / file.path.relative_to(root))} for file in source.files]
+        for step in steps:
+            step["libraries"] = source.libraries
+        with start_cell(environment, limits) as cell:
+            cell.load(steps, [definition.script for definition in definitions])
+            yield cell
+
+
+def _python(source: Source) -> tuple[int, int] | None:
+    """Return the version of Python that a source states."""
+    parts = source.versions.get("python", "").split(".")
+    return (int(parts[0]), int(parts[1])) if len(parts) > 1 and parts[0].isdigit() and parts[1].isdigit() else None
