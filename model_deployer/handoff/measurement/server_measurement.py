@@ -55,8 +55,7 @@ SECONDS = 3.0
 
 #: The number of blocks of each load, each with new connections. Clients that wait for their answers fall into step: in
 #: one rhythm, four of them fill batches of two rows, in another of 1.6 on average, which takes a quarter longer. They
-#: keep it for up to a second. Many short blocks measure each rhythm in its share, and the range of their medians shows
-#: it.
+#: keep it for up to a second. Many short blocks measure each rhythm in its share, and their medians show the range.
 BLOCKS = 12
 
 #: How often a load is measured if the machine is busy.
