@@ -33,7 +33,7 @@ export function testRows(evaluation) {
   return `${rows} ${uses[adoption.seen] ?? "that the source may have been trained on"}`;
 }
 
-/** Return the probability at which the decision between two labels is the second one. */
+/** Return the condition on a probability for the decision for the second of two labels. */
 export function fromThreshold(threshold, evaluation) {
   return `${evaluation?.adoption ? "above" : "at least"} ${threshold}`;
 }
