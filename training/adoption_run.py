@@ -78,7 +78,7 @@ def adopt(path: Path) -> Completed:
     if read.is_unnamed and hints.columns is None:
         hints = replace(hints, columns=_columns_of_table(spec, path, read.interface))
         read = read_source(source_path, hints)
-    with open_source(read, source_path, hints, spec.adopt.trust, location) as source:
+    with open_source(read, hints, spec.adopt.trust, location) as source:
         print_stage("adopt", describe(source))
         for note in source.origin.notes:
             print_stage("adopt", note)
@@ -115,14 +115,14 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
         )
     output = _output(source.interface, dataset, source.runner.answer)
     rows = _Rows.of(dataset, source)
-    cell = CellSource(source.process, source.runner, dataset.features, output)
+    cell = CellSource(source.cell.process, source.runner, dataset.features, output)
     cell = cell.in_accepted_form(rows.frame.head(min(FORM_ROWS, rows.table_rows)))
     answers = cell.ask(rows.frame)
     _refuse_unanswered(answers, rows, dataset.spec)
     dataset = replace(dataset, features=_narrowed(dataset.features, answers, rows))
     evidence = source.origin.model_copy(update={"seen": _required(dataset.spec).seen, "served_by": serve})
     if serve == "runner":
-        served = _Served(None, cell.predict, output, cell.runner, source.files)
+        served = _Served(None, cell.predict, output, cell.runner, source.cell.files)
         return complete(dataset, _ready(served, dataset, evidence))
     assert source.graph is not None
     equality = _equality(source.graph, output, answers, rows.legal(dataset.features))

@@ -11,15 +11,15 @@ from typing import Any
 import onnx
 
 from model_deployer.adoption.cell.environment import CellEnvironment, current_environment, prepare_environment
-from model_deployer.adoption.cell.process import CellProcess, start_cell
-from model_deployer.adoption.cell.trust import copy_trusted
+from model_deployer.adoption.graph.trees.catboost_model import read_catboost
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.graph.written_model import write_model
 from model_deployer.adoption.interface import Interface, SourceField, label_text
-from model_deployer.adoption.read_source import ReadSource, SourceHints
-from model_deployer.adoption.source.definitions import Definition
+from model_deployer.adoption.read_source import ReadSource, SourceHints, with_graph
+from model_deployer.adoption.source_cell import OpenCell, open_cell, source_environment, source_requirements
 from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.errors import CheckFailed, UsageError
-from model_deployer.contract.source_runner import SourceRunner, SourceScript
-from model_deployer.system.janitor import temporary_folder
+from model_deployer.contract.source_runner import SourceRunner
 
 #: What every environment has, whatever the source needs.
 _OF_THE_ENVIRONMENT = ("python", "pip", "setuptools", "wheel")
@@ -35,8 +35,7 @@ class OpenedSource:
         graph: The graph that was written from what it holds; None if a part of it has no writer.
         critical: Values of each field at which it changes its behaviour.
         runner: How it is started again, and how it gets rows.
-        process: The process that has loaded it.
-        files: The folder with a copy of its files.
+        cell: The process that has loaded it, and the copy of its files.
     """
 
     interface: Interface
@@ -44,19 +43,15 @@ class OpenedSource:
     graph: onnx.ModelProto | None
     critical: Mapping[str, set[float | str]]
     runner: SourceRunner
-    process: CellProcess
-    files: Path
+    cell: OpenCell
 
 
 @contextmanager
-def open_source(
-    read: ReadSource, path: Path, hints: SourceHints, trust: str | None, name: str
-) -> Iterator[OpenedSource]:
+def open_source(read: ReadSource, hints: SourceHints, trust: str | None, name: str) -> Iterator[OpenedSource]:
     """Load a source in its cell; the cell ends with the context.
 
     Args:
         read: What the source says before it runs.
-        path: The file or folder.
         hints: What model.yaml says about it.
         trust: The digest that the user consents to run; None without a consent.
         name: What model.yaml calls it, for messages.
@@ -71,45 +66,63 @@ def open_source(
             f"{name} may hold programs, and it has to be loaded to prove that the served model answers as it does. If "
             f"you trust its author, add `trust: {read.digest}` under `adopt`, or run `deployer adopt` with --trust"
         )
-    with temporary_folder("model-deployer-source-") as folder:
-        files = copy_trusted(path, folder, trust)
-        environment = _environment(read, hints)
-        with start_cell(environment) as process:
-            root = files if files.is_dir() else folder
-            steps = [{**step.to_json(), "path": str(root / step.path)} for step in read.steps]
-            process.load(steps, [definition.script for definition in read.definitions])
-            yield _opened(read, hints, environment, process, root)
+    environment = _environment(read, hints)
+    with open_cell(read.source, read.root, trust, environment) as cell:
+        yield _opened(_converted(read, cell, hints), hints, environment, cell)
 
 
 def _environment(read: ReadSource, hints: SourceHints) -> CellEnvironment:
     if hints.environment == "current":
         return current_environment()
-    return prepare_environment(hints.environment or read.requirements, read.python)
+    return prepare_environment(hints.environment) if hints.environment else source_environment(read.source)
 
 
-def _opened(
-    read: ReadSource, hints: SourceHints, environment: CellEnvironment, process: CellProcess, files: Path
-) -> OpenedSource:
-    description = process.description
+def _converted(read: ReadSource, cell: OpenCell, hints: SourceHints) -> ReadSource:
+    """Return what a source says, with the graph of a model that only its own library can read."""
+    (*others, step) = cell.steps
+    if read.graph is not None or step.kind != "catboost" or others:
+        return read
+    try:
+        content = cell.process.convert("catboost", cell.files / step.path)
+        return with_graph(read, write_model(read_catboost(content), hints.columns))
+    except UnsupportedModel as reason:
+        return replace(read, reason=str(reason))
+
+
+def _opened(read: ReadSource, hints: SourceHints, environment: CellEnvironment, cell: OpenCell) -> OpenedSource:
+    description = cell.process.description
     interface = read.interface or _described(description, hints)
     if interface.labels is None and description["classes"] is not None:
         interface = replace(interface, labels=tuple(map(label_text, description["classes"])))
-    if hints.labels:
-        interface = replace(interface, labels=_renamed(interface.labels, hints.labels))
-    notes = environment.notes
+    if labels := hints.labels or _stated_labels(read, interface):
+        interface = replace(interface, labels=_renamed(interface.labels, labels))
+    stored_with = {name: version for name, version in read.source.versions.items() if version[:1].isdigit()}
     origin = Adoption(
-        source=read.name,
+        source=read.root.name,
         digest=read.digest,
-        format=read.format,
+        format=read.source.kind,
         estimator=read.estimator or description.get("class"),
-        stored_with={name: version for name, version in read.versions.items() if version[:1].isdigit()},
+        stored_with=stored_with,
         answered_with=dict(description["versions"]),
         served_by="graph" if read.graph is not None else "runner",
         reason=read.reason,
-        notes=notes,
+        notes=environment.notes,
     )
-    runner = _runner(read, environment, description)
-    return OpenedSource(interface, origin, read.graph, read.critical, runner, process, files)
+    return OpenedSource(interface, origin, read.graph, read.critical, _runner(read, environment, cell), cell)
+
+
+def _stated_labels(read: ReadSource, interface: Interface) -> Sequence[str] | None:
+    """Return what a label encoder or label map next to a model calls its classes; None if they are not codes."""
+    if interface.labels is None or interface.labels != tuple(map(str, range(len(interface.labels)))):
+        return None
+    for statement in read.source.about("labels"):
+        value = statement.value
+        names = (
+            [value.get(int(code), value.get(code)) for code in interface.labels] if isinstance(value, dict) else value
+        )
+        if isinstance(names, list) and len(names) == len(interface.labels) and None not in names:
+            return [label_text(name) for name in names]
+    return None
 
 
 def _described(description: Mapping[str, Any], hints: SourceHints) -> Interface:
@@ -130,24 +143,24 @@ def _renamed(labels: Sequence[str] | None, names: Sequence[str]) -> tuple[str, .
     return tuple(names)
 
 
-def _runner(read: ReadSource, environment: CellEnvironment, description: Mapping[str, Any]) -> SourceRunner:
-    versions = {name: version for name, version in environment.versions.items() if name not in _OF_THE_ENVIRONMENT}
-    if environment.python == Path(sys.executable):
-        needed = {re.split("[<>=]", line)[0] for line in read.requirements} | description["versions"].keys()
-        versions = {name: version for name, version in versions.items() if name in needed}
+def _runner(read: ReadSource, environment: CellEnvironment, cell: OpenCell) -> SourceRunner:
+    description = cell.process.description
     is_classifier = description["classes"] is not None
     answer = "probabilities" if description["has_probabilities"] else "decision" if is_classifier else "value"
     return SourceRunner(
         python=".".join(environment.versions["python"].split(".")[:2]),
-        requirements=tuple(f"{name}=={version}" for name, version in sorted(versions.items())),
-        steps=read.steps,
-        scripts=tuple(_script(definition) for definition in read.definitions),
-        form=read.form,
+        requirements=_pins(environment, read, description["versions"]),
+        steps=cell.steps,
+        scripts=cell.scripts,
         missing=read.missing,
-        categories=read.categories,
         answer=answer,
     )
 
 
-def _script(definition: Definition) -> SourceScript:
-    return SourceScript(module=definition.module, path=definition.path.name, code=definition.code)
+def _pins(environment: CellEnvironment, read: ReadSource, answered_with: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the packages of an environment with their versions; of that of this process, only those in use."""
+    versions = {name: version for name, version in environment.versions.items() if name not in _OF_THE_ENVIRONMENT}
+    if environment.python == Path(sys.executable):
+        needed = {re.split("[<>=]", line)[0] for line in source_requirements(read.source)} | answered_with.keys()
+        versions = {name: version for name, version in versions.items() if name in needed}
+    return tuple(f"{name}=={version}" for name, version in sorted(versions.items()))

@@ -7,17 +7,17 @@ from typing import Literal
 
 import onnx
 
-from model_deployer.adoption.cell.requirements import requirements
 from model_deployer.adoption.cell.trust import digest_of
+from model_deployer.adoption.graph.trees.booster_files import read_booster_file
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.written_model import Field, WrittenModel, write_model
 from model_deployer.adoption.interface import Interface, SourceField, label_text
-from model_deployer.adoption.source.definitions import Definition, find_definitions
-from model_deployer.adoption.source.pickle_file import read_pickle
-from model_deployer.adoption.source.pickle_scan import PickleScan, scan_pickle
-from model_deployer.adoption.source.versions import versions_of_object
+from model_deployer.adoption.source.detect import detect
+from model_deployer.adoption.source.source import Source, SourceFile
 from model_deployer.adoption.stored_object import StoredObject
-from model_deployer.contract.source_runner import SourceStep
+
+#: What the imports of a pickle are called that a reader has to know.
+_VERDICTS = ("dangerous", "code", "unknown")
 
 #: How many names a line lists.
 _MAX_LISTED = 12
@@ -46,40 +46,30 @@ class ReadSource:
     """What a source says before it runs.
 
     Attributes:
-        name: The name of the file or folder.
+        source: The files that make it up, and what they and the texts around them say.
+        root: The file or folder that was read.
         digest: ``sha256:`` and the digest of its files.
-        format: What it is, in words.
-        estimator: The import path of the class of the model; None if it has none.
-        versions: The versions of libraries that it names.
-        python: The version of Python that it was made with; None if it is not known.
-        requirements: The packages to load it with.
-        steps: The files to load.
-        definitions: The scripts with the classes that it needs.
         interface: Its inputs and its output; None if they are not known before it runs.
         graph: Its graph; None if a part of it has no writer.
         reason: Why there is no graph; None if there is one.
         critical: Values of each field at which it changes its behaviour.
-        form, missing, categories: How it gets rows, see :class:`contract.source_runner.SourceRunner`.
-        warnings: What the reader has to know before it runs, such as programs in its files.
+        missing: How it gets a missing text, see :class:`contract.source_runner.SourceRunner`.
     """
 
-    name: str
+    source: Source
+    root: Path
     digest: str
-    format: str
-    estimator: str | None
-    versions: Mapping[str, str]
-    python: tuple[int, int] | None
-    requirements: Sequence[str]
-    steps: tuple[SourceStep, ...]
-    definitions: Sequence[Definition]
-    interface: Interface | None
-    graph: onnx.ModelProto | None
-    reason: str | None
+    interface: Interface | None = None
+    graph: onnx.ModelProto | None = None
+    reason: str | None = None
     critical: Mapping[str, set[float | str]] = field(default_factory=dict)
-    form: Literal["frame", "array", "texts"] | None = None
     missing: Literal["none", "nan"] = "none"
-    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+
+    @property
+    def estimator(self) -> str | None:
+        """The import path of the class of the model; None if the format has none."""
+        stored = self.source.model.stored
+        return stored.path if stored is not None else None
 
     @property
     def is_unnamed(self) -> bool:
@@ -91,25 +81,41 @@ class ReadSource:
     @property
     def about(self) -> str:
         """What the source is, in a few words: its format, its class and the versions that it names."""
-        versions = ", ".join(f"{name} {version}" for name, version in sorted(self.versions.items()))
-        parts = [self.format, self.estimator, f"stored with {versions}" if versions else None]
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(self.source.versions.items()))
+        parts = [self.source.kind, self.estimator, f"stored with {versions}" if versions else None]
         return ", ".join(part for part in parts if part)
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Yield what is known of the source before it runs, as the stage and the line of a report."""
         yield "read", self.about
-        for warning in self.warnings:
-            yield "warning", warning
-        for definition in self.definitions:
-            names = ", ".join(f"{name} (line {line})" for name, line in definition.lines.items())
-            yield "read", f"{definition.path.name} defines {names}, which the source needs"
+        steps = [file.path.name + (f"#{file.key}" if file.key else "") for file in self.source.files]
+        if len(steps) > 1:
+            yield "read", f"the rows pass through {', then '.join(steps)}"
+        yield from (("left out", reason) for reason in self.source.left_out.values())
+        yield from (("warning", warning) for warning in self._warnings())
+        for statement in self.source.statements:
+            if statement.subject in ("columns", "labels", "threshold"):
+                yield "read", f"{statement.subject}, by {statement.place}: {_shown(statement.value)}"
         if self.interface is not None:
-            fields = ", ".join(field.name for field in self.interface.fields[:_MAX_LISTED])
-            more = len(self.interface.fields) - _MAX_LISTED
-            yield "read", f"it reads {fields}{f' and {more} more' if more > 0 else ''}"
-            if self.interface.labels is not None:
-                yield "read", f"it predicts {', '.join(self.interface.labels[:_MAX_LISTED])}"
+            yield "read", f"it reads {_shown([field.name for field in self.interface.fields])}"
         yield "graph", self.reason or "every part of it has a graph writer"
+
+    def _warnings(self) -> Iterator[str]:
+        paths = {
+            verdict: [item.path for item in self.source.imports if item.verdict == verdict] for verdict in _VERDICTS
+        }
+        if paths["dangerous"]:
+            yield f"loading it would call {_shown(paths['dangerous'])}, which no model needs: it may be an attack"
+        if paths["code"]:
+            yield "it carries functions as code, which run when it is loaded"
+        if paths["unknown"]:
+            yield f"it needs classes of its author: {_shown(paths['unknown'])}"
+
+
+def _shown(value: object) -> str:
+    names = [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
+    more = len(names) - _MAX_LISTED
+    return ", ".join(names[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def read_source(path: Path, hints: SourceHints) -> ReadSource:
@@ -122,46 +128,48 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
     Raises:
         UnreadableSource: if it is damaged, or is not a model; the message says what it is.
     """
-    content = path.read_bytes()
-    scan = scan_pickle(content)
-    imports = scan.imports
-    stored = read_pickle(content)
-    versions = versions_of_object(stored, imports)
-    libraries = {item.module.partition(".")[0] for item in imports if item.verdict == "library"}
-    unknown = [(item.module, item.name) for item in imports if item.verdict == "unknown"]
-    read = ReadSource(
-        name=path.name,
-        digest=digest_of(path),
-        format="pickle",
-        estimator=stored.path if isinstance(stored, StoredObject) else None,
-        versions=versions,
-        python=None,
-        requirements=requirements(["joblib"], libraries, versions),
-        steps=(SourceStep(kind="joblib", path=path.name),),
-        definitions=find_definitions(path.parent, unknown),
-        interface=None,
-        graph=None,
-        reason=None,
-        warnings=tuple(_warnings(scan)),
-    )
+    source = detect(path, hints.steps)
+    read = ReadSource(source, path, digest_of(path))
+    columns = hints.columns or _stated_columns(source)
     try:
-        return _with_graph(read, write_model(stored, hints.columns))
+        return with_graph(read, write_model(_stored(source), columns))
     except UnsupportedModel as reason:
         return replace(read, reason=str(reason))
 
 
-def _warnings(scan: PickleScan) -> Iterator[str]:
-    if dangerous := scan.paths("dangerous"):
-        yield f"loading it would call {', '.join(dangerous)}, which no model needs: it may be an attack"
-    if code := scan.paths("code"):
-        yield f"it carries functions as code, restored by {', '.join(code[:3])}"
-
-
-def _with_graph(read: ReadSource, written: WrittenModel) -> ReadSource:
+def with_graph(read: ReadSource, written: WrittenModel) -> ReadSource:
+    """Return what a source says, with the graph that was written of it."""
+    if written.outputs[0] not in ("probabilities", "value"):
+        reason = "it decides without probabilities"
+        return replace(read, interface=interface_of(written), reason=reason)
     critical = {field.name: set(field.critical) for field in written.fields}
     forms = {form for field in written.fields for form in field.fact.missing_forms}
     missing: Literal["none", "nan"] = "nan" if "NaN" in forms else "none"
-    return replace(read, graph=written.onnx, interface=interface_of(written), critical=critical, missing=missing)
+    interface = interface_of(written)
+    return replace(read, graph=written.onnx, interface=interface, critical=critical, missing=missing)
+
+
+def _stored(source: Source) -> StoredObject:
+    """Return the model of a source as one object; several files become a pipeline."""
+    steps = [_stored_step(file) for file in source.files]
+    if len(steps) == 1:
+        return steps[0]
+    named = [(f"step{number}", step) for number, step in enumerate(steps, 1)]
+    return StoredObject("sklearn.pipeline", "Pipeline", state={"steps": named})
+
+
+def _stored_step(file: SourceFile) -> StoredObject:
+    if file.stored is not None:
+        return file.stored
+    if file.path.is_file() and (booster := read_booster_file(file.path.read_bytes())):
+        return booster
+    raise UnsupportedModel(f"a source of the kind {file.kind} has no graph writer")
+
+
+def _stated_columns(source: Source) -> Sequence[str] | None:
+    """Return the columns that the files of a source list, apart from the model itself."""
+    columns = [statement for statement in source.about("columns") if statement.origin == "bytes"]
+    return [str(name) for name in columns[0].value] if columns else None
 
 
 def interface_of(written: WrittenModel) -> Interface:

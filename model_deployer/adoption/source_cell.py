@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from model_deployer.adoption.cell.environment import CellEnvironment, prepare_environment
@@ -9,7 +10,8 @@ from model_deployer.adoption.cell.process import CellProcess, Limits, start_cell
 from model_deployer.adoption.cell.requirements import requirements
 from model_deployer.adoption.cell.trust import copy_trusted
 from model_deployer.adoption.source.definitions import find_definitions
-from model_deployer.adoption.source.source import Source
+from model_deployer.adoption.source.source import Source, SourceFile
+from model_deployer.contract.source_runner import SourceScript, SourceStep
 from model_deployer.system.janitor import temporary_folder
 
 #: Kinds whose files import packages that only the texts next to them name.
@@ -32,19 +34,41 @@ def source_environment(source: Source, cache: Path | None = None) -> CellEnviron
         CellError: if the packages cannot be installed.
         EnvironmentFault: if the environment cannot be written.
     """
+    return prepare_environment(source_requirements(source), _python(source), cache)
+
+
+def source_requirements(source: Source) -> list[str]:
+    """Return the packages that a source needs, with the versions that it names; see :func:`source_environment`."""
     pins = dict(str(item.value).split("==", 1) for item in source.about("requirement") if "==" in str(item.value))
     versions = {name: text for name, text in source.versions.items() if name not in _NOT_PACKAGES}
     kinds = [file.kind for file in source.files]
     lines = requirements(kinds, source.libraries, versions)
     unpinned = {line for line in lines if line in pins}
     versions |= {name: text for name, text in pins.items() if name in unpinned or _CODE & set(kinds)}
-    return prepare_environment(requirements(kinds, source.libraries, versions), _python(source), cache)
+    return requirements(kinds, source.libraries, versions)
+
+
+@dataclass(frozen=True)
+class OpenCell:
+    """A source that was loaded in its cell.
+
+    Attributes:
+        process: The process that has loaded it.
+        files: The folder with the copy of its files.
+        steps: What was loaded, with paths in that folder.
+        scripts: The scripts whose classes were made available.
+    """
+
+    process: CellProcess
+    files: Path
+    steps: tuple[SourceStep, ...]
+    scripts: tuple[SourceScript, ...]
 
 
 @contextmanager
 def open_cell(
     source: Source, root: Path, trust: str, environment: CellEnvironment, limits: Limits | None = None
-) -> Iterator[CellProcess]:
+) -> Iterator[OpenCell]:
     """Load a source in its cell, and end the cell with the context.
 
     Classes of ``__main__`` that scripts in the folder define are made available; the scripts do not run.
@@ -63,12 +87,19 @@ def open_cell(
         copy = copy_trusted(root, folder, trust)
         unknown = [(item.module, item.name) for item in source.imports if item.verdict == "unknown"]
         definitions = find_definitions(copy, unknown) if copy.is_dir() else []
-        steps = [{**file.step, "path": str(copy / file.path.relative_to(root))} for file in source.files]
-        for step in steps:
-            step["libraries"] = source.libraries
-        with start_cell(environment, limits) as cell:
-            cell.load(steps, [definition.script for definition in definitions])
-            yield cell
+        files = copy if copy.is_dir() else folder
+        steps = tuple(_step(file, root, source) for file in source.files)
+        scripts = tuple(SourceScript.model_validate(definition.script) for definition in definitions)
+        with start_cell(environment, limits) as process:
+            placed = [{**step.to_json(), "path": str(files / step.path)} for step in steps]
+            process.load(placed, [script.to_json() for script in scripts])
+            yield OpenCell(process, files, steps, scripts)
+
+
+def _step(file: SourceFile, root: Path, source: Source) -> SourceStep:
+    path = file.path.name if file.path == root and root.is_file() else file.path.relative_to(root).as_posix()
+    keys = {"key": file.key} if file.key else {}
+    return SourceStep(kind=file.kind, path=path, libraries=tuple(source.libraries), **keys)
 
 
 def _python(source: Source) -> tuple[int, int] | None:

@@ -20,11 +20,13 @@ class SourceStep(JsonObject):
         kind: How it is loaded, such as ``joblib``.
         path: Its path in the folder ``source``.
         key: The place of the object in a file that holds several, such as ``model``; None for the whole file.
+        libraries: The libraries that its pickle imports.
     """
 
     kind: str
     path: str
     key: str | None = None
+    libraries: tuple[str, ...] = ()
 
 
 class SourceScript(JsonObject):

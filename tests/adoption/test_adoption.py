@@ -129,11 +129,13 @@ def test_decisions_without_probabilities_are_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
     """Return the model.yaml of a pickle with a class of ``__main__``, next to the script that defines it."""
+    source = tmp_path / "source"
+    source.mkdir()
     buyers().write_csv(tmp_path / "table.csv")
-    (tmp_path / "train.py").write_text(SCRIPT)
-    command = [sys.executable, "train.py", "table.csv", "model.pkl"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    return write_spec(tmp_path, "spend", columns="[age, income]")
+    (source / "train.py").write_text(SCRIPT)
+    command = [sys.executable, "train.py", "../table.csv", "model.pkl"]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    return write_spec(tmp_path, "spend", source="source", columns="[age, income]")
 
 
 def test_a_class_of_a_script_cannot_become_a_graph(script: Path) -> None:
@@ -141,8 +143,14 @@ def test_a_class_of_a_script_cannot_become_a_graph(script: Path) -> None:
         fit(script)
 
 
+def test_a_class_that_is_in_no_file_is_named(script: Path) -> None:
+    path = write_spec(script.parent, "spend", source="source/model.pkl", columns="[age, income]", serve="runner")
+    with pytest.raises(CellError, match=r"'Ratio' of the module '__main__'.*hand over the folder"):
+        fit(path)
+
+
 def test_a_class_of_a_script_is_served_by_its_own_process(script: Path) -> None:
-    artifact = adopted(write_spec(script.parent, "spend", columns="[age, income]", serve="runner"))
+    artifact = adopted(write_spec(script.parent, "spend", source="source", columns="[age, income]", serve="runner"))
     assert not (artifact.path / MODEL).exists()
     assert (artifact.path / "source" / "model.pkl").exists()
     (answer,) = predict(artifact, [{"age": 40, "income": 20_000}])

@@ -37,6 +37,6 @@ def test_a_folder_answers_when_it_is_trusted(tmp_path: Path) -> None:
     with pytest.raises(CellError, match="--trust"), open_cell(source, tmp_path, "sha256:0", HERE):
         pass
     with open_cell(source, tmp_path, digest_of(tmp_path), HERE) as cell:
-        answers, refused = cell.predict({"a": np.array([1.0, 5.0]), "b": np.array([2.0, 7.0])})
+        answers, refused = cell.process.predict({"a": np.array([1.0, 5.0]), "b": np.array([2.0, 7.0])})
     np.testing.assert_allclose(answers["value"], [3.0, 12.0])
     assert refused == {}

@@ -59,8 +59,9 @@ def write_adoption(folder: Path, model: Any, target: str, table: pl.DataFrame, *
 
 
 def write_spec(folder: Path, target: str, **adopt: str) -> Path:
-    """Write a model.yaml that adopts ``model.pkl`` in a folder."""
-    keys = {"source": "model.pkl", "trust": digest_of(folder / "model.pkl"), "environment": "current"} | adopt
+    """Write a model.yaml that adopts ``model.pkl``, or another source, in a folder."""
+    source = adopt.get("source", "model.pkl")
+    keys = {"source": source, "trust": digest_of(folder / source), "environment": "current"} | adopt
     lines = "".join(f"  {key}: {value}\n" for key, value in keys.items() if value)
     path = folder / "model.yaml"
     path.write_text(f"name: adopted\ndata: {{path: table.csv, target: {target}}}\nadopt:\n{lines}")
