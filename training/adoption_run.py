@@ -11,12 +11,14 @@ import onnx
 import polars as pl
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from model_deployer.adoption.cell.cell_source import CellSource
 from model_deployer.adoption.cell.source_rows import with_interval
 from model_deployer.adoption.equality.comparison import SourceAnswers, compare
 from model_deployer.adoption.equality.probes import Probes, build_probes
 from model_deployer.adoption.graph.interval import add_interval
+from model_deployer.adoption.graph.scores import SCORES, has_scores, replace_scores
 from model_deployer.adoption.interface import Interface, Kind
 from model_deployer.adoption.opened_source import OpenedSource, open_source
 from model_deployer.adoption.read_source import SourceHints, read_source
@@ -35,6 +37,7 @@ from model_deployer.training.data.table import read_table
 from model_deployer.training.evaluation.scored_rows import Predict
 from model_deployer.training.export.export import TOLERANCE, graph_predictor
 from model_deployer.training.fitting.prediction_sets import set_threshold
+from model_deployer.training.fitting.score_calibration import fit_scores
 from model_deployer.training.models.baselines import baseline_predictions
 from model_deployer.training.models.conformal import conformal_quantile
 from model_deployer.training.models.model_builder import build_model
@@ -44,6 +47,11 @@ from model_deployer.training.spec import AdoptSpec, Spec, read_spec
 
 #: The maximum number of rows of the table that the source and the graph both answer.
 MAX_COMPARED_ROWS = 20_000
+
+_DECISIONS = (
+    "the source decides without probabilities; fit it with them, such as with CalibratedClassifierCV or with "
+    "`probability=True`, and adopt the result"
+)
 
 #: How many rows of the table show in which form the source takes rows.
 FORM_ROWS = 20
@@ -113,7 +121,11 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
             f"the model cannot become a graph: {source.origin.reason}. To serve the source itself, in a process of its "
             f"own, set `adopt.serve: runner`"
         )
-    output = _output(source.interface, dataset, source.runner.answer)
+    if serve == "graph" and source.graph is not None and has_scores(source.graph):
+        source = _with_probabilities(source, source.graph, dataset)
+    elif source.runner.answer == "decision":
+        raise CheckFailed(_DECISIONS)
+    output = _output(source.interface, dataset)
     rows = _Rows.of(dataset, source)
     cell = CellSource(source.cell.process, source.runner, dataset.features, output)
     cell = cell.in_accepted_form(rows.frame.head(min(FORM_ROWS, rows.table_rows)))
@@ -125,7 +137,8 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
         served = _Served(None, cell.predict, output, cell.runner, source.cell.files)
         return complete(dataset, _ready(served, dataset, evidence))
     assert source.graph is not None
-    equality = _equality(source.graph, output, answers, rows.legal(dataset.features))
+    is_decision = source.runner.answer == "decision"
+    equality = _equality(source.graph, output, answers, rows.legal(dataset.features), is_decision=is_decision)
     print_stage("compare", _summary(equality))
     _refuse_difference(equality)
     evidence = evidence.model_copy(update={"equality": equality})
@@ -221,15 +234,28 @@ def _is_refused(case: str, answers: SourceAnswers, rows: _Rows) -> bool:
     return bool(probes) and all(row in answers.refused for row in probes)
 
 
-def _output(interface: Interface, dataset: Dataset, answer: str) -> Output:
+def _with_probabilities(source: OpenedSource, graph: onnx.ModelProto, dataset: Dataset) -> OpenedSource:
+    """Return a source that gives scores only with probabilities that are fitted on the validation rows."""
+    rows = dataset.parts.validation
+    scores = graph_predictor(graph)(dataset.frame[rows])[SCORES].astype(np.float64)
+    weights = np.ones(len(rows)) if dataset.weights is None else dataset.weights[rows]
+    slope, intercept = fit_scores(scores, dataset.target.values[rows], weights)
+    replace_scores(graph, slope, intercept)
+    threshold = float(expit(slope * source.interface.threshold + intercept))
+    note = "the source decides without probabilities; those of the model are fitted to its scores on validation rows"
+    print_stage("calibrate", note)
+    notes = (*source.origin.notes, note)
+    return replace(
+        source,
+        interface=replace(source.interface, threshold=threshold),
+        origin=source.origin.model_copy(update={"notes": notes}),
+    )
+
+
+def _output(interface: Interface, dataset: Dataset) -> Output:
     target, spec = dataset.spec.data.target, dataset.spec
     if interface.labels is None:
         return Regression(target=target, unit=spec.unit)
-    if answer == "decision":
-        raise CheckFailed(
-            "the source decides without probabilities; fit it with them, such as with CalibratedClassifierCV or with "
-            "`probability=True`, and adopt the result"
-        )
     if len(interface.labels) > 2:
         return Classification(target=target, labels=interface.labels)
     # The source decides above its threshold, the contract at or above it.
@@ -237,15 +263,21 @@ def _output(interface: Interface, dataset: Dataset, answer: str) -> Output:
     return Classification(target=target, labels=interface.labels, positive=interface.labels[1], threshold=threshold)
 
 
-def _equality(graph: onnx.ModelProto, output: Output, answers: SourceAnswers, rows: _Rows) -> Equality:
+def _equality(
+    graph: onnx.ModelProto, output: Output, answers: SourceAnswers, rows: _Rows, *, is_decision: bool
+) -> Equality:
     """Compare the graph with the source on the rows that the contract accepts."""
     indices = list(rows.indices)
+    served = graph_predictor(graph)(rows.frame)
+    numbers = answers.numbers[indices]
+    if is_decision:  # only the decisions can be compared
+        numbers = served[output.tensors[0]].astype(np.float64)
     kept = SourceAnswers(
-        answers.numbers[indices],
+        numbers,
         None if answers.decisions is None else [answers.decisions[index] for index in indices],
         {position: answers.refused[index] for position, index in enumerate(indices) if index in answers.refused},
     )
-    return compare(kept, graph_predictor(graph)(rows.frame), output, rows.cases, rows.table_rows)
+    return compare(kept, served, output, rows.cases, rows.table_rows)
 
 
 def _summary(equality: Equality) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 import onnx
 
 from model_deployer.adoption.cell.trust import digest_of
+from model_deployer.adoption.graph.scores import remove_decision
 from model_deployer.adoption.graph.trees.booster_files import read_booster_file
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.written_model import Field, WrittenModel, write_model
@@ -139,9 +140,10 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
 
 def with_graph(read: ReadSource, written: WrittenModel) -> ReadSource:
     """Return what a source says, with the graph that was written of it."""
-    if written.outputs[0] not in ("probabilities", "value"):
-        reason = "it decides without probabilities"
+    if written.outputs == ("decision",):
+        reason = "it decides without probabilities or scores"
         return replace(read, interface=interface_of(written), reason=reason)
+    remove_decision(written.onnx)
     critical = {field.name: set(field.critical) for field in written.fields}
     forms = {form for field in written.fields for form in field.fact.missing_forms}
     missing: Literal["none", "nan"] = "nan" if "NaN" in forms else "none"

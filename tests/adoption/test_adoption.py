@@ -12,7 +12,7 @@ import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
@@ -121,9 +121,15 @@ def test_classes_that_the_model_does_not_have_are_named(tmp_path: Path) -> None:
         fit(write_adoption(tmp_path, fitted(LogisticRegression()), "bought", table))
 
 
-def test_decisions_without_probabilities_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckFailed, match="without probabilities"):
-        fit(write_adoption(tmp_path, fitted(LinearSVC()), "bought", buyers()))
+@pytest.mark.parametrize("model", [LinearSVC(), RidgeClassifier()])
+def test_a_model_with_scores_only_gets_probabilities_and_keeps_its_decisions(model: Any, tmp_path: Path) -> None:
+    source, table = fitted(model), buyers()
+    artifact = adopted(write_adoption(tmp_path, source, "bought", table))
+    answers = predict(artifact, table.select("age", "income", "city").to_dicts())
+    assert [answer["decision"] for answer in answers if answer] == source.predict(_pandas(table)).tolist()
+    adoption = artifact.evaluation.adoption
+    assert adoption
+    assert "without probabilities" in adoption.notes[-1]
 
 
 @pytest.fixture
