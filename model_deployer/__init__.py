@@ -5,6 +5,7 @@
     import model_deployer as md
 
     model = md.train(data=frame, target="price")   # a DataFrame of polars or pandas, or md.train("model.yaml")
+    model = md.adopt(pipeline, data=test, target="price")   # a fitted model of scikit-learn and others, or its file
     model = md.load("diamonds:1.0.0")
     model.predict(frame)
     md.read("customers.csv").notes
@@ -17,10 +18,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model_deployer.api import Model, Reading, load, read, train
+    from model_deployer.api import Model, Reading, adopt, load, read, train
     from model_deployer.contract.errors import DeployerError
 
-__all__ = ["DeployerError", "Model", "Reading", "load", "read", "train"]
+__all__ = ["DeployerError", "Model", "Reading", "adopt", "load", "read", "train"]
 
 
 def __getattr__(name: str) -> Any:

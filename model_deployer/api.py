@@ -84,6 +84,50 @@ def train(
     return load(trained.tag)
 
 
+def adopt(
+    model: Any,
+    *,
+    data: Any = None,
+    folder: str | Path | None = None,
+    trust: bool = False,
+    **keys: Any,
+) -> "Model":
+    """Adopt a model that was trained elsewhere: as an equal graph, or served by its own process.
+
+    ::
+
+        md.adopt(pipeline, data=test, target="bought", name="buyers")               # an object of this program
+        md.adopt("model.joblib", data="test.csv", target="bought", trust=True)      # as `deployer adopt` and `train`
+
+    A folder with the name of the model gets the source of an object, the table and a model.yaml.
+
+    Args:
+        model: A fitted object; or the path of a file or folder.
+        data: A table with the truth: a DataFrame of polars or pandas, an Arrow table, a list of rows, or a path.
+        folder: The folder for the files; by default, one with the name of the model in the current folder.
+        trust: Whether the files of a path may run. An object is already a part of this program.
+        keys: Keys of model.yaml, such as ``target``, ``name`` and ``gates``; those of its sections ``data`` and
+            ``adopt``, such as ``columns`` and ``serve``, are keys here, too.
+
+    Returns:
+        The model, which is in the model store.
+
+    Raises:
+        UsageError: if the source is not a model, or its files may not run.
+        CheckFailed: if the graph does not answer as the source does, or a gate fails; the model is not saved.
+        DataError: if the table cannot be used.
+    """
+    with packages_of("train"):
+        from model_deployer.training.data.frame_files import adoption_values, write_files  # noqa: PLC0415
+        from model_deployer.training.data.frames import to_polars  # noqa: PLC0415
+        from model_deployer.training.fit import fit  # noqa: PLC0415
+
+        is_path = isinstance(data, str | Path)
+        values = adoption_values(model, keys | ({"path": str(data)} if is_path else {}), folder, is_trusted=trust)
+        frame = None if is_path or data is None else to_polars(data)
+        return load(fit(write_files(values, frame, Path(folder) if folder else None)).tag)
+
+
 def load(tag: str | None = None) -> "Model":
     """Open a model of the model store, and verify all its files.
 

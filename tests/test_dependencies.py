@@ -40,7 +40,7 @@ EXTRAS: dict[str, set[str]] = {
 }
 
 #: Imported where they are installed, and never asked for.
-OPTIONAL = {"training": {"xgboost"}, "benchmarks": {"pytabkit"}}
+OPTIONAL = {"training": {"cloudpickle", "xgboost"}, "benchmarks": {"pytabkit"}}
 
 #: The private names that the code relies on, as ``module:attribute``, by the library that has them.
 PRIVATE_NAMES = {

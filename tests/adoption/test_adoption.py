@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
+import model_deployer as md
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.contract import store
 from model_deployer.contract.artifact import MODEL, Artifact
@@ -92,6 +93,14 @@ def test_a_quantity_gets_an_interval_from_the_table(tmp_path: Path) -> None:
     (answer,) = predict(artifact, [{"age": 30, "income": 20_000, "city": "Ulm"}])
     assert answer and answer["lower"] < answer["value"] < answer["upper"]
     assert 0.8 < artifact.evaluation.metrics["model"]["coverage"].value < 1
+
+
+def test_an_object_of_a_program_is_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source, table = fitted(LogisticRegression()), buyers()
+    model = md.adopt(source, data=table, target="bought", name="buyers")
+    assert model.tag == "buyers:1.0.0"
+    assert (tmp_path / "buyers" / "model.pkl").exists()
 
 
 def test_nothing_is_loaded_without_consent(tmp_path: Path) -> None:

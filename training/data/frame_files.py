@@ -1,6 +1,7 @@
 """A table in memory and the keys of a model.yaml, as the files that a training run reads."""
 
 import os
+import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,15 @@ from typing import Any
 import polars as pl
 import yaml
 
+from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.contract.errors import UsageError
 from model_deployer.contract.yaml_source import read_yaml
-from model_deployer.training.spec import Data
+from model_deployer.training.spec import AdoptSpec, Data
 
 #: The first line of a model.yaml that may be overwritten.
 _HEAD = "# Written by model_deployer.train, which writes it again.\n"
 
-_TABLE, _SPEC = "table.parquet", "model.yaml"
+_TABLE, _SPEC, _SOURCE = "table.parquet", "model.yaml", "model.pkl"
 
 
 def merged_values(spec: Path | Mapping[str, Any], keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,6 +35,42 @@ def merged_values(spec: Path | Mapping[str, Any], keys: Mapping[str, Any]) -> di
         values["data"]["path"] = str(spec.parent / values["data"]["path"])
     more = _sections(keys)
     return {"name": "model", **values, **more, "data": {**values["data"], **more["data"]}}
+
+
+def adoption_values(
+    model: Any, keys: Mapping[str, Any], folder: str | Path | None, *, is_trusted: bool
+) -> dict[str, Any]:
+    """Return the keys of a model.yaml that adopts a model; an object is written into the folder first.
+
+    Args:
+        model: A fitted object, or the path of a file or folder.
+        keys: Keys of the model.yaml; those of the sections ``data`` and ``adopt`` may be outside of them.
+        folder: The folder of the model.yaml; None for one with the name of the model.
+        is_trusted: Whether the files of a path may run.
+    """
+    inside = {name: value for name, value in keys.items() if name in AdoptSpec.model_fields}
+    values = merged_values({}, {name: value for name, value in keys.items() if name not in inside})
+    place = Path(folder or str(values["name"]))
+    place.mkdir(parents=True, exist_ok=True)
+    if isinstance(model, str | Path):
+        source, options = Path(model), {}
+    else:
+        source, options = place / _SOURCE, {"environment": "current"}
+        source.write_bytes(_pickled(model))
+        is_trusted = True
+    adopt = {"source": Path(os.path.relpath(source, place)).as_posix(), **options, **inside}
+    if is_trusted:
+        adopt["trust"] = digest_of(source)
+    return values | {"adopt": {**values.get("adopt", {}), **adopt}}
+
+
+def _pickled(model: Any) -> bytes:
+    """Return a pickle of an object, with the code of classes that only this program has, if cloudpickle is there."""
+    try:
+        import cloudpickle  # noqa: PLC0415 (it is optional)
+    except ImportError:
+        return pickle.dumps(model)
+    return bytes(cloudpickle.dumps(model))
 
 
 def write_files(values: Mapping[str, Any], frame: pl.DataFrame | None, folder: Path | None) -> Path:
