@@ -10,11 +10,15 @@ from typing import Any
 
 import onnx
 
+from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.environment import CellEnvironment, current_environment, prepare_environment
 from model_deployer.adoption.cell.process import CellProcess, start_cell
 from model_deployer.adoption.cell.trust import copy_trusted
+from model_deployer.adoption.graph.trees.catboost_model import read_catboost
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.graph.written_model import write_model
 from model_deployer.adoption.interface import Interface, SourceField, label_text
-from model_deployer.adoption.read_source import ReadSource, SourceHints
+from model_deployer.adoption.read_source import ReadSource, SourceHints, with_graph
 from model_deployer.adoption.source.definitions import Definition
 from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.errors import CheckFailed, UsageError
@@ -78,7 +82,18 @@ def open_source(
             root = files if files.is_dir() else folder
             steps = [{**step.to_json(), "path": str(root / step.path)} for step in read.steps]
             process.load(steps, [definition.script for definition in read.definitions])
-            yield _opened(read, hints, environment, process, root)
+            yield _opened(_converted(read, hints, process, root), hints, environment, process, root)
+
+
+def _converted(read: ReadSource, hints: SourceHints, process: CellProcess, files: Path) -> ReadSource:
+    """Return a source of CatBoost's own format with its graph, which is written from the JSON that CatBoost exports."""
+    if read.graph is not None or [step.kind for step in read.steps] != ["catboost"]:
+        return read
+    try:
+        content = process.convert("catboost", files / read.steps[0].path)
+        return with_graph(read, write_model(read_catboost(content), hints.columns))
+    except (CellError, UnsupportedModel) as reason:
+        return replace(read, reason=str(reason))
 
 
 def _environment(read: ReadSource, hints: SourceHints) -> CellEnvironment:

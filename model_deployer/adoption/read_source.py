@@ -7,16 +7,17 @@ from typing import Literal
 
 import onnx
 
-from model_deployer.adoption.cell.requirements import requirements
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.written_model import Field, WrittenModel, write_model
 from model_deployer.adoption.interface import Interface, SourceField, label_text
 from model_deployer.adoption.source.definitions import Definition, find_definitions
-from model_deployer.adoption.source.pickle_file import read_pickle
-from model_deployer.adoption.source.pickle_scan import PickleScan, scan_pickle
-from model_deployer.adoption.source.versions import versions_of_object
-from model_deployer.adoption.stored_object import StoredObject
+from model_deployer.adoption.source.detect import detect
+from model_deployer.adoption.source.pickle_scan import Verdict
+from model_deployer.adoption.source.source import Source, SourceFile
+from model_deployer.adoption.source.statement import Statement
+from model_deployer.adoption.source_requirements import source_python, source_requirements
+from model_deployer.adoption.stored_model import source_columns, stored_model
 from model_deployer.contract.source_runner import SourceStep
 
 #: How many names a line lists.
@@ -61,6 +62,8 @@ class ReadSource:
         critical: Values of each field at which it changes its behaviour.
         form, missing, categories: How it gets rows, see :class:`contract.source_runner.SourceRunner`.
         warnings: What the reader has to know before it runs, such as programs in its files.
+        statements: What its files and the texts next to them say of it, each with its place.
+        left_out: For each file that is not a part of it, why.
     """
 
     name: str
@@ -80,6 +83,8 @@ class ReadSource:
     missing: Literal["none", "nan"] = "none"
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_unnamed(self) -> bool:
@@ -109,6 +114,10 @@ class ReadSource:
             yield "read", f"it reads {fields}{f' and {more} more' if more > 0 else ''}"
             if self.interface.labels is not None:
                 yield "read", f"it predicts {', '.join(self.interface.labels[:_MAX_LISTED])}"
+        for statement in self.statements:
+            if statement.subject in ("columns", "labels", "threshold"):
+                yield "read", f"{statement.place} says: {statement.text}"
+        yield from (("left out", reason) for reason in self.left_out.values())
         yield "graph", self.reason or "every part of it has a graph writer"
 
 
@@ -122,46 +131,59 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
     Raises:
         UnreadableSource: if it is damaged, or is not a model; the message says what it is.
     """
-    content = path.read_bytes()
-    scan = scan_pickle(content)
-    imports = scan.imports
-    stored = read_pickle(content)
-    versions = versions_of_object(stored, imports)
-    libraries = {item.module.partition(".")[0] for item in imports if item.verdict == "library"}
-    unknown = [(item.module, item.name) for item in imports if item.verdict == "unknown"]
+    source = detect(path, hints.steps)
+    root = path if path.is_dir() else path.parent
+    unknown = [(item.module, item.name) for item in source.imports if item.verdict == "unknown"]
+    stored = source.model.stored
+    first = source.files[0].stored
     read = ReadSource(
         name=path.name,
         digest=digest_of(path),
-        format="pickle",
-        estimator=stored.path if isinstance(stored, StoredObject) else None,
-        versions=versions,
-        python=None,
-        requirements=requirements(["joblib"], libraries, versions),
-        steps=(SourceStep(kind="joblib", path=path.name),),
-        definitions=find_definitions(path.parent, unknown),
+        format=source.kind,
+        estimator=stored.path if stored is not None else None,
+        versions=source.versions,
+        python=source_python(source),
+        requirements=source_requirements(source),
+        steps=tuple(_step(file, root) for file in source.files),
+        definitions=find_definitions(root, unknown),
         interface=None,
         graph=None,
         reason=None,
-        warnings=tuple(_warnings(scan)),
+        warnings=tuple(_warnings(source)),
+        statements=source.statements,
+        left_out=source.left_out,
+        form="texts" if first is not None and first.name.endswith("Vectorizer") else None,
     )
     try:
-        return _with_graph(read, write_model(stored, hints.columns))
+        model = stored_model(source)
+        return with_graph(read, write_model(model, hints.columns or source_columns(source)))
     except UnsupportedModel as reason:
         return replace(read, reason=str(reason))
 
 
-def _warnings(scan: PickleScan) -> Iterator[str]:
-    if dangerous := scan.paths("dangerous"):
+def _warnings(source: Source) -> Iterator[str]:
+    if dangerous := _paths(source, "dangerous"):
         yield f"loading it would call {', '.join(dangerous)}, which no model needs: it may be an attack"
-    if code := scan.paths("code"):
+    if code := _paths(source, "code"):
         yield f"it carries functions as code, restored by {', '.join(code[:3])}"
 
 
-def _with_graph(read: ReadSource, written: WrittenModel) -> ReadSource:
+def _paths(source: Source, verdict: Verdict) -> list[str]:
+    return [item.path for item in source.imports if item.verdict == verdict]
+
+
+def _step(file: SourceFile, root: Path) -> SourceStep:
+    return SourceStep(kind=file.kind, path=file.path.relative_to(root).as_posix(), key=file.key)
+
+
+def with_graph(read: ReadSource, written: WrittenModel) -> ReadSource:
+    """Return what a source says with the graph that was written of it."""
     critical = {field.name: set(field.critical) for field in written.fields}
     forms = {form for field in written.fields for form in field.fact.missing_forms}
     missing: Literal["none", "nan"] = "nan" if "NaN" in forms else "none"
-    return replace(read, graph=written.onnx, interface=interface_of(written), critical=critical, missing=missing)
+    return replace(
+        read, graph=written.onnx, reason=None, interface=interface_of(written), critical=critical, missing=missing
+    )
 
 
 def interface_of(written: WrittenModel) -> Interface:
