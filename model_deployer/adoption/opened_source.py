@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx
 
+from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.environment import CellEnvironment, current_environment, prepare_environment
 from model_deployer.adoption.graph.trees.catboost_model import read_catboost
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
@@ -85,7 +86,7 @@ def _converted(read: ReadSource, cell: OpenCell, hints: SourceHints) -> ReadSour
     try:
         content = cell.process.convert("catboost", cell.files / step.path)
         return with_graph(read, write_model(read_catboost(content), hints.columns))
-    except UnsupportedModel as reason:
+    except (CellError, UnsupportedModel) as reason:
         return replace(read, reason=str(reason))
 
 
@@ -152,6 +153,7 @@ def _runner(read: ReadSource, environment: CellEnvironment, cell: OpenCell) -> S
         requirements=_pins(environment, read, description["versions"]),
         steps=cell.steps,
         scripts=cell.scripts,
+        form=read.form,
         missing=read.missing,
         answer=answer,
     )

@@ -9,13 +9,12 @@ import onnx
 
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.graph.scores import remove_decision
-from model_deployer.adoption.graph.trees.booster_files import read_booster_file
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.written_model import Field, WrittenModel, write_model
 from model_deployer.adoption.interface import Interface, SourceField, label_text
 from model_deployer.adoption.source.detect import detect
-from model_deployer.adoption.source.source import Source, SourceFile
-from model_deployer.adoption.stored_object import StoredObject
+from model_deployer.adoption.source.source import Source
+from model_deployer.adoption.stored_model import source_columns, stored_model
 
 #: What the imports of a pickle are called that a reader has to know.
 _VERDICTS = ("dangerous", "code", "unknown")
@@ -73,6 +72,12 @@ class ReadSource:
         return stored.path if stored is not None else None
 
     @property
+    def form(self) -> Literal["texts"] | None:
+        """How it gets rows, where it is known before it runs: a vectorizer gets a list of texts."""
+        first = self.source.files[0].stored
+        return "texts" if first is not None and first.name.endswith("Vectorizer") else None
+
+    @property
     def is_unnamed(self) -> bool:
         """Whether the source has no names for its columns."""
         if self.interface is None:
@@ -96,7 +101,7 @@ class ReadSource:
         yield from (("warning", warning) for warning in self._warnings())
         for statement in self.source.statements:
             if statement.subject in ("columns", "labels", "threshold"):
-                yield "read", f"{statement.subject}, by {statement.place}: {_shown(statement.value)}"
+                yield "read", f"{statement.place} says: {statement.text}"
         if self.interface is not None:
             yield "read", f"it reads {_shown([field.name for field in self.interface.fields])}"
         yield "graph", self.reason or "every part of it has a graph writer"
@@ -131,9 +136,9 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
     """
     source = detect(path, hints.steps)
     read = ReadSource(source, path, digest_of(path))
-    columns = hints.columns or _stated_columns(source)
+    columns = hints.columns or source_columns(source)
     try:
-        return with_graph(read, write_model(_stored(source), columns))
+        return with_graph(read, write_model(stored_model(source), columns))
     except UnsupportedModel as reason:
         return replace(read, reason=str(reason))
 
@@ -149,29 +154,6 @@ def with_graph(read: ReadSource, written: WrittenModel) -> ReadSource:
     missing: Literal["none", "nan"] = "nan" if "NaN" in forms else "none"
     interface = interface_of(written)
     return replace(read, graph=written.onnx, interface=interface, critical=critical, missing=missing)
-
-
-def _stored(source: Source) -> StoredObject:
-    """Return the model of a source as one object; several files become a pipeline."""
-    steps = [_stored_step(file) for file in source.files]
-    if len(steps) == 1:
-        return steps[0]
-    named = [(f"step{number}", step) for number, step in enumerate(steps, 1)]
-    return StoredObject("sklearn.pipeline", "Pipeline", state={"steps": named})
-
-
-def _stored_step(file: SourceFile) -> StoredObject:
-    if file.stored is not None:
-        return file.stored
-    if file.path.is_file() and (booster := read_booster_file(file.path.read_bytes())):
-        return booster
-    raise UnsupportedModel(f"a source of the kind {file.kind} has no graph writer")
-
-
-def _stated_columns(source: Source) -> Sequence[str] | None:
-    """Return the columns that the files of a source list, apart from the model itself."""
-    columns = [statement for statement in source.about("columns") if statement.origin == "bytes"]
-    return [str(name) for name in columns[0].value] if columns else None
 
 
 def interface_of(written: WrittenModel) -> Interface:

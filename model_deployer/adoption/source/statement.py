@@ -10,6 +10,10 @@ Origin = Literal["bytes", "app", "notebook", "user", "unknown"]
 Subject = Literal["columns", "labels", "threshold", "requirement", "width", "signature"]
 
 
+#: How many names a line lists.
+_MAX_LISTED = 12
+
+
 @dataclass(frozen=True)
 class Statement:
     """A fact about a model.
@@ -26,3 +30,13 @@ class Statement:
     value: Any
     origin: Origin
     place: str
+
+    @property
+    def text(self) -> str:
+        """The statement in a line: ``columns age, bmi``."""
+        if isinstance(self.value, dict):
+            items = [f"{key}: {item}" for key, item in self.value.items()]
+        else:
+            items = list(map(str, self.value)) if isinstance(self.value, list | tuple) else [str(self.value)]
+        more = f" and {len(items) - _MAX_LISTED} more" if len(items) > _MAX_LISTED else ""
+        return f"{self.subject} {', '.join(items[:_MAX_LISTED])}{more}"
