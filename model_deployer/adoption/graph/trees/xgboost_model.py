@@ -69,7 +69,7 @@ def write_xgboost_classifier(stored: StoredObject, frame: Frame, graph: GraphWri
     labels = attributes(stored.get("_le")).get("classes_", stored.get("classes_"))
     labels = list(range(stored.get("n_classes_", 2))) if labels is None else np.asarray(labels).tolist()
     if answer.labels is None:  # a score instead of a probability: the library passes it on, and decides at 0.5
-        answer = Answer(two_columns(graph, answer.prediction), [0, 1], answer.tensor)
+        answer = Answer(two_columns(graph, answer.prediction), [0, 1])
     if len(answer.labels or []) != len(labels):
         raise UnsupportedModel("the XGBoost classifier has another number of labels than outputs")
     return replace(answer, labels=labels)
@@ -99,14 +99,14 @@ def _up_to_best_iteration(model: XgboostModel) -> XgboostModel:
 def _answer(model: XgboostModel, missing: float, frame: Frame, graph: GraphWriter) -> Answer:
     scores = _scores(model, missing, frame, graph)
     if model.objective in ("multi:softprob", "multi:softmax"):
-        return Answer(softmax(graph, scores), list(range(model.outputs)), scores)
+        return Answer(softmax(graph, scores), list(range(model.outputs)))
     if model.outputs > 1:
         raise UnsupportedModel(f"the XGBoost objective '{model.objective}' has several outputs")
     if model.objective == "binary:logistic":
-        return Answer(two_columns(graph, sigmoid(graph, scores)), [0, 1], scores)
+        return Answer(two_columns(graph, sigmoid(graph, scores)), [0, 1])
     if model.objective == _HINGE:
         decision = graph.number(graph.add("Greater", scores, graph.constant(0.0)))
-        return Answer(two_columns(graph, decision), [0, 1], scores)
+        return Answer(two_columns(graph, decision), [0, 1])
     if model.objective in _LOGISTIC:
         return Answer(sigmoid(graph, scores))
     if model.objective in _EXPONENTIAL:
