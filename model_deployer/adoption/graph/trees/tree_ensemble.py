@@ -19,6 +19,7 @@ from model_deployer.adoption.graph.frame import Block, note_thresholds
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.trees.category_columns import LEFT_RIGHT_THRESHOLD, category_columns
 from model_deployer.adoption.graph.trees.tree import Numbers, Tree, leaf_only
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
 
 #: How many numbers of a row are looked up at once in the tables of leaves.
 _LOOKUP_NUMBERS = 2_000
@@ -151,11 +152,19 @@ def _group_sums(graph: GraphWriter, trees: Sequence[Tree], leaves: str) -> str:
 
 
 def _sum(graph: GraphWriter, parts: Sequence[str]) -> str:
+    if not parts:
+        raise UnsupportedModel("the model has no trees")
     return parts[0] if len(parts) == 1 else graph.add("Sum", *parts)
 
 
 def _leaf_values(trees: Sequence[Tree]) -> Numbers:
-    """Return the values of the leaves of trees, double [leaves, outputs]."""
+    """Return the values of the leaves of trees, double [leaves, outputs].
+
+    Raises:
+        UnsupportedModel: if there are none.
+    """
+    if not trees:
+        raise UnsupportedModel("the model has no trees")
     return np.concatenate([tree.values[tree.is_leaf] for tree in trees])
 
 

@@ -182,6 +182,12 @@ def test_several_targets_are_refused() -> None:
         write(stored(model), list(TABLE))
 
 
+def test_model_without_trees_is_refused() -> None:
+    booster = xgboost.train({}, xgboost.DMatrix(matrix(TABLE), NUMBER), 0)
+    with pytest.raises(UnsupportedModel, match="no trees"):
+        write(stored(booster), list(TABLE))
+
+
 def test_unfitted_model_is_refused() -> None:
     with pytest.raises(UnsupportedModel, match="not fitted"):
         write(stored(xgboost.XGBClassifier()), list(TABLE))
