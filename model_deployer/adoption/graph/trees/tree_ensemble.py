@@ -48,15 +48,28 @@ class Ensemble:
     _targets: list[int] = field(default_factory=list)
 
     def add(self, tree: Tree, target: int = 0) -> None:
-        """Add a tree; a tree with one value per leaf adds it to this output."""
+        """Add a tree; a tree with one value per leaf adds it to this output.
+
+        Raises:
+            UnsupportedModel: if a split has a child that does not exist.
+        """
+        if not tree.is_complete:
+            raise UnsupportedModel("a tree of the model is damaged: it names a node that does not exist")
         self.trees.append(tree if len(tree.left) > 1 else leaf_only(tree.values[0]))
         self._targets.append(target)
 
     def note_thresholds(self, columns: Block, graph: GraphWriter) -> None:
-        """Remember the thresholds of all trees as critical values of the raw fields."""
+        """Remember the thresholds of all trees as critical values of the raw fields.
+
+        Raises:
+            UnsupportedModel: if a split reads a column that does not exist.
+        """
         thresholds: dict[int, set[float]] = defaultdict(set)
         for tree in self.trees:
-            numeric = ~tree.is_leaf & np.isfinite(tree.threshold)
+            split = ~tree.is_leaf
+            if np.any((tree.column[split] < 0) | (tree.column[split] >= columns.width)):
+                raise UnsupportedModel("a tree of the model is damaged: it reads a column that does not exist")
+            numeric = split & np.isfinite(tree.threshold)
             numeric[list(tree.categories)] = False
             for column, threshold in zip(tree.column[numeric].tolist(), tree.threshold[numeric].tolist(), strict=True):
                 thresholds[column].add(threshold)
