@@ -58,13 +58,13 @@ def write_catboost(stored: StoredObject, frame: Frame, graph: GraphWriter) -> An
     model = _parsed(stored)
     scores, outputs = _scores(model, frame, graph), len(model.bias)
     if model.loss == "MultiClass":
-        return Answer(softmax(graph, scores), model.labels or list(range(outputs)), scores)
+        return Answer(softmax(graph, scores), model.labels or list(range(outputs)))
     if model.loss == "MultiClassOneVsAll":
-        return Answer(sigmoid(graph, scores), model.labels or list(range(outputs)), scores)
+        return Answer(sigmoid(graph, scores), model.labels or list(range(outputs)))
     if outputs > 1 or model.loss in _SEVERAL_VALUES:
         raise UnsupportedModel(f"the CatBoost loss '{model.loss}' has several outputs")
     if model.loss in _BINARY:
-        return Answer(two_columns(graph, sigmoid(graph, scores)), model.labels or [0, 1], scores, model.threshold)
+        return Answer(two_columns(graph, sigmoid(graph, scores)), model.labels or [0, 1], threshold=model.threshold)
     return Answer(graph.add("Exp", scores) if model.loss in _EXPONENTIAL else scores)
 
 

@@ -50,13 +50,13 @@ def write_lightgbm_booster(stored: StoredObject, frame: Frame, graph: GraphWrite
     model = parse_lightgbm(_text(stored))
     scores = _scores(model, _iterations(stored), frame, graph)
     objective = model.objective[0] if model.objective else "custom"
+    labels = list(range(max(2, model.outputs)))
     if objective == "binary":
-        probability = sigmoid(graph, scores, _parameter(model, "sigmoid"))
-        return Answer(two_columns(graph, probability), [0, 1], scores)
+        return Answer(two_columns(graph, sigmoid(graph, scores, _parameter(model, "sigmoid"))), labels, scores)
     if objective == "multiclass":
-        return Answer(softmax(graph, scores), list(range(model.outputs)), scores)
+        return Answer(softmax(graph, scores), labels, scores)
     if objective == "multiclassova":
-        return Answer(sigmoid(graph, scores, _parameter(model, "sigmoid")), list(range(model.outputs)), scores)
+        return Answer(sigmoid(graph, scores, _parameter(model, "sigmoid")), labels, scores)
     if model.outputs > 1:
         raise UnsupportedModel("the LightGBM model has several outputs and an objective of its own")
     return Answer(_number(model, objective, scores, graph))
@@ -75,7 +75,16 @@ def write_lightgbm_classifier(stored: StoredObject, frame: Frame, graph: GraphWr
     labels = stored.get("_classes", attributes(stored.get("_le")).get("classes_"))
     if answer.labels is None or labels is None:
         raise UnsupportedModel("the LightGBM classifier has an objective of its own, which gives no probabilities")
-    return replace(answer, labels=np.asarray(labels).tolist())
+    return replace(answer, labels=np.asarray(labels).tolist(), scores=_decision_function(stored, answer, graph))
+
+
+def _decision_function(stored: StoredObject, answer: Answer, graph: GraphWriter) -> str | None:
+    """Return the scores of a classifier; before version 4.7, it has none. A random forest does not average them."""
+    if "_fitted_with_feature_names" not in stored or answer.scores is None:
+        return None
+    model = parse_lightgbm(_text(stored))
+    iterations = _iterations(_booster(stored)) or len(model.trees) // model.outputs
+    return graph.add("Mul", answer.scores, graph.constant(float(iterations))) if model.averaged else answer.scores
 
 
 def _booster(stored: StoredObject) -> StoredObject:

@@ -36,7 +36,8 @@ _EXPONENTIAL = {"ExponentialLoss"}
 #: The losses whose scores of a row are not centered.
 _UNCENTERED = {"MultinomialDeviance"}
 
-#: Versions from 1.4 on decide for the second label at a score of exactly 0, and exponential loss does always.
+#: Versions from 1.4 on decide for the second label at a score of exactly 0, and exponential loss does always. Outputs
+#: are float32, so the threshold is the number before one half in float32.
 _OLD_BINARY_LOSSES = {"BinomialDeviance"}
 _BELOW_HALF = float(np.nextafter(np.float32(0.5), np.float32(0)))
 

@@ -44,7 +44,9 @@ def write_bagging_classifier(stored: StoredObject, frame: Frame, graph: GraphWri
     answers = [write_predictor(part, frame.select(columns.tolist(), graph), graph) for part, columns in _pairs(stored)]
     if any(answer.labels is None or len(answer.labels) != len(labels) for answer in answers):
         raise UnsupportedModel(f"{stored.path}: a part of it knows only some of the labels")
-    return Answer(_mean(graph, [answer.prediction for answer in answers]), labels)
+    probabilities = _mean(graph, [answer.prediction for answer in answers])
+    scores = [answer.scores for answer in answers if answer.scores is not None]
+    return Answer(probabilities, labels, _mean(graph, scores) if len(scores) == len(answers) else None)
 
 
 @predictor("sklearn.BaggingRegressor")

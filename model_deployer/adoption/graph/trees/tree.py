@@ -50,6 +50,15 @@ class Tree:
         """Whether a node is a leaf, bool [nodes]."""
         return self.left < 0
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all arrays are of one length, and each split has two children among the nodes."""
+        arrays = (self.column, self.threshold, self.missing_left, self.left, self.right, self.values)
+        if not len(self.left) or len({len(array) for array in arrays}) > 1:
+            return False
+        children = np.concatenate([self.left[~self.is_leaf], self.right[~self.is_leaf]])
+        return bool(np.all((children > 0) & (children < len(self.left))))
+
 
 def leaf_only(values: Numbers) -> Tree:
     """Return a tree that gives the same values to every row; it has one split, because ONNX needs one.

@@ -19,6 +19,7 @@ from model_deployer.adoption.graph.frame import Block, note_thresholds
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.trees.category_columns import LEFT_RIGHT_THRESHOLD, category_columns
 from model_deployer.adoption.graph.trees.tree import Numbers, Tree, leaf_only
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
 
 #: How many numbers of a row are looked up at once in the tables of leaves.
 _LOOKUP_NUMBERS = 2_000
@@ -47,15 +48,28 @@ class Ensemble:
     _targets: list[int] = field(default_factory=list)
 
     def add(self, tree: Tree, target: int = 0) -> None:
-        """Add a tree; a tree with one value per leaf adds it to this output."""
+        """Add a tree; a tree with one value per leaf adds it to this output.
+
+        Raises:
+            UnsupportedModel: if a split has a child that does not exist.
+        """
+        if not tree.is_complete:
+            raise UnsupportedModel("a tree of the model is damaged: it names a node that does not exist")
         self.trees.append(tree if len(tree.left) > 1 else leaf_only(tree.values[0]))
         self._targets.append(target)
 
     def note_thresholds(self, columns: Block, graph: GraphWriter) -> None:
-        """Remember the thresholds of all trees as critical values of the raw fields."""
+        """Remember the thresholds of all trees as critical values of the raw fields.
+
+        Raises:
+            UnsupportedModel: if a split reads a column that does not exist.
+        """
         thresholds: dict[int, set[float]] = defaultdict(set)
         for tree in self.trees:
-            numeric = ~tree.is_leaf & np.isfinite(tree.threshold)
+            split = ~tree.is_leaf
+            if np.any((tree.column[split] < 0) | (tree.column[split] >= columns.width)):
+                raise UnsupportedModel("a tree of the model is damaged: it reads a column that does not exist")
+            numeric = split & np.isfinite(tree.threshold)
             numeric[list(tree.categories)] = False
             for column, threshold in zip(tree.column[numeric].tolist(), tree.threshold[numeric].tolist(), strict=True):
                 thresholds[column].add(threshold)
@@ -151,11 +165,19 @@ def _group_sums(graph: GraphWriter, trees: Sequence[Tree], leaves: str) -> str:
 
 
 def _sum(graph: GraphWriter, parts: Sequence[str]) -> str:
+    if not parts:
+        raise UnsupportedModel("the model has no trees")
     return parts[0] if len(parts) == 1 else graph.add("Sum", *parts)
 
 
 def _leaf_values(trees: Sequence[Tree]) -> Numbers:
-    """Return the values of the leaves of trees, double [leaves, outputs]."""
+    """Return the values of the leaves of trees, double [leaves, outputs].
+
+    Raises:
+        UnsupportedModel: if there are none.
+    """
+    if not trees:
+        raise UnsupportedModel("the model has no trees")
     return np.concatenate([tree.values[tree.is_leaf] for tree in trees])
 
 

@@ -1,25 +1,28 @@
 """Models of XGBoost: ``Booster``, the classes of its interface for scikit-learn, and its files in JSON and UBJSON.
 
-XGBoost rounds the columns to float32, and a row goes left if its number is below the threshold.
+XGBoost rounds the columns to float32, and a row goes left if its number is below the threshold. It adds the leaves one
+after the other in float32, and computes probabilities in float32. The graph does the same: a model that reads these
+probabilities, such as isotonic calibration, may change at exactly one of them.
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from model_deployer.adoption.graph.answer import Answer
 from model_deployer.adoption.graph.frame import Block, Frame, note_thresholds
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor
-from model_deployer.adoption.graph.trees.links import sigmoid, softmax, two_columns
+from model_deployer.adoption.graph.trees.links import two_columns
 from model_deployer.adoption.graph.trees.raw_columns import (
     check_width,
     note_missing_form,
     read_category,
     round_to_float32,
 )
+from model_deployer.adoption.graph.trees.tree import Numbers
 from model_deployer.adoption.graph.trees.tree_ensemble import Comparison, Ensemble
 from model_deployer.adoption.graph.trees.xgboost_file import XgboostModel, parse_xgboost
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
@@ -69,7 +72,7 @@ def write_xgboost_classifier(stored: StoredObject, frame: Frame, graph: GraphWri
     labels = attributes(stored.get("_le")).get("classes_", stored.get("classes_"))
     labels = list(range(stored.get("n_classes_", 2))) if labels is None else np.asarray(labels).tolist()
     if answer.labels is None:  # a score instead of a probability: the library passes it on, and decides at 0.5
-        answer = Answer(two_columns(graph, answer.prediction), [0, 1], answer.tensor)
+        answer = Answer(two_columns(graph, answer.prediction), [0, 1])
     if len(answer.labels or []) != len(labels):
         raise UnsupportedModel("the XGBoost classifier has another number of labels than outputs")
     return replace(answer, labels=labels)
@@ -99,18 +102,18 @@ def _up_to_best_iteration(model: XgboostModel) -> XgboostModel:
 def _answer(model: XgboostModel, missing: float, frame: Frame, graph: GraphWriter) -> Answer:
     scores = _scores(model, missing, frame, graph)
     if model.objective in ("multi:softprob", "multi:softmax"):
-        return Answer(softmax(graph, scores), list(range(model.outputs)), scores)
+        return Answer(_softmax(graph, scores), list(range(model.outputs)))
     if model.outputs > 1:
         raise UnsupportedModel(f"the XGBoost objective '{model.objective}' has several outputs")
     if model.objective == "binary:logistic":
-        return Answer(two_columns(graph, sigmoid(graph, scores)), [0, 1], scores)
+        return Answer(two_columns(graph, _sigmoid(graph, scores)), [0, 1])
     if model.objective == _HINGE:
         decision = graph.number(graph.add("Greater", scores, graph.constant(0.0)))
-        return Answer(two_columns(graph, decision), [0, 1], scores)
+        return Answer(two_columns(graph, decision), [0, 1])
     if model.objective in _LOGISTIC:
-        return Answer(sigmoid(graph, scores))
+        return Answer(_sigmoid(graph, scores))
     if model.objective in _EXPONENTIAL:
-        return Answer(graph.add("Exp", scores))
+        return Answer(_exponential(graph, scores))
     if model.objective not in _RAW:
         raise UnsupportedModel(f"the XGBoost objective '{model.objective}' has no graph writer")
     return Answer(scores)
@@ -127,13 +130,18 @@ def _scores(model: XgboostModel, missing: float, frame: Frame, graph: GraphWrite
     for tree, output in zip(model.trees, model.tree_outputs, strict=True):
         ensemble.add(tree, output)
     ensemble.note_thresholds(block, graph)
-    sums = ensemble.sums(graph, block.tensor, model.outputs)
-    return graph.add("Add", sums, graph.constant(start.reshape(1, -1)))
+    values = _single(graph, ensemble.tree_values(graph, block.tensor))
+    sums = []
+    for output, first in enumerate(start.tolist()):
+        columns = np.flatnonzero(np.array(model.tree_outputs) == output)
+        terms = graph.add("Gather", values, graph.constant(columns), axis=1) if model.outputs > 1 else values
+        sums.append(_sum_one_by_one(graph, first, terms, len(columns)))
+    return sums[0] if len(sums) == 1 else graph.add("Concat", *sums, axis=1)
 
 
-def _start(model: XgboostModel) -> Any:
-    """Return the scores before the first tree, double [outputs]; the file has them in the units of the target."""
-    start = np.broadcast_to(model.start, model.outputs).astype(np.float64)
+def _start(model: XgboostModel) -> NDArray[np.float32]:
+    """Return the scores before the first tree, float32 [outputs]; the file has them in the units of the target."""
+    start = np.broadcast_to(model.start, model.outputs).astype(np.float32)
     if model.objective in _LOGISTIC:
         return -np.log(1 / start - 1)
     return np.log(start) if model.objective in _EXPONENTIAL else start
@@ -169,26 +177,59 @@ def _category_members(model: XgboostModel) -> dict[int, set[int]]:
     return members
 
 
-def _linear_scores(weights: Any, start: Any, numbers: str, graph: GraphWriter) -> str:
+def _linear_scores(weights: Numbers, start: NDArray[np.float32], numbers: str, graph: GraphWriter) -> str:
     """Return the scores of a linear model, double [rows, outputs].
 
-    XGBoost adds float32 numbers one by one, from the bias and the start on. With large numbers the rounding shows, so
-    the graph does the same. A missing value adds nothing. XGBoost starts all outputs with the start of the first one.
+    A missing value adds nothing. XGBoost starts all outputs with the start of the first one.
     """
-    present = graph.add("Where", graph.add("IsNaN", numbers), graph.constant(0.0), numbers)
-    single = graph.add("Cast", present, to=TensorProto.FLOAT)
-    shape = graph.add("Shape", numbers, end=1)
-    one_column = graph.add("Concat", shape, graph.constant(np.array([1], np.int64)), axis=0)
-    last = graph.constant(np.array([len(weights) - 1], np.int64))
+    present = _single(graph, graph.add("Where", graph.add("IsNaN", numbers), graph.constant(0.0), numbers))
     sums = []
-    for output, bias in enumerate((weights[-1] + start[0]).tolist()):
-        products = graph.add("Mul", single, _single(graph, weights[:-1, output].reshape(1, -1)))
-        first = graph.add("Expand", _single(graph, np.array([[bias]])), one_column)
-        terms = graph.add("Concat", first, products, axis=1)
-        cumulative = graph.add("CumSum", terms, graph.constant(np.array(1, np.int64)))
-        sums.append(graph.number(graph.add("Gather", cumulative, last, axis=1)))
+    for output, bias in enumerate(weights[-1].tolist()):
+        weight = _single(graph, graph.constant(weights[:-1, output].reshape(1, -1)))
+        terms = graph.add("Mul", present, weight)
+        sums.append(_sum_one_by_one(graph, bias + float(start[0]), terms, len(weights) - 1))
     return sums[0] if len(sums) == 1 else graph.add("Concat", *sums, axis=1)
 
 
-def _single(graph: GraphWriter, values: Any) -> str:
-    return graph.add("Cast", graph.constant(values), to=TensorProto.FLOAT)
+def _sum_one_by_one(graph: GraphWriter, first: float, terms: str, count: int) -> str:
+    """Add float32 numbers in their order, and round each time, as XGBoost does.
+
+    Args:
+        graph: The graph to write to.
+        first: The number to begin with.
+        terms: The numbers, float32 [rows, count].
+        count: The number of terms.
+
+    Returns:
+        Double [rows, 1].
+    """
+    one = graph.constant(np.array([1], np.int64))
+    shape = graph.add("Concat", graph.add("Shape", terms, end=1), one, axis=0)
+    start = graph.add("Expand", _single(graph, graph.constant([[first]])), shape)
+    cumulative = graph.add("CumSum", graph.add("Concat", start, terms, axis=1), graph.constant(np.array(1, np.int64)))
+    return graph.number(graph.add("Gather", cumulative, graph.constant(np.array([count], np.int64)), axis=1))
+
+
+def _exponential(graph: GraphWriter, scores: str) -> str:
+    """Return e to the power of the scores, rounded to float32, double [rows, columns]."""
+    return round_to_float32(graph, graph.add("Exp", scores))
+
+
+def _sigmoid(graph: GraphWriter, scores: str) -> str:
+    """Return 1 / (1 + exp(-score)) with float32 steps, double [rows, 1]."""
+    one = _single(graph, graph.constant([[1.0]]))
+    exponential = _single(graph, graph.add("Exp", graph.add("Neg", scores)))
+    return graph.number(graph.add("Div", one, graph.add("Add", exponential, one)))
+
+
+def _softmax(graph: GraphWriter, scores: str) -> str:
+    """Return the softmax of each row with float32 steps, double [rows, labels]."""
+    last = graph.constant(np.array([1], np.int64))
+    difference = round_to_float32(graph, graph.add("Sub", scores, graph.add("ReduceMax", scores, last)))
+    exponential = _exponential(graph, difference)
+    total = _single(graph, graph.add("ReduceSum", exponential, last))
+    return graph.number(graph.add("Div", _single(graph, exponential), total))
+
+
+def _single(graph: GraphWriter, numbers: str) -> str:
+    return graph.add("Cast", numbers, to=TensorProto.FLOAT)

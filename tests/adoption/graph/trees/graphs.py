@@ -13,8 +13,11 @@ from model_deployer.adoption.graph.answer import Answer
 from model_deployer.adoption.graph.frame import Frame
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import write_predictor
+from model_deployer.adoption.graph.writers import register_writers
 from model_deployer.adoption.source.pickle_file import read_pickle
 from model_deployer.adoption.stored_object import StoredObject
+
+register_writers()
 
 Rows = Mapping[str, NDArray[Any]]
 

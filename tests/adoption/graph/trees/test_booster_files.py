@@ -4,6 +4,7 @@ import lightgbm
 import pytest
 
 from model_deployer.adoption.graph.trees.booster_files import booster_fields, booster_width, read_booster_file
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.written_model import write_model
 from model_deployer.adoption.stored_object import StoredObject
 from tests.adoption.graph.trees.graphs import matrix, stored
@@ -38,6 +39,17 @@ def test_catboost_json() -> None:
         assert model.kind == "catboost.CatBoost"
         assert booster_fields(model) in (None, list(case["rows"]))
         assert booster_width(model) == len(case["rows"])
+
+
+@pytest.mark.parametrize(
+    ("line", "damaged"), [(b"left_child=", b"left_child=9999 "), (b"split_feature=", b"split_feature=77 ")]
+)
+def test_trees_that_name_what_does_not_exist(line: bytes, damaged: bytes) -> None:
+    booster = lightgbm.train({"verbose": -1, "num_leaves": 3}, lightgbm.Dataset(matrix(TABLE), NUMBER), 1)
+    before, _, after = booster.model_to_string().encode().partition(line)
+    model = read_booster_file(before + damaged + after.partition(b" ")[2])
+    with pytest.raises(UnsupportedModel, match="does not exist"):
+        write_model(model)
 
 
 def test_columns_of_written_models() -> None:

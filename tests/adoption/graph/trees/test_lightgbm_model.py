@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from sklearn.calibration import CalibratedClassifierCV
 
 from model_deployer.adoption.graph.trees.lightgbm_model import lightgbm_columns, read_lightgbm
 from model_deployer.adoption.graph.trees.lightgbm_text import is_lightgbm_text
@@ -165,6 +166,22 @@ def test_best_iteration() -> None:
     graph = write(stored(booster), list(TABLE))
     rows = probe_rows(graph.writer, TABLE)
     assert_equal(graph.predict(rows), booster.predict(matrix(rows)))
+
+
+@pytest.mark.parametrize("target", [LABEL, THREE], ids=["two", "three"])
+@pytest.mark.parametrize("boosting", ["gbdt", "rf"])
+def test_calibration(boosting: str, target: NDArray[Any]) -> None:
+    """A calibrator reads the decision function, which LightGBM has since version 4.7."""
+    forest: dict[str, Any] = {"boosting_type": boosting, "bagging_freq": 1, "bagging_fraction": 0.5}
+    model = CalibratedClassifierCV(lightgbm.LGBMClassifier(n_estimators=5, **QUIET, **forest), cv=2)
+    check_classifier(model.fit(matrix(TABLE), target), TABLE, extra=FINITE)
+
+
+def test_versions_without_a_decision_function() -> None:
+    model = stored(lightgbm.LGBMClassifier(n_estimators=2, **QUIET).fit(matrix(TABLE), LABEL))
+    assert write(model, list(TABLE)).answer.scores is not None
+    del model.state["_fitted_with_feature_names"]
+    assert write(model, list(TABLE)).answer.scores is None
 
 
 def test_names_of_the_columns() -> None:

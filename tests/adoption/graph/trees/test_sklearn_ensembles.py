@@ -5,7 +5,16 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor, BaggingClassifier, BaggingRegressor
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    AdaBoostRegressor,
+    BaggingClassifier,
+    BaggingRegressor,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -55,6 +64,34 @@ def test_adaboost_classifiers(model: Any, target: NDArray[Any]) -> None:
 )
 def test_regressors(model: Any) -> None:
     check_regressor(model.fit(matrix(TABLE), NUMBER), TABLE)
+
+
+@pytest.mark.parametrize("target", [LABEL, THREE], ids=["two", "three"])
+def test_bagging_of_other_models(target: NDArray[Any]) -> None:
+    """A calibrator reads the scores of bagging if its parts have scores."""
+    scaled = {name: (column - column.mean()) / column.std() for name, column in TABLE.items()}
+    bagging = BaggingClassifier(LogisticRegression(), n_estimators=3, max_features=2, random_state=0)
+    check_classifier(bagging.fit(matrix(scaled), target), scaled)
+    check_classifier(CalibratedClassifierCV(bagging, cv=2).fit(matrix(scaled), target), scaled)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestClassifier(max_depth=3, **FAST),
+        GradientBoostingClassifier(max_depth=2, **FAST),
+        HistGradientBoostingClassifier(max_iter=5),
+        AdaBoostClassifier(**FAST),
+        BaggingClassifier(DecisionTreeClassifier(max_depth=4), **FAST),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("target", [LABEL, THREE], ids=["two", "three"])
+@pytest.mark.parametrize("method", ["isotonic", "sigmoid"])
+def test_calibration(model: Any, target: NDArray[Any], method: str) -> None:
+    """A calibrator reads the decision function of a model, or its probabilities if it has none."""
+    calibrated = CalibratedClassifierCV(model, method=method, cv=2).fit(matrix(TABLE), target)
+    check_classifier(calibrated, TABLE)
 
 
 def test_adaboost_of_other_models_is_refused() -> None:

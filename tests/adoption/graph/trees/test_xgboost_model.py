@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from sklearn.calibration import CalibratedClassifierCV
 
 from model_deployer.adoption.graph.trees.xgboost_file import is_xgboost_file
 from model_deployer.adoption.graph.trees.xgboost_model import read_xgboost, xgboost_columns
@@ -181,6 +182,12 @@ def test_several_targets_are_refused() -> None:
         write(stored(model), list(TABLE))
 
 
+def test_model_without_trees_is_refused() -> None:
+    booster = xgboost.train({}, xgboost.DMatrix(matrix(TABLE), NUMBER), 0)
+    with pytest.raises(UnsupportedModel, match="no trees"):
+        write(stored(booster), list(TABLE))
+
+
 def test_unfitted_model_is_refused() -> None:
     with pytest.raises(UnsupportedModel, match="not fitted"):
         write(stored(xgboost.XGBClassifier()), list(TABLE))
@@ -199,3 +206,9 @@ def test_truncated_files_are_refused() -> None:
         for end in range(1, len(content), len(content) // 40):
             with pytest.raises(UnsupportedModel, match="damaged"):
                 read_xgboost(content[:end])
+
+
+def test_calibration_reads_the_probabilities() -> None:
+    """XGBoost has no decision function, so a calibrator reads its probabilities."""
+    model = CalibratedClassifierCV(xgboost.XGBClassifier(**FAST), method="isotonic", cv=2)
+    check_classifier(model.fit(matrix(TABLE), BINARY), TABLE, extra=FINITE)
