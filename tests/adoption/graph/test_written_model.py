@@ -75,3 +75,20 @@ def test_names_of_boosters() -> None:
         lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(table, target),
     ):
         assert [field.name for field in write_model(stored(value)).fields] == ["a", "b", "c"]
+
+
+def test_model_that_is_not_fitted() -> None:
+    """The message names the attribute that is missing."""
+    with pytest.raises(UnsupportedModel, match="is not fitted"):
+        write_model(stored(make_pipeline(StandardScaler(), Ridge())), ["a"])
+
+
+def test_attributes_of_an_unknown_form() -> None:
+    """A damaged model is refused with a sentence, not with an error of numpy."""
+    model = Ridge().fit(standardized(), score(standardized()))
+    model.coef_ = "damaged"
+    with pytest.raises(UnsupportedModel, match=r"Ridge holds attributes of an unknown form \(ValueError\)"):
+        write_model(stored(model))
+    model.coef_ = np.zeros((1, 2))
+    with pytest.raises(UnsupportedModel):
+        write_model(stored(model))
