@@ -22,6 +22,19 @@ from model_deployer.adoption.stored_object import StoredObject
 register_writers()
 
 
+#: The errors of attributes of another type or shape than a writer expects; a file may hold anything.
+_FORM_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    IndexError,
+    TypeError,
+    ValueError,
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+)
+
+
 @dataclass(frozen=True)
 class Field:
     """A raw field of a model.
@@ -82,10 +95,21 @@ def write_model(stored: object, fields: Sequence[str] | None = None) -> WrittenM
         fields: The names of its columns in their order, for a model that does not state them.
 
     Raises:
-        UnsupportedModel: if the model, or a part of it, has no writer, or if the names do not fit.
+        UnsupportedModel: if the model, or a part of it, has no writer, if it is not fitted, or if the names do not fit.
     """
     if not isinstance(stored, StoredObject):
         raise UnsupportedModel(f"expected a fitted model, but found {type(stored).__name__}")
+    try:
+        return _written(stored, fields)
+    except KeyError as missing:
+        raise UnsupportedModel(
+            f"{stored.path}, or a part of it, has no attribute {missing}: it is not fitted, or its version has another"
+        ) from missing
+    except _FORM_ERRORS as error:
+        raise UnsupportedModel(f"{stored.path} holds attributes of an unknown form ({type(error).__name__})") from error
+
+
+def _written(stored: StoredObject, fields: Sequence[str] | None) -> WrittenModel:
     names = field_names(stored, fields)
     graph = GraphWriter()
     answer = write_predictor(stored, Frame.of_fields(names), graph)

@@ -3,15 +3,21 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from model_deployer.adoption.graph.answer import Answer, binary
 from model_deployer.adoption.graph.expression import Expression, concat
 from model_deployer.adoption.graph.frame import Frame
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor, write_predictor
-from model_deployer.adoption.graph.sklearn.isotonic import isotonic_values
+from model_deployer.adoption.graph.sklearn.isotonic import isotonic_points, isotonic_values
 from model_deployer.adoption.graph.sklearn.labels import labels_of
 from model_deployer.adoption.graph.sklearn.linear import shares
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
+
+#: The largest change of a probability by the last digit of a score.
+_LARGEST_STEP = 1e-5
 
 #: What the library adds to probabilities before it takes their logarithm.
 _LOGARITHM_OFFSET = 1e-12
@@ -62,9 +68,25 @@ def _raw_scores(answer: Answer, graph: GraphWriter) -> Expression:
 
 def _calibrated(calibrator: StoredObject, scores: Expression) -> Expression:
     if calibrator.name == "IsotonicRegression":
+        _refuse_steps(calibrator)
         return isotonic_values(calibrator, scores)
     slope, offset = float(calibrator["a_"]), float(calibrator["b_"])
     return (-(scores * slope + offset)).sigmoid()
+
+
+def _refuse_steps(calibrator: StoredObject) -> None:
+    """Refuse a function so steep that the last digit of a score, which may differ, changes the probability.
+
+    Raises:
+        UnsupportedModel: as with the scores of XGBoost, which are float32.
+    """
+    points, values = isotonic_points(calibrator)
+    digit = 2 * np.finfo(points.dtype).eps * np.abs(points.astype(np.float64)).max()
+    steepest = np.max(np.diff(values.astype(np.float64)) / np.diff(points.astype(np.float64)), initial=0.0)
+    if steepest * digit > _LARGEST_STEP:
+        raise UnsupportedModel(
+            f"the isotonic calibration of {points.dtype} scores has steps that the last digit of a score decides"
+        )
 
 
 def _limited(probabilities: Expression) -> Expression:

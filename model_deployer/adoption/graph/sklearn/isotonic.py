@@ -1,6 +1,9 @@
 """Isotonic regression: an increasing or decreasing function of one number."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from model_deployer.adoption.graph.answer import Answer
@@ -20,24 +23,32 @@ def write_isotonic_regression(stored: StoredObject, frame: Frame, graph: GraphWr
     block, numbers = complete_numbers(frame, graph)
     if block.width != 1:
         raise UnsupportedModel("IsotonicRegression reads one column")
-    points = np.asarray(stored.get("X_thresholds_", stored.get("_necessary_X_")), np.float64)
-    note_thresholds(block.origins[0], list(points), graph)
+    points, _ = isotonic_points(stored)
+    note_thresholds(block.origins[0], points.tolist(), graph)
     if stored.get("out_of_bounds") == "raise":
         refuse_outside(block.origins[0], float(points[0]), float(points[-1]), graph)
     return Answer(isotonic_values(stored, numbers).tensor)
 
 
-def isotonic_values(stored: StoredObject, numbers: Expression) -> Expression:
-    """Return the value of the function at each number, double [rows, 1]; NaN where it is not defined."""
+def isotonic_points(stored: StoredObject) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the points between which the function is straight, and its values there, float32 or float64 [points].
+
+    Raises:
+        UnsupportedModel: if a version before 0.18 stored the function.
+    """
     xs = stored.get("X_thresholds_", stored.get("_necessary_X_"))
-    ys = stored.get("y_thresholds_", stored.get("_necessary_y_"))
     if xs is None:
         raise UnsupportedModel("IsotonicRegression of version 0.17 and older has no graph writer")
-    if np.asarray(xs).dtype == np.float32:
-        single = numbers.apply("Cast", to=TensorProto.FLOAT)
-        numbers = single.number()
-    points = np.asarray(xs, np.float64)[None, :]
-    values = interpolate(numbers, points, np.asarray(ys, np.float64)[None, :])
+    return np.asarray(xs), np.asarray(stored.get("y_thresholds_", stored.get("_necessary_y_")))
+
+
+def isotonic_values(stored: StoredObject, numbers: Expression) -> Expression:
+    """Return the value of the function at each number, double [rows, 1]; NaN where it is not defined."""
+    xs, ys = isotonic_points(stored)
+    if xs.dtype == np.float32:
+        numbers = numbers.apply("Cast", to=TensorProto.FLOAT).number()
+    points = xs.astype(np.float64)[None, :]
+    values = interpolate(numbers, points, ys.astype(np.float64)[None, :])
     if stored.get("out_of_bounds") == "clip" or points.shape[1] == 1:
         return values
     outside: Expression = (numbers < points[0, 0]) | (numbers > points[0, -1])

@@ -106,7 +106,7 @@ def write_linear_discriminant(stored: StoredObject, frame: Frame, graph: GraphWr
     """Write the logistic function of the score of two labels, or the softmax of the scores of more."""
     labels = labels_of(stored)
     scores = decision_scores(stored, frame, graph, labels)
-    if len(labels) == 2 or version_of(stored) < (0, 22):
+    if len(labels) == 2 or version_of(stored) < (0, 21):
         return one_versus_rest(stored, scores, labels)
     return Answer(scores.softmax().tensor, labels, scores.tensor)
 

@@ -75,7 +75,7 @@ def write_xgboost_classifier(stored: StoredObject, frame: Frame, graph: GraphWri
         answer = Answer(two_columns(graph, answer.prediction), [0, 1])
     if len(answer.labels or []) != len(labels):
         raise UnsupportedModel("the XGBoost classifier has another number of labels than outputs")
-    return replace(answer, labels=labels)
+    return replace(answer, labels=labels, scores=None)  # the interface has no decision_function
 
 
 def _content(stored: StoredObject) -> bytes:
