@@ -102,6 +102,8 @@ def _legal_strings(feature: Feature, values: pl.Series) -> pl.Series:
 def _legal_numbers(feature: Feature, values: pl.Series) -> pl.Series:
     if isinstance(feature, Datetime):
         return values.is_between(*_MIN_AND_MAX_SECONDS)
+    if isinstance(feature, Boolean):
+        return values.is_in([0.0, 1.0])
     is_legal = values.is_finite()
     if isinstance(feature, Integer):
         is_legal &= values.abs() <= MAX_EXACT_INTEGER

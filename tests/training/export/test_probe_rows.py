@@ -2,6 +2,7 @@
 
 import pytest
 
+from model_deployer.contract.features import Boolean
 from model_deployer.training.export.export import TOLERANCE, check_parity, export_onnx
 from model_deployer.training.export.probe_rows import critical_values, probe_rows
 from model_deployer.training.fitting.candidates import choose_model
@@ -21,6 +22,15 @@ def test_thresholds_of_trees_are_values_of_raw_fields(trees: Model) -> None:
     present = table(1500)["size, in m²"].drop_nans().to_list()
     inside = [value for value in size if isinstance(value, float) and min(present) < value < max(present)]
     assert len(inside) > 10
+
+
+def test_rows_are_those_that_a_client_may_send(trees: Model) -> None:
+    """A boolean is true, false or missing: a network looks up its code, and has none for other numbers."""
+    rows = probe_rows(trees, FEATURES, table(1500), 0)
+    booleans = [feature.name for feature in FEATURES if isinstance(feature, Boolean)]
+    assert booleans
+    for name in booleans:
+        assert set(rows[name].drop_nans().to_list()) == {0.0, 1.0}
 
 
 def test_the_export_agrees_on_every_probe_row(trees: Model) -> None:
