@@ -566,7 +566,7 @@ def or_null(feature: Mapping[str, Any]) -> str:
     return " or null" if feature["nullable"] else ""
 
 
-# Texts that count as a category, and texts in the form of the training data
+# Texts that count as a category, and texts in the form of the table
 
 
 def spelling(categories: Sequence[str], steps: Sequence[str]) -> Callable[[str], str]:
