@@ -53,8 +53,8 @@ def uses_of_parts(evaluation: Evaluation, output: Output) -> Mapping[str, str]:
     if evaluation.adoption:
         fixed = _fixed_by_validation(output)
         return {
-            "train": "to fit the baselines; reference for drift",
-            "validation": f"to fix the {fixed}; reference for drift" if fixed else "reference for drift",
+            "train": "to fit the baselines, and as a reference for drift",
+            "validation": f"to fix the {fixed}, and as a reference for drift" if fixed else "as a reference for drift",
             "test": "to measure the model, once",
         }
     refit = ", and to train the final model" if evaluation.refitted else ""

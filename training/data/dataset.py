@@ -15,6 +15,7 @@ from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.evaluation import Finding, TableRoles
 from model_deployer.contract.features import Feature
 from model_deployer.training.data.category_merging import merge_categories
+from model_deployer.training.data.evaluation_findings import evaluation_findings
 from model_deployer.training.data.features import conform, infer_features, slice_features
 from model_deployer.training.data.profile import print_findings, profile
 from model_deployer.training.data.source_fields import check_columns, source_features
@@ -164,7 +165,7 @@ def read_evaluation_data(path: Path, interface: Interface) -> Dataset:
     frame = merge_categories(frame, parts.train_and_validation, spec)
     features = source_features(frame, interface, spec)
     slices = slice_features(frame[parts.train], features, spec)
-    findings = profile(frame.select(_columns(frame, features, spec)), target, parts, spec)
+    findings = evaluation_findings(profile(frame.select(_columns(frame, features, spec)), target, parts, spec))
     print_findings(findings)
     return Dataset(
         spec=spec,

@@ -137,7 +137,7 @@ def _rows(evaluation: Evaluation, output: Output) -> str:
         )
     uses = origin_text.uses_of_parts(evaluation, output)
     parts = (f"{part} ({getattr(rows, part):,} rows) {use}" for part, use in uses.items())
-    return f"{origin_text.test_rows(evaluation)}; parts: {', '.join(parts)}{_SPLITS[evaluation.split]}"
+    return f"{origin_text.test_rows(evaluation)}. The parts: {'; '.join(parts)}{_SPLITS[evaluation.split]}"
 
 
 #: The method of the split, as the end of a sentence.
