@@ -23,28 +23,27 @@ def model_yaml(tmp_path: Path) -> Path:
         {
             "x": random.normal(size=ROWS // 2),
             "constant": 1,
-            "row": np.arange(ROWS // 2),
+            "row": [f"r{number}" for number in range(ROWS // 2)],
             "leak": 2.0 * late + 1,
             "customer_id": np.arange(ROWS // 2) % 40,
             "y": np.where(late == 1, "late", "on time"),
         }
     )
-    pl.concat([half, half.with_columns(pl.col("row") + ROWS // 2)]).write_parquet(tmp_path / "t.parquet")
+    pl.concat([half, half.with_columns(row=pl.lit("z") + pl.col("row"))]).write_parquet(tmp_path / "t.parquet")
     path = tmp_path / "model.yaml"
     path.write_text("name: m\ndata: {path: t.parquet, target: y}\nadopt: {source: m.pkl}\nsplit: {method: random}\n")
     return path
 
 
 def test_findings_name_consequences_for_a_model_that_is_trained_already(model_yaml: Path) -> None:
-    names = ("x", "constant", "row", "leak", "customer_id")
-    interface = Interface(tuple(SourceField(name, "number") for name in names), ("late", "on time"))
+    numbers = (SourceField(name, "number") for name in ("x", "constant", "leak", "customer_id"))
+    interface = Interface((*numbers, SourceField("row", "text")), ("late", "on time"))
     by_code = {finding.code: finding for finding in read_evaluation_data(model_yaml, interface).findings}
     texts = " ".join(finding.message for finding in by_code.values())
     assert not re.search(r"training|left out|data\.ignore|data\.group", texts)
     assert {"constant_column", "identifier_column", "leakage"} <= set(by_code)
-    assert (
-        by_code["constant_column"].message == "has a single value in the reference rows; no figure covers another value"
-    )
+    constant = "has a single value in the reference rows; no figure covers another value"
+    assert by_code["constant_column"].message == constant
     assert by_code["leakage"].message.endswith("make sure that it is known at the time of prediction")
 
 
