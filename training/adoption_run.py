@@ -1,7 +1,7 @@
 """An adoption, from top to bottom: from a model that was trained elsewhere, and a table, to a model in the store."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,12 @@ from model_deployer.contract.features import Boolean, Categorical, Feature, Inte
 from model_deployer.contract.number_format import count
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.contract.source_runner import RUNNER, SOURCE, SourceRunner
-from model_deployer.training.completion import Completed, ReadyModel, complete
+from model_deployer.training.completion import Completed, ReadyModel, complete, complete_without_table
 from model_deployer.training.data.dataset import Dataset, read_evaluation_data
 from model_deployer.training.data.features import candidates
 from model_deployer.training.data.request_rows import legal
 from model_deployer.training.data.table import read_table
+from model_deployer.training.data.untabled_fields import untabled_features
 from model_deployer.training.evaluation.scored_rows import Predict
 from model_deployer.training.export.export import TOLERANCE, graph_predictor
 from model_deployer.training.fitting.prediction_sets import set_threshold
@@ -83,13 +84,15 @@ def adopt(path: Path) -> Completed:
     location = spec.location("adopt", "source")
     hints = SourceHints(spec.adopt.columns, spec.adopt.labels, spec.adopt.steps, spec.adopt.environment)
     read = read_source(source_path, hints)
-    if read.is_unnamed and hints.columns is None:
+    if read.is_unnamed and hints.columns is None and spec.data.has_table:
         hints = replace(hints, columns=_columns_of_table(spec, path, read.interface))
         read = read_source(source_path, hints)
     with open_source(read, hints, spec.adopt.trust, location) as source:
         print_stage("adopt", describe(source))
         for note in source.origin.notes:
             print_stage("adopt", note)
+        if not spec.data.has_table:
+            return _adopt_without_table(path, spec, source)
         return _adopt(read_evaluation_data(path, source.interface), source)
 
 
@@ -114,19 +117,71 @@ def describe(source: OpenedSource) -> str:
     return f"{origin.format}, {origin.estimator or 'no class'}, loaded with {versions}; {how}"
 
 
-def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
-    serve = _required(dataset.spec).serve
-    if serve == "graph" and source.graph is None:
+def _refuse_without_graph(source: OpenedSource) -> None:
+    if source.graph is None:
         raise CheckFailed(
             f"the model cannot become a graph: {source.origin.reason}. To serve the source itself, in a process of its "
             f"own, set `adopt.serve: runner`"
         )
+
+
+def _adopt_without_table(path: Path, spec: Spec, source: OpenedSource) -> Completed:
+    """Save a model that no table evaluates; a quantity then has no interval, and several labels no sets."""
+    serve = _required(spec).serve
+    if serve == "graph":
+        _refuse_without_graph(source)
+    if source.runner.answer == "decision":
+        raise CheckFailed(f"{_DECISIONS}; or pass a table, to which probabilities are fitted")
+    features = untabled_features(source.interface, source.critical, spec)
+    output = _output(source.interface, spec)
+    if isinstance(output, Regression):
+        output = output.model_copy(update={"interval": False})
+    rows = _Rows.of(features, None, source.critical, spec.seed)
+    cell = CellSource(source.cell.process, source.runner, features, output)
+    cell = cell.in_accepted_form(rows.frame.head(FORM_ROWS))
+    answers = cell.ask(rows.frame)
+    features = _narrowed(features, answers, rows)
+    rows = rows.legal(features)
+    evidence = source.origin.model_copy(update={"seen": _required(spec).seen, "served_by": serve})
+    served = _Served(None, cell.predict, output, cell.runner, source.cell.files)
+    if serve == "graph":
+        assert source.graph is not None
+        equality = _equality(source.graph, output, answers, rows, is_decision=False)
+        print_stage("compare", _summary(equality))
+        _refuse_difference(equality)
+        evidence = evidence.model_copy(update={"equality": equality})
+        served = _Served(source.graph, graph_predictor(source.graph), output)
+    answered = rows.frame.filter([index not in answers.refused for index in rows.indices])
+    ready = ReadyModel(
+        graph=served.graph,
+        predict=served.predict,
+        output=output,
+        tolerance=TOLERANCE * _scale(answers),
+        evidence={"adoption": evidence, "calibrated": False},
+        write=served.write,
+    )
+    print_stage("adopt", "no table: nothing is measured, and drift is not watched")
+    return complete_without_table(path, spec, features, ready, answered)
+
+
+def _scale(answers: SourceAnswers) -> float:
+    """Return the unit of differences: 1 for probabilities, else the spread of ordinary answers."""
+    if answers.decisions is not None:
+        return 1.0
+    low, high = np.nanquantile(answers.numbers, (0.25, 0.75))
+    return max(float(high - low), float(np.finfo(np.float32).tiny))
+
+
+def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
+    serve = _required(dataset.spec).serve
+    if serve == "graph":
+        _refuse_without_graph(source)
     if serve == "graph" and source.graph is not None and has_scores(source.graph):
         source = _with_probabilities(source, source.graph, dataset)
     elif source.runner.answer == "decision":
         raise CheckFailed(_DECISIONS)
-    output = _output(source.interface, dataset)
-    rows = _Rows.of(dataset, source)
+    output = _output(source.interface, dataset.spec)
+    rows = _Rows.of(dataset.features, dataset.frame, source.critical, dataset.spec.seed)
     cell = CellSource(source.cell.process, source.runner, dataset.features, output)
     cell = cell.in_accepted_form(rows.frame.head(min(FORM_ROWS, rows.table_rows)))
     answers = cell.ask(rows.frame)
@@ -167,16 +222,23 @@ class _Rows:
     indices: tuple[int, ...]
 
     @classmethod
-    def of(cls, dataset: Dataset, source: OpenedSource) -> "_Rows":
+    def of(
+        cls,
+        features: Sequence[Feature],
+        table: pl.DataFrame | None,
+        critical: Mapping[str, set[float | str]],
+        seed: int,
+    ) -> "_Rows":
+        """Return the rows for fields, with or without a table, and for the critical values of a model."""
         kinds: dict[str, Kind] = {
-            feature.name: "text" if feature.dtype == "string" else "number" for feature in dataset.features
+            feature.name: "text" if feature.dtype == "string" else "number" for feature in features
         }
-        table = dataset.frame
-        random = np.random.default_rng(dataset.spec.seed)
-        chosen = np.sort(random.permutation(table.height)[:MAX_COMPARED_ROWS])
-        whole = [feature.name for feature in dataset.features if isinstance(feature, Integer | Boolean)]
-        probes = build_probes(kinds, source.critical, table[chosen], dataset.spec.seed, whole)
-        probes = _of_contract(probes, dataset.features)
+        whole = [feature.name for feature in features if isinstance(feature, Integer | Boolean)]
+        if table is None:
+            probes = _of_contract(build_probes(kinds, critical, None, seed, whole), features)
+            return cls(probes.frame, probes.cases, 0, tuple(range(len(probes.cases))))
+        chosen = np.sort(np.random.default_rng(seed).permutation(table.height)[:MAX_COMPARED_ROWS])
+        probes = _of_contract(build_probes(kinds, critical, table[chosen], seed, whole), features)
         cases = (*(f"row {row + 1} of the table" for row in chosen), *probes.cases)
         return cls(pl.concat([table[chosen], probes.frame]), cases, len(chosen), tuple(range(len(cases))))
 
@@ -252,8 +314,8 @@ def _with_probabilities(source: OpenedSource, graph: onnx.ModelProto, dataset: D
     )
 
 
-def _output(interface: Interface, dataset: Dataset) -> Output:
-    target, spec = dataset.spec.data.target, dataset.spec
+def _output(interface: Interface, spec: Spec) -> Output:
+    target = spec.data.target
     if interface.labels is None:
         return Regression(target=target, unit=spec.unit)
     if len(interface.labels) > 2:
@@ -357,10 +419,10 @@ def _ready(served: _Served, dataset: Dataset, evidence: Adoption) -> ReadyModel:
         predict=served.predict,
         output=output,
         tolerance=TOLERANCE * scale,
-        test=test,
-        baselines=baseline_predictions(model, train, test),
         evidence={"adoption": evidence, "calibrated": False},
         write=served.write,
+        test=test,
+        baselines=baseline_predictions(model, train, test),
     )
 
 

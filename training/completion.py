@@ -6,7 +6,7 @@ Training (:mod:`training.run`) and adoption (:mod:`training.adoption_run`) both 
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import onnx
 import polars as pl
 
 from model_deployer.contract import artifact, store
-from model_deployer.contract.artifact import Manifest, write_json
+from model_deployer.contract.artifact import NO_TABLE, Manifest, write_json
 from model_deployer.contract.card import CardStatements
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.evaluation import MODEL, BehaviourShift, Evaluation, PartRows
+from model_deployer.contract.features import Feature
 from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
 from model_deployer.contract.prediction_shift import PredictionShift, exceeds_tolerance
 from model_deployer.contract.reference import Reference
@@ -66,27 +67,27 @@ class Completed:
 
 @dataclass(frozen=True)
 class ReadyModel:
-    """A model that is ready to be evaluated and saved.
+    """A model that is ready to be saved.
 
     Attributes:
         graph: The graph, from the features to the predictions; None if the source of the model answers.
         predict: Returns the outputs of the model for conformed rows.
         output: The output of the contract.
         tolerance: The largest difference from a golden prediction that an engine may have.
-        test: The test rows.
-        baselines: The predictions of the baselines for the test rows, by name.
         evidence: The fields of the evaluation that only the origin of the model can tell.
         write: Writes the files of the artifact that only some models have into a folder.
+        test: The test rows; None without a table.
+        baselines: The predictions of the baselines for the test rows, by name.
     """
 
     graph: onnx.ModelProto | None
     predict: Predict
     output: Output
     tolerance: float
-    test: Sample
-    baselines: Mapping[str, Arrays]
     evidence: Mapping[str, Any]
     write: Callable[[Path], None]
+    test: Sample | None = None
+    baselines: Mapping[str, Arrays] = field(default_factory=dict)
 
 
 def complete(dataset: Dataset, model: ReadyModel) -> Completed:
@@ -102,6 +103,7 @@ def complete(dataset: Dataset, model: ReadyModel) -> Completed:
     """
     spec, parts, frame, output = dataset.spec, dataset.parts, dataset.frame, model.output
     predict, test = model.predict, model.test
+    assert test is not None
     test_frame = frame.hstack(dataset.slice_only)[parts.test]
     scored = ScoredRows(predict, test_frame, dataset.features, output, test.target, test.row_weights)
     contract = Contract(features=dataset.features, output=output, limits=Limits(**spec.limits.model_dump()))
@@ -127,15 +129,39 @@ def complete(dataset: Dataset, model: ReadyModel) -> Completed:
     )
     evaluation = _with_checked_gates(spec, evaluation)
     distributions = _reference(dataset, scored.answers, predict)
-    version = next_version(comparison.previous, contract, comparison.exceeds_tolerance)
-    manifest = _manifest(dataset, model.tolerance, str(version))
-    if model.graph:
-        describe(model.graph, contract, manifest)
     files = _Files(dataset.path, model, contract, evaluation, distributions)
-    tag = _save(files, manifest, frame[parts.test])
-    store.remember_source(tag, dataset.path)
-    print_stage("saved", tag)
-    return Completed(tag, evaluation)
+    manifest = _manifest(dataset.path, spec, model.tolerance, dataset.version, comparison.version(contract))
+    return _save(files, manifest.model_copy(update={"transformers": dataset.transformed}), frame[parts.test])
+
+
+def complete_without_table(
+    path: Path, spec: Spec, features: tuple[Feature, ...], model: ReadyModel, rows: pl.DataFrame
+) -> Completed:
+    """Save a model that no table evaluates: nothing is measured but its latency, and nothing is known of drift.
+
+    Args:
+        path: The model.yaml.
+        spec: Its content.
+        features: The contract of the fields.
+        model: The model.
+        rows: Conformed rows that the model accepts, for the golden requests and the latency.
+
+    Raises:
+        CheckFailed: if model.yaml has gates that need a table.
+        EnvironmentFault: if a file cannot be written; the store is unchanged.
+    """
+    contract = Contract(features=features, output=model.output, limits=Limits(**spec.limits.model_dump()))
+    comparison = _compare_with_previous(spec, contract, model.predict)
+    evaluation = Evaluation(
+        task=model.output.task,
+        metrics={},
+        latency=measure(model.graph, rows) if model.graph else None,
+        behaviour=comparison.behaviour,
+        **model.evidence,
+    )
+    files = _Files(path, model, contract, _with_checked_gates(spec, evaluation), None)
+    manifest = _manifest(path, spec, model.tolerance, NO_TABLE, comparison.version(contract))
+    return _save(files, manifest, rows)
 
 
 @dataclass(frozen=True)
@@ -146,7 +172,7 @@ class _Files:
     model: ReadyModel
     contract: Contract
     evaluation: Evaluation
-    reference: Reference
+    reference: Reference | None
 
     def write(self, folder: Path) -> None:
         """Write the files into an empty folder."""
@@ -156,7 +182,8 @@ class _Files:
             (folder / artifact.MODEL).write_bytes(self.model.graph.SerializeToString(deterministic=True))
         write_json(folder / artifact.CONTRACT, self.contract.model_dump(mode="json"))
         write_json(folder / artifact.EVALUATION, self.evaluation.to_json())
-        write_json(folder / artifact.REFERENCE, self.reference.to_json())
+        if self.reference is not None:
+            write_json(folder / artifact.REFERENCE, self.reference.to_json())
 
 
 def _reference(dataset: Dataset, predictions: Arrays, predict: Predict) -> Reference:
@@ -177,15 +204,20 @@ def _reference(dataset: Dataset, predictions: Arrays, predict: Predict) -> Refer
     return distributions.model_copy(update={"drift": drift})
 
 
-def _save(files: _Files, manifest: Manifest, test: pl.DataFrame) -> str:
-    """Write the artifact into the model store, and return its tag; ``test`` are the conformed test rows."""
+def _save(files: _Files, manifest: Manifest, test: pl.DataFrame) -> Completed:
+    """Write the artifact into the model store; ``test`` are the conformed test rows."""
+    if files.model.graph:
+        describe(files.model.graph, files.contract, manifest)
     golden = write_golden(files.contract, test, files.model.predict)
     with tempfile.TemporaryDirectory(prefix="model-deployer-") as name:
         folder = Path(name)
         files.write(folder)
         (folder / artifact.GOLDEN).write_text(lines(golden), encoding="utf-8")
         write_report(folder, EvaluatedModel(manifest, files.contract, files.evaluation))
-        return store.save(folder, artifact.seal(folder, manifest))
+        tag = store.save(folder, artifact.seal(folder, manifest))
+    store.remember_source(tag, files.spec_path)
+    print_stage("saved", tag)
+    return Completed(tag, files.evaluation)
 
 
 @dataclass(frozen=True)
@@ -200,6 +232,10 @@ class _Comparison:
     def exceeds_tolerance(self) -> bool:
         """Whether the behaviour changed more than a patch version allows."""
         return self.shift is not None and exceeds_tolerance(self.shift, self.tolerance)
+
+    def version(self, contract: Contract) -> str:
+        """Return the version of a model with this contract."""
+        return str(next_version(self.previous, contract, self.exceeds_tolerance))
 
     @property
     def behaviour(self) -> BehaviourShift | None:
@@ -226,8 +262,7 @@ def _with_checked_gates(spec: Spec, evaluation: Evaluation) -> Evaluation:
     return evaluation.model_copy(update={"gates": tuple(gates)})
 
 
-def _manifest(dataset: Dataset, tolerance: float, version: str) -> Manifest:
-    spec = dataset.spec
+def _manifest(path: Path, spec: Spec, tolerance: float, data_version: str, version: str) -> Manifest:
     return Manifest(
         name=spec.name,
         version=version,
@@ -239,8 +274,7 @@ def _manifest(dataset: Dataset, tolerance: float, version: str) -> Manifest:
         card=CardStatements(**spec.card.model_dump()),
         tolerance=tolerance,
         patch_tolerance=spec.tolerance,
-        origin=provenance(dataset.version, spec, dataset.path.parent),
-        transformers=dataset.transformed,
+        origin=provenance(data_version, spec, path.parent),
     )
 
 

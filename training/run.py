@@ -101,8 +101,6 @@ def _train(dataset: Dataset, checkpoints: Path) -> Completed:
         predict=graph_predictor(graph),
         output=output,
         tolerance=TOLERANCE * prediction_scale(model),
-        test=test,
-        baselines=baseline_predictions(model, fit_rows, test),
         evidence={
             "refitted": spec.estimator.refit,
             "calibrated": calibrated,
@@ -114,6 +112,8 @@ def _train(dataset: Dataset, checkpoints: Path) -> Completed:
             "history": choice.history,
         },
         write=partial(save_model, model),
+        test=test,
+        baselines=baseline_predictions(model, fit_rows, test),
     )
     completed = complete(dataset, ready)
     shutil.rmtree(checkpoints.parent, ignore_errors=True)

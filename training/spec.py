@@ -166,13 +166,18 @@ class Data(_Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> "Data":
-        if (self.path is None) == (self.query is None):
+        if self.path is not None and self.query is not None:
             raise ValueError("expected either `path` or `query`")
         if self.query is None and self.connection is not None:
             raise ValueError("`connection` needs `query`")
         if self.query is not None and self.rows_in_memory is not None:
             raise ValueError("`rows_in_memory` is for Parquet files, not for `query`")
         return self
+
+    @property
+    def has_table(self) -> bool:
+        """Whether there is a table; only a model that was trained elsewhere can do without one."""
+        return self.path is not None or self.query is not None
 
     @property
     def target_in_file(self) -> str:
@@ -664,6 +669,12 @@ class Spec(_Section):
                 "`estimator.budget_seconds` cannot be combined with `data.rows_in_memory`; set `estimator.epochs` and "
                 "`estimator.trials` instead"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _table_is_there(self) -> "Spec":
+        if not self.data.has_table and self.adopt is None:
+            raise ValueError("expected either `path` or `query` under `data`")
         return self
 
     @model_validator(mode="after")

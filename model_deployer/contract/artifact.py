@@ -56,11 +56,16 @@ PLOTS = "plots"
 SPEC = "spec.yaml"
 
 
+#: The version of the data of a model that was adopted without a table.
+NO_TABLE = "no table"
+
+
 class Provenance(BaseModel):
     """The origin of a model: the information that is needed to train it again.
 
     Attributes:
-        data_version: SHA-256 of the table's content, or of the query and its result.
+        data_version: SHA-256 of the table's content, or of the query and its result; ``NO_TABLE`` for a model that was
+            adopted without a table.
         query: The query that the table was read with; None if it was read from files.
         seed: The seed of every random choice.
         git_commit: The commit of the working tree that trained it, ending in "-dirty" if files were changed.

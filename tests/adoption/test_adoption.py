@@ -103,6 +103,18 @@ def test_an_object_of_a_program_is_adopted(tmp_path: Path, monkeypatch: pytest.M
     assert (tmp_path / "buyers" / "model.pkl").exists()
 
 
+@pytest.mark.parametrize(("model", "target"), [(LogisticRegression(), "bought"), (LinearRegression(), "spend")])
+def test_without_a_table_nothing_is_invented(model: Any, target: str, tmp_path: Path) -> None:
+    path = write_adoption(tmp_path, fitted(model, target), target, buyers())
+    path.write_text(path.read_text().replace("path: table.csv, ", ""))
+    artifact = adopted(path)
+    evaluation = artifact.evaluation
+    assert (evaluation.rows, evaluation.metrics, artifact.reference) == (None, {}, None)
+    assert evaluation.adoption and evaluation.adoption.equality and evaluation.adoption.equality.is_proved
+    (answer,) = predict(artifact, [{"age": 40, "income": 20_000, "city": "Ulm"}])
+    assert answer and set(answer) == ({"decision", "probabilities"} if target == "bought" else {"value"})
+
+
 def test_nothing_is_loaded_without_consent(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     path = write_adoption(tmp_path, _hostile(f"open({str(marker)!r}, 'w')"), "bought", buyers(), trust="")

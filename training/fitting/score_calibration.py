@@ -30,10 +30,10 @@ def fit_scores(scores: NDArray[np.float64], target: NDArray[Any], weights: NDArr
     """
     spread = max(float(scores.std()), 1e-12)
     if scores.shape[1] > 1:
-        found = minimize(lambda free: _softmax_loss(np.exp(free[0]) / spread, scores, target, weights), [0.0])
-        return float(np.exp(found.x[0]) / spread), 0.0
-    found = minimize(lambda free: _logistic_loss(free[0] / spread, free[1], scores[:, 0], target, weights), [1.0, 0.0])
-    slope, intercept = float(found.x[0] / spread), float(found.x[1])
+        fit = minimize(lambda free: _softmax_loss(np.exp(free[0]) / spread, scores, target, weights), [0.0])
+        return float(np.exp(fit.x[0]) / spread), 0.0
+    fit = minimize(lambda free: _logistic_loss(free[0] / spread, free[1], scores[:, 0], target, weights), [1.0, 0.0])
+    slope, intercept = float(fit.x[0] / spread), float(fit.x[1])
     if not slope > 0:
         raise CheckFailed(
             "the source decides without probabilities, and on the validation rows a higher score does not make the "

@@ -1,0 +1,68 @@
+"""The contract of the fields of a model that was trained elsewhere, where no table shows them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from model_deployer.adoption.interface import Interface, SourceField
+from model_deployer.contract.errors import SpecError
+from model_deployer.contract.features import Feature
+from model_deployer.training.spec import FeatureOverride, Spec
+
+_FEATURE: TypeAdapter[Feature] = TypeAdapter(Feature)
+
+
+def untabled_features(
+    interface: Interface, critical: Mapping[str, set[float | str]], spec: Spec
+) -> tuple[Feature, ...]:
+    """Return the contract of the fields that a model reads, from its source and from model.yaml alone.
+
+    Args:
+        interface: What the source says of its fields.
+        critical: Values of each field at which the model changes its behaviour; the middle one is the example.
+        spec: The model.yaml; its ``features`` describe fields.
+
+    Raises:
+        SpecError: if neither the source nor ``features`` says whether a field is a number or a text, or ``features``
+            has a value that the kind does not allow.
+    """
+    return tuple(_feature(field, sorted(critical.get(field.name, ()), key=repr), spec) for field in interface.fields)
+
+
+def _feature(field: SourceField, critical: list[float | str], spec: Spec) -> Feature:
+    override = spec.features.get(field.name, FeatureOverride())
+    kind = override.kind or _kind(field)
+    if kind is None:
+        raise SpecError(
+            f"{spec.location('features')}: without a table, it is not known whether '{field.name}' is a number or a "
+            f"text; add `{field.name}: {{kind: numeric}}` or `{{kind: categorical}}`"
+        )
+    policy = "reject" if field.refuses_missing or override.missing == "reject" else "impute"
+    fields: dict[str, Any] = {"name": field.name, "kind": kind, "missing": policy, "required": policy == "reject"}
+    if kind == "categorical" and field.categories:
+        unknown = "reject" if field.refuses_unknown or override.unknown == "reject" else "accept"
+        fields |= {"categories": field.categories, "unknown": unknown}
+    fields["example"] = _example(kind, field, critical)
+    overrides = override.model_dump(exclude_none=True, exclude={"kind", "missing", "unknown", "categories"})
+    try:
+        return _FEATURE.validate_python({**fields, **overrides})
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise SpecError(f"{spec.location('features', field.name)}: {reason}") from None
+
+
+def _kind(field: SourceField) -> str | None:
+    if field.kind == "text":
+        return "text" if field.is_free_text else "categorical"
+    return "numeric" if field.kind == "number" else None
+
+
+def _example(kind: str, field: SourceField, critical: list[float | str]) -> Any:
+    if kind == "categorical":
+        return field.categories[0] if field.categories else "a category"
+    if kind == "text":
+        return "a text"
+    numbers = sorted(value for value in critical if isinstance(value, float | int))
+    middle = float(numbers[len(numbers) // 2]) if numbers else 0.0
+    return {"integer": round(middle), "boolean": False}.get(kind, middle)
