@@ -17,6 +17,9 @@ import numpy as np
 
 from . import models
 
+#: A pickle of dill names its functions at the beginning.
+_HEAD_BYTES = 4096
+
 
 def load(steps: list[dict[str, Any]]) -> Any:
     """Load a source and return its model.
@@ -70,7 +73,7 @@ def _is_importable(module: str) -> bool:
 
 
 def _pickle(path: Path, step: dict[str, Any]) -> Any:
-    read = _reader(step.get("libraries", ()))
+    read = _reader(path)
     try:
         value = read(str(path))
     except (UnicodeDecodeError, ValueError):
@@ -78,10 +81,12 @@ def _pickle(path: Path, step: dict[str, Any]) -> Any:
     return _part(value, step.get("key"))
 
 
-def _reader(libraries: Any) -> Callable[[str], Any]:
+def _reader(path: Path) -> Callable[[str], Any]:
     """Return the function that reads a pickle: that of dill for functions by value, else joblib's."""
-    if "dill" in libraries:
-        return lambda path: import_module("dill").loads(Path(path).read_bytes())
+    with path.open("rb") as file:
+        is_dill = b"dill._dill" in file.read(_HEAD_BYTES)
+    if is_dill:
+        return lambda name: import_module("dill").loads(Path(name).read_bytes())
     try:
         return import_module("joblib").load  # type: ignore[no-any-return]
     except ImportError:
