@@ -10,8 +10,8 @@ import onnx
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.graph.scores import remove_decision
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
-from model_deployer.adoption.graph.written_model import Field, WrittenModel, write_model
-from model_deployer.adoption.interface import Interface, SourceField, label_text
+from model_deployer.adoption.graph.written_model import WrittenModel, write_model
+from model_deployer.adoption.interface import Interface
 from model_deployer.adoption.source.detect import detect
 from model_deployer.adoption.source.source import Source
 from model_deployer.adoption.stored_model import source_columns, stored_model
@@ -147,27 +147,10 @@ def with_graph(read: ReadSource, written: WrittenModel) -> ReadSource:
     """Return what a source says, with the graph that was written of it."""
     if written.outputs == ("decision",):
         reason = "it decides without probabilities or scores"
-        return replace(read, interface=interface_of(written), reason=reason)
+        return replace(read, interface=written.interface, reason=reason)
     remove_decision(written.onnx)
     critical = {field.name: set(field.critical) for field in written.fields}
     forms = {form for field in written.fields for form in field.fact.missing_forms}
     missing: Literal["none", "nan"] = "nan" if "NaN" in forms else "none"
-    interface = interface_of(written)
+    interface = written.interface
     return replace(read, graph=written.onnx, interface=interface, critical=critical, missing=missing)
-
-
-def interface_of(written: WrittenModel) -> Interface:
-    """Return the inputs and the output of a model that was written as a graph."""
-    labels = None if written.labels is None else tuple(map(label_text, written.labels))
-    return Interface(tuple(map(_field, written.fields)), labels, written.threshold)
-
-
-def _field(field: Field) -> SourceField:
-    fact, texts = field.fact, tuple(str(value) for value in field.fact.categories if isinstance(value, str))
-    return SourceField(
-        name=field.name,
-        kind=field.kind,
-        categories=texts or None if field.kind == "text" else None,
-        refuses_unknown=field.kind == "text" and fact.accepted is not None,
-        refuses_missing=not fact.accepts_missing,
-    )

@@ -28,6 +28,7 @@
         ├── InvalidRows                    422   INVALID_ARGUMENT     no     invalid_rows
         ├── HeadersTooLarge                431   RESOURCE_EXHAUSTED   no     headers_too_large
         ├── PredictionFailed               500   INTERNAL             no     prediction_failed
+        ├── Unavailable                    503   UNAVAILABLE          yes    unavailable
         ├── Overloaded                     503   UNAVAILABLE          yes    overloaded
         └── DeadlineExceeded               504   DEADLINE_EXCEEDED    yes    deadline_exceeded
 

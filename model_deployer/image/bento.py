@@ -22,7 +22,10 @@ REQUIREMENTS, DOCKERFILE = Path("env/python/requirements.txt"), Path("env/docker
 BUNDLE = Path(__file__).resolve().parents[1] / "bundle"
 
 #: The subpackages of model_deployer that a server needs.
-_SERVER_PACKAGES = ("contract", "serving", "system", "image")
+_SERVER_PACKAGES = ("contract", "serving", "system", "image", "adoption/cell")
+
+#: Modules next to these folders that they need.
+_SERVER_MODULES = ("__init__.py", "adoption/__init__.py", "adoption/interface.py", "adoption/source_files.py")
 
 
 def build_bento(artifact: Artifact, options: Sequence[str] = ()) -> str:
@@ -76,7 +79,7 @@ def server_files() -> dict[str, Path]:
     """Return the files of the project that a server needs, by their paths in a Bento's ``src``."""
     package = BUNDLE.parent
     folders = [(BUNDLE, ""), *((package / part, f"{package.name}/{part}/") for part in _SERVER_PACKAGES)]
-    files = {f"{package.name}/__init__.py": package / "__init__.py"}
+    files = {f"{package.name}/{module}": package / module for module in _SERVER_MODULES}
     for folder, prefix in folders:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
