@@ -95,7 +95,10 @@ def source_facts(adoption: Adoption) -> Iterator[tuple[str, str]]:
     yield "Format", adoption.format
     yield "Class", adoption.estimator or "not named"
     yield "Stored with", _versions(adoption.stored_with) or "not named"
-    yield "Compared with", _versions(adoption.answered_with) or "not known"
+    use = "Compared with" if adoption.served_by == "graph" else "Answers with"
+    yield use, _versions(adoption.answered_with) or "not known"
+    for note in adoption.notes:
+        yield "Note", note
     yield "Served", served(adoption)
     yield "Trained on rows of the table", {True: "yes", False: "no", None: "not said"}[adoption.seen]
 
@@ -111,6 +114,9 @@ def served(adoption: Adoption) -> str:
 def equality(adoption: Adoption) -> Iterator[str]:
     """Yield sentences on how far the answers of the model are those of its source."""
     comparison = adoption.equality
+    if comparison is None and adoption.served_by == "runner":
+        yield "The source itself answers, so that there is nothing to compare."
+        return
     if comparison is None:
         yield "The source was not asked: whether the model answers as its source does is not known."
         return

@@ -36,6 +36,7 @@ class AdoptedKind:
         table: Returns the table for a number of rows; the target is ``y``.
         estimator: The model before it is fitted.
         seen: Whether model.yaml says that the model was trained on rows of the table; None if it does not say.
+        is_graph: Whether a graph serves it; else its source does, in a process of its own.
         data: Further keys of ``data`` in model.yaml.
         keys: Further keys of model.yaml.
     """
@@ -43,6 +44,7 @@ class AdoptedKind:
     table: Callable[[int], pl.DataFrame]
     estimator: Callable[[], Any]
     seen: bool | None = None
+    is_graph: bool = True
     data: str = ""
     keys: str = ""
 
@@ -55,6 +57,7 @@ ADOPTED = {
     "adopted, seen": AdoptedKind(
         groups, LogisticRegression, seen=True, data=", group: shop, ignore: [note]", keys="slices: [region]"
     ),
+    "adopted, served by its source": AdoptedKind(two_labels, LogisticRegression, is_graph=False),
 }
 
 
@@ -79,8 +82,10 @@ def adopt_model(kind: AdoptedKind, folder: Path) -> Artifact:
     fitted = kind.estimator().fit(table.select(FIELDS), table["y"].to_numpy())
     (folder / "m.pkl").write_bytes(pickle.dumps(fitted))
     seen = "" if kind.seen is None else f", seen: {str(kind.seen).lower()}"
+    serve = "" if kind.is_graph else ", serve: runner"
+    trust = digest_of(folder / "m.pkl")
     (folder / "model.yaml").write_text(
         f"name: m\ndata: {{path: t.parquet, target: y{kind.data}}}\n"
-        f"adopt: {{source: m.pkl, trust: '{digest_of(folder / 'm.pkl')}', environment: current{seen}}}\n{kind.keys}\n"
+        f"adopt: {{source: m.pkl, trust: '{trust}', environment: current{seen}{serve}}}\n{kind.keys}\n"
     )
     return store.load(adopt(folder / "model.yaml").tag)

@@ -155,8 +155,8 @@ def describe_drift(drift: Drift) -> str:
     training, test = drift.training, drift.test
     return (
         f"{sum(watched)} of {len(watched)} distributions have an alert on drift, which fires on "
-        f"{training.days_with_alerts} of {training.days} days of training and {test.days_with_alerts} of {test.days} "
-        f"of the test part"
+        f"{training.days_with_alerts} of {training.days} days of the train and validation parts, and on "
+        f"{test.days_with_alerts} of {test.days} of the test part"
     )
 
 

@@ -47,9 +47,9 @@ def show(tag: Tag = None, json: Json = False) -> None:
 
 
 def _print_source(adoption: Adoption) -> None:
-    facts = dict(origin_text.source_facts(adoption))
-    width = max(map(len, facts)) + 2
-    for name, value in facts.items():
+    facts = list(origin_text.source_facts(adoption))
+    width = max(len(name) for name, _ in facts) + 2
+    for name, value in facts:
         console.print(f"{name:{width}}{value}", markup=False)  # a table cuts off long names and digests
     for sentence in (*origin_text.equality(adoption), origin_text.seen(adoption)):
         console.print(sentence, markup=False)
