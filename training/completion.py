@@ -119,7 +119,7 @@ def complete(dataset: Dataset, model: ReadyModel) -> Completed:
         importance=importance(scored, spec.seed),
         missing=missing_values(scored, spec.seed),
         reliability=reliability(scored),
-        latency=measure(model.graph, frame[parts.test]),
+        latency=measure(model.graph, frame[parts.test], contract.batch_rows),
         behaviour=comparison.behaviour,
         findings=tuple(dataset.findings),
         **model.evidence,

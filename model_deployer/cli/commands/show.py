@@ -10,7 +10,7 @@ from model_deployer.cli.output import Json, console, print_json
 from model_deployer.contract import store
 from model_deployer.contract.artifact import REPORT, Artifact
 from model_deployer.contract.evaluation import MODEL, Evaluation, MetricValue
-from model_deployer.contract.features import Feature
+from model_deployer.contract.features import Feature, Image
 
 Tag = Annotated[
     str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="The model; default: the only model in the store.")
@@ -89,6 +89,8 @@ def _must_be_sent(feature: Feature) -> str:
 def _example(feature: Feature) -> str:
     if isinstance(feature.example, float):
         return f"{feature.example:g}"
+    if isinstance(feature, Image):
+        return f"a file of {feature.width} x {feature.height} pixels"
     if isinstance(feature.example, tuple):
         return f"{len(feature.example)} numbers"
     return "" if feature.example is None else json_module.dumps(feature.example, ensure_ascii=False)

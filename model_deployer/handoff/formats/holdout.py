@@ -51,16 +51,14 @@ def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
             training.
     """
     from model_deployer.training.data.dataset import read_dataset  # noqa: PLC0415 (it loads polars and scikit-learn)
-    from model_deployer.training.data.request_rows import legal, request  # noqa: PLC0415
+    from model_deployer.training.data.request_rows import graph_column, legal, request  # noqa: PLC0415
 
     with get_console().capture():  # the training has already printed the findings about the table
         dataset = read_dataset(spec)
     if dataset.version != artifact.manifest.origin.data_version:
         raise DataError(f"{spec}: the table has changed since {artifact.tag} was trained")
     frame, contract = dataset.frame[dataset.parts.test], artifact.contract
-    columns = {
-        feature.name: frame[feature.name].to_numpy().reshape(-1, *feature.shape) for feature in contract.features
-    }
+    columns = {feature.name: graph_column(feature, frame[feature.name]) for feature in contract.features}
     accepted = legal(contract.features, frame)
     rows = [request(contract.features, row) for row in frame.filter(accepted).iter_rows(named=True)]
     return HoldoutRows(
