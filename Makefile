@@ -93,7 +93,7 @@ $(INSTALLED): pyproject.toml requirements/lock.txt requirements/torch-cpu.txt
 	@echo "Setting up .venv. This takes a few minutes the first time."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -qq --upgrade pip
-	@$(BIN)/python -m pip install -qq --no-compile $(CONSTRAINTS) -e '.[train,sql,remote,handoff,signing,examples,bench,dev]'
+	@$(BIN)/python -m pip install -qq --no-compile $(CONSTRAINTS) -e '.[train,images,sql,remote,handoff,signing,examples,bench,dev]'
 	@touch $@
 
 lock: ## Resolve and write the exact versions: of everything for development, and of what a Bento needs to serve

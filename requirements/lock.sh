@@ -16,6 +16,6 @@ freeze() { # freeze OUTPUT HEADER REQUIREMENT...
     rm -rf "$work/env"
 }
 
-freeze "$work/lock.txt" "Exact versions for development and training; torch stands in torch-cpu.txt." -e '.[train,sql,remote,handoff,signing,examples,bench,dev,docs]'
+freeze "$work/lock.txt" "Exact versions for development and training; torch stands in torch-cpu.txt." -e '.[train,images,sql,remote,handoff,signing,examples,bench,dev,docs]'
 freeze "$work/serve.txt" "Exact versions of what a Bento installs: the base package, no torch." -c "$work/lock.txt" -e .
 mv "$work/lock.txt" "$work/serve.txt" requirements/

@@ -22,7 +22,7 @@ EXTRAS: dict[str, set[str]] = {
     "service.py": set(),
     "model_deployer/api.py": {"train"},
     "model_deployer/adoption": {"train", "adopt"},
-    "model_deployer/contract": {"signing"},
+    "model_deployer/contract": {"signing", "images"},
     "model_deployer/serving": set(),
     "model_deployer/system": set(),
     "model_deployer/writing": set(),
@@ -32,11 +32,11 @@ EXTRAS: dict[str, set[str]] = {
     "model_deployer/deployment": set(),
     "model_deployer/image": set(),
     "model_deployer/cli": set(),
-    "model_deployer/handoff": {"train", "handoff"},
+    "model_deployer/handoff": {"train", "handoff", "images"},
     "training": {"train", "sql", "remote"},
     "examples": {"train"},
     "benchmarks": {"train", "bench"},
-    "tests": {"train", "adopt", "sql", "remote", "handoff", "signing", "bench", "dev"},
+    "tests": {"train", "adopt", "sql", "remote", "handoff", "images", "signing", "bench", "dev"},
 }
 
 #: Imported where they are installed, and never asked for.

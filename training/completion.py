@@ -122,7 +122,7 @@ def complete(dataset: Dataset, model: ReadyModel) -> Completed:
         importance=importance(scored, spec.seed),
         missing=missing_values(scored, spec.seed),
         reliability=reliability(scored),
-        latency=measure(model.graph, frame[parts.test]) if model.graph else None,
+        latency=measure(model.graph, frame[parts.test], contract.batch_rows) if model.graph else None,
         behaviour=comparison.behaviour,
         findings=tuple(dataset.findings),
         **model.evidence,
@@ -155,7 +155,7 @@ def complete_without_table(
     evaluation = Evaluation(
         task=model.output.task,
         metrics={},
-        latency=measure(model.graph, rows) if model.graph else None,
+        latency=measure(model.graph, rows, contract.batch_rows) if model.graph else None,
         behaviour=comparison.behaviour,
         **model.evidence,
     )

@@ -104,6 +104,7 @@ ProblemCode = Literal[
     "invalid_datetime",
     "wrong_length",
     "invalid_text",
+    "invalid_image",
 ]
 
 #: The meaning of each code, as the rest of a sentence that begins with "The value".
@@ -119,6 +120,7 @@ PROBLEM_CODES: Mapping[ProblemCode, str] = {
     "invalid_datetime": "is not a valid time, lacks a required UTC offset, or has an offset that the field refuses",
     "wrong_length": "is an empty string, a string that is too long, or a list of another length than the field has",
     "invalid_text": "contains an unpaired surrogate, which is not a Unicode character",
+    "invalid_image": "is not a PNG or JPEG file in base64, is damaged, or has another size than the field",
 }
 
 

@@ -6,6 +6,7 @@ property of a field is defined only here.
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -78,7 +79,7 @@ class _Feature(BaseModel):
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def dtype(self) -> Literal["float64", "string"]:
+    def dtype(self) -> Literal["float64", "string", "uint8"]:
         """The element type of the graph's input, of shape [rows, *shape]; a missing value is NaN or ""."""
         return "float64"
 
@@ -279,7 +280,7 @@ class Categorical(_Feature):
     @computed_field  # type: ignore[prop-decorator]
     @property
     @override
-    def dtype(self) -> Literal["float64", "string"]:
+    def dtype(self) -> Literal["float64", "string", "uint8"]:
         return "string"
 
     @override
@@ -358,7 +359,7 @@ class Text(_Feature):
     @computed_field  # type: ignore[prop-decorator]
     @property
     @override
-    def dtype(self) -> Literal["float64", "string"]:
+    def dtype(self) -> Literal["float64", "string", "uint8"]:
         return "string"
 
     @override
@@ -374,39 +375,49 @@ class Text(_Feature):
         return {"type": "string", "maxLength": self.longest}
 
 
-class Vector(_Feature):
-    """A fixed number of numbers, such as an embedding. The graph takes [rows, length].
+class NumberList(_Feature):
+    """Several numbers in one value: the base of vectors and sequences.
 
     Attributes:
-        length: The number of numbers.
         integers: Whether all of them are whole numbers.
-        minimum: The lower bound of each number, or None. A vector with a number outside the bounds is refused.
+        minimum: The lower bound of each number, or None. A list with a number outside the bounds is refused.
         maximum: The upper bound of each number, or None.
     """
 
-    kind: Literal["vector"] = "vector"
-    length: int = Field(ge=1, le=MAX_ELEMENTS)
     integers: bool = False
     minimum: float | None = None
     maximum: float | None = None
     example: tuple[int | float, ...] | None = None
 
     @model_validator(mode="after")
-    def _bounds_in_order(self) -> "Vector":
+    def _bounds_in_order(self) -> "NumberList":
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError("`minimum` is above `maximum`")
         return self
 
     @model_validator(mode="after")
-    def _example_has_the_length(self) -> "Vector":
-        if self.example is not None and len(self.example) != self.length:
-            raise ValueError(f"the example has {len(self.example)} numbers, not {self.length}")
+    def _example_has_a_legal_length(self) -> "NumberList":
+        low, high = self.lengths
+        if low > high:
+            raise ValueError("`shortest` is above `longest`")
+        if self.example is not None and not low <= len(self.example) <= high:
+            raise ValueError(f"the example has {len(self.example)} numbers; expected {self.expected()}")
         return self
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """The smallest and the largest number of numbers."""
+        raise NotImplementedError
+
+    @property
+    def has_fixed_length(self) -> bool:
+        """Whether every value has the same number of numbers."""
+        return self.lengths[0] == self.lengths[1]
 
     @property
     @override
     def shape(self) -> tuple[int, ...]:
-        return (self.length,)
+        return (self.lengths[1],)
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -415,8 +426,13 @@ class Vector(_Feature):
         minimum = -largest if self.minimum is None else self.minimum
         return minimum, largest if self.maximum is None else self.maximum
 
+    def accepts_length(self, length: int) -> bool:
+        """Return whether a list may have this number of numbers."""
+        low, high = self.lengths
+        return low <= length <= high
+
     def accepts(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return which vectors of an array of numbers, [rows, length], are legal: bool [rows]."""
+        """Return which lists of an array of numbers, [rows, length], have legal numbers only: bool [rows]."""
         low, high = self.bounds
         numbers = values.astype(np.float64, copy=False) if values.dtype.kind == "f" else values
         is_legal = (numbers >= low) & (numbers <= high)  # false for NaN
@@ -424,10 +440,29 @@ class Vector(_Feature):
             is_legal &= np.floor(numbers) == numbers
         return np.asarray(is_legal.all(axis=1))
 
+    def column(self, lists: Sequence[Any]) -> NDArray[np.float64]:
+        """Return lists as an input of the graph, float64 [rows, length of the longest].
+
+        A shorter list, and None in place of a list, have NaN in the remaining places. The column of a vector has its
+        length.
+        """
+        width = (
+            self.lengths[1]
+            if self.has_fixed_length
+            else max((len(each) for each in lists if each is not None), default=1)
+        )
+        column = np.full((len(lists), max(1, width)), np.nan)
+        for row, numbers in zip(column, lists, strict=True):
+            if numbers is not None:
+                row[: len(numbers)] = numbers
+        return column
+
     @override
     def expected(self) -> str:
         bounds = f", each{self._range()}" if self._range() else ""
-        return f"a list of {self.length} {'whole ' * self.integers}numbers{bounds}"
+        low, high = self.lengths
+        count = f"{low}" if low == high else f"{low} to {high}"
+        return f"a list of {count} {'whole ' * self.integers}numbers{bounds}"
 
     def element(self) -> str:
         """Return what one of the numbers must be, as the noun phrase after "expected"."""
@@ -443,17 +478,117 @@ class Vector(_Feature):
 
     @override
     def value_schema(self) -> dict[str, Any]:
-        low, high = self.bounds
-        limits = {"minimum": low, "maximum": high}
-        if not self.integers:
-            bounds = {"minimum": self.minimum, "maximum": self.maximum}
-            limits = {name: bound for name, bound in bounds.items() if bound is not None}
+        bounds = {"minimum": self.minimum, "maximum": self.maximum}
+        limits = {name: bound for name, bound in bounds.items() if bound is not None}
+        if self.integers:
+            limits = dict(zip(bounds, self.bounds, strict=True))
         items = {"type": "integer" if self.integers else "number"} | limits
-        return {"type": "array", "items": items, "minItems": self.length, "maxItems": self.length}
+        low, high = self.lengths
+        return {"type": "array", "items": items, "minItems": low, "maxItems": high}
+
+
+class Vector(NumberList):
+    """A fixed number of numbers, such as an embedding. The graph takes [rows, length].
+
+    Attributes:
+        length: The number of numbers.
+    """
+
+    kind: Literal["vector"] = "vector"
+    length: int = Field(ge=1, le=MAX_ELEMENTS)
+
+    @property
+    @override
+    def lengths(self) -> tuple[int, int]:
+        return self.length, self.length
 
     @override
     def encoding(self) -> str:
         return f"The {self.length} numbers, or NaN in all places if it is missing."
 
 
-Feature = Annotated[Numeric | Integer | Boolean | Categorical | Datetime | Text | Vector, Field(discriminator="kind")]
+class NumberSequence(NumberList):
+    """A variable number of numbers, such as the tokens of a text or the values of a signal.
+
+    The graph takes [rows, length], and the length differs between batches: it is that of the longest sequence of a
+    batch. After the end of a shorter sequence there is NaN, so that the graph finds the mask with IsNaN. Its answer
+    must not depend on the number of NaN at the end: golden requests are replayed alone and as one batch to check that.
+
+    Attributes:
+        shortest: The smallest number of numbers.
+        longest: The largest number of numbers.
+    """
+
+    kind: Literal["sequence"] = "sequence"
+    shortest: int = Field(default=1, ge=1)
+    longest: int = Field(ge=1, le=MAX_ELEMENTS)
+
+    @property
+    @override
+    def lengths(self) -> tuple[int, int]:
+        return self.shortest, self.longest
+
+    @property
+    @override
+    def has_fixed_length(self) -> bool:
+        return False
+
+    @override
+    def encoding(self) -> str:
+        return "The numbers, and NaN after their end; NaN in all places if it is missing."
+
+
+class Image(_Feature):
+    """A PNG or JPEG file. The graph takes the pixels, uint8 [rows, height, width, channels]; it scales them itself.
+
+    Attributes:
+        height: The height in pixels.
+        width: The width in pixels.
+        channels: 1 for grey, 3 for red, green and blue.
+        resize: Whether an image of another size is resized; otherwise it is refused.
+        example: A file in base64.
+    """
+
+    kind: Literal["image"] = "image"
+    height: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096)
+    channels: Literal[1, 3] = 3
+    resize: bool = False
+    example: str | None = None
+
+    @model_validator(mode="after")
+    def _is_required(self) -> "Image":
+        if self.nullable:
+            raise ValueError("an image cannot be missing: leave `missing` and `required` out")
+        return self
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    @override
+    def dtype(self) -> Literal["float64", "string", "uint8"]:
+        return "uint8"
+
+    @property
+    @override
+    def shape(self) -> tuple[int, ...]:
+        return (self.height, self.width, self.channels)
+
+    @override
+    def expected(self) -> str:
+        size = f"{self.width} x {self.height} pixels"
+        return f"a PNG or JPEG file in base64, {f'which is resized to {size}' if self.resize else f'of {size}'}"
+
+    @override
+    def value_schema(self) -> dict[str, Any]:
+        return {"type": "string", "contentEncoding": "base64", "minLength": 1}
+
+    @override
+    def encoding(self) -> str:
+        channels = "grey" if self.channels == 1 else "red, green and blue"
+        return f"The pixels from 0 to 255, row by row, each of them {channels}."
+
+
+Feature = Annotated[
+    Numeric | Integer | Boolean | Categorical | Datetime | Text | Vector | NumberSequence | Image,
+    Field(discriminator="kind"),
+]

@@ -99,6 +99,41 @@ class NormDistribution(JsonObject):
         return _number_codes(values, self.edges)
 
 
+class CountDistribution(JsonObject):
+    """The distribution of the number of numbers of a sequence. The numbers themselves are not watched.
+
+    Attributes:
+        missing: The share of rows without a sequence, from 0 to 1.
+        counts: The 21 quantiles from 0 to 1 in steps of 0.05 of the number of numbers, of the rows with a sequence;
+            empty if no row has one.
+    """
+
+    missing: float = 0.0
+    counts: tuple[float, ...]
+
+    @property
+    def edges(self) -> list[float]:
+        """The edges between the bins of counts; see :attr:`NumberDistribution.edges`."""
+        return _edges(self.counts)
+
+    def shares(self) -> dict[str, float]:
+        """Return the share of all training rows in each bin, by the name of the bin, in order; see :func:`_shares`."""
+        return _shares(self.counts, self.missing)
+
+    def codes(self, values: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the index in :meth:`shares` of the bin of each count: float64 [rows], NaN if it is missing."""
+        return _number_codes(values, self.edges)
+
+
+def counts(sequences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the number of numbers of each sequence, float64 [rows, length] with NaN after its end: float64 [rows].
+
+    The count of a missing sequence is NaN.
+    """
+    numbers = (~np.isnan(sequences)).sum(axis=1).astype(np.float64)
+    return np.where(numbers > 0, numbers, np.nan)
+
+
 def norms(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the Euclidean norm of each vector, float64 [rows, length], NaN if it is missing: float64 [rows]."""
     with np.errstate(over="ignore"):
@@ -140,8 +175,9 @@ Distribution = Annotated[
     Annotated[NumberDistribution, Tag("number")]
     | Annotated[TextDistribution, Tag("text")]
     | Annotated[NormDistribution, Tag("norm")]
+    | Annotated[CountDistribution, Tag("count")]
     | Annotated[CategoryDistribution, Tag("category")],
-    by_key({"quantiles": "number", "lengths": "text", "norms": "norm", "frequencies": "category"}),
+    by_key({"quantiles": "number", "lengths": "text", "norms": "norm", "counts": "count", "frequencies": "category"}),
 ]
 
 

@@ -8,7 +8,17 @@ from typing import Self
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.category_spelling import ignored_differences
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, Vector
+from model_deployer.contract.features import (
+    Boolean,
+    Categorical,
+    Datetime,
+    Feature,
+    Image,
+    Integer,
+    NumberList,
+    Numeric,
+    Text,
+)
 from model_deployer.contract.number_format import exact
 from model_deployer.contract.outputs import Classification, Output, Regression
 
@@ -143,8 +153,10 @@ def _feature_changes(old: Feature, new: Feature) -> list[Change]:
             changes.append(
                 Change(step, old.name, f"maximum length changed from {old.longest} to {new.longest} characters")
             )
-        case Vector(), Vector():
-            changes += _vector_changes(old, new)
+        case NumberList(), NumberList():
+            changes += _list_changes(old, new)
+        case Image(), Image():
+            changes += _image_changes(old, new)
         case Boolean(), _:
             pass
     if old.unit != new.unit:
@@ -183,10 +195,20 @@ def _range_text(feature: Numeric | Integer) -> str:
     return f"[{', '.join(bounds)}]"
 
 
-def _vector_changes(old: Vector, new: Vector) -> list[Change]:
+def _image_changes(old: Image, new: Image) -> list[Change]:
+    """Compare two images. If both are resized, a client does not notice another size."""
+    if old.expected() == new.expected() or (old.resize and new.resize):
+        return []
+    is_wider = (old.height, old.width) == (new.height, new.width) and new.resize
+    step = Step.MINOR if is_wider else Step.MAJOR
+    return [Change(step, old.name, f"each value must now be {new.expected()}, and no longer {old.expected()}")]
+
+
+def _list_changes(old: NumberList, new: NumberList) -> list[Change]:
     if old.expected() == new.expected():
         return []
-    is_wider = old.length == new.length and (old.integers or not new.integers)
+    has_wider_lengths = new.lengths[0] <= old.lengths[0] and old.lengths[1] <= new.lengths[1]
+    is_wider = has_wider_lengths and (old.integers or not new.integers)
     (old_low, old_high), (new_low, new_high) = old.bounds, new.bounds
     step = Step.MINOR if is_wider and new_low <= old_low and old_high <= new_high else Step.MAJOR
     return [Change(step, old.name, f"each value must now be {new.expected()}, and no longer {old.expected()}")]

@@ -9,7 +9,17 @@ import httpx
 from model_deployer.contract.artifact import Artifact, Golden
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, Vector
+from model_deployer.contract.features import (
+    Boolean,
+    Categorical,
+    Datetime,
+    Feature,
+    Image,
+    Integer,
+    NumberList,
+    Numeric,
+    Text,
+)
 from model_deployer.package.samples import Sample, Samples, send_sample
 from model_deployer.system.http_client import connect
 
@@ -117,12 +127,23 @@ def _faults(feature: Feature) -> Iterator[tuple[str, Callable[[Row], Row]]]:
                 yield "an empty category", put("")
             if isinstance(feature, Text):
                 yield "a text that is too long", put("x" * (feature.longest + 1))
-        case Vector():
-            short = [feature.bounds[0] if feature.minimum is not None else 0] * (feature.length - 1)
-            yield "a vector of another length", put(short)
-            yield "null in a vector", put([*short, None])
-            yield "text instead of a vector", put("many")
+        case Image() | NumberList():
+            yield from ((fault, put(value)) for fault, value in _wrong_arrays(feature))
         case Datetime():
             yield "text that is not a time", put("yesterday")
             wrong_zone = "" if feature.zoned else "Z"
             yield "a time with a missing or unexpected time zone", put(f"2024-01-31T12:00:00{wrong_zone}")
+
+
+def _wrong_arrays(feature: Image | NumberList) -> Iterator[tuple[str, Any]]:
+    """Yield the possible faults of an image or a list of numbers, each with a value that has it."""
+    if isinstance(feature, Image):
+        yield "text instead of an image", "bm8gaW1hZ2U="
+        yield "an image that is not in base64", "no image"
+        yield "a number instead of an image", 7
+        return
+    number, (shortest, longest) = feature.minimum or 0, feature.lengths
+    yield "a list with too few numbers", [number] * (shortest - 1)
+    yield "a list with too many numbers", [number] * (longest + 1)
+    yield "null in a list", [*[number] * (shortest - 1), None]
+    yield "text instead of a list", "many"

@@ -7,16 +7,21 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import yaml
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import EnvironmentFault
+from model_deployer.contract.features import Image
 from model_deployer.system.command import Completed, last_line, run
 
 #: The files of a Bento that pin the exact versions of its packages, and that build its image.
 REQUIREMENTS, DOCKERFILE = Path("env/python/requirements.txt"), Path("env/docker/Dockerfile")
+
+#: The packages of a server, in a checkout and in the files that a Bento is built from.
+_PACKAGES = Path("requirements/serve.txt")
 
 #: The folder with service.py, configuration.yaml and bentofile.yaml, as at the top of a checkout.
 BUNDLE = Path(__file__).resolve().parents[1] / "bundle"
@@ -69,6 +74,9 @@ def write_bento(artifact: Artifact, folder: Path) -> None:
 def _build(artifact: Artifact, options: Sequence[str], **variables: str) -> Completed:
     command = [sys.executable, "-m", "bentoml", "build", "--arg", f"model={artifact.tag}", *options]
     with _build_context() as context:
+        if any(isinstance(feature, Image) for feature in artifact.contract.features):
+            with (context / _PACKAGES).open("a", encoding="utf-8") as packages:
+                packages.write(f"pillow=={version('pillow')}\n")
         completed = run(command, context, os.environ | {"BENTOML_DO_NOT_TRACK": "1"} | variables)
     if completed.returncode:
         raise EnvironmentFault(f"BentoML could not build the Bento of {artifact.tag}: {last_line(completed)}")

@@ -173,9 +173,11 @@ def unwatched(package: PackageData) -> list[Unwatched]:
     if not (package.reference and package.reference.drift):
         return [Unwatched("All fields and predictions", _NO_REPLAY)]
     times = [feature.name for feature in package.contract.features if feature.kind == "datetime"]
+    images = [feature.name for feature in package.contract.features if feature.kind == "image"]
     candidates = (*_features(package), *_outputs(package))
     return [
         *(Unwatched(name, "It is a time, which always changes.") for name in times),
+        *(Unwatched(name, "It is an image; only the predictions show a drift of images.") for name in images),
         *(Unwatched(each.about, _reason(each.replay)) for each in candidates if not each.replay.is_watched),
     ]
 

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from model_deployer.contract import value_form
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError
-from model_deployer.contract.features import MAX_EXACT_INTEGER, Categorical, Datetime, Feature, Integer, Text, Vector
+from model_deployer.contract.features import (
+    MAX_EXACT_INTEGER,
+    Categorical,
+    Datetime,
+    Feature,
+    Image,
+    Integer,
+    NumberList,
+    Text,
+)
 from model_deployer.contract.value_form import TimeForm
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.serving.engines.offline import Part
@@ -30,7 +39,7 @@ class _Field(NamedTuple):
     """The values of a field.
 
     Attributes:
-        values: The values: Float64, Boolean, Datetime, String or List of Float64; null for a missing one.
+        values: The values: Float64, Boolean, Datetime, String, Binary or List of Float64; null for a missing one.
         column: The values as the table has them.
         is_unread: Which values are left as text, because they cannot be read as the field, bool; None for none.
     """
@@ -86,7 +95,9 @@ class FieldReader:
         if isinstance(feature, Categorical | Text):
             texts = _texts(feature, column)
             return _Field(texts, texts, None)
-        if isinstance(feature, Vector):
+        if isinstance(feature, Image):
+            return _Field(column, column, None)
+        if isinstance(feature, NumberList):
             vectors = column.cast(pl.List(pl.Float64))
             return _Field(vectors, vectors, None)
         if column.dtype != pl.String and not _has_numeric_times(feature, column.dtype):
@@ -132,7 +143,9 @@ def _errors(feature: Feature, schema: Mapping[str, pl.DataType]) -> list[str]:
 
 
 def _can_hold(feature: Feature, dtype: pl.DataType) -> bool:
-    if isinstance(feature, Vector):
+    if isinstance(feature, Image):
+        return dtype in (pl.Binary, pl.String, pl.Null)
+    if isinstance(feature, NumberList):
         return dtype == pl.Null or (isinstance(dtype, pl.List | pl.Array) and _is_number(dtype.inner))
     if isinstance(feature, Categorical | Text) or dtype in (pl.String, pl.Null):
         return is_readable(pl.Series(dtype=dtype))
@@ -183,8 +196,8 @@ def _texts(feature: Categorical | Text, column: pl.Series) -> pl.Series:
 
 
 def _is_validated(feature: Feature, values: pl.Series) -> bool:
-    """Return whether only the validation knows which values keep the contract: vectors, and times in text."""
-    return isinstance(feature, Vector) or (isinstance(feature, Datetime) and values.dtype == pl.String)
+    """Return whether only the validation knows which values keep the contract: vectors, images, times in text."""
+    return isinstance(feature, NumberList | Image) or (isinstance(feature, Datetime) and values.dtype == pl.String)
 
 
 def _conformed(values: pl.Series) -> pl.Series:
@@ -199,6 +212,8 @@ def _conformed(values: pl.Series) -> pl.Series:
 def _column(values: pl.Series) -> Column:
     """Return values as the validation reads them from a table."""
     is_missing = values.is_null().to_numpy() if values.null_count() else None
+    if values.dtype == pl.Binary:
+        return Column("bytes", values.fill_null(b"").to_numpy(), is_missing)
     if isinstance(values.dtype, pl.List):
         return Column("list", _vectors(values), is_missing)
     if values.dtype == pl.String:

@@ -26,6 +26,7 @@ from model_deployer.contract.errors import (
     RequestTimeout,
     Unauthorized,
 )
+from model_deployer.contract.image_file import is_image_file
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.http import asgi, connection, headers, middleware, problem_details, query
 from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, Endpoint, RequestRecord
@@ -260,10 +261,12 @@ class Gateway:
     async def _reserve_values(self, request_headers: Headers, body: bytes) -> None:
         """Reserve the memory of the values of a text. The size of a table in binary is that of its values.
 
-        Most protocols read JSON whatever Content-Type says, so JSON is counted under each.
+        Most protocols read JSON whatever Content-Type says, so JSON is counted under each. The parts of a form with
+        files are counted by the protocol that reads them.
         """
         media_type = parse_media_type(request_headers.get(b"content-type", JSON)).name
-        if media_type not in headers.TABLE_MEDIA_TYPES or body.lstrip()[:1] in (b"{", b"["):
+        is_binary = media_type in (*headers.TABLE_MEDIA_TYPES, "multipart/form-data") or is_image_file(body)
+        if not is_binary or body.lstrip()[:1] in (b"{", b"["):
             await self._predictor.background.run(self._predictor.value_counter.reserve, body)
 
     # The other routes

@@ -7,6 +7,7 @@ inputs, or the start and end of the predictor.
 import gc
 import json
 import logging
+import sys
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.artifact import Artifact, Golden
 from model_deployer.contract.errors import ArtifactError, DeadlineExceeded, InvalidRows, Overloaded
+from model_deployer.contract.image_file import require_pillow
 from model_deployer.serving.background import INLINE_BYTES, INLINE_ROWS, BackgroundThread
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.batching import Arrays, Batcher, concatenate_columns
@@ -32,6 +34,7 @@ from model_deployer.serving.rows.arrow import Column, CompressedStream
 from model_deployer.serving.rows.columns import ColumnBuilder, Columns, Table
 from model_deployer.serving.rows.decoding import Decoder, Rows
 from model_deployer.serving.rows.formats import JSON
+from model_deployer.serving.rows.images import has_images
 from model_deployer.serving.rows.row_id import RowId
 from model_deployer.serving.rows.tables import TableReader
 from model_deployer.serving.rows.unusual_values import WarningFinder
@@ -89,6 +92,9 @@ class Predictor:
         self.ready = False
         #: How many rows of single values take as long to read as one row; 1 without vectors.
         self._row_weight = max(1, contract.row_elements // len(contract.features))
+        #: Images are decoded in the background: a small file can have many pixels.
+        self._always_in_background = has_images(contract.features)
+        require_pillow(contract.features)
         ignores_unknown = settings.unknown_fields == "ignore"
         self.ignores_unknown_fields = ignores_unknown
         self.row_id = RowId.of_setting(settings.row_id, contract) if settings.row_id else None
@@ -161,7 +167,8 @@ class Predictor:
         """Read a small body at once, and a large one in the background."""
         if media_type != JSON:
             return await self._read_table(body, media_type)
-        return await self.background.run_if_large(len(body), lambda: self._compact(self._decoder(body)))
+        size = sys.maxsize if self._always_in_background else len(body)
+        return await self.background.run_if_large(size, lambda: self._compact(self._decoder(body)))
 
     def _encode_answer(self, predicted: Predicted, media_type: str, is_table: bool, warned_rows: Rows | None) -> bytes:
         if media_type != JSON:
@@ -202,7 +209,7 @@ class Predictor:
         return await self._read_stream(await self._unpack(body, media_type))
 
     async def _read_stream(self, stream: bytes) -> Table:
-        is_small = len(stream) <= _INLINE_STREAM_BYTES
+        is_small = len(stream) <= _INLINE_STREAM_BYTES and not self._always_in_background
         return self._table_reader(stream) if is_small else await self.background.run(self._table_reader, stream)
 
     def _compact(self, rows: Rows) -> Rows:
@@ -284,7 +291,7 @@ class Predictor:
         return await self.background.run_if_many(size, lambda: self._compact(self._decoder.objects(rows)))
 
     async def _validate_columns(self, columns: Mapping[str, Column]) -> Rows:
-        size = max((column.values.size for column in columns.values()), default=0)
+        size = max((column.values.size for column in columns.values()), default=0) * self._row_weight
         return await self.background.run_if_many(size, self._table_reader.table, columns)
 
     # The same path for callers in this process

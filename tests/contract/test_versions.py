@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from model_deployer.contract.artifact import open_artifact
 from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.features import Categorical, Feature, Integer, Numeric, Text, Vector
+from model_deployer.contract.features import Categorical, Feature, Image, Integer, NumberSequence, Numeric, Text, Vector
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.contract.versions import FIRST_VERSION, Change, Step, Version, compare, next_version, version_step
 from tests.support import tiny
@@ -19,6 +19,9 @@ RANGED = Numeric(name="x", minimum=0, maximum=10, out_of_range="reject")
 OPTIONAL = Numeric(name="x", required=False, missing="impute")
 CLOSED = Categorical(name="x", categories=("a", "b"), unknown="reject")
 NORMALIZED = Categorical(name="x", categories=("A", "b"), unknown="reject", normalize=("case",))
+
+
+PHOTO = Image(name="x", height=8, width=8)
 
 
 def contract(*features: Feature, **changes: Any) -> Contract:
@@ -58,6 +61,13 @@ def test_the_first_version_is_one() -> None:
         (contract(CLOSED), contract(NORMALIZED), Step.MINOR),
         (contract(NORMALIZED), contract(CLOSED), Step.MAJOR),
         (contract(Vector(name="x", length=2)), contract(Vector(name="x", length=2)), Step.PATCH),
+        (contract(PHOTO), contract(PHOTO), Step.PATCH),
+        (contract(NumberSequence(name="x", longest=2)), contract(NumberSequence(name="x", longest=3)), Step.MINOR),
+        (contract(NumberSequence(name="x", longest=3)), contract(NumberSequence(name="x", longest=2)), Step.MAJOR),
+        (contract(NumberSequence(name="x", longest=2)), contract(Vector(name="x", length=2)), Step.MAJOR),
+        (contract(PHOTO), contract(PHOTO.model_copy(update={"resize": True})), Step.MINOR),
+        (contract(PHOTO.model_copy(update={"resize": True})), contract(PHOTO), Step.MAJOR),
+        (contract(PHOTO), contract(PHOTO.model_copy(update={"height": 9})), Step.MAJOR),
         (contract(Vector(name="x", length=2)), contract(Vector(name="x", length=3)), Step.MAJOR),
         (contract(Vector(name="x", length=2, minimum=0)), contract(Vector(name="x", length=2)), Step.MINOR),
         (contract(Vector(name="x", length=2)), contract(Vector(name="x", length=2, integers=True)), Step.MAJOR),

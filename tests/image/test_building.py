@@ -1,13 +1,14 @@
 """Errors before an image is built, and a linter on the Dockerfile; no container engine is needed."""
 
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from model_deployer.contract import store
-from model_deployer.image.bento import write_bento
-from tests.support import tiny
+from model_deployer.image.bento import REQUIREMENTS, write_bento
+from tests.support import tensor_models, tiny
 from tests.support.processes import run
 
 
@@ -56,3 +57,11 @@ def test_hadolint_has_nothing_to_say(model: str, tmp_path: Path) -> None:
     write_bento(store.load(model), tmp_path / "bento")
     completed = run("hadolint", str(tmp_path / "bento/env/docker/Dockerfile"))
     assert (completed.returncode, completed.stdout) == (0, "")
+
+
+def test_a_bento_of_a_model_with_images_contains_pillow(home: Path, model: str, tmp_path: Path) -> None:
+    store.save(tmp_path / "images", tensor_models.write_images(tmp_path / "images"))
+    for tag, has_pillow in (("served:1.0.0", True), (model, False)):
+        write_bento(store.load(tag), tmp_path / f"bento-{has_pillow}")
+        packages = (tmp_path / f"bento-{has_pillow}" / REQUIREMENTS).read_text()
+        assert (f"pillow=={version('pillow')}" in packages) == has_pillow

@@ -1,5 +1,7 @@
 """Text and typed columns of a table mean what the same values mean in a request."""
 
+import base64
+import io
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -7,15 +9,27 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image as Pillow
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError, InvalidRows
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, Vector
+from model_deployer.contract.features import (
+    Boolean,
+    Categorical,
+    Datetime,
+    Feature,
+    Image,
+    Integer,
+    Numeric,
+    Text,
+    Vector,
+)
 from model_deployer.contract.outputs import Regression
 from model_deployer.prediction.field_columns import FieldReader
 from model_deployer.serving.rows.columns import ColumnBuilder
 from model_deployer.serving.rows.tables import TableReader
 from model_deployer.serving.rows.validation import Validator
+from tests.support.tensor_models import image_content
 
 NAN = float("nan")
 
@@ -131,3 +145,15 @@ def test_other_lists_are_refused() -> None:
     assert [problem.code for problem in refusal.value.problems] == ["wrong_length", "not_finite"]
     with pytest.raises(DataError, match="column 'x' holds values of type String; expected a list of 2 numbers"):
         FieldReader(contract, {"x": pl.String()})
+
+
+def test_images_are_read_from_bytes_and_from_base64() -> None:
+    contract = Contract(features=(Image(name="x", height=8, width=6),), output=Regression(target="y"))
+    content = image_content(1)
+    for column in (pl.Series("x", [content]), pl.Series("x", [base64.b64encode(content).decode()])):
+        (part,) = FieldReader(contract, {"x": column.dtype}).parts(column.to_frame())
+        assert isinstance(part.rows, dict)
+        pixels = TableReader(contract).table(part.rows).columns["x"]
+        np.testing.assert_array_equal(pixels, np.asarray(Pillow.open(io.BytesIO(content)))[None])
+    with pytest.raises(DataError, match="column 'x' holds values of type Int64; expected a PNG or JPEG file"):
+        FieldReader(contract, {"x": pl.Int64()})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -20,9 +21,10 @@ from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError, EnvironmentFault, Interrupted, UsageError
 from model_deployer.prediction import file_prediction
 from model_deployer.prediction.file_prediction import FilePrediction, Summary, predict_file
+from model_deployer.serving.engines.offline import predict
 from model_deployer.serving.rows.formats import STREAM
 from model_deployer.training.data import table_batches
-from tests.support import offline_tables, tiny
+from tests.support import offline_tables, tensor_models, tiny
 from tests.support.processes import ROOT, Server
 from tests.support.servers import Profile, SharedServers
 
@@ -310,3 +312,26 @@ def test_other_kinds_of_files_are_read_as_in_training(model: Artifact, tmp_path:
         assert answers_of(model, tmp_path / name, tmp_path / f"{name}.parquet").equals(expected), name
     answers = answers_of(model, tmp_path / "parts", tmp_path / "parts.parquet")
     assert answers.equals(expected.filter(table["origin"] == "JFK"))
+
+
+@pytest.mark.parametrize("kind", ["vectors", "sequences", "images"])
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_columns_of_lists_and_of_files_are_predicted(kind: str, suffix: str, tmp_path: Path) -> None:
+    write, contract, rows = {
+        "vectors": (tensor_models.write_vectors, tensor_models.CONTRACT, tensor_models.vector_rows),
+        "sequences": (tensor_models.write_sequences, tensor_models.WITH_SEQUENCES, tensor_models.sequence_rows),
+        "images": (tensor_models.write_images, tensor_models.WITH_IMAGE, tensor_models.image_rows),
+    }[kind]
+    write(tmp_path / "model")
+    requests = rows(contract, 600)
+    frame = pl.DataFrame(requests)
+    if kind == "images":
+        frame = frame.with_columns(pl.col("photo").str.decode("base64"))
+    table = tmp_path / f"table.{suffix}"
+    _ = frame.write_parquet(table) if suffix == "parquet" else frame.write_ipc(table)
+    model = open_artifact(tmp_path / "model")
+    answers = answers_of(model, table, tmp_path / "answers.parquet")
+    predictions = [prediction for prediction in predict(model, requests) if prediction]
+    assert answers["decision"].to_list() == [prediction["decision"] for prediction in predictions]
+    fish = np.array([prediction["probabilities"]["fish"] for prediction in predictions], np.float32)
+    np.testing.assert_allclose(answers["probabilities.fish"].to_numpy(), fish, rtol=1e-6)

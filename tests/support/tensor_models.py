@@ -1,5 +1,7 @@
 """Models whose fields hold many numbers, written by hand, with the answers of ONNX Runtime itself."""
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +12,13 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image as Pillow
 
 from model_deployer.contract import artifact
 from model_deployer.contract.artifact import Manifest, Provenance, write_json
 from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.features import Numeric, Vector
+from model_deployer.contract.features import Image, NumberSequence, Numeric, Vector
+from model_deployer.contract.image_file import example_image
 from model_deployer.contract.outputs import Classification
 from model_deployer.training.data.request_rows import frame_of_requests
 from model_deployer.training.export.export import graph_predictor
@@ -134,3 +138,171 @@ def vector_arrays(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> dict
         )
         for feature in contract.features
     }
+
+
+PHOTO = Image(name="photo", height=8, width=6, channels=3, example=example_image(8, 6, 3), description="The photo.")
+
+#: A photo and a number that may be left out.
+WITH_IMAGE = CONTRACT.model_copy(
+    update={"features": (PHOTO, Numeric(name="age", missing="impute", required=False, example=3.5))}
+)
+
+#: A photo alone, which is resized.
+ONE_IMAGE = CONTRACT.model_copy(update={"features": (PHOTO.model_copy(update={"resize": True}),)})
+
+
+def image_graph(contract: Contract) -> onnx.ModelProto:
+    """Return a graph of the probabilities: pixels scaled to 1, a convolution, their mean, and softmax."""
+    random = np.random.default_rng(0)
+    kernel = random.normal(size=(len(LABELS), 3, 3, 3)).astype(np.float32)
+    constants = [
+        numpy_helper.from_array(kernel, "_kernel"),
+        helper.make_tensor("_255", TensorProto.FLOAT, [1], [255.0]),
+        helper.make_tensor("_axes", TensorProto.INT64, [2], [2, 3]),
+        helper.make_tensor("_zero", TensorProto.DOUBLE, [1], [0.0]),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["photo"], ["_float"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["_float", "_255"], ["_scaled"]),
+        helper.make_node("Transpose", ["_scaled"], ["_planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["_planes", "_kernel"], ["_maps"]),
+        helper.make_node("ReduceMean", ["_maps", "_axes"], ["_logits"], keepdims=0),
+    ]
+    if "age" in contract.names:
+        nodes += [
+            helper.make_node("IsNaN", ["age"], ["_nan"]),
+            helper.make_node("Where", ["_nan", "_zero", "age"], ["_age"]),
+            helper.make_node("Cast", ["_age"], ["_years"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["_logits", "_years"], ["_scores"]),
+        ]
+    scores = "_scores" if "age" in contract.names else "_logits"
+    nodes.append(helper.make_node("Softmax", [scores], ["probabilities"], axis=1))
+    types = {"float64": TensorProto.DOUBLE, "uint8": TensorProto.UINT8}
+    inputs = [
+        helper.make_tensor_value_info(feature.name, types[feature.dtype], ["rows", *feature.shape])
+        for feature in contract.features
+    ]
+    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", len(LABELS)])]
+    graph = helper.make_graph(nodes, "images", inputs, outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def image_content(number: int, height: int = 8, width: int = 6, kind: str = "PNG", mode: str = "RGB") -> bytes:
+    """Return a file with random pixels."""
+    shape = (height, width, 3) if mode == "RGB" else (height, width)
+    array = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
+    file = io.BytesIO()
+    Pillow.fromarray(array).save(file, kind)
+    return file.getvalue()
+
+
+def image_rows(contract: Contract, count: int) -> list[dict[str, Any]]:
+    """Return random rows, with PNG and JPEG files in base64."""
+    rows = []
+    for number in range(count):
+        content = image_content(number, kind=("PNG", "JPEG")[number % 2])
+        row = {"photo": base64.b64encode(content).decode(), "age": None if number % 3 == 2 else number / 7}
+        rows.append({name: row[name] for name in contract.names})
+    return rows
+
+
+def write_images(folder: Path, contract: Contract = WITH_IMAGE) -> Manifest:
+    """Write the files of the model, named "served", into ``folder`` and seal them."""
+    return write(folder, contract, image_graph(contract), image_rows(contract, 30))
+
+
+def image_arrays(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+    """Return the inputs of the graph for rows, by hand."""
+    files = [Pillow.open(io.BytesIO(base64.b64decode(row["photo"]))).convert("RGB") for row in rows]
+    arrays: dict[str, NDArray[Any]] = {"photo": np.stack([np.asarray(file) for file in files])}
+    if "age" in contract.names:
+        arrays["age"] = np.array([[np.nan if row["age"] is None else row["age"]] for row in rows], np.float64)
+    return arrays
+
+
+WORDS = NumberSequence(
+    name="words",
+    longest=12,
+    integers=True,
+    minimum=0,
+    maximum=9,
+    example=(3, 1, 4),
+    description="The words of the text.",
+)
+
+SIGNAL = NumberSequence(
+    name="signal", shortest=2, longest=20, missing="impute", required=False, example=(0.5, -1.5, 2.0)
+)
+
+#: Sequences of whole numbers and of numbers.
+WITH_SEQUENCES = CONTRACT.model_copy(update={"features": (WORDS, SIGNAL)})
+
+
+def sequence_graph(contract: Contract) -> onnx.ModelProto:
+    """Return a graph of the probabilities: the mean embedding of the words, plus the masked mean of the signal."""
+    random = np.random.default_rng(0)
+    constants = [
+        numpy_helper.from_array((random.integers(-64, 65, (10, len(LABELS))) / 32).astype(np.float32), "_table"),
+        numpy_helper.from_array(random.normal(size=(1, len(LABELS))).astype(np.float32), "_weights"),
+        helper.make_tensor("_zero", TensorProto.DOUBLE, [1], [0.0]),
+        helper.make_tensor("_one", TensorProto.FLOAT, [1], [1.0]),
+        helper.make_tensor("_axis", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("_last", TensorProto.INT64, [1], [2]),
+    ]
+    nodes = []
+    for name in contract.names:
+        nodes += [
+            helper.make_node("IsNaN", [name], [f"_{name}_end"]),
+            helper.make_node("Not", [f"_{name}_end"], [f"_{name}_mask"]),
+            helper.make_node("Cast", [f"_{name}_mask"], [f"_{name}_ones"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceSum", [f"_{name}_ones", "_axis"], [f"_{name}_sum"], keepdims=1),
+            helper.make_node("Max", [f"_{name}_sum", "_one"], [f"_{name}_count"]),
+            helper.make_node("Where", [f"_{name}_end", "_zero", name], [f"_{name}_values"]),
+        ]
+    nodes += [
+        helper.make_node("Cast", ["_words_values"], ["_ids"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["_table", "_ids"], ["_vectors"]),
+        helper.make_node("Unsqueeze", ["_words_ones", "_last"], ["_words_weights"]),
+        helper.make_node("Mul", ["_vectors", "_words_weights"], ["_masked"]),
+        helper.make_node("ReduceSum", ["_masked", "_axis"], ["_words_total"], keepdims=0),
+        helper.make_node("Div", ["_words_total", "_words_count"], ["_words_mean"]),
+        helper.make_node("Cast", ["_signal_values"], ["_signal_floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["_signal_floats", "_axis"], ["_signal_total"], keepdims=1),
+        helper.make_node("Div", ["_signal_total", "_signal_count"], ["_signal_mean"]),
+        helper.make_node("MatMul", ["_signal_mean", "_weights"], ["_signal_scores"]),
+        helper.make_node("Add", ["_words_mean", "_signal_scores"], ["_logits"]),
+        helper.make_node("Softmax", ["_logits"], ["probabilities"], axis=1),
+    ]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["rows", f"{name}_length"]) for name in contract.names
+    ]
+    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", len(LABELS)])]
+    graph = helper.make_graph(nodes, "sequences", inputs, outputs, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def sequence_rows(contract: Contract, count: int) -> list[dict[str, Any]]:
+    """Return random rows with sequences of all lengths; some have no signal. The numbers are exact in any order."""
+    random = np.random.default_rng(2)
+    rows = []
+    for number in range(count):
+        words = random.integers(0, 10, random.integers(1, 13)).tolist()
+        signal = (random.integers(-64, 65, random.integers(2, 21)) / 8).tolist()
+        row = {"words": words, "signal": None if number % 4 == 3 else signal}
+        rows.append({name: row[name] for name in contract.names})
+    return rows
+
+
+def write_sequences(folder: Path, contract: Contract = WITH_SEQUENCES) -> Manifest:
+    """Write the files of the model, named "served", into ``folder`` and seal them."""
+    return write(folder, contract, sequence_graph(contract), sequence_rows(contract, 40))
+
+
+def sequence_arrays(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+    """Return the inputs of the graph for rows, by hand: padded with NaN to the longest sequence."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in contract.names:
+        lists = [row[name] or [] for row in rows]
+        width = max(1, *map(len, lists))
+        arrays[name] = np.array([each + [np.nan] * (width - len(each)) for each in lists], np.float64)
+    return arrays

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from model_deployer.contract import artifact, store
 from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Integer, Numeric, Text
+from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text
 from model_deployer.contract.outputs import Classification, Regression
 
 FEATURES = (
@@ -84,6 +84,13 @@ def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
                     keys_strings=["", "JFK"], values_floats=[0.0, -0.7], default_float=0.3,
                 )
             )  # fmt: skip
+        elif feature.dtype == "uint8":
+            nodes += [
+                helper.make_node("Cast", [feature.name], [f"_float{index}"], to=TensorProto.FLOAT),
+                helper.make_node("Div", [f"_float{index}", "_scale"], [f"_scaled{index}"]),
+                helper.make_node("Flatten", [f"_scaled{index}"], [f"_flat{index}"], axis=1),
+                helper.make_node("ReduceSum", [f"_flat{index}", "_axis"], [term], keepdims=1),
+            ]
         else:
             nodes += [
                 helper.make_node("IsNaN", [feature.name], [f"_nan{index}"]),
@@ -111,13 +118,17 @@ def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:
         helper.make_tensor("_quarter", TensorProto.FLOAT, [1], [0.25]),
         helper.make_tensor("_scale", TensorProto.FLOAT, [1], [1e9]),
     ]
-    types = {"float64": TensorProto.DOUBLE, "string": TensorProto.STRING}
-    inputs = [helper.make_tensor_value_info(f.name, types[f.dtype], ["rows", *f.shape]) for f in contract.features]
+    types = {"float64": TensorProto.DOUBLE, "string": TensorProto.STRING, "uint8": TensorProto.UINT8}
+    inputs = [helper.make_tensor_value_info(f.name, types[f.dtype], ["rows", *_sizes(f)]) for f in contract.features]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", labels]) for name in names]
     opsets = [helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 4)]
     return helper.make_model(
         helper.make_graph(nodes, "tiny", inputs, outputs, constants), opset_imports=opsets, ir_version=10
     )
+
+
+def _sizes(feature: Feature) -> list[Any]:
+    return [f"{feature.name}_length"] if feature.kind == "sequence" else list(feature.shape)
 
 
 def write(

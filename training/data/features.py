@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from model_deployer.contract import value_form
 from model_deployer.contract.errors import DataError, SpecError
-from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, Text, Vector
+from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, NumberList, Text
 from model_deployer.contract.value_form import NumberForm
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data import expression
@@ -27,7 +27,7 @@ from model_deployer.training.data.expression import ExpressionError
 from model_deployer.training.data.request_rows import legal, request
 from model_deployer.training.data.shaping import lags
 from model_deployer.training.data.target import MAX_INTEGER_CLASSES
-from model_deployer.training.data.vectors import conformed_vectors
+from model_deployer.training.data.vectors import conformed_lists
 from model_deployer.training.spec import FeatureOverride, Spec
 
 #: A contract does not list the categories of a column that has more than this.
@@ -225,8 +225,8 @@ def _conformed_column(frame: pl.DataFrame, feature: Feature, offset: int) -> pl.
     if feature.name not in frame.columns:
         raise DataError(f"the table has no column '{feature.name}'{suggestion(feature.name, frame.columns)}")
     column = frame[feature.name]
-    if isinstance(feature, Vector):
-        return conformed_vectors(column, feature, offset)
+    if isinstance(feature, NumberList):
+        return conformed_lists(column, feature, offset)
     values = canonical(column, feature.kind)
     unreadable = values.is_null() & ~missing(column)
     if feature.kind == "integer":

@@ -1,5 +1,6 @@
 """Convert between rows of a conformed frame (:func:`training.data.features.conform`) and the JSON that clients send."""
 
+import base64
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from model_deployer.contract.features import (
     MAX_CATEGORY_CHARACTERS,
@@ -17,11 +19,14 @@ from model_deployer.contract.features import (
     Categorical,
     Datetime,
     Feature,
+    Image,
     Integer,
+    NumberList,
+    NumberSequence,
     Numeric,
     Text,
-    Vector,
 )
+from model_deployer.contract.image_file import InvalidImage, read_image
 
 EPOCH = datetime(1970, 1, 1)
 
@@ -49,7 +54,7 @@ def frame_of_requests(features: Sequence[Feature], rows: Sequence[Row]) -> pl.Da
         rows: JSON objects. An absent field counts as missing; a field that is not a feature is left out.
 
     Returns:
-        One Float64, String or Array column per feature, one row per object.
+        One Float64, String, Array, List or Binary column per feature, one row per object.
     """
     schema = {feature.name: column_type(feature) for feature in features}
     values = [{feature.name: frame_value(feature, row.get(feature.name)) for feature in features} for row in rows]
@@ -57,19 +62,29 @@ def frame_of_requests(features: Sequence[Feature], rows: Sequence[Row]) -> pl.Da
 
 
 def column_type(feature: Feature) -> pl.DataType:
-    """Return the type of the column of a feature in a conformed frame: Float64, String, or an Array of Float64."""
-    if isinstance(feature, Vector):
-        return pl.Array(pl.Float64, feature.length)
+    """Return the type of the column of a feature in a conformed frame.
+
+    It is Float64, String, an Array of Float64 for a vector, a List of it for a sequence, or Binary for the file of an
+    image.
+    """
+    if isinstance(feature, Image):
+        return pl.Binary()
+    if isinstance(feature, NumberList):
+        is_fixed = feature.has_fixed_length
+        return pl.Array(pl.Float64, feature.lengths[1]) if is_fixed else pl.List(pl.Float64)
     return pl.String() if feature.dtype == "string" else pl.Float64()
 
 
-def frame_value(feature: Feature, value: Any) -> float | str | list[float]:
+def frame_value(feature: Feature, value: Any) -> float | str | list[float] | bytes:
     """Return a JSON value as a conformed frame holds it: NaN or "" for None, seconds for a time.
 
-    A vector is a list of numbers; for None it is NaN in all places.
+    A vector is a list of numbers; for None it is NaN in all places. A sequence is a list, empty for None. An image is
+    the bytes of its file.
     """
-    if isinstance(feature, Vector):
-        return [math.nan] * feature.length if value is None else [float(number) for number in value]
+    if isinstance(feature, Image):
+        return base64.b64decode(value) if value else b""
+    if isinstance(feature, NumberList):
+        return list(map(float, value or ([math.nan] * feature.lengths[1] if feature.has_fixed_length else ())))
     if value is None:
         return "" if feature.dtype == "string" else math.nan
     if isinstance(feature, Datetime):
@@ -82,15 +97,44 @@ def frame_value(feature: Feature, value: Any) -> float | str | list[float]:
     return spelling(str(value)) if spelling else str(value)
 
 
+def graph_column(feature: Feature, values: pl.Series) -> NDArray[Any]:
+    """Return a column of a conformed frame as an input of the graph: [rows, *shape], float64, strings or uint8."""
+    if isinstance(feature, Image):
+        return np.stack([read_image(feature, content) for content in values])
+    if isinstance(feature, NumberSequence):
+        return feature.column([numbers.to_numpy() for numbers in values])
+    return values.to_numpy().reshape(-1, *feature.shape)
+
+
 def _legal(feature: Feature, values: pl.Series) -> pl.Series:
-    if isinstance(feature, Vector):
-        vectors = values.to_numpy()
-        return pl.Series(feature.accepts(vectors) | (np.isnan(vectors).all(axis=1) & feature.nullable))
+    if isinstance(feature, Image):
+        return pl.Series([_is_image(feature, content) for content in values], dtype=pl.Boolean)
+    if isinstance(feature, NumberList):
+        return _legal_lists(feature, values)
     if feature.dtype == "string":
         is_missing, is_legal = values == "", _legal_strings(feature, values)
     else:
         is_missing, is_legal = values.is_nan(), _legal_numbers(feature, values)
     return (is_missing & feature.nullable) | (~is_missing & is_legal)
+
+
+def _legal_lists(feature: NumberList, values: pl.Series) -> pl.Series:
+    if not feature.has_fixed_length:
+        is_legal = [
+            feature.accepts_length(len(numbers)) and bool(feature.accepts(numbers.to_numpy()[None])[0])
+            for numbers in values
+        ]
+        return pl.Series(is_legal, dtype=pl.Boolean) | ((values.list.len() == 0) & feature.nullable)
+    vectors = values.to_numpy()
+    return pl.Series(feature.accepts(vectors) | (np.isnan(vectors).all(axis=1) & feature.nullable))
+
+
+def _is_image(feature: Image, content: bytes) -> bool:
+    try:
+        read_image(feature, content)
+    except InvalidImage:
+        return False
+    return True
 
 
 def _legal_strings(feature: Feature, values: pl.Series) -> pl.Series:
@@ -115,8 +159,11 @@ def _legal_numbers(feature: Feature, values: pl.Series) -> pl.Series:
 
 
 def _json(feature: Feature, value: Any) -> Any:
-    if isinstance(feature, Vector):
-        return None if math.isnan(value[0]) else [int(number) if feature.integers else number for number in value]
+    if isinstance(feature, Image):
+        return base64.b64encode(value).decode()
+    if isinstance(feature, NumberList):
+        is_missing = not value or math.isnan(value[0])
+        return None if is_missing else [int(number) if feature.integers else number for number in value]
     if value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
     match feature:

@@ -42,6 +42,8 @@ def _all_missing(column: pl.Series) -> pl.Series:
     missing: str | float | list[float] = "" if column.dtype == pl.String else float("nan")
     if isinstance(column.dtype, pl.Array):
         missing = [float("nan")] * column.dtype.size
+    if isinstance(column.dtype, pl.List):
+        missing = []
     return pl.Series(column.name, [missing] * len(column), column.dtype)
 
 
@@ -49,6 +51,8 @@ def _share_missing(sample: ScoredRows, feature: Feature) -> float:
     column = sample.frame[feature.name]
     if isinstance(column.dtype, pl.Array):
         missing = np.isnan(column.to_numpy()).any(axis=1)
+    elif isinstance(column.dtype, pl.List):
+        missing = (column.list.len() == 0).to_numpy()
     else:
         missing = (column == "" if column.dtype == pl.String else column.is_nan()).to_numpy()
     return float(np.average(missing, weights=sample.weights))

@@ -19,6 +19,9 @@ from model_deployer.training.evaluation.metrics import CalibrationError, Metric,
 from model_deployer.training.evaluation.quantiles import quantile_parts
 from model_deployer.training.evaluation.scored_rows import ScoredRows, Z
 
+#: The kinds of features whose values are not divided into slices.
+_WITHOUT_SLICES = frozenset({"vector", "sequence", "image"})
+
 #: The minimum number of rows, and the minimum share of all rows, of a slice that the search reports.
 MIN_ROWS, MIN_SHARE = 50, 0.01
 
@@ -53,7 +56,7 @@ def slices(scored: ScoredRows, named: Sequence[Feature]) -> tuple[SliceResult, .
     normal test with Bonferroni's correction for the number of slices). It reports a pair only if the pair is also worse
     than the rest of each of its two slices. Of slices with almost the same rows, it reports the worst one.
 
-    A vector has no slices.
+    Vectors, sequences and images have no slices.
 
     Args:
         scored: The model and the test rows.
@@ -64,7 +67,7 @@ def slices(scored: ScoredRows, named: Sequence[Feature]) -> tuple[SliceResult, .
         nothing.
     """
     losses = _LossSums(scored.losses, scored.weights)
-    columns = {feature.name: feature for feature in (*scored.features, *named) if feature.kind != "vector"}
+    columns = {feature.name: feature for feature in (*scored.features, *named) if feature.kind not in _WITHOUT_SLICES}
     singles = [single for feature in columns.values() for single in losses.slices(_partition(scored.frame, feature))]
     names = {feature.name for feature in named}
     named_slices = [single for single in singles if single.partition.columns <= names]

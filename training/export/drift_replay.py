@@ -66,8 +66,11 @@ class ReplayedRows:
     predictions: Arrays
 
     def values(self, name: str) -> Values:
-        """Return the values of a feature (a vector's norms), or of a prediction by tensor and column, [arrivals]."""
+        """Return the values of a feature (norms, counts), or of a prediction by tensor and column, [arrivals]."""
         if name in self.frame.columns:
+            if self.frame[name].dtype == pl.List:
+                numbers = self.frame[name].list.len().to_numpy().astype(np.float64)
+                return np.where(numbers > 0, numbers, np.nan)
             values = self.frame[name].to_numpy()
             return norms(values) if values.ndim > 1 else values
         tensor, column = name.removesuffix("]").split("[")
@@ -104,7 +107,7 @@ def replay(
         test: The test rows.
         rows: The number of rows of the smaller part, whose shares chance moves most.
     """
-    by_name = {feature.name: feature for feature in features if feature.kind != "datetime"}
+    by_name = {feature.name: feature for feature in features if feature.kind not in ("datetime", "image")}
     distributions = {name: reference.features[name] for name in by_name} | dict(reference.predictions)
     min_rows = _min_rows(training.arrivals)
     training_days, test_days = _Days(training.arrivals), _Days(test.arrivals)

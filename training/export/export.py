@@ -17,13 +17,18 @@ from onnx import NodeProto, TensorProto, compose, helper
 from torch import Tensor, nn
 
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.contract.features import Feature
+from model_deployer.contract.features import MAX_ELEMENTS, Feature, Image, NumberSequence
+from model_deployer.contract.image_file import read_image
 from model_deployer.training.models.model import Model, rows_at_once
 from model_deployer.training.models.onnx_estimator import COLUMNS, IR_VERSION, OPSETS, SCORES
 from model_deployer.training.preprocessing.derived import derived_nodes
 from model_deployer.training.preprocessing.preprocessing import UNKNOWN, Preprocessor
 from model_deployer.training.preprocessing.vocabulary import DOMAIN
 from model_deployer.training.runtime.silence import silence_libraries
+
+#: The numbers of a usual image, 224 x 224 pixels of three colours, and of a usual sequence. They limit the rows of a
+#: call.
+_IMAGE_ELEMENTS, _SEQUENCE_ELEMENTS = 150_528, 512
 
 #: The largest allowed difference between the predictions of two engines, relative for predictions above their scale.
 TOLERANCE = 1e-5
@@ -69,18 +74,31 @@ def graph_predictor(graph: onnx.ModelProto) -> Callable[[pl.DataFrame], dict[str
 
 
 def _width(dtype: pl.DataType) -> int:
+    """Return the numbers in a value of a column; those of an image and of a sequence are estimated."""
+    if isinstance(dtype, pl.List):
+        return _SEQUENCE_ELEMENTS
+    if dtype == pl.Binary:
+        return _IMAGE_ELEMENTS
     return dtype.size if isinstance(dtype, pl.Array) else 1
 
 
 def feeds(session: onnxruntime.InferenceSession, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
     """Return the rows of a conformed frame as the inputs of a session: [rows, 1] for each, float64 or strings.
 
-    A vector is float64 [rows, length].
+    A vector or a sequence is float64 [rows, length], and an image uint8 [rows, height, width, channels].
     """
-    return {value.name: _feed(frame[value.name]) for value in session.get_inputs()}
+    return {value.name: _feed(frame[value.name], value.shape) for value in session.get_inputs()}
 
 
-def _feed(column: pl.Series) -> NDArray[Any]:
+def _feed(column: pl.Series, shape: Sequence[Any]) -> NDArray[Any]:
+    """Return a column as an input of this shape; the files of images are resized to it."""
+    if column.dtype == pl.Binary:
+        _, height, width, channels = shape
+        image = Image(name=column.name, height=height, width=width, channels=channels, resize=True)
+        return np.stack([read_image(image, content) for content in column])
+    if isinstance(column.dtype, pl.List):
+        sequences = [numbers.to_numpy() for numbers in column]
+        return NumberSequence(name=column.name, longest=MAX_ELEMENTS).column(sequences)
     array = column.to_numpy()
     return array.reshape(-1, 1) if array.ndim == 1 else array
 

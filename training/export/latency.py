@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from model_deployer.contract.evaluation import CallTimes, Latency
 from model_deployer.training.export.export import feeds
 
-#: The number of rows in a batch, and of different rows that are predicted one by one.
+#: The number of rows in a batch, unless a row has very many numbers.
 BATCH_ROWS = 512
 
 #: The maximum number of measured calls with one row and with a batch; enough for several calls beyond the 99th
@@ -29,7 +29,7 @@ MEASURE_SECONDS, WARM_UP_SECONDS = 0.7, 0.2
 Feeds = dict[str, NDArray[Any]]
 
 
-def measure(graph: onnx.ModelProto, frame: pl.DataFrame) -> Latency:
+def measure(graph: onnx.ModelProto, frame: pl.DataFrame, batch_rows: int = BATCH_ROWS) -> Latency:
     """Measure the wall-clock time of predictions for one row and for a batch.
 
     ONNX Runtime uses one thread, because many services share a machine. The time in the queue and in the encoders and
@@ -38,18 +38,19 @@ def measure(graph: onnx.ModelProto, frame: pl.DataFrame) -> Latency:
     Args:
         graph: The exported model.
         frame: At least one conformed row; rows are repeated if there are fewer than in a batch.
+        batch_rows: The number of rows in a batch, and of different rows that are predicted one by one.
     """
     content = graph.SerializeToString()
     session = _session(content)
-    batch = feeds(session, frame[np.resize(np.arange(frame.height), BATCH_ROWS)])
-    rows = [{name: column[row : row + 1] for name, column in batch.items()} for row in range(BATCH_ROWS)]
+    batch = feeds(session, frame[np.resize(np.arange(frame.height), batch_rows)])
+    rows = [{name: column[row : row + 1] for name, column in batch.items()} for row in range(batch_rows)]
     predict: Callable[[Feeds], Any] = lambda inputs: session.run(None, inputs)  # noqa: E731
     one_row, batches = _times(predict, rows, MAX_SINGLE_CALLS), _times(predict, [batch], MAX_BATCH_CALLS)
     return Latency(
         one_row_ms=_milliseconds(one_row),
-        batch_rows=BATCH_ROWS,
+        batch_rows=batch_rows,
         batch_ms=_milliseconds(batches),
-        us_per_row=float(np.median(batches)) * 1e6 / BATCH_ROWS,
+        us_per_row=float(np.median(batches)) * 1e6 / batch_rows,
         bytes=len(content),
         threads=1,
         onnxruntime=onnxruntime.__version__,

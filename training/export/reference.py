@@ -10,6 +10,7 @@ from model_deployer.contract.features import Feature
 from model_deployer.contract.outputs import Arrays
 from model_deployer.contract.reference import (
     CategoryDistribution,
+    CountDistribution,
     Distribution,
     NormDistribution,
     NumberDistribution,
@@ -28,14 +29,18 @@ MAX_CATEGORIES = 50
 def reference(features: Sequence[Feature], train: pl.DataFrame, predictions: Arrays) -> Reference:
     """Return the content of reference.json.
 
+    Images have no distribution: their drift is not watched.
+
     Args:
         features: The features, which are columns of ``train``.
         train: The conformed rows that the model was fitted on: float64 columns with NaN and string columns with "" for
-            missing values, and arrays of float64 for vectors.
+            missing values, and arrays or lists of float64 for vectors and sequences.
         predictions: The output tensors for the test part, float32 [rows, columns]; each column has a distribution.
     """
     return Reference(
-        features={feature.name: _feature(feature, train[feature.name]) for feature in features},
+        features={
+            feature.name: _feature(feature, train[feature.name]) for feature in features if feature.kind != "image"
+        },
         predictions={
             f"{name}[{column}]": NumberDistribution(quantiles=_quantiles(array[:, column]))
             for name, array in predictions.items()
@@ -45,6 +50,9 @@ def reference(features: Sequence[Feature], train: pl.DataFrame, predictions: Arr
 
 
 def _feature(feature: Feature, values: pl.Series) -> Distribution:
+    if feature.kind == "sequence":
+        numbers = values.list.len().to_numpy()
+        return CountDistribution(missing=float(np.mean(numbers == 0)), counts=_quantiles(numbers[numbers > 0]))
     if feature.kind == "vector":
         lengths = norms(values.to_numpy())
         is_present = np.isfinite(lengths)

@@ -11,7 +11,7 @@ from model_deployer.contract import origin_text, store
 from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.artifact import REPORT, Artifact
 from model_deployer.contract.evaluation import MODEL, Evaluation, MetricValue
-from model_deployer.contract.features import Feature
+from model_deployer.contract.features import Feature, Image
 
 Tag = Annotated[
     str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="The model; default: the only model in the store.")
@@ -103,6 +103,8 @@ def _must_be_sent(feature: Feature) -> str:
 def _example(feature: Feature) -> str:
     if isinstance(feature.example, float):
         return f"{feature.example:g}"
+    if isinstance(feature, Image):
+        return f"a file of {feature.width} x {feature.height} pixels"
     if isinstance(feature.example, tuple):
         return f"{len(feature.example)} numbers"
     return "" if feature.example is None else json_module.dumps(feature.example, ensure_ascii=False)

@@ -22,7 +22,17 @@ from pydantic import TypeAdapter
 from model_deployer.contract.artifact import Manifest
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import REQUEST_ERRORS
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Vector
+from model_deployer.contract.features import (
+    Boolean,
+    Categorical,
+    Datetime,
+    Feature,
+    Image,
+    Integer,
+    NumberList,
+    Numeric,
+)
+from model_deployer.contract.image_file import example_image
 from model_deployer.handoff.clients.languages import (
     LANGUAGES,
     RUST,
@@ -222,7 +232,9 @@ class _Field:
     @property
     def type(self) -> str:
         """The key of the field's type in :attr:`Language.types`."""
-        return "integer_vector" if isinstance(self.feature, Vector) and self.feature.integers else self.kind
+        if isinstance(self.feature, NumberList):
+            return "integers" if self.feature.integers else "numbers"
+        return self.kind
 
     @property
     def required(self) -> bool:
@@ -308,6 +320,9 @@ def _rust_value(field: _Field) -> str:
 
 def _rust_sketch(field: _Field) -> str:
     """Return the example in the quick start in Rust, which is compiled: a long list is one of zeros."""
+    if isinstance(field.example, str):
+        value = f"{RUST.sketch(field.example)}.into()"
+        return f"Some({value})" if field.nullable else value
     if not isinstance(field.example, tuple) or len(field.example) <= SKETCHED_NUMBERS:
         return _rust_value(field)
     zero = RUST.literal(type(field.example[0])())
@@ -339,8 +354,8 @@ def _about(feature: Feature) -> str:
 
 def _example(feature: Feature) -> Value:
     """Return a value for the quick start; None if the field may be null and has no example."""
-    if isinstance(feature, Vector):
-        return _vector_example(feature)
+    if isinstance(feature, NumberList):
+        return _list_example(feature)
     if feature.example is not None or feature.nullable:
         return feature.example
     match feature:
@@ -352,18 +367,20 @@ def _example(feature: Feature) -> Value:
             return False
         case Datetime():
             return "2013-11-01T17:05:00Z" if feature.zoned else "2013-11-01T17:05:00"
+        case Image():
+            return example_image(feature.height, feature.width, feature.channels)
         case Categorical():
             return (feature.categories or ("text",))[0]
     return "text"
 
 
-def _vector_example(feature: Vector) -> tuple[float, ...] | None:
-    """Return a vector for the quick start, with numbers of one type."""
+def _list_example(feature: NumberList) -> tuple[float, ...] | None:
+    """Return a list for the quick start, with numbers of one type."""
     if feature.example is None and feature.nullable:
         return None
     bound = next((bound for bound in (feature.minimum, feature.maximum) if bound is not None), 0)
     number = int if feature.integers else float
-    return tuple(map(number, feature.example or [bound] * feature.length))
+    return tuple(map(number, feature.example or [bound] * feature.lengths[0]))
 
 
 def _retried_statuses() -> list[int]:

@@ -7,6 +7,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+#: The length of a text beyond that the comments of a client show its beginning only.
+_SKETCHED_CHARACTERS = 200
+
 #: The number of numbers of a list that the comments of a client show.
 SKETCHED_NUMBERS = 4
 
@@ -47,7 +50,7 @@ class Language:
         tool: The name of the tool that must be installed.
         needs: The required tools with their versions, in words.
         toolchains: The toolchains that can run the check; the first that works on this machine is used.
-        types: The type of a value, by the kind of its feature.
+        types: The type of a value, by the kind of its feature; "numbers" and "integers" for lists.
         identifier: Joins words to an identifier.
         reserved: Identifiers that a field cannot have.
         escape: Returns the escape sequence of an unprintable character, from its code point.
@@ -96,7 +99,9 @@ class Language:
         return '"' + "".join(map(self._character, text)) + '"'
 
     def sketch(self, value: Value) -> str:
-        """Return a value as a literal in a comment: of a long list, the first numbers."""
+        """Return a value as a literal in a comment: only the beginning of a long list and of a file."""
+        if isinstance(value, str) and len(value) > _SKETCHED_CHARACTERS:
+            return self.quote(f"{value[:SKETCHED_NUMBERS]}...")
         if not isinstance(value, tuple) or len(value) <= SKETCHED_NUMBERS:
             return self.literal(value)
         opening, suffix, end = self.lists[_item_type(value)]
@@ -211,12 +216,12 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _types(numeric: str, integer: str, boolean: str, text: str, lists: str) -> dict[str, str]:
-    """Return the type of a value by its kind; ``lists`` is the type of a list of the type ``T``."""
+    """Return the type of a value by its kind, "numbers" and "integers" for lists; ``lists`` is a list of ``T``."""
     kinds = {"numeric": numeric, "integer": integer, "boolean": boolean}
     boxed = {"double": "Double", "long": "Long"} if "<T>" in lists and numeric == "double" else {}
-    vectors = {"vector": numeric, "integer_vector": integer}
-    kinds |= {kind: lists.replace("T", boxed.get(item, item)) for kind, item in vectors.items()}
-    return kinds | dict.fromkeys(("categorical", "datetime", "text"), text)
+    items = {"numbers": numeric, "integers": integer}
+    kinds |= {kind: lists.replace("T", boxed.get(item, item)) for kind, item in items.items()}
+    return kinds | dict.fromkeys(("categorical", "datetime", "text", "image"), text)
 
 
 _SAMPLES = "examples/sample_requests.json"

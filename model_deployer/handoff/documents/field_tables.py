@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from model_deployer.contract import origin_text
-from model_deployer.contract.features import Categorical, Datetime, Feature, Integer, Numeric, Vector
+from model_deployer.contract.features import Categorical, Datetime, Feature, Image, Integer, NumberList, Numeric
 from model_deployer.contract.number_format import number, percent, plain, since_epoch
 from model_deployer.contract.reference import (
     CategoryDistribution,
+    CountDistribution,
     Distribution,
     NormDistribution,
     NumberDistribution,
@@ -58,8 +59,10 @@ def treatment(feature: Feature) -> Markdown:
         refused.append("out of range")
     if isinstance(feature, Categorical) and feature.unknown == "reject":
         refused.append("any other value")
-    if isinstance(feature, Vector):
+    if isinstance(feature, NumberList):
         refused.append("of another length")
+    if isinstance(feature, Image):
+        refused += ["damaged"] if feature.resize else ["damaged", "of another size"]
     sentence = f"{join_list(refused, 'or')}: the request is refused." if refused else ""
     return join_sentences(Markdown(sentence[:1].upper() + sentence[1:]), *feature.consequences())
 
@@ -75,6 +78,8 @@ def _values_in_reference(feature: Feature, distribution: Distribution | None) ->
             return _categories(distribution)
         case TextDistribution(lengths=(shortest, *_, longest)):
             return f"{number(shortest)} to {number(longest)} characters"
+        case CountDistribution(counts=(fewest, *_, most)):
+            return f"{plain(fewest)} to {plain(most)} numbers"
         case NormDistribution(norms=(shortest, *_, longest)):
             return f"norms from {plain(shortest)} to {plain(longest)}"
         case NumberDistribution(quantiles=(first, *_, last)) if feature.kind != "boolean":

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from model_deployer.contract.features import Feature, Vector
+from model_deployer.contract.features import Feature, Image, NumberList, NumberSequence
 from model_deployer.contract.outputs import Classification
 from model_deployer.package.formats import Format, Graph
 from model_deployer.package.package_data import PackageData
@@ -50,7 +50,10 @@ def graph_inputs(package: PackageData) -> Markdown:
 
 
 def _array_type(feature: Feature) -> str:
-    return f"{feature.dtype} [rows, {feature.length}]" if isinstance(feature, Vector) else feature.dtype
+    if not isinstance(feature, NumberList | Image):
+        return feature.dtype
+    sizes = "length" if isinstance(feature, NumberSequence) else ", ".join(map(str, feature.shape))
+    return f"{feature.dtype} [rows, {sizes}]"
 
 
 def graph_outputs(package: PackageData) -> Markdown:

@@ -56,7 +56,7 @@ def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
         SpecError, DataError: If the model.yaml or the table cannot be used, or if the table has changed since the
             model was made.
     """
-    from model_deployer.training.data.request_rows import legal, request  # noqa: PLC0415 (it loads polars)
+    from model_deployer.training.data.request_rows import graph_column, legal, request  # noqa: PLC0415 (it loads polars)
 
     with get_console().capture():  # the findings about the table were printed when the model was made
         dataset = _read_table(artifact, spec)
@@ -64,9 +64,7 @@ def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
         made = origin_text.made(artifact.evaluation)
         raise DataError(f"{spec}: the table has changed since {artifact.tag} was {made}")
     frame, contract = dataset.frame[dataset.parts.test], artifact.contract
-    columns = {
-        feature.name: frame[feature.name].to_numpy().reshape(-1, *feature.shape) for feature in contract.features
-    }
+    columns = {feature.name: graph_column(feature, frame[feature.name]) for feature in contract.features}
     accepted = legal(contract.features, frame)
     rows = [request(contract.features, row) for row in frame.filter(accepted).iter_rows(named=True)]
     return HoldoutRows(

@@ -289,7 +289,23 @@ def _failure(error: Exception) -> RequestError:
 
 
 def concatenate_columns(parts: Sequence[Arrays]) -> Arrays:
-    """Concatenate arrays of the same names along the rows (the first dimension)."""
+    """Concatenate arrays of the same names along the rows (the first dimension).
+
+    Shorter sequences get NaN at the end of their second dimension.
+    """
     if len(parts) == 1:
         return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: _concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _concatenate(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    try:
+        return np.concatenate(arrays)
+    except ValueError:  # sequences of different lengths
+        width = max(array.shape[1] for array in arrays)
+        ends = [(0, 0), (0, 0)]
+        padded = []
+        for array in arrays:
+            ends[1] = (0, width - array.shape[1])
+            padded.append(np.pad(array, ends, constant_values=np.nan))
+        return np.concatenate(padded)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import ArtifactError, InvalidRows, Problem
+from model_deployer.contract.image_file import require_pillow
 from model_deployer.contract.outputs import Arrays, Classification
 from model_deployer.serving.engines.batching import concatenate_columns
 from model_deployer.serving.engines.engine import Engine
@@ -63,9 +64,13 @@ class OfflineModel:
 
     Args:
         artifact: The model.
+
+    Raises:
+        EnvironmentFault: if a field is an image, and Pillow is not installed.
     """
 
     def __init__(self, artifact: Artifact) -> None:
+        require_pillow(artifact.contract.features)
         self._artifact = artifact
         self._validator = Validator(artifact.contract)
         self._read_table = TableReader(artifact.contract).table

@@ -4,7 +4,7 @@ from typing import Any
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import MalformedBody
-from model_deployer.contract.features import Boolean, Vector
+from model_deployer.contract.features import Boolean, Image, NumberList
 
 
 class ExampleReader:
@@ -17,7 +17,8 @@ class ExampleReader:
     def __init__(self, contract: Contract) -> None:
         self._limits = contract.limits
         self._names = frozenset(contract.names)
-        self._vectors = frozenset(feature.name for feature in contract.features if isinstance(feature, Vector))
+        self._vectors = frozenset(feature.name for feature in contract.features if isinstance(feature, NumberList))
+        self._images = frozenset(feature.name for feature in contract.features if isinstance(feature, Image))
         self._booleans = frozenset(feature.name for feature in contract.features if isinstance(feature, Boolean))
 
     def __call__(self, message: Any) -> list[dict[str, Any]]:
@@ -49,6 +50,8 @@ class ExampleReader:
             )
         if not values or values[0] != values[0]:
             return None
+        if kind == "bytes_list" and name in self._images:
+            return values[0]
         if kind == "bytes_list":
             return self._text(index, name, values[0])
         # Examples have no booleans.

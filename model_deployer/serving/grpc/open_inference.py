@@ -5,7 +5,7 @@ Triton's extensions of classification, model configuration, statistics and model
 https://github.com/triton-inference-server/server/tree/main/docs/protocol
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -166,13 +166,17 @@ class OpenInference:
             raise MalformedBody(f"expected the `datatype` of an input to be one of {', '.join(_DATATYPES)}")
         is_base64 = [
             parameters.is_base64(parameters.from_map(tensor.parameters), tensor.datatype, request_parameters)
+            and tensor.name not in self._tensors.images
             for tensor in inputs
         ]
         is_raw = bool(request.raw_input_contents)
         values = (
-            _raw_values(request, sizes)
+            _raw_values(request, sizes, self._tensors.images)
             if is_raw
-            else [_typed_values(tensor, size) for tensor, size in zip(inputs, sizes, strict=True)]
+            else [
+                _typed_values(tensor, size, tensor.name in self._tensors.images)
+                for tensor, size in zip(inputs, sizes, strict=True)
+            ]
         )
         if any(is_base64):
             values = parameters.decode_inputs(values, is_base64)
@@ -195,21 +199,21 @@ class OpenInference:
         return response
 
 
-def _raw_values(request: Any, sizes: Sequence[int]) -> list[Values]:
+def _raw_values(request: Any, sizes: Sequence[int], images: Container[str]) -> list[Values]:
     """Return the values of inputs that came as bytes."""
     blobs = request.raw_input_contents
     # MLServer's converter sends raw values next to empty contents.
     if len(blobs) != len(request.inputs) or any(tensor.contents.ByteSize() for tensor in request.inputs):
         raise MalformedBody("expected `raw_input_contents` of each input and no `contents`, or `contents` alone")
     return [
-        tensors.read(blob, tensor.datatype, size)
+        tensors.read(blob, tensor.datatype, size, tensor.name in images)
         for tensor, blob, size in zip(request.inputs, blobs, sizes, strict=True)
     ]
 
 
-def _typed_values(tensor: Any, size: int) -> NDArray[Any]:
+def _typed_values(tensor: Any, size: int, is_file: bool) -> NDArray[Any]:
     """Return the values of an input that came as a list of its datatype."""
     if tensor.datatype not in _TYPED_CONTENTS:
         raise MalformedBody(f"expected the values of an input of {tensor.datatype} in `raw_input_contents`")
     field, dtype = _TYPED_CONTENTS[tensor.datatype]
-    return typed_list.read(getattr(tensor.contents, field), field, dtype, size)
+    return typed_list.read(getattr(tensor.contents, field), field, dtype, size, is_file)

@@ -51,7 +51,7 @@ def shape(tensor: Any) -> list[int]:
     return [dim.size for dim in tensor.tensor_shape.dim]
 
 
-def read(tensor: Any, size: int) -> NDArray[Any]:
+def read(tensor: Any, size: int, is_file: bool = False) -> NDArray[Any]:
     """Return the values of a tensor as an array of [size]: numbers, booleans, or str objects.
 
     As in TensorFlow, one value in a list fills the tensor.
@@ -59,6 +59,7 @@ def read(tensor: Any, size: int) -> NDArray[Any]:
     Args:
         tensor: The message.
         size: The number of values that its shape requires.
+        is_file: Whether strings are files, which are read as bytes.
 
     Raises:
         MalformedBody: if the dtype is not supported, or if there is another number of values.
@@ -71,7 +72,7 @@ def read(tensor: Any, size: int) -> NDArray[Any]:
             raise MalformedBody("expected the values of an input of DT_STRING in `string_val`")
         return tensors.read(tensor.tensor_content, dtype.datatype, size)
     values = getattr(tensor, dtype.field)
-    array = typed_list.read(values, dtype.field, dtype.dtype, 1 if len(values) == 1 else size)
+    array = typed_list.read(values, dtype.field, dtype.dtype, 1 if len(values) == 1 else size, is_file)
     if dtype.datatype == "FP16":
         array = array.astype(np.uint16).view(np.float16)
     if len(array) == size:

@@ -127,7 +127,10 @@ class TensorFlowServing:
         shapes = [tensor_proto.shape(tensor) for tensor in inputs.values()]
         names = list(inputs)
         sizes = self._tensors.sizes(names, shapes)
-        values = [tensor_proto.read(tensor, size) for tensor, size in zip(inputs.values(), sizes, strict=True)]
+        values = [
+            tensor_proto.read(tensor, size, name in self._tensors.images)
+            for (name, tensor), size in zip(inputs.items(), sizes, strict=True)
+        ]
         return self._tensors.columns(names, shapes, values)
 
     def _predictions(self, names: Sequence[str], outputs: Arrays) -> Any:

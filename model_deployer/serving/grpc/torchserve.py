@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any
 
 from model_deployer.contract.errors import MalformedBody
+from model_deployer.contract.image_file import is_image_file
 from model_deployer.serving.grpc import messages
 from model_deployer.serving.grpc.service import Method, Service
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, ping
 from model_deployer.serving.protocols.protocol import RowsAndAnswer, predict_json
 from model_deployer.serving.protocols.torchserve_predictions import TorchServePredictions
+from model_deployer.serving.rows.images import lone_image
 
 _SERVICE = "org.pytorch.serve.grpc.inference.InferenceAPIsService"
 
@@ -29,6 +31,7 @@ class TorchServe:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._predictions = TorchServePredictions(predictor)
+        self._image = lone_image(predictor.artifact.contract.features)
 
     @property
     def services(self) -> Sequence[Service]:
@@ -52,5 +55,7 @@ class TorchServe:
         return _MESSAGES["Predictions"].response(prediction=prediction)
 
     def _read(self, content: bytes) -> RowsAndAnswer:
+        if self._image and is_image_file(content):
+            return self._predictions.read({self._image: content})
         self._predictor.value_counter.reserve(content)
         return self._predictions.read(bodies.parse(content))

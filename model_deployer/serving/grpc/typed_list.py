@@ -10,7 +10,7 @@ from model_deployer.contract.errors import MalformedBody
 from model_deployer.serving.protocols.tensors import Values
 
 
-def read(values: Sequence[Any], field: str, dtype: Any, size: int) -> NDArray[Any]:
+def read(values: Sequence[Any], field: str, dtype: Any, size: int, is_file: bool = False) -> NDArray[Any]:
     """Return the values of a repeated field as an array of [size].
 
     Args:
@@ -18,6 +18,7 @@ def read(values: Sequence[Any], field: str, dtype: Any, size: int) -> NDArray[An
         field: The name of the field, for errors.
         dtype: The numpy dtype; object for texts, which are bytes in UTF-8.
         size: The number of values that the shape of the tensor requires.
+        is_file: Whether texts are files, which are read as bytes.
 
     Raises:
         MalformedBody: if there are more or fewer values, or if texts are not UTF-8.
@@ -28,7 +29,7 @@ def read(values: Sequence[Any], field: str, dtype: Any, size: int) -> NDArray[An
         return np.array(values, dtype)
     array = np.empty(size, dtype=object)
     try:
-        array[:] = [value.decode() for value in values]
+        array[:] = list(values) if is_file else [value.decode() for value in values]
     except UnicodeDecodeError:
         raise MalformedBody("expected the strings of an input in UTF-8") from None
     return array

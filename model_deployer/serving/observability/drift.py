@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter
 
-from model_deployer.contract.reference import Distribution, NormDistribution, Reference, norms
+from model_deployer.contract.reference import (
+    CountDistribution,
+    Distribution,
+    NormDistribution,
+    Reference,
+    counts,
+    norms,
+)
 from model_deployer.serving.engines.batching import Arrays
 from model_deployer.serving.observability.metric_specs import FEATURE_VALUES, PREDICTIONS
 from model_deployer.serving.rows.columns import Columns
@@ -38,7 +45,11 @@ class DriftCounter:
         )
         self._features = _distributions(reference.features, features)
         self._predictions = _distributions(reference.predictions, predictions)
-        self._vectors = {name for name, each in reference.features.items() if isinstance(each, NormDistribution)}
+        self._summaries = {
+            name: norms if isinstance(each, NormDistribution) else counts
+            for name, each in reference.features.items()
+            if isinstance(each, NormDistribution | CountDistribution)
+        }
         self._free_rows = MAX_SAMPLED_ROWS
         self._batches: list[tuple[Columns, Arrays]] = []
 
@@ -53,15 +64,16 @@ class DriftCounter:
         if self._free_rows > 0:
             part = slice(0, self._free_rows)
             self._free_rows -= rows
-            if self._vectors:
-                columns = self._without_vectors(columns)
+            if self._summaries or len(columns) > len(self._features):
+                columns = self._summarized(columns)
             batch = (_slice(columns, part), _slice(outputs, part)) if self._free_rows < 0 else (columns, outputs)
             self._batches.append(batch)
 
-    def _without_vectors(self, columns: Columns) -> Columns:
-        """Return the columns that are counted, with norms in place of vectors, which would take much memory."""
+    def _summarized(self, columns: Columns) -> Columns:
+        """Return the columns that are counted, with norms and counts in place of lists; others would take memory."""
         return {
-            name: norms(columns[name])[:, None] if name in self._vectors else columns[name] for name in self._features
+            name: self._summaries[name](columns[name])[:, None] if name in self._summaries else columns[name]
+            for name in self._features
         }
 
     def count(self) -> None:

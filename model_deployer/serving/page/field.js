@@ -113,10 +113,13 @@ function interval(low, high) {
   return high === null ? `At least ${exact(low)}` : `From ${exact(low)} to ${exact(high)}`;
 }
 
-function form({ kind, categories, unknown, zoned, longest, length, integers, minimum, maximum }) {
+function form({ kind, categories, unknown, zoned, shortest, longest, length, integers, minimum, maximum, width, height, resize }) {
   switch (kind) {
+    case "image":
+      return `A PNG or JPEG file ${resize ? "that is resized to" : "of"} ${width} x ${height} pixels.`;
     case "vector":
-      return `A list of ${length} ${integers ? "whole " : ""}numbers${bounds(minimum, maximum)}.`;
+    case "sequence":
+      return `A list of ${length ?? `${shortest} to ${longest}`} ${integers ? "whole " : ""}numbers${bounds(minimum, maximum)}.`;
     case "categorical":
       return categories?.length && unknown === "accept" ? "Other values count as unknown." : "";
     case "datetime":

@@ -16,6 +16,7 @@ export const EXPECTED = {
   integer: "expected a whole number",
   datetime: "expected a date and a time",
   vector: "expected a list of numbers, such as [0.5, -1, 2]",
+  sequence: "expected a list of numbers, such as [0.5, -1, 2]",
 };
 
 /**
@@ -35,8 +36,11 @@ export function createInput(feature) {
       return feature.categories?.length ? categorySelect(feature) : textInput(feature.example ?? "");
     case "datetime":
       return feature.zoned ? zonedTimeInput(feature) : timeInput(feature.example ?? "");
+    case "image":
+      return imageInput(feature);
     case "vector":
-      return vectorInput(feature);
+    case "sequence":
+      return listInput(feature);
     default:
       return textArea(feature.example ?? "");
   }
@@ -126,8 +130,38 @@ function textual(control) {
   return input(control, () => (control.value === "" ? undefined : control.value));
 }
 
+/** Return an input of a file, which is sent in base64; the example until one is chosen. */
+function imageInput({ example }) {
+  let value = example ?? undefined;
+  const control = element("input", { id: uniqueId(), type: "file", accept: "image/png,image/jpeg" });
+  const source = element("small", {}, example ? " The example, until you choose a file." : "");
+  const reset = () => {
+    value = example ?? undefined;
+    source.hidden = false;
+  };
+  control.addEventListener("change", async () => {
+    const [file] = control.files;
+    if (!file) {
+      reset();
+      return;
+    }
+    value = base64(new Uint8Array(await file.arrayBuffer()));
+    source.hidden = true;
+    control.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  return { ...input(control, () => value, [source]), afterReset: reset };
+}
+
+function base64(bytes) {
+  let text = "";
+  for (let start = 0; start < bytes.length; start += 8192) {
+    text += String.fromCharCode(...bytes.subarray(start, start + 8192));
+  }
+  return btoa(text);
+}
+
 /** Return a text area with a list of numbers, as in JSON. */
-function vectorInput({ example }) {
+function listInput({ example }) {
   const text = textArea(example ? `[${example.join(", ")}]` : "");
   const isIncomplete = () => text.read() !== undefined && !isNumberList(text.read());
   const read = () => (text.read() === undefined || isIncomplete() ? undefined : JSON.parse(text.read()));

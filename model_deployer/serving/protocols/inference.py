@@ -5,7 +5,7 @@ determines the type of its values. If it fails, or if values follow the JSON as 
 without validating values; the predictor then reports what is wrong with them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import reduce
 from itertools import chain
 from operator import or_
@@ -154,8 +154,12 @@ def columns(model_tensors: Tensors, request: InferenceRequest, blobs: bytes) -> 
     shapes = [tensor.shape for tensor in inputs]
     names = [tensor.name for tensor in inputs]
     sizes = model_tensors.sizes(names, shapes)
-    is_base64 = [parameters.is_base64(tensor.parameters, tensor.datatype, request.parameters) for tensor in inputs]
-    values = _values(inputs, blobs, sizes)
+    is_base64 = [
+        parameters.is_base64(tensor.parameters, tensor.datatype, request.parameters)
+        and tensor.name not in model_tensors.images  # which are base64 without the parameter, too
+        for tensor in inputs
+    ]
+    values = _values(inputs, blobs, sizes, model_tensors.images)
     if any(is_base64):
         values = parameters.decode_inputs(values, is_base64)
     return model_tensors.columns(names, shapes, values)
@@ -165,7 +169,7 @@ def _never_fast(body: bytes) -> tuple[Any, Rows] | None:
     return None
 
 
-def _values(inputs: Sequence[_Input], blobs: bytes, sizes: Sequence[int]) -> list[Values]:
+def _values(inputs: Sequence[_Input], blobs: bytes, sizes: Sequence[int], images: Container[str]) -> list[Values]:
     values: list[Values] = []
     offset = 0
     for tensor, size in zip(inputs, sizes, strict=True):
@@ -176,7 +180,7 @@ def _values(inputs: Sequence[_Input], blobs: bytes, sizes: Sequence[int]) -> lis
         if length is None:
             raise MalformedBody("expected an input to have `data`, or the parameter `binary_data_size`")
         blob = blobs[offset : offset + max(length, 0)]
-        values.append(tensors.read(blob, tensor.datatype, size))
+        values.append(tensors.read(blob, tensor.datatype, size, tensor.name in images))
         offset += len(blob)
     if offset != len(blobs):
         raise MalformedBody("the body has more bytes than the inputs declare in their `binary_data_size`")
@@ -185,7 +189,7 @@ def _values(inputs: Sequence[_Input], blobs: bytes, sizes: Sequence[int]) -> lis
 
 def _flatten(data: list[Any], size: int) -> list[Any]:
     """Return the values of JSON row by row, whether they are nested or not."""
-    if data and isinstance(data[0], list):
+    while data and isinstance(data[0], list):
         if not all(isinstance(row, list) for row in data):
             raise MalformedBody("expected all rows of an input's `data` to be lists, or none of them")
         data = list(chain.from_iterable(data))

@@ -27,7 +27,7 @@ from model_deployer.contract.errors import (
     UnsupportedMediaType,
     UsageError,
 )
-from model_deployer.contract.features import Boolean, Feature, Integer, Numeric, Vector
+from model_deployer.contract.features import Boolean, Feature, Image, Integer, NumberList, Numeric
 from model_deployer.serving.http import problem_details
 from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.http.media_types import negotiate, parse_media_type
@@ -38,6 +38,7 @@ from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, 
 from model_deployer.serving.protocols.row_forms import RowForms
 from model_deployer.serving.protocols.tensors import Tensors
 from model_deployer.serving.rows import formats
+from model_deployer.serving.rows.images import lone_image
 from model_deployer.serving.rows.row_id import Field, RowId, with_id
 
 JSON = formats.JSON
@@ -47,6 +48,9 @@ NPY = "application/x-npy"
 
 #: The format of each media type of a body or in Accept.
 _FORMATS = {JSON: JSON, CSV: CSV, LINES: LINES, "application/jsonl": LINES, "application/x-ndjson": LINES, NPY: NPY}
+
+#: The media types of an image that is a row by itself.
+_IMAGE_TYPES = ("application/x-image", "image/png", "image/jpeg")
 
 #: curl's default Content-Type, sent by clients that set none: it counts as JSON.
 _CURL_DEFAULT = "application/x-www-form-urlencoded"
@@ -96,6 +100,7 @@ class Invocations(Protocol):
             LINES: JSONReader(contract.features, row_id).lines,
             CSV: CSVReader(contract.features, row_id),
         }
+        self._image = lone_image(contract.features)
         self._features, self._limits = contract.features, contract.limits
         self._tensors = Tensors(predictor)
         self._frames = DataFrames(contract.features)
@@ -153,6 +158,8 @@ class Invocations(Protocol):
 
     async def _predict(self, request: Request) -> tuple[Predicted, str]:
         """Return the predictions, and the usual format of the response to a request of this format."""
+        if self._image and parse_media_type(request.headers.get(b"content-type", b"")).name in _IMAGE_TYPES:
+            return await self.predictor.predict_with_ids([{self._image: request.body}]), JSON
         request_format, parameters = _request_format(request.headers)
         if request_format == formats.PARQUET:
             return await self.predictor.predict_file(request.body, request_format), JSON
@@ -260,7 +267,7 @@ class CSVReader:
 
     def __init__(self, features: Sequence[Feature], row_id: RowId | None = None) -> None:
         self._names = [feature.name for feature in features]
-        self._vector = next((feature.name for feature in features if isinstance(feature, Vector)), None)
+        self._refused = next((feature for feature in features if isinstance(feature, NumberList | Image)), None)
         self._readers = {field.name: _reader(field) for field in with_id(features, row_id)}
         self._frames = DataFrames(features, row_id)
 
@@ -270,11 +277,13 @@ class CSVReader:
         MLflow sends a header and expects JSON; SageMaker sends none and expects CSV.
 
         Raises:
-            UnsupportedMediaType: if one of the fields is a vector.
+            UnsupportedMediaType: if one of the fields is a vector or an image.
             MalformedBody: if it is not CSV, or a line has more or fewer values than fields.
         """
-        if self._vector is not None:
-            raise UnsupportedMediaType(f"CSV cannot hold the vector `{self._vector}`; send {JSON} or {formats.PARQUET}")
+        if field := self._refused:
+            raise UnsupportedMediaType(
+                f"CSV cannot hold the {field.kind} `{field.name}`; send {JSON} or {formats.PARQUET}"
+            )
         lines = _csv_lines(body)
         header = parameters.get("header") or ("present" if lines and self._is_header(lines[0]) else "absent")
         names = self._names

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import MalformedBody
-from model_deployer.contract.features import Feature, Vector
+from model_deployer.contract.features import Feature, Image, NumberSequence, Vector
 from model_deployer.contract.outputs import Arrays, Classification, Output
 
 #: The kinds of dtypes that hold values of JSON: booleans, integers, floating-point numbers and texts.
@@ -26,21 +26,21 @@ def read(body: bytes, features: Sequence[Feature], limits: Limits) -> dict[str, 
 
     Args:
         body: An array of [rows, fields]; of [rows] for a model of one field, or else of [fields] for one row. A
-            structured array of [rows] has the names of the columns. For a model whose only field is a vector, it is
-            [rows, length], or [length] for one row.
+            structured array of [rows] has the names of the columns. For a model whose only field is a vector
+            or an image, it is [rows, *shape], or [*shape] for one row.
         features: The fields, in the order of the columns.
         limits: The limits of a request.
 
     Returns:
-        Arrays of [rows] by name: numbers, booleans or str objects; [rows, length] for a vector.
+        Arrays of [rows] by name: numbers, booleans or str objects; [rows, *shape] for a vector or an image.
 
     Raises:
-        MalformedBody: if it is not such an array, or the model has a vector in addition to other fields.
+        MalformedBody: if it is not such an array, or the model has a vector or an image in addition to other fields.
         TooManyRows: if there are more rows than the limit.
     """
     names, array = [feature.name for feature in features], _array(body)
-    if vector := next((feature for feature in features if isinstance(feature, Vector)), None):
-        return {vector.name: _vectors(vector, array, len(features), limits)}
+    if many := next((feature for feature in features if isinstance(feature, Vector | NumberSequence | Image)), None):
+        return {many.name: _only_field(many, array, len(features), limits)}
     if array.dtype.names:
         if array.ndim != 1:
             raise MalformedBody("expected a structured array to have the shape [rows]")
@@ -54,16 +54,22 @@ def read(body: bytes, features: Sequence[Feature], limits: Limits) -> dict[str, 
     return {name: _plain(array[:, index]) for index, name in enumerate(names)}
 
 
-def _vectors(feature: Vector, array: NDArray[Any], fields: int, limits: Limits) -> NDArray[Any]:
-    """Return the vectors of a model without other fields, [rows, length]."""
+def _only_field(
+    feature: Vector | NumberSequence | Image, array: NDArray[Any], fields: int, limits: Limits
+) -> NDArray[Any]:
+    """Return the vectors or the images of a model without other fields, [rows, *shape]."""
     if fields > 1:
         raise MalformedBody(
-            f"an array cannot hold the vector `{feature.name}` and the other fields; send JSON or Parquet"
+            f"an array cannot hold the {feature.kind} `{feature.name}` and the other fields; send JSON or Parquet"
         )
-    if array.ndim == 1:
+    if array.ndim == len(feature.shape):
         array = array[None]
-    if array.ndim != 2 or array.dtype.kind not in "fiu" or array.shape[1] != feature.length:
-        raise MalformedBody(f"expected an array of numbers of the shape [rows, {feature.length}]")
+    shape = array.shape[1:]
+    if isinstance(feature, NumberSequence) and len(shape) == 1 and feature.accepts_length(shape[0]):
+        shape = feature.shape
+    if shape != feature.shape or array.dtype.kind not in "fiu":
+        sizes = "length" if isinstance(feature, NumberSequence) else ", ".join(map(str, feature.shape))
+        raise MalformedBody(f"expected an array of numbers of the shape [rows, {sizes}]")
     limits.check_rows(len(array))
     return _plain(array)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import Feature, Vector
+from model_deployer.contract.features import Feature, NumberList
 from model_deployer.serving.protocols import bodies
 from model_deployer.serving.protocols import schemas as model_schemas
 from model_deployer.serving.protocols.bodies import array, record
@@ -171,8 +171,8 @@ def _request_content(contract: Contract) -> dict[str, Any]:
 
 
 def _input_example(feature: Feature, value: Any) -> dict[str, Any]:
-    is_vector = isinstance(feature, Vector)
-    shape, data = ([1, *feature.shape], value) if is_vector else ([1], [value])
+    is_vector = isinstance(feature, NumberList)
+    shape, data = ([1, len(value)], value) if is_vector else ([1], [value])
     return {"name": feature.name, "shape": shape, "datatype": datatypes(feature)[0], "data": data}
 
 
@@ -210,9 +210,11 @@ def _value(contract: Contract) -> Schema:
 def _input_schema(feature: Feature, field: Schema) -> dict[str, Any]:
     data: Schema = array(field) | {"minItems": 1, "maxItems": 1}
     shape = array({"type": "integer", "enum": [1]}) | {"minItems": 1, "maxItems": 2}
-    if isinstance(feature, Vector):
+    if isinstance(feature, NumberList):
         data = {"anyOf": [field, data]}
-        shape = model_schemas.nameless([{"const": 1}, {"const": feature.length}], {"type": "integer"})
+        low, high = feature.lengths
+        lengths = {"type": "integer", "minimum": low, "maximum": high}
+        shape = model_schemas.nameless([{"const": 1}, lengths], {"type": "integer"})
     is_number = len(datatypes(feature)) > 1
     datatype = reference(_NUMBER) if is_number else {"type": "string", "enum": datatypes(feature)}
     name = {"type": "string", "const": feature.name}

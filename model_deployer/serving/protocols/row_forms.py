@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from model_deployer.contract.errors import MalformedBody
-from model_deployer.contract.features import Feature, Vector
+from model_deployer.contract.features import Feature, Image, NumberList
 
 
 class RowForms:
@@ -16,7 +16,8 @@ class RowForms:
 
     def __init__(self, features: Sequence[Feature]) -> None:
         self._names = [feature.name for feature in features]
-        self._vectors = frozenset(feature.name for feature in features if isinstance(feature, Vector))
+        self._vectors = frozenset(feature.name for feature in features if isinstance(feature, NumberList))
+        self._images = [feature.name for feature in features if isinstance(feature, Image)]
         self._is_one_vector = len(features) == 1 and bool(self._vectors)
 
     def rows(self, value: Any, key: str) -> list[Any]:
@@ -35,6 +36,8 @@ class RowForms:
             raise MalformedBody(f"expected `{key}` to be a list of rows")
         if self._is_one_vector and value and not any(isinstance(row, list | dict) for row in value):
             value = [value]
+        if self._images and len(self._names) == 1:
+            value = [_file(row) for row in value]
         if len(self._names) == 1:
             value = [row if self._is_row(row) else [row] for row in value]
         # A list of another length is passed on as it is: validation refuses it, as it is not a row.
@@ -50,8 +53,12 @@ class RowForms:
     def scalars(self, rows: list[Any]) -> list[Any]:
         """Return rows with values in place of lists of one value: tensors of the fields may have the shape [rows, 1].
 
-        All fields of a row other than vectors have such lists, or none.
+        All fields of a row other than vectors have such lists, or none. An image may be an object ``{"b64": text}``, as
+        TensorFlow Serving and Vertex AI take files.
         """
+        for row in rows if self._images else ():
+            if isinstance(row, dict):
+                row |= {name: _file(row[name]) for name in self._images if name in row}
         # The first value of a row decides whether its others are searched.
         if not any(isinstance(row, dict) and isinstance(self._first_scalar(row), list) for row in rows):
             return rows
@@ -79,6 +86,11 @@ class RowForms:
         if not self._vectors:
             return next(iter(row.values()), None)
         return next((value for name, value in row.items() if name not in self._vectors), None)
+
+
+def _file(value: Any) -> Any:
+    """Return the base64 of an object ``{"b64": text}``, and any other value unchanged."""
+    return value["b64"] if isinstance(value, dict) and value.keys() == {"b64"} else value
 
 
 def _is_tensor(value: Any) -> bool:

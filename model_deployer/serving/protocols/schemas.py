@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import Datetime, Feature, Vector
+from model_deployer.contract.features import Datetime, Feature, NumberList
 from model_deployer.serving.protocols.dataframes import MAX_MILLISECONDS, MIN_MILLISECONDS
 from model_deployer.serving.rows.row_id import RowId, json_schema
 from model_deployer.serving.rows.vectors import has_vectors
@@ -112,7 +112,7 @@ def _values(contract: Contract, references: Mapping[str, Schema]) -> dict[str, A
 
 
 def _row_of_tensor(feature: Feature, schema: Schema) -> Schema:
-    if isinstance(feature, Vector):
+    if isinstance(feature, NumberList):
         return schema
     return {"type": "array", "items": schema, "minItems": 1, "maxItems": 1}
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.features import Boolean, Feature, Integer, Numeric, Vector
+from model_deployer.contract.features import Boolean, Feature, Integer, NumberList, NumberSequence, Numeric
 from model_deployer.contract.outputs import Classification, Output
 
 #: The name of the only signature.
@@ -47,9 +47,9 @@ def _dtype(feature: Feature) -> str:
     match feature:
         case Numeric():
             return "DT_DOUBLE"
-        case Integer() | Vector(integers=True):
+        case Integer() | NumberList(integers=True):
             return "DT_INT64"
-        case Vector():
+        case NumberList():
             return "DT_FLOAT"
         case Boolean():
             return "DT_BOOL"
@@ -58,7 +58,9 @@ def _dtype(feature: Feature) -> str:
 
 def _shape(feature: Feature) -> tuple[int, ...]:
     """Return the shape of a field without the rows; a field of one value has none."""
-    return feature.shape if isinstance(feature, Vector) else ()
+    if isinstance(feature, NumberSequence):
+        return (-1,)
+    return feature.shape if isinstance(feature, NumberList) else ()
 
 
 def _tensor_info(name: str, dtype: str, *shape: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ input of any name may hold all of them, [rows, fields] in the order of the contr
 predictor validates them.
 """
 
+import math
 import struct
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DeadlineExceeded, MalformedBody
-from model_deployer.contract.features import Boolean, Feature, Integer, Numeric, Vector
+from model_deployer.contract.features import Boolean, Feature, Image, Integer, NumberList, NumberSequence, Numeric
 from model_deployer.contract.outputs import Arrays, Classification
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.rows.arrow import Column, Kind
@@ -67,7 +68,9 @@ class Tensors:
 
     Attributes:
         inputs: The datatype of each field in the model's metadata.
-        shapes: The shape of each field without the rows: [1], or [length] for a vector.
+        shapes: The shape of each field without the rows: [1], [length] for a vector, or [-1] for a
+            sequence.
+        images: The names of the images: a file in BYTES, or the pixels of the shape [rows, height, width, channels].
         outputs: The tensors of the response, by name.
         is_matrix: Whether one input may hold all fields.
     """
@@ -75,8 +78,11 @@ class Tensors:
     def __init__(self, predictor: Predictor) -> None:
         contract = predictor.artifact.contract
         self.inputs: Mapping[str, Datatype] = {feature.name: datatypes(feature)[0] for feature in contract.features}
-        self.shapes: Mapping[str, list[int]] = {feature.name: list(feature.shape) for feature in contract.features}
-        self._vectors = {feature.name: feature for feature in contract.features if isinstance(feature, Vector)}
+        self.shapes: Mapping[str, list[int]] = {feature.name: _shape(feature) for feature in contract.features}
+        self.images = frozenset(feature.name for feature in contract.features if isinstance(feature, Image))
+        self._arrays = {
+            feature.name: feature for feature in contract.features if isinstance(feature, NumberList | Image)
+        }
         self.outputs: Mapping[str, Output] = dict(_outputs(contract))
         self.is_matrix = len(self.inputs) > 1 and all(
             isinstance(feature, Numeric | Integer) for feature in contract.features
@@ -103,7 +109,7 @@ class Tensors:
         self._limits.check_rows(rows)  # before allocating an array for them: the size of BYTES is not known
         if self._is_one_matrix(shapes):
             return [rows * len(self.inputs)]
-        scalars = [shape for name, shape in zip(names, shapes, strict=True) if name not in self._vectors]
+        scalars = [shape for name, shape in zip(names, shapes, strict=True) if name not in self._arrays]
         if any(list(shape) not in ([rows], [rows, 1]) for shape in scalars):
             raise MalformedBody("expected all inputs to have the shape [rows] or [rows, 1], with the same rows")
         return [self._size(name, shape, rows) for name, shape in zip(names, shapes, strict=True)]
@@ -122,7 +128,7 @@ class Tensors:
         if self._is_one_matrix(shapes):
             (matrix,) = values
             return {name: matrix[index :: len(self.inputs)] for index, name in enumerate(self.inputs)}
-        if self._vectors:
+        if self._arrays:
             values = [self._by_row(*tensor) for tensor in zip(names, shapes, values, strict=True)]
         columns = dict(zip(names, values, strict=True))
         if len(columns) < len(names):
@@ -132,7 +138,7 @@ class Tensors:
     async def predict(self, columns: ValuesByName) -> Arrays:
         """Return the graph's output tensors for columns of the same length; raises as the predictor does."""
         is_table = all(
-            isinstance(values, np.ndarray) and (self._vectors or len(values) > _MAX_ROWS_AS_OBJECTS)
+            isinstance(values, np.ndarray) and (self._arrays or len(values) > _MAX_ROWS_AS_OBJECTS)
             for values in columns.values()
         )
         if is_table:
@@ -153,24 +159,48 @@ class Tensors:
             raise DeadlineExceeded(seconds) from None
 
     def _size(self, name: str, shape: Sequence[int], rows: int) -> int:
-        feature = self._vectors.get(name)
+        feature = self._arrays.get(name)
         if feature is None:
             return rows
-        if list(shape) != [rows, feature.length]:
-            raise MalformedBody(f"expected the input `{name}` to have the shape [rows, {feature.length}]")
-        return rows * feature.length
+        if isinstance(feature, Image) and list(shape) in ([rows], [rows, 1]):
+            return rows
+        if isinstance(feature, NumberSequence) and list(shape[:1]) == [rows] and len(shape) == 2:
+            if not feature.accepts_length(shape[1]):
+                low, high = feature.lengths
+                expected = f"[rows, length], with a length from {low} to {high}"
+                raise MalformedBody(f"expected the input `{name}` to have the shape {expected}")
+            return rows * shape[1]
+        if list(shape) != [rows, *feature.shape]:
+            sizes = "length" if isinstance(feature, NumberSequence) else ", ".join(map(str, feature.shape))
+            raise MalformedBody(f"expected the input `{name}` to have the shape [rows, {sizes}]")
+        return rows * feature.elements
 
     def _by_row(self, name: str, shape: Sequence[int], values: Values) -> Values:
-        """Return the values of a vector as one list or array for each row, and other values unchanged."""
-        feature = self._vectors.get(name)
-        if feature is None:
+        """Return the values of a vector or an image as one list or array for each row, and others unchanged."""
+        feature = self._arrays.get(name)
+        if feature is None or (isinstance(feature, Image) and len(shape) <= 2):
             return values
         if isinstance(values, np.ndarray):
             return values.reshape(shape)
-        return [values[start : start + feature.length] for start in range(0, len(values), feature.length)]
+        size = math.prod(shape[1:])
+        rows = [values[start : start + size] for start in range(0, len(values), size)]
+        return [_pixels(row, feature.shape) for row in rows] if isinstance(feature, Image) else rows
 
     def _is_one_matrix(self, shapes: Sequence[Sequence[int]]) -> bool:
         return self.is_matrix and len(shapes) == 1 and list(shapes[0][1:]) == [len(self.inputs)]
+
+
+def _shape(feature: Feature) -> list[int]:
+    if isinstance(feature, Image):
+        return [1]
+    return [-1] if isinstance(feature, NumberSequence) else list(feature.shape)
+
+
+def _pixels(values: list[Any], shape: tuple[int, ...]) -> Any:
+    """Return the pixels of JSON as an array; other values unchanged, for validation to refuse."""
+    if all(type(value) is int and 0 <= value <= 255 for value in values):
+        return np.array(values, np.uint8).reshape(shape)
+    return values
 
 
 def datatypes(feature: Feature) -> list[Datatype]:
@@ -181,10 +211,12 @@ def datatypes(feature: Feature) -> list[Datatype]:
             names = ["FP64", *_NUMBERS[:-1]]
         case Integer():
             names = ["INT64", *(name for name in _NUMBERS if name != "INT64")]
-        case Vector(integers=False):
+        case NumberList(integers=False):
             names = ["FP32", *(name for name in _NUMBERS if name != "FP32")]
-        case Vector():
+        case NumberList():
             names = ["INT64", *(name for name in _NUMBERS if name != "INT64")]
+        case Image():
+            names = ["BYTES", "UINT8"]
         case Boolean():
             names = ["BOOL"]
         case _:
@@ -192,22 +224,23 @@ def datatypes(feature: Feature) -> list[Datatype]:
     return names
 
 
-def read(blob: bytes, datatype: str, size: int) -> NDArray[Any]:
+def read(blob: bytes, datatype: str, size: int, is_file: bool = False) -> NDArray[Any]:
     """Read the values of a tensor from bytes.
 
     Args:
         blob: The bytes of the tensor.
         datatype: Its datatype.
         size: The number of values.
+        is_file: Whether strings are files, which are read as bytes.
 
     Returns:
-        An array of [size]: numbers of the datatype, booleans, or str objects.
+        An array of [size]: numbers of the datatype, booleans, str objects, or bytes objects.
 
     Raises:
         MalformedBody: if there are too few or too many bytes, or if strings are not UTF-8.
     """
     if datatype == "BYTES":
-        return _texts(blob, size)
+        return _texts(blob, size, bytes if is_file else bytes.decode)
     dtype = np.dtype(DTYPES[datatype])
     if len(blob) != size * dtype.itemsize:
         raise MalformedBody("expected an input to have as many bytes as its `shape` and `datatype` require")
@@ -223,7 +256,7 @@ def write(values: Values) -> bytes:
     return b"".join(map(packed.__getitem__, values))
 
 
-def _texts(blob: bytes, size: int) -> NDArray[Any]:
+def _texts(blob: bytes, size: int, decode: Callable[[bytes], Any]) -> NDArray[Any]:
     """Read strings, each of them a length in four bytes and its UTF-8."""
     if 4 * size > len(blob):
         raise MalformedBody("expected each string of an input as its length, in four bytes, and its UTF-8")
@@ -233,7 +266,7 @@ def _texts(blob: bytes, size: int) -> NDArray[Any]:
         for index in range(size):
             (length,) = struct.unpack_from("<I", blob, offset)
             offset += 4 + length
-            array[index] = blob[offset - length : offset].decode()
+            array[index] = decode(blob[offset - length : offset])
     except (struct.error, UnicodeDecodeError):
         raise MalformedBody("expected each string of an input as its length, in four bytes, and its UTF-8") from None
     if offset != len(blob):
@@ -243,6 +276,8 @@ def _texts(blob: bytes, size: int) -> NDArray[Any]:
 
 def _column(values: Values) -> Column:
     array = np.asarray(values)
+    if array.dtype == object and isinstance(array[0], bytes):
+        return Column("bytes", array)
     if array.ndim > 1 and array.dtype.kind in "fiu":
         return Column("list", array)
     return Column(_KINDS[array.dtype.kind], array)

@@ -12,11 +12,14 @@ from python_multipart.multipart import Field, File, create_form_parser
 from typing_extensions import override
 
 from model_deployer.contract.errors import MalformedBody, RequestError, TooManyRows
+from model_deployer.contract.features import Feature, Image
+from model_deployer.contract.image_file import is_image_file
 from model_deployer.serving.http.media_types import parse_media_type
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, ping, schemas
 from model_deployer.serving.protocols.protocol import DOCUMENTATION_PATH, Protocol, Reply, Request, Route
 from model_deployer.serving.protocols.torchserve_predictions import DATA, TorchServePredictions
+from model_deployer.serving.rows.images import has_images, lone_image
 
 #: The maximum number of parts of a form; each of them takes more memory than a row.
 _MAX_PARTS = 1_000
@@ -47,6 +50,8 @@ class TorchServe(Protocol):
         super().__init__(predictor)
         artifact = predictor.artifact
         self._model, self._version = artifact.manifest.name, artifact.manifest.version
+        self._features = {feature.name: feature for feature in artifact.contract.features}
+        self._has_images, self._image = has_images(artifact.contract.features), lone_image(artifact.contract.features)
         self._answers = TorchServePredictions(predictor)
         self._description = Reply(_encode(openapi.document(artifact, protocols=[self], row_id=predictor.row_id)))
 
@@ -84,7 +89,39 @@ class TorchServe(Protocol):
     async def _predict(self, request: Request) -> Reply:
         parameters = request.path_parameters
         self._answers.check_model(parameters["model"], parameters.get("version"))
-        return await self.answer(request, lambda request: self._answers.read(_content(request)))
+        return await self.answer(request, lambda request: self._answers.read(self._content(request)))
+
+    def _content(self, request: Request) -> Any:
+        """Return the rows of a body: JSON, a form, or the file of an image.
+
+        A body that starts as JSON is read as JSON even if its Content-Type is that of a form: this is curl's default.
+        """
+        header = request.headers.get(b"content-type", b"")
+        media_type, read_parts = header.decode("latin-1"), _FORMS.get(parse_media_type(header).name)
+        if self._image and is_image_file(request.body):
+            return {self._image: request.body}
+        if read_parts is None or request.body.lstrip().startswith((b"{", b"[")):
+            return bodies.parse(request.body)
+        try:
+            parts = read_parts(request.body, media_type)
+        except ValueError:
+            raise MalformedBody("the body is not a valid form of its Content-Type") from None
+        return self._form(parts)
+
+    def _form(self, parts: Sequence[tuple[str, bytes]]) -> Any:
+        """Return the rows of a form: those in the fields `data`, each of them a row, or one row with its own fields."""
+        rows = [self._row(content) for name, content in parts if name == DATA]
+        if not rows and self._has_images and (own := [part for part in parts if part[0] in self._features]):
+            return {name: _value(self._features[name], content) for name, content in own}
+        if not rows:
+            raise MalformedBody(f"expected a form with the rows, as JSON, in the field `{DATA}`")
+        return rows[0] if len(rows) == 1 else rows
+
+    def _row(self, content: bytes) -> Any:
+        if self._image and is_image_file(content):
+            return {self._image: content}
+        self.predictor.value_counter.reserve(content)
+        return bodies.parse(content)
 
     def _description_operation(self, name: str) -> dict[str, Any]:
         document = bodies.record({"openapi": schemas.TEXT, "info": {"type": "object"}, "paths": {"type": "object"}})
@@ -109,27 +146,15 @@ class TorchServe(Protocol):
         return Route(path, self._predict, {"post": operation("Predict"), "put": operation("Put")})
 
 
-def _content(request: Request) -> Any:
-    """Return the JSON of a body, or of the fields `data` of a form; each of several fields is a row.
-
-    A body that starts as JSON is read as JSON even if its Content-Type is that of a form: this is curl's default.
-    """
-    header = request.headers.get(b"content-type", b"")
-    media_type, read_fields = header.decode("latin-1"), _FORMS.get(parse_media_type(header).name)
-    if read_fields is None or request.body.lstrip().startswith((b"{", b"[")):
-        return bodies.parse(request.body)
-    try:
-        fields = read_fields(request.body, media_type)
-    except ValueError:
-        raise MalformedBody("the body is not a valid form of its Content-Type") from None
-    if not fields:
-        raise MalformedBody(f"expected a form with the rows, as JSON, in the field `{DATA}`")
-    rows = [bodies.parse(field) for field in fields]
-    return rows[0] if len(rows) == 1 else rows
+def _value(feature: Feature, content: bytes) -> Any:
+    """Return the value of a field in a part of its own: the file of an image, a text, or JSON."""
+    if isinstance(feature, Image):
+        return content
+    return content.decode("utf-8", "replace") if feature.dtype == "string" else bodies.parse(content)
 
 
-def _multipart(body: bytes, media_type: str) -> list[bytes]:
-    """Return the parts `data`, whether they are files or not (RFC 7578)."""
+def _multipart(body: bytes, media_type: str) -> list[tuple[str, bytes]]:
+    """Return the names and the contents of the parts, whether they are files or not (RFC 7578)."""
     if body.count(b"\r\n\r\n") > _MAX_PARTS:
         raise TooManyRows(f"the form has more than {_MAX_PARTS:,} parts; send the rows as JSON")
     parts: list[Field | File] = []
@@ -137,7 +162,7 @@ def _multipart(body: bytes, media_type: str) -> list[bytes]:
     parser = create_form_parser(headers, parts.append, parts.append, in_memory)
     parser.write(body)
     parser.finalize()
-    return [_part_content(part) for part in parts if part.field_name == DATA.encode()]
+    return [((part.field_name or b"").decode("utf-8", "replace"), _part_content(part)) for part in parts]
 
 
 def _part_content(part: Field | File) -> bytes:
@@ -147,9 +172,9 @@ def _part_content(part: Field | File) -> bytes:
     return part.file_object.read()
 
 
-def _urlencoded(body: bytes, media_type: str) -> list[bytes]:
-    return [text.encode() for text in parse_qs(body.decode(), errors="strict").get(DATA, [])]
+def _urlencoded(body: bytes, media_type: str) -> list[tuple[str, bytes]]:
+    return [(DATA, text.encode()) for text in parse_qs(body.decode(), errors="strict").get(DATA, [])]
 
 
-#: The functions that read the fields `data` of a form, by its media type.
+#: The functions that read the parts of a form, by its media type.
 _FORMS = {"multipart/form-data": _multipart, "application/x-www-form-urlencoded": _urlencoded}

@@ -3,8 +3,8 @@
 https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc
 
 Decoders for trusted data can crash on malicious data, and the server with them. Therefore this one reads only the types
-that a feature can have (numbers, booleans, text, timestamps; dictionaries of them; lists of numbers), checks every
-length before it is used, and accepts neither compressed buffers nor a buffer that is used twice: the content of a
+that a feature can have (numbers, booleans, text, bytes, timestamps; dictionaries of them; lists of numbers), checks
+every length before it is used, and accepts neither compressed buffers nor a buffer that is used twice: the content of a
 stream cannot be larger than the stream.
 """
 
@@ -30,10 +30,11 @@ _MAX_VIEWED_BYTES = 64 * 1024**2
 _SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
 _NULL, _INT, _FLOAT, _UTF8, _BOOL, _TIMESTAMP, _LARGE_UTF8, _UTF8_VIEW = 1, 2, 3, 5, 6, 10, 20, 24
 _LIST, _FIXED_SIZE_LIST, _LARGE_LIST = 12, 16, 21
+_BINARY, _LARGE_BINARY, _BINARY_VIEW = 4, 19, 23
 _LISTS = (_LIST, _FIXED_SIZE_LIST, _LARGE_LIST)
 _TEXTS = (_UTF8, _LARGE_UTF8, _UTF8_VIEW)
 
-Kind = Literal["number", "boolean", "text", "time", "null", "list"]
+Kind = Literal["number", "boolean", "text", "time", "null", "list", "bytes"]
 
 
 class CompressedStream(Exception):
@@ -47,8 +48,8 @@ class Column:
     Attributes:
         kind: The kind of the values.
         values: An array of [rows]: numbers of any dtype, booleans as bool or uint8, times as int64 counts of a unit
-            since 1970, text as str objects. For lists of numbers, numbers of [rows, length], or if the lengths differ
-            objects, each an array of numbers; a missing number in a list is NaN.
+            since 1970, text as str objects, bytes as bytes objects. For lists of numbers, numbers of [rows, *shape],
+            or if the lengths differ objects, each an array of numbers; a missing number in a list is NaN.
         missing: An array of [rows], bool: True for a missing value; None if no value is missing.
         units: For times, the number of units per second.
         zoned: For times, whether they are points in time (UTC) rather than local times.
@@ -327,21 +328,34 @@ def _times(details: Table | None, batch: _Batch) -> Column:
     return Column("time", batch.array("<i8", batch.rows), missing, units, zoned=bool(timestamp.text(1)))
 
 
-def _texts(offset_dtype: str) -> Callable[[Table | None, _Batch], Column]:
+def _texts(offset_dtype: str, kind: Kind = "text") -> Callable[[Table | None, _Batch], Column]:
+    """Return the reader of a column of texts, or of bytes."""
+    decode: Callable[[bytes], Any] = bytes.decode if kind == "text" else bytes
+
     def read(details: Table | None, batch: _Batch) -> Column:
         missing = batch.missing()
         offsets = batch.array(offset_dtype, batch.rows + 1).tolist() if batch.rows else [0]
         data = bytes(batch.buffer())
         if offsets[0] < 0 or offsets[-1] > len(data) or any(end < start for start, end in pairwise(offsets)):
             raise ValueError
-        values = [data[start:end].decode() for start, end in pairwise(offsets)]
-        return Column("text", _object_array(values), missing)
+        values = [decode(data[start:end]) for start, end in pairwise(offsets)]
+        return Column(kind, _object_array(values), missing)
 
     return read
 
 
-def _views(details: Table | None, batch: _Batch) -> Column:
-    """Read string views: a text of up to 12 bytes is in the view; for others, the view has a buffer and an offset."""
+def _text_views(details: Table | None, batch: _Batch) -> Column:
+    missing, values = _views(batch)
+    return Column("text", _object_array([value.decode() for value in values]), missing)
+
+
+def _binary_views(details: Table | None, batch: _Batch) -> Column:
+    missing, values = _views(batch)
+    return Column("bytes", _object_array(values), missing)
+
+
+def _views(batch: _Batch) -> tuple[NDArray[np.bool_] | None, list[bytes]]:
+    """Read views: a value of up to 12 bytes is in the view; for others, the view has a buffer and an offset."""
     missing = batch.missing()
     views = bytes(batch.buffer())
     (buffer_count,) = next(batch.view_buffer_counts)
@@ -353,8 +367,8 @@ def _views(details: Table | None, batch: _Batch) -> Column:
         if size > 12 and (number < 0 or start < 0 or start + size > len(buffers[number])):
             raise ValueError
         text = views[offset + 4 : offset + 4 + size] if size <= 12 else bytes(buffers[number][start : start + size])
-        values.append(text.decode())
-    return Column("text", _object_array(values), missing)
+        values.append(text)
+    return missing, values
 
 
 _READERS: dict[int, Callable[[Table | None, _Batch], Column]] = {
@@ -364,11 +378,14 @@ _READERS: dict[int, Callable[[Table | None, _Batch], Column]] = {
     _TIMESTAMP: _times,
     _UTF8: _texts("<i4"),
     _LARGE_UTF8: _texts("<i8"),
-    _UTF8_VIEW: _views,
+    _UTF8_VIEW: _text_views,
+    _BINARY: _texts("<i4", "bytes"),
+    _LARGE_BINARY: _texts("<i8", "bytes"),
+    _BINARY_VIEW: _binary_views,
 }
 
 
-def _object_array(values: list[str]) -> NDArray[Any]:
+def _object_array(values: Sequence[str | bytes]) -> NDArray[Any]:
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return array

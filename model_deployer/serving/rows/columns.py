@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_deployer.contract.features import Datetime, Feature, Vector
-from model_deployer.serving.rows.vectors import vector_column
+from model_deployer.contract.features import Datetime, Feature, Image, NumberList
+from model_deployer.serving.rows.images import image_column
 
-#: The graph's inputs by feature: arrays of [rows, 1], float64 or str objects; of a vector [rows, length], float64.
+#: The graph's inputs by feature: arrays of [rows, 1], float64 or str objects; of a vector or a sequence [rows, length],
+#: float64; of an image [rows, height, width, channels], uint8.
 Columns = Mapping[str, NDArray[Any]]
 
 #: The validated values of a row in the contract's order, or of a feature in the order of the rows; None for missing.
@@ -74,14 +74,16 @@ class ColumnBuilder:
 
 def _is_numeric(feature: Feature) -> bool:
     """Return whether numpy converts the values of a feature by itself: None to NaN, True to 1.0."""
-    return feature.dtype == "float64" and not isinstance(feature, Datetime | Vector)
+    return feature.dtype == "float64" and not isinstance(feature, Datetime | NumberList)
 
 
 def _converter(feature: Feature) -> Callable[[Values], NDArray[Any]]:
     if isinstance(feature, Datetime):
         return _zoned_times if feature.zoned else _local_times
-    if isinstance(feature, Vector):
-        return partial(vector_column, feature)
+    if isinstance(feature, Image):
+        return image_column
+    if isinstance(feature, NumberList):
+        return feature.column
     return _strings
 
 

@@ -27,12 +27,14 @@ from model_deployer.contract.features import (
     Categorical,
     Datetime,
     Feature,
+    Image,
     Integer,
+    NumberList,
     Text,
-    Vector,
 )
 from model_deployer.serving.rows import vectors
 from model_deployer.serving.rows.columns import ColumnBuilder, Table, Values
+from model_deployer.serving.rows.images import image_type
 from model_deployer.serving.rows.row_id import MAX_ID, MAX_ID_CHARACTERS, MIN_ID, Field, RowId, present, with_id
 from model_deployer.serving.rows.validation import Validator
 
@@ -164,13 +166,13 @@ def _compile(row_fields: Sequence[Field], ignores_unknown: bool) -> tuple[Any, A
     table = msgspec.defstruct("Table", lists, rename=names, kw_only=True, forbid_unknown_fields=not ignores_unknown)
     columns = msgspec.defstruct("Columns", [("columns", table)], forbid_unknown_fields=True)
     decode_rows, decode_row, decode_columns = (json_decoder(kind) for kind in (rows, row, columns))
-    convert = partial(msgspec.convert, type=list[row], dec_hook=_decode_spelling)  # type: ignore[valid-type]
+    convert = partial(msgspec.convert, type=list[row], dec_hook=_decode_custom)  # type: ignore[valid-type]
     return decode_rows, decode_row, decode_columns, convert
 
 
 def json_decoder(kind: Any) -> Callable[[bytes], Any]:
     """Return the function that decodes JSON as a type whose fields have types of :func:`value_type`."""
-    return msgspec.json.Decoder(kind, dec_hook=_decode_spelling).decode
+    return msgspec.json.Decoder(kind, dec_hook=_decode_custom).decode
 
 
 def _fail_to_decode(body: bytes) -> Any:
@@ -222,12 +224,14 @@ def value_type(field: Field) -> Any:
 def _spelling_type(feature: Categorical, spelling: CategorySpelling) -> Any:
     """Return the type of a text that is decoded as the category that it counts as.
 
-    msgspec does not know the type, so it calls :func:`_decode_spelling`. It requires an instance of the type as the
+    msgspec does not know the type, so it calls :func:`_decode_custom`. It requires an instance of the type as the
     result, so str is registered as a subclass.
     """
     categories, accepts_unknown = frozenset(feature.categories or ()), feature.unknown == "accept"
 
-    def read(text: str) -> str:
+    def read(text: Any) -> str:
+        if type(text) is not str:
+            raise ValueError
         category = spelling(text)
         if category in categories or (accepts_unknown and 1 <= len(category) <= MAX_CATEGORY_CHARACTERS):
             return category
@@ -238,10 +242,8 @@ def _spelling_type(feature: Categorical, spelling: CategorySpelling) -> Any:
     return kind
 
 
-def _decode_spelling(kind: Any, value: Any) -> Any:
+def _decode_custom(kind: Any, value: Any) -> Any:
     """Decode a value of a type that msgspec does not know; a ValueError makes it raise a ValidationError."""
-    if type(value) is not str:
-        raise ValueError
     return kind.read(value)
 
 
@@ -255,7 +257,9 @@ def _required_type(feature: Feature) -> Any:
             return Annotated[datetime, Meta(tz=feature.zoned)]
         case Text():
             return Annotated[str, Meta(max_length=feature.longest)]
-        case Vector():
+        case Image():
+            return image_type(feature)
+        case NumberList():
             return vectors.vector_type(feature)
         case Categorical() if feature.unknown == "reject":
             return Literal[feature.categories]

@@ -23,16 +23,19 @@ from model_deployer.contract.features import (
     Categorical,
     Datetime,
     Feature,
+    Image,
     Integer,
+    NumberList,
     Numeric,
     Text,
-    Vector,
 )
 from model_deployer.serving import memory
 from model_deployer.serving.rows import arrow
 from model_deployer.serving.rows.arrow import Column, null_column
 from model_deployer.serving.rows.columns import ColumnBuilder, Table
 from model_deployer.serving.rows.decoding import value_type
+from model_deployer.serving.rows.images import check_image, has_images, image_column
+from model_deployer.serving.rows.invalid_value import InvalidValue
 from model_deployer.serving.rows.row_id import InvalidIds, RowId, ids_of_column, present
 from model_deployer.serving.rows.validation import Validator
 from model_deployer.serving.rows.vectors import has_vectors
@@ -68,7 +71,8 @@ class TableReader:
             for feature in contract.features
             if isinstance(feature, Categorical) and (spelling := feature.spelling())
         }
-        self._has_vectors = has_vectors(contract.features)
+        kinds = {"list": has_vectors, "bytes": has_images}
+        self._refused_kinds = {kind for kind, is_in in kinds.items() if not is_in(contract.features)}
         self._max_rows = contract.limits.rows
         self._validator = Validator(contract, ignores_unknown, row_id)
         self._build_columns = ColumnBuilder(contract.features)
@@ -89,7 +93,7 @@ class TableReader:
             CompressedStream: if its buffers are compressed.
         """
         columns = arrow.read(stream, self._max_rows, len(self._features) + _MAX_UNKNOWN_COLUMNS)
-        if not self._has_vectors and any(column.kind == "list" for column in columns.values()):
+        if any(column.kind in self._refused_kinds for column in columns.values()):
             raise MalformedBody(arrow.UNKNOWN_TYPE)
         return self.table(columns)
 
@@ -132,7 +136,7 @@ class TableReader:
         absent = null_column(rows)
         numbers = self._read_numbers(columns, absent)
         others = {
-            feature.name: _valid_values(feature, columns.get(feature.name, absent)).reshape(rows, *feature.shape)
+            feature.name: _as_input(_valid_values(feature, columns.get(feature.name, absent)))
             for feature in self._other_features
         }
         return numbers | others
@@ -184,46 +188,69 @@ def _fill(values: NDArray[np.float64], column: Column, kind: str) -> None:
         values[column.missing] = np.nan
 
 
+def _as_input(values: NDArray[Any]) -> NDArray[Any]:
+    return values[:, None] if values.ndim == 1 else values
+
+
 def _valid_values(feature: Feature, column: Column) -> NDArray[Any]:
     """Return the values of a field that is not a number, as the graph takes them, if all of them are valid."""
     if isinstance(feature, Categorical | Text):
         return _valid_texts(feature, column)
-    if isinstance(feature, Vector):
-        return _valid_vectors(feature, column)
+    if isinstance(feature, NumberList):
+        return _valid_lists(feature, column)
+    if isinstance(feature, Image):
+        return _valid_images(feature, column)
     values = _valid_times(feature, column) if isinstance(feature, Datetime) else _to_numbers(column, "boolean")
     if not feature.nullable and np.isnan(values).any():
         raise _NeedsRowCheck
     return values
 
 
-def _valid_vectors(feature: Vector, column: Column) -> NDArray[np.float64]:
-    """Return vectors, float64 [rows, length], NaN for missing ones."""
+def _valid_lists(feature: NumberList, column: Column) -> NDArray[np.float64]:
+    """Return lists of numbers, float64 [rows, length], NaN for missing ones and after the end of shorter ones."""
     rows = len(column.values)
     is_missing = np.zeros(rows, dtype=bool) if column.missing is None else column.missing
     if is_missing.any() and not feature.nullable:
         raise _NeedsRowCheck
     if column.kind == "null":
-        return np.full((rows, feature.length), np.nan)
-    memory.reserve(8 * rows * feature.length)
-    vectors = _stacked(feature, column, is_missing)
-    if vectors.shape != (rows, feature.length) or not (feature.accepts(vectors) | is_missing).all():
+        return feature.column([None] * rows)
+    if column.kind != "list":
         raise _NeedsRowCheck
-    values = vectors.astype(np.float64)
+    if column.values.dtype == object:
+        return _padded(feature, column.values, is_missing)
+    length = column.values.shape[1]
+    memory.reserve(8 * rows * length)
+    if not feature.accepts_length(length) or not (feature.accepts(column.values) | is_missing).all():
+        raise _NeedsRowCheck
+    values = column.values.astype(np.float64)
     values[is_missing] = np.nan
     return values
 
 
-def _stacked(feature: Vector, column: Column, is_missing: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return lists of numbers as one array of [rows, length], with zeros for missing ones."""
-    if column.kind != "list":
+def _padded(feature: NumberList, lists: NDArray[Any], is_missing: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return lists of different lengths, each of them an array of numbers, as one array."""
+    present = [None if is_missing[row] else numbers for row, numbers in enumerate(lists)]
+    lengths = [len(numbers) for numbers in present if numbers is not None]
+    if not all(map(feature.accepts_length, lengths)):
         raise _NeedsRowCheck
-    if column.values.dtype != object:
+    memory.reserve(8 * (sum(lengths) + len(present) * max(lengths, default=1)))
+    numbers = np.concatenate([numbers for numbers in present if numbers is not None] or [np.empty(0)])
+    if not feature.accepts(numbers[:, None]).all():
+        raise _NeedsRowCheck
+    return feature.column(present)
+
+
+def _valid_images(feature: Image, column: Column) -> NDArray[np.uint8]:
+    """Return images, uint8 [rows, height, width, channels]."""
+    is_pixels = column.kind == "list" and column.values.dtype == np.uint8 and column.values.shape[1:] == feature.shape
+    if column.missing is not None or not (is_pixels or column.kind in ("bytes", "text")):
+        raise _NeedsRowCheck
+    if is_pixels:
         return column.values
-    missing = np.zeros(feature.length)
-    vectors = [missing if is_missing[row] else vector for row, vector in enumerate(column.values)]
-    if any(len(vector) != feature.length for vector in vectors):
-        raise _NeedsRowCheck
-    return np.stack(vectors)
+    try:
+        return image_column([check_image(feature, value) for value in column.values])
+    except InvalidValue:
+        raise _NeedsRowCheck from None
 
 
 def _to_numbers(column: Column, kind: str) -> NDArray[np.float64]:

@@ -19,13 +19,15 @@ from model_deployer.contract.features import (
     Boolean,
     Categorical,
     Datetime,
+    Image,
     Integer,
+    NumberList,
     Numeric,
     Text,
-    Vector,
 )
 from model_deployer.contract.value_form import BooleanForm, NumberForm, TimeForm
 from model_deployer.serving.rows.columns import Values
+from model_deployer.serving.rows.images import check_image
 from model_deployer.serving.rows.invalid_value import InvalidValue
 from model_deployer.serving.rows.row_id import MAX_ID, MAX_ID_CHARACTERS, MIN_ID, Field, RowId, with_id
 from model_deployer.serving.rows.vectors import check_vector
@@ -247,7 +249,9 @@ def _usual_check(field: Field) -> Callable[[Any], Any]:
             return lambda value: _time(field, value)
         case Text():
             return lambda value: _string(value, 0, field.longest)
-        case Vector():
+        case Image():
+            return lambda value: check_image(field, value)
+        case NumberList():
             return lambda value: check_vector(field, value)
         case RowId():
             return _id

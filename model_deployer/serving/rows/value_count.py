@@ -10,6 +10,7 @@ import numpy as np
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import TooManyRows
+from model_deployer.contract.features import Image
 from model_deployer.serving import memory
 
 #: The memory of a parsed value: the object, its key, and its places in a row and in a column.
@@ -42,8 +43,9 @@ class ValueCounter:
 
     def __init__(self, contract: Contract) -> None:
         self._max_rows = contract.limits.rows
-        values_per_row = contract.row_elements + _SPARE_VALUES_PER_ROW
-        scalars = sum(feature.elements == 1 for feature in contract.features) + _SPARE_VALUES_PER_ROW
+        elements_of_fields = [1 if isinstance(each, Image) else each.elements for each in contract.features]
+        values_per_row = sum(elements_of_fields) + _SPARE_VALUES_PER_ROW
+        scalars = elements_of_fields.count(1) + _SPARE_VALUES_PER_ROW
         elements = values_per_row - scalars
         self._value_bytes = (scalars * _VALUE_BYTES + elements * _ELEMENT_BYTES) // values_per_row
         self._max_values = (contract.limits.rows + 1) * values_per_row + _SPARE_VALUES

@@ -1,4 +1,4 @@
-"""The values of vectors: the type as which msgspec decodes them, their checks, and their columns."""
+"""The values of vectors and sequences: the type as which msgspec decodes them, and their checks."""
 
 import math
 import sys
@@ -9,33 +9,34 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from model_deployer.contract.features import MAX_EXACT_INTEGER, Vector
+from model_deployer.contract.features import MAX_EXACT_INTEGER, NumberList
 from model_deployer.serving.rows.invalid_value import InvalidValue
 
 
 def has_vectors(features: Sequence[Any]) -> bool:
-    """Return whether one of the fields is a vector."""
-    return any(isinstance(feature, Vector) for feature in features)
+    """Return whether one of the fields is a vector or a sequence."""
+    return any(isinstance(feature, NumberList) for feature in features)
 
 
-def vector_type(feature: Vector) -> Any:
-    """Return the type as which msgspec decodes a vector: a list of its length, of numbers within its bounds."""
+def vector_type(feature: NumberList) -> Any:
+    """Return the type as which msgspec decodes a list of numbers: of a legal length, and numbers within its bounds."""
     low, high = feature.bounds
     if feature.integers:
         number: Any = Annotated[int, Meta(ge=math.ceil(low), le=math.floor(high))]
     else:
         number = Annotated[float, Meta(ge=feature.minimum, le=feature.maximum)]
-    size = Meta(min_length=feature.length, max_length=feature.length)
+    shortest, longest = feature.lengths
+    size = Meta(min_length=shortest, max_length=longest)
     return Annotated[list.__class_getitem__(number), size]
 
 
 def is_finite(value: Any) -> bool:
-    """Return whether no number of a decoded vector is NaN or infinite."""
+    """Return whether no number of a decoded list is NaN or infinite."""
     return all(math.isfinite(number) for number in value if type(number) is float)
 
 
-def check_vector(feature: Vector, value: Any) -> list[float] | NDArray[np.float64]:
-    """Return a valid vector: a list as the compiled decoder returns it, or an array of float64 for an array.
+def check_vector(feature: NumberList, value: Any) -> list[float] | NDArray[np.float64]:
+    """Return a valid list as the compiled decoder returns it, or an array of float64 for an array.
 
     Args:
         feature: The field.
@@ -52,14 +53,7 @@ def check_vector(feature: Vector, value: Any) -> list[float] | NDArray[np.float6
     return [_check_number(feature, index, number) for index, number in enumerate(value)]
 
 
-def vector_column(feature: Vector, values: Sequence[Any]) -> NDArray[np.float64]:
-    """Return valid vectors as an input of the graph, float64 [rows, length]; NaN in all places for None."""
-    missing = [math.nan] * feature.length
-    column = np.array([missing if value is None else value for value in values], dtype=np.float64)
-    return column.reshape(len(values), feature.length)
-
-
-def _check_array(feature: Vector, array: NDArray[Any]) -> NDArray[np.float64]:
+def _check_array(feature: NumberList, array: NDArray[Any]) -> NDArray[np.float64]:
     if array.ndim != 1 or array.dtype.kind not in "fiu":
         raise InvalidValue("wrong_type")
     _check_length(feature, len(array))
@@ -69,12 +63,12 @@ def _check_array(feature: Vector, array: NDArray[Any]) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
-def _check_length(feature: Vector, length: int) -> None:
-    if length != feature.length:
+def _check_length(feature: NumberList, length: int) -> None:
+    if not feature.accepts_length(length):
         raise InvalidValue("wrong_length", f"expected {feature.expected()}; it has {length:,}")
 
 
-def _check_number(feature: Vector, index: int, number: Any) -> float:
+def _check_number(feature: NumberList, index: int, number: Any) -> float:
     where = f"at index {index}"
     if number is None:
         raise InvalidValue("not_nullable", f"null {where} is not accepted: send {feature.element()}")
@@ -94,7 +88,7 @@ def _is_finite_number(number: float) -> bool:
     return abs(number) <= sys.float_info.max
 
 
-def _out_of_range(feature: Vector, where: str) -> str:
+def _out_of_range(feature: NumberList, where: str) -> str:
     if feature.minimum is None and feature.maximum is None:
         return f"expected a whole number from -{MAX_EXACT_INTEGER:,} to {MAX_EXACT_INTEGER:,} {where}"
     return f"expected {feature.element()} {where}"

@@ -52,6 +52,8 @@ CONTRACTS = {
     "many labels": models.MANY,
     "regression": models.REGRESSION,
     "vectors": tensor_models.CONTRACT,
+    "images": tensor_models.WITH_IMAGE,
+    "sequences": tensor_models.WITH_SEQUENCES,
 }
 
 each_language = pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
@@ -60,7 +62,9 @@ each_language = pytest.mark.parametrize("language", LANGUAGES, ids=lambda langua
 @pytest.fixture(scope="session")
 def urls(servers: SharedServers) -> dict[str, str]:
     """The URL of a server for each of the contracts."""
-    writers = dict.fromkeys(CONTRACTS, models.write) | {"vectors": tensor_models.write_vectors}
+    writers = dict.fromkeys(CONTRACTS, models.write)
+    writers |= {"vectors": tensor_models.write_vectors, "images": tensor_models.write_images}
+    writers |= {"sequences": tensor_models.write_sequences}
     return {kind: servers.get(Profile(contract, writers[kind])).url for kind, contract in CONTRACTS.items()}
 
 
@@ -107,7 +111,7 @@ def check(folder: Path, url: str) -> Check:
 
 
 @each_language
-@pytest.mark.parametrize("kind", ["many labels", "regression", "vectors"])
+@pytest.mark.parametrize("kind", ["many labels", "regression", "vectors", "images", "sequences"])
 def test_every_answer_and_refusal_is_reproduced(
     kind: str, language: Language, urls: dict[str, str], tmp_path: Path
 ) -> None:

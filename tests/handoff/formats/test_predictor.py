@@ -1,5 +1,6 @@
 """model/predictor.py of a package answers and refuses as the service does."""
 
+import base64
 import io
 import json
 import math
@@ -22,7 +23,18 @@ from hypothesis import strategies as st
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import InvalidRows
-from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Integer, Numeric, Text, Vector
+from model_deployer.contract.features import (
+    Boolean,
+    Categorical,
+    Datetime,
+    Feature,
+    Image,
+    Integer,
+    NumberSequence,
+    Numeric,
+    Text,
+    Vector,
+)
 from model_deployer.handoff.formats.library import MODULE, write_library
 from model_deployer.package.package_data import write_metadata
 from model_deployer.serving.engines.onnx import OnnxEngine
@@ -30,6 +42,11 @@ from model_deployer.serving.rows.columns import ColumnBuilder, Table
 from model_deployer.serving.rows.decoding import Decoder
 from model_deployer.serving.rows.tables import TableReader
 from tests.support import offline_tables, tiny
+from tests.support.tensor_models import image_content
+
+#: Files of images: some are legal for some fields.
+CONTENTS = (image_content(0), image_content(1, kind="JPEG"), image_content(2, height=9), image_content(3)[:100], b"AAA")
+FILES = [*(base64.b64encode(content).decode() for content in CONTENTS), "no base64"]
 
 #: Fields with everything that a contract can say about a value.
 FEATURES: tuple[Feature, ...] = (
@@ -51,6 +68,9 @@ FEATURES: tuple[Feature, ...] = (
     Text(name="remark", longest=5),
     Vector(name="embedding", length=3, missing="impute"),
     Vector(name="ids", length=2, integers=True, minimum=0, maximum=9, missing="impute", required=False),
+    NumberSequence(name="words", longest=3, integers=True, minimum=0, missing="impute", required=False),
+    Image(name="photo", height=8, width=6, example=FILES[0]),
+    Image(name="scan", height=4, width=4, channels=1, resize=True, example=FILES[0]),
 )
 
 OF_EVERY_FORM = Contract(features=FEATURES, output=tiny.CONTRACT.output)
@@ -67,6 +87,7 @@ VALUES: st.SearchStrategy[Any] = (
     | st.text(max_size=7)
     | st.lists(st.sampled_from([0, 1, 9, 10, 0.5, 3.0, None, True, "1", 1e300, 10**400, math.nan]), max_size=4)
     | st.sampled_from([[1, 2], [0.5, 1, 2], [math.inf, 1, 2]])
+    | st.sampled_from(FILES)
     | st.sampled_from(["$1,234.5", "-$12", "($7.5)", "1.234,5 €", "1.234", "12,34,567", "1 234", "1e400", "\u2212 5"])
     | st.sampled_from(["EWR", " ewr", "I\u0302LE", "five", "FIVE ", "A", "b", "z7", "JFK", "UA", "yes", "NO "])
     | st.sampled_from(["", " ", "\ud800", *("x" * length for length in (201, 1_001))])
@@ -155,6 +176,7 @@ def test_any_rows_are_answered_or_refused_as_by_the_service(
 A_ROW = {
     "price": "$1,234.5", "preis": "1.234,5 €", "seats": "1 234", "open": "Yes", "origin": "FIVE", "zone": "z7",
     "day": "31/01/2024", "remark": "", "embedding": [0.5, 1, -2], "ids": [0, 9],
+    "photo": FILES[0], "scan": FILES[1],
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The web page in a real browser, in front of real servers."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -18,13 +19,13 @@ from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.contract.value_warnings import WARNING_CODES
 from tests.serving.page.keyed import KEY, KEYED
 from tests.serving.page.prefix_proxy import serve_below
-from tests.support import models, tiny
+from tests.support import models, tensor_models, tiny
 from tests.support.processes import Server
 from tests.support.servers import Profile, SharedServers
 
 pytest.importorskip("playwright", reason="playwright is not installed; `make test` installs it")
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, FilePayload, expect
 
 from tests.serving.page.browser import CHROMIUM, Reader, open_browser
 
@@ -315,3 +316,37 @@ def test_a_model_that_was_trained_elsewhere_is_not_described_by_its_training(
     assert "model.pkl" in text
     assert "The decision is on_time if its probability is above 50 %, else late." in text
     assert "Adopted" in text and "Trained" not in text
+
+
+def test_vectors_are_lists_in_a_text_area(servers: SharedServers, reader: Reader) -> None:
+    server = servers.get(Profile(tensor_models.CONTRACT, tensor_models.write_vectors))
+    reader.open(server.url)
+    reader.predict()
+    assert reader.sent_row() == tensor_models.CONTRACT.example()
+    embedding = reader.page.get_by_label("embedding")
+    embedding.fill("[1, 2, ")
+    reader.page.get_by_role("button", name="Predict").click()
+    assert reader.problems() == {"embedding": "expected a list of numbers, such as [0.5, -1, 2]"}
+    embedding.fill("[1, 2]")
+    assert reader.predict()["code"] == "invalid_rows"
+    assert reader.problems() == {"embedding": "expected a list of 8 numbers; it has 2"}
+    embedding.fill("[1, 2, 3, 4, 5, 6, 7, 8.5]")
+    reader.page.get_by_label("tokens").fill("")
+    answer = reader.predict()
+    row = {"embedding": [1, 2, 3, 4, 5, 6, 7, 8.5], "age": 3.5}
+    assert reader.sent_row() == row
+    assert answer["predictions"] == httpx.post(f"{server.url}/predict", json=row).json()["predictions"]
+
+
+def test_a_file_is_sent_as_an_image(servers: SharedServers, reader: Reader) -> None:
+    server = servers.get(Profile(tensor_models.WITH_IMAGE, tensor_models.write_images))
+    reader.open(server.url)
+    reader.predict()
+    assert reader.sent_row() == tensor_models.WITH_IMAGE.example()
+    content = tensor_models.image_content(5)
+    reader.page.get_by_label("photo").set_input_files(FilePayload(name="a.png", mimeType="image/png", buffer=content))
+    expect(reader.page.get_by_text("until you choose a file")).to_be_hidden()
+    answer = reader.predict()
+    row = {"photo": base64.b64encode(content).decode(), "age": 3.5}
+    assert reader.sent_row() == row
+    assert answer["predictions"] == httpx.post(f"{server.url}/predict", json=row).json()["predictions"]

@@ -22,9 +22,10 @@ from model_deployer.serving.engines.onnx import OnnxEngine
 from model_deployer.serving.gateway import Gateway
 from model_deployer.serving.http.keys import ApiKeys, load
 from model_deployer.serving.predictor import Predictor
-from model_deployer.serving.protocols import bodies, openapi, registry
+from model_deployer.serving.protocols import openapi, registry
 from model_deployer.serving.protocols.inference import RequestReader
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, build_router
+from model_deployer.serving.protocols.row_forms import RowForms
 from model_deployer.serving.rows.decoding import Decoder
 from model_deployer.serving.rows.tables import TableReader
 from tests.serving.protocols.dialects import DIALECTS
@@ -235,8 +236,9 @@ async def test_many_rows_are_read_and_answered_outside_of_the_event_loop(
 ) -> None:
     threads: set[str] = set()
     for owner, method in [
-        (bodies, "rows"), (Decoder, "__call__"), (Decoder, "objects"), (RequestReader, "fast"), (TableReader, "table"),
-        (Classification, "predictions"), (Classification, "columns"), (Classification, "decisions"),
+        (RowForms, "rows"), (Decoder, "__call__"), (Decoder, "objects"), (RequestReader, "fast"),
+        (TableReader, "table"), (Classification, "predictions"), (Classification, "columns"),
+        (Classification, "decisions"),
     ]:  # fmt: skip
         monkeypatch.setattr(owner, method, _recording(getattr(owner, method), threads))
     protocols = () if name == "native" else (name,)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.errors import InvalidRows, MalformedBody, RequestError, TooManyRows
-from model_deployer.contract.features import Numeric, Text, Vector
+from model_deployer.contract.features import NumberSequence, Numeric, Text, Vector
 from model_deployer.contract.outputs import Regression
 from model_deployer.serving.rows.columns import ColumnBuilder, Columns, Table
 from model_deployer.serving.rows.decoding import Decoder, Rows
@@ -25,10 +25,11 @@ FEATURES = (
     Vector(name="v", length=3),
     Vector(name="ids", length=2, integers=True, minimum=0, maximum=9, missing="impute", required=False),
     Vector(name="share", length=1, minimum=0, maximum=1, missing="impute"),
+    NumberSequence(name="seq", shortest=2, longest=4, missing="impute", required=False),
     Numeric(name="n", missing="impute", required=False),
 )
 CONTRACT = Contract(features=FEATURES, output=Regression(target="y"), limits=Limits(rows=50))
-ROW: dict[str, Any] = {"v": [0.5, -1, 2], "ids": [0, 9], "share": [0.25], "n": 1.5}
+ROW: dict[str, Any] = {"v": [0.5, -1, 2], "ids": [0, 9], "share": [0.25], "seq": [1, 2, 3], "n": 1.5}
 
 BUILD = ColumnBuilder(FEATURES)
 
@@ -110,7 +111,13 @@ def test_tables_have_lists_of_any_number(dtype: type[pl.DataType], is_fixed: boo
         schema={"v": kind, "ids": pl.List(pl.Int32), "share": pl.Array(pl.Float64, 1)},
     )
     nan = math.nan
-    expected = {"v": [[1, 2, 3], [4, 5, 6]], "ids": [[1, 2], [nan, nan]], "share": [[nan], [1]], "n": [[nan], [nan]]}
+    expected = {
+        "v": [[1, 2, 3], [4, 5, 6]],
+        "ids": [[1, 2], [nan, nan]],
+        "share": [[nan], [1]],
+        "seq": [[nan], [nan]],
+        "n": [[nan], [nan]],
+    }
     assert_equal(
         columns_of(TableReader(CONTRACT)(stream(frame))), {n: np.array(v, np.float64) for n, v in expected.items()}
     )

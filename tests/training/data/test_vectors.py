@@ -1,12 +1,13 @@
 """Columns of lists as vectors of a conformed frame."""
 
+import numpy as np
 import polars as pl
 import pytest
 
 from model_deployer.contract.errors import DataError
-from model_deployer.contract.features import Feature, Numeric, Vector
+from model_deployer.contract.features import Feature, NumberSequence, Numeric, Vector
 from model_deployer.training.data.features import conform
-from model_deployer.training.data.request_rows import frame_of_requests, legal, request
+from model_deployer.training.data.request_rows import frame_of_requests, graph_column, legal, request
 
 FEATURES: tuple[Feature, ...] = (Vector(name="v", length=2, missing="impute"), Numeric(name="n"))
 
@@ -38,3 +39,17 @@ def test_other_columns_are_refused(column: list[object], reason: str) -> None:
 def test_a_vector_with_nan_is_not_legal() -> None:
     frame = conform(pl.DataFrame({"v": [[1.0, float("nan")]], "n": [1.0]}), FEATURES)
     assert legal(FEATURES, frame).to_list() == [False]
+
+
+def test_sequences_are_lists_of_a_legal_length() -> None:
+    features: tuple[Feature, ...] = (NumberSequence(name="s", shortest=2, longest=3, missing="impute"),)
+    frame = conform(pl.DataFrame({"s": [[1, 2], None, [3, 4, 5]]}), features)
+    assert frame["s"].to_list() == [[1.0, 2.0], [], [3.0, 4.0, 5.0]]
+    assert legal(features, frame).to_list() == [True, True, True]
+    rows = [request(features, row) for row in frame.iter_rows(named=True)]
+    assert rows == [{"s": [1.0, 2.0]}, {"s": None}, {"s": [3.0, 4.0, 5.0]}]
+    assert frame_of_requests(features, rows).equals(frame)
+    np.testing.assert_array_equal(graph_column(features[0], frame["s"]), [[1, 2, np.nan], [np.nan] * 3, [3, 4, 5]])
+    with pytest.raises(DataError, match="column 's', row 2: expected a list of 2 to 3 numbers"):
+        conform(pl.DataFrame({"s": [[1.0, 2.0], [1.0]]}), features)
+    assert not legal(features, pl.DataFrame({"s": [[1.0, float("nan")]]})).any()

@@ -15,7 +15,9 @@ model_vX.Y.Z.joblib, model_vX.Y.Z.pkl and preprocessor.pkl hold objects of this 
 imported.
 """
 
+import base64
 import difflib
+import io
 import json
 import math
 import re
@@ -102,9 +104,9 @@ class Preprocessor:
 
         Returns:
             Without a graph one array per field, [rows, 1]: float64 with NaN for missing, or str objects with "" for
-            missing. A vector is float64 [rows, length]. A boolean is 1.0 or 0.0, a time the seconds since
-            1970-01-01T00:00:00 (of a time with an offset: in UTC). With a graph its outputs: float64 and int64
-            [rows, n].
+            missing. A vector or a sequence is float64 [rows, length], an image uint8 [rows, height, width, channels].
+            A boolean is 1.0 or 0.0, a time the seconds since 1970-01-01T00:00:00 (of a time with an offset: in UTC).
+            With a graph its outputs: float64 and int64 [rows, n].
 
         Raises:
             InvalidRows: If rows break the contract.
@@ -251,17 +253,30 @@ def json_value(value: Any) -> Any:
 
 
 def column(feature: Mapping[str, Any], values: Sequence[Any]) -> "np.ndarray[Any, Any]":
-    """Return checked values of a field as an input of the graph, [rows, 1]; of a vector [rows, length]."""
+    """Return checked values of a field as an input of the graph, [rows, 1]; of a list of numbers [rows, length]."""
     if feature["dtype"] == "string":
         return np.array([value or "" for value in values], dtype=object).reshape(-1, 1)
-    if feature["kind"] == "vector":
-        missing = [math.nan] * feature["length"]
-        vectors = [missing if value is None else value for value in values]
-        return np.array(vectors, dtype=np.float64).reshape(len(values), feature["length"])
+    if feature["kind"] == "image":
+        return np.stack(values)
+    if feature["kind"] in ("vector", "sequence"):
+        return list_column(feature.get("length"), values)
     if feature["kind"] == "datetime":
         epoch = datetime(1970, 1, 1, tzinfo=UTC if feature["zoned"] else None)
         values = [None if value is None else (value - epoch).total_seconds() for value in values]
     return np.array(values, dtype=np.float64).reshape(-1, 1)
+
+
+def list_column(length: int | None, values: Sequence[Any]) -> "np.ndarray[Any, Any]":
+    """Return checked lists as float64 [rows, length], with NaN for missing ones and after the end of shorter ones.
+
+    Without a length, it is that of the longest list.
+    """
+    lengths = [len(value) for value in values if value is not None]
+    array = np.full((len(values), length or max(lengths, default=1)), np.nan)
+    for row, numbers in zip(array, values, strict=True):
+        if numbers is not None:
+            row[: len(numbers)] = numbers
+    return array
 
 
 # The checks of a value
@@ -454,14 +469,15 @@ def read_offset(text: str | None) -> timezone | None:
     return timezone(-offset if text[0] == "-" else offset)
 
 
-def vector_check(feature: Mapping[str, Any]) -> Callable[[Any], list[float]]:
-    """Return the check of a vector."""
+def list_check(feature: Mapping[str, Any]) -> Callable[[Any], list[float]]:
+    """Return the check of a vector or a sequence."""
     check_number = element_check(feature)
+    shortest, longest = list_lengths(feature)
 
     def check(value: Any) -> list[float]:
         if not isinstance(value, list):
             raise InvalidValue("wrong_type", f"expected {expected(feature)}")
-        if len(value) != feature["length"]:
+        if not shortest <= len(value) <= longest:
             raise InvalidValue("wrong_length", f"expected {expected(feature)}; it has {len(value):,}")
         return [check_number(index, json_value(number)) for index, number in enumerate(value)]
 
@@ -469,13 +485,13 @@ def vector_check(feature: Mapping[str, Any]) -> Callable[[Any], list[float]]:
 
 
 def element_check(feature: Mapping[str, Any]) -> Callable[[int, Any], float]:
-    """Return the check of one number of a vector, from its index and its value."""
+    """Return the check of one number of a list, from its index and its value."""
     whole, noun = feature["integers"], f"a {'whole ' * feature['integers']}number"
-    text = noun + vector_range(feature)
+    text = noun + list_range(feature)
     largest: float = MAX_EXACT_INTEGER if whole else sys.float_info.max
     low = -largest if feature["minimum"] is None else feature["minimum"]
     high = largest if feature["maximum"] is None else feature["maximum"]
-    bounds = text if vector_range(feature) else f"{noun} from -{MAX_EXACT_INTEGER:,} to {MAX_EXACT_INTEGER:,}"
+    bounds = text if list_range(feature) else f"{noun} from -{MAX_EXACT_INTEGER:,} to {MAX_EXACT_INTEGER:,}"
 
     def check(index: int, number: Any) -> float:
         where = f"at index {index}"
@@ -494,6 +510,56 @@ def element_check(feature: Mapping[str, Any]) -> Callable[[int, Any], float]:
     return check
 
 
+def image_check(feature: Mapping[str, Any]) -> Callable[[Any], "np.ndarray[Any, Any]"]:
+    """Return the check of an image: the file as bytes or in base64. It needs Pillow."""
+
+    def check(value: Any) -> "np.ndarray[Any, Any]":
+        if not isinstance(value, str | bytes):
+            raise InvalidValue("wrong_type", f"expected {expected(feature)}")
+        try:
+            content = base64.b64decode(value, validate=True) if isinstance(value, str) else value
+        except ValueError:
+            message = "the text is not base64 (RFC 4648); send it without spaces and without `data:`"
+            raise InvalidValue("invalid_image", message) from None
+        return pixels(feature, content)
+
+    return check
+
+
+#: The largest image that is resized, in pixels; and Pillow's modes of at most 8 bits per channel.
+MAX_PIXELS, MODES = 50_000_000, ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+
+
+def pixels(feature: Mapping[str, Any], content: bytes) -> "np.ndarray[Any, Any]":
+    """Return the pixels of a PNG or JPEG file, uint8 [height, width, channels]."""
+    from PIL import Image  # noqa: PLC0415 (only models with images need it)
+
+    size = feature["width"], feature["height"]
+    too_large = f"the image has more than {MAX_PIXELS:,} pixels; send at most that many, for {expected(feature)}"
+    if not content.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+        raise InvalidValue("invalid_image", "the value is not a PNG or JPEG file")
+    try:
+        image: Any = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+    except Image.DecompressionBombError:
+        raise InvalidValue("invalid_image", too_large) from None
+    except (OSError, ValueError, SyntaxError, EOFError):
+        raise InvalidValue("invalid_image", "the file is damaged: its header cannot be read") from None
+    if not feature["resize"] and image.size != size:
+        width, height = image.size
+        message = f"expected {size[0]} x {size[1]} pixels; it has {width:,} x {height:,}"
+        raise InvalidValue("invalid_image", message)
+    if image.size[0] * image.size[1] > MAX_PIXELS:
+        raise InvalidValue("invalid_image", too_large)
+    if image.mode not in MODES or (image.format == "PNG" and content[24] > 8):
+        raise InvalidValue("invalid_image", "expected at most 8 bits per channel; it has more")
+    try:
+        image = image.convert("L" if feature["channels"] == 1 else "RGB")
+    except Exception:  # the decoders raise errors of many types
+        raise InvalidValue("invalid_image", "the file is damaged: its pixels cannot be read") from None
+    image = image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8).reshape(size[1], size[0], feature["channels"])
+
+
 USUAL_CHECKS = {
     "numeric": number_check,
     "integer": number_check,
@@ -501,7 +567,9 @@ USUAL_CHECKS = {
     "categorical": category_check,
     "datetime": time_check,
     "text": text_check,
-    "vector": vector_check,
+    "vector": list_check,
+    "sequence": list_check,
+    "image": image_check,
 }
 
 
@@ -512,10 +580,15 @@ def expected(feature: Mapping[str, Any]) -> str:
             return expected_number(feature)
         case "boolean":
             return "true or false"
-        case "vector":
-            bounds = vector_range(feature)
-            numbers = f"{'whole ' * feature['integers']}numbers"
-            return f"a list of {feature['length']} {numbers}{', each' * bool(bounds)}{bounds}"
+        case "image":
+            size = f"{feature['width']} x {feature['height']} pixels"
+            return (
+                f"a PNG or JPEG file in base64, {f'which is resized to {size}' if feature['resize'] else f'of {size}'}"
+            )
+        case "vector" | "sequence":
+            bounds, (low, high) = list_range(feature), list_lengths(feature)
+            numbers = f"{low if low == high else f'{low} to {high}'} {'whole ' * feature['integers']}numbers"
+            return f"a list of {numbers}{', each' * bool(bounds)}{bounds}"
         case "categorical":
             return expected_category(feature)
         case "datetime" if feature["zoned"]:
@@ -536,8 +609,15 @@ def expected_number(feature: Mapping[str, Any]) -> str:
     return f"{noun} of at least {low}" if low else f"{noun} of at most {high}"
 
 
-def vector_range(feature: Mapping[str, Any]) -> str:
-    """Return the bounds of the numbers of a vector, as the end of a noun phrase."""
+def list_lengths(feature: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the smallest and the largest number of numbers of a vector or a sequence."""
+    if feature["kind"] == "vector":
+        return feature["length"], feature["length"]
+    return feature["shortest"], feature["longest"]
+
+
+def list_range(feature: Mapping[str, Any]) -> str:
+    """Return the bounds of the numbers of a list, as the end of a noun phrase."""
     low, high = (bound_text(feature[end]) for end in ("minimum", "maximum"))
     if low and high:
         return f" from {low} to {high}"

@@ -147,9 +147,9 @@ def odd_values(feature: dict[str, Any]) -> Iterator[Any]:
             yield from (-(2**53), 2**53, -0.0) if feature["kind"] == "integer" else (-1e300, 1e300, -0.0)
     if feature["kind"] == "categorical" and feature["unknown"] == "accept":
         yield from ("a category never seen", "\U0001f600")
-    if feature["kind"] == "vector":
+    if feature["kind"] in ("vector", "sequence"):
         for bound in (feature["minimum"] or 0, feature["maximum"] or 1):
-            yield [bound] * feature["length"]
+            yield from ([bound] * feature[end] for end in ("length", "shortest", "longest") if end in feature)
     if feature["kind"] == "text":
         yield from ("", "x" * feature["longest"])
 
