@@ -1,5 +1,6 @@
 """Read a source without running it: what it is, its inputs, and its graph if every part has a writer."""
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -110,12 +111,22 @@ class ReadSource:
         paths = {
             verdict: [item.path for item in self.source.imports if item.verdict == verdict] for verdict in _VERDICTS
         }
-        if paths["dangerous"]:
-            yield f"loading it would call {_shown(paths['dangerous'])}, which no model needs: it may be an attack"
+        attacks = [name for name in paths["dangerous"] if _may_run_commands(name)]
+        others = [name for name in paths["dangerous"] if name not in attacks]
+        if attacks:
+            yield f"loading it would call {_shown(attacks)}, which no model needs: it may be an attack"
+        if others:
+            yield f"loading it may call functions: {_shown(others)}"
         if paths["code"]:
             yield "it carries functions as code, which run when it is loaded"
         if paths["unknown"]:
             yield f"it needs classes of its author: {_shown(paths['unknown'])}"
+
+
+def _may_run_commands(path: str) -> bool:
+    """Return whether a function is of the standard library, apart from those that only wrap other functions."""
+    module = path.rpartition(".")[0]
+    return module.partition(".")[0] in sys.stdlib_module_names and module not in ("functools", "operator", "_operator")
 
 
 def _shown(value: object) -> str:

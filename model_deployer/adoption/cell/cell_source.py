@@ -12,7 +12,7 @@ from model_deployer.adoption.cell.process import CellProcess
 from model_deployer.adoption.cell.source_rows import output_tensors, source_columns
 from model_deployer.adoption.equality.comparison import SourceAnswers
 from model_deployer.adoption.interface import label_text
-from model_deployer.contract.features import Feature
+from model_deployer.contract.features import Categorical, Feature
 from model_deployer.contract.outputs import Classification, Output
 from model_deployer.contract.source_runner import SourceRunner
 
@@ -43,15 +43,27 @@ class CellSource:
         return versions
 
     def in_accepted_form(self, frame: pl.DataFrame) -> "CellSource":
-        """Return the same source with rows in a form that it does not refuse: as it chooses, else as a data frame.
+        """Return the same source with rows in a form that it does not refuse.
+
+        The forms are tried in this order: as the source chooses, as a data frame, and as a data frame in which texts
+        are categories of pandas, as boosters want them.
 
         Args:
             frame: Some rows in the form of a graph's inputs.
         """
-        if self.runner.form is not None or len(self.ask(frame).refused) < frame.height:
-            return self
-        other = replace(self, runner=self.runner.model_copy(update={"form": "frame"}))
-        return other if len(other.ask(frame).refused) < frame.height else self
+        categories = {
+            feature.name: feature.categories
+            for feature in self.features
+            if isinstance(feature, Categorical) and feature.categories
+        }
+        updates: list[dict[str, Any]] = [{}]
+        if self.runner.form is None:
+            updates += [{"form": "frame"}, {"form": "frame", "categories": categories}]
+        for update in updates:
+            other = replace(self, runner=self.runner.model_copy(update=update))
+            if len(other.ask(frame).refused) < frame.height:
+                return other
+        return self
 
     def ask(self, frame: pl.DataFrame) -> SourceAnswers:
         """Return its answers to rows in the form of a graph's inputs: Float64 with NaN, String with "".
