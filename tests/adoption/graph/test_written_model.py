@@ -23,6 +23,7 @@ from model_deployer.adoption.graph.written_model import write_model
 from tests.adoption.graph.equality import check_model
 from tests.adoption.graph.sklearn.tables import score, standardized
 from tests.adoption.graph.stored_models import stored
+from tests.support.case_ids import case_id
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -38,7 +39,7 @@ CLASSIFIERS = [
 
 
 @pytest.mark.parametrize("labels", [2, 3])
-@pytest.mark.parametrize("model", CLASSIFIERS, ids=str)
+@pytest.mark.parametrize("model", CLASSIFIERS, ids=case_id)
 def test_trees_within_other_models(model: Any, labels: int) -> None:
     """Calibration reads the scores of trees, and stacks read their probabilities."""
     check_model(model, standardized(), np.digitize(score(standardized()), [0.0, 0.8][: labels - 1]))

@@ -16,6 +16,7 @@ from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from tests.adoption.graph.equality import check_step
 from tests.adoption.graph.sklearn.tables import ROWS, texts
 from tests.adoption.graph.stored_models import stored
+from tests.support.case_ids import case_id
 
 ENCODERS = [
     OneHotEncoder(),
@@ -37,8 +38,8 @@ ENCODERS = [
 ]
 
 
-@pytest.mark.parametrize("missing", [np.nan, None, "", "none"], ids=repr)
-@pytest.mark.parametrize("encoder", ENCODERS, ids=str)
+@pytest.mark.parametrize("missing", [np.nan, None, "", "none"], ids=case_id)
+@pytest.mark.parametrize("encoder", ENCODERS, ids=case_id)
 def test_encoders(encoder: Any, missing: Any) -> None:
     """Each encoder, with a category for None, for NaN, for a text without characters, and without one."""
     graph = check_step(encoder, texts(missing))
@@ -50,7 +51,7 @@ def test_encoders(encoder: Any, missing: Any) -> None:
         assert not graph.facts["size"].accepts_missing
 
 
-@pytest.mark.parametrize("missing", [np.nan, None], ids=repr)
+@pytest.mark.parametrize("missing", [np.nan, None], ids=case_id)
 @pytest.mark.parametrize("classes", [0, 2, 3])
 def test_target_encoder(classes: int, missing: Any) -> None:
     """Each category has the mean of the target: a number, the second of two classes, or one of each class."""
@@ -71,7 +72,7 @@ def test_two_kinds_of_missing_categories_are_refused() -> None:
 @pytest.mark.parametrize(
     "values",
     [[1, 5, 9, 2**24 + 1], [0.1, -0.0, 2.5], [True, False], [1.5, np.nan, 3.0]],
-    ids=repr,
+    ids=case_id,
 )
 def test_categories_that_are_numbers(values: list[Any]) -> None:
     """Whole numbers, fractions and booleans are numbers in the graph."""
@@ -80,7 +81,7 @@ def test_categories_that_are_numbers(values: list[Any]) -> None:
     assert graph.inputs == {"code": "number"}
 
 
-@pytest.mark.parametrize("missing", [np.nan, None], ids=repr)
+@pytest.mark.parametrize("missing", [np.nan, None], ids=case_id)
 @pytest.mark.parametrize(
     "imputer",
     [
@@ -89,7 +90,7 @@ def test_categories_that_are_numbers(values: list[Any]) -> None:
         {"strategy": "most_frequent", "add_indicator": True},
         {"strategy": "constant"},
     ],
-    ids=str,
+    ids=case_id,
 )
 def test_imputer_before_an_encoder(imputer: dict[str, Any], missing: Any) -> None:
     """The usual recipe for texts: fill, then encode. The contract accepts a missing text."""

@@ -43,6 +43,7 @@ from tests.adoption.graph.equality import check_model
 from tests.adoption.graph.sklearn.tables import score, standardized
 from tests.adoption.graph.sklearn.test_models import labels_of_three, labels_of_two
 from tests.adoption.graph.stored_models import stored
+from tests.support.case_ids import case_id
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -125,7 +126,7 @@ POSITIVE_REGRESSIONS = [
 
 
 @pytest.mark.parametrize("target", [labels_of_two, labels_of_three], ids=["two", "three"])
-@pytest.mark.parametrize("model", CLASSIFIERS, ids=str)
+@pytest.mark.parametrize("model", CLASSIFIERS, ids=case_id)
 def test_classifiers(model: Any, target: Any) -> None:
     """Probabilities or scores, and the label that the source decides for."""
     if isinstance(model, FrozenEstimator):
@@ -133,19 +134,19 @@ def test_classifiers(model: Any, target: Any) -> None:
     check_model(model, standardized(), target())
 
 
-@pytest.mark.parametrize("model", THRESHOLDS, ids=str)
+@pytest.mark.parametrize("model", THRESHOLDS, ids=case_id)
 def test_thresholds(model: Any) -> None:
     """The threshold is part of the model, for either label."""
     check_model(model, standardized(), labels_of_two())
 
 
-@pytest.mark.parametrize("model", REGRESSIONS, ids=str)
+@pytest.mark.parametrize("model", REGRESSIONS, ids=case_id)
 def test_regressions(model: Any) -> None:
     """The value of each row, in the unit of the target; of a power, where it does not overflow."""
     check_model(model, standardized(), score(standardized()), limit=1e3)
 
 
-@pytest.mark.parametrize("model", POSITIVE_REGRESSIONS, ids=str)
+@pytest.mark.parametrize("model", POSITIVE_REGRESSIONS, ids=case_id)
 def test_regressions_of_positive_targets(model: Any) -> None:
     """A logarithm, a root or a power of the target is undone."""
     check_model(model, standardized(), np.exp(score(standardized()) * 0.3), limit=10.0)

@@ -42,6 +42,7 @@ from model_deployer.adoption.graph.written_model import write_model
 from tests.adoption.graph.equality import check_model
 from tests.adoption.graph.sklearn.tables import numbers, score, standardized
 from tests.adoption.graph.stored_models import stored
+from tests.support.case_ids import case_id
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -122,7 +123,7 @@ def labels_of_three() -> np.ndarray[tuple[int], np.dtype[Any]]:
     return np.digitize(score(standardized()), [0.0, 0.8]) * 10
 
 
-@pytest.mark.parametrize("model", REGRESSIONS, ids=str)
+@pytest.mark.parametrize("model", REGRESSIONS, ids=case_id)
 def test_regressions(model: Any) -> None:
     """The value of each row."""
     written = check_model(model, standardized(), score(standardized()))
@@ -130,14 +131,14 @@ def test_regressions(model: Any) -> None:
     assert written.labels is None
 
 
-@pytest.mark.parametrize("model", POSITIVE_REGRESSIONS, ids=str)
+@pytest.mark.parametrize("model", POSITIVE_REGRESSIONS, ids=case_id)
 def test_regressions_of_positive_targets(model: Any) -> None:
     """The exponential of a linear function, where it does not overflow."""
     check_model(model, standardized(), np.exp(score(standardized()) * 0.3), limit=1e3)
 
 
 @pytest.mark.parametrize("target", [labels_of_two, labels_of_three], ids=["two", "three"])
-@pytest.mark.parametrize("model", CLASSIFIERS, ids=str)
+@pytest.mark.parametrize("model", CLASSIFIERS, ids=case_id)
 def test_classifiers(model: Any, target: Any) -> None:
     """Probabilities or scores, and the label that the source decides for."""
     written = check_model(model, standardized(), target())
@@ -152,7 +153,7 @@ def test_logistic_regression_of_liblinear() -> None:
 
 
 @pytest.mark.parametrize("target", [labels_of_two, labels_of_three], ids=["two", "three"])
-@pytest.mark.parametrize("model", [MultinomialNB(), ComplementNB(), ComplementNB(norm=True)], ids=str)
+@pytest.mark.parametrize("model", [MultinomialNB(), ComplementNB(), ComplementNB(norm=True)], ids=case_id)
 def test_naive_bayes_of_counts(model: Any, target: Any) -> None:
     """Naive Bayes classifiers of numbers that are not negative."""
     check_model(model, standardized().abs(), target())

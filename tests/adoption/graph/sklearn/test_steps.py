@@ -45,6 +45,7 @@ from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from tests.adoption.graph.equality import check_step
 from tests.adoption.graph.sklearn.tables import numbers, score, standardized
 from tests.adoption.graph.stored_models import stored
+from tests.support.case_ids import case_id
 
 STEPS_WITH_GAPS = [
     StandardScaler(),
@@ -135,7 +136,7 @@ FUNCTIONS = [
 ]
 
 
-@pytest.mark.parametrize("step", STEPS_WITH_GAPS, ids=str)
+@pytest.mark.parametrize("step", STEPS_WITH_GAPS, ids=case_id)
 def test_steps_that_keep_or_fill_missing_values(step: Any) -> None:
     """A missing value stays missing, or gets the value of the library."""
     graph = check_step(step, numbers(missing=True))
@@ -143,7 +144,7 @@ def test_steps_that_keep_or_fill_missing_values(step: Any) -> None:
     assert {name for name, fact in graph.facts.items() if not fact.accepts_missing} == unseen
 
 
-@pytest.mark.parametrize("step", STEPS, ids=str)
+@pytest.mark.parametrize("step", STEPS, ids=case_id)
 def test_steps(step: Any) -> None:
     """The library refuses a missing value of most of these steps, and so does the contract."""
     table = standardized()

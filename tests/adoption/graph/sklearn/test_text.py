@@ -21,6 +21,7 @@ from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.written_model import write_model
 from tests.adoption.graph.equality import TOLERANCE, run
 from tests.adoption.graph.stored_models import stored
+from tests.support.case_ids import case_id
 
 DOCUMENTS = [
     "The cat sat on the mat",
@@ -82,7 +83,7 @@ def counts(vectorizer: Any, texts: list[str]) -> tuple[np.ndarray[tuple[int, int
     return run(model, {"text": np.array(texts, object).reshape(-1, 1)})[0], graph
 
 
-@pytest.mark.parametrize("vectorizer", VECTORIZERS, ids=str)
+@pytest.mark.parametrize("vectorizer", VECTORIZERS, ids=case_id)
 def test_vectorizers(vectorizer: Any) -> None:
     """Words, consecutive words, cases, scripts, and a batch without rows."""
     vectorizer.fit(DOCUMENTS)
@@ -107,7 +108,7 @@ def test_any_texts(texts: list[str]) -> None:
     np.testing.assert_array_equal(counts(vectorizer, texts)[0], vectorizer.transform(texts).toarray())
 
 
-@pytest.mark.parametrize("vectorizer", REFUSED, ids=str)
+@pytest.mark.parametrize("vectorizer", REFUSED, ids=case_id)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_what_a_graph_cannot_count_is_refused(vectorizer: Any) -> None:
     """The message names the class."""

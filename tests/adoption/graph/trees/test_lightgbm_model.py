@@ -26,6 +26,7 @@ from tests.adoption.graph.trees.graphs import (
     write,
 )
 from tests.adoption.graph.trees.test_sklearn_trees import LABEL, NUMBER, TABLE, THREE, with_missing
+from tests.support.case_ids import case_id
 
 QUIET: dict[str, Any] = {"verbose": -1, "min_data_in_leaf": 5, "num_leaves": 15, "seed": 0, "num_threads": 1}
 FAST = {"n_estimators": 15, **QUIET}
@@ -114,7 +115,7 @@ def test_rank_objective() -> None:
 @pytest.mark.parametrize(
     "parameters",
     [{"zero_as_missing": True}, {"use_missing": False}, {"zero_as_missing": True, "boosting": "dart"}],
-    ids=repr,
+    ids=case_id,
 )
 def test_zeros_and_missing_numbers(parameters: dict[str, Any]) -> None:
     check_booster(train(parameters, ZEROS, ZEROS_NUMBER), ZEROS, (*ANY, *NEAR_ZERO))

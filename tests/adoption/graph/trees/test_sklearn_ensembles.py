@@ -22,6 +22,7 @@ import model_deployer.adoption.graph.trees.sklearn_ensembles  # noqa: F401 (regi
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from tests.adoption.graph.trees.graphs import check_classifier, check_regressor, matrix, stored, write
 from tests.adoption.graph.trees.test_sklearn_trees import FAST, LABEL, NUMBER, TABLE, THREE
+from tests.support.case_ids import case_id
 
 #: A label that a sample of the rows often lacks.
 _RARE = np.where(np.arange(len(THREE)) < 2, 99, THREE)
@@ -35,7 +36,7 @@ _RARE = np.where(np.arange(len(THREE)) < 2, 99, THREE)
         BaggingClassifier(DecisionTreeClassifier(max_depth=4), **FAST, max_features=2, max_samples=0.3),
         BaggingClassifier(**FAST, bootstrap_features=True),
     ],
-    ids=repr,
+    ids=case_id,
 )
 def test_bagging_classifiers(model: Any, target: NDArray[Any]) -> None:
     check_classifier(model.fit(matrix(TABLE), target), TABLE)
@@ -45,7 +46,7 @@ def test_bagging_classifiers(model: Any, target: NDArray[Any]) -> None:
 @pytest.mark.parametrize(
     "model",
     [AdaBoostClassifier(**FAST), AdaBoostClassifier(DecisionTreeClassifier(max_depth=3), **FAST)],
-    ids=repr,
+    ids=case_id,
 )
 def test_adaboost_classifiers(model: Any, target: NDArray[Any]) -> None:
     check_classifier(model.fit(matrix(TABLE), target), TABLE)
@@ -60,7 +61,7 @@ def test_adaboost_classifiers(model: Any, target: NDArray[Any]) -> None:
         AdaBoostRegressor(**FAST),
         AdaBoostRegressor(DecisionTreeRegressor(max_depth=6), **FAST, loss="exponential"),
     ],
-    ids=repr,
+    ids=case_id,
 )
 def test_regressors(model: Any) -> None:
     check_regressor(model.fit(matrix(TABLE), NUMBER), TABLE)
@@ -84,7 +85,7 @@ def test_bagging_of_other_models(target: NDArray[Any]) -> None:
         AdaBoostClassifier(**FAST),
         BaggingClassifier(DecisionTreeClassifier(max_depth=4), **FAST),
     ],
-    ids=repr,
+    ids=case_id,
 )
 @pytest.mark.parametrize("target", [LABEL, THREE], ids=["two", "three"])
 @pytest.mark.parametrize("method", ["isotonic", "sigmoid"])

@@ -20,6 +20,7 @@ import model_deployer.adoption.graph.trees.sklearn_hist_boosting
 import model_deployer.adoption.graph.trees.sklearn_trees  # noqa: F401 (registers the writers)
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from tests.adoption.graph.trees.graphs import FINITE, check_classifier, check_regressor, matrix, stored, write
+from tests.support.case_ids import case_id
 
 _RANDOM = np.random.default_rng(7)
 _ROWS = 600
@@ -57,7 +58,7 @@ FAST: dict[str, Any] = {"n_estimators": 12, "random_state": 0}
         GradientBoostingClassifier(**FAST, init="zero"),
         GradientBoostingClassifier(**FAST, init=DecisionTreeClassifier(max_depth=2)),
     ],
-    ids=repr,
+    ids=case_id,
 )
 def test_classifiers(model: Any, target: NDArray[Any]) -> None:
     check_classifier(model.fit(matrix(TABLE), target), TABLE)
@@ -76,7 +77,7 @@ def test_classifiers(model: Any, target: NDArray[Any]) -> None:
         GradientBoostingRegressor(**FAST, init="zero"),
         GradientBoostingRegressor(**FAST, init=DecisionTreeRegressor(max_depth=2)),
     ],
-    ids=repr,
+    ids=case_id,
 )
 def test_regressors(model: Any) -> None:
     check_regressor(model.fit(matrix(TABLE), NUMBER), TABLE)
@@ -87,7 +88,7 @@ def test_exponential_loss() -> None:
     check_classifier(model.fit(matrix(TABLE), LABEL), TABLE)
 
 
-@pytest.mark.parametrize("model", [DecisionTreeClassifier(max_depth=5), RandomForestClassifier(**FAST)], ids=repr)
+@pytest.mark.parametrize("model", [DecisionTreeClassifier(max_depth=5), RandomForestClassifier(**FAST)], ids=case_id)
 def test_missing_values(model: Any) -> None:
     table = with_missing(TABLE)
     check_classifier(model.fit(matrix(table), THREE), table, extra=(*FINITE, np.nan))
