@@ -150,7 +150,8 @@ def _without_inexpressible(document: dict[str, Any]) -> dict[str, Any]:
     """Remove the parts of a document whose rules JSON Schema cannot express.
 
     These are columns (which must have equal lengths), headers (which may be unknown), the lines of CSV, and tables and
-    arrays in binary formats.
+    arrays in binary formats. Of the files of images only the examples remain, and of the sequences in tensors, whose
+    shape names their length, only the shortest.
     """
     for operations in document["paths"].values():
         for operation in operations.values():
@@ -161,11 +162,37 @@ def _without_inexpressible(document: dict[str, Any]) -> dict[str, Any]:
                 contents.pop(media_type)
             for content in contents.values():
                 _remove_columns(content)
+    _use_example_images(document["components"])
+    _fix_lengths(document["components"].get("schemas", {}))
     if "/predict" in document["paths"]:
         body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
         examples = body["examples"].items()
         body["examples"] = {name: example for name, example in examples if "columns" not in example["value"]}
     return document
+
+
+def _fix_lengths(components: dict[str, Any]) -> None:
+    """Leave only the shortest sequences in the tensors of components, in place."""
+    for component in components.values():
+        properties = component.get("properties", {})
+        lengths = properties.get("shape", {}).get("prefixItems", [])[1:]
+        for length in lengths:
+            length["maximum"] = length["minimum"]
+            flat, nested = properties["data"]["anyOf"]
+            for numbers in (flat, nested["items"]):
+                numbers["maxItems"] = length["minimum"]
+
+
+def _use_example_images(schema: Any) -> None:
+    """Replace the schema of every image by its examples, in place."""
+    if isinstance(schema, list):
+        for part in schema:
+            _use_example_images(part)
+    if isinstance(schema, dict):
+        if schema.get("contentEncoding") == "base64" and schema.get("examples"):
+            schema["enum"] = schema["examples"]
+        for part in schema.values():
+            _use_example_images(part)
 
 
 def _remove_columns(content: dict[str, Any]) -> None:

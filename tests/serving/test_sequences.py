@@ -155,3 +155,18 @@ def test_shorter_arrays_are_padded_when_they_are_joined() -> None:
     joined = concatenate_columns(parts)
     np.testing.assert_array_equal(joined["x"], [[1, 1, 1], [1, 1, 1], [1, np.nan, np.nan]])
     assert joined["y"].shape == (3, 1)
+
+
+def test_the_runner_takes_batches_of_different_lengths(servers: SharedServers) -> None:
+    variables = (("DEPLOYER_ENGINE", "runner"),)
+    running = servers.get(Profile(WITH_SEQUENCES, tensor_models.write_sequences, variables))
+    rows = tensor_models.sequence_rows(WITH_SEQUENCES, 600)
+
+    async def ask() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=running.url, timeout=30) as client:
+            parts = [rows[start : start + 60] for start in range(0, 600, 60)]
+            return await asyncio.gather(*(client.post("/predict", json={"rows": part}) for part in parts))
+
+    answers = [each for response in asyncio.run(ask()) for each in response.raise_for_status().json()["predictions"]]
+    assert_bits(of_predictions(answers), expected(running.model, rows))
+    assert running.metric("model_degraded") == 0

@@ -267,6 +267,12 @@ def test_a_model_of_one_vector_takes_a_list_of_vectors(one_vector: httpx.Client,
     ]
 
 
+def test_a_list_of_values_is_one_row(server: Server, client: httpx.Client) -> None:
+    for row in ROWS[:5]:
+        answer = client.post("/invocations", json=list(row.values())).raise_for_status().json()
+        assert_bits(of_predictions(answer["predictions"]), expected(server, [row]))
+
+
 def test_one_vector_as_an_array_of_numpy(one_vector: httpx.Client) -> None:
     vectors = np.array([row["embedding"] for row in FULL_ROWS], np.float32)
     native = one_vector.post("/predict", json={"rows": [{"embedding": vector} for vector in vectors.tolist()]}).json()

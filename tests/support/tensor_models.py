@@ -50,17 +50,24 @@ CONTRACT = Contract(
 ONE_VECTOR = CONTRACT.model_copy(update={"features": (EMBEDDING,)})
 
 
+def _numbers() -> list[onnx.TensorProto]:
+    """Return the doubles that all graphs use: zero for a missing number, and bounds that float32 can add up."""
+    numbers = {"_zero": 0.0, "_low": -1e6, "_high": 1e6}
+    return [helper.make_tensor(name, TensorProto.DOUBLE, [], [number]) for name, number in numbers.items()]
+
+
 def vector_graph(contract: Contract) -> onnx.ModelProto:
     """Return a graph of the probabilities: each field in float32, times a matrix, then softmax. Missing counts as 0."""
     random = np.random.default_rng(0)
-    nodes, terms, constants = [], [], [helper.make_tensor("_zero", TensorProto.DOUBLE, [1], [0.0])]
+    nodes, terms, constants = [], [], _numbers()
     for index, feature in enumerate(contract.features):
         weights = random.normal(size=(feature.elements, len(LABELS))).astype(np.float32)
         constants.append(numpy_helper.from_array(weights, f"_weights{index}"))
         nodes += [
             helper.make_node("IsNaN", [feature.name], [f"_nan{index}"]),
             helper.make_node("Where", [f"_nan{index}", "_zero", feature.name], [f"_value{index}"]),
-            helper.make_node("Cast", [f"_value{index}"], [f"_float{index}"], to=TensorProto.FLOAT),
+            helper.make_node("Clip", [f"_value{index}", "_low", "_high"], [f"_clipped{index}"]),
+            helper.make_node("Cast", [f"_clipped{index}"], [f"_float{index}"], to=TensorProto.FLOAT),
             helper.make_node("MatMul", [f"_float{index}", f"_weights{index}"], [f"_term{index}"]),
         ]
         terms.append(f"_term{index}")
@@ -159,7 +166,7 @@ def image_graph(contract: Contract) -> onnx.ModelProto:
         numpy_helper.from_array(kernel, "_kernel"),
         helper.make_tensor("_255", TensorProto.FLOAT, [1], [255.0]),
         helper.make_tensor("_axes", TensorProto.INT64, [2], [2, 3]),
-        helper.make_tensor("_zero", TensorProto.DOUBLE, [1], [0.0]),
+        *_numbers(),
     ]
     nodes = [
         helper.make_node("Cast", ["photo"], ["_float"], to=TensorProto.FLOAT),
@@ -172,7 +179,8 @@ def image_graph(contract: Contract) -> onnx.ModelProto:
         nodes += [
             helper.make_node("IsNaN", ["age"], ["_nan"]),
             helper.make_node("Where", ["_nan", "_zero", "age"], ["_age"]),
-            helper.make_node("Cast", ["_age"], ["_years"], to=TensorProto.FLOAT),
+            helper.make_node("Clip", ["_age", "_low", "_high"], ["_clipped"]),
+            helper.make_node("Cast", ["_clipped"], ["_years"], to=TensorProto.FLOAT),
             helper.make_node("Mul", ["_logits", "_years"], ["_scores"]),
         ]
     scores = "_scores" if "age" in contract.names else "_logits"
@@ -244,7 +252,7 @@ def sequence_graph(contract: Contract) -> onnx.ModelProto:
     constants = [
         numpy_helper.from_array((random.integers(-64, 65, (10, len(LABELS))) / 32).astype(np.float32), "_table"),
         numpy_helper.from_array(random.normal(size=(1, len(LABELS))).astype(np.float32), "_weights"),
-        helper.make_tensor("_zero", TensorProto.DOUBLE, [1], [0.0]),
+        *_numbers(),
         helper.make_tensor("_one", TensorProto.FLOAT, [1], [1.0]),
         helper.make_tensor("_axis", TensorProto.INT64, [1], [1]),
         helper.make_tensor("_last", TensorProto.INT64, [1], [2]),
@@ -266,7 +274,8 @@ def sequence_graph(contract: Contract) -> onnx.ModelProto:
         helper.make_node("Mul", ["_vectors", "_words_weights"], ["_masked"]),
         helper.make_node("ReduceSum", ["_masked", "_axis"], ["_words_total"], keepdims=0),
         helper.make_node("Div", ["_words_total", "_words_count"], ["_words_mean"]),
-        helper.make_node("Cast", ["_signal_values"], ["_signal_floats"], to=TensorProto.FLOAT),
+        helper.make_node("Clip", ["_signal_values", "_low", "_high"], ["_signal_clipped"]),
+        helper.make_node("Cast", ["_signal_clipped"], ["_signal_floats"], to=TensorProto.FLOAT),
         helper.make_node("ReduceSum", ["_signal_floats", "_axis"], ["_signal_total"], keepdims=1),
         helper.make_node("Div", ["_signal_total", "_signal_count"], ["_signal_mean"]),
         helper.make_node("MatMul", ["_signal_mean", "_weights"], ["_signal_scores"]),

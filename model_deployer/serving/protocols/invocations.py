@@ -218,7 +218,7 @@ class JSONReader:
         """Return the rows of one document, and the usual format of the response."""
         document = _decode(body, msgspec.json.decode)
         if isinstance(document, list):
-            is_one_row = len(self._names) > 1 and not any(isinstance(item, list | dict) for item in document)
+            is_one_row = len(self._names) > 1 and self._forms.is_row(document)
             return self._list([document] if is_one_row and document else document), JSON
         keys = document.keys() - _IGNORED_KEYS if isinstance(document, dict) else set()
         if len(keys) != 1 or not keys <= self._readers.keys():

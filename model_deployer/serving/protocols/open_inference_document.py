@@ -211,8 +211,9 @@ def _input_schema(feature: Feature, field: Schema) -> dict[str, Any]:
     data: Schema = array(field) | {"minItems": 1, "maxItems": 1}
     shape = array({"type": "integer", "enum": [1]}) | {"minItems": 1, "maxItems": 2}
     if isinstance(feature, NumberList):
-        data = {"anyOf": [field, data]}
-        low, high = feature.lengths
+        # A tensor has no null, and its numbers may be nested by row.
+        numbers, (low, high) = feature.value_schema(), feature.lengths
+        data = {"anyOf": [numbers, array(numbers) | {"minItems": 1, "maxItems": 1}]}
         lengths = {"type": "integer", "minimum": low, "maximum": high}
         shape = model_schemas.nameless([{"const": 1}, lengths], {"type": "integer"})
     is_number = len(datatypes(feature)) > 1

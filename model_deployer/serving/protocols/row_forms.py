@@ -69,6 +69,17 @@ class RowForms:
             for row in rows
         ]
 
+    def is_row(self, values: Sequence[Any]) -> bool:
+        """Return whether a list is one row, rather than a list of rows."""
+        if not self._vectors:
+            return not any(isinstance(value, list | dict) for value in values)
+        return len(values) == len(self._names) and all(map(self._may_be, self._names, values))
+
+    def _may_be(self, name: str, value: Any) -> bool:
+        if name not in self._vectors:
+            return not isinstance(value, list | dict)
+        return value is None or (isinstance(value, list) and not any(isinstance(item, list | dict) for item in value))
+
     def has_width(self, row: Sequence[Any]) -> bool:
         """Return whether a list has one value for each field, or is the value of the only field."""
         return len(row) == len(self._names) or self._is_one_vector
