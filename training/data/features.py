@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from model_deployer.contract import value_form
 from model_deployer.contract.errors import DataError, SpecError
-from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, NumberList, Text
+from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, Image, NumberList, Text
 from model_deployer.contract.value_form import NumberForm
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data import expression
@@ -24,6 +24,7 @@ from model_deployer.training.data.columns import (
     times,
 )
 from model_deployer.training.data.expression import ExpressionError
+from model_deployer.training.data.images import conformed_images
 from model_deployer.training.data.request_rows import legal, request
 from model_deployer.training.data.shaping import lags
 from model_deployer.training.data.target import MAX_INTEGER_CLASSES
@@ -98,19 +99,29 @@ def with_examples_of_one_row(features: list[Feature], train: pl.DataFrame, spec:
         train: The rows, with their columns.
         spec: The model.yaml; the examples under its ``features`` stay as they are.
     """
-    columns = pl.DataFrame([canonical(train[feature.name], feature.kind) for feature in features])
+    columns = pl.DataFrame([_with_gaps(train, feature) for feature in features])
     frame = columns.with_columns(pl.col(pl.Float64).fill_null(float("nan")), pl.col(pl.String).fill_null(""))
+    many = [feature for feature in features if isinstance(feature, NumberList | Image)]
+    frame = frame.with_columns(_conformed_column(train, feature, 0) for feature in many)
     is_valid = legal(features, frame)
     if not is_valid.any():
         return tuple(features)
     gaps = columns.select(pl.sum_horizontal(pl.all().is_null())).to_series()
     fullest = (is_valid & (gaps == gaps.filter(is_valid).min())).arg_true()
     row = request(features, frame.row(fullest[len(fullest) // 2], named=True))
+    row |= {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
     overridden = {name for name, override in spec.features.items() if override.example is not None}
     examples = {name: value for name, value in row.items() if value is not None and name not in overridden}
     return tuple(
         feature.model_copy(update={"example": examples.get(feature.name, feature.example)}) for feature in features
     )
+
+
+def _with_gaps(train: pl.DataFrame, feature: Feature) -> pl.Series:
+    """Return the values of a column, null for missing ones."""
+    if isinstance(feature, NumberList | Image):
+        return train[feature.name]
+    return canonical(train[feature.name], feature.kind)
 
 
 def infer_feature(column: pl.Series, spec: Spec) -> Feature:
@@ -203,7 +214,8 @@ def conform(frame: pl.DataFrame, features: Sequence[Feature], offset: int = 0) -
     Returns:
         One column per feature and one row per row. Numbers, booleans (1 and 0) and times (seconds since
         1970-01-01T00:00:00) are Float64, with NaN for a missing or infinite value; categories and texts are String,
-        with "" for a missing value. A vector is an Array of Float64, with NaN in all places if it is missing.
+        with "" for a missing value. A vector is an Array of Float64, with NaN in all places if it is missing; a
+        sequence a List of Float64, empty if it is missing; an image the bytes of its file.
 
     Raises:
         DataError: if a column is absent, or a value cannot be read as its feature's kind; the message counts rows
@@ -227,6 +239,8 @@ def _conformed_column(frame: pl.DataFrame, feature: Feature, offset: int) -> pl.
     column = frame[feature.name]
     if isinstance(feature, NumberList):
         return conformed_lists(column, feature, offset)
+    if isinstance(feature, Image):
+        return conformed_images(column, feature, offset)
     values = canonical(column, feature.kind)
     unreadable = values.is_null() & ~missing(column)
     if feature.kind == "integer":

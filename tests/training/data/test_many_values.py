@@ -1,13 +1,17 @@
 """Columns of lists as vectors of a conformed frame."""
 
+import base64
+
 import numpy as np
 import polars as pl
 import pytest
 
 from model_deployer.contract.errors import DataError
-from model_deployer.contract.features import Feature, NumberSequence, Numeric, Vector
-from model_deployer.training.data.features import conform
+from model_deployer.contract.features import Feature, Image, NumberSequence, Numeric, Vector
+from model_deployer.training.data.features import conform, with_examples_of_one_row
 from model_deployer.training.data.request_rows import frame_of_requests, graph_column, legal, request
+from model_deployer.training.spec import Spec
+from tests.support.tensor_models import image_content
 
 FEATURES: tuple[Feature, ...] = (Vector(name="v", length=2, missing="impute"), Numeric(name="n"))
 
@@ -53,3 +57,31 @@ def test_sequences_are_lists_of_a_legal_length() -> None:
     with pytest.raises(DataError, match="column 's', row 2: expected a list of 2 to 3 numbers"):
         conform(pl.DataFrame({"s": [[1.0, 2.0], [1.0]]}), features)
     assert not legal(features, pl.DataFrame({"s": [[1.0, float("nan")]]})).any()
+
+
+def test_images_are_bytes_or_base64() -> None:
+    features: tuple[Feature, ...] = (Image(name="photo", height=8, width=6),)
+    contents = [image_content(number) for number in range(2)]
+    for column in (contents, [base64.b64encode(content).decode() for content in contents]):
+        frame = conform(pl.DataFrame({"photo": column}), features)
+        assert frame["photo"].to_list() == contents
+        assert legal(features, frame).all()
+    for values, reason in (
+        ([contents[0], contents[1][:50]], "column 'photo', row 2: the file is damaged"),
+        ([contents[0], None], "column 'photo', row 2: an image cannot be missing"),
+        (["photos/1.png"], "column 'photo', row 1: the text is not base64"),
+        ([1, 2], "column 'photo' holds Int64; expected a PNG or JPEG file in base64, of 6 x 8 pixels, or its bytes"),
+    ):
+        with pytest.raises(DataError, match=reason):
+            conform(pl.DataFrame({"photo": values}), features)
+
+
+def test_examples_of_lists_and_images_are_those_of_one_row() -> None:
+    features: list[Feature] = [*FEATURES, NumberSequence(name="s", longest=3), Image(name="photo", height=8, width=6)]
+    files = [image_content(number) for number in range(3)]
+    frame = pl.DataFrame(
+        {"v": [None, [1.0, 2.0], [3.0, 4.0]], "n": [1.0, 2.0, None], "s": [[1], [2, 3], [4]], "photo": files}
+    )
+    spec = Spec.model_validate({"name": "m", "data": {"path": "t.parquet", "target": "y"}})
+    examples = [feature.example for feature in with_examples_of_one_row(features, frame, spec)]
+    assert examples == [(1.0, 2.0), 2.0, (2.0, 3.0), base64.b64encode(files[1]).decode()]
