@@ -1,0 +1,36 @@
+"""The requests that are generated from the OpenAPI document are those that a server can accept."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_deployer.contract.artifact import Artifact
+from model_deployer.handoff import specification
+from model_deployer.serving.protocols.open_inference_document import schemas
+from tests.support import tensor_models
+
+
+def document(write: Callable[[Path], Any], folder: Path) -> dict[str, Any]:
+    """Return a document with the components of a model alone, as it is given to schemathesis."""
+    contract = Artifact(folder, write(folder)).contract
+    fields = {feature.name: feature.json_schema() for feature in contract.features}
+    components = {"schemas": fields | schemas(contract, {})}
+    fuzzed = specification._without_inexpressible({"paths": {}, "components": components})
+    result: dict[str, Any] = fuzzed["components"]["schemas"]
+    return result
+
+
+def test_only_the_example_of_an_image_is_sent(tmp_path: Path) -> None:
+    field = document(tensor_models.write_images, tmp_path)["photo"]
+    assert field["enum"] == [tensor_models.PHOTO.example]
+
+
+@pytest.mark.parametrize(("name", "length"), [("Words", 1), ("Signal", 2)])
+def test_tensors_have_the_shortest_sequences(name: str, length: int, tmp_path: Path) -> None:
+    properties = document(tensor_models.write_sequences, tmp_path)[f"OpenInferenceInput{name}"]["properties"]
+    (_, size) = properties["shape"]["prefixItems"]
+    flat, nested = properties["data"]["anyOf"]
+    assert (size["minimum"], size["maximum"]) == (length, length)
+    assert flat["minItems"] == flat["maxItems"] == nested["items"]["maxItems"] == length
