@@ -172,11 +172,12 @@ class ModelService:
         for problem in configuration.check(CONFIGURATION):
             logs.logger.warning(problem)
         registry.create_protocols(server_settings.protocols, predictor)
-        if artifact.runner:
-            os.environ[SOCKET_VARIABLE] = SourceProcess(artifact, artifact.runner).start()
-        predictor.replay(local_engine(0 if engine_name == "cuda" else None))
         metric_files.create_folder()
-        workers.WorkerWatch().start()
+        watch = workers.WorkerWatch()
+        if artifact.runner:
+            os.environ[SOCKET_VARIABLE] = SourceProcess(artifact, artifact.runner, watch.count_source_ends()).start()
+        predictor.replay(local_engine(0 if engine_name == "cuda" else None))
+        watch.start()
         listeners.install()
         if tls_settings := server_options.tls():
             tls_settings.check(has_grpc=server_settings.grpc_port is not None)

@@ -292,8 +292,9 @@ def _narrowed_feature(feature: Feature, answers: SourceAnswers, rows: _Rows) -> 
 
 
 def _is_refused(case: str, answers: SourceAnswers, rows: _Rows) -> bool:
+    """Return whether the source answers a case in no row: it raises an error, or its answer is not a number."""
     probes = [row for row, name in enumerate(rows.cases) if name == case]
-    return bool(probes) and all(row in answers.refused for row in probes)
+    return bool(probes) and not any(np.isfinite(answers.numbers[row]).all() for row in probes)
 
 
 def _with_probabilities(source: OpenedSource, graph: onnx.ModelProto, dataset: Dataset) -> OpenedSource:

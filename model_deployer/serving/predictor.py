@@ -264,7 +264,11 @@ class Predictor:
             rows: Rows in the form that :class:`serving.rows.decoding.Decoder` returns; more than 64 of them as a table.
         """
         request_rows.set(len(rows))
-        return await self._batcher(rows)
+        try:
+            return await self._batcher(rows)
+        except InvalidRows as error:  # only the source of a model refuses what the contract accepts
+            self.metrics.count_problems(error)
+            raise
 
     async def predict_table(self, columns: Mapping[str, Column]) -> Arrays:
         """Return the output tensors for columns that are not validated yet; otherwise as :meth:`predict`.

@@ -63,6 +63,12 @@ def current_environment() -> CellEnvironment:
     return CellEnvironment(Path(sys.executable), versions | {"python": platform.python_version()})
 
 
+def environment_folder(requirements: Sequence[str], python: tuple[int, int] | None, cache: Path) -> Path:
+    """Return the folder of an environment in a cache: the same for the same arguments on machines of the same kind."""
+    key = json.dumps([sorted(requirements), python, platform.machine(), platform.system()])
+    return cache / hashlib.sha256(key.encode()).hexdigest()[:20]
+
+
 def prepare_environment(
     requirements: Sequence[str], python: tuple[int, int] | None = None, cache: Path | None = None
 ) -> CellEnvironment:
@@ -80,12 +86,10 @@ def prepare_environment(
         CellError: if the packages cannot be installed together with any Python.
         EnvironmentFault: if there is no disk space, or neither uv nor pip.
     """
-    cache = cache or default_cache()
-    key = json.dumps([sorted(requirements), python, platform.machine(), platform.system()])
-    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:20]
+    folder = environment_folder(requirements, python, cache or default_cache())
     if not (folder / _FACTS).exists():
         try:
-            cache.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
             _make(list(requirements), python, folder)
         except OSError as error:
             raise EnvironmentFault(f"the environment of the source cannot be written: {error.strerror}") from error

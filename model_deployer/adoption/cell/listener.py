@@ -15,6 +15,9 @@ from model_deployer.adoption.cell.environment import CellEnvironment
 from model_deployer.adoption.cell.process import START_SECONDS, CellProcess, Limits, worker_variables
 from model_deployer.system.janitor import owned_group
 
+#: The socket of a worker.
+LISTENING = "listening"
+
 #: The time between two attempts to connect to a worker that starts.
 _ATTEMPT_SECONDS = 0.02
 
@@ -25,13 +28,13 @@ def start_listener(environment: CellEnvironment, folder: Path, limits: Limits) -
 
     Args:
         environment: The environment of the source.
-        folder: A folder of this process alone. The worker listens at ``socket`` in it, and writes to ``log``.
+        folder: A folder of this process alone. The worker listens at :data:`LISTENING` in it, and writes to ``log``.
         limits: What the source may take.
 
     Raises:
         CellError: if the worker does not start.
     """
-    path, writable = folder / "socket", folder / "writable"
+    path, writable = folder / LISTENING, folder / "writable"
     path.unlink(missing_ok=True)
     writable.mkdir(exist_ok=True)
     settings = {
@@ -39,6 +42,7 @@ def start_listener(environment: CellEnvironment, folder: Path, limits: Limits) -
         "folder": str(writable),
         "memory_bytes": limits.memory_bytes,
         "cpu_seconds": limits.cpu_seconds,
+        "batch_seconds": limits.batch_seconds,
     }
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL, Signals
+from signal import SIGALRM, SIGKILL, Signals
 from threading import Event
 from typing import Any
 
@@ -37,12 +37,15 @@ class Limits:
         cpu_seconds: The processor time of the process; None for no limit.
         answer_seconds: The time for one answer; loading is one.
         threads: The threads of numerical libraries.
+        batch_seconds: The time for the answers to one batch; the system ends a process that takes longer. None for no
+            limit.
     """
 
     memory_bytes: int = 8 << 30
     cpu_seconds: int | None = 1800
     answer_seconds: float = 300.0
     threads: int = 1
+    batch_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,11 @@ class CellProcess:
     def pid(self) -> int:
         """The number of the process."""
         return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended: its exit code, or the negative number of the signal; None while it runs."""
+        return self._process.poll()
 
     @property
     def seconds(self) -> float:
@@ -184,6 +192,9 @@ class CellProcess:
         except subprocess.TimeoutExpired:
             self._kill()
             code = self._process.wait()
+        if code == -SIGALRM:
+            seconds = self._limits.batch_seconds
+            return f"the process of the source was ended: it took more than {seconds:g} seconds for a batch"
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         how = f"with the signal {Signals(-code).name}" if code < 0 else f"with exit code {code}"
         last = f": {lines[-1].strip()}" if lines else ""

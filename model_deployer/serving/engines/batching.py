@@ -11,12 +11,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_deployer.contract.errors import Overloaded, PredictionFailed, RequestError
+from model_deployer.contract.errors import InvalidRows, Overloaded, PredictionFailed, RequestError
 from model_deployer.serving.engines.event_loop import running_loop
 
 #: Arrays by name, all with the same number of rows in the first dimension.
@@ -179,7 +180,7 @@ class Batcher(Generic[P]):
         starts = range(0, rows, self._batch_rows)
         results = [self._enqueue(payload[start : start + self._batch_rows]) for start in starts]
         try:
-            return concatenate_columns(await asyncio.gather(*results))
+            return concatenate_columns(await asyncio.gather(*map(_of_part, results, starts)))
         finally:
             for result in results:
                 result.cancel()
@@ -277,6 +278,15 @@ class Batcher(Generic[P]):
             if not chunk.result.done():
                 chunk.result.set_result({name: array[start:end] for name, array in outputs.items()})
             start = end
+
+
+async def _of_part(result: "asyncio.Future[Arrays]", start: int) -> Arrays:
+    """Return the outputs of a part of a request; refused rows are numbered within the whole request."""
+    try:
+        return await result
+    except InvalidRows as error:
+        problems = [replace(problem, row=start + problem.row) for problem in error.problems]
+        raise InvalidRows(problems, error.total) from None
 
 
 def _failure(error: Exception) -> RequestError:

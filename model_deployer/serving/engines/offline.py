@@ -1,7 +1,7 @@
 """Predictions without a server: the same validation and the same graph, for any number of rows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain, compress
@@ -114,7 +114,8 @@ class OfflineModel:
         batches = [
             self._threads.submit(self._run, {name: array[rows] for name, array in columns.items()}) for rows in slices
         ]
-        return lambda: Answers(accepted, concatenate_columns([batch.result() for batch in batches]), problems)
+        numbers.sort()
+        return lambda: _finish(accepted, problems, zip((numbers[rows] for rows in slices), batches, strict=True))
 
     def check_golden(self) -> None:
         """Check that the model reproduces its golden predictions, as a server does before it is ready.
@@ -170,11 +171,18 @@ class OfflineModel:
             return self._read_table(rows).columns
         return self._build_columns(self._validator.check(rows))
 
-    def _run(self, columns: Columns) -> Arrays:
-        outputs = self._engine.run(columns)
+    def _run(self, columns: Columns) -> tuple[Arrays, Sequence[Problem]]:
+        """Return the outputs of the rows that the model answers, and the problems of those that it refuses itself."""
+        try:
+            outputs = self._engine.run(columns)
+        except InvalidRows as error:
+            refused = [problem.row for problem in error.problems]
+            left = {name: np.delete(array, refused, axis=0) for name, array in columns.items()}
+            is_any_left = len(refused) < len(next(iter(columns.values())))
+            return (self._run(left)[0] if is_any_left else self._no_outputs()), error.problems
         if not all(np.isfinite(array).all() for array in outputs.values()):
             raise ArtifactError(f"{self._artifact.tag} answers a valid row with NaN or infinity; train it again")
-        return outputs
+        return outputs, ()
 
 
 def predict(artifact: Artifact, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
@@ -197,6 +205,22 @@ def predict(artifact: Artifact, rows: Sequence[Mapping[str, Any]]) -> list[dict[
 def problem_documents(problems: Sequence[Problem]) -> list[dict[str, str | None]]:
     """Return the problems of a row as the service names them, without the number of the row."""
     return [{"field": problem.field, "code": problem.code, "message": problem.message} for problem in problems]
+
+
+def _finish(
+    accepted: NDArray[np.bool_],
+    problems: dict[int, Sequence[Problem]],
+    batches: Iterable[tuple[NDArray[np.int64], "Future[tuple[Arrays, Sequence[Problem]]]"]],
+) -> Answers:
+    """Wait for batches, each with the numbers of its rows, and leave out the rows that the model refuses itself."""
+    outputs = []
+    for numbers, batch in batches:
+        arrays, refused = batch.result()
+        outputs.append(arrays)
+        for problem in refused:
+            number = int(numbers[problem.row])
+            accepted[number], problems[number] = False, (problem,)
+    return Answers(accepted, concatenate_columns(outputs), problems)
 
 
 def _count(rows: Rows) -> int:

@@ -5,10 +5,12 @@ No file of the source is read in this process.
 
 import logging
 import os
+import select
 import socket
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
@@ -18,14 +20,18 @@ from numpy.typing import NDArray
 from model_deployer.adoption.cell.cell_worker import wire
 from model_deployer.adoption.cell.source_rows import output_tensors, source_columns
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.errors import PredictionFailed, Unavailable
+from model_deployer.contract.errors import InvalidRows, Overloaded, PredictionFailed, Problem, Unavailable
 from model_deployer.contract.source_runner import SourceRunner
 from model_deployer.serving.rows.columns import Columns
+from model_deployer.serving.rows.validation import MAX_LISTED_PROBLEMS
 
 #: The variable that passes the path of the socket from the parent to its workers.
 SOCKET_VARIABLE = "MODEL_DEPLOYER_SOURCE"
 
 logger = logging.getLogger("model_deployer")
+
+#: A process that has not answered after this many times the time for a batch does not even end itself.
+_STUCK_FACTOR = 3
 
 _NOT_THERE = "the process of the model is being started again"
 
@@ -50,11 +56,7 @@ class SourceEngine:
     @property
     def unavailable(self) -> str | None:
         """Why no request is answered now; None if the source answers."""
-        try:
-            self._connect()
-        except Unavailable as error:
-            return str(error)
-        return None
+        return None if Path(self._path).exists() else _NOT_THERE
 
     def tune(self, columns: Columns) -> None:
         """Do nothing: the source is as it is."""
@@ -64,13 +66,19 @@ class SourceEngine:
 
         Raises:
             Unavailable: if the source has ended, or takes longer than a request may take.
-            PredictionFailed: if the source refuses one of the rows.
+            Overloaded: if it answers other workers for as long.
+            InvalidRows: if the source refuses some of the rows, or does not answer them with numbers.
+            PredictionFailed: if it fails.
         """
         rows = source_columns(self._contract.features, columns)
         header, answers = self._ask(rows)
         if refused := header["refused"]:
-            raise PredictionFailed(f"the model itself refuses these rows: {next(iter(refused.values()))}")
-        return output_tensors(self._contract.output, answers, self._runner.answer, self._runner.half_width)
+            raise _refusal({int(row): f"with the error {error.partition(':')[0]}" for row, error in refused.items()})
+        outputs = output_tensors(self._contract.output, answers, self._runner.answer, self._runner.half_width)
+        is_answered = np.all([np.isfinite(array).all(axis=1) for array in outputs.values()], axis=0)
+        if not is_answered.all():
+            raise _refusal(dict.fromkeys(np.flatnonzero(~is_answered).tolist(), "and gives NaN or infinity"))
+        return outputs
 
     run_locally = run
 
@@ -90,15 +98,17 @@ class SourceEngine:
             self._disconnect()
             raise Unavailable(_NOT_THERE) from None
         if error_of_source := header.get("error"):
-            if error_of_source["type"] == "NotLoaded":
-                raise Unavailable(_NOT_THERE)
+            if error_of_source["type"] == "Busy":
+                raise Overloaded("the model answers other requests for too long; send it again in a moment")
             raise PredictionFailed(f"the model failed: {error_of_source['type']}")
         return header, answers
 
     def _connect(self) -> socket.socket:
+        if self._connection and _is_ended(self._connection):
+            self._disconnect()
         if self._connection is None:
             connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(self._contract.limits.timeout_seconds)
+            connection.settimeout(_STUCK_FACTOR * self._contract.limits.timeout_seconds)
             try:
                 connection.connect(self._path)
                 wire.receive(connection)
@@ -109,10 +119,12 @@ class SourceEngine:
         return self._connection
 
     def _kill(self, connection: socket.socket) -> None:
-        """End the process at the other side, which answers no caller while it is busy; the parent starts another."""
+        """End the process at the other side, which does not react; the parent starts another."""
         pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        seconds = self._contract.limits.timeout_seconds
-        logger.error("the process of the model takes too long, so it is ended", extra={"pid": pid, "seconds": seconds})
+        logger.error(
+            "the process of the model does not react, so it is ended",
+            extra={"pid": pid, "seconds": connection.gettimeout()},
+        )
         with suppress(ProcessLookupError):
             os.kill(pid, SIGKILL)
 
@@ -120,3 +132,23 @@ class SourceEngine:
         if self._connection:
             self._connection.close()
         self._connection = None
+
+
+def _is_ended(connection: socket.socket) -> bool:
+    """Return whether the other side has closed a connection."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    return bool(poll.poll(0))
+
+
+def _refusal(reasons: Mapping[int, str]) -> InvalidRows:
+    """Return the error for rows that the source refuses.
+
+    Args:
+        reasons: For the index of each row, how: the type of an error without its text, which may have values.
+    """
+    problems = [
+        Problem(row, None, "refused_by_model", f"the model itself refuses this row {reason}")
+        for row, reason in reasons.items()
+    ]
+    return InvalidRows(problems[:MAX_LISTED_PROBLEMS], len(problems))

@@ -3,14 +3,14 @@
 import logging
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.environment import CellEnvironment, prepare_environment
-from model_deployer.adoption.cell.listener import start_listener
+from model_deployer.adoption.cell.listener import LISTENING, start_listener
 from model_deployer.adoption.cell.process import CellProcess, Limits
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import ArtifactError, EnvironmentFault
@@ -24,6 +24,9 @@ logger = logging.getLogger("model_deployer")
 #: The time before the process is started again: at first, and at most, after it has ended several times.
 MIN_BACK_OFF_SECONDS, MAX_BACK_OFF_SECONDS = 0.5, 30.0
 
+#: The socket of a process that has loaded its model.
+ANSWERING = "answering"
+
 #: The variable with the folder of the environments, which an image has.
 ENVIRONMENTS_VARIABLE = "MODEL_DEPLOYER_ENVIRONMENTS"
 
@@ -35,10 +38,14 @@ class SourceProcess:
     Args:
         artifact: A model with a runner.
         runner: The content of its runner.json.
+
+    Attributes:
+        on_end: Is called with the exit code of each process that ends without being asked to.
     """
 
     artifact: Artifact
     runner: SourceRunner
+    on_end: Callable[[int | None], None] = lambda _: None
     _started: threading.Event = field(default_factory=threading.Event)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _fault: Exception | None = None
@@ -65,13 +72,15 @@ class SourceProcess:
     def _keep_running(self, environment: CellEnvironment) -> None:
         back_off = MIN_BACK_OFF_SECONDS
         with temporary_folder("model-deployer-source-") as folder:
-            self._path = str(folder / "socket")
+            self._path = str(folder / ANSWERING)
             while not self._stopped.is_set():
                 try:
                     with running_source(self.artifact, self.runner, environment, folder) as process:
                         self._started.set()
                         logger.info("the process of the model is ready", extra={"pid": process.pid})
                         reason = process.wait(self._stopped)
+                        if not self._stopped.is_set():
+                            self.on_end(process.exit_code)
                     back_off = MIN_BACK_OFF_SECONDS if process.seconds > MAX_BACK_OFF_SECONDS else back_off
                 except CellError as error:
                     reason = str(error)
@@ -119,7 +128,7 @@ def source_environment(runner: SourceRunner) -> CellEnvironment:
     """
     cache = os.environ.get(ENVIRONMENTS_VARIABLE)
     try:
-        return prepare_environment(runner.requirements, _python(runner), Path(cache) if cache else None)
+        return prepare_environment(runner.requirements, python_version(runner), Path(cache) if cache else None)
     except CellError as error:
         raise EnvironmentFault(f"the environment of the model cannot be made: {error}") from None
 
@@ -134,21 +143,25 @@ def running_source(
         artifact: The model.
         runner: The content of its runner.json.
         environment: The environment of the source.
-        folder: A folder of this process alone, in which the source listens at ``socket``.
+        folder: A folder of this process alone, in which the source listens at :data:`ANSWERING`.
 
     Raises:
         CellError: if it does not start, or cannot be loaded.
     """
-    limits = Limits(cpu_seconds=None, answer_seconds=artifact.contract.limits.timeout_seconds, threads=cpu_count())
-    with start_listener(environment, folder, limits) as process:
+    limits = Limits(cpu_seconds=None, batch_seconds=artifact.contract.limits.timeout_seconds, threads=cpu_count())
+    with start_listener(environment, folder, limits) as process, ExitStack() as stack:
         steps = [{**step.to_json(), "path": str(artifact.path / SOURCE / step.path)} for step in runner.steps]
         process.load(steps, [{"module": item.module, "path": item.path, "code": item.code} for item in runner.scripts])
         if missing := process.isolation.missing:
             logger.warning(missing)
+        # Workers of the server find a socket only where a loaded model answers.
+        (folder / LISTENING).rename(folder / ANSWERING)
+        stack.callback((folder / ANSWERING).unlink, missing_ok=True)
         yield process
 
 
-def _python(runner: SourceRunner) -> tuple[int, int] | None:
+def python_version(runner: SourceRunner) -> tuple[int, int] | None:
+    """Return the version of Python of a source, such as (3, 11); None if any will do."""
     if runner.python is None:
         return None
     major, minor = runner.python.split(".")[:2]

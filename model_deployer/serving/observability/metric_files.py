@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar
 
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
@@ -205,12 +206,14 @@ class ParentCounters:
 
     def __init__(self, folder: Path) -> None:
         self._file = MetricFile(str(folder / f"counter_{_PARENT}.db"))
+        self._lock = Lock()
 
     def add(self, spec: MetricSpec, *labels: str, amount: int = 1) -> None:
-        """Add to a counter. Add 0 to have the counter exist before it counts."""
+        """Add to a counter, from any thread. Add 0 to have the counter exist before it counts."""
         key = mmap_key(spec.name.removesuffix("_total"), spec.name, list(spec.labels), list(labels), spec.about)
-        value, _ = self._file.read_value(key)  # type: ignore[no-untyped-call]
-        self._file.write_value(key, value + amount, 0.0)  # type: ignore[no-untyped-call]
+        with self._lock:
+            value, _ = self._file.read_value(key)  # type: ignore[no-untyped-call]
+            self._file.write_value(key, value + amount, 0.0)  # type: ignore[no-untyped-call]
 
 
 def _remove_abandoned(folder: Path) -> None:

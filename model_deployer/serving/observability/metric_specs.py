@@ -65,6 +65,11 @@ WORKER_ENDS = MetricSpec(
 )
 WORKER_RESTARTS = MetricSpec("model_worker_restarts_total", "Workers that ended so and were started again.")
 WORKER_STALLS = MetricSpec("model_worker_stalls_total", "Times that a worker did not react for 10 seconds.")
+SOURCE_ENDS = MetricSpec(
+    "model_source_ends_total",
+    "Processes of a model that its source serves that ended without being asked to, by signal or exit code.",
+    ("reason",),
+)
 PROCESS_CPU = MetricSpec("process_cpu_seconds_total", "CPU time of a process of the server.", ("process",))
 PROCESS_MEMORY = MetricSpec("process_resident_memory_bytes", "Memory of a process of the server.", ("process",))
 PROCESS_FILES = MetricSpec("process_open_fds", "Open files and connections of a process of the server.", ("process",))
@@ -89,6 +94,7 @@ METRIC_SPECS = (
     WORKER_ENDS,
     WORKER_RESTARTS,
     WORKER_STALLS,
+    SOURCE_ENDS,
     PROCESS_CPU,
     PROCESS_MEMORY,
     PROCESS_FILES,

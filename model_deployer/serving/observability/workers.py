@@ -34,6 +34,8 @@ _CHECK_INTERVAL_SECONDS = 5.0
 #: How workers usually end: these counts exist from the start, so that Prometheus sees the first end as an increase.
 _USUAL_REASONS = ("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT", "SIGTERM", "exit_1")
 
+_USUAL_SOURCE_REASONS = ("SIGKILL", "SIGSEGV", "SIGABRT", "SIGALRM", "exit_1")
+
 
 def become_parent() -> None:
     """Note that the processes that this one starts are workers."""
@@ -121,6 +123,12 @@ class WorkerWatch:
         for pid in self._stalled - silent:
             logger.info("worker reacts again, or has ended", extra={"pid": pid})
         self._stalled = silent
+
+    def count_source_ends(self) -> Callable[[int | None], None]:
+        """Return the function that counts an end of the process of a model, by its exit code."""
+        for reason in _USUAL_SOURCE_REASONS:
+            self._count(metric_specs.SOURCE_ENDS, reason, amount=0)
+        return lambda exit_code: self._count(metric_specs.SOURCE_ENDS, _reason(exit_code))
 
     def _look_for_stalls(self) -> None:
         while True:

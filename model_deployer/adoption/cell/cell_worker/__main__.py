@@ -1,12 +1,14 @@
 """Start the worker: ``python -m cell_worker '{"fd": 3, "folder": ..., "memory_bytes": ..., "cpu_seconds": ...}'``.
 
-With ``socket`` in place of ``fd``, it listens at that path and serves several connections.
+With ``socket`` in place of ``fd``, it listens at that path and serves several connections. With ``batch_seconds``, the
+system ends the process if the answers to one batch take longer.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -25,7 +27,8 @@ def main(settings: dict[str, Any]) -> None:
     os.environ.update(TMPDIR=settings["folder"], HOME=settings["folder"])
     os.dup2(2, 1)  # what a source prints goes to the log
     sys.path.remove(str(Path(__file__).resolve().parent.parent))
-    worker = Worker(Path(settings["folder"]))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    worker = Worker(Path(settings["folder"]), settings.get("batch_seconds"))
     if listener is None:
         connection = socket.socket(fileno=settings["fd"])
         wire.send(connection, {"isolation": isolation}, {})

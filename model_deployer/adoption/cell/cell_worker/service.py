@@ -7,9 +7,12 @@ An answer with ``error`` says what went wrong; the worker goes on.
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -42,16 +45,22 @@ _LIBRARIES = {
 }
 
 
-class NotLoaded(Exception):
-    """No model is loaded yet."""
+class Busy(Exception):
+    """The model answers other batches."""
 
 
 class Worker:
-    """The process that holds the model."""
+    """The process that holds the model.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: The folder that it may write to.
+        batch_seconds: The time for the answers to one batch, also for the wait for those before it; None for no limit.
+    """
+
+    def __init__(self, folder: Path, batch_seconds: float | None = None) -> None:
         self.folder = folder
         self.model: Any = None
+        self._batch_seconds = batch_seconds
         self._lock = Lock()
 
     def serve(self, connection: socket.socket) -> None:
@@ -66,11 +75,21 @@ class Worker:
     def answer(self, header: dict[str, Any], columns: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
         """Return the answer to a request; an error of the source is an answer."""
         try:
-            with self._lock:  # libraries need not be able to answer two batches at once
+            with self._turn():
                 return _VERBS[header["verb"]](self, header, columns)
         except Exception as error:  # the source may raise anything
             traceback.print_exc()
             return {"error": _described(error)}, {}
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the other requests: libraries need not be able to answer two batches at once."""
+        if not self._lock.acquire(timeout=self._batch_seconds or -1):
+            raise Busy
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def load(self, header: dict[str, Any], _: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
         """Load the source, and describe it."""
@@ -88,9 +107,8 @@ class Worker:
 
     def predict(self, header: dict[str, Any], columns: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
         """Return the answers to rows, and why rows are refused."""
-        if self.model is None:  # this process has only just started
-            raise NotLoaded
-        answer, refused = answers.ask(self.model, Table(columns, header))
+        with _time_limit(self._batch_seconds):
+            answer, refused = answers.ask(self.model, Table(columns, header))
         return {"refused": refused}, answer
 
     def convert(self, header: dict[str, Any], _: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
@@ -99,6 +117,16 @@ class Worker:
 
 
 _VERBS = {"load": Worker.load, "describe": Worker.describe, "predict": Worker.predict, "convert": Worker.convert}
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    """Have the system end this process if the context takes longer, whatever its code does."""
+    signal.setitimer(signal.ITIMER_REAL, seconds or 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _described(error: Exception) -> dict[str, Any]:
