@@ -17,6 +17,7 @@ from model_deployer.adoption.cell.cell_source import CellSource
 from model_deployer.adoption.cell.source_rows import with_interval
 from model_deployer.adoption.equality.comparison import SourceAnswers, compare
 from model_deployer.adoption.equality.probes import Probes, build_probes
+from model_deployer.adoption.equality.vector_probes import with_vectors
 from model_deployer.adoption.graph.interval import add_interval
 from model_deployer.adoption.graph.scores import SCORES, has_scores, replace_scores
 from model_deployer.adoption.interface import Interface, Kind
@@ -25,7 +26,7 @@ from model_deployer.adoption.read_source import SourceHints, read_source
 from model_deployer.contract.adoption import Adoption, Equality
 from model_deployer.contract.artifact import write_json
 from model_deployer.contract.errors import CheckFailed, DataError
-from model_deployer.contract.features import Boolean, Categorical, Feature, Integer
+from model_deployer.contract.features import Boolean, Categorical, Feature, Integer, Vector
 from model_deployer.contract.number_format import count
 from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.contract.source_runner import RUNNER, SOURCE, SourceRunner
@@ -82,7 +83,7 @@ def adopt(path: Path) -> Completed:
     assert spec.adopt
     source_path = path.parent / spec.adopt.source
     location = spec.location("adopt", "source")
-    hints = SourceHints(spec.adopt.columns, spec.adopt.labels, spec.adopt.steps, spec.adopt.environment)
+    hints = _hints(spec)
     read = read_source(source_path, hints)
     if read.is_unnamed and hints.columns is None and spec.data.has_table:
         hints = replace(hints, columns=_columns_of_table(spec, path, read.interface))
@@ -94,6 +95,12 @@ def adopt(path: Path) -> Completed:
         if not spec.data.has_table:
             return _adopt_without_table(path, spec, source)
         return _adopt(read_evaluation_data(path, source.interface), source)
+
+
+def _hints(spec: Spec) -> SourceHints:
+    adopt = _required(spec)
+    vectors = tuple(name for name, override in spec.features.items() if override.kind == "vector")
+    return SourceHints(adopt.columns, adopt.labels, adopt.steps, adopt.environment, adopt.outputs, vectors)
 
 
 def _columns_of_table(spec: Spec, path: Path, interface: Interface | None) -> tuple[str, ...]:
@@ -113,7 +120,8 @@ def describe(source: OpenedSource) -> str:
     """Return in words what a source is, and how it can be served."""
     origin = source.origin
     versions = ", ".join(f"{name} {version}" for name, version in sorted(origin.answered_with.items()))
-    how = "every part of it has a graph writer" if source.graph is not None else f"no graph: {origin.reason}"
+    written = "every part of it has a graph writer" if source.runner.network is None else "its own graph is served"
+    how = written if source.graph is not None else f"no graph: {origin.reason}"
     return f"{origin.format}, {origin.estimator or 'no class'}, loaded with {versions}; {how}"
 
 
@@ -230,17 +238,23 @@ class _Rows:
         seed: int,
     ) -> "_Rows":
         """Return the rows for fields, with or without a table, and for the critical values of a model."""
+        lengths = {feature.name: feature.length for feature in features if isinstance(feature, Vector)}
         kinds: dict[str, Kind] = {
-            feature.name: "text" if feature.dtype == "string" else "number" for feature in features
+            feature.name: "text" if feature.dtype == "string" else "number"
+            for feature in features
+            if feature.name not in lengths
         }
         whole = [feature.name for feature in features if isinstance(feature, Integer | Boolean)]
         if table is None:
-            probes = _of_contract(build_probes(kinds, critical, None, seed, whole), features)
+            single = build_probes(kinds, critical, None, seed, whole) if kinds else None
+            probes = _of_contract(with_vectors(single, lengths, None, seed), features)
             return cls(probes.frame, probes.cases, 0, tuple(range(len(probes.cases))))
         chosen = np.sort(np.random.default_rng(seed).permutation(table.height)[:MAX_COMPARED_ROWS])
-        probes = _of_contract(build_probes(kinds, critical, table[chosen], seed, whole), features)
+        single = build_probes(kinds, critical, table[chosen], seed, whole) if kinds else None
+        probes = _of_contract(with_vectors(single, lengths, table[chosen], seed), features)
         cases = (*(f"row {row + 1} of the table" for row in chosen), *probes.cases)
-        return cls(pl.concat([table[chosen], probes.frame]), cases, len(chosen), tuple(range(len(cases))))
+        probed = probes.frame.select(table.columns)
+        return cls(pl.concat([table[chosen], probed]), cases, len(chosen), tuple(range(len(cases))))
 
     def legal(self, features: Sequence[Feature]) -> "_Rows":
         """Return the rows that a contract accepts."""

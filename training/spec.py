@@ -28,6 +28,7 @@ from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import SpecError
 from model_deployer.contract.evaluation import SplitMethod
 from model_deployer.contract.prediction_shift import TOLERANCE
+from model_deployer.contract.source_runner import Meaning
 from model_deployer.contract.yaml_source import KeyPath, YamlSource, dotted, read_yaml, validation_messages
 
 #: The size of a part as a share of the rows, or the instant when the part begins.
@@ -236,7 +237,7 @@ class FeatureOverride(_Section):
     """
 
     expression: str | None = None
-    kind: Literal["numeric", "integer", "boolean", "categorical", "datetime", "text"] | None = None
+    kind: Literal["numeric", "integer", "boolean", "categorical", "datetime", "text", "vector"] | None = None
     description: str | None = None
     unit: str | None = None
     required: bool | None = None
@@ -463,6 +464,8 @@ class AdoptSpec(_Section):
             source itself, in a process of its own.
         environment: The packages that the source is loaded with, such as ``scikit-learn==1.3.2``; or ``current`` for
             those of the environment that `deployer` runs in. By default, those that the source names.
+        outputs: What the numbers of a network mean, where its answers do not show it: ``probabilities``; ``logits``,
+            which become probabilities by a softmax or a logistic function; or ``value``.
         seen: Whether the source was trained on rows of the table; null if not known.
     """
 
@@ -473,6 +476,7 @@ class AdoptSpec(_Section):
     steps: tuple[str, ...] = ()
     serve: Literal["graph", "runner"] = "graph"
     environment: Literal["current"] | tuple[str, ...] = ()
+    outputs: Meaning | None = None
     seen: bool | None = None
 
     @field_validator("labels", mode="before")
@@ -680,6 +684,9 @@ class Spec(_Section):
     @model_validator(mode="after")
     def _adopted_model_is_finished(self) -> "Spec":
         if self.adopt is None:
+            vectors = [name for name, override in self.features.items() if override.kind == "vector"]
+            if vectors:
+                raise ValueError(f"`features.{vectors[0]}`: a `vector` is for a model that is adopted")
             return self
         for key in ("estimator", "transformers", "positive", "quantile"):
             if key in self.model_fields_set:

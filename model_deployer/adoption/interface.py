@@ -18,6 +18,8 @@ class SourceField:
         refuses_unknown: Whether the source raises an error for another value than the categories.
         refuses_missing: Whether the source raises an error for a missing value.
         is_free_text: Whether the model reads words from the text.
+        is_whole: Whether the model takes whole numbers only.
+        length: For a vector, the number of its numbers; None for a single value.
     """
 
     name: str
@@ -26,6 +28,8 @@ class SourceField:
     refuses_unknown: bool = False
     refuses_missing: bool = False
     is_free_text: bool = False
+    is_whole: bool = False
+    length: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 
@@ -16,11 +16,12 @@ from model_deployer.adoption.graph.trees.catboost_model import read_catboost
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.written_model import write_model
 from model_deployer.adoption.interface import Interface, SourceField, label_text
+from model_deployer.adoption.opened_network import open_network
 from model_deployer.adoption.read_source import ReadSource, SourceHints, with_graph
 from model_deployer.adoption.source_cell import OpenCell, open_cell, source_environment, source_requirements
 from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.errors import CheckFailed, UsageError
-from model_deployer.contract.source_runner import SourceRunner
+from model_deployer.contract.source_runner import NetworkAnswer, SourceRunner
 
 #: What every environment has, whatever the source needs.
 _OF_THE_ENVIRONMENT = ("python", "pip", "setuptools", "wheel")
@@ -62,6 +63,8 @@ def open_source(read: ReadSource, hints: SourceHints, trust: str | None, name: s
         CellError: if the files are not what was consented to, or the source cannot be loaded.
         CheckFailed: if the source is a model of a kind that cannot be adopted.
     """
+    if trust is None and not read.is_program:
+        trust = read.digest
     if trust is None:
         raise UsageError(
             f"{name} may hold programs, and it has to be loaded to prove that the served model answers as it does. If "
@@ -69,7 +72,11 @@ def open_source(read: ReadSource, hints: SourceHints, trust: str | None, name: s
         )
     environment = _environment(read, hints)
     with open_cell(read.source, read.root, trust, environment) as cell:
-        yield _opened(_converted(read, cell, hints), hints, environment, cell)
+        if read.is_network:
+            network = open_network(read, cell, hints)
+            yield _opened(network.read, hints, environment, cell, network.answer)
+        else:
+            yield _opened(_converted(read, cell, hints), hints, environment, cell)
 
 
 def _environment(read: ReadSource, hints: SourceHints) -> CellEnvironment:
@@ -90,7 +97,13 @@ def _converted(read: ReadSource, cell: OpenCell, hints: SourceHints) -> ReadSour
         return replace(read, reason=str(reason))
 
 
-def _opened(read: ReadSource, hints: SourceHints, environment: CellEnvironment, cell: OpenCell) -> OpenedSource:
+def _opened(
+    read: ReadSource,
+    hints: SourceHints,
+    environment: CellEnvironment,
+    cell: OpenCell,
+    network: NetworkAnswer | None = None,
+) -> OpenedSource:
     description = cell.process.description
     interface = read.interface or _described(description, hints)
     if interface.labels is None and description["classes"] is not None:
@@ -109,7 +122,12 @@ def _opened(read: ReadSource, hints: SourceHints, environment: CellEnvironment, 
         reason=read.reason,
         notes=environment.notes,
     )
-    return OpenedSource(interface, origin, read.graph, read.critical, _runner(read, environment, cell), cell)
+    runner = _runner(read, environment, cell)
+    if network is not None:
+        answer: Literal["value", "probabilities"] = "value" if network.meaning == "value" else "probabilities"
+        network = network.model_copy(update={"names": interface.labels or ()})
+        runner = runner.model_copy(update={"answer": answer, "network": network})
+    return OpenedSource(interface, origin, read.graph, read.critical, runner, cell)
 
 
 def _stated_labels(read: ReadSource, interface: Interface) -> Sequence[str] | None:

@@ -13,9 +13,13 @@ from model_deployer.adoption.graph.scores import remove_decision
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.written_model import WrittenModel, write_model
 from model_deployer.adoption.interface import Interface
+from model_deployer.adoption.network.arrangement import arrange
+from model_deployer.adoption.network.network import NETWORKS, Network, read_network
 from model_deployer.adoption.source.detect import detect
 from model_deployer.adoption.source.source import Source
+from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.adoption.stored_model import source_columns, stored_model
+from model_deployer.contract.source_runner import Meaning
 
 #: What the imports of a pickle are called that a reader has to know.
 _VERDICTS = ("dangerous", "code", "unknown")
@@ -34,12 +38,16 @@ class SourceHints:
         steps: For a folder, the files that the rows pass through, in their order.
         environment: The packages to load it with; ``current`` for those of this process; empty for those that the
             source names.
+        outputs: What the outputs of a network mean; None if its answers have to show it.
+        vectors: The fields that are vectors.
     """
 
     columns: Sequence[str] | None = None
     labels: Sequence[str] | None = None
     steps: Sequence[str] = ()
     environment: Literal["current"] | Sequence[str] = ()
+    outputs: Meaning | None = None
+    vectors: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,16 @@ class ReadSource:
         """The import path of the class of the model; None if the format has none."""
         stored = self.source.model.stored
         return stored.path if stored is not None else None
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a network, whose graph is made when it is opened."""
+        return self.source.kind in NETWORKS
+
+    @property
+    def is_program(self) -> bool:
+        """Whether loading it may run code of its author; a graph in ONNX is data."""
+        return any(file.kind != "onnx" for file in self.source.files)
 
     @property
     def form(self) -> Literal["texts"] | None:
@@ -105,7 +123,13 @@ class ReadSource:
                 yield "read", f"{statement.place} says: {statement.text}"
         if self.interface is not None:
             yield "read", f"it reads {_shown([field.name for field in self.interface.fields])}"
-        yield "graph", self.reason or "every part of it has a graph writer"
+        yield "graph", self.reason or self._graph
+
+    @property
+    def _graph(self) -> str:
+        if not self.is_network:
+            return "every part of it has a graph writer"
+        return "its own graph is served" if self.source.kind == "onnx" else "it is converted to ONNX in its cell"
 
     def _warnings(self) -> Iterator[str]:
         paths = {
@@ -148,10 +172,29 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
     source = detect(path, hints.steps)
     read = ReadSource(source, path, digest_of(path))
     columns = hints.columns or source_columns(source)
+    if read.is_network:
+        return _read_network(read, replace(hints, columns=columns))
     try:
         return with_graph(read, write_model(stored_model(source), columns))
     except UnsupportedModel as reason:
         return replace(read, reason=str(reason))
+
+
+def _read_network(read: ReadSource, hints: SourceHints) -> ReadSource:
+    """Return what a network says of its inputs; the graph of a file in ONNX is read, others are converted later."""
+    if read.source.kind != "onnx" or len(read.source.files) > 1:
+        return read
+    path = read.source.model.path
+    try:
+        network = read_network(path.read_bytes(), path.parent)
+        return replace(read, interface=_interface_of_network(network, hints))
+    except UnsupportedModel as reason:
+        raise UnreadableSource(f"'{path.name}': {reason}") from reason
+
+
+def _interface_of_network(network: Network, hints: SourceHints) -> Interface:
+    slots = arrange(network.inputs, hints.columns, hints.vectors)
+    return Interface(tuple(field for slot in slots for field in slot.fields), network.labels)
 
 
 def with_graph(read: ReadSource, written: WrittenModel) -> ReadSource:

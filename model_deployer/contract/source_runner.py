@@ -5,7 +5,7 @@ process of its own loads them in an environment with the packages of ``requireme
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from model_deployer.contract.document import JsonDocument, JsonObject
 
@@ -43,6 +43,34 @@ class SourceScript(JsonObject):
     code: str
 
 
+#: What the numbers of a network mean. Of ``logits``, a softmax makes probabilities; of one, a logistic function.
+Meaning = Literal["probabilities", "logits", "value"]
+
+
+class NetworkAnswer(JsonObject):
+    """How the tensors of a network become an answer.
+
+    Attributes:
+        tensor: The name of the output that counts.
+        position: The position of this output among all.
+        meaning: What its numbers mean.
+        is_single: Whether it is one number for each row; of probabilities, that of the second label.
+        decision: The name of the output with the label that the network decides for; None if it has none.
+        fields: The number of fields of each input, in the order of the inputs.
+        labels: The labels of the network, in the order of its probabilities.
+        names: What the contract calls these labels.
+    """
+
+    tensor: str
+    position: int = 0
+    meaning: Meaning
+    is_single: bool = False
+    decision: str | None = None
+    fields: tuple[int, ...]
+    labels: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
 class SourceRunner(JsonDocument):
     """The content of runner.json.
 
@@ -56,6 +84,7 @@ class SourceRunner(JsonDocument):
         missing: How a missing text is passed to the source.
         categories: The categories of the columns that the source gets as categories of pandas.
         answer: The answer that counts: ``probabilities``, ``decision`` or ``value``.
+        network: How the tensors of a network become an answer; None for other models.
         half_width: The distance of the ends of the interval from the value; None without an interval.
     """
 
@@ -67,4 +96,11 @@ class SourceRunner(JsonDocument):
     missing: Literal["none", "nan"] = "none"
     categories: Mapping[str, tuple[str, ...]] = {}
     answer: Literal["probabilities", "decision", "value"]
+    network: NetworkAnswer | None = None
     half_width: float | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How rows are passed to the source, in the form that its process takes."""
+        options = {"form": self.form, "missing": self.missing, "categories": dict(self.categories)}
+        return options | ({"network": self.network.to_json()} if self.network else {})

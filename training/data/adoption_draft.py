@@ -68,14 +68,17 @@ def _relative(path: Path, folder: Path) -> str:
 def _adopt(read: ReadSource, path: str, is_trusted: bool) -> Iterator[str]:
     yield f"adopt:\n  source: {scalar(path)}  # {read.about}\n"
     consent = "consent to run the source: its files may hold programs"
-    yield f"  {'' if is_trusted else '# '}trust: {read.digest}  # {consent}\n"
+    if read.is_program:
+        yield f"  {'' if is_trusted else '# '}trust: {read.digest}  # {consent}\n"
+    if read.is_network:
+        yield "  # outputs: logits  # what the numbers of the network mean, if its answers do not show it\n"
     interface = read.interface
     if interface is None or any(field.name == f"x{position}" for position, field in enumerate(interface.fields)):
         yield "  # columns: [...]  # the columns that the model reads, in its order: the source has no names\n"
     if interface is not None and interface.labels is not None and _are_codes(interface.labels):
         yield f"  # labels: [...]  # what the classes {', '.join(interface.labels)} are called in the table\n"
     yield "  # seen: true  # whether the model was trained on rows of the table\n"
-    if read.graph is None:
+    if read.graph is None and not read.is_network:
         yield f"  serve: runner  # the source itself answers, in a process of its own: {read.reason}\n\n"
     else:
         yield "  # serve: runner  # serve the source itself, in a process of its own, in place of a graph\n\n"

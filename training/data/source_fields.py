@@ -6,15 +6,17 @@ model.yaml does, and a column stays a feature even if the table has the same val
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import polars as pl
 
 from model_deployer.adoption.interface import Interface, SourceField
 from model_deployer.contract.errors import DataError, SpecError
-from model_deployer.contract.features import Feature
+from model_deployer.contract.features import Feature, Vector
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data.columns import holds_strings, is_readable
 from model_deployer.training.data.features import infer_feature, with_examples_of_one_row
+from model_deployer.training.data.vectors import conformed_lists
 from model_deployer.training.spec import FeatureOverride, Spec
 
 #: How many names a message lists.
@@ -58,12 +60,27 @@ def source_features(frame: pl.DataFrame, interface: Interface, spec: Spec) -> tu
 
 def _feature(column: pl.Series, field: SourceField, spec: Spec) -> Feature:
     override = spec.features.get(field.name, FeatureOverride())
+    if field.length is not None:
+        return _vector(column, field, field.length, spec)
     column = _readable(column, field, spec)
     merged = override.model_copy(update={"kind": override.kind or _kind(column, field), **_policies(field, override)})
     features = {**spec.features, field.name: merged}
     feature = infer_feature(column, spec.model_copy(update={"features": features}))
     bounds = {name: getattr(override, name) for name in ("minimum", "maximum") if hasattr(feature, name)}
     return feature.model_copy(update=bounds)
+
+
+def _vector(column: pl.Series, field: SourceField, length: int, spec: Spec) -> Vector:
+    """Return the contract of a field with several numbers; its example is the first vector of the table."""
+    override = spec.features.get(field.name, FeatureOverride())
+    missing: Literal["reject", "impute"] = "reject" if field.refuses_missing else override.missing or "reject"
+    feature = Vector(name=field.name, length=length, integers=field.is_whole, missing=missing)
+    try:
+        vectors = conformed_lists(column.drop_nulls().head(1), feature).to_list()
+    except DataError as error:
+        raise DataError(f"{spec.location('data', 'path')}: {error}") from None
+    stated = override.model_dump(include={"description", "unit", "minimum", "maximum"})
+    return feature.model_copy(update={**stated, "example": tuple(vectors[0]) if vectors else None})
 
 
 def _readable(column: pl.Series, field: SourceField, spec: Spec) -> pl.Series:
@@ -90,6 +107,8 @@ def _expected(field: SourceField) -> str:
 def _kind(column: pl.Series, field: SourceField) -> str | None:
     if field.kind == "text":
         return "text" if field.is_free_text else "categorical"
+    if field.is_whole:
+        return "integer"
     return None  # a number, a whole number or a boolean, as the table has it
 
 

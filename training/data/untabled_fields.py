@@ -43,6 +43,8 @@ def _feature(field: SourceField, critical: list[float | str], spec: Spec) -> Fea
     if kind == "categorical" and field.categories:
         unknown = "reject" if field.refuses_unknown or override.unknown == "reject" else "accept"
         fields |= {"categories": field.categories, "unknown": unknown}
+    if kind == "vector":
+        fields |= {"length": field.length, "integers": field.is_whole}
     fields["example"] = _example(kind, field, critical)
     overrides = override.model_dump(exclude_none=True, exclude={"kind", "missing", "unknown", "categories"})
     try:
@@ -55,7 +57,9 @@ def _feature(field: SourceField, critical: list[float | str], spec: Spec) -> Fea
 def _kind(field: SourceField) -> str | None:
     if field.kind == "text":
         return "text" if field.is_free_text else "categorical"
-    return "numeric" if field.kind == "number" else None
+    if field.length is not None:
+        return "vector"
+    return "integer" if field.is_whole else "numeric" if field.kind == "number" else None
 
 
 def _example(kind: str, field: SourceField, critical: list[float | str]) -> Any:
@@ -63,6 +67,8 @@ def _example(kind: str, field: SourceField, critical: list[float | str]) -> Any:
         return field.categories[0] if field.categories else "a category"
     if kind == "text":
         return "a text"
+    if kind == "vector":
+        return (0.0,) * (field.length or 1)
     numbers = sorted(value for value in critical if isinstance(value, float | int))
     middle = float(numbers[len(numbers) // 2]) if numbers else 0.0
     return {"integer": round(middle), "boolean": False}.get(kind, middle)

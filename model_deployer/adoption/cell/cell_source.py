@@ -75,6 +75,9 @@ class CellSource:
         parts = list(self._parts(frame))
         refused = {start + row: error for start, _, errors in parts for row, error in errors.items()}
         numbers = np.concatenate([self._numbers(answers) for _, answers, _ in parts]).astype(np.float64)
+        if self.runner.network is not None:  # a network answers NaN where other models raise an error
+            unanswered = np.flatnonzero(np.isnan(numbers).any(axis=1)).tolist()
+            refused = dict.fromkeys(unanswered, "the answer is not a number") | refused
         if not isinstance(self.output, Classification):
             return SourceAnswers(numbers, None, refused)
         decisions = [text for _, answers, _ in parts for text in _decisions(answers, self.output)]
@@ -90,11 +93,10 @@ class CellSource:
 
     def _parts(self, frame: pl.DataFrame) -> Iterator[tuple[int, Mapping[str, NDArray[Any]], Mapping[int, str]]]:
         """Yield the first row of each message, the answers, and the errors of refused rows."""
-        options = {"form": self.runner.form, "missing": self.runner.missing, "categories": dict(self.runner.categories)}
         for start in range(0, max(1, frame.height), _ROWS):
             part = frame[start : start + _ROWS]
             columns = source_columns(self.features, {name: part[name].to_numpy() for name in part.columns})
-            answers, errors = self.process.predict(columns, **options)
+            answers, errors = self.process.predict(columns, **self.runner.options)
             yield start, self._complete(answers, part.height), errors
 
     def _complete(self, answers: Mapping[str, NDArray[Any]], rows: int) -> Mapping[str, NDArray[Any]]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.adoption.interface import label_text
-from model_deployer.contract.features import Boolean, Feature, Integer
+from model_deployer.contract.features import Boolean, Feature, Integer, Vector
 from model_deployer.contract.outputs import Classification, Output
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -18,13 +18,14 @@ def source_columns(features: Sequence[Feature], columns: Arrays) -> dict[str, ND
 
     Args:
         features: The features, in the order of the source.
-        columns: The inputs of a graph: float64 with NaN, or str objects with "", [rows] or [rows, 1] each.
+        columns: The inputs of a graph: float64 with NaN, or str objects with "", [rows] or [rows, 1] each; of a vector
+            [rows, length].
 
     Returns:
         By name: int64 for whole numbers and bool for booleans without missing values, float64 for other numbers, and
-        objects with None for missing texts; [rows] each.
+        objects with None for missing texts; [rows] each, of a vector [rows, length].
     """
-    return {feature.name: _column(feature, columns[feature.name].reshape(-1)) for feature in features}
+    return {feature.name: _column(feature, columns[feature.name]) for feature in features}
 
 
 def output_tensors(output: Output, answers: Arrays, answer: str, half_width: float | None) -> dict[str, NDArray[Any]]:
@@ -63,6 +64,9 @@ def with_interval(values: NDArray[np.float32], half_width: float) -> dict[str, N
 
 
 def _column(feature: Feature, values: NDArray[Any]) -> NDArray[Any]:
+    if isinstance(feature, Vector):
+        return values
+    values = values.reshape(-1)
     if feature.dtype == "string":
         texts = values.astype(object)
         texts[values == ""] = None

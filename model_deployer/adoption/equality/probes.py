@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from model_deployer.adoption.interface import Kind
+from model_deployer.contract.features import MAX_EXACT_INTEGER
 
 #: The maximum number of probe rows, and of rows in which every field has a critical value.
 MAX_ROWS, MIXED_ROWS = 100_000, 5_000
@@ -95,12 +96,13 @@ def _unusual_values(kind: Kind, critical: set[_Value], present: Sequence[_Value]
 
 
 def _whole(values: Sequence[tuple[_Value, str]]) -> list[tuple[_Value, str]]:
-    """Return the whole numbers next to some numbers, each once."""
+    """Return the whole numbers next to some numbers, each once; those that a contract accepts."""
     first: dict[str, tuple[_Value, str]] = {}
     for value, case in values:
         number = float(value)
         for neighbour in (number,) if math.isnan(number) else (math.floor(number), math.ceil(number)):
-            first.setdefault(repr(float(neighbour)), (float(neighbour), case))
+            if not abs(neighbour) > MAX_EXACT_INTEGER:
+                first.setdefault(repr(float(neighbour)), (float(neighbour), case))
     return list(first.values())
 
 

@@ -51,7 +51,7 @@ class SourceEngine:
     def __init__(self, artifact: Artifact, runner: SourceRunner, path: str) -> None:
         self._contract, self._runner, self._path = artifact.contract, runner, path
         self._connection: socket.socket | None = None
-        self._options = {"form": runner.form, "missing": runner.missing, "categories": dict(runner.categories)}
+        self._options = runner.options
 
     @property
     def unavailable(self) -> str | None:

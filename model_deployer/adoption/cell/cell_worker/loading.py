@@ -148,13 +148,32 @@ def _onnx(path: Path, step: dict[str, Any]) -> Any:
     session = import_module("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
     kinds = {"double": "float64", "float": "float32", "string": "text"}
     inputs = {item.name: item.type[len("tensor(") : -1] for item in session.get_inputs()}
-    outputs = [item.name for item in session.get_outputs() if item.type.startswith("tensor")]
+    outputs = [item.name for item in session.get_outputs()]
+    is_single = any(item.shape[:1] == [1] for item in session.get_inputs())
+
+    def call(feeds: dict[str, Any]) -> dict[str, Any]:
+        if not is_single:
+            return dict(zip(outputs, session.run(outputs, feeds)))
+        rows = range(len(next(iter(feeds.values()))))
+        parts = [session.run(outputs, {name: array[row : row + 1] for name, array in feeds.items()}) for row in rows]
+        return {name: _stacked([part[index] for part in parts]) for index, name in enumerate(outputs)}
+
     return models.Tensors(
         "onnx",
-        lambda feeds: dict(zip(outputs, session.run(outputs, feeds))),
+        call,
         {name: kinds.get(kind, kind) for name, kind in inputs.items()},
-        {"outputs": outputs},
+        {item.name: _sizes(item.shape[1:]) for item in session.get_inputs()},
     )
+
+
+def _stacked(parts: list[Any]) -> Any:
+    """Return the outputs of single rows as that of all rows: arrays, or lists of maps."""
+    return [row for part in parts for row in part] if isinstance(parts[0], list) else np.concatenate(parts)
+
+
+def _sizes(shape: Any) -> list[int]:
+    """Return dimensions as numbers; 0 for one of any size."""
+    return [size if isinstance(size, int) and size > 0 else 0 for size in shape]
 
 
 def _torch(path: Path, step: dict[str, Any]) -> Any:
@@ -172,7 +191,7 @@ def _torch(path: Path, step: dict[str, Any]) -> Any:
         values = result if isinstance(result, (tuple, list)) else [result]
         return {str(index): value.numpy() for index, value in enumerate(values)}
 
-    return models.Tensors(type(module).__name__, call, {"input": "float32"}, {})
+    return models.Tensors(type(module).__name__, call, {"input": "float32"})
 
 
 def _keras(path: Path, step: dict[str, Any]) -> Any:
@@ -184,7 +203,7 @@ def _keras(path: Path, step: dict[str, Any]) -> Any:
         result = model.predict_on_batch(next(iter(feeds.values())) if len(feeds) == 1 else feeds)
         return {"output": np.asarray(result)} if not isinstance(result, dict) else result
 
-    return models.Tensors("keras", call, inputs, {})
+    return models.Tensors("keras", call, inputs, {item.name: _sizes(item.shape[1:]) for item in model.inputs})
 
 
 def _saved_model(path: Path, step: dict[str, Any]) -> Any:
@@ -198,7 +217,8 @@ def _saved_model(path: Path, step: dict[str, Any]) -> Any:
         return {name: value.numpy() for name, value in function(**tensors).items()}
 
     inputs = {name: _tensor_kind(item.dtype.name) for name, item in specifications.items()}
-    model = models.Tensors("SavedModel", call, inputs, {})
+    shapes = {name: _sizes(item.shape[1:]) for name, item in specifications.items()}
+    model = models.Tensors("SavedModel", call, inputs, shapes)
     model.loaded = loaded  # type: ignore[attr-defined]  # its variables live as long as this object
     return model
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .table import Table
+from .table import Table, joined
 
 #: The objectives of boosters that answer probabilities.
 _PROBABILITIES = ("binary", "cross_entropy", "multiclass", "multiclassova", "binary:logistic", "multi:softprob")
@@ -130,25 +130,75 @@ class Booster:
 
 
 class Tensors:
-    """A network that takes arrays: one input with all columns, or one input for each column."""
+    """A network that takes arrays: one input with all columns, or several inputs.
 
-    def __init__(self, name: str, call: Any, inputs: dict[str, str], description: dict[str, Any]) -> None:
-        self.name, self.call, self.inputs, self.description = name, call, inputs, description
+    Args:
+        name: Its class or format.
+        call: Takes the inputs by name, and returns the outputs by name.
+        inputs: The element type of each input, of numpy; ``text`` for texts.
+        shapes: The dimensions of each input without that of the rows; none for inputs with columns.
+    """
+
+    def __init__(self, name: str, call: Any, inputs: dict[str, str], shapes: dict[str, Any] | None = None) -> None:
+        self.name, self.call, self.inputs, self.shapes = name, call, inputs, shapes or {}
 
     def describe(self) -> dict[str, Any]:
         """Return the names and element types of the inputs."""
         names = list(self.inputs) if len(self.inputs) > 1 else None
         description = {"class": self.name, "classes": None, "features": None, "names": names}
-        return dict(description, has_probabilities=False, inputs=self.inputs, **self.description)
+        return dict(description, has_probabilities=False, inputs=self.inputs)
 
     def predict(self, table: Table) -> dict[str, Any]:
-        """Return the tensors that the network gives; the only one, or those with one entry for each row, by name."""
-        if len(self.inputs) > 1:
-            feeds = {name: _column(table.columns[name], kind) for name, kind in self.inputs.items()}
-        else:
-            feeds = {name: _cast(table.array(), kind) for name, kind in self.inputs.items()}
-        outputs = self.call(feeds)
-        return {"value": next(iter(outputs.values()))} if len(outputs) == 1 else outputs
+        """Return the answer that the request describes; without a description, all tensors by name."""
+        network = table.options.get("network") or {}
+        outputs = self.call(self._feeds(table, network.get("fields")))
+        outputs = {name: _without_maps(values, network.get("labels")) for name, values in outputs.items()}
+        if "network" not in table.options and len(outputs) == 1:
+            return {"value": next(iter(outputs.values()))}
+        return _answer(outputs, network) if "tensor" in network else outputs
+
+    def _feeds(self, table: Table, counts: Any) -> dict[str, Any]:
+        """Return the inputs; each takes some of the columns, one after the other."""
+        columns, feeds, start = list(table.columns.values()), {}, 0
+        counts = counts or ([len(columns)] if len(self.inputs) == 1 else [1] * len(self.inputs))
+        for (name, kind), count in zip(self.inputs.items(), counts):
+            array = _cast(joined(columns[start : start + count]), kind)
+            sizes = self.shapes.get(name, array.shape[1:])
+            feeds[name] = array.reshape([len(array), *[size or -1 for size in sizes]])
+            start += count
+        return feeds
+
+
+def _without_maps(values: Any, labels: Any) -> Any:
+    """Return a list of maps from label to probability as an array [rows, labels], in the order of the labels."""
+    if not isinstance(values, list) or not values or not isinstance(values[0], dict):
+        return np.asarray(values)
+    maps = [{str(label): share for label, share in row.items()} for row in values]
+    return np.array([[row[label] for label in labels or maps[0]] for row in maps], np.float32)
+
+
+def _answer(outputs: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer of a network in the words of all models; see ``NetworkAnswer`` of the contract."""
+    values = outputs[network["tensor"]]
+    values = values.reshape(len(values), -1)
+    if network["meaning"] == "value":
+        return {"value": values}
+    shares = values.astype(np.float64)
+    if network["meaning"] == "logits":
+        shares = shares - shares.max(axis=1, keepdims=True) if shares.shape[1] > 1 else shares
+        powers = np.exp(shares)
+        shares = powers / powers.sum(axis=1, keepdims=True) if shares.shape[1] > 1 else _logistic(shares)
+    answer = {"probabilities": np.concatenate([1 - shares, shares], axis=1) if shares.shape[1] == 1 else shares}
+    if network.get("decision"):
+        names = dict(zip(network["labels"], network["names"]))
+        decisions = outputs[network["decision"]].reshape(-1).tolist()
+        answer["decision"] = np.array([names.get(str(label), str(label)) for label in decisions], object)
+    return answer
+
+
+def _logistic(values: Any) -> Any:
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-values))
 
 
 class Function:
@@ -202,11 +252,6 @@ def _single(probabilities: Any) -> Any:
 def _values(values: Any, is_classifier: bool) -> Any:
     values = np.asarray(values)
     return values[:, 0] if is_classifier and values.ndim == 2 and values.shape[1] == 1 else values
-
-
-def _column(column: Any, kind: str) -> Any:
-    array = _cast(column, kind)
-    return array.reshape(len(array), 1) if array.ndim == 1 else array
 
 
 def _cast(array: Any, kind: str) -> Any:

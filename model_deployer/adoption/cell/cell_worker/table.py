@@ -54,17 +54,18 @@ class Table:
 
     def array(self) -> Any:
         """Return the rows as one array: float64 [rows, columns] of numbers, object if a column has texts."""
-        columns = list(self.columns.values())
-        kind = object if any(column.dtype == object for column in columns) else float
-        array = np.empty((len(self), len(columns)), kind)
-        for index, column in enumerate(columns):
-            array[:, index] = column
-        return array
+        return joined(list(self.columns.values()))
 
     def records(self) -> Any:
         """Yield each row as a dict of Python's numbers and texts."""
         lists = [column.tolist() for column in self.columns.values()]
         return (dict(zip(self.columns, row)) for row in zip(*lists))
+
+
+def joined(columns: list[Any]) -> Any:
+    """Return columns, [rows] or [rows, width] each, as one array [rows, all columns]."""
+    kind = object if any(column.dtype == object for column in columns) else float
+    return np.concatenate([column.reshape(len(column), -1).astype(kind) for column in columns], axis=1)
 
 
 def _with_missing(column: Any, options: dict[str, Any]) -> Any:

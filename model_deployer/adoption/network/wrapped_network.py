@@ -1,0 +1,93 @@
+"""The graph of an artifact around a network: raw fields in double or texts in, probabilities or a value out."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, compose, helper, numpy_helper
+
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.network.arrangement import Slot
+from model_deployer.adoption.network.network import Network
+from model_deployer.contract.source_runner import NetworkAnswer
+
+_PREFIX = "network/"
+
+
+def wrap_network(network: Network, slots: Sequence[Slot], answer: NetworkAnswer, width: int) -> onnx.ModelProto:
+    """Return a graph with the inputs and the output of an artifact; the network in it stays as it is.
+
+    Args:
+        network: The network.
+        slots: The fields that fill its inputs.
+        answer: Which of its outputs counts, and what it means.
+        width: The number of probabilities; 1 for a value.
+
+    Raises:
+        UnsupportedModel: if a field has the name of the output.
+    """
+    inner = compose.add_prefix(network.model, _PREFIX, rename_functions=False)
+    weights = _Weights(inner.graph)
+    before = [node for slot in slots for node in _input_nodes(slot, weights)]
+    after = list(_output_nodes(network.outputs[answer.position].name, answer, width, weights))
+    nodes = [*before, *inner.graph.node, *after]
+    del inner.graph.node[:], inner.graph.input[:], inner.graph.output[:], inner.graph.value_info[:]
+    inner.graph.node.extend(nodes)
+    inner.graph.input.extend(_input(slot, field.name, field.length) for slot in slots for field in slot.fields)
+    name = "value" if answer.meaning == "value" else "probabilities"
+    if any(field.name == name for slot in slots for field in slot.fields):
+        raise UnsupportedModel(f"a column has the name of the output, '{name}': list others under `adopt.columns`")
+    inner.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", width]))
+    onnx.checker.check_model(inner)
+    return inner
+
+
+def _input(slot: Slot, name: str, length: int | None) -> onnx.ValueInfoProto:
+    element = TensorProto.STRING if slot.tensor.kind == "text" else TensorProto.DOUBLE
+    return helper.make_tensor_value_info(name, element, ["rows", length or 1])
+
+
+class _Weights:
+    """Adds constants to a graph."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._graph = graph
+
+    def add(self, value: object, kind: type = np.int64) -> str:
+        """Add a constant, and return its name."""
+        name = f"::constant_{len(self._graph.initializer)}"
+        self._graph.initializer.append(numpy_helper.from_array(np.array(value, kind), name))
+        return name
+
+
+def _input_nodes(slot: Slot, weights: _Weights) -> Iterator[NodeProto]:
+    target, names = _PREFIX + slot.tensor.name, [field.name for field in slot.fields]
+    joined = f"::{slot.tensor.name}"
+    yield helper.make_node("Concat", names, [joined], axis=1)
+    if slot.tensor.kind == "number":
+        yield helper.make_node("Cast", [joined], [f"{joined}:cast"], to=slot.tensor.element)
+        joined = f"{joined}:cast"
+    sizes = [-1, *(size or len(slot.fields) for size in slot.tensor.sizes)]
+    yield helper.make_node("Reshape", [joined, weights.add(sizes)], [target])
+
+
+def _output_nodes(name: str, answer: NetworkAnswer, width: int, weights: _Weights) -> Iterator[NodeProto]:
+    columns = 1 if answer.is_single else width
+    yield helper.make_node("Reshape", [_PREFIX + name, weights.add([-1, columns])], ["::columns"])
+    if answer.meaning == "value":
+        yield helper.make_node("Cast", ["::columns"], ["value"], to=TensorProto.FLOAT)
+        return
+    yield helper.make_node("Cast", ["::columns"], ["::double"], to=TensorProto.DOUBLE)
+    last = "::double"
+    if answer.meaning == "logits":
+        yield (
+            helper.make_node("Sigmoid", [last], ["::shares"])
+            if answer.is_single
+            else helper.make_node("Softmax", [last], ["::shares"], axis=1)
+        )
+        last = "::shares"
+    if answer.is_single:
+        yield helper.make_node("Sub", [weights.add([[1.0]], np.float64), last], ["::other"])
+        yield helper.make_node("Concat", ["::other", last], ["::both"], axis=1)
+        last = "::both"
+    yield helper.make_node("Cast", [last], ["probabilities"], to=TensorProto.FLOAT)

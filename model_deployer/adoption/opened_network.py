@@ -1,0 +1,154 @@
+"""Open a network in its cell: what its outputs mean, and its graph with the inputs and the output of an artifact."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from model_deployer.adoption.cell.cell_error import CellError
+from model_deployer.adoption.cell.source_rows import source_columns
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.interface import Interface, SourceField
+from model_deployer.adoption.network.arrangement import Slot, arrange
+from model_deployer.adoption.network.network import Network, Tensor, read_network
+from model_deployer.adoption.network.output_meaning import Stated, read_answer
+from model_deployer.adoption.network.wrapped_network import wrap_network
+from model_deployer.adoption.read_source import ReadSource, SourceHints
+from model_deployer.adoption.source_cell import OpenCell
+from model_deployer.contract.errors import CheckFailed
+from model_deployer.contract.features import Feature, Numeric, Text, Vector
+from model_deployer.contract.source_runner import NetworkAnswer
+
+#: The numbers of rows that a graph is tried with; one that is fixed to some number fails with another.
+BATCHES = (1, 2, 17)
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class OpenedNetwork:
+    """A network that was loaded in its cell.
+
+    Attributes:
+        read: What the source says, with its graph, or with the reason why there is none.
+        answer: How its tensors become an answer.
+    """
+
+    read: ReadSource
+    answer: NetworkAnswer
+
+
+def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> OpenedNetwork:
+    """Return the graph of a network, and what its outputs mean.
+
+    Args:
+        read: What the source says before it runs.
+        cell: The process that has loaded it.
+        hints: What model.yaml says about it.
+
+    Raises:
+        CheckFailed: if the columns or the meaning of the outputs are not known, or the network answers no row.
+        UsageError: if model.yaml contradicts the network.
+    """
+    network, reason = _graph(read, cell, hints)
+    try:
+        slots = _slots(network, hints, reason)
+    except UnsupportedModel as error:
+        raise CheckFailed(str(error)) from error
+    fields = tuple(field for slot in slots for field in slot.fields)
+    sample = sample_rows(fields)
+    counts = [len(slot.fields) for slot in slots]
+    labels = _stated_labels(read, network)
+    tensors = _raw_answers(cell, fields, sample, {"fields": counts, "labels": list(labels or ())})
+    answer, names = read_answer(tensors, Stated(labels, hints.labels, hints.outputs), counts)
+    read = replace(read, interface=Interface(fields, names), reason=reason)
+    if network is None:
+        return OpenedNetwork(read, answer)
+    try:
+        graph = wrap_network(network, slots, answer, 1 if names is None else len(names))
+        _try_batches(graph, sample)
+    except UnsupportedModel as error:
+        return OpenedNetwork(replace(read, reason=str(error)), answer)
+    return OpenedNetwork(replace(read, graph=graph), answer)
+
+
+def _graph(read: ReadSource, cell: OpenCell, hints: SourceHints) -> tuple[Network | None, str | None]:
+    """Return the network as ONNX, or the reason why there is none."""
+    (*others, step) = cell.steps
+    if others:
+        return None, "steps before a network have no graph writer"
+    path = cell.files / step.path
+    try:
+        if step.kind == "onnx":
+            return read_network(path.read_bytes(), path.parent), None
+        width = {"width": len(hints.columns)} if hints.columns else {}
+        keys = {"key": step.key} if step.key else {}
+        return read_network(cell.process.convert(step.kind, path, **width, **keys)), None
+    except (CellError, UnsupportedModel) as reason:
+        return None, str(reason)
+
+
+def _slots(network: Network | None, hints: SourceHints, reason: str | None) -> tuple[Slot, ...]:
+    if network is not None:
+        return arrange(network.inputs, hints.columns, hints.vectors)
+    if hints.columns is None:
+        raise CheckFailed(
+            f"the network does not say which columns it reads; list them under `adopt.columns` ({reason})"
+        )
+    whole = Tensor("input", onnx.TensorProto.FLOAT, (len(hints.columns),))
+    return arrange([whole], hints.columns, ())
+
+
+def _stated_labels(read: ReadSource, network: Network | None) -> Sequence[str] | None:
+    if network is not None and network.labels is not None:
+        return network.labels
+    stated = [item.value for item in read.source.about("labels") if isinstance(item.value, list)]
+    return [str(name) for name in stated[0]] if stated else None
+
+
+def sample_rows(fields: Sequence[SourceField]) -> dict[str, NDArray[Any]]:
+    """Return rows that show what the outputs of a network mean: numbers near 0, and empty texts; [rows, width] each."""
+    random, rows = np.random.default_rng(0), max(BATCHES)
+    columns: dict[str, NDArray[Any]] = {}
+    for field in fields:
+        shape = (rows, field.length or 1)
+        if field.kind == "text":
+            columns[field.name] = np.full(shape, "", object)
+        else:
+            columns[field.name] = np.zeros(shape) if field.is_whole else random.normal(size=shape)
+    return columns
+
+
+def _raw_answers(
+    cell: OpenCell, fields: Sequence[SourceField], sample: Arrays, network: Mapping[str, Any]
+) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a network for some rows, by name."""
+    columns = source_columns([_feature(field) for field in fields], sample)
+    tensors, refused = cell.process.predict(columns, network=dict(network))
+    if len(refused) == max(BATCHES):
+        raise CheckFailed(f"the network answers no row: {next(iter(refused.values()))}")
+    return dict(tensors)
+
+
+def _feature(field: SourceField) -> Feature:
+    if field.length is not None:
+        return Vector(name=field.name, length=field.length)
+    return Text(name=field.name) if field.kind == "text" else Numeric(name=field.name)
+
+
+def _try_batches(graph: onnx.ModelProto, sample: Arrays) -> None:
+    """Check that a graph answers any number of rows, each row as on its own."""
+    try:
+        session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+        sizes = [
+            session.run(None, {name: column[:rows] for name, column in sample.items()})[0].shape[0] for rows in BATCHES
+        ]
+    except Exception as error:  # onnxruntime has no class of errors of its own for graphs
+        line = str(error).strip().splitlines()[0][:160]
+        raise UnsupportedModel(f"ONNX Runtime does not answer several rows with its graph: {line}") from error
+    if tuple(sizes) != BATCHES:
+        raise UnsupportedModel("its graph is fixed to one row: export it with a free first dimension")

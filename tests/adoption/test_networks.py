@@ -1,0 +1,216 @@
+"""Graphs in ONNX of other programs are served as they are, with the contract around them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from skl2onnx import to_onnx
+from sklearn.linear_model import LogisticRegression
+
+from model_deployer.adoption.source.unreadable_source import UnreadableSource
+from model_deployer.contract import store
+from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.errors import CheckFailed, DataError
+from model_deployer.serving.engines.offline import predict
+from model_deployer.training.fit import fit
+from tests.support.in_process import model_store
+from tests.support.onnx_graphs import ROWS, linear_graph, write_network_spec
+
+NAMES = ["a", "b", "c"]
+TABLE = pl.DataFrame({name: ROWS[:, index] for index, name in enumerate(NAMES)})
+KINDS = np.array(["cat", "dog", "owl"])[np.argmax(ROWS + np.random.default_rng(2).normal(size=ROWS.shape), axis=1)]
+COLUMNS = "  columns: [a, b, c]\n"
+
+
+@pytest.fixture(autouse=True)
+def _store(tmp_path: Path) -> Any:
+    with model_store(tmp_path / "home"):
+        yield
+
+
+def adopted(path: Path) -> Artifact:
+    return store.load(fit(path).tag)
+
+
+def probabilities(artifact: Artifact, rows: list[dict[str, Any]]) -> NDArray[np.float64]:
+    return np.array([list(answer["probabilities"].values()) for answer in predict(artifact, rows) if answer])
+
+
+def own_answers(path: Path, feeds: dict[str, Any], output: str) -> Any:
+    return onnxruntime.InferenceSession(path).run([output], feeds)[0]
+
+
+def with_table(folder: Path, target: str, values: Any) -> str:
+    TABLE.with_columns(pl.Series(target, values)).write_csv(folder / "table.csv")
+    return f"path: table.csv, target: {target}"
+
+
+def test_a_classifier_with_maps_of_labels(tmp_path: Path) -> None:
+    """Its labels come from the map, its columns from the table; no consent is needed to read a graph."""
+    model = LogisticRegression().fit(ROWS, KINDS)
+    (tmp_path / "m.onnx").write_bytes(to_onnx(model, ROWS[:1].astype(np.float32)).SerializeToString())
+    artifact = adopted(write_network_spec(tmp_path, "m.onnx", data=with_table(tmp_path, "kind", KINDS)))
+    answers = [answer for answer in predict(artifact, TABLE.to_dicts()) if answer]
+    shares = [list(answer["probabilities"].values()) for answer in answers]
+    assert np.allclose(shares, model.predict_proba(ROWS), atol=1e-5)
+    assert [answer["decision"] for answer in answers] == model.predict(ROWS).tolist()
+    assert artifact.evaluation.adoption and artifact.evaluation.adoption.equality
+    assert artifact.evaluation.adoption.equality.flips == 0
+    assert all(not feature.nullable for feature in artifact.contract.features)
+
+
+def test_labels_are_renamed(tmp_path: Path) -> None:
+    target = (ROWS[:, 0] > 0).astype(int)
+    model = to_onnx(LogisticRegression().fit(ROWS, target), ROWS[:1].astype(np.float32), options={"zipmap": False})
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    data = with_table(tmp_path, "kind", np.array(["no", "yes"])[target])
+    artifact = adopted(write_network_spec(tmp_path, "m.onnx", '  labels: ["no", "yes"]\n', data))
+    expected = own_answers(tmp_path / "m.onnx", {"X": ROWS.astype(np.float32)}, "probabilities")
+    assert np.allclose(
+        [answer["probabilities"]["yes"] for answer in predict(artifact, TABLE.to_dicts()) if answer],
+        expected[:, 1],
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("rows", ["n", 1])
+@pytest.mark.parametrize("element", [TensorProto.FLOAT, TensorProto.DOUBLE])
+def test_a_matrix_of_numbers(rows: Any, element: int, tmp_path: Path) -> None:
+    """One row at a time is made free if the graph allows it; the tensor ``probabilities`` in it is its weights."""
+    graph = linear_graph(3, 3, "Softmax", rows=rows, element=element, opset=11 if rows == 1 else 18)
+    onnx.save(graph, tmp_path / "m.onnx")
+    artifact = adopted(write_network_spec(tmp_path, "m.onnx", COLUMNS))
+    values = ROWS.astype(helper.tensor_dtype_to_np_dtype(element))
+    expected = [own_answers(tmp_path / "m.onnx", {"x": row[None]}, "y")[0] for row in values]
+    assert np.allclose(probabilities(artifact, TABLE.to_dicts()), expected, atol=1e-6)
+
+
+def test_a_quantity(tmp_path: Path) -> None:
+    onnx.save(linear_graph(3, 1, None), tmp_path / "m.onnx")
+    expected = own_answers(tmp_path / "m.onnx", {"x": ROWS.astype(np.float32)}, "y")[:, 0]
+    artifact = adopted(write_network_spec(tmp_path, "m.onnx", data=with_table(tmp_path, "y", expected + ROWS[:, 0])))
+    answers = [answer for answer in predict(artifact, TABLE.to_dicts()) if answer]
+    assert np.allclose([answer["value"] for answer in answers], expected, atol=1e-5)
+
+
+def test_a_vector(tmp_path: Path) -> None:
+    onnx.save(linear_graph(64, 2, "Softmax"), tmp_path / "m.onnx")
+    features = "features: {embedding: {kind: vector, description: Of a text.}}\n"
+    artifact = adopted(write_network_spec(tmp_path, "m.onnx", features=features))
+    (field,) = artifact.contract.features
+    assert (field.name, field.kind, field.shape, field.description) == ("embedding", "vector", (64,), "Of a text.")
+    rows = np.random.default_rng(3).normal(size=(20, 64))
+    expected = own_answers(tmp_path / "m.onnx", {"x": rows.astype(np.float32)}, "y")
+    assert np.allclose(probabilities(artifact, [{"embedding": row.tolist()} for row in rows]), expected, atol=1e-6)
+
+
+def test_inputs_for_each_column(tmp_path: Path) -> None:
+    """Texts, whole numbers and numbers have inputs of their own."""
+    scores = helper.make_node("Sum", ["size:number", "age:number", "long:number"], ["answer"])
+    nodes = [
+        helper.make_node(
+            "LabelEncoder",
+            ["city"],
+            ["long"],
+            domain="ai.onnx.ml",
+            keys_strings=["Ulm", "Bern"],
+            values_floats=[1.5, -2.0],
+            default_float=0.25,
+        ),
+        *(
+            helper.make_node("Cast", [name], [f"{name}:number"], to=TensorProto.FLOAT)
+            for name in ("size", "age", "long")
+        ),
+        scores,
+    ]
+    kinds = {"size": TensorProto.FLOAT, "age": TensorProto.INT64, "city": TensorProto.STRING}
+    inputs = [helper.make_tensor_value_info(name, kind, [None, 1]) for name, kind in kinds.items()]
+    outputs = [helper.make_tensor_value_info("answer", TensorProto.FLOAT, [None, 1])]
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    graph = helper.make_graph(nodes, "columns", inputs, outputs)
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "m.onnx")
+    artifact = adopted(write_network_spec(tmp_path, "m.onnx"))
+    assert [field.kind for field in artifact.contract.features] == ["numeric", "integer", "categorical"]
+    answers = predict(artifact, [{"size": 2.5, "age": 40, "city": city} for city in ("Ulm", "Bern", "Graz")])
+    assert [answer["value"] for answer in answers if answer] == [44.0, 40.5, 42.75]
+
+
+def test_logits_are_asked_for(tmp_path: Path) -> None:
+    onnx.save(linear_graph(3, 3, None), tmp_path / "m.onnx")
+    with pytest.raises(CheckFailed, match=r"3 numbers .* that are not probabilities: add `outputs: logits`"):
+        fit(write_network_spec(tmp_path, "m.onnx", COLUMNS))
+    artifact = adopted(write_network_spec(tmp_path, "m.onnx", COLUMNS + "  outputs: logits\n"))
+    onnx.save(linear_graph(3, 3, "Softmax"), tmp_path / "softmax.onnx")
+    expected = own_answers(tmp_path / "softmax.onnx", {"x": ROWS.astype(np.float32)}, "y")
+    assert np.allclose(probabilities(artifact, TABLE.to_dicts()), expected, atol=1e-6)
+
+
+def test_a_single_logit(tmp_path: Path) -> None:
+    onnx.save(linear_graph(3, 1, None), tmp_path / "m.onnx")
+    adopt = COLUMNS + '  outputs: logits\n  labels: ["no", "yes"]\n'
+    artifact = adopted(write_network_spec(tmp_path, "m.onnx", adopt))
+    score = own_answers(tmp_path / "m.onnx", {"x": ROWS.astype(np.float32)}, "y")[:, 0]
+    assert np.allclose(probabilities(artifact, TABLE.to_dicts())[:, 1], 1 / (1 + np.exp(-score)), atol=1e-6)
+
+
+def test_the_source_itself_is_served(tmp_path: Path) -> None:
+    onnx.save(linear_graph(3, 3, None), tmp_path / "m.onnx")
+    path = write_network_spec(tmp_path, "m.onnx", COLUMNS + "  outputs: logits\n  serve: runner\n")
+    artifact = adopted(path)
+    graph = adopted(write_network_spec(tmp_path, "m.onnx", COLUMNS + "  outputs: logits\n"))
+    rows = TABLE.head(5).to_dicts()
+    assert np.allclose(probabilities(artifact, rows), probabilities(graph, rows), atol=1e-6)
+
+
+def test_external_data_is_part_of_the_artifact(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    graph = linear_graph(3, 3, "Softmax")
+    onnx.save(graph, tmp_path / "net" / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    artifact = adopted(write_network_spec(tmp_path, "net", COLUMNS))
+    onnx.save(linear_graph(3, 3, "Softmax"), tmp_path / "m.onnx")
+    expected = own_answers(tmp_path / "m.onnx", {"x": ROWS.astype(np.float32)}, "y")
+    assert np.allclose(probabilities(artifact, TABLE.to_dicts()), expected, atol=1e-6)
+
+
+def _two_outputs() -> onnx.ModelProto:
+    graph = linear_graph(3, 3, "Softmax")
+    graph.graph.output.append(helper.make_tensor_value_info("score", TensorProto.FLOAT, ["n", 3]))
+    return graph
+
+
+def _one_row_inside() -> onnx.ModelProto:
+    """Return a graph that reshapes its answer to one row."""
+    graph = linear_graph(3, 3, "Softmax", rows=1)
+    graph.graph.node[-1].output[0] = "shares"
+    graph.graph.node.append(helper.make_node("Reshape", ["shares", "shape"], ["y"]))
+    graph.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 3]), "shape"))
+    return graph
+
+
+REFUSED: dict[str, tuple[onnx.ModelProto, type[Exception], str]] = {
+    "two outputs": (_two_outputs(), CheckFailed, "has the outputs y, score, and one of numbers is needed"),
+    "four rows": (linear_graph(3, 3, "Softmax", rows=4), UnreadableSource, "'x' has 4 rows at a time"),
+    "one row inside": (_one_row_inside(), CheckFailed, "does not answer several rows with its graph"),
+    "any width": (linear_graph(4, 3, "Softmax"), UnreadableSource, "reads 4 columns, but 3 names are stated"),
+    "old operators": (linear_graph(3, 3, "Softmax", opset=6), UnreadableSource, "export it with opset 7 or later"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused(case: str, tmp_path: Path) -> None:
+    graph, error, message = REFUSED[case]
+    onnx.save(graph, tmp_path / "m.onnx")
+    with pytest.raises(error, match=message):
+        fit(write_network_spec(tmp_path, "m.onnx", COLUMNS))
+
+
+def test_a_table_with_other_columns(tmp_path: Path) -> None:
+    onnx.save(linear_graph(4, 1, None), tmp_path / "m.onnx")
+    with pytest.raises(DataError, match=r"reads 4 columns .* the table has 3 columns without a role: a, b, c"):
+        fit(write_network_spec(tmp_path, "m.onnx", data=with_table(tmp_path, "y", ROWS[:, 0])))
