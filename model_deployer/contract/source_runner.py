@@ -68,3 +68,8 @@ class SourceRunner(JsonDocument):
     categories: Mapping[str, tuple[str, ...]] = {}
     answer: Literal["probabilities", "decision", "value"]
     half_width: float | None = None
+
+    @property
+    def environment(self) -> str:
+        """Its environment in one line, such as ``python==3.11 numpy==2.4.6``."""
+        return " ".join([f"python=={self.python}"] * bool(self.python) + [*self.requirements])
