@@ -76,6 +76,7 @@ image_labels = {
     "MODEL_DESCRIPTION": artifact.manifest.description,
     "MODEL_OWNER": artifact.manifest.owner,
     "MODEL_LICENSE": artifact.manifest.license,
+    "MODEL_SOURCE": artifact.runner and artifact.runner.environment,
 }
 
 Row = Annotated[dict[str, Any], WithJsonSchema(artifact.contract.row_schema())]

@@ -104,3 +104,8 @@ class SourceRunner(JsonDocument):
         """How rows are passed to the source, in the form that its process takes."""
         options = {"form": self.form, "missing": self.missing, "categories": dict(self.categories)}
         return options | ({"network": self.network.to_json()} if self.network else {})
+
+    @property
+    def environment(self) -> str:
+        """Its environment in one line, such as ``python==3.11 numpy==2.4.6``."""
+        return " ".join([f"python=={self.python}"] * bool(self.python) + [*self.requirements])

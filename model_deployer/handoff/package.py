@@ -86,10 +86,12 @@ def write_package(artifact: Artifact, target: Path, options: PackageOptions) -> 
         options: How to write it.
 
     Raises:
-        UsageError: If the folder is not empty, ``spec`` does not belong to the model, or the URL is not absolute.
+        UsageError: If the model is not a graph, the folder is not empty, ``spec`` does not belong to the model, or the
+            URL is not absolute.
         CheckFailed: If a check of the package failed.
         EnvironmentFault: If this machine lacks something that is needed.
     """
+    _require_graph(artifact)
     with staging(target) as folder, temporary_environment() as environment:
         package_data.write_metadata(artifact, options.is_verified, folder, options.runbook_url)
         written = _write_model(artifact, folder, _test_rows(artifact, options.spec))
@@ -111,6 +113,14 @@ def write_package(artifact: Artifact, target: Path, options: PackageOptions) -> 
             write_checksums(folder)
         if options.key:
             write_attestation(folder, options.key, options.is_verified)
+
+
+def _require_graph(artifact: Artifact) -> None:
+    if artifact.runner:
+        raise UsageError(
+            f"{artifact.tag} is served by its source, and a package holds models that are graphs alone; hand over the "
+            "image, which has the environment of the source: `deployer image`"
+        )
 
 
 def _write_model(artifact: Artifact, folder: Path, test: HoldoutRows | None) -> _WrittenFormats:
