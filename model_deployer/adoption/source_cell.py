@@ -9,7 +9,8 @@ from model_deployer.adoption.cell.environment import CellEnvironment, prepare_en
 from model_deployer.adoption.cell.process import CellProcess, Limits, start_cell
 from model_deployer.adoption.cell.requirements import requirements
 from model_deployer.adoption.cell.trust import copy_trusted
-from model_deployer.adoption.source.definitions import find_definitions
+from model_deployer.adoption.source.definitions import find_definitions, network_classes
+from model_deployer.adoption.source.file_format import WEIGHTS
 from model_deployer.adoption.source.source import Source, SourceFile
 from model_deployer.contract.source_runner import SourceScript, SourceStep
 from model_deployer.system.janitor import temporary_folder
@@ -86,6 +87,8 @@ def open_cell(
     with temporary_folder("model-deployer-source-") as folder:
         copy = copy_trusted(root, folder, trust)
         unknown = [(item.module, item.name) for item in source.imports if item.verdict == "unknown"]
+        if copy.is_dir() and source.kind in WEIGHTS:
+            unknown += network_classes(copy)
         definitions = find_definitions(copy, unknown) if copy.is_dir() else []
         files = copy if copy.is_dir() else folder
         steps = tuple(_step(file, root, source) for file in source.files)

@@ -8,11 +8,13 @@ import onnx
 import onnxruntime
 import polars as pl
 import pytest
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
+from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
@@ -20,7 +22,7 @@ from model_deployer.contract.errors import CheckFailed, DataError
 from model_deployer.serving.engines.offline import predict
 from model_deployer.training.fit import fit
 from tests.support.in_process import model_store
-from tests.support.onnx_graphs import ROWS, linear_graph, write_network_spec
+from tests.support.onnx_graphs import ROWS, linear_graph, softmax, write_network_spec
 
 NAMES = ["a", "b", "c"]
 TABLE = pl.DataFrame({name: ROWS[:, index] for index, name in enumerate(NAMES)})
@@ -214,3 +216,66 @@ def test_a_table_with_other_columns(tmp_path: Path) -> None:
     onnx.save(linear_graph(4, 1, None), tmp_path / "m.onnx")
     with pytest.raises(DataError, match=r"reads 4 columns .* the table has 3 columns without a role: a, b, c"):
         fit(write_network_spec(tmp_path, "m.onnx", data=with_table(tmp_path, "y", ROWS[:, 0])))
+
+
+class Perceptron(torch.nn.Module):
+    """A network with a softmax; its number of rows decides nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        shares: torch.Tensor = torch.softmax(self.layers(rows), dim=1)
+        return shares
+
+
+NETWORK = """
+import torch
+from torch import nn
+
+raise SystemExit("the script ran")
+
+class Perceptron(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    def forward(self, rows):
+        return torch.softmax(self.layers(rows), dim=1)
+"""
+
+
+def _write_torch(kind: str, folder: Path) -> NDArray[np.float32]:
+    """Write a network in one of the forms of torch, and return its answers to ``ROWS``."""
+    torch.manual_seed(0)
+    network, rows = Perceptron().eval(), torch.tensor(ROWS, dtype=torch.float32)
+    folder.mkdir()
+    if kind == "torchscript":
+        torch.jit.trace(network, rows[:1]).save(str(folder / "m.pt"))  # type: ignore[no-untyped-call]
+    elif kind == "exported":
+        torch.export.save(torch.export.export(network, (rows[:1],)), folder / "m.pt2")
+    elif kind == "module":
+        torch.save(network.layers, folder / "m.pt")
+        return np.asarray(network.layers(rows).detach())
+    else:
+        torch.save(network.state_dict(), folder / "m.pt")
+        (folder / "net.py").write_text(NETWORK)
+    return np.asarray(network(rows).detach())
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "exported", "module", "weights"])
+def test_networks_of_torch(kind: str, tmp_path: Path) -> None:
+    expected = _write_torch(kind, tmp_path / "net")
+    adopt = f"  trust: {digest_of(tmp_path / 'net')}\n{COLUMNS}"
+    if kind == "module":
+        adopt += "  outputs: logits\n"
+        expected = softmax(expected).astype(np.float32)
+    artifact = adopted(write_network_spec(tmp_path, "net", adopt))
+    assert np.allclose(probabilities(artifact, TABLE.to_dicts()), expected, atol=1e-6)
+
+
+def test_weights_without_their_class(tmp_path: Path) -> None:
+    _write_torch("weights", tmp_path / "net")
+    with pytest.raises(UnreadableSource, match="without its class: hand over the folder"):
+        fit(write_network_spec(tmp_path, "net/m.pt", f"  trust: sha256:{'0' * 64}\n"))

@@ -155,7 +155,7 @@ class CellProcess:
         return answers, {int(row): error for row, error in header["refused"].items()}
 
     def convert(self, kind: str, path: Path, **options: Any) -> bytes:
-        """Return a source in another format: CatBoost as JSON, Keras and SavedModel as ONNX.
+        """Return a source in another format: CatBoost as JSON, torch, Keras and SavedModel as ONNX.
 
         Raises:
             CellError: if it cannot be converted.

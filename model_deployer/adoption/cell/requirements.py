@@ -24,11 +24,9 @@ _KINDS = {
     "lightgbm": ("lightgbm",),
     "catboost": ("catboost",),
     "onnx": ("onnxruntime",),
-    "torch": ("torch",),
-    "torchscript": ("torch",),
-    "torch_export": ("torch",),
-    "keras": ("tensorflow-cpu",),
-    "saved_model": ("tensorflow-cpu",),
+    **dict.fromkeys(("torch", "torchscript", "torch_export", "torch_state_dict"), ("torch", "onnx", "onnxscript")),
+    "lightning_checkpoint": ("torch", "pytorch-lightning", "onnx", "onnxscript"),
+    **dict.fromkeys(("keras", "keras_h5", "saved_model"), ("tensorflow-cpu", "tf2onnx")),
     "mlflow": ("mlflow-skinny",),
 }
 

@@ -53,6 +53,19 @@ def find_definitions(folder: Path, imports: Iterable[tuple[str, str]]) -> list[D
     return definitions
 
 
+def network_classes(folder: Path) -> list[tuple[str, str]]:
+    """Return the classes of networks of torch in the scripts of a folder, each with the module ``__main__``."""
+    classes = []
+    for _, code in _scripts(folder):
+        try:
+            nodes = ast.parse(code).body
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        defined = [node for node in nodes if isinstance(node, ast.ClassDef)]
+        classes += [node.name for node in defined if any(ast.unparse(base).endswith("Module") for base in node.bases)]
+    return [("__main__", name) for name in dict.fromkeys(classes)]
+
+
 def _scripts(folder: Path) -> Iterator[tuple[Path, str]]:
     for path in source_files(folder):
         if path.suffix not in (".py", ".ipynb") or path.stat().st_size > _MAX_BYTES:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from model_deployer.adoption.source.app_text import notebook_code, statements_of_text
-from model_deployer.adoption.source.file_format import MODEL_FORMATS
+from model_deployer.adoption.source.definitions import network_classes
+from model_deployer.adoption.source.file_format import MODEL_FORMATS, WEIGHTS
 from model_deployer.adoption.source.folder_format import folder_source, source_of_file
 from model_deployer.adoption.source.opened_file import OpenedFile, open_file
 from model_deployer.adoption.source.role import Role
@@ -40,8 +41,8 @@ def detect(path: Path, steps: Sequence[str] = ()) -> Source:
     if path.is_file():
         return _complete(_one_file(path))
     if not steps and (source := folder_source(path)):
-        return _complete(replace(source, statements=source.statements + tuple(_texts(path))))
-    return _complete(_set_of_files(path, steps))
+        return _complete(replace(source, statements=source.statements + tuple(_texts(path))), path)
+    return _complete(_set_of_files(path, steps), path)
 
 
 def _one_file(path: Path) -> Source:
@@ -182,9 +183,14 @@ def _texts(folder: Path) -> list[Statement]:
     return statements
 
 
-def _complete(source: Source) -> Source:
-    """Check that a script or notebook, which is a source of its own, can be asked."""
+def _complete(source: Source, folder: Path | None = None) -> Source:
+    """Check that a script or notebook, which is a source of its own, can be asked; and that weights have a class."""
     for file in source.files:
+        if file.kind in WEIGHTS and not (folder and network_classes(folder)):
+            raise UnreadableSource(
+                f"'{file.path.name}' holds the weights of a network without its class: hand over the folder with the "
+                f"script that defines it, or the network, exported with 'torch.export.save'"
+            )
         if file.kind in ("notebook", "python"):
             text = file.path.read_text(encoding="utf-8", errors="replace")
             code = notebook_code(text) if file.kind == "notebook" else text

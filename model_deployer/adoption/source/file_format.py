@@ -17,6 +17,9 @@ MODEL_FORMATS = frozenset(
     }
 )
 
+#: The formats that hold the weights of a network, whose class is in a script.
+WEIGHTS = frozenset({"torch_state_dict", "lightning_checkpoint"})
+
 #: The first number in files of torch.save before 1.6.
 _TORCH_MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
 

@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, MinMaxScaler, OneHotEncoder, StandardScaler
 
 from model_deployer.adoption.source.detect import detect
+from model_deployer.adoption.source.opened_file import open_file
 from model_deployer.adoption.source.source import Source
 from model_deployer.adoption.source.statement import Subject
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
@@ -186,7 +187,7 @@ def test_formats_are_recognized_by_content(tmp_path: Path) -> None:
     }
     for kind, content in files.items():
         (tmp_path / "model.bin").write_bytes(content)
-        assert detect(tmp_path / "model.bin").kind == kind
+        assert open_file(tmp_path / "model.bin").format.name == kind
     (tmp_path / "model.bin").write_bytes(files["keras"])
     assert detect(tmp_path / "model.bin").versions == {"keras": "3.1.0"}
     (tmp_path / "model.bin").write_bytes(files["lightgbm"])

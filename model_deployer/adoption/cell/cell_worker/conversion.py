@@ -8,12 +8,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from . import loading, torch_network
+
 
 def convert(step: dict[str, Any], folder: Path) -> bytes:
-    """Return a model in another format: CatBoost as JSON, Keras and SavedModel as ONNX.
+    """Return a model in another format: CatBoost as JSON, torch, Keras and SavedModel as ONNX.
 
     Args:
-        step: ``kind`` and ``path`` of the source, and ``opset`` for ONNX.
+        step: ``kind`` and ``path`` of the source, and ``opset`` or ``width`` for ONNX.
         folder: A folder for files in between.
 
     Raises:
@@ -22,7 +24,9 @@ def convert(step: dict[str, Any], folder: Path) -> bytes:
     """
     if step["kind"] == "catboost":
         return _catboost_json(step, folder)
-    if step["kind"] in ("keras", "saved_model"):
+    if step["kind"] in loading.TORCH:
+        return torch_network.export(Path(step["path"]), step, folder)
+    if step["kind"] in ("keras", "keras_h5", "saved_model"):
         return _tensorflow_onnx(step, folder)
     raise ValueError(f"there is no conversion of {step['kind']}")
 
@@ -37,7 +41,7 @@ def _catboost_json(step: dict[str, Any], folder: Path) -> bytes:
 def _tensorflow_onnx(step: dict[str, Any], folder: Path) -> bytes:
     """Convert by way of a SavedModel: the direct export of Keras 3 loses its Normalization layers."""
     saved = step["path"]
-    if step["kind"] == "keras":
+    if step["kind"] != "saved_model":
         saved = str(folder / "saved_model")
         import_module("keras").models.load_model(step["path"], compile=False).export(saved, format="tf_saved_model")
     target = folder / "model.onnx"

@@ -15,7 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from . import models
+from . import models, torch_network
+
+#: The kinds of files of torch.
+TORCH = ("torch", "torchscript", "torch_export", "torch_state_dict", "lightning_checkpoint")
 
 #: A pickle of dill names its functions at the beginning.
 _HEAD_BYTES = 4096
@@ -176,24 +179,6 @@ def _sizes(shape: Any) -> list[int]:
     return [size if isinstance(size, int) and size > 0 else 0 for size in shape]
 
 
-def _torch(path: Path, step: dict[str, Any]) -> Any:
-    torch = import_module("torch")
-    if step["kind"] == "torchscript":
-        module = torch.jit.load(str(path), map_location="cpu").eval()
-    elif step["kind"] == "torch_export":
-        module = torch.export.load(str(path)).module()
-    else:
-        module = _part(torch.load(str(path), map_location="cpu", weights_only=False), step.get("key")).eval()
-
-    def call(feeds: dict[str, Any]) -> dict[str, Any]:
-        with torch.no_grad():
-            result = module(*(torch.from_numpy(array) for array in feeds.values()))
-        values = result if isinstance(result, (tuple, list)) else [result]
-        return {str(index): value.numpy() for index, value in enumerate(values)}
-
-    return models.Tensors(type(module).__name__, call, {"input": "float32"})
-
-
 def _keras(path: Path, step: dict[str, Any]) -> Any:
     keras = import_module("keras")
     model = keras.models.load_model(str(path), compile=False)
@@ -277,10 +262,9 @@ _LOADERS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {
     "lightgbm": _lightgbm,
     "catboost": _catboost,
     "onnx": _onnx,
-    "torch": _torch,
-    "torchscript": _torch,
-    "torch_export": _torch,
+    **dict.fromkeys(TORCH, torch_network.load),
     "keras": _keras,
+    "keras_h5": _keras,
     "saved_model": _saved_model,
     "mlflow": _mlflow,
     "cog": _cog,

@@ -1,0 +1,175 @@
+"""Load networks of torch, and export them to ONNX."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from . import models
+
+#: The operators of the exported graph.
+_OPSET = 18
+
+#: Where checkpoints keep the weights of the network.
+_WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights")
+
+#: The numbers of rows that the exporter sees; it takes 0 and 1 as fixed sizes.
+_ROWS = 3
+
+
+class NoNetwork(Exception):
+    """The network cannot be built from what was handed over."""
+
+
+def load(path: Path, step: dict[str, Any]) -> Any:
+    """Return a network of torch as a model of :mod:`cell_worker.models`."""
+    torch = import_module("torch")
+    module = _module(path, step)
+    inputs = _inputs(module, step)
+
+    def call(feeds: dict[str, Any]) -> dict[str, Any]:
+        tensors = [torch.from_numpy(array) for array in feeds.values()]
+        with torch.no_grad():
+            if getattr(module, "fixed_rows", None) != 1:
+                result = module(*tensors)
+            else:
+                parts = [module(*(tensor[row : row + 1] for tensor in tensors)) for row in range(len(tensors[0]))]
+                result = _joined(parts, torch)
+        if isinstance(result, dict):
+            return {name: value.numpy() for name, value in result.items()}
+        values = result if isinstance(result, (tuple, list)) else [result]
+        return {str(index): value.numpy() for index, value in enumerate(values)}
+
+    kinds = {name: kind for name, (kind, _) in inputs.items()}
+    return models.Tensors(_name(module), call, kinds, {name: sizes for name, (_, sizes) in inputs.items() if sizes})
+
+
+def _joined(parts: list[Any], torch: Any) -> Any:
+    """Return the results for single rows as that for all rows."""
+    if isinstance(parts[0], (tuple, list)):
+        return [torch.cat(list(tensors)) for tensors in zip(*parts)]
+    return torch.cat(parts)
+
+
+def export(path: Path, step: dict[str, Any], folder: Path) -> bytes:
+    """Return a network as a graph in ONNX with any number of rows.
+
+    Args:
+        path: The file.
+        step: ``kind``; ``width``, the number of columns, for a network that does not show it.
+        folder: A folder for files in between.
+    """
+    torch = import_module("torch")
+    os.environ.update(USER="cell", TORCHINDUCTOR_CACHE_DIR=str(folder))  # the user may have no name here
+    module = _module(path, step)
+    inputs = _inputs(module, step)
+    if not all(sizes and all(sizes) for _, sizes in inputs.values()):
+        raise NoNetwork("the sizes of its input are not known: list its columns, or export it with 'torch.export.save'")
+    example = tuple(torch.zeros([_ROWS, *sizes], dtype=getattr(torch, kind)) for kind, sizes in inputs.values())
+    names = list(inputs)
+    if isinstance(module, torch.jit.ScriptModule):
+        target, rows = folder / "model.onnx", {name: {0: "rows"} for name in names}
+        settings = {"opset_version": _OPSET - 1, "input_names": names, "dynamic_axes": rows, "dynamo": False}
+        torch.onnx.export(module, example, str(target), **settings)
+        return target.read_bytes()
+    shapes = tuple({0: torch.export.Dim("rows")} for _ in names)
+    settings = {"opset_version": _OPSET, "input_names": names, "dynamic_shapes": shapes, "dynamo": True}
+    try:
+        program = torch.onnx.export(module, example, **settings)
+    except Exception as error:  # the exporter wraps whatever goes wrong in several layers
+        cause = error.__cause__ or error
+        raise NoNetwork(f"{type(cause).__name__}: {(str(cause).strip().splitlines() or [''])[0]}") from error
+    return bytes(program.model_proto.SerializeToString())
+
+
+def _module(path: Path, step: dict[str, Any]) -> Any:
+    torch = import_module("torch")
+    if step["kind"] == "torchscript":
+        return torch.jit.load(str(path), map_location="cpu").eval()
+    if step["kind"] == "torch_export":
+        return _of_program(torch.export.load(str(path)))
+    value = torch.load(str(path), map_location="cpu", weights_only=False)
+    if step["kind"] in ("torch_state_dict", "lightning_checkpoint"):
+        return _built(value, torch).eval()
+    for name in str(step["key"]).split(".") if step.get("key") else ():
+        value = value[name] if isinstance(value, dict) else getattr(value, name)
+    return value.eval()
+
+
+def _of_program(program: Any) -> Any:
+    """Return the network of an exported program; ``fixed_rows`` is 1 if the program takes one row at a time."""
+    try:
+        module = program.module(check_guards=False)
+    except TypeError:  # before torch 2.9
+        module = program.module()
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    inputs = [values[name] for name in program.graph_signature.user_inputs]
+    module.inputs = [(_kind(value), [int(size) for size in value.shape[1:]]) for value in inputs]
+    module.fixed_rows = next((int(value.shape[0]) for value in inputs if isinstance(value.shape[0], int)), None)
+    return module
+
+
+def _built(checkpoint: dict[str, Any], torch: Any) -> Any:
+    """Return the network whose class fits the weights; the classes are those of the scripts that were handed over."""
+    weights = next((checkpoint[key] for key in _WEIGHT_KEYS if isinstance(checkpoint.get(key), dict)), checkpoint)
+    weights = {name[len("module.") :] if name.startswith("module.") else name: w for name, w in weights.items()}
+    reasons = []
+    settings = dict(checkpoint.get("hyper_parameters") or {})
+    for name, value in list(vars(sys.modules["__main__"]).items()):
+        if not (inspect.isclass(value) and issubclass(value, torch.nn.Module) and value.__module__ == "__main__"):
+            continue
+        try:
+            network: Any = value(**_accepted(value, settings))
+            network.load_state_dict(weights)
+            return network
+        except (TypeError, RuntimeError) as error:
+            reasons.append(f"'{name}': {(str(error).splitlines() or [''])[0]}")
+    detail = f" ({'; '.join(reasons[:3])})" if reasons else ""
+    raise NoNetwork(
+        f"no class of the scripts can be built with these weights{detail}: hand over the network, exported with "
+        f"'torch.export.save'"
+    )
+
+
+def _accepted(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that the constructor of a class takes."""
+    names = inspect.signature(kind).parameters
+    takes_all = any(parameter.kind == parameter.VAR_KEYWORD for parameter in names.values())
+    return settings if takes_all else {name: value for name, value in settings.items() if name in names}
+
+
+def _inputs(module: Any, step: dict[str, Any]) -> dict[str, tuple[str, list[int]]]:
+    """Return the element type and the sizes of each input, as the exporter's example or the first layer shows them."""
+    stated = getattr(module, "inputs", None)
+    if stated:
+        names = [f"input_{index}" for index in range(len(stated))] if len(stated) > 1 else ["input"]
+        return dict(zip(names, stated))
+    kind, width = _first_layer(module)
+    width = step.get("width") or width
+    return {"input": (kind, [width] if width else [])}
+
+
+def _first_layer(module: Any) -> tuple[str, int]:
+    """Return the element type that the first layer with weights takes, and the number of columns; 0 if not known."""
+    for layer in module.modules():
+        weight = dict(layer.named_parameters(recurse=False)).get("weight")
+        if weight is None:
+            continue
+        name = getattr(layer, "original_name", type(layer).__name__)
+        if name.startswith("Embedding"):
+            return "int64", 0
+        width = weight.shape[-1] if name == "Linear" else len(weight) if name in ("LayerNorm", "BatchNorm1d") else 0
+        return _kind(weight), int(width)
+    return "float32", 0
+
+
+def _kind(tensor: Any) -> str:
+    return str(tensor.dtype)[len("torch.") :]
+
+
+def _name(module: Any) -> str:
+    return str(getattr(module, "original_name", type(module).__name__))
