@@ -297,18 +297,23 @@ def _narrowed(features: Sequence[Feature], answers: SourceAnswers, rows: _Rows) 
 
 
 def _narrowed_feature(feature: Feature, answers: SourceAnswers, rows: _Rows) -> Feature:
-    if feature.nullable and _is_refused(f"{feature.name}: missing", answers, rows):
+    if isinstance(feature, Vector):
+        return feature
+    values = rows.frame[feature.name]
+    is_missing = values == "" if feature.dtype == "string" else values.is_nan()
+    if feature.nullable and _is_refused(is_missing, answers):
         feature = feature.model_copy(update={"missing": "reject", "required": True})
-    unknown = f"{feature.name}: the text 'a category never seen'"
-    if isinstance(feature, Categorical) and feature.categories and _is_refused(unknown, answers, rows):
-        feature = feature.model_copy(update={"unknown": "reject"})
+    if isinstance(feature, Categorical) and feature.categories:
+        is_unknown = ~is_missing & ~values.is_in(list(feature.categories))
+        if _is_refused(is_unknown, answers):
+            feature = feature.model_copy(update={"unknown": "reject"})
     return feature
 
 
-def _is_refused(case: str, answers: SourceAnswers, rows: _Rows) -> bool:
-    """Return whether the source answers a case in no row: it raises an error, or its answer is not a number."""
-    probes = [row for row, name in enumerate(rows.cases) if name == case]
-    return bool(probes) and not any(np.isfinite(answers.numbers[row]).all() for row in probes)
+def _is_refused(mask: pl.Series, answers: SourceAnswers) -> bool:
+    """Return whether the source answers none of some rows: it raises an error, or its answer is not a number."""
+    numbers = answers.numbers[mask.to_numpy()]
+    return bool(len(numbers)) and not np.isfinite(numbers).all(axis=1).any()
 
 
 def _with_probabilities(source: OpenedSource, graph: onnx.ModelProto, dataset: Dataset) -> OpenedSource:

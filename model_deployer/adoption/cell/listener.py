@@ -13,6 +13,7 @@ from signal import SIGKILL
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.environment import CellEnvironment
 from model_deployer.adoption.cell.process import START_SECONDS, CellProcess, Limits, worker_variables
+from model_deployer.adoption.cell.socket_address import connect
 from model_deployer.system.janitor import owned_group
 
 #: The socket of a worker.
@@ -70,7 +71,7 @@ def _connection(process: "subprocess.Popen[bytes]", path: Path) -> Iterator[sock
     while True:
         with socket.socket(socket.AF_UNIX) as connection:
             try:
-                connection.connect(str(path))
+                connect(connection, path)
             except OSError:
                 if process.poll() is not None or time.monotonic() > end:
                     raise CellError(f"the process of the source did not start; see {path.parent / 'log'}") from None

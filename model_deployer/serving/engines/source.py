@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.adoption.cell.cell_worker import wire
+from model_deployer.adoption.cell.socket_address import connect
 from model_deployer.adoption.cell.source_rows import output_tensors, source_columns
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import InvalidRows, Overloaded, PredictionFailed, Problem, Unavailable
@@ -110,7 +111,7 @@ class SourceEngine:
             connection = socket.socket(socket.AF_UNIX)
             connection.settimeout(_STUCK_FACTOR * self._contract.limits.timeout_seconds)
             try:
-                connection.connect(self._path)
+                connect(connection, Path(self._path))
                 wire.receive(connection)
             except (OSError, wire.Disconnected):
                 connection.close()

@@ -42,7 +42,7 @@ def main(settings: dict[str, Any]) -> None:
 
 def _listener(path: str) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
+    listener.bind(os.path.relpath(path))  # an address holds 107 bytes; the folder of this process is near
     listener.listen(64)
     return listener
 
