@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import psutil
 import pytest
 
 from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.errors import ArtifactError
 from model_deployer.serving.engines.offline import OfflineModel
 from model_deployer.serving.rows.formats import STREAM
 from tests.serving.grpc.client import Client, outputs_of
@@ -214,6 +216,18 @@ def test_a_table_keeps_its_other_rows(
     assert np.flatnonzero(~answers.accepted).tolist() == [30]
     expected = [spending(ROW | {"age": age, "income": 1.0}) for age in range(20, 80) if age != 50]
     assert np.allclose(answers.outputs["value"].ravel(), expected)
+
+
+def test_a_process_that_does_not_start_says_why(
+    artifact: Artifact, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of a socket has at most 107 bytes."""
+    folder = tmp_path / ("x" * 120)
+    folder.mkdir()
+    monkeypatch.setenv(*next(iter(environment.items())))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with pytest.raises(ArtifactError, match=r"cannot be served: the process of the source did not start: .*too long"):
+        OfflineModel(artifact)
 
 
 def _under_load(server: Server, event: Callable[[], None]) -> Outcomes:

@@ -74,8 +74,14 @@ def _connection(process: "subprocess.Popen[bytes]", path: Path) -> Iterator[sock
                 connect(connection, path)
             except OSError:
                 if process.poll() is not None or time.monotonic() > end:
-                    raise CellError(f"the process of the source did not start; see {path.parent / 'log'}") from None
+                    raise CellError(f"the process of the source did not start: {_last_line(path)}") from None
                 time.sleep(_ATTEMPT_SECONDS)
                 continue
             yield connection
             return
+
+
+def _last_line(path: Path) -> str:
+    """Return the last line of the log next to a socket."""
+    lines = (path.parent / "log").read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it does not listen, and has no output")

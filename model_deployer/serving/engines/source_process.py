@@ -82,7 +82,7 @@ class SourceProcess:
                         if not self._stopped.is_set():
                             self.on_end(process.exit_code)
                     back_off = MIN_BACK_OFF_SECONDS if process.seconds > MAX_BACK_OFF_SECONDS else back_off
-                except CellError as error:
+                except (CellError, OSError) as error:
                     reason = str(error)
                     if not self._started.is_set():
                         self._fault = error
