@@ -148,7 +148,7 @@ def _adopt_without_table(path: Path, spec: Spec, source: OpenedSource) -> Comple
     rows = _Rows.of(features, None, source.critical, spec.seed)
     cell = CellSource(source.cell.process, source.runner, features, output)
     cell = cell.in_accepted_form(rows.frame.head(FORM_ROWS))
-    answers = _with_unserved(cell.ask(rows.frame), source, features, rows, serve)
+    answers = cell.ask(rows.frame)
     features = _narrowed(features, answers, rows)
     rows = rows.legal(features)
     evidence = source.origin.model_copy(update={"seen": _required(spec).seen, "served_by": serve})
@@ -193,7 +193,7 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     rows = _Rows.of(dataset.features, dataset.frame, source.critical, dataset.spec.seed)
     cell = CellSource(source.cell.process, source.runner, dataset.features, output)
     cell = cell.in_accepted_form(rows.frame.head(min(FORM_ROWS, rows.table_rows)))
-    answers = _with_unserved(cell.ask(rows.frame), source, dataset.features, rows, serve)
+    answers = cell.ask(rows.frame)
     _refuse_unanswered(answers, rows, dataset.spec)
     dataset = replace(dataset, features=_narrowed(dataset.features, answers, rows))
     evidence = source.origin.model_copy(update={"seen": _required(dataset.spec).seen, "served_by": serve})
@@ -290,23 +290,6 @@ def _refuse_unanswered(answers: SourceAnswers, rows: _Rows, spec: Spec) -> None:
         f"{rows.table_rows:,} that it was asked, first {rows.cases[row]}: {reason}. Leave them out with `data.where`, "
         f"or correct them"
     )
-
-
-def _with_unserved(
-    answers: SourceAnswers, source: OpenedSource, features: Sequence[Feature], rows: _Rows, serve: str
-) -> SourceAnswers:
-    """Return answers without those to rows with missing values for which the graph of a network has no number.
-
-    TensorFlow takes a missing number as 0 in some layers, and ONNX Runtime does not: such a row has no answer.
-    """
-    if source.graph is None or source.runner.network is None or serve != "graph":
-        return answers
-    present = [feature.model_copy(update={"missing": "reject"}) for feature in features]
-    is_missing = ~legal(present, rows.frame).to_numpy()
-    (served,) = graph_predictor(source.graph)(rows.frame).values()
-    unserved = np.flatnonzero(is_missing & np.isnan(served).any(axis=1)).tolist()
-    refused = dict.fromkeys(unserved, "the answer is not a number") | dict(answers.refused)
-    return replace(answers, refused=refused)
 
 
 def _narrowed(features: Sequence[Feature], answers: SourceAnswers, rows: _Rows) -> tuple[Feature, ...]:
