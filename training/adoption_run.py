@@ -183,6 +183,11 @@ def _scale(answers: SourceAnswers) -> float:
 
 def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     serve = _required(dataset.spec).serve
+    if vectors := [feature.name for feature in dataset.features if isinstance(feature, Vector)]:
+        raise CheckFailed(
+            f"no baseline can be fitted to the lists of numbers in '{vectors[0]}': leave out `data.path`, and it is "
+            " adopted without an evaluation"
+        )
     if serve == "graph":
         _refuse_without_graph(source)
     if serve == "graph" and source.graph is not None and has_scores(source.graph):

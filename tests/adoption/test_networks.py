@@ -304,3 +304,12 @@ def test_trees_take_missing_numbers(tmp_path: Path) -> None:
     session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
     (expected,) = session.run(None, {"X": np.array([[np.nan, 0.5, 1.5]], np.float32)})[1]
     assert np.allclose(probabilities(artifact, rows)[0], [expected[name] for name in ("cat", "dog", "owl")], atol=1e-6)
+
+
+def test_a_table_cannot_evaluate_vectors(tmp_path: Path) -> None:
+    onnx.save(linear_graph(3, 1, None), tmp_path / "m.onnx")
+    pl.DataFrame({"embedding": ROWS.tolist(), "y": ROWS[:, 0]}).write_parquet(tmp_path / "table.parquet")
+    features = "features: {embedding: {kind: vector}}\n"
+    path = write_network_spec(tmp_path, "m.onnx", data="path: table.parquet, target: y", features=features)
+    with pytest.raises(CheckFailed, match="no baseline can be fitted to the lists of numbers in 'embedding'"):
+        fit(path)
