@@ -23,6 +23,7 @@ from model_deployer.adoption.graph.scores import SCORES, has_scores, replace_sco
 from model_deployer.adoption.interface import Interface, Kind
 from model_deployer.adoption.opened_source import OpenedSource, open_source
 from model_deployer.adoption.read_source import SourceHints, read_source
+from model_deployer.adoption.source_place import locate_source
 from model_deployer.contract.adoption import Adoption, Equality
 from model_deployer.contract.artifact import write_json
 from model_deployer.contract.errors import CheckFailed, DataError
@@ -81,7 +82,7 @@ def adopt(path: Path) -> Completed:
     """
     spec = read_spec(path)
     assert spec.adopt
-    source_path = path.parent / spec.adopt.source
+    source_path = locate_source(spec.adopt.source, path.parent)
     location = spec.location("adopt", "source")
     hints = _hints(spec)
     read = read_source(source_path, hints)
@@ -182,6 +183,11 @@ def _scale(answers: SourceAnswers) -> float:
 
 def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     serve = _required(dataset.spec).serve
+    if vectors := [feature.name for feature in dataset.features if isinstance(feature, Vector)]:
+        raise CheckFailed(
+            f"no baseline can be fitted to the lists of numbers in '{vectors[0]}': leave out `data.path`, and it is "
+            " adopted without an evaluation"
+        )
     if serve == "graph":
         _refuse_without_graph(source)
     if serve == "graph" and source.graph is not None and has_scores(source.graph):

@@ -94,7 +94,7 @@ def _graph(read: ReadSource, cell: OpenCell, hints: SourceHints) -> tuple[Networ
 
 def _slots(network: Network | None, hints: SourceHints, reason: str | None) -> tuple[Slot, ...]:
     if network is not None:
-        return arrange(network.inputs, hints.columns, hints.vectors)
+        return arrange(network.inputs, hints.columns, hints.vectors, takes_missing=network.takes_missing)
     if hints.columns is None:
         raise CheckFailed(
             f"the network does not say which columns it reads; list them under `adopt.columns` ({reason})"

@@ -193,7 +193,7 @@ def _read_network(read: ReadSource, hints: SourceHints) -> ReadSource:
 
 
 def _interface_of_network(network: Network, hints: SourceHints) -> Interface:
-    slots = arrange(network.inputs, hints.columns, hints.vectors)
+    slots = arrange(network.inputs, hints.columns, hints.vectors, takes_missing=network.takes_missing)
     return Interface(tuple(field for slot in slots for field in slot.fields), network.labels)
 
 

@@ -16,7 +16,7 @@ from model_deployer.contract.source_runner import SourceScript, SourceStep
 from model_deployer.system.janitor import temporary_folder
 
 #: Kinds whose files import packages that only the texts next to them name.
-_CODE = {"mlflow", "cog", "python"}
+_CODE = {"mlflow", "cog", "python", "notebook"}
 
 #: What a source states the version of, and what is not a package.
 _NOT_PACKAGES = {"python", "producer"}

@@ -1,5 +1,7 @@
 """Graphs in ONNX of other programs are served as they are, with the contract around them."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from model_deployer.adoption.cell.trust import digest_of
@@ -24,6 +27,7 @@ from model_deployer.training.fit import fit
 from tests.support.in_process import model_store
 from tests.support.onnx_graphs import ROWS, linear_graph, softmax, write_network_spec
 
+KERAS = Path(__file__).parent / "keras"
 NAMES = ["a", "b", "c"]
 TABLE = pl.DataFrame({name: ROWS[:, index] for index, name in enumerate(NAMES)})
 KINDS = np.array(["cat", "dog", "owl"])[np.argmax(ROWS + np.random.default_rng(2).normal(size=ROWS.shape), axis=1)]
@@ -279,3 +283,33 @@ def test_weights_without_their_class(tmp_path: Path) -> None:
     _write_torch("weights", tmp_path / "net")
     with pytest.raises(UnreadableSource, match="without its class: hand over the folder"):
         fit(write_network_spec(tmp_path, "net/m.pt", f"  trust: sha256:{'0' * 64}\n"))
+
+
+def test_a_network_of_keras_as_tf2onnx_converts_it(tmp_path: Path) -> None:
+    """With a normalization and a batch normalization; the answers are those of Keras."""
+    shutil.copy(KERAS / "network.onnx", tmp_path)
+    answers = json.loads((KERAS / "answers.json").read_text())
+    artifact = adopted(write_network_spec(tmp_path, "network.onnx", COLUMNS))
+    rows = [dict(zip(NAMES, row, strict=True)) for row in answers["rows"]]
+    assert np.allclose(probabilities(artifact, rows), answers["probabilities"], atol=1e-6)
+    assert all(not feature.nullable for feature in artifact.contract.features)
+
+
+def test_trees_take_missing_numbers(tmp_path: Path) -> None:
+    forest = to_onnx(RandomForestClassifier(5, random_state=0).fit(ROWS, KINDS), ROWS[:1].astype(np.float32))
+    (tmp_path / "m.onnx").write_bytes(forest.SerializeToString())
+    artifact = adopted(write_network_spec(tmp_path, "m.onnx", COLUMNS))
+    assert all(feature.nullable for feature in artifact.contract.features)
+    rows = [{"a": None, "b": 0.5, "c": 1.5}]
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    (expected,) = session.run(None, {"X": np.array([[np.nan, 0.5, 1.5]], np.float32)})[1]
+    assert np.allclose(probabilities(artifact, rows)[0], [expected[name] for name in ("cat", "dog", "owl")], atol=1e-6)
+
+
+def test_a_table_cannot_evaluate_vectors(tmp_path: Path) -> None:
+    onnx.save(linear_graph(3, 1, None), tmp_path / "m.onnx")
+    pl.DataFrame({"embedding": ROWS.tolist(), "y": ROWS[:, 0]}).write_parquet(tmp_path / "table.parquet")
+    features = "features: {embedding: {kind: vector}}\n"
+    path = write_network_spec(tmp_path, "m.onnx", data="path: table.parquet, target: y", features=features)
+    with pytest.raises(CheckFailed, match="no baseline can be fitted to the lists of numbers in 'embedding'"):
+        fit(path)

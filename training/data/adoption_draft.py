@@ -6,6 +6,7 @@ from pathlib import Path
 
 from model_deployer.adoption.interface import SourceField
 from model_deployer.adoption.read_source import ReadSource
+from model_deployer.adoption.source_place import is_reference
 from model_deployer.training.data.spec_draft import identity, model_name, scalar
 
 _HEAD = """\
@@ -62,7 +63,9 @@ def draft_of(  # noqa: PLR0913 (one argument per statement of the user)
 
 
 def _relative(path: Path, folder: Path) -> str:
-    return str(path) if "://" in str(path) else Path(os.path.relpath(path, folder)).as_posix()
+    return (
+        str(path) if "://" in str(path) or is_reference(str(path)) else Path(os.path.relpath(path, folder)).as_posix()
+    )
 
 
 def _adopt(read: ReadSource, path: str, is_trusted: bool) -> Iterator[str]:

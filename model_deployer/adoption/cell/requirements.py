@@ -28,6 +28,7 @@ _KINDS = {
     "lightning_checkpoint": ("torch", "pytorch-lightning", "onnx", "onnxscript"),
     **dict.fromkeys(("keras", "keras_h5", "saved_model"), ("tensorflow-cpu", "tf2onnx")),
     "mlflow": ("mlflow-skinny",),
+    "notebook": ("scikit-learn",),
 }
 
 #: A package older than this version does not work with newer ones of another, and does not say so itself.

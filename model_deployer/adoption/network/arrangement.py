@@ -1,7 +1,7 @@
 """Which fields of a contract fill the inputs of a network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.interface import SourceField
@@ -16,7 +16,9 @@ class Slot:
     fields: tuple[SourceField, ...]
 
 
-def arrange(inputs: Sequence[Tensor], columns: Sequence[str] | None, vectors: Sequence[str]) -> tuple[Slot, ...]:
+def arrange(
+    inputs: Sequence[Tensor], columns: Sequence[str] | None, vectors: Sequence[str], *, takes_missing: bool = False
+) -> tuple[Slot, ...]:
     """Return the fields of each input of a network.
 
     An input with one number for each row is a field with the name of the input. A single input with several is one
@@ -26,10 +28,22 @@ def arrange(inputs: Sequence[Tensor], columns: Sequence[str] | None, vectors: Se
         inputs: The inputs of the network.
         columns: The names of its columns, in their order; None if they are not known.
         vectors: The fields that are vectors, as model.yaml has them.
+        takes_missing: Whether the network may have an answer for a missing number.
 
     Raises:
         UnsupportedModel: if the width of an input is not fixed, or the names do not fit.
     """
+    slots = _arranged(inputs, columns, vectors)
+    return tuple(map(_with_missing, slots)) if takes_missing else slots
+
+
+def _with_missing(slot: Slot) -> Slot:
+    """Return an input whose real numbers may be missing; whole numbers have no form for that."""
+    fields = (replace(field, refuses_missing=slot.tensor.is_whole) for field in slot.fields)
+    return replace(slot, fields=tuple(fields))
+
+
+def _arranged(inputs: Sequence[Tensor], columns: Sequence[str] | None, vectors: Sequence[str]) -> tuple[Slot, ...]:
     widths = [_width(tensor, len(columns) if columns and len(inputs) == 1 else None) for tensor in inputs]
     if len(inputs) == 1 and not (vectors and columns is None) and len(inputs[0].sizes) < 2:
         return (_columns(inputs[0], widths[0], columns),)
@@ -74,7 +88,7 @@ def _field(tensor: Tensor, name: str, width: int) -> SourceField:
     return SourceField(
         name,
         tensor.kind,
-        refuses_missing=tensor.is_whole,
+        refuses_missing=tensor.kind == "number",
         is_whole=tensor.is_whole,
         length=width if is_vector else None,
     )

@@ -23,6 +23,9 @@ NETWORKS = frozenset(
 #: The first version of the operators with the form that the nodes around a network have.
 MIN_OPSET = 7
 
+#: The operators that are made for missing numbers. Others give NaN, or a number that depends on the processor.
+_TAKE_MISSING = {"IsNaN", "Imputer", "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"}
+
 _FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 _WHOLE = {TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL, TensorProto.INT8, TensorProto.UINT8}
 
@@ -81,6 +84,11 @@ class Network:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     labels: tuple[str, ...] | None
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether it may have an answer for a missing number; else NaN is refused before it."""
+        return any(node.op_type in _TAKE_MISSING for node in self.model.graph.node)
 
 
 def read_network(content: bytes, folder: Path | None = None) -> Network:

@@ -39,10 +39,18 @@ def detect(path: Path, steps: Sequence[str] = ()) -> Source:
         hint = "is a link of git-annex: run 'git annex get' first" if is_link else "does not exist"
         raise UnreadableSource(f"'{path.name}' {hint}")
     if path.is_file():
-        return _complete(_one_file(path))
+        return _complete(_with_name(_one_file(path), steps))
     if not steps and (source := folder_source(path)):
         return _complete(replace(source, statements=source.statements + tuple(_texts(path))), path)
     return _complete(_set_of_files(path, steps), path)
+
+
+def _with_name(source: Source, steps: Sequence[str]) -> Source:
+    """Return a notebook or script with the name of the object that the user chooses: ``notebook.ipynb#model``."""
+    name = steps[0].partition("#")[2] if steps else ""
+    if not name or source.kind not in ("notebook", "python"):
+        return source
+    return replace(source, files=(replace(source.files[0], key=name),))
 
 
 def _one_file(path: Path) -> Source:

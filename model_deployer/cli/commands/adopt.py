@@ -10,7 +10,10 @@ from model_deployer.system.extras import packages_of
 
 
 def adopt(  # noqa: PLR0913 (one parameter per option)
-    source: Annotated[Path, typer.Argument(help="The file or folder of a model that was trained elsewhere.")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="A model that was trained elsewhere: a file, folder, BentoML tag, or models:/ of MLflow."),
+    ],
     *,
     data: Annotated[Path | None, typer.Option(help="A table with the truth, to evaluate the model on.")] = None,
     target: Annotated[str | None, typer.Option(help="The column of the table that the model predicts.")] = None,
@@ -26,6 +29,7 @@ def adopt(  # noqa: PLR0913 (one parameter per option)
     """
     with packages_of("train"):
         from model_deployer.adoption.read_source import SourceHints, read_source  # noqa: PLC0415
+        from model_deployer.adoption.source_place import locate_source  # noqa: PLC0415
         from model_deployer.training.data.adoption_draft import draft_of  # noqa: PLC0415
         from model_deployer.training.runtime.console import print_stage  # noqa: PLC0415
     if output.is_dir() or not output.parent.is_dir():
@@ -34,7 +38,7 @@ def adopt(  # noqa: PLR0913 (one parameter per option)
         raise UsageError(f"{output} exists; name another file with --output, or overwrite it with --force")
     if data is not None and "://" not in str(data) and not data.exists():
         raise UsageError(f"there is no table {data}")
-    read = read_source(source, SourceHints())
+    read = read_source(locate_source(str(source), Path()), SourceHints())
     for stage, line in read.lines():
         print_stage(stage, line)
     draft = draft_of(read, source, output.parent, name=name, table=data, target=target, is_trusted=trust)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from . import models, torch_network
+from . import models, notebook, torch_network
 
 #: The kinds of files of torch.
 TORCH = ("torch", "torchscript", "torch_export", "torch_state_dict", "lightning_checkpoint")
@@ -269,4 +269,5 @@ _LOADERS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {
     "mlflow": _mlflow,
     "cog": _cog,
     "python": _python,
+    "notebook": notebook.load,
 }
