@@ -18,6 +18,8 @@ class SourceField:
         refuses_unknown: Whether the source raises an error for another value than the categories.
         refuses_missing: Whether the source raises an error for a missing value.
         is_free_text: Whether the model reads words from the text.
+        minimum: The smallest number that the source does not refuse; None without a limit.
+        maximum: The largest number that the source does not refuse; None without a limit.
     """
 
     name: str
@@ -26,6 +28,8 @@ class SourceField:
     refuses_unknown: bool = False
     refuses_missing: bool = False
     is_free_text: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from model_deployer.contract.features import Feature
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data.columns import holds_strings, is_readable
 from model_deployer.training.data.features import infer_feature, with_examples_of_one_row
+from model_deployer.training.data.source_range import within_source_range
 from model_deployer.training.spec import FeatureOverride, Spec
 
 #: How many names a message lists.
@@ -63,7 +64,7 @@ def _feature(column: pl.Series, field: SourceField, spec: Spec) -> Feature:
     features = {**spec.features, field.name: merged}
     feature = infer_feature(column, spec.model_copy(update={"features": features}))
     bounds = {name: getattr(override, name) for name in ("minimum", "maximum") if hasattr(feature, name)}
-    return feature.model_copy(update=bounds)
+    return within_source_range(feature.model_copy(update=bounds), field)
 
 
 def _readable(column: pl.Series, field: SourceField, spec: Spec) -> pl.Series:

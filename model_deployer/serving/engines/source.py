@@ -45,7 +45,12 @@ class SourceEngine:
     def __init__(self, artifact: Artifact, runner: SourceRunner, path: str) -> None:
         self._contract, self._runner, self._path = artifact.contract, runner, path
         self._connection: socket.socket | None = None
-        self._options = {"form": runner.form, "missing": runner.missing, "categories": dict(runner.categories)}
+        self._options = {
+            "form": runner.form,
+            "missing": runner.missing,
+            "categories": dict(runner.categories),
+            "outputs": [runner.answer],  # the contract decides: a second call of the model would take twice the time
+        }
 
     @property
     def unavailable(self) -> str | None:
