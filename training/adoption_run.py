@@ -290,6 +290,12 @@ def _refuse_unanswered(answers: SourceAnswers, rows: _Rows, spec: Spec) -> None:
     if not refused:
         return
     row, reason = min(refused.items())
+    reason = reason.rstrip(".")
+    if len(refused) == rows.table_rows:
+        raise DataError(
+            f"{spec.location('data', 'path')}: the source itself refuses every row: {reason}. Give the table the "
+            f"columns and the form that the model's own program gives it"
+        )
     raise DataError(
         f"{spec.location('data', 'path')}: the source itself refuses {count(len(refused), 'row')} of the "
         f"{rows.table_rows:,} that it was asked, first {rows.cases[row]}: {reason}. Leave them out with `data.where`, "

@@ -10,12 +10,13 @@ import onnx
 
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.graph.scores import remove_decision
-from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
 from model_deployer.adoption.graph.written_model import WrittenModel, write_model
 from model_deployer.adoption.interface import Interface
 from model_deployer.adoption.network.arrangement import arrange
 from model_deployer.adoption.network.network import NETWORKS, Network, read_network
 from model_deployer.adoption.source.detect import detect
+from model_deployer.adoption.source.role import fitted_model, role_of
 from model_deployer.adoption.source.source import Source
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.adoption.stored_model import source_columns, stored_model
@@ -167,15 +168,18 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
         hints: What model.yaml says about it.
 
     Raises:
-        UnreadableSource: if it is damaged, or is not a model; the message says what it is.
+        UnreadableSource: if it is damaged, is not a model, or predicts several values; the message says what it is.
     """
     source = detect(path, hints.steps)
+    _refuse_transformer(source, path)
     read = ReadSource(source, path, digest_of(path))
     columns = hints.columns or source_columns(source)
     if read.is_network:
         return _read_network(read, replace(hints, columns=columns))
     try:
         return with_graph(read, write_model(stored_model(source), columns))
+    except SeveralOutputs as reason:
+        raise UnreadableSource(f"'{path.name}': {reason}") from None
     except UnsupportedModel as reason:
         return replace(read, reason=str(reason))
 
@@ -195,6 +199,17 @@ def _read_network(read: ReadSource, hints: SourceHints) -> ReadSource:
 def _interface_of_network(network: Network, hints: SourceHints) -> Interface:
     slots = arrange(network.inputs, hints.columns, hints.vectors, takes_missing=network.takes_missing)
     return Interface(tuple(field for slot in slots for field in slot.fields), network.labels)
+
+
+def _refuse_transformer(source: Source, path: Path) -> None:
+    """Refuse a step of scikit-learn without a model; a step of a team may have ``predict``."""
+    stored = source.model.stored
+    if stored is None or role_of(stored).kind != "transformer" or fitted_model(stored).library != "sklearn":
+        return
+    raise UnreadableSource(
+        f"'{path.name}' holds a '{fitted_model(stored).name}', which prepares columns and predicts nothing: hand over "
+        f"the folder with the model"
+    )
 
 
 def with_graph(read: ReadSource, written: WrittenModel) -> ReadSource:

@@ -16,6 +16,7 @@ from model_deployer.contract.features import Feature, Vector
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data.columns import holds_strings, is_readable
 from model_deployer.training.data.features import infer_feature, with_examples_of_one_row
+from model_deployer.training.data.source_range import within_source_range
 from model_deployer.training.data.vectors import conformed_lists
 from model_deployer.training.spec import FeatureOverride, Spec
 
@@ -67,7 +68,7 @@ def _feature(column: pl.Series, field: SourceField, spec: Spec) -> Feature:
     features = {**spec.features, field.name: merged}
     feature = infer_feature(column, spec.model_copy(update={"features": features}))
     bounds = {name: getattr(override, name) for name in ("minimum", "maximum") if hasattr(feature, name)}
-    return feature.model_copy(update=bounds)
+    return within_source_range(feature.model_copy(update=bounds), field)
 
 
 def _vector(column: pl.Series, field: SourceField, length: int, spec: Spec) -> Vector:

@@ -76,12 +76,13 @@ def read_known_target(frame: pl.DataFrame, spec: Spec, labels: tuple[str, ...] |
         labels: The classes of the model, in its order; None for a quantity.
 
     Raises:
-        DataError: if the column is absent, or a value is missing or is not one of the classes.
+        DataError: if the column is absent, or a value is missing or is not one of the classes or a number.
     """
     location, name = spec.location("data", "target"), spec.data.target
     if name not in frame.columns:
         raise DataError(f"{location}: the table has no column '{name}'{suggestion(name, frame.columns)}")
     if labels is None:
+        _check_numbers(frame[name], location)
         return read_target(frame, spec.model_copy(update={"task": "regression"}))
     values = canonical(frame[name], "categorical")
     _check_present(values, frame[name], location)
@@ -191,6 +192,16 @@ def _are_classes(column: pl.Series, location: str) -> bool:
     levels = column.n_unique()
     are_codes = dtype.is_integer() or (holds_integers(column) and levels <= max(2, len(column) / 2))
     return are_codes and levels <= MAX_INTEGER_CLASSES
+
+
+def _check_numbers(column: pl.Series, location: str) -> None:
+    """Check that the truth of a model of a quantity is not a class."""
+    values = canonical(column, "numeric")
+    if column.dtype == pl.String and (values.is_null() & column.is_not_null() & (column != "")).any():
+        raise DataError(
+            f"{location}: '{column.name}' holds texts, but the model predicts a number; name the column with the "
+            f"number that it predicts"
+        )
 
 
 def _check_present(values: pl.Series, column: pl.Series, location: str) -> None:

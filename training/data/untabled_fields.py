@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from model_deployer.adoption.interface import Interface, SourceField
 from model_deployer.contract.errors import SpecError
 from model_deployer.contract.features import Feature
+from model_deployer.training.data.source_range import within_source_range
 from model_deployer.training.spec import FeatureOverride, Spec
 
 _FEATURE: TypeAdapter[Feature] = TypeAdapter(Feature)
@@ -48,7 +49,7 @@ def _feature(field: SourceField, critical: list[float | str], spec: Spec) -> Fea
     fields["example"] = _example(kind, field, critical)
     overrides = override.model_dump(exclude_none=True, exclude={"kind", "missing", "unknown", "categories"})
     try:
-        return _FEATURE.validate_python({**fields, **overrides})
+        return within_source_range(_FEATURE.validate_python({**fields, **overrides}), field)
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise SpecError(f"{spec.location('features', field.name)}: {reason}") from None

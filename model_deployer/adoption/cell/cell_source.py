@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.process import CellProcess
 from model_deployer.adoption.cell.source_rows import output_tensors, source_columns
 from model_deployer.adoption.equality.comparison import SourceAnswers
@@ -18,6 +19,9 @@ from model_deployer.contract.source_runner import SourceRunner
 
 #: The number of rows in one message.
 _ROWS = 5_000
+
+#: The first row of a message, the answers, and the errors of refused rows.
+_Part = tuple[int, Mapping[str, NDArray[Any]], Mapping[int, str]]
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,14 @@ class CellSource:
 
         Raises:
             CellError: if it does not answer.
-            ValueError: if it answers in another form than the contract states.
+            CellError: if it answers in another form than the contract states.
         """
-        parts = list(self._parts(frame))
+        try:
+            return self._answers(list(self._parts(frame)))
+        except ValueError as error:
+            raise CellError(f"the source answers in a form that cannot be served: {error}") from None
+
+    def _answers(self, parts: Sequence[_Part]) -> SourceAnswers:
         refused = {start + row: error for start, _, errors in parts for row, error in errors.items()}
         numbers = np.concatenate([self._numbers(answers) for _, answers, _ in parts]).astype(np.float64)
         if self.runner.network is not None:  # a network answers NaN where other models raise an error
@@ -91,7 +100,7 @@ class CellSource:
         ]
         return {name: np.concatenate([part[name] for part in tensors]) for name in tensors[0]}
 
-    def _parts(self, frame: pl.DataFrame) -> Iterator[tuple[int, Mapping[str, NDArray[Any]], Mapping[int, str]]]:
+    def _parts(self, frame: pl.DataFrame) -> Iterator[_Part]:
         """Yield the first row of each message, the answers, and the errors of refused rows."""
         for start in range(0, max(1, frame.height), _ROWS):
             part = frame[start : start + _ROWS]
@@ -107,9 +116,10 @@ class CellSource:
         return {"decision": np.full(rows, None), self.runner.answer: np.full((rows, width), np.nan)}
 
     def _numbers(self, answers: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-        values = answers[self.runner.answer]
+        tensors = output_tensors(self.output, answers, self.runner.answer, None)
         if self.runner.answer == "decision":
-            return output_tensors(self.output, answers, "decision", None)["probabilities"]
+            return tensors["probabilities"]
+        values = answers[self.runner.answer]
         return values.reshape(len(values), -1)
 
 

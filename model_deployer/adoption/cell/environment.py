@@ -139,6 +139,7 @@ def _replaced(requirements: list[str], versions: Mapping[str, str]) -> list[str]
 def _reason(completed: Completed) -> str:
     """Return why an installation failed, as its program says it."""
     text = " ".join((completed.stderr or completed.stdout).split())
+    text = re.sub(r" \(from versions: [^)]*\)", "", text)  # pip lists a hundred versions
     match = re.search(r"(?:Because|ERROR: No matching|ERROR: Could not find).{0,300}", text)
     return match[0] if match else last_line(completed)
 

@@ -40,11 +40,13 @@ def output_tensors(output: Output, answers: Arrays, answer: str, half_width: flo
     Raises:
         ValueError: if the source does not give this answer, or not in the form of the contract.
     """
+    if answer not in answers:
+        raise ValueError(f"expected '{answer}', but the source gives {', '.join(sorted(answers)) or 'nothing'}")
     values = answers[answer]
     if isinstance(output, Classification):
         probabilities = values if answer == "probabilities" else _one_hot(values, output.labels)
         if probabilities.shape[1:] != (len(output.labels),):
-            raise ValueError(f"expected {len(output.labels)} probabilities for each row")
+            raise ValueError(f"expected {len(output.labels)} probabilities for each row, one for each label")
         return {"probabilities": probabilities.astype(np.float32)}
     numbers = values.reshape(len(values), -1).astype(np.float32)
     if numbers.shape[1] != 1:

@@ -138,7 +138,7 @@ def field_names(stored: StoredObject, fields: Sequence[str] | None) -> list[str]
             raise UnsupportedModel(f"the model reads {count} columns, but {len(fields)} names are stated")
         return list(fields)
     if count is None:
-        raise UnsupportedModel("the model does not state its columns; state their names")
+        raise UnsupportedModel("it does not state its columns; list them under `adopt.columns`")
     return [f"x{number}" for number in range(count)]
 
 
@@ -152,6 +152,8 @@ def _source_field(field: Field) -> SourceField:
         refuses_unknown=fact.accepted is not None,
         refuses_missing=not fact.accepts_missing,
         is_free_text=fact.is_free_text,
+        minimum=fact.lower,
+        maximum=fact.upper,
     )
 
 

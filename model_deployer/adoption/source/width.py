@@ -58,11 +58,12 @@ def feature_names(stored: StoredObject) -> list[str] | None:
 
 
 def class_labels(stored: StoredObject) -> list[Any] | None:
-    """Return the classes of a model in its own order; None for a model of a quantity."""
+    """Return the classes of a model in its own order; None for a quantity and for several outputs."""
     for holder in (stored, fitted_model(stored)):
         for name in ("classes_", "_classes"):
             if isinstance(classes := holder.get(name), np.ndarray | list):
-                return np.asarray(classes).tolist()  # type: ignore[no-any-return]
+                has_several_outputs = any(isinstance(labels, np.ndarray | list) for labels in classes)
+                return None if has_several_outputs else list(np.asarray(classes).tolist())
     count = fitted_model(stored).get("n_classes_")
     is_xgboost = stored.library == "xgboost" and isinstance(count, int)
     return list(range(count)) if is_xgboost and isinstance(count, int) else None

@@ -15,14 +15,14 @@ def convert(step: dict[str, Any], folder: Path) -> bytes:
     """Return a model in another format: CatBoost as JSON, torch, Keras and SavedModel as ONNX.
 
     Args:
-        step: ``kind`` and ``path`` of the source, and ``opset`` or ``width`` for ONNX.
+        step: ``kind`` and ``path`` of the source, ``key`` within a pickle, and ``opset`` or ``width`` for ONNX.
         folder: A folder for files in between.
 
     Raises:
         ValueError: if there is no conversion of this kind.
         RuntimeError: if the converter fails; the message is the last line of its output.
     """
-    if step["kind"] == "catboost":
+    if step["kind"] in ("catboost", "pickle", "joblib"):
         return _catboost_json(step, folder)
     if step["kind"] in loading.TORCH:
         return torch_network.export(Path(step["path"]), step, folder)
@@ -32,8 +32,7 @@ def convert(step: dict[str, Any], folder: Path) -> bytes:
 
 
 def _catboost_json(step: dict[str, Any], folder: Path) -> bytes:
-    model = import_module("catboost").CatBoost()
-    model.load_model(step["path"])
+    model = loading.load([step]).estimator
     model.save_model(str(folder / "model.json"), format="json")
     return (folder / "model.json").read_bytes()
 

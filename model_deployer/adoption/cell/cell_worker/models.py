@@ -26,10 +26,9 @@ class Estimator:
 
     def describe(self) -> dict[str, Any]:
         """Return what the model says of its inputs and outputs."""
-        classes = getattr(self.estimator, "classes_", None)
         return {
             "class": f"{type(self.estimator).__module__}.{type(self.estimator).__name__}",
-            "classes": None if classes is None else np.asarray(classes).tolist(),
+            "classes": _classes(self.estimator),
             "features": getattr(self.estimator, "n_features_in_", None) or _length(self.names),
             "names": self.names,
             "has_probabilities": hasattr(self.estimator, "predict_proba"),
@@ -43,7 +42,7 @@ class Estimator:
             answer["probabilities"] = _single(self.estimator.predict_proba(rows))
         elif "scores" in wanted and hasattr(self.estimator, "decision_function"):
             answer["scores"] = self.estimator.decision_function(rows)
-        is_classifier = hasattr(self.estimator, "classes_")
+        is_classifier = _classes(self.estimator) is not None
         if ("decision" if is_classifier else "value") in wanted:
             answer["decision" if is_classifier else "value"] = _values(self.estimator.predict(rows), is_classifier)
         return answer
@@ -249,8 +248,16 @@ def _single(probabilities: Any) -> Any:
     return np.asarray(probabilities)
 
 
+def _classes(estimator: Any) -> Any:
+    """Return the classes of a classifier; a regressor of CatBoost has an empty list of them."""
+    classes = getattr(estimator, "classes_", None)
+    return None if classes is None or len(classes) == 0 else np.asarray(classes).tolist()
+
+
 def _values(values: Any, is_classifier: bool) -> Any:
     values = np.asarray(values)
+    if is_classifier and values.dtype.kind == "b":  # next to a refused row, 1.0 would stand for true
+        values = np.where(values, "true", "false")
     return values[:, 0] if is_classifier and values.ndim == 2 and values.shape[1] == 1 else values
 
 

@@ -8,7 +8,7 @@ from model_deployer.adoption.graph.frame import Frame
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor
 from model_deployer.adoption.graph.sklearn.labels import labels_of
-from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 
@@ -34,7 +34,7 @@ def write_dummy_regressor(stored: StoredObject, frame: Frame, graph: GraphWriter
     """Write the same value for each row."""
     values = np.ravel(np.asarray(stored["constant_"], np.float64))
     if len(values) != 1:
-        raise UnsupportedModel("DummyRegressor with several outputs has no graph writer")
+        raise SeveralOutputs(stored.name)
     return Answer(_repeated(values, frame, graph).tensor)
 
 

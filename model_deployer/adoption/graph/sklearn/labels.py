@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 
@@ -12,7 +12,7 @@ def labels_of(stored: StoredObject) -> list[Any]:
     """Return the classes in the order of the columns of ``predict_proba``.
 
     Raises:
-        UnsupportedModel: if the classifier has several outputs.
+        UnsupportedModel: if there are no classes, or those of several outputs.
     """
     owners = [stored, *(stored[name] for name in ("_label_binarizer", "label_binarizer_") if name in stored)]
     for owner in owners:
@@ -24,5 +24,5 @@ def labels_of(stored: StoredObject) -> list[Any]:
 def as_labels(classes: Any) -> list[Any]:
     """Return an array of classes as plain values of Python."""
     if isinstance(classes, (list, tuple)) and classes and isinstance(classes[0], np.ndarray):
-        raise UnsupportedModel("a classifier with several outputs has no graph writer")
+        raise SeveralOutputs("the classifier")
     return list(np.asarray(classes).tolist())

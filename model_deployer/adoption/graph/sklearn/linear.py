@@ -11,7 +11,7 @@ from model_deployer.adoption.graph.registry import predictor, write_predictor
 from model_deployer.adoption.graph.sklearn.labels import labels_of
 from model_deployer.adoption.graph.sklearn.missing import complete_numbers
 from model_deployer.adoption.graph.sklearn.version import version_of
-from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 REGRESSORS = (
@@ -142,7 +142,7 @@ def shares(numbers: Expression) -> Expression:
 def _linear(stored: StoredObject, frame: Frame, graph: GraphWriter, outputs: int) -> Expression:
     coefficients = _coefficients(stored)
     if len(coefficients) != outputs:
-        raise UnsupportedModel(f"{stored.name} with {len(coefficients)} outputs has no graph writer")
+        raise SeveralOutputs(stored.name)
     _, numbers = complete_numbers(frame, graph)
     intercept = np.asarray(stored.get("intercept_", 0.0), np.float64).reshape(-1)
     return numbers @ coefficients.T + intercept

@@ -9,7 +9,7 @@ from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor, write_predictor
 from model_deployer.adoption.graph.sklearn.labels import labels_of
 from model_deployer.adoption.graph.sklearn.version import version_of
-from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 
@@ -72,15 +72,14 @@ def pairwise_scores(votes: Expression, confidences: Expression, count: int) -> E
     "sklearn.MultiOutputClassifier",
     "sklearn.MultiOutputRegressor",
     "sklearn.RegressorChain",
-    "sklearn.OutputCodeClassifier",
 )
 def refuse_several_outputs(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Answer:
     """Refuse a model that predicts several values for a row.
 
     Raises:
-        UnsupportedModel: always.
+        SeveralOutputs: always.
     """
-    raise UnsupportedModel(f"{stored.name} predicts several values for a row; a graph has one output")
+    raise SeveralOutputs(stored.name)
 
 
 @predictor("sklearn._ConstantPredictor")

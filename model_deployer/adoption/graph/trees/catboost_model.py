@@ -27,7 +27,7 @@ from model_deployer.adoption.graph.trees.raw_columns import (
 )
 from model_deployer.adoption.graph.trees.tree import CategorySplit, Numbers, Tree
 from model_deployer.adoption.graph.trees.tree_ensemble import Ensemble
-from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 _BINARY = {"Logloss", "CrossEntropy", "Focal"}
@@ -62,7 +62,7 @@ def write_catboost(stored: StoredObject, frame: Frame, graph: GraphWriter) -> An
     if model.loss == "MultiClassOneVsAll":
         return Answer(sigmoid(graph, scores), model.labels or list(range(outputs)))
     if outputs > 1 or model.loss in _SEVERAL_VALUES:
-        raise UnsupportedModel(f"the CatBoost loss '{model.loss}' has several outputs")
+        raise SeveralOutputs(f"the CatBoost loss '{model.loss}'")
     if model.loss in _BINARY:
         return Answer(two_columns(graph, sigmoid(graph, scores)), model.labels or [0, 1], threshold=model.threshold)
     return Answer(graph.add("Exp", scores) if model.loss in _EXPONENTIAL else scores)

@@ -19,7 +19,7 @@ from model_deployer.adoption.graph.trees.links import two_columns
 from model_deployer.adoption.graph.trees.raw_columns import read_numbers, round_to_float32
 from model_deployer.adoption.graph.trees.tree import Numbers, Tree
 from model_deployer.adoption.graph.trees.tree_ensemble import Ensemble
-from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 #: The classes of one tree.
@@ -70,11 +70,11 @@ def labels_of(stored: StoredObject) -> list[Any]:
     """Return the labels of a classifier, in the order of its probabilities.
 
     Raises:
-        UnsupportedModel: if the classifier has several outputs.
+        SeveralOutputs: if the classifier has several outputs.
     """
     classes = stored.get("classes_")
     if not isinstance(classes, np.ndarray) or classes.ndim != 1:
-        raise UnsupportedModel(f"{stored.path} has several outputs, or none; a model here has one target")
+        raise SeveralOutputs(stored.name)
     return list(classes.tolist())
 
 
@@ -149,7 +149,7 @@ def _tree(stored: StoredObject, leaf_values: Callable[[Numbers], Numbers]) -> Tr
         raise UnsupportedModel(f"{stored.path} is not fitted: it has no tree_")
     nodes, values = arrays["nodes"], np.asarray(arrays["values"], np.float64)
     if values.shape[1] != 1:
-        raise UnsupportedModel(f"{stored.path} has several outputs; a model here has one target")
+        raise SeveralOutputs(stored.name)
     return Tree(
         column=nodes["feature"].astype(np.int64),
         threshold=nodes["threshold"].astype(np.float64),

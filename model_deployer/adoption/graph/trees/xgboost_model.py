@@ -25,7 +25,7 @@ from model_deployer.adoption.graph.trees.raw_columns import (
 from model_deployer.adoption.graph.trees.tree import Numbers
 from model_deployer.adoption.graph.trees.tree_ensemble import Comparison, Ensemble
 from model_deployer.adoption.graph.trees.xgboost_file import XgboostModel, parse_xgboost
-from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject, attributes
 
 _LOGISTIC = {"binary:logistic", "reg:logistic"}
@@ -104,7 +104,7 @@ def _answer(model: XgboostModel, missing: float, frame: Frame, graph: GraphWrite
     if model.objective in ("multi:softprob", "multi:softmax"):
         return Answer(_softmax(graph, scores), list(range(model.outputs)))
     if model.outputs > 1:
-        raise UnsupportedModel(f"the XGBoost objective '{model.objective}' has several outputs")
+        raise SeveralOutputs(f"the XGBoost objective '{model.objective}'")
     if model.objective == "binary:logistic":
         return Answer(two_columns(graph, _sigmoid(graph, scores)), [0, 1])
     if model.objective == _HINGE:

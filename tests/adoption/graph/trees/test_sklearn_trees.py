@@ -118,7 +118,7 @@ def test_tree_without_a_split() -> None:
 
 def test_several_outputs_are_refused() -> None:
     model = DecisionTreeRegressor().fit(matrix(TABLE), np.stack([NUMBER, NUMBER], axis=1))
-    with pytest.raises(UnsupportedModel, match="several outputs"):
+    with pytest.raises(UnsupportedModel, match="several values"):
         write(stored(model), list(TABLE))
 
 

@@ -178,7 +178,7 @@ def test_old_labels() -> None:
 
 def test_several_targets_are_refused() -> None:
     model = xgboost.XGBRegressor(**FAST).fit(matrix(TABLE), np.stack([NUMBER, NUMBER], axis=1))
-    with pytest.raises(UnsupportedModel, match="several targets"):
+    with pytest.raises(UnsupportedModel, match="several values"):
         write(stored(model), list(TABLE))
 
 
