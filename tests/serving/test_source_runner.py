@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ import psutil
 import pytest
 
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.errors import ArtifactError
 from model_deployer.serving.engines.offline import OfflineModel
 from model_deployer.serving.rows.formats import STREAM
 from tests.serving.grpc.client import Client, outputs_of
@@ -80,9 +79,9 @@ def harmed(
 
 
 def wait_for_another(server: Server, earlier: psutil.Process) -> None:
-    """Wait until another process of the source answers."""
-    until(lambda: not earlier.is_running())
-    until(lambda: is_ready(server))
+    """Wait until another process of the source answers; each end doubles the time before the next start."""
+    until(lambda: not earlier.is_running(), seconds=120)
+    until(lambda: is_ready(server), seconds=120)
     assert source_of(server).pid != earlier.pid
     assert ask(server, ROW).json()["predictions"][0]["value"] == pytest.approx(spending(ROW))
 
@@ -218,16 +217,16 @@ def test_a_table_keeps_its_other_rows(
     assert np.allclose(answers.outputs["value"].ravel(), expected)
 
 
-def test_a_process_that_does_not_start_says_why(
+def test_a_source_starts_below_a_path_that_is_longer_than_an_address(
     artifact: Artifact, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The path of a socket has at most 107 bytes."""
+    """The address of a Unix socket holds at most 107 bytes."""
     folder = tmp_path / ("x" * 120)
     folder.mkdir()
     monkeypatch.setenv(*next(iter(environment.items())))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    with pytest.raises(ArtifactError, match=r"cannot be served: the process of the source did not start: .*too long"):
-        OfflineModel(artifact)
+    with closing(OfflineModel(artifact)) as model:
+        assert model.answer([ROW]).accepted.all()
 
 
 def _under_load(server: Server, event: Callable[[], None]) -> Outcomes:
