@@ -164,6 +164,12 @@ def test_every_protocol_answers_as_the_source_does(
     assert np.allclose(speak(shared, grpc_port), [spending(row) for row in ROWS], rtol=1e-6)
 
 
+def test_a_missing_value_that_is_never_answered_with_a_number_is_refused(artifact: Artifact) -> None:
+    """The source divides by the age, and has an answer for every other missing value."""
+    nullable = {feature.name: feature.nullable for feature in artifact.contract.features}
+    assert nullable == {"age": False, "income": True, "city": True}
+
+
 def test_all_workers_replay_the_golden_requests_in_one_process(shared: Server) -> None:
     until(lambda: len(lines(shared, "golden predictions reproduced")) == 3)
     assert source_of(shared).ppid() == shared.process.pid
