@@ -186,7 +186,7 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     if vectors := [feature.name for feature in dataset.features if isinstance(feature, Vector)]:
         raise CheckFailed(
             f"no baseline can be fitted to the lists of numbers in '{vectors[0]}': leave out `data.path`, and it is "
-            " adopted without an evaluation"
+            "adopted without an evaluation"
         )
     if serve == "graph":
         _refuse_without_graph(source)
