@@ -313,3 +313,19 @@ def test_a_table_cannot_evaluate_vectors(tmp_path: Path) -> None:
     path = write_network_spec(tmp_path, "m.onnx", data="path: table.parquet, target: y", features=features)
     with pytest.raises(CheckFailed, match="no baseline can be fitted to the lists of numbers in 'embedding'"):
         fit(path)
+
+
+def test_an_image_classifier_takes_pixels_as_a_vector(tmp_path: Path) -> None:
+    """A convolution whose exported program is for one image at a time; its input has four dimensions."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2), torch.nn.Softmax(1)
+    ).eval()
+    images = torch.randn(6, 3, 8, 8)
+    torch.export.save(torch.export.export(network, (images[:1],)), tmp_path / "m.pt2")
+    adopt = f"  trust: {digest_of(tmp_path / 'm.pt2')}\n"
+    features = "features: {pixels: {kind: vector}}\n"
+    artifact = adopted(write_network_spec(tmp_path, "m.pt2", adopt, features=features))
+    rows = [{"pixels": image.flatten().tolist()} for image in images]
+    assert artifact.contract.features[0].shape == (192,)
+    assert np.allclose(probabilities(artifact, rows), np.asarray(network(images).detach()), atol=1e-6)
