@@ -47,6 +47,11 @@ class OpenedSource:
     runner: SourceRunner
     cell: OpenCell
 
+    @property
+    def is_converted_network(self) -> bool:
+        """Whether its graph is that of an exporter, which may add in another order than the source."""
+        return self.runner.network is not None and self.origin.format != "onnx"
+
 
 @contextmanager
 def open_source(read: ReadSource, hints: SourceHints, trust: str | None, name: str) -> Iterator[OpenedSource]:

@@ -313,3 +313,34 @@ def test_a_table_cannot_evaluate_vectors(tmp_path: Path) -> None:
     path = write_network_spec(tmp_path, "m.onnx", data="path: table.parquet, target: y", features=features)
     with pytest.raises(CheckFailed, match="no baseline can be fitted to the lists of numbers in 'embedding'"):
         fit(path)
+
+
+def test_an_image_classifier_takes_pixels_as_a_vector(tmp_path: Path) -> None:
+    """A convolution whose exported program is for one image at a time; its input has four dimensions."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(4 * 36, 2), torch.nn.Softmax(1)
+    ).eval()
+    images = torch.randn(6, 3, 8, 8)
+    torch.export.save(torch.export.export(network, (images[:1],)), tmp_path / "m.pt2")
+    adopt = f"  trust: {digest_of(tmp_path / 'm.pt2')}\n"
+    features = "features: {pixels: {kind: vector}}\n"
+    artifact = adopted(write_network_spec(tmp_path, "m.pt2", adopt, features=features))
+    rows = [{"pixels": image.flatten().tolist()} for image in images]
+    assert artifact.contract.features[0].shape == (192,)
+    assert np.allclose(probabilities(artifact, rows), np.asarray(network(images).detach()), atol=1e-6)
+
+
+def test_a_quantity_of_torch_with_a_table(tmp_path: Path) -> None:
+    """Far outside of the table, sums of float32 cancel and the two programs differ; these rows prove nothing."""
+    torch.manual_seed(1)
+    layers = [torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64)]
+    network, rows = torch.nn.Sequential(*layers, torch.nn.GELU(), torch.nn.Linear(64, 1)), torch.tensor(ROWS).float()
+    network(rows)
+    network.eval()
+    torch.jit.trace(network, rows[:2]).save(str(tmp_path / "m.pt"))  # type: ignore[no-untyped-call]
+    expected = network(rows)[:, 0].detach().double().numpy()
+    data = with_table(tmp_path, "y", expected + np.random.default_rng(4).normal(size=len(ROWS)) / 10)
+    path = write_network_spec(tmp_path, "m.pt", f"  trust: {digest_of(tmp_path / 'm.pt')}\n", data)
+    answers = [answer["value"] for answer in predict(adopted(path), TABLE.to_dicts()) if answer]
+    assert np.allclose(answers, expected, atol=1e-5)
