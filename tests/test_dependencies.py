@@ -93,8 +93,9 @@ def _normalized(name: str) -> str:
 def sources(part: str) -> Iterator[Path]:
     path = ROOT / part
     for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
-        # What other environments run: templates of packages, and scripts for clients of other servers.
-        if "templates" not in file.parts and not file.is_relative_to(ROOT / "tests/clients"):
+        # What other environments run: templates of packages, clients of other servers, and models of other libraries.
+        others = (ROOT / "tests/clients", ROOT / "benchmarks/adopted")
+        if "templates" not in file.parts and not any(file.is_relative_to(folder) for folder in others):
             yield file
 
 

@@ -406,7 +406,10 @@ def _refuse_difference(equality: Equality) -> None:
         f"  {row.case}: the source answers {row.source}, the graph {row.served} (difference {row.difference:.2g})"
         for row in equality.rows[:MAX_SHOWN]
     )
-    raise CheckFailed(f"not saved, because {_summary(equality)}:\n{shown}")
+    raise CheckFailed(
+        f"not saved, because {_summary(equality)}:\n{shown}\nTo serve the source itself, in a process of its own, set "
+        f"`adopt.serve: runner`"
+    )
 
 
 @dataclass(frozen=True)
