@@ -115,6 +115,18 @@ def test_without_a_table_nothing_is_invented(model: Any, target: str, tmp_path: 
     assert answer and set(answer) == ({"decision", "probabilities"} if target == "bought" else {"value"})
 
 
+def test_classes_that_are_codes_get_the_names_of_the_table(tmp_path: Path) -> None:
+    table = buyers()
+    codes = table.with_columns(bought=(pl.col("bought") == "yes").cast(pl.Int64))
+    rows = _pandas(codes)
+    source = recipe(LogisticRegression()).fit(rows[["age", "income", "city"]], rows["bought"])
+    artifact = adopted(write_adoption(tmp_path, source, "bought", table, labels="['no', 'yes']"))
+    assert artifact.contract.output.kind == "classification"
+    assert artifact.contract.output.labels == ("no", "yes")
+    adoption = artifact.evaluation.adoption
+    assert adoption and adoption.equality and adoption.equality.flips == 0
+
+
 def test_nothing_is_loaded_without_consent(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     path = write_adoption(tmp_path, _hostile(f"open({str(marker)!r}, 'w')"), "bought", buyers(), trust="")

@@ -89,8 +89,15 @@ class CellSource:
             refused = dict.fromkeys(unanswered, "the answer is not a number") | refused
         if not isinstance(self.output, Classification):
             return SourceAnswers(numbers, None, refused)
-        decisions = [text for _, answers, _ in parts for text in _decisions(answers, self.output)]
+        names = self._names_of_labels(self.output)
+        decisions = [text for _, answers, _ in parts for text in _decisions(answers, self.output, names)]
         return SourceAnswers(numbers, decisions, refused)
+
+    def _names_of_labels(self, output: Classification) -> Mapping[str, str]:
+        """Return what the contract calls each class of the source: model.yaml or a label encoder may rename them."""
+        classes = self.process.description.get("classes") or ()
+        names = [label_text(label) for label in classes]
+        return dict(zip(names, output.labels, strict=True)) if len(names) == len(output.labels) else {}
 
     def predict(self, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
         """Return its answers as the output tensors of a graph, float32 [rows, n]; NaN in refused rows."""
@@ -123,7 +130,8 @@ class CellSource:
         return values.reshape(len(values), -1)
 
 
-def _decisions(answers: Mapping[str, NDArray[Any]], output: Classification) -> list[str]:
+def _decisions(answers: Mapping[str, NDArray[Any]], output: Classification, names: Mapping[str, str]) -> list[str]:
     if "decision" in answers:
-        return ["" if label is None else label_text(label) for label in answers["decision"].reshape(-1).tolist()]
+        texts = ["" if label is None else label_text(label) for label in answers["decision"].reshape(-1).tolist()]
+        return [names.get(text, text) for text in texts]
     return output.decisions({"probabilities": answers["probabilities"].astype(np.float32)})
