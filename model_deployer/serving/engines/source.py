@@ -114,7 +114,9 @@ class SourceEngine:
             try:
                 connect(connection, Path(self._path))
                 wire.receive(connection)
-            except (OSError, wire.Disconnected):
+            except (OSError, wire.Disconnected) as error:
+                if isinstance(error, TimeoutError):  # it does not even greet a new connection
+                    self._kill(connection)
                 connection.close()
                 raise Unavailable(_NOT_THERE) from None
             self._connection = connection
