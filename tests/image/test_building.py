@@ -1,6 +1,7 @@
 """Errors before an image is built, and a linter on the Dockerfile; no container engine is needed."""
 
 import hashlib
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 
@@ -61,7 +62,10 @@ def test_hadolint_has_nothing_to_say(model: str, tmp_path: Path) -> None:
 
 def test_a_bento_of_a_model_with_images_contains_pillow(home: Path, model: str, tmp_path: Path) -> None:
     store.save(tmp_path / "images", tensor_models.write_images(tmp_path / "images"))
-    for tag, has_pillow in (("served:1.0.0", True), (model, False)):
-        write_bento(store.load(tag), tmp_path / f"bento-{has_pillow}")
-        packages = (tmp_path / f"bento-{has_pillow}" / REQUIREMENTS).read_text()
-        assert (f"pillow=={version('pillow')}" in packages) == has_pillow
+    try:
+        for tag, has_pillow in (("served:1.0.0", True), (model, False)):
+            write_bento(store.load(tag), tmp_path / f"bento-{has_pillow}")
+            packages = (tmp_path / f"bento-{has_pillow}" / REQUIREMENTS).read_text()
+            assert (f"pillow=={version('pillow')}" in packages) == has_pillow
+    finally:  # the shared servers store a model of the same name
+        shutil.rmtree(home / "models" / "served")

@@ -385,4 +385,4 @@ def _list_example(feature: NumberList) -> tuple[float, ...] | None:
 
 def _retried_statuses() -> list[int]:
     """Return the statuses of errors after which the same request may succeed."""
-    return sorted(error.status for error in REQUEST_ERRORS if error.retry)
+    return sorted({error.status for error in REQUEST_ERRORS if error.retry})

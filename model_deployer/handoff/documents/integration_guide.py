@@ -21,7 +21,7 @@ from model_deployer.package.package_data import OWN_ENDPOINTS, PackageData
 from model_deployer.package.readme_commands import LOCAL
 from model_deployer.package.samples import Sample
 from model_deployer.package.sizing import memory_load
-from model_deployer.serving.observability.metric_specs import METRIC_SPECS
+from model_deployer.serving.observability.metric_specs import GRAPH_METRIC_SPECS
 from model_deployer.writing.markdown import Markdown, code, code_block, join_list, markdown, table
 
 #: A longer body of a request is written on several lines.
@@ -176,7 +176,7 @@ def warning_codes() -> Markdown:
 
 def metrics() -> Markdown:
     """Return a table of the metrics of the service."""
-    rows = [[code(spec.name), Markdown(", ".join(map(code, spec.labels))), spec.about] for spec in METRIC_SPECS]
+    rows = [[code(spec.name), Markdown(", ".join(map(code, spec.labels))), spec.about] for spec in GRAPH_METRIC_SPECS]
     return table(["Metric", "Labels", "Meaning"], rows)
 
 

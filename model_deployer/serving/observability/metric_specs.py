@@ -105,3 +105,7 @@ METRIC_SPECS = (
 def row_class(rows: int) -> str:
     """Return the class of a request by its number of rows, for the label ``rows``; "0" if no row was predicted."""
     return _ROW_LABELS[bisect_left(ROW_CLASSES, rows)] if rows else "0"
+
+
+#: The metrics of a server whose model is a graph, as that of every handoff package.
+GRAPH_METRIC_SPECS = tuple(spec for spec in METRIC_SPECS if spec is not SOURCE_ENDS)

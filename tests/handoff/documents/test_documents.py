@@ -23,7 +23,7 @@ from model_deployer.contract.reference import Reference
 from model_deployer.contract.value_warnings import WARNING_CODES
 from model_deployer.handoff.documents.documents import CARD, CHANGELOG, GUIDE, PAGE, README, documents, write_documents
 from model_deployer.package.package_data import PackageData
-from model_deployer.serving.observability.metric_specs import METRIC_SPECS
+from model_deployer.serving.observability.metric_specs import GRAPH_METRIC_SPECS
 from model_deployer.training.evaluation.scored_rows import ScoredRows
 from model_deployer.writing.markdown import anchor
 from tests.support import observed, tiny
@@ -260,7 +260,7 @@ def test_guide_lists_every_refusal_code_and_metric(pages: dict[str, str]) -> Non
         assert f"| `{name}` | {about} |" in guide
     for warning, about in WARNING_CODES.items():
         assert f"| `{warning}` | {about} |" in guide
-    for spec in METRIC_SPECS:
+    for spec in GRAPH_METRIC_SPECS:
         assert f"| `{spec.name}` |" in guide
 
 

@@ -14,7 +14,7 @@ from model_deployer.handoff.documents.documents import GUIDE, README, documents
 from model_deployer.package.package_data import PackageData
 from model_deployer.package.readme_commands import LOCAL
 from model_deployer.package.samples import Sample
-from model_deployer.serving.observability.metric_specs import METRIC_SPECS
+from model_deployer.serving.observability.metric_specs import GRAPH_METRIC_SPECS
 from tests.support import tiny
 from tests.support.packages import package_of
 from tests.support.processes import Server
@@ -75,7 +75,7 @@ def test_the_answer_says_who_gave_it_and_which_request_it_was(server: Server) ->
 
 def test_every_metric_of_the_guide_is_exported(server: Server, pages: Pages) -> None:
     exported = httpx.get(f"{server.url}/metrics").text
-    for spec in METRIC_SPECS:
+    for spec in GRAPH_METRIC_SPECS:
         assert f"| `{spec.name}` |" in pages[GUIDE]
         assert f"# HELP {spec.name.removesuffix('_total')}" in exported
 
