@@ -49,8 +49,8 @@ seed: -1
         "model.yaml:5: data.format: expected 'auto', 'csv', 'parquet', 'arrow', 'json', 'jsonl', 'excel', 'sqlite' "
         "or 'duckdb'; did you mean 'parquet'?",
         "model.yaml:7: split.metod: unknown key; did you mean 'method'?",
-        "model.yaml:10: features.origin.kind: expected 'numeric', 'integer', 'boolean', 'categorical', 'datetime' or "
-        "'text'; did you mean 'categorical'?",
+        "model.yaml:10: features.origin.kind: expected 'numeric', 'integer', 'boolean', 'categorical', 'datetime', "
+        "'text' or 'vector'; did you mean 'categorical'?",
         "model.yaml:11: seed: expected greater than or equal to 0",
     ]
 

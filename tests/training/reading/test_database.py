@@ -140,7 +140,6 @@ def test_connections_that_cannot_be_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "complaint"),
     [
-        ({}, "expected either `path` or `query`"),
         ({"path": "t.csv", "query": "SELECT 1"}, "expected either `path` or `query`"),
         ({"path": "t.csv", "connection": "a.db"}, "`connection` needs `query`"),
         ({"query": "SELECT 1", "rows_in_memory": 5}, "`rows_in_memory` is for Parquet files"),

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import (
     RandomForestClassifier,
     StackingClassifier,
@@ -64,7 +63,6 @@ CLASSIFIERS = [
         if method != "temperature"
     ),
     CalibratedClassifierCV(LinearSVC(random_state=0), method="temperature", cv=3, ensemble=False),
-    CalibratedClassifierCV(LinearDiscriminantAnalysis(), method="temperature", cv=3),
     CalibratedClassifierCV(FOREST, method="temperature", cv=3),
     CalibratedClassifierCV(FOREST, method="isotonic", cv=3),
     VotingClassifier([*MEMBERS, ("forest", FOREST)]),
