@@ -104,10 +104,13 @@ class _Reader:
             array = np.lib.format.read_array(BytesIO(content), allow_pickle=False, max_header_size=10_000)
             return array if node["__class__"] == "ndarray" or array.ndim else array[()]
         items, shape = [self.value(item) for item in node["content"]], self.value(node["shape"])
-        array = np.empty(len(items), object)
-        array[:] = items
+        for _ in shape[1:]:  # an array of several dimensions is a list of lists
+            if all(isinstance(item, list | np.ndarray) for item in items):
+                items = [value for item in items for value in item]
         if numpy_values.element_count(tuple(shape)) != len(items):
             raise UnreadableSource("the file of skops has an array whose shape does not fit its data")
+        array = np.empty(len(items), object)
+        array[:] = items
         return array.reshape(shape)
 
     def _object(self, node: dict[str, Any]) -> StoredObject:
