@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from model_deployer.adoption.cell.cell_source import CellSource
 from model_deployer.adoption.cell.source_rows import with_interval
-from model_deployer.adoption.equality.comparison import SourceAnswers, compare
+from model_deployer.adoption.equality.comparison import SourceAnswers, compare, value_scale
 from model_deployer.adoption.equality.probes import Probes, build_probes
 from model_deployer.adoption.equality.vector_probes import with_vectors
 from model_deployer.adoption.graph.interval import add_interval
@@ -165,20 +165,12 @@ def _adopt_without_table(path: Path, spec: Spec, source: OpenedSource) -> Comple
         graph=served.graph,
         predict=served.predict,
         output=output,
-        tolerance=TOLERANCE * _scale(answers),
+        tolerance=TOLERANCE * (value_scale(answers.numbers, 0) if isinstance(output, Regression) else 1.0),
         evidence={"adoption": evidence, "calibrated": False},
         write=served.write,
     )
     print_stage("adopt", "no table: nothing is measured, and drift is not watched")
     return complete_without_table(path, spec, features, ready, answered)
-
-
-def _scale(answers: SourceAnswers) -> float:
-    """Return the unit of differences: 1 for probabilities, else the spread of ordinary answers."""
-    if answers.decisions is not None:
-        return 1.0
-    low, high = np.nanquantile(answers.numbers, (0.25, 0.75))
-    return max(float(high - low), float(np.finfo(np.float32).tiny))
 
 
 def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:

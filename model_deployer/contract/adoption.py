@@ -24,9 +24,11 @@ class DifferingRow(JsonObject):
 class Equality(JsonObject):
     """The comparison of the source with the served model.
 
-    A difference of probabilities is absolute. A difference of values is divided by their standard deviation or, above
-    it, by the value. Probe rows are built from the model: each threshold and the numbers next to it, each category,
-    missing, unknown and extreme values.
+    A difference of probabilities is absolute. A difference of values is divided by their standard deviation in the
+    table (without a table, by a value that is small among those of the probe rows) or, above it, by the value. Probe
+    rows are built from the model: each threshold and the numbers next to it, each category, missing, unknown and
+    extreme values.
+
 
     Attributes:
         table_rows: The rows of the table that both answered.

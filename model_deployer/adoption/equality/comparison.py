@@ -47,7 +47,7 @@ def compare(source: SourceAnswers, served: Arrays, output: Output, cases: Sequen
     """
     actual = served[output.tensors[0]].astype(np.float64)
     answered = np.array([row not in source.refused for row in range(len(cases))], dtype=bool)
-    scale = 1.0 if isinstance(output, Classification) else _scale(source.numbers[: table_rows or None])
+    scale = 1.0 if isinstance(output, Classification) else value_scale(source.numbers, table_rows)
     differences = np.where(answered, _differences(source.numbers, actual, scale), 0.0)
     beyond = ~(differences <= TOLERANCE)
     shown = _shown(source.numbers, source.decisions), _shown(actual, _decisions(served, output, source))
@@ -78,10 +78,22 @@ def _decisions(served: Arrays, output: Output, source: SourceAnswers) -> Sequenc
     return output.decisions(served)
 
 
-def _scale(values: Floats) -> float:
-    """Return the standard deviation of values, or a small number if all are the same."""
-    finite = values[np.isfinite(values)]
-    return max(float(finite.std()) if finite.size else 0.0, float(np.finfo(np.float64).tiny))
+def value_scale(values: Floats, table_rows: int) -> float:
+    """Return the unit that a difference of values is divided by if the value itself is not larger.
+
+    With a table, it is the standard deviation of its rows. The probe rows have no such unit, because the extreme ones
+    would make every difference small; it is then so small a value that nine of ten rows have a larger one.
+
+    Args:
+        values: The values of the source, float64 [rows, 1], the rows of the table first.
+        table_rows: The number of rows that are from the table.
+    """
+    finite = values[: table_rows or None][np.isfinite(values[: table_rows or None])]
+    smallest = float(np.finfo(np.float32).tiny)
+    if table_rows:
+        return max(float(finite.std()) if finite.size else 0.0, smallest)
+    sizes = np.abs(finite[finite != 0])
+    return max(float(np.quantile(sizes, 0.1)) if sizes.size else 0.0, smallest)
 
 
 def _differences(expected: Floats, actual: Floats, scale: float) -> Floats:

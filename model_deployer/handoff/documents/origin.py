@@ -88,10 +88,15 @@ def equality(package: PackageData) -> Markdown:
     assert adoption
     if adoption.equality is None:
         return join_sentences(*origin_text.equality(adoption))
+    unit = (
+        "the standard deviation of the values"
+        if adoption.equality.table_rows
+        else "a value that is small among those of the probe rows"
+    )
     scale = (
         "A difference is that of a probability."
         if isinstance(package.contract.output, Classification)
-        else "A difference is divided by the standard deviation of the values or, above it, by the value."
+        else f"A difference is divided by {unit} or, above it, by the value."
     )
     return join_sentences(*origin_text.equality(adoption), scale)
 

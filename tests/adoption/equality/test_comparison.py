@@ -64,5 +64,16 @@ def test_values_differ_relative_to_their_spread_or_their_size() -> None:
     assert not _values([0.1, 0.2, 0.3], [0.1001, 0.2, 0.3]).is_proved
 
 
+def test_extreme_probe_rows_hide_no_difference() -> None:
+    """Without a table, the spread of the values is that of the extreme rows."""
+    source = np.array([*np.linspace(1, 2, 50), 1e30, -1e30])[:, None]
+    served = source.astype(np.float32)
+    cases = [f"probe {row}" for row in range(len(source))]
+    assert compare(SourceAnswers(source, None, {}), {"value": served}, Regression(target="y"), cases, 0).is_proved
+    served[3] *= 1.01
+    equality = compare(SourceAnswers(source, None, {}), {"value": served}, Regression(target="y"), cases, 0)
+    assert [row.case for row in equality.rows] == ["probe 3"]
+
+
 def test_numbers_beyond_float32_are_infinite_in_both() -> None:
     assert _values([1e300, 1.0, 2.0], [np.inf, 1.0, 2.0]).is_proved
