@@ -29,7 +29,6 @@ class Equality(JsonObject):
     rows are built from the model: each threshold and the numbers next to it, each category, missing, unknown and
     extreme values.
 
-
     Attributes:
         table_rows: The rows of the table that both answered.
         probe_rows: The probe rows that both answered.
