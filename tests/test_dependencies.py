@@ -23,7 +23,7 @@ EXTRAS: dict[str, set[str]] = {
     "model_deployer/api.py": {"train"},
     "model_deployer/adoption": {"train", "adopt"},
     "model_deployer/contract": {"signing", "images"},
-    "model_deployer/serving": set(),
+    "model_deployer/serving": {"remote"},
     "model_deployer/system": set(),
     "model_deployer/writing": set(),
     "model_deployer/package": set(),

@@ -27,6 +27,7 @@ from model_deployer.contract.category_spelling import NormalizationStep
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import SpecError
 from model_deployer.contract.evaluation import SplitMethod
+from model_deployer.contract.features import CapturePolicy
 from model_deployer.contract.prediction_shift import TOLERANCE
 from model_deployer.contract.source_runner import Meaning
 from model_deployer.contract.yaml_source import KeyPath, YamlSource, dotted, read_yaml, validation_messages
@@ -234,6 +235,7 @@ class FeatureOverride(_Section):
             category.
         longest: The maximum number of characters of a text.
         example: A value for the documentation and the sample requests.
+        capture: What captured traffic has of the field: its value, the name of its bin, a keyed hash, or nothing.
     """
 
     expression: str | None = None
@@ -250,6 +252,7 @@ class FeatureOverride(_Section):
     normalize: tuple[NormalizationStep, ...] | None = None
     longest: int | None = Field(default=None, ge=1)
     example: Any = None
+    capture: CapturePolicy | None = None
 
     @model_validator(mode="after")
     def _expression_is_alone(self) -> "FeatureOverride":
