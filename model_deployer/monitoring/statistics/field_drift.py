@@ -6,8 +6,8 @@ one client, hour or day share much, so the dispersion is that between units, nev
 The share of each bin is transformed by Anscombe's arcsine square root, which makes the noise of a count the same for
 rare and frequent bins. In the units, a running mean over :data:`WINDOW` units is the level, and the rest is noise. The
 null hypothesis allows every level between the lowest and the highest one, in any order and for any time: a cold month
-is not drift if the table has one. The assumption is that the table covers the seasons; a season that it does not have is
-drift. A weekday is part of the noise.
+is not drift if the table has one. The assumption is that the table covers the seasons; a season that it does not have
+is drift. A weekday is part of the noise.
 
 - The part of the range that noise alone explains is left out, at most as much as a confidence limit allows.
 - A table shorter than a year has not seen all levels of a year. Its range grows with the square root of the time, as
