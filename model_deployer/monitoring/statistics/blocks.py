@@ -41,7 +41,7 @@ def block_means(values: Floats, blocks: Ints, weights: Floats | None = None) -> 
     weighted = np.ones(len(values)) if weights is None else weights
     values, blocks, weighted = values[weighted > 0], blocks[weighted > 0], weighted[weighted > 0]
     _, positions = np.unique(blocks, return_inverse=True)
-    sums = np.bincount(positions, weighted)
+    sums = np.asarray(np.bincount(positions, weighted), np.float64)
     return Blocks(np.bincount(positions, weighted * values) / np.maximum(sums, np.finfo(float).tiny), sums)
 
 

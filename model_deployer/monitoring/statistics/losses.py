@@ -14,7 +14,7 @@ Bools = NDArray[np.bool_]
 
 def decision_errors(decisions: Bools, labels: Bools) -> Floats:
     """Return 1 for each wrong decision, 0 for each right one; bool [rows] each -> float64 [rows]."""
-    return (decisions != labels).astype(np.float64)
+    return np.asarray(decisions != labels, np.float64)
 
 
 def decision_costs(decisions: Bools, labels: Bools, false_positive: float, false_negative: float) -> Floats:

@@ -3,10 +3,7 @@
 Both models answer the same rows, so most of what makes a row hard cancels in the difference. Rows of one client or day
 are not independent: each block is one observation. That two intervals overlap, one for each model, is not a test.
 
-The interval is the anytime-valid form of Student's t interval: the differences that a Bayes factor with a normal prior
-of the standardized difference does not refute (Goenen, Johnson, Lu, Westfall, 2005, "The Bayesian two-sample t test";
-anytime validity: Wang, Ramdas, "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown
-variance", arXiv 2310.03722). It assumes that means of blocks are about normal, and that the difference is constant.
+The interval is that of :mod:`~model_deployer.monitoring.statistics.normal_means`.
 """
 
 from dataclasses import dataclass
@@ -16,10 +13,8 @@ import numpy as np
 
 from model_deployer.monitoring.statistics.blocks import Blocks
 from model_deployer.monitoring.statistics.evidence import Floats
+from model_deployer.monitoring.statistics.normal_means import running_intervals
 from model_deployer.monitoring.statistics.risk import bounded_interval
-
-#: The standard deviation of the prior of the difference, in standard deviations of a block.
-PRIOR = 0.5
 
 #: With fewer blocks in which the models differ, their variance says nothing yet.
 MIN_DIFFERENT_BLOCKS = 10
@@ -72,28 +67,12 @@ def paired_comparison(differences: Blocks, alpha: float = 0.05, bound: float = 1
     )
 
 
-def mean_interval(means: Blocks, alpha: float) -> tuple[float, float]:
-    """Return a confidence interval for the mean of blocks that are about normal, which holds at any look.
-
-    Args:
-        means: The mean of each block.
-        alpha: The largest probability that the interval is ever wrong.
-
-    Returns:
-        Its ends; infinite with too few blocks.
-    """
-    if not len(means):
-        return -np.inf, np.inf
-    centers, halves = _t_intervals(means, alpha)
-    return float(centers[-1] - halves[-1]), float(centers[-1] + halves[-1])
-
-
 def _running_intervals(differences: Blocks, alpha: float, bound: float) -> tuple[Floats, Floats]:
     """Return the interval after each block, [blocks] each: at most from -bound to bound.
 
     As long as the models differ in few blocks, the interval is that of the mean size of a difference.
     """
-    centers, halves = _t_intervals(differences, alpha)
+    centers, halves = running_intervals(differences, alpha)
     different = np.cumsum(differences.means != 0)
     lows, highs = centers - halves, centers + halves
     for last in np.flatnonzero(different < MIN_DIFFERENT_BLOCKS):
@@ -101,20 +80,3 @@ def _running_intervals(differences: Blocks, alpha: float, bound: float) -> tuple
         highs[last] = bound * bounded_interval(sizes, alpha)[1]
         lows[last] = -highs[last]
     return lows.clip(-bound, bound), highs.clip(-bound, bound)
-
-
-def _t_intervals(means: Blocks, alpha: float) -> tuple[Floats, Floats]:
-    """Return the center and the half width of the interval after each block, [blocks] each."""
-    blocks, weights = np.arange(1, len(means) + 1), means.weights
-    # The differences are centered first, so that no digits cancel.
-    offset = means.mean
-    values = means.means - offset
-    centers = (weights * values).cumsum() / weights.cumsum()
-    squares = (weights**2 * values**2).cumsum() - 2 * centers * (weights**2 * values).cumsum()
-    squares = np.maximum(0, squares + centers**2 * (weights**2).cumsum()) / (weights.cumsum() / blocks) ** 2
-    growth = 1 + blocks * PRIOR**2
-    ratio = (np.sqrt(growth) / alpha) ** (2 / blocks)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        limit = np.where(ratio < growth, (ratio - 1) / (1 - ratio / growth), np.inf)
-        halves = np.sqrt(limit * squares / blocks)
-    return centers + offset, np.where(np.isfinite(limit), halves, np.inf)

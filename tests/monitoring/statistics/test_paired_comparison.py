@@ -5,7 +5,8 @@ from scipy.stats import nct, norm
 from scipy.stats import t as student
 
 from model_deployer.monitoring.statistics.blocks import Blocks
-from model_deployer.monitoring.statistics.paired_comparison import PRIOR, mean_interval, paired_comparison
+from model_deployer.monitoring.statistics.normal_means import PRIOR, mean_interval
+from model_deployer.monitoring.statistics.paired_comparison import paired_comparison
 
 
 def normal_blocks(blocks: int, mean: float, seed: int) -> Blocks:
