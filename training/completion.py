@@ -6,7 +6,7 @@ Training (:mod:`training.run`) and adoption (:mod:`training.adoption_run`) both 
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,12 +90,13 @@ class ReadyModel:
     baselines: Mapping[str, Arrays] = field(default_factory=dict)
 
 
-def complete(dataset: Dataset, model: ReadyModel) -> Completed:
+def complete(dataset: Dataset, model: ReadyModel, *, is_patch: bool = False) -> Completed:
     """Evaluate a model on the test rows, and save it in the store.
 
     Args:
         dataset: The model.yaml and its table.
         model: The model.
+        is_patch: Whether a change of behaviour is a patch, as that of a calibration is.
 
     Raises:
         CheckFailed: if a gate fails; the store is unchanged.
@@ -107,7 +108,7 @@ def complete(dataset: Dataset, model: ReadyModel) -> Completed:
     test_frame = frame.hstack(dataset.slice_only)[parts.test]
     scored = ScoredRows(predict, test_frame, dataset.features, output, test.target, test.row_weights)
     contract = Contract(features=dataset.features, output=output, limits=Limits(**spec.limits.model_dump()))
-    comparison = _compare_with_previous(spec, contract, predict)
+    comparison = replace(_compare_with_previous(spec, contract, predict), is_patch=is_patch)
     measured = _metrics({MODEL: _with_sets(scored.answers, output)} | dict(model.baselines), test, output, spec)
     evaluation = Evaluation(
         task=output.task,
@@ -227,11 +228,12 @@ class _Comparison:
     previous: artifact.Artifact | None
     shift: PredictionShift | None
     tolerance: float
+    is_patch: bool = False
 
     @property
     def exceeds_tolerance(self) -> bool:
         """Whether the behaviour changed more than a patch version allows."""
-        return self.shift is not None and exceeds_tolerance(self.shift, self.tolerance)
+        return not self.is_patch and self.shift is not None and exceeds_tolerance(self.shift, self.tolerance)
 
     def version(self, contract: Contract) -> str:
         """Return the version of a model with this contract."""

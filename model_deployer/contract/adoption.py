@@ -57,6 +57,25 @@ class Equality(JsonObject):
         return not self.differing and not self.flips and self.table_rows + self.probe_rows > 0
 
 
+class Recalibration(JsonObject):
+    """New probabilities, or a new interval, of a model of the store, from labelled rows of its traffic.
+
+    Attributes:
+        rows: The number of labelled rows that they were fitted on.
+        first, last: The times of the first and the last of these rows, ISO 8601.
+        slope: The factor of the log-odds, or of the logarithms of more than two probabilities; None for an interval.
+        intercept: The change of the log-odds of the second of two labels; None for an interval.
+        factor: The factor of the width of the interval; None for probabilities.
+    """
+
+    rows: int
+    first: str
+    last: str
+    slope: float | None = None
+    intercept: float | None = None
+    factor: float | None = None
+
+
 class Adoption(JsonObject):
     """Where a model that was trained elsewhere comes from, and how it is served.
 
@@ -72,6 +91,7 @@ class Adoption(JsonObject):
         notes: What differs between the environment that answered and the versions that the source names, as sentences.
         seen: Whether the source was trained on rows of the evaluation table, as model.yaml says; None if not said.
         equality: The comparison; None if the source was not asked.
+        recalibration: If the source is a model of the store that was calibrated again: how. Otherwise None.
     """
 
     source: str
@@ -85,3 +105,4 @@ class Adoption(JsonObject):
     notes: tuple[str, ...] = ()
     seen: bool | None = None
     equality: Equality | None = None
+    recalibration: Recalibration | None = None

@@ -6,7 +6,7 @@ values are compared with are the train and validation parts of that table, the r
 
 from collections.abc import Iterator, Mapping
 
-from model_deployer.contract.adoption import Adoption, Equality
+from model_deployer.contract.adoption import Adoption, Equality, Recalibration
 from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.number_format import count
 from model_deployer.contract.outputs import Output, Regression
@@ -14,7 +14,9 @@ from model_deployer.contract.outputs import Output, Regression
 
 def made(evaluation: Evaluation) -> str:
     """Return what was done to a model when its artifact was created, as a participle: trained, adopted."""
-    return "adopted" if evaluation.adoption else "trained"
+    if evaluation.adoption is None:
+        return "trained"
+    return "calibrated again" if evaluation.adoption.recalibration else "adopted"
 
 
 def estimator(evaluation: Evaluation) -> str:
@@ -114,6 +116,9 @@ def served(adoption: Adoption) -> str:
 def equality(adoption: Adoption) -> Iterator[str]:
     """Yield sentences on how far the answers of the model are those of its source."""
     comparison = adoption.equality
+    if adoption.recalibration:
+        yield recalibration(adoption.recalibration)
+        return
     if comparison is None and adoption.served_by == "runner":
         yield "The source itself answers, so that there is nothing to compare."
         return
@@ -126,6 +131,14 @@ def equality(adoption: Adoption) -> Iterator[str]:
     yield f"The largest difference is {largest}, where {tolerance} is allowed."
     if comparison.refused:
         yield _refusals(comparison, adoption)
+
+
+def recalibration(changes: Recalibration) -> str:
+    """Return what a recalibration changed, as a sentence."""
+    rows = f"{count(changes.rows, 'labelled row')} of its traffic from {changes.first[:10]} to {changes.last[:10]}"
+    if changes.factor is not None:
+        return f"Its intervals are {changes.factor:.3g} times as wide as those of its source, fitted on {rows}."
+    return f"Its probabilities are calibrated again on {rows}; their order is that of its source."
 
 
 def _refusals(comparison: Equality, adoption: Adoption) -> str:

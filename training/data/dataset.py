@@ -3,6 +3,7 @@
 Nothing here imports torch, which takes seconds to load: a fault in model.yaml or in the table is reported before that.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,19 @@ class Dataset:
         """Whether all targets are above 0, so that each has a logarithm; meaningless for classes."""
         lowest = min(self.target.values.min(), self.stream.min_target if self.stream else np.inf)
         return bool(lowest > 0)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where rows come from that no model.yaml names.
+
+    Attributes:
+        path: The model.yaml of their model.
+        version: ``sha256:`` and the digest of the rows.
+    """
+
+    path: Path
+    version: str
 
 
 def read_dataset(path: Path) -> Dataset:
@@ -184,6 +198,48 @@ def read_evaluation_data(path: Path, interface: Interface) -> Dataset:
         stream=None,
         transformed={},
         roles=roles,
+    )
+
+
+def known_dataset(
+    frame: pl.DataFrame, spec: Spec, features: Sequence[Feature], labels: tuple[str, ...] | None, origin: Origin
+) -> Dataset:
+    """Return rows of a model whose contract is known, as a table that evaluates it.
+
+    Args:
+        frame: The rows: the columns of the features, and those that ``spec.data`` names.
+        spec: The model.yaml, with the roles of the columns.
+        features: The contract of the fields.
+        labels: The classes of the model, in its order; None for a quantity.
+        origin: Where the rows come from.
+
+    Raises:
+        DataError: if the rows cannot be used.
+    """
+    origins = row_origins(frame, spec)
+    target, weights = read_known_target(frame, spec, labels), read_weights(frame, spec)
+    parts = split(frame, target, spec, weights)
+    print_stage("split", f"by {method(target, spec)}: {_sizes(parts)}")
+    slices = slice_features(frame[parts.train], tuple(features), spec)
+    findings = evaluation_findings(profile(frame.select(_columns(frame, tuple(features), spec)), target, parts, spec))
+    print_findings(findings)
+    return Dataset(
+        spec=spec,
+        path=origin.path,
+        version=origin.version,
+        target=target,
+        weights=weights,
+        parts=parts,
+        origins=origins,
+        order=nested_order(frame, target, spec, parts.train),
+        findings=findings,
+        features=tuple(features),
+        frame=conform(frame, features),
+        slices=slices,
+        slice_only=conform(frame, [feature for feature in slices if feature not in features]),
+        stream=None,
+        transformed={},
+        roles=table_roles(frame, parts, spec.data),
     )
 
 

@@ -36,7 +36,8 @@ def overview(package: PackageData) -> Iterator[tuple[str, Markdown | str]]:
     """Yield the rows of the first table of the card that tell the kind and the origin of the model."""
     adoption = package.evaluation.adoption
     if adoption:
-        yield "Model", Markdown(f"trained elsewhere: {code(origin_text.estimator(package.evaluation))}")
+        origin = "of this store, calibrated again" if adoption.recalibration else "trained elsewhere"
+        yield "Model", Markdown(f"{origin}: {code(origin_text.estimator(package.evaluation))}")
         yield "Source", code(adoption.source)
     yield origin_text.made(package.evaluation).capitalize(), day(package.manifest.created)
 
@@ -46,6 +47,10 @@ def summary(package: PackageData) -> Markdown:
     adoption = package.evaluation.adoption
     if adoption is None:
         return Markdown()
+    if adoption.recalibration:
+        return join_sentences(
+            Markdown(f"The model is {code(adoption.source)} with a new calibration."), *origin_text.equality(adoption)
+        )
     source = Markdown(
         f"The model was trained elsewhere: its source is {code(adoption.source)} ({markdown(adoption.format)}). The "
         "table of `model.yaml` only evaluates it."
@@ -57,6 +62,8 @@ def summary(package: PackageData) -> Markdown:
 def model(package: PackageData) -> Markdown:
     """Return sentences on the kind of the model."""
     evaluation = package.evaluation
+    if evaluation.adoption and evaluation.adoption.recalibration:
+        return join_sentences(Markdown(f"The model is {code(evaluation.adoption.source)} with a new calibration."))
     if evaluation.adoption:
         return join_sentences(
             "The model was trained elsewhere.", f"It is served {origin_text.served(evaluation.adoption)}."
