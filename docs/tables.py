@@ -208,7 +208,9 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "model": lambda: _fields(Spec, "name", "description", "business_context", "owner", "license"),
     "card": lambda: _fields(CardSpec),
     "data": lambda: _fields(Data),
-    "target": lambda: _fields(Spec, "task", "quantile", "positive", "unit", "seed", "strict", "tolerance", "slices"),
+    "target": lambda: _fields(
+        Spec, "task", "quantile", "positive", "unit", "units", "seed", "strict", "tolerance", "slices"
+    ),
     "cost": lambda: _fields(Cost, prefix="cost."),
     "split": lambda: _fields(SplitSpec),
     "features": lambda: _fields(FeatureOverride),

@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from model_deployer.adoption.cell.cell_source import CellSource
 from model_deployer.adoption.cell.source_rows import with_interval
-from model_deployer.adoption.equality.comparison import SourceAnswers, compare, value_scale
+from model_deployer.adoption.equality.comparison import SourceAnswers, compare, scales
 from model_deployer.adoption.equality.probes import Probes, build_probes
 from model_deployer.adoption.equality.vector_probes import with_vectors
 from model_deployer.adoption.graph.interval import add_interval
@@ -27,10 +27,10 @@ from model_deployer.adoption.read_source import SourceHints, read_source
 from model_deployer.adoption.source_place import locate_source
 from model_deployer.contract.adoption import Adoption, Equality
 from model_deployer.contract.artifact import write_json
-from model_deployer.contract.errors import CheckFailed, DataError
+from model_deployer.contract.errors import CheckFailed, DataError, SpecError
 from model_deployer.contract.features import Boolean, Categorical, Feature, Image, Integer, NumberList, Vector
 from model_deployer.contract.number_format import count
-from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
+from model_deployer.contract.outputs import Arrays, Classification, Output, Regression, VectorOutput
 from model_deployer.contract.source_runner import RUNNER, SOURCE, SourceRunner
 from model_deployer.training.completion import Completed, ReadyModel, complete, complete_without_table
 from model_deployer.training.data.dataset import Dataset, read_evaluation_data
@@ -94,6 +94,7 @@ def adopt(path: Path) -> Completed:
         print_stage("adopt", describe(source))
         for note in source.origin.notes:
             print_stage("adopt", note)
+        _check_numbers(source.interface, spec)
         if not spec.data.has_table:
             return _adopt_without_table(path, spec, source)
         return _adopt(read_evaluation_data(path, source.interface), source)
@@ -102,7 +103,8 @@ def adopt(path: Path) -> Completed:
 def _hints(spec: Spec) -> SourceHints:
     adopt = _required(spec)
     vectors = tuple(name for name, override in spec.features.items() if override.kind == "vector")
-    return SourceHints(adopt.columns, adopt.labels, adopt.steps, adopt.environment, adopt.outputs, vectors)
+    targets = spec.data.targets
+    return SourceHints(adopt.columns, adopt.labels, adopt.steps, adopt.environment, adopt.outputs, vectors, targets)
 
 
 def _columns_of_table(spec: Spec, path: Path, interface: Interface | None) -> tuple[str, ...]:
@@ -143,10 +145,10 @@ def _adopt_without_table(path: Path, spec: Spec, source: OpenedSource) -> Comple
     if source.runner.answer == "decision":
         raise CheckFailed(f"{_DECISIONS}; or pass a table, to which probabilities are fitted")
     features = untabled_features(source.interface, source.critical, spec)
-    output = _output(source.interface, spec)
+    rows = _Rows.of(features, None, source.critical, spec.seed)
+    output = _output(_with_numbers(source, features, rows.frame, spec), spec)
     if isinstance(output, Regression):
         output = output.model_copy(update={"interval": False})
-    rows = _Rows.of(features, None, source.critical, spec.seed)
     cell = CellSource(source.cell.process, source.runner, features, output)
     cell = cell.in_accepted_form(rows.frame.head(FORM_ROWS))
     answers = cell.ask(rows.frame)
@@ -162,14 +164,7 @@ def _adopt_without_table(path: Path, spec: Spec, source: OpenedSource) -> Comple
         evidence = evidence.model_copy(update={"equality": equality})
         served = _Served(source.graph, graph_predictor(source.graph), output)
     answered = rows.frame.filter([index not in answers.refused for index in rows.indices])
-    ready = ReadyModel(
-        graph=served.graph,
-        predict=served.predict,
-        output=output,
-        tolerance=TOLERANCE * (value_scale(answers.numbers, 0) if isinstance(output, Regression) else 1.0),
-        evidence={"adoption": evidence, "calibrated": False},
-        write=served.write,
-    )
+    ready = _untested(served, evidence, TOLERANCE * float(scales(answers, output, 0).min()))
     print_stage("adopt", "no table: nothing is measured, and drift is not watched")
     return complete_without_table(path, spec, features, ready, answered)
 
@@ -182,8 +177,8 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
         source = _with_probabilities(source, source.graph, dataset)
     elif source.runner.answer == "decision":
         raise CheckFailed(_DECISIONS)
-    output = _output(source.interface, dataset.spec)
     rows = _Rows.of(dataset.features, dataset.frame, source.critical, dataset.spec.seed)
+    output = _output(_with_numbers(source, dataset.features, dataset.frame, dataset.spec), dataset.spec)
     if source.is_converted_network:
         rows = rows.near_table()
     cell = CellSource(source.cell.process, source.runner, dataset.features, output)
@@ -194,14 +189,15 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     evidence = source.origin.model_copy(update={"seen": _required(dataset.spec).seen, "served_by": serve})
     if serve == "runner":
         served = _Served(None, cell.predict, output, cell.runner, source.cell.files)
-        return complete(dataset, _ready(served, dataset, evidence))
+        return complete(dataset, _ready(served, dataset, evidence, answers))
     assert source.graph is not None
     is_decision = source.runner.answer == "decision"
     equality = _equality(source.graph, output, answers, rows.legal(dataset.features), is_decision=is_decision)
     print_stage("compare", _summary(equality))
     _refuse_difference(equality)
     evidence = evidence.model_copy(update={"equality": equality})
-    return complete(dataset, _ready(_Served(source.graph, graph_predictor(source.graph), output), dataset, evidence))
+    served = _Served(source.graph, graph_predictor(source.graph), output)
+    return complete(dataset, _ready(served, dataset, evidence, answers))
 
 
 def _required(spec: Spec) -> AdoptSpec:
@@ -352,8 +348,23 @@ def _with_probabilities(source: OpenedSource, graph: onnx.ModelProto, dataset: D
     )
 
 
+def _with_numbers(source: OpenedSource, features: Sequence[Feature], frame: pl.DataFrame, spec: Spec) -> Interface:
+    """Return the interface with how many numbers an embedding has; a source that does not say it is asked a row."""
+    interface = source.interface
+    if not spec.is_embedding or interface.numbers is not None or interface.labels is not None:
+        return interface
+    unknown = VectorOutput(target=spec.data.target, length=1)
+    cell = CellSource(source.cell.process, source.runner, features, unknown).in_accepted_form(frame.head(FORM_ROWS))
+    return replace(interface, numbers=cell.width(frame.head(FORM_ROWS)))
+
+
 def _output(interface: Interface, spec: Spec) -> Output:
     target = spec.data.target
+    if spec.is_embedding:
+        return VectorOutput(target=target, length=interface.numbers or 1)
+    if names := spec.data.targets:
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        return VectorOutput(target=listed, names=names, units=spec.units, length=len(names))
     if interface.labels is None:
         return Regression(target=target, unit=spec.unit)
     if len(interface.labels) > 2:
@@ -361,6 +372,30 @@ def _output(interface: Interface, spec: Spec) -> Output:
     # The source decides above its threshold, the contract at or above it.
     threshold = min(1.0, float(np.nextafter(np.float32(interface.threshold), np.float32(np.inf))))
     return Classification(target=target, labels=interface.labels, positive=interface.labels[1], threshold=threshold)
+
+
+def _check_numbers(interface: Interface, spec: Spec) -> None:
+    """Check that model.yaml names the numbers of an answer if there are several, and not those of a classification.
+
+    Raises:
+        SpecError: if it names others than there are.
+        CheckFailed: if it does not say what they are.
+    """
+    names, numbers = spec.data.targets, interface.numbers
+    if not spec.has_several_numbers:
+        if interface.labels is None and numbers is not None and numbers > 1:
+            raise CheckFailed(
+                f"the model gives {numbers} numbers for each row: list their names in its order under `data.targets`, "
+                f"or, if they are one vector, add `outputs: embedding` under `adopt`"
+            )
+        return
+    key, place = ("`data.targets`", ("data", "targets")) if names else ("`outputs: embedding`", ("adopt", "outputs"))
+    if interface.labels is not None:
+        raise SpecError(f"{spec.location(*place)}: the model decides between classes, so that {key} has no meaning")
+    if names and numbers not in (None, len(names)):
+        raise SpecError(
+            f"{spec.location(*place)}: {len(names)} names, but the model gives {count(numbers, 'number')} for each row"
+        )
 
 
 def _equality(
@@ -440,7 +475,18 @@ class _Served:
         write_json(folder / RUNNER, self.runner.to_json())
 
 
-def _ready(served: _Served, dataset: Dataset, evidence: Adoption) -> ReadyModel:
+def _ready(served: _Served, dataset: Dataset, evidence: Adoption, source: SourceAnswers) -> ReadyModel:
+    """Return a model that is ready to be evaluated.
+
+    Args:
+        served: What answers callers.
+        dataset: The table.
+        evidence: Where the model comes from.
+        source: The answers of the source to the rows of the table and the probe rows.
+    """
+    if isinstance(served.output, VectorOutput):
+        tolerance = TOLERANCE * float(scales(source, served.output, min(dataset.frame.height, MAX_COMPARED_ROWS)).min())
+        return _untested(served, evidence, tolerance)
     parts = dataset.parts
     validation, test = (sample_without_inputs(dataset, part) for part in (parts.validation, parts.test))
     answers, output = served.predict(dataset.frame[parts.validation]), served.output
@@ -460,6 +506,18 @@ def _ready(served: _Served, dataset: Dataset, evidence: Adoption) -> ReadyModel:
         write=served.write,
         test=test,
         baselines=_baselines(dataset),
+    )
+
+
+def _untested(served: _Served, evidence: Adoption, tolerance: float) -> ReadyModel:
+    """Return a model without test rows of one target."""
+    return ReadyModel(
+        graph=served.graph,
+        predict=served.predict,
+        output=served.output,
+        tolerance=tolerance,
+        evidence={"adoption": evidence, "calibrated": False},
+        write=served.write,
     )
 
 

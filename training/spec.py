@@ -82,7 +82,8 @@ class Data(_Section):
         rename: New names of columns, by their names in the files. All other keys have the new names.
         where: A condition for the rows to keep, in the language of :mod:`training.data.expression`.
         drop_missing_target: Whether rows without a target are left out; otherwise they end the run.
-        target: The column to predict.
+        target: The column to predict. Of several, the first one; of an embedding, what it is called.
+        targets: The columns that an adopted model predicts together, in its order.
         time: The column with the time of each row.
         group: The column of the customer, device or other unit that a row belongs to. A split by group keeps all rows
             of a group in one part.
@@ -110,6 +111,7 @@ class Data(_Section):
     sheet: str | None = None
     range: str | None = Field(default=None, pattern=r"^[A-Z]{1,3}[1-9]\d*:[A-Z]{1,3}[1-9]\d*$")
     target: str
+    targets: tuple[str, ...] = Field(default=(), min_length=2)
     time: str | None = None
     group: str | None = None
     weight: str | None = None
@@ -120,6 +122,15 @@ class Data(_Section):
     formats: dict[str, str | None] = {}
     missing: tuple[str, ...] = ()
     rows_in_memory: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_target(cls, values: Any) -> Any:
+        """Fill in the target of several."""
+        targets = values.get("targets") if isinstance(values, dict) else None
+        if not isinstance(targets, list) or not targets or "target" in values:
+            return values
+        return values | {"target": targets[0]}
 
     @field_validator("formats")
     @classmethod
@@ -188,7 +199,7 @@ class Data(_Section):
     @property
     def columns(self) -> frozenset[str]:
         """The columns that have a role, and those that are ignored."""
-        roles = (self.target, self.time, self.group, self.weight)
+        roles = (self.target, *self.targets, self.time, self.group, self.weight)
         return frozenset([name for name in roles if name is not None]) | frozenset(self.ignore)
 
     @model_validator(mode="after")
@@ -203,9 +214,16 @@ class Data(_Section):
         return self.model_dump(include={"rename", "where", "drop_missing_target"}, exclude_defaults=True)
 
     @model_validator(mode="after")
+    def _one_or_several_targets(self) -> "Data":
+        if self.targets and self.target != self.targets[0]:
+            raise ValueError("expected either `target` or `targets`")
+        return self
+
+    @model_validator(mode="after")
     def _one_role_per_column(self) -> "Data":
         time_and_group = {self.time, self.group}  # one column may be both
-        columns = [name for name in (self.target, self.weight, *time_and_group, *self.ignore) if name is not None]
+        targets = self.targets or (self.target,)
+        columns = [name for name in (*targets, self.weight, *time_and_group, *self.ignore) if name is not None]
         for name in columns:
             if columns.count(name) > 1:
                 raise ValueError(f"the column '{name}' has two roles; keep one of them")
@@ -464,8 +482,9 @@ class AdoptSpec(_Section):
             source itself, in a process of its own.
         environment: The packages that the source is loaded with, such as ``scikit-learn==1.3.2``; or ``current`` for
             those of the environment that `deployer` runs in. By default, those that the source names.
-        outputs: What the numbers of a network mean, where its answers do not show it: ``probabilities``; ``logits``,
-            which become probabilities by a softmax or a logistic function; or ``value``.
+        outputs: What the numbers of an answer mean, where the source does not show it: ``probabilities``; ``logits``,
+            which become probabilities by a softmax or a logistic function; ``value``; or ``embedding``, several numbers
+            without names.
         seen: Whether the source was trained on rows of the table; null if not known.
     """
 
@@ -476,7 +495,7 @@ class AdoptSpec(_Section):
     steps: tuple[str, ...] = ()
     serve: Literal["graph", "runner"] = "graph"
     environment: Literal["current"] | tuple[str, ...] = ()
-    outputs: Meaning | None = None
+    outputs: Meaning | Literal["embedding"] | None = None
     seen: bool | None = None
 
     @field_validator("labels", mode="before")
@@ -594,6 +613,7 @@ class Spec(_Section):
         positive: For a target with two labels, the label to detect. The default is the last one in sorted order.
         cost: The cost of the two errors of a two-label decision.
         unit: The unit of a numeric target.
+        units: The unit of each of several targets that has one, by column.
         strict: Whether a column that leaks the target ends the run.
         tolerance: How far the behaviour may change in a patch version: the share of golden decisions that may flip,
             and the mean change of a probability, or of a value in standard deviations. A larger change makes the new
@@ -624,6 +644,7 @@ class Spec(_Section):
     positive: str | None = None
     cost: Cost = Cost()
     unit: str | None = None
+    units: dict[str, str] = {}
     strict: bool = False
     tolerance: float = Field(default=TOLERANCE, ge=0)
     slices: tuple[str, ...] = ()
@@ -681,6 +702,32 @@ class Spec(_Section):
             raise ValueError("expected either `path` or `query` under `data`")
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _embedding_has_a_name(cls, values: Any) -> Any:
+        """Fill in what an embedding is called: it has no column."""
+        adopt = values.get("adopt") if isinstance(values, dict) else None
+        data = values.get("data", {}) if isinstance(values, dict) else None
+        if not isinstance(adopt, dict) or adopt.get("outputs") != "embedding" or not isinstance(data, dict):
+            return values
+        return values | {"data": {"target": "embedding"} | data}
+
+    @model_validator(mode="after")
+    def _several_targets_are_adopted(self) -> "Spec":
+        targets = self.data.targets
+        if targets and self.adopt is None:
+            raise ValueError("`data.targets` is for a model that is adopted; training has one `data.target`")
+        if self.has_several_numbers:
+            for key in ("cost", "slices", "task", "unit"):
+                if key in self.model_fields_set:
+                    other = "; write `units`, with the unit of each target" if key == "unit" else ""
+                    raise ValueError(f"`{key}` is for a model with one target{other}")
+        if unknown := sorted(self.units.keys() - set(targets)):
+            raise ValueError(f"`units`: '{unknown[0]}' is not one of `data.targets`")
+        if targets and self.adopt and self.adopt.outputs not in (None, "value"):
+            raise ValueError(f"`data.targets` names several values, and not `adopt.outputs: {self.adopt.outputs}`")
+        return self
+
     @model_validator(mode="after")
     def _adopted_model_is_finished(self) -> "Spec":
         if self.adopt is None:
@@ -700,6 +747,16 @@ class Spec(_Section):
         if self.data.rows_in_memory is not None and self.transformers:
             raise ValueError("`transformers` cannot be combined with `data.rows_in_memory`")
         return self
+
+    @property
+    def has_several_numbers(self) -> bool:
+        """Whether an adopted model gives several numbers for each row: of several targets, or an embedding."""
+        return bool(self.data.targets) or self.is_embedding
+
+    @property
+    def is_embedding(self) -> bool:
+        """Whether an adopted model gives numbers without names, which no column of a table is the truth of."""
+        return self.adopt is not None and self.adopt.outputs == "embedding"
 
     @property
     def expressions(self) -> dict[str, str]:

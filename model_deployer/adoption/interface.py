@@ -44,11 +44,13 @@ class Interface:
         fields: The inputs, in the order of the source.
         labels: The classes as text, in the order of the source; None for a quantity.
         threshold: With two labels, the source decides for the second one if its probability is above this.
+        numbers: Without labels, how many numbers the source gives for each row; None if it does not say it.
     """
 
     fields: tuple[SourceField, ...]
     labels: tuple[str, ...] | None
     threshold: float = 0.5
+    numbers: int | None = None
 
 
 def label_text(label: object) -> str:

@@ -64,16 +64,19 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
     counts = [len(slot.fields) for slot in slots]
     labels = _stated_labels(read, network)
     tensors = _raw_answers(cell, fields, sample, {"fields": counts, "labels": list(labels or ())})
-    answer, names = read_answer(tensors, Stated(labels, hints.labels, hints.outputs), counts)
-    read = replace(read, interface=Interface(fields, names), reason=reason)
+    stated = Stated(labels, hints.labels, hints.outputs, has_targets=bool(hints.targets))
+    answered = read_answer(tensors, stated, counts)
+    interface = Interface(fields, answered.labels, numbers=answered.width)
+    read = replace(read, interface=interface, reason=reason)
     if network is None:
-        return OpenedNetwork(read, answer)
+        return OpenedNetwork(read, answered.answer)
     try:
-        graph = wrap_network(network, slots, answer, 1 if names is None else len(names))
+        width = answered.width if answered.labels is None else len(answered.labels)
+        graph = wrap_network(network, slots, answered.answer, width)
         _try_batches(graph, sample)
     except UnsupportedModel as error:
-        return OpenedNetwork(replace(read, reason=str(error)), answer)
-    return OpenedNetwork(replace(read, graph=graph), answer)
+        return OpenedNetwork(replace(read, reason=str(error)), answered.answer)
+    return OpenedNetwork(replace(read, graph=graph), answered.answer)
 
 
 def _graph(read: ReadSource, cell: OpenCell, hints: SourceHints) -> tuple[Network | None, str | None]:

@@ -13,7 +13,7 @@ import onnx
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.environment import CellEnvironment, current_environment, prepare_environment
 from model_deployer.adoption.graph.trees.catboost_model import read_catboost
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
 from model_deployer.adoption.graph.written_model import write_model
 from model_deployer.adoption.interface import Interface, SourceField, label_text
 from model_deployer.adoption.opened_network import open_network
@@ -99,7 +99,7 @@ def _converted(read: ReadSource, cell: OpenCell, hints: SourceHints) -> ReadSour
     try:
         content = cell.process.convert(step.kind, cell.files / step.path, key=step.key)
         return with_graph(read, write_model(read_catboost(content), hints.columns))
-    except SeveralOutputs as reason:
+    except SeveralDecisions as reason:
         raise CheckFailed(f"'{read.root.name}': {reason}") from None
     except (CellError, UnsupportedModel) as reason:
         return replace(read, reason=str(reason))

@@ -10,7 +10,7 @@ import onnx
 
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.graph.scores import remove_decision
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
 from model_deployer.adoption.graph.written_model import WrittenModel, write_model
 from model_deployer.adoption.interface import Interface
 from model_deployer.adoption.network.arrangement import arrange
@@ -39,16 +39,18 @@ class SourceHints:
         steps: For a folder, the files that the rows pass through, in their order.
         environment: The packages to load it with; ``current`` for those of this process; empty for those that the
             source names.
-        outputs: What the outputs of a network mean; None if its answers have to show it.
+        outputs: What the numbers of an answer mean; None if the source has to show it.
         vectors: The fields that are vectors.
+        targets: What the numbers of an answer are called, in the order of the source; empty for one target.
     """
 
     columns: Sequence[str] | None = None
     labels: Sequence[str] | None = None
     steps: Sequence[str] = ()
     environment: Literal["current"] | Sequence[str] = ()
-    outputs: Meaning | None = None
+    outputs: Meaning | Literal["embedding"] | None = None
     vectors: Sequence[str] = ()
+    targets: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
         hints: What model.yaml says about it.
 
     Raises:
-        UnreadableSource: if it is damaged, is not a model, or predicts several values; the message says what it is.
+        UnreadableSource: if it is damaged, is not a model, or makes several decisions; the message says what it is.
     """
     source = detect(path, hints.steps)
     _refuse_transformer(source, path)
@@ -178,7 +180,7 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
         return _read_network(read, replace(hints, columns=columns))
     try:
         return with_graph(read, write_model(stored_model(source), columns))
-    except SeveralOutputs as reason:
+    except SeveralDecisions as reason:
         raise UnreadableSource(f"'{path.name}': {reason}") from None
     except UnsupportedModel as reason:
         return replace(read, reason=str(reason))

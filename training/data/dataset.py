@@ -23,7 +23,7 @@ from model_deployer.training.data.split import Parts, Rows, method, nested_order
 from model_deployer.training.data.stream import Stream, open_stream
 from model_deployer.training.data.table import Table, read_table
 from model_deployer.training.data.table_roles import table_roles
-from model_deployer.training.data.target import Target, read_known_target, read_target, read_weights
+from model_deployer.training.data.target import Target, read_known_target, read_target, read_truths, read_weights
 from model_deployer.training.data.traffic import Origins, row_origins
 from model_deployer.training.data.transformers import transform
 from model_deployer.training.data.values import describe, raise_questions
@@ -56,6 +56,8 @@ class Dataset:
         stream: The rows that are not in ``frame``; None if the whole table is in memory.
         transformed: The names of the features that Python transformers compute, by their import paths.
         roles: The columns of the table that are not features.
+        truths: For an adopted model, the values of all its targets, float64 [rows, targets]. An embedding has no
+            target: its ``target`` are the numbers of the rows.
     """
 
     spec: Spec
@@ -74,6 +76,7 @@ class Dataset:
     stream: Stream | None
     transformed: dict[str, tuple[str, ...]]
     roles: TableRoles
+    truths: NDArray[np.float64] | None = None
 
     @property
     def is_positive(self) -> bool:
@@ -158,14 +161,17 @@ def read_evaluation_data(path: Path, interface: Interface) -> Dataset:
     spec, frame = _with_evaluation_split(spec), table.frame
     check_columns(frame, interface, spec)
     origins = row_origins(frame, spec)
-    target, weights = read_known_target(frame, spec, interface.labels), read_weights(frame, spec)
+    target = _no_target(frame) if spec.is_embedding else read_known_target(frame, spec, interface.labels)
+    weights = read_weights(frame, spec)
     parts = split(frame, target, spec, weights)
     roles = table_roles(frame, parts, spec.data)
     print_stage("split", f"by {method(target, spec)}: {_sizes(parts)}")
     frame = merge_categories(frame, parts.train_and_validation, spec)
     features = source_features(frame, interface, spec)
     slices = slice_features(frame[parts.train], features, spec)
-    findings = evaluation_findings(profile(frame.select(_columns(frame, features, spec)), target, parts, spec))
+    findings: list[Finding] = []
+    if not spec.is_embedding:
+        findings = evaluation_findings(profile(frame.select(_columns(frame, features, spec)), target, parts, spec))
     print_findings(findings)
     return Dataset(
         spec=spec,
@@ -184,7 +190,13 @@ def read_evaluation_data(path: Path, interface: Interface) -> Dataset:
         stream=None,
         transformed={},
         roles=roles,
+        truths=read_truths(frame, spec) if spec.data.targets else None,
     )
+
+
+def _no_target(frame: pl.DataFrame) -> Target:
+    """Return what stands for the target of an embedding, which splits rows as a quantity does: their numbers."""
+    return Target(np.arange(frame.height, dtype=np.float64), None)
 
 
 def _read(spec: Spec, path: Path) -> tuple[Table, Spec]:
@@ -208,8 +220,9 @@ def _with_evaluation_split(spec: Spec) -> Spec:
 
 
 def _columns(frame: pl.DataFrame, features: tuple[Feature, ...], spec: Spec) -> list[str]:
-    """Return the columns of a table that are features or have a role."""
-    used = {feature.name for feature in features} | (spec.data.columns - set(spec.data.ignore))
+    """Return the columns of a table that are features or have a role, of several targets only the first one."""
+    others = {*spec.data.ignore, *spec.data.targets[1:]}
+    used = {feature.name for feature in features} | (spec.data.columns - others)
     return [name for name in frame.columns if name in used]
 
 

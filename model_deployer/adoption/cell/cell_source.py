@@ -1,5 +1,6 @@
 """A source that was loaded in its cell, asked for its answers to rows."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -81,6 +82,17 @@ class CellSource:
         except ValueError as error:
             raise CellError(f"the source answers in a form that cannot be served: {error}") from None
 
+    def width(self, frame: pl.DataFrame) -> int:
+        """Return how many numbers it gives for each row.
+
+        Raises:
+            CellError: if it does not answer any of the rows with numbers.
+        """
+        for _, answers, _ in self._parts(frame):
+            if self.runner.answer in answers and (values := answers[self.runner.answer]).dtype.kind in "biuf":
+                return math.prod(values.shape[1:])
+        raise CellError("the source does not answer these rows with numbers, so that their count is not known")
+
     def _answers(self, parts: Sequence[_Part]) -> SourceAnswers:
         refused = {start + row: error for start, _, errors in parts for row, error in errors.items()}
         numbers = np.concatenate([self._numbers(answers) for _, answers, _ in parts]).astype(np.float64)
@@ -119,8 +131,7 @@ class CellSource:
         """Return answers also where the source refuses every row."""
         if answers:
             return answers
-        width = len(self.output.labels) if isinstance(self.output, Classification) else 1
-        return {"decision": np.full(rows, None), self.runner.answer: np.full((rows, width), np.nan)}
+        return {"decision": np.full(rows, None), self.runner.answer: np.full((rows, self.output.width), np.nan)}
 
     def _numbers(self, answers: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         tensors = output_tensors(self.output, answers, self.runner.answer, None)

@@ -21,7 +21,7 @@ def wrap_network(network: Network, slots: Sequence[Slot], answer: NetworkAnswer,
         network: The network.
         slots: The fields that fill its inputs.
         answer: Which of its outputs counts, and what it means.
-        width: The number of probabilities; 1 for a value.
+        width: The number of probabilities, or of values.
 
     Raises:
         UnsupportedModel: if a field has the name of the output.
@@ -34,12 +34,19 @@ def wrap_network(network: Network, slots: Sequence[Slot], answer: NetworkAnswer,
     del inner.graph.node[:], inner.graph.input[:], inner.graph.output[:], inner.graph.value_info[:]
     inner.graph.node.extend(nodes)
     inner.graph.input.extend(_input(slot, field.name, field.length) for slot in slots for field in slot.fields)
-    name = "value" if answer.meaning == "value" else "probabilities"
+    name = output_name(answer, width)
     if any(field.name == name for slot in slots for field in slot.fields):
         raise UnsupportedModel(f"a column has the name of the output, '{name}': list others under `adopt.columns`")
     inner.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", width]))
     onnx.checker.check_model(inner)
     return inner
+
+
+def output_name(answer: NetworkAnswer, width: int) -> str:
+    """Return the name of the output of the graph."""
+    if answer.meaning == "value":
+        return "value" if width == 1 else "values"
+    return "probabilities"
 
 
 def _input(slot: Slot, name: str, length: int | None) -> onnx.ValueInfoProto:
@@ -75,7 +82,7 @@ def _output_nodes(name: str, answer: NetworkAnswer, width: int, weights: _Weight
     columns = 1 if answer.is_single else width
     yield helper.make_node("Reshape", [_PREFIX + name, weights.add([-1, columns])], ["::columns"])
     if answer.meaning == "value":
-        yield helper.make_node("Cast", ["::columns"], ["value"], to=TensorProto.FLOAT)
+        yield helper.make_node("Cast", ["::columns"], [output_name(answer, width)], to=TensorProto.FLOAT)
         return
     yield helper.make_node("Cast", ["::columns"], ["::double"], to=TensorProto.DOUBLE)
     last = "::double"

@@ -18,7 +18,6 @@ from model_deployer.handoff.formats.parity import predict_in_chunks
 
 if TYPE_CHECKING:
     from model_deployer.training.data.dataset import Dataset
-    from model_deployer.training.data.target import Target
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,8 @@ class HoldoutRows:
         expected: The outputs of model.onnx by name, float32 [rows, n].
         requests: The rows that the contract accepts, as a client sends them.
         request_indexes: The index of each of these rows among all test rows.
-        truths: The target of each of all test rows: a label, or a number.
+        truths: The target of each of all test rows: a label, a number, or a number for each of several targets by name.
+            None for an embedding.
     """
 
     __test__ = False
@@ -72,7 +72,7 @@ def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
         expected=predict_in_chunks(_engine_predict(artifact), columns),
         requests=rows,
         request_indexes=accepted.arg_true().to_list(),
-        truths=_truths(dataset.target, dataset.parts.test),
+        truths=_truths(dataset, dataset.parts.test),
     )
 
 
@@ -97,7 +97,13 @@ def _interface(contract: Contract) -> Interface:
     return Interface(tuple(fields), contract.output.labels if isinstance(contract.output, Classification) else None)
 
 
-def _truths(target: "Target", rows: NDArray[Any]) -> list[Any]:
+def _truths(dataset: "Dataset", rows: NDArray[Any]) -> list[Any]:
+    if dataset.spec.is_embedding:
+        return [None] * len(rows)
+    if dataset.truths is not None:
+        names = dataset.spec.data.targets
+        return [dict(zip(names, values, strict=True)) for values in dataset.truths[rows].tolist()]
+    target = dataset.target
     values = target.values[rows].tolist()
     return values if target.labels is None else [target.labels[code] for code in values]
 

@@ -11,7 +11,7 @@ import msgspec
 from typing_extensions import override
 
 from model_deployer.contract.errors import MalformedBody, NotFound, RequestError
-from model_deployer.contract.outputs import Arrays, Classification
+from model_deployer.contract.outputs import Arrays, Classification, VectorOutput
 from model_deployer.serving.predictor import Predicted, Predictor
 from model_deployer.serving.protocols import bodies, schemas
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, RowsAndAnswer
@@ -40,7 +40,7 @@ class TensorFlowServing(Protocol):
     """Takes rows or columns and returns tensors by name.
 
     A classification has ``decision``, ``probabilities`` and maybe ``set``; a regression ``value``, ``lower`` and
-    ``upper``.
+    ``upper``; several numbers are ``values``, which neither classify nor regress returns.
     """
 
     name = "tensorflow_serving"
@@ -62,8 +62,6 @@ class TensorFlowServing(Protocol):
     @property
     @override
     def routes(self) -> Sequence[Route]:
-        is_classification = isinstance(self._contract.output, Classification)
-        task = ("classify", self._classify) if is_classification else ("regress", self._regress)
         models = bodies.operation("tensorflowModels", "The model's name", _MODELS, self.name, _ERROR)
         routes = [Route("/v1/models", self._get_models, {"get": models}, ignore_case=True)]
         for selector, path in _SELECTORS.items():
@@ -71,9 +69,21 @@ class TensorFlowServing(Protocol):
                 self._get(selector, path, "Status", self._get_status, _STATUS),
                 self._get(selector, f"{path}/metadata", "Metadata", self._get_metadata, _METADATA),
                 self._post(selector, f"{path}:predict", "Predict", self._predict, self._predict_schemas()),
-                self._post(selector, f"{path}:{task[0]}", task[0].title(), task[1], self._examples_schemas()),
+            ]
+            routes += [
+                self._post(selector, f"{path}:{task}", task.title(), handler, self._examples_schemas())
+                for task, handler in self._tasks.items()
             ]
         return routes
+
+    @property
+    def _tasks(self) -> Mapping[str, Handler]:
+        """The method that takes examples, by its name; several numbers have none."""
+        if isinstance(self._contract.output, VectorOutput):
+            return {}
+        if isinstance(self._contract.output, Classification):
+            return {"classify": self._classify}
+        return {"regress": self._regress}
 
     @override
     def refusal(self, error: RequestError, request_id: str) -> Reply:
@@ -154,6 +164,8 @@ class TensorFlowServing(Protocol):
     def _tensors(self, outputs: Arrays) -> dict[str, list[Any]]:
         """Return the tensors of the response by name, as lists with one value per row."""
         output = self._contract.output
+        if isinstance(output, VectorOutput):
+            return {name: outputs[name].tolist() for name in output.tensors}
         if not isinstance(output, Classification):
             return {name: outputs[name][:, 0].tolist() for name in output.tensors}
         tensors = {"decision": list(output.columns(outputs)["decision"])}
