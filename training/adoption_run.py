@@ -364,7 +364,7 @@ def _output(interface: Interface, spec: Spec) -> Output:
         return VectorOutput(target=target, length=interface.numbers or 1)
     if names := spec.data.targets:
         listed = f"{', '.join(names[:-1])} and {names[-1]}"
-        return VectorOutput(target=listed, names=names, units=spec.units, length=len(names))
+        return VectorOutput(target=listed, names=names, units=_units(names, spec), length=len(names))
     if interface.labels is None:
         return Regression(target=target, unit=spec.unit)
     if len(interface.labels) > 2:
@@ -372,6 +372,10 @@ def _output(interface: Interface, spec: Spec) -> Output:
     # The source decides above its threshold, the contract at or above it.
     threshold = min(1.0, float(np.nextafter(np.float32(interface.threshold), np.float32(np.inf))))
     return Classification(target=target, labels=interface.labels, positive=interface.labels[1], threshold=threshold)
+
+
+def _units(names: Sequence[str], spec: Spec) -> tuple[str | None, ...]:
+    return tuple(map(spec.units.get, names)) if spec.units else ()
 
 
 def _check_numbers(interface: Interface, spec: Spec) -> None:

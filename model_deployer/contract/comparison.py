@@ -209,5 +209,5 @@ def _meaning(model: ModelFacts) -> tuple[Any, ...]:
     if isinstance(output, Classification):
         return output.target, output.labels
     if isinstance(output, VectorOutput):
-        return output.names, *sorted(output.units.items())
+        return output.names, output.units
     return output.target, output.unit, output.quantile

@@ -356,7 +356,8 @@ class VectorOutput(BaseModel):
     Attributes:
         target: What the model predicts: the targets in one phrase, or what the embedding is called.
         names: The targets, in the order of the tensor's columns; None for an embedding.
-        units: The unit of measure of each target that has one, by name.
+        units: The unit of measure of each target, in the order of ``names``, None for one without; empty if none has
+            one.
         length: The number of numbers.
     """
 
@@ -365,16 +366,22 @@ class VectorOutput(BaseModel):
     kind: Literal["vector"] = "vector"
     target: str
     names: tuple[str, ...] | None = None
-    units: Mapping[str, str] = {}
+    units: tuple[str | None, ...] = ()
     length: int = Field(ge=1)
 
     @model_validator(mode="after")
     def _names_fit(self) -> "VectorOutput":
         if self.names is not None and len(set(self.names)) != self.length:
             raise ValueError("`names` has one different name for each of the `length` numbers")
-        if not self.units.keys() <= set(self.names or ()):
-            raise ValueError("`units` has units of `names` only")
+        if self.units and len(self.units) != len(self.names or ()):
+            raise ValueError("`units` has one entry for each of `names`")
         return self
+
+    @property
+    def unit_of(self) -> Mapping[str, str]:
+        """The unit of each target that has one, by name."""
+        pairs = zip(self.names or (), self.units, strict=False)
+        return {name: unit for name, unit in pairs if unit is not None}
 
     @property
     def task(self) -> Literal["embedding", "multioutput_regression"]:
@@ -462,7 +469,8 @@ class VectorOutput(BaseModel):
         }
 
     def _description(self, name: str) -> str:
-        return f"The estimate.{f' Unit: {self.units[name]}.' if name in self.units else ''}"
+        unit = self.unit_of.get(name)
+        return f"The estimate. Unit: {unit}." if unit else "The estimate."
 
 
 def _by_place(values: Mapping[str, float] | Sequence[float]) -> Mapping[str, float]:

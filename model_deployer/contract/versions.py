@@ -302,7 +302,7 @@ def _vector_changes(old: VectorOutput, new: VectorOutput) -> list[Change]:
     if old.names != new.names:
         messages.append(f"the targets are now {_listed(new.names)}, and no longer {_listed(old.names)}")
     if old.names == new.names and old.units != new.units:
-        changed = [name for name in new.names or () if old.units.get(name) != new.units.get(name)]
+        changed = [name for name in new.names or () if old.unit_of.get(name) != new.unit_of.get(name)]
         messages.append(f"the unit of {_listed(changed)} changed")
     return [Change(Step.MAJOR, None, message) for message in messages] or [_OTHER_OUTPUT]
 

@@ -58,7 +58,7 @@ def _output_properties(output: Output) -> Iterator[tuple[str, str | None]]:
         yield "coverage", _text(None if output.set_threshold is None else output.coverage)
     elif isinstance(output, VectorOutput):
         yield "targets", None if output.names is None else json.dumps(output.names, ensure_ascii=False)
-        yield "units", json.dumps(dict(output.units), ensure_ascii=False) if output.units else None
+        yield "units", json.dumps(output.unit_of, ensure_ascii=False) if output.units else None
     else:
         yield "unit", output.unit
         yield "coverage", _text(output.coverage if output.interval else None)

@@ -171,7 +171,7 @@ def _prediction(output: Output, evaluation: Evaluation) -> str:
     if isinstance(output, VectorOutput):
         if output.names is None:
             return f"{output.target}: an embedding of {output.length} numbers"
-        units = output.units
+        units = output.unit_of
         return _listed([f"{name} in {units[name]}" if name in units else name for name in output.names])
     labels = _listed([f"'{label}'" for label in output.labels])
     rule = (

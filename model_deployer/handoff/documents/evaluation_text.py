@@ -88,7 +88,7 @@ def meaning(metric: str, output: Output) -> str:
 def _unit(metric: str, output: Output) -> str | None:
     """Return the unit of the target that a metric is about."""
     if isinstance(output, VectorOutput):
-        units = {metric_of_target(base_metric(metric), name): unit for name, unit in output.units.items()}
+        units = {metric_of_target(base_metric(metric), name): unit for name, unit in output.unit_of.items()}
         return units.get(metric)
     return output.unit if isinstance(output, Regression) else None
 

@@ -137,7 +137,7 @@ def _explain_values(values: Any, output: VectorOutput) -> Markdown:
         )
     shown = [
         Markdown(f"{code(name)} is {number(values[name])}{f' {markdown(unit)}' if unit else ''}")
-        for name, unit in ((name, output.units.get(name)) for name in output.names[:MAX_LABELS])
+        for name, unit in ((name, output.unit_of.get(name)) for name in output.names[:MAX_LABELS])
     ]
     return Markdown(f"In words: {join_list(shown)}.")
 

@@ -47,7 +47,7 @@ def targets(output: VectorOutput) -> Markdown:
     """Return the targets with their units as a list in a sentence; the first ones if there are many."""
     names = output.names or ()
     shown = [
-        Markdown(f"{code(name)} in {markdown(output.units[name])}") if name in output.units else code(name)
+        Markdown(f"{code(name)} in {markdown(output.unit_of[name])}") if name in output.unit_of else code(name)
         for name in names[: evaluation_text.MAX_LABELS]
     ]
     more = len(names) - len(shown)

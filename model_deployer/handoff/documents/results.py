@@ -78,7 +78,7 @@ def _quality_of_targets(evaluation: Evaluation, output: VectorOutput) -> Iterato
         metric = metric_of_target("mae", name)
         own, trivial = (evaluation.metrics_of(model).get(metric) for model in (MODEL, TRIVIAL))
         if own and trivial:
-            unit = f" {markdown(output.units[name])}" if name in output.units else ""
+            unit = f" {markdown(output.unit_of[name])}" if name in output.unit_of else ""
             yield Markdown(f"{code(name)} {number(own.value)}{unit} next to {number(trivial.value)}{unit}.")
     if len(names) > MAX_LABELS:
         yield f"The other {len(names) - MAX_LABELS:,} are under metrics."

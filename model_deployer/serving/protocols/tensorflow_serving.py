@@ -129,10 +129,12 @@ class TensorFlowServing(Protocol):
             raise MalformedBody("expected either `instances`, a list of rows, or `inputs`, lists of values by field")
         if "instances" in document:
             rows = self._forms.rows(document["instances"], "instances")
-            return rows, lambda predicted: {"predictions": _transpose(self._tensors(predicted.outputs))}
+            return rows, lambda predicted: {"predictions": _by_row(self._tensors(predicted.outputs))}
         inputs = document["inputs"]
         if not isinstance(inputs, list):
-            return self._forms.scalars(_rows(inputs)), lambda predicted: {"outputs": self._tensors(predicted.outputs)}
+            return self._forms.scalars(_rows(inputs)), lambda predicted: {
+                "outputs": _by_column(self._tensors(predicted.outputs))
+            }
         # KServe's clients send rows and read `predictions`; those of TensorFlow Serving, for a model of one field, send
         # its values and read `outputs`.
         return self._forms.rows(inputs, "inputs"), self._both_forms
@@ -147,7 +149,7 @@ class TensorFlowServing(Protocol):
 
     def _both_forms(self, predicted: Predicted) -> dict[str, Any]:
         tensors = self._tensors(predicted.outputs)
-        return {"predictions": _transpose(tensors), "outputs": tensors}
+        return {"predictions": _by_row(tensors), "outputs": _by_column(tensors)}
 
     def _class_results(self, predicted: Predicted) -> dict[str, Any]:
         output, outputs = self._contract.output, predicted.outputs
@@ -202,10 +204,11 @@ class TensorFlowServing(Protocol):
         tensors = {
             name: _VALUES[dtype, bool(shape)] for name, (dtype, *shape) in output_types(self._contract.output).items()
         }
-        by_rows = bodies.record({"predictions": bodies.array(bodies.record(tensors))})
-        by_columns = bodies.record(
-            {"outputs": bodies.record({name: bodies.array(schema) for name, schema in tensors.items()})}
-        )
+        columns = {name: bodies.array(schema) for name, schema in tensors.items()}
+        is_single = len(tensors) == 1  # a single tensor drops its name
+        of_row, of_all = (next(iter(e.values())) if is_single else bodies.record(e) for e in (tensors, columns))
+        by_rows = bodies.record({"predictions": bodies.array(of_row)})
+        by_columns = bodies.record({"outputs": of_all})
         inputs = _request("inputs", schemas.ROW_LIST)
         return {"anyOf": [rows, inputs, schemas.reference(_COLUMNS)]}, {"anyOf": [by_rows, by_columns]}
 
@@ -242,6 +245,16 @@ def _rows(inputs: Any) -> list[Any]:
     if len({len(column) for column in inputs.values()}) > 1:
         raise MalformedBody("expected all lists of `inputs` to have the same number of values")
     return _transpose(inputs)
+
+
+def _by_row(tensors: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
+    """Return one value for each row: an object of tensors, or the value of a single tensor, which drops its name."""
+    return _transpose(tensors) if len(tensors) > 1 else next(iter(tensors.values()))
+
+
+def _by_column(tensors: Mapping[str, Sequence[Any]]) -> Any:
+    """Return tensors by name, or a single tensor, which drops its name."""
+    return tensors if len(tensors) > 1 else next(iter(tensors.values()))
 
 
 def _transpose(columns: Mapping[str, Sequence[Any]]) -> list[Any]:
