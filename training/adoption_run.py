@@ -19,18 +19,29 @@ from model_deployer.adoption.cell.source_rows import with_interval
 from model_deployer.adoption.equality.comparison import SourceAnswers, compare, scales
 from model_deployer.adoption.equality.image_probes import with_images
 from model_deployer.adoption.equality.probes import Probes, build_probes
+from model_deployer.adoption.equality.sequence_probes import with_sequences
 from model_deployer.adoption.equality.vector_probes import with_vectors
 from model_deployer.adoption.graph.interval import add_interval
 from model_deployer.adoption.graph.scores import SCORES, has_scores, replace_scores
 from model_deployer.adoption.interface import Interface, Kind
 from model_deployer.adoption.network.image_input import StatedImage
+from model_deployer.adoption.network.sequence_input import StatedSequence
 from model_deployer.adoption.opened_source import OpenedSource, open_source
 from model_deployer.adoption.read_source import SourceHints, read_source
 from model_deployer.adoption.source_place import locate_source
 from model_deployer.contract.adoption import Adoption, Equality
 from model_deployer.contract.artifact import write_json
 from model_deployer.contract.errors import CheckFailed, DataError, SpecError
-from model_deployer.contract.features import Boolean, Categorical, Feature, Image, Integer, NumberList, Vector
+from model_deployer.contract.features import (
+    Boolean,
+    Categorical,
+    Feature,
+    Image,
+    Integer,
+    NumberList,
+    NumberSequence,
+    Vector,
+)
 from model_deployer.contract.number_format import count
 from model_deployer.contract.outputs import Arrays, Classification, Output, Regression, VectorOutput
 from model_deployer.contract.source_runner import RUNNER, SOURCE, SourceRunner
@@ -90,7 +101,7 @@ def adopt(path: Path) -> Completed:
     location = spec.location("adopt", "source")
     hints = _hints(spec)
     read = read_source(source_path, hints)
-    has_names = hints.columns is not None or hints.vectors or hints.images
+    has_names = hints.columns is not None or hints.vectors or hints.images or hints.sequences
     if read.is_unnamed and not has_names and spec.data.has_table:
         hints = replace(hints, columns=_columns_of_table(spec, path, read.interface))
         read = read_source(source_path, hints)
@@ -112,8 +123,23 @@ def _hints(spec: Spec) -> SourceHints:
         for name, override in spec.features.items()
         if override.kind == "image"
     }
+    sequences = {
+        name: StatedSequence(
+            override.longest or 1, override.shortest or 1, override.padding or 0.0, override.minimum, override.maximum
+        )
+        for name, override in spec.features.items()
+        if override.kind == "sequence"
+    }
     return SourceHints(
-        adopt.columns, adopt.labels, adopt.steps, adopt.environment, adopt.outputs, vectors, images, spec.data.targets
+        columns=adopt.columns,
+        labels=adopt.labels,
+        steps=adopt.steps,
+        environment=adopt.environment,
+        outputs=adopt.outputs,
+        vectors=vectors,
+        images=images,
+        sequences=sequences,
+        targets=spec.data.targets,
     )
 
 
@@ -281,18 +307,21 @@ class _Rows:
 def _probes(
     features: Sequence[Feature], table: pl.DataFrame | None, critical: Mapping[str, set[float | str]], seed: int
 ) -> Probes:
-    """Return the probe rows for fields: single values, vectors and images."""
+    """Return the probe rows for fields: single values, vectors, sequences and images."""
     lengths = {feature.name: feature.length for feature in features if isinstance(feature, Vector)}
     images = [feature for feature in features if isinstance(feature, Image)]
+    sequences = [feature for feature in features if isinstance(feature, NumberSequence)]
     kinds: dict[str, Kind] = {
         feature.name: "text" if feature.dtype == "string" else "number"
         for feature in features
-        if not isinstance(feature, Vector | Image)
+        if not isinstance(feature, NumberList | Image)
     }
     whole = [feature.name for feature in features if isinstance(feature, Integer | Boolean)]
     probes = build_probes(kinds, critical, table, seed, whole) if kinds else None
     if lengths:
         probes = with_vectors(probes, lengths, table, seed)
+    if sequences:
+        probes = with_sequences(probes, sequences, table, seed)
     return _of_contract(with_images(probes, images, table, seed), features)
 
 
@@ -332,7 +361,7 @@ def _narrowed(features: Sequence[Feature], answers: SourceAnswers, rows: _Rows) 
 
 
 def _narrowed_feature(feature: Feature, answers: SourceAnswers, rows: _Rows) -> Feature:
-    if isinstance(feature, Vector | Image):
+    if isinstance(feature, NumberList | Image):
         return feature
     values = rows.frame[feature.name]
     is_missing = values == "" if feature.dtype == "string" else values.is_nan()

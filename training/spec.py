@@ -241,6 +241,10 @@ _IMAGE_KEYS = frozenset({"size", "channels", "resize", "pixels"})
 _KEYS_OF_IMAGES = _IMAGE_KEYS | {"kind", "description", "example"}
 
 
+#: The kinds of features that model.yaml can name.
+FeatureKind = Literal["numeric", "integer", "boolean", "categorical", "datetime", "text", "vector", "sequence", "image"]
+
+
 class FeatureOverride(_Section):
     """The keys of one feature under ``features``; what is not set is inferred from the data.
 
@@ -261,7 +265,9 @@ class FeatureOverride(_Section):
         unknown: Whether a value that is not one of the categories is rejected or accepted.
         normalize: The differences between texts that do not count: texts that are equal apart from them are one
             category.
-        longest: The maximum number of characters of a text.
+        longest: The maximum number of characters of a text, or of numbers of a sequence.
+        shortest: The minimum number of numbers of a sequence.
+        padding: The number that a network gets after the end of a shorter sequence.
         size: For an image, its height and width in pixels, if the network does not show them.
         channels: For an image, 1 for grey, 3 for red, green and blue, if the network does not show it.
         resize: For an image, whether one of another size is resized; otherwise it is refused.
@@ -272,7 +278,7 @@ class FeatureOverride(_Section):
     """
 
     expression: str | None = None
-    kind: Literal["numeric", "integer", "boolean", "categorical", "datetime", "text", "vector", "image"] | None = None
+    kind: FeatureKind | None = None
     description: str | None = None
     unit: str | None = None
     required: bool | None = None
@@ -284,11 +290,23 @@ class FeatureOverride(_Section):
     unknown: Literal["reject", "accept"] | None = None
     normalize: tuple[NormalizationStep, ...] | None = None
     longest: int | None = Field(default=None, ge=1)
+    shortest: int | None = Field(default=None, ge=1)
+    padding: float | None = None
     size: tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
     resize: bool | None = None
     pixels: PixelsSpec | None = None
     example: Any = None
+
+    @model_validator(mode="after")
+    def _sequence_has_its_keys(self) -> "FeatureOverride":
+        is_sequence = self.kind == "sequence"
+        if is_sequence and self.longest is None:
+            raise ValueError("a `sequence` needs `longest`, the largest number of its numbers")
+        for key in ("shortest", "padding"):
+            if getattr(self, key) is not None and not is_sequence:
+                raise ValueError(f"`{key}` is for a `sequence`")
+        return self
 
     @field_validator("size")
     @classmethod
@@ -768,7 +786,7 @@ class Spec(_Section):
     def _adopted_model_is_finished(self) -> "Spec":
         if self.adopt is None:
             for name, override in self.features.items():
-                if override.kind in ("vector", "image"):
+                if override.kind in ("vector", "sequence", "image"):
                     raise ValueError(f"`features.{name}`: a field of kind `{override.kind}` needs `adopt`")
             return self
         for key in ("estimator", "transformers", "positive", "quantile"):

@@ -22,6 +22,7 @@ class SourceField:
         length: For a vector, the number of its numbers; None for a single value.
         sizes: For a vector that a network takes as a tensor, the dimensions of that; else empty.
         image: For an image, its height, width and channels; None for another field.
+        sequence: For a sequence, its smallest and largest number of numbers; None for another field.
         minimum: The smallest number that the source does not refuse; None without a limit.
         maximum: The largest number that the source does not refuse; None without a limit.
     """
@@ -36,6 +37,7 @@ class SourceField:
     length: int | None = None
     sizes: tuple[int, ...] = ()
     image: tuple[int, int, int] | None = None
+    sequence: tuple[int, int] | None = None
     minimum: float | None = None
     maximum: float | None = None
 

@@ -16,6 +16,7 @@ from model_deployer.adoption.interface import Interface
 from model_deployer.adoption.network.arrangement import StatedFields, arrange
 from model_deployer.adoption.network.image_input import StatedImage, UnknownSize
 from model_deployer.adoption.network.network import NETWORKS, Network, read_network
+from model_deployer.adoption.network.sequence_input import StatedSequence
 from model_deployer.adoption.source.detect import detect
 from model_deployer.adoption.source.role import fitted_model, role_of
 from model_deployer.adoption.source.source import Source
@@ -43,6 +44,7 @@ class SourceHints:
         outputs: What the numbers of an answer mean; None if the source has to show it.
         vectors: The fields that are vectors.
         images: The fields that are images, and what model.yaml says of them.
+        sequences: The fields that are sequences, and what model.yaml says of them.
         targets: What the numbers of an answer are called, in the order of the source; empty for one target.
     """
 
@@ -54,6 +56,7 @@ class SourceHints:
     vectors: Sequence[str] = ()
     images: Mapping[str, StatedImage] = field(default_factory=dict)
     targets: Sequence[str] = ()
+    sequences: Mapping[str, StatedSequence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class ReadSource:
         """Return what the source and model.yaml say of the fields of a network."""
         stated = [item.value for item in self.source.about("pixels")]
         pixels = Pixels.model_validate(stated[0]) if stated else None
-        return StatedFields(hints.columns, hints.vectors, hints.images, pixels)
+        return StatedFields(hints.columns, hints.vectors, hints.images, pixels, hints.sequences)
 
     @property
     def is_program(self) -> bool:

@@ -105,6 +105,8 @@ class NetworkAnswer(JsonObject):
         labels: The labels of the network, in the order of its probabilities.
         names: What the contract calls these labels.
         images: For the fields that are images, what becomes of their pixels.
+        sequences: The fields that are sequences. The network gets rows of one length at a time, without padding.
+        fills: For a network with sequences, what fills each input: ``values``; ``mask``, 1 for each number; ``zeros``.
     """
 
     tensor: str
@@ -116,6 +118,8 @@ class NetworkAnswer(JsonObject):
     labels: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     images: Mapping[str, Pixels] = {}
+    sequences: tuple[str, ...] = ()
+    fills: tuple[Literal["values", "mask", "zeros"], ...] = ()
 
 
 class SourceRunner(JsonDocument):

@@ -13,7 +13,7 @@ from model_deployer.training.data.source_range import within_source_range
 from model_deployer.training.spec import FeatureOverride, Spec
 
 #: The keys of model.yaml that are merged with what the source says.
-_NOT_OVERRIDDEN = {"kind", "missing", "unknown", "categories", "size", "channels", "pixels"}
+_NOT_OVERRIDDEN = {"kind", "missing", "unknown", "categories", "size", "channels", "pixels", "padding"}
 
 _FEATURE: TypeAdapter[Feature] = TypeAdapter(Feature)
 
@@ -50,6 +50,10 @@ def _feature(field: SourceField, critical: list[float | str], spec: Spec) -> Fea
         fields |= {"categories": field.categories, "unknown": unknown}
     if kind == "vector":
         fields |= {"length": field.length, "integers": field.is_whole}
+    if field.sequence is not None:
+        fields |= {"shortest": field.sequence[0], "longest": field.sequence[1], "integers": field.is_whole}
+        fields |= {"minimum": field.minimum, "maximum": field.maximum}
+        override = override.model_copy(update={"minimum": None, "maximum": None})
     if field.image is not None:
         fields |= dict(zip(("height", "width", "channels"), field.image, strict=True))
     fields["example"] = _example(kind, field, critical)
@@ -66,6 +70,8 @@ def _kind(field: SourceField) -> str | None:
         return "text" if field.is_free_text else "categorical"
     if field.length is not None:
         return "vector"
+    if field.sequence is not None:
+        return "sequence"
     return "integer" if field.is_whole else "numeric" if field.kind == "number" else None
 
 
@@ -78,6 +84,16 @@ def _example(kind: str, field: SourceField, critical: list[float | str]) -> Any:
         return example_image(*field.image)
     if kind == "vector":
         return (0.0,) * (field.length or 1)
+    if field.sequence is not None:
+        return _example_sequence(field, field.sequence[0])
     numbers = sorted(value for value in critical if isinstance(value, float | int))
     middle = float(numbers[len(numbers) // 2]) if numbers else 0.0
     return {"integer": round(middle), "boolean": False}.get(kind, middle)
+
+
+def _example_sequence(field: SourceField, length: int) -> tuple[float, ...]:
+    """Return the numbers in the middle of the range, so that none is the number of the padding."""
+    if field.minimum is None or field.maximum is None:
+        return (0.0,) * length
+    middle = (field.minimum + field.maximum) / 2
+    return (float(round(middle)) if field.is_whole else middle,) * length

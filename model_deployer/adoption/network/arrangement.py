@@ -7,6 +7,7 @@ from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.interface import SourceField
 from model_deployer.adoption.network.image_input import StatedImage, UnknownSize, image_input
 from model_deployer.adoption.network.network import Tensor
+from model_deployer.adoption.network.sequence_input import Fill, StatedSequence, fill_of, sequence_field
 from model_deployer.contract.source_runner import Pixels
 
 
@@ -18,11 +19,17 @@ class Slot:
         tensor: The input.
         fields: The fields.
         pixels: For an image, what becomes of its pixels; None for other fields.
+        fill: What fills it; a mask and zeros have no field, but the length of a sequence.
+        sequence: The name of this sequence, or of that of a field of its own.
+        padding: The number after the end of a shorter sequence.
     """
 
     tensor: Tensor
     fields: tuple[SourceField, ...]
     pixels: Pixels | None = None
+    fill: Fill = "values"
+    sequence: str | None = None
+    padding: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -34,17 +41,19 @@ class StatedFields:
         vectors: The fields that are vectors, as model.yaml has them.
         images: The fields that are images, as model.yaml has them.
         pixels: What the source itself says of the pixels that it takes; None if it says nothing.
+        sequences: The fields that are sequences, as model.yaml has them.
     """
 
     columns: Sequence[str] | None = None
     vectors: Sequence[str] = ()
     images: Mapping[str, StatedImage] = field(default_factory=dict)
     pixels: Pixels | None = None
+    sequences: Mapping[str, StatedSequence] = field(default_factory=dict)
 
     @property
     def tensors(self) -> list[str]:
         """The fields with many numbers."""
-        return [*self.vectors, *self.images]
+        return [*self.vectors, *self.images, *self.sequences]
 
 
 def arrange(inputs: Sequence[Tensor], stated: StatedFields, *, takes_missing: bool = False) -> tuple[Slot, ...]:
@@ -69,7 +78,7 @@ def arrange(inputs: Sequence[Tensor], stated: StatedFields, *, takes_missing: bo
 
 def _with_missing(slot: Slot) -> Slot:
     """Return an input whose real numbers may be missing; whole numbers and images have no form for that."""
-    is_complete = slot.tensor.is_whole or slot.pixels is not None
+    is_complete = slot.tensor.is_whole or slot.pixels is not None or slot.sequence is not None
     fields = (replace(field, refuses_missing=is_complete) for field in slot.fields)
     return replace(slot, fields=tuple(fields))
 
@@ -78,13 +87,25 @@ def _arranged(inputs: Sequence[Tensor], stated: StatedFields) -> tuple[Slot, ...
     has_columns = not (stated.tensors and stated.columns is None) and not stated.images
     if len(inputs) == 1 and has_columns and len(inputs[0].sizes) < 2:
         return (_columns(inputs[0], stated.columns),)
-    names = _names(inputs, stated)
+    own = [tensor for tensor in inputs if not stated.sequences or fill_of(tensor, inputs) == "values"]
+    names = _names(own, stated)
     _refuse_other_names(names, stated)
-    return tuple(_slot(tensor, name, stated) for tensor, name in zip(inputs, names, strict=True))
+    slots = {tensor.name: _slot(tensor, name, stated) for tensor, name in zip(own, names, strict=True)}
+    return tuple(slots.get(tensor.name) or _side(tensor, inputs, stated) for tensor in inputs)
+
+
+def _side(tensor: Tensor, inputs: Sequence[Tensor], stated: StatedFields) -> Slot:
+    """Return an input that has no field of its own: a mask of a sequence, or zeros."""
+    (name, *others) = stated.sequences
+    if others:
+        raise UnsupportedModel(f"the network has the input '{tensor.name}' and several sequences: export it with one")
+    return Slot(tensor, (), fill=fill_of(tensor, inputs), sequence=name)
 
 
 def _slot(tensor: Tensor, name: str, stated: StatedFields) -> Slot:
     """Return an input with a field of its own."""
+    if sequence := stated.sequences.get(name):
+        return Slot(tensor, (sequence_field(tensor, name, sequence),), sequence=name, padding=sequence.padding)
     if name not in stated.images:
         return Slot(tensor, (_field(tensor, name, _width(tensor, None)),))
     image = image_input(tensor, name, stated.images[name], stated.pixels)
@@ -110,10 +131,10 @@ def _names(inputs: Sequence[Tensor], stated: StatedFields) -> Sequence[str]:
 
 
 def _refuse_other_names(names: Sequence[str], stated: StatedFields) -> None:
-    for name in stated.images:
+    for name in (*stated.images, *stated.sequences):
         if name not in names:
             raise UnsupportedModel(
-                f"the network has the inputs {', '.join(names)}, and '{name}' is not one of them: name the image so "
+                f"the network has the inputs {', '.join(names)}, and '{name}' is not one of them: name the field so "
                 f"under `features`, or list the fields in the order of the inputs under `adopt.columns`"
             )
 
@@ -125,7 +146,7 @@ def _width(tensor: Tensor, columns: Sequence[str] | None) -> int:
     if width is None:
         raise UnknownSize(
             f"the input '{tensor.name}' has dimensions of any size: export the model with fixed sizes, list its "
-            f"columns under `adopt.columns`, or describe the image that it takes under `features`"
+            f"columns under `adopt.columns`, or describe the image or the sequence that it takes under `features`"
         )
     return width
 

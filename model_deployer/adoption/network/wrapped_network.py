@@ -53,6 +53,8 @@ def output_name(answer: NetworkAnswer, width: int) -> str:
 def _input(slot: Slot, field: SourceField) -> onnx.ValueInfoProto:
     if field.image is not None:
         return helper.make_tensor_value_info(field.name, TensorProto.UINT8, ["rows", *field.image])
+    if field.sequence is not None:
+        return helper.make_tensor_value_info(field.name, TensorProto.DOUBLE, ["rows", f"{field.name}_length"])
     element = TensorProto.STRING if slot.tensor.kind == "text" else TensorProto.DOUBLE
     return helper.make_tensor_value_info(field.name, element, ["rows", field.length or 1])
 
@@ -74,6 +76,9 @@ def _input_nodes(slot: Slot, weights: _Weights) -> Iterator[NodeProto]:
     if slot.pixels is not None:
         yield from _image_nodes(slot, slot.pixels, weights)
         return
+    if slot.sequence is not None:
+        yield from _sequence_nodes(slot, slot.sequence, weights)
+        return
     target, names = _PREFIX + slot.tensor.name, [field.name for field in slot.fields]
     joined = f"::{slot.tensor.name}"
     yield helper.make_node("Concat", names, [joined], axis=1)
@@ -82,6 +87,19 @@ def _input_nodes(slot: Slot, weights: _Weights) -> Iterator[NodeProto]:
         joined = f"{joined}:cast"
     sizes = [-1, *(size or len(slot.fields) for size in slot.tensor.sizes)]
     yield helper.make_node("Reshape", [joined, weights.add(sizes)], [target])
+
+
+def _sequence_nodes(slot: Slot, sequence: str, weights: _Weights) -> Iterator[NodeProto]:
+    """Yield the nodes from a sequence, double [rows, length] with NaN after its end, to an input."""
+    name = f"::{slot.tensor.name}"
+    yield helper.make_node("IsNaN", [sequence], [f"{name}:end"])
+    if slot.fill == "mask":
+        yield helper.make_node("Not", [f"{name}:end"], [f"{name}:filled"])
+    else:
+        numbers = sequence if slot.fill == "values" else weights.add(0.0, np.float64)
+        padding = weights.add(slot.padding, np.float64)
+        yield helper.make_node("Where", [f"{name}:end", padding, numbers], [f"{name}:filled"])
+    yield helper.make_node("Cast", [f"{name}:filled"], [_PREFIX + slot.tensor.name], to=slot.tensor.element)
 
 
 def _image_nodes(slot: Slot, pixels: Pixels, weights: _Weights) -> Iterator[NodeProto]:

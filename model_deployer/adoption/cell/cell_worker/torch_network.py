@@ -20,6 +20,9 @@ _WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights")
 #: The numbers of rows that the exporter sees; it takes 0 and 1 as fixed sizes.
 _ROWS = 3
 
+#: The length of the sequences that the exporter sees.
+_LENGTH = 7
+
 
 class NoNetwork(Exception):
     """The network cannot be built from what was handed over."""
@@ -60,24 +63,29 @@ def export(path: Path, step: dict[str, Any], folder: Path) -> bytes:
 
     Args:
         path: The file.
-        step: ``kind``; for a network that does not show it, ``width``, the number of columns, or ``image``, the height,
-            width and channels, with the ``layout`` that the network takes.
+        step: ``kind``; ``sequence`` if the second dimension of its inputs is free; for a network that does not show it,
+            ``width``, the number of columns, or ``image``, the height, width and channels, with the ``layout`` that the
+            network takes.
         folder: A folder for files in between.
     """
     torch = import_module("torch")
     os.environ.update(USER="cell", TORCHINDUCTOR_CACHE_DIR=str(folder))  # the user may have no name here
     module = _module(path, step)
     inputs = _inputs(module, step)
-    if not all(sizes and all(sizes) for _, sizes in inputs.values()):
+    if not all(sizes and (all(sizes) or step.get("sequence")) for _, sizes in inputs.values()):
         raise NoNetwork("the sizes of its input are not known: list its columns, or export it with 'torch.export.save'")
-    example = tuple(torch.zeros([_ROWS, *sizes], dtype=getattr(torch, kind)) for kind, sizes in inputs.values())
+    example = tuple(
+        torch.zeros([_ROWS, *(size or _LENGTH for size in sizes)], dtype=getattr(torch, kind))
+        for kind, sizes in inputs.values()
+    )
     names = list(inputs)
     if isinstance(module, torch.jit.ScriptModule):
-        target, rows = folder / "model.onnx", {name: {0: "rows"} for name in names}
+        target, rows = folder / "model.onnx", {name: _free(sizes, str) for name, (_, sizes) in inputs.items()}
         settings = {"opset_version": _OPSET - 1, "input_names": names, "dynamic_axes": rows, "dynamo": False}
         torch.onnx.export(module, example, str(target), **settings)
         return target.read_bytes()
-    shapes = tuple({0: torch.export.Dim("rows")} for _ in names)
+    dimensions = {name: torch.export.Dim(name) for name in ("rows", "length")}
+    shapes = tuple(_free(sizes, dimensions.__getitem__) for _, sizes in inputs.values())
     settings = {"opset_version": _OPSET, "input_names": names, "dynamic_shapes": shapes, "dynamo": True}
     try:
         program = torch.onnx.export(module, example, **settings)
@@ -85,6 +93,12 @@ def export(path: Path, step: dict[str, Any], folder: Path) -> bytes:
         cause = error.__cause__ or error
         raise NoNetwork(f"{type(cause).__name__}: {(str(cause).strip().splitlines() or [''])[0]}") from error
     return bytes(program.model_proto.SerializeToString())
+
+
+def _free(sizes: list[int], dimension: Any) -> dict[int, Any]:
+    """Return the dimensions of an input that are free: the rows, and the length of sequences."""
+    free = {place: dimension("length") for place, size in enumerate(sizes, 1) if not size}
+    return {0: dimension("rows"), **free}
 
 
 def _module(path: Path, step: dict[str, Any]) -> Any:
@@ -109,7 +123,10 @@ def _of_program(program: Any) -> Any:
         module = program.module()
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     inputs = [values[name] for name in program.graph_signature.user_inputs]
-    module.inputs = [(_kind(value), [int(size) for size in value.shape[1:]]) for value in inputs]
+    module.inputs = [
+        (_kind(value), [size if isinstance(size, int) else 0 for size in value.shape[1:]]) for value in inputs
+    ]
+    module.names = list(program.graph_signature.user_inputs)
     module.fixed_rows = next((int(value.shape[0]) for value in inputs if isinstance(value.shape[0], int)), None)
     return module
 
@@ -148,14 +165,25 @@ def _inputs(module: Any, step: dict[str, Any]) -> dict[str, tuple[str, list[int]
     stated = getattr(module, "inputs", None)
     if stated:
         names = [f"input_{index}" for index in range(len(stated))] if len(stated) > 1 else ["input"]
+        if any(0 in sizes for _, sizes in stated):
+            names = module.names
         return dict(zip(names, stated))
     kind, width, channels = _first_layer(module)
+    if kind == "int64" and not width:
+        return {name: (kind, [0]) for name in _argument_names(module)}
     if step.get("image"):
         height, width, stated = step["image"]
         sizes = [stated or channels, height, width]
         return {"input": (kind, sizes if step.get("layout") != "channels_last" else [*sizes[1:], sizes[0]])}
     width = step.get("width") or width
     return {"input": (kind, [width] if width else [])}
+
+
+def _argument_names(module: Any) -> list[str]:
+    """Return the names of the tensors that a network takes."""
+    if hasattr(module, "forward") and hasattr(module.forward, "schema"):  # TorchScript
+        return [argument.name for argument in module.forward.schema.arguments][1:]
+    return list(inspect.signature(module.forward).parameters)
 
 
 def _first_layer(module: Any) -> tuple[str, int, int]:
