@@ -10,17 +10,19 @@ import onnx
 
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.graph.scores import remove_decision
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
 from model_deployer.adoption.graph.written_model import WrittenModel, write_model
 from model_deployer.adoption.interface import Interface
-from model_deployer.adoption.network.arrangement import arrange
+from model_deployer.adoption.network.arrangement import StatedFields, arrange
+from model_deployer.adoption.network.image_input import StatedImage, UnknownSize
 from model_deployer.adoption.network.network import NETWORKS, Network, read_network
+from model_deployer.adoption.network.sequence_input import StatedSequence
 from model_deployer.adoption.source.detect import detect
 from model_deployer.adoption.source.role import fitted_model, role_of
 from model_deployer.adoption.source.source import Source
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.adoption.stored_model import source_columns, stored_model
-from model_deployer.contract.source_runner import Meaning
+from model_deployer.contract.source_runner import Meaning, Pixels
 
 #: What the imports of a pickle are called that a reader has to know.
 _VERDICTS = ("dangerous", "code", "unknown")
@@ -39,16 +41,22 @@ class SourceHints:
         steps: For a folder, the files that the rows pass through, in their order.
         environment: The packages to load it with; ``current`` for those of this process; empty for those that the
             source names.
-        outputs: What the outputs of a network mean; None if its answers have to show it.
+        outputs: What the numbers of an answer mean; None if the source has to show it.
         vectors: The fields that are vectors.
+        images: The fields that are images, and what model.yaml says of them.
+        sequences: The fields that are sequences, and what model.yaml says of them.
+        targets: What the numbers of an answer are called, in the order of the source; empty for one target.
     """
 
     columns: Sequence[str] | None = None
     labels: Sequence[str] | None = None
     steps: Sequence[str] = ()
     environment: Literal["current"] | Sequence[str] = ()
-    outputs: Meaning | None = None
+    outputs: Meaning | Literal["embedding"] | None = None
     vectors: Sequence[str] = ()
+    images: Mapping[str, StatedImage] = field(default_factory=dict)
+    targets: Sequence[str] = ()
+    sequences: Mapping[str, StatedSequence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,12 @@ class ReadSource:
         """Whether it is a network, whose graph is made when it is opened."""
         return self.source.kind in NETWORKS
 
+    def stated_fields(self, hints: SourceHints) -> StatedFields:
+        """Return what the source and model.yaml say of the fields of a network."""
+        stated = [item.value for item in self.source.about("pixels")]
+        pixels = Pixels.model_validate(stated[0]) if stated else None
+        return StatedFields(hints.columns, hints.vectors, hints.images, pixels, hints.sequences)
+
     @property
     def is_program(self) -> bool:
         """Whether loading it may run code of its author; a graph in ONNX is data."""
@@ -120,7 +134,7 @@ class ReadSource:
         yield from (("left out", reason) for reason in self.source.left_out.values())
         yield from (("warning", warning) for warning in self._warnings())
         for statement in self.source.statements:
-            if statement.subject in ("columns", "labels", "threshold"):
+            if statement.subject in ("columns", "labels", "threshold", "pixels"):
                 yield "read", f"{statement.place} says: {statement.text}"
         if self.interface is not None:
             yield "read", f"it reads {_shown([field.name for field in self.interface.fields])}"
@@ -168,7 +182,7 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
         hints: What model.yaml says about it.
 
     Raises:
-        UnreadableSource: if it is damaged, is not a model, or predicts several values; the message says what it is.
+        UnreadableSource: if it is damaged, is not a model, or makes several decisions; the message says what it is.
     """
     source = detect(path, hints.steps)
     _refuse_transformer(source, path)
@@ -178,7 +192,7 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
         return _read_network(read, replace(hints, columns=columns))
     try:
         return with_graph(read, write_model(stored_model(source), columns))
-    except SeveralOutputs as reason:
+    except SeveralDecisions as reason:
         raise UnreadableSource(f"'{path.name}': {reason}") from None
     except UnsupportedModel as reason:
         return replace(read, reason=str(reason))
@@ -191,13 +205,15 @@ def _read_network(read: ReadSource, hints: SourceHints) -> ReadSource:
     path = read.source.model.path
     try:
         network = read_network(path.read_bytes(), path.parent)
-        return replace(read, interface=_interface_of_network(network, hints))
+        return replace(read, interface=_interface_of_network(network, read.stated_fields(hints)))
+    except UnknownSize:
+        return read  # model.yaml, which is not written yet, may say it
     except UnsupportedModel as reason:
         raise UnreadableSource(f"'{path.name}': {reason}") from reason
 
 
-def _interface_of_network(network: Network, hints: SourceHints) -> Interface:
-    slots = arrange(network.inputs, hints.columns, hints.vectors, takes_missing=network.takes_missing)
+def _interface_of_network(network: Network, stated: StatedFields) -> Interface:
+    slots = arrange(network.inputs, stated, takes_missing=network.takes_missing)
     return Interface(tuple(field for slot in slots for field in slot.fields), network.labels)
 
 

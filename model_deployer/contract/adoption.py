@@ -12,7 +12,8 @@ class DifferingRow(JsonObject):
     Attributes:
         case: Which row it is: a row of the table by its number, or the values that a probe row was built from.
         difference: The largest difference of a number of the answer, as in :class:`Equality`.
-        source, served: The decision of each for a classification, else its value, as text.
+        source, served: The decision of each for a classification, else its value, as text; of several numbers, the
+            one that differs most, with its name or its position.
     """
 
     case: str
@@ -25,7 +26,8 @@ class Equality(JsonObject):
     """The comparison of the source with the served model.
 
     A difference of probabilities is absolute. A difference of values is divided by their standard deviation in the
-    table (without a table, by a value that is small among those of the probe rows) or, above it, by the value. Probe
+    table (without a table, by a value that is small among those of the probe rows) or, above it, by the value. Each of
+    several targets has its own standard deviation, and the numbers of an embedding have one in common. Probe
     rows are built from the model: each threshold and the numbers next to it, each category, missing, unknown and
     extreme values.
 
@@ -36,6 +38,8 @@ class Equality(JsonObject):
         refusals: For the kinds of errors of the source, how many rows it refused with them.
         tolerance: The largest allowed difference.
         largest: The largest difference found.
+        largest_absolute: The largest difference of several numbers in their own units; None for one value, for
+            probabilities, and in early models of this format.
         differing: The number of rows with a larger difference than allowed.
         flips: The number of rows with another decision; None for a value.
         rows: The rows with the largest differences beyond the tolerance and those with another decision, at most 20.
@@ -47,6 +51,7 @@ class Equality(JsonObject):
     refusals: Mapping[str, int]
     tolerance: float
     largest: float
+    largest_absolute: float | None = None
     differing: int
     flips: int | None
     rows: tuple[DifferingRow, ...]

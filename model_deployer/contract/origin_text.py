@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from model_deployer.contract.adoption import Adoption, Equality, Recalibration
 from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.number_format import count
-from model_deployer.contract.outputs import Output, Regression
+from model_deployer.contract.outputs import Classification, Output, Regression
 
 
 def made(evaluation: Evaluation) -> str:
@@ -71,7 +71,8 @@ def uses_of_parts(evaluation: Evaluation, output: Output) -> Mapping[str, str]:
 def _fixed_by_validation(output: Output) -> str:
     if isinstance(output, Regression):
         return "prediction interval" if output.interval else ""
-    return "" if output.set_threshold is None else "prediction sets"
+    has_sets = isinstance(output, Classification) and output.set_threshold is not None
+    return "prediction sets" if has_sets else ""
 
 
 def seen(adoption: Adoption) -> str:
@@ -128,7 +129,8 @@ def equality(adoption: Adoption) -> Iterator[str]:
     compared = f"{count(comparison.table_rows, 'row')} of the table and {count(comparison.probe_rows, 'probe row')}"
     yield from _differences(comparison, compared) if not comparison.is_proved else _proof(comparison, compared)
     largest, tolerance = difference(comparison.largest), difference(comparison.tolerance)
-    yield f"The largest difference is {largest}, where {tolerance} is allowed."
+    absolute = "" if comparison.largest_absolute is None else f" ({difference(comparison.largest_absolute)} absolute)"
+    yield f"The largest difference is {largest}{absolute}, where {tolerance} is allowed."
     if comparison.refused:
         yield _refusals(comparison, adoption)
 

@@ -88,6 +88,9 @@ def _expected(prediction: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return a prediction of ``POST /predict`` as tensors of one row."""
     if "value" in prediction:
         return {name: [value] for name, value in prediction.items()}
+    if "values" in prediction:
+        values = prediction["values"]
+        return {"values": list(values.values()) if isinstance(values, dict) else values}
     labels = prediction["probabilities"]
     tensors = {"probabilities": list(labels.values()), "decision": [prediction["decision"]]}
     return tensors | ({"set": [label in prediction["set"] for label in labels]} if "set" in prediction else {})

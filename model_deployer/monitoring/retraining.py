@@ -20,7 +20,7 @@ from model_deployer.contract.artifact import SPEC, Artifact
 from model_deployer.contract.errors import DataError, UsageError
 from model_deployer.contract.features import Boolean, Datetime, Integer
 from model_deployer.contract.number_format import count
-from model_deployer.contract.outputs import Classification, Output
+from model_deployer.contract.outputs import Classification, Output, Regression
 from model_deployer.contract.trial import Finding, Trial, Verdict, overall, save_trial
 from model_deployer.contract.yaml_source import read_yaml
 from model_deployer.monitoring.statistics.blocks import block_means
@@ -222,6 +222,7 @@ def row_losses(output: Output, answers: Mapping[str, NDArray[np.float32]], targe
     if isinstance(output, Classification):
         truth = target[:, None] == np.array(output.labels, object)[None, :]
         return np.asarray(((answers["probabilities"].astype(np.float64) - truth) ** 2).sum(axis=1) / 2)
+    assert isinstance(output, Regression)
     error = target.astype(np.float64) - answers["value"][:, 0].astype(np.float64)
     if output.quantile is not None:
         return np.asarray(np.maximum(output.quantile * error, (output.quantile - 1) * error))

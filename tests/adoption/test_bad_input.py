@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.contract import store
-from model_deployer.contract.errors import DataError
+from model_deployer.contract.errors import CheckFailed, DataError, SpecError
 from model_deployer.contract.features import Numeric
 from model_deployer.serving.engines.offline import predict
 from model_deployer.training.fit import fit
@@ -52,15 +52,31 @@ def check_refused(path: Path, error: type[Exception], sentence: str) -> None:
     [
         (MultiOutputClassifier(LogisticRegression()), TWO_LABELS),
         (RandomForestClassifier(3), TWO_LABELS),
-        (MultiOutputRegressor(Ridge()), TWO_NUMBERS),
-        (RandomForestRegressor(3), TWO_NUMBERS),
-        (LinearRegression(), TWO_NUMBERS),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_several_outputs(model: Any, target: Any, tmp_path: Path) -> None:
+def test_several_decisions(model: Any, target: Any, tmp_path: Path) -> None:
     path = write_adoption(tmp_path, model.fit(ROWS, target), "spend", TABLE, columns="[age, income]")
-    check_refused(path, UnreadableSource, r"predicts several values for a row.*adopt one model for each")
+    check_refused(path, UnreadableSource, r"several decisions for a row.*adopt one model for each")
+
+
+def test_several_numbers_without_names(tmp_path: Path) -> None:
+    path = write_adoption(tmp_path, LinearRegression().fit(ROWS, TWO_NUMBERS), "spend", TABLE, columns="[age, income]")
+    check_refused(path, CheckFailed, r"gives 2 numbers for each row: list their names .* under `data.targets`")
+
+
+def test_another_number_of_names(tmp_path: Path) -> None:
+    path = write_adoption(
+        tmp_path, LinearRegression().fit(ROWS, TABLE["spend"]), "spend", TABLE, columns="[age, income]"
+    )
+    path.write_text(path.read_text().replace("target: spend", "targets: [spend, age]"))
+    check_refused(path, SpecError, "data.targets: 2 names, but the model gives 1 number for each row")
+
+
+def test_names_for_a_classification(tmp_path: Path) -> None:
+    model = LogisticRegression().fit(ROWS, TABLE["bought"])
+    path = write_adoption(tmp_path, model, "spend", TABLE, columns="[age, income]", outputs="embedding")
+    check_refused(path, SpecError, "the model decides between classes, so that `outputs: embedding` has no meaning")
 
 
 def test_a_function_that_answers_several_values(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def test_equal_predictions_never_move(pairs: Pairs, tolerance: float) -> None:
 def test_there_and_back_is_equally_far(pairs: Pairs) -> None:
     forward, back = between(pairs), between([(new, old) for old, new in pairs])
     assert (forward.requests, forward.flips, forward.flipped) == (back.requests, back.flips, back.flipped)
+    assert forward.scale and back.scale
     assert forward.largest * forward.scale == pytest.approx(back.largest * back.scale)
     assert forward.mean * forward.scale == pytest.approx(back.mean * back.scale)
 

@@ -93,7 +93,8 @@ def test_a_change_asks_for_its_step(old: Contract, new: Contract, step: Step) ->
 @given(st.lists(st.sampled_from(Step)), st.booleans())
 def test_the_largest_step_wins(steps: list[Step], moved: bool) -> None:
     changes = [Change(step, None, "changed") for step in steps]
-    assert version_step(changes, moved) == max([*steps, Step.MINOR if moved else Step.PATCH])
+    behaviour = Step.MINOR if moved else Step.PATCH
+    assert version_step(changes, behaviour) == max([*steps, behaviour])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from model_deployer.contract.evaluation import LINEAR, MODEL, SliceResult, Table
 from model_deployer.contract.features import Categorical, Integer, Numeric
 from model_deployer.contract.metric_catalog import LOSS
 from model_deployer.contract.number_format import count, number, percent, plain, size
-from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.outputs import Classification, Output, Regression, VectorOutput
 from model_deployer.contract.reference import NumberDistribution
 from model_deployer.handoff.documents import evaluation_text, field_tables, origin, results
 from model_deployer.handoff.documents.field_tables import has_bounds
@@ -34,11 +34,24 @@ def prediction_phrase(output: Output) -> Markdown:
     target = code(output.target)
     if isinstance(output, Classification):
         return Markdown(f"the probability of each label of {target} ({labels(output)}), and a decision")
+    if isinstance(output, VectorOutput):
+        return targets(output) if output.names else Markdown(f"{target}: an embedding of {output.length:,} numbers")
     unit = f" in {markdown(output.unit)}" if output.unit else ""
     if output.quantile is not None:
         return Markdown(f"the value that {target} should stay at or below in {percent(output.quantile)} of cases{unit}")
     interval = ", with an interval" if output.interval else ""
     return Markdown(f"{'the expected count of ' if output.count else ''}{target}{unit}{interval}")
+
+
+def targets(output: VectorOutput) -> Markdown:
+    """Return the targets with their units as a list in a sentence; the first ones if there are many."""
+    names = output.names or ()
+    shown = [
+        Markdown(f"{code(name)} in {markdown(output.unit_of[name])}") if name in output.unit_of else code(name)
+        for name in names[: evaluation_text.MAX_LABELS]
+    ]
+    more = len(names) - len(shown)
+    return join_list([*shown, f"{more:,} more"] if more else shown)
 
 
 def labels(output: Classification) -> Markdown:
@@ -231,8 +244,11 @@ def assumptions(package: PackageData) -> Iterator[Markdown]:
         yield Markdown(f"The units are correct: {names}. The service cannot detect a value in another unit.")
     if isinstance(output, Classification) and output.threshold is not None:
         yield Markdown(origin.threshold_assumption(package))
-    if output.interval if isinstance(output, Regression) else output.set_threshold is not None:
+    has_interval = isinstance(output, Regression) and output.interval
+    if has_interval or (isinstance(output, Classification) and output.set_threshold is not None):
         yield Markdown(origin.coverage_assumption(package))
+    if output.task == "embedding":
+        yield Markdown("Vectors are compared with vectors of the same version only.")
 
 
 def latest_change(package: PackageData) -> Mapping[str, Any] | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from model_deployer.contract import origin_text
 from model_deployer.contract.features import Feature
 from model_deployer.contract.number_format import day, number, percent
-from model_deployer.contract.outputs import Classification, Regression
+from model_deployer.contract.outputs import Classification, Regression, VectorOutput
 from model_deployer.handoff.documents import evaluation_text
 from model_deployer.package.package_data import PackageData
 from model_deployer.writing.markdown import Markdown, code, join_sentences, markdown, table
@@ -187,6 +187,23 @@ def interval(package: PackageData) -> Markdown:
     return join_sentences(evaluation_text.coverage_note(package), width)
 
 
+def vector(package: PackageData) -> Markdown:
+    """Return what several numbers are, and what they do not say."""
+    output = package.contract.output
+    assert isinstance(output, VectorOutput)
+    if output.names is None:
+        return join_sentences(
+            f"An answer contains one vector: `values`, a list of {output.length:,} numbers.",
+            "A single number has no meaning. Vectors of rows that the model takes for similar are near to each other;",
+            "compare them with the measure that the authors of the source compare them with, and only with vectors of",
+            "the same version of the model.",
+        )
+    return join_sentences(
+        "An answer contains one estimate for each target, in the object `values`.",
+        "There is no interval: the model does not say how certain it is about a row.",
+    )
+
+
 def extrapolation(package: PackageData, feature: Feature, span: str) -> Markdown:
     """Return a sentence on a field whose accepted range is wider than that of the rows that are known.
 
@@ -313,6 +330,7 @@ def requirements(package: PackageData) -> str:
 def coverage_assumption(package: PackageData) -> str:
     """Return the assumption that the share of an interval or a set depends on."""
     output = package.contract.output
+    assert not isinstance(output, VectorOutput)
     name = "interval" if isinstance(output, Regression) else "set"
     rows = "the rows of the table" if package.evaluation.adoption else "those in training"
     return (

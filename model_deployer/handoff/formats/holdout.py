@@ -12,13 +12,12 @@ from model_deployer.contract import origin_text
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError
-from model_deployer.contract.features import Text
+from model_deployer.contract.features import Image, Text, Vector
 from model_deployer.contract.outputs import Classification
 from model_deployer.handoff.formats.parity import predict_in_chunks
 
 if TYPE_CHECKING:
     from model_deployer.training.data.dataset import Dataset
-    from model_deployer.training.data.target import Target
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,8 @@ class HoldoutRows:
         expected: The outputs of model.onnx by name, float32 [rows, n].
         requests: The rows that the contract accepts, as a client sends them.
         request_indexes: The index of each of these rows among all test rows.
-        truths: The target of each of all test rows: a label, or a number.
+        truths: The target of each of all test rows: a label, a number, or a number for each of several targets by name.
+            None for an embedding.
     """
 
     __test__ = False
@@ -72,7 +72,7 @@ def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
         expected=predict_in_chunks(_engine_predict(artifact), columns),
         requests=rows,
         request_indexes=accepted.arg_true().to_list(),
-        truths=_truths(dataset.target, dataset.parts.test),
+        truths=_truths(dataset, dataset.parts.test),
     )
 
 
@@ -91,13 +91,21 @@ def _interface(contract: Contract) -> Interface:
             name=feature.name,
             kind="text" if feature.dtype == "string" else "number",
             is_free_text=isinstance(feature, Text),
+            length=feature.length if isinstance(feature, Vector) else None,
+            image=(feature.height, feature.width, feature.channels) if isinstance(feature, Image) else None,
         )
         for feature in contract.features
     )
     return Interface(tuple(fields), contract.output.labels if isinstance(contract.output, Classification) else None)
 
 
-def _truths(target: "Target", rows: NDArray[Any]) -> list[Any]:
+def _truths(dataset: "Dataset", rows: NDArray[Any]) -> list[Any]:
+    if dataset.spec.is_embedding:
+        return [None] * len(rows)
+    if dataset.truths is not None:
+        names = dataset.spec.data.targets
+        return [dict(zip(names, values, strict=True)) for values in dataset.truths[rows].tolist()]
+    target = dataset.target
     values = target.values[rows].tolist()
     return values if target.labels is None else [target.labels[code] for code in values]
 

@@ -282,17 +282,27 @@ def _sha256(path: Path) -> str:
 def losses_of_rows(predictions: Sequence[dict[str, Any]], truths: Sequence[Any]) -> dict[str, list[float]]:
     """Return the losses of predictions by the name of the metric that their mean is.
 
-    For labels, the log loss in nats; for numbers, the absolute error, and the squared error, whose root is ``rmse``.
+    For labels, the log loss in nats; for numbers, the absolute error, and the squared error, whose root is ``rmse``; of
+    several targets, those of each, such as ``rmse[weight]``.
 
     Args:
         predictions: The predictions, as the service answers them.
-        truths: The label or number of each row.
+        truths: The label or number of each row, or the number of each target by name.
     """
     pairs = list(zip(predictions, truths, strict=True))
+    if pairs and "values" in pairs[0][0]:
+        return {
+            f"{metric}[{target}]": losses
+            for target in truths[0]
+            for metric, losses in _errors([row["values"][target] - truth[target] for row, truth in pairs]).items()
+        }
     if pairs and "probabilities" in pairs[0][0]:
         probabilities = [prediction["probabilities"][truth] for prediction, truth in pairs]
         return {"log_loss": [-math.log(min(1.0, max(_EPSILON, value))) for value in probabilities]}
-    errors = [prediction["value"] - truth for prediction, truth in pairs]
+    return _errors([prediction["value"] - truth for prediction, truth in pairs])
+
+
+def _errors(errors: Sequence[float]) -> dict[str, list[float]]:
     return {"mae": [abs(error) for error in errors], "rmse": [error * error for error in errors]}
 
 
@@ -416,11 +426,16 @@ def differing_metrics(
     for name, losses in measured.items():
         if not math.isclose(mean(losses), holdout["metrics"][name], rel_tol=1e-3, abs_tol=1e-6):
             problems.append(f"{name} on the test rows in the package is {mean(losses):.5g}, not as {HOLDOUT} states it")
-        if name in stated and not _may_be(losses, stated[name]["value"] ** (2 if name == "rmse" else 1)):
-            value = mean(losses) ** (0.5 if name == "rmse" else 1)
+        if name in stated and not _may_be(losses, stated[name]["value"] ** _power(name)):
+            value = mean(losses) ** (1 / _power(name))
             problems.append(f"{name} on {len(rows)} test rows is {value:.5g}, too far from {stated[name]['value']:.5g}")
-        words.append(f"{name} {mean(losses) ** (0.5 if name == 'rmse' else 1):.4g}")
+        words.append(f"{name} {mean(losses) ** (1 / _power(name)):.4g}")
     return problems, f"{', '.join(words)} on {len(rows)} of {holdout['test_rows']} test rows"
+
+
+def _power(metric: str) -> int:
+    """Return what a metric is raised to, to be the mean of losses."""
+    return 2 if metric.partition("[")[0] == "rmse" else 1
 
 
 def _may_be(losses: Sequence[float], expected: float) -> bool:

@@ -155,7 +155,8 @@ def odd_values(feature: dict[str, Any]) -> Iterator[Any]:
 
 
 def numbers(prediction: dict[str, Any]) -> list[float]:
-    return list(prediction.get("probabilities", prediction).values())
+    values = prediction.get("probabilities", prediction.get("values", prediction))
+    return values if isinstance(values, list) else list(values.values())
 
 
 @offline
