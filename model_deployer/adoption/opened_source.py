@@ -15,6 +15,7 @@ from model_deployer.adoption.cell.environment import CellEnvironment, current_en
 from model_deployer.adoption.graph.trees.catboost_model import read_catboost
 from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
 from model_deployer.adoption.graph.written_model import write_model
+from model_deployer.adoption.installed_packages import with_dependencies
 from model_deployer.adoption.interface import Interface, SourceField, label_text
 from model_deployer.adoption.opened_network import open_network
 from model_deployer.adoption.read_source import ReadSource, SourceHints, with_graph
@@ -201,9 +202,9 @@ def _runner(read: ReadSource, environment: CellEnvironment, cell: OpenCell) -> S
 
 
 def _pins(environment: CellEnvironment, read: ReadSource, answered_with: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the packages of an environment with their versions; of that of this process, only those in use."""
-    versions = {name: version for name, version in environment.versions.items() if name not in _OF_THE_ENVIRONMENT}
+    """Return all packages of an environment with their versions; of that of this process, only those in use."""
+    versions = environment.versions
     if environment.python == Path(sys.executable):
         needed = {re.split("[<>=]", line)[0] for line in source_requirements(read.source)} | answered_with.keys()
-        versions = {name: version for name, version in versions.items() if name in needed}
-    return tuple(f"{name}=={version}" for name, version in sorted(versions.items()))
+        versions = with_dependencies(needed)
+    return tuple(f"{name}=={version}" for name, version in sorted(versions.items()) if name not in _OF_THE_ENVIRONMENT)
