@@ -149,6 +149,11 @@ def _adopt_without_table(path: Path, spec: Spec, source: OpenedSource) -> Comple
     cell = CellSource(source.cell.process, source.runner, features, output)
     cell = cell.in_accepted_form(rows.frame.head(FORM_ROWS))
     answers = cell.ask(rows.frame)
+    if len(answers.refused) == rows.frame.height:
+        raise CheckFailed(
+            f"the source itself refuses every probe row: {answers.refused[0].rstrip('.')}. Describe under `features` "
+            f"what its columns hold, or pass a table with rows that it answers"
+        )
     features = _narrowed(features, answers, rows)
     rows = rows.legal(features)
     evidence = source.origin.model_copy(update={"seen": _required(spec).seen, "served_by": serve})

@@ -13,12 +13,14 @@ import onnx
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.environment import CellEnvironment, current_environment, prepare_environment
 from model_deployer.adoption.graph.trees.catboost_model import read_catboost
+from model_deployer.adoption.graph.trees.xgboost_model import with_document
 from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
 from model_deployer.adoption.graph.written_model import write_model
 from model_deployer.adoption.interface import Interface, SourceField, label_text
 from model_deployer.adoption.opened_network import open_network
 from model_deployer.adoption.read_source import ReadSource, SourceHints, with_graph
 from model_deployer.adoption.source_cell import OpenCell, open_cell, source_environment, source_requirements
+from model_deployer.adoption.stored_model import source_columns
 from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.errors import CheckFailed, UsageError
 from model_deployer.contract.source_runner import NetworkAnswer, SourceRunner
@@ -92,13 +94,14 @@ def _environment(read: ReadSource, hints: SourceHints) -> CellEnvironment:
 
 def _converted(read: ReadSource, cell: OpenCell, hints: SourceHints) -> ReadSource:
     """Return what a source says, with the graph of a model that only its own library can read."""
-    (*others, step) = cell.steps
-    is_catboost = step.kind == "catboost" or (read.estimator or "").startswith("catboost.")
-    if read.graph is not None or not is_catboost or others:
+    if read.converted_library is None:
         return read
+    step = cell.steps[-1]
     try:
         content = cell.process.convert(step.kind, cell.files / step.path, key=step.key)
-        return with_graph(read, write_model(read_catboost(content), hints.columns))
+        is_catboost = read.converted_library == "catboost"
+        stored = read_catboost(content) if is_catboost else with_document(read.source.model.stored, content)
+        return with_graph(read, write_model(stored, hints.columns))
     except SeveralOutputs as reason:
         raise CheckFailed(f"'{read.root.name}': {reason}") from None
     except (CellError, UnsupportedModel) as reason:
@@ -113,7 +116,7 @@ def _opened(
     network: NetworkAnswer | None = None,
 ) -> OpenedSource:
     description = cell.process.description
-    interface = read.interface or _described(description, hints)
+    interface = read.interface or _described(description, hints.columns or source_columns(read.source))
     if interface.labels is None and description["classes"] is not None:
         interface = replace(interface, labels=tuple(map(label_text, description["classes"])))
     if labels := hints.labels or _stated_labels(read, interface):
@@ -152,9 +155,9 @@ def _stated_labels(read: ReadSource, interface: Interface) -> Sequence[str] | No
     return None
 
 
-def _described(description: Mapping[str, Any], hints: SourceHints) -> Interface:
-    """Return what a loaded source says of itself, for one whose files do not say it."""
-    names = description.get("names") or hints.columns
+def _described(description: Mapping[str, Any], columns: Sequence[str] | None) -> Interface:
+    """Return what a loaded source says of itself, for one whose files do not say it; they may list its columns."""
+    names = description.get("names") or columns
     if not names and description.get("features"):
         names = [f"x{position}" for position in range(int(description["features"]))]
     if not names:

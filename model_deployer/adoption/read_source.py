@@ -87,6 +87,20 @@ class ReadSource:
         return self.source.kind in NETWORKS
 
     @property
+    def is_converted(self) -> bool:
+        """Whether its graph is made in its cell: that of a network, of CatBoost, or of an old XGBoost."""
+        return self.is_network or self.converted_library is not None
+
+    @property
+    def converted_library(self) -> str | None:
+        """The library that saves its model in a format which can be read, in its cell; None if there is no need."""
+        if self.graph is not None or len(self.source.files) > 1:
+            return None
+        model = self.source.model
+        library = model.kind if model.stored is None else model.stored.library
+        return library if library in ("catboost", "xgboost") else None
+
+    @property
     def is_program(self) -> bool:
         """Whether loading it may run code of its author; a graph in ONNX is data."""
         return any(file.kind != "onnx" for file in self.source.files)
@@ -124,10 +138,12 @@ class ReadSource:
                 yield "read", f"{statement.place} says: {statement.text}"
         if self.interface is not None:
             yield "read", f"it reads {_shown([field.name for field in self.interface.fields])}"
-        yield "graph", self.reason or self._graph
+        yield "graph", self._graph if self.is_converted else self.reason or self._graph
 
     @property
     def _graph(self) -> str:
+        if self.converted_library is not None:
+            return f"{self.converted_library} saves it as JSON in its cell, and the graph is written of that"
         if not self.is_network:
             return "every part of it has a graph writer"
         return "its own graph is served" if self.source.kind == "onnx" else "it is converted to ONNX in its cell"

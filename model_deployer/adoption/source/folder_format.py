@@ -1,6 +1,7 @@
 """Folders that are one model: MLflow, SavedModel, BentoML, Hugging Face and Cog."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from model_deployer.adoption.source.opened_file import OpenedFile, open_file
 from model_deployer.adoption.source.source import Source, SourceFile
 from model_deployer.adoption.source.statement import Statement
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
+from model_deployer.adoption.source_files import source_files
 
 #: The file of each native flavour of MLflow, the key that names it, and the key of the version of its library.
 _FLAVOURS = {
@@ -22,6 +24,10 @@ _FLAVOURS = {
     "keras": ("data", "keras_version", "keras"),
     "tensorflow": ("saved_model_dir", "tf_version", "tensorflow"),
 }
+
+
+#: The files that make a folder a model.
+_MARKS = ("MLmodel", "saved_model.pb")
 
 
 def folder_source(folder: Path) -> Source | None:
@@ -41,6 +47,16 @@ def folder_source(folder: Path) -> Source | None:
     if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
         return _hugging_face(folder)
     return None
+
+
+def model_folders(folder: Path) -> Iterator[Path]:
+    """Yield the folders within a folder that are a SavedModel or a model of MLflow, the outer one of nested ones."""
+    folders: list[Path] = []
+    for path in source_files(folder):
+        is_inner = any(path.is_relative_to(inner) for inner in folders)
+        if path.name in _MARKS and path.parent != folder and not is_inner:
+            folders.append(path.parent)
+            yield path.parent
 
 
 def source_of_file(opened: OpenedFile) -> Source:

@@ -1,6 +1,7 @@
 """Read one file: its format, the objects in it, and what it says of itself."""
 
 import json
+import re
 import zipfile
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -12,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from model_deployer.adoption.source.booster_file import booster_statements
 from model_deployer.adoption.source.file_format import FileFormat, file_format
-from model_deployer.adoption.source.pickle_file import read_pickle
+from model_deployer.adoption.source.pickle_file import PickleReader, read_pickle
 from model_deployer.adoption.source.pickle_scan import Import, scan_pickle
 from model_deployer.adoption.source.role import Role, role_of
 from model_deployer.adoption.source.skops_file import read_skops, skops_version
@@ -26,7 +27,9 @@ from model_deployer.adoption.stored_object import StoredObject
 #: A larger file is not read into memory.
 MAX_BYTES = 8 << 30
 
-_PICKLES = ("pickle", "joblib", "skops")
+#: A layer of Keras that holds a function as code.
+_LAMBDA_LAYER = re.compile(rb'"class_name":\s*"Lambda"')
+_LAMBDA = (Import("keras.layers", "Lambda"),)
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ def _opened(opened: OpenedFile, content: bytes) -> OpenedFile:
             return _onnx(opened, content)
         case "keras":
             return _keras(opened, content)
+        case "keras_h5":
+            return replace(opened, imports=_LAMBDA if _LAMBDA_LAYER.search(content) else ())
     if opened.format.name in ("text", "json", "other"):
         advice = opened.format.advice or f"'{opened.path.name}' is JSON and not a model: hand over the fitted model"
         return replace(opened, role=Role("other", advice))
@@ -130,13 +135,14 @@ def _named(value: Any) -> tuple[Import, ...]:
 
 def _torch(opened: OpenedFile, content: bytes) -> OpenedFile:
     """Tell a whole network from its weights by the pickle in the archive."""
-    if not content.startswith(b"PK"):
-        return replace(opened, imports=scan_pickle(content).imports)
-    with zipfile.ZipFile(BytesIO(content)) as archive:
-        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-        if archive.getinfo(name).file_size > MAX_BYTES:
-            raise UnreadableSource("the archive is built to exhaust this machine")
-        pickled = archive.read(name)
+    if content.startswith(b"PK"):
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            if archive.getinfo(name).file_size > MAX_BYTES:
+                raise UnreadableSource("the archive is built to exhaust this machine")
+            pickled = archive.read(name)
+    else:
+        pickled = _last_pickle(content)
     value, imports = read_pickle(pickled), scan_pickle(pickled).imports
     versions = {}
     if isinstance(value, dict):
@@ -145,6 +151,14 @@ def _torch(opened: OpenedFile, content: bytes) -> OpenedFile:
         kind = "lightning_checkpoint" if version else "torch_state_dict"
         return replace(opened, format=FileFormat(kind), value=value, versions=versions, imports=imports)
     return replace(opened, value=value, imports=imports)
+
+
+def _last_pickle(content: bytes) -> bytes:
+    """Return the pickle of the network in a file of torch before 1.6, which three other pickles precede."""
+    stream = BytesIO(content)
+    for _ in ("magic number", "version", "facts about the machine"):
+        PickleReader(stream).read()
+    return content[stream.tell() :]
 
 
 def _onnx(opened: OpenedFile, content: bytes) -> OpenedFile:
@@ -200,4 +214,5 @@ def _keras(opened: OpenedFile, content: bytes) -> OpenedFile:
         if layer.get("class_name") == "InputLayer"
     }
     signature = Statement("signature", {"inputs": inputs}, "bytes", opened.path.name)
-    return replace(opened, statements=(signature,) if inputs else ())
+    imports = _LAMBDA if _LAMBDA_LAYER.search(json.dumps(config).encode()) else ()
+    return replace(opened, statements=(signature,) if inputs else (), imports=imports)

@@ -22,6 +22,7 @@ _LIBRARIES = {
     *("lightning", "ml_dtypes", "numpy", "onnx", "pandas", "polars", "pyarrow", "pytorch_lightning", "pytz", "scipy"),
     *("sklearn", "sklearn_pandas", "skops", "statsmodels", "tensorflow", "torch", "torchvision", "transformers"),
     *("xgboost", "tzlocal", "dateutil", "tokenizers"),
+    "_loss",  # a part of scikit-learn, whose compiled modules name themselves so
 }
 
 #: Libraries that store functions as code within the file.
@@ -67,7 +68,7 @@ class Import:
         library = self.module.partition(".")[0]
         if is_harmless((self.module, self.name)) or (self.module, self.name) in _STANDARD:
             return "standard"
-        if library in _CODE_LIBRARIES:
+        if library in _CODE_LIBRARIES or (self.module, self.name) == ("keras.layers", "Lambda"):
             return "code"
         if library in _LIBRARIES:
             return "library" if self._is_class_of_a_library() else "dangerous"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import pickle
@@ -57,8 +58,18 @@ def define(definitions: list[dict[str, Any]]) -> None:
         if name not in modules and not _is_importable(name):
             modules.update(_with_parents(name))
         if name in modules:
-            exec(compile(definition["code"], definition["path"], "exec"), modules[name].__dict__)
+            _execute(definition["code"], definition["path"], modules[name].__dict__)
     sys.modules.update(modules)
+
+
+def _execute(code: str, path: str, names: dict[str, Any]) -> None:
+    """Execute the statements of a script; a module that is not there is missed only by the classes that use it."""
+    for node in ast.parse(code).body:
+        try:
+            exec(compile(ast.Module([node], type_ignores=[]), path, "exec"), names)
+        except ImportError:
+            if not isinstance(node, (ast.Import, ast.ImportFrom)):
+                raise
 
 
 def _with_parents(name: str) -> dict[str, Any]:
