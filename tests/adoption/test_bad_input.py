@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.cluster import KMeans
+from sklearn.ensemble import IsolationForest, RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
@@ -74,6 +75,12 @@ def test_a_function_that_answers_several_values(tmp_path: Path) -> None:
 def test_a_step_without_a_model(step: Any, tmp_path: Path) -> None:
     path = write_adoption(tmp_path, step.fit(ROWS), "spend", TABLE, columns="[age, income]", serve="runner")
     check_refused(path, UnreadableSource, "'StandardScaler', which prepares columns and predicts nothing")
+
+
+@pytest.mark.parametrize("model", [KMeans(2, n_init=1), IsolationForest(n_estimators=3)], ids=["clusters", "outliers"])
+def test_a_model_without_a_truth(model: Any, tmp_path: Path) -> None:
+    path = write_adoption(tmp_path, make_pipeline(StandardScaler(), model).fit(ROWS), "bought", TABLE)
+    check_refused(path, UnreadableSource, f"'{type(model).__name__}'.*no truth.*Fit a classifier")
 
 
 def test_texts_as_the_truth_of_a_quantity(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Folders that are one model: MLflow, SavedModel, BentoML, Hugging Face and Cog."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ _FLAVOURS = {
     "tensorflow": ("saved_model_dir", "tf_version", "tensorflow"),
 }
 
+
+#: The version of TensorFlow in a SavedModel: field 5 of its MetaInfoDef.
+_TENSORFLOW = re.compile(rb"\x2a([\x05-\x10])(?=\d+\.\d+\.\d)")
 
 #: The files that make a folder a model.
 _MARKS = ("MLmodel", "saved_model.pb")
@@ -134,11 +138,8 @@ def _mlflow_signature(description: dict[str, Any]) -> tuple[Statement, ...]:
 def _saved_model_versions(folder: Path) -> dict[str, str]:
     """Return the version of TensorFlow, which a SavedModel has as a text in its graph."""
     content = (folder / "saved_model.pb").read_bytes()
-    place = content.find(b"tensorflow_version")
-    start = content.find(b"\x2a", max(place, 0))  # field 5 of MetaInfoDef
-    text = content[start + 2 : start + 2 + content[start + 1]] if start >= 0 else b""
-    is_version = text.count(b".") >= 2 and text.replace(b".", b"").replace(b"rc", b"").isdigit()
-    return {"tensorflow": text.decode()} if is_version else {}
+    match = _TENSORFLOW.search(content)
+    return {"tensorflow": content[match.end(1) :][: match[1][0]].decode()} if match else {}
 
 
 def _cog(folder: Path) -> Source:

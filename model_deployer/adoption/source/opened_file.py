@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +27,9 @@ from model_deployer.adoption.stored_object import StoredObject
 
 #: A larger file is not read into memory.
 MAX_BYTES = 8 << 30
+
+#: What reading a damaged, encrypted or incomplete archive raises.
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, ArithmeticError, LookupError, RuntimeError, ValueError, EOFError)
 
 #: A layer of Keras that holds a function as code.
 _LAMBDA_LAYER = re.compile(rb'"class_name":\s*"Lambda"')
@@ -77,12 +81,17 @@ def open_file(path: Path) -> OpenedFile:
     if path.stat().st_size > MAX_BYTES:
         raise UnreadableSource(f"'{path.name}' has more than {MAX_BYTES >> 30} GiB")
     content = path.read_bytes()
-    opened = OpenedFile(path, file_format(path, content))
-    opened = replace(opened, versions={name: text for name, text in opened.format.versions.items() if text})
+    try:
+        opened = OpenedFile(path, file_format(path, content))
+        opened = replace(opened, versions={name: text for name, text in opened.format.versions.items() if text})
+    except _ARCHIVE_ERRORS as error:
+        raise UnreadableSource(f"'{path.name}' is a damaged archive: hand over the original file") from error
     try:
         return _opened(opened, content)
     except UnreadableSource as error:
         raise UnreadableSource(f"'{path.name}': {error}") from error
+    except _ARCHIVE_ERRORS as error:
+        raise UnreadableSource(f"'{path.name}' is a damaged archive: hand over the original file") from error
 
 
 def _opened(opened: OpenedFile, content: bytes) -> OpenedFile:

@@ -46,6 +46,12 @@ _RESTORING = {
     *("csr_array", "csc_array", "coo_array", "rv_frozen", "device", "unpickle_model"),
 }
 
+#: Libraries of the network and of programs, and modules of other versions of Python, that no model needs.
+_OUTSIDE = {
+    *("aiohttp", "asyncssh", "boto3", "fabric", "ftputil", "httpx", "paramiko", "pip", "requests", "setuptools", "sh"),
+    *("_pyrepl", "commands", "distutils", "httplib", "idlelib", "lib2to3", "popen2", "test", "urllib2", "urllib3"),
+}
+
 #: Parts of libraries that run the texts that they are called with.
 _RUNS_TEXTS = ("testing", "f2py", "hub", "distutils", "_pytest", "conftest", "compile", "jit", "utils.cpp_extension")
 
@@ -72,8 +78,15 @@ class Import:
             return "code"
         if library in _LIBRARIES:
             return "library" if self._is_class_of_a_library() else "dangerous"
-        is_main = self.module == "__main__"
-        return "dangerous" if library in sys.stdlib_module_names and not is_main else "unknown"
+        is_standard = library in sys.stdlib_module_names and self.module != "__main__"
+        return "dangerous" if is_standard or library in _OUTSIDE else "unknown"
+
+    @property
+    def may_run_commands(self) -> bool:
+        """Whether it is dangerous and no part of a library for models, nor one that only wraps other functions."""
+        library = self.module.partition(".")[0]
+        wraps = self.module in ("functools", "operator", "_operator") or self.path == "builtins.getattr"
+        return self.verdict == "dangerous" and library not in _LIBRARIES and not wraps
 
     def _is_class_of_a_library(self) -> bool:
         if any(part in self.module for part in _RUNS_TEXTS) or "." in self.name:

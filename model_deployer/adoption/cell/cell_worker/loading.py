@@ -9,6 +9,7 @@ import pickle
 import sys
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -204,6 +205,8 @@ def _keras(path: Path, step: dict[str, Any]) -> Any:
 
 def _saved_model(path: Path, step: dict[str, Any]) -> Any:
     tensorflow = import_module("tensorflow")
+    with suppress(ImportError):
+        import_module("keras")  # its optimizers, which files of Keras 2 may hold
     loaded = tensorflow.saved_model.load(str(path))
     function = loaded.signatures[step.get("key") or "serving_default"]
     specifications = function.structured_input_signature[1]
