@@ -138,6 +138,8 @@ def _mlflow_signature(description: dict[str, Any]) -> tuple[Statement, ...]:
 def _saved_model_versions(folder: Path) -> dict[str, str]:
     """Return the version of TensorFlow, which a SavedModel has as a text in its graph."""
     content = (folder / "saved_model.pb").read_bytes()
+    if b"VarHandleOp" in content and not (folder / "variables" / "variables.index").is_file():
+        raise UnreadableSource("the SavedModel lacks its folder 'variables': hand over the whole folder")
     match = _TENSORFLOW.search(content)
     return {"tensorflow": content[match.end(1) :][: match[1][0]].decode()} if match else {}
 
