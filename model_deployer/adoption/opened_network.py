@@ -62,7 +62,7 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
     fields = tuple(field for slot in slots for field in slot.fields)
     sample = sample_rows(fields)
     counts = [len(slot.fields) for slot in slots]
-    labels = _stated_labels(read, network)
+    labels = None if network is None else network.labels
     tensors = _raw_answers(cell, fields, sample, {"fields": counts, "labels": list(labels or ())})
     answer, names = read_answer(tensors, Stated(labels, hints.labels, hints.outputs), counts)
     read = replace(read, interface=Interface(fields, names), reason=reason)
@@ -101,13 +101,6 @@ def _slots(network: Network | None, hints: SourceHints, reason: str | None) -> t
         )
     whole = Tensor("input", onnx.TensorProto.FLOAT, (len(hints.columns),))
     return arrange([whole], hints.columns, ())
-
-
-def _stated_labels(read: ReadSource, network: Network | None) -> Sequence[str] | None:
-    if network is not None and network.labels is not None:
-        return network.labels
-    stated = [item.value for item in read.source.about("labels") if isinstance(item.value, list)]
-    return [str(name) for name in stated[0]] if stated else None
 
 
 def sample_rows(fields: Sequence[SourceField]) -> dict[str, NDArray[Any]]:

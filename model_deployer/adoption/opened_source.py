@@ -12,6 +12,7 @@ import onnx
 
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.environment import CellEnvironment, current_environment, prepare_environment
+from model_deployer.adoption.class_names import class_names
 from model_deployer.adoption.graph.trees.catboost_model import read_catboost
 from model_deployer.adoption.graph.trees.xgboost_model import with_document
 from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
@@ -119,7 +120,9 @@ def _opened(
     interface = read.interface or _described(description, hints.columns or source_columns(read.source))
     if interface.labels is None and description["classes"] is not None:
         interface = replace(interface, labels=tuple(map(label_text, description["classes"])))
-    if labels := hints.labels or _stated_labels(read, interface):
+    codes = tuple(map(str, range(len(interface.labels or ()))))
+    names = class_names(read.source, len(codes)) if codes and interface.labels == codes else None
+    if labels := hints.labels or names:
         interface = replace(interface, labels=_renamed(interface.labels, labels))
     stored_with = {name: version for name, version in read.source.versions.items() if version[:1].isdigit()}
     origin = Adoption(
@@ -139,20 +142,6 @@ def _opened(
         network = network.model_copy(update={"names": interface.labels or ()})
         runner = runner.model_copy(update={"answer": answer, "network": network})
     return OpenedSource(interface, origin, read.graph, read.critical, runner, cell)
-
-
-def _stated_labels(read: ReadSource, interface: Interface) -> Sequence[str] | None:
-    """Return what a label encoder or label map next to a model calls its classes; None if they are not codes."""
-    if interface.labels is None or interface.labels != tuple(map(str, range(len(interface.labels)))):
-        return None
-    for statement in read.source.about("labels"):
-        value = statement.value
-        names = (
-            [value.get(int(code), value.get(code)) for code in interface.labels] if isinstance(value, dict) else value
-        )
-        if isinstance(names, list) and len(names) == len(interface.labels) and None not in names:
-            return [label_text(name) for name in names]
-    return None
 
 
 def _described(description: Mapping[str, Any], columns: Sequence[str] | None) -> Interface:

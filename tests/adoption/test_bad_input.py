@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from model_deployer.adoption.cell.cell_error import CellError
+from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.contract import store
 from model_deployer.contract.errors import DataError
@@ -112,3 +113,16 @@ def test_boolean_classes(tmp_path: Path) -> None:
     assert [answer["decision"] for answer in answers if answer] == [
         str(value).lower() for value in model.predict(ROWS[:50]).tolist()
     ]
+
+
+def test_an_order_of_columns_that_is_not_clear(tmp_path: Path) -> None:
+    """A model without names, a table, and a program that has the columns in another order."""
+    folder = tmp_path / "handed"
+    folder.mkdir()
+    path = write_adoption(folder, LogisticRegression().fit(ROWS, TABLE["bought"].to_numpy()), "bought", TABLE)
+    (folder / "app.py").write_text('COLUMNS = ["income", "age"]\n')
+    path.unlink()
+    text = f"adopt: {{source: handed, trust: '{digest_of(folder)}', environment: current}}"
+    spec = tmp_path / "model.yaml"
+    spec.write_text(f"name: orders\n{text}\ndata: {{path: handed/table.csv, target: bought, ignore: [spend]}}\n")
+    check_refused(spec, DataError, "age, income, and app.py line 1 has income, age")

@@ -49,7 +49,9 @@ class Table:
         pandas = import_module("pandas")
         frame = pandas.DataFrame(dict(self.columns))
         for name, categories in (self.options.get("categories") or {}).items():
-            frame[name] = pandas.Categorical(frame[name], categories=categories)
+            is_text = frame[name].dtype == object or str(frame[name].dtype).startswith("str")
+            known = categories if is_text else [_number(category) for category in categories]
+            frame[name] = pandas.Categorical(frame[name], categories=known)
         return frame
 
     def array(self) -> Any:
@@ -66,6 +68,11 @@ def joined(columns: list[Any]) -> Any:
     """Return columns, [rows] or [rows, width] each, as one array [rows, all columns]."""
     kind = object if any(column.dtype == object for column in columns) else float
     return np.concatenate([column.reshape(len(column), -1).astype(kind) for column in columns], axis=1)
+
+
+def _number(text: str) -> Any:
+    """Return a category that is a number: a whole one where it is, as pandas has it."""
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def _with_missing(column: Any, options: dict[str, Any]) -> Any:
