@@ -27,7 +27,7 @@ from model_deployer.adoption.interface import Interface, Kind
 from model_deployer.adoption.network.image_input import StatedImage
 from model_deployer.adoption.network.sequence_input import StatedSequence
 from model_deployer.adoption.opened_source import OpenedSource, open_source
-from model_deployer.adoption.read_source import SourceHints, read_source
+from model_deployer.adoption.read_source import ReadSource, SourceHints, read_source
 from model_deployer.adoption.source_place import locate_source
 from model_deployer.contract.adoption import Adoption, Equality
 from model_deployer.contract.artifact import write_json
@@ -103,7 +103,7 @@ def adopt(path: Path) -> Completed:
     read = read_source(source_path, hints)
     has_names = hints.columns is not None or hints.vectors or hints.images or hints.sequences
     if read.is_unnamed and not has_names and spec.data.has_table:
-        hints = replace(hints, columns=_columns_of_table(spec, path, read.interface))
+        hints = replace(hints, columns=_columns_of_table(spec, path, read))
         read = read_source(source_path, hints)
     with open_source(read, hints, spec.adopt.trust, location) as source:
         print_stage("adopt", describe(source))
@@ -143,15 +143,27 @@ def _hints(spec: Spec) -> SourceHints:
     )
 
 
-def _columns_of_table(spec: Spec, path: Path, interface: Interface | None) -> tuple[str, ...]:
-    """Return the columns that a source without names gets: those of the table without a role, in their order."""
+def _columns_of_table(spec: Spec, path: Path, read: ReadSource) -> tuple[str, ...]:
+    """Return the columns that a source without names gets: those of the table without a role, in their order.
+
+    Raises:
+        DataError: if the table has another number of columns, or a program next to the source has another order.
+    """
     names = tuple(candidates(read_table(spec, path.parent).frame, spec))
+    interface = read.interface
     if interface is not None and len(interface.fields) != len(names):
         raise DataError(
             f"{spec.location('adopt')}: the model reads {len(interface.fields)} columns and has no names for them, and "
             f"the table has {len(names)} columns without a role: {', '.join(names)}. List those of the model in its "
             f"order under `adopt.columns`"
         )
+    for statement in read.source.about("columns"):
+        if set(statement.value) == set(names) and tuple(statement.value) != names:
+            raise DataError(
+                f"{spec.location('adopt')}: the model has no names for its columns, and their order is not clear: the "
+                f"table has {', '.join(names)}, and {statement.place} has {', '.join(statement.value)}. List them in "
+                f"the order of the model under `adopt.columns`"
+            )
     print_stage("adopt", f"the source has no names for its columns; it gets those of the table: {', '.join(names)}")
     return names
 
@@ -186,8 +198,13 @@ def _adopt_without_table(path: Path, spec: Spec, source: OpenedSource) -> Comple
     if isinstance(output, Regression):
         output = output.model_copy(update={"interval": False})
     cell = CellSource(source.cell.process, source.runner, features, output)
-    cell = cell.in_accepted_form(rows.frame.head(FORM_ROWS))
+    cell = cell.in_accepted_form(rows.frame.head(FORM_ROWS), source.interface)
     answers = cell.ask(rows.frame)
+    if len(answers.refused) == rows.frame.height:
+        raise CheckFailed(
+            f"the source itself refuses every probe row: {answers.refused[0].rstrip('.')}. Describe under `features` "
+            f"what its columns hold, or pass a table with rows that it answers"
+        )
     features = _narrowed(features, answers, rows)
     rows = rows.legal(features)
     evidence = source.origin.model_copy(update={"seen": _required(spec).seen, "served_by": serve})
@@ -218,7 +235,7 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     if source.is_converted_network:
         rows = rows.near_table()
     cell = CellSource(source.cell.process, source.runner, dataset.features, output)
-    cell = cell.in_accepted_form(rows.frame.head(min(FORM_ROWS, rows.table_rows)))
+    cell = cell.in_accepted_form(rows.frame.head(min(FORM_ROWS, rows.table_rows)), source.interface)
     answers = cell.ask(rows.frame)
     _refuse_unanswered(answers, rows, dataset.spec)
     dataset = replace(dataset, features=_narrowed(dataset.features, answers, rows))
@@ -384,6 +401,13 @@ def _with_probabilities(source: OpenedSource, graph: onnx.ModelProto, dataset: D
     """Return a source that gives scores only with probabilities that are fitted on the validation rows."""
     rows = dataset.parts.validation
     scores = graph_predictor(graph)(dataset.frame[rows])[SCORES].astype(np.float64)
+    if not np.isfinite(scores).all():
+        count_unanswered = count(int((~np.isfinite(scores)).any(axis=1).sum()), "row")
+        raise DataError(
+            f"{dataset.spec.location('data', 'path')}: the source gives no score for {count_unanswered} of the "
+            f"{len(rows):,} that calibrate it, such as rows with missing values. Leave them out with `data.where`, or "
+            f"correct them"
+        )
     weights = np.ones(len(rows)) if dataset.weights is None else dataset.weights[rows]
     slope, intercept = fit_scores(scores, dataset.target.values[rows], weights)
     replace_scores(graph, slope, intercept)
@@ -404,7 +428,8 @@ def _with_numbers(source: OpenedSource, features: Sequence[Feature], frame: pl.D
     if not spec.is_embedding or interface.numbers is not None or interface.labels is not None:
         return interface
     unknown = VectorOutput(target=spec.data.target, length=1)
-    cell = CellSource(source.cell.process, source.runner, features, unknown).in_accepted_form(frame.head(FORM_ROWS))
+    cell = CellSource(source.cell.process, source.runner, features, unknown)
+    cell = cell.in_accepted_form(frame.head(FORM_ROWS), interface)
     return replace(interface, numbers=cell.width(frame.head(FORM_ROWS)))
 
 

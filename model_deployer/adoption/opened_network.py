@@ -68,7 +68,7 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
     sample = sample_rows(fields)
     counts = [len(slot.fields) for slot in slots]
     images = {slot.fields[0].name: slot.pixels for slot in slots if slot.pixels is not None}
-    labels = _stated_labels(read, network)
+    labels = None if network is None else network.labels
     forms = {name: pixels.to_json() for name, pixels in images.items()}
     forms_of_inputs: dict[str, Any] = {"images": images}
     request = {"fields": counts, "labels": list(labels or ()), "images": forms}
@@ -140,13 +140,6 @@ def _slots(network: Network | None, stated: StatedFields, reason: str | None) ->
 
 def _with_known_tokens(slot: Slot, network: Network) -> Slot:
     return replace(slot, fields=tuple(within_vocabulary(field, slot.tensor, network) for field in slot.fields))
-
-
-def _stated_labels(read: ReadSource, network: Network | None) -> Sequence[str] | None:
-    if network is not None and network.labels is not None:
-        return network.labels
-    stated = [item.value for item in read.source.about("labels") if isinstance(item.value, list)]
-    return [str(name) for name in stated[0]] if stated else None
 
 
 def sample_rows(fields: Sequence[SourceField]) -> dict[str, NDArray[Any]]:

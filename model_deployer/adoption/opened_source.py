@@ -12,7 +12,9 @@ import onnx
 
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.environment import CellEnvironment, current_environment, prepare_environment
+from model_deployer.adoption.class_names import class_names
 from model_deployer.adoption.graph.trees.catboost_model import read_catboost
+from model_deployer.adoption.graph.trees.xgboost_model import with_document
 from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
 from model_deployer.adoption.graph.written_model import write_model
 from model_deployer.adoption.installed_packages import with_dependencies
@@ -20,6 +22,7 @@ from model_deployer.adoption.interface import Interface, SourceField, label_text
 from model_deployer.adoption.opened_network import open_network
 from model_deployer.adoption.read_source import ReadSource, SourceHints, with_graph
 from model_deployer.adoption.source_cell import OpenCell, open_cell, source_environment, source_requirements
+from model_deployer.adoption.stored_model import source_columns
 from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.errors import CheckFailed, UsageError
 from model_deployer.contract.source_runner import NetworkAnswer, SourceRunner
@@ -93,13 +96,14 @@ def _environment(read: ReadSource, hints: SourceHints) -> CellEnvironment:
 
 def _converted(read: ReadSource, cell: OpenCell, hints: SourceHints) -> ReadSource:
     """Return what a source says, with the graph of a model that only its own library can read."""
-    (*others, step) = cell.steps
-    is_catboost = step.kind == "catboost" or (read.estimator or "").startswith("catboost.")
-    if read.graph is not None or not is_catboost or others:
+    if read.converted_library is None:
         return read
+    step = cell.steps[-1]
     try:
         content = cell.process.convert(step.kind, cell.files / step.path, key=step.key)
-        return with_graph(read, write_model(read_catboost(content), hints.columns))
+        is_catboost = read.converted_library == "catboost"
+        stored = read_catboost(content) if is_catboost else with_document(read.source.model.stored, content)
+        return with_graph(read, write_model(stored, hints.columns))
     except SeveralDecisions as reason:
         raise CheckFailed(f"'{read.root.name}': {reason}") from None
     except (CellError, UnsupportedModel) as reason:
@@ -114,10 +118,12 @@ def _opened(
     network: NetworkAnswer | None = None,
 ) -> OpenedSource:
     description = cell.process.description
-    interface = read.interface or _described(description, hints)
+    interface = read.interface or _described(description, hints, source_columns(read.source))
     if interface.labels is None and description["classes"] is not None:
         interface = replace(interface, labels=tuple(map(label_text, description["classes"])))
-    if labels := hints.labels or _stated_labels(read, interface):
+    codes = tuple(map(str, range(len(interface.labels or ()))))
+    names = class_names(read.source, len(codes)) if codes and interface.labels == codes else None
+    if labels := hints.labels or names:
         interface = replace(interface, labels=_renamed(interface.labels, labels))
     stored_with = {name: version for name, version in read.source.versions.items() if version[:1].isdigit()}
     origin = Adoption(
@@ -139,23 +145,9 @@ def _opened(
     return OpenedSource(interface, origin, read.graph, read.critical, runner, cell)
 
 
-def _stated_labels(read: ReadSource, interface: Interface) -> Sequence[str] | None:
-    """Return what a label encoder or label map next to a model calls its classes; None if they are not codes."""
-    if interface.labels is None or interface.labels != tuple(map(str, range(len(interface.labels)))):
-        return None
-    for statement in read.source.about("labels"):
-        value = statement.value
-        names = (
-            [value.get(int(code), value.get(code)) for code in interface.labels] if isinstance(value, dict) else value
-        )
-        if isinstance(names, list) and len(names) == len(interface.labels) and None not in names:
-            return [label_text(name) for name in names]
-    return None
-
-
-def _described(description: Mapping[str, Any], hints: SourceHints) -> Interface:
-    """Return what a loaded source says of itself, for one whose files do not say it."""
-    names = description.get("names") or hints.columns or list(hints.images)
+def _described(description: Mapping[str, Any], hints: SourceHints, columns: Sequence[str] | None) -> Interface:
+    """Return what a loaded source says of itself, for one whose files do not say it; they may list its columns."""
+    names = description.get("names") or hints.columns or columns or list(hints.images)
     if not names and description.get("features"):
         names = [f"x{position}" for position in range(int(description["features"]))]
     if not names:

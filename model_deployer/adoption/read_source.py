@@ -1,6 +1,5 @@
 """Read a source without running it: what it is, its inputs, and its graph if every part has a writer."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +25,19 @@ from model_deployer.contract.source_runner import Meaning, Pixels
 
 #: What the imports of a pickle are called that a reader has to know.
 _VERDICTS = ("dangerous", "code", "unknown")
+
+_CLUSTERS = "numbers groups of rows"
+_OUTLIERS = "tells usual rows from unusual ones"
+
+#: Estimators of scikit-learn that learn without a target, and what they answer.
+_WITHOUT_TRUTH = {
+    **dict.fromkeys(("KMeans", "MiniBatchKMeans", "BisectingKMeans", "Birch", "MeanShift"), _CLUSTERS),
+    **dict.fromkeys(("AffinityPropagation", "AgglomerativeClustering", "DBSCAN", "HDBSCAN", "OPTICS"), _CLUSTERS),
+    **dict.fromkeys(("SpectralClustering", "GaussianMixture", "BayesianGaussianMixture"), _CLUSTERS),
+    **dict.fromkeys(("IsolationForest", "LocalOutlierFactor", "OneClassSVM", "SGDOneClassSVM"), _OUTLIERS),
+    **dict.fromkeys(("EllipticEnvelope", "KernelDensity"), _OUTLIERS),
+    "NearestNeighbors": "finds similar rows",
+}
 
 #: How many names a line lists.
 _MAX_LISTED = 12
@@ -101,6 +113,20 @@ class ReadSource:
         return StatedFields(hints.columns, hints.vectors, hints.images, pixels, hints.sequences)
 
     @property
+    def is_converted(self) -> bool:
+        """Whether its graph is made in its cell: that of a network, of CatBoost, or of an old XGBoost."""
+        return self.is_network or self.converted_library is not None
+
+    @property
+    def converted_library(self) -> str | None:
+        """The library that saves its model in a format which can be read, in its cell; None if there is no need."""
+        if self.graph is not None or len(self.source.files) > 1:
+            return None
+        model = self.source.model
+        library = model.kind if model.stored is None else model.stored.library
+        return library if library in ("catboost", "xgboost") else None
+
+    @property
     def is_program(self) -> bool:
         """Whether loading it may run code of its author; a graph in ONNX is data."""
         return any(file.kind != "onnx" for file in self.source.files)
@@ -138,19 +164,20 @@ class ReadSource:
                 yield "read", f"{statement.place} says: {statement.text}"
         if self.interface is not None:
             yield "read", f"it reads {_shown([field.name for field in self.interface.fields])}"
-        yield "graph", self.reason or self._graph
+        yield "graph", self._graph if self.is_converted else self.reason or self._graph
 
     @property
     def _graph(self) -> str:
+        if self.converted_library is not None:
+            return f"{self.converted_library} saves it as JSON in its cell, and the graph is written of that"
         if not self.is_network:
             return "every part of it has a graph writer"
         return "its own graph is served" if self.source.kind == "onnx" else "it is converted to ONNX in its cell"
 
     def _warnings(self) -> Iterator[str]:
-        paths = {
-            verdict: [item.path for item in self.source.imports if item.verdict == verdict] for verdict in _VERDICTS
-        }
-        attacks = [name for name in paths["dangerous"] if _may_run_commands(name)]
+        imports = self.source.imports
+        paths = {verdict: [item.path for item in imports if item.verdict == verdict] for verdict in _VERDICTS}
+        attacks = [item.path for item in imports if item.may_run_commands]
         others = [name for name in paths["dangerous"] if name not in attacks]
         if attacks:
             yield f"loading it would call {_shown(attacks)}, which no model needs: it may be an attack"
@@ -160,12 +187,6 @@ class ReadSource:
             yield "it carries functions as code, which run when it is loaded"
         if paths["unknown"]:
             yield f"it needs classes of its author: {_shown(paths['unknown'])}"
-
-
-def _may_run_commands(path: str) -> bool:
-    """Return whether a function is of the standard library, apart from those that only wrap other functions."""
-    module = path.rpartition(".")[0]
-    return module.partition(".")[0] in sys.stdlib_module_names and module not in ("functools", "operator", "_operator")
 
 
 def _shown(value: object) -> str:
@@ -186,6 +207,7 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
     """
     source = detect(path, hints.steps)
     _refuse_transformer(source, path)
+    _refuse_without_truth(source, path)
     read = ReadSource(source, path, digest_of(path))
     columns = hints.columns or source_columns(source)
     if read.is_network:
@@ -225,6 +247,18 @@ def _refuse_transformer(source: Source, path: Path) -> None:
     raise UnreadableSource(
         f"'{path.name}' holds a '{fitted_model(stored).name}', which prepares columns and predicts nothing: hand over "
         f"the folder with the model"
+    )
+
+
+def _refuse_without_truth(source: Source, path: Path) -> None:
+    """Refuse a model of scikit-learn whose numbers are neither a quantity nor a class that a table can have."""
+    stored = source.model.stored
+    model = None if stored is None else fitted_model(stored)
+    if model is None or model.library != "sklearn" or model.name not in _WITHOUT_TRUTH:
+        return
+    raise UnreadableSource(
+        f"'{path.name}' holds a '{model.name}', which {_WITHOUT_TRUTH[model.name]}: no truth can evaluate its answers. "
+        f"Fit a classifier to the labels that it gives, and adopt that"
     )
 
 

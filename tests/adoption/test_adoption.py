@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from lightgbm import LGBMClassifier
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -125,6 +126,15 @@ def test_classes_that_are_codes_get_the_names_of_the_table(tmp_path: Path) -> No
     assert artifact.contract.output.labels == ("no", "yes")
     adoption = artifact.evaluation.adoption
     assert adoption and adoption.equality and adoption.equality.flips == 0
+
+
+def test_numbers_that_were_categories_of_pandas(tmp_path: Path) -> None:
+    """LightGBM refuses them as plain numbers: the source gets them as categories again."""
+    table = buyers().with_columns(area=pl.Series(np.arange(buyers().height) % 3 + 1))
+    rows = _pandas(table)[["age", "area"]].astype({"area": "category"})
+    model = LGBMClassifier(n_estimators=5, verbose=-1, min_child_samples=5).fit(rows, table["bought"].to_list())
+    adoption = adopted(write_adoption(tmp_path, model, "bought", table)).evaluation.adoption
+    assert adoption and adoption.equality and adoption.equality.is_proved
 
 
 def test_nothing_is_loaded_without_consent(tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.cluster import KMeans
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from model_deployer.adoption.cell.cell_error import CellError
+from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.contract import store
 from model_deployer.contract.errors import CheckFailed, DataError, SpecError
@@ -92,6 +94,12 @@ def test_a_step_without_a_model(step: Any, tmp_path: Path) -> None:
     check_refused(path, UnreadableSource, "'StandardScaler', which prepares columns and predicts nothing")
 
 
+@pytest.mark.parametrize("model", [KMeans(2, n_init=1), IsolationForest(n_estimators=3)], ids=["clusters", "outliers"])
+def test_a_model_without_a_truth(model: Any, tmp_path: Path) -> None:
+    path = write_adoption(tmp_path, make_pipeline(StandardScaler(), model).fit(ROWS), "bought", TABLE)
+    check_refused(path, UnreadableSource, f"'{type(model).__name__}'.*no truth.*Fit a classifier")
+
+
 def test_texts_as_the_truth_of_a_quantity(tmp_path: Path) -> None:
     model = LinearRegression().fit(ROWS, TABLE["spend"])
     check_refused(
@@ -121,3 +129,16 @@ def test_boolean_classes(tmp_path: Path) -> None:
     assert [answer["decision"] for answer in answers if answer] == [
         str(value).lower() for value in model.predict(ROWS[:50]).tolist()
     ]
+
+
+def test_an_order_of_columns_that_is_not_clear(tmp_path: Path) -> None:
+    """A model without names, a table, and a program that has the columns in another order."""
+    folder = tmp_path / "handed"
+    folder.mkdir()
+    path = write_adoption(folder, LogisticRegression().fit(ROWS, TABLE["bought"].to_numpy()), "bought", TABLE)
+    (folder / "app.py").write_text('COLUMNS = ["income", "age"]\n')
+    path.unlink()
+    text = f"adopt: {{source: handed, trust: '{digest_of(folder)}', environment: current}}"
+    spec = tmp_path / "model.yaml"
+    spec.write_text(f"name: orders\n{text}\ndata: {{path: handed/table.csv, target: bought, ignore: [spend]}}\n")
+    check_refused(spec, DataError, "age, income, and app.py line 1 has income, age")

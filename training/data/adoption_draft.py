@@ -1,7 +1,7 @@
 """Write the first model.yaml for a model that was trained elsewhere, to be completed by its owner."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from model_deployer.adoption.interface import SourceField
@@ -37,6 +37,7 @@ def draft_of(  # noqa: PLR0913 (one argument per statement of the user)
     name: str | None,
     table: Path | None,
     target: str | None,
+    steps: Sequence[str] = (),
     is_trusted: bool,
 ) -> str:
     """Return the text of a model.yaml.
@@ -48,6 +49,7 @@ def draft_of(  # noqa: PLR0913 (one argument per statement of the user)
         name: The name of the model; None for one that resembles that of the source.
         table: The evaluation table; None if it is not known yet.
         target: The column with the truth; None if it is not known yet.
+        steps: The files that the rows pass through, as the user names them.
         is_trusted: Whether the user has consented to run the source.
     """
     path = _relative(source, folder)
@@ -55,7 +57,7 @@ def draft_of(  # noqa: PLR0913 (one argument per statement of the user)
         [
             _HEAD,
             identity(name or model_name(source.name)),
-            *_adopt(read, path, is_trusted),
+            *_adopt(read, path, steps, is_trusted),
             *_data(None if table is None else _relative(table, folder), target),
             *_features(read),
             _TAIL,
@@ -69,8 +71,10 @@ def _relative(path: Path, folder: Path) -> str:
     )
 
 
-def _adopt(read: ReadSource, path: str, is_trusted: bool) -> Iterator[str]:
+def _adopt(read: ReadSource, path: str, steps: Sequence[str], is_trusted: bool) -> Iterator[str]:
     yield f"adopt:\n  source: {scalar(path)}  # {read.about}\n"
+    if steps:
+        yield f"  steps: [{', '.join(map(scalar, steps))}]\n"
     consent = "consent to run the source: its files may hold programs"
     if read.is_program:
         yield f"  {'' if is_trusted else '# '}trust: {read.digest}  # {consent}\n"
@@ -82,7 +86,7 @@ def _adopt(read: ReadSource, path: str, is_trusted: bool) -> Iterator[str]:
     if interface is not None and interface.labels is not None and _are_codes(interface.labels):
         yield f"  # labels: [...]  # what the classes {', '.join(interface.labels)} are called in the table\n"
     yield "  # seen: true  # whether the model was trained on rows of the table\n"
-    if read.graph is None and not read.is_network:
+    if read.graph is None and not read.is_converted:
         yield f"  serve: runner  # the source itself answers, in a process of its own: {read.reason}\n\n"
     else:
         yield "  # serve: runner  # serve the source itself, in a process of its own, in place of a graph\n\n"

@@ -13,7 +13,7 @@ from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.process import CellProcess
 from model_deployer.adoption.cell.source_rows import output_tensors, source_columns
 from model_deployer.adoption.equality.comparison import SourceAnswers
-from model_deployer.adoption.interface import label_text
+from model_deployer.adoption.interface import Interface, label_text
 from model_deployer.contract.features import Categorical, Feature, Image, NumberSequence
 from model_deployer.contract.image_file import read_image
 from model_deployer.contract.outputs import Classification, Output
@@ -48,20 +48,23 @@ class CellSource:
         versions: Mapping[str, str] = self.process.description["versions"]
         return versions
 
-    def in_accepted_form(self, frame: pl.DataFrame) -> "CellSource":
+    def in_accepted_form(self, frame: pl.DataFrame, interface: Interface) -> "CellSource":
         """Return the same source with rows in a form that it does not refuse.
 
-        The forms are tried in this order: as the source chooses, as a data frame, and as a data frame in which texts
-        are categories of pandas, as boosters want them.
+        The forms are tried in this order: as the source chooses, as a data frame, and as a data frame in which texts,
+        and numbers whose categories the source lists, are categories of pandas, as boosters want them.
 
         Args:
             frame: Some rows in the form of a graph's inputs.
+            interface: What the source says of its inputs.
         """
         categories = {
             feature.name: feature.categories
             for feature in self.features
             if isinstance(feature, Categorical) and feature.categories
         }
+        numbers = [field for field in interface.fields if field.kind == "number"]
+        categories |= {field.name: field.categories for field in numbers if field.categories}
         updates: list[dict[str, Any]] = [{}]
         if self.runner.form is None:
             updates += [{"form": "frame"}, {"form": "frame", "categories": categories}]

@@ -267,6 +267,11 @@ def worker_variables(limits: Limits) -> dict[str, str]:
 def _sentence(action: str, error: Mapping[str, Any]) -> str:
     """Return an error of the source as a sentence."""
     if module := error.get("module"):
+        if not error.get("name") and module != "__main__":
+            return (
+                f"the source needs the module '{module}', which is not there: hand over the folder with it, or list "
+                f"all packages that the source needs under `adopt.environment`"
+            )
         name = f"'{error['name']}' of the module '{module}'" if error.get("name") else f"the module '{module}'"
         return f"the source needs {name}, which is not there: hand over the folder with the script that defines it"
     return f"the source cannot {action}: {error['type']}: {error['message']}"

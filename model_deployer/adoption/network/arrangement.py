@@ -116,7 +116,10 @@ def _slot(tensor: Tensor, name: str, stated: StatedFields) -> Slot:
 def _columns(tensor: Tensor, columns: Sequence[str] | None) -> Slot:
     width = _width(tensor, columns)
     if columns is not None and len(columns) != width:
-        raise UnsupportedModel(f"the network reads {width} columns, but {len(columns)} names are stated")
+        raise UnsupportedModel(
+            f"the network reads {width} columns, but {len(columns)} names are stated: list those that it reads, in its "
+            f"order, under `adopt.columns`"
+        )
     names = columns or [f"x{position}" for position in range(width)]
     return Slot(tensor, tuple(_field(tensor, name, 1) for name in names))
 

@@ -42,6 +42,12 @@ def statements_of_text(path: Path, text: str) -> list[Statement]:
     return list(reader(path.name, text)) if reader else []
 
 
+def decoded(content: bytes) -> str:
+    """Return the text of a file: UTF-8 with or without a mark, or UTF-16 as PowerShell writes it."""
+    is_wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return content.decode("utf-16" if is_wide else "utf-8-sig", errors="replace")
+
+
 def notebook_code(text: str) -> str:
     """Return the code of a notebook, without commands of IPython; nothing if it is not a notebook."""
     try:

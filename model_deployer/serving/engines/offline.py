@@ -180,7 +180,10 @@ class OfflineModel:
             is_any_left = len(refused) < len(next(iter(columns.values())))
             return (self._run(left)[0] if is_any_left else self._no_outputs()), error.problems
         if not all(np.isfinite(array).all() for array in outputs.values()):
-            raise ArtifactError(f"{self._artifact.tag} answers a valid row with NaN or infinity; train it again")
+            raise ArtifactError(
+                f"{self._artifact.tag} answers a row that its contract accepts with NaN or infinity; narrow the fields "
+                f"under `features` in model.yaml, with `missing: reject`, `minimum` and `maximum`, and save it again"
+            )
         return outputs, ()
 
 

@@ -116,6 +116,7 @@ class Booster:
             "multiclass",
             "multiclassova",
             "multi:softprob",
+            "multi:softmax",
         )
 
     def predict(self, table: Table) -> dict[str, Any]:
@@ -123,6 +124,8 @@ class Booster:
         rows = table.frame() if self.names and table.options.get("form") != "array" else table.array()
         if type(self.booster).__module__.startswith("xgboost"):
             rows = import_module("xgboost").DMatrix(rows, feature_names=self.names, enable_categorical=True)
+        if self.objective == "multi:softmax":  # its answers are numbers of classes, without their probabilities
+            return {"probabilities": _softmax(np.asarray(self.booster.predict(rows, output_margin=True)))}
         values = np.asarray(self.booster.predict(rows))
         if not self._is_classifier:
             return {"value": values}
@@ -210,15 +213,18 @@ def _answer(outputs: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
         return {"value": values}
     shares = values.astype(np.float64)
     if network["meaning"] == "logits":
-        shares = shares - shares.max(axis=1, keepdims=True) if shares.shape[1] > 1 else shares
-        powers = np.exp(shares)
-        shares = powers / powers.sum(axis=1, keepdims=True) if shares.shape[1] > 1 else _logistic(shares)
+        shares = _softmax(shares) if shares.shape[1] > 1 else _logistic(shares)
     answer = {"probabilities": np.concatenate([1 - shares, shares], axis=1) if shares.shape[1] == 1 else shares}
     if network.get("decision"):
         names = dict(zip(network["labels"], network["names"]))
         decisions = outputs[network["decision"]].reshape(-1).tolist()
         answer["decision"] = np.array([names.get(str(label), str(label)) for label in decisions], object)
     return answer
+
+
+def _softmax(values: Any) -> Any:
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _logistic(values: Any) -> Any:

@@ -49,7 +49,9 @@ class Table:
         pandas = import_module("pandas")
         frame = pandas.DataFrame({name: _of_rows(column) for name, column in self.columns.items()})
         for name, categories in (self.options.get("categories") or {}).items():
-            frame[name] = pandas.Categorical(frame[name], categories=categories)
+            is_text = frame[name].dtype == object or str(frame[name].dtype).startswith("str")
+            known = categories if is_text else [_number(category) for category in categories]
+            frame[name] = pandas.Categorical(frame[name], categories=known)
         return frame
 
     def array(self) -> Any:
@@ -71,6 +73,11 @@ def joined(columns: list[Any]) -> Any:
 def _of_rows(column: Any) -> Any:
     """Return a column with one value for each row; the values of a column of vectors or images are arrays."""
     return column if column.ndim == 1 else list(column)
+
+
+def _number(text: str) -> Any:
+    """Return a category that is a number: a whole one where it is, as pandas has it."""
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def _with_missing(column: Any, options: dict[str, Any]) -> Any:

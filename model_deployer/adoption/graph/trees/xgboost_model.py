@@ -47,6 +47,22 @@ def read_xgboost(content: bytes) -> StoredObject:
     return StoredObject("xgboost.core", "Booster", state={"handle": content})
 
 
+def with_document(stored: StoredObject | None, content: bytes) -> StoredObject:
+    """Return a model whose booster is in a binary format, with the same booster in JSON.
+
+    Args:
+        stored: A ``Booster``, or an object of the interface for scikit-learn; None for a file.
+        content: The booster in JSON, as its own library writes it.
+
+    Raises:
+        UnsupportedModel: if the bytes are not a model in JSON.
+    """
+    booster = read_xgboost(content)
+    if stored is None or stored.name == "Booster":
+        return booster
+    return replace(stored, state={**stored.state, "_Booster": booster})
+
+
 def xgboost_columns(stored: StoredObject) -> list[str | None]:
     """Return the names of the input columns; None for each if the model was trained without names."""
     model = parse_xgboost(_content(stored))
