@@ -14,6 +14,9 @@ from model_deployer.contract.document import JsonDocument, JsonObject
 #: The file, and the folder with the files of the source.
 RUNNER, SOURCE = "runner.json", "source"
 
+#: The kinds of files that are pickles, or hold one.
+PICKLED = frozenset({"pickle", "joblib", "torch", "torch_state_dict", "lightning_checkpoint"})
+
 
 class SourceStep(JsonObject):
     """One file of a source; the rows pass through the files in their order.
@@ -149,6 +152,11 @@ class SourceRunner(JsonDocument):
     answer: Literal["probabilities", "decision", "value"]
     network: NetworkAnswer | None = None
     half_width: float | None = None
+
+    @property
+    def is_pickled(self) -> bool:
+        """Whether one of its files is a pickle: a program that runs when it is loaded."""
+        return any(step.kind in PICKLED for step in self.steps)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from model_deployer.adoption.installed_packages import with_dependencies
+from model_deployer.contract.source_runner import SourceRunner
 from model_deployer.handoff.formats.library import TEMPLATES
 from model_deployer.image.bento import DOCKERFILE, REQUIREMENTS
-from model_deployer.package.package_data import HASHED_REQUIREMENTS
+from model_deployer.package.package_data import HASHED_REQUIREMENTS, SOURCE_REQUIREMENTS
 
 #: The files with the packages of the server, and with those that the tests need in addition.
 RUNTIME, TESTS = "requirements.txt", "tests/requirements.txt"
+
 
 #: The packages that the tests and the joblib file need in addition to those of the server.
 _TEST_PACKAGES = ("pytest", "joblib")
@@ -43,6 +45,13 @@ def write_requirements(folder: Path) -> None:
     test_pins = [f"{name}=={version}" for name, version in test_packages if name not in names]
     _write_pins(folder / RUNTIME, "To serve the model and to load its files.", server_pins)
     _write_pins(folder / TESTS, f"For the tests, in addition to {RUNTIME}.", test_pins)
+
+
+def write_source_requirements(folder: Path, runner: SourceRunner) -> None:
+    """Write the packages of the process of a source, with their exact versions."""
+    python = f", with Python {runner.python}" if runner.python else ""
+    title = f"For the process of the model alone{python}. README.md has the command that installs them."
+    _write_pins(folder / SOURCE_REQUIREMENTS, title, runner.requirements)
 
 
 def write_hashed_requirements(folder: Path, tested: HashedPlatform, others: Sequence[HashedPlatform]) -> None:
@@ -79,6 +88,11 @@ def read_pins(folder: Path) -> list[str]:
     """Return the packages of the environment of a package folder, as ``name==version``."""
     lines = [line for name in (RUNTIME, TESTS) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
     return [line for line in lines if "==" in line]
+
+
+def read_source_pins(folder: Path) -> list[str]:
+    """Return the packages of the environment of the source of a package folder, as ``name==version``."""
+    return [line for line in (folder / SOURCE_REQUIREMENTS).read_text(encoding="utf-8").splitlines() if "==" in line]
 
 
 def write_environment(folder: Path, name: str) -> None:

@@ -40,6 +40,9 @@ OTHER_SPECIFICATION = "docs/API_OTHER_SERVERS.yaml"
 #: The packages of the server with the hashes of their files, for the platforms that it names.
 HASHED_REQUIREMENTS = "requirements-hashed.txt"
 
+#: The packages of the process of a source that serves its model itself.
+SOURCE_REQUIREMENTS = "requirements-source.txt"
+
 #: The endpoints of the model's own API; the others are for clients of other servers.
 OWN_ENDPOINTS = frozenset({"POST /predict", "GET /", "GET /model", "GET /livez", "GET /readyz", "GET /metrics"})
 

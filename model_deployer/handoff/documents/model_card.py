@@ -266,7 +266,7 @@ def formats(package: PackageData) -> Markdown:
             format_.about,
             _agreement(format_.golden),
             _agreement(format_.test),
-            f"{format_.tolerance:.2g}",
+            f"{format_.tolerance:.2g}" if format_.golden else "",
         ]
         for format_ in package.formats
         if format_.withheld is None

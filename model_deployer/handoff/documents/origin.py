@@ -119,22 +119,16 @@ def differing_rows(package: PackageData) -> Markdown:
     return table(["Row", "Difference", "Answer of the source", "Answer of the model"], rows)
 
 
-def service(package: PackageData) -> str:
-    """Return what the service predicts with, as a sentence, and what every other format was compared with."""
-    adoption = package.evaluation.adoption
-    if adoption and adoption.served_by == "runner":
-        return "The service asks the source, in a process of its own."
-    return "The service predicts with the ONNX graph."
-
-
-def failures(package: PackageData) -> str:
-    """Return what happens if the process of the source ends; empty if a graph answers."""
-    adoption = package.evaluation.adoption
-    if adoption is None or adoption.served_by == "graph":
-        return ""
-    return (
-        "- The source answers in a process of its own. If it ends, requests get 503 with `Retry-After` until it is "
-        "started again, and `GET /readyz` says so."
+def service(package: PackageData) -> Markdown:
+    """Return what the service predicts with, and what every other format was compared with, as sentences."""
+    if package.runner:
+        return Markdown(
+            "The service asks the source, in [a process of its own](INTEGRATION_GUIDE.md#the-process-of-the-model). "
+            "Its answers were compared with those of the source when the package was written."
+        )
+    return Markdown(
+        "The service predicts with the ONNX graph. Every other format answered the same requests, and its answers were "
+        "compared with its answers; a format that disagrees is not in the package."
     )
 
 

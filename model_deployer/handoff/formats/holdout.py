@@ -1,9 +1,12 @@
 """The test rows of a model, read again from its table."""
 
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 from rich import get_console
 
@@ -26,8 +29,8 @@ class HoldoutRows:
 
     Attributes:
         columns: The inputs of model.onnx by name, each of shape [rows, *shape]: float64, or object for strings.
-        expected: The outputs of model.onnx by name, float32 [rows, n].
-        requests: The rows that the contract accepts, as a client sends them.
+        expected: The outputs of the model by name, float32 [rows, n]; NaN in rows that a source does not answer.
+        requests: The rows that the contract accepts, and a source answers, as a client sends them.
         request_indexes: The index of each of these rows among all test rows.
         truths: The target of each of all test rows: a label, a number, or a number for each of several targets by name.
             None for an embedding.
@@ -55,6 +58,7 @@ def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
     Raises:
         SpecError, DataError: If the model.yaml or the table cannot be used, or if the table has changed since the
             model was made.
+        EnvironmentFault, ArtifactError: If the model is served by its source, which cannot be started here.
     """
     from model_deployer.training.data.request_rows import graph_column, legal, request  # noqa: PLC0415 (it loads polars)
 
@@ -67,13 +71,25 @@ def read_holdout_rows(artifact: Artifact, spec: Path) -> HoldoutRows:
     columns = {feature.name: graph_column(feature, frame[feature.name]) for feature in contract.features}
     accepted = legal(contract.features, frame)
     rows = [request(contract.features, row) for row in frame.filter(accepted).iter_rows(named=True)]
-    return HoldoutRows(
-        columns=columns,
-        expected=predict_in_chunks(_engine_predict(artifact), columns),
-        requests=rows,
-        request_indexes=accepted.arg_true().to_list(),
-        truths=_truths(dataset, dataset.parts.test),
-    )
+    indexes, truths = accepted.arg_true().to_list(), _truths(dataset, dataset.parts.test)
+    if artifact.runner:
+        return _of_source(artifact, HoldoutRows(columns, {}, rows, indexes, truths))
+    return HoldoutRows(columns, predict_in_chunks(_engine_predict(artifact), columns), rows, indexes, truths)
+
+
+def _of_source(artifact: Artifact, test: HoldoutRows) -> HoldoutRows:
+    """Return test rows with the answers of a source, which may refuse some that the contract accepts."""
+    from model_deployer.serving.engines.offline import OfflineModel  # noqa: PLC0415 (it loads ONNX Runtime)
+
+    with closing(OfflineModel(artifact)) as model:
+        answers = model.answer(test.requests)
+    indexes = list(compress(test.request_indexes, answers.accepted))
+    expected = {}
+    for name, array in answers.outputs.items():
+        expected[name] = np.full((len(test), array.shape[1]), np.nan, dtype=np.float32)
+        expected[name][indexes] = array
+    requests = list(compress(test.requests, answers.accepted))
+    return replace(test, expected=expected, requests=requests, request_indexes=indexes)
 
 
 def _read_table(artifact: Artifact, spec: Path) -> "Dataset":

@@ -20,10 +20,10 @@ PredictArrays = Callable[[Mapping[str, NDArray[Any]]], Arrays]
 CHUNK_ROWS = 4_096
 
 
-def write_parity(path: Path, formats: Sequence[Format], graph: Graph) -> None:
-    """Write parity.json."""
+def write_parity(path: Path, formats: Sequence[Format], graph: Graph | None) -> None:
+    """Write parity.json; ``graph`` is None if the model is not a graph."""
     listed = [format_.model_dump(mode="json") for format_ in formats]
-    write_json(path, {"formats": listed, "graph": graph.model_dump(mode="json")})
+    write_json(path, {"formats": listed, "graph": graph and graph.model_dump(mode="json")})
 
 
 def agreement(output: Output, expected: Arrays, actual: Arrays, scale: float) -> Agreement:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -29,6 +30,9 @@ ANSWERING = "answering"
 
 #: The variable with the folder of the environments, which an image has.
 ENVIRONMENTS_VARIABLE = "MODEL_DEPLOYER_ENVIRONMENTS"
+
+#: Without the variable, they are in this folder of the server's own virtual environment, if it is there.
+ENVIRONMENTS_FOLDER = Path(sys.prefix) / "environments"
 
 
 @dataclass
@@ -123,12 +127,15 @@ class OwnSourceEngine(SourceEngine):
 def source_environment(runner: SourceRunner) -> CellEnvironment:
     """Return the environment of a source; it is made if this machine does not have it.
 
+    It is in the folder that the variable names, else in that of the server's own environment, else in the user's cache.
+
     Raises:
         EnvironmentFault: if it cannot be made.
     """
-    cache = os.environ.get(ENVIRONMENTS_VARIABLE)
+    named = os.environ.get(ENVIRONMENTS_VARIABLE)
+    own = ENVIRONMENTS_FOLDER if ENVIRONMENTS_FOLDER.is_dir() else None
     try:
-        return prepare_environment(runner.requirements, python_version(runner), Path(cache) if cache else None)
+        return prepare_environment(runner.requirements, python_version(runner), Path(named) if named else own)
     except CellError as error:
         raise EnvironmentFault(f"the environment of the model cannot be made: {error}") from None
 
