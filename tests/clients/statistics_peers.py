@@ -1,4 +1,4 @@
-"""What crepes 0.9.1, mapie 1.6.0, online-fdr 1.0.0 and river 0.26.1 compute, for tests/monitoring/statistics/test_peers.py.
+"""What crepes 0.9.1, mapie 1.6.0, online-fdr 1.0.0 and river 0.26.1 compute, for tests/monitoring/statistics.
 
 In an environment with these versions: python tests/clients/statistics_peers.py > tests/monitoring/statistics/peers.json
 """
@@ -53,7 +53,7 @@ def online_fdr_numbers():
 
 
 def river_numbers():
-    """Years of 100 rows a day without a fault, whose days differ: how many have an alarm of tests for independent rows."""
+    """100 rows a day without a fault, whose days differ: the years with an alarm of tests for independent rows."""
     years = {"ADWIN": 0, "PageHinkley": 0}
     for year in range(10):
         source = np.random.default_rng(year)
