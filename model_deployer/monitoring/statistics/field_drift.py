@@ -161,7 +161,7 @@ def assumed_spread(shares: Floats, rows: int) -> UnitSpread:
         shares: The expected share of each bin, float64 [bins].
         rows: The number of rows of a live period for which the noise holds; smaller periods have more.
     """
-    level = np.arcsin(np.sqrt(np.clip(shares, 0, 1)))
+    level = _anscombe(rows * shares.clip(0, 1), rows)
     noise = np.full(len(shares), ASSUMED_NOISE)
     return UnitSpread(level - ASSUMED_DISTANCE, level + ASSUMED_DISTANCE, noise, rows, MAX_FREEDOM, "unknown")
 
@@ -184,13 +184,14 @@ def field_drift(spread: UnitSpread, counts: Ints, horizon: int = YEAR_DAYS) -> F
     strategy = int(log_bets[start:].sum(axis=0).argmax())
     side, bin = divmod(strategy // len(POWERS), counts.shape[1])
     since = counts[start:].sum(axis=0)
+    lowest, highest = (_shares(level[bin], spread.rows) for level in (spread.lowest, spread.highest))
     return FieldDrift(
         evidence=evidence,
         dispersion=spread.dispersion,
         bin=bin,
         is_higher=side == 0,
         share=float(since[bin] / max(1, since.sum())),
-        expected=(_share(spread.lowest[bin]), _share(spread.highest[bin])),
+        expected=(float(lowest), float(highest)),
     )
 
 
@@ -206,7 +207,8 @@ def _log_p(spread: UnitSpread, counts: Ints) -> Floats:
     # As if all noise were of rows and clients: it grows where a period is smaller than a unit, and does not shrink.
     noise = np.maximum(spread.noise, _SAMPLING_NOISE / np.sqrt(spread.rows))
     noise = noise * np.sqrt(np.maximum(1, spread.rows / np.maximum(1, rows)))
-    distances = np.stack([values - spread.highest, spread.lowest - values], axis=1) / noise[:, None]
+    lowest, highest = (_for_rows(level, spread.rows, rows) for level in (spread.lowest, spread.highest))
+    distances = np.stack([values - highest, lowest - values], axis=1) / noise[:, None]
     squares, half = np.maximum(distances, 0) ** 2 / spread.freedom, spread.freedom / 2
     constant = lgamma(half + 0.5) - lgamma(half + 1) - log(pi) / 2
     with np.errstate(divide="ignore"):
@@ -216,13 +218,28 @@ def _log_p(spread: UnitSpread, counts: Ints) -> Floats:
 
 
 def _transformed(counts: Ints) -> Floats:
-    """Return Anscombe's transformation of the shares, [units, bins] (1948, "The transformation of ... data")."""
-    rows = counts.sum(axis=1, keepdims=True)
+    """Return Anscombe's transformation of the shares, [units, bins].
+
+    Source: Anscombe (1948), "The transformation of Poisson, binomial and negative-binomial data".
+    """
+    return _anscombe(counts, counts.sum(axis=1, keepdims=True))
+
+
+def _for_rows(levels: Floats, unit_rows: float, rows: Ints) -> Floats:
+    """Return what levels of units are for periods with another number of rows, [bins], [periods, 1] -> [periods, bins].
+
+    The transformed share of a count of 0 depends on the number of rows.
+    """
+    return _anscombe(rows * _shares(levels, unit_rows), rows)
+
+
+def _anscombe(counts: Floats | Ints, rows: Ints | int) -> Floats:
     return np.asarray(np.arcsin(np.sqrt((counts + 3 / 8) / (rows + 3 / 4))))
 
 
-def _share(value: float) -> float:
-    return float(np.sin(np.clip(value, 0, np.pi / 2)) ** 2)
+def _shares(levels: Floats, rows: float) -> Floats:
+    """Return the shares that levels of units with a number of rows stand for, from 0 to 1."""
+    return np.asarray(((np.sin(levels.clip(0, np.pi / 2)) ** 2 * (rows + 3 / 4) - 3 / 8) / rows).clip(0, 1))
 
 
 def _upper_factor(freedom: int) -> float:
