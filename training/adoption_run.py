@@ -18,6 +18,7 @@ from model_deployer.adoption.cell.source_rows import with_interval
 from model_deployer.adoption.equality.comparison import SourceAnswers, compare, value_scale
 from model_deployer.adoption.equality.probes import Probes, build_probes
 from model_deployer.adoption.equality.vector_probes import with_vectors
+from model_deployer.adoption.graph.all_inputs import with_all_inputs
 from model_deployer.adoption.graph.interval import add_interval
 from model_deployer.adoption.graph.scores import SCORES, has_scores, replace_scores
 from model_deployer.adoption.interface import Interface, Kind
@@ -176,7 +177,8 @@ def _adopt_without_table(path: Path, spec: Spec, source: OpenedSource) -> Comple
         print_stage("compare", _summary(equality))
         _refuse_difference(equality)
         evidence = evidence.model_copy(update={"equality": equality})
-        served = _Served(source.graph, graph_predictor(source.graph), output)
+        graph = with_all_inputs(source.graph, features)
+        served = _Served(graph, graph_predictor(graph), output)
     answered = rows.frame.filter([index not in answers.refused for index in rows.indices])
     ready = ReadyModel(
         graph=served.graph,
@@ -222,7 +224,8 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     print_stage("compare", _summary(equality))
     _refuse_difference(equality)
     evidence = evidence.model_copy(update={"equality": equality})
-    return complete(dataset, _ready(_Served(source.graph, graph_predictor(source.graph), output), dataset, evidence))
+    graph = with_all_inputs(source.graph, dataset.features)
+    return complete(dataset, _ready(_Served(graph, graph_predictor(graph), output), dataset, evidence))
 
 
 def _required(spec: Spec) -> AdoptSpec:
