@@ -16,7 +16,7 @@ from scipy.special import expit
 from model_deployer.adoption.cell.cell_source import CellSource
 from model_deployer.adoption.cell.source_rows import with_interval
 from model_deployer.adoption.equality.comparison import SourceAnswers, compare, value_scale
-from model_deployer.adoption.equality.probes import Probes, build_probes
+from model_deployer.adoption.equality.probes import MIXED_CASE, Probes, build_probes
 from model_deployer.adoption.equality.vector_probes import with_vectors
 from model_deployer.adoption.graph.all_inputs import with_all_inputs
 from model_deployer.adoption.graph.interval import add_interval
@@ -209,6 +209,8 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     rows = _Rows.of(dataset.features, dataset.frame, source.critical, dataset.spec.seed)
     if source.is_converted_network:
         rows = rows.near_table()
+    if serve == "runner":
+        rows = rows.without_mixed()
     cell = CellSource(source.cell.process, source.runner, dataset.features, output)
     cell = cell.in_accepted_form(rows.frame.head(min(FORM_ROWS, rows.table_rows)), source.interface)
     answers = cell.ask(rows.frame)
@@ -288,6 +290,12 @@ class _Rows:
             known = known[np.isfinite(known)]
             low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
             kept &= np.isnan(values) | ((values >= 2 * low - high) & (values <= 2 * high - low))
+        cases = tuple(case for case, is_kept in zip(self.cases, kept, strict=True) if is_kept)
+        return _Rows(self.frame.filter(kept), cases, self.table_rows, tuple(range(len(cases))))
+
+    def without_mixed(self) -> "_Rows":
+        """Return the rows without those of many unusual values: a source that refuses most of them takes minutes."""
+        kept = [not case.startswith(MIXED_CASE) for case in self.cases]
         cases = tuple(case for case, is_kept in zip(self.cases, kept, strict=True) if is_kept)
         return _Rows(self.frame.filter(kept), cases, self.table_rows, tuple(range(len(cases))))
 
