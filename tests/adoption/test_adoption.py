@@ -141,6 +141,17 @@ def test_columns_that_the_model_leaves_out_are_sent_and_ignored(tmp_path: Path) 
     assert answer is not None
 
 
+def test_a_code_that_the_encoder_refuses_is_refused(tmp_path: Path) -> None:
+    """An encoder of numbers raises an error for a number beyond its categories, and so does the contract."""
+    table = buyers().with_columns(area=pl.Series(np.arange(buyers().height) % 3 + 1))
+    columns = ColumnTransformer([("codes", OneHotEncoder(), ["area"]), ("numbers", StandardScaler(), ["age"])])
+    rows = _pandas(table)[["area", "age"]]
+    source = Pipeline([("columns", columns), ("model", LogisticRegression())]).fit(rows, table["bought"].to_list())
+    artifact = adopted(write_adoption(tmp_path, source, "bought", table))
+    answers = predict(artifact, [{"area": area, "age": 40} for area in (0, 1, 3, 4)])
+    assert [answer is not None for answer in answers] == [False, True, True, False]
+
+
 def test_numbers_that_were_categories_of_pandas(tmp_path: Path) -> None:
     """LightGBM refuses them as plain numbers: the source gets them as categories again."""
     table = buyers().with_columns(area=pl.Series(np.arange(buyers().height) % 3 + 1))
