@@ -18,9 +18,10 @@ from model_deployer.adoption.cell.cell_source import CellSource
 from model_deployer.adoption.cell.source_rows import with_interval
 from model_deployer.adoption.equality.comparison import SourceAnswers, compare, scales
 from model_deployer.adoption.equality.image_probes import with_images
-from model_deployer.adoption.equality.probes import Probes, build_probes
+from model_deployer.adoption.equality.probes import MIXED_CASE, Probes, build_probes
 from model_deployer.adoption.equality.sequence_probes import with_sequences
 from model_deployer.adoption.equality.vector_probes import with_vectors
+from model_deployer.adoption.graph.all_inputs import with_all_inputs
 from model_deployer.adoption.graph.interval import add_interval
 from model_deployer.adoption.graph.scores import SCORES, has_scores, replace_scores
 from model_deployer.adoption.interface import Interface, Kind
@@ -218,7 +219,8 @@ def _adopt_without_table(path: Path, spec: Spec, source: OpenedSource) -> Comple
         print_stage("compare", _summary(equality))
         _refuse_difference(equality)
         evidence = evidence.model_copy(update={"equality": equality})
-        served = _Served(source.graph, graph_predictor(source.graph), output)
+        graph = with_all_inputs(source.graph, features)
+        served = _Served(graph, graph_predictor(graph), output)
     answered = rows.frame.filter([index not in answers.refused for index in rows.indices])
     ready = _untested(served, evidence, TOLERANCE * float(scales(answers, output, 0).min()))
     print_stage("adopt", "no table: nothing is measured, and drift is not watched")
@@ -237,6 +239,8 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     output = _output(_with_numbers(source, dataset.features, dataset.frame, dataset.spec), dataset.spec)
     if source.is_converted_network:
         rows = rows.near_table()
+    if serve == "runner":
+        rows = rows.without_mixed()
     cell = CellSource(source.cell.process, source.runner, dataset.features, output)
     cell = cell.in_accepted_form(rows.frame.head(min(FORM_ROWS, rows.table_rows)), source.interface)
     answers = cell.ask(rows.frame)
@@ -252,7 +256,8 @@ def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     print_stage("compare", _summary(equality))
     _refuse_difference(equality)
     evidence = evidence.model_copy(update={"equality": equality})
-    served = _Served(source.graph, graph_predictor(source.graph), output)
+    graph = with_all_inputs(source.graph, dataset.features)
+    served = _Served(graph, graph_predictor(graph), output)
     return complete(dataset, _ready(served, dataset, evidence, answers))
 
 
@@ -310,6 +315,12 @@ class _Rows:
             low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
             is_near = np.isnan(values) | ((values >= 2 * low - high) & (values <= 2 * high - low))
             kept &= is_near.reshape(len(kept), -1).all(axis=1)
+        cases = tuple(case for case, is_kept in zip(self.cases, kept, strict=True) if is_kept)
+        return _Rows(self.frame.filter(kept), cases, self.table_rows, tuple(range(len(cases))))
+
+    def without_mixed(self) -> "_Rows":
+        """Return the rows without those of many unusual values: a source that refuses most of them takes minutes."""
+        kept = [not case.startswith(MIXED_CASE) for case in self.cases]
         cases = tuple(case for case, is_kept in zip(self.cases, kept, strict=True) if is_kept)
         return _Rows(self.frame.filter(kept), cases, self.table_rows, tuple(range(len(cases))))
 

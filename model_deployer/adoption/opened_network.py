@@ -18,8 +18,9 @@ from model_deployer.adoption.network.network import Network, Tensor, read_networ
 from model_deployer.adoption.network.output_meaning import Stated, read_answer
 from model_deployer.adoption.network.sequence_input import within_vocabulary
 from model_deployer.adoption.network.wrapped_network import wrap_network
-from model_deployer.adoption.read_source import ReadSource, SourceHints
+from model_deployer.adoption.read_source import STEPS_BEFORE_A_NETWORK, ReadSource, SourceHints
 from model_deployer.adoption.source_cell import OpenCell
+from model_deployer.adoption.stored_model import source_columns as stated_columns
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.features import Feature, Image, NumberSequence, Numeric, Text, Vector
 from model_deployer.contract.source_runner import NetworkAnswer
@@ -58,6 +59,8 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
         CheckFailed: if the columns or the meaning of the outputs are not known, or the network answers no row.
         UsageError: if model.yaml contradicts the network.
     """
+    if read.reason == STEPS_BEFORE_A_NETWORK:
+        hints = replace(hints, columns=hints.columns or stated_columns(read.source))
     network, reason = _graph(read, cell, hints)
     try:
         slots = _slots(network, read.stated_fields(hints), reason)
@@ -96,7 +99,7 @@ def _graph(read: ReadSource, cell: OpenCell, hints: SourceHints) -> tuple[Networ
     """Return the network as ONNX, or the reason why there is none."""
     (*others, step) = cell.steps
     if others:
-        return None, "steps before a network have no graph writer"
+        return None, STEPS_BEFORE_A_NETWORK
     path = cell.files / step.path
     try:
         if step.kind == "onnx":

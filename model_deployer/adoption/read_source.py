@@ -39,6 +39,9 @@ _WITHOUT_TRUTH = {
     "NearestNeighbors": "finds similar rows",
 }
 
+#: Why a network is served by its source if other steps precede it.
+STEPS_BEFORE_A_NETWORK = "steps before a network have no graph writer"
+
 #: How many names a line lists.
 _MAX_LISTED = 12
 
@@ -115,7 +118,7 @@ class ReadSource:
     @property
     def is_converted(self) -> bool:
         """Whether its graph is made in its cell: that of a network, of CatBoost, or of an old XGBoost."""
-        return self.is_network or self.converted_library is not None
+        return (self.is_network and len(self.source.files) == 1) or self.converted_library is not None
 
     @property
     def converted_library(self) -> str | None:
@@ -222,7 +225,9 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
 
 def _read_network(read: ReadSource, hints: SourceHints) -> ReadSource:
     """Return what a network says of its inputs; the graph of a file in ONNX is read, others are converted later."""
-    if read.source.kind != "onnx" or len(read.source.files) > 1:
+    if len(read.source.files) > 1:
+        return replace(read, reason=STEPS_BEFORE_A_NETWORK)
+    if read.source.kind != "onnx":
         return read
     path = read.source.model.path
     try:

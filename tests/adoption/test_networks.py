@@ -1,6 +1,7 @@
 """Graphs in ONNX of other programs are served as they are, with the contract around them."""
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import pandas
 import polars as pl
 import pytest
 import torch
@@ -16,6 +18,7 @@ from onnx import TensorProto, helper
 from skl2onnx import to_onnx
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
@@ -24,6 +27,7 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import CheckFailed, DataError
 from model_deployer.serving.engines.offline import predict
 from model_deployer.training.fit import fit
+from tests.support.adoptions import write_spec
 from tests.support.in_process import model_store
 from tests.support.onnx_graphs import ROWS, linear_graph, softmax, write_network_spec
 
@@ -356,3 +360,22 @@ def test_a_quantity_of_torch_with_a_table(tmp_path: Path) -> None:
     path = write_network_spec(tmp_path, "m.pt", f"  trust: {digest_of(tmp_path / 'm.pt')}\n", data)
     answers = [answer["value"] for answer in predict(adopted(path), TABLE.to_dicts()) if answer]
     assert np.allclose(answers, expected, atol=1e-5)
+
+
+def test_a_scaler_before_a_network_is_served_by_both(tmp_path: Path) -> None:
+    """The scaler names the columns, and its numbers go to the network."""
+    folder = tmp_path / "handed"
+    folder.mkdir()
+    scaler = StandardScaler().fit(pandas.DataFrame(ROWS, columns=NAMES))
+    (folder / "scaler.pkl").write_bytes(pickle.dumps(scaler))
+    (folder / "network.onnx").write_bytes(linear_graph(3, 1, None).SerializeToString())
+    steps = "[scaler.pkl, network.onnx]"
+    path = write_spec(tmp_path, "value", source="handed", steps=steps, serve="runner", outputs="value")
+    path.write_text(path.read_text().replace("path: table.csv, ", ""))
+    artifact = adopted(path)
+    assert [feature.name for feature in artifact.contract.features] == NAMES
+    scaled = scaler.transform(pandas.DataFrame(ROWS, columns=NAMES)).astype(np.float32)
+    session = onnxruntime.InferenceSession(folder / "network.onnx")
+    (expected,) = session.run(None, {session.get_inputs()[0].name: scaled})
+    answers = [answer["value"] for answer in predict(artifact, TABLE.to_dicts()) if answer]
+    assert np.allclose(answers, expected[:, 0], atol=1e-5)

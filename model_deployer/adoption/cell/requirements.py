@@ -38,6 +38,7 @@ _COMPANIONS = (
     ("scikit-learn", "1.4.2", "numpy<2"),
     ("scikit-learn", "1.7", "pandas<3"),
     ("xgboost", "1.6", "pandas<2"),
+    ("xgboost", "1.6", "setuptools<81"),
     ("xgboost", "2.1", "numpy<2"),
     ("xgboost", "2.1.4", "scikit-learn<1.6"),
     ("xgboost", "3.1.0", "scikit-learn<1.8"),

@@ -26,6 +26,9 @@ _NUMBERS = (0.0, -0.0, 1.0, -1.0, 2.0**24 + 1, -(2.0**24) - 1, 1e9, -1e9, 1e30, 
 #: A category that no model knows, and texts that programs treat differently.
 _TEXTS = ("a category never seen", " ", "nan", "None", "0", "\u00e9t\u00e9 \u597d")
 
+#: How the description begins of a row in which every value may be unusual.
+MIXED_CASE = "a row of unusual values"
+
 _Value = float | str
 
 
@@ -78,7 +81,7 @@ def build_probes(
         columns[name][row] = value
     frame = pl.DataFrame(columns, schema=_schema(kinds))
     described = [f"{name}: {case}" for name, _, case in cases]
-    described += [f"a row of unusual values, number {row + 1}" for row in range(mixed.height)]
+    described += [f"{MIXED_CASE}, number {row + 1}" for row in range(mixed.height)]
     return Probes(pl.concat([frame, mixed]), tuple(described))
 
 

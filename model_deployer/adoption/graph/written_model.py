@@ -149,6 +149,7 @@ def field_names(stored: StoredObject, fields: Sequence[str] | None) -> list[str]
 def _source_field(field: Field) -> SourceField:
     fact = field.fact
     known = [value for value in fact.categories if fact.accepted is None or value in fact.accepted]
+    lower, upper = _range(field, fact)
     return SourceField(
         field.name,
         field.kind,
@@ -156,9 +157,18 @@ def _source_field(field: Field) -> SourceField:
         refuses_unknown=fact.accepted is not None,
         refuses_missing=not fact.accepts_missing,
         is_free_text=fact.is_free_text,
-        minimum=fact.lower,
-        maximum=fact.upper,
+        minimum=lower,
+        maximum=upper,
     )
+
+
+def _range(field: Field, fact: FieldFact) -> tuple[float | None, float | None]:
+    """Return the smallest and the largest number that the source accepts; also where it refuses unknown categories."""
+    accepted = fact.accepted if field.kind == "number" and fact.accepted else ()
+    numbers = [float(value) for value in accepted if np.isfinite(float(value))]
+    lows = [bound for bound in (fact.lower, min(numbers, default=None)) if bound is not None]
+    highs = [bound for bound in (fact.upper, max(numbers, default=None)) if bound is not None]
+    return max(lows, default=None), min(highs, default=None)
 
 
 def _outputs(answer: Answer, graph: GraphWriter) -> dict[str, tuple[str, int]]:

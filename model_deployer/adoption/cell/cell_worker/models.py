@@ -74,6 +74,11 @@ class Transformed:
     def __init__(self, rows: Any, table: Table) -> None:
         self.rows, self.options = rows, table.options
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The rows as one column of several numbers, for a network."""
+        return {"rows": np.asarray(self.rows.toarray() if hasattr(self.rows, "toarray") else self.rows)}
+
     def input(self, needs_names: bool) -> Any:
         """Return the rows as the last step gave them."""
         return self.rows
