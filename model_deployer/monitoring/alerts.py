@@ -181,8 +181,8 @@ def _source_ended(replicas: str) -> Alert:
         when="The process in which the source of the model answers ended in the last 15 minutes without being asked "
         "to, on a replica.",
         meaning="Until it was started again, the replica answered with 503 and Retry-After, and GET /readyz with 503. "
-        "It is started again after 0.5 seconds, and after up to 30 seconds if it keeps ending. Nothing else can answer "
-        "in its place.",
+        "It is started again within a second, and after a longer pause if it keeps ending. Nothing else can answer in "
+        "its place.",
         action="Read in the log how it ended. SIGKILL is usually the memory limit, which the server and this process "
         "share. SIGALRM: a batch took longer than the time limit of a request, so find the request, or allow more "
         "time. With an exit code, the code of the model ended itself: inform the owner of the model.",

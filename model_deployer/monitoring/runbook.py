@@ -25,7 +25,9 @@ _READY, _MODEL = 'curl -si "http://$INSTANCE/readyz"', 'curl -s "http://$INSTANC
 _LOG_END = "kubectl logs $POD --previous --tail=20   # or: docker logs --tail 20 $CONTAINER"
 _LOGGED = "{{request_id, key, code, fields, problem_codes}}"
 _REFUSALS = f"kubectl logs $POD | jq -Rc 'fromjson? | select(.status == {{status}}) | {_LOGGED}'"
-_SOURCE_ENDS = "kubectl logs $POD | jq -Rc 'fromjson? | select(.message | startswith(\"the process of the model\"))'"
+_SOURCE_ENDS = (
+    'kubectl logs $POD | jq -Rc \'fromjson? | select((.message // "") | startswith("the process of the model"))\''
+)
 
 
 class FirstLook(NamedTuple):

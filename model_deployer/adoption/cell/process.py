@@ -16,6 +16,7 @@ from typing import Any
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.cell_worker import wire
 from model_deployer.adoption.cell.environment import CellEnvironment
+from model_deployer.system.gpus import VARIABLE
 from model_deployer.system.janitor import owned_group, temporary_folder
 
 #: The folder that the worker's package is in.
@@ -39,6 +40,7 @@ class Limits:
         threads: The threads of numerical libraries.
         batch_seconds: The time for the answers to one batch; the system ends a process that takes longer. None for no
             limit.
+        gpus: The GPUs that it may use, as ``CUDA_VISIBLE_DEVICES`` names them.
     """
 
     memory_bytes: int = 8 << 30
@@ -46,6 +48,7 @@ class Limits:
     answer_seconds: float = 300.0
     threads: int = 1
     batch_seconds: float | None = None
+    gpus: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -254,6 +257,7 @@ def worker_variables(limits: Limits) -> dict[str, str]:
     threads = str(limits.threads)
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     return dict.fromkeys(names, threads) | {
+        VARIABLE: ",".join(limits.gpus),
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(WORKER_FOLDER),

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,11 +45,13 @@ class SourceProcess:
 
     Attributes:
         on_end: Is called with the exit code of each process that ends without being asked to.
+        gpus: The GPUs that it may use, as ``CUDA_VISIBLE_DEVICES`` names them.
     """
 
     artifact: Artifact
     runner: SourceRunner
     on_end: Callable[[int | None], None] = lambda _: None
+    gpus: Sequence[str] = ()
     _started: threading.Event = field(default_factory=threading.Event)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _fault: Exception | None = None
@@ -79,7 +81,7 @@ class SourceProcess:
             self._path = str(folder / ANSWERING)
             while not self._stopped.is_set():
                 try:
-                    with running_source(self.artifact, self.runner, environment, folder) as process:
+                    with running_source(self.artifact, self.runner, environment, folder, self.gpus) as process:
                         self._started.set()
                         logger.info("the process of the model is ready", extra={"pid": process.pid})
                         reason = process.wait(self._stopped)
@@ -142,7 +144,7 @@ def source_environment(runner: SourceRunner) -> CellEnvironment:
 
 @contextmanager
 def running_source(
-    artifact: Artifact, runner: SourceRunner, environment: CellEnvironment, folder: Path
+    artifact: Artifact, runner: SourceRunner, environment: CellEnvironment, folder: Path, gpus: Sequence[str] = ()
 ) -> Iterator[CellProcess]:
     """Start the source of a model, load it, and stop it at the end of the context.
 
@@ -151,11 +153,13 @@ def running_source(
         runner: The content of its runner.json.
         environment: The environment of the source.
         folder: A folder of this process alone, in which the source listens at :data:`ANSWERING`.
+        gpus: The GPUs that it may use.
 
     Raises:
         CellError: if it does not start, or cannot be loaded.
     """
-    limits = Limits(cpu_seconds=None, batch_seconds=artifact.contract.limits.timeout_seconds, threads=cpu_count())
+    batch_seconds = artifact.contract.limits.timeout_seconds
+    limits = Limits(cpu_seconds=None, batch_seconds=batch_seconds, threads=cpu_count(), gpus=gpus)
     with start_listener(environment, folder, limits) as process, ExitStack() as stack:
         steps = [{**step.to_json(), "path": str(artifact.path / SOURCE / step.path)} for step in runner.steps]
         process.load(steps, [{"module": item.module, "path": item.path, "code": item.code} for item in runner.scripts])

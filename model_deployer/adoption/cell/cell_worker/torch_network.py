@@ -33,9 +33,11 @@ def load(path: Path, step: dict[str, Any]) -> Any:
     torch = import_module("torch")
     module = _module(path, step)
     inputs = _inputs(module, step)
+    device = "cuda" if torch.cuda.is_available() else "cpu"  # the process sees no GPU that it may not use
+    module = module.to(device) if device != "cpu" else module
 
     def call(feeds: dict[str, Any]) -> dict[str, Any]:
-        tensors = [torch.from_numpy(array) for array in feeds.values()]
+        tensors = [torch.from_numpy(array).to(device) for array in feeds.values()]
         with torch.no_grad():
             if getattr(module, "fixed_rows", None) != 1:
                 result = module(*tensors)
@@ -43,9 +45,9 @@ def load(path: Path, step: dict[str, Any]) -> Any:
                 parts = [module(*(tensor[row : row + 1] for tensor in tensors)) for row in range(len(tensors[0]))]
                 result = _joined(parts, torch)
         if isinstance(result, dict):
-            return {name: value.numpy() for name, value in result.items()}
+            return {name: value.cpu().numpy() for name, value in result.items()}
         values = result if isinstance(result, (tuple, list)) else [result]
-        return {str(index): value.numpy() for index, value in enumerate(values)}
+        return {str(index): value.cpu().numpy() for index, value in enumerate(values)}
 
     kinds = {name: kind for name, (kind, _) in inputs.items()}
     return models.Tensors(_name(module), call, kinds, {name: sizes for name, (_, sizes) in inputs.items() if sizes})
