@@ -43,6 +43,7 @@ from model_deployer.contract.features import (
     Vector,
 )
 from model_deployer.contract.number_format import count
+from model_deployer.contract.origin_text import compared_rows
 from model_deployer.contract.outputs import Arrays, Classification, Output, Regression, VectorOutput
 from model_deployer.contract.source_runner import RUNNER, SOURCE, SourceRunner
 from model_deployer.training.completion import Completed, ReadyModel, complete, complete_without_table
@@ -470,7 +471,7 @@ def _equality(
 
 
 def _summary(equality: Equality) -> str:
-    rows = f"{equality.table_rows:,} rows of the table and {equality.probe_rows:,} probe rows"
+    rows = compared_rows(equality)
     if equality.is_proved:
         return f"the graph answers as the source: {rows}, largest difference {equality.largest:.1g}"
     flips = "" if equality.flips is None else f", {equality.flips:,} other decisions"

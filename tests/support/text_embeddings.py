@@ -31,7 +31,7 @@ TEXTS = [[1, 2, 3], [7], [49, 48, 47, 46, 45, 44], [5, 5, 5, 5], [9, 1]]
 CONTRACT = Contract(
     features=(
         NumberSequence(
-            name="tokens", longest=64, integers=True, minimum=0, maximum=TOKENS - 1, required=True, example=(24.0,)
+            name="tokens", longest=64, integers=True, minimum=0, maximum=TOKENS - 1, required=True, example=(24,)
         ),
     ),
     output=VectorOutput(target="embedding", length=WIDTH),
