@@ -26,7 +26,7 @@ Infer = Callable[[Any], Any]
 def replay_grpc(address: str, samples: Samples) -> int:
     """Send every golden and edge row with ``ModelInfer``, and compare the answers with those over HTTP.
 
-    A null is no tensor, and a request needs one: rows without any value are left out.
+    A null is not sent, and a request needs a tensor: rows without any value are left out.
 
     Args:
         address: The host and port of the gRPC server.
