@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import polars as pl
+import polars.selectors as cs
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit
@@ -27,9 +28,9 @@ from model_deployer.adoption.source_place import locate_source
 from model_deployer.contract.adoption import Adoption, Equality
 from model_deployer.contract.artifact import write_json
 from model_deployer.contract.errors import CheckFailed, DataError
-from model_deployer.contract.features import Boolean, Categorical, Feature, Integer, Vector
+from model_deployer.contract.features import Boolean, Categorical, Feature, Image, Integer, NumberList, Vector
 from model_deployer.contract.number_format import count
-from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
 from model_deployer.contract.source_runner import RUNNER, SOURCE, SourceRunner
 from model_deployer.training.completion import Completed, ReadyModel, complete, complete_without_table
 from model_deployer.training.data.dataset import Dataset, read_evaluation_data
@@ -41,10 +42,10 @@ from model_deployer.training.evaluation.scored_rows import Predict
 from model_deployer.training.export.export import TOLERANCE, graph_predictor
 from model_deployer.training.fitting.prediction_sets import set_threshold
 from model_deployer.training.fitting.score_calibration import fit_scores
-from model_deployer.training.models.baselines import baseline_predictions
+from model_deployer.training.models.baselines import baseline_predictions, trivial_prediction
 from model_deployer.training.models.conformal import conformal_quantile
 from model_deployer.training.models.model_builder import build_model
-from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of
+from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of, sample_without_inputs
 from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.spec import AdoptSpec, Spec, read_spec
 
@@ -175,11 +176,6 @@ def _adopt_without_table(path: Path, spec: Spec, source: OpenedSource) -> Comple
 
 def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     serve = _required(dataset.spec).serve
-    if vectors := [feature.name for feature in dataset.features if isinstance(feature, Vector)]:
-        raise CheckFailed(
-            f"no baseline can be fitted to the lists of numbers in '{vectors[0]}': leave out `data.path`, and it is "
-            "adopted without an evaluation"
-        )
     if serve == "graph":
         _refuse_without_graph(source)
     if serve == "graph" and source.graph is not None and has_scores(source.graph):
@@ -263,11 +259,12 @@ class _Rows:
         is rounding, which differs between two programs that are both right.
         """
         table, kept = self.frame.head(self.table_rows), np.ones(self.frame.height, bool)
-        for name in self.frame.select(pl.col(pl.Float64)).columns:
+        for name in self.frame.select(cs.float() | cs.array()).columns:
             known, values = table[name].to_numpy(), self.frame[name].to_numpy()
             known = known[np.isfinite(known)]
             low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
-            kept &= np.isnan(values) | ((values >= 2 * low - high) & (values <= 2 * high - low))
+            is_near = np.isnan(values) | ((values >= 2 * low - high) & (values <= 2 * high - low))
+            kept &= is_near.reshape(len(kept), -1).all(axis=1)
         cases = tuple(case for case, is_kept in zip(self.cases, kept, strict=True) if is_kept)
         return _Rows(self.frame.filter(kept), cases, self.table_rows, tuple(range(len(cases))))
 
@@ -444,12 +441,8 @@ class _Served:
 
 
 def _ready(served: _Served, dataset: Dataset, evidence: Adoption) -> ReadyModel:
-    preprocessor, train = fit_sample(dataset, dataset.parts.train)
     parts = dataset.parts
-    validation, test = (sample_of(dataset, part, preprocessor) for part in (parts.validation, parts.test))
-    model = build_model(
-        preprocessor, dataset.features, train, dataset.target.classes, dataset.spec, is_positive=dataset.is_positive
-    )
+    validation, test = (sample_without_inputs(dataset, part) for part in (parts.validation, parts.test))
     answers, output = served.predict(dataset.frame[parts.validation]), served.output
     scale = 1.0
     if isinstance(output, Regression):
@@ -466,8 +459,21 @@ def _ready(served: _Served, dataset: Dataset, evidence: Adoption) -> ReadyModel:
         evidence={"adoption": evidence, "calibrated": False},
         write=served.write,
         test=test,
-        baselines=baseline_predictions(model, train, test),
+        baselines=_baselines(dataset),
     )
+
+
+def _baselines(dataset: Dataset) -> dict[str, Arrays]:
+    """Return the predictions of the baselines for the test rows; fields with many numbers have no linear one."""
+    parts = dataset.parts
+    if any(isinstance(feature, NumberList | Image) for feature in dataset.features):
+        train = sample_without_inputs(dataset, parts.train)
+        return trivial_prediction(train, dataset.target.classes, len(parts.test))
+    preprocessor, train = fit_sample(dataset, parts.train)
+    model = build_model(
+        preprocessor, dataset.features, train, dataset.target.classes, dataset.spec, is_positive=dataset.is_positive
+    )
+    return baseline_predictions(model, train, sample_of(dataset, parts.test, preprocessor))
 
 
 def _half_width(values: NDArray[Any], validation: Sample, coverage: float) -> float:

@@ -306,13 +306,25 @@ def test_trees_take_missing_numbers(tmp_path: Path) -> None:
     assert np.allclose(probabilities(artifact, rows)[0], [expected[name] for name in ("cat", "dog", "owl")], atol=1e-6)
 
 
-def test_a_table_cannot_evaluate_vectors(tmp_path: Path) -> None:
-    onnx.save(linear_graph(3, 1, None), tmp_path / "m.onnx")
-    pl.DataFrame({"embedding": ROWS.tolist(), "y": ROWS[:, 0]}).write_parquet(tmp_path / "table.parquet")
+@pytest.mark.parametrize("labels", [None, ["cat", "dog", "owl"]])
+def test_a_table_of_vectors(labels: list[str] | None, tmp_path: Path) -> None:
+    """Its evaluation has no linear baseline, which would need one number for each field."""
+    onnx.save(linear_graph(8, 3 if labels else 1, "Softmax" if labels else None), tmp_path / "m.onnx")
+    vectors = np.random.default_rng(5).normal(size=(150, 8))
+    answers = own_answers(tmp_path / "m.onnx", {"x": vectors.astype(np.float32)}, "y")
+    truth = [labels[index] for index in answers.argmax(axis=1)] if labels else answers[:, 0].tolist()
+    pl.DataFrame({"embedding": vectors.tolist(), "y": truth}).write_parquet(tmp_path / "table.parquet")
+    adopt = f"  labels: {labels}\n" if labels else ""
     features = "features: {embedding: {kind: vector}}\n"
-    path = write_network_spec(tmp_path, "m.onnx", data="path: table.parquet, target: y", features=features)
-    with pytest.raises(CheckFailed, match="no baseline can be fitted to the lists of numbers in 'embedding'"):
-        fit(path)
+    artifact = adopted(
+        write_network_spec(tmp_path, "m.onnx", adopt, "path: table.parquet, target: y", features=features)
+    )
+    evaluation = artifact.evaluation
+    assert list(evaluation.metrics) == ["model", "trivial"]
+    assert evaluation.adoption and evaluation.adoption.equality and evaluation.adoption.equality.table_rows == 150
+    quality = evaluation.metrics["model"]["accuracy" if labels else "r2"].value
+    assert quality > 0.999
+    assert artifact.reference is not None and "embedding" in artifact.reference.features
 
 
 def test_an_image_classifier_takes_pixels_as_a_vector(tmp_path: Path) -> None:
