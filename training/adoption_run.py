@@ -17,11 +17,13 @@ from scipy.special import expit
 from model_deployer.adoption.cell.cell_source import CellSource
 from model_deployer.adoption.cell.source_rows import with_interval
 from model_deployer.adoption.equality.comparison import SourceAnswers, compare, value_scale
+from model_deployer.adoption.equality.image_probes import with_images
 from model_deployer.adoption.equality.probes import Probes, build_probes
 from model_deployer.adoption.equality.vector_probes import with_vectors
 from model_deployer.adoption.graph.interval import add_interval
 from model_deployer.adoption.graph.scores import SCORES, has_scores, replace_scores
 from model_deployer.adoption.interface import Interface, Kind
+from model_deployer.adoption.network.image_input import StatedImage
 from model_deployer.adoption.opened_source import OpenedSource, open_source
 from model_deployer.adoption.read_source import SourceHints, read_source
 from model_deployer.adoption.source_place import locate_source
@@ -49,8 +51,9 @@ from model_deployer.training.preprocessing.sample import Sample, fit_sample, sam
 from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.spec import AdoptSpec, Spec, read_spec
 
-#: The maximum number of rows of the table that the source and the graph both answer.
-MAX_COMPARED_ROWS = 20_000
+#: The maximum number of rows of the table that the source and the graph both answer, and of numbers and pixels in them;
+#: with rows of very many numbers, the number of rows all the same.
+MAX_COMPARED_ROWS, MAX_COMPARED_NUMBERS, MIN_COMPARED_ROWS = 20_000, 300_000_000, 200
 
 _DECISIONS = (
     "the source decides without probabilities; fit it with them, such as with CalibratedClassifierCV or with "
@@ -87,7 +90,8 @@ def adopt(path: Path) -> Completed:
     location = spec.location("adopt", "source")
     hints = _hints(spec)
     read = read_source(source_path, hints)
-    if read.is_unnamed and hints.columns is None and spec.data.has_table:
+    has_names = hints.columns is not None or hints.vectors or hints.images
+    if read.is_unnamed and not has_names and spec.data.has_table:
         hints = replace(hints, columns=_columns_of_table(spec, path, read.interface))
         read = read_source(source_path, hints)
     with open_source(read, hints, spec.adopt.trust, location) as source:
@@ -102,7 +106,12 @@ def adopt(path: Path) -> Completed:
 def _hints(spec: Spec) -> SourceHints:
     adopt = _required(spec)
     vectors = tuple(name for name, override in spec.features.items() if override.kind == "vector")
-    return SourceHints(adopt.columns, adopt.labels, adopt.steps, adopt.environment, adopt.outputs, vectors)
+    images = {
+        name: StatedImage(override.size, override.channels, override.pixels)
+        for name, override in spec.features.items()
+        if override.kind == "image"
+    }
+    return SourceHints(adopt.columns, adopt.labels, adopt.steps, adopt.environment, adopt.outputs, vectors, images)
 
 
 def _columns_of_table(spec: Spec, path: Path, interface: Interface | None) -> tuple[str, ...]:
@@ -234,20 +243,13 @@ class _Rows:
         seed: int,
     ) -> "_Rows":
         """Return the rows for fields, with or without a table, and for the critical values of a model."""
-        lengths = {feature.name: feature.length for feature in features if isinstance(feature, Vector)}
-        kinds: dict[str, Kind] = {
-            feature.name: "text" if feature.dtype == "string" else "number"
-            for feature in features
-            if feature.name not in lengths
-        }
-        whole = [feature.name for feature in features if isinstance(feature, Integer | Boolean)]
         if table is None:
-            single = build_probes(kinds, critical, None, seed, whole) if kinds else None
-            probes = _of_contract(with_vectors(single, lengths, None, seed), features)
+            probes = _probes(features, None, critical, seed)
             return cls(probes.frame, probes.cases, 0, tuple(range(len(probes.cases))))
-        chosen = np.sort(np.random.default_rng(seed).permutation(table.height)[:MAX_COMPARED_ROWS])
-        single = build_probes(kinds, critical, table[chosen], seed, whole) if kinds else None
-        probes = _of_contract(with_vectors(single, lengths, table[chosen], seed), features)
+        elements = sum(feature.elements for feature in features)
+        rows = min(MAX_COMPARED_ROWS, max(MIN_COMPARED_ROWS, MAX_COMPARED_NUMBERS // elements))
+        chosen = np.sort(np.random.default_rng(seed).permutation(table.height)[:rows])
+        probes = _probes(features, table[chosen], critical, seed)
         cases = (*(f"row {row + 1} of the table" for row in chosen), *probes.cases)
         probed = probes.frame.select(table.columns)
         return cls(pl.concat([table[chosen], probed]), cases, len(chosen), tuple(range(len(cases))))
@@ -277,6 +279,24 @@ class _Rows:
             int(kept[: self.table_rows].sum()),
             tuple(np.flatnonzero(kept).tolist()),
         )
+
+
+def _probes(
+    features: Sequence[Feature], table: pl.DataFrame | None, critical: Mapping[str, set[float | str]], seed: int
+) -> Probes:
+    """Return the probe rows for fields: single values, vectors and images."""
+    lengths = {feature.name: feature.length for feature in features if isinstance(feature, Vector)}
+    images = [feature for feature in features if isinstance(feature, Image)]
+    kinds: dict[str, Kind] = {
+        feature.name: "text" if feature.dtype == "string" else "number"
+        for feature in features
+        if not isinstance(feature, Vector | Image)
+    }
+    whole = [feature.name for feature in features if isinstance(feature, Integer | Boolean)]
+    probes = build_probes(kinds, critical, table, seed, whole) if kinds else None
+    if lengths:
+        probes = with_vectors(probes, lengths, table, seed)
+    return _of_contract(with_images(probes, images, table, seed), features)
 
 
 def _of_contract(probes: Probes, features: Sequence[Feature]) -> Probes:
@@ -315,7 +335,7 @@ def _narrowed(features: Sequence[Feature], answers: SourceAnswers, rows: _Rows) 
 
 
 def _narrowed_feature(feature: Feature, answers: SourceAnswers, rows: _Rows) -> Feature:
-    if isinstance(feature, Vector):
+    if isinstance(feature, Vector | Image):
         return feature
     values = rows.frame[feature.name]
     is_missing = values == "" if feature.dtype == "string" else values.is_nan()

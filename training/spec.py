@@ -29,7 +29,7 @@ from model_deployer.contract.errors import SpecError
 from model_deployer.contract.evaluation import SplitMethod
 from model_deployer.contract.features import CapturePolicy
 from model_deployer.contract.prediction_shift import TOLERANCE
-from model_deployer.contract.source_runner import Meaning
+from model_deployer.contract.source_runner import Meaning, Pixels
 from model_deployer.contract.yaml_source import KeyPath, YamlSource, dotted, read_yaml, validation_messages
 
 #: The size of a part as a share of the rows, or the instant when the part begins.
@@ -213,6 +213,17 @@ class Data(_Section):
         return self
 
 
+class PixelsSpec(Pixels):
+    """What becomes of the pixels of an image before a network; unlike that of a runner, it refuses an unknown key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+#: The keys of an image, and the other keys that an image can have.
+_IMAGE_KEYS = frozenset({"size", "channels", "resize", "pixels"})
+_KEYS_OF_IMAGES = _IMAGE_KEYS | {"kind", "description", "example"}
+
+
 class FeatureOverride(_Section):
     """The keys of one feature under ``features``; what is not set is inferred from the data.
 
@@ -234,12 +245,18 @@ class FeatureOverride(_Section):
         normalize: The differences between texts that do not count: texts that are equal apart from them are one
             category.
         longest: The maximum number of characters of a text.
+        size: For an image, its height and width in pixels, if the network does not show them.
+        channels: For an image, 1 for grey, 3 for red, green and blue, if the network does not show it.
+        resize: For an image, whether one of another size is resized; otherwise it is refused.
+        pixels: For an image, what becomes of its pixels before the network: ``range``, the numbers that black and white
+            become; ``mean`` and ``std``, the mean that is subtracted and the deviation to divide by, for each channel;
+            ``order``, ``rgb`` or ``bgr``; ``layout``, ``channels_first`` or ``channels_last``.
         example: A value for the documentation and the sample requests.
         capture: What captured traffic has of the field: its value, the name of its bin, a keyed hash, or nothing.
     """
 
     expression: str | None = None
-    kind: Literal["numeric", "integer", "boolean", "categorical", "datetime", "text", "vector"] | None = None
+    kind: Literal["numeric", "integer", "boolean", "categorical", "datetime", "text", "vector", "image"] | None = None
     description: str | None = None
     unit: str | None = None
     required: bool | None = None
@@ -251,8 +268,27 @@ class FeatureOverride(_Section):
     unknown: Literal["reject", "accept"] | None = None
     normalize: tuple[NormalizationStep, ...] | None = None
     longest: int | None = Field(default=None, ge=1)
+    size: tuple[int, int] | None = None
+    channels: Literal[1, 3] | None = None
+    resize: bool | None = None
+    pixels: PixelsSpec | None = None
     example: Any = None
     capture: CapturePolicy | None = None
+
+    @field_validator("size")
+    @classmethod
+    def _size_is_that_of_an_image(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not all(1 <= number <= 4096 for number in value):
+            raise ValueError("expected the height and the width, each from 1 to 4096 pixels")
+        return value
+
+    @model_validator(mode="after")
+    def _keys_of_images(self) -> "FeatureOverride":
+        is_image = self.kind == "image"
+        wrong = self.model_fields_set - _KEYS_OF_IMAGES if is_image else self.model_fields_set & _IMAGE_KEYS
+        if wrong:
+            raise ValueError(f"an image has no `{min(wrong)}`" if is_image else f"`{min(wrong)}` needs `kind: image`")
+        return self
 
     @model_validator(mode="after")
     def _expression_is_alone(self) -> "FeatureOverride":
@@ -687,9 +723,9 @@ class Spec(_Section):
     @model_validator(mode="after")
     def _adopted_model_is_finished(self) -> "Spec":
         if self.adopt is None:
-            vectors = [name for name, override in self.features.items() if override.kind == "vector"]
-            if vectors:
-                raise ValueError(f"`features.{vectors[0]}`: a `vector` is for a model that is adopted")
+            for name, override in self.features.items():
+                if override.kind in ("vector", "image"):
+                    raise ValueError(f"`features.{name}`: a field of kind `{override.kind}` needs `adopt`")
             return self
         for key in ("estimator", "transformers", "positive", "quantile"):
             if key in self.model_fields_set:
@@ -787,6 +823,8 @@ def _keys_at(path: KeyPath) -> list[str]:
         return list(Spec.model_fields)
     if path[:2] == ("gates", "metrics"):
         return list(Bound.model_fields)
+    if path[0] == "features" and path[2:] == ("pixels",):
+        return list(PixelsSpec.model_fields)
     if path[0] == "features":
         return list(FeatureOverride.model_fields)
     if path[0] == "adopt":

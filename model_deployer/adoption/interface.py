@@ -20,6 +20,8 @@ class SourceField:
         is_free_text: Whether the model reads words from the text.
         is_whole: Whether the model takes whole numbers only.
         length: For a vector, the number of its numbers; None for a single value.
+        sizes: For a vector that a network takes as a tensor, the dimensions of that; else empty.
+        image: For an image, its height, width and channels; None for another field.
         minimum: The smallest number that the source does not refuse; None without a limit.
         maximum: The largest number that the source does not refuse; None without a limit.
     """
@@ -32,6 +34,8 @@ class SourceField:
     is_free_text: bool = False
     is_whole: bool = False
     length: int | None = None
+    sizes: tuple[int, ...] = ()
+    image: tuple[int, int, int] | None = None
     minimum: float | None = None
     maximum: float | None = None
 

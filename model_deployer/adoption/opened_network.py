@@ -13,14 +13,14 @@ from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.source_rows import source_columns
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.interface import Interface, SourceField
-from model_deployer.adoption.network.arrangement import Slot, arrange
+from model_deployer.adoption.network.arrangement import Slot, StatedFields, arrange
 from model_deployer.adoption.network.network import Network, Tensor, read_network
 from model_deployer.adoption.network.output_meaning import Stated, read_answer
 from model_deployer.adoption.network.wrapped_network import wrap_network
 from model_deployer.adoption.read_source import ReadSource, SourceHints
 from model_deployer.adoption.source_cell import OpenCell
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.contract.features import Feature, Numeric, Text, Vector
+from model_deployer.contract.features import Feature, Image, Numeric, Text, Vector
 from model_deployer.contract.source_runner import NetworkAnswer
 
 #: The numbers of rows that a graph is tried with; one that is fixed to some number fails with another.
@@ -56,15 +56,19 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
     """
     network, reason = _graph(read, cell, hints)
     try:
-        slots = _slots(network, hints, reason)
+        slots = _slots(network, read.stated_fields(hints), reason)
     except UnsupportedModel as error:
-        raise CheckFailed(str(error)) from error
+        raise CheckFailed(str(error) if reason is None else f"{error} (it has no graph: {reason})") from error
     fields = tuple(field for slot in slots for field in slot.fields)
     sample = sample_rows(fields)
     counts = [len(slot.fields) for slot in slots]
+    images = {slot.fields[0].name: slot.pixels for slot in slots if slot.pixels is not None}
     labels = _stated_labels(read, network)
-    tensors = _raw_answers(cell, fields, sample, {"fields": counts, "labels": list(labels or ())})
+    forms = {name: pixels.to_json() for name, pixels in images.items()}
+    request = {"fields": counts, "labels": list(labels or ()), "images": forms}
+    tensors = _raw_answers(cell, fields, sample, request)
     answer, names = read_answer(tensors, Stated(labels, hints.labels, hints.outputs), counts)
+    answer = answer.model_copy(update={"images": images}) if images else answer
     read = replace(read, interface=Interface(fields, names), reason=reason)
     if network is None:
         return OpenedNetwork(read, answer)
@@ -85,22 +89,36 @@ def _graph(read: ReadSource, cell: OpenCell, hints: SourceHints) -> tuple[Networ
     try:
         if step.kind == "onnx":
             return read_network(path.read_bytes(), path.parent), None
-        width = {"width": len(hints.columns)} if hints.columns else {}
         keys = {"key": step.key} if step.key else {}
-        return read_network(cell.process.convert(step.kind, path, **width, **keys)), None
+        return read_network(cell.process.convert(step.kind, path, **_sizes(hints), **keys)), None
     except (CellError, UnsupportedModel) as reason:
         return None, str(reason)
 
 
-def _slots(network: Network | None, hints: SourceHints, reason: str | None) -> tuple[Slot, ...]:
+def _sizes(hints: SourceHints) -> dict[str, Any]:
+    """Return what model.yaml says of the sizes of an input, for a network that does not show them."""
+    if not hints.images:
+        return {"width": len(hints.columns)} if hints.columns else {}
+    image = next(iter(hints.images.values()))
+    if len(hints.images) > 1 or image.size is None:
+        return {}
+    return {"image": [*image.size, image.channels or 0], "layout": image.layout or "channels_first"}
+
+
+def _slots(network: Network | None, stated: StatedFields, reason: str | None) -> tuple[Slot, ...]:
     if network is not None:
-        return arrange(network.inputs, hints.columns, hints.vectors, takes_missing=network.takes_missing)
-    if hints.columns is None:
+        return arrange(network.inputs, stated, takes_missing=network.takes_missing)
+    if len(stated.images) == 1:
+        (image,) = stated.images.values()
+        layout = image.layout or "channels_first"
+        height, width = image.size or (None, None)
+        sizes = (image.channels, height, width) if layout == "channels_first" else (height, width, image.channels)
+        return arrange([Tensor("input", onnx.TensorProto.FLOAT, sizes)], stated)
+    if stated.columns is None:
         raise CheckFailed(
             f"the network does not say which columns it reads; list them under `adopt.columns` ({reason})"
         )
-    whole = Tensor("input", onnx.TensorProto.FLOAT, (len(hints.columns),))
-    return arrange([whole], hints.columns, ())
+    return arrange([Tensor("input", onnx.TensorProto.FLOAT, (len(stated.columns),))], stated)
 
 
 def _stated_labels(read: ReadSource, network: Network | None) -> Sequence[str] | None:
@@ -111,12 +129,17 @@ def _stated_labels(read: ReadSource, network: Network | None) -> Sequence[str] |
 
 
 def sample_rows(fields: Sequence[SourceField]) -> dict[str, NDArray[Any]]:
-    """Return rows that show what the outputs of a network mean: numbers near 0, and empty texts; [rows, width] each."""
+    """Return rows that show what the outputs of a network mean: numbers near 0, empty texts, and noise as images.
+
+    They are float64 or texts, [rows, width] each, and of an image uint8 [rows, height, width, channels].
+    """
     random, rows = np.random.default_rng(0), max(BATCHES)
     columns: dict[str, NDArray[Any]] = {}
     for field in fields:
         shape = (rows, field.length or 1)
-        if field.kind == "text":
+        if field.image is not None:
+            columns[field.name] = random.integers(0, 256, (rows, *field.image), np.uint8)
+        elif field.kind == "text":
             columns[field.name] = np.full(shape, "", object)
         else:
             columns[field.name] = np.zeros(shape) if field.is_whole else random.normal(size=shape)
@@ -135,6 +158,9 @@ def _raw_answers(
 
 
 def _feature(field: SourceField) -> Feature:
+    if field.image is not None:
+        height, width, channels = field.image
+        return Image.model_validate({"name": field.name, "height": height, "width": width, "channels": channels})
     if field.length is not None:
         return Vector(name=field.name, length=field.length)
     return Text(name=field.name) if field.kind == "text" else Numeric(name=field.name)

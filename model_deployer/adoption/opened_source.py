@@ -154,14 +154,29 @@ def _stated_labels(read: ReadSource, interface: Interface) -> Sequence[str] | No
 
 def _described(description: Mapping[str, Any], hints: SourceHints) -> Interface:
     """Return what a loaded source says of itself, for one whose files do not say it."""
-    names = description.get("names") or hints.columns
+    names = description.get("names") or hints.columns or list(hints.images)
     if not names and description.get("features"):
         names = [f"x{position}" for position in range(int(description["features"]))]
     if not names:
         raise CheckFailed("the source does not say which columns it reads; list them under `adopt.columns`")
     classes = description.get("classes")
     labels = None if classes is None else tuple(map(label_text, classes))
-    return Interface(tuple(SourceField(str(name)) for name in names), labels)
+    return Interface(tuple(_described_field(str(name), hints) for name in names), labels)
+
+
+def _described_field(name: str, hints: SourceHints) -> SourceField:
+    """Return a field of a program, which gets images as arrays of their pixels."""
+    image = hints.images.get(name)
+    if image is None:
+        return SourceField(name)
+    if image.size is None or image.channels is None:
+        raise CheckFailed(
+            f"the source does not say how large the image '{name}' is: add `size: [height, width]` and `channels: 3` "
+            f"to it under `features`"
+        )
+    if image.pixels is not None:
+        raise UsageError(f"the source is a program, which gets the pixels of '{name}' as they are: leave out `pixels`")
+    return SourceField(name, "number", refuses_missing=True, image=(*image.size, image.channels))
 
 
 def _renamed(labels: Sequence[str] | None, names: Sequence[str]) -> tuple[str, ...]:

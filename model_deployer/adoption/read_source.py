@@ -13,14 +13,15 @@ from model_deployer.adoption.graph.scores import remove_decision
 from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
 from model_deployer.adoption.graph.written_model import WrittenModel, write_model
 from model_deployer.adoption.interface import Interface
-from model_deployer.adoption.network.arrangement import arrange
+from model_deployer.adoption.network.arrangement import StatedFields, arrange
+from model_deployer.adoption.network.image_input import StatedImage, UnknownSize
 from model_deployer.adoption.network.network import NETWORKS, Network, read_network
 from model_deployer.adoption.source.detect import detect
 from model_deployer.adoption.source.role import fitted_model, role_of
 from model_deployer.adoption.source.source import Source
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.adoption.stored_model import source_columns, stored_model
-from model_deployer.contract.source_runner import Meaning
+from model_deployer.contract.source_runner import Meaning, Pixels
 
 #: What the imports of a pickle are called that a reader has to know.
 _VERDICTS = ("dangerous", "code", "unknown")
@@ -41,6 +42,7 @@ class SourceHints:
             source names.
         outputs: What the outputs of a network mean; None if its answers have to show it.
         vectors: The fields that are vectors.
+        images: The fields that are images, and what model.yaml says of them.
     """
 
     columns: Sequence[str] | None = None
@@ -49,6 +51,7 @@ class SourceHints:
     environment: Literal["current"] | Sequence[str] = ()
     outputs: Meaning | None = None
     vectors: Sequence[str] = ()
+    images: Mapping[str, StatedImage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,12 @@ class ReadSource:
         """Whether it is a network, whose graph is made when it is opened."""
         return self.source.kind in NETWORKS
 
+    def stated_fields(self, hints: SourceHints) -> StatedFields:
+        """Return what the source and model.yaml say of the fields of a network."""
+        stated = [item.value for item in self.source.about("pixels")]
+        pixels = Pixels.model_validate(stated[0]) if stated else None
+        return StatedFields(hints.columns, hints.vectors, hints.images, pixels)
+
     @property
     def is_program(self) -> bool:
         """Whether loading it may run code of its author; a graph in ONNX is data."""
@@ -120,7 +129,7 @@ class ReadSource:
         yield from (("left out", reason) for reason in self.source.left_out.values())
         yield from (("warning", warning) for warning in self._warnings())
         for statement in self.source.statements:
-            if statement.subject in ("columns", "labels", "threshold"):
+            if statement.subject in ("columns", "labels", "threshold", "pixels"):
                 yield "read", f"{statement.place} says: {statement.text}"
         if self.interface is not None:
             yield "read", f"it reads {_shown([field.name for field in self.interface.fields])}"
@@ -191,13 +200,15 @@ def _read_network(read: ReadSource, hints: SourceHints) -> ReadSource:
     path = read.source.model.path
     try:
         network = read_network(path.read_bytes(), path.parent)
-        return replace(read, interface=_interface_of_network(network, hints))
+        return replace(read, interface=_interface_of_network(network, read.stated_fields(hints)))
+    except UnknownSize:
+        return read  # model.yaml, which is not written yet, may say it
     except UnsupportedModel as reason:
         raise UnreadableSource(f"'{path.name}': {reason}") from reason
 
 
-def _interface_of_network(network: Network, hints: SourceHints) -> Interface:
-    slots = arrange(network.inputs, hints.columns, hints.vectors, takes_missing=network.takes_missing)
+def _interface_of_network(network: Network, stated: StatedFields) -> Interface:
+    slots = arrange(network.inputs, stated, takes_missing=network.takes_missing)
     return Interface(tuple(field for slot in slots for field in slot.fields), network.labels)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_deployer.adoption.interface import SourceField
+from model_deployer.adoption.network.image_input import PIXELS_EXAMPLE
 from model_deployer.adoption.read_source import ReadSource
 from model_deployer.adoption.source_place import is_reference
 from model_deployer.training.data.spec_draft import identity, model_name, scalar
@@ -102,6 +103,12 @@ def _data(table: str | None, target: str | None) -> Iterator[str]:
 
 def _features(read: ReadSource) -> Iterator[str]:
     if read.interface is None:
+        if read.is_network:
+            yield "\n# For a network that takes images. The name is that of the column, and the height is first.\n"
+            yield f"# features:\n#   photo: {{kind: image, size: [224, 224]{_pixels(read)}}}\n"
+        return
+    if all(field.image is not None or field.sizes for field in read.interface.fields):
+        yield from _tensors(read)
         return
     yield "\n# The fields that the model reads, and what callers have to know. The keys in the braces: description,\n"
     yield "# unit, missing, unknown, minimum, maximum, out_of_range, example.\n# features:\n"
@@ -109,9 +116,26 @@ def _features(read: ReadSource) -> Iterator[str]:
         yield f"#   {scalar(field.name)}: {{}}  # {_summary(field)}\n"
 
 
+def _tensors(read: ReadSource) -> Iterator[str]:
+    """Yield how an image is described; a tensor without a description is a list of numbers."""
+    assert read.interface is not None
+    yield "\n# The network takes tensors. Describe those that hold images; others are lists of numbers.\n"
+    yield "# features:\n"
+    for field in read.interface.fields:
+        sizes = "x".join(str(size or "?") for size in field.sizes)
+        yield f"#   {scalar(field.name)}: {{kind: image{_pixels(read)}}}  # {sizes} for each row\n"
+
+
+def _pixels(read: ReadSource) -> str:
+    """Return the key with what becomes of the pixels; nothing if the source says it itself."""
+    return "" if any(read.source.about("pixels")) else f", {PIXELS_EXAMPLE}"
+
+
 def _summary(field: SourceField) -> str:
     if field.is_free_text:
         return "free text"
     if field.kind == "text":
         return f"text, {len(field.categories)} categories" if field.categories is not None else "text"
+    if field.length is not None:
+        return f"a list of {field.length} numbers"
     return "number" if field.kind == "number" else "not known: number or text"

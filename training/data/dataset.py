@@ -3,6 +3,7 @@
 Nothing here imports torch, which takes seconds to load: a fault in model.yaml or in the table is reported before that.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from model_deployer.contract.features import Feature
 from model_deployer.training.data.category_merging import merge_categories
 from model_deployer.training.data.evaluation_findings import evaluation_findings
 from model_deployer.training.data.features import conform, infer_features, slice_features
+from model_deployer.training.data.images import with_image_files
 from model_deployer.training.data.profile import print_findings, profile
 from model_deployer.training.data.source_fields import check_columns, source_features
 from model_deployer.training.data.split import Parts, Rows, method, nested_order, split
@@ -157,6 +159,8 @@ def read_evaluation_data(path: Path, interface: Interface) -> Dataset:
     table, spec = _read(read_spec(path), path)
     spec, frame = _with_evaluation_split(spec), table.frame
     check_columns(frame, interface, spec)
+    images = [field.name for field in interface.fields if field.image is not None]
+    frame, files = with_image_files(frame, images, _folders(spec, path.parent))
     origins = row_origins(frame, spec)
     target, weights = read_known_target(frame, spec, interface.labels), read_weights(frame, spec)
     parts = split(frame, target, spec, weights)
@@ -170,7 +174,7 @@ def read_evaluation_data(path: Path, interface: Interface) -> Dataset:
     return Dataset(
         spec=spec,
         path=path,
-        version=table.version,
+        version=table.version if files is None else _version_with_files(table.version, files),
         target=target,
         weights=weights,
         parts=parts,
@@ -197,6 +201,17 @@ def _read(spec: Spec, path: Path) -> tuple[Table, Spec]:
     for line in describe(table.values):
         print_stage("read", line)
     return table, spec.with_formats(table.values.formats)
+
+
+def _folders(spec: Spec, folder: Path) -> list[Path]:
+    """Return the folders where the paths in a table may start: that of the table, and that of model.yaml."""
+    table = folder / (spec.data.path or "")
+    return [table if table.is_dir() else table.parent, folder]
+
+
+def _version_with_files(version: str, files: str) -> str:
+    """Return the version of a table and of the files that it names."""
+    return f"sha256:{hashlib.sha256(f'{version}{files}'.encode()).hexdigest()}"
 
 
 def _with_evaluation_split(spec: Spec) -> Spec:

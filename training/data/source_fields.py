@@ -12,10 +12,11 @@ import polars as pl
 
 from model_deployer.adoption.interface import Interface, SourceField
 from model_deployer.contract.errors import DataError, SpecError
-from model_deployer.contract.features import Feature, Vector
+from model_deployer.contract.features import Feature, Image, Vector
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data.columns import holds_strings, is_readable
 from model_deployer.training.data.features import infer_feature, with_examples_of_one_row
+from model_deployer.training.data.images import conformed_images
 from model_deployer.training.data.source_range import within_source_range
 from model_deployer.training.data.vectors import conformed_lists
 from model_deployer.training.spec import FeatureOverride, Spec
@@ -61,6 +62,8 @@ def source_features(frame: pl.DataFrame, interface: Interface, spec: Spec) -> tu
 
 def _feature(column: pl.Series, field: SourceField, spec: Spec) -> Feature:
     override = spec.features.get(field.name, FeatureOverride())
+    if field.image is not None:
+        return _image(column, field.image, spec)
     if field.length is not None:
         return _vector(column, field, field.length, spec)
     column = _readable(column, field, spec)
@@ -82,6 +85,20 @@ def _vector(column: pl.Series, field: SourceField, length: int, spec: Spec) -> V
         raise DataError(f"{spec.location('data', 'path')}: {error}") from None
     stated = override.model_dump(include={"description", "unit", "minimum", "maximum"})
     return feature.model_copy(update={**stated, "example": tuple(vectors[0]) if vectors else None})
+
+
+def _image(column: pl.Series, shape: tuple[int, int, int], spec: Spec) -> Image:
+    """Return the contract of a field with an image; its example is the first image of the table."""
+    override = spec.features.get(column.name, FeatureOverride())
+    height, width, channels = shape
+    stated = override.model_dump(include={"description", "resize", "example"}, exclude_none=True)
+    sizes = {"name": column.name, "height": height, "width": width, "channels": channels}
+    feature = Image.model_validate(sizes | stated)
+    try:
+        conformed_images(column.head(1), feature)
+    except DataError as error:
+        raise DataError(f"{spec.location('data', 'path')}: {error}") from None
+    return feature
 
 
 def _readable(column: pl.Series, field: SourceField, spec: Spec) -> pl.Series:

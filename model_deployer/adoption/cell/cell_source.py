@@ -13,12 +13,13 @@ from model_deployer.adoption.cell.process import CellProcess
 from model_deployer.adoption.cell.source_rows import output_tensors, source_columns
 from model_deployer.adoption.equality.comparison import SourceAnswers
 from model_deployer.adoption.interface import label_text
-from model_deployer.contract.features import Categorical, Feature
+from model_deployer.contract.features import Categorical, Feature, Image
+from model_deployer.contract.image_file import read_image
 from model_deployer.contract.outputs import Classification, Output
 from model_deployer.contract.source_runner import SourceRunner
 
-#: The number of rows in one message.
-_ROWS = 5_000
+#: The number of rows in one message, and of numbers and pixels in all of them.
+_ROWS, _ELEMENTS = 5_000, 50_000_000
 
 #: The first row of a message, the answers, and the errors of refused rows.
 _Part = tuple[int, Mapping[str, NDArray[Any]], Mapping[int, str]]
@@ -70,7 +71,7 @@ class CellSource:
         return self
 
     def ask(self, frame: pl.DataFrame) -> SourceAnswers:
-        """Return its answers to rows in the form of a graph's inputs: Float64 with NaN, String with "".
+        """Return its answers to conformed rows: Float64 with NaN, String with "", and the files of images.
 
         Raises:
             CellError: if it does not answer.
@@ -109,9 +110,11 @@ class CellSource:
 
     def _parts(self, frame: pl.DataFrame) -> Iterator[_Part]:
         """Yield the first row of each message, the answers, and the errors of refused rows."""
-        for start in range(0, max(1, frame.height), _ROWS):
-            part = frame[start : start + _ROWS]
-            columns = source_columns(self.features, {name: part[name].to_numpy() for name in part.columns})
+        rows = max(1, min(_ROWS, _ELEMENTS // sum(feature.elements for feature in self.features)))
+        for start in range(0, max(1, frame.height), rows):
+            part = frame[start : start + rows]
+            arrays = {feature.name: _array(feature, part[feature.name]) for feature in self.features}
+            columns = source_columns(self.features, arrays)
             answers, errors = self.process.predict(columns, **self.runner.options)
             yield start, self._complete(answers, part.height), errors
 
@@ -128,6 +131,13 @@ class CellSource:
             return tensors["probabilities"]
         values = answers[self.runner.answer]
         return values.reshape(len(values), -1)
+
+
+def _array(feature: Feature, values: pl.Series) -> NDArray[Any]:
+    if isinstance(feature, Image):
+        pixels = [read_image(feature, content) for content in values]
+        return np.array(pixels, np.uint8).reshape(-1, *feature.shape)
+    return values.to_numpy()
 
 
 def _decisions(answers: Mapping[str, NDArray[Any]], output: Classification, names: Mapping[str, str]) -> list[str]:

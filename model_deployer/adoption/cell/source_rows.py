@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.adoption.interface import label_text
-from model_deployer.contract.features import Boolean, Feature, Integer, Vector
+from model_deployer.contract.features import Boolean, Feature, Image, Integer, NumberList
 from model_deployer.contract.outputs import Classification, Output
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -19,11 +19,11 @@ def source_columns(features: Sequence[Feature], columns: Arrays) -> dict[str, ND
     Args:
         features: The features, in the order of the source.
         columns: The inputs of a graph: float64 with NaN, or str objects with "", [rows] or [rows, 1] each; of a vector
-            [rows, length].
+            [rows, length], and of an image uint8 [rows, height, width, channels].
 
     Returns:
         By name: int64 for whole numbers and bool for booleans without missing values, float64 for other numbers, and
-        objects with None for missing texts; [rows] each, of a vector [rows, length].
+        objects with None for missing texts; [rows] each, of a vector [rows, length]. Images stay as they are.
     """
     return {feature.name: _column(feature, columns[feature.name]) for feature in features}
 
@@ -66,7 +66,7 @@ def with_interval(values: NDArray[np.float32], half_width: float) -> dict[str, N
 
 
 def _column(feature: Feature, values: NDArray[Any]) -> NDArray[Any]:
-    if isinstance(feature, Vector):
+    if isinstance(feature, NumberList | Image):
         return values
     values = values.reshape(-1)
     if feature.dtype == "string":

@@ -7,9 +7,10 @@ import onnx
 from onnx import NodeProto, TensorProto, compose, helper, numpy_helper
 
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.interface import SourceField
 from model_deployer.adoption.network.arrangement import Slot
 from model_deployer.adoption.network.network import Network
-from model_deployer.contract.source_runner import NetworkAnswer
+from model_deployer.contract.source_runner import NetworkAnswer, Pixels
 
 _PREFIX = "network/"
 
@@ -33,7 +34,7 @@ def wrap_network(network: Network, slots: Sequence[Slot], answer: NetworkAnswer,
     nodes = [*before, *inner.graph.node, *after]
     del inner.graph.node[:], inner.graph.input[:], inner.graph.output[:], inner.graph.value_info[:]
     inner.graph.node.extend(nodes)
-    inner.graph.input.extend(_input(slot, field.name, field.length) for slot in slots for field in slot.fields)
+    inner.graph.input.extend(_input(slot, field) for slot in slots for field in slot.fields)
     name = "value" if answer.meaning == "value" else "probabilities"
     if any(field.name == name for slot in slots for field in slot.fields):
         raise UnsupportedModel(f"a column has the name of the output, '{name}': list others under `adopt.columns`")
@@ -42,9 +43,11 @@ def wrap_network(network: Network, slots: Sequence[Slot], answer: NetworkAnswer,
     return inner
 
 
-def _input(slot: Slot, name: str, length: int | None) -> onnx.ValueInfoProto:
+def _input(slot: Slot, field: SourceField) -> onnx.ValueInfoProto:
+    if field.image is not None:
+        return helper.make_tensor_value_info(field.name, TensorProto.UINT8, ["rows", *field.image])
     element = TensorProto.STRING if slot.tensor.kind == "text" else TensorProto.DOUBLE
-    return helper.make_tensor_value_info(name, element, ["rows", length or 1])
+    return helper.make_tensor_value_info(field.name, element, ["rows", field.length or 1])
 
 
 class _Weights:
@@ -61,6 +64,9 @@ class _Weights:
 
 
 def _input_nodes(slot: Slot, weights: _Weights) -> Iterator[NodeProto]:
+    if slot.pixels is not None:
+        yield from _image_nodes(slot, slot.pixels, weights)
+        return
     target, names = _PREFIX + slot.tensor.name, [field.name for field in slot.fields]
     joined = f"::{slot.tensor.name}"
     yield helper.make_node("Concat", names, [joined], axis=1)
@@ -69,6 +75,25 @@ def _input_nodes(slot: Slot, weights: _Weights) -> Iterator[NodeProto]:
         joined = f"{joined}:cast"
     sizes = [-1, *(size or len(slot.fields) for size in slot.tensor.sizes)]
     yield helper.make_node("Reshape", [joined, weights.add(sizes)], [target])
+
+
+def _image_nodes(slot: Slot, pixels: Pixels, weights: _Weights) -> Iterator[NodeProto]:
+    """Yield the nodes from pixels, uint8 [rows, height, width, channels], to an input; they scale in double."""
+    last, name = slot.fields[0].name, f"::{slot.tensor.name}"
+    if pixels.order == "bgr":
+        yield helper.make_node("Gather", [last, weights.add([2, 1, 0])], [f"{name}:order"], axis=3)
+        last = f"{name}:order"
+    if slot.tensor.is_float:
+        low, high = pixels.range
+        mean, std = (np.array(numbers or [default]) for numbers, default in ((pixels.mean, 0.0), (pixels.std, 1.0)))
+        factor, offset = (high - low) / 255 / std, (low - mean) / std
+        yield helper.make_node("Cast", [last], [f"{name}:double"], to=TensorProto.DOUBLE)
+        yield helper.make_node("Mul", [f"{name}:double", weights.add(factor, np.float64)], [f"{name}:scaled"])
+        yield helper.make_node("Add", [f"{name}:scaled", weights.add(offset, np.float64)], [f"{name}:moved"])
+        last = f"{name}:moved"
+    yield helper.make_node("Cast", [last], [f"{name}:cast"], to=slot.tensor.element)
+    axes = [0, 3, 1, 2] if pixels.layout == "channels_first" else [0, 1, 2, 3]
+    yield helper.make_node("Transpose", [f"{name}:cast"], [_PREFIX + slot.tensor.name], perm=axes)
 
 
 def _output_nodes(name: str, answer: NetworkAnswer, width: int, weights: _Weights) -> Iterator[NodeProto]:

@@ -14,6 +14,7 @@ from model_deployer.adoption.source.booster_file import booster_statements
 from model_deployer.adoption.source.file_format import FileFormat, file_format
 from model_deployer.adoption.source.pickle_file import read_pickle
 from model_deployer.adoption.source.pickle_scan import Import, scan_pickle
+from model_deployer.adoption.source.pixel_statements import of_keras
 from model_deployer.adoption.source.role import Role, role_of
 from model_deployer.adoption.source.skops_file import read_skops, skops_version
 from model_deployer.adoption.source.source import SourceFile
@@ -200,4 +201,5 @@ def _keras(opened: OpenedFile, content: bytes) -> OpenedFile:
         if layer.get("class_name") == "InputLayer"
     }
     signature = Statement("signature", {"inputs": inputs}, "bytes", opened.path.name)
-    return replace(opened, statements=(signature,) if inputs else ())
+    statements = (signature,) if inputs else ()
+    return replace(opened, statements=(*statements, *of_keras(layers, opened.path.name)))

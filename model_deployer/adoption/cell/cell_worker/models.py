@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .pixels import scaled
 from .table import Table, joined
 
 #: The objectives of boosters that answer probabilities.
@@ -150,20 +151,25 @@ class Tensors:
     def predict(self, table: Table) -> dict[str, Any]:
         """Return the answer that the request describes; without a description, all tensors by name."""
         network = table.options.get("network") or {}
-        outputs = self.call(self._feeds(table, network.get("fields")))
+        outputs = self.call(self._feeds(table, network))
         outputs = {name: _without_maps(values, network.get("labels")) for name, values in outputs.items()}
         if "network" not in table.options and len(outputs) == 1:
             return {"value": next(iter(outputs.values()))}
         return _answer(outputs, network) if "tensor" in network else outputs
 
-    def _feeds(self, table: Table, counts: Any) -> dict[str, Any]:
-        """Return the inputs; each takes some of the columns, one after the other."""
-        columns, feeds, start = list(table.columns.values()), {}, 0
-        counts = counts or ([len(columns)] if len(self.inputs) == 1 else [1] * len(self.inputs))
+    def _feeds(self, table: Table, network: dict[str, Any]) -> dict[str, Any]:
+        """Return the inputs; each takes some of the columns, one after the other, or an image."""
+        names, feeds, start = list(table.columns), {}, 0
+        counts = network.get("fields") or ([len(names)] if len(self.inputs) == 1 else [1] * len(self.inputs))
+        images = network.get("images") or {}
         for (name, kind), count in zip(self.inputs.items(), counts):
-            array = _cast(joined(columns[start : start + count]), kind)
-            sizes = self.shapes.get(name, array.shape[1:])
-            feeds[name] = array.reshape([len(array), *[size or -1 for size in sizes]])
+            columns = [table.columns[column] for column in names[start : start + count]]
+            if names[start] in images:
+                feeds[name] = scaled(columns[0], images[names[start]], kind)
+            else:
+                array = _cast(joined(columns), kind)
+                sizes = self.shapes.get(name, array.shape[1:])
+                feeds[name] = array.reshape([len(array), *[size or -1 for size in sizes]])
             start += count
         return feeds
 

@@ -60,7 +60,8 @@ def export(path: Path, step: dict[str, Any], folder: Path) -> bytes:
 
     Args:
         path: The file.
-        step: ``kind``; ``width``, the number of columns, for a network that does not show it.
+        step: ``kind``; for a network that does not show it, ``width``, the number of columns, or ``image``, the height,
+            width and channels, with the ``layout`` that the network takes.
         folder: A folder for files in between.
     """
     torch = import_module("torch")
@@ -148,23 +149,31 @@ def _inputs(module: Any, step: dict[str, Any]) -> dict[str, tuple[str, list[int]
     if stated:
         names = [f"input_{index}" for index in range(len(stated))] if len(stated) > 1 else ["input"]
         return dict(zip(names, stated))
-    kind, width = _first_layer(module)
+    kind, width, channels = _first_layer(module)
+    if step.get("image"):
+        height, width, stated = step["image"]
+        sizes = [stated or channels, height, width]
+        return {"input": (kind, sizes if step.get("layout") != "channels_last" else [*sizes[1:], sizes[0]])}
     width = step.get("width") or width
     return {"input": (kind, [width] if width else [])}
 
 
-def _first_layer(module: Any) -> tuple[str, int]:
-    """Return the element type that the first layer with weights takes, and the number of columns; 0 if not known."""
+def _first_layer(module: Any) -> tuple[str, int, int]:
+    """Return what the first layer with weights takes: the element type, and how many columns and channels.
+
+    The numbers are 0 if they are not known.
+    """
     for layer in module.modules():
         weight = dict(layer.named_parameters(recurse=False)).get("weight")
         if weight is None:
             continue
         name = getattr(layer, "original_name", type(layer).__name__)
         if name.startswith("Embedding"):
-            return "int64", 0
+            return "int64", 0, 0
         width = weight.shape[-1] if name == "Linear" else len(weight) if name in ("LayerNorm", "BatchNorm1d") else 0
-        return _kind(weight), int(width)
-    return "float32", 0
+        channels = weight.shape[1] * getattr(layer, "groups", 1) if name == "Conv2d" else 0
+        return _kind(weight), int(width), int(channels)
+    return "float32", 0, 0
 
 
 def _kind(tensor: Any) -> str:
