@@ -17,6 +17,7 @@ from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import CheckFailed, DataError, SpecError
+from model_deployer.handoff.formats.holdout import read_holdout_rows
 from model_deployer.serving.engines.offline import predict
 from model_deployer.training.fit import fit
 from tests.support import image_networks
@@ -85,6 +86,8 @@ def test_a_table_of_images(form: str, tmp_path: Path) -> None:
     assert evaluation.metrics["model"]["accuracy"].value == 1
     assert evaluation.adoption and evaluation.adoption.equality and evaluation.adoption.equality.table_rows == 80
     assert artifact.contract.features[0].example
+    holdout = read_holdout_rows(artifact, tmp_path / "model.yaml")
+    assert holdout.columns["photo"].shape == (len(holdout), HEIGHT, WIDTH, 3)
 
 
 def test_a_changed_file_is_another_version_of_the_table(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from model_deployer.contract import origin_text
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError
-from model_deployer.contract.features import Text
+from model_deployer.contract.features import Image, Text, Vector
 from model_deployer.contract.outputs import Classification
 from model_deployer.handoff.formats.parity import predict_in_chunks
 
@@ -91,6 +91,8 @@ def _interface(contract: Contract) -> Interface:
             name=feature.name,
             kind="text" if feature.dtype == "string" else "number",
             is_free_text=isinstance(feature, Text),
+            length=feature.length if isinstance(feature, Vector) else None,
+            image=(feature.height, feature.width, feature.channels) if isinstance(feature, Image) else None,
         )
         for feature in contract.features
     )
