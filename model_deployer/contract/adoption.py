@@ -27,7 +27,7 @@ class Equality(JsonObject):
     A difference of probabilities is absolute. A difference of values is divided by their standard deviation in the
     table (without a table, by a value that is small among those of the probe rows) or, above it, by the value. Probe
     rows are built from the model: each threshold and the numbers next to it, each category, missing, unknown and
-    extreme values.
+    extreme values; images of one colour, of gradients and of noise.
 
     Attributes:
         table_rows: The rows of the table that both answered.
