@@ -178,6 +178,8 @@ class ModelService:
         if artifact.runner:
             os.environ[SOCKET_VARIABLE] = SourceProcess(artifact, artifact.runner, watch.count_source_ends()).start()
         predictor.replay(local_engine(0 if engine_name == "cuda" else None))
+        if predictor.capture:
+            predictor.capture.check()
         watch.start()
         listeners.install()
         if tls_settings := server_options.tls():

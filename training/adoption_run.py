@@ -110,6 +110,9 @@ def adopt(path: Path) -> Completed:
         print_stage("adopt", describe(source))
         for note in source.origin.notes:
             print_stage("adopt", note)
+        for name, pixels in (source.runner.network.images if source.runner.network else {}).items():
+            form = ", ".join(f"{key} {value}" for key, value in pixels.to_json().items())
+            print_stage("adopt", f"{name}: the network gets its pixels with {form}")
         _check_numbers(source.interface, spec)
         if not spec.data.has_table:
             return _adopt_without_table(path, spec, source)

@@ -27,6 +27,7 @@ from model_deployer.contract.category_spelling import NormalizationStep
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import SpecError
 from model_deployer.contract.evaluation import SplitMethod
+from model_deployer.contract.features import CapturePolicy
 from model_deployer.contract.prediction_shift import TOLERANCE
 from model_deployer.contract.source_runner import Meaning, Pixels
 from model_deployer.contract.yaml_source import KeyPath, YamlSource, dotted, read_yaml, validation_messages
@@ -275,6 +276,7 @@ class FeatureOverride(_Section):
             become; ``mean`` and ``std``, the mean that is subtracted and the deviation to divide by, for each channel;
             ``order``, ``rgb`` or ``bgr``; ``layout``, ``channels_first`` or ``channels_last``.
         example: A value for the documentation and the sample requests.
+        capture: What captured traffic has of the field: its value, the name of its bin, a keyed hash, or nothing.
     """
 
     expression: str | None = None
@@ -297,6 +299,7 @@ class FeatureOverride(_Section):
     resize: bool | None = None
     pixels: PixelsSpec | None = None
     example: Any = None
+    capture: CapturePolicy | None = None
 
     @model_validator(mode="after")
     def _sequence_has_its_keys(self) -> "FeatureOverride":

@@ -29,7 +29,7 @@ class Equality(JsonObject):
     table (without a table, by a value that is small among those of the probe rows) or, above it, by the value. Each of
     several targets has its own standard deviation, and the numbers of an embedding have one in common. Probe
     rows are built from the model: each threshold and the numbers next to it, each category, missing, unknown and
-    extreme values.
+    extreme values; images of one colour, of gradients and of noise.
 
     Attributes:
         table_rows: The rows of the table that both answered.

@@ -7,7 +7,7 @@ property of a field is defined only here.
 import math
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,10 @@ MAX_CATEGORY_CHARACTERS = 1_000
 #: The maximum number of numbers in one value.
 MAX_ELEMENTS = 1_000_000
 
+#: What captured traffic has of a field: its value; only the name of its bin in reference.json, which is enough to see
+#: drift; a keyed hash, which is enough to see that two values are equal; nothing.
+CapturePolicy = Literal["keep", "bin", "hash", "drop"]
+
 _TEXT_ENCODING = 'The text, or "" if it is missing.'
 
 
@@ -55,15 +59,20 @@ class _Feature(BaseModel):
         unit: The unit of measure, as people write it ("miles").
         required: Whether the key must be present in every row.
         missing: The policy for null: ``reject`` refuses the row, ``impute`` lets the model replace the value.
+        capture: What captured traffic has of the field; None for the default of its kind.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    #: What captured traffic has of a field of this kind by default.
+    _default_capture: ClassVar[CapturePolicy] = "keep"
 
     name: str = Field(min_length=1)
     description: str | None = None
     unit: str | None = None
     required: bool = True
     missing: Literal["reject", "impute"] = "reject"
+    capture: CapturePolicy | None = Field(default=None, exclude_if=lambda policy: policy is None)
 
     @model_validator(mode="after")
     def _absence_needs_a_policy(self) -> "_Feature":
@@ -82,6 +91,11 @@ class _Feature(BaseModel):
     def dtype(self) -> Literal["float64", "string", "uint8"]:
         """The element type of the graph's input, of shape [rows, *shape]; a missing value is NaN or ""."""
         return "float64"
+
+    @property
+    def capture_policy(self) -> CapturePolicy:
+        """What captured traffic has of the field."""
+        return self.capture or self._default_capture
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -352,6 +366,8 @@ class Text(_Feature):
         longest: The maximum length in characters.
     """
 
+    _default_capture: ClassVar[CapturePolicy] = "bin"
+
     kind: Literal["text"] = "text"
     longest: int = Field(default=10_000, ge=1)
     example: str | None = None
@@ -383,6 +399,8 @@ class NumberList(_Feature):
         minimum: The lower bound of each number, or None. A list with a number outside the bounds is refused.
         maximum: The upper bound of each number, or None.
     """
+
+    _default_capture: ClassVar[CapturePolicy] = "bin"
 
     integers: bool = False
     minimum: float | None = None
@@ -549,6 +567,8 @@ class Image(_Feature):
         example: A file in base64.
     """
 
+    _default_capture: ClassVar[CapturePolicy] = "drop"
+
     kind: Literal["image"] = "image"
     height: int = Field(ge=1, le=4096)
     width: int = Field(ge=1, le=4096)
@@ -560,6 +580,12 @@ class Image(_Feature):
     def _is_required(self) -> "Image":
         if self.nullable:
             raise ValueError("an image cannot be missing: leave `missing` and `required` out")
+        return self
+
+    @model_validator(mode="after")
+    def _is_not_captured(self) -> "Image":
+        if self.capture_policy != "drop":
+            raise ValueError("an image cannot be captured: leave `capture` out")
         return self
 
     @computed_field  # type: ignore[prop-decorator]
@@ -581,6 +607,10 @@ class Image(_Feature):
     @override
     def value_schema(self) -> dict[str, Any]:
         return {"type": "string", "contentEncoding": "base64", "minLength": 1}
+
+    @override
+    def consequences(self) -> list[str]:
+        return ["The orientation in EXIF is not applied: turn a photo before you send it. Transparency is left out."]
 
     @override
     def encoding(self) -> str:

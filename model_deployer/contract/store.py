@@ -136,6 +136,11 @@ def source(tag: str) -> Path | None:
     return Path(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
+def trials_folder() -> Path:
+    """Return the folder of the trials of candidates, next to the store; it may not exist yet."""
+    return _store_path().parent / "model-deployer-trials"
+
+
 def _source_file(tag: str) -> Path:
     return _store_path().parent / "model-deployer-sources" / tag.replace(":", "-")
 

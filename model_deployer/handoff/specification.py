@@ -17,6 +17,9 @@ from model_deployer.system.http_client import auth_header, connect
 #: The number of requests that schemathesis generates per operation, in addition to its coverage phase.
 EXAMPLES = 50
 
+#: A list with more items is one of rows.
+MAX_ITEMS = 10
+
 #: Any client error may refuse a wrong request; by default, schemathesis does not accept 413.
 _SETTINGS = """
 [checks.negative_data_rejection]
@@ -150,8 +153,9 @@ def _without_inexpressible(document: dict[str, Any]) -> dict[str, Any]:
     """Remove the parts of a document whose rules JSON Schema cannot express.
 
     These are columns (which must have equal lengths), headers (which may be unknown), the lines of CSV, and tables and
-    arrays in binary formats. Of the files of images only the examples remain, and of the sequences in tensors, whose
-    shape names their length, only the shortest.
+    arrays in binary formats. Of the files of images only the examples remain, without the limit of rows: the limit of
+    the bytes of a body comes before it. Of the sequences in tensors, whose shape names their length, only the shortest
+    remain. The name of the only column of a table may be its position.
     """
     for operations in document["paths"].values():
         for operation in operations.values():
@@ -162,8 +166,11 @@ def _without_inexpressible(document: dict[str, Any]) -> dict[str, Any]:
                 contents.pop(media_type)
             for content in contents.values():
                 _remove_columns(content)
-    _use_example_images(document["components"])
+    if '"contentEncoding": "base64"' in json.dumps(document["components"]):
+        _use_example_images(document["components"])
+        _remove_limits_of_rows(document)
     _fix_lengths(document["components"].get("schemas", {}))
+    _accept_positions(document["components"].get("schemas", {}))
     if "/predict" in document["paths"]:
         body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
         examples = body["examples"].items()
@@ -183,6 +190,15 @@ def _fix_lengths(components: dict[str, Any]) -> None:
                 numbers["maxItems"] = length["minimum"]
 
 
+def _accept_positions(components: dict[str, Any]) -> None:
+    """Accept 0, which pandas writes for a column without a name, as the name of an only column, in place."""
+    for component in components.values():
+        names = component.get("properties", {}).get("columns", {}).get("prefixItems", [])
+        if len(names) == 1:
+            names[0] = {"enum": [names[0]["const"], 0, "0"]}
+            component["properties"]["columns"]["items"] = {"type": ["string", "integer"]}
+
+
 def _use_example_images(schema: Any) -> None:
     """Replace the schema of every image by its examples, in place."""
     if isinstance(schema, list):
@@ -193,6 +209,18 @@ def _use_example_images(schema: Any) -> None:
             schema["enum"] = schema["examples"]
         for part in schema.values():
             _use_example_images(part)
+
+
+def _remove_limits_of_rows(schema: Any) -> None:
+    """Remove the largest number of items of every long list, in place."""
+    if isinstance(schema, list):
+        for part in schema:
+            _remove_limits_of_rows(part)
+    if isinstance(schema, dict):
+        if isinstance(schema.get("maxItems"), int) and schema["maxItems"] > MAX_ITEMS:
+            del schema["maxItems"]
+        for part in schema.values():
+            _remove_limits_of_rows(part)
 
 
 def _remove_columns(content: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from model_deployer.contract.errors import (
     Unauthorized,
 )
 from model_deployer.contract.image_file import is_image_file
+from model_deployer.serving.capture.answered_rows import answered_rows
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.http import asgi, connection, headers, middleware, problem_details, query
 from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, Endpoint, RequestRecord
@@ -41,7 +42,7 @@ from model_deployer.serving.observability.request_rows import request_rows
 from model_deployer.serving.page.web_page import WebPage
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
-from model_deployer.serving.protocols.protocol import UNKNOWN_PATH, Reply, Request, RouteMatch, build_router
+from model_deployer.serving.protocols.protocol import UNKNOWN_PATH, Protocol, Reply, Request, RouteMatch, build_router
 from model_deployer.serving.protocols.registry import create_protocols
 from model_deployer.serving.rows import formats
 
@@ -97,8 +98,8 @@ class Gateway:
         self._predictor = predictor
         self._limits = predictor.artifact.contract.limits
         self._keys = keys
-        self._access_log = AccessLog(predictor.metrics, settings, keys)
-        protocols = create_protocols(settings.protocols, predictor)
+        self._access_log = AccessLog(predictor.metrics, settings, keys, predictor.capture)
+        protocols = [*create_protocols(settings.protocols, predictor), *_feedback(predictor)]
         self._find_route = build_router([WebPage(predictor), *protocols])
         document = openapi.document(
             predictor.artifact,
@@ -153,6 +154,7 @@ class Gateway:
         request_headers: Headers = dict(scope["headers"])
         record = RequestRecord(request_headers, headers.request_id(request_headers))
         request_rows.set(0)  # a pipelined request begins in the context of the one before it
+        answered_rows.set(None)
         response_headers = [(b"x-request-id", record.request_id)]
         try:
             if not self._is_authorized(scope, request_headers, match):
@@ -343,6 +345,15 @@ class Gateway:
         path: str = scope["path"]
         route = path if path in self._own_paths or path in openapi.HEALTH_PATHS else "other"
         return Endpoint("native", route, scope["method"], route in _PROBE_PATHS)
+
+
+def _feedback(predictor: Predictor) -> list[Protocol]:
+    """Return the route for labels, if traffic is captured."""
+    if predictor.capture is None:
+        return []
+    from model_deployer.serving.protocols.feedback import Feedback  # noqa: PLC0415 (it loads Arrow)
+
+    return [Feedback(predictor, predictor.capture)]
 
 
 def _error_reply(error: RequestError, request_id: str, match: RouteMatch | None) -> Reply:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from model_deployer.contract.artifact import Artifact, Golden
 from model_deployer.contract.errors import ArtifactError, DeadlineExceeded, InvalidRows, Overloaded
 from model_deployer.contract.image_file import require_pillow
 from model_deployer.serving.background import INLINE_BYTES, INLINE_ROWS, BackgroundThread
+from model_deployer.serving.capture.answered_rows import AnsweredRows, answered_rows
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.batching import Arrays, Batcher, concatenate_columns
 from model_deployer.serving.engines.engine import Engine
@@ -39,6 +40,9 @@ from model_deployer.serving.rows.row_id import RowId
 from model_deployer.serving.rows.tables import TableReader
 from model_deployer.serving.rows.unusual_values import WarningFinder
 from model_deployer.serving.rows.value_count import ValueCounter
+
+if TYPE_CHECKING:
+    from model_deployer.serving.capture.capture import Capture
 
 logger = logging.getLogger("model_deployer")
 
@@ -75,9 +79,11 @@ class Predictor:
         ready: Whether requests are answered.
         ignores_unknown_fields: Whether fields that the model does not have are left out; otherwise they are refused.
         row_id: The field with a caller's id of a row; None if rows have no id.
+        capture: Captures the traffic; None if the settings name no traffic store.
 
     Raises:
-        UsageError: if the setting of that field names another field of rows or predictions.
+        UsageError: if the setting of that field names another field of rows or predictions, or the traffic store
+            cannot be used.
     """
 
     def __init__(self, artifact: Artifact, settings: Settings) -> None:
@@ -102,11 +108,22 @@ class Predictor:
         self._table_reader = TableReader(contract, ignores_unknown, self.row_id)
         self._build_columns = ColumnBuilder(contract.features)
         self._find_warnings = WarningFinder(contract, artifact.reference)
+        self.capture = self._create_capture() if settings.capture else None
         self._prediction_rows = contract.output.predictions
         self._prediction_columns = contract.output.columns
         self._encode = msgspec.json.Encoder().encode
         model = {"name": artifact.manifest.name, "version": artifact.manifest.version}
         self._answer_end = b',"model":' + self._encode(model) + b"}"
+
+    def _create_capture(self) -> "Capture":
+        # Servers without capture do not load Arrow.
+        from model_deployer.serving.capture.capture import Capture, hash_key  # noqa: PLC0415
+        from model_deployer.serving.capture.traffic_table import TrafficTable  # noqa: PLC0415
+
+        artifact, settings = self.artifact, self._settings
+        key = hash_key(settings, artifact)
+        table = TrafficTable(artifact.contract, artifact.reference, key, self._batch_columns, self._ids)
+        return Capture(settings, artifact, self.metrics, table, lambda: self.degraded is not None)
 
     def start(self, engine: Engine) -> None:
         """Warm the engine up, check that it reproduces the golden predictions, and accept requests.
@@ -124,6 +141,8 @@ class Predictor:
         self._batcher.is_alone = lambda: self.deadlines.is_alone
         self._unpack = formats.Unpacker(self.artifact.contract.limits)
         self.background.start()
+        if self.capture:
+            self.capture.start()
         # The objects that exist now are permanent. Without freeze(), each full collection would traverse them again and
         # delay requests by tens of milliseconds.
         gc.collect()
@@ -265,10 +284,13 @@ class Predictor:
         """
         request_rows.set(len(rows))
         try:
-            return await self._batcher(rows)
+            outputs = await self._batcher(rows)
         except InvalidRows as error:  # only the source of a model refuses what the contract accepts
             self.metrics.count_problems(error)
             raise
+        if self.capture:
+            answered_rows.set(AnsweredRows(rows, outputs))
+        return outputs
 
     async def predict_table(self, columns: Mapping[str, Column]) -> Arrays:
         """Return the output tensors for columns that are not validated yet; otherwise as :meth:`predict`.
@@ -351,6 +373,8 @@ class Predictor:
         self._batcher.close()
         self._engine.close()
         self.background.close()
+        if self.capture:
+            self.capture.close()
 
     # The check before the first request
 

@@ -140,9 +140,10 @@ INPUTS: list[tuple[Any, int, str, Any]] = [
     (LAST, TensorProto.FLOAT, "pixels: {std: [2]}", lambda x: x / 255 / 2),
     (LAST, TensorProto.UINT8, "channels: 3", lambda x: x),
     (FIRST, TensorProto.INT64, "pixels: {order: bgr}", lambda x: x[..., ::-1]),
-    (([3, "h", "w"], (2, 3)), TensorProto.FLOAT, f"size: [{HEIGHT}, {WIDTH}], pixels: {{}}", lambda x: x / 255),
+    (([3, "h", "w"], (2, 3)), TensorProto.FLOAT,
+     f"size: [{HEIGHT}, {WIDTH}], pixels: {{range: [0, 1]}}", lambda x: x / 255),
     (([None, None, None], (1, 2)), TensorProto.FLOAT,
-     f"size: [{HEIGHT}, {WIDTH}], channels: 3, pixels: {{layout: channels_last}}", lambda x: x / 255),
+     f"size: [{HEIGHT}, {WIDTH}], channels: 3, pixels: {{std: [1], layout: channels_last}}", lambda x: x / 255),
 ]  # fmt: skip
 
 
@@ -202,7 +203,8 @@ def _image(text: str) -> str:
 
 
 REFUSED: list[tuple[Any, str, type[Exception], str]] = [
-    (FIRST[0], _image("channels: 3"), UnreadableSource, r"numbers the network takes for the pixels of 'photo': add"),
+    (FIRST[0], _image("channels: 3"), UnreadableSource, "numbers the network takes for the pixels of 'photo': add"),
+    (FIRST[0], _image("pixels: {order: bgr}"), UnreadableSource, "numbers the network takes for the pixels of 'photo'"),
     (
         FIRST[0],
         _image(f"size: [24, 20], {PIXELS}"),

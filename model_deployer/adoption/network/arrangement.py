@@ -79,7 +79,7 @@ def arrange(inputs: Sequence[Tensor], stated: StatedFields, *, takes_missing: bo
 def _with_missing(slot: Slot) -> Slot:
     """Return an input whose real numbers may be missing; whole numbers and images have no form for that."""
     is_complete = slot.tensor.is_whole or slot.pixels is not None or slot.sequence is not None
-    fields = (replace(field, refuses_missing=is_complete) for field in slot.fields)
+    fields = (replace(each, refuses_missing=is_complete) for each in slot.fields)
     return replace(slot, fields=tuple(fields))
 
 
@@ -109,8 +109,7 @@ def _slot(tensor: Tensor, name: str, stated: StatedFields) -> Slot:
     if name not in stated.images:
         return Slot(tensor, (_field(tensor, name, _width(tensor, None)),))
     image = image_input(tensor, name, stated.images[name], stated.pixels)
-    field = SourceField(name, "number", refuses_missing=True, image=image.shape)
-    return Slot(tensor, (field,), image.pixels)
+    return Slot(tensor, (SourceField(name, "number", refuses_missing=True, image=image.shape),), image.pixels)
 
 
 def _columns(tensor: Tensor, columns: Sequence[str] | None) -> Slot:

@@ -63,18 +63,22 @@ def image_input(tensor: Tensor, name: str, stated: StatedImage, source: Pixels |
         UnsupportedModel: if the input takes no such images, or it is not known what becomes of the pixels.
     """
     layout, shape = _layout(tensor, name, stated)
-    pixels = stated.pixels or source
-    if tensor.is_whole:
-        pixels = _unscaled(pixels, tensor.name)
-    if pixels is None:
-        raise UnsupportedModel(
-            f"the source does not say which numbers the network takes for the pixels of '{name}': add "
-            f"`{PIXELS_EXAMPLE}` to the field under `features`, with the numbers that its own program has"
-        )
+    pixels = _unscaled(stated.pixels, tensor.name) if tensor.is_whole else _scaled(stated.pixels, source, name)
     for key, numbers in (("mean", pixels.mean), ("std", pixels.std)):
         if len(numbers) not in (0, 1, shape[2]):
             raise UnsupportedModel(f"`{key}` of the pixels of '{name}' has {len(numbers)} numbers for one channel")
     return ImageInput(shape, pixels.model_copy(update={"layout": layout}))
+
+
+def _scaled(stated: Pixels | None, source: Pixels | None, name: str) -> Pixels:
+    """Return the form of real numbers: what model.yaml says, and else the source."""
+    keys = {key: value for pixels in (source, stated) if pixels for key, value in pixels.to_json().items()}
+    if not keys.keys() & {"range", "mean", "std"}:
+        raise UnsupportedModel(
+            f"the source does not say which numbers the network takes for the pixels of '{name}': add "
+            f"`{PIXELS_EXAMPLE}` to the field under `features`, with the numbers that its own program has"
+        )
+    return Pixels.model_validate({"range": (0, 1), **keys})
 
 
 def _unscaled(pixels: Pixels | None, name: str) -> Pixels:

@@ -60,6 +60,17 @@ class Settings(BaseModel):
         row_id: The name of a field that rows may have in addition to those of the model: a caller's id of the row. It
             comes back with the prediction. None if rows have no id.
         grpc_port: The port of gRPC, for those of the ``protocols`` that are available over gRPC; None to disable it.
+        capture: The traffic store: a folder, or a URL of an object store, such as ``s3://bucket/prefix``. It gets the
+            rows that the model saw and its answers, refusals, and labels from ``POST /feedback``. None to capture
+            nothing.
+        capture_share: The share of the answered rows that are captured. Refusals, and rows that a fallback answered,
+            are captured all.
+        capture_margin: Rows whose probability is at most this far from the decision threshold are captured all.
+        capture_seconds: How long captured rows stay in memory until they are written: what a killed worker loses.
+        capture_days: The number of days after which captured traffic is removed; None to keep it.
+        capture_spool: A local folder for what is not in the traffic store yet. By default it is in the traffic store
+            if that is a folder, else in the home folder.
+        capture_key_file: A file with the key for fields that are captured as a hash.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -77,6 +88,13 @@ class Settings(BaseModel):
     unknown_fields: Literal["reject", "ignore"] = "reject"
     row_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     grpc_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    capture: Annotated[str, Field(min_length=1)] | None = None
+    capture_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    capture_margin: Annotated[float, Field(ge=0, le=1)] = 0.0
+    capture_seconds: PositiveFloat = 60.0
+    capture_days: PositiveInt | None = 90
+    capture_spool: Path | None = None
+    capture_key_file: Path | None = None
 
     @field_validator("protocols", mode="before")
     @classmethod

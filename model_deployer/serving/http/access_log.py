@@ -7,7 +7,15 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from model_deployer.contract.errors import InvalidRows, PredictionFailed, RequestError
+from model_deployer.contract.errors import (
+    InvalidRows,
+    MethodNotAllowed,
+    NotFound,
+    PredictionFailed,
+    RequestError,
+    Unauthorized,
+)
+from model_deployer.serving.capture.traffic_listener import TrafficListener
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.http import headers
 from model_deployer.serving.http.headers import Headers
@@ -25,6 +33,12 @@ _MAX_LOGGED_FIELDS = 20
 
 #: The number of frames of a failure in a line, beginning with the innermost.
 _LOGGED_FRAMES = 5
+
+#: The methods of requests for predictions; gRPC has none.
+_PREDICTING_METHODS = frozenset({"POST", ""})
+
+#: The errors of requests that are not for the model.
+_NOT_CAPTURED = (Unauthorized, NotFound, MethodNotAllowed)
 
 _FAILED = "the service failed; report this with the request id"
 
@@ -71,10 +85,14 @@ class AccessLog:
         metrics: The metrics of the worker.
         settings: The settings of the server.
         keys: The valid API keys, whose names are logged; None if no key is required.
+        traffic: Captures each answered and refused request; None if nothing is captured.
     """
 
-    def __init__(self, metrics: Metrics, settings: Settings, keys: ApiKeys | None) -> None:
+    def __init__(
+        self, metrics: Metrics, settings: Settings, keys: ApiKeys | None, traffic: TrafficListener | None = None
+    ) -> None:
         self._metrics = metrics
+        self._traffic = traffic
         self._keys = keys
         self._known_fields = metrics.fields
         self._limit = LineLimit()
@@ -103,6 +121,8 @@ class AccessLog:
         """
         seconds = time.perf_counter() - record.start
         self._metrics.count_response(endpoint.protocol, endpoint.route, status, seconds, request_rows.get())
+        if self._traffic:
+            self._pass_on(record, endpoint, status, seconds, self._traffic)
         if status >= 400 and status != CLIENT_CLOSED_REQUEST:
             code = record.error.code if record.error else ""
             suppressed = self._limit.admit((status, code))
@@ -127,6 +147,14 @@ class AccessLog:
         }
         level, message = _summary(status)
         logger.log(level, message, extra={name: value for name, value in line.items() if value not in ("", None)})
+
+    def _pass_on(
+        self, record: RequestRecord, endpoint: Endpoint, status: int, seconds: float, traffic: TrafficListener
+    ) -> None:
+        if status < 300:
+            traffic.add(record.request_id, endpoint.protocol, seconds)
+        elif record.error and endpoint.method in _PREDICTING_METHODS and not isinstance(record.error, _NOT_CAPTURED):
+            traffic.add_refusal(record.request_id, endpoint.protocol, seconds, record.error)
 
     def _describe_error(self, record: RequestRecord) -> dict[str, Any]:
         """Return what a line says about an error: the fields of the contract, never a value or name that was sent."""

@@ -57,6 +57,12 @@ FEATURE_VALUES = MetricSpec(
 PREDICTIONS = MetricSpec(
     "model_predictions_total", "Sampled live predictions per bin of the reference rows.", ("output", "bin")
 )
+CAPTURED_ROWS = MetricSpec(
+    "model_captured_rows_total",
+    "Captured rows and refusals by what became of them: written to a file, dropped because memory or disk is full, "
+    "lost with a killed worker.",
+    ("state",),
+)
 DEGRADED = MetricSpec("model_degraded", "1 while a fallback answers instead of the configured engine.")
 INFO = MetricSpec("model_info", "1 for the model that is served.", ("name", "version"))
 WORKER_STARTS = MetricSpec("model_worker_starts_total", "Workers that were started.")
@@ -88,6 +94,7 @@ METRIC_SPECS = (
     INVALID_VALUES,
     FEATURE_VALUES,
     PREDICTIONS,
+    CAPTURED_ROWS,
     DEGRADED,
     INFO,
     WORKER_STARTS,

@@ -6,7 +6,7 @@ from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -72,6 +72,7 @@ class Metrics:
         self._rows = _create(Counter, metric_specs.ROWS, registry)
         self._batch_rows = _create(Histogram, metric_specs.BATCH_ROWS, registry, buckets=_ROWS_BUCKETS)
         self._invalid_values = _create(Counter, metric_specs.INVALID_VALUES, registry)
+        self._captured_rows = _create(Counter, metric_specs.CAPTURED_ROWS, registry)
         self._degraded = _create(Gauge, metric_specs.DEGRADED, registry, multiprocess_mode="livemax")
         self._degraded.set(0)
         info = _create(Gauge, metric_specs.INFO, registry, multiprocess_mode="livemax")
@@ -145,6 +146,10 @@ class Metrics:
         )
         for labels, count in Tally(labels_of_problems).items():
             self._invalid_values.labels(*labels).inc(count)
+
+    def count_captured(self, state: Literal["written", "dropped", "lost"], rows: int) -> None:
+        """Count captured rows by what became of them. Any thread may call it."""
+        self._captured_rows.labels(state).inc(rows)
 
     def set_degraded(self, is_degraded: bool) -> None:
         """Set whether a fallback answers instead of the configured engine."""

@@ -17,7 +17,7 @@ from model_deployer.serving.rows.row_id import RowId
 HEALTH_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
 
 #: The paths that protocols must not have.
-RESERVED_PATHS = HEALTH_PATHS | {"/predict", "/model", "/metrics", "/docs.json", "/schema.json"}
+RESERVED_PATHS = HEALTH_PATHS | {"/predict", "/feedback", "/model", "/metrics", "/docs.json", "/schema.json"}
 
 #: The folder of the files of the web page. Protocols must not have a path in it.
 PAGE_FOLDER = "/page/"
@@ -163,7 +163,8 @@ def document(
     for protocol in protocols:
         protocol_schemas = protocol.schemas()
         document["components"]["schemas"] |= protocol_schemas
-        protocol_error = _error_content(next(name for name in protocol_schemas if name.endswith("Error")))
+        error_schema = next(name for name in protocol_schemas if name.endswith("Error"))
+        protocol_error = _error_content(error_schema, protocol.error_media_type)
         for route in protocol.routes:
             # A name with a slash or a colon makes a path that does not belong to the protocol.
             error = protocol_error | (_PROBLEM if "{" in route.path else {})

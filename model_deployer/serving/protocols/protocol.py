@@ -115,11 +115,13 @@ class Protocol(ABC):
         name: Its name in the settings and in the metrics.
         prefixes: The beginnings of paths, in lower case, that belong to the protocol alone. Other paths below them are
             not found in the protocol's error format, which its clients can read.
+        error_media_type: The media type of its errors.
         predictor: The predictor of the model.
     """
 
     name: ClassVar[str]
     prefixes: ClassVar[Sequence[str]] = ()
+    error_media_type: ClassVar[str] = "application/json"
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor

@@ -1,0 +1,1 @@
+"""Captured traffic and its labels, read from a traffic store as tables."""

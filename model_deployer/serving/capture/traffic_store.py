@@ -1,0 +1,162 @@
+"""The places that finished Parquet files go to: a folder, or a prefix of an object store."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from typing_extensions import override
+
+from model_deployer.contract.errors import UsageError
+from model_deployer.system.extras import packages_of
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+#: The object stores, by the scheme of their URLs: what obstore reads the credentials of from the environment.
+SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
+
+
+class StoreFault(Exception):
+    """The store cannot be reached, is full, or refuses; the text is the reason."""
+
+
+class TrafficStore(Protocol):
+    """A place for files by their paths relative to it, with ``/`` between folders."""
+
+    def put(self, path: str, file: Path) -> None:
+        """Store a local file under a path and remove it. Readers see all of it or nothing.
+
+        Raises:
+            StoreFault: if it cannot be stored; the local file is then still there.
+        """
+
+    def folders(self, path: str) -> Iterator[str]:
+        """Yield the paths of the folders directly in a folder; none if it does not exist.
+
+        Raises:
+            StoreFault: if the store cannot be read.
+        """
+
+    def remove(self, path: str) -> None:
+        """Remove a folder with all its files.
+
+        Raises:
+            StoreFault: if it cannot be removed.
+        """
+
+
+class FolderStore(TrafficStore):
+    """A folder of this machine, or of a shared file system.
+
+    Args:
+        root: The folder; it is made when the first file comes.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @override
+    def put(self, path: str, file: Path) -> None:
+        target = self.root / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.parent.stat().st_dev != file.stat().st_dev:
+                copy = target.with_name(f".{target.name}")
+                shutil.copyfile(file, copy)
+                copy.replace(target)
+                file.unlink()
+            else:
+                file.replace(target)
+        except OSError as error:
+            raise StoreFault(error.strerror or type(error).__name__) from None
+
+    @override
+    def folders(self, path: str) -> Iterator[str]:
+        try:
+            with os.scandir(self.root / path) as entries:
+                yield from [f"{path}/{entry.name}" for entry in entries if entry.is_dir()]
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreFault(error.strerror or type(error).__name__) from None
+
+    @override
+    def remove(self, path: str) -> None:
+        try:
+            shutil.rmtree(self.root / path)
+        except FileNotFoundError:
+            return  # another worker removed it
+        except OSError as error:
+            raise StoreFault(error.strerror or type(error).__name__) from None
+
+
+class ObjectStore(TrafficStore):
+    """A prefix of a bucket.
+
+    Args:
+        url: Its URL, such as ``s3://bucket/prefix``. The credentials are those of the environment.
+
+    Raises:
+        EnvironmentFault: if the extra ``remote`` is not installed.
+        UsageError: if the URL cannot be used.
+    """
+
+    def __init__(self, url: str) -> None:
+        with packages_of("remote"):
+            import obstore  # noqa: PLC0415 (an extra)
+            from obstore.exceptions import BaseError  # noqa: PLC0415
+            from obstore.store import from_url  # noqa: PLC0415
+        self._obstore = obstore
+        self._errors: tuple[type[Exception], ...] = (BaseError, OSError)
+        try:
+            self._store: Any = from_url(url)
+        except (BaseError, ValueError) as error:
+            raise UsageError(f"serving.capture: the URL cannot be used: {_first_line(error)}") from None
+
+    @override
+    def put(self, path: str, file: Path) -> None:
+        try:
+            self._obstore.put(self._store, path, file)
+            file.unlink()
+        except self._errors as error:
+            raise StoreFault(_first_line(error)) from None
+
+    @override
+    def folders(self, path: str) -> Iterator[str]:
+        try:
+            yield from self._obstore.list_with_delimiter(self._store, path)["common_prefixes"]
+        except self._errors as error:
+            raise StoreFault(_first_line(error)) from None
+
+    @override
+    def remove(self, path: str) -> None:
+        try:
+            for batch in self._obstore.list(self._store, f"{path}/"):
+                self._obstore.delete(self._store, [entry["path"] for entry in batch])
+        except self._errors as error:
+            raise StoreFault(_first_line(error)) from None
+
+
+def open_store(location: str) -> TrafficStore:
+    """Return the store at a location: a folder, or a URL of an object store.
+
+    Raises:
+        EnvironmentFault, UsageError: as :class:`ObjectStore`; UsageError also for a URL of another kind.
+    """
+    if not _URL.match(location):
+        return FolderStore(Path(location))
+    scheme = urlsplit(location).scheme.lower()
+    if scheme == "file":
+        return FolderStore(Path(urlsplit(location).path))
+    if scheme not in SCHEMES:
+        raise UsageError(
+            f"serving.capture: expected a folder, or a URL that begins with s3://, gs:// or az://, not {scheme}://"
+        )
+    return ObjectStore(location)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].partition("<")[0].strip(" :")[:300]

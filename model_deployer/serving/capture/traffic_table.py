@@ -1,0 +1,237 @@
+"""Turn captured rows into record batches of the table ``traffic``."""
+
+import hashlib
+import hmac
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from arro3.core import Array, DataType, RecordBatch, list_array
+from numpy.typing import NDArray
+
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.features import Boolean, Datetime, Feature, Integer, NumberList
+from model_deployer.contract.reference import (
+    CountDistribution,
+    Distribution,
+    NormDistribution,
+    Reference,
+    counts,
+    norms,
+)
+from model_deployer.contract.traffic import column_of, output_column
+from model_deployer.serving.capture.answered_rows import AnsweredRows
+from model_deployer.serving.capture.row_sampler import Sample
+from model_deployer.serving.engines.batching import Arrays, concatenate_columns
+from model_deployer.serving.rows.columns import Columns, Table
+from model_deployer.serving.rows.decoding import Rows
+from model_deployer.serving.rows.row_id import Ids
+
+#: The number of bytes of a keyed hash: two of a billion values are equal with a probability below 1e-20.
+_HASH_BYTES = 16
+
+_TIME = DataType.timestamp("us", tz="UTC")
+_LOCAL_TIME = DataType.timestamp("us")
+
+T = TypeVar("T")
+
+
+class CapturedRequest(NamedTuple):
+    """A request with rows that are captured.
+
+    Attributes:
+        request_id: Its id.
+        time: The time of its answer, in seconds since 1970.
+        protocol: The protocol of the client.
+        seconds: The time from the request to its answer.
+        degraded: Whether a fallback answered.
+        answered: All of its rows and their outputs.
+        sample: Those that are captured.
+    """
+
+    request_id: str
+    time: float
+    protocol: str
+    seconds: float
+    degraded: bool
+    answered: AnsweredRows
+    sample: Sample
+
+
+class TrafficTable:
+    """Makes the record batches of one model.
+
+    Args:
+        contract: The contract of the model, with the policy of each field.
+        reference: The bins of its fields; None if there are none. Fields with the policy ``bin`` are then left out.
+        secret: The key of hashes; None if no field has the policy ``hash``.
+        build_columns: Turns the rows of several requests into the graph's inputs.
+        ids: Returns the callers' ids of rows; None if they have none.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        reference: Reference | None,
+        secret: bytes | None,
+        build_columns: Callable[[Sequence[Rows]], Columns],
+        ids: Callable[[Rows], Ids | None],
+    ) -> None:
+        self._output = contract.output
+        self._build_columns = build_columns
+        self._ids = ids
+        self._encoders = dict(_encoders(contract.features, reference, secret or b""))
+
+    def batch(self, requests: Sequence[CapturedRequest]) -> RecordBatch:
+        """Return the captured rows of requests of one hour, in the columns of :mod:`model_deployer.contract.traffic`.
+
+        Args:
+            requests: The requests, each with at least one captured row.
+        """
+        parts = [_taken(request.answered.rows, request.sample.indices) for request in requests]
+        columns = self._build_columns(parts)
+        outputs = concatenate_columns([_taken_outputs(request) for request in requests])
+        time = datetime.fromtimestamp(requests[0].time, UTC)
+        arrays: dict[str, Any] = self._request_arrays(requests)
+        arrays |= {name: encode(columns[field], time) for name, (field, encode) in self._encoders.items()}
+        arrays |= {output_column(name): _output_array(values) for name, values in self._output.columns(outputs).items()}
+        return RecordBatch.from_pydict(arrays)
+
+    def _request_arrays(self, requests: Sequence[CapturedRequest]) -> dict[str, Array]:
+        """Return the columns that every model has."""
+        sizes = [len(request.sample.indices) for request in requests]
+
+        def repeated(values: Iterable[T]) -> list[T]:
+            return [value for value, size in zip(values, sizes, strict=True) for _ in range(size)]
+
+        return {
+            "request_id": _texts(repeated(request.request_id for request in requests)),
+            "row": Array.from_numpy(np.concatenate([request.sample.indices for request in requests]).astype(np.int64)),
+            "time": _integers(repeated(round(request.time * 1e6) for request in requests)).cast(_TIME),
+            "protocol": _texts(repeated(request.protocol for request in requests)),
+            "status": _integers([200] * sum(sizes)),
+            "degraded": Array(repeated(request.degraded for request in requests), type=DataType.bool()),
+            "milliseconds": Array(repeated(1000 * request.seconds for request in requests), type=DataType.float64()),
+            "weight": Array.from_numpy(np.concatenate([request.sample.weights for request in requests])),
+            "row_id": _texts([row_id for request in requests for row_id in self._row_ids(request)]),
+        }
+
+    def _row_ids(self, request: CapturedRequest) -> list[str | None]:
+        indices = request.sample.indices.tolist()
+        ids = self._ids(request.answered.rows)
+        if ids is None:
+            return [None] * len(indices)
+        return [None if ids[index] is None else str(ids[index]) for index in indices]
+
+
+def _taken_outputs(request: CapturedRequest) -> Arrays:
+    return {name: array[request.sample.indices] for name, array in request.answered.outputs.items()}
+
+
+def _taken(rows: Rows, indices: NDArray[np.intp]) -> Rows:
+    if isinstance(rows, Table):
+        return Table({name: array[indices] for name, array in rows.columns.items()})
+    return [rows[index] for index in indices.tolist()]
+
+
+def _output_array(values: Sequence[str] | NDArray[Any]) -> Array:
+    if isinstance(values, np.ndarray):
+        return Array.from_numpy(np.ascontiguousarray(values))
+    return _texts(values)
+
+
+# The encoders of fields: from the graph's input [rows, *shape] and the time of the request to an array of Arrow.
+
+_Encoder = Callable[[NDArray[Any], datetime], Array]
+
+
+def _encoders(
+    features: Sequence[Feature], reference: Reference | None, secret: bytes
+) -> Iterator[tuple[str, tuple[str, _Encoder]]]:
+    distributions: Mapping[str, Distribution] = reference.features if reference else {}
+    for feature in features:
+        column, policy = column_of(feature), feature.capture_policy
+        if column is None or (policy == "bin" and feature.name not in distributions):
+            continue
+        if policy == "bin":
+            encoder = _bin_encoder(distributions[feature.name])
+        else:
+            encoder = _hash_encoder(feature, secret) if policy == "hash" else _value_encoder(feature)
+        yield column, (feature.name, encoder)
+
+
+def _value_encoder(feature: Feature) -> _Encoder:
+    if isinstance(feature, NumberList):
+        return lambda values, _: _lists(values)
+    if feature.dtype == "string":
+        return lambda values, _: _texts([value or None for value in values[:, 0].tolist()])
+    if isinstance(feature, Datetime):
+        time_type = _TIME if feature.zoned else _LOCAL_TIME
+        return lambda values, _: _integers(_whole(1e6 * values[:, 0])).cast(time_type)
+    if isinstance(feature, Integer):
+        return lambda values, _: _integers(_whole(values[:, 0]))
+    if isinstance(feature, Boolean):
+        return lambda values, _: Array(
+            [None if value is None else bool(value) for value in _whole(values[:, 0])], type=DataType.bool()
+        )
+    return lambda values, _: _numbers(values[:, 0])
+
+
+def _bin_encoder(distribution: Distribution) -> _Encoder:
+    names = list(distribution.shares())
+
+    def encode(values: NDArray[Any], _: datetime) -> Array:
+        summary = _summary(distribution, values)
+        return _texts([names[code] for code in distribution.codes(summary).tolist()])
+
+    return encode
+
+
+def _summary(distribution: Distribution, values: NDArray[Any]) -> NDArray[Any]:
+    if isinstance(distribution, NormDistribution):
+        return norms(values)
+    return counts(values) if isinstance(distribution, CountDistribution) else values[:, 0]
+
+
+def _hash_encoder(feature: Feature, secret: bytes) -> _Encoder:
+    """Return an encoder with HMAC-SHA256 (RFC 2104). The key changes each month, so that months cannot be joined."""
+
+    def encode(values: NDArray[Any], time: datetime) -> Array:
+        key = hmac.digest(secret, f"{time:%Y-%m}/{feature.name}".encode(), hashlib.sha256)
+        return _texts([_hash(key, value) for value in values.reshape(len(values), -1).tolist()])
+
+    return encode
+
+
+def _hash(key: bytes, value: Sequence[Any]) -> str | None:
+    if all(part == "" or part is None or (isinstance(part, float) and math.isnan(part)) for part in value):
+        return None
+    return hmac.digest(key, repr(value).encode(), hashlib.sha256)[:_HASH_BYTES].hex()
+
+
+def _texts(values: Sequence[str | None]) -> Array:
+    return Array(values, type=DataType.utf8())
+
+
+def _integers(values: Sequence[int | None]) -> Array:
+    return Array(values, type=DataType.int64())
+
+
+def _numbers(values: NDArray[np.float64]) -> Array:
+    if not np.isnan(values).any():
+        return Array.from_numpy(np.ascontiguousarray(values))
+    return Array([None if math.isnan(value) else value for value in values.tolist()], type=DataType.float64())
+
+
+def _whole(values: NDArray[np.float64]) -> list[int | None]:
+    return [None if math.isnan(value) else round(value) for value in values.tolist()]
+
+
+def _lists(values: NDArray[np.float64]) -> Array:
+    """Return the numbers of each row; a row without any is null. NaN fills the end of shorter sequences."""
+    is_number = ~np.isnan(values)
+    ends = np.concatenate([[0], is_number.sum(axis=1).cumsum()]).astype(np.int32)
+    numbers = Array.from_numpy(np.ascontiguousarray(values[is_number]))
+    return list_array(Array.from_numpy(ends), numbers, mask=Array.from_numpy(np.asarray(~is_number.any(axis=1))))
