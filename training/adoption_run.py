@@ -44,6 +44,7 @@ from model_deployer.contract.features import (
     Vector,
 )
 from model_deployer.contract.number_format import count
+from model_deployer.contract.origin_text import compared_rows
 from model_deployer.contract.outputs import Arrays, Classification, Output, Regression, VectorOutput
 from model_deployer.contract.source_runner import RUNNER, SOURCE, SourceRunner
 from model_deployer.training.completion import Completed, ReadyModel, complete, complete_without_table
@@ -110,6 +111,9 @@ def adopt(path: Path) -> Completed:
         print_stage("adopt", describe(source))
         for note in source.origin.notes:
             print_stage("adopt", note)
+        for name, pixels in (source.runner.network.images if source.runner.network else {}).items():
+            form = ", ".join(f"{key} {value}" for key, value in pixels.to_json().items())
+            print_stage("adopt", f"{name}: the network gets its pixels with {form}")
         _check_numbers(source.interface, spec)
         for name, pixels in (source.runner.network.images if source.runner.network else {}).items():
             form = ", ".join(f"{key} {value}" for key, value in pixels.to_json().items())
@@ -509,7 +513,7 @@ def _equality(
 
 
 def _summary(equality: Equality) -> str:
-    rows = f"{equality.table_rows:,} rows of the table and {equality.probe_rows:,} probe rows"
+    rows = compared_rows(equality)
     if equality.is_proved:
         return f"the graph answers as the source: {rows}, largest difference {equality.largest:.1g}"
     flips = "" if equality.flips is None else f", {equality.flips:,} other decisions"

@@ -57,7 +57,7 @@ def uses_of_parts(evaluation: Evaluation, output: Output) -> Mapping[str, str]:
         return {
             "train": "to fit the baselines, and as a reference for drift",
             "validation": f"to fix the {fixed}, and as a reference for drift" if fixed else "as a reference for drift",
-            "test": "to measure the model, once",
+            "test": _use_of_test(output),
         }
     refit = ", and to train the final model" if evaluation.refitted else ""
     calibrate = " and calibrate" if evaluation.calibrated else ""
@@ -66,6 +66,12 @@ def uses_of_parts(evaluation: Evaluation, output: Output) -> Mapping[str, str]:
         "validation": f"to choose{calibrate} the model{refit}",
         "test": "to measure the model, once",
     }
+
+
+def _use_of_test(output: Output) -> str:
+    if output.task == "embedding":
+        return "for the golden requests, and to measure the latency"
+    return "to measure the model, once"
 
 
 def _fixed_by_validation(output: Output) -> str:
@@ -126,7 +132,7 @@ def equality(adoption: Adoption) -> Iterator[str]:
     if comparison is None:
         yield "The source was not asked: whether the model answers as its source does is not known."
         return
-    compared = f"{count(comparison.table_rows, 'row')} of the table and {count(comparison.probe_rows, 'probe row')}"
+    compared = compared_rows(comparison)
     yield from _differences(comparison, compared) if not comparison.is_proved else _proof(comparison, compared)
     largest, tolerance = difference(comparison.largest), difference(comparison.tolerance)
     absolute = "" if comparison.largest_absolute is None else f" ({difference(comparison.largest_absolute)} absolute)"
@@ -141,6 +147,12 @@ def recalibration(changes: Recalibration) -> str:
     if changes.factor is not None:
         return f"Its intervals are {changes.factor:.3g} times as wide as those of its source, fitted on {rows}."
     return f"Its probabilities are calibrated again on {rows}; their order is that of its source."
+
+
+def compared_rows(comparison: Equality) -> str:
+    """Return the rows that were compared as a noun phrase; without a table, there are probe rows only."""
+    probes = count(comparison.probe_rows, "probe row")
+    return f"{count(comparison.table_rows, 'row')} of the table and {probes}" if comparison.table_rows else probes
 
 
 def _refusals(comparison: Equality, adoption: Adoption) -> str:

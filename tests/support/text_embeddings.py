@@ -1,5 +1,7 @@
 """A network that embeds texts, for tests of adoption: the tokens of a text become a vector of length 1."""
 
+import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model_deployer.adoption.cell.trust import digest_of
+from model_deployer.contract import store
+from model_deployer.contract.artifact import Manifest
+from model_deployer.contract.contract import Contract
+from model_deployer.contract.features import NumberSequence
+from model_deployer.contract.outputs import VectorOutput
+from model_deployer.training.fit import fit
+from tests.support.in_process import model_store
 from tests.support.onnx_graphs import write_network_spec
 
 #: The number of tokens (0 is the padding), and of the numbers of an embedding.
@@ -16,6 +25,17 @@ TOKENS, WIDTH = 50, 6
 
 #: Token ids of texts of different lengths.
 TEXTS = [[1, 2, 3], [7], [49, 48, 47, 46, 45, 44], [5, 5, 5, 5], [9, 1]]
+
+
+#: What its adoption makes of it.
+CONTRACT = Contract(
+    features=(
+        NumberSequence(
+            name="tokens", longest=64, integers=True, minimum=0, maximum=TOKENS - 1, required=True, example=(24,)
+        ),
+    ),
+    output=VectorOutput(target="embedding", length=WIDTH),
+)
 
 
 class TextEmbedding(nn.Module):
@@ -69,3 +89,14 @@ def own_embeddings(texts: Sequence[Sequence[int]]) -> NDArray[np.float32]:
     network = TextEmbedding().eval()
     with torch.no_grad():
         return np.concatenate([network(torch.tensor([list(text)])).numpy() for text in texts])
+
+
+def write_adopted(folder: Path, contract: Contract) -> Manifest:
+    """Adopt the network as the model "served", check its contract, and write its files into ``folder``."""
+    with tempfile.TemporaryDirectory() as name, model_store(Path(name, "home")):
+        path = write_embedding(Path(name), "torchscript")
+        path.write_text(path.read_text().replace("name: net", "name: served"))
+        adopted = store.load(fit(path).tag)
+        assert adopted.contract == contract
+        shutil.copytree(adopted.path, folder)
+        return adopted.manifest

@@ -36,7 +36,7 @@ def draft_of(  # noqa: PLR0913 (one argument per statement of the user)
     *,
     name: str | None,
     table: Path | None,
-    target: str | None,
+    targets: Sequence[str],
     steps: Sequence[str] = (),
     is_trusted: bool,
 ) -> str:
@@ -48,7 +48,7 @@ def draft_of(  # noqa: PLR0913 (one argument per statement of the user)
         folder: The folder of the model.yaml; paths are relative to it.
         name: The name of the model; None for one that resembles that of the source.
         table: The evaluation table; None if it is not known yet.
-        target: The column with the truth; None if it is not known yet.
+        targets: The columns with the truth; empty if they are not known yet.
         steps: The files that the rows pass through, as the user names them.
         is_trusted: Whether the user has consented to run the source.
     """
@@ -58,7 +58,7 @@ def draft_of(  # noqa: PLR0913 (one argument per statement of the user)
             _HEAD,
             identity(name or model_name(source.name)),
             *_adopt(read, path, steps, is_trusted),
-            *_data(None if table is None else _relative(table, folder), target),
+            *_data(read, None if table is None else _relative(table, folder), targets),
             *_features(read),
             _TAIL,
         ]
@@ -79,7 +79,7 @@ def _adopt(read: ReadSource, path: str, steps: Sequence[str], is_trusted: bool) 
     if read.is_program:
         yield f"  {'' if is_trusted else '# '}trust: {read.digest}  # {consent}\n"
     if read.is_network:
-        yield "  # outputs: logits  # what the numbers of the network mean, if its answers do not show it\n"
+        yield "  # outputs: logits  # or embedding: what its numbers mean, if the answers do not show it\n"
     interface = read.interface
     if interface is None or any(field.name == f"x{position}" for position, field in enumerate(interface.fields)):
         yield "  # columns: [...]  # the columns that the model reads, in its order: the source has no names\n"
@@ -96,13 +96,21 @@ def _are_codes(labels: tuple[str, ...]) -> bool:
     return labels == tuple(map(str, range(len(labels))))
 
 
-def _data(table: str | None, target: str | None) -> Iterator[str]:
+def _data(read: ReadSource, table: str | None, targets: Sequence[str]) -> Iterator[str]:
     yield "data:\n"
     if table:
         yield f"  path: {scalar(table)}  # relative to this file: rows to evaluate the model on\n"
     else:
         yield "  # path: table.csv  # rows to evaluate the model on\n"
-    yield f"  target: {scalar(target)}\n" if target else "  # target: y  # the column with the truth\n"
+    numbers = (read.interface.numbers if read.interface else None) or 1
+    if len(targets) > 1:
+        yield f"  targets: [{', '.join(map(scalar, targets))}]  # in the order of the model\n"
+    elif targets:
+        yield f"  target: {scalar(targets[0])}\n"
+    elif numbers > 1:
+        yield f"  # targets: [...]  # the names of the {numbers} numbers of an answer, in the order of the model\n"
+    else:
+        yield "  # target: y  # the column with the truth\n"
 
 
 def _features(read: ReadSource) -> Iterator[str]:

@@ -96,4 +96,4 @@ def _example_sequence(field: SourceField, length: int) -> tuple[float, ...]:
     if field.minimum is None or field.maximum is None:
         return (0.0,) * length
     middle = (field.minimum + field.maximum) / 2
-    return (float(round(middle)) if field.is_whole else middle,) * length
+    return (round(middle) if field.is_whole else middle,) * length

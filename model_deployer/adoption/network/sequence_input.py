@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
@@ -83,4 +83,4 @@ def within_vocabulary(field: SourceField, tensor: Tensor, network: Network) -> S
             f"the network does not show how many tokens it knows: add `maximum: 30521`, the largest of them, to "
             f"'{field.name}' under `features`"
         )
-    return SourceField(**{**vars(field), "maximum": min(known)})
+    return replace(field, maximum=min(known))

@@ -16,7 +16,10 @@ def adopt(  # noqa: PLR0913 (one parameter per option)
     ],
     *,
     data: Annotated[Path | None, typer.Option(help="A table with the truth, to evaluate the model on.")] = None,
-    target: Annotated[str | None, typer.Option(help="The column of the table that the model predicts.")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="The column of the table that the model predicts; once for each of several, in its order."),
+    ] = None,
     step: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,7 +52,7 @@ def adopt(  # noqa: PLR0913 (one parameter per option)
     for stage, line in read.lines():
         print_stage(stage, line)
     draft = draft_of(
-        read, source, output.parent, name=name, table=data, target=target, steps=step or (), is_trusted=trust
+        read, source, output.parent, name=name, table=data, targets=target or (), steps=step or (), is_trusted=trust
     )
     output.write_text(draft, encoding="utf-8")
     missing = [key for key, value in (("data.path", data), ("data.target", target)) if value is None]

@@ -123,14 +123,17 @@ def parameters(package: PackageData) -> Markdown:
 
 def limits(package: PackageData) -> Iterator[Markdown]:
     """Yield a sentence per known limit of the model."""
-    if package.evaluation.adoption and package.evaluation.adoption.seen is not False:
-        yield Markdown(origin_text.seen(package.evaluation.adoption))
+    adoption = package.evaluation.adoption
+    if adoption and adoption.seen is not False and package.evaluation.rows is not None:
+        yield Markdown(origin_text.seen(adoption))
+    if package.contract.output.task == "embedding":
+        yield Markdown("No figure says how good its vectors are: no column of a table is the truth of an embedding.")
     yield from _limits_of_fields(package)
     yield from _limits_of_values(package)
     if package.contract.output.kind == "classification" and not _is_supported(package):
         yield Markdown(evaluation_text.probability_note(package))
     rows = package.evaluation.rows
-    if rows is not None and rows.test < FEW_ROWS:
+    if rows is not None and rows.test < FEW_ROWS and package.evaluation.metrics:
         yield Markdown(
             f"The test has only {count(rows.test, 'row')}: the figures may be wrong by more than their intervals show."
         )

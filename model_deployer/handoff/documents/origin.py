@@ -52,11 +52,12 @@ def summary(package: PackageData) -> Markdown:
             Markdown(f"The model is {code(adoption.source)} with a new calibration."), *origin_text.equality(adoption)
         )
     source = Markdown(
-        f"The model was trained elsewhere: its source is {code(adoption.source)} ({markdown(adoption.format)}). The "
-        "table of `model.yaml` only evaluates it."
+        f"The model was trained elsewhere: its source is {code(adoption.source)} ({markdown(adoption.format)})."
     )
-    equality = next(origin_text.equality(adoption))
-    return join_sentences(source, origin_text.seen(adoption), equality, Markdown("See [model](#model)."))
+    table = [Markdown("The table of `model.yaml` only evaluates it."), origin_text.seen(adoption)]
+    if package.evaluation.rows is None:
+        table = []
+    return join_sentences(source, *table, next(origin_text.equality(adoption)), Markdown("See [model](#model)."))
 
 
 def model(package: PackageData) -> Markdown:
@@ -95,8 +96,9 @@ def equality(package: PackageData) -> Markdown:
     assert adoption
     if adoption.equality is None:
         return join_sentences(*origin_text.equality(adoption))
+    values = {"embedding": "all numbers", "multioutput_regression": "the values of its target"}
     unit = (
-        "the standard deviation of the values"
+        f"the standard deviation of {values.get(package.contract.output.task, 'the values')}"
         if adoption.equality.table_rows
         else "a value that is small among those of the probe rows"
     )
@@ -163,7 +165,11 @@ def data(package: PackageData) -> Markdown:
     evaluation = package.evaluation
     if evaluation.adoption is None:
         return Markdown(_SPLITS[evaluation.split]) if evaluation.split else Markdown()
+    if evaluation.rows is None:
+        return Markdown("No table evaluated the model, and live values have nothing to be compared with.")
     split = _EVALUATION_SPLITS[evaluation.split] if evaluation.split else ""
+    if package.contract.output.task == "embedding":
+        split = ""
     return join_sentences("This table evaluates the model.", origin_text.seen(evaluation.adoption), split)
 
 
@@ -187,13 +193,13 @@ def vector(package: PackageData) -> Markdown:
     assert isinstance(output, VectorOutput)
     if output.names is None:
         return join_sentences(
-            f"An answer contains one vector: `values`, a list of {output.length:,} numbers.",
+            Markdown(f"An answer contains one vector: `values`, a list of {output.length:,} numbers."),
             "A single number has no meaning. Vectors of rows that the model takes for similar are near to each other;",
             "compare them with the measure that the authors of the source compare them with, and only with vectors of",
             "the same version of the model.",
         )
     return join_sentences(
-        "An answer contains one estimate for each target, in the object `values`.",
+        Markdown("An answer contains one estimate for each target, in the object `values`."),
         "There is no interval: the model does not say how certain it is about a row.",
     )
 
@@ -231,6 +237,8 @@ def unknown_values(package: PackageData, names: Markdown) -> Markdown:
 
 def same_source(package: PackageData) -> str:
     """Return the assumption about the rows that the figures depend on."""
+    if package.evaluation.adoption and package.evaluation.rows is None:
+        return "The fields have the same meaning as for the source."
     rows = "those of the table" if package.evaluation.adoption else "the training rows"
     meaning = "the same meaning as for the source" if package.evaluation.adoption else "the same meaning"
     return f"The rows come from the same source as {rows}, and their fields have {meaning}."

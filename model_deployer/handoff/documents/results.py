@@ -73,15 +73,19 @@ def _quality_of_targets(evaluation: Evaluation, output: VectorOutput) -> Iterato
     """Yield for each target how far the model is off, next to the mean of the target for every row."""
     test = f"On {origin_text.test_rows(evaluation)}" if evaluation.rows else "On the test rows"
     names = output.names or ()
-    yield f"{test}, these are the mean absolute errors, next to those of the mean of the train part for every row:"
+    errors = []
     for name in names[:MAX_LABELS]:
         metric = metric_of_target("mae", name)
         own, trivial = (evaluation.metrics_of(model).get(metric) for model in (MODEL, TRIVIAL))
         if own and trivial:
             unit = f" {markdown(output.unit_of[name])}" if name in output.unit_of else ""
-            yield Markdown(f"{code(name)} {number(own.value)}{unit} next to {number(trivial.value)}{unit}.")
+            errors.append(Markdown(f"{number(own.value)}{unit} in {code(name)} ({number(trivial.value)}{unit})"))
+    yield Markdown(
+        f"{test}, it is off on average by {join_list(errors)}; in parentheses, what the mean of the train part for "
+        "every row is off by."
+    )
     if len(names) > MAX_LABELS:
-        yield f"The other {len(names) - MAX_LABELS:,} are under metrics."
+        yield f"The other {len(names) - MAX_LABELS:,} targets are under metrics."
 
 
 def _error_of(residuals: Residuals, share: float) -> float:

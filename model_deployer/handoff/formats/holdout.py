@@ -15,7 +15,7 @@ from model_deployer.contract import origin_text
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError
-from model_deployer.contract.features import Image, Text, Vector
+from model_deployer.contract.features import Feature, Image, NumberSequence, Text, Vector
 from model_deployer.contract.outputs import Classification
 from model_deployer.handoff.formats.parity import predict_in_chunks
 
@@ -102,17 +102,27 @@ def _read_table(artifact: Artifact, spec: Path) -> "Dataset":
 
 def _interface(contract: Contract) -> Interface:
     """Return the interface of the source of a contract, as far as reading a table needs it."""
-    fields = (
-        SourceField(
+    fields = tuple(map(_field, contract.features))
+    return Interface(fields, contract.output.labels if isinstance(contract.output, Classification) else None)
+
+
+def _field(feature: Feature) -> SourceField:
+    if isinstance(feature, NumberSequence):
+        return SourceField(
             name=feature.name,
-            kind="text" if feature.dtype == "string" else "number",
-            is_free_text=isinstance(feature, Text),
-            length=feature.length if isinstance(feature, Vector) else None,
-            image=(feature.height, feature.width, feature.channels) if isinstance(feature, Image) else None,
+            kind="number",
+            is_whole=feature.integers,
+            sequence=feature.lengths,
+            minimum=feature.minimum,
+            maximum=feature.maximum,
         )
-        for feature in contract.features
+    return SourceField(
+        name=feature.name,
+        kind="text" if feature.dtype == "string" else "number",
+        is_free_text=isinstance(feature, Text),
+        length=feature.length if isinstance(feature, Vector) else None,
+        image=(feature.height, feature.width, feature.channels) if isinstance(feature, Image) else None,
     )
-    return Interface(tuple(fields), contract.output.labels if isinstance(contract.output, Classification) else None)
 
 
 def _truths(dataset: "Dataset", rows: NDArray[Any]) -> list[Any]:
