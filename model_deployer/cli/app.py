@@ -15,8 +15,11 @@ from model_deployer.cli.commands.diff import diff
 from model_deployer.cli.commands.handoff import handoff
 from model_deployer.cli.commands.image import image
 from model_deployer.cli.commands.init import init
+from model_deployer.cli.commands.ledger import show_ledger
 from model_deployer.cli.commands.list import list_models
 from model_deployer.cli.commands.predict import predict
+from model_deployer.cli.commands.promote import promote
+from model_deployer.cli.commands.rollback import rollback
 from model_deployer.cli.commands.serve import serve
 from model_deployer.cli.commands.show import show
 from model_deployer.cli.commands.sign import sign
@@ -56,6 +59,9 @@ app.command()(_with_interrupt_message(show))
 app.command()(_with_interrupt_message(diff))
 app.command()(_with_interrupt_message(predict))
 app.command()(_with_interrupt_message(sign))
+app.command()(_with_interrupt_message(promote))
+app.command()(_with_interrupt_message(rollback))
+app.command("ledger")(_with_interrupt_message(show_ledger))
 app.command(context_settings=bentoml_options.SETTINGS)(_with_interrupt_message(serve))
 app.command(context_settings=bentoml_options.SETTINGS)(_with_interrupt_message(build))
 app.command()(_with_interrupt_message(handoff))
