@@ -1,7 +1,6 @@
 """A server that follows an alias: another version takes over without a lost request, and only if it can be served."""
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from model_deployer.contract import artifact, ledger, store
-from model_deployer.contract.ledger import Action
+from model_deployer.contract import artifact, promotion, store
 from tests.support import tiny
-from tests.support.processes import Server, run, serve, until
+from tests.support.in_process import model_store
+from tests.support.processes import Server, serve, until
 
 pytestmark = pytest.mark.slow
 
@@ -24,9 +23,9 @@ pytestmark = pytest.mark.slow
 CLIENTS = 4
 
 
-def set_champion(home: Path, version: str, action: Action = "promote") -> None:
-    with ledger.locked(home / "model-deployer-aliases" / "served.jsonl") as book:
-        book.append(action, "champion", version)
+def set_champion(home: Path, version: str) -> None:
+    with model_store(home):
+        promotion.promote(f"served:{version}", force=True, reason="a test")
 
 
 @contextmanager
@@ -105,8 +104,8 @@ def save_with_other_golden_answers(folder: Path, home: Path, version: str) -> No
     golden = folder / artifact.GOLDEN
     golden.write_text(golden.read_text().replace('"late": 0.', '"late": 0.9'))
     (folder / artifact.MANIFEST).unlink()
-    store.save(folder, artifact.seal(folder, manifest))
-    (Path(os.environ["BENTOML_HOME"]) / "models/served" / version).rename(home / "models/served" / version)
+    with model_store(home):
+        store.save(folder, artifact.seal(folder, manifest))
 
 
 def test_a_promotion_and_a_rollback_lose_no_request(tmp_path: Path) -> None:
@@ -115,10 +114,11 @@ def test_a_promotion_and_a_rollback_lose_no_request(tmp_path: Path) -> None:
     with following(tmp_path, home, workers=1) as server:
         with load(server) as answers:
             until(lambda: min(map(len, answers.answers)) > 20)
-            run("deployer", "promote", "served:1.1.0", "--force", "--reason", "a test", BENTOML_HOME=str(home))
+            set_champion(home, "1.1.0")
             until(lambda: rollouts(server, "done") == 1, seconds=60)
             assert (is_served(server, "1.0.0"), is_served(server, "1.1.0")) == (0, 1)
-            run("deployer", "rollback", "served", BENTOML_HOME=str(home))
+            with model_store(home):
+                promotion.rollback("served")
             until(lambda: rollouts(server, "done") == 2, seconds=60)
         assert answers.statuses == {200}
         assert answers.versions() == [["1.0.0", "1.1.0", "1.0.0"]] * CLIENTS
@@ -136,8 +136,8 @@ def test_a_promotion_and_a_rollback_lose_no_request(tmp_path: Path) -> None:
         assert not lines(server, "worker ended unexpectedly")
         assert "Traceback" not in server.log.read_text()
 
-        (home / "models/served/1.1.0" / artifact.MODEL).write_bytes(b"")
         set_champion(home, "1.1.0")
+        (home / "models/served/1.1.0" / artifact.MODEL).write_bytes(b"")
         until(lambda: rollouts(server, "failed") == 2, seconds=60)
         assert artifact.MODEL in lines(server, "the version that the alias names cannot be served")[-1]["reason"]
         assert is_served(server, "1.0.0") == 1
