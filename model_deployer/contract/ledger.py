@@ -174,15 +174,20 @@ def locked(file: Path) -> Iterator[Ledger]:
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(file, descriptor)
         yield Ledger(file, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(file: Path, descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise CheckFailed(
             f"another promotion or rollback of {file.stem} is running; look at what it did with "
             f"`deployer ledger {file.stem}`, and run the command again"
         ) from None
-    finally:
-        os.close(descriptor)
 
 
 def _complete(file: Path) -> bytes:

@@ -5,11 +5,11 @@ this version won (:mod:`contract.trial`), unless the user forces it with a reaso
 """
 
 import re
-from typing import Any
+from pathlib import Path
 
 from model_deployer.contract import ledger, store, trial
 from model_deployer.contract.artifact import Artifact, sha256
-from model_deployer.contract.errors import CheckFailed, ModelNotFound, UsageError
+from model_deployer.contract.errors import ArtifactError, CheckFailed, ModelNotFound, UsageError
 from model_deployer.contract.ledger import Entry, TrialFile
 from model_deployer.contract.trial import Trial
 from model_deployer.contract.versions import Step, compare
@@ -53,12 +53,13 @@ def promote(tag: str, alias: str = CHAMPION, *, force: bool = False, reason: str
         if alias != CHAMPION or present is None:
             return book.append("promote", alias, version, reason=reason)
         champion = f"{name}:{present}"
-        objections = _objections(champion, artifact)
+        file = trial.last_trial_file(store.trials_folder(), champion, artifact.tag)
+        objections = [*_contract_objections(champion, artifact), *_trial_objections(champion, artifact.tag, file)]
         if objections and not force:
             advice = 'To promote it all the same, add --force --reason "...", which the ledger keeps.'
             raise CheckFailed("\n".join([f"{artifact.tag} was not promoted.", *objections, advice]))
-        details = {"reason": reason, "forced": bool(objections), "trial": _trial_file(champion, artifact.tag)}
-        return book.append("promote", alias, version, **details)
+        evidence = TrialFile(file=file.name, sha256=sha256(file)).to_json() if file else None
+        return book.append("promote", alias, version, reason=reason, forced=bool(objections), trial=evidence)
 
 
 def rollback(name: str, *, reason: str | None = None) -> Entry:
@@ -69,11 +70,13 @@ def rollback(name: str, *, reason: str | None = None) -> Entry:
         reason: Why; it is kept in the ledger.
 
     Raises:
+        UsageError: if the name has a version or an alias.
         ModelNotFound: if the store does not hold the model, or not the version before any more.
         CheckFailed: if there is no version before, or a promotion is running.
         ArtifactError: if files of the version before are missing or altered.
     """
-    store.resolve(name)
+    if store.resolve(name).partition(":")[0] != name:
+        raise UsageError("name the model without a version; the champion before the present one becomes the champion")
     with ledger.locked(store.ledger_file(name)) as book:
         versions = ledger.history(book.entries, CHAMPION)
         if len(versions) < 2:
@@ -94,47 +97,44 @@ def rollback(name: str, *, reason: str | None = None) -> Entry:
 def _require_version(tag: str) -> str:
     if ":" in tag or "@" in tag:
         return tag
-    known = ", ".join(f"{tag}:{version}" for version in store.versions(tag))
-    raise UsageError(f"name the version to promote; the store holds {known}" if known else store.resolve(tag))
-
-
-def _objections(champion: str, artifact: Artifact) -> list[str]:
-    """Return what speaks against a new champion, one or several lines each."""
-    return [*_contract_objections(champion, artifact), *_trial_objections(champion, artifact.tag)]
+    name = store.resolve(tag).partition(":")[0]
+    known = ", ".join(f"{name}:{version}" for version in store.versions(name))
+    raise UsageError(f"name the version to promote; the store holds {known}")
 
 
 def _contract_objections(champion: str, artifact: Artifact) -> list[str]:
+    """Return what callers of the champion would have to change, as one text of several lines."""
     try:
         old = store.load(champion).contract
     except ModelNotFound:
         return [f"The champion {champion} is not in the store any more, so that the contracts cannot be compared."]
+    except ArtifactError as error:
+        return [f"The contracts cannot be compared: {error}."]
     changes = [change for change in compare(old, artifact.contract) if change.step is Step.MAJOR]
     if not changes:
         return []
+    head = f"Its contract differs from that of the champion {champion}, so that callers must adapt:"
     lines = [f"  {change.field}: {change.message}" if change.field else f"  {change.message}" for change in changes]
-    return [
-        "\n".join([f"Its contract differs from that of the champion {champion}, so that callers must adapt:", *lines])
-    ]
+    return ["\n".join([head, *lines])]
 
 
-def _trial_objections(champion: str, candidate: str) -> list[str]:
-    found_trial = trial.last_trial(store.trials_folder(), champion, candidate)
-    if found_trial is None:
+def _trial_objections(champion: str, candidate: str, file: Path | None) -> list[str]:
+    """Return why a trial does not speak for the candidate, as one text."""
+    try:
+        last = Trial.read(file) if file else None
+    except ArtifactError as error:
+        return [f"The trial cannot be read: {error}."]
+    if last is None or (last.champion, last.candidate) != (champion, candidate):
         return [
             f"There is no trial of {candidate} against the champion {champion}. Make one:  "
             f"deployer replay --traffic FOLDER --candidate {candidate}"
         ]
-    return [] if found_trial.verdict == "won" else [_not_won(found_trial)]
+    return [] if last.verdict == "won" else [_not_won(last)]
 
 
-def _not_won(lost_trial: Trial) -> str:
-    result = "was lost" if lost_trial.verdict == "lost" else "is open: more rows, or more labels, may decide it"
-    rows = f"{lost_trial.rows:,} rows, {lost_trial.labelled:,} with labels"
-    head = f"Its trial against the champion {lost_trial.champion} ({lost_trial.source}, {rows}) {result}."
-    findings = [finding for finding in lost_trial.findings if finding.verdict != "won"]
+def _not_won(last: Trial) -> str:
+    result = "was lost" if last.verdict == "lost" else "is open: more rows, or more labels, may decide it"
+    rows = f"{last.rows:,} rows, {last.labelled:,} with labels"
+    head = f"Its trial against the champion {last.champion} ({last.source}, {rows}) {result}."
+    findings = [finding for finding in last.findings if finding.verdict != "won"]
     return "\n".join([head, *(f"  {finding.name}: {finding.verdict}: {finding.text}" for finding in findings)])
-
-
-def _trial_file(champion: str, candidate: str) -> dict[str, Any] | None:
-    file = trial.last_trial_file(store.trials_folder(), champion, candidate)
-    return TrialFile(file=file.name, sha256=sha256(file)).to_json() if file else None

@@ -113,6 +113,8 @@ def test_rollback_goes_back_one_champion_at_a_time() -> None:
     assert store.aliases("tiny") == {"champion": "1.0.0"}
     with pytest.raises(ModelNotFound, match="it holds tiny"):
         md.rollback("other")
+    with pytest.raises(UsageError, match="name the model without a version"):
+        md.rollback("tiny:1.0.0")
 
 
 @pytest.mark.usefixtures("models")
@@ -129,6 +131,16 @@ def test_versions_that_were_deleted() -> None:
     bentoml.models.delete("tiny:1.0.0")
     with pytest.raises(ModelNotFound, match=r"before was tiny:1\.0\.0, which the store does not hold any more"):
         md.rollback("tiny")
+
+
+@pytest.mark.usefixtures("models")
+def test_a_damaged_champion_or_trial_can_be_overruled(home: Path) -> None:
+    md.promote("tiny:1.0.0")
+    compare("tiny:1.1.0", "tiny:1.0.0", "won", "won").write_text("{")
+    (home / "models/tiny/1.0.0" / MODEL).write_bytes(b"")
+    with pytest.raises(CheckFailed, match=rf"cannot be compared: .*{MODEL}.*\nThe trial cannot be read: .*is not JSON"):
+        md.promote("tiny:1.1.0")
+    assert md.promote("tiny:1.1.0", force=True, reason="the champion is damaged").forced
 
 
 @pytest.mark.usefixtures("models")

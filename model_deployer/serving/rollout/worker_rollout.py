@@ -28,7 +28,7 @@ _START_SECONDS = 600.0
 _DRAIN_SECONDS = 120.0
 
 #: How long a worker may take to close its listening sockets after it was asked to stop, or to end after its report.
-_CLOSE_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
 
 _CHECK_SECONDS = 0.01
 
