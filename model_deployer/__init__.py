@@ -8,6 +8,7 @@
     model = md.adopt(pipeline, data=test, target="price")   # a fitted model of scikit-learn and others, or its file
     model = md.load("diamonds:1.0.0")
     model.predict(frame)
+    md.promote("diamonds:1.0.0")   # servers of diamonds@champion answer with it
     md.read("customers.csv").notes
 
 :mod:`model_deployer.api` has the functions. They are imported when they are first used: a server imports this package,
@@ -18,10 +19,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model_deployer.api import Model, Reading, adopt, load, read, train
+    from model_deployer.api import Model, Reading, adopt, ledger, load, promote, read, rollback, train
     from model_deployer.contract.errors import DeployerError
 
-__all__ = ["DeployerError", "Model", "Reading", "adopt", "load", "read", "train"]
+__all__ = [
+    "DeployerError",
+    "Model",
+    "Reading",
+    "adopt",
+    "ledger",
+    "load",
+    "promote",
+    "read",
+    "rollback",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

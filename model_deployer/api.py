@@ -1,7 +1,7 @@
-"""Train, load and read from Python: the functions for programs and notebooks.
+"""Train, load, promote and read from Python: the functions for programs and notebooks.
 
-``import model_deployer as md`` offers them as ``md.train``, ``md.load`` and ``md.read``. The commands of `deployer`
-call the same code.
+``import model_deployer as md`` offers them as ``md.train``, ``md.load``, ``md.promote`` and others. The commands of
+`deployer` call the same code.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_deployer.contract import store
+from model_deployer.contract import promotion, store
 from model_deployer.contract.artifact import REPORT, Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.document import JsonObject
@@ -22,6 +22,9 @@ from model_deployer.contract.evaluation import (
     MetricValue,
     SliceResult,
 )
+from model_deployer.contract.ledger import Entry
+from model_deployer.contract.ledger import read as read_ledger
+from model_deployer.contract.promotion import CHAMPION
 from model_deployer.system.extras import packages_of
 
 if TYPE_CHECKING:
@@ -132,7 +135,8 @@ def load(tag: str | None = None) -> "Model":
     """Open a model of the model store, and verify all its files.
 
     Args:
-        tag: ``name:version``; or ``name`` for its highest version; or None for the only model in the store.
+        tag: ``name:version`` or ``name@alias``; or ``name`` for its highest version; or None for the only model in the
+            store.
 
     Raises:
         ModelNotFound: if the store does not hold the model; the message lists what it holds.
@@ -140,6 +144,57 @@ def load(tag: str | None = None) -> "Model":
         ArtifactError: if a file of the model is missing or altered.
     """
     return Model(store.load(tag))
+
+
+def promote(tag: str, alias: str = CHAMPION, *, force: bool = False, reason: str | None = None) -> Entry:
+    """Make a version the champion of its model, or set another alias to it, as `deployer promote`.
+
+    ::
+
+        md.promote("churn:1.2.0")                                              # it won a trial against the champion
+        md.promote("churn:1.2.0", force=True, reason="the champion is wrong")  # it did not
+        md.promote("churn:1.3.0", "challenger")
+
+    Args:
+        tag: The version, as ``name:version`` or ``name@alias``.
+        alias: The alias. One other than ``champion`` needs no trial, nor does the first champion.
+        force: Whether to promote although a trial is missing or was not won, or callers must adapt.
+        reason: Why; it is kept in the ledger.
+
+    Returns:
+        The entry of the ledger.
+
+    Raises:
+        UsageError: if an argument is wrong, or the store does not hold the model.
+        CheckFailed: if something speaks against the promotion; the message says what.
+    """
+    return promotion.promote(tag, alias, force=force, reason=reason)
+
+
+def rollback(name: str, *, reason: str | None = None) -> Entry:
+    """Make the champion before the present one the champion again, as `deployer rollback`.
+
+    Args:
+        name: The name of the model.
+        reason: Why; it is kept in the ledger.
+
+    Returns:
+        The entry of the ledger.
+
+    Raises:
+        ModelNotFound: if the store does not hold the model, or not that version any more.
+        CheckFailed: if there is no champion before.
+    """
+    return promotion.rollback(name, reason=reason)
+
+
+def ledger(name: str) -> tuple[Entry, ...]:
+    """Return who set which alias of a model, when and why, the oldest entry first, as `deployer ledger`.
+
+    Raises:
+        ArtifactError: if an entry was altered.
+    """
+    return tuple(read_ledger(store.ledger_file(name)))
 
 
 def read(path: str | Path, **keys: Any) -> "Reading":

@@ -15,10 +15,13 @@ from model_deployer.cli.commands.diff import diff
 from model_deployer.cli.commands.handoff import handoff
 from model_deployer.cli.commands.image import image
 from model_deployer.cli.commands.init import init
+from model_deployer.cli.commands.ledger import show_ledger
 from model_deployer.cli.commands.list import list_models
 from model_deployer.cli.commands.predict import predict
+from model_deployer.cli.commands.promote import promote
 from model_deployer.cli.commands.recalibrate import recalibrate
 from model_deployer.cli.commands.retrain import retrain
+from model_deployer.cli.commands.rollback import rollback
 from model_deployer.cli.commands.serve import serve
 from model_deployer.cli.commands.show import show
 from model_deployer.cli.commands.sign import sign
@@ -60,6 +63,9 @@ app.command()(_with_interrupt_message(predict))
 app.command()(_with_interrupt_message(recalibrate))
 app.command()(_with_interrupt_message(retrain))
 app.command()(_with_interrupt_message(sign))
+app.command()(_with_interrupt_message(promote))
+app.command()(_with_interrupt_message(rollback))
+app.command("ledger")(_with_interrupt_message(show_ledger))
 app.command(context_settings=bentoml_options.SETTINGS)(_with_interrupt_message(serve))
 app.command(context_settings=bentoml_options.SETTINGS)(_with_interrupt_message(build))
 app.command()(_with_interrupt_message(handoff))

@@ -76,6 +76,12 @@ SOURCE_ENDS = MetricSpec(
     "Processes of a model that its source serves that ended without being asked to, by signal or exit code.",
     ("reason",),
 )
+ROLLOUTS = MetricSpec(
+    "model_rollouts_total",
+    "Times that the alias of the server named another version, by result: done, or failed while the version before "
+    "goes on answering.",
+    ("result",),
+)
 PROCESS_CPU = MetricSpec("process_cpu_seconds_total", "CPU time of a process of the server.", ("process",))
 PROCESS_MEMORY = MetricSpec("process_resident_memory_bytes", "Memory of a process of the server.", ("process",))
 PROCESS_FILES = MetricSpec("process_open_fds", "Open files and connections of a process of the server.", ("process",))
@@ -102,6 +108,7 @@ METRIC_SPECS = (
     WORKER_RESTARTS,
     WORKER_STALLS,
     SOURCE_ENDS,
+    ROLLOUTS,
     PROCESS_CPU,
     PROCESS_MEMORY,
     PROCESS_FILES,
@@ -114,5 +121,8 @@ def row_class(rows: int) -> str:
     return _ROW_LABELS[bisect_left(ROW_CLASSES, rows)] if rows else "0"
 
 
-#: The metrics of a server whose model is a graph.
-GRAPH_METRIC_SPECS = tuple(spec for spec in METRIC_SPECS if spec is not SOURCE_ENDS)
+#: The metrics of a server whose model is pinned, as that of every handoff package.
+PINNED_METRIC_SPECS = tuple(spec for spec in METRIC_SPECS if spec is not ROLLOUTS)
+
+#: Those of them whose model is a graph.
+GRAPH_METRIC_SPECS = tuple(spec for spec in PINNED_METRIC_SPECS if spec is not SOURCE_ENDS)
