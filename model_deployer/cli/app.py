@@ -16,6 +16,7 @@ from model_deployer.cli.commands.handoff import handoff
 from model_deployer.cli.commands.image import image
 from model_deployer.cli.commands.init import init
 from model_deployer.cli.commands.list import list_models
+from model_deployer.cli.commands.monitor import monitor
 from model_deployer.cli.commands.predict import predict
 from model_deployer.cli.commands.serve import serve
 from model_deployer.cli.commands.show import show
@@ -62,4 +63,5 @@ app.command()(_with_interrupt_message(handoff))
 app.command()(_with_interrupt_message(verify))
 app.command()(_with_interrupt_message(image))
 app.command()(_with_interrupt_message(deploy))
+app.command()(_with_interrupt_message(monitor))
 app.command()(_with_interrupt_message(check))

@@ -1,0 +1,107 @@
+"""`deployer monitor [NAME[:VERSION]] --traffic STORE`."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from model_deployer.cli.output import console
+from model_deployer.contract.errors import UsageError
+from model_deployer.system.extras import packages_of
+
+if TYPE_CHECKING:
+    from model_deployer.monitoring.monitor.monitor import MonitorReport
+
+Tag = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME[:VERSION]]", help="The model; without a version, the one that answered last."),
+]
+Store = Annotated[
+    str, typer.Option("--traffic", metavar="STORE", help="The traffic store: a folder, or a URL of an object store.")
+]
+Since = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Evidence begins here, such as 2026-01-31; default: the first day.")
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - for standard output.")
+]
+Watch = Annotated[
+    float | None, typer.Option(metavar="SECONDS", min=1, help="Run again after this time, until it is interrupted.")
+]
+
+
+def monitor(
+    tag: Tag = None,
+    *,
+    store: Store,
+    since: Since = None,
+    json: JsonFile = None,
+    watch: Watch = None,
+) -> None:
+    """Watch a model by its captured traffic and labels, and say what to do about it.
+
+    Exit code 1: a person has to do something: fix the data, recalibrate, retrain, or decide.
+    """
+    while True:
+        report = _run(store, tag, since)
+        if json:
+            _write(json, report.to_text())
+        _print(report, quiet=json == Path("-"))
+        if watch is None:
+            break
+        time.sleep(watch)
+    if report.verdict.needs_action:
+        raise typer.Exit(1)
+
+
+def _run(store: str, tag: str | None, since: str | None) -> "MonitorReport":
+    with packages_of("monitor"):
+        from model_deployer.monitoring.monitor.monitor import MonitorOptions, monitor  # noqa: PLC0415
+        from model_deployer.monitoring.traffic.traffic_files import open_files  # noqa: PLC0415
+    return monitor(tag, open_files(store), MonitorOptions(since=_time(since)))
+
+
+def _time(text: str | None) -> datetime | None:
+    """Return a time, in UTC if it has no offset.
+
+    Raises:
+        UsageError: if it is not a time.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError("--since: expected a day or a time, such as 2026-01-31 or 2026-01-31T12:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file; its readers see all of it or the one before."""
+    if file == Path("-"):
+        print(text, end="")
+        return
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(file)
+
+
+def _print(report: "MonitorReport", quiet: bool) -> None:
+    """Print the verdict with its evidence, for people."""
+    if quiet:
+        return
+    verdict, traffic = report.verdict, report.observed.traffic
+    console.print(f"{report.tag}  {traffic.days} complete days, {traffic.captured:,} captured rows", markup=False)
+    console.print(f"\n{verdict.headline}", style="bold", markup=False)
+    since = f" Since {verdict.since}." if verdict.since else ""
+    console.print(f"{verdict.cause}{since} {verdict.waiting.text}", markup=False)
+    if verdict.needs_action:
+        console.print(f"Owner: {verdict.owner}", markup=False)
+    for step in verdict.steps:
+        console.print(f"- {step}", markup=False)
+    if verdict.evidence:
+        console.print("\nEvidence", markup=False)
+    for line in verdict.evidence:
+        console.print(f"- {line.statistic}: {line.figure}. {line.text}", markup=False)
