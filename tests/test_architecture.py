@@ -85,3 +85,11 @@ def test_package_data_knows_no_user_of_it() -> None:
 def test_commands_import_heavy_packages_late() -> None:
     """The commands import heavy packages only when they need them."""
     assert not loaded_by("model_deployer.cli.app") & (HEAVY | {"training", "serving", "handoff", "deployment"})
+
+
+def test_statistics_of_monitoring_need_numpy_only() -> None:
+    folder = ROOT / "model_deployer/monitoring/statistics"
+    modules = [f"model_deployer.monitoring.statistics.{path.stem}" for path in folder.glob("*.py")]
+    assert not loaded_by(", ".join(modules)) & (
+        PARTS - {"contract", "monitoring"} | HEAVY | {"scipy", "pydantic", "bentoml"}
+    )

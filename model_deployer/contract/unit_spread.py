@@ -127,15 +127,27 @@ def assumed_spread(shares: Floats, rows: int) -> UnitSpread:
         shares: The expected share of each bin, float64 [bins].
         rows: The number of rows of a live period for which the noise holds; smaller periods have more.
     """
-    level = np.arcsin(np.sqrt(np.clip(shares, 0, 1)))
+    level = anscombe(rows * shares.clip(0, 1), rows)
     noise = np.full(len(shares), ASSUMED_NOISE)
     return UnitSpread(level - ASSUMED_DISTANCE, level + ASSUMED_DISTANCE, noise, rows, MAX_FREEDOM, "unknown")
 
 
 def transformed_shares(counts: Ints) -> Floats:
-    """Return Anscombe's transformation of the shares, [units, bins] (1948, "The transformation of ... data")."""
-    rows = counts.sum(axis=1, keepdims=True)
+    """Return Anscombe's transformation of the shares, [units, bins] -> [units, bins]."""
+    return anscombe(counts, counts.sum(axis=1, keepdims=True))
+
+
+def anscombe(counts: Floats | Ints, rows: Ints | float) -> Floats:
+    """Return the transformation of counts among a number of rows.
+
+    Source: Anscombe (1948), "The transformation of Poisson, binomial and negative-binomial data".
+    """
     return np.asarray(np.arcsin(np.sqrt((counts + 3 / 8) / (rows + 3 / 4))))
+
+
+def shares_of_levels(levels: Floats, rows: float) -> Floats:
+    """Return the shares that levels of units with a number of rows stand for, from 0 to 1."""
+    return np.asarray(((np.sin(levels.clip(0, np.pi / 2)) ** 2 * (rows + 3 / 4) - 3 / 8) / rows).clip(0, 1))
 
 
 def _upper_factor(freedom: int) -> float:

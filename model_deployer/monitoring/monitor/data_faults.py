@@ -12,6 +12,7 @@ import polars as pl
 from model_deployer.contract.features import Boolean, Integer, Numeric
 from model_deployer.contract.number_format import percent
 from model_deployer.contract.reference import CategoryDistribution, NumberDistribution
+from model_deployer.contract.unit_spread import shares_of_levels
 from model_deployer.monitoring.monitor.days import Days
 from model_deployer.monitoring.monitor.movements import RECENT_DAYS
 from model_deployer.monitoring.monitor.watched import Watched
@@ -111,8 +112,7 @@ def _unit_text(name: str) -> str:
 
 def _highest(watched: Watched, bin: str) -> float:
     """Return the highest usual share of a bin."""
-    level = watched.spread.highest[watched.bins.index(bin)]
-    return float(np.sin(np.clip(level, 0, np.pi / 2)) ** 2)
+    return float(shares_of_levels(watched.spread.highest, watched.spread.rows)[watched.bins.index(bin)])
 
 
 def _refused(rows: pl.DataFrame, refusals: pl.DataFrame, days: Days) -> Iterator[DataFault]:

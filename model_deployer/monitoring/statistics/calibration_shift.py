@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from model_deployer.monitoring.statistics.blocks import block_means
 from model_deployer.monitoring.statistics.estimate import Estimate, bootstrapped
-from model_deployer.monitoring.statistics.evidence import Alarm, Evidence, Floats, Ints, average_evidence
+from model_deployer.monitoring.statistics.evidence import (
+    YEAR_DAYS,
+    Alarm,
+    Evidence,
+    Floats,
+    Ints,
+    average_evidence,
+)
 from model_deployer.monitoring.statistics.normal_means import mean_evidence, mean_interval
 from model_deployer.monitoring.statistics.ranking import auc_of_labels
 
@@ -88,10 +95,8 @@ def calibration_shift(rows: LabelledRows, promised: PromisedRanking, alpha: floa
         alpha: The largest probability of a false alarm; that of each interval.
         seed: The seed of the bootstrap.
     """
-    residuals = rows.labels - rows.probabilities
-    excess = block_means(residuals, rows.blocks)
-    tilt = block_means(residuals * _sides(rows), rows.blocks)
-    evidence = average_evidence([mean_evidence(each, promised.bias_tolerance) for each in (excess, tilt)])
+    evidence = calibration_evidence(rows, promised.bias_tolerance)
+    excess = block_means(rows.labels - rows.probabilities, rows.blocks)
     ranks = auc_of_labels(rows.probabilities, rows.labels, rows.blocks, alpha, seed)
     slope = bootstrapped(
         lambda chosen: recalibration(rows.probabilities[chosen], rows.labels[chosen])[1], rows.blocks, alpha, seed
@@ -104,6 +109,21 @@ def calibration_shift(rows: LabelledRows, promised: PromisedRanking, alpha: floa
         auc=ranks,
         ranking=_ranking(ranks, promised.auc - promised.auc_tolerance),
     )
+
+
+def calibration_evidence(rows: LabelledRows, tolerance: float, horizon: int = YEAR_DAYS) -> Evidence:
+    """Return the e-process against the hypothesis that probabilities are right within a tolerance.
+
+    It is the average of two: of all rows, and of rows with high probabilities against those with low ones.
+
+    Args:
+        rows: The labelled rows; at least one.
+        tolerance: How far the mean probability of a block may be from the share of the label, on average.
+        horizon: The number of blocks of a budget of false alarms.
+    """
+    residuals = rows.labels - rows.probabilities
+    parts = (residuals, residuals * _sides(rows))
+    return average_evidence([mean_evidence(block_means(each, rows.blocks), tolerance, horizon) for each in parts])
 
 
 def recalibration(probabilities: Floats, labels: NDArray[np.bool_]) -> tuple[float, float]:

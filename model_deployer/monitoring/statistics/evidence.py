@@ -100,6 +100,23 @@ def average_evidence(evidence: Sequence[Evidence], weights: Sequence[float] | No
     return Evidence(np.asarray(np.logaddexp.reduce(logs, axis=1)), starts[np.arange(len(best)), best])
 
 
+def hours_and_days(hours: Evidence, days: Evidence, day_hours: int = 24) -> Evidence:
+    """Return the average of the evidence of hours and of days, after each hour.
+
+    Hours show a broken field at once, and days a small shift: an hour has fewer rows and more noise. A day counts from
+    the end of its last hour on.
+
+    Args:
+        hours: The e-process over hours, the first of them the first hour of the first day.
+        days: The e-process over the whole days among these hours.
+        day_hours: The number of hours of a day.
+    """
+    complete = np.minimum(np.arange(1, len(hours.log_values) + 1) // day_hours, len(days.log_values))
+    log_values = np.concatenate([[0.0], days.log_values])[complete]
+    starts = np.concatenate([[0], day_hours * days.starts])[complete]
+    return average_evidence([hours, Evidence(log_values, starts)])
+
+
 def log_mean(logs: Floats) -> Floats:
     """Return the logarithm of the mean of numbers with these logarithms, over the last axis."""
     return np.asarray(np.logaddexp.reduce(logs, axis=-1) - math.log(logs.shape[-1]))

@@ -20,7 +20,7 @@ from math import lgamma, log, pi
 
 import numpy as np
 
-from model_deployer.contract.unit_spread import Dispersion, UnitSpread, transformed_shares
+from model_deployer.contract.unit_spread import Dispersion, UnitSpread, anscombe, shares_of_levels, transformed_shares
 from model_deployer.monitoring.statistics.evidence import YEAR_DAYS, Evidence, Floats, Ints, mixed_evidence
 
 #: The powers of p that are bet on: from a weak, long shift to a broken field.
@@ -69,13 +69,14 @@ def field_drift(spread: UnitSpread, counts: Ints, horizon: int = YEAR_DAYS) -> F
     strategy = int(log_bets[start:].sum(axis=0).argmax())
     side, bin = divmod(strategy // len(POWERS), counts.shape[1])
     since = counts[start:].sum(axis=0)
+    lowest, highest = (shares_of_levels(level[bin], spread.rows) for level in (spread.lowest, spread.highest))
     return FieldDrift(
         evidence=evidence,
         dispersion=spread.dispersion,
         bin=bin,
         is_higher=side == 0,
         share=float(since[bin] / max(1, since.sum())),
-        expected=(_share(spread.lowest[bin]), _share(spread.highest[bin])),
+        expected=(float(lowest), float(highest)),
     )
 
 
@@ -91,7 +92,8 @@ def _log_p(spread: UnitSpread, counts: Ints) -> Floats:
     # As if all noise were of rows and clients: it grows where a period is smaller than a unit, and does not shrink.
     noise = np.maximum(spread.noise, _SAMPLING_NOISE / np.sqrt(spread.rows))
     noise = noise * np.sqrt(np.maximum(1, spread.rows / np.maximum(1, rows)))
-    distances = np.stack([values - spread.highest, spread.lowest - values], axis=1) / noise[:, None]
+    lowest, highest = (_for_rows(level, spread.rows, rows) for level in (spread.lowest, spread.highest))
+    distances = np.stack([values - highest, lowest - values], axis=1) / noise[:, None]
     squares, half = np.maximum(distances, 0) ** 2 / spread.freedom, spread.freedom / 2
     constant = lgamma(half + 0.5) - lgamma(half + 1) - log(pi) / 2
     with np.errstate(divide="ignore"):
@@ -100,5 +102,9 @@ def _log_p(spread: UnitSpread, counts: Ints) -> Floats:
     return np.where(distances > 0, tails, 0.0)
 
 
-def _share(value: float) -> float:
-    return float(np.sin(np.clip(value, 0, np.pi / 2)) ** 2)
+def _for_rows(levels: Floats, unit_rows: float, rows: Ints) -> Floats:
+    """Return what levels of units are for periods with another number of rows, [bins], [periods, 1] -> [periods, bins].
+
+    The transformed share of a count of 0 depends on the number of rows.
+    """
+    return anscombe(rows * shares_of_levels(levels, unit_rows), rows)

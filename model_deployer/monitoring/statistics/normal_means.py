@@ -15,6 +15,9 @@ from model_deployer.monitoring.statistics.evidence import YEAR_DAYS, Evidence, F
 #: The standard deviation of the prior of the mean, in standard deviations of a block.
 PRIOR = 0.5
 
+#: Sums of squares below this part of the largest one are rounding errors.
+_DIGITS = 1e-13
+
 
 def mean_interval(means: Blocks, alpha: float) -> tuple[float, float]:
     """Return a confidence interval for the mean of blocks, which holds at any look.
@@ -53,8 +56,8 @@ def running_intervals(means: Blocks, alpha: float) -> tuple[Floats, Floats]:
 def mean_evidence(means: Blocks, tolerance: float, horizon: int = YEAR_DAYS) -> Evidence:
     """Return the evidence that the mean of blocks is not within a tolerance around 0.
 
-    A change may begin with any block, as in :func:`~model_deployer.monitoring.statistics.evidence.mixed_evidence`. The
-    effort grows with the square of the number of blocks: they should be days.
+    A change may begin with any block, as in :func:`~model_deployer.monitoring.statistics.evidence.mixed_evidence`. Time
+    and memory grow with the square of the number of blocks: they should be days.
 
     Args:
         means: The mean of each block.
@@ -62,28 +65,44 @@ def mean_evidence(means: Blocks, tolerance: float, horizon: int = YEAR_DAYS) -> 
         horizon: The number of blocks of a budget of false alarms.
     """
     blocks = len(means)
-    logs = np.full((min(blocks, horizon), blocks), -np.inf)
-    for start in range(len(logs)):
-        logs[start, start:] = _log_factors(Blocks(means.means[start:], means.weights[start:]), tolerance)
-    waiting = np.maximum(0.0, 1 - np.arange(1, blocks + 1) / horizon)
     if not blocks:
         return Evidence(np.empty(0), np.empty(0, np.int64))
+    logs = _log_factors(means, tolerance)[:horizon]
+    waiting = np.maximum(0.0, 1 - np.arange(1, blocks + 1) / horizon)
     with np.errstate(divide="ignore"):
         begun = np.logaddexp.reduce(logs, axis=0) - np.log(horizon)
         return Evidence(np.logaddexp(begun, np.log(waiting)), logs.argmax(axis=0))
 
 
 def _log_factors(means: Blocks, tolerance: float) -> Floats:
-    """Return the logarithm of the lowest Bayes factor against any mean within the tolerance, after each block."""
-    centers, squares = _centers_and_squares(means.means, means.weights)
-    blocks = np.arange(1, len(means) + 1)
-    growth = 1 + blocks * PRIOR**2
-    distances = np.maximum(0, np.abs(centers) - tolerance)
+    """Return the logarithm of the lowest Bayes factor against any mean within the tolerance, [starts, ends].
+
+    It is that of the blocks from each start to each end, and -infinity for ends before the start. Without a variance,
+    as of a single block, there is no evidence yet.
+    """
+    # The values are centered first, so that no digits cancel in the differences of sums.
+    offset = means.mean
+    values, weights = means.means - offset, means.weights
+    totals, sums, of_squares, by_squares, squared = (
+        _sums_of_ranges(each)
+        for each in (weights, weights * values, weights**2, weights**2 * values, weights**2 * values**2)
+    )
+    blocks = _sums_of_ranges(np.ones(len(means)))
     with np.errstate(divide="ignore", invalid="ignore"):
+        centers = sums / totals
+        squares = squared - 2 * centers * by_squares + centers**2 * of_squares
+        squares = np.where(squares > _DIGITS * squared.max(), squares, 0.0) / (totals / blocks) ** 2
+        growth = 1 + blocks * PRIOR**2
+        distances = np.maximum(0, np.abs(centers + offset) - tolerance)
         statistic = np.where(distances > 0, blocks * distances**2 / squares, 0.0)
         logs = blocks / 2 * (np.log1p(statistic) - np.log1p(statistic / growth)) - np.log(growth) / 2
-    # Without a variance, as of the first block, there is no evidence yet.
-    return np.where(squares > 0, logs, 0.0)
+        return np.where(blocks > 0, np.where(squares > 0, logs, 0.0), -np.inf)
+
+
+def _sums_of_ranges(values: Floats) -> Floats:
+    """Return the sum of the values from each start to each end, [starts, ends]; 0 for ends before the start."""
+    totals = np.concatenate([[0.0], values.cumsum()])
+    return np.triu(totals[1:] - totals[:-1, None])
 
 
 def _centers_and_squares(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -92,6 +111,5 @@ def _centers_and_squares(values: Floats, weights: Floats) -> tuple[Floats, Float
     totals = weights.cumsum()
     centers = (weights * values).cumsum() / totals
     squares = (weights**2 * values**2).cumsum() - 2 * centers * (weights**2 * values).cumsum()
-    squares = squares + centers**2 * (weights**2).cumsum()
-    noise = 1e-12 * (weights**2 * values**2).cumsum()
-    return centers, np.where(squares > noise, squares, 0.0) / (totals / blocks) ** 2
+    squares = np.maximum(0.0, squares + centers**2 * (weights**2).cumsum())
+    return centers, squares / (totals / blocks) ** 2

@@ -13,7 +13,7 @@ from model_deployer.monitoring.statistics.calibration_shift import (
     calibration_shift,
     recalibration,
 )
-from model_deployer.monitoring.statistics.normal_means import mean_evidence
+from model_deployer.monitoring.statistics.normal_means import PRIOR, mean_evidence
 from model_deployer.monitoring.statistics.ranking import auc
 
 PROMISED = PromisedRanking(auc=0.76, auc_tolerance=0.03, bias_tolerance=0.02)
@@ -96,6 +96,23 @@ def test_evidence_of_a_mean_keeps_its_limit_at_the_tolerance() -> None:
         for seed in range(300)
     ]
     assert sum(alarm is not None for alarm in alarms) <= 15
+
+
+def test_evidence_of_a_mean_is_the_bayes_factor_from_each_start() -> None:
+    """Of three starts with equal weights, each factor is that of Student's t statistic; later ones wait."""
+    values, weights = np.array([0.3, 0.1, 0.5]), np.array([1.0, 1, 1])
+    logs = mean_evidence(Blocks(values, weights), 0.05, horizon=4).log_values
+
+    def factor(part: Floats) -> float:
+        blocks, distance = len(part), part.mean() - 0.05
+        if blocks < 2:
+            return 1.0
+        statistic = blocks * distance**2 / ((part - part.mean()) ** 2).sum()
+        growth = 1 + blocks * PRIOR**2
+        return float(((1 + statistic) / (1 + statistic / growth)) ** (blocks / 2) / np.sqrt(growth))
+
+    expected = [(sum(factor(values[start:end]) for start in range(end)) + 4 - end) / 4 for end in (1, 2, 3)]
+    assert np.exp(logs) == pytest.approx(expected)
 
 
 def test_no_block_and_one_block_are_no_evidence() -> None:

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from model_deployer.monitoring.statistics.evidence import Alarm, Evidence, average_evidence, mixed_evidence
+from model_deployer.monitoring.statistics.evidence import (
+    Alarm,
+    Evidence,
+    average_evidence,
+    hours_and_days,
+    mixed_evidence,
+)
 
 LOG_BETS = st.tuples(st.integers(1, 12), st.integers(1, 4)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.floats(-5, 5))
@@ -49,6 +55,14 @@ def test_average_of_evidence_is_weighted() -> None:
     average = average_evidence([first, second], [0.75, 0.25])
     assert np.exp(average.log_values) == pytest.approx([2.5, 6.25])
     assert average.starts.tolist() == [0, 0]
+
+
+def test_a_day_counts_from_its_last_hour_on() -> None:
+    hours = Evidence(np.log([1.0, 2, 1, 1, 1]), np.array([0, 1, 1, 1, 1]))
+    days = Evidence(np.log([3.0, 9]), np.array([0, 1]))
+    both = hours_and_days(hours, days, day_hours=2)
+    assert np.exp(both.log_values) == pytest.approx([1, 2.5, 2, 5, 5])
+    assert both.starts.tolist() == [0, 0, 0, 2, 2]
 
 
 def test_bets_of_independent_uniform_p_values_keep_the_limit() -> None:

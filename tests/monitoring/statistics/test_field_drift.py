@@ -96,6 +96,16 @@ def test_without_units_only_large_shifts_count_and_the_result_says_so() -> None:
     assert alarm.period == 10
 
 
+def test_quiet_hours_are_not_drift() -> None:
+    """Periods with few rows, down to a single one, have shares of 0 and 1 by chance alone."""
+    random = np.random.default_rng(0)
+    shares = np.array([0.9, 0.0995, 0.0005, 0])
+    spread = spread_of_units(random.multinomial(np.full(90, 1000), shares))
+    for rows in (1, 3, 10, 30, 100):
+        live = random.multinomial(np.full(2000, rows), shares)
+        assert field_drift(spread, live).evidence.log_values.max() < np.log(20)
+
+
 def test_too_few_units_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 5 units"):
         spread_of_units(traffic(4, 0))
