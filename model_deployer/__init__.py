@@ -18,10 +18,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model_deployer.api import Model, Reading, adopt, load, read, train
+    from model_deployer.api import Model, Reading, adopt, load, monitor, read, train
     from model_deployer.contract.errors import DeployerError
 
-__all__ = ["DeployerError", "Model", "Reading", "adopt", "load", "read", "train"]
+__all__ = ["DeployerError", "Model", "Reading", "adopt", "load", "monitor", "read", "train"]
 
 
 def __getattr__(name: str) -> Any:

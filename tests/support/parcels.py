@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 import model_deployer as md
 from model_deployer.api import Model
 from model_deployer.contract.traffic import partition
+from model_deployer.monitoring.monitor.monitor import MonitorReport, report
+from model_deployer.monitoring.traffic.traffic import read_traffic
+from model_deployer.monitoring.traffic.traffic_files import open_files
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +27,7 @@ TABLE_DAYS, TRAFFIC_DAYS, DAY_ROWS = 90, 40, 300
 CHANGE = 20
 
 #: The first day of the traffic, and the present: four hours after its last day.
-START = datetime(2026, 3, 1, tzinfo=UTC)
+START = datetime(2024, 3, 1, tzinfo=UTC)
 NOW = START + timedelta(days=TRAFFIC_DAYS, hours=4)
 
 FIELDS = ("distance", "weight", "temperature", "channel")
@@ -89,6 +92,16 @@ def train(folder: Path) -> Model:
         cost={"false_positive": 1, "false_negative": 3},
         folder=folder,
     )
+
+
+def load() -> Model:
+    """Return the model."""
+    return md.load("parcels")
+
+
+def watched(model: Model, store: Path) -> MonitorReport:
+    """What a monitor reports of a traffic store, at the present of this world."""
+    return report(model.artifact, read_traffic(open_files(str(store)), "parcels", now=NOW))
 
 
 Change = Callable[[pl.DataFrame], pl.DataFrame]

@@ -27,40 +27,57 @@ Since = Annotated[
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - for standard output.")
 ]
+HtmlFile = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page.")]
+TextFile = Annotated[
+    Path | None,
+    typer.Option("--textfile", metavar="FILE", help="Write metrics for the textfile collector: FILE.prom."),
+]
+Push = Annotated[str | None, typer.Option(metavar="URL", help="Send the metrics to this Pushgateway.")]
+Webhook = Annotated[str | None, typer.Option(metavar="URL", help="Send what is new to this webhook.")]
+Format = Annotated[str, typer.Option("--format", help="The format of messages: slack, alertmanager, or cloudevents.")]
+State = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Remember here what was sent; default: in the traffic store."),
+]
 Watch = Annotated[
     float | None, typer.Option(metavar="SECONDS", min=1, help="Run again after this time, until it is interrupted.")
 ]
 
 
-def monitor(
+def monitor(  # noqa: PLR0913 (each is an option)
     tag: Tag = None,
     *,
     store: Store,
     since: Since = None,
     json: JsonFile = None,
+    html: HtmlFile = None,
+    textfile: TextFile = None,
+    push: Push = None,
+    webhook: Webhook = None,
+    message_format: Format = "slack",
+    state: State = None,
     watch: Watch = None,
 ) -> None:
     """Watch a model by its captured traffic and labels, and say what to do about it.
 
     Exit code 1: a person has to do something: fix the data, recalibrate, retrain, or decide.
     """
+    with packages_of("monitor"):
+        from model_deployer.monitoring.monitor import delivery  # noqa: PLC0415
+        from model_deployer.monitoring.monitor.monitor import MonitorOptions, monitor  # noqa: PLC0415
+        from model_deployer.monitoring.traffic.traffic_files import open_files  # noqa: PLC0415
+    targets = delivery.Targets(json, html, textfile, push, webhook, message_format, state)
+    options, files = MonitorOptions(since=_time(since)), open_files(store)
     while True:
-        report = _run(store, tag, since)
-        if json:
-            _write(json, report.to_text())
-        _print(report, quiet=json == Path("-"))
+        report = monitor(tag, files, options)
+        delivery.deliver(report, targets, files)
+        if json != Path("-"):
+            _print(report)
         if watch is None:
             break
         time.sleep(watch)
     if report.verdict.needs_action:
         raise typer.Exit(1)
-
-
-def _run(store: str, tag: str | None, since: str | None) -> "MonitorReport":
-    with packages_of("monitor"):
-        from model_deployer.monitoring.monitor.monitor import MonitorOptions, monitor  # noqa: PLC0415
-        from model_deployer.monitoring.traffic.traffic_files import open_files  # noqa: PLC0415
-    return monitor(tag, open_files(store), MonitorOptions(since=_time(since)))
 
 
 def _time(text: str | None) -> datetime | None:
@@ -78,20 +95,8 @@ def _time(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _write(file: Path, text: str) -> None:
-    """Write a file; its readers see all of it or the one before."""
-    if file == Path("-"):
-        print(text, end="")
-        return
-    unfinished = file.with_name(f".{file.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(file)
-
-
-def _print(report: "MonitorReport", quiet: bool) -> None:
+def _print(report: "MonitorReport") -> None:
     """Print the verdict with its evidence, for people."""
-    if quiet:
-        return
     verdict, traffic = report.verdict, report.observed.traffic
     console.print(f"{report.tag}  {traffic.days} complete days, {traffic.captured:,} captured rows", markup=False)
     console.print(f"\n{verdict.headline}", style="bold", markup=False)

@@ -41,12 +41,14 @@ def live_calibration(
     output, promised = artifact.contract.output, _promised(artifact)
     if not isinstance(output, Classification) or promised is None or len(output.labels) != 2:
         return None, None
+    column = output_column(f"probabilities.{output.labels[1]}")
+    rows = rows.filter(pl.col(column).is_finite())
     if len(rows) < MIN_ROWS or rows["day"].n_unique() < MIN_DAYS:
         return None, None
     rows = _unweighted(rows)
     numbers = np.unique(rows["day"].to_numpy())
     labelled = LabelledRows(
-        rows[output_column(f"probabilities.{output.labels[1]}")].cast(pl.Float64).to_numpy(),
+        rows[column].cast(pl.Float64).to_numpy(),
         (rows["label"] == output.labels[1]).to_numpy(),
         rows["day"].to_numpy(),
     )

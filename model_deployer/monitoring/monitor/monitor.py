@@ -92,12 +92,15 @@ def monitor(tag: str | None, files: TrafficFiles, options: MonitorOptions = Moni
     traffic = read_traffic(files, name, Window(since=options.since), options.now)
     if artifact is None:
         artifact = store.load(_last_version(name, traffic))
+    return report(artifact, traffic, options)
+
+
+def report(artifact: Artifact, traffic: Traffic, options: MonitorOptions = MonitorOptions()) -> MonitorReport:
+    """Return what captured traffic says about a model, and what to do about it; arguments as of :func:`observe`."""
     observed = observe(artifact, traffic, options)
+    verdict = decide(artifact.tag, observed)
     return MonitorReport(
-        name=artifact.manifest.name,
-        version=artifact.manifest.version,
-        verdict=decide(artifact.tag, observed),
-        observed=observed,
+        name=artifact.manifest.name, version=artifact.manifest.version, verdict=verdict, observed=observed
     )
 
 

@@ -8,20 +8,14 @@ import polars as pl
 import pytest
 
 from model_deployer.api import Model
-from model_deployer.monitoring.monitor.monitor import MonitorOptions, MonitorReport, monitor
-from model_deployer.monitoring.traffic.traffic_files import open_files
+from model_deployer.monitoring.monitor.monitor import MonitorReport
 from model_deployer.monitoring.verdict import Action
 from tests.support import parcels
-from tests.support.parcels import NOW, START, World
+from tests.support.parcels import START, World
 
 pytestmark = pytest.mark.slow
 
 CHANGE = (START + timedelta(days=parcels.CHANGE)).date()
-
-
-def watched(model: Model, store: Path, world: World) -> MonitorReport:
-    parcels.write_traffic(store, model, world)
-    return monitor("parcels", open_files(str(store)), MonitorOptions(now=NOW))
 
 
 def more_web_and_lighter(rows: pl.DataFrame) -> pl.DataFrame:
@@ -58,7 +52,8 @@ WORLDS: dict[str, tuple[World, Action, date | None]] = {
 @pytest.mark.parametrize("name", WORLDS)
 def test_a_planted_world_gets_its_verdict(parcel_model: Model, tmp_path: Path, name: str) -> None:
     world, action, since = WORLDS[name]
-    report = watched(parcel_model, tmp_path, world)
+    parcels.write_traffic(tmp_path, parcel_model, world)
+    report = parcels.watched(parcel_model, tmp_path)
     assert report.verdict.action == action, report.verdict
     assert report.verdict.since == since
     assert MonitorReport.model_validate_json(report.to_text()) == report
@@ -69,6 +64,6 @@ def test_labels_that_contradict_each_other_are_for_a_person(parcel_model: Model,
     other = {"late": "on_time", "on_time": "late"}
     again = rows.filter(pl.col("day") < 20).with_columns(pl.col("label").replace(other))
     parcels.write_labels(tmp_path, again, delay=timedelta(days=3))
-    report = monitor("parcels", open_files(str(tmp_path)), MonitorOptions(now=NOW))
+    report = parcels.watched(parcel_model, tmp_path)
     assert report.verdict.action == "ask a person"
     assert "6,000 labels were replaced by a different one" in report.verdict.cause
