@@ -1,7 +1,7 @@
 """Train, load, read and monitor from Python: the functions for programs and notebooks.
 
-``import model_deployer as md`` offers them as ``md.train``, ``md.load``, ``md.read`` and ``md.monitor``. The commands of
-`deployer` call the same code.
+``import model_deployer as md`` offers them as ``md.train``, ``md.load``, ``md.read`` and ``md.monitor``. The commands
+of `deployer` call the same code.
 """
 
 from collections.abc import Mapping, Sequence
