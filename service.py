@@ -176,7 +176,9 @@ class ModelService:
         metric_files.create_folder()
         watch = workers.WorkerWatch()
         if artifact.runner:
-            os.environ[SOCKET_VARIABLE] = SourceProcess(artifact, artifact.runner, watch.count_source_ends()).start()
+            gpus = engine.source_gpus(server_settings)
+            source = SourceProcess(artifact, artifact.runner, watch.count_source_ends(), gpus)
+            os.environ[SOCKET_VARIABLE] = source.start()
         predictor.replay(local_engine(0 if engine_name == "cuda" else None))
         if predictor.capture:
             predictor.capture.check()

@@ -35,6 +35,7 @@ from model_deployer.training.spec import (
     HoldoutSpec,
     LightningSpec,
     LimitsSpec,
+    PixelsSpec,
     Spec,
     SplitSpec,
     TransformerSpec,
@@ -154,7 +155,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     if isinstance(default, tuple) and default:
-        return "all"
+        return "all" if isinstance(default[0], str) else f"`[{', '.join(f'{number:g}' for number in default)}]`"
     if default is None or default in ((), {}):
         return ""
     if isinstance(default, bool):
@@ -208,10 +209,13 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "model": lambda: _fields(Spec, "name", "description", "business_context", "owner", "license"),
     "card": lambda: _fields(CardSpec),
     "data": lambda: _fields(Data),
-    "target": lambda: _fields(Spec, "task", "quantile", "positive", "unit", "seed", "strict", "tolerance", "slices"),
+    "target": lambda: _fields(
+        Spec, "task", "quantile", "positive", "unit", "units", "seed", "strict", "tolerance", "slices"
+    ),
     "cost": lambda: _fields(Cost, prefix="cost."),
     "split": lambda: _fields(SplitSpec),
-    "features": lambda: _fields(FeatureOverride),
+    "features": lambda: _fields(FeatureOverride, *(name for name in FeatureOverride.model_fields if name != "pixels")),
+    "pixels": lambda: _fields(PixelsSpec, prefix="pixels."),
     "estimator": lambda: _fields(Estimator, *_NOT_OF_A_NETWORK),
     "transformers": lambda: _fields(TransformerSpec),
     "lightning": lambda: _fields(LightningSpec),

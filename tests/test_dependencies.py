@@ -28,7 +28,7 @@ EXTRAS: dict[str, set[str]] = {
     "model_deployer/writing": set(),
     "model_deployer/package": set(),
     "model_deployer/prediction": {"train"},
-    "model_deployer/monitoring": {"monitor", "remote"},
+    "model_deployer/monitoring": {"monitor", "train", "remote"},
     "model_deployer/deployment": set(),
     "model_deployer/image": set(),
     "model_deployer/cli": set(),

@@ -9,27 +9,43 @@ from typing import Any
 import numpy as np
 import onnx
 import polars as pl
+import polars.selectors as cs
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
 from model_deployer.adoption.cell.cell_source import CellSource
 from model_deployer.adoption.cell.source_rows import with_interval
-from model_deployer.adoption.equality.comparison import SourceAnswers, compare, value_scale
-from model_deployer.adoption.equality.probes import Probes, build_probes
+from model_deployer.adoption.equality.comparison import SourceAnswers, compare, scales
+from model_deployer.adoption.equality.image_probes import with_images
+from model_deployer.adoption.equality.probes import MIXED_CASE, Probes, build_probes
+from model_deployer.adoption.equality.sequence_probes import with_sequences
 from model_deployer.adoption.equality.vector_probes import with_vectors
+from model_deployer.adoption.graph.all_inputs import with_all_inputs
 from model_deployer.adoption.graph.interval import add_interval
 from model_deployer.adoption.graph.scores import SCORES, has_scores, replace_scores
 from model_deployer.adoption.interface import Interface, Kind
+from model_deployer.adoption.network.image_input import StatedImage
+from model_deployer.adoption.network.sequence_input import StatedSequence
 from model_deployer.adoption.opened_source import OpenedSource, open_source
-from model_deployer.adoption.read_source import SourceHints, read_source
+from model_deployer.adoption.read_source import ReadSource, SourceHints, read_source
 from model_deployer.adoption.source_place import locate_source
 from model_deployer.contract.adoption import Adoption, Equality
 from model_deployer.contract.artifact import write_json
-from model_deployer.contract.errors import CheckFailed, DataError
-from model_deployer.contract.features import Boolean, Categorical, Feature, Integer, Vector
+from model_deployer.contract.errors import CheckFailed, DataError, SpecError
+from model_deployer.contract.features import (
+    Boolean,
+    Categorical,
+    Feature,
+    Image,
+    Integer,
+    NumberList,
+    NumberSequence,
+    Vector,
+)
 from model_deployer.contract.number_format import count
-from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.origin_text import compared_rows
+from model_deployer.contract.outputs import Arrays, Classification, Output, Regression, VectorOutput
 from model_deployer.contract.source_runner import RUNNER, SOURCE, SourceRunner
 from model_deployer.training.completion import Completed, ReadyModel, complete, complete_without_table
 from model_deployer.training.data.dataset import Dataset, read_evaluation_data
@@ -41,15 +57,16 @@ from model_deployer.training.evaluation.scored_rows import Predict
 from model_deployer.training.export.export import TOLERANCE, graph_predictor
 from model_deployer.training.fitting.prediction_sets import set_threshold
 from model_deployer.training.fitting.score_calibration import fit_scores
-from model_deployer.training.models.baselines import baseline_predictions
+from model_deployer.training.models.baselines import baseline_predictions, trivial_prediction
 from model_deployer.training.models.conformal import conformal_quantile
 from model_deployer.training.models.model_builder import build_model
-from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of
+from model_deployer.training.preprocessing.sample import Sample, fit_sample, sample_of, sample_without_inputs
 from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.spec import AdoptSpec, Spec, read_spec
 
-#: The maximum number of rows of the table that the source and the graph both answer.
-MAX_COMPARED_ROWS = 20_000
+#: The maximum number of rows of the table that the source and the graph both answer, and of numbers and pixels in them;
+#: with rows of very many numbers, the number of rows all the same.
+MAX_COMPARED_ROWS, MAX_COMPARED_NUMBERS, MIN_COMPARED_ROWS = 20_000, 300_000_000, 200
 
 _DECISIONS = (
     "the source decides without probabilities; fit it with them, such as with CalibratedClassifierCV or with "
@@ -86,13 +103,21 @@ def adopt(path: Path) -> Completed:
     location = spec.location("adopt", "source")
     hints = _hints(spec)
     read = read_source(source_path, hints)
-    if read.is_unnamed and hints.columns is None and spec.data.has_table:
-        hints = replace(hints, columns=_columns_of_table(spec, path, read.interface))
+    has_names = hints.columns is not None or hints.vectors or hints.images or hints.sequences
+    if read.is_unnamed and not has_names and spec.data.has_table:
+        hints = replace(hints, columns=_columns_of_table(spec, path, read))
         read = read_source(source_path, hints)
     with open_source(read, hints, spec.adopt.trust, location) as source:
         print_stage("adopt", describe(source))
         for note in source.origin.notes:
             print_stage("adopt", note)
+        for name, pixels in (source.runner.network.images if source.runner.network else {}).items():
+            form = ", ".join(f"{key} {value}" for key, value in pixels.to_json().items())
+            print_stage("adopt", f"{name}: the network gets its pixels with {form}")
+        _check_numbers(source.interface, spec)
+        for name, pixels in (source.runner.network.images if source.runner.network else {}).items():
+            form = ", ".join(f"{key} {value}" for key, value in pixels.to_json().items())
+            print_stage("adopt", f"{name}: the network gets its pixels with {form}")
         if not spec.data.has_table:
             return _adopt_without_table(path, spec, source)
         return _adopt(read_evaluation_data(path, source.interface), source)
@@ -101,18 +126,52 @@ def adopt(path: Path) -> Completed:
 def _hints(spec: Spec) -> SourceHints:
     adopt = _required(spec)
     vectors = tuple(name for name, override in spec.features.items() if override.kind == "vector")
-    return SourceHints(adopt.columns, adopt.labels, adopt.steps, adopt.environment, adopt.outputs, vectors)
+    images = {
+        name: StatedImage(override.size, override.channels, override.pixels)
+        for name, override in spec.features.items()
+        if override.kind == "image"
+    }
+    sequences = {
+        name: StatedSequence(
+            override.longest or 1, override.shortest or 1, override.padding or 0.0, override.minimum, override.maximum
+        )
+        for name, override in spec.features.items()
+        if override.kind == "sequence"
+    }
+    return SourceHints(
+        columns=adopt.columns,
+        labels=adopt.labels,
+        steps=adopt.steps,
+        environment=adopt.environment,
+        outputs=adopt.outputs,
+        vectors=vectors,
+        images=images,
+        sequences=sequences,
+        targets=spec.data.targets,
+    )
 
 
-def _columns_of_table(spec: Spec, path: Path, interface: Interface | None) -> tuple[str, ...]:
-    """Return the columns that a source without names gets: those of the table without a role, in their order."""
+def _columns_of_table(spec: Spec, path: Path, read: ReadSource) -> tuple[str, ...]:
+    """Return the columns that a source without names gets: those of the table without a role, in their order.
+
+    Raises:
+        DataError: if the table has another number of columns, or a program next to the source has another order.
+    """
     names = tuple(candidates(read_table(spec, path.parent).frame, spec))
+    interface = read.interface
     if interface is not None and len(interface.fields) != len(names):
         raise DataError(
             f"{spec.location('adopt')}: the model reads {len(interface.fields)} columns and has no names for them, and "
             f"the table has {len(names)} columns without a role: {', '.join(names)}. List those of the model in its "
             f"order under `adopt.columns`"
         )
+    for statement in read.source.about("columns"):
+        if set(statement.value) == set(names) and tuple(statement.value) != names:
+            raise DataError(
+                f"{spec.location('adopt')}: the model has no names for its columns, and their order is not clear: the "
+                f"table has {', '.join(names)}, and {statement.place} has {', '.join(statement.value)}. List them in "
+                f"the order of the model under `adopt.columns`"
+            )
     print_stage("adopt", f"the source has no names for its columns; it gets those of the table: {', '.join(names)}")
     return names
 
@@ -142,13 +201,18 @@ def _adopt_without_table(path: Path, spec: Spec, source: OpenedSource) -> Comple
     if source.runner.answer == "decision":
         raise CheckFailed(f"{_DECISIONS}; or pass a table, to which probabilities are fitted")
     features = untabled_features(source.interface, source.critical, spec)
-    output = _output(source.interface, spec)
+    rows = _Rows.of(features, None, source.critical, spec.seed)
+    output = _output(_with_numbers(source, features, rows.frame, spec), spec)
     if isinstance(output, Regression):
         output = output.model_copy(update={"interval": False})
-    rows = _Rows.of(features, None, source.critical, spec.seed)
     cell = CellSource(source.cell.process, source.runner, features, output)
-    cell = cell.in_accepted_form(rows.frame.head(FORM_ROWS))
+    cell = cell.in_accepted_form(rows.frame.head(FORM_ROWS), source.interface)
     answers = cell.ask(rows.frame)
+    if len(answers.refused) == rows.frame.height:
+        raise CheckFailed(
+            f"the source itself refuses every probe row: {answers.refused[0].rstrip('.')}. Describe under `features` "
+            f"what its columns hold, or pass a table with rows that it answers"
+        )
     features = _narrowed(features, answers, rows)
     rows = rows.legal(features)
     evidence = source.origin.model_copy(update={"seen": _required(spec).seen, "served_by": serve})
@@ -159,53 +223,46 @@ def _adopt_without_table(path: Path, spec: Spec, source: OpenedSource) -> Comple
         print_stage("compare", _summary(equality))
         _refuse_difference(equality)
         evidence = evidence.model_copy(update={"equality": equality})
-        served = _Served(source.graph, graph_predictor(source.graph), output)
+        graph = with_all_inputs(source.graph, features)
+        served = _Served(graph, graph_predictor(graph), output)
     answered = rows.frame.filter([index not in answers.refused for index in rows.indices])
-    ready = ReadyModel(
-        graph=served.graph,
-        predict=served.predict,
-        output=output,
-        tolerance=TOLERANCE * (value_scale(answers.numbers, 0) if isinstance(output, Regression) else 1.0),
-        evidence={"adoption": evidence, "calibrated": False},
-        write=served.write,
-    )
+    ready = _untested(served, evidence, TOLERANCE * float(scales(answers, output, 0).min()))
     print_stage("adopt", "no table: nothing is measured, and drift is not watched")
     return complete_without_table(path, spec, features, ready, answered)
 
 
 def _adopt(dataset: Dataset, source: OpenedSource) -> Completed:
     serve = _required(dataset.spec).serve
-    if vectors := [feature.name for feature in dataset.features if isinstance(feature, Vector)]:
-        raise CheckFailed(
-            f"no baseline can be fitted to the lists of numbers in '{vectors[0]}': leave out `data.path`, and it is "
-            "adopted without an evaluation"
-        )
     if serve == "graph":
         _refuse_without_graph(source)
     if serve == "graph" and source.graph is not None and has_scores(source.graph):
         source = _with_probabilities(source, source.graph, dataset)
     elif source.runner.answer == "decision":
         raise CheckFailed(_DECISIONS)
-    output = _output(source.interface, dataset.spec)
     rows = _Rows.of(dataset.features, dataset.frame, source.critical, dataset.spec.seed)
+    output = _output(_with_numbers(source, dataset.features, dataset.frame, dataset.spec), dataset.spec)
     if source.is_converted_network:
         rows = rows.near_table()
+    if serve == "runner":
+        rows = rows.without_mixed()
     cell = CellSource(source.cell.process, source.runner, dataset.features, output)
-    cell = cell.in_accepted_form(rows.frame.head(min(FORM_ROWS, rows.table_rows)))
+    cell = cell.in_accepted_form(rows.frame.head(min(FORM_ROWS, rows.table_rows)), source.interface)
     answers = cell.ask(rows.frame)
     _refuse_unanswered(answers, rows, dataset.spec)
     dataset = replace(dataset, features=_narrowed(dataset.features, answers, rows))
     evidence = source.origin.model_copy(update={"seen": _required(dataset.spec).seen, "served_by": serve})
     if serve == "runner":
         served = _Served(None, cell.predict, output, cell.runner, source.cell.files)
-        return complete(dataset, _ready(served, dataset, evidence))
+        return complete(dataset, _ready(served, dataset, evidence, answers))
     assert source.graph is not None
     is_decision = source.runner.answer == "decision"
     equality = _equality(source.graph, output, answers, rows.legal(dataset.features), is_decision=is_decision)
     print_stage("compare", _summary(equality))
     _refuse_difference(equality)
     evidence = evidence.model_copy(update={"equality": equality})
-    return complete(dataset, _ready(_Served(source.graph, graph_predictor(source.graph), output), dataset, evidence))
+    graph = with_all_inputs(source.graph, dataset.features)
+    served = _Served(graph, graph_predictor(graph), output)
+    return complete(dataset, _ready(served, dataset, evidence, answers))
 
 
 def _required(spec: Spec) -> AdoptSpec:
@@ -238,20 +295,13 @@ class _Rows:
         seed: int,
     ) -> "_Rows":
         """Return the rows for fields, with or without a table, and for the critical values of a model."""
-        lengths = {feature.name: feature.length for feature in features if isinstance(feature, Vector)}
-        kinds: dict[str, Kind] = {
-            feature.name: "text" if feature.dtype == "string" else "number"
-            for feature in features
-            if feature.name not in lengths
-        }
-        whole = [feature.name for feature in features if isinstance(feature, Integer | Boolean)]
         if table is None:
-            single = build_probes(kinds, critical, None, seed, whole) if kinds else None
-            probes = _of_contract(with_vectors(single, lengths, None, seed), features)
+            probes = _probes(features, None, critical, seed)
             return cls(probes.frame, probes.cases, 0, tuple(range(len(probes.cases))))
-        chosen = np.sort(np.random.default_rng(seed).permutation(table.height)[:MAX_COMPARED_ROWS])
-        single = build_probes(kinds, critical, table[chosen], seed, whole) if kinds else None
-        probes = _of_contract(with_vectors(single, lengths, table[chosen], seed), features)
+        elements = sum(feature.elements for feature in features)
+        rows = min(MAX_COMPARED_ROWS, max(MIN_COMPARED_ROWS, MAX_COMPARED_NUMBERS // elements))
+        chosen = np.sort(np.random.default_rng(seed).permutation(table.height)[:rows])
+        probes = _probes(features, table[chosen], critical, seed)
         cases = (*(f"row {row + 1} of the table" for row in chosen), *probes.cases)
         probed = probes.frame.select(table.columns)
         return cls(pl.concat([table[chosen], probed]), cases, len(chosen), tuple(range(len(cases))))
@@ -263,11 +313,18 @@ class _Rows:
         is rounding, which differs between two programs that are both right.
         """
         table, kept = self.frame.head(self.table_rows), np.ones(self.frame.height, bool)
-        for name in self.frame.select(pl.col(pl.Float64)).columns:
+        for name in self.frame.select(cs.float() | cs.array()).columns:
             known, values = table[name].to_numpy(), self.frame[name].to_numpy()
             known = known[np.isfinite(known)]
             low, high = (known.min(), known.max()) if known.size else (0.0, 0.0)
-            kept &= np.isnan(values) | ((values >= 2 * low - high) & (values <= 2 * high - low))
+            is_near = np.isnan(values) | ((values >= 2 * low - high) & (values <= 2 * high - low))
+            kept &= is_near.reshape(len(kept), -1).all(axis=1)
+        cases = tuple(case for case, is_kept in zip(self.cases, kept, strict=True) if is_kept)
+        return _Rows(self.frame.filter(kept), cases, self.table_rows, tuple(range(len(cases))))
+
+    def without_mixed(self) -> "_Rows":
+        """Return the rows without those of many unusual values: a source that refuses most of them takes minutes."""
+        kept = [not case.startswith(MIXED_CASE) for case in self.cases]
         cases = tuple(case for case, is_kept in zip(self.cases, kept, strict=True) if is_kept)
         return _Rows(self.frame.filter(kept), cases, self.table_rows, tuple(range(len(cases))))
 
@@ -280,6 +337,27 @@ class _Rows:
             int(kept[: self.table_rows].sum()),
             tuple(np.flatnonzero(kept).tolist()),
         )
+
+
+def _probes(
+    features: Sequence[Feature], table: pl.DataFrame | None, critical: Mapping[str, set[float | str]], seed: int
+) -> Probes:
+    """Return the probe rows for fields: single values, vectors, sequences and images."""
+    lengths = {feature.name: feature.length for feature in features if isinstance(feature, Vector)}
+    images = [feature for feature in features if isinstance(feature, Image)]
+    sequences = [feature for feature in features if isinstance(feature, NumberSequence)]
+    kinds: dict[str, Kind] = {
+        feature.name: "text" if feature.dtype == "string" else "number"
+        for feature in features
+        if not isinstance(feature, NumberList | Image)
+    }
+    whole = [feature.name for feature in features if isinstance(feature, Integer | Boolean)]
+    probes = build_probes(kinds, critical, table, seed, whole) if kinds else None
+    if lengths:
+        probes = with_vectors(probes, lengths, table, seed)
+    if sequences:
+        probes = with_sequences(probes, sequences, table, seed)
+    return _of_contract(with_images(probes, images, table, seed), features)
 
 
 def _of_contract(probes: Probes, features: Sequence[Feature]) -> Probes:
@@ -318,7 +396,7 @@ def _narrowed(features: Sequence[Feature], answers: SourceAnswers, rows: _Rows) 
 
 
 def _narrowed_feature(feature: Feature, answers: SourceAnswers, rows: _Rows) -> Feature:
-    if isinstance(feature, Vector):
+    if isinstance(feature, NumberList | Image):
         return feature
     values = rows.frame[feature.name]
     is_missing = values == "" if feature.dtype == "string" else values.is_nan()
@@ -341,6 +419,13 @@ def _with_probabilities(source: OpenedSource, graph: onnx.ModelProto, dataset: D
     """Return a source that gives scores only with probabilities that are fitted on the validation rows."""
     rows = dataset.parts.validation
     scores = graph_predictor(graph)(dataset.frame[rows])[SCORES].astype(np.float64)
+    if not np.isfinite(scores).all():
+        count_unanswered = count(int((~np.isfinite(scores)).any(axis=1).sum()), "row")
+        raise DataError(
+            f"{dataset.spec.location('data', 'path')}: the source gives no score for {count_unanswered} of the "
+            f"{len(rows):,} that calibrate it, such as rows with missing values. Leave them out with `data.where`, or "
+            f"correct them"
+        )
     weights = np.ones(len(rows)) if dataset.weights is None else dataset.weights[rows]
     slope, intercept = fit_scores(scores, dataset.target.values[rows], weights)
     replace_scores(graph, slope, intercept)
@@ -355,8 +440,24 @@ def _with_probabilities(source: OpenedSource, graph: onnx.ModelProto, dataset: D
     )
 
 
+def _with_numbers(source: OpenedSource, features: Sequence[Feature], frame: pl.DataFrame, spec: Spec) -> Interface:
+    """Return the interface with how many numbers an embedding has; a source that does not say it is asked a row."""
+    interface = source.interface
+    if not spec.is_embedding or interface.numbers is not None or interface.labels is not None:
+        return interface
+    unknown = VectorOutput(target=spec.data.target, length=1)
+    cell = CellSource(source.cell.process, source.runner, features, unknown)
+    cell = cell.in_accepted_form(frame.head(FORM_ROWS), interface)
+    return replace(interface, numbers=cell.width(frame.head(FORM_ROWS)))
+
+
 def _output(interface: Interface, spec: Spec) -> Output:
     target = spec.data.target
+    if spec.is_embedding:
+        return VectorOutput(target=target, length=interface.numbers or 1)
+    if names := spec.data.targets:
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        return VectorOutput(target=listed, names=names, units=_units(names, spec), length=len(names))
     if interface.labels is None:
         return Regression(target=target, unit=spec.unit)
     if len(interface.labels) > 2:
@@ -364,6 +465,34 @@ def _output(interface: Interface, spec: Spec) -> Output:
     # The source decides above its threshold, the contract at or above it.
     threshold = min(1.0, float(np.nextafter(np.float32(interface.threshold), np.float32(np.inf))))
     return Classification(target=target, labels=interface.labels, positive=interface.labels[1], threshold=threshold)
+
+
+def _units(names: Sequence[str], spec: Spec) -> tuple[str | None, ...]:
+    return tuple(map(spec.units.get, names)) if spec.units else ()
+
+
+def _check_numbers(interface: Interface, spec: Spec) -> None:
+    """Check that model.yaml names the numbers of an answer if there are several, and not those of a classification.
+
+    Raises:
+        SpecError: if it names others than there are.
+        CheckFailed: if it does not say what they are.
+    """
+    names, numbers = spec.data.targets, interface.numbers
+    if not spec.has_several_numbers:
+        if interface.labels is None and numbers is not None and numbers > 1:
+            raise CheckFailed(
+                f"the model gives {numbers} numbers for each row: list their names in its order under `data.targets`, "
+                f"or, if they are one vector, add `outputs: embedding` under `adopt`"
+            )
+        return
+    key, place = ("`data.targets`", ("data", "targets")) if names else ("`outputs: embedding`", ("adopt", "outputs"))
+    if interface.labels is not None:
+        raise SpecError(f"{spec.location(*place)}: the model decides between classes, so that {key} has no meaning")
+    if names and numbers not in (None, len(names)):
+        raise SpecError(
+            f"{spec.location(*place)}: {len(names)} names, but the model gives {count(numbers, 'number')} for each row"
+        )
 
 
 def _equality(
@@ -384,7 +513,7 @@ def _equality(
 
 
 def _summary(equality: Equality) -> str:
-    rows = f"{equality.table_rows:,} rows of the table and {equality.probe_rows:,} probe rows"
+    rows = compared_rows(equality)
     if equality.is_proved:
         return f"the graph answers as the source: {rows}, largest difference {equality.largest:.1g}"
     flips = "" if equality.flips is None else f", {equality.flips:,} other decisions"
@@ -443,13 +572,20 @@ class _Served:
         write_json(folder / RUNNER, self.runner.to_json())
 
 
-def _ready(served: _Served, dataset: Dataset, evidence: Adoption) -> ReadyModel:
-    preprocessor, train = fit_sample(dataset, dataset.parts.train)
+def _ready(served: _Served, dataset: Dataset, evidence: Adoption, source: SourceAnswers) -> ReadyModel:
+    """Return a model that is ready to be evaluated.
+
+    Args:
+        served: What answers callers.
+        dataset: The table.
+        evidence: Where the model comes from.
+        source: The answers of the source to the rows of the table and the probe rows.
+    """
+    if isinstance(served.output, VectorOutput):
+        tolerance = TOLERANCE * float(scales(source, served.output, min(dataset.frame.height, MAX_COMPARED_ROWS)).min())
+        return _untested(served, evidence, tolerance)
     parts = dataset.parts
-    validation, test = (sample_of(dataset, part, preprocessor) for part in (parts.validation, parts.test))
-    model = build_model(
-        preprocessor, dataset.features, train, dataset.target.classes, dataset.spec, is_positive=dataset.is_positive
-    )
+    validation, test = (sample_without_inputs(dataset, part) for part in (parts.validation, parts.test))
     answers, output = served.predict(dataset.frame[parts.validation]), served.output
     scale = 1.0
     if isinstance(output, Regression):
@@ -466,8 +602,33 @@ def _ready(served: _Served, dataset: Dataset, evidence: Adoption) -> ReadyModel:
         evidence={"adoption": evidence, "calibrated": False},
         write=served.write,
         test=test,
-        baselines=baseline_predictions(model, train, test),
+        baselines=_baselines(dataset),
     )
+
+
+def _untested(served: _Served, evidence: Adoption, tolerance: float) -> ReadyModel:
+    """Return a model without test rows of one target."""
+    return ReadyModel(
+        graph=served.graph,
+        predict=served.predict,
+        output=served.output,
+        tolerance=tolerance,
+        evidence={"adoption": evidence, "calibrated": False},
+        write=served.write,
+    )
+
+
+def _baselines(dataset: Dataset) -> dict[str, Arrays]:
+    """Return the predictions of the baselines for the test rows; fields with many numbers have no linear one."""
+    parts = dataset.parts
+    if any(isinstance(feature, NumberList | Image) for feature in dataset.features):
+        train = sample_without_inputs(dataset, parts.train)
+        return trivial_prediction(train, dataset.target.classes, len(parts.test))
+    preprocessor, train = fit_sample(dataset, parts.train)
+    model = build_model(
+        preprocessor, dataset.features, train, dataset.target.classes, dataset.spec, is_positive=dataset.is_positive
+    )
+    return baseline_predictions(model, train, sample_of(dataset, parts.test, preprocessor))
 
 
 def _half_width(values: NDArray[Any], validation: Sample, coverage: float) -> float:

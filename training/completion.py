@@ -6,11 +6,12 @@ Training (:mod:`training.run`) and adoption (:mod:`training.adoption_run`) both 
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import polars as pl
 
@@ -18,9 +19,9 @@ from model_deployer.contract import artifact, store
 from model_deployer.contract.artifact import NO_TABLE, Manifest, write_json
 from model_deployer.contract.card import CardStatements
 from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.evaluation import MODEL, BehaviourShift, Evaluation, PartRows
+from model_deployer.contract.evaluation import MODEL, TRIVIAL, BehaviourShift, Evaluation, PartRows
 from model_deployer.contract.features import Feature
-from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
+from model_deployer.contract.outputs import Arrays, Classification, Output, Regression, SingleTarget, VectorOutput
 from model_deployer.contract.prediction_shift import PredictionShift, exceeds_tolerance
 from model_deployer.contract.reference import Reference
 from model_deployer.contract.versions import next_version
@@ -31,6 +32,7 @@ from model_deployer.training.evaluation.evaluation import (
     MeasuredMetrics,
     evaluate_classification,
     evaluate_regression,
+    evaluate_targets,
 )
 from model_deployer.training.evaluation.gates import check_gates, raise_for_failures
 from model_deployer.training.evaluation.importance import importance
@@ -77,7 +79,7 @@ class ReadyModel:
         tolerance: The largest difference from a golden prediction that an engine may have.
         evidence: The fields of the evaluation that only the origin of the model can tell.
         write: Writes the files of the artifact that only some models have into a folder.
-        test: The test rows; None without a table.
+        test: The test rows; None without a table, and for several numbers.
         baselines: The predictions of the baselines for the test rows, by name.
     """
 
@@ -91,48 +93,77 @@ class ReadyModel:
     baselines: Mapping[str, Arrays] = field(default_factory=dict)
 
 
-def complete(dataset: Dataset, model: ReadyModel) -> Completed:
+def complete(dataset: Dataset, model: ReadyModel, *, is_patch: bool = False) -> Completed:
     """Evaluate a model on the test rows, and save it in the store.
 
     Args:
         dataset: The model.yaml and its table.
         model: The model.
+        is_patch: Whether a change of behaviour is a patch, as that of a calibration is.
 
     Raises:
         CheckFailed: if a gate fails; the store is unchanged.
         EnvironmentFault: if a file cannot be written; the store is unchanged.
     """
-    spec, parts, frame, output = dataset.spec, dataset.parts, dataset.frame, model.output
-    predict, test = model.predict, model.test
-    assert test is not None
-    test_frame = frame.hstack(dataset.slice_only)[parts.test]
-    scored = ScoredRows(predict, test_frame, dataset.features, output, test.target, test.row_weights)
+    spec, parts, test, output = dataset.spec, dataset.parts, dataset.frame[dataset.parts.test], model.output
     contract = Contract(features=dataset.features, output=output, limits=Limits(**spec.limits.model_dump()))
-    comparison = _compare_with_previous(spec, contract, predict)
-    measured = _metrics({MODEL: _with_sets(scored.answers, output)} | dict(model.baselines), test, output, spec)
+    comparison = replace(_compare_with_previous(spec, contract, model.predict), is_patch=is_patch)
+    answers = model.predict(test)
     evaluation = Evaluation(
         task=output.task,
         rows=PartRows(train=len(parts.train), validation=len(parts.validation), test=len(parts.test)),
         split=method(dataset.target, spec),
-        metrics=measured.metrics,
-        differences=measured.differences,
         table=dataset.roles,
-        decisions=decisions(scored, spec.cost),
-        residuals=residuals(scored),
-        slices=slices(scored, dataset.slices),
-        importance=importance(scored, spec.seed),
-        missing=missing_values(scored, spec.seed),
-        reliability=reliability(scored),
-        latency=measure(model.graph, frame[parts.test], contract.batch_rows) if model.graph else None,
+        latency=measure(model.graph, test, contract.batch_rows) if model.graph else None,
         behaviour=comparison.behaviour,
         findings=tuple(dataset.findings),
+        **_measured_on_test(dataset, model, answers),
         **model.evidence,
     )
     evaluation = _with_checked_gates(spec, evaluation)
-    distributions = _reference(dataset, scored.answers, predict)
+    distributions = _reference(dataset, answers, model)
     files = _Files(dataset.path, model, contract, evaluation, distributions)
     manifest = _manifest(dataset.path, spec, model.tolerance, dataset.version, comparison.version(contract))
-    return _save(files, manifest.model_copy(update={"transformers": dataset.transformed}), frame[parts.test])
+    return _save(files, manifest.model_copy(update={"transformers": dataset.transformed}), test)
+
+
+def _measured_on_test(dataset: Dataset, model: ReadyModel, answers: Arrays) -> dict[str, Any]:
+    """Return the fields of the evaluation that compare the model with the truth of the test rows.
+
+    Args:
+        dataset: The table.
+        model: The model.
+        answers: The outputs of the model for the test rows.
+    """
+    if isinstance(model.output, VectorOutput):
+        return _measured_targets(dataset, model.output, answers)
+    spec, output, test, rows = dataset.spec, model.output, model.test, dataset.parts.test
+    assert test is not None
+    test_frame = dataset.frame.hstack(dataset.slice_only)[rows]
+    scored = ScoredRows(model.predict, test_frame, dataset.features, output, test.target, test.row_weights)
+    measured = _metrics({MODEL: _with_sets(answers, output)} | dict(model.baselines), test, output, spec)
+    return {
+        "metrics": measured.metrics,
+        "differences": measured.differences,
+        "decisions": decisions(scored, spec.cost),
+        "residuals": residuals(scored),
+        "slices": slices(scored, dataset.slices),
+        "importance": importance(scored, spec.seed),
+        "missing": missing_values(scored, spec.seed),
+        "reliability": reliability(scored),
+    }
+
+
+def _measured_targets(dataset: Dataset, output: VectorOutput, answers: Arrays) -> dict[str, Any]:
+    """Return the metrics of each target, next to those of its mean in the training part; none of an embedding."""
+    if dataset.truths is None:
+        return {"metrics": {}}
+    train, test = dataset.parts.train, dataset.parts.test
+    weights = np.ones(len(dataset.frame)) if dataset.weights is None else dataset.weights
+    means = np.average(dataset.truths[train], axis=0, weights=weights[train])
+    models = {MODEL: answers, TRIVIAL: {"values": np.tile(means, (len(test), 1))}}
+    measured = evaluate_targets(models, dataset.truths[test], weights[test], output, dataset.spec.seed)
+    return {"metrics": measured.metrics, "differences": measured.differences}
 
 
 def complete_without_table(
@@ -187,18 +218,19 @@ class _Files:
             write_json(folder / artifact.REFERENCE, self.reference.to_json())
 
 
-def _reference(dataset: Dataset, predictions: Arrays, predict: Predict) -> Reference:
+def _reference(dataset: Dataset, predictions: Arrays, model: ReadyModel) -> Reference:
     """Return the expected distributions, and what a replay of the table says of drift: thresholds, and spreads of days.
 
     Args:
         dataset: The table.
-        predictions: The outputs of the graph for the test rows.
-        predict: Returns the outputs of the graph.
+        predictions: The outputs of the model for the test rows.
+        model: The model.
     """
     parts, frame, seed = dataset.parts, dataset.frame, dataset.spec.seed
-    distributions = reference(dataset.features, frame[parts.train_and_validation], predictions)
+    distributions = reference(dataset.features, frame[parts.train_and_validation], predictions, model.output)
     training, test = (
-        replayed_rows(dataset.origins, part, frame, predict, seed) for part in (parts.train_and_validation, parts.test)
+        replayed_rows(dataset.origins, part, frame, model.predict, seed)
+        for part in (parts.train_and_validation, parts.test)
     )
     drift = replay(dataset.features, distributions, training, test, len(parts.test))
     print_stage("replay", describe_drift(drift))
@@ -229,11 +261,12 @@ class _Comparison:
     previous: artifact.Artifact | None
     shift: PredictionShift | None
     tolerance: float
+    is_patch: bool = False
 
     @property
     def exceeds_tolerance(self) -> bool:
         """Whether the behaviour changed more than a patch version allows."""
-        return self.shift is not None and exceeds_tolerance(self.shift, self.tolerance)
+        return not self.is_patch and self.shift is not None and exceeds_tolerance(self.shift, self.tolerance)
 
     def version(self, contract: Contract) -> str:
         """Return the version of a model with this contract."""
@@ -280,14 +313,14 @@ def _manifest(path: Path, spec: Spec, tolerance: float, data_version: str, versi
     )
 
 
-def _with_sets(predictions: Arrays, output: Output) -> Arrays:
+def _with_sets(predictions: Arrays, output: SingleTarget) -> Arrays:
     """Add the prediction sets to the predictions if the output has them."""
     if isinstance(output, Regression) or output.set_threshold is None:
         return predictions
     return {**predictions, "set": output.sets(predictions)}
 
 
-def _metrics(by_model: Mapping[str, Arrays], test: Sample, output: Output, spec: Spec) -> MeasuredMetrics:
+def _metrics(by_model: Mapping[str, Arrays], test: Sample, output: SingleTarget, spec: Spec) -> MeasuredMetrics:
     """Return the metrics of the model and of the baselines, from their predictions for the test rows."""
     if isinstance(output, Classification):
         return evaluate_classification(by_model, test, output.threshold, spec.cost, spec.seed)

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import Interrupted
-from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.outputs import Classification, Regression, SingleTarget
 from model_deployer.training.completion import Completed, ReadyModel, complete
 from model_deployer.training.data.dataset import Dataset
 from model_deployer.training.data.target import Target
@@ -140,7 +140,7 @@ def _refit(choice: Choice, dataset: Dataset, checkpoints: Path) -> tuple[Model, 
     return refit(choice, model, rows, dataset.spec, checkpoints / "refit"), rows
 
 
-def _output(target: Target, spec: Spec) -> Output:
+def _output(target: Target, spec: Spec) -> SingleTarget:
     """Return the output of the contract, before it is calibrated."""
     if target.labels is None:
         count = spec.task == "count"
@@ -151,7 +151,9 @@ def _output(target: Target, spec: Spec) -> Output:
     return Classification(target=spec.data.target, labels=target.labels, positive=target.labels[1], threshold=threshold)
 
 
-def _calibrate(model: Model, training: Sample, validation: Sample, output: Output, spec: Spec) -> tuple[Output, bool]:
+def _calibrate(
+    model: Model, training: Sample, validation: Sample, output: SingleTarget, spec: Spec
+) -> tuple[SingleTarget, bool]:
     """Calibrate the model on the validation rows: its probabilities and prediction sets, or its prediction interval.
 
     Returns:

@@ -29,7 +29,7 @@ from model_deployer.contract.errors import SpecError
 from model_deployer.contract.evaluation import SplitMethod
 from model_deployer.contract.features import CapturePolicy
 from model_deployer.contract.prediction_shift import TOLERANCE
-from model_deployer.contract.source_runner import Meaning
+from model_deployer.contract.source_runner import Meaning, Pixels
 from model_deployer.contract.yaml_source import KeyPath, YamlSource, dotted, read_yaml, validation_messages
 
 #: The size of a part as a share of the rows, or the instant when the part begins.
@@ -83,7 +83,8 @@ class Data(_Section):
         rename: New names of columns, by their names in the files. All other keys have the new names.
         where: A condition for the rows to keep, in the language of :mod:`training.data.expression`.
         drop_missing_target: Whether rows without a target are left out; otherwise they end the run.
-        target: The column to predict.
+        target: The column to predict. Of several, the first one; of an embedding, what it is called.
+        targets: The columns that an adopted model predicts together, in its order.
         time: The column with the time of each row.
         group: The column of the customer, device or other unit that a row belongs to. A split by group keeps all rows
             of a group in one part.
@@ -111,6 +112,7 @@ class Data(_Section):
     sheet: str | None = None
     range: str | None = Field(default=None, pattern=r"^[A-Z]{1,3}[1-9]\d*:[A-Z]{1,3}[1-9]\d*$")
     target: str
+    targets: tuple[str, ...] = Field(default=(), min_length=2)
     time: str | None = None
     group: str | None = None
     weight: str | None = None
@@ -121,6 +123,15 @@ class Data(_Section):
     formats: dict[str, str | None] = {}
     missing: tuple[str, ...] = ()
     rows_in_memory: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_target(cls, values: Any) -> Any:
+        """Fill in the target of several."""
+        targets = values.get("targets") if isinstance(values, dict) else None
+        if not isinstance(targets, list) or not targets or "target" in values:
+            return values
+        return values | {"target": targets[0]}
 
     @field_validator("formats")
     @classmethod
@@ -189,7 +200,7 @@ class Data(_Section):
     @property
     def columns(self) -> frozenset[str]:
         """The columns that have a role, and those that are ignored."""
-        roles = (self.target, self.time, self.group, self.weight)
+        roles = (self.target, *self.targets, self.time, self.group, self.weight)
         return frozenset([name for name in roles if name is not None]) | frozenset(self.ignore)
 
     @model_validator(mode="after")
@@ -204,13 +215,35 @@ class Data(_Section):
         return self.model_dump(include={"rename", "where", "drop_missing_target"}, exclude_defaults=True)
 
     @model_validator(mode="after")
+    def _one_or_several_targets(self) -> "Data":
+        if self.targets and self.target != self.targets[0]:
+            raise ValueError("expected either `target` or `targets`")
+        return self
+
+    @model_validator(mode="after")
     def _one_role_per_column(self) -> "Data":
         time_and_group = {self.time, self.group}  # one column may be both
-        columns = [name for name in (self.target, self.weight, *time_and_group, *self.ignore) if name is not None]
+        targets = self.targets or (self.target,)
+        columns = [name for name in (*targets, self.weight, *time_and_group, *self.ignore) if name is not None]
         for name in columns:
             if columns.count(name) > 1:
                 raise ValueError(f"the column '{name}' has two roles; keep one of them")
         return self
+
+
+class PixelsSpec(Pixels):
+    """What becomes of the pixels of an image before a network; unlike that of a runner, it refuses an unknown key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+#: The keys of an image, and the other keys that an image can have.
+_IMAGE_KEYS = frozenset({"size", "channels", "resize", "pixels"})
+_KEYS_OF_IMAGES = _IMAGE_KEYS | {"kind", "description", "example"}
+
+
+#: The kinds of features that model.yaml can name.
+FeatureKind = Literal["numeric", "integer", "boolean", "categorical", "datetime", "text", "vector", "sequence", "image"]
 
 
 class FeatureOverride(_Section):
@@ -233,13 +266,21 @@ class FeatureOverride(_Section):
         unknown: Whether a value that is not one of the categories is rejected or accepted.
         normalize: The differences between texts that do not count: texts that are equal apart from them are one
             category.
-        longest: The maximum number of characters of a text.
+        longest: The maximum number of characters of a text, or of numbers of a sequence.
+        shortest: The minimum number of numbers of a sequence.
+        padding: The number that a network gets after the end of a shorter sequence.
+        size: For an image, its height and width in pixels, if the network does not show them.
+        channels: For an image, 1 for grey, 3 for red, green and blue, if the network does not show it.
+        resize: For an image, whether one of another size is resized; otherwise it is refused.
+        pixels: For an image, what becomes of its pixels before the network: ``range``, the numbers that black and white
+            become; ``mean`` and ``std``, the mean that is subtracted and the deviation to divide by, for each channel;
+            ``order``, ``rgb`` or ``bgr``; ``layout``, ``channels_first`` or ``channels_last``.
         example: A value for the documentation and the sample requests.
         capture: What captured traffic has of the field: its value, the name of its bin, a keyed hash, or nothing.
     """
 
     expression: str | None = None
-    kind: Literal["numeric", "integer", "boolean", "categorical", "datetime", "text", "vector"] | None = None
+    kind: FeatureKind | None = None
     description: str | None = None
     unit: str | None = None
     required: bool | None = None
@@ -251,8 +292,39 @@ class FeatureOverride(_Section):
     unknown: Literal["reject", "accept"] | None = None
     normalize: tuple[NormalizationStep, ...] | None = None
     longest: int | None = Field(default=None, ge=1)
+    shortest: int | None = Field(default=None, ge=1)
+    padding: float | None = None
+    size: tuple[int, int] | None = None
+    channels: Literal[1, 3] | None = None
+    resize: bool | None = None
+    pixels: PixelsSpec | None = None
     example: Any = None
     capture: CapturePolicy | None = None
+
+    @model_validator(mode="after")
+    def _sequence_has_its_keys(self) -> "FeatureOverride":
+        is_sequence = self.kind == "sequence"
+        if is_sequence and self.longest is None:
+            raise ValueError("a `sequence` needs `longest`, the largest number of its numbers")
+        for key in ("shortest", "padding"):
+            if getattr(self, key) is not None and not is_sequence:
+                raise ValueError(f"`{key}` is for a `sequence`")
+        return self
+
+    @field_validator("size")
+    @classmethod
+    def _size_is_that_of_an_image(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and not all(1 <= number <= 4096 for number in value):
+            raise ValueError("expected the height and the width, each from 1 to 4096 pixels")
+        return value
+
+    @model_validator(mode="after")
+    def _keys_of_images(self) -> "FeatureOverride":
+        is_image = self.kind == "image"
+        wrong = self.model_fields_set - _KEYS_OF_IMAGES if is_image else self.model_fields_set & _IMAGE_KEYS
+        if wrong:
+            raise ValueError(f"an image has no `{min(wrong)}`" if is_image else f"`{min(wrong)}` needs `kind: image`")
+        return self
 
     @model_validator(mode="after")
     def _expression_is_alone(self) -> "FeatureOverride":
@@ -467,8 +539,9 @@ class AdoptSpec(_Section):
             source itself, in a process of its own.
         environment: The packages that the source is loaded with, such as ``scikit-learn==1.3.2``; or ``current`` for
             those of the environment that `deployer` runs in. By default, those that the source names.
-        outputs: What the numbers of a network mean, where its answers do not show it: ``probabilities``; ``logits``,
-            which become probabilities by a softmax or a logistic function; or ``value``.
+        outputs: What the numbers of an answer mean, where the source does not show it: ``probabilities``; ``logits``,
+            which become probabilities by a softmax or a logistic function; ``value``; or ``embedding``, several numbers
+            without names.
         seen: Whether the source was trained on rows of the table; null if not known.
     """
 
@@ -479,7 +552,7 @@ class AdoptSpec(_Section):
     steps: tuple[str, ...] = ()
     serve: Literal["graph", "runner"] = "graph"
     environment: Literal["current"] | tuple[str, ...] = ()
-    outputs: Meaning | None = None
+    outputs: Meaning | Literal["embedding"] | None = None
     seen: bool | None = None
 
     @field_validator("labels", mode="before")
@@ -597,6 +670,7 @@ class Spec(_Section):
         positive: For a target with two labels, the label to detect. The default is the last one in sorted order.
         cost: The cost of the two errors of a two-label decision.
         unit: The unit of a numeric target.
+        units: The unit of each of several targets that has one, by column.
         strict: Whether a column that leaks the target ends the run.
         tolerance: How far the behaviour may change in a patch version: the share of golden decisions that may flip,
             and the mean change of a probability, or of a value in standard deviations. A larger change makes the new
@@ -627,6 +701,7 @@ class Spec(_Section):
     positive: str | None = None
     cost: Cost = Cost()
     unit: str | None = None
+    units: dict[str, str] = {}
     strict: bool = False
     tolerance: float = Field(default=TOLERANCE, ge=0)
     slices: tuple[str, ...] = ()
@@ -684,12 +759,38 @@ class Spec(_Section):
             raise ValueError("expected either `path` or `query` under `data`")
         return self
 
+    @model_validator(mode="before")
+    @classmethod
+    def _embedding_has_a_name(cls, values: Any) -> Any:
+        """Fill in what an embedding is called: it has no column."""
+        adopt = values.get("adopt") if isinstance(values, dict) else None
+        data = values.get("data", {}) if isinstance(values, dict) else None
+        if not isinstance(adopt, dict) or adopt.get("outputs") != "embedding" or not isinstance(data, dict):
+            return values
+        return values | {"data": {"target": "embedding"} | data}
+
+    @model_validator(mode="after")
+    def _several_targets_are_adopted(self) -> "Spec":
+        targets = self.data.targets
+        if targets and self.adopt is None:
+            raise ValueError("`data.targets` is for a model that is adopted; training has one `data.target`")
+        if self.has_several_numbers:
+            for key in ("cost", "slices", "task", "unit"):
+                if key in self.model_fields_set:
+                    other = "; write `units`, with the unit of each target" if key == "unit" else ""
+                    raise ValueError(f"`{key}` is for a model with one target{other}")
+        if unknown := sorted(self.units.keys() - set(targets)):
+            raise ValueError(f"`units`: '{unknown[0]}' is not one of `data.targets`")
+        if targets and self.adopt and self.adopt.outputs not in (None, "value"):
+            raise ValueError(f"`data.targets` names several values, and not `adopt.outputs: {self.adopt.outputs}`")
+        return self
+
     @model_validator(mode="after")
     def _adopted_model_is_finished(self) -> "Spec":
         if self.adopt is None:
-            vectors = [name for name, override in self.features.items() if override.kind == "vector"]
-            if vectors:
-                raise ValueError(f"`features.{vectors[0]}`: a `vector` is for a model that is adopted")
+            for name, override in self.features.items():
+                if override.kind in ("vector", "sequence", "image"):
+                    raise ValueError(f"`features.{name}`: a field of kind `{override.kind}` needs `adopt`")
             return self
         for key in ("estimator", "transformers", "positive", "quantile"):
             if key in self.model_fields_set:
@@ -703,6 +804,16 @@ class Spec(_Section):
         if self.data.rows_in_memory is not None and self.transformers:
             raise ValueError("`transformers` cannot be combined with `data.rows_in_memory`")
         return self
+
+    @property
+    def has_several_numbers(self) -> bool:
+        """Whether an adopted model gives several numbers for each row: of several targets, or an embedding."""
+        return bool(self.data.targets) or self.is_embedding
+
+    @property
+    def is_embedding(self) -> bool:
+        """Whether an adopted model gives numbers without names, which no column of a table is the truth of."""
+        return self.adopt is not None and self.adopt.outputs == "embedding"
 
     @property
     def expressions(self) -> dict[str, str]:
@@ -787,6 +898,8 @@ def _keys_at(path: KeyPath) -> list[str]:
         return list(Spec.model_fields)
     if path[:2] == ("gates", "metrics"):
         return list(Bound.model_fields)
+    if path[0] == "features" and path[2:] == ("pixels",):
+        return list(PixelsSpec.model_fields)
     if path[0] == "features":
         return list(FeatureOverride.model_fields)
     if path[0] == "adopt":

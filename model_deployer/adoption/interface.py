@@ -20,6 +20,9 @@ class SourceField:
         is_free_text: Whether the model reads words from the text.
         is_whole: Whether the model takes whole numbers only.
         length: For a vector, the number of its numbers; None for a single value.
+        sizes: For a vector that a network takes as a tensor, the dimensions of that; else empty.
+        image: For an image, its height, width and channels; None for another field.
+        sequence: For a sequence, its smallest and largest number of numbers; None for another field.
         minimum: The smallest number that the source does not refuse; None without a limit.
         maximum: The largest number that the source does not refuse; None without a limit.
     """
@@ -32,6 +35,9 @@ class SourceField:
     is_free_text: bool = False
     is_whole: bool = False
     length: int | None = None
+    sizes: tuple[int, ...] = ()
+    image: tuple[int, int, int] | None = None
+    sequence: tuple[int, int] | None = None
     minimum: float | None = None
     maximum: float | None = None
 
@@ -44,11 +50,13 @@ class Interface:
         fields: The inputs, in the order of the source.
         labels: The classes as text, in the order of the source; None for a quantity.
         threshold: With two labels, the source decides for the second one if its probability is above this.
+        numbers: Without labels, how many numbers the source gives for each row; None if it does not say it.
     """
 
     fields: tuple[SourceField, ...]
     labels: tuple[str, ...] | None
     threshold: float = 0.5
+    numbers: int | None = None
 
 
 def label_text(label: object) -> str:

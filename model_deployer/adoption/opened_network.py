@@ -13,18 +13,23 @@ from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.source_rows import source_columns
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.interface import Interface, SourceField
-from model_deployer.adoption.network.arrangement import Slot, arrange
+from model_deployer.adoption.network.arrangement import Slot, StatedFields, arrange
 from model_deployer.adoption.network.network import Network, Tensor, read_network
 from model_deployer.adoption.network.output_meaning import Stated, read_answer
+from model_deployer.adoption.network.sequence_input import within_vocabulary
 from model_deployer.adoption.network.wrapped_network import wrap_network
-from model_deployer.adoption.read_source import ReadSource, SourceHints
+from model_deployer.adoption.read_source import STEPS_BEFORE_A_NETWORK, ReadSource, SourceHints
 from model_deployer.adoption.source_cell import OpenCell
+from model_deployer.adoption.stored_model import source_columns as stated_columns
 from model_deployer.contract.errors import CheckFailed
-from model_deployer.contract.features import Feature, Numeric, Text, Vector
+from model_deployer.contract.features import Feature, Image, NumberSequence, Numeric, Text, Vector
 from model_deployer.contract.source_runner import NetworkAnswer
 
 #: The numbers of rows that a graph is tried with; one that is fixed to some number fails with another.
 BATCHES = (1, 2, 17)
+
+#: How much longer than the shortest one the sequences are that a graph is tried with.
+_SAMPLE_LENGTHS = 6
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -54,22 +59,36 @@ def open_network(read: ReadSource, cell: OpenCell, hints: SourceHints) -> Opened
         CheckFailed: if the columns or the meaning of the outputs are not known, or the network answers no row.
         UsageError: if model.yaml contradicts the network.
     """
+    if read.reason == STEPS_BEFORE_A_NETWORK:
+        hints = replace(hints, columns=hints.columns or stated_columns(read.source))
     network, reason = _graph(read, cell, hints)
     try:
-        slots = _slots(network, hints, reason)
+        slots = _slots(network, read.stated_fields(hints), reason)
     except UnsupportedModel as error:
-        raise CheckFailed(str(error)) from error
+        raise CheckFailed(str(error) if reason is None else f"{error} (it has no graph: {reason})") from error
     fields = tuple(field for slot in slots for field in slot.fields)
+    sequences = tuple(field.name for field in fields if field.sequence is not None)
     sample = sample_rows(fields)
     counts = [len(slot.fields) for slot in slots]
-    labels = _stated_labels(read, network)
-    tensors = _raw_answers(cell, fields, sample, {"fields": counts, "labels": list(labels or ())})
-    answer, names = read_answer(tensors, Stated(labels, hints.labels, hints.outputs), counts)
-    read = replace(read, interface=Interface(fields, names), reason=reason)
+    images = {slot.fields[0].name: slot.pixels for slot in slots if slot.pixels is not None}
+    labels = None if network is None else network.labels
+    forms = {name: pixels.to_json() for name, pixels in images.items()}
+    forms_of_inputs: dict[str, Any] = {"images": images}
+    request = {"fields": counts, "labels": list(labels or ()), "images": forms}
+    if sequences:
+        forms_of_inputs |= {"sequences": sequences, "fills": tuple(slot.fill for slot in slots)}
+        request |= {"sequences": list(sequences), "fills": [slot.fill for slot in slots]}
+    tensors = _raw_answers(cell, fields, sample, request)
+    stated = Stated(labels, hints.labels, hints.outputs, has_targets=bool(hints.targets))
+    answered = read_answer(tensors, stated, counts)
+    answer = answered.answer.model_copy(update=forms_of_inputs) if images or sequences else answered.answer
+    interface = Interface(fields, answered.labels, numbers=answered.width)
+    read = replace(read, interface=interface, reason=reason)
     if network is None:
         return OpenedNetwork(read, answer)
     try:
-        graph = wrap_network(network, slots, answer, 1 if names is None else len(names))
+        width = answered.width if answered.labels is None else len(answered.labels)
+        graph = wrap_network(network, slots, answer, width)
         _try_batches(graph, sample)
     except UnsupportedModel as error:
         return OpenedNetwork(replace(read, reason=str(error)), answer)
@@ -80,47 +99,81 @@ def _graph(read: ReadSource, cell: OpenCell, hints: SourceHints) -> tuple[Networ
     """Return the network as ONNX, or the reason why there is none."""
     (*others, step) = cell.steps
     if others:
-        return None, "steps before a network have no graph writer"
+        return None, STEPS_BEFORE_A_NETWORK
     path = cell.files / step.path
     try:
         if step.kind == "onnx":
             return read_network(path.read_bytes(), path.parent), None
-        width = {"width": len(hints.columns)} if hints.columns else {}
         keys = {"key": step.key} if step.key else {}
-        return read_network(cell.process.convert(step.kind, path, **width, **keys)), None
+        return read_network(cell.process.convert(step.kind, path, **_sizes(hints), **keys)), None
     except (CellError, UnsupportedModel) as reason:
         return None, str(reason)
 
 
-def _slots(network: Network | None, hints: SourceHints, reason: str | None) -> tuple[Slot, ...]:
+def _sizes(hints: SourceHints) -> dict[str, Any]:
+    """Return what model.yaml says of the sizes of an input, for a network that does not show them."""
+    if hints.sequences:
+        return {"sequence": True}
+    if not hints.images:
+        return {"width": len(hints.columns)} if hints.columns else {}
+    image = next(iter(hints.images.values()))
+    if len(hints.images) > 1 or image.size is None:
+        return {}
+    return {"image": [*image.size, image.channels or 0], "layout": image.layout or "channels_first"}
+
+
+def _slots(network: Network | None, stated: StatedFields, reason: str | None) -> tuple[Slot, ...]:
     if network is not None:
-        return arrange(network.inputs, hints.columns, hints.vectors, takes_missing=network.takes_missing)
-    if hints.columns is None:
+        slots = arrange(network.inputs, stated, takes_missing=network.takes_missing)
+        return tuple(_with_known_tokens(slot, network) for slot in slots)
+    if stated.sequences:
+        raise CheckFailed(f"the network takes sequences, and cannot become a graph: {reason}")
+    if len(stated.images) == 1:
+        (image,) = stated.images.values()
+        layout = image.layout or "channels_first"
+        height, width = image.size or (None, None)
+        sizes = (image.channels, height, width) if layout == "channels_first" else (height, width, image.channels)
+        return arrange([Tensor("input", onnx.TensorProto.FLOAT, sizes)], stated)
+    if stated.columns is None:
         raise CheckFailed(
             f"the network does not say which columns it reads; list them under `adopt.columns` ({reason})"
         )
-    whole = Tensor("input", onnx.TensorProto.FLOAT, (len(hints.columns),))
-    return arrange([whole], hints.columns, ())
+    return arrange([Tensor("input", onnx.TensorProto.FLOAT, (len(stated.columns),))], stated)
 
 
-def _stated_labels(read: ReadSource, network: Network | None) -> Sequence[str] | None:
-    if network is not None and network.labels is not None:
-        return network.labels
-    stated = [item.value for item in read.source.about("labels") if isinstance(item.value, list)]
-    return [str(name) for name in stated[0]] if stated else None
+def _with_known_tokens(slot: Slot, network: Network) -> Slot:
+    return replace(slot, fields=tuple(within_vocabulary(field, slot.tensor, network) for field in slot.fields))
 
 
 def sample_rows(fields: Sequence[SourceField]) -> dict[str, NDArray[Any]]:
-    """Return rows that show what the outputs of a network mean: numbers near 0, and empty texts; [rows, width] each."""
+    """Return rows that show what the outputs of a network mean: numbers near 0, empty texts, and noise as images.
+
+    They are float64 or texts, [rows, width] each, and of an image uint8 [rows, height, width, channels].
+    """
     random, rows = np.random.default_rng(0), max(BATCHES)
     columns: dict[str, NDArray[Any]] = {}
     for field in fields:
         shape = (rows, field.length or 1)
-        if field.kind == "text":
+        if field.image is not None:
+            columns[field.name] = random.integers(0, 256, (rows, *field.image), np.uint8)
+        elif field.kind == "text":
             columns[field.name] = np.full(shape, "", object)
+        elif field.sequence is not None:
+            columns[field.name] = _sample_sequences(field, field.sequence, random)
         else:
             columns[field.name] = np.zeros(shape) if field.is_whole else random.normal(size=shape)
     return columns
+
+
+def _sample_sequences(field: SourceField, lengths: tuple[int, int], random: np.random.Generator) -> NDArray[np.float64]:
+    """Return short sequences of different lengths, with NaN after their ends."""
+    rows, low = max(BATCHES), lengths[0]
+    high = min(lengths[1], low + _SAMPLE_LENGTHS)
+    numbers = random.normal(size=(rows, high))
+    if field.is_whole:
+        numbers = random.integers(int(field.minimum or 0), int(field.maximum or 0) + 1, (rows, high)).astype(np.float64)
+    numbers[np.arange(high) >= random.integers(low, high + 1, size=(rows, 1))] = np.nan
+    return numbers
 
 
 def _raw_answers(
@@ -135,8 +188,13 @@ def _raw_answers(
 
 
 def _feature(field: SourceField) -> Feature:
+    if field.image is not None:
+        height, width, channels = field.image
+        return Image.model_validate({"name": field.name, "height": height, "width": width, "channels": channels})
     if field.length is not None:
         return Vector(name=field.name, length=field.length)
+    if field.sequence is not None:
+        return NumberSequence(name=field.name, longest=field.sequence[1])
     return Text(name=field.name) if field.kind == "text" else Numeric(name=field.name)
 
 

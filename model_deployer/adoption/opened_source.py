@@ -12,13 +12,17 @@ import onnx
 
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.environment import CellEnvironment, current_environment, prepare_environment
+from model_deployer.adoption.class_names import class_names
 from model_deployer.adoption.graph.trees.catboost_model import read_catboost
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.trees.xgboost_model import with_document
+from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
 from model_deployer.adoption.graph.written_model import write_model
+from model_deployer.adoption.installed_packages import with_dependencies
 from model_deployer.adoption.interface import Interface, SourceField, label_text
 from model_deployer.adoption.opened_network import open_network
 from model_deployer.adoption.read_source import ReadSource, SourceHints, with_graph
 from model_deployer.adoption.source_cell import OpenCell, open_cell, source_environment, source_requirements
+from model_deployer.adoption.stored_model import source_columns
 from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.errors import CheckFailed, UsageError
 from model_deployer.contract.source_runner import NetworkAnswer, SourceRunner
@@ -92,14 +96,15 @@ def _environment(read: ReadSource, hints: SourceHints) -> CellEnvironment:
 
 def _converted(read: ReadSource, cell: OpenCell, hints: SourceHints) -> ReadSource:
     """Return what a source says, with the graph of a model that only its own library can read."""
-    (*others, step) = cell.steps
-    is_catboost = step.kind == "catboost" or (read.estimator or "").startswith("catboost.")
-    if read.graph is not None or not is_catboost or others:
+    if read.converted_library is None:
         return read
+    step = cell.steps[-1]
     try:
         content = cell.process.convert(step.kind, cell.files / step.path, key=step.key)
-        return with_graph(read, write_model(read_catboost(content), hints.columns))
-    except SeveralOutputs as reason:
+        is_catboost = read.converted_library == "catboost"
+        stored = read_catboost(content) if is_catboost else with_document(read.source.model.stored, content)
+        return with_graph(read, write_model(stored, hints.columns))
+    except SeveralDecisions as reason:
         raise CheckFailed(f"'{read.root.name}': {reason}") from None
     except (CellError, UnsupportedModel) as reason:
         return replace(read, reason=str(reason))
@@ -113,10 +118,12 @@ def _opened(
     network: NetworkAnswer | None = None,
 ) -> OpenedSource:
     description = cell.process.description
-    interface = read.interface or _described(description, hints)
+    interface = read.interface or _described(description, hints, source_columns(read.source))
     if interface.labels is None and description["classes"] is not None:
         interface = replace(interface, labels=tuple(map(label_text, description["classes"])))
-    if labels := hints.labels or _stated_labels(read, interface):
+    codes = tuple(map(str, range(len(interface.labels or ()))))
+    names = class_names(read.source, len(codes)) if codes and interface.labels == codes else None
+    if labels := hints.labels or names:
         interface = replace(interface, labels=_renamed(interface.labels, labels))
     stored_with = {name: version for name, version in read.source.versions.items() if version[:1].isdigit()}
     origin = Adoption(
@@ -138,30 +145,31 @@ def _opened(
     return OpenedSource(interface, origin, read.graph, read.critical, runner, cell)
 
 
-def _stated_labels(read: ReadSource, interface: Interface) -> Sequence[str] | None:
-    """Return what a label encoder or label map next to a model calls its classes; None if they are not codes."""
-    if interface.labels is None or interface.labels != tuple(map(str, range(len(interface.labels)))):
-        return None
-    for statement in read.source.about("labels"):
-        value = statement.value
-        names = (
-            [value.get(int(code), value.get(code)) for code in interface.labels] if isinstance(value, dict) else value
-        )
-        if isinstance(names, list) and len(names) == len(interface.labels) and None not in names:
-            return [label_text(name) for name in names]
-    return None
-
-
-def _described(description: Mapping[str, Any], hints: SourceHints) -> Interface:
-    """Return what a loaded source says of itself, for one whose files do not say it."""
-    names = description.get("names") or hints.columns
+def _described(description: Mapping[str, Any], hints: SourceHints, columns: Sequence[str] | None) -> Interface:
+    """Return what a loaded source says of itself, for one whose files do not say it; they may list its columns."""
+    names = description.get("names") or hints.columns or columns or list(hints.images)
     if not names and description.get("features"):
         names = [f"x{position}" for position in range(int(description["features"]))]
     if not names:
         raise CheckFailed("the source does not say which columns it reads; list them under `adopt.columns`")
     classes = description.get("classes")
     labels = None if classes is None else tuple(map(label_text, classes))
-    return Interface(tuple(SourceField(str(name)) for name in names), labels)
+    return Interface(tuple(_described_field(str(name), hints) for name in names), labels)
+
+
+def _described_field(name: str, hints: SourceHints) -> SourceField:
+    """Return a field of a program, which gets images as arrays of their pixels."""
+    image = hints.images.get(name)
+    if image is None:
+        return SourceField(name)
+    if image.size is None or image.channels is None:
+        raise CheckFailed(
+            f"the source does not say how large the image '{name}' is: add `size: [height, width]` and `channels: 3` "
+            f"to it under `features`"
+        )
+    if image.pixels is not None:
+        raise UsageError(f"the source is a program, which gets the pixels of '{name}' as they are: leave out `pixels`")
+    return SourceField(name, "number", refuses_missing=True, image=(*image.size, image.channels))
 
 
 def _renamed(labels: Sequence[str] | None, names: Sequence[str]) -> tuple[str, ...]:
@@ -186,9 +194,9 @@ def _runner(read: ReadSource, environment: CellEnvironment, cell: OpenCell) -> S
 
 
 def _pins(environment: CellEnvironment, read: ReadSource, answered_with: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the packages of an environment with their versions; of that of this process, only those in use."""
-    versions = {name: version for name, version in environment.versions.items() if name not in _OF_THE_ENVIRONMENT}
+    """Return all packages of an environment with their versions; of that of this process, only those in use."""
+    versions = environment.versions
     if environment.python == Path(sys.executable):
         needed = {re.split("[<>=]", line)[0] for line in source_requirements(read.source)} | answered_with.keys()
-        versions = {name: version for name, version in versions.items() if name in needed}
-    return tuple(f"{name}=={version}" for name, version in sorted(versions.items()))
+        versions = with_dependencies(needed)
+    return tuple(f"{name}=={version}" for name, version in sorted(versions.items()) if name not in _OF_THE_ENVIRONMENT)

@@ -1,6 +1,5 @@
 """Read a source without running it: what it is, its inputs, and its graph if every part has a writer."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,20 +9,38 @@ import onnx
 
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.graph.scores import remove_decision
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
 from model_deployer.adoption.graph.written_model import WrittenModel, write_model
 from model_deployer.adoption.interface import Interface
-from model_deployer.adoption.network.arrangement import arrange
+from model_deployer.adoption.network.arrangement import StatedFields, arrange
+from model_deployer.adoption.network.image_input import StatedImage, UnknownSize
 from model_deployer.adoption.network.network import NETWORKS, Network, read_network
+from model_deployer.adoption.network.sequence_input import StatedSequence
 from model_deployer.adoption.source.detect import detect
 from model_deployer.adoption.source.role import fitted_model, role_of
 from model_deployer.adoption.source.source import Source
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
 from model_deployer.adoption.stored_model import source_columns, stored_model
-from model_deployer.contract.source_runner import Meaning
+from model_deployer.contract.source_runner import Meaning, Pixels
 
 #: What the imports of a pickle are called that a reader has to know.
 _VERDICTS = ("dangerous", "code", "unknown")
+
+_CLUSTERS = "numbers groups of rows"
+_OUTLIERS = "tells usual rows from unusual ones"
+
+#: Estimators of scikit-learn that learn without a target, and what they answer.
+_WITHOUT_TRUTH = {
+    **dict.fromkeys(("KMeans", "MiniBatchKMeans", "BisectingKMeans", "Birch", "MeanShift"), _CLUSTERS),
+    **dict.fromkeys(("AffinityPropagation", "AgglomerativeClustering", "DBSCAN", "HDBSCAN", "OPTICS"), _CLUSTERS),
+    **dict.fromkeys(("SpectralClustering", "GaussianMixture", "BayesianGaussianMixture"), _CLUSTERS),
+    **dict.fromkeys(("IsolationForest", "LocalOutlierFactor", "OneClassSVM", "SGDOneClassSVM"), _OUTLIERS),
+    **dict.fromkeys(("EllipticEnvelope", "KernelDensity"), _OUTLIERS),
+    "NearestNeighbors": "finds similar rows",
+}
+
+#: Why a network is served by its source if other steps precede it.
+STEPS_BEFORE_A_NETWORK = "steps before a network have no graph writer"
 
 #: How many names a line lists.
 _MAX_LISTED = 12
@@ -39,16 +56,22 @@ class SourceHints:
         steps: For a folder, the files that the rows pass through, in their order.
         environment: The packages to load it with; ``current`` for those of this process; empty for those that the
             source names.
-        outputs: What the outputs of a network mean; None if its answers have to show it.
+        outputs: What the numbers of an answer mean; None if the source has to show it.
         vectors: The fields that are vectors.
+        images: The fields that are images, and what model.yaml says of them.
+        sequences: The fields that are sequences, and what model.yaml says of them.
+        targets: What the numbers of an answer are called, in the order of the source; empty for one target.
     """
 
     columns: Sequence[str] | None = None
     labels: Sequence[str] | None = None
     steps: Sequence[str] = ()
     environment: Literal["current"] | Sequence[str] = ()
-    outputs: Meaning | None = None
+    outputs: Meaning | Literal["embedding"] | None = None
     vectors: Sequence[str] = ()
+    images: Mapping[str, StatedImage] = field(default_factory=dict)
+    targets: Sequence[str] = ()
+    sequences: Mapping[str, StatedSequence] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +109,26 @@ class ReadSource:
         """Whether it is a network, whose graph is made when it is opened."""
         return self.source.kind in NETWORKS
 
+    def stated_fields(self, hints: SourceHints) -> StatedFields:
+        """Return what the source and model.yaml say of the fields of a network."""
+        stated = [item.value for item in self.source.about("pixels")]
+        pixels = Pixels.model_validate(stated[0]) if stated else None
+        return StatedFields(hints.columns, hints.vectors, hints.images, pixels, hints.sequences)
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether its graph is made in its cell: that of a network, of CatBoost, or of an old XGBoost."""
+        return (self.is_network and len(self.source.files) == 1) or self.converted_library is not None
+
+    @property
+    def converted_library(self) -> str | None:
+        """The library that saves its model in a format which can be read, in its cell; None if there is no need."""
+        if self.graph is not None or len(self.source.files) > 1:
+            return None
+        model = self.source.model
+        library = model.kind if model.stored is None else model.stored.library
+        return library if library in ("catboost", "xgboost") else None
+
     @property
     def is_program(self) -> bool:
         """Whether loading it may run code of its author; a graph in ONNX is data."""
@@ -120,23 +163,24 @@ class ReadSource:
         yield from (("left out", reason) for reason in self.source.left_out.values())
         yield from (("warning", warning) for warning in self._warnings())
         for statement in self.source.statements:
-            if statement.subject in ("columns", "labels", "threshold"):
+            if statement.subject in ("columns", "labels", "threshold", "pixels"):
                 yield "read", f"{statement.place} says: {statement.text}"
         if self.interface is not None:
             yield "read", f"it reads {_shown([field.name for field in self.interface.fields])}"
-        yield "graph", self.reason or self._graph
+        yield "graph", self._graph if self.is_converted else self.reason or self._graph
 
     @property
     def _graph(self) -> str:
+        if self.converted_library is not None:
+            return f"{self.converted_library} saves it as JSON in its cell, and the graph is written of that"
         if not self.is_network:
             return "every part of it has a graph writer"
         return "its own graph is served" if self.source.kind == "onnx" else "it is converted to ONNX in its cell"
 
     def _warnings(self) -> Iterator[str]:
-        paths = {
-            verdict: [item.path for item in self.source.imports if item.verdict == verdict] for verdict in _VERDICTS
-        }
-        attacks = [name for name in paths["dangerous"] if _may_run_commands(name)]
+        imports = self.source.imports
+        paths = {verdict: [item.path for item in imports if item.verdict == verdict] for verdict in _VERDICTS}
+        attacks = [item.path for item in imports if item.may_run_commands]
         others = [name for name in paths["dangerous"] if name not in attacks]
         if attacks:
             yield f"loading it would call {_shown(attacks)}, which no model needs: it may be an attack"
@@ -146,12 +190,6 @@ class ReadSource:
             yield "it carries functions as code, which run when it is loaded"
         if paths["unknown"]:
             yield f"it needs classes of its author: {_shown(paths['unknown'])}"
-
-
-def _may_run_commands(path: str) -> bool:
-    """Return whether a function is of the standard library, apart from those that only wrap other functions."""
-    module = path.rpartition(".")[0]
-    return module.partition(".")[0] in sys.stdlib_module_names and module not in ("functools", "operator", "_operator")
 
 
 def _shown(value: object) -> str:
@@ -168,17 +206,18 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
         hints: What model.yaml says about it.
 
     Raises:
-        UnreadableSource: if it is damaged, is not a model, or predicts several values; the message says what it is.
+        UnreadableSource: if it is damaged, is not a model, or makes several decisions; the message says what it is.
     """
     source = detect(path, hints.steps)
     _refuse_transformer(source, path)
+    _refuse_without_truth(source, path)
     read = ReadSource(source, path, digest_of(path))
     columns = hints.columns or source_columns(source)
     if read.is_network:
         return _read_network(read, replace(hints, columns=columns))
     try:
         return with_graph(read, write_model(stored_model(source), columns))
-    except SeveralOutputs as reason:
+    except SeveralDecisions as reason:
         raise UnreadableSource(f"'{path.name}': {reason}") from None
     except UnsupportedModel as reason:
         return replace(read, reason=str(reason))
@@ -186,18 +225,22 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
 
 def _read_network(read: ReadSource, hints: SourceHints) -> ReadSource:
     """Return what a network says of its inputs; the graph of a file in ONNX is read, others are converted later."""
-    if read.source.kind != "onnx" or len(read.source.files) > 1:
+    if len(read.source.files) > 1:
+        return replace(read, reason=STEPS_BEFORE_A_NETWORK)
+    if read.source.kind != "onnx":
         return read
     path = read.source.model.path
     try:
         network = read_network(path.read_bytes(), path.parent)
-        return replace(read, interface=_interface_of_network(network, hints))
+        return replace(read, interface=_interface_of_network(network, read.stated_fields(hints)))
+    except UnknownSize:
+        return read  # model.yaml, which is not written yet, may say it
     except UnsupportedModel as reason:
         raise UnreadableSource(f"'{path.name}': {reason}") from reason
 
 
-def _interface_of_network(network: Network, hints: SourceHints) -> Interface:
-    slots = arrange(network.inputs, hints.columns, hints.vectors, takes_missing=network.takes_missing)
+def _interface_of_network(network: Network, stated: StatedFields) -> Interface:
+    slots = arrange(network.inputs, stated, takes_missing=network.takes_missing)
     return Interface(tuple(field for slot in slots for field in slot.fields), network.labels)
 
 
@@ -209,6 +252,18 @@ def _refuse_transformer(source: Source, path: Path) -> None:
     raise UnreadableSource(
         f"'{path.name}' holds a '{fitted_model(stored).name}', which prepares columns and predicts nothing: hand over "
         f"the folder with the model"
+    )
+
+
+def _refuse_without_truth(source: Source, path: Path) -> None:
+    """Refuse a model of scikit-learn whose numbers are neither a quantity nor a class that a table can have."""
+    stored = source.model.stored
+    model = None if stored is None else fitted_model(stored)
+    if model is None or model.library != "sklearn" or model.name not in _WITHOUT_TRUTH:
+        return
+    raise UnreadableSource(
+        f"'{path.name}' holds a '{model.name}', which {_WITHOUT_TRUTH[model.name]}: no truth can evaluate its answers. "
+        f"Fit a classifier to the labels that it gives, and adopt that"
     )
 
 

@@ -19,6 +19,8 @@ from model_deployer.cli.commands.labels import labels
 from model_deployer.cli.commands.list import list_models
 from model_deployer.cli.commands.monitor import monitor
 from model_deployer.cli.commands.predict import predict
+from model_deployer.cli.commands.recalibrate import recalibrate
+from model_deployer.cli.commands.retrain import retrain
 from model_deployer.cli.commands.serve import serve
 from model_deployer.cli.commands.show import show
 from model_deployer.cli.commands.sign import sign
@@ -57,6 +59,8 @@ app.command("list")(_with_interrupt_message(list_models))
 app.command()(_with_interrupt_message(show))
 app.command()(_with_interrupt_message(diff))
 app.command()(_with_interrupt_message(predict))
+app.command()(_with_interrupt_message(recalibrate))
+app.command()(_with_interrupt_message(retrain))
 app.command()(_with_interrupt_message(sign))
 app.command(context_settings=bentoml_options.SETTINGS)(_with_interrupt_message(serve))
 app.command(context_settings=bentoml_options.SETTINGS)(_with_interrupt_message(build))

@@ -12,7 +12,8 @@ class DifferingRow(JsonObject):
     Attributes:
         case: Which row it is: a row of the table by its number, or the values that a probe row was built from.
         difference: The largest difference of a number of the answer, as in :class:`Equality`.
-        source, served: The decision of each for a classification, else its value, as text.
+        source, served: The decision of each for a classification, else its value, as text; of several numbers, the
+            one that differs most, with its name or its position.
     """
 
     case: str
@@ -25,9 +26,10 @@ class Equality(JsonObject):
     """The comparison of the source with the served model.
 
     A difference of probabilities is absolute. A difference of values is divided by their standard deviation in the
-    table (without a table, by a value that is small among those of the probe rows) or, above it, by the value. Probe
+    table (without a table, by a value that is small among those of the probe rows) or, above it, by the value. Each of
+    several targets has its own standard deviation, and the numbers of an embedding have one in common. Probe
     rows are built from the model: each threshold and the numbers next to it, each category, missing, unknown and
-    extreme values.
+    extreme values; images of one colour, of gradients and of noise.
 
     Attributes:
         table_rows: The rows of the table that both answered.
@@ -36,6 +38,8 @@ class Equality(JsonObject):
         refusals: For the kinds of errors of the source, how many rows it refused with them.
         tolerance: The largest allowed difference.
         largest: The largest difference found.
+        largest_absolute: The largest difference of several numbers in their own units; None for one value, for
+            probabilities, and in early models of this format.
         differing: The number of rows with a larger difference than allowed.
         flips: The number of rows with another decision; None for a value.
         rows: The rows with the largest differences beyond the tolerance and those with another decision, at most 20.
@@ -47,6 +51,7 @@ class Equality(JsonObject):
     refusals: Mapping[str, int]
     tolerance: float
     largest: float
+    largest_absolute: float | None = None
     differing: int
     flips: int | None
     rows: tuple[DifferingRow, ...]
@@ -55,6 +60,25 @@ class Equality(JsonObject):
     def is_proved(self) -> bool:
         """Whether no row has a difference beyond the tolerance or another decision, and rows were compared."""
         return not self.differing and not self.flips and self.table_rows + self.probe_rows > 0
+
+
+class Recalibration(JsonObject):
+    """New probabilities, or a new interval, of a model of the store, from labelled rows of its traffic.
+
+    Attributes:
+        rows: The number of labelled rows that they were fitted on.
+        first, last: The times of the first and the last of these rows, ISO 8601.
+        slope: The factor of the log-odds, or of the logarithms of more than two probabilities; None for an interval.
+        intercept: The change of the log-odds of the second of two labels; None for an interval.
+        factor: The factor of the width of the interval; None for probabilities.
+    """
+
+    rows: int
+    first: str
+    last: str
+    slope: float | None = None
+    intercept: float | None = None
+    factor: float | None = None
 
 
 class Adoption(JsonObject):
@@ -72,6 +96,7 @@ class Adoption(JsonObject):
         notes: What differs between the environment that answered and the versions that the source names, as sentences.
         seen: Whether the source was trained on rows of the evaluation table, as model.yaml says; None if not said.
         equality: The comparison; None if the source was not asked.
+        recalibration: If the source is a model of the store that was calibrated again: how. Otherwise None.
     """
 
     source: str
@@ -85,3 +110,4 @@ class Adoption(JsonObject):
     notes: tuple[str, ...] = ()
     seen: bool | None = None
     equality: Equality | None = None
+    recalibration: Recalibration | None = None

@@ -7,8 +7,8 @@ from typing import Any
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.difference import Difference, Predict, difference
 from model_deployer.contract.evaluation import MODEL, Latency, MetricValue
-from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOWER_IS_BETTER, OF_A_QUANTILE
-from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOWER_IS_BETTER, OF_A_QUANTILE, base_metric
+from model_deployer.contract.outputs import Classification, Output, Regression, VectorOutput
 from model_deployer.contract.prediction_shift import PredictionShift
 from model_deployer.contract.versions import Change, Step
 
@@ -157,7 +157,11 @@ def _shown_metrics(models: Sequence[ModelFacts]) -> list[str]:
 
 def _best(name: str, models: Sequence[ModelFacts]) -> str | None:
     """Return the model whose interval of a metric is better than those of all others; None if there is none."""
-    if name in _OF_SETTINGS or name not in HIGHER_IS_BETTER | LOWER_IS_BETTER or not _are_equal(_meaning, models):
+    if (
+        name in _OF_SETTINGS
+        or base_metric(name) not in HIGHER_IS_BETTER | LOWER_IS_BETTER
+        or not _are_equal(_meaning, models)
+    ):
         return None
     if len(models) < 2 or any(name not in model.metrics for model in models):
         return None
@@ -169,7 +173,7 @@ def _best(name: str, models: Sequence[ModelFacts]) -> str | None:
 def _losses(name: str, model: ModelFacts) -> tuple[float, float]:
     """Return the better and the worse end of an interval, negative where higher is better, so that lower is better."""
     metric = model.metrics[name]
-    return (-metric.high, -metric.low) if name in HIGHER_IS_BETTER else (metric.low, metric.high)
+    return (-metric.high, -metric.low) if base_metric(name) in HIGHER_IS_BETTER else (metric.low, metric.high)
 
 
 def _notes(models: Sequence[ModelFacts], best: Mapping[str, str]) -> Iterator[str]:
@@ -204,4 +208,6 @@ def _meaning(model: ModelFacts) -> tuple[Any, ...]:
     output = model.output
     if isinstance(output, Classification):
         return output.target, output.labels
+    if isinstance(output, VectorOutput):
+        return output.names, output.units
     return output.target, output.unit, output.quantile

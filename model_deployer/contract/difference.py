@@ -7,7 +7,7 @@ from typing import Any, Literal
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.document import JsonObject
 from model_deployer.contract.evaluation import MODEL, MetricValue, SliceResult
-from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, OF_A_QUANTILE
+from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, OF_A_QUANTILE, base_metric
 from model_deployer.contract.number_format import interval, number
 from model_deployer.contract.outputs import Regression
 from model_deployer.contract.prediction_shift import (
@@ -17,7 +17,7 @@ from model_deployer.contract.prediction_shift import (
     exceeds_tolerance,
     prediction_shift,
 )
-from model_deployer.contract.versions import Change, Step, compare, version_step
+from model_deployer.contract.versions import Change, Step, compare, moved_step, version_step
 
 #: Return a model's predictions for rows as clients send them; None for a row that the model refuses.
 Predict = Callable[[Artifact, Sequence[Mapping[str, Any]]], Sequence[Prediction | None]]
@@ -85,7 +85,7 @@ class Difference:
     @property
     def step(self) -> Step:
         """The larger of the steps that contract and behaviour require."""
-        return version_step(self.changes, self.moved)
+        return version_step(self.changes, moved_step(self.new.contract.output, self.moved))
 
 
 def difference(old: Artifact, new: Artifact, predict: Predict) -> Difference:
@@ -140,9 +140,9 @@ def _verdict(name: str, old: MetricValue, new: MetricValue) -> Verdict:
     if old.low <= new.high and new.low <= old.high:
         return "within the noise"
     higher = new.value > old.value
-    if name in HIGHER_IS_BETTER:
+    if base_metric(name) in HIGHER_IS_BETTER:
         return "better" if higher else "worse"
-    if name in LOWER_IS_BETTER:
+    if base_metric(name) in LOWER_IS_BETTER:
         return "worse" if higher else "better"
     return "higher" if higher else "lower"
 

@@ -419,9 +419,10 @@ class BehaviourShift(JsonObject):
 
     Attributes:
         requests: The number of golden requests of the previous version that were compared.
-        flips: The number of decisions that changed; None for a regression.
+        flips: The number of decisions that changed; None if predictions have no decisions.
         largest, mean: The largest and the mean change of a request, divided by ``scale``.
-        scale: The divisor of a change: 1 for probabilities, else a spread in the unit of the target.
+        scale: The divisor of a change: 1 for probabilities, else a spread in the unit of the target. None with several
+            targets, which have one each.
         flipped: The golden cases whose decisions changed, at most 20.
         since: ``name:version`` of the previous version.
         tolerance: The limit of a patch, for the mean change and for the share of flips.
@@ -431,7 +432,7 @@ class BehaviourShift(JsonObject):
     flips: int | None
     largest: float
     mean: float
-    scale: float
+    scale: float | None
     flipped: tuple[str, ...]
     since: str
     tolerance: float
@@ -678,7 +679,8 @@ class Evaluation(JsonDocument):
         parity: The largest difference between the outputs of the exported graph and of the trained model on the test
             rows and on probe rows, which early models of this format lack; None if they were not compared.
         metrics: The metrics by model (``MODEL``, ``TRIVIAL``, ``LINEAR``) and by name, without those that are not
-            defined for the test rows. Empty if nothing was measured.
+            defined for the test rows. Of several targets, each has its own, such as ``rmse[weight]``. Empty if nothing
+            was measured.
         differences: The metrics of the model minus those of each baseline, by the name of the baseline. The intervals
             are narrower than those of the metrics, since both models have the same test rows. Empty in early models of
             this format.

@@ -609,6 +609,10 @@ class Image(_Feature):
         return {"type": "string", "contentEncoding": "base64", "minLength": 1}
 
     @override
+    def consequences(self) -> list[str]:
+        return ["The orientation in EXIF is not applied: turn a photo before you send it. Transparency is left out."]
+
+    @override
     def encoding(self) -> str:
         channels = "grey" if self.channels == 1 else "red, green and blue"
         return f"The pixels from 0 to 255, row by row, each of them {channels}."

@@ -143,14 +143,20 @@ def read_image(feature: Image, content: bytes) -> NDArray[np.uint8]:
 
 def example_image(height: int, width: int, channels: int) -> str:
     """Return a small PNG file of this size in base64, for the example of a field: colours that change evenly."""
-    from PIL import Image as Pillow  # noqa: PLC0415
-
     rows, columns = (np.linspace(0, 255, size).astype(np.uint8) for size in (height, width))
     planes = np.broadcast_arrays(rows[:, None], columns[None, :], np.uint8(128))
-    array = np.stack(planes, axis=2) if channels == 3 else planes[0]
+    return base64.b64encode(png_file(np.stack(planes[:channels], axis=2))).decode()
+
+
+def png_file(pixels: NDArray[np.uint8]) -> bytes:
+    """Return a PNG file with pixels, uint8 [height, width, channels]."""
+    from PIL import Image as Pillow  # noqa: PLC0415
+
     file = io.BytesIO()
-    Pillow.fromarray(np.ascontiguousarray(array)).save(file, "PNG", optimize=True)
-    return base64.b64encode(file.getvalue()).decode()
+    Pillow.fromarray(np.ascontiguousarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)).save(
+        file, "PNG", optimize=True
+    )
+    return file.getvalue()
 
 
 def _bits_per_channel(content: bytes) -> int:

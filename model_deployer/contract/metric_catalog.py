@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 #: The kind of prediction that a model makes.
-Task = Literal["classification", "regression", "count", "quantile"]
+Task = Literal["classification", "regression", "count", "quantile", "multioutput_regression", "embedding"]
 
 #: Metrics that rank models. For the others, such as coverage, neither a higher nor a lower value is better in itself.
 HIGHER_IS_BETTER = {"roc_auc", "average_precision", "accuracy", "precision", "recall", "f1", "r2"}
@@ -47,13 +47,32 @@ MEANING: Mapping[str, str] = {
 }
 
 #: The loss of each task, for comparing slices, features and baselines. The expected loss of the true answer is lower
-#: than that of any other answer.
+#: than that of any other answer. Several targets have one loss each, and no common one; an embedding has no truth.
 LOSS: Mapping[Task, str] = {
     "classification": "log_loss",
     "regression": "rmse",
     "count": "poisson_deviance",
     "quantile": "pinball",
+    "multioutput_regression": "rmse",
+    "embedding": "rmse",
 }
 
 #: Metrics that models of different quantiles do not have in common.
 OF_A_QUANTILE = {"pinball", "share_below"}
+
+
+def metric_of_target(metric: str, target: str) -> str:
+    """Return the name of a metric of one of several targets: ``rmse[weight]``."""
+    return f"{metric}[{target}]"
+
+
+def base_metric(name: str) -> str:
+    """Return the metric that a name stands for: ``rmse`` for ``rmse[weight]``, else the name itself."""
+    return name.partition("[")[0]
+
+
+def metric_in_words(name: str) -> str:
+    """Return the name of a metric as words: ``log loss``, and ``rmse of weight_kg`` for ``rmse[weight_kg]``."""
+    metric, _, target = name.removesuffix("]").partition("[")
+    words = metric.replace("_", " ")
+    return f"{words} of {target}" if target else words

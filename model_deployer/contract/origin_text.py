@@ -6,15 +6,17 @@ values are compared with are the train and validation parts of that table, the r
 
 from collections.abc import Iterator, Mapping
 
-from model_deployer.contract.adoption import Adoption, Equality
+from model_deployer.contract.adoption import Adoption, Equality, Recalibration
 from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.number_format import count
-from model_deployer.contract.outputs import Output, Regression
+from model_deployer.contract.outputs import Classification, Output, Regression
 
 
 def made(evaluation: Evaluation) -> str:
     """Return what was done to a model when its artifact was created, as a participle: trained, adopted."""
-    return "adopted" if evaluation.adoption else "trained"
+    if evaluation.adoption is None:
+        return "trained"
+    return "calibrated again" if evaluation.adoption.recalibration else "adopted"
 
 
 def estimator(evaluation: Evaluation) -> str:
@@ -55,7 +57,7 @@ def uses_of_parts(evaluation: Evaluation, output: Output) -> Mapping[str, str]:
         return {
             "train": "to fit the baselines, and as a reference for drift",
             "validation": f"to fix the {fixed}, and as a reference for drift" if fixed else "as a reference for drift",
-            "test": "to measure the model, once",
+            "test": _use_of_test(output),
         }
     refit = ", and to train the final model" if evaluation.refitted else ""
     calibrate = " and calibrate" if evaluation.calibrated else ""
@@ -66,10 +68,17 @@ def uses_of_parts(evaluation: Evaluation, output: Output) -> Mapping[str, str]:
     }
 
 
+def _use_of_test(output: Output) -> str:
+    if output.task == "embedding":
+        return "for the golden requests, and to measure the latency"
+    return "to measure the model, once"
+
+
 def _fixed_by_validation(output: Output) -> str:
     if isinstance(output, Regression):
         return "prediction interval" if output.interval else ""
-    return "" if output.set_threshold is None else "prediction sets"
+    has_sets = isinstance(output, Classification) and output.set_threshold is not None
+    return "prediction sets" if has_sets else ""
 
 
 def seen(adoption: Adoption) -> str:
@@ -114,18 +123,36 @@ def served(adoption: Adoption) -> str:
 def equality(adoption: Adoption) -> Iterator[str]:
     """Yield sentences on how far the answers of the model are those of its source."""
     comparison = adoption.equality
+    if adoption.recalibration:
+        yield recalibration(adoption.recalibration)
+        return
     if comparison is None and adoption.served_by == "runner":
         yield "The source itself answers, so that there is nothing to compare."
         return
     if comparison is None:
         yield "The source was not asked: whether the model answers as its source does is not known."
         return
-    compared = f"{count(comparison.table_rows, 'row')} of the table and {count(comparison.probe_rows, 'probe row')}"
+    compared = compared_rows(comparison)
     yield from _differences(comparison, compared) if not comparison.is_proved else _proof(comparison, compared)
     largest, tolerance = difference(comparison.largest), difference(comparison.tolerance)
-    yield f"The largest difference is {largest}, where {tolerance} is allowed."
+    absolute = "" if comparison.largest_absolute is None else f" ({difference(comparison.largest_absolute)} absolute)"
+    yield f"The largest difference is {largest}{absolute}, where {tolerance} is allowed."
     if comparison.refused:
         yield _refusals(comparison, adoption)
+
+
+def recalibration(changes: Recalibration) -> str:
+    """Return what a recalibration changed, as a sentence."""
+    rows = f"{count(changes.rows, 'labelled row')} of its traffic from {changes.first[:10]} to {changes.last[:10]}"
+    if changes.factor is not None:
+        return f"Its intervals are {changes.factor:.3g} times as wide as those of its source, fitted on {rows}."
+    return f"Its probabilities are calibrated again on {rows}; their order is that of its source."
+
+
+def compared_rows(comparison: Equality) -> str:
+    """Return the rows that were compared as a noun phrase; without a table, there are probe rows only."""
+    probes = count(comparison.probe_rows, "probe row")
+    return f"{count(comparison.table_rows, 'row')} of the table and {probes}" if comparison.table_rows else probes
 
 
 def _refusals(comparison: Equality, adoption: Adoption) -> str:

@@ -1,7 +1,7 @@
 """The output of a model: the graph's output tensors, and the prediction that a client reads."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import compress
 from typing import Annotated, Any, Literal
@@ -10,19 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-#: Output tensors of the graph by name, float32: ``probabilities`` [rows, labels], or ``value`` and, if there is an
-#: interval, ``lower`` and ``upper``, [rows, 1] each.
+#: Output tensors of the graph by name, float32: ``probabilities`` [rows, labels]; or ``value`` and, if there is an
+#: interval, ``lower`` and ``upper``, [rows, 1] each; or ``values`` [rows, numbers].
 Arrays = Mapping[str, NDArray[Any]]
 
-#: Columns of a table by name: a list of text, or an array of numbers or booleans of shape [rows].
+#: Columns of a table by name: a list of text, or an array of numbers or booleans of shape [rows]; of an embedding an
+#: array of [rows, numbers].
 Columns = dict[str, list[str] | NDArray[np.float32] | NDArray[np.bool_]]
 
 #: The prediction of one row, ready for JSON.
 Prediction = Mapping[str, Any]
 
-#: The names of the graph's outputs: of a classification, and of a regression.
+#: The names of the graph's outputs: of a classification, of a regression, and of a vector.
 CLASSIFICATION_TENSORS = ("probabilities",)
 REGRESSION_TENSORS = ("value", "lower", "upper")
+VECTOR_TENSORS = ("values",)
 
 
 class Classification(BaseModel):
@@ -70,6 +72,11 @@ class Classification(BaseModel):
     def tensors(self) -> tuple[str, ...]:
         """The names of the graph's outputs."""
         return CLASSIFICATION_TENSORS
+
+    @property
+    def width(self) -> int:
+        """The number of columns of each of these outputs."""
+        return len(self.labels)
 
     def predictions(self, arrays: Arrays) -> list[dict[str, Any]]:
         """Return one prediction per row, ready for JSON: ``{"decision": label, "probabilities": {label: number}}``.
@@ -268,6 +275,11 @@ class Regression(BaseModel):
         """The names of the graph's outputs."""
         return REGRESSION_TENSORS if self.interval else REGRESSION_TENSORS[:1]
 
+    @property
+    def width(self) -> int:
+        """The number of columns of each of these outputs."""
+        return 1
+
     def predictions(self, arrays: Arrays) -> list[dict[str, Any]]:
         """Return one prediction per row, ready for JSON: ``{"value": v, "lower": l, "upper": u}``, or ``{"value": v}``.
 
@@ -335,6 +347,137 @@ class Regression(BaseModel):
         return "The expected count." if self.count else "The estimate."
 
 
+class VectorOutput(BaseModel):
+    """Several numbers: one for each of several targets, or an embedding, whose numbers have no names.
+
+    The graph's output ``values`` is float32 [rows, numbers]. Its numbers are in one object where they have names, and
+    in one list where they have none.
+
+    Attributes:
+        target: What the model predicts: the targets in one phrase, or what the embedding is called.
+        names: The targets, in the order of the tensor's columns; None for an embedding.
+        units: The unit of measure of each target, in the order of ``names``, None for one without; empty if none has
+            one.
+        length: The number of numbers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    kind: Literal["vector"] = "vector"
+    target: str
+    names: tuple[str, ...] | None = None
+    units: tuple[str | None, ...] = ()
+    length: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> "VectorOutput":
+        if self.names is not None and len(set(self.names)) != self.length:
+            raise ValueError("`names` has one different name for each of the `length` numbers")
+        if self.units and len(self.units) != len(self.names or ()):
+            raise ValueError("`units` has one entry for each of `names`")
+        return self
+
+    @property
+    def unit_of(self) -> Mapping[str, str]:
+        """The unit of each target that has one, by name."""
+        pairs = zip(self.names or (), self.units, strict=False)
+        return {name: unit for name, unit in pairs if unit is not None}
+
+    @property
+    def task(self) -> Literal["embedding", "multioutput_regression"]:
+        """The kind of task, by its name in evaluation.json."""
+        return "embedding" if self.names is None else "multioutput_regression"
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """The names of the graph's outputs."""
+        return VECTOR_TENSORS
+
+    @property
+    def width(self) -> int:
+        """The number of columns of each of these outputs."""
+        return self.length
+
+    def predictions(self, arrays: Arrays) -> list[dict[str, Any]]:
+        """Return one prediction per row, ready for JSON: ``{"values": {name: number}}``, or ``{"values": [number]}``.
+
+        Args:
+            arrays: ``values``, float32 [rows, numbers].
+        """
+        rows = arrays["values"].tolist()
+        if self.names is None:
+            return [{"values": row} for row in rows]
+        return [{"values": dict(zip(self.names, row, strict=True))} for row in rows]
+
+    def columns(self, arrays: Arrays) -> Columns:
+        """Return the predictions as a table.
+
+        Args:
+            arrays: ``values``, float32 [rows, numbers].
+
+        Returns:
+            For each target ``values.NAME``, float32 [rows]; of an embedding ``values``, float32 [rows, numbers].
+        """
+        values = arrays["values"]
+        if self.names is None:
+            return {"values": values}
+        return {f"values.{name}": values[:, index] for index, name in enumerate(self.names)}
+
+    def columns_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12) of a value of each column of :meth:`columns`, by column."""
+        schema = self.json_schema()["properties"]["values"]
+        if self.names is None:
+            return {"values": schema}
+        return {f"values.{name}": number for name, number in schema["properties"].items()}
+
+    def agree(self, expected: Prediction, actual: Prediction, tolerance: float) -> bool:
+        """Return whether two predictions are equal up to rounding.
+
+        Args:
+            expected: A prediction as :meth:`predictions` returns it.
+            actual: The prediction to compare.
+            tolerance: The largest absolute difference of a number; numbers may also differ in the last digits of
+                float32.
+        """
+        return _all_close(_by_place(expected["values"]), _by_place(actual["values"]), tolerance)
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12) of one prediction."""
+        return {
+            "type": "object",
+            "description": f"The prediction of `{self.target}`.",
+            "required": ["values"],
+            "additionalProperties": False,
+            "properties": {"values": self._values_schema()},
+        }
+
+    def _values_schema(self) -> dict[str, Any]:
+        if self.names is None:
+            return {
+                "type": "array",
+                "description": f"The {self.length} numbers of the embedding, which have a meaning only together.",
+                "items": {"type": "number"},
+                "minItems": self.length,
+                "maxItems": self.length,
+            }
+        return {
+            "type": "object",
+            "description": "The estimate of each target.",
+            "required": list(self.names),
+            "additionalProperties": False,
+            "properties": {name: {"type": "number", "description": self._description(name)} for name in self.names},
+        }
+
+    def _description(self, name: str) -> str:
+        unit = self.unit_of.get(name)
+        return f"The estimate. Unit: {unit}." if unit else "The estimate."
+
+
+def _by_place(values: Mapping[str, float] | Sequence[float]) -> Mapping[str, float]:
+    """Return numbers by their name, or by their position in a list."""
+    return values if isinstance(values, Mapping) else dict(zip(map(str, range(len(values))), values, strict=True))
+
+
 def _all_close(expected: Mapping[str, float], actual: Mapping[str, float], tolerance: float) -> bool:
     same_keys = expected.keys() == actual.keys()
     return same_keys and all(_is_close(number, actual[name], tolerance) for name, number in expected.items())
@@ -344,4 +487,7 @@ def _is_close(expected: float, actual: float, tolerance: float) -> bool:
     return math.isclose(expected, actual, rel_tol=1e-5, abs_tol=tolerance)
 
 
-Output = Annotated[Classification | Regression, Field(discriminator="kind")]
+#: The output of a model with one target: a decision about it, or a value of it.
+SingleTarget = Classification | Regression
+
+Output = Annotated[SingleTarget | VectorOutput, Field(discriminator="kind")]

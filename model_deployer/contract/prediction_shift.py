@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any
 
-from model_deployer.contract.outputs import Classification, Output, Regression
+import numpy as np
+
+from model_deployer.contract.outputs import Classification, Output, Regression, VectorOutput
 
 #: The largest shift that a patch may have by default; ``tolerance`` in model.yaml overrides it.
 TOLERANCE = 0.05
@@ -22,15 +24,17 @@ class PredictionShift:
     """The difference between the predictions of two models.
 
     The change of one request is, for a classification, the largest absolute change of one of its probabilities; for a
-    regression, the absolute change of its value divided by ``scale``.
+    regression, the absolute change of its value divided by ``scale``; for an embedding, the distance of the two vectors
+    divided by ``scale``. With several targets, it is the largest change of one of them, each divided by its own scale.
 
     Attributes:
         requests: The number of compared requests: those that both models accept.
-        flips: The number of decisions that changed; None for a regression, which has no decisions.
+        flips: The number of decisions that changed; None if predictions have no decisions.
         largest: The largest change of a request.
         mean: The mean change of a request.
         scale: The divisor of a change: 1 for probabilities. For values, in the unit of the target: the standard
-            deviation of the old values; their absolute value if they are all equal; 1 if they are all 0.
+            deviation of the old values; their absolute value if they are all equal; 1 if they are all 0. For
+            embeddings, the same of vectors. None with several targets, which have one each.
         flipped: The cases whose decisions changed, in the order of the requests, at most ``MAX_LISTED_CASES``.
     """
 
@@ -38,12 +42,17 @@ class PredictionShift:
     flips: int | None
     largest: float
     mean: float
-    scale: float
+    scale: float | None
     flipped: tuple[str, ...]
 
     def __str__(self) -> str:
         if self.flips is None and not self.largest:
             return f"in {self.requests} requests no value changes"
+        if self.scale is None:
+            return (
+                f"in {self.requests} requests a value changes by at most {self.largest:.3g} times the spread of the "
+                f"old values of its target, {self.mean:.3g} times on average"
+            )
         if self.flips is None:
             largest, mean = self.largest * self.scale, self.mean * self.scale
             return (
@@ -64,6 +73,8 @@ def are_comparable(old: Output, new: Output) -> bool:
         return old.target == new.target and set(old.labels) == set(new.labels)
     if isinstance(old, Regression) and isinstance(new, Regression):
         return (old.target, old.unit, old.quantile) == (new.target, new.unit, new.quantile)
+    if isinstance(old, VectorOutput) and isinstance(new, VectorOutput):
+        return old == new
     return False
 
 
@@ -92,6 +103,11 @@ def prediction_shift(
         return _shift_of_values(
             [prediction["value"] for prediction in old_predictions],
             [prediction["value"] for prediction in new_predictions],
+        )
+    if "values" in old_predictions[0]:
+        return _shift_of_vectors(
+            [prediction["values"] for prediction in old_predictions],
+            [prediction["values"] for prediction in new_predictions],
         )
     return _shift_of_decisions(compared_cases, old_predictions, new_predictions)
 
@@ -127,6 +143,24 @@ def _largest_change(old: Mapping[str, float], new: Mapping[str, float]) -> float
 
 
 def _shift_of_values(old: Sequence[float], new: Sequence[float]) -> PredictionShift:
-    scale = pstdev(old) or abs(old[0]) or 1.0
-    changes = [abs(after - before) / scale for before, after in zip(old, new, strict=True)]
+    changes, scale = _changes_of_values(old, new)
     return PredictionShift(len(changes), None, max(changes), fmean(changes), scale, ())
+
+
+def _changes_of_values(old: Sequence[float], new: Sequence[float]) -> tuple[list[float], float]:
+    """Return the change of each request, divided by the scale, and the scale."""
+    scale = pstdev(old) or abs(old[0]) or 1.0
+    return [abs(after - before) / scale for before, after in zip(old, new, strict=True)], scale
+
+
+def _shift_of_vectors(old: Sequence[Any], new: Sequence[Any]) -> PredictionShift:
+    """Compare embeddings, which are lists, by their distance, and the values of several targets one by one."""
+    if isinstance(old[0], list):
+        before, after = np.array(old), np.array(new)
+        spread = float(np.sqrt(((before - before.mean(axis=0)) ** 2).sum(axis=1).mean()))
+        scale = spread or float(np.linalg.norm(before[0])) or 1.0
+        changes = (np.linalg.norm(after - before, axis=1) / scale).tolist()
+        return PredictionShift(len(changes), None, max(changes), fmean(changes), scale, ())
+    by_target = [_changes_of_values([row[name] for row in old], [row[name] for row in new])[0] for name in old[0]]
+    changes = [max(of_request) for of_request in zip(*by_target, strict=True)]
+    return PredictionShift(len(changes), None, max(changes), fmean(changes), None, ())

@@ -226,7 +226,8 @@ class Reference(JsonDocument):
     Attributes:
         features: The distribution of each feature in the rows that the model was fitted on, by name.
         predictions: The distribution of each column of the graph's outputs in the test rows, by tensor and column:
-            ``probabilities[1]`` is the probability of the second label, ``value[0]`` the value of a regression.
+            ``probabilities[1]`` is the probability of the second label, ``value[0]`` the value of a regression,
+            ``values[1]`` that of the second target. Of an embedding, ``values`` is the distribution of its norm.
         drift: The difference of single days from these distributions, and the thresholds above which a day is unusual.
             Absent in older models.
         spreads: How far the units of the table differ in each distribution. Absent in older models, and if the table
@@ -234,9 +235,21 @@ class Reference(JsonDocument):
     """
 
     features: Mapping[str, Distribution]
-    predictions: Mapping[str, NumberDistribution]
+    predictions: Mapping[str, Distribution]
     drift: Drift | None = None
     spreads: Spreads | None = None
+
+
+def watched_numbers(predictions: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:
+    """Return the numbers that the distribution of a prediction is about, float64 [rows].
+
+    Args:
+        predictions: The output tensors of the graph, [rows, n] each.
+        name: A key of ``Reference.predictions``: a tensor and a column, or a tensor whose norm is meant.
+    """
+    tensor, _, column = name.removesuffix("]").partition("[")
+    array = predictions[tensor].astype(np.float64)
+    return array[:, int(column)] if column else norms(array)
 
 
 def _number_codes(values: NDArray[np.float64], edges: Sequence[float]) -> NDArray[np.intp]:

@@ -7,10 +7,15 @@ process of its own loads them in an environment with the packages of ``requireme
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pydantic import field_validator
+
 from model_deployer.contract.document import JsonDocument, JsonObject
 
 #: The file, and the folder with the files of the source.
 RUNNER, SOURCE = "runner.json", "source"
+
+#: The kinds of files that are pickles, or hold one.
+PICKLED = frozenset({"pickle", "joblib", "torch", "torch_state_dict", "lightning_checkpoint"})
 
 
 class SourceStep(JsonObject):
@@ -47,6 +52,49 @@ class SourceScript(JsonObject):
 Meaning = Literal["probabilities", "logits", "value"]
 
 
+#: Where the channels of an image are: [rows, channels, height, width], or [rows, height, width, channels].
+Layout = Literal["channels_first", "channels_last"]
+
+
+class Pixels(JsonObject):
+    """What becomes of the pixels of an image before a network: ``(range(pixel) - mean) / std`` for each channel.
+
+    Attributes:
+        range: The numbers that the pixels 0 and 255 become, before the mean is subtracted.
+        mean: The mean of each channel, or one for all of them; empty for 0.
+        std: The standard deviation of each channel, or one for all of them; empty for 1.
+        order: The order of the colours that the network takes.
+        layout: Where the channels are; None if the sizes of the input show it.
+    """
+
+    range: tuple[float, float] = (0.0, 1.0)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    order: Literal["rgb", "bgr"] = "rgb"
+    layout: Layout | None = None
+
+    @field_validator("range")
+    @classmethod
+    def _range_is_not_empty(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] >= value[1]:
+            raise ValueError("expected the number for black and a larger one for white, such as [0, 1] or [-1, 1]")
+        return value
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _one_for_each_channel(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if len(value) not in (0, 1, 3):
+            raise ValueError("expected one number, or one for each of the three channels")
+        return value
+
+    @field_validator("std")
+    @classmethod
+    def _deviation_is_positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(number <= 0 for number in value):
+            raise ValueError("expected numbers above 0")
+        return value
+
+
 class NetworkAnswer(JsonObject):
     """How the tensors of a network become an answer.
 
@@ -59,6 +107,9 @@ class NetworkAnswer(JsonObject):
         fields: The number of fields of each input, in the order of the inputs.
         labels: The labels of the network, in the order of its probabilities.
         names: What the contract calls these labels.
+        images: For the fields that are images, what becomes of their pixels.
+        sequences: The fields that are sequences. The network gets rows of one length at a time, without padding.
+        fills: For a network with sequences, what fills each input: ``values``; ``mask``, 1 for each number; ``zeros``.
     """
 
     tensor: str
@@ -69,6 +120,9 @@ class NetworkAnswer(JsonObject):
     fields: tuple[int, ...]
     labels: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    images: Mapping[str, Pixels] = {}
+    sequences: tuple[str, ...] = ()
+    fills: tuple[Literal["values", "mask", "zeros"], ...] = ()
 
 
 class SourceRunner(JsonDocument):
@@ -98,6 +152,11 @@ class SourceRunner(JsonDocument):
     answer: Literal["probabilities", "decision", "value"]
     network: NetworkAnswer | None = None
     half_width: float | None = None
+
+    @property
+    def is_pickled(self) -> bool:
+        """Whether one of its files is a pickle: a program that runs when it is loaded."""
+        return any(step.kind in PICKLED for step in self.steps)
 
     @property
     def options(self) -> dict[str, Any]:

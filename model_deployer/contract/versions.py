@@ -20,7 +20,7 @@ from model_deployer.contract.features import (
     Text,
 )
 from model_deployer.contract.number_format import exact
-from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.outputs import Classification, Output, Regression, VectorOutput
 
 
 class Step(IntEnum):
@@ -101,14 +101,29 @@ def compare(old: Contract, new: Contract) -> list[Change]:
     return sorted(changes, key=lambda change: (-change.step, change.field or "", change.message))
 
 
-def version_step(changes: Sequence[Change], moved: bool = False) -> Step:
+def version_step(changes: Sequence[Change], moved: Step = Step.PATCH) -> Step:
     """Return the largest step that the changes require.
 
     Args:
         changes: The changes of the contract, as :func:`compare` returns them.
-        moved: Whether behaviour moved by more than a patch allows; the step is then at least minor.
+        moved: The step that the behaviour requires, see :func:`moved_step`.
     """
-    return max([Step.MINOR if moved else Step.PATCH, *(change.step for change in changes)])
+    return max([moved, *(change.step for change in changes)])
+
+
+def moved_step(output: Output, moved: bool) -> Step:
+    """Return the step that a change of behaviour requires.
+
+    An embedding that moved is a major step: callers have stored vectors, which cannot be compared with new ones.
+
+    Args:
+        output: The output of the new model.
+        moved: Whether behaviour moved by more than a patch allows; see
+            :func:`contract.prediction_shift.exceeds_tolerance`.
+    """
+    if not moved:
+        return Step.PATCH
+    return Step.MAJOR if output.task == "embedding" else Step.MINOR
 
 
 def next_version(latest: Artifact | None, new: Contract, moved: bool = False) -> Version:
@@ -125,7 +140,8 @@ def next_version(latest: Artifact | None, new: Contract, moved: bool = False) ->
     """
     if latest is None:
         return FIRST_VERSION
-    return Version.parse(latest.manifest.version).next(version_step(compare(latest.contract, new), moved))
+    step = version_step(compare(latest.contract, new), moved_step(new.output, moved))
+    return Version.parse(latest.manifest.version).next(step)
 
 
 def _added(feature: Feature) -> Change:
@@ -257,6 +273,8 @@ def _output_changes(old: Output, new: Output) -> list[Change]:
         return _classification_changes(old, new)
     if old == new:
         return []
+    if isinstance(old, VectorOutput) and isinstance(new, VectorOutput):
+        return _vector_changes(old, new)
     if isinstance(old, Regression) and isinstance(new, Regression):
         same_but_quantile = old.model_copy(update={"quantile": new.quantile}) == new
         if same_but_quantile:
@@ -274,6 +292,23 @@ def _classification_changes(old: Classification, new: Classification) -> list[Ch
         changes.append(Change(Step.MAJOR, None, f"predictions {verb} a `set` of labels"))
     thresholds = {"threshold": new.threshold, "set_threshold": new.set_threshold}
     return changes if old.model_copy(update=thresholds) == new else [*changes, _OTHER_OUTPUT]
+
+
+def _vector_changes(old: VectorOutput, new: VectorOutput) -> list[Change]:
+    """Compare several numbers; a changed order counts, too, because tensors have no names."""
+    messages = []
+    if old.names is None and old.length != new.length:
+        messages.append(f"the embedding has {new.length} numbers, and no longer {old.length}")
+    if old.names != new.names:
+        messages.append(f"the targets are now {_listed(new.names)}, and no longer {_listed(old.names)}")
+    if old.names == new.names and old.units != new.units:
+        changed = [name for name in new.names or () if old.unit_of.get(name) != new.unit_of.get(name)]
+        messages.append(f"the unit of {_listed(changed)} changed")
+    return [Change(Step.MAJOR, None, message) for message in messages] or [_OTHER_OUTPUT]
+
+
+def _listed(names: Sequence[str] | None) -> str:
+    return ", ".join(names or ())
 
 
 _OTHER_OUTPUT = Change(Step.MAJOR, None, "the output's target, labels, unit, coverage or quantile changed")

@@ -32,6 +32,8 @@ def write_holdout(artifact: Artifact, folder: Path, test: HoldoutRows | None) ->
     names = [feature.name for feature in artifact.contract.features]
     if allowed.fields != "all" and (private := sorted(set(names) - set(allowed.fields))):
         return f"no test rows: model.yaml does not allow it for {', '.join(private)}"
+    if spec.is_embedding:
+        return "no test rows: an embedding has no truth to measure it with"
     if test is None or not test.requests:
         return "no test rows: the table is not available"
     chosen = np.unique(np.linspace(0, len(test.requests) - 1, min(allowed.rows, len(test.requests))).astype(int))

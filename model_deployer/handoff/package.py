@@ -23,6 +23,7 @@ from model_deployer.handoff.formats.graph_facts import graph_facts
 from model_deployer.handoff.formats.holdout import HoldoutRows, read_holdout_rows
 from model_deployer.handoff.formats.parity import write_parity
 from model_deployer.handoff.formats.service_replay import replay_service
+from model_deployer.handoff.formats.source_files import write_source
 from model_deployer.handoff.holdout_sample import write_holdout
 from model_deployer.handoff.measurement.program import run_program, write_program
 from model_deployer.handoff.platform_hashes import other_platforms, tested_platform
@@ -32,11 +33,13 @@ from model_deployer.handoff.requirements import (
     write_environment,
     write_hashed_requirements,
     write_requirements,
+    write_source_requirements,
 )
 from model_deployer.handoff.sample_requests import collect_samples
 from model_deployer.handoff.sandbox.environment import CleanEnvironment, temporary_environment
 from model_deployer.handoff.sandbox.sbom import write_sbom
 from model_deployer.handoff.sandbox.server import Server, run_server
+from model_deployer.handoff.sandbox.source_environment import install_source
 from model_deployer.handoff.verification import raise_for_failures, verify, write_verification
 from model_deployer.image.bento import write_bento
 from model_deployer.monitoring.monitoring import write_monitoring
@@ -86,12 +89,10 @@ def write_package(artifact: Artifact, target: Path, options: PackageOptions) -> 
         options: How to write it.
 
     Raises:
-        UsageError: If the model is not a graph, the folder is not empty, ``spec`` does not belong to the model, or the
-            URL is not absolute.
+        UsageError: If the folder is not empty, ``spec`` does not belong to the model, or the URL is not absolute.
         CheckFailed: If a check of the package failed.
         EnvironmentFault: If this machine lacks something that is needed.
     """
-    _require_graph(artifact)
     with staging(target) as folder, temporary_environment() as environment:
         package_data.write_metadata(artifact, options.is_verified, folder, options.runbook_url)
         written = _write_model(artifact, folder, _test_rows(artifact, options.spec))
@@ -115,19 +116,15 @@ def write_package(artifact: Artifact, target: Path, options: PackageOptions) -> 
             write_attestation(folder, options.key, options.is_verified)
 
 
-def _require_graph(artifact: Artifact) -> None:
-    if artifact.runner:
-        raise UsageError(
-            f"{artifact.tag} is served by its source, and a package holds models that are graphs alone; hand over the "
-            "image, which has the environment of the source: `deployer image`"
-        )
-
-
 def _write_model(artifact: Artifact, folder: Path, test: HoldoutRows | None) -> _WrittenFormats:
     with step("formats") as current:
-        formats = Formats(artifact, folder, test).write()
-        names = [format_.name for format_ in formats if not format_.withheld]
-        current.detail = f"{', '.join(names)}: replayed on {_rows(test)}"
+        if artifact.runner:
+            formats = write_source(artifact, artifact.runner, folder)
+            current.detail = "the files of the source, which the service asks; there is no graph"
+        else:
+            formats = Formats(artifact, folder, test).write()
+            names = [format_.name for format_ in formats if not format_.withheld]
+            current.detail = f"{', '.join(names)}: replayed on {_rows(test)}"
     if (artifact.path / PLOTS).is_dir():
         shutil.copytree(artifact.path / PLOTS, folder / "model" / PLOTS, copy_function=shutil.copyfile)
     return _WrittenFormats(formats, test)
@@ -147,11 +144,13 @@ def _write_bento(artifact: Artifact, folder: Path) -> None:
 
 def _write_static_files(artifact: Artifact, folder: Path) -> None:
     """Write the files that do not depend on the model, and those of the environment."""
-    write_programs(folder)
+    write_programs(folder, is_graph=artifact.runner is None)
     write_program(folder)
     (folder / "proto").mkdir()
     shutil.copyfile(folder / "bento/src/model_deployer/serving/grpc" / PROTO, folder / "proto" / PROTO)
     write_requirements(folder)
+    if artifact.runner:
+        write_source_requirements(folder, artifact.runner)
     write_environment(folder, artifact.manifest.name)
     write_dockerfile(folder)
 
@@ -161,8 +160,10 @@ def _install(artifact: Artifact, folder: Path, environment: CleanEnvironment) ->
         environment.copy(folder)
         environment.install()
         write_hashed_requirements(folder, tested_platform(environment), other_platforms(environment))
-        write_sbom(folder, environment, artifact.manifest, artifact.contract)
-        current.detail = f"{len(environment.installed())} packages in a clean environment"
+        source = install_source(environment, artifact.runner) if artifact.runner else None
+        write_sbom(folder, environment, artifact, source)
+        of_source = f", {len(artifact.runner.requirements)} in that of the source" if artifact.runner else ""
+        current.detail = f"{len(environment.installed())} packages in a clean environment{of_source}"
 
 
 @contextmanager
@@ -191,7 +192,8 @@ def _send_requests(artifact: Artifact, folder: Path, server: Server) -> Samples:
 def _replay(artifact: Artifact, folder: Path, server: Server, samples: Samples, written: _WrittenFormats) -> None:
     with step("service") as current:
         format_ = replay_service(server.url, artifact, samples, written.test)
-        write_parity(folder / package_data.PARITY, [format_, *written.formats], graph_facts(artifact))
+        graph = None if artifact.runner else graph_facts(artifact)
+        write_parity(folder / package_data.PARITY, [format_, *written.formats], graph)
         current.detail = f"replayed on {_rows(written.test)}"
 
 

@@ -1,7 +1,9 @@
-"""The programs of a package that do not depend on the model, and the comparison of all its programs."""
+"""The programs of a package that depend only on the kind of its model, and the comparison of all its programs."""
 
 import shutil
 from pathlib import Path
+
+from jinja2 import FileSystemLoader
 
 from model_deployer.handoff.clients.clients import listed_clients, write_clients
 from model_deployer.handoff.formats.library import TEMPLATES
@@ -10,6 +12,7 @@ from model_deployer.handoff.standalone import verify
 from model_deployer.image.bento import server_files
 from model_deployer.package.package_data import PackageData
 from model_deployer.system.janitor import temporary_folder
+from model_deployer.writing.templates import jinja_environment
 
 #: Programs that other parts of the package come with.
 _OF_OTHER_PARTS = {
@@ -21,19 +24,26 @@ _OF_OTHER_PARTS = {
 #: BentoML writes this file of a Bento itself, and no program reads it.
 _WRITTEN_BY_BENTOML = "bentofile.yaml"
 
-#: The programs by their paths in the package.
-PROGRAMS = {
-    "examples/inference_example.py": TEMPLATES / "inference_example.py",
-    "tests/test_inference.py": TEMPLATES / "test_inference.py",
-    "verify.py": Path(verify.__file__),
-}
+#: The tests, which are made from a template.
+_TESTS = "tests/test_inference.py"
+
+_environment = jinja_environment(FileSystemLoader(TEMPLATES))
 
 
-def write_programs(folder: Path) -> None:
-    """Write the programs that do not depend on the model."""
-    for name, source in PROGRAMS.items():
+def write_programs(folder: Path, *, is_graph: bool) -> list[str]:
+    """Write the programs that depend only on whether the model is a graph, and return their paths.
+
+    A model that is not a graph cannot be asked without its service.
+    """
+    example = "inference_example.py" if is_graph else "service_example.py"
+    copied = {"examples/inference_example.py": TEMPLATES / example, "verify.py": Path(verify.__file__)}
+    for name, source in copied.items():
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copyfile(source, folder / name)
+    (folder / _TESTS).parent.mkdir(exist_ok=True)
+    text = _environment.get_template(f"{Path(_TESTS).name}.j2").render(is_graph=is_graph)
+    (folder / _TESTS).write_text(text, encoding="utf-8")
+    return [*copied, _TESTS]
 
 
 def differing_programs(package: PackageData, folder: Path) -> list[str]:
@@ -46,8 +56,10 @@ def differing_programs(package: PackageData, folder: Path) -> list[str]:
         folder: Its folder.
     """
     others = {name: source for name, source in _OF_OTHER_PARTS.items() if (folder / name).exists()}
-    sources: dict[str, Path | None] = {**PROGRAMS, **others, **_sources_of_bento(folder), **measuring_modules(folder)}
-    with temporary_folder("model-clients-") as temporary:
+    sources: dict[str, Path | None] = {**others, **_sources_of_bento(folder), **measuring_modules(folder)}
+    with temporary_folder("model-programs-") as temporary:
+        programs = write_programs(temporary, is_graph=package.runner is None)
+        sources |= {name: temporary / name for name in programs}
         write_clients(package.contract, package.manifest, temporary)
         clients = [client for client in listed_clients(folder) if client.left_out is None]
         sources |= {name: temporary / name for client in clients for name in client.files}

@@ -2,19 +2,21 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from model_deployer.adoption.installed_packages import with_dependencies
+from model_deployer.contract.source_runner import SourceRunner
 from model_deployer.handoff.formats.library import TEMPLATES
 from model_deployer.image.bento import DOCKERFILE, REQUIREMENTS
-from model_deployer.package.package_data import HASHED_REQUIREMENTS
+from model_deployer.package.package_data import HASHED_REQUIREMENTS, SOURCE_REQUIREMENTS
 
 #: The files with the packages of the server, and with those that the tests need in addition.
 RUNTIME, TESTS = "requirements.txt", "tests/requirements.txt"
+
 
 #: The packages that the tests and the joblib file need in addition to those of the server.
 _TEST_PACKAGES = ("pytest", "joblib")
@@ -39,9 +41,17 @@ def write_requirements(folder: Path) -> None:
     lines = (folder / "bento" / REQUIREMENTS).read_text(encoding="utf-8").splitlines()
     server_pins = list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
     names = {pin.partition("==")[0].lower().replace("_", "-") for pin in server_pins}
-    test_pins = [pin for pin in _pins(_TEST_PACKAGES) if pin.partition("==")[0] not in names]
+    test_packages = with_dependencies(_TEST_PACKAGES).items()
+    test_pins = [f"{name}=={version}" for name, version in test_packages if name not in names]
     _write_pins(folder / RUNTIME, "To serve the model and to load its files.", server_pins)
     _write_pins(folder / TESTS, f"For the tests, in addition to {RUNTIME}.", test_pins)
+
+
+def write_source_requirements(folder: Path, runner: SourceRunner) -> None:
+    """Write the packages of the process of a source, with their exact versions."""
+    python = f", with Python {runner.python}" if runner.python else ""
+    title = f"For the process of the model alone{python}. README.md has the command that installs them."
+    _write_pins(folder / SOURCE_REQUIREMENTS, title, runner.requirements)
 
 
 def write_hashed_requirements(folder: Path, tested: HashedPlatform, others: Sequence[HashedPlatform]) -> None:
@@ -80,22 +90,9 @@ def read_pins(folder: Path) -> list[str]:
     return [line for line in lines if "==" in line]
 
 
-def _pins(names: Sequence[str]) -> list[str]:
-    """Return the packages and their dependencies, with the versions that are installed here."""
-    versions: dict[str, str] = {}
-    waiting = [name.lower() for name in names]
-    while waiting:
-        name = waiting.pop()
-        if name in versions:
-            continue
-        versions[name] = version(name)
-        requirements = map(Requirement, distribution(name).requires or [])
-        waiting += [
-            requirement.name.lower()
-            for requirement in requirements
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        ]
-    return [f"{name}=={versions[name]}" for name in sorted(versions)]
+def read_source_pins(folder: Path) -> list[str]:
+    """Return the packages of the environment of the source of a package folder, as ``name==version``."""
+    return [line for line in (folder / SOURCE_REQUIREMENTS).read_text(encoding="utf-8").splitlines() if "==" in line]
 
 
 def write_environment(folder: Path, name: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,19 @@ from model_deployer.system.http_client import auth_header, connect
 #: The number of requests that schemathesis generates per operation, in addition to its coverage phase.
 EXAMPLES = 50
 
+#: A list with more items is one of rows.
+MAX_ITEMS = 10
+
 #: Any client error may refuse a wrong request; by default, schemathesis does not accept 413.
 _SETTINGS = """
 [checks.negative_data_rejection]
 expected-statuses = ["4xx"]
+"""
+
+#: The source of a model may refuse rows that its contract accepts, and so what the document describes.
+_SETTINGS_OF_SOURCE = """
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "4xx", "5xx"]
 """
 
 
@@ -96,13 +106,14 @@ def _lint(path: Path) -> None:
         raise CheckFailed(f"Redocly finds {path.name} invalid: {last_line(completed)}")
 
 
-def fuzz(folder: Path, url: str, temporary: Path) -> str:
+def fuzz(folder: Path, url: str, temporary: Path, *, is_graph: bool = True) -> str:
     """Generate requests from the documents with schemathesis, and check the server's answers against them.
 
     Args:
         folder: The folder of the package.
         url: The URL of the server.
         temporary: A folder for temporary files.
+        is_graph: Whether the model is a graph, which answers every row that the document allows.
 
     Returns:
         The result in a sentence.
@@ -114,17 +125,17 @@ def fuzz(folder: Path, url: str, temporary: Path) -> str:
     program = Path(sys.executable).parent / "schemathesis"
     if not program.exists():
         raise EnvironmentFault("'schemathesis' is missing: pip install 'model-deployer[handoff]'")
-    return "; ".join(_fuzz(path, url, temporary, program) for path in _files(folder))
+    settings = temporary / "schemathesis.toml"
+    settings.write_text(_SETTINGS if is_graph else f"{_SETTINGS}{_SETTINGS_OF_SOURCE}", encoding="utf-8")
+    return "; ".join(_fuzz(path, url, temporary, [program, "--config-file", settings]) for path in _files(folder))
 
 
-def _fuzz(path: Path, url: str, folder: Path, program: Path) -> str:
+def _fuzz(path: Path, url: str, folder: Path, program: Sequence[str | Path]) -> str:
     document_path = folder / "fuzzed.json"
     document = _without_inexpressible(yaml.safe_load(path.read_text(encoding="utf-8")))
     document_path.write_text(json.dumps(document), encoding="utf-8")
     headers = [part for name, value in auth_header().items() for part in ("--header", f"{name}: {value}")]
-    settings = folder / "schemathesis.toml"
-    settings.write_text(_SETTINGS, encoding="utf-8")
-    command: list[str | Path] = [program, "--config-file", settings, "run", document_path, "--url", url]
+    command = [*program, "run", document_path, "--url", url]
     command += ["--max-examples", str(EXAMPLES), "--seed", "0", "--no-color", *headers]
     completed = run(command, folder, timeout_seconds=600)
     lines = [line.strip() for line in completed.stdout.splitlines() if line.strip()]
@@ -150,8 +161,9 @@ def _without_inexpressible(document: dict[str, Any]) -> dict[str, Any]:
     """Remove the parts of a document whose rules JSON Schema cannot express.
 
     These are columns (which must have equal lengths), headers (which may be unknown), the lines of CSV, and tables and
-    arrays in binary formats. Of the files of images only the examples remain, and of the sequences in tensors, whose
-    shape names their length, only the shortest.
+    arrays in binary formats. Of the files of images only the examples remain, without the limit of rows: the limit of
+    the bytes of a body comes before it. Of the sequences in tensors, whose shape names their length, only the shortest
+    remain. The name of the only column of a table may be its position.
     """
     for operations in document["paths"].values():
         for operation in operations.values():
@@ -162,8 +174,11 @@ def _without_inexpressible(document: dict[str, Any]) -> dict[str, Any]:
                 contents.pop(media_type)
             for content in contents.values():
                 _remove_columns(content)
-    _use_example_images(document["components"])
+    if '"contentEncoding": "base64"' in json.dumps(document["components"]):
+        _use_example_images(document["components"])
+        _remove_limits_of_rows(document)
     _fix_lengths(document["components"].get("schemas", {}))
+    _accept_positions(document["components"].get("schemas", {}))
     if "/predict" in document["paths"]:
         body = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
         examples = body["examples"].items()
@@ -183,6 +198,15 @@ def _fix_lengths(components: dict[str, Any]) -> None:
                 numbers["maxItems"] = length["minimum"]
 
 
+def _accept_positions(components: dict[str, Any]) -> None:
+    """Accept 0, which pandas writes for a column without a name, as the name of an only column, in place."""
+    for component in components.values():
+        names = component.get("properties", {}).get("columns", {}).get("prefixItems", [])
+        if len(names) == 1:
+            names[0] = {"enum": [names[0]["const"], 0, "0"]}
+            component["properties"]["columns"]["items"] = {"type": ["string", "integer"]}
+
+
 def _use_example_images(schema: Any) -> None:
     """Replace the schema of every image by its examples, in place."""
     if isinstance(schema, list):
@@ -193,6 +217,18 @@ def _use_example_images(schema: Any) -> None:
             schema["enum"] = schema["examples"]
         for part in schema.values():
             _use_example_images(part)
+
+
+def _remove_limits_of_rows(schema: Any) -> None:
+    """Remove the largest number of items of every long list, in place."""
+    if isinstance(schema, list):
+        for part in schema:
+            _remove_limits_of_rows(part)
+    if isinstance(schema, dict):
+        if isinstance(schema.get("maxItems"), int) and schema["maxItems"] > MAX_ITEMS:
+            del schema["maxItems"]
+        for part in schema.values():
+            _remove_limits_of_rows(part)
 
 
 def _remove_columns(content: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from model_deployer.contract.artifact import write_json
 from model_deployer.contract.errors import CheckFailed, DeployerError
+from model_deployer.contract.source_runner import SourceRunner
 from model_deployer.deployment.targets import definitions, write_definitions
 from model_deployer.handoff import specification
 from model_deployer.handoff.checksums import write_checksums
@@ -25,9 +26,10 @@ from model_deployer.handoff.grpc_replay import replay_grpc
 from model_deployer.handoff.measurement.machine import machine
 from model_deployer.handoff.measurement.program import run_relative_program
 from model_deployer.handoff.programs import differing_programs
-from model_deployer.handoff.requirements import read_pins
+from model_deployer.handoff.requirements import read_pins, read_source_pins
 from model_deployer.handoff.sandbox.environment import CleanEnvironment, temporary_environment
 from model_deployer.handoff.sandbox.server import Server, run_server
+from model_deployer.handoff.sandbox.source_environment import install_source
 from model_deployer.handoff.standalone import verify as standalone
 from model_deployer.image.container import container
 from model_deployer.monitoring.monitoring import check_monitoring, monitoring, replay_verdict
@@ -293,16 +295,34 @@ def _environment(context: CheckContext) -> str:
     expected = {_canonical(pin) for pin in read_pins(context.folder)}
     extra = [pin for pin in context.environment.installed() if _canonical(pin) not in expected]
     _require_none([f"{pin} was installed, but the requirements do not list it" for pin in extra])
-    return f"{len(expected)} packages installed in a new virtual environment, and no others"
+    own = f"{len(expected)} packages installed in a new virtual environment, and no others"
+    return f"{own}; {_source_environment(context, runner)}" if (runner := context.package.runner) else own
+
+
+def _source_environment(context: CheckContext, runner: SourceRunner) -> str:
+    """Make the environment of the process of the model, and compare its packages with those that it needs."""
+    environment = install_source(context.environment, runner)
+    installed = {_canonical(f"{name}=={version}") for name, version in environment.versions.items()}
+    pins = read_source_pins(context.folder)
+    _require_none(list(environment.notes))
+    _require_none([f"{pin} was not installed for the process of the model" for pin in pins
+                   if _canonical(pin) not in installed])  # fmt: skip
+    python = environment.versions["python"]
+    other = (
+        "" if runner.python is None or f"{python}.".startswith(f"{runner.python}.") else f" in place of {runner.python}"
+    )
+    return f"{len(pins)} in that of the process of the model, with Python {python}{other}"
 
 
 def _example(context: CheckContext) -> str:
-    completed = context.environment.run(commands(context.folder)["example"])
+    completed = context.environment.run(commands(context.folder, context.url)["example"], **_key_variable())
     _require_success(completed)
     return f"examples/inference_example.py printed {len(completed.stdout.splitlines())} predictions"
 
 
 def _tests_offline(context: CheckContext) -> str:
+    if context.package.runner:
+        raise NotRun("the model answers in the service only")
     return _test_summary(context.environment.run(commands(context.folder)["test"]))
 
 
@@ -392,7 +412,8 @@ def _specification(context: CheckContext) -> str:
 
 
 def _fuzzing(context: CheckContext) -> str:
-    return specification.fuzz(context.folder, context.url, context.environment.folder)
+    folder, is_graph = context.environment.folder, context.package.runner is None
+    return specification.fuzz(context.folder, context.url, folder, is_graph=is_graph)
 
 
 def _clients(context: CheckContext) -> str:
@@ -443,11 +464,11 @@ CHECKS: tuple[tuple[str, Need, CheckFunction], ...] = (
         "program",
         _environment,
     ),
-    ("Run the example program.", "program", _example),
     ("Run the tests of the package offline: ONNX model, pickles, preprocessing.", "program", _tests_offline),
     ("Start a server of the package's own Bento, or connect to the deployment.", "program", _start),
     ("Compare GET /model with the package's model and version.", "server", _identity),
     ("Send every request of sample_requests.json, and compare the answer.", "server", _requests),
+    ("Run the example program.", "server", _example),
     ("Measure the model again on the test rows that the package holds.", "server", _metrics),
     ("Measure latencies again, and hold them against the stated ones.", "server", _latencies),
     (

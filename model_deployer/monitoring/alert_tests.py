@@ -67,8 +67,9 @@ def _normal_traffic(package: PackageData) -> Traffic:
     traffic = {_up(instance): f"1{_CONSTANT}" for instance in (FIRST, SECOND)}
     traffic |= {info_series(package, instance): f"1{_CONSTANT}" for instance in (FIRST, SECOND)}
     traffic |= {_requests(status): _rising(count) for status, count in per_status.items()}
-    traffic |= {_invalid(package): _rising(REQUESTS_PER_MINUTE / 100), _degraded(): f"0{_CONSTANT}"}
-    traffic |= {series_name("model_worker_ends_total", reason="SIGKILL"): f"0{_CONSTANT}"}
+    traffic |= {_invalid(package): _rising(REQUESTS_PER_MINUTE / 100)}
+    constant = (_ends("worker"), _ends("source") if package.runner else _degraded())
+    traffic |= dict.fromkeys(constant, f"0{_CONSTANT}")
     traffic |= _request_seconds(package)
     traffic |= _queue_seconds(package, REQUESTS_PER_MINUTE)
     return traffic
@@ -82,9 +83,12 @@ def _cases(package: PackageData) -> Iterator[Case]:
     )
     yield Case("ModelAbsent", {}, ({"name": name},), missing=(first, second))
     yield Case("ModelReplicaDown", {_up(SECOND): f"0{_CONSTANT}"}, _job(instance=SECOND))
-    yield Case("ModelDegraded", {_degraded(): f"1{_CONSTANT}"}, _job(instance=FIRST))
-    ended = {series_name("model_worker_ends_total", reason="SIGKILL"): _rising(1)}
-    yield Case("ModelWorkerEnded", ended, _job(instance=FIRST, reason="SIGKILL"))
+    killed = _job(instance=FIRST, reason="SIGKILL")
+    if package.runner:
+        yield Case("ModelSourceEnded", {_ends("source"): _rising(1)}, killed)
+    else:
+        yield Case("ModelDegraded", {_degraded(): f"1{_CONSTANT}"}, _job(instance=FIRST))
+    yield Case("ModelWorkerEnded", {_ends("worker"): _rising(1)}, killed)
     yield Case("ModelFailingFast", {_requests("500"): _rising(REQUESTS_PER_MINUTE / 10)}, _job())
     yield Case("ModelFailingSlowly", {_requests("504"): _rising(REQUESTS_PER_MINUTE / 100)}, _job())
     yield Case("ModelFailingForDays", {_requests("504"): _rising(REQUESTS_PER_MINUTE / 500)}, _job())
@@ -143,6 +147,10 @@ def _invalid(package: PackageData) -> str:
 
 def _degraded() -> str:
     return series_name("model_degraded")
+
+
+def _ends(process: str) -> str:
+    return series_name(f"model_{process}_ends_total", reason="SIGKILL")
 
 
 def _rising(per_minute: float) -> str:

@@ -142,17 +142,7 @@ def _availability(package: PackageData) -> Iterator[Alert]:
         expression=f"up == 0 and on (job) last_over_time({replicas}[1h])",
         for_duration="5m",
     )
-    yield Alert(
-        name="ModelDegraded",
-        severity="warning",
-        summary="{{ $labels.instance }} answers with the fallback engine",
-        when="model_degraded has been 1 for 5 minutes.",
-        meaning="The configured engine does not answer, so the fallback engine on the CPU does. The predictions are "
-        "the same, but they take longer.",
-        action="Read the text of GET /readyz, which has the reason, and repair the process on the GPU.",
-        expression=f"max by (job, instance) (model_degraded and on (job, instance) {replicas}) == 1",
-        for_duration="5m",
-    )
+    yield _source_ended(replicas) if package.runner else _degraded(replicas)
     yield Alert(
         name="ModelWorkerEnded",
         severity="warning",
@@ -168,13 +158,47 @@ def _availability(package: PackageData) -> Iterator[Alert]:
     )
 
 
+def _degraded(replicas: str) -> Alert:
+    return Alert(
+        name="ModelDegraded",
+        severity="warning",
+        summary="{{ $labels.instance }} answers with the fallback engine",
+        when="model_degraded has been 1 for 5 minutes.",
+        meaning="The configured engine does not answer, so the fallback engine on the CPU does. The predictions are "
+        "the same, but they take longer.",
+        action="Read the text of GET /readyz, which has the reason, and repair the process on the GPU.",
+        expression=f"max by (job, instance) (model_degraded and on (job, instance) {replicas}) == 1",
+        for_duration="5m",
+    )
+
+
+def _source_ended(replicas: str) -> Alert:
+    """Return the alert on the process of a source: nothing answers in its place."""
+    return Alert(
+        name="ModelSourceEnded",
+        severity="warning",
+        summary="the process of the model on {{ $labels.instance }} ended unexpectedly: {{ $labels.reason }}",
+        when="The process in which the source of the model answers ended in the last 15 minutes without being asked "
+        "to, on a replica.",
+        meaning="Until it was started again, the replica answered with 503 and Retry-After, and GET /readyz with 503. "
+        "It is started again within a second, and after a longer pause if it keeps ending. Nothing else can answer in "
+        "its place.",
+        action="Read in the log how it ended. SIGKILL is usually the memory limit, which the server and this process "
+        "share. SIGALRM: a batch took longer than the time limit of a request, so find the request, or allow more "
+        "time. With an exit code, the code of the model ended itself: inform the owner of the model.",
+        expression="sum by (job, instance, reason) "
+        f"(increase(model_source_ends_total[15m]) and on (job, instance) {replicas}) > 0",
+        for_duration="1m",
+    )
+
+
 def _failures(package: PackageData) -> Iterator[Alert]:
     meaning = (
         "Callers get no predictions, and the cause is the service: an internal error, overload, or no answer in time."
     )
     action = (
         "Check which status the failures have (model_requests_total). 500: the log has the error with the request id. "
-        "503 and 504: add replicas."
+        f"503 and 504: add replicas.{_source_first(package)}"
     )
     tiers: tuple[tuple[str, Severity, str, BurnRate, str], ...] = (
         ("ModelFailingFast", "critical", "many requests fail", FAST, action),
@@ -198,14 +222,22 @@ def _failures(package: PackageData) -> Iterator[Alert]:
         summary="requests are refused because too many are waiting",
         when=f"For 5 minutes, more than {percentage(MAX_OVERLOADED_SHARE)} of the requests, and at least "
         f"{MIN_FAILURES}, got 503.",
-        meaning="The load is higher than the replicas can handle. The refused requests had no effect, and the callers "
-        "can send them again.",
+        meaning=f"The load is higher than the replicas can handle{_or_source(package)}. The refused requests had no "
+        "effect, and the callers can send them again.",
         action="Add replicas. If their number already matches the sizing, check whether a caller sends requests in a "
-        "loop.",
+        f"loop.{_source_first(package)}",
         expression=f"{_ratio(package, '5m', '503')} > {MAX_OVERLOADED_SHARE}\n"
         f"  and on (job) {_count(package, '5m', '503')} >= {MIN_FAILURES}",
         for_duration="5m",
     )
+
+
+def _or_source(package: PackageData) -> str:
+    return ", or the process of the model ended" if package.runner else ""
+
+
+def _source_first(package: PackageData) -> str:
+    return " If ModelSourceEnded fires, begin with it." if package.runner else ""
 
 
 def _speed(package: PackageData) -> Iterator[Alert]:

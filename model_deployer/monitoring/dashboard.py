@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from model_deployer.contract.number_format import percentage
 from model_deployer.monitoring.alerts import (
@@ -24,6 +24,9 @@ SCHEMA = 38
 _WIDTH, _HEIGHT, _LOW_HEIGHT = 24, 8, 4
 
 Panel = dict[str, Any]
+
+#: What may end unexpectedly: a worker, or the process in which the source of a model answers.
+Process = Literal["worker", "source"]
 
 _SOURCE = {"type": "prometheus", "uid": "${source}"}
 
@@ -86,7 +89,10 @@ def _now(package: PackageData) -> Iterator[Panel]:
     yield _stat("Requests per second", total, "reqps")
     yield _stat("Share of failed requests", f"({failed} or vector(0)) / {total}", "percentunit")
     yield _stat("99 of 100 requests are answered within", latency, "s")
-    yield _stat("Replicas on the fallback engine", f"sum({_of_model('model_degraded', package)})", "short")
+    if package.runner:
+        yield _stat("Ends of the model's process in a day", f"sum({_increase('source', '1d', package)})", "short")
+    else:
+        yield _stat("Replicas on the fallback engine", f"sum({_of_model('model_degraded', package)})", "short")
     yield _stat("Versions that answer", f"count(count by (version) ({_replicas(package)}))", "short")
 
 
@@ -134,19 +140,30 @@ def _latency(package: PackageData) -> Iterator[Panel]:
     yield _graph("Latency", quantiles("model_request_seconds_bucket", _PREDICT), "s")
     yield _graph("Waiting time", quantiles("model_queue_seconds_bucket"), "s")
     yield _graph("Rows per batch", quantiles("model_batch_rows_bucket"), "short")
-    yield _graph("On the fallback engine", {"{{instance}}": _of_model("model_degraded", package)}, "short")
+    if not package.runner:
+        yield _graph("On the fallback engine", {"{{instance}}": _of_model("model_degraded", package)}, "short")
 
 
 def _processes(package: PackageData) -> Iterator[Panel]:
-    increase = f"increase(model_worker_ends_total{{{_JOB}}}[$__rate_interval])"
-    ends = f"sum by (instance, reason) ({increase} and on (job, instance) {replica_selector(package)})"
     legend = "{{instance}} {{process}}"
     cpu = _rate("process_cpu_seconds_total", package)
     yield _graph("Requests in progress", {"{{instance}}": _of_model("model_requests_in_progress", package)}, "short")
     yield _graph("Rows that wait", {"{{instance}}": _of_model("model_queued_rows", package)}, "short")
     yield _graph("Memory of the processes", {legend: _of_model("process_resident_memory_bytes", package)}, "bytes")
     yield _graph("CPU of the processes", {legend: cpu}, "short")
-    yield _graph("Workers that ended unexpectedly", {"{{instance}} {{reason}}": ends}, "short")
+    yield _graph("Workers that ended unexpectedly", _ends("worker", package), "short")
+    if package.runner:
+        yield _graph("Ends of the model's process", _ends("source", package), "short")
+
+
+def _ends(process: Process, package: PackageData) -> Mapping[str, str]:
+    """Return the unexpected ends of workers, or of the process of a source, by their legend."""
+    return {"{{instance}} {{reason}}": f"sum by (instance, reason) ({_increase(process, '$__rate_interval', package)})"}
+
+
+def _increase(process: Process, window: str, package: PackageData) -> str:
+    increase = f"increase(model_{process}_ends_total{{{_JOB}}}[{window}])"
+    return f"{increase} and on (job, instance) {replica_selector(package)}"
 
 
 def _drift(drift: DriftMetric, package: PackageData) -> Iterator[Panel]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.drift import MIN_SHARE, ReplayedDistribution, index_bins
-from model_deployer.contract.outputs import Classification
+from model_deployer.contract.outputs import Classification, VectorOutput
 from model_deployer.contract.reference import CategoryDistribution, Distribution
 from model_deployer.monitoring.prometheus import Rule, quoted, record
 from model_deployer.package.package_data import PackageData
@@ -206,7 +206,7 @@ def _features(package: PackageData) -> Iterator[WatchedDistribution]:
 
 
 def _outputs(package: PackageData) -> Iterator[WatchedDistribution]:
-    """Yield the outputs: of two labels only the second (the first mirrors it), of a regression only the value."""
+    """Yield the outputs: of two labels only the second (the first mirrors it), of an interval only its value."""
     reference = package.reference
     if reference and reference.drift:
         for name, about in _descriptions(package.contract).items():
@@ -219,6 +219,9 @@ def _descriptions(contract: Contract) -> dict[str, str]:
     if isinstance(output, Classification):
         names = {f"probabilities[{index}]": f"probability of {label}" for index, label in enumerate(output.labels)}
         return dict(list(names.items())[1:]) if len(names) == 2 else names
+    if isinstance(output, VectorOutput):
+        names = {f"values[{index}]": f"predicted {name}" for index, name in enumerate(output.names or ())}
+        return names or {"values": f"length of the vector {output.target}"}
     return {"value[0]": f"predicted {output.target}"}
 
 

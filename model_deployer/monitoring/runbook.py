@@ -25,6 +25,9 @@ _READY, _MODEL = 'curl -si "http://$INSTANCE/readyz"', 'curl -s "http://$INSTANC
 _LOG_END = "kubectl logs $POD --previous --tail=20   # or: docker logs --tail 20 $CONTAINER"
 _LOGGED = "{{request_id, key, code, fields, problem_codes}}"
 _REFUSALS = f"kubectl logs $POD | jq -Rc 'fromjson? | select(.status == {{status}}) | {_LOGGED}'"
+_SOURCE_ENDS = (
+    'kubectl logs $POD | jq -Rc \'fromjson? | select((.message // "") | startswith("the process of the model"))\''
+)
 
 
 class FirstLook(NamedTuple):
@@ -71,16 +74,17 @@ def first_looks(package: PackageData) -> Mapping[str, FirstLook]:
     processors = f"sum by (instance) (rate(process_cpu_seconds_total[5m]) {of_model})"
     by_rows = f"sum by (le, rows) (rate(model_request_seconds_bucket{{{predict}}}[5m]) {of_model})"
     invalid = f"topk(5, sum by (field, code) (increase(model_invalid_values_total[15m]) {of_model}))"
+    worker_ends, source_ends = (
+        f"sum by (instance, reason) (increase(model_{process}_ends_total[1h]) {of_model})"
+        for process in ("worker", "source")
+    )
     failing = FirstLook((by_status, by_instance), (_READY, _REFUSALS.format(status=500)))
     slow = FirstLook((f"histogram_quantile(0.99, {by_rows})", waiting, processors, load), (_READY,))
     versions = FirstLook((f"count by (job, version, instance) ({replicas})",), (_MODEL,))
     looks = {
         "ModelAbsent": FirstLook((f"last_over_time({replicas}[1d])", "up == 0"), (_READY, _LOG_END)),
         "ModelReplicaDown": FirstLook(("up == 0", f"last_over_time({replicas}[1h])"), (_READY, _LOG_END)),
-        "ModelDegraded": FirstLook((f"model_degraded {of_model}",), (_READY,)),
-        "ModelWorkerEnded": FirstLook(
-            (f"sum by (instance, reason) (increase(model_worker_ends_total[1h]) {of_model})", memory), (_LOG_END,)
-        ),
+        "ModelWorkerEnded": FirstLook((worker_ends, memory), (_LOG_END,)),
         **dict.fromkeys(("ModelFailingFast", "ModelFailingSlowly", "ModelFailingForDays"), failing),
         "ModelOverloaded": FirstLook((load, waiting, f"count({replicas})"), (_REFUSALS.format(status=503),)),
         **dict.fromkeys(("ModelSlow", "ModelSlowForHours", "ModelSlowForDays"), slow),
@@ -88,6 +92,10 @@ def first_looks(package: PackageData) -> Mapping[str, FirstLook]:
         "ModelInvalidValues": FirstLook((invalid,), (_REFUSALS.format(status=422),)),
         **dict.fromkeys(("ModelVersionsMixed", "ModelVersionOther"), versions),
     }
+    if package.runner:
+        looks["ModelSourceEnded"] = FirstLook((source_ends,), (_READY, _SOURCE_ENDS))
+    else:
+        looks["ModelDegraded"] = FirstLook((f"model_degraded {of_model}",), (_READY,))
     return looks | {drift.alert: _drift_look(drift, package) for drift in drift_metrics(package)}
 
 

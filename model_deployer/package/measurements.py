@@ -151,7 +151,8 @@ class Measurements(_Record):
     Attributes:
         machine: The machine of the server and the clients.
         when: The time of the measurements, in UTC.
-        engine: The engine that ran the graph: ``cpu``, ``cuda`` or ``runner``.
+        engine: The engine that answered: ``cpu``, ``cuda`` or ``runner`` for a graph, ``source`` if the source of the
+            model did, in a process of its own.
         workers: The number of processes that answer requests.
         cold_start_seconds: The time from the start of the server's process until /readyz answered 200, with its files
             in the page cache.

@@ -19,6 +19,7 @@ from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import UsageError
 from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.reference import Reference
+from model_deployer.contract.source_runner import SourceRunner
 from model_deployer.package.clients import Client
 from model_deployer.package.formats import Format, Graph
 from model_deployer.package.measurements import Measurements
@@ -38,6 +39,9 @@ OTHER_SPECIFICATION = "docs/API_OTHER_SERVERS.yaml"
 
 #: The packages of the server with the hashes of their files, for the platforms that it names.
 HASHED_REQUIREMENTS = "requirements-hashed.txt"
+
+#: The packages of the process of a source that serves its model itself.
+SOURCE_REQUIREMENTS = "requirements-source.txt"
 
 #: The endpoints of the model's own API; the others are for clients of other servers.
 OWN_ENDPOINTS = frozenset({"POST /predict", "GET /", "GET /model", "GET /livez", "GET /readyz", "GET /metrics"})
@@ -62,7 +66,9 @@ class PackageData:
         evaluation: The content of the artifact's evaluation.json.
         reference: The content of the artifact's reference.json; None if the model has none.
         formats: The formats of the model, including those that are withheld.
-        graph: The versions of the ONNX graph and of the runtime that replayed it; None if an older package lacks them.
+        runner: How the source of the model is started, which answers itself; None if the model is a graph.
+        graph: The versions of the ONNX graph and of the runtime that replayed it; None if the model is not a graph, or
+            if an older package lacks them.
         measured: The measurements of the server.
         samples: Requests with their answers.
         clients: The clients, including those that were left out.
@@ -86,6 +92,7 @@ class PackageData:
     changes: tuple[Mapping[str, Any], ...]
     endpoints: tuple[tuple[str, str, str], ...]
     is_verified: bool
+    runner: SourceRunner | None = None
     graph: Graph | None = None
     runbook_url: str | None = None
     has_hashed_requirements: bool = False
@@ -132,6 +139,7 @@ def read_package_data(folder: Path) -> PackageData:
             evaluation=Evaluation.parse(metadata["evaluation"], f"{folder}: {METADATA}: evaluation", _REMEDY),
             reference=_reference(folder, metadata["reference"]),
             formats=TypeAdapter(tuple[Format, ...]).validate_python(_read_json(folder, PARITY)["formats"]),
+            runner=_runner(folder, metadata.get("runner")),
             graph=TypeAdapter(Graph | None).validate_python(_read_json(folder, PARITY).get("graph")),
             measured=read_measurements(folder),
             samples=Samples.model_validate(_read_json(folder, SAMPLES)),
@@ -172,7 +180,7 @@ def read_measurements(folder: Path) -> Measurements:
 
 
 def write_metadata(artifact: Artifact, is_verified: bool, folder: Path, runbook_url: str | None = None) -> None:
-    """Write model_metadata.json: the manifest, contract, evaluation and reference of the artifact.
+    """Write model_metadata.json: the manifest, contract, evaluation, reference and runner of the artifact.
 
     Args:
         artifact: The model.
@@ -191,6 +199,7 @@ def write_metadata(artifact: Artifact, is_verified: bool, folder: Path, runbook_
     content = {
         "verified": is_verified,
         **({"runbook_url": runbook_url} if runbook_url else {}),
+        **({"runner": artifact.runner.to_json()} if artifact.runner else {}),
         "manifest": artifact.manifest.model_dump(mode="json"),
         "contract": artifact.contract.model_dump(mode="json"),
         "evaluation": artifact.evaluation.to_json(),
@@ -217,6 +226,10 @@ def package_figures(folder: Path) -> dict[str, Any]:
 
 def _reference(folder: Path, content: Any) -> Reference | None:
     return None if content is None else Reference.parse(content, f"{folder}: {METADATA}: reference", _REMEDY)
+
+
+def _runner(folder: Path, content: Any) -> SourceRunner | None:
+    return None if content is None else SourceRunner.parse(content, f"{folder}: {METADATA}: runner", _REMEDY)
 
 
 def _endpoints(folder: Path) -> Iterator[tuple[str, str, str]]:

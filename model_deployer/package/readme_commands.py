@@ -9,10 +9,14 @@ LOCAL = f"http://localhost:${{PORT:-{DEFAULT_PORT}}}"
 
 #: Each is the content of a block ```` ```sh name ```` of README.md; they run in the package's folder, in this order.
 INSTALL = "python3 -m venv .venv\n.venv/bin/pip install -r requirements.txt -r tests/requirements.txt"
+INSTALL_SOURCE = (
+    "PYTHONPATH=bento/src .venv/bin/python -B -m model_deployer.serving.engines.prepare_source bento/models"
+)
 EXAMPLE = ".venv/bin/python examples/inference_example.py"
 TEST = ".venv/bin/pytest tests"
 SERVE = f'.venv/bin/bentoml serve "$PWD/bento" --port ${{PORT:-{DEFAULT_PORT}}}'
 MEASURE = ".venv/bin/python benchmarks/measure.py"
+EXAMPLE_OF_SERVICE = f"URL={LOCAL} {EXAMPLE}"
 TEST_DEPLOYMENT = f"URL={LOCAL} .venv/bin/pytest tests"
 
 _BLOCK = re.compile(r"^(`{3,})sh (\w+)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)

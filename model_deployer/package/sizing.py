@@ -322,7 +322,8 @@ def resources(sizing: Sizing) -> Iterator[Size]:
         )
     peak = sizing.measured.memory_loaded_bytes
     if peak is not None and sizing.memory_request is not None and sizing.memory_limit is not None:
-        peak_text = f"{peak / _MIB:,.0f} MiB, the peak {memory_load(sizing.measured)}"
+        both = " of the service and the process of the model" if sizing.measured.engine == "source" else ""
+        peak_text = f"{peak / _MIB:,.0f} MiB, the peak{both} {memory_load(sizing.measured)}"
         rounding = f"rounded up to a multiple of {MEMORY_STEP_BYTES // _MIB} MiB"
         yield Size("Memory request", f"{sizing.memory_request // _MIB}Mi", f"{peak_text}; {rounding}")
         yield Size("Memory limit", f"{sizing.memory_limit // _MIB}Mi", f"{MEMORY_HEADROOM} x {peak_text}; {rounding}")

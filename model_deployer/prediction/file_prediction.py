@@ -18,7 +18,7 @@ from model_deployer.prediction.field_columns import FieldReader
 from model_deployer.prediction.lag_columns import lag_columns
 from model_deployer.prediction.table_predictor import ERROR, TablePredictor
 from model_deployer.prediction.training_table import spec_for
-from model_deployer.prediction.unfinished_table import UnfinishedTable
+from model_deployer.prediction.unfinished_table import UnfinishedTable, is_csv
 from model_deployer.serving.engines.offline import BATCH_ROWS, OfflineModel
 from model_deployer.training.data.table_batches import TableBatches, open_batches
 
@@ -80,7 +80,7 @@ def predict_file(artifact: Artifact, job: FilePrediction, progress: Progress = l
         progress: Called after each batch.
 
     Raises:
-        UsageError: if the output exists, or the job cannot be resumed.
+        UsageError: if the output exists or cannot hold the predictions, or the job cannot be resumed.
         DataError: if the table cannot be read, or lacks a field that the contract requires.
         ArtifactError: if the model does not reproduce its golden predictions on this machine.
         Interrupted: if the user interrupts the run with Ctrl-C; the complete parts are kept.
@@ -90,6 +90,8 @@ def predict_file(artifact: Artifact, job: FilePrediction, progress: Progress = l
     lagged = lag_columns(artifact, table.schema, lambda columns: pl.concat(table.read(columns, skip=0)))
     fields = FieldReader(contract, table.schema | lagged.schema, spec.data.missing)
     keep = _kept(job.keep, table.schema, contract)
+    if contract.output.task == "embedding" and is_csv(job.output):
+        raise UsageError(f"{job.output}: CSV cannot hold an embedding, which is a list; let the name end with .parquet")
     used = [name for name in table.schema if name in contract.names or name in keep] or list(table.schema)[:1]
     with closing(UnfinishedTable(job.output)) as unfinished, closing(OfflineModel(artifact)) as model:
         unfinished.begin(_identity(artifact, table, keep), resume=job.resume)

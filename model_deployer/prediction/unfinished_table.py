@@ -20,6 +20,11 @@ _TABLE = "table"
 FORMATS = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv"}
 
 
+def is_csv(path: Path) -> bool:
+    """Return whether a file is written as CSV."""
+    return FORMATS.get(path.suffix.lower()) == "csv"
+
+
 class UnfinishedTable:
     """The parts of a table that are complete, in the folder ``NAME.unfinished``.
 
@@ -86,7 +91,7 @@ class UnfinishedTable:
         """Write the table from its parts, put it in its place, and remove the parts."""
         frame = pl.scan_parquet(self._parts(), glob=False)
         temporary = self._folder / _TABLE
-        if FORMATS[self._path.suffix.lower()] == "csv":
+        if is_csv(self._path):
             frame.sink_csv(temporary)
         else:
             frame.sink_parquet(temporary)

@@ -27,6 +27,7 @@ from model_deployer.contract.errors import (
     Unauthorized,
 )
 from model_deployer.contract.image_file import is_image_file
+from model_deployer.contract.outputs import VectorOutput
 from model_deployer.serving.capture.answered_rows import answered_rows
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.http import asgi, connection, headers, middleware, problem_details, query
@@ -348,8 +349,8 @@ class Gateway:
 
 
 def _feedback(predictor: Predictor) -> list[Protocol]:
-    """Return the route for labels, if traffic is captured."""
-    if predictor.capture is None:
+    """Return the route for labels, if traffic is captured. The truth of several numbers is not one label."""
+    if predictor.capture is None or isinstance(predictor.artifact.contract.output, VectorOutput):
         return []
     from model_deployer.serving.protocols.feedback import Feedback  # noqa: PLC0415 (it loads Arrow)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from lightgbm import LGBMClassifier
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -125,6 +126,39 @@ def test_classes_that_are_codes_get_the_names_of_the_table(tmp_path: Path) -> No
     assert artifact.contract.output.labels == ("no", "yes")
     adoption = artifact.evaluation.adoption
     assert adoption and adoption.equality and adoption.equality.flips == 0
+
+
+def test_columns_that_the_model_leaves_out_are_sent_and_ignored(tmp_path: Path) -> None:
+    """The graph has an input for each field of the contract, also for those that no part of the model reads."""
+    columns = ColumnTransformer([("numbers", StandardScaler(), ["age"])])
+    rows = _pandas(buyers())
+    source = Pipeline([("columns", columns), ("model", LogisticRegression())]).fit(
+        rows[["age", "income", "city"]], rows["bought"]
+    )
+    artifact = adopted(write_adoption(tmp_path, source, "bought", buyers()))
+    assert [feature.name for feature in artifact.contract.features] == ["age", "income", "city"]
+    (answer,) = predict(artifact, [{"age": 40, "income": 20_000, "city": "Ulm"}])
+    assert answer is not None
+
+
+def test_a_code_that_the_encoder_refuses_is_refused(tmp_path: Path) -> None:
+    """An encoder of numbers raises an error for a number beyond its categories, and so does the contract."""
+    table = buyers().with_columns(area=pl.Series(np.arange(buyers().height) % 3 + 1))
+    columns = ColumnTransformer([("codes", OneHotEncoder(), ["area"]), ("numbers", StandardScaler(), ["age"])])
+    rows = _pandas(table)[["area", "age"]]
+    source = Pipeline([("columns", columns), ("model", LogisticRegression())]).fit(rows, table["bought"].to_list())
+    artifact = adopted(write_adoption(tmp_path, source, "bought", table))
+    answers = predict(artifact, [{"area": area, "age": 40} for area in (0, 1, 3, 4)])
+    assert [answer is not None for answer in answers] == [False, True, True, False]
+
+
+def test_numbers_that_were_categories_of_pandas(tmp_path: Path) -> None:
+    """LightGBM refuses them as plain numbers: the source gets them as categories again."""
+    table = buyers().with_columns(area=pl.Series(np.arange(buyers().height) % 3 + 1))
+    rows = _pandas(table)[["age", "area"]].astype({"area": "category"})
+    model = LGBMClassifier(n_estimators=5, verbose=-1, min_child_samples=5).fit(rows, table["bought"].to_list())
+    adoption = adopted(write_adoption(tmp_path, model, "bought", table)).evaluation.adoption
+    assert adoption and adoption.equality and adoption.equality.is_proved
 
 
 def test_nothing_is_loaded_without_consent(tmp_path: Path) -> None:

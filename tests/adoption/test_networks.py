@@ -1,6 +1,7 @@
 """Graphs in ONNX of other programs are served as they are, with the contract around them."""
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import pandas
 import polars as pl
 import pytest
 import torch
@@ -16,6 +18,7 @@ from onnx import TensorProto, helper
 from skl2onnx import to_onnx
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
@@ -24,6 +27,7 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import CheckFailed, DataError
 from model_deployer.serving.engines.offline import predict
 from model_deployer.training.fit import fit
+from tests.support.adoptions import write_spec
 from tests.support.in_process import model_store
 from tests.support.onnx_graphs import ROWS, linear_graph, softmax, write_network_spec
 
@@ -306,13 +310,25 @@ def test_trees_take_missing_numbers(tmp_path: Path) -> None:
     assert np.allclose(probabilities(artifact, rows)[0], [expected[name] for name in ("cat", "dog", "owl")], atol=1e-6)
 
 
-def test_a_table_cannot_evaluate_vectors(tmp_path: Path) -> None:
-    onnx.save(linear_graph(3, 1, None), tmp_path / "m.onnx")
-    pl.DataFrame({"embedding": ROWS.tolist(), "y": ROWS[:, 0]}).write_parquet(tmp_path / "table.parquet")
+@pytest.mark.parametrize("labels", [None, ["cat", "dog", "owl"]])
+def test_a_table_of_vectors(labels: list[str] | None, tmp_path: Path) -> None:
+    """Its evaluation has no linear baseline, which would need one number for each field."""
+    onnx.save(linear_graph(8, 3 if labels else 1, "Softmax" if labels else None), tmp_path / "m.onnx")
+    vectors = np.random.default_rng(5).normal(size=(150, 8))
+    answers = own_answers(tmp_path / "m.onnx", {"x": vectors.astype(np.float32)}, "y")
+    truth = [labels[index] for index in answers.argmax(axis=1)] if labels else answers[:, 0].tolist()
+    pl.DataFrame({"embedding": vectors.tolist(), "y": truth}).write_parquet(tmp_path / "table.parquet")
+    adopt = f"  labels: {labels}\n" if labels else ""
     features = "features: {embedding: {kind: vector}}\n"
-    path = write_network_spec(tmp_path, "m.onnx", data="path: table.parquet, target: y", features=features)
-    with pytest.raises(CheckFailed, match="no baseline can be fitted to the lists of numbers in 'embedding'"):
-        fit(path)
+    artifact = adopted(
+        write_network_spec(tmp_path, "m.onnx", adopt, "path: table.parquet, target: y", features=features)
+    )
+    evaluation = artifact.evaluation
+    assert list(evaluation.metrics) == ["model", "trivial"]
+    assert evaluation.adoption and evaluation.adoption.equality and evaluation.adoption.equality.table_rows == 150
+    quality = evaluation.metrics["model"]["accuracy" if labels else "r2"].value
+    assert quality > 0.999
+    assert artifact.reference is not None and "embedding" in artifact.reference.features
 
 
 def test_an_image_classifier_takes_pixels_as_a_vector(tmp_path: Path) -> None:
@@ -344,3 +360,22 @@ def test_a_quantity_of_torch_with_a_table(tmp_path: Path) -> None:
     path = write_network_spec(tmp_path, "m.pt", f"  trust: {digest_of(tmp_path / 'm.pt')}\n", data)
     answers = [answer["value"] for answer in predict(adopted(path), TABLE.to_dicts()) if answer]
     assert np.allclose(answers, expected, atol=1e-5)
+
+
+def test_a_scaler_before_a_network_is_served_by_both(tmp_path: Path) -> None:
+    """The scaler names the columns, and its numbers go to the network."""
+    folder = tmp_path / "handed"
+    folder.mkdir()
+    scaler = StandardScaler().fit(pandas.DataFrame(ROWS, columns=NAMES))
+    (folder / "scaler.pkl").write_bytes(pickle.dumps(scaler))
+    (folder / "network.onnx").write_bytes(linear_graph(3, 1, None).SerializeToString())
+    steps = "[scaler.pkl, network.onnx]"
+    path = write_spec(tmp_path, "value", source="handed", steps=steps, serve="runner", outputs="value")
+    path.write_text(path.read_text().replace("path: table.csv, ", ""))
+    artifact = adopted(path)
+    assert [feature.name for feature in artifact.contract.features] == NAMES
+    scaled = scaler.transform(pandas.DataFrame(ROWS, columns=NAMES)).astype(np.float32)
+    session = onnxruntime.InferenceSession(folder / "network.onnx")
+    (expected,) = session.run(None, {session.get_inputs()[0].name: scaled})
+    answers = [answer["value"] for answer in predict(artifact, TABLE.to_dicts()) if answer]
+    assert np.allclose(answers, expected[:, 0], atol=1e-5)

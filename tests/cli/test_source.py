@@ -67,13 +67,6 @@ def test_it_is_listed(run: Run) -> None:
     assert "Spending" in run("list").stdout
 
 
-def test_no_package_is_begun(run: Run, tmp_path: Path) -> None:
-    completed = run("handoff", MODEL, "-o", "package")
-    assert completed.returncode == 2
-    assert "is served by its source" in completed.stderr
-    assert not (tmp_path / "package").exists()
-
-
 def test_a_bento_serves_it(artifact: Artifact, tmp_path: Path) -> None:
     home = artifact.path.parents[2]
     completed = processes.run("deployer", "build", MODEL, BENTOML_HOME=str(home))

@@ -47,7 +47,11 @@ def test_what_is_no_number_is_not_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"task": "clustering"}, "task: expected 'classification', 'regression', 'count' or 'quantile'"),
+        (
+            {"task": "clustering"},
+            "task: expected 'classification', 'regression', 'count', 'quantile', 'multioutput_regression' or "
+            "'embedding'",
+        ),
         ({"rows": {"train": 1, "test": 1}}, "rows.validation: the field is missing"),
         ({"metrics": {"model": {"brier": {"value": 1, "low": 0}}}}, "metrics.model.brier.high: the field is missing"),
         ({"metrics": []}, "metrics: expected a valid"),

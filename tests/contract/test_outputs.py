@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model_deployer.contract.outputs import Classification, Regression
+from model_deployer.contract.outputs import Classification, Regression, VectorOutput
 
 
 def test_two_labels_are_decided_by_the_threshold() -> None:
@@ -174,3 +174,46 @@ def test_a_threshold_belongs_to_the_second_of_two_labels(arguments: dict[str, ob
 def test_two_labels_have_no_set() -> None:
     with pytest.raises(ValidationError, match="more than two labels"):
         Classification(target="y", labels=("a", "b"), positive="b", threshold=0.5, set_threshold=0.1)
+
+
+TARGETS = VectorOutput(target="height and weight", names=("height", "weight"), units=("cm", None), length=2)
+EMBEDDING = VectorOutput(target="embedding", length=3)
+VALUES = {"values": np.array([[1.5, -2.0, 0.25]], np.float32)}
+
+
+def test_targets_are_an_object_and_an_embedding_is_a_list() -> None:
+    two = {"values": VALUES["values"][:, :2]}
+    assert TARGETS.predictions(two) == [{"values": {"height": 1.5, "weight": -2.0}}]
+    assert {name: column.tolist() for name, column in TARGETS.columns(two).items() if not isinstance(column, list)} == {
+        "values.height": [1.5],
+        "values.weight": [-2.0],
+    }
+    assert EMBEDDING.predictions(VALUES) == [{"values": [1.5, -2.0, 0.25]}]
+    assert list(EMBEDDING.columns(VALUES)) == ["values"]
+    assert (TARGETS.task, EMBEDDING.task) == ("multioutput_regression", "embedding")
+
+
+@pytest.mark.parametrize("output", [TARGETS, EMBEDDING], ids=["targets", "embedding"])
+def test_several_numbers_agree_with_their_schema_and_up_to_rounding(output: VectorOutput) -> None:
+    (prediction,) = output.predictions({"values": VALUES["values"][:, : output.length]})
+    jsonschema.validate(prediction, output.json_schema())
+    (moved,) = output.predictions({"values": VALUES["values"][:, : output.length] + np.float32(0.01)})
+    assert output.agree(prediction, moved, 0.02)
+    assert not output.agree(prediction, moved, 0.001)
+    assert not output.agree(prediction, {"values": {}}, 1.0)
+
+
+def test_a_unit_is_a_part_of_the_schema() -> None:
+    numbers = TARGETS.json_schema()["properties"]["values"]["properties"]
+    assert numbers["height"]["description"] == "The estimate. Unit: cm."
+    assert TARGETS.columns_schema()["values.height"] == numbers["height"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"names": ("a",), "length": 2}, {"names": ("a", "a"), "length": 2}, {"units": ("cm",), "length": 1}],
+    ids=["too few names", "a name twice", "units without names"],
+)
+def test_names_and_units_fit_the_numbers(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        VectorOutput(target="y", **fields)

@@ -52,6 +52,7 @@ def test_equal_predictions_never_move(pairs: Pairs, tolerance: float) -> None:
 def test_there_and_back_is_equally_far(pairs: Pairs) -> None:
     forward, back = between(pairs), between([(new, old) for old, new in pairs])
     assert (forward.requests, forward.flips, forward.flipped) == (back.requests, back.flips, back.flipped)
+    assert forward.scale and back.scale
     assert forward.largest * forward.scale == pytest.approx(back.largest * back.scale)
     assert forward.mean * forward.scale == pytest.approx(back.mean * back.scale)
 
@@ -156,3 +157,17 @@ def test_a_movement_is_told_in_figures() -> None:
     assert str(between([(estimated(1), estimated(1))])) == "in 1 requests no value changes"
     assert str(between([(classified(0.3), classified(0.3))])) == "0 of 1 decisions flip, and no probability changes"
     assert "changes by at most 10, 5 on average (0.1 times the spread of the old values, 50)" in str(moving)
+
+
+def test_targets_move_by_their_own_spreads_and_embeddings_by_their_distance() -> None:
+    old = [{"values": {"a": 0.0, "b": 0.0}}, {"values": {"a": 2.0, "b": 200.0}}]
+    new = [{"values": {"a": 0.5, "b": 0.0}}, {"values": {"a": 2.0, "b": 210.0}}]
+    shift = prediction_shift(old, new, CASES[:2])
+    assert shift is not None
+    assert (shift.scale, shift.largest) == (None, 0.5)
+    assert shift.mean == pytest.approx(0.3)
+    assert str(shift).startswith("in 2 requests a value changes by at most 0.5 times the spread of the old values")
+    vectors = [{"values": [0.0, 0.0]}, {"values": [6.0, 8.0]}]
+    shift = prediction_shift(vectors, [{"values": [3.0, 4.0]}, {"values": [6.0, 8.0]}], CASES[:2])
+    assert shift is not None
+    assert (shift.scale, shift.largest, shift.mean) == (5.0, 1.0, 0.5)

@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 from model_deployer.contract.artifact import open_artifact
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.features import Categorical, Feature, Image, Integer, NumberSequence, Numeric, Text, Vector
-from model_deployer.contract.outputs import Classification, Output, Regression
-from model_deployer.contract.versions import FIRST_VERSION, Change, Step, Version, compare, next_version, version_step
+from model_deployer.contract.outputs import Classification, Output, Regression, VectorOutput
+from model_deployer.contract.versions import (
+    FIRST_VERSION,
+    Change,
+    Step,
+    Version,
+    compare,
+    moved_step,
+    next_version,
+    version_step,
+)
 from tests.support import tiny
 
 NUMBERS = st.integers(min_value=0, max_value=10**6)
@@ -93,7 +102,8 @@ def test_a_change_asks_for_its_step(old: Contract, new: Contract, step: Step) ->
 @given(st.lists(st.sampled_from(Step)), st.booleans())
 def test_the_largest_step_wins(steps: list[Step], moved: bool) -> None:
     changes = [Change(step, None, "changed") for step in steps]
-    assert version_step(changes, moved) == max([*steps, Step.MINOR if moved else Step.PATCH])
+    behaviour = Step.MINOR if moved else Step.PATCH
+    assert version_step(changes, behaviour) == max([*steps, behaviour])
 
 
 @pytest.mark.parametrize(
@@ -162,3 +172,32 @@ def test_another_output_is_another_major_version(old: Output, new: Output, messa
     (change,) = compare(*(tiny.CONTRACT.model_copy(update={"output": output}) for output in (old, new)))
     assert change.step is Step.MAJOR
     assert message in change.message
+
+
+EMBEDDING = VectorOutput(target="embedding", length=3)
+TARGETS = VectorOutput(target="a and b", names=("a", "b"), units=("cm", "kg"), length=2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (EMBEDDING, EMBEDDING.model_copy(update={"length": 4}), "the embedding has 4 numbers, and no longer 3"),
+        (
+            TARGETS,
+            TARGETS.model_copy(update={"names": ("b", "a")}),
+            "the targets are now b, a, and no longer a, b",
+        ),
+        (TARGETS, TARGETS.model_copy(update={"units": ("m", "kg")}), "the unit of a changed"),
+    ],
+    ids=["length", "order", "unit"],
+)
+def test_other_numbers_are_a_major_step(old: Output, new: Output, message: str) -> None:
+    changes = compare(*(Contract(features=tiny.FEATURES, output=output) for output in (old, new)))
+    assert [(change.step, change.message) for change in changes] == [(Step.MAJOR, message)]
+
+
+def test_an_embedding_that_moved_is_a_major_step() -> None:
+    """Callers have stored vectors, which cannot be compared with those of the new version."""
+    assert moved_step(EMBEDDING, moved=True) is Step.MAJOR
+    assert moved_step(TARGETS, moved=True) is Step.MINOR
+    assert moved_step(EMBEDDING, moved=False) is Step.PATCH

@@ -27,6 +27,15 @@ def test_only_the_example_of_an_image_is_sent(tmp_path: Path) -> None:
     assert field["enum"] == [tensor_models.PHOTO.example]
 
 
+def test_a_body_is_not_filled_with_images() -> None:
+    """The limit of its bytes allows fewer images than its limit of rows."""
+    image, rows = tensor_models.PHOTO.json_schema(), {"type": "array", "minItems": 1, "maxItems": 10_000}
+    for schema, longest in ((image, None), ({"type": "string"}, 10_000)):
+        components = {"schemas": {"Photo": schema, "Rows": dict(rows)}}
+        fuzzed = specification._without_inexpressible({"paths": {}, "components": components})
+        assert fuzzed["components"]["schemas"]["Rows"].get("maxItems") == longest
+
+
 @pytest.mark.parametrize(("name", "length"), [("Words", 1), ("Signal", 2)])
 def test_tensors_have_the_shortest_sequences(name: str, length: int, tmp_path: Path) -> None:
     properties = document(tensor_models.write_sequences, tmp_path)[f"OpenInferenceInput{name}"]["properties"]

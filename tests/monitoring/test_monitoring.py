@@ -39,7 +39,7 @@ from model_deployer.package.samples import Sample, Samples
 from model_deployer.writing.markdown import anchor
 from tests.support import tiny
 from tests.support.drifts import MIN_ROWS, THRESHOLD, with_drift
-from tests.support.observed import BUSY, package_data
+from tests.support.observed import BUSY, RUNNER, package_data
 from tests.support.processes import Server
 
 needs_promtool = pytest.mark.skipif(promtool() is None, reason="promtool is not installed")
@@ -84,19 +84,23 @@ STRANGE = (
     },
 )
 
+#: The kind of a model that its source serves.
+SOURCE = "source"
+
 KINDS: Mapping[str, tuple[Contract, Mapping[str, Any] | None]] = {
     "two labels": (tiny.CONTRACT, tiny.REFERENCE),
     "many labels": MANY,
     "regression": REGRESSION,
     "strange names": STRANGE,
     "no reference": (tiny.CONTRACT, None),
+    SOURCE: (tiny.CONTRACT, tiny.REFERENCE),
 }
 
 
 def of_kind(kind: str, runbook_url: str | None = None, **fields: Any) -> PackageData:
     contract, reference = KINDS[kind]
     package = package_data(contract, None if reference is None else with_drift(reference), **fields)
-    return replace(package, runbook_url=runbook_url)
+    return replace(package, runbook_url=runbook_url, runner=RUNNER if kind == SOURCE else None)
 
 
 def run(command: str, file: Path) -> "subprocess.CompletedProcess[str]":
@@ -263,6 +267,16 @@ def test_alerts_are_told_in_words_of_this_model() -> None:
     for alert in by_name.values():
         assert "`" not in alert.when + alert.meaning + alert.action
         assert alert.when.endswith(".")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_a_source_can_end_and_only_a_graph_has_a_fallback(kind: str) -> None:
+    package = of_kind(kind)
+    names = {alert.name for alert in alerts(package)}
+    assert names & {"ModelSourceEnded", "ModelDegraded"} == {"ModelSourceEnded" if package.runner else "ModelDegraded"}
+    for text in (monitoring(package)[name] for name in (ALERTS, TESTS, DASHBOARD, RUNBOOK)):
+        assert ("model_source_ends_total" in text) == (package.runner is not None)
+        assert ("model_degraded" in text) == (package.runner is None)
 
 
 @pytest.mark.parametrize("kind", KINDS)

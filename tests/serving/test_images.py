@@ -204,6 +204,13 @@ def test_a_model_of_one_image_takes_a_list_of_images(one_image: httpx.Client) ->
             assert predictions == native
 
 
+def test_the_tensor_of_an_only_field_has_a_name(one_image: httpx.Client) -> None:
+    tensor = {"shape": [1], "datatype": "BYTES", "data": [PHOTOS[0]["photo"]]}
+    one_image.post(INFER, json={"inputs": [tensor | {"name": "photo"}]}).raise_for_status()
+    for wrong in (tensor, tensor | {"name": "picture"}):
+        assert one_image.post(INFER, json={"inputs": [wrong]}).is_client_error
+
+
 def test_problems_name_the_field_and_the_row(client: httpx.Client) -> None:
     rows = [ROWS[0], ROWS[1] | {"photo": base64.b64encode(FILES[1][:40]).decode()}, ROWS[2] | {"photo": "AAAA"}]
     errors = client.post("/predict", json={"rows": rows}).json()["errors"]

@@ -8,6 +8,7 @@ from model_deployer.contract.artifact import Manifest, Provenance
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.reference import Reference
+from model_deployer.contract.source_runner import SourceRunner, SourceStep
 from model_deployer.package.measurements import (
     Conditions,
     LargestRequests,
@@ -48,6 +49,14 @@ def relative(step: Latency) -> RelativeLatency:
         conditions=QUIET,
     )
 
+
+#: A source that answers itself.
+RUNNER = SourceRunner(
+    python="3.11",
+    requirements=("numpy==2.4.6", "scikit-learn==1.9.1"),
+    steps=(SourceStep(kind="pickle", path="model.pkl"),),
+    answer="probabilities",
+)
 
 ONE_CLIENT = latency(1, 1234.5, 1.5, cores=0.3, conditions=QUIET)
 

@@ -130,6 +130,8 @@ def _flips(contract: Contract) -> int | None:
 def _arrays(contract: Contract) -> Arrays:
     if contract.output.kind == "regression":
         return {name: np.array([[value]], np.float32) for name, value in {"value": 3, "lower": 1, "upper": 5.5}.items()}
+    if contract.output.kind == "vector":
+        return {"values": np.arange(contract.output.length, dtype=np.float32)[None]}
     labels = len(contract.output.labels)
     return {"probabilities": np.array([[0.75] + [0.25 / (labels - 1)] * (labels - 1)], np.float32)}
 

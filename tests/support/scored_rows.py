@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from model_deployer.contract.features import Boolean, Categorical, Datetime, Feature, Numeric
-from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
+from model_deployer.contract.outputs import Arrays, Classification, Regression, SingleTarget
 from model_deployer.training.evaluation.scored_rows import ScoredRows
 from tests.support.tables import EPOCH_2013
 
@@ -93,7 +93,7 @@ def quantile_rows(rows: int, seed: int = 0) -> ScoredRows:
 
 
 def scored_rows(
-    frame: pl.DataFrame, target: np.ndarray, output: Output, predict: Callable[[pl.DataFrame], Arrays]
+    frame: pl.DataFrame, target: np.ndarray, output: SingleTarget, predict: Callable[[pl.DataFrame], Arrays]
 ) -> ScoredRows:
     features = tuple(feature for feature in FEATURES if feature.name in frame.columns)
     return ScoredRows(predict, frame, features, output, target, np.ones(len(target)))

@@ -1,6 +1,5 @@
 """A model that its source serves: a class of a script, which refuses one income and hangs for another."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,13 +8,13 @@ from typing import Any
 
 import polars as pl
 
-from model_deployer.adoption.cell.environment import current_environment, environment_folder
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
-from model_deployer.serving.engines.source_process import ENVIRONMENTS_VARIABLE, python_version
+from model_deployer.serving.engines.source_process import ENVIRONMENTS_VARIABLE
 from model_deployer.training.fit import fit
 from tests.support.adoptions import buyers, write_spec
 from tests.support.in_process import model_store
+from tests.support.linked_environments import link_source
 
 #: The model raises an error for a row with this income, and never answers one with the other.
 REFUSED, HANGING = 13.0, 666.0
@@ -78,10 +77,5 @@ def variables(artifact: Artifact, folder: Path) -> dict[str, str]:
     """Return variables with which the environment of the tests serves the source, without an installation."""
     runner = artifact.runner
     assert runner
-    environment = environment_folder(runner.requirements, python_version(runner), folder)
-    environment.mkdir(parents=True)
-    for name in ("bin", "lib", "pyvenv.cfg"):
-        (environment / name).symlink_to(Path(sys.prefix) / name)
-    facts = {"versions": dict(current_environment().versions), "notes": []}
-    (environment / "cell.json").write_text(json.dumps(facts))
+    link_source(runner, folder)
     return {ENVIRONMENTS_VARIABLE: str(folder)}

@@ -19,7 +19,7 @@ from model_deployer.contract.artifact import Manifest, Provenance, write_json
 from model_deployer.contract.contract import Contract, Limits
 from model_deployer.contract.features import Image, NumberSequence, Numeric, Vector
 from model_deployer.contract.image_file import example_image
-from model_deployer.contract.outputs import Classification
+from model_deployer.contract.outputs import Classification, VectorOutput
 from model_deployer.training.data.request_rows import frame_of_requests
 from model_deployer.training.export.export import graph_predictor
 from model_deployer.training.export.golden import lines, write_golden
@@ -56,8 +56,31 @@ def _numbers() -> list[onnx.TensorProto]:
     return [helper.make_tensor(name, TensorProto.DOUBLE, [], [number]) for name, number in numbers.items()]
 
 
+#: A number for each of three targets, from vectors.
+WITH_TARGETS = CONTRACT.model_copy(
+    update={
+        "output": VectorOutput(
+            target="height, weight and age", names=("height", "weight", "age"), units=("cm", None, None), length=3
+        )
+    }
+)
+
+
+def _last_node(contract: Contract) -> onnx.NodeProto:
+    if contract.output.kind == "vector":
+        return helper.make_node("Identity", ["_logits"], ["values"])
+    return helper.make_node("Softmax", ["_logits"], ["probabilities"], axis=1)
+
+
+def _output(contract: Contract) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(contract.output.tensors[0], TensorProto.FLOAT, ["rows", len(LABELS)])
+
+
 def vector_graph(contract: Contract) -> onnx.ModelProto:
-    """Return a graph of the probabilities: each field in float32, times a matrix, then softmax. Missing counts as 0."""
+    """Return a graph of the probabilities: each field in float32, times a matrix, then softmax. Missing counts as 0.
+
+    A model of several numbers has no softmax.
+    """
     random = np.random.default_rng(0)
     nodes, terms, constants = [], [], _numbers()
     for index, feature in enumerate(contract.features):
@@ -71,15 +94,12 @@ def vector_graph(contract: Contract) -> onnx.ModelProto:
             helper.make_node("MatMul", [f"_float{index}", f"_weights{index}"], [f"_term{index}"]),
         ]
         terms.append(f"_term{index}")
-    nodes += [
-        helper.make_node("Sum", terms, ["_logits"]),
-        helper.make_node("Softmax", ["_logits"], ["probabilities"], axis=1),
-    ]
+    nodes += [helper.make_node("Sum", terms, ["_logits"]), _last_node(contract)]
     inputs = [
         helper.make_tensor_value_info(feature.name, TensorProto.DOUBLE, ["rows", *feature.shape])
         for feature in contract.features
     ]
-    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", len(LABELS)])]
+    outputs = [_output(contract)]
     graph = helper.make_graph(nodes, "vectors", inputs, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
@@ -123,17 +143,18 @@ def write(folder: Path, contract: Contract, graph: onnx.ModelProto, rows: Sequen
     (folder / artifact.MODEL).write_bytes(graph.SerializeToString(deterministic=True))
     write_json(folder / artifact.CONTRACT, contract.model_dump(mode="json"))
     write_json(folder / artifact.EVALUATION, {"task": contract.output.task, "metrics": {}})
-    write_json(folder / artifact.REFERENCE, reference(contract.features, frame, predict(frame)).to_json())
+    distributions = reference(contract.features, frame, predict(frame), contract.output)
+    write_json(folder / artifact.REFERENCE, distributions.to_json())
     golden = lines(write_golden(contract, frame, predict))
     (folder / artifact.GOLDEN).write_text(golden, encoding="utf-8")
     return artifact.seal(folder, manifest)
 
 
 def answers(folder: Path, arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """Return the probabilities of the model in ``folder`` from ONNX Runtime itself, float32 [rows, labels]."""
+    """Return the numbers of the model in ``folder`` from ONNX Runtime itself, float32 [rows, labels]."""
     session = onnxruntime.InferenceSession(folder / artifact.MODEL)
-    (probabilities,) = session.run(["probabilities"], dict(arrays))
-    return np.asarray(probabilities)
+    (numbers,) = session.run(None, dict(arrays))
+    return np.asarray(numbers)
 
 
 def vector_arrays(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[np.float64]]:
@@ -246,6 +267,10 @@ SIGNAL = NumberSequence(
 WITH_SEQUENCES = CONTRACT.model_copy(update={"features": (WORDS, SIGNAL)})
 
 
+#: An embedding of two sequences.
+WITH_EMBEDDING = WITH_SEQUENCES.model_copy(update={"output": VectorOutput(target="embedding", length=3)})
+
+
 def sequence_graph(contract: Contract) -> onnx.ModelProto:
     """Return a graph of the probabilities: the mean embedding of the words, plus the masked mean of the signal."""
     random = np.random.default_rng(0)
@@ -280,12 +305,12 @@ def sequence_graph(contract: Contract) -> onnx.ModelProto:
         helper.make_node("Div", ["_signal_total", "_signal_count"], ["_signal_mean"]),
         helper.make_node("MatMul", ["_signal_mean", "_weights"], ["_signal_scores"]),
         helper.make_node("Add", ["_words_mean", "_signal_scores"], ["_logits"]),
-        helper.make_node("Softmax", ["_logits"], ["probabilities"], axis=1),
+        _last_node(contract),
     ]
     inputs = [
         helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["rows", f"{name}_length"]) for name in contract.names
     ]
-    outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", len(LABELS)])]
+    outputs = [_output(contract)]
     graph = helper.make_graph(nodes, "sequences", inputs, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 

@@ -49,7 +49,7 @@ def train_package(kind: Kind, folder: Path) -> PackageData:
 def package_of_artifact(artifact: Artifact) -> PackageData:
     """Return the data of a package of a stored model, with the measurements and answers of another server."""
     package = package_of(artifact.contract, artifact.evaluation.to_json())
-    return replace(package, manifest=artifact.manifest, reference=artifact.reference)
+    return replace(package, manifest=artifact.manifest, reference=artifact.reference, runner=artifact.runner)
 
 
 def _columns(rows: int) -> dict[str, np.ndarray]:

@@ -227,7 +227,7 @@ def conform(frame: pl.DataFrame, features: Sequence[Feature], offset: int = 0) -
 def candidates(frame: pl.DataFrame, spec: Spec) -> list[str]:
     """Return the names of the columns that may become features: all columns without another role."""
     data = spec.data
-    roles = {data.target, data.weight, data.group}
+    roles = {data.target, *data.targets, data.weight, data.group}
     if spec.by_time and data.time not in spec.features:
         roles.add(data.time)
     return [name for name in frame.columns if name not in roles and name not in data.ignore]

@@ -174,9 +174,9 @@ def _left_out(spec: Spec) -> set[str]:
 def _check_columns(frame: pl.DataFrame, spec: Spec) -> None:
     """Require every column that model.yaml names, and refuse names that polars reads as a pattern."""
     data = spec.data
-    required: list[tuple[KeyPath, str | None]] = [
-        (("data", role), getattr(data, role)) for role in ("target", "time", "group", "weight")
-    ]
+    roles = ("time", "group", "weight") if spec.has_several_numbers else ("target", "time", "group", "weight")
+    required: list[tuple[KeyPath, str | None]] = [(("data", role), getattr(data, role)) for role in roles]
+    required += [(("data", "targets", index), name) for index, name in enumerate(data.targets)]
     required += [(("data", "ignore", index), name) for index, name in enumerate(data.ignore)]
     required += [(("slices", index), name) for index, name in enumerate(spec.slices)]
     errors = [

@@ -95,6 +95,16 @@ def read_known_target(frame: pl.DataFrame, spec: Spec, labels: tuple[str, ...] |
     return Target(_codes(values, labels), labels)
 
 
+def read_truths(frame: pl.DataFrame, spec: Spec) -> NDArray[np.float64]:
+    """Read the columns of several targets of a model that was trained elsewhere, float64 [rows, targets].
+
+    Raises:
+        DataError: if a column is absent, or a value is missing or is not a number.
+    """
+    specs = (spec.model_copy(update={"data": spec.data.model_copy(update={"target": n})}) for n in spec.data.targets)
+    return np.column_stack([read_known_target(frame, each, None).values for each in specs])
+
+
 def read_weights(frame: pl.DataFrame, spec: Spec) -> NDArray[np.float64] | None:
     """Read the weight column.
 

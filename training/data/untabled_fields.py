@@ -8,8 +8,12 @@ from pydantic import TypeAdapter, ValidationError
 from model_deployer.adoption.interface import Interface, SourceField
 from model_deployer.contract.errors import SpecError
 from model_deployer.contract.features import Feature
+from model_deployer.contract.image_file import example_image
 from model_deployer.training.data.source_range import within_source_range
 from model_deployer.training.spec import FeatureOverride, Spec
+
+#: The keys of model.yaml that are merged with what the source says.
+_NOT_OVERRIDDEN = {"kind", "missing", "unknown", "categories", "size", "channels", "pixels", "padding"}
 
 _FEATURE: TypeAdapter[Feature] = TypeAdapter(Feature)
 
@@ -33,7 +37,7 @@ def untabled_features(
 
 def _feature(field: SourceField, critical: list[float | str], spec: Spec) -> Feature:
     override = spec.features.get(field.name, FeatureOverride())
-    kind = override.kind or _kind(field)
+    kind = "image" if field.image is not None else override.kind or _kind(field)
     if kind is None:
         raise SpecError(
             f"{spec.location('features')}: without a table, it is not known whether '{field.name}' is a number or a "
@@ -46,8 +50,14 @@ def _feature(field: SourceField, critical: list[float | str], spec: Spec) -> Fea
         fields |= {"categories": field.categories, "unknown": unknown}
     if kind == "vector":
         fields |= {"length": field.length, "integers": field.is_whole}
+    if field.sequence is not None:
+        fields |= {"shortest": field.sequence[0], "longest": field.sequence[1], "integers": field.is_whole}
+        fields |= {"minimum": field.minimum, "maximum": field.maximum}
+        override = override.model_copy(update={"minimum": None, "maximum": None})
+    if field.image is not None:
+        fields |= dict(zip(("height", "width", "channels"), field.image, strict=True))
     fields["example"] = _example(kind, field, critical)
-    overrides = override.model_dump(exclude_none=True, exclude={"kind", "missing", "unknown", "categories"})
+    overrides = override.model_dump(exclude_none=True, exclude=_NOT_OVERRIDDEN)
     try:
         return within_source_range(_FEATURE.validate_python({**fields, **overrides}), field)
     except ValidationError as error:
@@ -60,6 +70,8 @@ def _kind(field: SourceField) -> str | None:
         return "text" if field.is_free_text else "categorical"
     if field.length is not None:
         return "vector"
+    if field.sequence is not None:
+        return "sequence"
     return "integer" if field.is_whole else "numeric" if field.kind == "number" else None
 
 
@@ -68,8 +80,20 @@ def _example(kind: str, field: SourceField, critical: list[float | str]) -> Any:
         return field.categories[0] if field.categories else "a category"
     if kind == "text":
         return "a text"
+    if field.image is not None:
+        return example_image(*field.image)
     if kind == "vector":
         return (0.0,) * (field.length or 1)
+    if field.sequence is not None:
+        return _example_sequence(field, field.sequence[0])
     numbers = sorted(value for value in critical if isinstance(value, float | int))
     middle = float(numbers[len(numbers) // 2]) if numbers else 0.0
     return {"integer": round(middle), "boolean": False}.get(kind, middle)
+
+
+def _example_sequence(field: SourceField, length: int) -> tuple[float, ...]:
+    """Return the numbers in the middle of the range, so that none is the number of the padding."""
+    if field.minimum is None or field.maximum is None:
+        return (0.0,) * length
+    middle = (field.minimum + field.maximum) / 2
+    return (round(middle) if field.is_whole else middle,) * length

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_deployer.contract.evaluation import MODEL, TRIVIAL, MetricValue
-from model_deployer.contract.outputs import Arrays, Regression
+from model_deployer.contract.metric_catalog import metric_of_target
+from model_deployer.contract.outputs import Arrays, Regression, VectorOutput
 from model_deployer.training.evaluation.costs import error_costs, is_positive_cheapest
 from model_deployer.training.evaluation.losses import Floats
 from model_deployer.training.evaluation.metrics import (
     CalibrationError,
     Metric,
     classification_metrics,
+    error_metrics,
     regression_metrics,
     set_metrics,
     to_mean,
@@ -91,6 +93,29 @@ def evaluate_regression(
     """
     metrics = {name: regression_metrics(test.target, arrays, output) for name, arrays in predictions.items()}
     return _bootstrap(metrics, test.row_weights, seed)
+
+
+def evaluate_targets(
+    predictions: Mapping[str, Arrays], truths: Floats, weights: Floats, output: VectorOutput, seed: int
+) -> MeasuredMetrics:
+    """Return the metrics of several models of several targets on the same rows, for each target its own.
+
+    Args:
+        predictions: By the name of the model, its ``values``, float [rows, targets].
+        truths: The true values, float64 [rows, targets].
+        weights: The weights of the rows, float64 [rows].
+        output: The meaning of the predictions.
+        seed: The seed of the resamples.
+    """
+    metrics = {
+        model: {
+            metric_of_target(metric, name): function
+            for column, name in enumerate(output.names or ())
+            for metric, function in error_metrics(truths[:, column], arrays["values"][:, column]).items()
+        }
+        for model, arrays in predictions.items()
+    }
+    return _bootstrap(metrics, weights, seed)
 
 
 def _bootstrap(metrics: Mapping[str, Mapping[str, Metric]], weights: Floats, seed: int) -> MeasuredMetrics:

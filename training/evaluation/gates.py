@@ -6,7 +6,7 @@ from typing import get_args
 
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.evaluation import LINEAR, MODEL, Evaluation, GateResult, SliceResult
-from model_deployer.contract.metric_catalog import LOSS, Task
+from model_deployer.contract.metric_catalog import LOSS, Task, base_metric
 from model_deployer.training.spec import (
     Bound,
     ClassificationMetric,
@@ -22,6 +22,8 @@ _METRICS: Mapping[Task, tuple[str, ...]] = {
     "regression": get_args(RegressionMetric),
     "count": get_args(CountMetric),
     "quantile": get_args(QuantileMetric),
+    "multioutput_regression": ("rmse", "mae", "median_absolute_error", "r2"),
+    "embedding": (),
 }
 
 _BYTES_PER_MB = 1_000_000
@@ -64,7 +66,7 @@ def raise_for_failures(results: Sequence[GateResult]) -> None:
 def _results(gates: Gates, evaluation: Evaluation) -> Iterator[GateResult]:
     latency = evaluation.latency
     for name, bound in gates.metrics.items():
-        yield _metric(name, bound, evaluation)
+        yield from _metrics(name, bound, evaluation)
     if gates.better_than_linear:
         yield _better_than_linear(evaluation)
     if gates.slice_gap is not None:
@@ -79,10 +81,19 @@ def _results(gates: Gates, evaluation: Evaluation) -> Iterator[GateResult]:
         yield _within("gates.p99_ms", p99, Bound(at_most=gates.p99_ms))
 
 
+def _metrics(metric: str, bound: Bound, evaluation: Evaluation) -> Iterator[GateResult]:
+    """Yield the result of a metric; of several targets, one for each of them."""
+    names = [name for name in evaluation.metrics_of(MODEL) if base_metric(name) == metric]
+    for name in names or [metric]:
+        yield _metric(name, bound, evaluation)
+
+
 def _metric(metric: str, bound: Bound, evaluation: Evaluation) -> GateResult:
     task, name = evaluation.task, f"gates.metrics.{metric}"
-    if metric not in _METRICS[task]:
-        reason = f"a {task} does not have this metric; it has {', '.join(_METRICS[task])}"
+    if base_metric(metric) not in _METRICS[task]:
+        reason = f"a {task.replace('_', ' ')} does not have this metric; it has {', '.join(_METRICS[task])}"
+        if task == "embedding":
+            reason = "an embedding has no metric: no column of a table is the truth of its numbers"
         return _not_measured(name, _requirement(bound), reason)
     return _within(name, _metric_value(evaluation, MODEL, metric), bound)
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from model_deployer.contract.evaluation import Curve, CurvePoint, LastGain, LearningCurve, NextGain, UnmeasuredCurve
-from model_deployer.contract.outputs import Arrays, Output
+from model_deployer.contract.outputs import Arrays, SingleTarget
 from model_deployer.training.data.dataset import Dataset
 from model_deployer.training.data.split import Rows, method
 from model_deployer.training.evaluation.losses import Floats
@@ -39,7 +39,7 @@ ALWAYS_AFFORDABLE_ROWS = 1_000
 _FAST_PARAMETERS = {"learning_rate": 0.1}
 
 
-def learning_curve(dataset: Dataset, model: Model, output: Output) -> Curve:
+def learning_curve(dataset: Dataset, model: Model, output: SingleTarget) -> Curve:
     """Measure how the loss on the test rows falls as the training rows double, and estimate the next doubling.
 
     Fitting the whole model several times would take too long. Instead, each share is fitted with LightGBM and its
@@ -101,7 +101,7 @@ def _can_be_fitted(share: Rows, dataset: Dataset) -> bool:
     return has_weight and len(np.unique(target)) >= (classes or 2)
 
 
-def _fit_and_score(dataset: Dataset, model: Model, output: Output, share: Rows) -> ScoredRows:
+def _fit_and_score(dataset: Dataset, model: Model, output: SingleTarget, share: Rows) -> ScoredRows:
     """Fit a model on a share and return it with the test rows."""
     spec, features, test = dataset.spec, dataset.features, dataset.parts.test
     preprocessor, train = fit_sample(dataset, share)

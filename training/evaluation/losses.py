@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from model_deployer.contract.metric_catalog import LOSS
-from model_deployer.contract.outputs import Arrays, Classification, Output, Regression
+from model_deployer.contract.outputs import Arrays, Classification, Regression, SingleTarget
 
 #: An array of float64.
 Floats = NDArray[np.float64]
@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 EPSILON = 1e-15
 
 
-def row_losses(target: NDArray[Any], arrays: Arrays, output: Output) -> Floats:
+def row_losses(target: NDArray[Any], arrays: Arrays, output: SingleTarget) -> Floats:
     """Return the loss of each row.
 
     Args:
@@ -35,7 +35,7 @@ def row_losses(target: NDArray[Any], arrays: Arrays, output: Output) -> Floats:
     return _LOSSES[output.task](target, arrays, output)
 
 
-def to_metric(mean: float, output: Output) -> float:
+def to_metric(mean: float, output: SingleTarget) -> float:
     """Convert a mean of row losses to the task's metric in ``LOSS``: the root of a squared error, else the mean."""
     return math.sqrt(mean) if LOSS[output.task] == "rmse" else mean
 

@@ -76,12 +76,12 @@ def regression_metrics(target: Floats, arrays: Arrays, output: Regression) -> di
         output: The meaning of the arrays.
     """
     loss = to_mean(row_losses(target, arrays, output))
-    error = arrays["value"][:, 0].astype(np.float64) - target
+    value = arrays["value"][:, 0].astype(np.float64)
     metrics: dict[str, Metric] = {LOSS[output.task]: lambda weights: to_metric(loss(weights), output)}
     if output.quantile is None:
-        metrics |= _error_metrics(target, error)
+        metrics |= error_metrics(target, value)
     else:
-        metrics["share_below"] = to_mean((error >= 0).astype(np.float64))
+        metrics["share_below"] = to_mean((value >= target).astype(np.float64))
     if "lower" in arrays:
         lower, upper = (arrays[name][:, 0].astype(np.float64) for name in ("lower", "upper"))
         metrics["coverage"] = to_mean(((lower <= target) & (target <= upper)).astype(np.float64))
@@ -89,7 +89,14 @@ def regression_metrics(target: Floats, arrays: Arrays, output: Regression) -> di
     return metrics
 
 
-def _error_metrics(target: Floats, error: Floats) -> dict[str, Metric]:
+def error_metrics(target: Floats, value: NDArray[Any]) -> dict[str, Metric]:
+    """Return the metrics of the errors of a quantity, by name.
+
+    Args:
+        target: The true values, float64 [rows].
+        value: The predicted values in the same unit, float [rows].
+    """
+    error = value.astype(np.float64) - target
     return {
         "rmse": lambda weights: float(np.sqrt(np.average(error**2, weights=weights))),
         "mae": to_mean(np.abs(error)),

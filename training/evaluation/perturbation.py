@@ -8,7 +8,8 @@ from model_deployer.contract.features import Feature
 from model_deployer.contract.outputs import Arrays
 from model_deployer.training.evaluation.scored_rows import ScoredRows
 
-#: The maximum number of values in all calls of the model together: about ten seconds of a network on two cores.
+#: The maximum number of values and pixels in all calls of the model together: about ten seconds of a network on two
+#: cores.
 MAX_VALUES = 10_000_000
 
 #: The maximum and the minimum number of rows, for any number of columns.
@@ -21,7 +22,7 @@ MAX_ROWS_PER_CALL = 16_384
 
 def affordable_rows(scored: ScoredRows, changes: int) -> int:
     """Return the number of rows that the model can predict with this number of changes within about ten seconds."""
-    values = max(1, changes) * max(10, len(scored.features))
+    values = max(1, changes) * max(10, sum(feature.elements for feature in scored.features))
     return min(max(MAX_VALUES // values, MIN_ROWS), MAX_ROWS)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.features import Feature
 from model_deployer.contract.metric_catalog import LOSS
-from model_deployer.contract.outputs import Arrays, Classification, Output
+from model_deployer.contract.outputs import Arrays, Classification, SingleTarget
 from model_deployer.training.evaluation.evaluation import CONFIDENCE
 from model_deployer.training.evaluation.losses import Floats, row_losses, to_metric
 from model_deployer.training.evaluation.metrics import nominal_vs_observed
@@ -40,7 +40,7 @@ class ScoredRows:
     predict: Predict
     frame: pl.DataFrame
     features: tuple[Feature, ...]
-    output: Output
+    output: SingleTarget
     target: NDArray[Any]
     weights: Floats
 

@@ -28,7 +28,7 @@ from model_deployer.contract.drift import (
 )
 from model_deployer.contract.features import Boolean, Categorical, Feature, Integer, Numeric
 from model_deployer.contract.outputs import Arrays
-from model_deployer.contract.reference import CategoryDistribution, Distribution, Reference, norms
+from model_deployer.contract.reference import CategoryDistribution, Distribution, Reference, norms, watched_numbers
 from model_deployer.training.data.traffic import DAY_HOURS, DAY_ROWS, MIN_DAY_ROWS, Origins, Traffic, traffic
 
 #: The share of training days on which alerts may fire.
@@ -73,8 +73,7 @@ class ReplayedRows:
                 return np.where(numbers > 0, numbers, np.nan)
             values = self.frame[name].to_numpy()
             return norms(values) if values.ndim > 1 else values
-        tensor, column = name.removesuffix("]").split("[")
-        return self.predictions[tensor][:, int(column)].astype(np.float64)
+        return watched_numbers(self.predictions, name)
 
 
 def replayed_rows(

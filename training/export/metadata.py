@@ -8,7 +8,7 @@ import onnx
 from model_deployer.contract.artifact import Manifest
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Feature
-from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.outputs import Classification, Output, Regression, VectorOutput
 
 #: What the arrays of a regression are.
 _REGRESSION_TENSORS = {
@@ -22,8 +22,9 @@ def describe(graph: onnx.ModelProto, contract: Contract, manifest: Manifest) -> 
     """Write the metadata into a graph; equal arguments give equal bytes.
 
     The keys are ``name``, ``version``, ``target``, ``contract`` (the content of contract.json) and, where the model has
-    them, ``labels`` (a JSON list), ``positive``, ``threshold``, ``set_threshold``, ``unit``, ``coverage``,
-    ``description``, ``owner`` and ``license``. Each input and output has a description in ``doc_string``.
+    them, ``labels`` (a JSON list), ``positive``, ``threshold``, ``set_threshold``, ``unit``, ``coverage``, ``targets``
+    (a JSON list), ``units`` (a JSON object), ``description``, ``owner`` and ``license``. Each input and output has a
+    description in ``doc_string``.
 
     Args:
         graph: The graph of the contract.
@@ -55,6 +56,9 @@ def _output_properties(output: Output) -> Iterator[tuple[str, str | None]]:
         yield "threshold", _text(output.threshold)
         yield "set_threshold", _text(output.set_threshold)
         yield "coverage", _text(None if output.set_threshold is None else output.coverage)
+    elif isinstance(output, VectorOutput):
+        yield "targets", None if output.names is None else json.dumps(output.names, ensure_ascii=False)
+        yield "units", json.dumps(output.unit_of, ensure_ascii=False) if output.units else None
     else:
         yield "unit", output.unit
         yield "coverage", _text(output.coverage if output.interval else None)
@@ -73,4 +77,8 @@ def _output_description(output: Output, tensor: str) -> str:
     if isinstance(output, Regression):
         unit = f", in {output.unit}" if output.unit else ""
         return f"{_REGRESSION_TENSORS[tensor]} of {output.target}{unit}."
+    if isinstance(output, VectorOutput):
+        if output.names is None:
+            return f"The numbers of {output.target}."
+        return f"The estimates of {output.target}, in the order of `targets`."
     return f"The probability of each label of {output.target}, in the order of `labels`."

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from model_deployer.contract.features import Feature
-from model_deployer.contract.outputs import Arrays
+from model_deployer.contract.outputs import Arrays, Output
 from model_deployer.contract.reference import (
     CategoryDistribution,
     CountDistribution,
@@ -17,6 +17,7 @@ from model_deployer.contract.reference import (
     Reference,
     TextDistribution,
     norms,
+    watched_numbers,
 )
 
 #: The levels of the quantiles that describe the distribution of a number.
@@ -26,7 +27,9 @@ QUANTILES = np.linspace(0, 1, 21)
 MAX_CATEGORIES = 50
 
 
-def reference(features: Sequence[Feature], train: pl.DataFrame, predictions: Arrays) -> Reference:
+def reference(
+    features: Sequence[Feature], train: pl.DataFrame, predictions: Arrays, output: Output | None = None
+) -> Reference:
     """Return the content of reference.json.
 
     Images have no distribution: their drift is not watched.
@@ -36,17 +39,22 @@ def reference(features: Sequence[Feature], train: pl.DataFrame, predictions: Arr
         train: The conformed rows that the model was fitted on: float64 columns with NaN and string columns with "" for
             missing values, and arrays or lists of float64 for vectors and sequences.
         predictions: The output tensors for the test part, float32 [rows, columns]; each column has a distribution.
+        output: The output of the contract; of an embedding, only the norm has a distribution.
     """
+    if output is not None and output.task == "embedding":
+        names = list(predictions)
+    else:
+        names = [f"{name}[{column}]" for name, array in predictions.items() for column in range(array.shape[1])]
     return Reference(
         features={
             feature.name: _feature(feature, train[feature.name]) for feature in features if feature.kind != "image"
         },
-        predictions={
-            f"{name}[{column}]": NumberDistribution(quantiles=_quantiles(array[:, column]))
-            for name, array in predictions.items()
-            for column in range(array.shape[1])
-        },
+        predictions={name: _prediction(name, _quantiles(watched_numbers(predictions, name))) for name in names},
     )
+
+
+def _prediction(name: str, quantiles: tuple[float, ...]) -> Distribution:
+    return NumberDistribution(quantiles=quantiles) if "[" in name else NormDistribution(norms=quantiles)
 
 
 def _feature(feature: Feature, values: pl.Series) -> Distribution:

@@ -47,6 +47,24 @@ def calibrate(model: Model, train: Sample, validation: Sample, seed: int) -> boo
     return True
 
 
+def new_calibration(
+    scores: Floats, target: NDArray[np.int64], weights: Floats, seed: int
+) -> tuple[float, float] | None:
+    """Return the slope and the intercept of a calibration as :func:`calibrate` fits it; None if it does not help.
+
+    Args:
+        scores: The logarithms of the probabilities, float64 [rows, classes].
+        target: The codes of the true classes, int64 [rows].
+        weights: The weight of each row, float64 [rows].
+        seed: Determines the two halves.
+    """
+    rows = _Rows(scores, target, weights)
+    if not _lowers_loss(rows, seed):
+        return None
+    parameters = _fit(rows)
+    return float(parameters[0]), float(_intercept(parameters, scores.shape[1])[-1])
+
+
 class _Rows:
     """Log probabilities [rows, classes], the true classes [rows] and the weights [rows]."""
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model_deployer.contract.evaluation import LINEAR, TRIVIAL
 from model_deployer.contract.outputs import Arrays
 from model_deployer.training.models.linear import LinearArchitecture, fit_linear
 from model_deployer.training.models.model import Model
@@ -32,7 +33,21 @@ def fit_baselines(model: Model, train: Sample) -> dict[str, Baseline]:
     """
     name = model.head.names[0]
     trivial = _Trivial(name, model.head.trivial(train.target, train.row_weights))
-    return {"trivial": trivial, "linear": _Linear(name, linear_model(model, train))}
+    return {TRIVIAL: trivial, LINEAR: _Linear(name, linear_model(model, train))}
+
+
+def trivial_prediction(train: Sample, classes: int | None, rows: int) -> dict[str, Arrays]:
+    """Return the baseline ``trivial`` alone, for fields that a linear model cannot take, such as vectors and images.
+
+    Args:
+        train: The training rows; their inputs do not count.
+        classes: The number of classes; None for a quantity.
+        rows: The number of rows to predict.
+    """
+    if classes is None:
+        return {TRIVIAL: {"value": np.full((rows, 1), np.average(train.target, weights=train.row_weights))}}
+    counts = np.bincount(train.target, train.row_weights, minlength=classes)
+    return {TRIVIAL: {"probabilities": np.tile(counts / counts.sum(), (rows, 1))}}
 
 
 def baseline_predictions(model: Model, rows: Sample, test: Sample) -> dict[str, Arrays]:

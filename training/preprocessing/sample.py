@@ -79,6 +79,16 @@ def sample_of(dataset: Dataset, rows: NDArray[np.int64], preprocessor: Preproces
     return _sample(dataset, rows, preprocessor.transform(dataset.frame[rows]))
 
 
+def sample_without_inputs(dataset: Dataset, rows: NDArray[np.int64]) -> Sample:
+    """Return the targets and weights of rows of a table, for a model that gets its fields in another way.
+
+    Args:
+        dataset: The table.
+        rows: Indices of the rows, int64.
+    """
+    return _sample(dataset, rows, Inputs(torch.empty(len(rows), 0), torch.empty(len(rows), 0)))
+
+
 def _sample(dataset: Dataset, rows: NDArray[np.int64], inputs: Inputs) -> Sample:
     weights = None if dataset.weights is None else dataset.weights[rows]
     return Sample(inputs, dataset.target.values[rows], weights)

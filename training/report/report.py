@@ -19,9 +19,17 @@ from model_deployer.contract.evaluation import (
     SliceResult,
     SplitMethod,
 )
-from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, MEANING, Task
+from model_deployer.contract.metric_catalog import (
+    HIGHER_IS_BETTER,
+    LOSS,
+    LOWER_IS_BETTER,
+    MEANING,
+    Task,
+    base_metric,
+    metric_in_words,
+)
 from model_deployer.contract.number_format import interval, number
-from model_deployer.contract.outputs import Output, Regression
+from model_deployer.contract.outputs import Classification, Output, Regression, VectorOutput
 from model_deployer.training.report.html_elements import (
     Html,
     definition_list,
@@ -45,6 +53,8 @@ _HEADLINE: Mapping[Task, tuple[str, ...]] = {
     "regression": ("rmse", "mae", "r2"),
     "count": ("poisson_deviance", "mae", "r2"),
     "quantile": ("pinball", "share_below", "coverage"),
+    "multioutput_regression": (),
+    "embedding": (),
 }
 
 #: The title of the section about reliability.
@@ -158,6 +168,11 @@ def _prediction(output: Output, evaluation: Evaluation) -> str:
             estimate = f"the {100 * output.quantile:g}% quantile of {output.target}"
         interval = f", with an interval that contains the truth in {output.coverage:.0%} of the cases"
         return f"{estimate}{unit}{interval if output.interval else ''}"
+    if isinstance(output, VectorOutput):
+        if output.names is None:
+            return f"{output.target}: an embedding of {output.length} numbers"
+        units = output.unit_of
+        return _listed([f"{name} in {units[name]}" if name in units else name for name in output.names])
     labels = _listed([f"'{label}'" for label in output.labels])
     rule = (
         f"'{output.positive}' if its probability is {origin_text.from_threshold(f'{output.threshold:.4g}', evaluation)}"
@@ -210,7 +225,7 @@ def _metrics(evaluation: Evaluation, output: Output) -> Html | None:
 
 
 def _class_of_metrics(output: Output) -> str:
-    if isinstance(output, Regression):
+    if not isinstance(output, Classification):
         return ""
     if output.positive:
         return f" Metrics of a class are those of '{output.positive}'."
@@ -222,7 +237,9 @@ def _class_of_metrics(output: Output) -> str:
 
 def _thresholds(evaluation: Evaluation, output: Output, plots: Mapping[str, bytes]) -> Html | None:
     decisions = evaluation.decisions
-    if decisions is None or not decisions.thresholds or isinstance(output, Regression) or output.threshold is None:
+    if decisions is None or not decisions.thresholds:
+        return None
+    if not isinstance(output, Classification) or output.threshold is None:
         return None
     cheapest = min(decisions.thresholds, key=lambda point: point.cost)
     own = next((point.cost for point in decisions.thresholds if point.threshold == output.threshold), None)
@@ -274,7 +291,8 @@ def _errors(evaluation: Evaluation, output: Output, plots: Mapping[str, bytes]) 
 
 
 def _metric_name(metric: str) -> Html:
-    return element("td", _words(metric), element("small", f"{MEANING.get(metric, '')}{_direction(metric)}"))
+    about = f"{MEANING.get(base_metric(metric), '')}{_direction(base_metric(metric))}"
+    return element("td", metric_in_words(metric), element("small", about))
 
 
 def _direction(metric: str) -> str:
@@ -463,8 +481,9 @@ def _missing(evaluation: Evaluation, output: Output) -> Html | None:
 
 
 def _unit_of_change(output: Output) -> str:
-    if isinstance(output, Regression):
-        return f"in {output.unit}" if output.unit else "in units of the target"
+    if not isinstance(output, Classification):
+        unit = output.unit if isinstance(output, Regression) else None
+        return f"in {unit}" if unit else "in units of the target"
     return "in probability" if output.positive else "the probability that moves from one label to another"
 
 

@@ -1,5 +1,6 @@
 """A source that was loaded in its cell, asked for its answers to rows."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,13 +13,14 @@ from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.process import CellProcess
 from model_deployer.adoption.cell.source_rows import output_tensors, source_columns
 from model_deployer.adoption.equality.comparison import SourceAnswers
-from model_deployer.adoption.interface import label_text
-from model_deployer.contract.features import Categorical, Feature
+from model_deployer.adoption.interface import Interface, label_text
+from model_deployer.contract.features import Categorical, Feature, Image, NumberSequence
+from model_deployer.contract.image_file import read_image
 from model_deployer.contract.outputs import Classification, Output
 from model_deployer.contract.source_runner import SourceRunner
 
-#: The number of rows in one message.
-_ROWS = 5_000
+#: The number of rows in one message, and of numbers and pixels in all of them.
+_ROWS, _ELEMENTS = 5_000, 50_000_000
 
 #: The first row of a message, the answers, and the errors of refused rows.
 _Part = tuple[int, Mapping[str, NDArray[Any]], Mapping[int, str]]
@@ -46,20 +48,23 @@ class CellSource:
         versions: Mapping[str, str] = self.process.description["versions"]
         return versions
 
-    def in_accepted_form(self, frame: pl.DataFrame) -> "CellSource":
+    def in_accepted_form(self, frame: pl.DataFrame, interface: Interface) -> "CellSource":
         """Return the same source with rows in a form that it does not refuse.
 
-        The forms are tried in this order: as the source chooses, as a data frame, and as a data frame in which texts
-        are categories of pandas, as boosters want them.
+        The forms are tried in this order: as the source chooses, as a data frame, and as a data frame in which texts,
+        and numbers whose categories the source lists, are categories of pandas, as boosters want them.
 
         Args:
             frame: Some rows in the form of a graph's inputs.
+            interface: What the source says of its inputs.
         """
         categories = {
             feature.name: feature.categories
             for feature in self.features
             if isinstance(feature, Categorical) and feature.categories
         }
+        numbers = [field for field in interface.fields if field.kind == "number"]
+        categories |= {field.name: field.categories for field in numbers if field.categories}
         updates: list[dict[str, Any]] = [{}]
         if self.runner.form is None:
             updates += [{"form": "frame"}, {"form": "frame", "categories": categories}]
@@ -70,7 +75,7 @@ class CellSource:
         return self
 
     def ask(self, frame: pl.DataFrame) -> SourceAnswers:
-        """Return its answers to rows in the form of a graph's inputs: Float64 with NaN, String with "".
+        """Return its answers to conformed rows: Float64 with NaN, String with "", and the files of images.
 
         Raises:
             CellError: if it does not answer.
@@ -80,6 +85,17 @@ class CellSource:
             return self._answers(list(self._parts(frame)))
         except ValueError as error:
             raise CellError(f"the source answers in a form that cannot be served: {error}") from None
+
+    def width(self, frame: pl.DataFrame) -> int:
+        """Return how many numbers it gives for each row.
+
+        Raises:
+            CellError: if it does not answer any of the rows with numbers.
+        """
+        for _, answers, _ in self._parts(frame):
+            if self.runner.answer in answers and (values := answers[self.runner.answer]).dtype.kind in "biuf":
+                return math.prod(values.shape[1:])
+        raise CellError("the source does not answer these rows with numbers, so that their count is not known")
 
     def _answers(self, parts: Sequence[_Part]) -> SourceAnswers:
         refused = {start + row: error for start, _, errors in parts for row, error in errors.items()}
@@ -109,9 +125,11 @@ class CellSource:
 
     def _parts(self, frame: pl.DataFrame) -> Iterator[_Part]:
         """Yield the first row of each message, the answers, and the errors of refused rows."""
-        for start in range(0, max(1, frame.height), _ROWS):
-            part = frame[start : start + _ROWS]
-            columns = source_columns(self.features, {name: part[name].to_numpy() for name in part.columns})
+        rows = max(1, min(_ROWS, _ELEMENTS // sum(feature.elements for feature in self.features)))
+        for start in range(0, max(1, frame.height), rows):
+            part = frame[start : start + rows]
+            arrays = {feature.name: _array(feature, part[feature.name]) for feature in self.features}
+            columns = source_columns(self.features, arrays)
             answers, errors = self.process.predict(columns, **self.runner.options)
             yield start, self._complete(answers, part.height), errors
 
@@ -119,8 +137,7 @@ class CellSource:
         """Return answers also where the source refuses every row."""
         if answers:
             return answers
-        width = len(self.output.labels) if isinstance(self.output, Classification) else 1
-        return {"decision": np.full(rows, None), self.runner.answer: np.full((rows, width), np.nan)}
+        return {"decision": np.full(rows, None), self.runner.answer: np.full((rows, self.output.width), np.nan)}
 
     def _numbers(self, answers: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         tensors = output_tensors(self.output, answers, self.runner.answer, None)
@@ -128,6 +145,15 @@ class CellSource:
             return tensors["probabilities"]
         values = answers[self.runner.answer]
         return values.reshape(len(values), -1)
+
+
+def _array(feature: Feature, values: pl.Series) -> NDArray[Any]:
+    if isinstance(feature, Image):
+        pixels = [read_image(feature, content) for content in values]
+        return np.array(pixels, np.uint8).reshape(-1, *feature.shape)
+    if isinstance(feature, NumberSequence):
+        return feature.column(values.to_list())
+    return values.to_numpy()
 
 
 def _decisions(answers: Mapping[str, NDArray[Any]], output: Classification, names: Mapping[str, str]) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.cell_worker import wire
 from model_deployer.adoption.cell.environment import CellEnvironment
+from model_deployer.system.gpus import VARIABLE
 from model_deployer.system.janitor import owned_group, temporary_folder
 
 #: The folder that the worker's package is in.
@@ -39,6 +40,7 @@ class Limits:
         threads: The threads of numerical libraries.
         batch_seconds: The time for the answers to one batch; the system ends a process that takes longer. None for no
             limit.
+        gpus: The GPUs that it may use, as ``CUDA_VISIBLE_DEVICES`` names them.
     """
 
     memory_bytes: int = 8 << 30
@@ -46,6 +48,7 @@ class Limits:
     answer_seconds: float = 300.0
     threads: int = 1
     batch_seconds: float | None = None
+    gpus: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -254,6 +257,7 @@ def worker_variables(limits: Limits) -> dict[str, str]:
     threads = str(limits.threads)
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     return dict.fromkeys(names, threads) | {
+        VARIABLE: ",".join(limits.gpus),
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",
         "PYTHONPATH": str(WORKER_FOLDER),
@@ -267,6 +271,11 @@ def worker_variables(limits: Limits) -> dict[str, str]:
 def _sentence(action: str, error: Mapping[str, Any]) -> str:
     """Return an error of the source as a sentence."""
     if module := error.get("module"):
+        if not error.get("name") and module != "__main__":
+            return (
+                f"the source needs the module '{module}', which is not there: hand over the folder with it, or list "
+                f"all packages that the source needs under `adopt.environment`"
+            )
         name = f"'{error['name']}' of the module '{module}'" if error.get("name") else f"the module '{module}'"
         return f"the source needs {name}, which is not there: hand over the folder with the script that defines it"
     return f"the source cannot {action}: {error['type']}: {error['message']}"

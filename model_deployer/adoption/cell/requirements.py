@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 #: The package of a library that is imported by another name.
 _PACKAGES = {
     "sklearn": "scikit-learn",
+    "_loss": "scikit-learn",
     "imblearn": "imbalanced-learn",
     "yaml": "pyyaml",
     "feature_engine": "feature-engine",
@@ -37,8 +38,12 @@ _COMPANIONS = (
     ("scikit-learn", "1.4.2", "numpy<2"),
     ("scikit-learn", "1.7", "pandas<3"),
     ("xgboost", "1.6", "pandas<2"),
+    ("xgboost", "1.6", "setuptools<81"),
     ("xgboost", "2.1", "numpy<2"),
     ("xgboost", "2.1.4", "scikit-learn<1.6"),
+    ("xgboost", "3.1.0", "scikit-learn<1.8"),
+    ("xgboost", "3.2", "pandas<3"),
+    ("xgboost", "1.0", "numpy<1.24"),
     ("lightgbm", "4.4", "numpy<2"),
     ("lightgbm", "4.6", "scikit-learn<1.6"),
     ("catboost", "1.2.6", "numpy<2"),
@@ -48,6 +53,9 @@ _COMPANIONS = (
     ("tensorflow-cpu", "2.18", "numpy<2"),
     ("pandas", "2.2.2", "numpy<2"),
 )
+
+#: Files of Keras before this version are read by the last ones of Keras 2.
+_FIRST_KERAS = (2, 12)
 
 #: Libraries of pandas and of the standard library do not need packages of their own; these are part of others.
 _PARTS = {"numpy", "_codecs", "copy_reg", "__builtin__", "persistent_id"}
@@ -61,6 +69,7 @@ def requirements(kinds: Iterable[str], libraries: Iterable[str], versions: Mappi
         libraries: The libraries that its files import, by the name of the import, without those of the team.
         versions: The versions that its files state, by package: ``1.3.2``, or a range such as ``>=2``.
     """
+    versions = {name: _served_by(name, version) for name, version in versions.items()}
     names = {name for kind in kinds for name in _KINDS.get(kind, ())} | {"numpy", "pandas"}
     names |= {_PACKAGES.get(library, library) for library in libraries if library not in _PARTS} | set(versions)
     if "scikit-learn" in names:
@@ -73,6 +82,7 @@ def requirements(kinds: Iterable[str], libraries: Iterable[str], versions: Mappi
         companion
         for package, version, companion in _COMPANIONS
         if package in versions and as_numbers(versions[package]) < as_numbers(version)
+        if not versions.get(re.split("[<>=]", companion)[0], "")[:1].isdigit()
     }
     return sorted(lines)
 
@@ -84,6 +94,12 @@ def as_numbers(version: str) -> tuple[int, ...]:
 
 def _line(name: str, version: str) -> str:
     return name + (f"=={version}" if version[:1].isdigit() else version)
+
+
+def _served_by(name: str, version: str) -> str:
+    """Return the version to install: the first Keras that TensorFlow has as a part of its own reads older files."""
+    is_old = name == "keras" and version[:1].isdigit() and as_numbers(version) < _FIRST_KERAS
+    return ">=2.12,<3" if is_old else version
 
 
 def _xgboost_package(version: str) -> str:

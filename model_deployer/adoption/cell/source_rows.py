@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.adoption.interface import label_text
-from model_deployer.contract.features import Boolean, Feature, Integer, Vector
-from model_deployer.contract.outputs import Classification, Output
+from model_deployer.contract.features import Boolean, Feature, Image, Integer, NumberList
+from model_deployer.contract.outputs import Classification, Output, VectorOutput
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -19,11 +19,11 @@ def source_columns(features: Sequence[Feature], columns: Arrays) -> dict[str, ND
     Args:
         features: The features, in the order of the source.
         columns: The inputs of a graph: float64 with NaN, or str objects with "", [rows] or [rows, 1] each; of a vector
-            [rows, length].
+            [rows, length], and of an image uint8 [rows, height, width, channels].
 
     Returns:
         By name: int64 for whole numbers and bool for booleans without missing values, float64 for other numbers, and
-        objects with None for missing texts; [rows] each, of a vector [rows, length].
+        objects with None for missing texts; [rows] each, of a vector [rows, length]. Images stay as they are.
     """
     return {feature.name: _column(feature, columns[feature.name]) for feature in features}
 
@@ -49,9 +49,15 @@ def output_tensors(output: Output, answers: Arrays, answer: str, half_width: flo
             raise ValueError(f"expected {len(output.labels)} probabilities for each row, one for each label")
         return {"probabilities": probabilities.astype(np.float32)}
     numbers = values.reshape(len(values), -1).astype(np.float32)
-    if numbers.shape[1] != 1:
-        raise ValueError(f"expected one number for each row, but the source gives {numbers.shape[1]}")
+    if numbers.shape[1] != output.width:
+        raise ValueError(f"expected {_numbers(output.width)} for each row, but the source gives {numbers.shape[1]}")
+    if isinstance(output, VectorOutput):
+        return {"values": numbers}
     return {"value": numbers} if half_width is None else with_interval(numbers, half_width)
+
+
+def _numbers(count: int) -> str:
+    return "one number" if count == 1 else f"{count} numbers"
 
 
 def with_interval(values: NDArray[np.float32], half_width: float) -> dict[str, NDArray[Any]]:
@@ -66,7 +72,7 @@ def with_interval(values: NDArray[np.float32], half_width: float) -> dict[str, N
 
 
 def _column(feature: Feature, values: NDArray[Any]) -> NDArray[Any]:
-    if isinstance(feature, Vector):
+    if isinstance(feature, NumberList | Image):
         return values
     values = values.reshape(-1)
     if feature.dtype == "string":

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.contract.adoption import DifferingRow, Equality
-from model_deployer.contract.outputs import Arrays, Classification, Output
+from model_deployer.contract.outputs import Arrays, Classification, Output, VectorOutput
 
 #: The largest allowed difference. The outputs of a graph are float32, which keeps seven digits.
 TOLERANCE = 1e-5
@@ -25,7 +25,7 @@ class SourceAnswers:
 
     Attributes:
         numbers: Probabilities in the order of the contract's labels, float64 [rows, labels], or values, float64
-            [rows, 1]; NaN in the rows that the source refuses.
+            [rows, numbers]; NaN in the rows that the source refuses.
         decisions: The decision of each row, a label as text; "" for a refused row. None for values.
         refused: By the index of a row, the kind of error that the source refuses it with.
     """
@@ -45,12 +45,12 @@ def compare(source: SourceAnswers, served: Arrays, output: Output, cases: Sequen
         cases: The description of each row, the rows of the table first.
         table_rows: The number of rows that are from the table.
     """
-    actual = served[output.tensors[0]].astype(np.float64)
+    actual, expected = served[output.tensors[0]].astype(np.float64), _as_float32(source.numbers)
     answered = np.array([row not in source.refused for row in range(len(cases))], dtype=bool)
-    scale = 1.0 if isinstance(output, Classification) else value_scale(source.numbers, table_rows)
-    differences = np.where(answered, _differences(source.numbers, actual, scale), 0.0)
+    by_number = np.where(answered[:, None], _differences(expected, actual, scales(source, output, table_rows)), 0)
+    differences = by_number.max(axis=1)
     beyond = ~(differences <= TOLERANCE)
-    shown = _shown(source.numbers, source.decisions), _shown(actual, _decisions(served, output, source))
+    shown = _shown_answers(source, served, output, by_number)
     flips = answered & (shown[0] != shown[1]) & (source.decisions is not None)
     order = np.argsort(-np.where(np.isnan(differences), np.inf, differences), kind="stable")
     worst = [int(row) for row in order if beyond[row] or flips[row]][:MAX_LISTED]
@@ -61,6 +61,7 @@ def compare(source: SourceAnswers, served: Arrays, output: Output, cases: Sequen
         refusals=dict(Counter(source.refused.values()).most_common(MAX_LISTED)),
         tolerance=TOLERANCE,
         largest=float(np.max(np.nan_to_num(differences, nan=np.inf), initial=0.0)),
+        largest_absolute=_largest_absolute(expected[answered], actual[answered], output),
         differing=int(beyond.sum()),
         flips=int(flips.sum()) if isinstance(output, Classification) else None,
         rows=tuple(
@@ -72,10 +73,39 @@ def compare(source: SourceAnswers, served: Arrays, output: Output, cases: Sequen
     )
 
 
+def _shown_answers(
+    source: SourceAnswers, served: Arrays, output: Output, differences: Floats
+) -> tuple[NDArray[np.object_], NDArray[np.object_]]:
+    """Return the answers of the source and of the graph as text, of several numbers the one that differs most."""
+    actual = served[output.tensors[0]].astype(np.float64)
+    if isinstance(output, VectorOutput):
+        worst = np.where(np.isnan(differences), np.inf, differences).argmax(axis=1)
+        return _shown_number(source.numbers, worst, output), _shown_number(actual, worst, output)
+    return _shown(source.numbers, source.decisions), _shown(actual, _decisions(served, output, source))
+
+
 def _decisions(served: Arrays, output: Output, source: SourceAnswers) -> Sequence[str] | None:
     if source.decisions is None or not isinstance(output, Classification):
         return None
     return output.decisions(served)
+
+
+def scales(source: SourceAnswers, output: Output, table_rows: int) -> Floats:
+    """Return the unit that a difference of each number is divided by, see :func:`value_scale`, float64 [1 or numbers].
+
+    A difference of probabilities is absolute. Each target has a unit of its own, and the numbers of an embedding have
+    one in common.
+
+    Args:
+        source: The answers of the source.
+        output: The output of the contract.
+        table_rows: The number of rows that are from the table, the first ones.
+    """
+    if isinstance(output, Classification):
+        return np.ones(1)
+    if output.task == "embedding":
+        return np.array([value_scale(source.numbers, table_rows)])
+    return np.array([value_scale(column, table_rows) for column in source.numbers.T])
 
 
 def value_scale(values: Floats, table_rows: int) -> float:
@@ -85,7 +115,7 @@ def value_scale(values: Floats, table_rows: int) -> float:
     would make every difference small; it is then so small a value that nine of ten rows have a larger one.
 
     Args:
-        values: The values of the source, float64 [rows, 1], the rows of the table first.
+        values: The values of the source, float64 [rows, ...], the rows of the table first.
         table_rows: The number of rows that are from the table.
     """
     finite = values[: table_rows or None][np.isfinite(values[: table_rows or None])]
@@ -96,15 +126,33 @@ def value_scale(values: Floats, table_rows: int) -> float:
     return max(float(np.quantile(sizes, 0.1)) if sizes.size else 0.0, smallest)
 
 
-def _differences(expected: Floats, actual: Floats, scale: float) -> Floats:
-    """Return the largest difference of each row; NaN where only one of the two answers is a number."""
-    # The graph answers in float32.
+def _as_float32(numbers: Floats) -> Floats:
+    """Return numbers as the graph, which answers in float32, can have them."""
     with np.errstate(over="ignore"):
-        expected = expected.astype(np.float32).astype(np.float64)
+        return numbers.astype(np.float32).astype(np.float64)
+
+
+def _differences(expected: Floats, actual: Floats, scale: Floats) -> Floats:
+    """Return the difference of each number; NaN where only one of the two answers is a number."""
     with np.errstate(invalid="ignore"):
         differences = np.abs(expected - actual) / np.maximum(scale, np.abs(expected))
     same = (expected == actual) | (np.isnan(expected) & np.isnan(actual))
-    return np.asarray(np.where(same, 0.0, differences).max(axis=1))
+    return np.asarray(np.where(same, 0.0, differences))
+
+
+def _largest_absolute(expected: Floats, actual: Floats, output: Output) -> float | None:
+    """Return the largest difference of several numbers in their units; None for other outputs."""
+    if not isinstance(output, VectorOutput):
+        return None
+    with np.errstate(invalid="ignore"):
+        return float(np.max(np.nan_to_num(np.abs(expected - actual)), initial=0.0))
+
+
+def _shown_number(numbers: Floats, columns: NDArray[np.intp], output: VectorOutput) -> NDArray[np.object_]:
+    """Return one of several numbers of each row as text, with its name or its position from 0, object [rows]."""
+    names = output.names or [f"number {column}" for column in range(output.length)]
+    chosen = np.take_along_axis(numbers, columns[:, None], axis=1)[:, 0]
+    return np.array([f"{names[column]} {number:.9g}" for column, number in zip(columns, chosen, strict=True)], object)
 
 
 def _shown(numbers: Floats, decisions: Sequence[str] | None) -> NDArray[np.object_]:

@@ -15,13 +15,19 @@ from model_deployer.adoption.interface import Kind
 from model_deployer.contract.features import MAX_EXACT_INTEGER
 
 #: The maximum number of probe rows, and of rows in which every field has a critical value.
-MAX_ROWS, MIXED_ROWS = 100_000, 5_000
+MAX_ROWS, MIXED_ROWS = 100_000, 2_500
+
+#: A number beyond this is an unusual one.
+_MAX_USUAL = 1e6
 
 #: Numbers that programs treat differently: zeros, the first whole number that float32 lacks, and large numbers.
 _NUMBERS = (0.0, -0.0, 1.0, -1.0, 2.0**24 + 1, -(2.0**24) - 1, 1e9, -1e9, 1e30, -1e30)
 
 #: A category that no model knows, and texts that programs treat differently.
 _TEXTS = ("a category never seen", " ", "nan", "None", "0", "\u00e9t\u00e9 \u597d")
+
+#: How the description begins of a row in which every value may be unusual.
+MIXED_CASE = "a row of unusual values"
 
 _Value = float | str
 
@@ -49,7 +55,8 @@ def build_probes(
     """Return probe rows for every field.
 
     Each has one unusual value; its other values are those of a row of the table or, in turn, critical values. Without a
-    table, all values are critical ones. In addition, some rows have critical values only.
+    table, all values are critical ones. Some rows have unusual values only, and some usual ones: a contract
+    of many fields accepts few of the former.
 
     Args:
         kinds: The kind of each field, by name.
@@ -63,8 +70,10 @@ def build_probes(
         name: _unusual_values(kind, critical.get(name, set()), _present(table, name)) for name, kind in kinds.items()
     }
     values |= {name: _whole(values[name]) for name in whole}
-    mixed = _mixed_rows(values, kinds, random)
-    bases = mixed if table is None or not table.height else pl.concat([table.select(list(kinds)), mixed])
+    usual = {name: _usual(values[name], kind, critical.get(name, ())) for name, kind in kinds.items()}
+    mixed = pl.concat([_mixed_rows(choices, kinds, random) for choices in (values, usual)])
+    bases = mixed.tail(MIXED_ROWS)
+    bases = bases if table is None or not table.height else pl.concat([table.select(list(kinds)), bases])
     cases = _thinned([(name, value, case) for name in kinds for value, case in values[name]], random)
     rows = bases[random.integers(bases.height, size=len(cases))]
     columns = {name: rows[name].to_list() for name in kinds}
@@ -72,7 +81,7 @@ def build_probes(
         columns[name][row] = value
     frame = pl.DataFrame(columns, schema=_schema(kinds))
     described = [f"{name}: {case}" for name, _, case in cases]
-    described += [f"a row of unusual values, number {row + 1}" for row in range(mixed.height)]
+    described += [f"{MIXED_CASE}, number {row + 1}" for row in range(mixed.height)]
     return Probes(pl.concat([frame, mixed]), tuple(described))
 
 
@@ -93,6 +102,17 @@ def _unusual_values(kind: Kind, critical: set[_Value], present: Sequence[_Value]
     described = (_numbers if kind == "number" else _texts)(critical, present)
     first = {repr(value): (value, case) for value, case in reversed([*described])}
     return list(reversed(first.values()))
+
+
+def _usual(
+    values: Sequence[tuple[_Value, str]], kind: Kind, critical: Collection[_Value]
+) -> Sequence[tuple[_Value, str]]:
+    """Return the values that most contracts accept: categories that the model knows, and numbers that are not huge."""
+    if kind == "number":
+        usual = [item for item in values if abs(float(item[0])) <= _MAX_USUAL]
+    else:
+        usual = [item for item in values if item[0] in critical or item[1] == "a value of the table"]
+    return usual or values
 
 
 def _whole(values: Sequence[tuple[_Value, str]]) -> list[tuple[_Value, str]]:

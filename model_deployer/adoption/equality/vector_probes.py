@@ -24,16 +24,13 @@ def with_vectors(probes: Probes | None, lengths: Mapping[str, int], table: pl.Da
         table: Rows with all fields; None without a table.
         seed: The seed of the choice.
     """
-    if not lengths:
-        assert probes is not None
-        return probes
     random = np.random.default_rng(seed)
     rows = max(1, MAX_NUMBERS // sum(lengths.values()))
     if probes is None:
         frame, cases = pl.DataFrame(), tuple[str, ...]()
         rows = min(rows, ROWS)
     else:
-        frame, cases = _thinned(probes, rows, random)
+        frame, cases = thinned(probes, rows, random)
         rows = len(cases)
     columns = {name: _vectors(table, name, length, rows, random) for name, length in lengths.items()}
     described = list(cases) or [f"a row of vectors, number {row + 1}" for row in range(rows)]
@@ -46,7 +43,8 @@ def with_vectors(probes: Probes | None, lengths: Mapping[str, int], table: pl.Da
     return Probes(frame.with_columns(series) if frame.width else pl.DataFrame(series), tuple(described))
 
 
-def _thinned(probes: Probes, rows: int, random: np.random.Generator) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def thinned(probes: Probes, rows: int, random: np.random.Generator) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Return at most this number of the probe rows, chosen at random, and their descriptions."""
     if len(probes.cases) <= rows:
         return probes.frame, probes.cases
     chosen = np.sort(random.choice(len(probes.cases), rows, replace=False))

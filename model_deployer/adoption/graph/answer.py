@@ -14,8 +14,8 @@ class Answer:
     """The prediction of a model.
 
     Attributes:
-        tensor: For a classification the probabilities, double [rows, labels]; for a regression the value [rows, 1].
-            None for a model that decides without probabilities; it has scores.
+        tensor: For a classification the probabilities, double [rows, labels]; for a regression the values [rows,
+            targets]. None for a model that decides without probabilities; it has scores.
         labels: The classes in the order of the columns, as the source has them (texts, numbers, booleans); None for a
             regression.
         scores: What a meta-estimator reads in place of the probabilities, as ``decision_function`` gives it, double
@@ -24,6 +24,7 @@ class Answer:
             probabilities, if the score is above this.
         decision: The position of the label that the source decides for, int64 [rows, 1]; None if the threshold, or
             with more labels the largest probability or score, is the decision.
+        targets: The number of targets of a regression.
     """
 
     tensor: str | None
@@ -31,14 +32,17 @@ class Answer:
     scores: str | None = None
     threshold: float = 0.5
     decision: str | None = None
+    targets: int = 1
 
     @property
     def prediction(self) -> str:
-        """The probabilities, or the values of a regression.
+        """The probabilities, or the value of a regression.
 
         Raises:
-            UnsupportedModel: if the model has scores alone.
+            UnsupportedModel: if the model has scores alone, or several targets.
         """
+        if self.targets > 1:
+            raise UnsupportedModel("a part of the model has several targets, but the model reads one value")
         if self.tensor is None:
             raise UnsupportedModel("a part of the model decides without probabilities, but the model reads them")
         return self.tensor

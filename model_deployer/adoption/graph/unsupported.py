@@ -5,8 +5,8 @@ class UnsupportedModel(Exception):
     """A part of the model has no graph writer; the message names it. A runner can still serve the model."""
 
 
-class SeveralOutputs(UnsupportedModel):
-    """The model predicts several values for a row: neither a graph nor a runner serves it.
+class SeveralDecisions(UnsupportedModel):
+    """The model decides for several labels for a row: neither a graph nor a runner serves it.
 
     Args:
         name: What the model is called, such as its class.
@@ -14,6 +14,6 @@ class SeveralOutputs(UnsupportedModel):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"{name} predicts several values for a row, and a served model has one target: adopt one model for each "
-            f"of them, or a function 'predict' that answers one"
+            f"{name} makes several decisions for a row, and a served model makes one: adopt one model for each of "
+            f"them, or a function 'predict' that answers one"
         )

@@ -58,14 +58,16 @@ class WrittenModel:
 
     Attributes:
         onnx: The graph. Its inputs are the raw fields that the model reads, double or string [rows, 1]; its output is
-            ``probabilities`` [rows, labels], ``value`` [rows, 1], or, for a model that decides without probabilities,
-            ``scores`` [rows, 1] for two labels or [rows, labels]; float32. Where the source decides in a way of its
-            own, the output ``decision`` [rows, 1] is the position of the label.
+            ``probabilities`` [rows, labels], ``value`` [rows, 1], for several targets ``values`` [rows, targets], or,
+            for a model that decides without probabilities, ``scores`` [rows, 1] for two labels or [rows, labels];
+            float32. Where the source decides in a way of its own, the output ``decision`` [rows, 1] is the position of
+            the label.
         labels: The classes in the order of the columns, as the source has them; None for a regression.
         threshold: With two labels, the source decides for the second one if its probability is above this; without
             probabilities, if the score is.
         fields: The raw fields in the order of the source.
         path: The import path of the class of the model.
+        targets: The number of targets of a regression.
     """
 
     onnx: onnx.ModelProto
@@ -73,13 +75,14 @@ class WrittenModel:
     threshold: float
     fields: tuple[Field, ...]
     path: str
+    targets: int = 1
 
     @property
     def interface(self) -> Interface:
         """The inputs and the output, as a contract is written from them; categories and labels are texts."""
         fields = tuple(_source_field(field) for field in self.fields)
         labels = None if self.labels is None else tuple(label_text(label) for label in self.labels)
-        return Interface(fields, labels, self.threshold)
+        return Interface(fields, labels, self.threshold, self.targets)
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -119,6 +122,7 @@ def _written(stored: StoredObject, fields: Sequence[str] | None) -> WrittenModel
         threshold=answer.threshold,
         fields=tuple(_field(name, graph) for name in names),
         path=stored.path,
+        targets=answer.targets,
     )
 
 
@@ -145,6 +149,7 @@ def field_names(stored: StoredObject, fields: Sequence[str] | None) -> list[str]
 def _source_field(field: Field) -> SourceField:
     fact = field.fact
     known = [value for value in fact.categories if fact.accepted is None or value in fact.accepted]
+    lower, upper = _range(field, fact)
     return SourceField(
         field.name,
         field.kind,
@@ -152,16 +157,26 @@ def _source_field(field: Field) -> SourceField:
         refuses_unknown=fact.accepted is not None,
         refuses_missing=not fact.accepts_missing,
         is_free_text=fact.is_free_text,
-        minimum=fact.lower,
-        maximum=fact.upper,
+        minimum=lower,
+        maximum=upper,
     )
 
 
+def _range(field: Field, fact: FieldFact) -> tuple[float | None, float | None]:
+    """Return the smallest and the largest number that the source accepts; also where it refuses unknown categories."""
+    accepted = fact.accepted if field.kind == "number" and fact.accepted else ()
+    numbers = [float(value) for value in accepted if np.isfinite(float(value))]
+    lows = [bound for bound in (fact.lower, min(numbers, default=None)) if bound is not None]
+    highs = [bound for bound in (fact.upper, max(numbers, default=None)) if bound is not None]
+    return max(lows, default=None), min(highs, default=None)
+
+
 def _outputs(answer: Answer, graph: GraphWriter) -> dict[str, tuple[str, int]]:
-    width = 1 if answer.labels is None else len(answer.labels)
+    width = answer.targets if answer.labels is None else len(answer.labels)
     outputs: dict[str, tuple[str, int]] = {}
     if answer.tensor is not None:
-        name = "value" if answer.labels is None else "probabilities"
+        value = "value" if answer.targets == 1 else "values"
+        name = value if answer.labels is None else "probabilities"
         outputs[name] = (answer.tensor if answer.labels is None else rounded_probabilities(answer, graph), width)
     elif answer.scores is not None:
         outputs["scores"] = (answer.scores, 1 if width == 2 else width)

@@ -90,6 +90,17 @@ class Network:
         """Whether it may have an answer for a missing number; else NaN is refused before it."""
         return any(node.op_type in _TAKE_MISSING for node in self.model.graph.node)
 
+    def table_rows(self, name: str) -> int | None:
+        """Return the rows of the table that an input of whole numbers picks from; None if it picks from none."""
+        tables = {tensor.name: tensor.dims[0] for tensor in self.model.graph.initializer if len(tensor.dims) == 2}
+        reached = {name}
+        for node in self.model.graph.node:
+            if node.op_type in ("Cast", "Identity") and node.input[0] in reached:
+                reached.add(node.output[0])
+            if node.op_type == "Gather" and node.input[0] in tables and node.input[1] in reached:
+                return int(tables[node.input[0]])
+        return None
+
 
 def read_network(content: bytes, folder: Path | None = None) -> Network:
     """Read a file in ONNX; nothing of it runs.

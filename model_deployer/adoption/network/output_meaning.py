@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +22,36 @@ class Stated:
         labels: The classes that the network names, in its order.
         names: What model.yaml calls the classes.
         meaning: What model.yaml says of the outputs.
+        has_targets: Whether model.yaml names several targets.
     """
 
     labels: Sequence[str] | None
     names: Sequence[str] | None
-    meaning: Meaning | None
+    meaning: Meaning | Literal["embedding"] | None
+    has_targets: bool = False
+
+    @property
+    def are_values(self) -> bool:
+        """Whether the numbers are answers as they are, however many there are."""
+        return self.has_targets or self.meaning in ("value", "embedding")
 
 
-def read_answer(
-    tensors: Mapping[str, NDArray[Any]], stated: Stated, fields: Sequence[int]
-) -> tuple[NetworkAnswer, tuple[str, ...] | None]:
+@dataclass(frozen=True)
+class ReadAnswer:
+    """What the outputs of a network mean.
+
+    Attributes:
+        answer: Which output counts, and what it means.
+        labels: The classes; None if the numbers are values.
+        width: The number of its numbers for each row.
+    """
+
+    answer: NetworkAnswer
+    labels: tuple[str, ...] | None
+    width: int
+
+
+def read_answer(tensors: Mapping[str, NDArray[Any]], stated: Stated, fields: Sequence[int]) -> ReadAnswer:
     """Return which output counts and what it means, and the classes; the values decide what is not stated.
 
     Args:
@@ -52,10 +72,8 @@ def read_answer(
         )
     values = np.asarray(tensors[answers[0]], np.float64)
     values = values.reshape(len(values), -1)
-    meaning = stated.meaning or _meaning(values, stated)
+    meaning: Meaning = "value" if stated.are_values else _meaning(values, stated)
     labels = None if meaning == "value" else _labels(values, stated)
-    if meaning == "value" and values.shape[1] != 1:
-        raise CheckFailed(f"the network gives {values.shape[1]} values for each row, and one is needed")
     answer = NetworkAnswer(
         tensor=answers[0],
         position=names.index(answers[0]),
@@ -66,7 +84,7 @@ def read_answer(
         labels=tuple(stated.labels or labels or ()),
         names=labels or (),
     )
-    return answer, labels
+    return ReadAnswer(answer, labels, values.shape[1])
 
 
 def _is_decision(values: NDArray[Any], count: int) -> bool:
@@ -75,6 +93,8 @@ def _is_decision(values: NDArray[Any], count: int) -> bool:
 
 
 def _meaning(values: NDArray[np.float64], stated: Stated) -> Meaning:
+    if stated.meaning in ("probabilities", "logits"):
+        return stated.meaning
     shares = values[np.isfinite(values).all(axis=1)]
     is_share = bool(len(shares)) and bool(((shares >= 0) & (shares <= 1)).all())
     if values.shape[1] == 1:
@@ -86,8 +106,8 @@ def _meaning(values: NDArray[np.float64], stated: Stated) -> Meaning:
         return "probabilities"
     raise CheckFailed(
         f"the network gives {values.shape[1]} numbers for each row that are not probabilities: add `outputs: logits` "
-        f"under `adopt` if a softmax or a logistic function makes probabilities of them, or export it with its last "
-        f"activation"
+        f"under `adopt` if a softmax or a logistic function makes probabilities of them, `outputs: embedding` if they "
+        f"are one vector, or their names under `data.targets` if they are several quantities"
     )
 
 

@@ -7,9 +7,10 @@ import onnx
 from onnx import NodeProto, TensorProto, compose, helper, numpy_helper
 
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
+from model_deployer.adoption.interface import SourceField
 from model_deployer.adoption.network.arrangement import Slot
 from model_deployer.adoption.network.network import Network
-from model_deployer.contract.source_runner import NetworkAnswer
+from model_deployer.contract.source_runner import NetworkAnswer, Pixels
 
 _PREFIX = "network/"
 
@@ -21,7 +22,7 @@ def wrap_network(network: Network, slots: Sequence[Slot], answer: NetworkAnswer,
         network: The network.
         slots: The fields that fill its inputs.
         answer: Which of its outputs counts, and what it means.
-        width: The number of probabilities; 1 for a value.
+        width: The number of probabilities, or of values.
 
     Raises:
         UnsupportedModel: if a field has the name of the output.
@@ -33,8 +34,8 @@ def wrap_network(network: Network, slots: Sequence[Slot], answer: NetworkAnswer,
     nodes = [*before, *inner.graph.node, *after]
     del inner.graph.node[:], inner.graph.input[:], inner.graph.output[:], inner.graph.value_info[:]
     inner.graph.node.extend(nodes)
-    inner.graph.input.extend(_input(slot, field.name, field.length) for slot in slots for field in slot.fields)
-    name = "value" if answer.meaning == "value" else "probabilities"
+    inner.graph.input.extend(_input(slot, field) for slot in slots for field in slot.fields)
+    name = output_name(answer, width)
     if any(field.name == name for slot in slots for field in slot.fields):
         raise UnsupportedModel(f"a column has the name of the output, '{name}': list others under `adopt.columns`")
     inner.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", width]))
@@ -42,9 +43,20 @@ def wrap_network(network: Network, slots: Sequence[Slot], answer: NetworkAnswer,
     return inner
 
 
-def _input(slot: Slot, name: str, length: int | None) -> onnx.ValueInfoProto:
+def output_name(answer: NetworkAnswer, width: int) -> str:
+    """Return the name of the output of the graph."""
+    if answer.meaning == "value":
+        return "value" if width == 1 else "values"
+    return "probabilities"
+
+
+def _input(slot: Slot, field: SourceField) -> onnx.ValueInfoProto:
+    if field.image is not None:
+        return helper.make_tensor_value_info(field.name, TensorProto.UINT8, ["rows", *field.image])
+    if field.sequence is not None:
+        return helper.make_tensor_value_info(field.name, TensorProto.DOUBLE, ["rows", f"{field.name}_length"])
     element = TensorProto.STRING if slot.tensor.kind == "text" else TensorProto.DOUBLE
-    return helper.make_tensor_value_info(name, element, ["rows", length or 1])
+    return helper.make_tensor_value_info(field.name, element, ["rows", field.length or 1])
 
 
 class _Weights:
@@ -61,6 +73,12 @@ class _Weights:
 
 
 def _input_nodes(slot: Slot, weights: _Weights) -> Iterator[NodeProto]:
+    if slot.pixels is not None:
+        yield from _image_nodes(slot, slot.pixels, weights)
+        return
+    if slot.sequence is not None:
+        yield from _sequence_nodes(slot, slot.sequence, weights)
+        return
     target, names = _PREFIX + slot.tensor.name, [field.name for field in slot.fields]
     joined = f"::{slot.tensor.name}"
     yield helper.make_node("Concat", names, [joined], axis=1)
@@ -71,11 +89,43 @@ def _input_nodes(slot: Slot, weights: _Weights) -> Iterator[NodeProto]:
     yield helper.make_node("Reshape", [joined, weights.add(sizes)], [target])
 
 
+def _sequence_nodes(slot: Slot, sequence: str, weights: _Weights) -> Iterator[NodeProto]:
+    """Yield the nodes from a sequence, double [rows, length] with NaN after its end, to an input."""
+    name = f"::{slot.tensor.name}"
+    yield helper.make_node("IsNaN", [sequence], [f"{name}:end"])
+    if slot.fill == "mask":
+        yield helper.make_node("Not", [f"{name}:end"], [f"{name}:filled"])
+    else:
+        numbers = sequence if slot.fill == "values" else weights.add(0.0, np.float64)
+        padding = weights.add(slot.padding, np.float64)
+        yield helper.make_node("Where", [f"{name}:end", padding, numbers], [f"{name}:filled"])
+    yield helper.make_node("Cast", [f"{name}:filled"], [_PREFIX + slot.tensor.name], to=slot.tensor.element)
+
+
+def _image_nodes(slot: Slot, pixels: Pixels, weights: _Weights) -> Iterator[NodeProto]:
+    """Yield the nodes from pixels, uint8 [rows, height, width, channels], to an input; they scale in double."""
+    last, name = slot.fields[0].name, f"::{slot.tensor.name}"
+    if pixels.order == "bgr":
+        yield helper.make_node("Gather", [last, weights.add([2, 1, 0])], [f"{name}:order"], axis=3)
+        last = f"{name}:order"
+    if slot.tensor.is_float:
+        low, high = pixels.range
+        mean, std = (np.array(numbers or [default]) for numbers, default in ((pixels.mean, 0.0), (pixels.std, 1.0)))
+        factor, offset = (high - low) / 255 / std, (low - mean) / std
+        yield helper.make_node("Cast", [last], [f"{name}:double"], to=TensorProto.DOUBLE)
+        yield helper.make_node("Mul", [f"{name}:double", weights.add(factor, np.float64)], [f"{name}:scaled"])
+        yield helper.make_node("Add", [f"{name}:scaled", weights.add(offset, np.float64)], [f"{name}:moved"])
+        last = f"{name}:moved"
+    yield helper.make_node("Cast", [last], [f"{name}:cast"], to=slot.tensor.element)
+    axes = [0, 3, 1, 2] if pixels.layout == "channels_first" else [0, 1, 2, 3]
+    yield helper.make_node("Transpose", [f"{name}:cast"], [_PREFIX + slot.tensor.name], perm=axes)
+
+
 def _output_nodes(name: str, answer: NetworkAnswer, width: int, weights: _Weights) -> Iterator[NodeProto]:
     columns = 1 if answer.is_single else width
     yield helper.make_node("Reshape", [_PREFIX + name, weights.add([-1, columns])], ["::columns"])
     if answer.meaning == "value":
-        yield helper.make_node("Cast", ["::columns"], ["value"], to=TensorProto.FLOAT)
+        yield helper.make_node("Cast", ["::columns"], [output_name(answer, width)], to=TensorProto.FLOAT)
         return
     yield helper.make_node("Cast", ["::columns"], ["::double"], to=TensorProto.DOUBLE)
     last = "::double"

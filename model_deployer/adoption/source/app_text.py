@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from model_deployer.adoption.source.pixel_statements import of_processor
 from model_deployer.adoption.source.statement import Origin, Statement, Subject
 
 #: A longer text is not read.
@@ -27,7 +28,7 @@ _PIN = re.compile(r"^[ \t]*([A-Za-z][\w.-]*)[ \t]*==\s*([\w.]+)", re.MULTILINE)
 
 
 def statements_of_text(path: Path, text: str) -> list[Statement]:
-    """Return what a text says about the model: columns, labels, thresholds, and pinned packages.
+    """Return what a text says about the model: columns, labels, thresholds, pixels, and pinned packages.
 
     Args:
         path: The file, whose suffix says what it is.
@@ -39,6 +40,12 @@ def statements_of_text(path: Path, text: str) -> list[Statement]:
     if path.name.startswith("requirements") or path.name in ("environment.yml", "conda.yaml", "Pipfile"):
         reader = _requirements
     return list(reader(path.name, text)) if reader else []
+
+
+def decoded(content: bytes) -> str:
+    """Return the text of a file: UTF-8 with or without a mark, or UTF-16 as PowerShell writes it."""
+    is_wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return content.decode("utf-16" if is_wide else "utf-8-sig", errors="replace")
 
 
 def notebook_code(text: str) -> str:
@@ -151,6 +158,10 @@ def _json(name: str, text: str) -> Iterator[Statement]:
             yield Statement(subject, item, "app", f"{name}, '{key}'" if isinstance(value, dict) else name)
         elif isinstance(item, int | float) and _NAMES_OF_THRESHOLDS.search(key):
             yield Statement("threshold", item, "app", f"{name}, '{key}'")
+        elif _is_label_map(item) and key == "id2label":
+            yield Statement("labels", item, "app", f"{name}, '{key}'")
+    if isinstance(value, dict):
+        yield from of_processor(value, name)
     if _is_label_map(value):
         yield Statement("labels", value, "app", name)
 

@@ -10,31 +10,38 @@ _LIGHTGBM_NAMES = b"\nfeature_names="
 
 
 def booster_statements(name: str, content: bytes) -> tuple[Statement, ...]:
-    """Return the columns that a booster names; none for binary files, and for columns without names.
+    """Return the columns that a booster names, and their number; none for binary files.
 
     Args:
         name: The name of the file.
         content: Its bytes: JSON of XGBoost or CatBoost, or the text of LightGBM.
     """
     names: list[str] = []
+    width: int | None = None
     if _LIGHTGBM_NAMES in content:
         line = content.split(_LIGHTGBM_NAMES, 1)[1].split(b"\n", 1)[0]
         names = line.decode("utf-8", "replace").split()
+        width = len(names)
     elif content[:1] == b"{":
-        names = _names_in_json(content)
+        names, width = _columns_in_json(content)
     is_numbered = all(item == f"Column_{index}" for index, item in enumerate(names))  # LightGBM's own names
-    return () if is_numbered else (Statement("columns", names, "bytes", name),)
+    columns = () if is_numbered else (Statement("columns", names, "bytes", name),)
+    return columns if width is None else (*columns, Statement("width", width, "bytes", name))
 
 
-def _names_in_json(content: bytes) -> list[str]:
+def _columns_in_json(content: bytes) -> tuple[list[str], int | None]:
+    """Return the names of the columns, which may be none, and their number."""
     try:
         value: Any = json.loads(content)
         if "learner" in value:
-            return [str(item) for item in value["learner"].get("feature_names") or ()]
+            learner = value["learner"]
+            names = [str(item) for item in learner.get("feature_names") or ()]
+            return names, int(learner["learner_model_param"]["num_feature"])
         information = value["features_info"]
         features = [*information.get("float_features", ()), *information.get("categorical_features", ())]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return []
+        return [], None
     features.sort(key=lambda feature: feature["flat_feature_index"])
     names = [str(feature.get("feature_id", "")) for feature in features]
-    return names if all(names) and names != [str(index) for index in range(len(names))] else []
+    is_named = all(names) and names != [str(index) for index in range(len(names))]
+    return names if is_named else [], len(features)

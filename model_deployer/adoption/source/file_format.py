@@ -1,6 +1,7 @@
 """The format of one file, by its content and not by its suffix."""
 
 import json
+import struct
 import zipfile
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -22,6 +23,10 @@ WEIGHTS = frozenset({"torch_state_dict", "lightning_checkpoint"})
 
 #: The first number in files of torch.save before 1.6.
 _TORCH_MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
+
+
+#: No version of a library is longer.
+_MAX_VERSION_BYTES = 20
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,8 @@ def _refuse_pointers(path: Path, content: bytes) -> None:
         raise UnreadableSource(f"'{path.name}' is empty: hand over the complete file")
     if content.startswith(b"version https://git-lfs.github.com/spec"):
         raise UnreadableSource(f"'{path.name}' is a pointer of Git LFS and not the file: run 'git lfs pull' first")
+    if path.suffix == ".dvc" and b"md5:" in content:
+        raise UnreadableSource(f"'{path.name}' is a pointer of DVC and not the file: run 'dvc pull' first")
     if len(content) < 1000 and (b"/annex/objects/" in content or b".git/annex/" in content):
         raise UnreadableSource(f"'{path.name}' is a link of git-annex and not the file: run 'git annex get' first")
 
@@ -72,8 +79,6 @@ _BEGINNINGS = {
     b"CBM1": "catboost",
     b"tree\nversion=": "lightgbm",
     b"tree\r\nversion=": "lightgbm",
-    b"binf": "xgboost",
-    b"bs64": "xgboost",
     b"PAR1": "table",
     b"\x93NUMPY": "array",
     b"ARROW1": "table",
@@ -143,10 +148,31 @@ def _hdf5(path: Path, content: bytes) -> FileFormat:
 
 
 def _keras_version(content: bytes) -> dict[str, str]:
-    """Return the version that follows the name of the attribute in an HDF5 file."""
+    """Return the version that follows the name of the attribute in an HDF5 file, or that the attribute refers to."""
     place = content.find(b"keras_version")
-    digits = bytes(byte for byte in content[place + 13 : place + 80] if chr(byte) in "0123456789.")
-    return {"keras": digits.decode()} if place >= 0 and digits.count(b".") >= 1 else {}
+    if place < 0:
+        return {}
+    attribute = content[place + 13 : place + 80]
+    digits = bytes(byte for byte in attribute if chr(byte) in "0123456789.").decode()
+    version = digits if digits.count(".") >= 1 else _text_on_heap(content, attribute)
+    return {"keras": version.removesuffix("-tf")} if version else {}
+
+
+def _text_on_heap(content: bytes, attribute: bytes) -> str | None:
+    """Return the text that an attribute refers to: by a length, and the address and index of an object on a heap."""
+    for start in range(len(attribute) - 16):
+        length, address, index = struct.unpack_from("<IQI", attribute, start)
+        if not 0 < length <= _MAX_VERSION_BYTES or content[address : address + 4] != b"GCOL":
+            continue
+        place = address + 16  # after the signature, the version and the size of the heap
+        while place + 16 <= len(content):
+            number, _, size = struct.unpack_from("<HH4xQ", content, place)
+            if number == index:
+                return content[place + 16 : place + 16 + length].decode("ascii", "replace")
+            place += 16 + -(-size // 8) * 8
+            if number == 0:
+                break
+    return None
 
 
 def _legacy_torch(path: Path, content: bytes) -> FileFormat | None:
@@ -203,10 +229,11 @@ _OBJECTIVES = (b"reg:", b"binary:", b"multi:", b"rank:", b"count:", b"survival:"
 
 
 def _old_booster(path: Path, content: bytes) -> FileFormat | None:
-    """Recognize the binary format of XGBoost, which has no beginning of its own; its versions since 3.1 read it not."""
+    """Recognize the binary formats of XGBoost, which its versions since 3.1 do not read."""
     head = content[:1024]
     is_booster = any(name in head for name in _OBJECTIVES) and any(name in head for name in (b"gbtree", b"gblinear"))
-    if is_booster and b"\x00" in head[:8] and head[:1] not in (b"{", b"\x80"):
+    is_binary = b"\x00" in head[:8] and head[:1] not in (b"{", b"\x80")
+    if content.startswith((b"binf", b"bs64")) or (is_booster and is_binary):
         return FileFormat("xgboost", versions={"xgboost": "<3.1"})
     return None
 
@@ -215,6 +242,8 @@ def _onnx(path: Path, content: bytes) -> FileFormat | None:
     """Recognize the protocol buffer of ONNX by its first field, the version of the format."""
     if content[:1] != b"\x08" or not 1 <= content[1] <= 32:
         return None
+    if content[1] == 1 and b"__saved_model" in content:
+        return _other(path, "is the graph of a SavedModel: hand over its folder, with 'saved_model.pb' and 'variables'")
     return FileFormat("onnx")
 
 

@@ -1,6 +1,8 @@
 """Folders that are one model: MLflow, SavedModel, BentoML, Hugging Face and Cog."""
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from model_deployer.adoption.source.opened_file import OpenedFile, open_file
 from model_deployer.adoption.source.source import Source, SourceFile
 from model_deployer.adoption.source.statement import Statement
 from model_deployer.adoption.source.unreadable_source import UnreadableSource
+from model_deployer.adoption.source_files import source_files
 
 #: The file of each native flavour of MLflow, the key that names it, and the key of the version of its library.
 _FLAVOURS = {
@@ -22,6 +25,13 @@ _FLAVOURS = {
     "keras": ("data", "keras_version", "keras"),
     "tensorflow": ("saved_model_dir", "tf_version", "tensorflow"),
 }
+
+
+#: The version of TensorFlow in a SavedModel: field 5 of its MetaInfoDef.
+_TENSORFLOW = re.compile(rb"\x2a([\x05-\x10])(?=\d+\.\d+\.\d)")
+
+#: The files that make a folder a model.
+_MARKS = ("MLmodel", "saved_model.pb")
 
 
 def folder_source(folder: Path) -> Source | None:
@@ -41,6 +51,16 @@ def folder_source(folder: Path) -> Source | None:
     if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
         return _hugging_face(folder)
     return None
+
+
+def model_folders(folder: Path) -> Iterator[Path]:
+    """Yield the folders within a folder that are a SavedModel or a model of MLflow, the outer one of nested ones."""
+    folders: list[Path] = []
+    for path in source_files(folder):
+        is_inner = any(path.is_relative_to(inner) for inner in folders)
+        if path.name in _MARKS and path.parent != folder and not is_inner:
+            folders.append(path.parent)
+            yield path.parent
 
 
 def source_of_file(opened: OpenedFile) -> Source:
@@ -118,11 +138,10 @@ def _mlflow_signature(description: dict[str, Any]) -> tuple[Statement, ...]:
 def _saved_model_versions(folder: Path) -> dict[str, str]:
     """Return the version of TensorFlow, which a SavedModel has as a text in its graph."""
     content = (folder / "saved_model.pb").read_bytes()
-    place = content.find(b"tensorflow_version")
-    start = content.find(b"\x2a", max(place, 0))  # field 5 of MetaInfoDef
-    text = content[start + 2 : start + 2 + content[start + 1]] if start >= 0 else b""
-    is_version = text.count(b".") >= 2 and text.replace(b".", b"").replace(b"rc", b"").isdigit()
-    return {"tensorflow": text.decode()} if is_version else {}
+    if b"VarHandleOp" in content and not (folder / "variables" / "variables.index").is_file():
+        raise UnreadableSource("the SavedModel lacks its folder 'variables': hand over the whole folder")
+    match = _TENSORFLOW.search(content)
+    return {"tensorflow": content[match.end(1) :][: match[1][0]].decode()} if match else {}
 
 
 def _cog(folder: Path) -> Source:

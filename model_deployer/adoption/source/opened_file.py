@@ -1,7 +1,9 @@
 """Read one file: its format, the objects in it, and what it says of itself."""
 
 import json
+import re
 import zipfile
+import zlib
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -12,8 +14,9 @@ from google.protobuf.message import DecodeError
 
 from model_deployer.adoption.source.booster_file import booster_statements
 from model_deployer.adoption.source.file_format import FileFormat, file_format
-from model_deployer.adoption.source.pickle_file import read_pickle
+from model_deployer.adoption.source.pickle_file import PickleReader, read_pickle
 from model_deployer.adoption.source.pickle_scan import Import, scan_pickle
+from model_deployer.adoption.source.pixel_statements import of_keras
 from model_deployer.adoption.source.role import Role, role_of
 from model_deployer.adoption.source.skops_file import read_skops, skops_version
 from model_deployer.adoption.source.source import SourceFile
@@ -26,7 +29,12 @@ from model_deployer.adoption.stored_object import StoredObject
 #: A larger file is not read into memory.
 MAX_BYTES = 8 << 30
 
-_PICKLES = ("pickle", "joblib", "skops")
+#: What reading a damaged, encrypted or incomplete archive raises.
+_ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, ArithmeticError, LookupError, RuntimeError, ValueError, EOFError)
+
+#: A layer of Keras that holds a function as code.
+_LAMBDA_LAYER = re.compile(rb'"class_name":\s*"Lambda"')
+_LAMBDA = (Import("keras.layers", "Lambda"),)
 
 
 @dataclass(frozen=True)
@@ -74,12 +82,17 @@ def open_file(path: Path) -> OpenedFile:
     if path.stat().st_size > MAX_BYTES:
         raise UnreadableSource(f"'{path.name}' has more than {MAX_BYTES >> 30} GiB")
     content = path.read_bytes()
-    opened = OpenedFile(path, file_format(path, content))
-    opened = replace(opened, versions={name: text for name, text in opened.format.versions.items() if text})
+    try:
+        opened = OpenedFile(path, file_format(path, content))
+        opened = replace(opened, versions={name: text for name, text in opened.format.versions.items() if text})
+    except _ARCHIVE_ERRORS as error:
+        raise UnreadableSource(f"'{path.name}' is a damaged archive: hand over the original file") from error
     try:
         return _opened(opened, content)
     except UnreadableSource as error:
         raise UnreadableSource(f"'{path.name}': {error}") from error
+    except _ARCHIVE_ERRORS as error:
+        raise UnreadableSource(f"'{path.name}' is a damaged archive: hand over the original file") from error
 
 
 def _opened(opened: OpenedFile, content: bytes) -> OpenedFile:
@@ -102,6 +115,8 @@ def _opened(opened: OpenedFile, content: bytes) -> OpenedFile:
             return _onnx(opened, content)
         case "keras":
             return _keras(opened, content)
+        case "keras_h5":
+            return replace(opened, imports=_LAMBDA if _LAMBDA_LAYER.search(content) else ())
     if opened.format.name in ("text", "json", "other"):
         advice = opened.format.advice or f"'{opened.path.name}' is JSON and not a model: hand over the fitted model"
         return replace(opened, role=Role("other", advice))
@@ -130,13 +145,14 @@ def _named(value: Any) -> tuple[Import, ...]:
 
 def _torch(opened: OpenedFile, content: bytes) -> OpenedFile:
     """Tell a whole network from its weights by the pickle in the archive."""
-    if not content.startswith(b"PK"):
-        return replace(opened, imports=scan_pickle(content).imports)
-    with zipfile.ZipFile(BytesIO(content)) as archive:
-        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-        if archive.getinfo(name).file_size > MAX_BYTES:
-            raise UnreadableSource("the archive is built to exhaust this machine")
-        pickled = archive.read(name)
+    if content.startswith(b"PK"):
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            if archive.getinfo(name).file_size > MAX_BYTES:
+                raise UnreadableSource("the archive is built to exhaust this machine")
+            pickled = archive.read(name)
+    else:
+        pickled = _last_pickle(content)
     value, imports = read_pickle(pickled), scan_pickle(pickled).imports
     versions = {}
     if isinstance(value, dict):
@@ -145,6 +161,14 @@ def _torch(opened: OpenedFile, content: bytes) -> OpenedFile:
         kind = "lightning_checkpoint" if version else "torch_state_dict"
         return replace(opened, format=FileFormat(kind), value=value, versions=versions, imports=imports)
     return replace(opened, value=value, imports=imports)
+
+
+def _last_pickle(content: bytes) -> bytes:
+    """Return the pickle of the network in a file of torch before 1.6, which three other pickles precede."""
+    stream = BytesIO(content)
+    for _ in ("magic number", "version", "facts about the machine"):
+        PickleReader(stream).read()
+    return content[stream.tell() :]
 
 
 def _onnx(opened: OpenedFile, content: bytes) -> OpenedFile:
@@ -200,4 +224,6 @@ def _keras(opened: OpenedFile, content: bytes) -> OpenedFile:
         if layer.get("class_name") == "InputLayer"
     }
     signature = Statement("signature", {"inputs": inputs}, "bytes", opened.path.name)
-    return replace(opened, statements=(signature,) if inputs else ())
+    imports = _LAMBDA if _LAMBDA_LAYER.search(json.dumps(config).encode()) else ()
+    statements = (*((signature,) if inputs else ()), *of_keras(layers, opened.path.name))
+    return replace(opened, statements=statements, imports=imports)

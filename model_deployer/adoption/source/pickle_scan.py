@@ -22,6 +22,7 @@ _LIBRARIES = {
     *("lightning", "ml_dtypes", "numpy", "onnx", "pandas", "polars", "pyarrow", "pytorch_lightning", "pytz", "scipy"),
     *("sklearn", "sklearn_pandas", "skops", "statsmodels", "tensorflow", "torch", "torchvision", "transformers"),
     *("xgboost", "tzlocal", "dateutil", "tokenizers"),
+    "_loss",  # a part of scikit-learn, whose compiled modules name themselves so
 }
 
 #: Libraries that store functions as code within the file.
@@ -43,6 +44,12 @@ _RESTORING = {
     *("__bit_generator_ctor", "__generator_ctor", "__randomstate_ctor", "csr_matrix", "csc_matrix", "coo_matrix"),
     *("_load_from_bytes", "_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter", "_rebuild_device_tensor"),
     *("csr_array", "csc_array", "coo_array", "rv_frozen", "device", "unpickle_model"),
+}
+
+#: Libraries of the network and of programs, and modules of other versions of Python, that no model needs.
+_OUTSIDE = {
+    *("aiohttp", "asyncssh", "boto3", "fabric", "ftputil", "httpx", "paramiko", "pip", "requests", "setuptools", "sh"),
+    *("_pyrepl", "commands", "distutils", "httplib", "idlelib", "lib2to3", "popen2", "test", "urllib2", "urllib3"),
 }
 
 #: Parts of libraries that run the texts that they are called with.
@@ -67,12 +74,19 @@ class Import:
         library = self.module.partition(".")[0]
         if is_harmless((self.module, self.name)) or (self.module, self.name) in _STANDARD:
             return "standard"
-        if library in _CODE_LIBRARIES:
+        if library in _CODE_LIBRARIES or (self.module, self.name) == ("keras.layers", "Lambda"):
             return "code"
         if library in _LIBRARIES:
             return "library" if self._is_class_of_a_library() else "dangerous"
-        is_main = self.module == "__main__"
-        return "dangerous" if library in sys.stdlib_module_names and not is_main else "unknown"
+        is_standard = library in sys.stdlib_module_names and self.module != "__main__"
+        return "dangerous" if is_standard or library in _OUTSIDE else "unknown"
+
+    @property
+    def may_run_commands(self) -> bool:
+        """Whether it is dangerous and no part of a library for models, nor one that only wraps other functions."""
+        library = self.module.partition(".")[0]
+        wraps = self.module in ("functools", "operator", "_operator") or self.path == "builtins.getattr"
+        return self.verdict == "dangerous" and library not in _LIBRARIES and not wraps
 
     def _is_class_of_a_library(self) -> bool:
         if any(part in self.module for part in _RUNS_TEXTS) or "." in self.name:

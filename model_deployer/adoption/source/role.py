@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from model_deployer.adoption.source.pandas_index import index_names
 from model_deployer.adoption.stored_object import StoredObject
 
 #: ``bundle``: a dict or list with several parts. ``other``: not a part of a model.
@@ -29,6 +30,7 @@ _TRANSFORMERS = {
 _SEARCHES = {"GridSearchCV", "RandomizedSearchCV", "HalvingGridSearchCV", "HalvingRandomSearchCV", "BayesSearchCV"}
 _TABLES = {"DataFrame", "Series", "Index", "RangeIndex", "_new_Index"}
 _BY_VALUE = {"cloudpickle", "dill"}
+_EXPLAINERS = {"shap", "lime"}
 _REFERENCE_ATTRIBUTES = {"_model", "_Booster", "_Booster_", "__model", "handle"}
 
 
@@ -45,20 +47,28 @@ class Role:
     advice: str | None = None
 
 
+def column_names(value: Any) -> list[str] | None:
+    """Return the names in a list, tuple, array of texts or index of pandas; None for anything else."""
+    if isinstance(value, StoredObject):
+        return index_names(value)
+    if isinstance(value, np.ndarray):
+        value = value.tolist() if value.ndim == 1 else None
+    is_list = isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value)
+    return list(value) if is_list else None
+
+
 def role_of(value: Any) -> Role:
     """Return what an object of a pickle is for."""
+    if column_names(value) is not None:
+        return Role("columns")
     if isinstance(value, StoredObject):
         return _role_of_object(value)
     if isinstance(value, np.ndarray):
-        texts = value.ndim == 1 and value.size and all(isinstance(item, str) for item in value.tolist())
-        return Role("columns") if texts else Role("other", "is an array of numbers: hand over the fitted model")
+        return Role("other", "is an array of numbers: hand over the fitted model")
     if isinstance(value, dict):
         return _role_of_dict(value)
-    if isinstance(value, list | tuple) and value:
-        if all(isinstance(item, str) for item in value):
-            return Role("columns")
-        if any(role_of(item).kind in ("model", "transformer") for item in value):
-            return Role("bundle")
+    if isinstance(value, list | tuple) and any(role_of(item).kind in ("model", "transformer") for item in value):
+        return Role("bundle")
     name = type(value).__name__
     return Role("other", f"holds a value of the type {name} and not a model: hand over the fitted model")
 
@@ -91,6 +101,8 @@ def _role_of_object(stored: StoredObject) -> Role:
         return Role("other", f"is a reference to the class '{stored.name}': hand over the fitted object of it")
     if stored.name in _TABLES or stored.library in ("pandas", "polars", "pyarrow"):
         return Role("other", "is a table and not a model: pass it with --data")
+    if stored.library in _EXPLAINERS:
+        return Role("other", "explains the answers of a model and is not one: hand over the fitted model")
     if stored.library == "scipy":
         return Role("other", "is an array of numbers: hand over the fitted model")
     if not is_fitted(stored):

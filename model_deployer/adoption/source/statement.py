@@ -7,7 +7,7 @@ from typing import Any, Literal
 Origin = Literal["bytes", "app", "notebook", "user", "unknown"]
 
 #: What a statement is about. ``columns`` are in their order; ``labels`` are in the order of the model's classes.
-Subject = Literal["columns", "labels", "threshold", "requirement", "width", "signature"]
+Subject = Literal["columns", "labels", "threshold", "requirement", "width", "signature", "pixels"]
 
 
 #: How many names a line lists.
@@ -21,7 +21,8 @@ class Statement:
     Attributes:
         subject: What it is about.
         value: A list of names for ``columns``; a list, or a dict from class to name, for ``labels``; a number for
-            ``threshold``; a pinned package such as ``scikit-learn==1.3.2`` for ``requirement``.
+            ``threshold``; a pinned package such as ``scikit-learn==1.3.2`` for ``requirement``; a dict with the keys of
+            :class:`contract.source_runner.Pixels` for ``pixels``.
         origin: What kind of source says it.
         place: The file, and the line where there is one: ``app.py line 12``.
     """

@@ -33,7 +33,7 @@ def versions_of_object(value: Any, imports: Iterable[Import] = ()) -> dict[str, 
             if isinstance(version := stored.get(attribute), str):
                 versions.setdefault(package, version)
         for data in _booster_bytes(stored):
-            versions |= versions_of_booster(data)
+            versions |= versions_of_booster(data) or _range_of_booster(data)
     return versions | _ranges(imports)
 
 
@@ -46,6 +46,13 @@ def versions_of_booster(content: bytes) -> dict[str, str]:
     if match := _CATBOOST.search(content):
         return {"catboost": match[1].decode()}
     return {}
+
+
+def _range_of_booster(content: bytes) -> dict[str, str]:
+    """Return what the format of a booster in a pickle of XGBoost proves: binary ones of 0.90 are not read by 1.0."""
+    if content.startswith(b"CONFIG-offset:"):
+        return {"xgboost": ">=1,<3.1"}
+    return {"xgboost": "<1"} if b"gbtree" in content[:1024] and content[:1] != b"{" else {}
 
 
 def _booster_bytes(stored: StoredObject) -> list[bytes]:

@@ -40,6 +40,10 @@ def width_out(stored: StoredObject) -> int | None:
     for name in ("n_components_", "n_output_features_"):
         if isinstance(count := stored.get(name), int | np.integer):
             return int(count)
+    if isinstance(kept := stored.get("support_"), np.ndarray):
+        return int(kept.sum())
+    if stored.name == "SelectKBest" and isinstance(stored.get("k"), int) and width_in(stored):
+        return min(int(stored["k"]), width_in(stored) or 0)
     if stored.name in ("ColumnTransformer", "FeatureUnion", "KBinsDiscretizer") or stored.name.startswith("Select"):
         return None
     return width_in(stored)

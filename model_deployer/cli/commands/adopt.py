@@ -16,7 +16,17 @@ def adopt(  # noqa: PLR0913 (one parameter per option)
     ],
     *,
     data: Annotated[Path | None, typer.Option(help="A table with the truth, to evaluate the model on.")] = None,
-    target: Annotated[str | None, typer.Option(help="The column of the table that the model predicts.")] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="The column of the table that the model predicts; once for each of several, in its order."),
+    ] = None,
+    step: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A file of the folder that the rows pass through, such as scaler.pkl, or file#key for an object in "
+            "it; once for each step, in their order, the model last."
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The name of the model in the store.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("model.yaml"),
     trust: Annotated[bool, typer.Option(help="Consent to run the source: its files may hold programs.")] = False,
@@ -38,10 +48,12 @@ def adopt(  # noqa: PLR0913 (one parameter per option)
         raise UsageError(f"{output} exists; name another file with --output, or overwrite it with --force")
     if data is not None and "://" not in str(data) and not data.exists():
         raise UsageError(f"there is no table {data}")
-    read = read_source(locate_source(str(source), Path()), SourceHints())
+    read = read_source(locate_source(str(source), Path()), SourceHints(steps=tuple(step or ())))
     for stage, line in read.lines():
         print_stage(stage, line)
-    draft = draft_of(read, source, output.parent, name=name, table=data, target=target, is_trusted=trust)
+    draft = draft_of(
+        read, source, output.parent, name=name, table=data, targets=target or (), steps=step or (), is_trusted=trust
+    )
     output.write_text(draft, encoding="utf-8")
     missing = [key for key, value in (("data.path", data), ("data.target", target)) if value is None]
     todo = f"Write {' and '.join(missing)} into it" if missing else "Read it, correct it if necessary"

@@ -16,8 +16,9 @@ from model_deployer.contract.comparison import Comparison, ModelFacts, compariso
 from model_deployer.contract.difference import Difference, MetricChange, SliceChange, difference
 from model_deployer.contract.errors import UsageError
 from model_deployer.contract.evaluation import MetricValue
+from model_deployer.contract.metric_catalog import metric_in_words
 from model_deployer.contract.number_format import milliseconds, size
-from model_deployer.contract.versions import Change, Step
+from model_deployer.contract.versions import Change, Step, moved_step
 from model_deployer.system.extras import packages_of
 
 #: With an interval each, they fit next to the tag of a model in a terminal of 100 columns.
@@ -110,7 +111,7 @@ def _facts(models: Sequence[ModelFacts]) -> Table:
 
 
 def _metric_columns(result: Comparison, names: Sequence[str]) -> Table:
-    table = _table("Test part, 95 %", *(name.replace("_", " ") for name in names))
+    table = _table("Test part, 95 %", *map(metric_in_words, names))
     for model in result.models:
         metrics = [model.metrics.get(name) for name in names]
         table.add_row(model.tag, *(_cell(metric) if metric else "" for metric in metrics))
@@ -155,7 +156,7 @@ def _print_behaviour(result: Difference) -> None:
     if behaviour is None:
         console.print("  cannot be compared: the outputs differ, or the new model rejects every golden request")
         return
-    step, relation = (Step.MINOR, "beyond") if result.moved else (Step.PATCH, "within")
+    step, relation = moved_step(result.new.contract.output, result.moved), "beyond" if result.moved else "within"
     console.print(f"  {_word(step):5}  {behaviour} ({relation} the tolerance of {tolerance:g})", markup=False)
     if behaviour.flipped:
         more = ", ..." if len(behaviour.flipped) < (behaviour.flips or 0) else ""
@@ -165,7 +166,7 @@ def _print_behaviour(result: Difference) -> None:
 def _metrics(metrics: dict[str, MetricChange]) -> Table:
     table = _table("Test parts", "old, 95 %", "new, 95 %", "")
     for name, change in metrics.items():
-        table.add_row(name.replace("_", " "), _cell(change.old), _cell(change.new), change.verdict)
+        table.add_row(metric_in_words(name), _cell(change.old), _cell(change.new), change.verdict)
     return table
 
 

@@ -6,20 +6,18 @@ from typing import Annotated
 import typer
 from rich import get_console
 
-from model_deployer.contract import store as model_store
+from model_deployer.cli.traffic_options import TrafficStore
+from model_deployer.contract import store
 from model_deployer.contract.number_format import count
 from model_deployer.system.extras import packages_of
 
 File = Annotated[Path, typer.Argument(help="A CSV, Parquet or JSON lines file with one label in each line.")]
-Store = Annotated[
-    str, typer.Option("--traffic", metavar="STORE", help="The traffic store: a folder, or a URL of an object store.")
-]
 ModelTag = Annotated[
     str | None, typer.Option("--model", metavar="NAME", help="The model; default: the only model in the store.")
 ]
 
 
-def labels(file: File, *, store: Store, model: ModelTag = None) -> None:
+def labels(file: File, *, traffic: TrafficStore, model: ModelTag = None) -> None:
     """Take what really happened for captured rows from a file.
 
     The columns are `label`, `time` (when it came to be known, optional), and `request_id` with `row`, or `row_id`, your
@@ -28,8 +26,8 @@ def labels(file: File, *, store: Store, model: ModelTag = None) -> None:
     with packages_of("monitor"):
         from model_deployer.monitoring.traffic.label_file import take_labels  # noqa: PLC0415
         from model_deployer.monitoring.traffic.traffic_files import open_files  # noqa: PLC0415
-    artifact = model_store.load(model)
-    taken = take_labels(file, open_files(store), artifact)
+    artifact = store.load(model)
+    taken = take_labels(file, open_files(traffic), artifact)
     print(f"{file}: {count(taken.taken, 'label')} taken for {artifact.manifest.name}")
     notes = (
         (taken.duplicates, "left out: the same label for the row was there before"),

@@ -1,14 +1,13 @@
 """`deployer monitor [NAME[:VERSION]] --traffic STORE`."""
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from model_deployer.cli.output import console
-from model_deployer.contract.errors import UsageError
+from model_deployer.cli.traffic_options import Since, TrafficStore
 from model_deployer.system.extras import packages_of
 
 if TYPE_CHECKING:
@@ -17,12 +16,6 @@ if TYPE_CHECKING:
 Tag = Annotated[
     str | None,
     typer.Argument(metavar="[NAME[:VERSION]]", help="The model; without a version, the one that answered last."),
-]
-Store = Annotated[
-    str, typer.Option("--traffic", metavar="STORE", help="The traffic store: a folder, or a URL of an object store.")
-]
-Since = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Evidence begins here, such as 2026-01-31; default: the first day.")
 ]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - for standard output.")
@@ -47,7 +40,7 @@ Watch = Annotated[
 def monitor(  # noqa: PLR0913 (each is an option)
     tag: Tag = None,
     *,
-    store: Store,
+    traffic: TrafficStore,
     since: Since = None,
     json: JsonFile = None,
     html: HtmlFile = None,
@@ -67,7 +60,7 @@ def monitor(  # noqa: PLR0913 (each is an option)
         from model_deployer.monitoring.monitor.monitor import MonitorOptions, monitor  # noqa: PLC0415
         from model_deployer.monitoring.traffic.traffic_files import open_files  # noqa: PLC0415
     targets = delivery.Targets(json, html, textfile, push, webhook, message_format, state)
-    options, files = MonitorOptions(since=_time(since)), open_files(store)
+    options, files = MonitorOptions(since=since), open_files(traffic)
     while True:
         report = monitor(tag, files, options)
         delivery.deliver(report, targets, files)
@@ -80,25 +73,10 @@ def monitor(  # noqa: PLR0913 (each is an option)
         raise typer.Exit(1)
 
 
-def _time(text: str | None) -> datetime | None:
-    """Return a time, in UTC if it has no offset.
-
-    Raises:
-        UsageError: if it is not a time.
-    """
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError("--since: expected a day or a time, such as 2026-01-31 or 2026-01-31T12:00:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _print(report: "MonitorReport") -> None:
     """Print the verdict with its evidence, for people."""
-    verdict, traffic = report.verdict, report.observed.traffic
-    console.print(f"{report.tag}  {traffic.days} complete days, {traffic.captured:,} captured rows", markup=False)
+    verdict, summary = report.verdict, report.observed.traffic
+    console.print(f"{report.tag}  {summary.days} complete days, {summary.captured:,} captured rows", markup=False)
     console.print(f"\n{verdict.headline}", style="bold", markup=False)
     since = f" Since {verdict.since}." if verdict.since else ""
     console.print(f"{verdict.cause}{since} {verdict.waiting.text}", markup=False)

@@ -12,6 +12,7 @@ from model_deployer.contract.adoption import Adoption
 from model_deployer.contract.artifact import REPORT, Artifact
 from model_deployer.contract.evaluation import MODEL, Evaluation, MetricValue
 from model_deployer.contract.features import Feature, Image
+from model_deployer.contract.metric_catalog import metric_in_words
 
 Tag = Annotated[
     str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="The model; default: the only model in the store.")
@@ -64,7 +65,7 @@ def print_metrics(evaluation: Evaluation) -> None:
     for name, metric in evaluation.metrics_of(MODEL).items():
         interval = f"{metric.low:.4g} to {metric.high:.4g}"
         others = [_value(baseline.get(name)) for baseline in baselines]
-        table.add_row(name.replace("_", " "), _value(metric), interval, *others)
+        table.add_row(metric_in_words(name), _value(metric), interval, *others)
     console.print(table)
 
 

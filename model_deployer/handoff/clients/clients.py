@@ -33,6 +33,7 @@ from model_deployer.contract.features import (
     Numeric,
 )
 from model_deployer.contract.image_file import example_image
+from model_deployer.contract.outputs import Output, VectorOutput
 from model_deployer.handoff.clients.languages import (
     LANGUAGES,
     RUST,
@@ -271,6 +272,7 @@ def _write(language: Language, contract: Contract, manifest: Manifest, folder: P
         "fields": _fields(language, contract),
         "output": contract.output,
         "about": schema["description"],
+        "answer_type": _answer_type(language, contract.output),
         "answers": {name: answer["description"] for name, answer in schema["properties"].items()},
         "max_literals": _MAX_LITERALS,
         "timeout_ms": round(contract.limits.timeout_seconds * 1000),
@@ -293,6 +295,13 @@ def _write(language: Language, contract: Contract, manifest: Manifest, folder: P
         needs=language.needs,
         command=(_installed_toolchain(language) or language.toolchains[0]).command,
     )
+
+
+def _answer_type(language: Language, output: Output) -> str:
+    """Return the type of a number of an answer, or of several numbers."""
+    if not isinstance(output, VectorOutput):
+        return language.types["numeric"]
+    return language.types["numbers"] if output.names is None else language.map_type
 
 
 def _templates(language: Language) -> Environment:

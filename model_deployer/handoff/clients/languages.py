@@ -51,6 +51,7 @@ class Language:
         needs: The required tools with their versions, in words.
         toolchains: The toolchains that can run the check; the first that works on this machine is used.
         types: The type of a value, by the kind of its feature; "numbers" and "integers" for lists.
+        map_type: The type of numbers by text.
         identifier: Joins words to an identifier.
         reserved: Identifiers that a field cannot have.
         escape: Returns the escape sequence of an unprintable character, from its code point.
@@ -66,6 +67,7 @@ class Language:
     needs: str
     toolchains: tuple[Toolchain, ...]
     types: Mapping[str, str]
+    map_type: str
     identifier: Callable[[list[str]], str]
     reserved: frozenset[str]
     escape: Callable[[int], str]
@@ -234,6 +236,7 @@ PYTHON = Language(
     needs="Python 3.11 or newer with httpx",
     toolchains=(Toolchain(("python",), f"python examples/clients/python/check.py {_SAMPLES}", "python --version"),),
     types=_types("float", "int", "bool", "str", "list[T]"),
+    map_type="dict[str, float]",
     # The keys of a TypedDict are the names of the fields themselves.
     identifier=_snake,
     reserved=frozenset(),
@@ -264,6 +267,7 @@ TYPESCRIPT = Language(
         ),
     ),
     types=_types("number", "number", "boolean", "string", "T[]"),
+    map_type="Record<string, number>",
     # The keys of an interface are the names of the fields themselves, in quotes.
     identifier=_camel,
     reserved=frozenset(),
@@ -285,6 +289,7 @@ JAVA = Language(
         ),
     ),
     types=_types("double", "long", "boolean", "String", "List<T>"),
+    map_type="Map<String, Double>",
     identifier=_camel,
     reserved=_words(
         "abstract assert boolean break byte case catch char class const continue default do double else enum extends "
@@ -309,6 +314,7 @@ GO = Language(
         ),
     ),
     types=_types("float64", "int64", "bool", "string", "[]T"),
+    map_type="map[string]float64",
     identifier=_pascal,
     reserved=frozenset(),
     lists={"float": ("[]float64{", "", "}"), "int": ("[]int64{", "", "}")},
@@ -331,6 +337,7 @@ CSHARP = Language(
         ),
     ),
     types=_types("double", "long", "bool", "string", "T[]"),
+    map_type="IReadOnlyDictionary<string, double>",
     identifier=_pascal,
     reserved=_words("Row ToJson Equals GetHashCode GetType ToString MemberwiseClone Finalize ReferenceEquals"),
     lists={"float": ("new[] { ", "", " }"), "int": ("new[] { ", "L", " }")},
@@ -352,6 +359,7 @@ PHP = Language(
         ),
     ),
     types=_types("float", "int", "bool", "string", "array"),
+    map_type="array<string, float>",
     identifier=_camel,
     reserved=_words("this"),
     escape=_escape_in_braces,
@@ -366,6 +374,7 @@ RUBY = Language(
     needs="Ruby 3.0 or newer, nothing else",
     toolchains=(Toolchain(("ruby",), f"ruby examples/clients/ruby/check.rb {_SAMPLES}", "ruby --version"),),
     types=_types("Float", "Integer", "Boolean", "String", "Array<T>"),
+    map_type="Hash{String => Float}",
     identifier=_snake,
     reserved=_words(
         "alias and begin break case class def defined do else elsif end ensure false for if in module next nil not or "
@@ -384,6 +393,7 @@ RUST = Language(
     needs="Rust 1.63 or newer; cargo fetches ureq, serde and serde_json",
     toolchains=(Toolchain(("cargo",), f"cd examples/clients/rust && cargo run --quiet -- {_UP}", "rustc --version"),),
     types=_types("f64", "i64", "bool", "String", "Vec<T>"),
+    map_type="BTreeMap<String, f64>",
     identifier=_snake,
     reserved=_words(
         "as async await break const continue crate dyn else enum extern false fn for gen if impl in let loop match mod "
@@ -401,6 +411,7 @@ CURL = Language(
     needs="a POSIX shell and curl; the check also jq",
     toolchains=(Toolchain(("curl", "jq"), f"sh examples/clients/curl/check.sh {_SAMPLES}", "curl --version"),),
     types=_types("number", "integer", "boolean", "string", "list of T"),
+    map_type="object of numbers",
     identifier=_snake,
     reserved=frozenset(),
     escape=_escape_utf16,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from model_deployer.contract.evaluation import MODEL
 from model_deployer.handoff.documents.statements import statement
-from model_deployer.package.package_data import PackageData
+from model_deployer.package.package_data import SOURCE_REQUIREMENTS, PackageData
 from model_deployer.writing.markdown import Markdown, table
 
 #: What is written for an item that the package has nothing about.
@@ -48,7 +48,9 @@ def _general(package: PackageData) -> Iterator[_Item]:
     purpose = _joined(package, ("intended_users",), "the top of this page")
     yield _Item("1 (a)", "intended purpose, provider, version", purpose)
     yield _Item("1 (b)", "interaction with other systems", _GUIDE)
-    yield _Item("1 (c)", "versions of software", f"[requirements.txt](../requirements.txt), {_CHANGELOG}")
+    names = ["requirements.txt", *([SOURCE_REQUIREMENTS] if package.runner else [])]
+    software = ", ".join(f"[{name}](../{name})" for name in names)
+    yield _Item("1 (c)", "versions of software", f"{software}, {_CHANGELOG}")
     yield _Item("1 (d)", "forms in which it is placed on the market", f"{formats}Dockerfile, deploy/")
     yield _Item("1 (e)", "hardware", "[latency and resources](INTEGRATION_GUIDE.md#latency-and-resources)")
     yield _Item("1 (f)", "photographs of a product", "", f"not applicable to software alone, else {PROVIDER}")

@@ -17,6 +17,7 @@ from model_deployer.handoff.documents import (
     model_card,
     origin,
     results,
+    source_process,
     statements,
 )
 from model_deployer.handoff.documents.contents import with_contents
@@ -115,6 +116,7 @@ _environment.globals |= {
     "percentage": number_format.percentage,
     "readme_commands": readme_commands,
     "results": results,
+    "source_process": source_process,
     "statements": statements,
     "seconds": number_format.seconds,
     "table": table,

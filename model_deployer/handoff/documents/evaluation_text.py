@@ -19,9 +19,17 @@ from model_deployer.contract.evaluation import (
     SetCoverage,
     SliceResult,
 )
-from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER, MEANING
+from model_deployer.contract.metric_catalog import (
+    HIGHER_IS_BETTER,
+    LOSS,
+    LOWER_IS_BETTER,
+    MEANING,
+    base_metric,
+    metric_in_words,
+    metric_of_target,
+)
 from model_deployer.contract.number_format import count, interval, number, percent
-from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.outputs import Classification, Output, Regression, VectorOutput
 from model_deployer.package.package_data import PackageData
 from model_deployer.writing.markdown import Markdown, code, join_sentences, markdown, table
 
@@ -69,13 +77,20 @@ _CURVE_MODELS = {
 
 def meaning(metric: str, output: Output) -> str:
     """Return the meaning of a metric, its unit and its good direction, as a phrase."""
-    phrase = _COVERAGE_MEANING[output.kind] if metric == "coverage" else MEANING.get(metric, "")
-    if isinstance(output, Regression) and output.unit and metric in _IN_TARGET_UNIT:
-        phrase += f", in {output.unit}"
-    direction = (
-        "higher is better" if metric in HIGHER_IS_BETTER else "lower is better" if metric in LOWER_IS_BETTER else ""
-    )
+    base = base_metric(metric)
+    phrase = _COVERAGE_MEANING[output.kind] if base == "coverage" else MEANING.get(base, "")
+    if base in _IN_TARGET_UNIT and (unit := _unit(metric, output)):
+        phrase += f", in {unit}"
+    direction = "higher is better" if base in HIGHER_IS_BETTER else "lower is better" if base in LOWER_IS_BETTER else ""
     return "; ".join(part for part in (phrase, direction) if part)
+
+
+def _unit(metric: str, output: Output) -> str | None:
+    """Return the unit of the target that a metric is about."""
+    if isinstance(output, VectorOutput):
+        units = {metric_of_target(base_metric(metric), name): unit for name, unit in output.unit_of.items()}
+        return units.get(metric)
+    return output.unit if isinstance(output, Regression) else None
 
 
 def class_note(output: Output) -> Markdown:
@@ -93,7 +108,8 @@ def class_note(output: Output) -> Markdown:
 def metric_changes_table(changes: Mapping[str, Any]) -> Markdown:
     """Return a table of the metrics of two versions."""
     rows = [
-        [words(name), _cell(change["old"]), _cell(change["new"]), change["verdict"]] for name, change in changes.items()
+        [metric_in_words(name), _cell(change["old"]), _cell(change["new"]), change["verdict"]]
+        for name, change in changes.items()
     ]
     return table(["Metric", "Before (95 % interval)", "Now (95 % interval)", "Verdict"], rows)
 
@@ -262,6 +278,7 @@ def _probabilities(evaluation: Evaluation) -> str:
 def coverage_note(package: PackageData) -> str:
     """Return a sentence on the share of the test rows whose truth is inside the interval or the set."""
     metric, output = package.evaluation.metrics_of(MODEL).get("coverage"), package.contract.output
+    assert not isinstance(output, VectorOutput)
     nominal = percent(output.coverage)
     name = "set" if isinstance(output, Classification) else "interval"
     if metric is None:
@@ -330,7 +347,8 @@ def calibration_error(output: Output) -> str:
     """Return the definition of the calibration error of a slice."""
     if isinstance(output, Classification):
         return "the mean difference between the predicted probability and the observed frequency"
-    part = "inside the interval" if output.quantile is None else "at or below the value"
+    is_quantile = isinstance(output, Regression) and output.quantile is not None
+    part = "at or below the value" if is_quantile else "inside the interval"
     return f"the difference between the share of true values {part} and the nominal share"
 
 
@@ -374,8 +392,9 @@ def missing(missing: MissingFeatures, output: Output) -> Markdown:
 
 
 def _change_unit(output: Output) -> str:
-    if isinstance(output, Regression):
-        return f"in {output.unit}" if output.unit else "in the unit of the target"
+    if not isinstance(output, Classification):
+        unit = output.unit if isinstance(output, Regression) else None
+        return f"in {unit}" if unit else "in the unit of the target"
     return "in probability" if output.positive else "in probability that moves to other labels"
 
 

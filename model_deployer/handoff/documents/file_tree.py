@@ -10,6 +10,7 @@ from model_deployer.package.package_data import (
     METADATA,
     OTHER_SPECIFICATION,
     PARITY,
+    SOURCE_REQUIREMENTS,
     PackageData,
 )
 
@@ -36,6 +37,8 @@ def _lines(package: PackageData) -> Iterator[Line]:
             HASHED_REQUIREMENTS,
             "the same with hashes, for pip install --require-hashes on the platforms that it names",
         )
+    if package.runner:
+        yield SOURCE_REQUIREMENTS, "the packages of the process of the model, with their versions"
     yield "Dockerfile", "builds an image of the service"
     yield "sbom.cdx.json", "the software bill of materials, for scanners (CycloneDX)"
     yield "docs/", ""
@@ -47,16 +50,18 @@ def _lines(package: PackageData) -> Iterator[Line]:
     yield "proto/open_inference.proto", "the definition that gRPC clients are generated from"
     yield "bento/", "the service and its model, for bentoml serve"
     yield "examples/", ""
-    yield "  inference_example.py", "predicts with model/predictor.py, without a server"
+    yield "  inference_example.py", f"predicts with {_predictor(package)}"
     yield "  sample_requests.json", "requests with the answers of the service"
     if package.has_test_rows:
         yield "  holdout.json", "rows of the test part with their truths, for verify.py to measure the model again"
     yield from _clients(package)
     yield "tests/", ""
-    yield "  test_inference.py", "sends the golden requests to the model, or with URL=http://... to a service"
+    receiver = "a service, with URL=http://..." if package.runner else "the model, or with URL=http://... to a service"
+    yield "  test_inference.py", f"sends the golden requests to {receiver}"
     yield "  requirements.txt", "the packages that the tests need in addition"
     yield "model/", ""
-    yield "  predictor.py", "the model as a Python object: checks rows and predicts as the service does"
+    if package.runner is None:
+        yield "  predictor.py", "the model as a Python object: checks rows and predicts as the service does"
     yield from _formats(package)
     yield f"  {_name(METADATA)}", "the origin of the model, its contract and all its figures"
     yield f"  {_name(PARITY)}", "the differences between the answers of the formats"
@@ -74,10 +79,14 @@ def _lines(package: PackageData) -> Iterator[Line]:
     yield "deploy/", "deployment definitions for Kubernetes, clouds and Compose; a README.md in each folder"
 
 
+def _predictor(package: PackageData) -> str:
+    return "the running service, with Python alone" if package.runner else "model/predictor.py, without a server"
+
+
 def _formats(package: PackageData) -> Iterator[Line]:
     for format_ in package.formats:
         for index, file in enumerate(file for file in format_.files if file.startswith("model/")):
-            yield f"  {_name(file)}", "" if index else format_.about
+            yield f"  {_name(file)}{'/' if file.endswith('/') else ''}", "" if index else format_.about
 
 
 def _clients(package: PackageData) -> Iterator[Line]:

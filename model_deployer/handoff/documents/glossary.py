@@ -47,7 +47,8 @@ _ADOPTED_TERMS = {
     "adopted": "taken over from elsewhere: not trained by the project that made this package, but compared with its "
     "source, and evaluated",
     "probe row": "a row that is built from the model, to find where its answers differ from those of the source: with "
-    "a threshold of the model or a number next to it, a category, or a missing, unknown or extreme value",
+    "a threshold of the model or a number next to it, a category, a missing, unknown or extreme value, or an image of "
+    "one colour, of a gradient or of noise",
     "reference rows": "the rows that live values are compared with: the train and validation parts of the table",
     "source": "the file or folder of the model as it was trained elsewhere",
     "test rows": "rows of the table that measured the model once, and fitted no baseline",

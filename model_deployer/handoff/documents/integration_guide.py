@@ -2,16 +2,18 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from model_deployer.contract import origin_text
 from model_deployer.contract.errors import PROBLEM_CODES, REQUEST_ERRORS, RequestError
 from model_deployer.contract.features import Feature, NumberList
+from model_deployer.contract.metric_catalog import Task
 from model_deployer.contract.number_format import count, milliseconds, minute, number, percent, seconds, size
-from model_deployer.contract.outputs import Classification
+from model_deployer.contract.outputs import Classification, VectorOutput
 from model_deployer.contract.value_warnings import WARNING_CODES
 from model_deployer.handoff.documents import origin
+from model_deployer.handoff.documents.evaluation_text import MAX_LABELS
 from model_deployer.handoff.documents.field_tables import treatment
 from model_deployer.handoff.documents.model_card import latest_change
 from model_deployer.handoff.documents.statements import statement
@@ -21,7 +23,7 @@ from model_deployer.package.package_data import OWN_ENDPOINTS, PackageData
 from model_deployer.package.readme_commands import LOCAL
 from model_deployer.package.samples import Sample
 from model_deployer.package.sizing import memory_load
-from model_deployer.serving.observability.metric_specs import GRAPH_METRIC_SPECS
+from model_deployer.serving.observability.metric_specs import GRAPH_METRIC_SPECS, METRIC_SPECS
 from model_deployer.writing.markdown import Markdown, code, code_block, join_list, markdown, table
 
 #: A longer body of a request is written on several lines.
@@ -70,8 +72,10 @@ def answer_fields(package: PackageData) -> Markdown:
 
 
 def _type(schema: dict[str, Any]) -> str:
+    if schema["type"] == "array":
+        return f"list of {schema['items']['type']}s"
     name: str = schema["type"]
-    return {"array": "list of strings", "object": "object of numbers"}.get(name, name)
+    return {"object": "object of numbers"}.get(name, name)
 
 
 def example(package: PackageData) -> Sample | None:
@@ -101,6 +105,8 @@ def curl(sample: Sample) -> str:
 def explain_answer(package: PackageData, sample: Sample) -> Markdown:
     """Return the meaning of the answer to an ordinary request, in words."""
     prediction, output = sample.answer["predictions"][0], package.contract.output
+    if isinstance(output, VectorOutput):
+        return _explain_values(prediction["values"], output)
     if not isinstance(output, Classification):
         value, *ends = (number(float(prediction[name])) for name in output.tensors)
         unit = f" {markdown(output.unit)}" if output.unit else ""
@@ -121,6 +127,37 @@ def explain_answer(package: PackageData, sample: Sample) -> Markdown:
     labels = [code(label) for label in prediction["set"]]
     noun = "label" if len(labels) == 1 else "labels"
     return Markdown(f"{sentence}; the {noun} to expect: {join_list(labels)}.")
+
+
+def _explain_values(values: Any, output: VectorOutput) -> Markdown:
+    if output.names is None:
+        return Markdown(
+            f"In words: the {output.length:,} numbers are one vector. Compare it with other vectors of the same "
+            "version; a single number has no meaning."
+        )
+    shown = [
+        Markdown(f"{code(name)} is {number(values[name])}{f' {markdown(unit)}' if unit else ''}")
+        for name, unit in ((name, output.unit_of.get(name)) for name in output.names[:MAX_LABELS])
+    ]
+    return Markdown(f"In words: {join_list(shown)}.")
+
+
+def change_of_answers(package: PackageData) -> str:
+    """Return how the change of answers from version to version is measured, as a noun phrase."""
+    return _CHANGES[package.contract.output.task]
+
+
+#: By the kind of task.
+_CHANGES: Mapping[Task, str] = {
+    "classification": "the share of decisions that flip, or the mean change of a probability",
+    **dict.fromkeys(
+        ("regression", "count", "quantile"), "the mean change of a value, in standard deviations of the old ones"
+    ),
+    "multioutput_regression": (
+        "the mean over the requests of the largest change of a value, in standard deviations of the old ones"
+    ),
+    "embedding": "the mean distance of a vector from the old one, in multiples of the spread of the old ones",
+}
 
 
 def columns_request(package: PackageData) -> Markdown:
@@ -174,9 +211,10 @@ def warning_codes() -> Markdown:
     return table(["Code", "The value"], [[code(name), about] for name, about in WARNING_CODES.items()])
 
 
-def metrics() -> Markdown:
+def metrics(package: PackageData) -> Markdown:
     """Return a table of the metrics of the service."""
-    rows = [[code(spec.name), Markdown(", ".join(map(code, spec.labels))), spec.about] for spec in GRAPH_METRIC_SPECS]
+    specs = METRIC_SPECS if package.runner else GRAPH_METRIC_SPECS
+    rows = [[code(spec.name), Markdown(", ".join(map(code, spec.labels))), spec.about] for spec in specs]
     return table(["Metric", "Labels", "Meaning"], rows)
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from model_deployer.contract.features import Feature, Image, NumberList, NumberSequence
-from model_deployer.contract.outputs import Classification
+from model_deployer.contract.outputs import Classification, Regression, VectorOutput
 from model_deployer.package.formats import Format, Graph
 from model_deployer.package.package_data import PackageData
 from model_deployer.writing.markdown import Markdown, code, join_list, table
@@ -62,6 +62,11 @@ def graph_outputs(package: PackageData) -> Markdown:
     if isinstance(output, Classification):
         labels = join_list([code(label) for label in output.labels])
         return Markdown(f"The output `probabilities` is float32 [rows, {len(output.labels)}], with columns {labels}.")
+    if isinstance(output, VectorOutput):
+        columns = f", with columns {join_list(list(map(code, output.names)))}" if output.names else ""
+        return Markdown(f"The output `values` is float32 [rows, {output.length}]{columns}.")
+    if isinstance(output, Regression) and not output.interval:
+        return Markdown("The output `value` is float32 [rows, 1].")
     return Markdown("The outputs `value`, `lower` and `upper` are float32 [rows, 1] each.")
 
 

@@ -8,7 +8,7 @@ from model_deployer.contract.evaluation import LINEAR, MODEL, SliceResult, Table
 from model_deployer.contract.features import Categorical, Integer, Numeric
 from model_deployer.contract.metric_catalog import LOSS
 from model_deployer.contract.number_format import count, number, percent, plain, size
-from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.outputs import Classification, Output, Regression, VectorOutput
 from model_deployer.contract.reference import NumberDistribution
 from model_deployer.handoff.documents import evaluation_text, field_tables, origin, results
 from model_deployer.handoff.documents.field_tables import has_bounds
@@ -34,11 +34,24 @@ def prediction_phrase(output: Output) -> Markdown:
     target = code(output.target)
     if isinstance(output, Classification):
         return Markdown(f"the probability of each label of {target} ({labels(output)}), and a decision")
+    if isinstance(output, VectorOutput):
+        return targets(output) if output.names else Markdown(f"{target}: an embedding of {output.length:,} numbers")
     unit = f" in {markdown(output.unit)}" if output.unit else ""
     if output.quantile is not None:
         return Markdown(f"the value that {target} should stay at or below in {percent(output.quantile)} of cases{unit}")
     interval = ", with an interval" if output.interval else ""
     return Markdown(f"{'the expected count of ' if output.count else ''}{target}{unit}{interval}")
+
+
+def targets(output: VectorOutput) -> Markdown:
+    """Return the targets with their units as a list in a sentence; the first ones if there are many."""
+    names = output.names or ()
+    shown = [
+        Markdown(f"{code(name)} in {markdown(output.unit_of[name])}") if name in output.unit_of else code(name)
+        for name in names[: evaluation_text.MAX_LABELS]
+    ]
+    more = len(names) - len(shown)
+    return join_list([*shown, f"{more:,} more"] if more else shown)
 
 
 def labels(output: Classification) -> Markdown:
@@ -110,14 +123,17 @@ def parameters(package: PackageData) -> Markdown:
 
 def limits(package: PackageData) -> Iterator[Markdown]:
     """Yield a sentence per known limit of the model."""
-    if package.evaluation.adoption and package.evaluation.adoption.seen is not False:
-        yield Markdown(origin_text.seen(package.evaluation.adoption))
+    adoption = package.evaluation.adoption
+    if adoption and adoption.seen is not False and package.evaluation.rows is not None:
+        yield Markdown(origin_text.seen(adoption))
+    if package.contract.output.task == "embedding":
+        yield Markdown("No figure says how good its vectors are: no column of a table is the truth of an embedding.")
     yield from _limits_of_fields(package)
     yield from _limits_of_values(package)
     if package.contract.output.kind == "classification" and not _is_supported(package):
         yield Markdown(evaluation_text.probability_note(package))
     rows = package.evaluation.rows
-    if rows is not None and rows.test < FEW_ROWS:
+    if rows is not None and rows.test < FEW_ROWS and package.evaluation.metrics:
         yield Markdown(
             f"The test has only {count(rows.test, 'row')}: the figures may be wrong by more than their intervals show."
         )
@@ -231,8 +247,11 @@ def assumptions(package: PackageData) -> Iterator[Markdown]:
         yield Markdown(f"The units are correct: {names}. The service cannot detect a value in another unit.")
     if isinstance(output, Classification) and output.threshold is not None:
         yield Markdown(origin.threshold_assumption(package))
-    if output.interval if isinstance(output, Regression) else output.set_threshold is not None:
+    has_interval = isinstance(output, Regression) and output.interval
+    if has_interval or (isinstance(output, Classification) and output.set_threshold is not None):
         yield Markdown(origin.coverage_assumption(package))
+    if output.task == "embedding":
+        yield Markdown("Vectors are compared with vectors of the same version only.")
 
 
 def latest_change(package: PackageData) -> Mapping[str, Any] | None:
@@ -250,7 +269,7 @@ def formats(package: PackageData) -> Markdown:
             format_.about,
             _agreement(format_.golden),
             _agreement(format_.test),
-            f"{format_.tolerance:.2g}",
+            f"{format_.tolerance:.2g}" if format_.golden else "",
         ]
         for format_ in package.formats
         if format_.withheld is None

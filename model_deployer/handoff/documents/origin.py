@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from model_deployer.contract import origin_text
 from model_deployer.contract.features import Feature
 from model_deployer.contract.number_format import day, number, percent
-from model_deployer.contract.outputs import Classification, Regression
+from model_deployer.contract.outputs import Classification, Regression, VectorOutput
 from model_deployer.handoff.documents import evaluation_text
 from model_deployer.package.package_data import PackageData
 from model_deployer.writing.markdown import Markdown, code, join_sentences, markdown, table
@@ -36,7 +36,8 @@ def overview(package: PackageData) -> Iterator[tuple[str, Markdown | str]]:
     """Yield the rows of the first table of the card that tell the kind and the origin of the model."""
     adoption = package.evaluation.adoption
     if adoption:
-        yield "Model", Markdown(f"trained elsewhere: {code(origin_text.estimator(package.evaluation))}")
+        origin = "of this store, calibrated again" if adoption.recalibration else "trained elsewhere"
+        yield "Model", Markdown(f"{origin}: {code(origin_text.estimator(package.evaluation))}")
         yield "Source", code(adoption.source)
     yield origin_text.made(package.evaluation).capitalize(), day(package.manifest.created)
 
@@ -46,17 +47,24 @@ def summary(package: PackageData) -> Markdown:
     adoption = package.evaluation.adoption
     if adoption is None:
         return Markdown()
+    if adoption.recalibration:
+        return join_sentences(
+            Markdown(f"The model is {code(adoption.source)} with a new calibration."), *origin_text.equality(adoption)
+        )
     source = Markdown(
-        f"The model was trained elsewhere: its source is {code(adoption.source)} ({markdown(adoption.format)}). The "
-        "table of `model.yaml` only evaluates it."
+        f"The model was trained elsewhere: its source is {code(adoption.source)} ({markdown(adoption.format)})."
     )
-    equality = next(origin_text.equality(adoption))
-    return join_sentences(source, origin_text.seen(adoption), equality, Markdown("See [model](#model)."))
+    table = [Markdown("The table of `model.yaml` only evaluates it."), origin_text.seen(adoption)]
+    if package.evaluation.rows is None:
+        table = []
+    return join_sentences(source, *table, next(origin_text.equality(adoption)), Markdown("See [model](#model)."))
 
 
 def model(package: PackageData) -> Markdown:
     """Return sentences on the kind of the model."""
     evaluation = package.evaluation
+    if evaluation.adoption and evaluation.adoption.recalibration:
+        return join_sentences(Markdown(f"The model is {code(evaluation.adoption.source)} with a new calibration."))
     if evaluation.adoption:
         return join_sentences(
             "The model was trained elsewhere.", f"It is served {origin_text.served(evaluation.adoption)}."
@@ -88,8 +96,9 @@ def equality(package: PackageData) -> Markdown:
     assert adoption
     if adoption.equality is None:
         return join_sentences(*origin_text.equality(adoption))
+    values = {"embedding": "all numbers", "multioutput_regression": "the values of its target"}
     unit = (
-        "the standard deviation of the values"
+        f"the standard deviation of {values.get(package.contract.output.task, 'the values')}"
         if adoption.equality.table_rows
         else "a value that is small among those of the probe rows"
     )
@@ -112,22 +121,16 @@ def differing_rows(package: PackageData) -> Markdown:
     return table(["Row", "Difference", "Answer of the source", "Answer of the model"], rows)
 
 
-def service(package: PackageData) -> str:
-    """Return what the service predicts with, as a sentence, and what every other format was compared with."""
-    adoption = package.evaluation.adoption
-    if adoption and adoption.served_by == "runner":
-        return "The service asks the source, in a process of its own."
-    return "The service predicts with the ONNX graph."
-
-
-def failures(package: PackageData) -> str:
-    """Return what happens if the process of the source ends; empty if a graph answers."""
-    adoption = package.evaluation.adoption
-    if adoption is None or adoption.served_by == "graph":
-        return ""
-    return (
-        "- The source answers in a process of its own. If it ends, requests get 503 with `Retry-After` until it is "
-        "started again, and `GET /readyz` says so."
+def service(package: PackageData) -> Markdown:
+    """Return what the service predicts with, and what every other format was compared with, as sentences."""
+    if package.runner:
+        return Markdown(
+            "The service asks the source, in [a process of its own](INTEGRATION_GUIDE.md#the-process-of-the-model). "
+            "Its answers were compared with those of the source when the package was written."
+        )
+    return Markdown(
+        "The service predicts with the ONNX graph. Every other format answered the same requests, and its answers were "
+        "compared with its answers; a format that disagrees is not in the package."
     )
 
 
@@ -162,7 +165,11 @@ def data(package: PackageData) -> Markdown:
     evaluation = package.evaluation
     if evaluation.adoption is None:
         return Markdown(_SPLITS[evaluation.split]) if evaluation.split else Markdown()
+    if evaluation.rows is None:
+        return Markdown("No table evaluated the model, and live values have nothing to be compared with.")
     split = _EVALUATION_SPLITS[evaluation.split] if evaluation.split else ""
+    if package.contract.output.task == "embedding":
+        split = ""
     return join_sentences("This table evaluates the model.", origin_text.seen(evaluation.adoption), split)
 
 
@@ -178,6 +185,23 @@ def interval(package: PackageData) -> Markdown:
         else "The wider the interval, the less certain the model is about this row."
     )
     return join_sentences(evaluation_text.coverage_note(package), width)
+
+
+def vector(package: PackageData) -> Markdown:
+    """Return what several numbers are, and what they do not say."""
+    output = package.contract.output
+    assert isinstance(output, VectorOutput)
+    if output.names is None:
+        return join_sentences(
+            Markdown(f"An answer contains one vector: `values`, a list of {output.length:,} numbers."),
+            "A single number has no meaning. Vectors of rows that the model takes for similar are near to each other;",
+            "compare them with the measure that the authors of the source compare them with, and only with vectors of",
+            "the same version of the model.",
+        )
+    return join_sentences(
+        Markdown("An answer contains one estimate for each target, in the object `values`."),
+        "There is no interval: the model does not say how certain it is about a row.",
+    )
 
 
 def extrapolation(package: PackageData, feature: Feature, span: str) -> Markdown:
@@ -213,6 +237,8 @@ def unknown_values(package: PackageData, names: Markdown) -> Markdown:
 
 def same_source(package: PackageData) -> str:
     """Return the assumption about the rows that the figures depend on."""
+    if package.evaluation.adoption and package.evaluation.rows is None:
+        return "The fields have the same meaning as for the source."
     rows = "those of the table" if package.evaluation.adoption else "the training rows"
     meaning = "the same meaning as for the source" if package.evaluation.adoption else "the same meaning"
     return f"The rows come from the same source as {rows}, and their fields have {meaning}."
@@ -306,6 +332,7 @@ def requirements(package: PackageData) -> str:
 def coverage_assumption(package: PackageData) -> str:
     """Return the assumption that the share of an interval or a set depends on."""
     output = package.contract.output
+    assert not isinstance(output, VectorOutput)
     name = "interval" if isinstance(output, Regression) else "set"
     rows = "the rows of the table" if package.evaluation.adoption else "those in training"
     return (

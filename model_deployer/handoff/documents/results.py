@@ -16,10 +16,17 @@ from model_deployer.contract.evaluation import (
     MetricValue,
     Residuals,
 )
-from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOSS, LOWER_IS_BETTER
+from model_deployer.contract.metric_catalog import (
+    HIGHER_IS_BETTER,
+    LOSS,
+    LOWER_IS_BETTER,
+    base_metric,
+    metric_in_words,
+    metric_of_target,
+)
 from model_deployer.contract.number_format import count, interval, number, percent
-from model_deployer.contract.outputs import Classification, Output, Regression
-from model_deployer.handoff.documents.evaluation_text import MAX_ROWS, meaning, words
+from model_deployer.contract.outputs import Classification, Output, Regression, VectorOutput
+from model_deployer.handoff.documents.evaluation_text import MAX_LABELS, MAX_ROWS, meaning, words
 from model_deployer.package.package_data import PackageData
 from model_deployer.writing.markdown import Markdown, code, join_list, join_sentences, markdown, table
 
@@ -31,6 +38,9 @@ def summary(package: PackageData) -> Iterator[Markdown]:
     """Yield paragraphs: how good the model is, what it saves, and how it compares with a linear model."""
     evaluation, output = package.evaluation, package.contract.output
     if not evaluation.metrics_of(MODEL):
+        return
+    if isinstance(output, VectorOutput):
+        yield join_sentences(*_quality_of_targets(evaluation, output))
         return
     yield join_sentences(*_quality(evaluation, output), *_constant_accuracy(evaluation))
     if costs := join_sentences(*_costs(evaluation)):
@@ -57,6 +67,25 @@ def _quality(evaluation: Evaluation, output: Output) -> Iterator[str]:
         yield f"the value is made for {percent(output.quantile)}."
     else:
         yield f"{test}, these figures were measured."
+
+
+def _quality_of_targets(evaluation: Evaluation, output: VectorOutput) -> Iterator[str]:
+    """Yield for each target how far the model is off, next to the mean of the target for every row."""
+    test = f"On {origin_text.test_rows(evaluation)}" if evaluation.rows else "On the test rows"
+    names = output.names or ()
+    errors = []
+    for name in names[:MAX_LABELS]:
+        metric = metric_of_target("mae", name)
+        own, trivial = (evaluation.metrics_of(model).get(metric) for model in (MODEL, TRIVIAL))
+        if own and trivial:
+            unit = f" {markdown(output.unit_of[name])}" if name in output.unit_of else ""
+            errors.append(Markdown(f"{number(own.value)}{unit} in {code(name)} ({number(trivial.value)}{unit})"))
+    yield Markdown(
+        f"{test}, it is off on average by {join_list(errors)}; in parentheses, what the mean of the train part for "
+        "every row is off by."
+    )
+    if len(names) > MAX_LABELS:
+        yield f"The other {len(names) - MAX_LABELS:,} targets are under metrics."
 
 
 def _error_of(residuals: Residuals, share: float) -> float:
@@ -170,7 +199,7 @@ def compared_metrics(evaluation: Evaluation, baseline: str) -> dict[str, list[st
     groups: dict[str, list[str]] = {"better": [], "worse": [], "unclear": [], "equal": []}
     for name, metric in evaluation.metrics_of(MODEL).items():
         other = evaluation.metrics_of(baseline).get(name)
-        if other is not None and name in HIGHER_IS_BETTER | LOWER_IS_BETTER:
+        if other is not None and base_metric(name) in HIGHER_IS_BETTER | LOWER_IS_BETTER:
             difference = evaluation.differences.get(baseline, {}).get(name)
             groups[_verdict(name, metric, other, difference)].append(name)
     return groups
@@ -182,7 +211,7 @@ def _verdict(name: str, metric: MetricValue, other: MetricValue, difference: Met
     overlap = metric.low <= other.high and other.low <= metric.high
     if overlap if difference is None else _may_be_chance(difference):
         return "unclear"
-    return "better" if (metric.value > other.value) == (name in HIGHER_IS_BETTER) else "worse"
+    return "better" if (metric.value > other.value) == (base_metric(name) in HIGHER_IS_BETTER) else "worse"
 
 
 def _may_be_chance(difference: MetricValue) -> bool:
@@ -210,7 +239,7 @@ def metrics(package: PackageData) -> Markdown:
     clear = compared_metrics(evaluation, LINEAR)
     rows = [
         [
-            Markdown(f"**{words(name)}**"),
+            Markdown(f"**{markdown(metric_in_words(name))}**"),
             meaning(name, package.contract.output),
             _emphasized(number(metric.value), name in clear["better"]),
             interval(metric.low, metric.high),

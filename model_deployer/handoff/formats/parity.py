@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.contract.artifact import write_json
-from model_deployer.contract.outputs import Arrays, Classification, Output
+from model_deployer.contract.outputs import Arrays, Classification, Output, VectorOutput
 from model_deployer.package.formats import Agreement, Format, Graph
 
 #: A function from the inputs of model.onnx (by name, each [rows, *shape]) to its outputs (by name, each [rows, n]).
@@ -20,10 +20,10 @@ PredictArrays = Callable[[Mapping[str, NDArray[Any]]], Arrays]
 CHUNK_ROWS = 4_096
 
 
-def write_parity(path: Path, formats: Sequence[Format], graph: Graph) -> None:
-    """Write parity.json."""
+def write_parity(path: Path, formats: Sequence[Format], graph: Graph | None) -> None:
+    """Write parity.json; ``graph`` is None if the model is not a graph."""
     listed = [format_.model_dump(mode="json") for format_ in formats]
-    write_json(path, {"formats": listed, "graph": graph.model_dump(mode="json")})
+    write_json(path, {"formats": listed, "graph": graph and graph.model_dump(mode="json")})
 
 
 def agreement(output: Output, expected: Arrays, actual: Arrays, scale: float) -> Agreement:
@@ -68,5 +68,9 @@ def expected_arrays(output: Output, predictions: Sequence[Mapping[str, Any]]) ->
     if isinstance(output, Classification):
         rows = [[prediction["probabilities"][label] for label in output.labels] for prediction in predictions]
         return {"probabilities": np.array(rows, dtype=np.float32)}
+    if isinstance(output, VectorOutput):
+        values = [prediction["values"] for prediction in predictions]
+        rows = values if output.names is None else [[row[name] for name in output.names] for row in values]
+        return {"values": np.array(rows, dtype=np.float32)}
     columns = {name: [[prediction[name]] for prediction in predictions] for name in output.tensors}
     return {name: np.array(column, dtype=np.float32) for name, column in columns.items()}

@@ -12,6 +12,9 @@ T = TypeVar("T")
 #: The module that BentoML runs for each worker of each service.
 _WORKER_MODULE = "_bentoml_impl.worker.service"
 
+#: The module that the process of a source runs.
+_SOURCE_MODULE = "cell_worker"
+
 #: The library that ONNX Runtime loads to run a graph on a GPU.
 _CUDA_LIBRARY = "libonnxruntime_providers_cuda"
 
@@ -47,9 +50,11 @@ class Processes:
         return max(1, sum(service != "Runner" for service in self._services()))
 
     def engine(self) -> str:
-        """Return the engine that runs the graph, as in configuration.yaml: ``cpu``, ``cuda`` or ``runner``."""
+        """Return the engine that answers: ``cpu``, ``cuda`` or ``runner`` for a graph, ``source`` for its source."""
         if "Runner" in self._services():
             return "runner"
+        if any(_SOURCE_MODULE in command for command in self._query(psutil.Process.cmdline)):
+            return "source"
         return "cuda" if any(self._query(_has_cuda)) else "cpu"
 
     def _services(self) -> list[str]:

@@ -45,8 +45,24 @@ METADATA, SAMPLES = "model/model_metadata.json", "examples/sample_requests.json"
 PARITY, MEASUREMENTS = "model/parity.json", "benchmarks/measurements.json"
 HOLDOUT = "examples/holdout.json"
 
+#: The packages of the process of a source that serves its model itself.
+SOURCE_REQUIREMENTS = "requirements-source.txt"
+
+#: The command that makes the environment of this process, within that of the service.
+_PREPARE_SOURCE = ("-B", "-m", "model_deployer.serving.engines.prepare_source", "bento/models")
+
 #: Prefixes of variables that would give a program access to the packages, settings and servers of the caller.
-_OWN_VARIABLES = ("PYTHON", "BENTOML", "VIRTUAL_ENV", "PYTEST", "DEPLOYER", "URL", "API_KEY", "PORT")
+_OWN_VARIABLES = (
+    "PYTHON",
+    "BENTOML",
+    "VIRTUAL_ENV",
+    "PYTEST",
+    "DEPLOYER",
+    "MODEL_DEPLOYER",
+    "URL",
+    "API_KEY",
+    "PORT",
+)
 
 #: The time that a program gets to end, in seconds.
 _STOP_SECONDS = 30
@@ -185,9 +201,35 @@ def differing_figures(folder: Path) -> list[str]:
     graph = folder / "model" / f"model_v{manifest['version']}.onnx"
     if graph.is_file() and _sha256(graph) != manifest["files"].get("model.onnx"):
         problems.append(f"model/{graph.name} is not the graph of the model in bento/")
+    problems += _differing_source(folder, metadata.get("runner"), model)
     problems += _differing_answers(folder, model)
     problems += inconsistent_measurements(_read(folder, MEASUREMENTS))
     return [*problems, *_differing_verification(folder, metadata)]
+
+
+def _differing_source(folder: Path, runner: Any, model: Path) -> list[str]:
+    """Compare the files of a source that serves its model itself with those of the model in the Bento.
+
+    Args:
+        folder: The folder of the package.
+        runner: How the source is started, as model_metadata.json has it; None if the model is a graph.
+        model: The model in the Bento.
+    """
+    file = model / "runner.json"
+    problems = _differences("runner", runner, _read(model, file.name) if file.is_file() else None)
+    if runner is None or problems:
+        return problems
+    lines = (folder / SOURCE_REQUIREMENTS).read_text(encoding="utf-8").splitlines()
+    problems += _differences(SOURCE_REQUIREMENTS, lines[1:], runner["requirements"])
+    manifest = _read(model, "manifest.json")["files"]
+    listed = {name: digest for name, digest in manifest.items() if name.startswith("source/")}
+    present = {path.relative_to(folder / "model").as_posix() for path in (folder / "model" / "source").rglob("*")
+               if path.is_file()}  # fmt: skip
+    return problems + [
+        f"model/{name} is not the file of the source in bento/"
+        for name in sorted(listed.keys() | present)
+        if name not in present or _sha256(folder / "model" / name) != listed.get(name)
+    ]
 
 
 def differing_statements(metadata: dict[str, Any], model: dict[str, Any]) -> list[str]:
@@ -282,17 +324,27 @@ def _sha256(path: Path) -> str:
 def losses_of_rows(predictions: Sequence[dict[str, Any]], truths: Sequence[Any]) -> dict[str, list[float]]:
     """Return the losses of predictions by the name of the metric that their mean is.
 
-    For labels, the log loss in nats; for numbers, the absolute error, and the squared error, whose root is ``rmse``.
+    For labels, the log loss in nats; for numbers, the absolute error, and the squared error, whose root is ``rmse``; of
+    several targets, those of each, such as ``rmse[weight]``.
 
     Args:
         predictions: The predictions, as the service answers them.
-        truths: The label or number of each row.
+        truths: The label or number of each row, or the number of each target by name.
     """
     pairs = list(zip(predictions, truths, strict=True))
+    if pairs and "values" in pairs[0][0]:
+        return {
+            f"{metric}[{target}]": losses
+            for target in truths[0]
+            for metric, losses in _errors([row["values"][target] - truth[target] for row, truth in pairs]).items()
+        }
     if pairs and "probabilities" in pairs[0][0]:
         probabilities = [prediction["probabilities"][truth] for prediction, truth in pairs]
         return {"log_loss": [-math.log(min(1.0, max(_EPSILON, value))) for value in probabilities]}
-    errors = [prediction["value"] - truth for prediction, truth in pairs]
+    return _errors([prediction["value"] - truth for prediction, truth in pairs])
+
+
+def _errors(errors: Sequence[float]) -> dict[str, list[float]]:
     return {"mae": [abs(error) for error in errors], "rmse": [error * error for error in errors]}
 
 
@@ -416,11 +468,16 @@ def differing_metrics(
     for name, losses in measured.items():
         if not math.isclose(mean(losses), holdout["metrics"][name], rel_tol=1e-3, abs_tol=1e-6):
             problems.append(f"{name} on the test rows in the package is {mean(losses):.5g}, not as {HOLDOUT} states it")
-        if name in stated and not _may_be(losses, stated[name]["value"] ** (2 if name == "rmse" else 1)):
-            value = mean(losses) ** (0.5 if name == "rmse" else 1)
+        if name in stated and not _may_be(losses, stated[name]["value"] ** _power(name)):
+            value = mean(losses) ** (1 / _power(name))
             problems.append(f"{name} on {len(rows)} test rows is {value:.5g}, too far from {stated[name]['value']:.5g}")
-        words.append(f"{name} {mean(losses) ** (0.5 if name == 'rmse' else 1):.4g}")
+        words.append(f"{name} {mean(losses) ** (1 / _power(name)):.4g}")
     return problems, f"{', '.join(words)} on {len(rows)} of {holdout['test_rows']} test rows"
+
+
+def _power(metric: str) -> int:
+    """Return what a metric is raised to, to be the mean of losses."""
+    return 2 if metric.partition("[")[0] == "rmse" else 1
 
 
 def _may_be(losses: Sequence[float], expected: float) -> bool:
@@ -540,17 +597,27 @@ def check_environment(run: Run) -> str:
     run.program(sys.executable, "-m", "venv", ENVIRONMENT)
     wheels = ["--no-index", "--find-links", str(run.options.wheels.resolve())] if run.options.wheels else []
     run.program(_python(run), "-m", "pip", "install", "--quiet", *_REQUIREMENTS, *wheels)
-    return "the packages of the service and of the tests are installed in a new virtual environment"
+    words = "the packages of the service and of the tests are installed in a new virtual environment"
+    runner = _read(run.copy, METADATA).get("runner")
+    return f"{words}; {_source_environment(run, runner)}" if runner else words
 
 
-def check_example(run: Run) -> str:
-    """Run the example program."""
-    output = run.program(_python(run), "examples/inference_example.py")
-    return f"examples/inference_example.py printed {len(output.splitlines())} predictions"
+def _source_environment(run: Run, runner: dict[str, Any]) -> str:
+    """Make the environment of the process of the model, and compare it with the packages that it needs."""
+    no_index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(run.options.wheels.resolve())} if run.options.wheels else {}
+    run.program(_python(run), *_PREPARE_SOURCE, PYTHONPATH="bento/src", **no_index)
+    (facts,) = (run.copy / ENVIRONMENT / "environments").glob("*/cell.json")
+    installed = json.loads(facts.read_bytes())
+    _require_none(installed["notes"])
+    python, needed = installed["versions"]["python"], runner.get("python")
+    other = "" if needed is None or f"{python}.".startswith(f"{needed}.") else f" in place of {needed}"
+    return f"those of the process of the model in another, with Python {python}{other}"
 
 
 def check_tests_offline(run: Run) -> str:
     """Run the tests of the package without a server."""
+    if _read(run.copy, METADATA).get("runner"):
+        raise NotRun("the model answers in the service only")
     return _summary(run.program(_python(run), "-m", "pytest", "tests"))
 
 
@@ -596,6 +663,12 @@ def check_requests(run: Run) -> str:
         if status != case["status"] or not are_close(case["answer"], answer, samples["tolerance"]):
             raise Failed(f"'{case['case']}': the answer differs from {SAMPLES}")
     return f"{len(cases)} requests were answered or refused as the package says"
+
+
+def check_example(run: Run) -> str:
+    """Run the example program."""
+    output = run.program(_python(run), "examples/inference_example.py", URL=_url(run))
+    return f"examples/inference_example.py printed {len(output.splitlines())} predictions"
 
 
 def check_metrics(run: Run) -> str:
@@ -650,11 +723,11 @@ def check_end(run: Run) -> str:
 READING = (check_files, check_signature, check_figures)
 RUNNING = (
     check_environment,
-    check_example,
     check_tests_offline,
     check_start,
     check_identity,
     check_requests,
+    check_example,
     check_metrics,
     check_latencies,
     check_tests_deployed,

@@ -80,7 +80,7 @@ def risk_text(name: str, measured: Risk, recent: float) -> str:
 def _reason(loss: RowLoss, rows: pl.DataFrame) -> str | None:
     """Return why the risk is not known; None if it is."""
     if loss.promised is None:
-        return "the evaluation of the model promises nothing: it was not measured on a table"
+        return "the evaluation has no figure that labels could be compared with"
     if not 0 < loss.promised + loss.tolerance < loss.bound:
         return f"a promise of {number(loss.promised)} cannot be tested"
     labelled_days = rows["day"].n_unique() if len(rows) else 0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.evaluation import MODEL, Evaluation, MetricValue
-from model_deployer.contract.outputs import Classification, Regression
+from model_deployer.contract.outputs import Classification, Regression, VectorOutput
 from model_deployer.contract.traffic import output_column
 from model_deployer.monitoring.statistics.evidence import Floats
 from model_deployer.monitoring.statistics.losses import clipped_absolute_errors, decision_costs, decision_errors
@@ -44,11 +44,14 @@ def row_loss(artifact: Artifact) -> RowLoss:
     """Return how the rows of a model are counted.
 
     Two labels have the cost of their errors if model.yaml weighs them, other classifications the share of wrong
-    decisions, quantities the absolute error, and quantiles the pinball loss.
+    decisions, quantities the absolute error, and quantiles the pinball loss. Labels are single values, so that several
+    numbers have no live risk.
     """
     evaluation, output = artifact.evaluation, artifact.contract.output
     if isinstance(output, Classification):
         return _decision_loss(evaluation, output)
+    if isinstance(output, VectorOutput):
+        return RowLoss("error", None, 0.0, 1.0, lambda rows: np.zeros(len(rows)))
     return _value_loss(evaluation, output)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.features import Feature
-from model_deployer.contract.outputs import Classification, Output
+from model_deployer.contract.outputs import Classification, Output, VectorOutput
 from model_deployer.contract.reference import (
     CountDistribution,
     Distribution,
@@ -129,6 +129,11 @@ def _predictions(output: Output) -> Iterator[tuple[str, tuple[str, str]]]:
         first = 1 if len(output.labels) == 2 else 0
         for index, label in list(enumerate(output.labels))[first:]:
             yield f"probabilities[{index}]", (f"probability of {label}", output_column(f"probabilities.{label}"))
+    elif isinstance(output, VectorOutput) and output.names:
+        for index, name in enumerate(output.names):
+            yield f"values[{index}]", (f"predicted {name}", output_column(f"values.{name}"))
+    elif isinstance(output, VectorOutput):
+        yield "values", (f"norm of {output.target}", output_column("values"))
     else:
         yield "value[0]", (f"predicted {output.target}", output_column("value"))
 

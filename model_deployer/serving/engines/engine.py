@@ -8,9 +8,7 @@ source       the source of a model that is not a graph, in a process of its own;
 ============ =========================================================================================================
 """
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 import onnxruntime
@@ -19,9 +17,9 @@ from numpy.typing import NDArray
 from model_deployer.contract.errors import UsageError
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.rows.columns import Columns
+from model_deployer.system.gpus import visible_gpus
 
 _CUDA = "CUDAExecutionProvider"
-_DRIVER = Path("/proc/driver/nvidia/gpus")
 
 
 class Engine(Protocol):
@@ -82,7 +80,9 @@ def choose_engine(settings: Settings, is_graph: bool) -> str:
 
 def gpu_count() -> int:
     """Return the number of NVIDIA GPUs that this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])
-    return len(list(_DRIVER.iterdir())) if _DRIVER.is_dir() else 0
+    return len(visible_gpus())
+
+
+def source_gpus(settings: Settings) -> list[str]:
+    """Return the GPUs that the source of a model may use: those of the service, or none with the engine ``cpu``."""
+    return visible_gpus() if settings.engine == "auto" else []

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import ArtifactError, InvalidRows, Problem
 from model_deployer.contract.image_file import require_pillow
-from model_deployer.contract.outputs import Arrays, Classification
+from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.engines.batching import concatenate_columns
 from model_deployer.serving.engines.engine import Engine
 from model_deployer.serving.engines.onnx import OnnxEngine
@@ -163,8 +163,7 @@ class OfflineModel:
 
     def _no_outputs(self) -> Arrays:
         output = self._artifact.contract.output
-        width = len(output.labels) if isinstance(output, Classification) else 1
-        return {name: np.empty((0, width), dtype=np.float32) for name in output.tensors}
+        return {name: np.empty((0, output.width), dtype=np.float32) for name in output.tensors}
 
     def _valid_columns(self, rows: Rows) -> Columns:
         if isinstance(rows, Mapping):
@@ -181,7 +180,10 @@ class OfflineModel:
             is_any_left = len(refused) < len(next(iter(columns.values())))
             return (self._run(left)[0] if is_any_left else self._no_outputs()), error.problems
         if not all(np.isfinite(array).all() for array in outputs.values()):
-            raise ArtifactError(f"{self._artifact.tag} answers a valid row with NaN or infinity; train it again")
+            raise ArtifactError(
+                f"{self._artifact.tag} answers a row that its contract accepts with NaN or infinity; narrow the fields "
+                f"under `features` in model.yaml, with `missing: reject`, `minimum` and `maximum`, and save it again"
+            )
         return outputs, ()
 
 

@@ -1,15 +1,17 @@
 """Make the environments of sources before a server starts, as an image does: ``python -m ... FOLDER``.
 
 FOLDER has the models of a Bento, each in ``NAME/VERSION``. The environments are made in the folder that the variable
-:data:`ENVIRONMENTS_VARIABLE` names. A server with the same variable finds them there, and needs no network.
+:data:`ENVIRONMENTS_VARIABLE` names, or in a folder of the environment that this program runs in. A server finds them
+there, and needs no network.
 """
 
+import os
 import sys
 from pathlib import Path
 
 from model_deployer.contract.errors import DeployerError
 from model_deployer.contract.source_runner import RUNNER, SourceRunner
-from model_deployer.serving.engines.source_process import source_environment
+from model_deployer.serving.engines.source_process import ENVIRONMENTS_FOLDER, ENVIRONMENTS_VARIABLE, source_environment
 
 
 def prepare(models: Path) -> None:
@@ -29,6 +31,7 @@ def prepare(models: Path) -> None:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault(ENVIRONMENTS_VARIABLE, str(ENVIRONMENTS_FOLDER))
     try:
         prepare(Path(sys.argv[1]))
     except DeployerError as error:

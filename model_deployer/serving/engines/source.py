@@ -32,7 +32,7 @@ SOCKET_VARIABLE = "MODEL_DEPLOYER_SOURCE"
 logger = logging.getLogger("model_deployer")
 
 #: A process that has not answered after this many times the time for a batch does not even end itself.
-_STUCK_FACTOR = 3
+STUCK_FACTOR = 3
 
 _NOT_THERE = "the process of the model is being started again"
 
@@ -110,7 +110,7 @@ class SourceEngine:
             self._disconnect()
         if self._connection is None:
             connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(_STUCK_FACTOR * self._contract.limits.timeout_seconds)
+            connection.settimeout(STUCK_FACTOR * self._contract.limits.timeout_seconds)
             try:
                 connect(connection, Path(self._path))
                 wire.receive(connection)

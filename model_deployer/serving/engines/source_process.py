@@ -2,8 +2,9 @@
 
 import logging
 import os
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,9 @@ ANSWERING = "answering"
 #: The variable with the folder of the environments, which an image has.
 ENVIRONMENTS_VARIABLE = "MODEL_DEPLOYER_ENVIRONMENTS"
 
+#: Without the variable, they are in this folder of the server's own virtual environment, if it is there.
+ENVIRONMENTS_FOLDER = Path(sys.prefix) / "environments"
+
 
 @dataclass
 class SourceProcess:
@@ -41,11 +45,13 @@ class SourceProcess:
 
     Attributes:
         on_end: Is called with the exit code of each process that ends without being asked to.
+        gpus: The GPUs that it may use, as ``CUDA_VISIBLE_DEVICES`` names them.
     """
 
     artifact: Artifact
     runner: SourceRunner
     on_end: Callable[[int | None], None] = lambda _: None
+    gpus: Sequence[str] = ()
     _started: threading.Event = field(default_factory=threading.Event)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _fault: Exception | None = None
@@ -75,7 +81,7 @@ class SourceProcess:
             self._path = str(folder / ANSWERING)
             while not self._stopped.is_set():
                 try:
-                    with running_source(self.artifact, self.runner, environment, folder) as process:
+                    with running_source(self.artifact, self.runner, environment, folder, self.gpus) as process:
                         self._started.set()
                         logger.info("the process of the model is ready", extra={"pid": process.pid})
                         reason = process.wait(self._stopped)
@@ -123,19 +129,22 @@ class OwnSourceEngine(SourceEngine):
 def source_environment(runner: SourceRunner) -> CellEnvironment:
     """Return the environment of a source; it is made if this machine does not have it.
 
+    It is in the folder that the variable names, else in that of the server's own environment, else in the user's cache.
+
     Raises:
         EnvironmentFault: if it cannot be made.
     """
-    cache = os.environ.get(ENVIRONMENTS_VARIABLE)
+    named = os.environ.get(ENVIRONMENTS_VARIABLE)
+    own = ENVIRONMENTS_FOLDER if ENVIRONMENTS_FOLDER.is_dir() else None
     try:
-        return prepare_environment(runner.requirements, python_version(runner), Path(cache) if cache else None)
+        return prepare_environment(runner.requirements, python_version(runner), Path(named) if named else own)
     except CellError as error:
         raise EnvironmentFault(f"the environment of the model cannot be made: {error}") from None
 
 
 @contextmanager
 def running_source(
-    artifact: Artifact, runner: SourceRunner, environment: CellEnvironment, folder: Path
+    artifact: Artifact, runner: SourceRunner, environment: CellEnvironment, folder: Path, gpus: Sequence[str] = ()
 ) -> Iterator[CellProcess]:
     """Start the source of a model, load it, and stop it at the end of the context.
 
@@ -144,11 +153,13 @@ def running_source(
         runner: The content of its runner.json.
         environment: The environment of the source.
         folder: A folder of this process alone, in which the source listens at :data:`ANSWERING`.
+        gpus: The GPUs that it may use.
 
     Raises:
         CellError: if it does not start, or cannot be loaded.
     """
-    limits = Limits(cpu_seconds=None, batch_seconds=artifact.contract.limits.timeout_seconds, threads=cpu_count())
+    batch_seconds = artifact.contract.limits.timeout_seconds
+    limits = Limits(cpu_seconds=None, batch_seconds=batch_seconds, threads=cpu_count(), gpus=gpus)
     with start_listener(environment, folder, limits) as process, ExitStack() as stack:
         steps = [{**step.to_json(), "path": str(artifact.path / SOURCE / step.path)} for step in runner.steps]
         process.load(steps, [{"module": item.module, "path": item.path, "code": item.code} for item in runner.scripts])

@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.json_format import ParseDict
 
 from model_deployer.contract.errors import MalformedBody, NotFound
-from model_deployer.contract.outputs import Arrays, Classification
+from model_deployer.contract.outputs import Arrays, Classification, VectorOutput
 from model_deployer.serving.grpc import messages, tensor_proto
 from model_deployer.serving.grpc.examples import ExampleReader
 from model_deployer.serving.grpc.service import Method, Service
@@ -67,6 +67,7 @@ class TensorFlowServing:
 
     async def _classify(self, request: Any) -> Any:
         self._check_model(request.model_spec)
+        self._refuse_examples_for_vectors()
         if not isinstance(self._output, Classification):
             raise MalformedBody("the model is a regression; call Regress or Predict")
         outputs = await self._predict_examples(request)
@@ -75,10 +76,15 @@ class TensorFlowServing:
 
     async def _regress(self, request: Any) -> Any:
         self._check_model(request.model_spec)
+        self._refuse_examples_for_vectors()
         if isinstance(self._output, Classification):
             raise MalformedBody("the model is a classification; call Classify or Predict")
         outputs = await self._predict_examples(request)
         return await self._background.run_if_many(_row_count(outputs), self._regressions, outputs)
+
+    def _refuse_examples_for_vectors(self) -> None:
+        if isinstance(self._output, VectorOutput):
+            raise MalformedBody("the model gives several numbers for each row; call Predict")
 
     async def _predict_examples(self, request: Any) -> Arrays:
         rows = await self._background.run_if_large(request.ByteSize(), self._read_examples, request.input)

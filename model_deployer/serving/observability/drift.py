@@ -19,6 +19,7 @@ from model_deployer.contract.reference import (
     Reference,
     counts,
     norms,
+    watched_numbers,
 )
 from model_deployer.serving.engines.batching import Arrays
 from model_deployer.serving.observability.metric_specs import FEATURE_VALUES, PREDICTIONS
@@ -84,8 +85,7 @@ class DriftCounter:
         for name, distribution in self._features.items():
             distribution.add([columns[name][:, 0] for columns, _ in batches])
         for name, distribution in self._predictions.items():
-            output, column = name.removesuffix("]").split("[")
-            distribution.add([outputs[output][:, int(column)] for _, outputs in batches])
+            distribution.add([watched_numbers(outputs, name) for _, outputs in batches])
 
 
 class _Distribution:

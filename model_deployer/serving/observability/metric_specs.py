@@ -114,5 +114,5 @@ def row_class(rows: int) -> str:
     return _ROW_LABELS[bisect_left(ROW_CLASSES, rows)] if rows else "0"
 
 
-#: The metrics of a server whose model is a graph, as that of every handoff package.
+#: The metrics of a server whose model is a graph.
 GRAPH_METRIC_SPECS = tuple(spec for spec in METRIC_SPECS if spec is not SOURCE_ENDS)

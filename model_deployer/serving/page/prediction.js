@@ -9,6 +9,9 @@ import { WARNING_CODES } from "./warning_codes.js";
 /** The number of labels whose probability is visible at first. */
 const VISIBLE_LABELS = 10;
 
+/** The number of numbers of an embedding that are visible. */
+const VISIBLE_NUMBERS = 8;
+
 /**
  * Return the answer to one row.
  *
@@ -18,12 +21,8 @@ const VISIBLE_LABELS = 10;
 export function predictionInWords({ content, requestId }, model) {
   const [prediction] = content.predictions;
   const output = model.contract.output;
-  const sentences =
-    output.kind === "classification"
-      ? classification(prediction, output, model.evaluation)
-      : quantity(prediction, output);
   return [
-    ...sentences,
+    ...sentences(prediction, output, model.evaluation),
     ...content.warnings.map(warningSentence),
     element(
       "small",
@@ -35,6 +34,17 @@ export function predictionInWords({ content, requestId }, model) {
     ),
     details("The answer as JSON", () => [element("pre", {}, visibleJson(content, 2))]),
   ];
+}
+
+function sentences(prediction, output, evaluation) {
+  switch (output.kind) {
+    case "classification":
+      return classification(prediction, output, evaluation);
+    case "vector":
+      return output.names ? quantities(prediction.values, output) : [embedding(prediction.values, output)];
+    default:
+      return quantity(prediction, output);
+  }
 }
 
 function warningSentence({ field, code: reason }) {
@@ -113,6 +123,24 @@ function quantity({ value, lower, upper }, output) {
   );
   const result = element("p", { class: "result" }, isolated(output.target), ": ", element("strong", {}, number(value), ...unit()));
   return [result, meaning(output), interval].filter(Boolean);
+}
+
+function quantities(values, { names, units }) {
+  return names.map((name, index) =>
+    element(
+      "p",
+      { class: "result" },
+      isolated(name),
+      ": ",
+      element("strong", {}, number(values[name]), ...(units[index] ? [" ", isolated(units[index])] : [])),
+    ),
+  );
+}
+
+function embedding(values, { target }) {
+  const shown = values.slice(0, VISIBLE_NUMBERS).map(number).join(", ");
+  const more = values.length > VISIBLE_NUMBERS ? ` and ${values.length - VISIBLE_NUMBERS} more numbers` : "";
+  return element("p", { class: "result" }, isolated(target), ": ", element("strong", {}, `${shown}${more}`));
 }
 
 function meaning({ quantile, count }) {

@@ -206,17 +206,20 @@ def _validating_type(contract: Contract, shape: Any, data: Callable[[Any], Any])
         shape: The type of an input's shape.
         data: Makes the type of an input's data from the type of a value.
     """
+    # The tag tells the types of a union apart; a single type would be accepted without it.
+    is_single = len(contract.features) == 1
     inputs = [
         msgspec.defstruct(
             "Input",
             [
+                *([("name", Literal[feature.name])] if is_single else []),
                 ("shape", shape),
                 ("datatype", Datatype),
                 ("data", data(value_type(feature))),
                 ("parameters", _NeutralParameters | None, None),
             ],
-            tag_field="name",
-            tag=feature.name,
+            tag_field=None if is_single else "name",
+            tag=None if is_single else feature.name,
             namespace={"index": index, "bit": 1 << index},
             gc=False,
         )

@@ -355,12 +355,23 @@ def _transpose(value: Any) -> list[Any]:
 
 
 def _csv(columns: Mapping[str, Any]) -> bytes:
-    """Write one line per row, without a header; numbers with all digits, as repr writes them."""
+    """Write one line per row, without a header; numbers with all digits, as repr writes them.
+
+    Each number of an embedding has a cell.
+    """
     file = io.StringIO()
-    lists = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()]
+    lists = [cells for column in columns.values() for cells in _cells(column)]
     cells = [[str(cell).lower() for cell in column] if isinstance(column[0], bool) else column for column in lists]
     csv.writer(file, lineterminator="\n").writerows(zip(*cells, strict=True))
     return file.getvalue().encode()
+
+
+def _cells(column: Any) -> list[list[Any]]:
+    """Return the cells of a column, or those of each of several numbers."""
+    if not isinstance(column, np.ndarray):
+        return [column]
+    numbers: list[list[Any]] = column.reshape(len(column), -1).T.tolist()
+    return numbers
 
 
 def _request_format(headers: Headers) -> tuple[str, Mapping[str, str]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import MalformedBody
 from model_deployer.contract.features import Feature, Image, NumberSequence, Vector
-from model_deployer.contract.outputs import Arrays, Classification, Output
+from model_deployer.contract.outputs import Arrays, Output
 
 #: The kinds of dtypes that hold values of JSON: booleans, integers, floating-point numbers and texts.
 _KINDS = frozenset("biufU")
@@ -77,10 +77,10 @@ def _only_field(
 def write(output: Output, arrays: Arrays) -> bytes:
     """Return the predictions as one float32 array.
 
-    It has the probabilities, [rows, labels], or the columns value, lower and upper, [rows, 3].
+    It has the probabilities, [rows, labels]; or the columns value, lower and upper, [rows, 3]; or the values, [rows,
+    numbers].
     """
-    is_classification = isinstance(output, Classification)
-    numbers = arrays["probabilities"] if is_classification else np.hstack([arrays[name] for name in output.tensors])
+    numbers = np.hstack([arrays[name] for name in output.tensors])
     file = io.BytesIO()
     npy.write_array(file, np.ascontiguousarray(numbers, dtype="<f4"), allow_pickle=False)
     return file.getvalue()

@@ -11,7 +11,7 @@ import msgspec
 from typing_extensions import override
 
 from model_deployer.contract.errors import MalformedBody, NotFound, RequestError
-from model_deployer.contract.outputs import Arrays, Classification
+from model_deployer.contract.outputs import Arrays, Classification, VectorOutput
 from model_deployer.serving.predictor import Predicted, Predictor
 from model_deployer.serving.protocols import bodies, schemas
 from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, RowsAndAnswer
@@ -40,7 +40,7 @@ class TensorFlowServing(Protocol):
     """Takes rows or columns and returns tensors by name.
 
     A classification has ``decision``, ``probabilities`` and maybe ``set``; a regression ``value``, ``lower`` and
-    ``upper``.
+    ``upper``; several numbers are ``values``, which neither classify nor regress returns.
     """
 
     name = "tensorflow_serving"
@@ -62,8 +62,6 @@ class TensorFlowServing(Protocol):
     @property
     @override
     def routes(self) -> Sequence[Route]:
-        is_classification = isinstance(self._contract.output, Classification)
-        task = ("classify", self._classify) if is_classification else ("regress", self._regress)
         models = bodies.operation("tensorflowModels", "The model's name", _MODELS, self.name, _ERROR)
         routes = [Route("/v1/models", self._get_models, {"get": models}, ignore_case=True)]
         for selector, path in _SELECTORS.items():
@@ -71,9 +69,21 @@ class TensorFlowServing(Protocol):
                 self._get(selector, path, "Status", self._get_status, _STATUS),
                 self._get(selector, f"{path}/metadata", "Metadata", self._get_metadata, _METADATA),
                 self._post(selector, f"{path}:predict", "Predict", self._predict, self._predict_schemas()),
-                self._post(selector, f"{path}:{task[0]}", task[0].title(), task[1], self._examples_schemas()),
+            ]
+            routes += [
+                self._post(selector, f"{path}:{task}", task.title(), handler, self._examples_schemas())
+                for task, handler in self._tasks.items()
             ]
         return routes
+
+    @property
+    def _tasks(self) -> Mapping[str, Handler]:
+        """The method that takes examples, by its name; several numbers have none."""
+        if isinstance(self._contract.output, VectorOutput):
+            return {}
+        if isinstance(self._contract.output, Classification):
+            return {"classify": self._classify}
+        return {"regress": self._regress}
 
     @override
     def refusal(self, error: RequestError, request_id: str) -> Reply:
@@ -119,10 +129,12 @@ class TensorFlowServing(Protocol):
             raise MalformedBody("expected either `instances`, a list of rows, or `inputs`, lists of values by field")
         if "instances" in document:
             rows = self._forms.rows(document["instances"], "instances")
-            return rows, lambda predicted: {"predictions": _transpose(self._tensors(predicted.outputs))}
+            return rows, lambda predicted: {"predictions": _by_row(self._tensors(predicted.outputs))}
         inputs = document["inputs"]
         if not isinstance(inputs, list):
-            return self._forms.scalars(_rows(inputs)), lambda predicted: {"outputs": self._tensors(predicted.outputs)}
+            return self._forms.scalars(_rows(inputs)), lambda predicted: {
+                "outputs": _by_column(self._tensors(predicted.outputs))
+            }
         # KServe's clients send rows and read `predictions`; those of TensorFlow Serving, for a model of one field, send
         # its values and read `outputs`.
         return self._forms.rows(inputs, "inputs"), self._both_forms
@@ -137,7 +149,7 @@ class TensorFlowServing(Protocol):
 
     def _both_forms(self, predicted: Predicted) -> dict[str, Any]:
         tensors = self._tensors(predicted.outputs)
-        return {"predictions": _transpose(tensors), "outputs": tensors}
+        return {"predictions": _by_row(tensors), "outputs": _by_column(tensors)}
 
     def _class_results(self, predicted: Predicted) -> dict[str, Any]:
         output, outputs = self._contract.output, predicted.outputs
@@ -154,6 +166,8 @@ class TensorFlowServing(Protocol):
     def _tensors(self, outputs: Arrays) -> dict[str, list[Any]]:
         """Return the tensors of the response by name, as lists with one value per row."""
         output = self._contract.output
+        if isinstance(output, VectorOutput):
+            return {name: outputs[name].tolist() for name in output.tensors}
         if not isinstance(output, Classification):
             return {name: outputs[name][:, 0].tolist() for name in output.tensors}
         tensors = {"decision": list(output.columns(outputs)["decision"])}
@@ -190,10 +204,11 @@ class TensorFlowServing(Protocol):
         tensors = {
             name: _VALUES[dtype, bool(shape)] for name, (dtype, *shape) in output_types(self._contract.output).items()
         }
-        by_rows = bodies.record({"predictions": bodies.array(bodies.record(tensors))})
-        by_columns = bodies.record(
-            {"outputs": bodies.record({name: bodies.array(schema) for name, schema in tensors.items()})}
-        )
+        columns = {name: bodies.array(schema) for name, schema in tensors.items()}
+        is_single = len(tensors) == 1  # a single tensor drops its name
+        of_row, of_all = (next(iter(e.values())) if is_single else bodies.record(e) for e in (tensors, columns))
+        by_rows = bodies.record({"predictions": bodies.array(of_row)})
+        by_columns = bodies.record({"outputs": of_all})
         inputs = _request("inputs", schemas.ROW_LIST)
         return {"anyOf": [rows, inputs, schemas.reference(_COLUMNS)]}, {"anyOf": [by_rows, by_columns]}
 
@@ -230,6 +245,16 @@ def _rows(inputs: Any) -> list[Any]:
     if len({len(column) for column in inputs.values()}) > 1:
         raise MalformedBody("expected all lists of `inputs` to have the same number of values")
     return _transpose(inputs)
+
+
+def _by_row(tensors: Mapping[str, Sequence[Any]]) -> Sequence[Any]:
+    """Return one value for each row: an object of tensors, or the value of a single tensor, which drops its name."""
+    return _transpose(tensors) if len(tensors) > 1 else next(iter(tensors.values()))
+
+
+def _by_column(tensors: Mapping[str, Sequence[Any]]) -> Any:
+    """Return tensors by name, or a single tensor, which drops its name."""
+    return tensors if len(tensors) > 1 else next(iter(tensors.values()))
 
 
 def _transpose(columns: Mapping[str, Sequence[Any]]) -> list[Any]:

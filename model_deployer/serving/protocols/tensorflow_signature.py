@@ -5,7 +5,7 @@ from typing import Any
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.features import Boolean, Feature, Integer, NumberList, NumberSequence, Numeric
-from model_deployer.contract.outputs import Classification, Output
+from model_deployer.contract.outputs import Classification, Output, VectorOutput
 
 #: The name of the only signature.
 SIGNATURE = "serving_default"
@@ -36,6 +36,8 @@ def signature_definitions(artifact: Artifact) -> dict[str, Any]:
 
 def output_types(output: Output) -> Mapping[str, tuple[Any, ...]]:
     """Return the dtype of each tensor of the response, followed by its shape without the rows."""
+    if isinstance(output, VectorOutput):
+        return dict.fromkeys(output.tensors, ("DT_FLOAT", output.length))
     if not isinstance(output, Classification):
         return dict.fromkeys(output.tensors, ("DT_FLOAT",))
     types: dict[str, tuple[Any, ...]] = {"decision": ("DT_STRING",)}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DeadlineExceeded, MalformedBody
 from model_deployer.contract.features import Boolean, Feature, Image, Integer, NumberList, NumberSequence, Numeric
-from model_deployer.contract.outputs import Arrays, Classification
+from model_deployer.contract.outputs import Arrays, Classification, VectorOutput
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.rows.arrow import Column, Kind
 
@@ -300,6 +300,9 @@ def _json_values(array: NDArray[Any]) -> list[Any]:
 
 def _outputs(contract: Contract) -> Iterator[tuple[str, Output]]:
     output = contract.output
+    if isinstance(output, VectorOutput):
+        yield "values", Output("FP32", (output.length,), itemgetter("values"), output.names or ())
+        return
     if not isinstance(output, Classification):
         for name in output.tensors:
             yield name, Output("FP32", (), partial(_first_column, name))

@@ -91,8 +91,8 @@ def write(columns: Mapping[str, Sequence[Any] | NDArray[Any]], media_type: str) 
     """Write a table.
 
     Args:
-        columns: The columns by name, all of the same length: arrays of [rows], numbers or booleans, or lists of str or
-            of int, with None for missing.
+        columns: The columns by name, all of the same length: arrays of [rows], numbers or booleans; arrays of
+            [rows, numbers], which become lists of a fixed size; or lists of str or of int, with None for missing.
         media_type: The format: an Arrow stream, an Arrow file or Parquet.
     """
     import arro3.core  # noqa: PLC0415 (servers without requests for tables do not load it)
@@ -110,6 +110,9 @@ def write(columns: Mapping[str, Sequence[Any] | NDArray[Any]], media_type: str) 
 
 
 def _array(core: Any, column: Sequence[Any] | NDArray[Any]) -> Any:
+    if isinstance(column, np.ndarray) and column.ndim > 1:
+        numbers = core.Array.from_numpy(np.ascontiguousarray(column).ravel())
+        return core.fixed_size_list_array(numbers, column.shape[1])
     if isinstance(column, np.ndarray):
         return core.Array.from_numpy(np.ascontiguousarray(column))
     is_text = isinstance(next(value for value in column if value is not None), str)

@@ -68,3 +68,14 @@ def test_requirements() -> None:
     lines = requirements(["joblib"], ["sklearn", "numpy", "lightgbm"], {"scikit-learn": "1.3.2", "numpy": "<2"})
     assert lines == ["joblib", "lightgbm", "numpy<2", "pandas", "pandas<3", "scikit-learn==1.3.2", "scipy"]
     assert "xgboost-cpu==3.2.0" in requirements(["xgboost"], ["xgboost"], {"xgboost": "3.2.0"})
+
+
+def test_old_boosters_get_what_was_there_in_their_time() -> None:
+    old = requirements(["xgboost"], [], {"xgboost": "1.4.2"})
+    assert {"xgboost==1.4.2", "pandas<2", "numpy<2", "setuptools<81", "scikit-learn<1.6"} <= set(old)
+    binary = requirements(["xgboost"], [], {"xgboost": "<3.1"})
+    assert {"xgboost-cpu<3.1", "pandas<3", "scikit-learn<1.8"} <= set(binary)
+    pinned = requirements(["pickle"], ["xgboost"], {"xgboost": "<1", "scikit-learn": "0.22"})
+    assert {"xgboost<1", "numpy<1.24", "scikit-learn==0.22"} <= set(pinned)
+    assert "scikit-learn<1.6" not in pinned
+    assert "keras>=2.12,<3" in requirements(["keras_h5"], [], {"keras": "2.2.4"})

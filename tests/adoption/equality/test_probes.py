@@ -42,3 +42,10 @@ def test_other_values_are_those_of_rows_of_the_table() -> None:
 def test_the_same_seed_gives_the_same_rows() -> None:
     first, second = (build_probes(KINDS, {"age": {1.0}}, None, 7).frame for _ in range(2))
     assert first.equals(second)
+
+
+def test_many_fields_without_a_table() -> None:
+    """A contract that refuses missing values accepts many of the probe rows, however many fields it has."""
+    kinds: dict[str, Kind] = {f"x{position}": "number" for position in range(400)}
+    frame = build_probes(kinds, {}, None, seed=0).frame
+    assert frame.fill_nan(None).drop_nulls().height > 1000

@@ -58,7 +58,7 @@ def assert_answers(model: Any, written: WrittenModel, outputs: Mapping[str, NDAr
     """Compare values, probabilities, scores and decisions with those of a fitted model."""
     predicted = np.asarray(model.predict(rows))
     if written.labels is None:
-        assert_equal(outputs["value"], predicted.reshape(-1, 1), rows)
+        assert_equal(outputs[written.outputs[0]], predicted.reshape(len(rows), -1), rows)
         return
     if "probabilities" in outputs:
         assert_equal(outputs["probabilities"], model.predict_proba(rows), rows)

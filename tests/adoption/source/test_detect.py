@@ -1,6 +1,7 @@
 import io
 import json
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from onnx import helper
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, MinMaxScaler, OneHotEncoder, StandardScaler
@@ -118,7 +120,7 @@ def test_a_bundle(tmp_path: Path) -> None:
 
 
 def test_several_models_are_named(tmp_path: Path) -> None:
-    write(tmp_path, first=MODEL, second=MODEL)
+    write(tmp_path, first=MODEL, second=LogisticRegression().fit(X, Y))
     with pytest.raises(UnreadableSource, match=r"'first.pkl', 'second.pkl'"):
         detect(tmp_path)
     assert detect(tmp_path, ["second.pkl"]).model.path.name == "second.pkl"
@@ -329,3 +331,108 @@ def test_a_script(tmp_path: Path) -> None:
         detect(tmp_path / "serve.py")
     with pytest.raises(UnreadableSource, match="does not exist"):
         detect(tmp_path / "other.py")
+
+
+def test_transformers_in_an_order_that_is_not_known(tmp_path: Path) -> None:
+    """Two scalers of the same width may be applied in either order: their bytes do not tell."""
+    scaled = MinMaxScaler().fit_transform(X)
+    model = LogisticRegression().fit(StandardScaler().fit_transform(scaled), Y)
+    write(tmp_path, first=MinMaxScaler().fit(X), model=model, second=StandardScaler().fit(scaled))
+    with pytest.raises(UnreadableSource, match=r"'first.pkl' and 'second.pkl' fit before 'model.pkl'.*--step"):
+        detect(tmp_path)
+    chosen = detect(tmp_path, ["first.pkl", "second.pkl", "model.pkl"])
+    assert [file.path.name for file in chosen.files] == ["first.pkl", "second.pkl", "model.pkl"]
+    assert chosen.versions["scikit-learn"].startswith("1.")
+    assert ("sklearn.preprocessing._data.MinMaxScaler") in {item.path for item in chosen.imports}
+
+
+def test_widths_show_the_only_order(tmp_path: Path) -> None:
+    selector = SelectKBest(k=2).fit(X, Y)
+    scaler = StandardScaler().fit(selector.transform(X))
+    write(tmp_path, a_scaler=scaler, model=LogisticRegression().fit(X[:, :2], Y), selector=selector)
+    assert [file.path.name for file in detect(tmp_path).files] == ["selector.pkl", "a_scaler.pkl", "model.pkl"]
+
+
+def test_a_scaler_before_a_booster(tmp_path: Path) -> None:
+    rows = lightgbm.Dataset(X, (Y == "yes").astype(float))
+    lightgbm.train({"verbose": -1}, rows, 2).save_model(tmp_path / "model.txt")
+    write(tmp_path, scaler=StandardScaler().fit(X))
+    assert [file.path.name for file in detect(tmp_path).files] == ["scaler.pkl", "model.txt"]
+
+
+def test_copies_of_a_file_count_once(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    write(tmp_path, model=MODEL)
+    write(tmp_path / "models", model=MODEL)
+    assert detect(tmp_path).model.path == tmp_path / "model.pkl"
+
+
+def test_one_model_of_a_bundle(tmp_path: Path) -> None:
+    write(tmp_path, both={"small": MODEL, "large": MODEL})
+    with pytest.raises(UnreadableSource, match=r"'both.pkl#small', 'both.pkl#large'.*--step"):
+        detect(tmp_path / "both.pkl")
+    assert detect(tmp_path / "both.pkl", ["both.pkl#large"]).model.key == "large"
+
+
+def test_columns_in_an_index_of_pandas(tmp_path: Path) -> None:
+    forest = RandomForestClassifier(2).fit(X, Y)
+    index, objects = pandas.Index(NAMES), pandas.Index(NAMES, dtype=object)
+    write(tmp_path, columns=index, model=forest, old_columns=objects)
+    assert [value for value, _, _ in values(detect(tmp_path), "columns")] == [NAMES, NAMES]
+
+
+def test_what_is_left_out_may_be_a_model(tmp_path: Path) -> None:
+    """Programs and documents are not named, and of the files that are, damaged ones come first."""
+    write(tmp_path, model=MODEL)
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "weights.pt")
+    (tmp_path / "README.md").write_text("A model")
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "table.csv").write_text("age,bmi\n1,2\n")
+    (tmp_path / "old.pkl.dvc").write_text("outs:\n- md5: 0b\n  path: old.pkl\n")
+    left_out = detect(tmp_path).left_out
+    assert list(left_out) == ["old.pkl.dvc", "table.csv", "weights.pt"]
+    assert "'dvc pull'" in left_out["old.pkl.dvc"]
+
+
+def test_weights_of_an_old_torch_are_weights(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"weight": torch.zeros(2)}, path, _use_new_zipfile_serialization=False)
+    assert open_file(path).format.name == "torch_state_dict"
+
+
+def test_a_model_that_is_a_folder_in_a_folder(tmp_path: Path) -> None:
+    inner = tmp_path / "models" / "churn"
+    inner.mkdir(parents=True)
+    (inner / "saved_model.pb").write_bytes(b"\x08\x01\x12\x04__saved_model_init_op")
+    write(tmp_path, scaler=StandardScaler().fit(X))
+    source = detect(tmp_path)
+    assert (source.kind, source.model.path) == ("saved_model", inner)
+    assert source.left_out.keys() == {"scaler.pkl"}
+    with pytest.raises(UnreadableSource, match="the graph of a SavedModel: hand over its folder"):
+        detect(inner / "saved_model.pb")
+    write(tmp_path, model=MODEL)
+    with pytest.raises(UnreadableSource, match=r"'models/churn', 'model.pkl'"):
+        detect(tmp_path)
+
+
+def test_texts_of_windows(tmp_path: Path) -> None:
+    """PowerShell writes UTF-16, and spreadsheets a mark before UTF-8."""
+    write(tmp_path, model=MODEL)
+    (tmp_path / "requirements.txt").write_text("scikit-learn==1.2.2\n", encoding="utf-16")
+    (tmp_path / "data.csv").write_text("age,bmi\n1,2\n", encoding="utf-8-sig")
+    source = detect(tmp_path)
+    assert [value for value, _, _ in values(source, "requirement")] == ["scikit-learn==1.2.2"]
+    assert (["age", "bmi"], "app", "data.csv line 1") in values(source, "columns")
+
+
+def test_the_version_of_keras_on_the_heap_of_hdf5(tmp_path: Path) -> None:
+    """A text of variable length is elsewhere in the file; the attribute has its length, address and index."""
+    attribute = b"keras_version\x00\x00\x00" + bytes(24) + struct.pack("<IQI", 6, 256, 2)
+    head = (b"\x89HDF\r\n\x1a\n" + attribute + b'{"class_name": "Lambda"}model_config').ljust(256, b"\x00")
+    heap = b"GCOL\x01\x00\x00\x00" + struct.pack("<Q", 4096)
+    heap += struct.pack("<HH4xQ", 1, 1, 10) + b"tensorflow".ljust(16, b"\x00")
+    heap += struct.pack("<HH4xQ", 2, 1, 6) + b"2.15.0\x00\x00"
+    (tmp_path / "model.h5").write_bytes(head + heap)
+    opened = open_file(tmp_path / "model.h5")
+    assert opened.versions == {"keras": "2.15.0"}
+    assert [item.verdict for item in opened.imports] == ["code"]

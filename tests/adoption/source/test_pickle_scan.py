@@ -106,3 +106,20 @@ def test_versions_of_real_boosters() -> None:
     for form in ("json", "ubj"):
         assert versions_of_booster(bytes(booster.save_raw(form))) == {"xgboost": version}
     assert versions_of_object(read_pickle(pickle.dumps(booster))) == {"xgboost": version}
+
+
+@pytest.mark.parametrize(
+    "path", ["pip.main", "requests.api.get", "httplib.HTTPSConnection", "_pyrepl.pager.pipe_pager"]
+)
+def test_what_reaches_outside_is_dangerous(path: str) -> None:
+    """Calls that other scanners flag: the network, installers, and modules of other versions of Python."""
+    module, _, name = path.rpartition(".")
+    imported = Import(module, name)
+    assert imported.verdict == "dangerous"
+    assert imported.may_run_commands
+
+
+def test_a_bound_method_is_no_attack() -> None:
+    """Pickles of old protocols have ``getattr`` for each bound method."""
+    assert not Import("builtins", "getattr").may_run_commands
+    assert not Import("functools", "partial").may_run_commands

@@ -54,6 +54,8 @@ CONTRACTS = {
     "vectors": tensor_models.CONTRACT,
     "images": tensor_models.WITH_IMAGE,
     "sequences": tensor_models.WITH_SEQUENCES,
+    "targets": tensor_models.WITH_TARGETS,
+    "embedding": tensor_models.WITH_EMBEDDING,
 }
 
 each_language = pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
@@ -64,7 +66,8 @@ def urls(servers: SharedServers) -> dict[str, str]:
     """The URL of a server for each of the contracts."""
     writers = dict.fromkeys(CONTRACTS, models.write)
     writers |= {"vectors": tensor_models.write_vectors, "images": tensor_models.write_images}
-    writers |= {"sequences": tensor_models.write_sequences}
+    writers |= {"sequences": tensor_models.write_sequences, "targets": tensor_models.write_vectors}
+    writers |= {"embedding": tensor_models.write_sequences}
     return {kind: servers.get(Profile(contract, writers[kind])).url for kind, contract in CONTRACTS.items()}
 
 
@@ -111,7 +114,7 @@ def check(folder: Path, url: str) -> Check:
 
 
 @each_language
-@pytest.mark.parametrize("kind", ["many labels", "regression", "vectors", "images", "sequences"])
+@pytest.mark.parametrize("kind", [kind for kind in CONTRACTS if kind != "two labels"])
 def test_every_answer_and_refusal_is_reproduced(
     kind: str, language: Language, urls: dict[str, str], tmp_path: Path
 ) -> None:

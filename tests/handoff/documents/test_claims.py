@@ -19,7 +19,7 @@ from model_deployer.contract.number_format import number, percent, plain
 from model_deployer.contract.reference import NumberDistribution
 from model_deployer.handoff.clients.clients import write_clients
 from model_deployer.handoff.documents import evaluation_text, results
-from model_deployer.handoff.documents.documents import CARD, GUIDE, PAGE, documents
+from model_deployer.handoff.documents.documents import CARD, GUIDE, PAGE, README, documents
 from model_deployer.package.package_data import PackageData
 from tests.support.adopted_packages import ADOPTED, package_of_kind
 from tests.support.in_process import model_store
@@ -335,6 +335,22 @@ def test_only_a_model_trained_here_is_described_by_its_training(package: Package
     missing = {claim for claim in TRAINED_ELSEWHERE if not re.search(claim, card, re.MULTILINE)}
     is_absent = {r"probe row": adoption.equality is None, r"adopt\.seen": adoption.seen is not None}
     assert missing == {claim for claim, absent in is_absent.items() if absent}
+
+
+def test_the_process_of_a_source_is_described_only_where_there_is_one(package: PackageData, pages: Pages) -> None:
+    is_served_by_source = package.runner is not None
+    guide, readme = pages[GUIDE], pages[README]
+    for claim in (
+        "## The process of the model",
+        "`model_source_ends_total`",
+        "there is no ONNX file",
+        "ModelSourceEnded",
+    ):
+        assert (claim in guide) == is_served_by_source, claim
+    for claim in ("```sh source", "requirements-source.txt"):
+        assert (claim in readme) == is_served_by_source, claim
+    for claim in ("predictor.py", "ONNX Runtime", "ModelDegraded"):
+        assert (claim in guide) != is_served_by_source, claim
 
 
 def _own_words(text: str) -> str:

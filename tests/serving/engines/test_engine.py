@@ -4,6 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from model_deployer.adoption.cell.process import Limits, worker_variables
 from model_deployer.contract import artifact
 from model_deployer.contract.errors import EnvironmentFault, UsageError
 from model_deployer.serving.config.settings import Settings
@@ -61,6 +62,15 @@ def test_a_source_is_the_only_engine_of_a_model_without_a_graph() -> None:
     assert engine.choose_engine(Settings(), is_graph=False) == "source"
     with pytest.raises(UsageError, match="is not a graph"):
         engine.choose_engine(Settings(engine="cuda"), is_graph=False)
+
+
+def test_a_source_sees_the_gpus_of_the_service_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the choice: no test has run a source on a GPU."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
+    assert engine.source_gpus(Settings()) == ["1", "3"]
+    assert engine.source_gpus(Settings(engine="cpu")) == []
+    assert worker_variables(Limits(gpus=["1", "3"]))["CUDA_VISIBLE_DEVICES"] == "1,3"
+    assert worker_variables(Limits())["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_there_is_a_core_to_run_on() -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from model_deployer.contract.evaluation import Curve, LearningCurve, NextGain, UnmeasuredCurve
-from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.outputs import Classification, Regression, SingleTarget
 from model_deployer.training.data.dataset import Dataset, read_dataset
 from model_deployer.training.evaluation import learning_curve as learning_curve_module
 from model_deployer.training.evaluation.learning_curve import learning_curve
@@ -63,7 +63,7 @@ def measured_curve(dataset: Dataset) -> LearningCurve:
     return curve
 
 
-def output(dataset: Dataset) -> Output:
+def output(dataset: Dataset) -> SingleTarget:
     labels = dataset.target.labels
     if labels is None:
         return Regression(target="y")

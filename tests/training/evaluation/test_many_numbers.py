@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from model_deployer.contract.contract import Contract
+from model_deployer.contract.outputs import Classification
 from model_deployer.contract.reference import CountDistribution, NormDistribution
 from model_deployer.training.data.request_rows import frame_of_requests, legal
 from model_deployer.training.data.traffic import Origins
@@ -47,6 +48,7 @@ def test_importance_missing_values_and_slices(model: Model) -> None:
     contract, graph, frame = model
     predict = graph_predictor(graph)
     target = predict(frame)["probabilities"].argmax(axis=1)
+    assert isinstance(contract.output, Classification)
     scored = ScoredRows(predict, frame, contract.features, contract.output, target, np.ones(len(target)))
     rises = {each.feature: each.rise for each in importance(scored, 0).features}
     assert rises.keys() == set(contract.names)

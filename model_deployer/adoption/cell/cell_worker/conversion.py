@@ -12,7 +12,7 @@ from . import loading, torch_network
 
 
 def convert(step: dict[str, Any], folder: Path) -> bytes:
-    """Return a model in another format: CatBoost as JSON, torch, Keras and SavedModel as ONNX.
+    """Return a model in another format: CatBoost and XGBoost as JSON, torch, Keras and SavedModel as ONNX.
 
     Args:
         step: ``kind`` and ``path`` of the source, ``key`` within a pickle, and ``opset`` or ``width`` for ONNX.
@@ -22,8 +22,8 @@ def convert(step: dict[str, Any], folder: Path) -> bytes:
         ValueError: if there is no conversion of this kind.
         RuntimeError: if the converter fails; the message is the last line of its output.
     """
-    if step["kind"] in ("catboost", "pickle", "joblib"):
-        return _catboost_json(step, folder)
+    if step["kind"] in ("catboost", "xgboost", "pickle", "joblib"):
+        return _booster_json(step, folder)
     if step["kind"] in loading.TORCH:
         return torch_network.export(Path(step["path"]), step, folder)
     if step["kind"] in ("keras", "keras_h5", "saved_model"):
@@ -31,9 +31,12 @@ def convert(step: dict[str, Any], folder: Path) -> bytes:
     raise ValueError(f"there is no conversion of {step['kind']}")
 
 
-def _catboost_json(step: dict[str, Any], folder: Path) -> bytes:
-    model = loading.load([step]).estimator
-    model.save_model(str(folder / "model.json"), format="json")
+def _booster_json(step: dict[str, Any], folder: Path) -> bytes:
+    loaded = loading.load([step])
+    model = loaded.booster if hasattr(loaded, "booster") else loaded.estimator
+    form = {"format": "json"} if type(model).__module__.startswith("catboost") else {}
+    booster = model.get_booster() if hasattr(model, "get_booster") else model
+    booster.save_model(str(folder / "model.json"), **form)
     return (folder / "model.json").read_bytes()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import pickle
 import sys
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -57,8 +59,18 @@ def define(definitions: list[dict[str, Any]]) -> None:
         if name not in modules and not _is_importable(name):
             modules.update(_with_parents(name))
         if name in modules:
-            exec(compile(definition["code"], definition["path"], "exec"), modules[name].__dict__)
+            _execute(definition["code"], definition["path"], modules[name].__dict__)
     sys.modules.update(modules)
+
+
+def _execute(code: str, path: str, names: dict[str, Any]) -> None:
+    """Execute the statements of a script; a module that is not there is missed only by the classes that use it."""
+    for node in ast.parse(code).body:
+        try:
+            exec(compile(ast.Module([node], type_ignores=[]), path, "exec"), names)
+        except ImportError:
+            if not isinstance(node, (ast.Import, ast.ImportFrom)):
+                raise
 
 
 def _with_parents(name: str) -> dict[str, Any]:
@@ -193,6 +205,8 @@ def _keras(path: Path, step: dict[str, Any]) -> Any:
 
 def _saved_model(path: Path, step: dict[str, Any]) -> Any:
     tensorflow = import_module("tensorflow")
+    with suppress(ImportError):
+        import_module("keras")  # its optimizers, which files of Keras 2 may hold
     loaded = tensorflow.saved_model.load(str(path))
     function = loaded.signatures[step.get("key") or "serving_default"]
     specifications = function.structured_input_signature[1]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .pixels import scaled
 from .table import Table, joined
 
 #: The objectives of boosters that answer probabilities.
@@ -73,6 +74,11 @@ class Transformed:
     def __init__(self, rows: Any, table: Table) -> None:
         self.rows, self.options = rows, table.options
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The rows as one column of several numbers, for a network."""
+        return {"rows": np.asarray(self.rows.toarray() if hasattr(self.rows, "toarray") else self.rows)}
+
     def input(self, needs_names: bool) -> Any:
         """Return the rows as the last step gave them."""
         return self.rows
@@ -115,6 +121,7 @@ class Booster:
             "multiclass",
             "multiclassova",
             "multi:softprob",
+            "multi:softmax",
         )
 
     def predict(self, table: Table) -> dict[str, Any]:
@@ -122,6 +129,8 @@ class Booster:
         rows = table.frame() if self.names and table.options.get("form") != "array" else table.array()
         if type(self.booster).__module__.startswith("xgboost"):
             rows = import_module("xgboost").DMatrix(rows, feature_names=self.names, enable_categorical=True)
+        if self.objective == "multi:softmax":  # its answers are numbers of classes, without their probabilities
+            return {"probabilities": _softmax(np.asarray(self.booster.predict(rows, output_margin=True)))}
         values = np.asarray(self.booster.predict(rows))
         if not self._is_classifier:
             return {"value": values}
@@ -150,20 +159,45 @@ class Tensors:
     def predict(self, table: Table) -> dict[str, Any]:
         """Return the answer that the request describes; without a description, all tensors by name."""
         network = table.options.get("network") or {}
-        outputs = self.call(self._feeds(table, network.get("fields")))
+        outputs = self._outputs(table, network)
         outputs = {name: _without_maps(values, network.get("labels")) for name, values in outputs.items()}
         if "network" not in table.options and len(outputs) == 1:
             return {"value": next(iter(outputs.values()))}
         return _answer(outputs, network) if "tensor" in network else outputs
 
-    def _feeds(self, table: Table, counts: Any) -> dict[str, Any]:
-        """Return the inputs; each takes some of the columns, one after the other."""
-        columns, feeds, start = list(table.columns.values()), {}, 0
-        counts = counts or ([len(columns)] if len(self.inputs) == 1 else [1] * len(self.inputs))
-        for (name, kind), count in zip(self.inputs.items(), counts):
-            array = _cast(joined(columns[start : start + count]), kind)
-            sizes = self.shapes.get(name, array.shape[1:])
-            feeds[name] = array.reshape([len(array), *[size or -1 for size in sizes]])
+    def _outputs(self, table: Table, network: dict[str, Any]) -> dict[str, Any]:
+        """Return the tensors; sequences of one length are answered at a time, so that none needs padding."""
+        sequences = network.get("sequences")
+        if not sequences:
+            return dict(self.call(self._feeds(table, network)))
+        counts = np.stack([(~np.isnan(table.columns[name])).sum(axis=1) for name in sequences], axis=1)
+        lengths, groups = np.unique(counts, axis=0, return_inverse=True)
+        outputs: dict[str, Any] = {}
+        for number, sizes in enumerate(lengths):
+            rows = np.flatnonzero(groups.reshape(-1) == number)
+            columns = {name: column[rows] for name, column in table.columns.items()}
+            columns.update({name: columns[name][:, :size] for name, size in zip(sequences, sizes)})
+            for name, values in self.call(self._feeds(Table(columns, table.options), network)).items():
+                array = np.asarray(values)
+                outputs.setdefault(name, np.zeros((len(table), *array.shape[1:]), array.dtype))[rows] = array
+        return outputs
+
+    def _feeds(self, table: Table, network: dict[str, Any]) -> dict[str, Any]:
+        """Return the inputs; each takes some of the columns, one after the other, or an image."""
+        names, feeds, start = list(table.columns), {}, 0
+        counts = network.get("fields") or ([len(names)] if len(self.inputs) == 1 else [1] * len(self.inputs))
+        images, fills = network.get("images") or {}, network.get("fills") or ["values"] * len(counts)
+        for (name, kind), count, fill in zip(self.inputs.items(), counts, fills):
+            columns = [table.columns[column] for column in names[start : start + count]]
+            if fill != "values":
+                shape = table.columns[network["sequences"][0]].shape
+                feeds[name] = np.full(shape, fill == "mask", kind)
+            elif names[start] in images:
+                feeds[name] = scaled(columns[0], images[names[start]], kind)
+            else:
+                array = _cast(joined(columns), kind)
+                sizes = self.shapes.get(name, array.shape[1:])
+                feeds[name] = array.reshape([len(array), *[size or -1 for size in sizes]])
             start += count
         return feeds
 
@@ -184,15 +218,18 @@ def _answer(outputs: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
         return {"value": values}
     shares = values.astype(np.float64)
     if network["meaning"] == "logits":
-        shares = shares - shares.max(axis=1, keepdims=True) if shares.shape[1] > 1 else shares
-        powers = np.exp(shares)
-        shares = powers / powers.sum(axis=1, keepdims=True) if shares.shape[1] > 1 else _logistic(shares)
+        shares = _softmax(shares) if shares.shape[1] > 1 else _logistic(shares)
     answer = {"probabilities": np.concatenate([1 - shares, shares], axis=1) if shares.shape[1] == 1 else shares}
     if network.get("decision"):
         names = dict(zip(network["labels"], network["names"]))
         decisions = outputs[network["decision"]].reshape(-1).tolist()
         answer["decision"] = np.array([names.get(str(label), str(label)) for label in decisions], object)
     return answer
+
+
+def _softmax(values: Any) -> Any:
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _logistic(values: Any) -> Any:

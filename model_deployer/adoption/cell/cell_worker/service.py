@@ -129,8 +129,14 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def _first_sentence(text: str) -> str:
+    """Return the first line of a message, with the second one where the first one only announces it."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])[:300]
+
+
 def _described(error: Exception) -> dict[str, Any]:
-    described: dict[str, Any] = {"type": type(error).__name__, "message": (str(error).splitlines() or [""])[0][:300]}
+    described: dict[str, Any] = {"type": type(error).__name__, "message": _first_sentence(str(error))}
     matches = [match for match in (pattern.search(str(error)) for pattern in _MISSING_NAMES) if match]
     if matches:
         described.update(matches[0].groupdict())

@@ -47,9 +47,11 @@ class Table:
     def frame(self) -> Any:
         """Return the rows as a data frame of pandas."""
         pandas = import_module("pandas")
-        frame = pandas.DataFrame(dict(self.columns))
+        frame = pandas.DataFrame({name: _of_rows(column) for name, column in self.columns.items()})
         for name, categories in (self.options.get("categories") or {}).items():
-            frame[name] = pandas.Categorical(frame[name], categories=categories)
+            is_text = frame[name].dtype == object or str(frame[name].dtype).startswith("str")
+            known = categories if is_text else [_number(category) for category in categories]
+            frame[name] = pandas.Categorical(frame[name], categories=known)
         return frame
 
     def array(self) -> Any:
@@ -57,8 +59,8 @@ class Table:
         return joined(list(self.columns.values()))
 
     def records(self) -> Any:
-        """Yield each row as a dict of Python's numbers and texts."""
-        lists = [column.tolist() for column in self.columns.values()]
+        """Yield each row as a dict of Python's numbers and texts, and of arrays for vectors and images."""
+        lists = [column.tolist() if column.ndim == 1 else list(column) for column in self.columns.values()]
         return (dict(zip(self.columns, row)) for row in zip(*lists))
 
 
@@ -66,6 +68,16 @@ def joined(columns: list[Any]) -> Any:
     """Return columns, [rows] or [rows, width] each, as one array [rows, all columns]."""
     kind = object if any(column.dtype == object for column in columns) else float
     return np.concatenate([column.reshape(len(column), -1).astype(kind) for column in columns], axis=1)
+
+
+def _of_rows(column: Any) -> Any:
+    """Return a column with one value for each row; the values of a column of vectors or images are arrays."""
+    return column if column.ndim == 1 else list(column)
+
+
+def _number(text: str) -> Any:
+    """Return a category that is a number: a whole one where it is, as pandas has it."""
+    return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
 def _with_missing(column: Any, options: dict[str, Any]) -> Any:

@@ -20,6 +20,9 @@ _WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "net", "weights")
 #: The numbers of rows that the exporter sees; it takes 0 and 1 as fixed sizes.
 _ROWS = 3
 
+#: The length of the sequences that the exporter sees.
+_LENGTH = 7
+
 
 class NoNetwork(Exception):
     """The network cannot be built from what was handed over."""
@@ -30,9 +33,11 @@ def load(path: Path, step: dict[str, Any]) -> Any:
     torch = import_module("torch")
     module = _module(path, step)
     inputs = _inputs(module, step)
+    device = "cuda" if torch.cuda.is_available() else "cpu"  # the process sees no GPU that it may not use
+    module = module.to(device) if device != "cpu" else module
 
     def call(feeds: dict[str, Any]) -> dict[str, Any]:
-        tensors = [torch.from_numpy(array) for array in feeds.values()]
+        tensors = [torch.from_numpy(array).to(device) for array in feeds.values()]
         with torch.no_grad():
             if getattr(module, "fixed_rows", None) != 1:
                 result = module(*tensors)
@@ -40,9 +45,9 @@ def load(path: Path, step: dict[str, Any]) -> Any:
                 parts = [module(*(tensor[row : row + 1] for tensor in tensors)) for row in range(len(tensors[0]))]
                 result = _joined(parts, torch)
         if isinstance(result, dict):
-            return {name: value.numpy() for name, value in result.items()}
+            return {name: value.cpu().numpy() for name, value in result.items()}
         values = result if isinstance(result, (tuple, list)) else [result]
-        return {str(index): value.numpy() for index, value in enumerate(values)}
+        return {str(index): value.cpu().numpy() for index, value in enumerate(values)}
 
     kinds = {name: kind for name, (kind, _) in inputs.items()}
     return models.Tensors(_name(module), call, kinds, {name: sizes for name, (_, sizes) in inputs.items() if sizes})
@@ -60,23 +65,29 @@ def export(path: Path, step: dict[str, Any], folder: Path) -> bytes:
 
     Args:
         path: The file.
-        step: ``kind``; ``width``, the number of columns, for a network that does not show it.
+        step: ``kind``; ``sequence`` if the second dimension of its inputs is free; for a network that does not show it,
+            ``width``, the number of columns, or ``image``, the height, width and channels, with the ``layout`` that the
+            network takes.
         folder: A folder for files in between.
     """
     torch = import_module("torch")
     os.environ.update(USER="cell", TORCHINDUCTOR_CACHE_DIR=str(folder))  # the user may have no name here
     module = _module(path, step)
     inputs = _inputs(module, step)
-    if not all(sizes and all(sizes) for _, sizes in inputs.values()):
+    if not all(sizes and (all(sizes) or step.get("sequence")) for _, sizes in inputs.values()):
         raise NoNetwork("the sizes of its input are not known: list its columns, or export it with 'torch.export.save'")
-    example = tuple(torch.zeros([_ROWS, *sizes], dtype=getattr(torch, kind)) for kind, sizes in inputs.values())
+    example = tuple(
+        torch.zeros([_ROWS, *(size or _LENGTH for size in sizes)], dtype=getattr(torch, kind))
+        for kind, sizes in inputs.values()
+    )
     names = list(inputs)
     if isinstance(module, torch.jit.ScriptModule):
-        target, rows = folder / "model.onnx", {name: {0: "rows"} for name in names}
+        target, rows = folder / "model.onnx", {name: _free(sizes, str) for name, (_, sizes) in inputs.items()}
         settings = {"opset_version": _OPSET - 1, "input_names": names, "dynamic_axes": rows, "dynamo": False}
         torch.onnx.export(module, example, str(target), **settings)
         return target.read_bytes()
-    shapes = tuple({0: torch.export.Dim("rows")} for _ in names)
+    dimensions = {name: torch.export.Dim(name) for name in ("rows", "length")}
+    shapes = tuple(_free(sizes, dimensions.__getitem__) for _, sizes in inputs.values())
     settings = {"opset_version": _OPSET, "input_names": names, "dynamic_shapes": shapes, "dynamo": True}
     try:
         program = torch.onnx.export(module, example, **settings)
@@ -84,6 +95,12 @@ def export(path: Path, step: dict[str, Any], folder: Path) -> bytes:
         cause = error.__cause__ or error
         raise NoNetwork(f"{type(cause).__name__}: {(str(cause).strip().splitlines() or [''])[0]}") from error
     return bytes(program.model_proto.SerializeToString())
+
+
+def _free(sizes: list[int], dimension: Any) -> dict[int, Any]:
+    """Return the dimensions of an input that are free: the rows, and the length of sequences."""
+    free = {place: dimension("length") for place, size in enumerate(sizes, 1) if not size}
+    return {0: dimension("rows"), **free}
 
 
 def _module(path: Path, step: dict[str, Any]) -> Any:
@@ -108,7 +125,10 @@ def _of_program(program: Any) -> Any:
         module = program.module()
     values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
     inputs = [values[name] for name in program.graph_signature.user_inputs]
-    module.inputs = [(_kind(value), [int(size) for size in value.shape[1:]]) for value in inputs]
+    module.inputs = [
+        (_kind(value), [size if isinstance(size, int) else 0 for size in value.shape[1:]]) for value in inputs
+    ]
+    module.names = list(program.graph_signature.user_inputs)
     module.fixed_rows = next((int(value.shape[0]) for value in inputs if isinstance(value.shape[0], int)), None)
     return module
 
@@ -147,24 +167,43 @@ def _inputs(module: Any, step: dict[str, Any]) -> dict[str, tuple[str, list[int]
     stated = getattr(module, "inputs", None)
     if stated:
         names = [f"input_{index}" for index in range(len(stated))] if len(stated) > 1 else ["input"]
+        if any(0 in sizes for _, sizes in stated):
+            names = module.names
         return dict(zip(names, stated))
-    kind, width = _first_layer(module)
+    kind, width, channels = _first_layer(module)
+    if kind == "int64" and not width:
+        return {name: (kind, [0]) for name in _argument_names(module)}
+    if step.get("image"):
+        height, width, stated = step["image"]
+        sizes = [stated or channels, height, width]
+        return {"input": (kind, sizes if step.get("layout") != "channels_last" else [*sizes[1:], sizes[0]])}
     width = step.get("width") or width
     return {"input": (kind, [width] if width else [])}
 
 
-def _first_layer(module: Any) -> tuple[str, int]:
-    """Return the element type that the first layer with weights takes, and the number of columns; 0 if not known."""
+def _argument_names(module: Any) -> list[str]:
+    """Return the names of the tensors that a network takes."""
+    if hasattr(module, "forward") and hasattr(module.forward, "schema"):  # TorchScript
+        return [argument.name for argument in module.forward.schema.arguments][1:]
+    return list(inspect.signature(module.forward).parameters)
+
+
+def _first_layer(module: Any) -> tuple[str, int, int]:
+    """Return what the first layer with weights takes: the element type, and how many columns and channels.
+
+    The numbers are 0 if they are not known.
+    """
     for layer in module.modules():
         weight = dict(layer.named_parameters(recurse=False)).get("weight")
         if weight is None:
             continue
         name = getattr(layer, "original_name", type(layer).__name__)
         if name.startswith("Embedding"):
-            return "int64", 0
+            return "int64", 0, 0
         width = weight.shape[-1] if name == "Linear" else len(weight) if name in ("LayerNorm", "BatchNorm1d") else 0
-        return _kind(weight), int(width)
-    return "float32", 0
+        channels = weight.shape[1] * getattr(layer, "groups", 1) if name == "Conv2d" else 0
+        return _kind(weight), int(width), int(channels)
+    return "float32", 0, 0
 
 
 def _kind(tensor: Any) -> str:

@@ -5,8 +5,8 @@
     4 bytes  length of the header, little-endian
     8 bytes  length of the columns
     header   UTF-8 JSON; its ``columns`` list name, kind and length in bytes of each column, in their order
-    columns  numbers and integers: 8 bytes each; booleans: 1 byte each; texts: 4-byte offsets, one more than rows,
-             then a byte each that is 0 for a missing text, then the texts in UTF-8; arrow: an Arrow IPC stream
+    columns  numbers and integers: 8 bytes each; booleans and bytes: 1 byte each; texts: 4-byte offsets, one more
+             than rows, then a byte each that is 0 for a missing text, then the texts in UTF-8
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _LENGTHS = struct.Struct("<IQ")
 #: The largest message, in bytes. A longer one is a mistake.
 MAX_BYTES = 4 << 30
 
-_KINDS = {"number": np.dtype("<f8"), "integer": np.dtype("<i8"), "boolean": np.dtype("?")}
+_KINDS = {"number": np.dtype("<f8"), "integer": np.dtype("<i8"), "boolean": np.dtype("?"), "byte": np.dtype("u1")}
 
-#: Columns by name: float64, int64 or bool [rows] or [rows, width], or object [rows] of texts and None.
+#: Columns by name: float64, int64 or bool [rows] or [rows, width], uint8 [rows, height, width, channels], or object
+#: [rows] of texts and None.
 Columns = Dict[str, "np.ndarray[Any, Any]"]
 
 
@@ -87,7 +88,8 @@ def _encode(column: Any) -> tuple[dict[str, Any], bytes]:
         return {"kind": "bytes"}, column
     if column.dtype.kind in "OUS":
         return {"kind": "text", "rows": len(column)}, _encode_texts(column.tolist())
-    kind = "boolean" if column.dtype.kind == "b" else "integer" if column.dtype.kind in "iu" else "number"
+    kind = {"b": "boolean", "i": "integer", "u": "integer"}.get(column.dtype.kind, "number")
+    kind = "byte" if column.dtype == np.uint8 else kind
     content = np.ascontiguousarray(column, _KINDS[kind]).tobytes()
     return {"kind": kind, "shape": list(column.shape)}, content
 

@@ -8,7 +8,7 @@ from model_deployer.adoption.graph.frame import Frame
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor
 from model_deployer.adoption.graph.sklearn.labels import labels_of
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 
@@ -31,11 +31,9 @@ def write_dummy_classifier(stored: StoredObject, frame: Frame, graph: GraphWrite
 
 @predictor("sklearn.DummyRegressor")
 def write_dummy_regressor(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Answer:
-    """Write the same value for each row."""
+    """Write the same values for each row."""
     values = np.ravel(np.asarray(stored["constant_"], np.float64))
-    if len(values) != 1:
-        raise SeveralOutputs(stored.name)
-    return Answer(_repeated(values, frame, graph).tensor)
+    return Answer(_repeated(values, frame, graph).tensor, targets=len(values))
 
 
 def _repeated(

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 
@@ -24,5 +24,5 @@ def labels_of(stored: StoredObject) -> list[Any]:
 def as_labels(classes: Any) -> list[Any]:
     """Return an array of classes as plain values of Python."""
     if isinstance(classes, (list, tuple)) and classes and isinstance(classes[0], np.ndarray):
-        raise SeveralOutputs("the classifier")
+        raise SeveralDecisions("the classifier")
     return list(np.asarray(classes).tolist())

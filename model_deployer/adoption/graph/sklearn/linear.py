@@ -11,7 +11,7 @@ from model_deployer.adoption.graph.registry import predictor, write_predictor
 from model_deployer.adoption.graph.sklearn.labels import labels_of
 from model_deployer.adoption.graph.sklearn.missing import complete_numbers
 from model_deployer.adoption.graph.sklearn.version import version_of
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 REGRESSORS = (
@@ -43,8 +43,9 @@ REGRESSORS = (
 
 @predictor(*(f"sklearn.{name}" for name in REGRESSORS))
 def write_linear_regression(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Answer:
-    """Write x @ coefficients + intercept."""
-    return Answer(_linear(stored, frame, graph, outputs=1).tensor)
+    """Write x @ coefficients + intercept; several targets have a row of coefficients each."""
+    targets = len(_coefficients(stored))
+    return Answer(_linear(stored, frame, graph, targets).tensor, targets=targets)
 
 
 @predictor("sklearn.PoissonRegressor", "sklearn.GammaRegressor", "sklearn.TweedieRegressor")
@@ -142,7 +143,9 @@ def shares(numbers: Expression) -> Expression:
 def _linear(stored: StoredObject, frame: Frame, graph: GraphWriter, outputs: int) -> Expression:
     coefficients = _coefficients(stored)
     if len(coefficients) != outputs:
-        raise SeveralOutputs(stored.name)
+        raise UnsupportedModel(
+            f"{stored.name} has {len(coefficients)} rows of coefficients, and {outputs} was expected"
+        )
     _, numbers = complete_numbers(frame, graph)
     intercept = np.asarray(stored.get("intercept_", 0.0), np.float64).reshape(-1)
     return numbers @ coefficients.T + intercept

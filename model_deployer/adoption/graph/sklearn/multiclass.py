@@ -9,7 +9,7 @@ from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor, write_predictor
 from model_deployer.adoption.graph.sklearn.labels import labels_of
 from model_deployer.adoption.graph.sklearn.version import version_of
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 
@@ -65,21 +65,6 @@ def pairwise_scores(votes: Expression, confidences: Expression, count: int) -> E
     total_votes: Expression = votes @ signs + (signs < 0).sum(axis=0).astype(np.float64)
     confidence = confidences @ signs
     return total_votes + confidence / ((confidence.abs() + 1.0) * 3.0)
-
-
-@predictor(
-    "sklearn.ClassifierChain",
-    "sklearn.MultiOutputClassifier",
-    "sklearn.MultiOutputRegressor",
-    "sklearn.RegressorChain",
-)
-def refuse_several_outputs(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Answer:
-    """Refuse a model that predicts several values for a row.
-
-    Raises:
-        SeveralOutputs: always.
-    """
-    raise SeveralOutputs(stored.name)
 
 
 @predictor("sklearn._ConstantPredictor")

@@ -10,7 +10,7 @@ from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor
 from model_deployer.adoption.graph.sklearn.labels import labels_of
 from model_deployer.adoption.graph.sklearn.missing import complete_numbers
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 Floats = NDArray[np.float64]
@@ -30,10 +30,9 @@ def write_classifier(stored: StoredObject, frame: Frame, graph: GraphWriter) -> 
 def write_regressor(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Answer:
     """Write the mean of the nearest rows, weighted by the distances if asked for."""
     values = np.asarray(stored["_y"], np.float64).reshape(len(stored["_fit_X"]), -1)
-    if values.shape[1] != 1:
-        raise SeveralOutputs(stored.name)
     weights, neighbours = _neighbours(stored, frame, graph)
-    return Answer((_weighted_sum(weights, neighbours, values) / weights.sum()).tensor)
+    means = _weighted_sum(weights, neighbours, values) / weights.sum()
+    return Answer(means.tensor, targets=values.shape[1])
 
 
 def _neighbours(stored: StoredObject, frame: Frame, graph: GraphWriter) -> tuple[Expression, Expression]:

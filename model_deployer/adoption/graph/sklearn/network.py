@@ -11,7 +11,7 @@ from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor
 from model_deployer.adoption.graph.sklearn.labels import labels_of
 from model_deployer.adoption.graph.sklearn.missing import complete_numbers
-from model_deployer.adoption.graph.unsupported import SeveralOutputs
+from model_deployer.adoption.graph.unsupported import SeveralDecisions
 from model_deployer.adoption.stored_object import StoredObject
 
 _ACTIVATIONS: dict[str, Callable[[Expression], Expression]] = {
@@ -32,16 +32,14 @@ def write_classifier(stored: StoredObject, frame: Frame, graph: GraphWriter) -> 
     if stored["out_activation_"] == "softmax":
         return Answer(outputs.tensor, labels)
     if len(labels) != 2:
-        raise SeveralOutputs(stored.name)
+        raise SeveralDecisions(stored.name)
     return Answer(binary(outputs).tensor, labels)
 
 
 @predictor("sklearn.MLPRegressor")
 def write_regressor(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Answer:
-    """Write the layers."""
-    if len(stored["intercepts_"][-1]) != 1:
-        raise SeveralOutputs(stored.name)
-    return Answer(_layers(stored, frame, graph).tensor)
+    """Write the layers; the last one has an output for each target."""
+    return Answer(_layers(stored, frame, graph).tensor, targets=len(stored["intercepts_"][-1]))
 
 
 def _layers(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Expression:

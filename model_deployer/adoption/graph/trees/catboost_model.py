@@ -27,12 +27,12 @@ from model_deployer.adoption.graph.trees.raw_columns import (
 )
 from model_deployer.adoption.graph.trees.tree import CategorySplit, Numbers, Tree
 from model_deployer.adoption.graph.trees.tree_ensemble import Ensemble
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 _BINARY = {"Logloss", "CrossEntropy", "Focal"}
 _EXPONENTIAL = {"Poisson", "Tweedie"}
-_SEVERAL_VALUES = {"RMSEWithUncertainty", "MultiRMSE", "MultiRMSEWithMissingValues", "MultiQuantile", "MultiLogloss"}
+_SEVERAL_TARGETS = {"MultiRMSE", "MultiRMSEWithMissingValues"}
 
 
 def read_catboost(content: bytes) -> StoredObject:
@@ -61,11 +61,13 @@ def write_catboost(stored: StoredObject, frame: Frame, graph: GraphWriter) -> An
         return Answer(softmax(graph, scores), model.labels or list(range(outputs)))
     if model.loss == "MultiClassOneVsAll":
         return Answer(sigmoid(graph, scores), model.labels or list(range(outputs)))
-    if outputs > 1 or model.loss in _SEVERAL_VALUES:
-        raise SeveralOutputs(f"the CatBoost loss '{model.loss}'")
+    if model.loss in ("MultiLogloss", "MultiCrossEntropy"):
+        raise SeveralDecisions(f"the CatBoost loss '{model.loss}'")
+    if outputs > 1 and model.loss not in _SEVERAL_TARGETS:
+        raise UnsupportedModel(f"the CatBoost loss '{model.loss}' has no graph writer")
     if model.loss in _BINARY:
         return Answer(two_columns(graph, sigmoid(graph, scores)), model.labels or [0, 1], threshold=model.threshold)
-    return Answer(graph.add("Exp", scores) if model.loss in _EXPONENTIAL else scores)
+    return Answer(graph.add("Exp", scores) if model.loss in _EXPONENTIAL else scores, targets=outputs)
 
 
 def _parsed(stored: StoredObject) -> CatboostModel:

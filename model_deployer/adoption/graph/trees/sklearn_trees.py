@@ -19,7 +19,7 @@ from model_deployer.adoption.graph.trees.links import two_columns
 from model_deployer.adoption.graph.trees.raw_columns import read_numbers, round_to_float32
 from model_deployer.adoption.graph.trees.tree import Numbers, Tree
 from model_deployer.adoption.graph.trees.tree_ensemble import Ensemble
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
 #: The classes of one tree.
@@ -44,14 +44,14 @@ def write_forest_classifier(stored: StoredObject, frame: Frame, graph: GraphWrit
 
 @predictor(*TREE_REGRESSORS)
 def write_tree_regressor(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Answer:
-    """Write one tree that predicts a number."""
-    return Answer(_average(stored, [value_tree(stored)], frame, graph))
+    """Write one tree that predicts a number, or one for each of several targets."""
+    return _average(stored, [values_tree(stored)], frame, graph)
 
 
 @predictor("sklearn.RandomForestRegressor", "sklearn.ExtraTreesRegressor")
 def write_forest_regressor(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Answer:
-    """Write a forest that predicts a number: the average of its trees."""
-    return Answer(_average(stored, [value_tree(tree) for tree in estimators(stored)], frame, graph))
+    """Write a forest that predicts a number, or one for each of several targets: the average of its trees."""
+    return _average(stored, [values_tree(tree) for tree in estimators(stored)], frame, graph)
 
 
 def estimators(stored: StoredObject) -> list[StoredObject]:
@@ -70,11 +70,11 @@ def labels_of(stored: StoredObject) -> list[Any]:
     """Return the labels of a classifier, in the order of its probabilities.
 
     Raises:
-        SeveralOutputs: if the classifier has several outputs.
+        SeveralDecisions: if the classifier has several outputs.
     """
     classes = stored.get("classes_")
     if not isinstance(classes, np.ndarray) or classes.ndim != 1:
-        raise SeveralOutputs(stored.name)
+        raise SeveralDecisions(stored.name)
     return list(classes.tolist())
 
 
@@ -85,13 +85,32 @@ def sklearn_version(stored: StoredObject) -> tuple[int, ...]:
 
 
 def value_tree(stored: StoredObject, factor: float = 1.0) -> Tree:
-    """Return a tree that predicts a number, with its values multiplied by a factor."""
-    return _tree(stored, lambda values: factor * values[:, 0, :1])
+    """Return a tree that predicts a number, with its values multiplied by a factor.
+
+    Raises:
+        UnsupportedModel: if it has several targets.
+    """
+    tree = values_tree(stored)
+    if tree.values.shape[1] != 1:
+        raise UnsupportedModel(f"{stored.name} has several targets, but the ensemble reads one value")
+    return replace(tree, values=factor * tree.values)
+
+
+def values_tree(stored: StoredObject) -> Tree:
+    """Return a tree that predicts one number for each target."""
+    return _tree(stored, lambda values: values[:, :, 0])
 
 
 def shares_tree(stored: StoredObject) -> Tree:
-    """Return a tree that classifies, with the shares of the labels as its values."""
-    return _tree(stored, lambda values: _shares(values[:, 0, :]))
+    """Return a tree that classifies, with the shares of the labels as its values.
+
+    Raises:
+        SeveralDecisions: if it classifies several targets.
+    """
+    tree = _tree(stored, lambda values: _shares(values[:, 0, :]))
+    if np.asarray(stored["tree_"]["values"]).shape[1] != 1:
+        raise SeveralDecisions(stored.name)
+    return tree
 
 
 def column_block(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Block:
@@ -128,9 +147,11 @@ def _average_shares(stored: StoredObject, trees: Sequence[Tree], frame: Frame, g
     return Answer(label_shares(graph, ensemble, tensor), labels)
 
 
-def _average(stored: StoredObject, trees: Sequence[Tree], frame: Frame, graph: GraphWriter) -> str:
+def _average(stored: StoredObject, trees: Sequence[Tree], frame: Frame, graph: GraphWriter) -> Answer:
     ensemble, tensor = _ensemble(stored, trees, frame, graph)
-    return graph.add("Div", ensemble.sums(graph, tensor), graph.constant(float(len(trees))))
+    targets = trees[0].values.shape[1]
+    sums = ensemble.sums(graph, tensor) if targets == 1 else ensemble.leaf_sums(graph, tensor)
+    return Answer(graph.add("Div", sums, graph.constant(float(len(trees)))), targets=targets)
 
 
 def _ensemble(stored: StoredObject, trees: Sequence[Tree], frame: Frame, graph: GraphWriter) -> tuple[Ensemble, str]:
@@ -148,8 +169,6 @@ def _tree(stored: StoredObject, leaf_values: Callable[[Numbers], Numbers]) -> Tr
     if not isinstance(arrays, StoredObject) or "nodes" not in arrays:
         raise UnsupportedModel(f"{stored.path} is not fitted: it has no tree_")
     nodes, values = arrays["nodes"], np.asarray(arrays["values"], np.float64)
-    if values.shape[1] != 1:
-        raise SeveralOutputs(stored.name)
     return Tree(
         column=nodes["feature"].astype(np.int64),
         threshold=nodes["threshold"].astype(np.float64),

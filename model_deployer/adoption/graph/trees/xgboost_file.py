@@ -11,7 +11,7 @@ import numpy as np
 
 from model_deployer.adoption.graph.trees.tree import CategorySplit, Numbers, Tree
 from model_deployer.adoption.graph.trees.ubjson import parse_ubjson
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import UnsupportedModel
 
 #: How the binary formats before JSON begin: those of boosters, and that of pickles of version 1.0 to 1.2.
 _OLD_FORMATS = (b"binf", b"CONFIG-offset:")
@@ -80,9 +80,7 @@ def parse_xgboost(content: bytes) -> XgboostModel:
 def _model(learner: Mapping[str, Any]) -> XgboostModel:
     parameters, booster = learner["learner_model_param"], learner["gradient_booster"]
     width = int(parameters["num_feature"])
-    if int(parameters.get("num_target", 1)) > 1:
-        raise SeveralOutputs("the XGBoost model")
-    outputs = max(1, int(parameters["num_class"]))
+    outputs = max(1, int(parameters["num_class"]), int(parameters.get("num_target", 1)))
     linear = booster["name"] == "gblinear"
     # With dart, the trees are one level deeper, and each one has a weight.
     ensemble = {} if linear else booster.get("gbtree", booster)["model"]
@@ -106,7 +104,9 @@ def _model(learner: Mapping[str, Any]) -> XgboostModel:
 def _tree(tree: Mapping[str, Any], weight: float) -> Tree:
     """Return a tree; the field of the threshold has the value of a leaf. All numbers of the file are float32."""
     if int(tree["tree_param"].get("size_leaf_vector", 0)) > 1:
-        raise SeveralOutputs("the XGBoost model (multi_output_tree)")
+        raise UnsupportedModel(
+            "trees of XGBoost with several targets in a leaf (multi_output_tree) have no graph writer"
+        )
     conditions = np.array(tree["split_conditions"], np.float32).astype(np.float64)
     left = np.array(tree["left_children"], np.int64)
     return Tree(

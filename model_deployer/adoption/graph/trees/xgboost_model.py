@@ -25,7 +25,7 @@ from model_deployer.adoption.graph.trees.raw_columns import (
 from model_deployer.adoption.graph.trees.tree import Numbers
 from model_deployer.adoption.graph.trees.tree_ensemble import Comparison, Ensemble
 from model_deployer.adoption.graph.trees.xgboost_file import XgboostModel, parse_xgboost
-from model_deployer.adoption.graph.unsupported import SeveralOutputs, UnsupportedModel
+from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject, attributes
 
 _LOGISTIC = {"binary:logistic", "reg:logistic"}
@@ -45,6 +45,22 @@ def read_xgboost(content: bytes) -> StoredObject:
     """
     parse_xgboost(content)
     return StoredObject("xgboost.core", "Booster", state={"handle": content})
+
+
+def with_document(stored: StoredObject | None, content: bytes) -> StoredObject:
+    """Return a model whose booster is in a binary format, with the same booster in JSON.
+
+    Args:
+        stored: A ``Booster``, or an object of the interface for scikit-learn; None for a file.
+        content: The booster in JSON, as its own library writes it.
+
+    Raises:
+        UnsupportedModel: if the bytes are not a model in JSON.
+    """
+    booster = read_xgboost(content)
+    if stored is None or stored.name == "Booster":
+        return booster
+    return replace(stored, state={**stored.state, "_Booster": booster})
 
 
 def xgboost_columns(stored: StoredObject) -> list[str | None]:
@@ -103,20 +119,20 @@ def _answer(model: XgboostModel, missing: float, frame: Frame, graph: GraphWrite
     scores = _scores(model, missing, frame, graph)
     if model.objective in ("multi:softprob", "multi:softmax"):
         return Answer(_softmax(graph, scores), list(range(model.outputs)))
-    if model.outputs > 1:
-        raise SeveralOutputs(f"the XGBoost objective '{model.objective}'")
+    if model.outputs > 1 and model.objective.startswith("binary:"):
+        raise SeveralDecisions(f"the XGBoost objective '{model.objective}' of several targets")
     if model.objective == "binary:logistic":
         return Answer(two_columns(graph, _sigmoid(graph, scores)), [0, 1])
     if model.objective == _HINGE:
         decision = graph.number(graph.add("Greater", scores, graph.constant(0.0)))
         return Answer(two_columns(graph, decision), [0, 1])
     if model.objective in _LOGISTIC:
-        return Answer(_sigmoid(graph, scores))
-    if model.objective in _EXPONENTIAL:
-        return Answer(_exponential(graph, scores))
-    if model.objective not in _RAW:
+        scores = _sigmoid(graph, scores)
+    elif model.objective in _EXPONENTIAL:
+        scores = _exponential(graph, scores)
+    elif model.objective not in _RAW:
         raise UnsupportedModel(f"the XGBoost objective '{model.objective}' has no graph writer")
-    return Answer(scores)
+    return Answer(scores, targets=model.outputs)
 
 
 def _scores(model: XgboostModel, missing: float, frame: Frame, graph: GraphWriter) -> str:

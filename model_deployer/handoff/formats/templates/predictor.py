@@ -186,7 +186,8 @@ class Predictor:
 
         Returns:
             ``{"decision": label, "probabilities": {label: number}}``, with ``"set"`` if the model has prediction sets;
-            for a number ``{"value": v, "lower": l, "upper": u}``.
+            for a number ``{"value": v, "lower": l, "upper": u}``; for several targets ``{"values": {name: number}}``,
+            and for an embedding ``{"values": [number]}``.
 
         Raises:
             InvalidRows: If rows break the contract.
@@ -765,11 +766,14 @@ def predictions(output: Mapping[str, Any], arrays: Arrays) -> list[dict[str, Any
 
     Args:
         output: The output of the contract.
-        arrays: ``probabilities`` [rows, labels], or ``value`` and maybe ``lower`` and ``upper``
-            [rows, 1].
+        arrays: ``probabilities`` [rows, labels]; or ``value`` and maybe ``lower`` and ``upper``
+            [rows, 1]; or ``values`` [rows, numbers].
     """
     if output["kind"] == "classification":
         return list(labelled(output, arrays["probabilities"]))
+    if output["kind"] == "vector":
+        targets, values = output["names"], arrays["values"].tolist()
+        return [{"values": row if targets is None else dict(zip(targets, row, strict=True))} for row in values]
     names = ("value", "lower", "upper") if output.get("interval", True) else ("value",)
     rows = zip(*(arrays[name][:, 0].tolist() for name in names), strict=True)
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import BaggingRegressor
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import (
     ARDRegression,
@@ -31,11 +32,14 @@ from sklearn.linear_model import (
     SGDRegressor,
     TweedieRegressor,
 )
-from sklearn.multioutput import MultiOutputRegressor
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor, RegressorChain
 from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, LinearSVC, LinearSVR, NuSVC, NuSVR
+from sklearn.tree import DecisionTreeRegressor
 
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.written_model import write_model
@@ -177,13 +181,38 @@ def test_isotonic_regression(increasing: bool, out_of_bounds: str) -> None:
     check_model(model, standardized()[["a"]], score(standardized()))
 
 
-def test_several_outputs_are_refused() -> None:
-    """A graph has one output, and the message says so."""
+SEVERAL_TARGETS = [
+    LinearRegression(),
+    MLPRegressor(hidden_layer_sizes=(5,), max_iter=50, random_state=0),
+    KNeighborsRegressor(3),
+    DummyRegressor(),
+    MultiOutputRegressor(Ridge()),
+    MultiOutputRegressor(DecisionTreeRegressor(max_depth=3)),
+    RegressorChain(Ridge(), order=[1, 2, 0]),
+    make_pipeline(StandardScaler(), Ridge()),
+]
+
+
+@pytest.mark.parametrize("model", SEVERAL_TARGETS, ids=case_id)
+def test_several_targets(model: Any) -> None:
+    """Each target has a column, in the order of the model."""
+    table = standardized()
+    target = np.column_stack([score(table), table["a"] ** 2, -score(table) + table["b"]])
+    written = check_model(model, table, target, limit=1e6)
+    assert (written.outputs, written.targets, written.interface.numbers) == (("values",), 3, 3)
+
+
+def test_several_targets_in_a_part_of_a_model_are_refused() -> None:
     target = np.stack([score(standardized())] * 2, axis=1)
-    with pytest.raises(UnsupportedModel, match="several values"):
-        write_model(stored(Ridge().fit(standardized(), target)))
-    with pytest.raises(UnsupportedModel, match="several values"):
-        write_model(stored(MultiOutputRegressor(Ridge()).fit(standardized(), target)))
+    model = BaggingRegressor(Ridge(), n_estimators=2).fit(standardized(), target)
+    with pytest.raises(UnsupportedModel, match="a part of the model has several targets"):
+        write_model(stored(model))
+
+
+def test_several_decisions_are_refused() -> None:
+    target = np.stack([score(standardized()) > 0] * 2, axis=1)
+    with pytest.raises(UnsupportedModel, match="several decisions"):
+        write_model(stored(MultiOutputClassifier(LogisticRegression()).fit(standardized(), target)))
 
 
 def test_neighbours_on_a_grid_are_refused() -> None:

@@ -60,8 +60,9 @@ def write(model: StoredObject, names: Sequence[str]) -> WrittenGraph:
     """Write the graph of a stored model on raw fields."""
     writer = GraphWriter()
     answer = write_predictor(model, Frame.of_fields(names), writer)
-    width = 1 if answer.labels is None else len(answer.labels)
-    content = writer.model({"output": (answer.prediction, width)}).SerializeToString()
+    width = answer.targets if answer.labels is None else len(answer.labels)
+    tensor = answer.tensor or answer.prediction
+    content = writer.model({"output": (tensor, width)}).SerializeToString()
     return WrittenGraph(answer, writer, onnxruntime.InferenceSession(content))
 
 

@@ -116,9 +116,16 @@ def test_tree_without_a_split() -> None:
     check_regressor(model, TABLE)
 
 
-def test_several_outputs_are_refused() -> None:
-    model = DecisionTreeRegressor().fit(matrix(TABLE), np.stack([NUMBER, NUMBER], axis=1))
-    with pytest.raises(UnsupportedModel, match="several values"):
+@pytest.mark.parametrize("kind", [DecisionTreeRegressor, RandomForestRegressor, ExtraTreesRegressor])
+def test_several_targets(kind: Any) -> None:
+    settings = {"max_depth": 4} if kind is DecisionTreeRegressor else FAST
+    model = kind(**settings).fit(matrix(TABLE), np.stack([NUMBER, -2 * NUMBER, NUMBER**2], axis=1))
+    check_regressor(model, TABLE)
+
+
+def test_several_decisions_are_refused() -> None:
+    model = DecisionTreeClassifier().fit(matrix(TABLE), np.stack([LABEL, LABEL], axis=1))
+    with pytest.raises(UnsupportedModel, match="several decisions"):
         write(stored(model), list(TABLE))
 
 

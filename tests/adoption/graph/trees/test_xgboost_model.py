@@ -176,9 +176,18 @@ def test_old_labels() -> None:
     assert write(model, list(TABLE)).answer.labels == ["no", "yes"]
 
 
-def test_several_targets_are_refused() -> None:
-    model = xgboost.XGBRegressor(**FAST).fit(matrix(TABLE), np.stack([NUMBER, NUMBER], axis=1))
-    with pytest.raises(UnsupportedModel, match="several values"):
+@pytest.mark.parametrize("booster", ["gbtree", "dart"])
+def test_several_targets(booster: str) -> None:
+    """Each target has trees of its own."""
+    model = xgboost.XGBRegressor(**FAST, booster=booster)
+    model.fit(matrix(TABLE), np.stack([NUMBER, -NUMBER, NUMBER**2], axis=1))
+    check_regressor(model, TABLE, extra=ANY)
+
+
+def test_leaves_of_several_targets_are_refused() -> None:
+    model = xgboost.XGBRegressor(**FAST, multi_strategy="multi_output_tree")
+    model.fit(matrix(TABLE), np.stack([NUMBER, NUMBER], axis=1))
+    with pytest.raises(UnsupportedModel, match="several targets in a leaf"):
         write(stored(model), list(TABLE))
 
 

@@ -1,0 +1,69 @@
+"""A model is trained again with labelled rows of its traffic, and compared with the champion on later rows."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import model_deployer as md
+from model_deployer.contract import store
+from model_deployer.contract.errors import DataError
+from model_deployer.contract.trial import last_trial
+from model_deployer.monitoring.retraining import Retrained, retrain
+from model_deployer.monitoring.traffic.traffic import read_traffic
+from model_deployer.monitoring.traffic.traffic_files import open_files
+from tests.support.captured import capture_rows
+from tests.support.in_process import model_store
+
+RANDOM = np.random.default_rng(0)
+
+
+def table(rows: int, sign: float) -> pl.DataFrame:
+    """Rows whose label follows the sum of the fields, or for a sign of -1 the opposite of it."""
+    x, y = RANDOM.normal(size=(2, rows)).round(3)
+    probability = 1 / (1 + np.exp(-2 * sign * (x + y)))
+    colour = np.where(RANDOM.random(rows) < 0.5, "red", "blue")
+    label = np.where(RANDOM.random(rows) < probability, "yes", "no")
+    return pl.DataFrame({"x": x, "y": y, "colour": colour, "label": label})
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A model store with a champion."""
+    folder = tmp_path_factory.mktemp("home")
+    with model_store(folder):
+        md.train(
+            data=table(1200, 1), target="label", name="colours", estimator={"name": "linear"}, folder=folder / "spec"
+        )
+        yield folder
+
+
+def run(folder: Path, rows: pl.DataFrame, *, with_table: bool) -> Retrained:
+    champion = store.load("colours:1.0.0")
+    capture_rows(folder / "traffic", champion, rows.drop("label"), rows["label"].to_list())
+    traffic = read_traffic(open_files(str(folder / "traffic")), "colours")
+    return retrain(champion, traffic, folder / "again", with_table=with_table)
+
+
+def test_a_candidate_wins_where_the_world_has_changed(home: Path, tmp_path: Path) -> None:
+    retrained = run(tmp_path, table(4000, -1), with_table=False)
+    trial = retrained.trial
+    assert trial.verdict == "won"
+    assert [finding.name for finding in trial.findings] == ["loss", "refusals"]
+    assert (trial.rows, trial.champion, trial.candidate) == (1000, "colours:1.0.0", retrained.tag)
+    assert last_trial(store.trials_folder(), trial.champion, trial.candidate) == trial
+    assert store.load(retrained.tag).contract.names == ["x", "y", "colour"]
+
+
+def test_a_candidate_that_does_not_win_is_kept_with_the_reason(home: Path, tmp_path: Path) -> None:
+    retrained = run(tmp_path, table(1600, 1), with_table=True)
+    assert retrained.trial.verdict == "open"
+    assert "of the candidate minus that of colours:1.0.0 is " in retrained.trial.findings[0].text
+    assert len(pl.read_parquet(tmp_path / "again" / "table.parquet")) == 1200 + 1200
+
+
+def test_too_few_labels_are_refused(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a training needs at least 500 others; wait for more labels"):
+        run(tmp_path, table(400, 1), with_table=False)
