@@ -32,11 +32,12 @@ from benchmarks.simulated_traffic import (
     model_odds,
     traffic,
 )
+from model_deployer.contract.unit_spread import UnitSpread, spread_of_units
 from model_deployer.monitoring.statistics.blocks import Blocks, block_means
 from model_deployer.monitoring.statistics.calibration_shift import LabelledRows, calibration_evidence
 from model_deployer.monitoring.statistics.evidence import Evidence
 from model_deployer.monitoring.statistics.exchangeability import exchangeability
-from model_deployer.monitoring.statistics.field_drift import UnitSpread, field_drift, spread_of_units
+from model_deployer.monitoring.statistics.field_drift import field_drift
 from model_deployer.monitoring.statistics.losses import decision_errors
 from model_deployer.monitoring.statistics.many_fields import budget, many_fields
 from model_deployer.monitoring.statistics.risk import Promise, risk

@@ -9,8 +9,9 @@ import polars as pl
 
 from examples.flight_delay.prepare import TABLE
 from model_deployer.contract.features import Categorical, Feature, Numeric
+from model_deployer.contract.unit_spread import spread_of_units
 from model_deployer.monitoring.statistics.evidence import Evidence
-from model_deployer.monitoring.statistics.field_drift import field_drift, spread_of_units
+from model_deployer.monitoring.statistics.field_drift import field_drift
 from model_deployer.monitoring.statistics.many_fields import budget, many_fields
 from model_deployer.training.export.reference import reference
 

@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model_deployer.api import Model, Reading, adopt, ledger, load, promote, read, rollback, train
+    from model_deployer.api import Model, Reading, adopt, ledger, load, monitor, promote, read, rollback, train
     from model_deployer.contract.errors import DeployerError
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "adopt",
     "ledger",
     "load",
+    "monitor",
     "promote",
     "read",
     "rollback",

@@ -1,4 +1,4 @@
-"""Train, load, promote and read from Python: the functions for programs and notebooks.
+"""Train, load, promote, monitor and read from Python: the functions for programs and notebooks.
 
 ``import model_deployer as md`` offers them as ``md.train``, ``md.load``, ``md.promote`` and others. The commands of
 `deployer` call the same code.
@@ -6,6 +6,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from model_deployer.system.extras import packages_of
 if TYPE_CHECKING:
     import polars as pl
 
+    from model_deployer.monitoring.monitor.monitor import MonitorReport
     from model_deployer.prediction.file_prediction import Summary
     from model_deployer.serving.engines.offline import OfflineModel
     from model_deployer.training.data.values import Question
@@ -195,6 +197,44 @@ def ledger(name: str) -> tuple[Entry, ...]:
         ArtifactError: if an entry was altered.
     """
     return tuple(read_ledger(store.ledger_file(name)))
+
+
+def monitor(
+    tag: str | None = None,
+    *,
+    traffic: str | Path,
+    since: datetime | None = None,
+    html: str | Path | None = None,
+) -> "MonitorReport":
+    """Watch a model by its captured traffic and labels, as `deployer monitor`.
+
+    ::
+
+        report = md.monitor("flights", traffic="s3://bucket/traffic", html="flights.html")
+        report.verdict.action, report.verdict.headline, report.observed.risk.recent
+
+    Args:
+        tag: ``name:version``; or ``name`` for the version that answered last; or None for the only model in the store.
+        traffic: The traffic store: a folder, or a URL of an object store.
+        since: The time with which evidence begins, with a UTC offset; by default, the first complete day.
+        html: A file for the report as a page.
+
+    Returns:
+        The report: its ``verdict``, and what was ``observed``.
+
+    Raises:
+        ModelNotFound, AmbiguousModel, ArtifactError: as :func:`load`.
+        DataError: if the traffic store cannot be read, or has no traffic of the model.
+    """
+    with packages_of("monitor"):
+        from model_deployer.monitoring.monitor.delivery import Targets, deliver  # noqa: PLC0415
+        from model_deployer.monitoring.monitor.monitor import MonitorOptions  # noqa: PLC0415
+        from model_deployer.monitoring.monitor.monitor import monitor as watch  # noqa: PLC0415
+        from model_deployer.monitoring.traffic.traffic_files import open_files  # noqa: PLC0415
+    files = open_files(str(traffic))
+    report = watch(tag, files, MonitorOptions(since=since))
+    deliver(report, Targets(html=Path(html) if html else None), files)
+    return report
 
 
 def read(path: str | Path, **keys: Any) -> "Reading":

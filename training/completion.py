@@ -48,6 +48,7 @@ from model_deployer.training.export.metadata import describe
 from model_deployer.training.export.prediction_shift import shift_since
 from model_deployer.training.export.provenance import provenance
 from model_deployer.training.export.reference import reference
+from model_deployer.training.export.unit_spreads import unit_spreads
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.report.report import EvaluatedModel, write_report
 from model_deployer.training.runtime.console import print_stage
@@ -218,7 +219,7 @@ class _Files:
 
 
 def _reference(dataset: Dataset, predictions: Arrays, model: ReadyModel) -> Reference:
-    """Return the expected distributions, and the thresholds of drift that a replay of the table gives.
+    """Return the expected distributions, and what a replay of the table says of drift: thresholds, and spreads of days.
 
     Args:
         dataset: The table.
@@ -233,7 +234,8 @@ def _reference(dataset: Dataset, predictions: Arrays, model: ReadyModel) -> Refe
     )
     drift = replay(dataset.features, distributions, training, test, len(parts.test))
     print_stage("replay", describe_drift(drift))
-    return distributions.model_copy(update={"drift": drift})
+    spreads = unit_spreads(dataset.features, distributions, training, test)
+    return distributions.model_copy(update={"drift": drift} | ({"spreads": spreads} if spreads else {}))
 
 
 def _save(files: _Files, manifest: Manifest, test: pl.DataFrame) -> Completed:

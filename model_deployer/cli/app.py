@@ -15,8 +15,10 @@ from model_deployer.cli.commands.diff import diff
 from model_deployer.cli.commands.handoff import handoff
 from model_deployer.cli.commands.image import image
 from model_deployer.cli.commands.init import init
+from model_deployer.cli.commands.labels import labels
 from model_deployer.cli.commands.ledger import show_ledger
 from model_deployer.cli.commands.list import list_models
+from model_deployer.cli.commands.monitor import monitor
 from model_deployer.cli.commands.predict import predict
 from model_deployer.cli.commands.promote import promote
 from model_deployer.cli.commands.recalibrate import recalibrate
@@ -72,4 +74,6 @@ app.command()(_with_interrupt_message(handoff))
 app.command()(_with_interrupt_message(verify))
 app.command()(_with_interrupt_message(image))
 app.command()(_with_interrupt_message(deploy))
+app.command()(_with_interrupt_message(labels))
+app.command()(_with_interrupt_message(monitor))
 app.command()(_with_interrupt_message(check))

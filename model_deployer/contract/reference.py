@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydantic import Tag
 
 from model_deployer.contract.document import JsonDocument, JsonObject, by_key
-from model_deployer.contract.drift import Drift
+from model_deployer.contract.drift import Drift, Unit
 from model_deployer.contract.number_format import exact
+from model_deployer.contract.unit_spread import UnitSpread
 
 #: The significant digits of an edge between bins.
 _DIGITS = 6
@@ -181,6 +182,44 @@ Distribution = Annotated[
 ]
 
 
+class BinSpread(JsonObject):
+    """How far the units of the table differ in one distribution, see :class:`contract.unit_spread.UnitSpread`.
+
+    Attributes:
+        lowest, highest: The range of the level of each bin, on the scale of the arcsine square root of shares.
+        noise: The standard deviation of a unit around its level, for each bin.
+    """
+
+    lowest: tuple[float, ...]
+    highest: tuple[float, ...]
+    noise: tuple[float, ...]
+
+
+class Spreads(JsonObject):
+    """How far the units of the table differ: its days, or what stands for them.
+
+    Attributes:
+        unit: What a unit is.
+        units: The number of units.
+        rows: The median number of rows of a unit.
+        freedom: The degrees of freedom of the noise.
+        features: The spread of each feature except times, by name.
+        predictions: The spread of each prediction, by tensor and column.
+    """
+
+    unit: Unit
+    units: int
+    rows: float
+    freedom: int
+    features: Mapping[str, BinSpread]
+    predictions: Mapping[str, BinSpread]
+
+    def of(self, bins: BinSpread) -> UnitSpread:
+        """Return the spread of one distribution."""
+        lowest, highest, noise = (np.array(each, np.float64) for each in (bins.lowest, bins.highest, bins.noise))
+        return UnitSpread(lowest, highest, noise, self.rows, self.freedom, "units")
+
+
 class Reference(JsonDocument):
     """The content of reference.json.
 
@@ -191,11 +230,14 @@ class Reference(JsonDocument):
             ``values[1]`` that of the second target. Of an embedding, ``values`` is the distribution of its norm.
         drift: The difference of single days from these distributions, and the thresholds above which a day is unusual.
             Absent in older models.
+        spreads: How far the units of the table differ in each distribution. Absent in older models, and if the table
+            does not say which rows belong to a unit.
     """
 
     features: Mapping[str, Distribution]
     predictions: Mapping[str, Distribution]
     drift: Drift | None = None
+    spreads: Spreads | None = None
 
 
 def watched_numbers(predictions: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float64]:

@@ -7,14 +7,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import t as student
 
-from model_deployer.monitoring.statistics.field_drift import (
-    MAX_FREEDOM,
-    POWERS,
-    UnitSpread,
-    assumed_spread,
-    field_drift,
-    spread_of_units,
-)
+from model_deployer.contract.unit_spread import MAX_FREEDOM, UnitSpread, assumed_spread, spread_of_units
+from model_deployer.monitoring.statistics.field_drift import POWERS, field_drift
 
 EDGES = ndtri(np.arange(1, 10) / 10)
 MISSING = 10

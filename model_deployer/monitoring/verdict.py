@@ -1,0 +1,341 @@
+"""The verdict: what to do about a model, why, who does it, and what it costs to wait.
+
+The rules, the first one that holds:
+
+1. A field is broken: **fix the data**. Training would learn the fault.
+2. Labels contradict each other or the predictions, or most rows are of a regime that the table does not have and the
+   risk is not known to be quiet: **ask a person**.
+3. The risk is above its promise: **recalibrate** if probabilities are wrong and the ranking holds, else **retrain**.
+4. Probabilities are wrong: **recalibrate** if the ranking holds, **retrain** if it is worse, else **ask a person**.
+5. Fields or predictions moved: **keep** if labels, or estimates with shown calibration, say that the risk is quiet,
+   else **ask a person**.
+6. Otherwise: **keep**.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Literal, NamedTuple
+
+from model_deployer.contract.document import JsonObject
+from model_deployer.contract.number_format import interval, number, percent
+from model_deployer.monitoring.observation import Movement, Observation
+
+Action = Literal["fix the data", "keep", "recalibrate", "retrain", "ask a person"]
+
+Owner = Literal["backend engineer", "data scientist", "product owner"]
+
+#: The share of rows with a value outside of the table's range above which they are of another regime.
+UNSEEN_REGIME = 0.3
+
+#: The share of the labelled rows whose label was replaced by a different one, and their number, if labels contradict.
+MIN_CORRECTED_SHARE, MIN_CORRECTED = 0.1, 20
+
+#: The labelled days after a change without which labels do not say what it does.
+MIN_DAYS_SINCE = 5
+
+#: The figures that a verdict lists at most of one kind.
+_MAX_LISTED = 5
+
+
+class EvidenceLine(JsonObject):
+    """One reason for a verdict.
+
+    Attributes:
+        statistic: What was computed.
+        figure: Its value, for people.
+        text: What it says, as a sentence.
+    """
+
+    statistic: str
+    figure: str
+    text: str
+
+
+class Waiting(JsonObject):
+    """What it costs to wait.
+
+    Attributes:
+        a_day: The expected excess a day; None if it is not known.
+        unit: Its unit: ``cost`` as in model.yaml, ``wrong decisions``, or the loss of a quantity.
+        text: The same as a sentence.
+    """
+
+    a_day: float | None
+    unit: str
+    text: str
+
+
+class Verdict(JsonObject):
+    """What to do about a model.
+
+    Attributes:
+        action: What to do.
+        headline: The verdict as a sentence.
+        cause: Why, as a sentence.
+        owner: Who does it.
+        since: The day with which the cause most probably began; None without a cause.
+        steps: What to do, step by step.
+        evidence: The reasons.
+        waiting: What it costs to wait.
+    """
+
+    action: Action
+    headline: str
+    cause: str
+    owner: Owner
+    since: date | None
+    steps: tuple[str, ...]
+    evidence: tuple[EvidenceLine, ...]
+    waiting: Waiting
+
+    @property
+    def needs_action(self) -> bool:
+        """Whether a person has to do something."""
+        return self.action != "keep"
+
+
+class _Finding(NamedTuple):
+    """What a rule found: the action and its cause, with the evidence that is special to it."""
+
+    action: Action
+    headline: str
+    cause: str
+    since: date | None
+    evidence: Sequence[EvidenceLine]
+
+
+def decide(tag: str, observed: Observation) -> Verdict:
+    """Return what to do about a model.
+
+    Args:
+        tag: The model, ``name:version``.
+        observed: What a monitor observed.
+    """
+    rules: Sequence[Callable[[Observation], _Finding | None]] = (
+        _broken_data, _contradiction, _unseen_regime, _broken_promise, _wrong_probabilities, _moved,
+    )  # fmt: skip
+    finding = next(filter(None, (rule(observed) for rule in rules)), None) or _quiet(observed)
+    return Verdict(
+        action=finding.action,
+        headline=finding.headline,
+        cause=finding.cause,
+        owner=_OWNERS[finding.action],
+        since=finding.since,
+        steps=tuple(step.format(tag=tag, name=tag.partition(":")[0]) for step in _STEPS[finding.action]),
+        evidence=(*finding.evidence, *_evidence(observed)),
+        waiting=_waiting(observed),
+    )
+
+
+_OWNERS: dict[Action, Owner] = {
+    "fix the data": "backend engineer",
+    "keep": "data scientist",
+    "recalibrate": "data scientist",
+    "retrain": "data scientist",
+    "ask a person": "product owner",
+}
+
+_STEPS: dict[Action, tuple[str, ...]] = {
+    "fix the data": (
+        "Find what changed at the callers on that day: a release, a unit, a join, an upstream table.",
+        "Correct the values there. Do not retrain: the model would learn the fault.",
+        "Run `deployer monitor {tag}` again: a repaired field is reported as over.",
+    ),
+    "keep": (),
+    "recalibrate": (
+        "`deployer recalibrate {tag}` fits new calibration nodes to labelled rows: a patch version, the same ranks.",
+        "Compare it on captured traffic with `deployer replay` before it is promoted.",
+    ),
+    "retrain": (
+        "`deployer retrain {tag}` fits the same model.yaml to newer rows with their labels.",
+        "Compare the challenger on captured traffic with `deployer replay` before it is promoted.",
+    ),
+    "ask a person": (
+        "Show this to a person who knows the business: is it a new regime, a wrong label, or an event that ends?",
+        "Decide then whether to label a sample now, to retrain, or to switch the model off for these rows.",
+    ),
+}
+
+
+def _broken_data(observed: Observation) -> _Finding | None:
+    if not observed.faults:
+        return None
+    first = observed.faults[0]
+    names = _listed([f"'{fault.field}'" for fault in observed.faults])
+    evidence = [
+        EvidenceLine(statistic=f"{fault.fault}, {fault.field}", figure=percent(fault.share), text=f"{fault.text}.")
+        for fault in observed.faults[:_MAX_LISTED]
+    ]
+    headline = f"Fix the data: {names} {'is' if len(observed.faults) == 1 else 'are'} broken before the model sees it."
+    return _Finding("fix the data", headline, f"{first.text}.", first.since, evidence)
+
+
+def _contradiction(observed: Observation) -> _Finding | None:
+    labels, calibration = observed.labels, observed.calibration
+    if labels.corrected >= max(MIN_CORRECTED, MIN_CORRECTED_SHARE * labels.labelled):
+        text = f"{labels.corrected:,} labels were replaced by a different one, for {labels.labelled:,} labelled rows."
+        line = EvidenceLine(statistic="labels that contradict", figure=f"{labels.corrected:,}", text=text)
+        headline = "Ask a person: labels contradict each other, so that no figure with labels can be trusted."
+        return _Finding("ask a person", headline, text, None, [line])
+    area = calibration and calibration.auc
+    if calibration and area and area.high is not None and area.high < 0.5 - (calibration.promised_auc - 0.5) / 2:
+        text = f"Rows with a high probability have the label less often: the AUC is {number(area.value, 3)}, below 0.5."
+        line = EvidenceLine(statistic="AUC", figure=_interval_text(area.low, area.high), text=text)
+        headline = "Ask a person: labels contradict the predictions, as if they were swapped."
+        return _Finding("ask a person", headline, text, calibration.since, [line])
+    return None
+
+
+def _unseen_regime(observed: Observation) -> _Finding | None:
+    since = _since(observed.fields)
+    if observed.regime is None or observed.regime < UNSEEN_REGIME or _is_quiet_since(observed, since):
+        return None
+    fields = [field.about for field in observed.fields if (field.outside or 0) >= UNSEEN_REGIME / 2]
+    share = percent(observed.regime)
+    names = f": {_listed(fields)}" if fields else ""
+    text = f"{share} of the rows of the last week have a value outside of the range of the table{names}."
+    line = EvidenceLine(statistic="rows outside of the table", figure=share, text=text)
+    headline = "Ask a person: the rows are of a regime that the table does not have, and the model guesses."
+    return _Finding("ask a person", headline, text, since, [line])
+
+
+def _broken_promise(observed: Observation) -> _Finding | None:
+    risk, calibration = observed.risk, observed.calibration
+    if risk.state != "above":
+        return None
+    assert risk.recent is not None and risk.limit is not None
+    recent, limit = number(risk.recent), number(risk.limit)
+    text = f"The mean {risk.loss} of the last two labelled weeks is {recent}; the promise allows {limit}."
+    if calibration and calibration.has_shifted and calibration.ranking == "held":
+        headline = "Recalibrate: the model makes more errors than promised, and still ranks as well as before."
+        return _Finding("recalibrate", headline, text, risk.since, [])
+    headline = "Retrain: the model makes more errors than promised, and what it learned no longer holds."
+    return _Finding("retrain", headline, text, risk.since, [])
+
+
+def _wrong_probabilities(observed: Observation) -> _Finding | None:
+    calibration = observed.calibration
+    if calibration is None or not calibration.has_shifted:
+        return None
+    bias = calibration.bias
+    text = (
+        f"The share of the label differs from its probability by {number(100 * bias.value, 3)} percentage points "
+        f"({_interval_text(bias.low, bias.high, 100)})."
+    )
+    headlines: dict[str, tuple[Action, str]] = {
+        "held": ("recalibrate", "Recalibrate: probabilities are wrong, and rank as well as before."),
+        "worse": ("retrain", "Retrain: probabilities are wrong, and rank worse than promised."),
+        "not known yet": ("ask a person", "Ask a person: probabilities are wrong, and labels do not say yet why."),
+    }
+    action, headline = headlines[calibration.ranking]
+    return _Finding(action, headline, text, calibration.since, [])
+
+
+def _moved(observed: Observation) -> _Finding | None:
+    moved = [each for each in (*observed.fields, *observed.predictions) if each.has_moved and not each.is_over]
+    if not moved:
+        return None
+    since, text = _since(moved), f"{moved[0].text}."
+    names = _listed([each.about for each in moved])
+    if _is_quiet_since(observed, since):
+        headline = f"Keep the model: {names} moved, and its errors are as rare as promised."
+        return _Finding("keep", headline, text, since, [])
+    estimated, limit = observed.estimated, observed.risk.limit
+    if estimated and estimated.estimate and limit is not None and (estimated.estimate.high or limit) < limit:
+        headline = f"Keep the model: {names} moved; without labels yet, its errors are estimated to be as promised."
+        return _Finding("keep", headline, text, since, [])
+    if observed.risk.state == "unclear":
+        headline = f"Ask a person: {names} moved, and the last errors are above the promise, as chance may explain yet."
+    else:
+        headline = f"Ask a person: {names} moved, and no labels say what it does to the errors."
+    return _Finding("ask a person", headline, text, since, [])
+
+
+def _is_quiet_since(observed: Observation, since: date | None) -> bool:
+    """Return whether labels of enough days after a change say that the promise is kept."""
+    risk = observed.risk
+    if risk.state != "quiet" or risk.last is None:
+        return False
+    return since is None or (risk.last - since).days + 1 >= MIN_DAYS_SINCE
+
+
+def _quiet(observed: Observation) -> _Finding:
+    if not observed.traffic.days:
+        return _Finding(
+            "keep", "Keep the model: there is no complete day of traffic yet.", "Nothing is known yet.", None, []
+        )
+    if observed.risk.state == "unknown":
+        cause = f"No field or prediction moved. Its errors are not known: {observed.risk.reason}."
+        return _Finding("keep", "Keep the model: what it sees and answers is as usual.", cause, None, [])
+    if observed.risk.state == "unclear":
+        cause = "No field or prediction moved. The last errors are above the promise, which chance may still explain."
+        return _Finding("keep", "Keep the model: there is no evidence of a change yet.", cause, None, [])
+    return _Finding("keep", "Keep the model: all is quiet.", "No field moved, and the promise is kept.", None, [])
+
+
+def _evidence(observed: Observation) -> list[EvidenceLine]:
+    """Return the figures that every verdict has."""
+    lines = []
+    risk, calibration = observed.risk, observed.calibration
+    if risk.live and risk.limit is not None:
+        text = f"The promise allows {number(risk.limit)}. {risk.rows:,} labelled rows of {risk.days} days count."
+        figure = f"{number(risk.live.value)} ({_interval_text(risk.live.low, risk.live.high)})"
+        lines.append(EvidenceLine(statistic=f"live {risk.loss}", figure=figure, text=text))
+    if calibration and calibration.auc:
+        text = (
+            f"The evaluation has {number(calibration.promised_auc, 3)}: the ranking is {_RANKING[calibration.ranking]}."
+        )
+        figure = f"{number(calibration.auc.value, 3)} ({_interval_text(calibration.auc.low, calibration.auc.high)})"
+        lines.append(EvidenceLine(statistic="live AUC", figure=figure, text=text))
+    for movement in [each for each in (*observed.fields, *observed.predictions) if each.has_moved][:_MAX_LISTED]:
+        over = " It is over." if movement.is_over else ""
+        figure = f"e-value {e_text(movement.log10_e)}"
+        lines.append(
+            EvidenceLine(statistic=f"drift of {movement.about}", figure=figure, text=f"{movement.text}.{over}")
+        )
+    return lines
+
+
+_RANKING = {"held": "as good as promised", "worse": "worse than promised", "not known yet": "not known well enough yet"}
+
+
+def e_text(log10_e: float) -> str:
+    """Return an e-value for people: 0.4, 25, 10^12."""
+    return f"10^{log10_e:.0f}" if log10_e >= 4 else number(10**log10_e, 2)
+
+
+def _waiting(observed: Observation) -> Waiting:
+    risk = observed.risk
+    unit = {"cost": "cost", "error": "wrong decisions"}.get(risk.loss, risk.loss)
+    if risk.state == "unknown" or risk.recent is None or risk.promised is None:
+        return Waiting(a_day=None, unit=unit, text="What waiting costs is not known without enough labels.")
+    excess = max(0.0, risk.recent - risk.promised)
+    a_day = excess * observed.traffic.rows_a_day
+    if risk.state == "quiet":
+        until = f", by the labels until {risk.last}" if risk.last else ""
+        return Waiting(a_day=0.0, unit=unit, text=f"Waiting costs nothing that is known: the promise is kept{until}.")
+    doubt = ", if it is not chance" if risk.state == "unclear" else ""
+    text = (
+        f"Each day of waiting costs about {number(a_day, 3)} {unit}{_more(unit)}{doubt}: {number(excess, 3)} a row "
+        f"more than promised, for {observed.traffic.rows_a_day:,.0f} rows a day."
+    )
+    return Waiting(a_day=a_day, unit=unit, text=text)
+
+
+def _more(unit: str) -> str:
+    return " more" if unit == "wrong decisions" else ""
+
+
+def _since(moved: Sequence[Movement]) -> date | None:
+    return min((each.since for each in moved if each.since), default=None)
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [*names[:3], f"{len(names) - 3} more"] if len(names) > 3 else list(names)
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
+
+
+def _interval_text(low: float | None, high: float | None, factor: float = 1.0) -> str:
+    if low is None or high is None:
+        return "no interval yet"
+    return interval(factor * low, factor * high)

@@ -1,0 +1,69 @@
+"""Worlds with a planted change get the right verdict, from traffic and labels in a store."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from model_deployer.api import Model
+from model_deployer.monitoring.monitor.monitor import MonitorReport
+from model_deployer.monitoring.verdict import Action
+from tests.support import parcels
+from tests.support.parcels import START, World
+
+pytestmark = pytest.mark.slow
+
+CHANGE = (START + timedelta(days=parcels.CHANGE)).date()
+
+
+def more_web_and_lighter(rows: pl.DataFrame) -> pl.DataFrame:
+    """Parcels of other channels and weights, all of them usual: the model knows them."""
+    is_web = np.random.default_rng(5).random(len(rows)) < 0.75
+    channel = np.where(is_web, "web", rows["channel"].to_numpy())
+    return rows.with_columns(pl.col("weight") * 0.8, channel=pl.Series(channel))
+
+
+WORLDS: dict[str, tuple[World, Action, date | None]] = {
+    "quiet": (World(), "keep", None),
+    "metres": (World(sent=lambda rows: rows.with_columns(pl.col("distance") * 1000)), "fix the data", CHANGE),
+    "miles": (World(sent=lambda rows: rows.with_columns(pl.col("distance") / 1.609344)), "fix the data", CHANGE),
+    "no temperature": (
+        World(sent=lambda rows: rows.with_columns(pl.when(pl.col("weight") < 6).then("temperature"))),
+        "fix the data",
+        CHANGE,
+    ),
+    "moved and quiet": (World(real=more_web_and_lighter), "keep", CHANGE),
+    "more are late": (World(odds=lambda odds, _: odds + 1.2), "recalibrate", CHANGE),
+    "other rules": (World(odds=lambda odds, _: 0.1 * odds), "retrain", CHANGE),
+    "heavy and far": (
+        World(
+            real=lambda rows: rows.with_columns(pl.col("distance") * 3 + 300, pl.col("weight") + 40),
+            labelled_days=parcels.CHANGE,
+        ),
+        "ask a person",
+        CHANGE,
+    ),
+    "swapped labels": (World(odds=lambda odds, _: -odds), "ask a person", CHANGE),
+}
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_planted_world_gets_its_verdict(parcel_model: Model, tmp_path: Path, name: str) -> None:
+    world, action, since = WORLDS[name]
+    parcels.write_traffic(tmp_path, parcel_model, world)
+    report = parcels.watched(parcel_model, tmp_path)
+    assert report.verdict.action == action, report.verdict
+    assert report.verdict.since == since
+    assert MonitorReport.model_validate_json(report.to_text()) == report
+
+
+def test_labels_that_contradict_each_other_are_for_a_person(parcel_model: Model, tmp_path: Path) -> None:
+    rows = parcels.write_traffic(tmp_path, parcel_model, World())
+    other = {"late": "on_time", "on_time": "late"}
+    again = rows.filter(pl.col("day") < 20).with_columns(pl.col("label").replace(other))
+    parcels.write_labels(tmp_path, again, delay=timedelta(days=3))
+    report = parcels.watched(parcel_model, tmp_path)
+    assert report.verdict.action == "ask a person"
+    assert "6,000 labels were replaced by a different one" in report.verdict.cause
