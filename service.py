@@ -35,6 +35,7 @@ from model_deployer.serving.http.access_log import AccessLog
 from model_deployer.serving.observability import logs, metric_files, workers
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi, registry
+from model_deployer.serving.shadow.shadow_process import ShadowProcess
 
 SERVICE_FILE = Path(__file__).resolve()
 
@@ -180,6 +181,8 @@ class ModelService:
         predictor.replay(local_engine(0 if engine_name == "cuda" else None))
         if predictor.capture:
             predictor.capture.check()
+        if server_settings.shadow:
+            ShadowProcess(artifact, server_settings).start().pass_to_workers()
         watch.start()
         listeners.install()
         if tls_settings := server_options.tls():

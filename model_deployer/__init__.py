@@ -9,6 +9,7 @@
     model = md.load("diamonds:1.0.0")
     model.predict(frame)
     md.read("customers.csv").notes
+    md.replay("traffic", "diamonds:1.1.0").trial.verdict   # captured traffic is asked again
 
 :mod:`model_deployer.api` has the functions. They are imported when they are first used: a server imports this package,
 and neither torch nor polars.
@@ -18,10 +19,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model_deployer.api import Model, Reading, adopt, load, read, train
+    from model_deployer.api import Model, Reading, adopt, load, read, replay, train
     from model_deployer.contract.errors import DeployerError
 
-__all__ = ["DeployerError", "Model", "Reading", "adopt", "load", "read", "train"]
+__all__ = ["DeployerError", "Model", "Reading", "adopt", "load", "read", "replay", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,13 @@
-"""Train, load and read from Python: the functions for programs and notebooks.
+"""Train, load, read and replay from Python: the functions for programs and notebooks.
 
-``import model_deployer as md`` offers them as ``md.train``, ``md.load`` and ``md.read``. The commands of `deployer`
+``import model_deployer as md`` offers them as ``md.train``, ``md.load``, ``md.read`` and
+``md.replay``. The commands of `deployer`
 call the same code.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ from model_deployer.system.extras import packages_of
 if TYPE_CHECKING:
     import polars as pl
 
+    from model_deployer.monitoring.candidate.replay_report import ReplayReport
     from model_deployer.prediction.file_prediction import Summary
     from model_deployer.serving.engines.offline import OfflineModel
     from model_deployer.training.data.values import Question
@@ -140,6 +143,53 @@ def load(tag: str | None = None) -> "Model":
         ArtifactError: if a file of the model is missing or altered.
     """
     return Model(store.load(tag))
+
+
+def replay(  # noqa: PLR0913 (keywords)
+    traffic: str | Path,
+    candidate: str,
+    *,
+    champion: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    without: Sequence[str] = (),
+    shadow: bool = False,
+    **limits: Any,
+) -> "ReplayReport":
+    """Ask captured traffic again in this process, and compare a candidate with the champion; as `deployer replay`.
+
+    ::
+
+        report = md.replay("traffic", "delays:1.1.0", block="customer")
+        report.trial.verdict, report.changes.flip_share
+
+    Args:
+        traffic: The traffic store: a folder, or a URL of an object store.
+        candidate: The tag of the model that may replace the champion.
+        champion: The tag of the model that answers callers; by default, the version that answered last.
+        since: The time of the first row, with a UTC offset; by default, all rows.
+        until: The time before which the rows are.
+        without: Optional fields that both models are asked without.
+        shadow: Whether the answers of a shadow are compared; nothing is asked again then.
+        limits: What the candidate may do and still win: ``tolerance``, ``max_refusals``, ``max_flips``, ``alpha``, and
+            ``block``, what is one observation.
+
+    Returns:
+        The report. Its ``trial`` is kept in the model store, too.
+
+    Raises:
+        DataError: if the store cannot be read, or no row can be asked again.
+        UsageError: if the models cannot be compared.
+        ModelNotFound: if the store does not hold one of them.
+    """
+    with packages_of("monitor"):
+        from model_deployer.monitoring.candidate.findings import Limits  # noqa: PLC0415
+        from model_deployer.monitoring.candidate.replay import Replay  # noqa: PLC0415
+        from model_deployer.monitoring.candidate.replay import replay as run  # noqa: PLC0415
+        from model_deployer.monitoring.traffic.traffic_files import Window  # noqa: PLC0415
+    window = Window(since, until)
+    job = Replay(str(traffic), candidate, champion, window, tuple(without), is_shadow=shadow, limits=Limits(**limits))
+    return run(job)
 
 
 def read(path: str | Path, **keys: Any) -> "Reading":
