@@ -7,7 +7,7 @@ call the same code.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +167,7 @@ def replay(  # noqa: PLR0913 (keywords)
         traffic: The traffic store: a folder, or a URL of an object store.
         candidate: The tag of the model that may replace the champion.
         champion: The tag of the model that answers callers; by default, the version that answered last.
-        since: The time of the first row, with a UTC offset; by default, all rows.
+        since: The time of the first row, in UTC unless it has an offset; by default, all rows.
         until: The time before which the rows are.
         without: Optional fields that both models are asked without.
         shadow: Whether the answers of a shadow are compared; nothing is asked again then.
@@ -187,7 +187,7 @@ def replay(  # noqa: PLR0913 (keywords)
         from model_deployer.monitoring.candidate.replay import Replay  # noqa: PLC0415
         from model_deployer.monitoring.candidate.replay import replay as run  # noqa: PLC0415
         from model_deployer.monitoring.traffic.traffic_files import Window  # noqa: PLC0415
-    window = Window(since, until)
+    window = Window(_utc(since), _utc(until))
     job = Replay(str(traffic), candidate, champion, window, tuple(without), is_shadow=shadow, limits=Limits(**limits))
     return run(job)
 
@@ -371,6 +371,10 @@ class Model:
             from model_deployer.prediction.table_predictor import predict_frame  # noqa: PLC0415
             from model_deployer.training.data.frames import like, to_polars  # noqa: PLC0415
         return like(predict_frame(self.artifact, self._offline, to_polars(data)), data)
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time
 
 
 def _frame_of(kind: type[JsonObject], items: Sequence[JsonObject]) -> "pl.DataFrame":

@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import sys
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -135,8 +136,12 @@ class Predictor:
     def _create_shadow(self) -> "Shadow | None":
         from model_deployer.serving.shadow.shadow import ShadowedModel, create_shadow  # noqa: PLC0415 (as above)
 
-        model = ShadowedModel(self.artifact, self._batch_columns, self._ids, lambda: self._batcher.queued_rows > 0)
+        model = ShadowedModel(self.artifact, self._batch_columns, self._ids, self._is_busy)
         return create_shadow(self._settings, model, self.metrics)
+
+    def _is_busy(self) -> bool:
+        """Return whether rows wait for the engine, or a fallback answers."""
+        return self._batcher.queued_rows > 0 or self.degraded is not None
 
     def start(self, engine: Engine) -> None:
         """Warm the engine up, check that it reproduces the golden predictions, and accept requests.
@@ -304,7 +309,7 @@ class Predictor:
             self.metrics.count_problems(error)
             raise
         if self.traffic:
-            answered_rows.set(AnsweredRows(rows, outputs))
+            answered_rows.set(AnsweredRows(rows, outputs, time.time()))
         return outputs
 
     async def predict_table(self, columns: Mapping[str, Column]) -> Arrays:

@@ -47,7 +47,7 @@ def write_traffic(
             outputs = engine.run(predictor._batch_columns([decoded]))
             request_id = f"{model.manifest.version}-{number}-{index}"
             time = day.timestamp() + index / 10
-            answered = AnsweredRows(decoded, outputs)
+            answered = AnsweredRows(decoded, outputs, time)
             requests.append(CapturedRequest(request_id, time, "native", 0.002, False, answered, everything(1)))
             (prediction,) = model.contract.output.predictions(outputs)
             value = label(row, prediction) if label else None

@@ -26,7 +26,7 @@ _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _BINS = 40
 
 #: The kinds of flips, the reasons of refusals, and the examples that are listed.
-_MAX_FLIPS, _MAX_REASONS, _MAX_EXAMPLES = 20, 20, 20
+_MAX_FLIPS, _MAX_REASONS, _MAX_EXAMPLES = 20, 20, 12
 
 #: Numbers of float32 are equal up to this share.
 _ROUNDING = 1e-5
@@ -131,15 +131,18 @@ def _reasons(answers: ModelAnswers, refused: NDArray[np.bool_]) -> list[RefusalR
 
 
 def examples(rows: PairedRows) -> Iterator[Example]:
-    """Yield the rows with the largest differences; those with a flip come first."""
+    """Yield the rows with the largest differences; those with a flip come first, and equal rows once."""
     sizes = np.where(rows.both, np.abs(np.nan_to_num(rows.differences)), 0.0)
     flips = np.zeros(len(sizes), np.bool_) if rows.flips is None else rows.flips
     order = np.lexsort((-sizes, ~flips))
-    largest = [index for index in order[:_MAX_EXAMPLES].tolist() if sizes[index] > 0]
+    differing = order[(sizes > 0)[order] | flips[order]]
+    fields = [name for name in rows.table.columns if name.startswith("input.")]
+    ordered = rows.table.select(fields).with_columns(size=pl.Series(sizes), index=pl.int_range(pl.len()))[differing]
+    distinct = ordered.unique([*fields, "size"], keep="first", maintain_order=True)
+    largest = distinct["index"].head(_MAX_EXAMPLES).to_list()
     ours = _predictions(rows.champion.contract.output, rows.of_champion, largest)
     theirs = _predictions(rows.candidate.contract.output, rows.of_candidate, largest)
     for line, index, champion, candidate in zip(rows.table[largest].to_dicts(), largest, ours, theirs, strict=True):
-        fields = {name.removeprefix("input."): value for name, value in line.items() if name.startswith("input.")}
         yield Example(
             request_id=line["request_id"],
             row=line["row"],
@@ -148,7 +151,7 @@ def examples(rows: PairedRows) -> Iterator[Example]:
             candidate=candidate,
             difference=float(rows.differences[index]),
             label=line["label"],
-            fields=fields,
+            fields={name.removeprefix("input."): line[name] for name in fields},
         )
 
 

@@ -73,7 +73,7 @@ def findings(compared: Compared, limits: Limits) -> tuple[Finding, ...]:
 def _findings(compared: Compared, limits: Limits) -> Iterator[Finding]:
     yield _of_refusals(compared.refusals, limits)
     yield _of_loss(compared, limits)
-    yield from (_of_other_loss(loss) for loss in compared.losses[1:])
+    yield from _of_decisions(compared, limits)
     if compared.changes and compared.changes.flip_share is not None:
         yield _of_flips(compared.changes, limits)
     if compared.latency:
@@ -87,21 +87,18 @@ def _findings(compared: Compared, limits: Limits) -> Iterator[Finding]:
 
 def _of_loss(compared: Compared, limits: Limits) -> Finding:
     loss = compared.losses[0] if compared.losses else None
-    if compared.worst and _is_harmless(compared.worst, limits) and (loss is None or _verdict(loss) == "open"):
+    worst = compared.worst
+    is_harmless = worst is not None and worst.rise <= limits.tolerance * worst.expected
+    if worst and is_harmless and (loss is None or _verdict(loss) == "open"):
         text = (
-            f"the answers differ so little that the loss can rise by {number(compared.worst.rise, 3)} at most on these "
-            "rows, whatever their labels are"
+            f"the answers differ so little that the loss can rise by {number(worst.rise, 3)} at most on these rows, "
+            "whatever their labels are"
         )
         return Finding(name="loss", verdict="won", text=text)
     if loss:
         return Finding(name="loss", verdict=_verdict(loss), text=_loss_text(loss, limits.block))
     text = "no row has a label yet, so the rows do not say which model is better; send labels to POST /feedback"
     return Finding(name="loss", verdict="open", text=text)
-
-
-def _is_harmless(worst: WorstRise | None, limits: Limits) -> bool:
-    """Return whether the loss cannot rise by more than the tolerance, whatever the labels are."""
-    return worst is not None and worst.rise <= limits.tolerance * worst.expected
 
 
 def _verdict(loss: LossComparison) -> Verdict:
@@ -132,14 +129,22 @@ def _block_count(blocks: int, block: str) -> str:
     return f"{blocks:,} {noun if blocks == 1 else plural}"
 
 
-def _of_other_loss(loss: LossComparison) -> Finding:
-    """Return the finding about a further loss, which can only speak against the candidate."""
-    verdict: Verdict = "lost" if _verdict(loss) == "lost" else "won"
-    text = (
-        f"{loss.meaning}: {number(loss.candidate)} instead of {number(loss.champion)}, a difference of "
-        f"{_signed(loss.difference)} ({_signed(loss.low)} to {_signed(loss.high)})"
-    )
-    return Finding(name=loss.name, verdict=verdict, text=text)
+def _of_decisions(compared: Compared, limits: Limits) -> Iterator[Finding]:
+    """Yield the finding about the loss of the decisions: it may be open if the probabilities are better."""
+    flip_share = compared.changes.flip_share if compared.changes else None
+    if flip_share is None:
+        return
+    if not compared.losses:
+        if compared.worst and flip_share > limits.tolerance * compared.worst.expected:
+            text = "no row has a label yet, so the rows do not say which of the changed decisions are right"
+            yield Finding(name="error_rate", verdict="open", text=text)
+        return
+    loss = compared.losses[1]
+    verdict = _verdict(loss)
+    is_better, is_harmless = compared.losses[0].high < 0, flip_share <= limits.tolerance * loss.champion
+    if verdict == "open" and (is_better or is_harmless):
+        verdict = "won"
+    yield Finding(name=loss.name, verdict=verdict, text=_loss_text(loss, limits.block))
 
 
 def _of_refusals(refusals: Refusals, limits: Limits) -> Finding:

@@ -65,13 +65,13 @@ def _header(report: ReplayReport) -> Html:
     words, style = _VERDICTS[trial.verdict]
     how = {"replay": "asked again in a replay", "shadow": "answered in the shadow", "retrain": "answered"}[trial.source]
     rows = f"{trial.rows:,} captured rows, {how}; {trial.labelled:,} of them have a label"
-    times = f"{minute(report.first)} to {minute(report.last)} UTC" if report.first and report.last else ""
+    times = f"{minute(report.first)} to {minute(report.last)}" if report.first and report.last else ""
     properties = [
         ("Champion", trial.champion),
         ("Candidate", trial.candidate),
         ("Rows", rows),
         ("From", times),
-        ("Compared", f"{minute(trial.made)} UTC"),
+        ("Compared", minute(trial.made)),
     ]
     title = element("h1", trial.candidate, " ", element("small", f"against {trial.champion}"))
     verdict = element("p", element("b", words, css_class=style))
@@ -110,7 +110,7 @@ def _loss(report: ReplayReport, pictures: Mapping[str, bytes]) -> Html | None:
         f"Both models answered the same rows. Rows of one {report.block} count as one observation: they are not "
         "independent. The interval holds however often one looks; rows of a sample count for those that they stand for."
     )
-    images = [picture(pictures["loss"], "The difference of the loss as labels came in")] if "loss" in pictures else []
+    images = [picture(pictures["loss"], "The difference of the loss, block by block")] if "loss" in pictures else []
     return section("Which model is better?", element("p", blocks), table(head, rows), *images)
 
 
@@ -150,7 +150,8 @@ def _changes(report: ReplayReport, pictures: Mapping[str, bytes]) -> Html | None
             "p", f"The {changes.difference} is {_signed(changes.mean)} on average; nine of ten rows are from {ends}."
         )
     )
-    content.append(picture(pictures["differences"], "The distribution of the differences"))
+    if "differences" in pictures:
+        content.append(picture(pictures["differences"], "The distribution of the differences"))
     return section("What changes?", *content)
 
 

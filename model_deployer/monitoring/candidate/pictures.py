@@ -20,9 +20,10 @@ def draw(report: ReplayReport) -> dict[str, bytes]:
 
 
 def _pictures(report: ReplayReport) -> Iterator[tuple[str, "Figure"]]:
-    if report.losses and len(report.losses[0].progress) > 1:
-        yield "loss", _loss(report.losses[0])
-    if changes := report.changes:
+    loss = next((loss for loss in report.losses if any(point.difference for point in loss.progress)), None)
+    if loss and loss.blocks > 1:
+        yield "loss", _loss(loss)
+    if (changes := report.changes) and changes.mean_size:
         yield "differences", _differences(changes)
     if any(part.flip_share for part in report.slices):
         yield "slices", _slices(report)
@@ -39,7 +40,7 @@ def _loss(loss: LossComparison) -> "Figure":
     axes.plot(blocks, [point.difference for point in loss.progress], color=ACCENT, label="difference")
     axes.axhline(0, color=INK, lw=1)
     axes.axhline(loss.tolerance, color=WARM, lw=1, linestyle="--", label="tolerance")
-    axes.set(xlabel="blocks of rows", ylabel="candidate minus champion")
+    axes.set(xlabel="blocks of rows", ylabel="candidate minus champion", title=f"{loss.meaning}")
     axes.legend()
     return picture
 

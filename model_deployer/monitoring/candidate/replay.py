@@ -15,9 +15,9 @@ from model_deployer.monitoring.candidate.model_answers import ModelAnswers, ask
 from model_deployer.monitoring.candidate.paired_rows import PairedRows, check_same_prediction
 from model_deployer.monitoring.candidate.replay_report import Latency, LeftOut, ReplayReport
 from model_deployer.monitoring.candidate.server_answers import ServerReplay
-from model_deployer.monitoring.candidate.shadow_rows import shadow_rows
+from model_deployer.monitoring.candidate.shadow_rows import shadow_answers, shadow_rows
 from model_deployer.monitoring.traffic.traffic import Traffic, read_traffic
-from model_deployer.monitoring.traffic.traffic_files import Window, open_files
+from model_deployer.monitoring.traffic.traffic_files import TrafficFiles, Window, open_files
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,31 @@ def replay(job: Replay) -> ReplayReport:
         EnvironmentFault: if the server does not answer.
     """
     candidate, files = store.load(job.candidate), open_files(job.traffic)
-    traffic = read_traffic(files, candidate.manifest.name, job.window)
-    champion = store.load(job.champion or champion_of(traffic, candidate))
-    check_same_prediction(champion, candidate)
-    if job.is_shadow:
-        rows = shadow_rows(files, champion, candidate, job.window)
-        origin = Origin(source="shadow", rows_read=len(rows.table))
-    else:
-        captured = rows_to_ask(traffic.rows, contracts(traffic), (champion.contract, candidate.contract), job.without)
-        rows, origin = _ask_again(job, traffic, captured, (champion, candidate))
-    report = compare(rows, origin, job.limits)
+    named = store.load(job.champion) if job.champion else None
+    compared = _shadowed(job, files, named, candidate) if job.is_shadow else _asked_again(job, files, named, candidate)
+    report = compare(*compared, job.limits)
     save_trial(store.trials_folder(), report.trial)
     return report
+
+
+def _shadowed(
+    job: Replay, files: TrafficFiles, named: Artifact | None, candidate: Artifact
+) -> tuple[PairedRows, Origin]:
+    answers = shadow_answers(files, candidate, named, job.window)
+    champion = named or store.load(f"{candidate.manifest.name}:{answers['version'][-1]}")
+    check_same_prediction(champion, candidate)
+    rows = shadow_rows(answers.filter(answers["version"] == champion.manifest.version), champion, candidate)
+    return rows, Origin(source="shadow", rows_read=len(answers))
+
+
+def _asked_again(
+    job: Replay, files: TrafficFiles, named: Artifact | None, candidate: Artifact
+) -> tuple[PairedRows, Origin]:
+    traffic = read_traffic(files, (named or candidate).manifest.name, job.window)
+    champion = named or store.load(champion_of(traffic, candidate))
+    check_same_prediction(champion, candidate)
+    captured = rows_to_ask(traffic.rows, contracts(traffic), (champion.contract, candidate.contract), job.without)
+    return _ask_again(job, traffic, captured, (champion, candidate))
 
 
 def _ask_again(

@@ -166,7 +166,7 @@ class Latency(JsonObject):
 
     Attributes:
         requests: The requests that were sent.
-        failures: Those that were lost, or answered with a status of 500 or more.
+        failures: Those without an answer, or with an error that is not about their rows.
         speed: How many times faster than recorded they were sent.
         p50, p99: Quantiles of the time from when a request was due to its answer, as its client saw it.
         recorded_p50, recorded_p99: Quantiles of the time that the champion's server recorded.

@@ -12,11 +12,18 @@ from model_deployer.monitoring.candidate.paired_rows import Floats
 from model_deployer.monitoring.candidate.replay_report import LossComparison, Progress
 from model_deployer.monitoring.candidate.row_losses import RowLosses
 from model_deployer.monitoring.statistics.blocks import Blocks, block_means
-from model_deployer.monitoring.statistics.normal_means import PRIOR
-from model_deployer.monitoring.statistics.paired_comparison import PairedComparison, paired_comparison
+from model_deployer.monitoring.statistics.normal_means import running_intervals
+from model_deployer.monitoring.statistics.paired_comparison import (
+    MIN_DIFFERENT_BLOCKS,
+    PairedComparison,
+    paired_comparison,
+)
 
 #: Blocks of time, and the format of their names.
 _TIMES: Mapping[str, str] = {"day": "%Y-%m-%d", "hour": "%Y-%m-%dT%H"}
+
+#: The largest number of blocks that is estimated for a verdict.
+_MAX_BLOCKS = 20_000
 
 #: The points of a picture of the difference as labels came.
 _POINTS = 40
@@ -47,8 +54,8 @@ def block_numbers(table: pl.DataFrame, block: str) -> NDArray[np.int64]:
                 f"{suggestion(block, fields)}"
             )
         keys = table[column].cast(pl.String)
-    of_request = pl.DataFrame({"key": keys, "request": table["request_id"]}).select(
-        pl.col("key").first().over("request").fill_null("")
+    of_request = pl.DataFrame({"key": keys, "request": table["request_id"], "time": table["time"]}).select(
+        pl.col("key").first().over("request", "time").fill_null("")  # callers may send an id twice
     )
     return of_request.to_series().rank("dense").to_numpy().astype(np.int64) if block in _TIMES else _ordered(of_request)
 
@@ -76,6 +83,7 @@ def compare_losses(
     means = block_means(losses.candidate - losses.champion, blocks, weights)
     result = paired_comparison(means, alpha, losses.bound)
     limit = tolerance * champion
+    needed = _needed_blocks(means, result, limit, alpha)
     return LossComparison(
         name=losses.name,
         meaning=losses.meaning,
@@ -88,31 +96,25 @@ def compare_losses(
         high=result.high,
         tolerance=limit,
         verdict=result.verdict,
-        needed_rows=_needed_rows(result, limit, len(blocks), alpha),
+        needed_rows=None if needed is None else round(len(blocks) / len(means) * needed),
         progress=tuple(_progress(means, losses.bound, alpha)),
     )
 
 
-def _needed_rows(result: PairedComparison, tolerance: float, rows: int, alpha: float) -> int | None:
-    """Estimate the labelled rows of a verdict: the width of the interval falls with the root of their number.
+def _needed_blocks(means: Blocks, result: PairedComparison, tolerance: float, alpha: float) -> int | None:
+    """Estimate the blocks until the interval is below the tolerance, or above 0, if they vary as those so far.
 
-    The verdict is reached if the interval is below the tolerance, or above 0.
+    Returns:
+        Their number; None if the verdict is there, or there is one block, or they would be too many.
     """
-    if result.high <= tolerance or result.low > 0:
-        return None
-    half = (result.high - result.low) / 2
     distance = max(tolerance - result.difference, result.difference)
-    if distance <= 0:
+    if result.high <= tolerance or result.low > 0 or len(means) < 2 or distance <= 0:
         return None
-    factor = max((half / distance) ** 2, min_blocks(alpha) / result.blocks, 1.0)
-    return round(1.1 * factor * rows)
-
-
-def min_blocks(alpha: float) -> int:
-    """Return the smallest number of blocks with an interval that is not everything."""
-    blocks = np.arange(1, 1000)
-    growth = 1 + blocks * PRIOR**2
-    return int(blocks[(np.sqrt(growth) / alpha) ** (2 / blocks) < growth][0])
+    spread = float(np.std(means.means, ddof=1))
+    alternating = spread * np.where(np.arange(_MAX_BLOCKS) % 2, 1.0, -1.0)
+    _, halves = running_intervals(Blocks(alternating, np.ones(_MAX_BLOCKS)), alpha)
+    is_enough = halves < distance
+    return max(int(is_enough.argmax()) + 1, MIN_DIFFERENT_BLOCKS) if is_enough.any() else None
 
 
 def _progress(means: Blocks, bound: float, alpha: float) -> list[Progress]:

@@ -68,8 +68,8 @@ def row_losses(rows: PairedRows, labelled: NDArray[np.intp]) -> Iterator[RowLoss
     """Yield the losses of labelled rows, the one that decides first.
 
     It is the Brier score of a classification (half the sum of the squared errors of all probabilities), the squared
-    error of a quantity, and the pinball loss of a quantile. A classification also has the share of wrong decisions, and
-    with two labels their cost, if model.yaml states it.
+    error of a quantity, and the pinball loss of a quantile. A classification has a second one: the cost of the
+    decisions if model.yaml states costs, else the share of wrong decisions.
 
     Args:
         rows: The rows.
@@ -79,7 +79,7 @@ def row_losses(rows: PairedRows, labelled: NDArray[np.intp]) -> Iterator[RowLoss
     labels = rows.table["label"].gather(labelled)
     if isinstance(output, Classification):
         yield _brier(rows, labelled, labels, output)
-        yield from _of_decisions(rows, labelled, labels, output)
+        yield _of_decisions(rows, labelled, labels, output)
     else:
         yield _of_values(rows, labelled, labels.cast(pl.Float64).to_numpy(), output)
 
@@ -91,21 +91,18 @@ def _brier(rows: PairedRows, labelled: NDArray[np.intp], labels: pl.Series, outp
     return RowLosses("brier", "squared error of the probabilities", champion, candidate, 1.0)
 
 
-def _of_decisions(
-    rows: PairedRows, labelled: NDArray[np.intp], labels: pl.Series, output: Classification
-) -> Iterator[RowLosses]:
+def _of_decisions(rows: PairedRows, labelled: NDArray[np.intp], labels: pl.Series, output: Classification) -> RowLosses:
     truth = labels.to_numpy()
     champion, candidate = (decisions[labelled] for decisions in rows.decisions)
-    costs = stated_costs(rows.champion)
-    if costs and output.positive is not None:
-        label = output.positive
+    costs, label = stated_costs(rows.champion), output.positive
+    if costs and label is not None:
         champion_costs, candidate_costs = (
             decision_costs(decisions == label, truth == label, *costs) for decisions in (champion, candidate)
         )
-        yield RowLosses("cost", "cost of the decisions", champion_costs, candidate_costs, max(costs))
+        return RowLosses("cost", "cost of the decisions", champion_costs, candidate_costs, max(costs))
     is_true = np.ones(len(truth), np.bool_)
     errors, candidate_errors = (decision_errors(decisions == truth, is_true) for decisions in (champion, candidate))
-    yield RowLosses("error_rate", "share of wrong decisions", errors, candidate_errors, 1.0)
+    return RowLosses("error_rate", "share of wrong decisions", errors, candidate_errors, 1.0)
 
 
 def worst_rise(rows: PairedRows) -> WorstRise | None:

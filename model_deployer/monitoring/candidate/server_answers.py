@@ -128,10 +128,9 @@ def _requests(table: pl.DataFrame) -> list[_Request]:
     """Return the captured requests in the order in which they came in."""
     grouped = (
         table.with_row_index("index")
-        .group_by("request_id", maintain_order=True)
+        .group_by("request_id", "time", maintain_order=True)  # callers may send an id twice
         .agg(
             pl.col("index"),
-            pl.col("time").first(),
             pl.col("milliseconds").first(),
             (pl.col("row").max() + 1 > pl.len()).alias("is_partial"),
         )
@@ -192,7 +191,7 @@ def _latency(requests: Sequence[_Request], outcomes: Sequence[_Outcome], speed: 
     actual, recorded = np.array(answered or [(0.0, 0.0)]).T
     return Latency(
         requests=len(requests),
-        failures=sum(outcome.status == 0 or outcome.status >= 500 for outcome in outcomes),
+        failures=sum(outcome.status not in (200, InvalidRows.status) for outcome in outcomes),
         speed=speed,
         p50=float(np.quantile(actual, 0.5)),
         p99=float(np.quantile(actual, 0.99)),

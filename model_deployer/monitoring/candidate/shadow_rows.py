@@ -15,33 +15,47 @@ from model_deployer.monitoring.traffic.traffic_files import TrafficFiles, Window
 _REFUSED = "refused"
 
 
-def shadow_rows(files: TrafficFiles, champion: Artifact, candidate: Artifact, window: Window) -> PairedRows:
-    """Return the rows that a candidate answered in the shadow of the champion, in the order of their time.
+def shadow_answers(files: TrafficFiles, candidate: Artifact, champion: Artifact | None, window: Window) -> pl.DataFrame:
+    """Return the rows that a candidate answered in a shadow, with labels, in the order of their time.
+
+    The values of their fields are there where the rows were captured, too.
 
     Args:
         files: The traffic store.
-        champion: The model that answered callers.
-        candidate: The model that answered in its shadow.
+        candidate: The model that answered in the shadow.
+        champion: The model that answered callers; None for any version.
         window: The part of the traffic.
 
     Raises:
         DataError: if the store has none.
     """
-    name = champion.manifest.name
-    table = read_table(files, "shadow", name, replace(window, version=champion.manifest.version))
-    if not table.is_empty():
-        table = table.filter(pl.col("candidate") == candidate.tag)
-    if table.is_empty():
+    name = (champion or candidate).manifest.name
+    version = champion.manifest.version if champion else None
+    table = read_table(files, "shadow", name, replace(window, version=version))
+    rows = table if table.is_empty() else _within(table, window).filter(pl.col("candidate") == candidate.tag)
+    if rows.is_empty():
         raise DataError(
-            f"the traffic store has no answers of {candidate.tag} in the shadow of {champion.tag}; set "
-            f"`serving.shadow: {candidate.tag}` of the server of {champion.tag}"
+            f"the traffic store has no answers of {candidate.tag} in the shadow of another model in this time; set "
+            f"`serving.shadow: {candidate.tag}`"
         )
-    table = _within(table, window).sort("time", maintain_order=True)
-    joined, _ = join_labels(table, read_table(files, "labels", name))
-    of_candidate = recorded_answers(candidate, joined, "candidate")
-    refused = (joined["result"] == _REFUSED).to_numpy()
-    answers = ModelAnswers(of_candidate.outputs, of_candidate.accepted, refused, {})
-    return PairedRows(champion, candidate, joined, recorded_answers(champion, joined), answers)
+    joined, _ = join_labels(rows.sort("time", maintain_order=True), read_table(files, "labels", name))
+    return _with_fields(joined, read_table(files, "traffic", name, window))
+
+
+def shadow_rows(answers: pl.DataFrame, champion: Artifact, candidate: Artifact) -> PairedRows:
+    """Return the answers of both models to the rows of :func:`shadow_answers`."""
+    of_candidate = recorded_answers(candidate, answers, "candidate")
+    refused = (answers["result"] == _REFUSED).to_numpy()
+    compared = ModelAnswers(of_candidate.outputs, of_candidate.accepted, refused, {})
+    return PairedRows(champion, candidate, answers, recorded_answers(champion, answers), compared)
+
+
+def _with_fields(rows: pl.DataFrame, traffic: pl.DataFrame) -> pl.DataFrame:
+    keys = ["request_id", "row", "time"]
+    fields = [name for name in traffic.columns if name.startswith("input.")]
+    if not fields:
+        return rows
+    return rows.join(traffic.select(*keys, *fields).unique(keys), on=keys, how="left", maintain_order="left")
 
 
 def _within(table: pl.DataFrame, window: Window) -> pl.DataFrame:

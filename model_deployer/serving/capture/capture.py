@@ -145,7 +145,7 @@ class Capture(TrafficListener):
         self._added_values += values
         self._spool.tally.add_captured(len(sample.indices))
         self._requests.append(
-            CapturedRequest(request_id.decode("latin-1"), time.time(), protocol, seconds, degraded, answered, sample)
+            CapturedRequest(request_id.decode("latin-1"), answered.time, protocol, seconds, degraded, answered, sample)
         )
 
     @override

@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
@@ -59,7 +58,7 @@ class ShadowedModel(NamedTuple):
         artifact: Its files.
         build_columns: Turns the rows of several requests into the graph's inputs.
         ids: Returns the callers' ids of rows; None if they have none.
-        is_busy: Returns whether rows wait for the engine.
+        is_busy: Returns whether rows wait for the engine, or a fallback answers: nothing is taken then.
     """
 
     artifact: Artifact
@@ -140,7 +139,7 @@ class Shadow(TrafficListener):
             return
         self._added_rows += rows
         text = request_id.decode("latin-1")
-        self._requests.append(CapturedRequest(text, time.time(), protocol, seconds, False, answered, sample))
+        self._requests.append(CapturedRequest(text, answered.time, protocol, seconds, False, answered, sample))
         self._wake.set()
 
     @override

@@ -1,12 +1,16 @@
 """Captured traffic is asked again: a candidate wins, loses, or the rows do not say."""
 
+import json
+import os
 import random
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import model_deployer
 from model_deployer.contract import store
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError, UsageError
@@ -18,7 +22,8 @@ from model_deployer.monitoring.candidate.replay import Replay, replay
 from model_deployer.monitoring.candidate.replay_report import ReplayReport
 from tests.serving.capture.test_capture import with_policy
 from tests.support import tiny
-from tests.support.captured_traffic import write_traffic
+from tests.support.captured_traffic import FIRST_DAY, write_traffic
+from tests.support.processes import run, serve
 
 KEPT = with_policy("keep", "remark")
 
@@ -58,6 +63,11 @@ def changed(*features: Feature) -> Contract:
     names = {feature.name: feature for feature in features}
     known = tuple(names.pop(feature.name, feature) for feature in KEPT.features)
     return KEPT.model_copy(update={"features": (*known, *names.values())})
+
+
+def with_threshold(threshold: float) -> Contract:
+    output = Classification.model_validate(KEPT.output.model_dump() | {"threshold": threshold})
+    return KEPT.model_copy(update={"output": output})
 
 
 def captured(folder: Path, champion: str, label: Any = None, number: int = DAYS) -> str:
@@ -186,3 +196,68 @@ def test_models_that_predict_something_else_are_not_compared(tmp_path: Path, cha
         replay(Replay(traffic, tag))
     with pytest.raises(UsageError, match="name the other model with --champion"):
         replay(Replay(traffic, champion))
+
+
+def test_changed_decisions_without_labels_are_open(tmp_path: Path, champion: str) -> None:
+    traffic = captured(tmp_path, champion, None, 2)
+    report = replay(Replay(traffic, candidate(tmp_path, with_threshold(0.9))))
+    assert report.changes is not None and report.changes.mean_size == 0 < (report.changes.flips or 0)
+    by_name = verdicts(report)
+    assert (by_name["loss"], by_name["error_rate"], report.trial.verdict) == ("won", "open", "open")
+
+
+def test_costs_of_model_yaml_decide_about_decisions(tmp_path: Path) -> None:
+    costs = {"false_positive": 1.0, "false_negative": 9.0}
+    decisions: dict[str, Any] = {"labels": [], "constants": [], "thresholds": []}
+    evaluation = tiny.EVALUATION | {"decisions": decisions | costs}
+    tag = tiny.save(tmp_path / "champion", name_of(tmp_path), "1.0.0", KEPT, evaluation=evaluation)
+    traffic = captured(tmp_path, tag, right)
+    report = replay(Replay(traffic, candidate(tmp_path, with_threshold(1.0))))
+    cost = report.losses[1]
+    on_time = ((report.changes and report.changes.flips) or 0) / report.trial.rows
+    assert (cost.name, cost.champion) == ("cost", 0.0)
+    assert cost.candidate == pytest.approx(9 * on_time)
+    assert verdicts(report)["cost"] == "lost"
+
+
+def test_a_quantity_is_compared_by_its_squared_error(tmp_path: Path) -> None:
+    features = {"features": KEPT.features}
+    contract = tiny.OF_A_NUMBER.model_copy(update=features)
+    tag = tiny.save(tmp_path / "champion", name_of(tmp_path), "1.0.0", contract)
+    traffic = captured(tmp_path, tag, lambda _, prediction: str(prediction["value"] + 0.1))
+    report = replay(Replay(traffic, candidate(tmp_path, contract)))
+    assert report.losses[0].name == "squared_error"
+    assert report.losses[0].champion == pytest.approx(0.01, rel=1e-4)
+    assert report.changes is not None and report.changes.flips is None
+    assert report.trial.verdict == "won"
+
+
+@pytest.mark.slow
+def test_a_running_server_is_asked_at_the_recorded_pace(tmp_path: Path, champion: str) -> None:
+    traffic, tag = str(tmp_path / "traffic"), candidate(tmp_path, opposite=True)
+    requests = [row for day in days(2) for row in day]
+    write_traffic(Path(traffic), store.load(champion), [requests], right)
+    home = Path(os.environ["BENTOML_HOME"])
+    page = tmp_path / "replay.html"
+    with serve(["--arg", f"model={tag}"], home, tmp_path / "log") as server:
+        command = ("deployer", "replay", "--traffic", traffic, "--candidate", tag, "--block", "request")
+        done = run(*command, "--url", server.url, "-o", str(page), "--json")
+        other = run(*command, "--champion", champion, "--candidate", champion, "--url", server.url)
+    assert done.returncode == 1, done.stderr
+    report = ReplayReport.parse(json.loads(done.stdout), "standard output", "")
+    assert report.latency is not None
+    assert (report.latency.requests, report.latency.failures) == (len(requests), 0)
+    assert verdicts(report)["latency"] == "open"
+    assert report.changes is not None and report.changes.flips == len(requests)
+    assert "The candidate must not replace the champion" in page.read_text()
+    assert other.returncode == 2
+    assert f"serves {tag}, not {champion}" in other.stderr
+
+
+def test_the_python_function_takes_local_times_as_utc(tmp_path: Path, champion: str) -> None:
+    traffic, tag = captured(tmp_path, champion, right, 3), candidate(tmp_path)
+    until = (FIRST_DAY + timedelta(days=1)).replace(tzinfo=None)
+    report = model_deployer.replay(traffic, tag, until=until, block="origin")
+    assert (report.trial.rows, report.block) == (ROWS, "origin")
+    with pytest.raises(UsageError, match=r"--block orign: expected day, .* did you mean 'origin'"):
+        model_deployer.replay(traffic, tag, block="orign")
