@@ -18,8 +18,8 @@ from model_deployer.cli.commands.init import init
 from model_deployer.cli.commands.list import list_models
 from model_deployer.cli.commands.predict import predict
 from model_deployer.cli.commands.recalibrate import recalibrate
-from model_deployer.cli.commands.retrain import retrain
 from model_deployer.cli.commands.replay import replay
+from model_deployer.cli.commands.retrain import retrain
 from model_deployer.cli.commands.serve import serve
 from model_deployer.cli.commands.show import show
 from model_deployer.cli.commands.sign import sign

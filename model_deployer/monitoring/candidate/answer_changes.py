@@ -91,7 +91,7 @@ def _by_decision(rows: PairedRows, flips: NDArray[np.bool_]) -> list[Flip]:
 
 
 def _difference_phrase(rows: PairedRows) -> str:
-    output = rows.champion.contract.output
+    output = rows.output
     if not isinstance(output, Classification):
         unit = f", in {output.unit}" if output.unit else ""
         return f"difference of the value{unit}"

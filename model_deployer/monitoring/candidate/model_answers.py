@@ -62,5 +62,4 @@ def ask(artifact: Artifact, rows: Sequence[Mapping[str, Any]], *, ignores_unknow
 
 def empty_outputs(output: Output, rows: int) -> dict[str, NDArray[np.float32]]:
     """Return output tensors of rows without an answer: NaN."""
-    width = len(getattr(output, "labels", ())) or 1
-    return {name: np.full((rows, width), np.nan, np.float32) for name in output.tensors}
+    return {name: np.full((rows, output.width), np.nan, np.float32) for name in output.tensors}

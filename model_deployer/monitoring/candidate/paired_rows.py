@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import UsageError
-from model_deployer.contract.outputs import Arrays, Classification
+from model_deployer.contract.outputs import Arrays, Classification, SingleTarget, VectorOutput
 from model_deployer.contract.traffic import output_column
 from model_deployer.monitoring.candidate.model_answers import ModelAnswers, empty_outputs
 
@@ -35,6 +35,11 @@ class PairedRows:
     of_candidate: ModelAnswers
 
     @cached_property
+    def output(self) -> SingleTarget:
+        """What both models predict."""
+        return single_target(self.champion)
+
+    @cached_property
     def both(self) -> NDArray[np.bool_]:
         """Which rows both models answer, bool [rows]."""
         return self.of_champion.accepted & self.of_candidate.accepted
@@ -52,7 +57,7 @@ class PairedRows:
     @cached_property
     def candidate_outputs(self) -> Arrays:
         """The outputs of the candidate, with the labels in the champion's order."""
-        ours, theirs = self.champion.contract.output, self.candidate.contract.output
+        ours, theirs = self.output, self.candidate.contract.output
         if not (isinstance(ours, Classification) and isinstance(theirs, Classification)):
             return self.of_candidate.outputs
         order = [theirs.labels.index(label) for label in ours.labels]
@@ -65,7 +70,7 @@ class PairedRows:
         With two labels it is that of the probability of the second one; with more, half the sum of the absolute
         differences of all probabilities; for a quantity, that of the value.
         """
-        output = self.champion.contract.output
+        output = self.output
         name = output.tensors[0]
         shift = self.candidate_outputs[name].astype(np.float64) - self.of_champion.outputs[name]
         if isinstance(output, Classification) and len(output.labels) > 2:
@@ -75,7 +80,7 @@ class PairedRows:
     @cached_property
     def flips(self) -> NDArray[np.bool_] | None:
         """Which decisions change, bool [rows]: false where one model does not answer; None for a quantity."""
-        if not isinstance(self.champion.contract.output, Classification):
+        if not isinstance(self.output, Classification):
             return None
         return np.asarray((self.decisions[0] != self.decisions[1]) & self.both)
 
@@ -85,6 +90,20 @@ class PairedRows:
         models = ((self.champion, self.of_champion), (self.candidate, self.of_candidate))
         ours, theirs = (np.array(_decisions(model, answers), dtype=object) for model, answers in models)
         return ours, theirs
+
+
+def single_target(model: Artifact) -> SingleTarget:
+    """Return the output of a model that predicts one decision or one value.
+
+    Raises:
+        UsageError: if it answers several numbers.
+    """
+    output = model.contract.output
+    if isinstance(output, VectorOutput):
+        raise UsageError(
+            f"{model.tag} answers several numbers; only models with one decision or one value can be compared"
+        )
+    return output
 
 
 def _decisions(model: Artifact, answers: ModelAnswers) -> list[str]:
@@ -99,7 +118,7 @@ def check_same_prediction(champion: Artifact, candidate: Artifact) -> None:
     Raises:
         UsageError: if they predict something else.
     """
-    ours, theirs = champion.contract.output, candidate.contract.output
+    ours, theirs = single_target(champion), single_target(candidate)
     if ours.kind != theirs.kind or ours.target != theirs.target:
         raise UsageError(
             f"{candidate.tag} predicts {_phrase(candidate)}, and {champion.tag} predicts {_phrase(champion)}: their "

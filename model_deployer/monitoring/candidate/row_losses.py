@@ -56,7 +56,7 @@ class WorstRise:
 
 def labelled_rows(rows: PairedRows) -> NDArray[np.intp]:
     """Return the rows that both models answer and whose label can be used, intp [labelled rows]."""
-    labels, output = rows.table["label"], rows.champion.contract.output
+    labels, output = rows.table["label"], rows.output
     if isinstance(output, Classification):
         is_usable = labels.is_in(list(output.labels)).fill_null(False)
     else:
@@ -75,7 +75,7 @@ def row_losses(rows: PairedRows, labelled: NDArray[np.intp]) -> Iterator[RowLoss
         rows: The rows.
         labelled: Those of :func:`labelled_rows`.
     """
-    output = rows.champion.contract.output
+    output = rows.output
     labels = rows.table["label"].gather(labelled)
     if isinstance(output, Classification):
         yield _brier(rows, labelled, labels, output)
@@ -107,7 +107,7 @@ def _of_decisions(rows: PairedRows, labelled: NDArray[np.intp], labels: pl.Serie
 
 def worst_rise(rows: PairedRows) -> WorstRise | None:
     """Return how much the loss can rise at most, whatever the labels of the rows are; None for different quantities."""
-    output = rows.champion.contract.output
+    output = rows.output
     weights = rows.weights[rows.both]
     if not weights.sum():
         return None

@@ -16,7 +16,7 @@ from model_deployer.adoption.cell.process import Limits, worker_variables
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import UsageError
-from model_deployer.contract.outputs import Classification
+from model_deployer.contract.outputs import Classification, VectorOutput
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.shadow.shadow_columns import images
 from model_deployer.serving.shadow.shadow_model import ShadowSettings
@@ -152,6 +152,8 @@ def _check(champion: Artifact, candidate: Artifact) -> None:
             f"serving.shadow: {candidate.tag} predicts something else than {champion.tag}, so their answers cannot be "
             "compared"
         )
+    if isinstance(ours, VectorOutput):
+        raise UsageError(f"serving.shadow: {champion.tag} answers several numbers, which a shadow does not compare")
     if names := images((*champion.contract.features, *candidate.contract.features)):
         raise UsageError(f"serving.shadow: a shadow cannot be asked about images, such as '{names[0]}'")
 
