@@ -1,12 +1,13 @@
 """`deployer replay`: captured traffic is asked again, and a candidate is compared with the champion."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from model_deployer.cli.output import Json, console, print_json
+from model_deployer.cli.traffic_options import Since, TrafficStore, parse_time
 from model_deployer.contract.errors import UsageError
 from model_deployer.contract.trial import Verdict
 from model_deployer.system.extras import packages_of
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 #: The exit code of each verdict.
 EXIT_CODES: dict[Verdict, int] = {"won": 0, "lost": 1, "open": 4}
 
-Traffic = Annotated[str, typer.Option(help="The traffic store: a folder, or a URL of an object store.")]
 Candidate = Annotated[str, typer.Option(help="The model that may replace the champion.")]
 Champion = Annotated[
     str | None, typer.Option(help="The model that answers callers; by default, the version that answered last.")
 ]
-Since = Annotated[datetime | None, typer.Option(help="The time of the first row, UTC.")]
-Until = Annotated[datetime | None, typer.Option(help="The time before which the rows are, UTC.")]
+Until = Annotated[
+    datetime | None,
+    typer.Option(parser=parse_time, metavar="TIME", help="The time before which the traffic is: 1d, or a date in UTC."),
+]
 Url = Annotated[
     str | None, typer.Option(help="Send the requests to this server of the candidate, and measure its latency.")
 ]
@@ -48,7 +50,7 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write a pag
 
 def replay(  # noqa: PLR0913 (one parameter per option)
     *,
-    traffic: Traffic,
+    traffic: TrafficStore,
     candidate: Candidate,
     champion: Champion = None,
     since: Since = None,
@@ -84,7 +86,7 @@ def replay(  # noqa: PLR0913 (one parameter per option)
         traffic,
         candidate,
         champion,
-        Window(_utc(since), _utc(until)),
+        Window(since, until),
         tuple(without or ()),
         ignore_unknown_fields,
         ServerReplay(url, speed) if url else None,
@@ -96,10 +98,6 @@ def replay(  # noqa: PLR0913 (one parameter per option)
         write_report(report, output)
     print_json(report.to_json()) if json else _print(report)
     raise typer.Exit(EXIT_CODES[report.trial.verdict])
-
-
-def _utc(time: datetime | None) -> datetime | None:
-    return time and time.replace(tzinfo=UTC)
 
 
 def _print(report: "ReplayReport") -> None:
