@@ -38,6 +38,7 @@ from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi, registry
 from model_deployer.serving.rollout import takeover
 from model_deployer.serving.rollout.alias_follower import AliasFollower
+from model_deployer.serving.shadow.shadow_process import ShadowProcess
 
 SERVICE_FILE = Path(__file__).resolve()
 
@@ -192,6 +193,8 @@ class ModelService:
         predictor.replay(local_engine(0 if engine_name == "cuda" else None))
         if predictor.capture:
             predictor.capture.check()
+        if server_settings.shadow:
+            ShadowProcess(artifact, server_settings).start().pass_to_workers()
         alias = followed_alias(SERVICE_FILE, requested_tag, engine_name)
         watch.start(AliasFollower(alias, watch, sources, gpus).start if alias else None)
         listeners.install()

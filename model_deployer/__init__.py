@@ -10,6 +10,7 @@
     model.predict(frame)
     md.promote("diamonds:1.0.0")   # servers of diamonds@champion answer with it
     md.read("customers.csv").notes
+    md.replay("traffic", "diamonds:1.1.0").trial.verdict   # captured traffic is asked again
 
 :mod:`model_deployer.api` has the functions. They are imported when they are first used: a server imports this package,
 and neither torch nor polars.
@@ -19,7 +20,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model_deployer.api import Model, Reading, adopt, ledger, load, monitor, promote, read, rollback, train
+    from model_deployer.api import Model, Reading, adopt, ledger, load, monitor, promote, read, replay, rollback, train
     from model_deployer.contract.errors import DeployerError
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "monitor",
     "promote",
     "read",
+    "replay",
     "rollback",
     "train",
 ]

@@ -1,4 +1,4 @@
-"""Train, load, promote, monitor and read from Python: the functions for programs and notebooks.
+"""Train, load, promote, monitor, replay and read from Python: the functions for programs and notebooks.
 
 ``import model_deployer as md`` offers them as ``md.train``, ``md.load``, ``md.promote`` and others. The commands of
 `deployer` call the same code.
@@ -6,7 +6,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from model_deployer.system.extras import packages_of
 if TYPE_CHECKING:
     import polars as pl
 
+    from model_deployer.monitoring.candidate.replay_report import ReplayReport
     from model_deployer.monitoring.monitor.monitor import MonitorReport
     from model_deployer.prediction.file_prediction import Summary
     from model_deployer.serving.engines.offline import OfflineModel
@@ -237,6 +238,53 @@ def monitor(
     return report
 
 
+def replay(  # noqa: PLR0913 (keywords)
+    traffic: str | Path,
+    candidate: str,
+    *,
+    champion: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    without: Sequence[str] = (),
+    shadow: bool = False,
+    **limits: Any,
+) -> "ReplayReport":
+    """Ask captured traffic again in this process, and compare a candidate with the champion; as `deployer replay`.
+
+    ::
+
+        report = md.replay("traffic", "delays:1.1.0", block="customer")
+        report.trial.verdict, report.changes.flip_share
+
+    Args:
+        traffic: The traffic store: a folder, or a URL of an object store.
+        candidate: The tag of the model that may replace the champion.
+        champion: The tag of the model that answers callers; by default, the version that answered last.
+        since: The time of the first row, in UTC unless it has an offset; by default, all rows.
+        until: The time before which the rows are.
+        without: Optional fields that both models are asked without.
+        shadow: Whether the answers of a shadow are compared; nothing is asked again then.
+        limits: What the candidate may do and still win: ``tolerance``, ``max_refusals``, ``max_flips``, ``alpha``, and
+            ``block``, what is one observation.
+
+    Returns:
+        The report. Its ``trial`` is kept in the model store, too.
+
+    Raises:
+        DataError: if the store cannot be read, or no row can be asked again.
+        UsageError: if the models cannot be compared.
+        ModelNotFound: if the store does not hold one of them.
+    """
+    with packages_of("monitor"):
+        from model_deployer.monitoring.candidate.findings import Limits  # noqa: PLC0415
+        from model_deployer.monitoring.candidate.replay import Replay  # noqa: PLC0415
+        from model_deployer.monitoring.candidate.replay import replay as run  # noqa: PLC0415
+        from model_deployer.monitoring.traffic.traffic_files import Window  # noqa: PLC0415
+    window = Window(_utc(since), _utc(until))
+    job = Replay(str(traffic), candidate, champion, window, tuple(without), is_shadow=shadow, limits=Limits(**limits))
+    return run(job)
+
+
 def read(path: str | Path, **keys: Any) -> "Reading":
     """Read a table as training reads it: every column by one form, and questions where a form is not clear.
 
@@ -416,6 +464,10 @@ class Model:
             from model_deployer.prediction.table_predictor import predict_frame  # noqa: PLC0415
             from model_deployer.training.data.frames import like, to_polars  # noqa: PLC0415
         return like(predict_frame(self.artifact, self._offline, to_polars(data)), data)
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time
 
 
 def _frame_of(kind: type[JsonObject], items: Sequence[JsonObject]) -> "pl.DataFrame":

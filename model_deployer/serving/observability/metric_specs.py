@@ -63,6 +63,12 @@ CAPTURED_ROWS = MetricSpec(
     "lost with a killed worker.",
     ("state",),
 )
+SHADOW_ROWS = MetricSpec(
+    "model_shadow_rows_total",
+    "Rows for the candidate in the shadow: answered the same, with another decision (flip), refused by it, failed, or "
+    "dropped because the server or the candidate was busy.",
+    ("result",),
+)
 DEGRADED = MetricSpec("model_degraded", "1 while a fallback answers instead of the configured engine.")
 INFO = MetricSpec("model_info", "1 for the model that is served.", ("name", "version"))
 WORKER_STARTS = MetricSpec("model_worker_starts_total", "Workers that were started.")
@@ -101,6 +107,7 @@ METRIC_SPECS = (
     FEATURE_VALUES,
     PREDICTIONS,
     CAPTURED_ROWS,
+    SHADOW_ROWS,
     DEGRADED,
     INFO,
     WORKER_STARTS,
