@@ -34,6 +34,8 @@ def class_names(source: Source, count: int) -> list[str] | None:
 
 
 def _is_of_the_target(statement: Statement) -> bool:
+    if statement.place.endswith(", 'id2label'"):  # the configuration of a network of Hugging Face
+        return True
     if statement.origin != "bytes":
         return False
     file, _, key = statement.place.partition("#")

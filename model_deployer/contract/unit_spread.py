@@ -1,7 +1,7 @@
 """How far the units of a training table differ: its days, or groups of its rows, which share much.
 
 The share of each bin is transformed by Anscombe's arcsine square root, which makes the noise of a count the same for
-rare and frequent bins. A running mean over :data:`WINDOW` units is the level, and the rest is noise. The table is
+rare and frequent bins. The share in :data:`WINDOW` successive units is the level, and the rest is noise. The table is
 assumed to cover the seasons. A weekday is part of the noise.
 
 - The part of the range of levels that noise alone explains is left out, at most as much as a confidence limit allows.
@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 #: The days of a year.
 _YEAR_DAYS = 365
 
-#: The number of units of a running mean: a week of days.
+#: The number of units that show a level: a week of days.
 WINDOW = 7
 
 #: Fewer units show no dispersion.
@@ -54,7 +54,7 @@ class UnitSpread:
     Attributes:
         lowest, highest: The range of the level of each bin, float64 [bins].
         noise: The standard deviation of a unit around its level, float64 [bins].
-        rows: The median number of rows of a unit.
+        rows: The number of rows of the unit that an average row is in.
         freedom: The degrees of freedom of the noise.
         dispersion: ``units`` if it was estimated; ``unknown`` if it is the wide default, because the table does not say
             which rows belong to a day or group.
@@ -83,13 +83,18 @@ def spread_of_units(counts: Ints, year: int = _YEAR_DAYS) -> UnitSpread:
     units = len(counts)
     if units < MIN_UNITS:
         raise ValueError(f"Expected at least {MIN_UNITS} units with rows; use assumed_spread() without units.")
-    values = transformed_shares(counts)
+    rows = counts.sum(axis=1, keepdims=True)
+    # The size of the unit that an average row is in: hours of the night are many, but have few of the rows.
+    usual_rows = float((rows**2).sum() / rows.sum())
     window = min(WINDOW, max(2, units // 3))
-    levels = np.lib.stride_tricks.sliding_window_view(values, window, axis=0).mean(axis=-1)
+    levels = _levels(counts, rows, window, usual_rows)
     nearest = np.clip(np.arange(units) - window // 2, 0, len(levels) - 1)
     freedom = max(2, round(units * (1 - 1 / window)) - 1)
-    residuals = values - levels[nearest]
+    # What a unit with few rows differs by counts as little as it does in a live period with few rows.
+    residuals = anscombe(counts, rows) - anscombe(rows * levels[nearest], rows)
+    residuals = residuals * np.sqrt(np.minimum(1, rows / usual_rows))
     variance = (residuals**2).sum(axis=0) / freedom
+    levels = anscombe(usual_rows * levels, usual_rows)
     center, extent = _range_of_levels(levels, variance / window, units // window)
     growth = (1 + MARGIN) * np.sqrt(max(1, year / units))
     extent = np.maximum(growth * extent, 2 * np.sqrt(variance / units))
@@ -97,19 +102,38 @@ def spread_of_units(counts: Ints, year: int = _YEAR_DAYS) -> UnitSpread:
         lowest=center - extent,
         highest=center + extent,
         noise=np.maximum(np.sqrt(variance * _upper_factor(freedom)), np.abs(residuals).max(axis=0) / EXTREME),
-        rows=float(np.median(counts.sum(axis=1))),
+        rows=usual_rows,
         freedom=min(freedom, MAX_FREEDOM),
         dispersion="units",
     )
+
+
+def _levels(counts: Ints, rows: Ints, window: int, usual_rows: float) -> Floats:
+    """Return the share of each bin in successive units, [positions, bins].
+
+    The level of few rows is drawn towards that of all rows, so that it has no more noise than other levels.
+
+    Args:
+        counts: The number of rows of each unit in each bin, [units, bins].
+        rows: The number of rows of each unit, [units, 1].
+        window: The number of successive units.
+        usual_rows: The usual number of rows of a unit.
+    """
+    in_window, rows_in_window = (
+        np.lib.stride_tricks.sliding_window_view(each, window, axis=0).sum(axis=-1) for each in (counts, rows)
+    )
+    overall = counts.sum(axis=0) / rows.sum()
+    weights = np.sqrt(np.minimum(1, rows_in_window / (window * usual_rows)))
+    return np.asarray(overall + weights * (in_window / rows_in_window - overall))
 
 
 def _range_of_levels(levels: Floats, noise_variance: Floats, windows: int) -> tuple[Floats, Floats]:
     """Return the middle of the levels and half of their range, without the part of noise, [bins] each.
 
     Args:
-        levels: The running means, [positions, bins].
-        noise_variance: The variance that noise alone gives to a running mean, [bins].
-        windows: The number of running means that do not overlap.
+        levels: The transformed levels, [positions, bins].
+        noise_variance: The variance that noise alone gives to a level, [bins].
+        windows: The number of levels from units that do not overlap.
     """
     variance = levels.var(axis=0)
     upper = variance.sum() * _upper_factor(max(1, windows))

@@ -28,8 +28,11 @@ from model_deployer.monitoring.statistics.ranking import auc_of_labels
 #: Probabilities are at least this far from 0 and 1 where their log odds are needed.
 _MIN_PROBABILITY = 1e-6
 
-#: The steps of Newton's method for two parameters, and the number of rows with each label without which none is made.
-_STEPS, _MIN_LABELS = 25, 5
+#: The steps of Newton's method for two parameters, and the last step.
+_STEPS, _PRECISION = 25, 1e-8
+
+#: With fewer rows of either label, there is no regression.
+_MIN_LABELS = 5
 
 Ranking = Literal["held", "worse", "not known yet"]
 
@@ -149,6 +152,8 @@ def recalibration(probabilities: Floats, labels: NDArray[np.bool_]) -> tuple[flo
         information = columns.T @ (columns * (fitted * (1 - fitted) + 1e-9)[:, None])
         step = np.linalg.lstsq(information, columns.T @ (labels - fitted), rcond=None)[0]
         parameters = parameters + step.clip(-1, 1)
+        if np.abs(step).max() < _PRECISION:
+            break
     return float(parameters[0]), float(parameters[1])
 
 

@@ -27,7 +27,8 @@ class Exchangeability:
     Attributes:
         evidence: The martingale after each live score; it begins again at 1 after an alarm.
         p_values: The p-value of each live score, float64 [scores]: low for a score above most earlier ones.
-        alarms: The alarms. After each, the scores since the change are the new reference.
+        alarms: The alarms. After each, the test begins again, without a reference: later scores are compared with each
+            other.
     """
 
     evidence: Evidence
@@ -35,15 +36,18 @@ class Exchangeability:
     alarms: tuple[Alarm, ...]
 
 
-def exchangeability(reference: Floats, live: Floats, alpha: float, seed: int) -> Exchangeability:
+def exchangeability(
+    reference: Floats, live: Floats, alpha: float, seed: int, horizon: int = YEAR_DAYS
+) -> Exchangeability:
     """Return the evidence that live scores are not exchangeable with the reference.
 
     Args:
         reference: The scores of the reference, float64 [scores]: of blocks such as days, or of independent rows. A
             score is any number, as the mean of a field, of a loss, or of the distance to the nearest rows of the table.
         live: The live scores, float64 [scores], in order of time, computed as those of the reference.
-        alpha: The largest probability of a false alarm in a year of scores.
+        alpha: The largest probability of a false alarm, from the beginning or an alarm on.
         seed: The seed that breaks ties.
+        horizon: The number of scores of a budget of false alarms: 365 for days, more for rows.
     """
     random = np.random.default_rng(seed)
     ties = random.random(len(live))
@@ -52,13 +56,14 @@ def exchangeability(reference: Floats, live: Floats, alpha: float, seed: int) ->
     known, begin = reference, 0
     while begin < len(live):
         p_values[begin:] = conformal_p_values(known, live[begin:], ties[begin:])
-        evidence = mixed_evidence(_log_bets(p_values[begin:]), YEAR_DAYS)
+        evidence = mixed_evidence(_log_bets(p_values[begin:]), horizon)
         logs[begin:], starts[begin:] = evidence.log_values, evidence.starts + begin
         alarm = evidence.alarm(alpha)
         if alarm is None:
             break
         alarms.append(Alarm(alarm.period + begin, alarm.since + begin))
-        known, begin = live[alarm.since + begin : alarm.period + begin + 1], alarm.period + begin + 1
+        # The scores of the alarm itself were selected for being unusual; they say nothing about later ones.
+        known, begin = live[:0], begin + alarm.period + 1
     return Exchangeability(Evidence(logs, starts), p_values, tuple(alarms))
 
 

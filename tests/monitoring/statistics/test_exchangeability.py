@@ -34,7 +34,7 @@ def test_false_alarms_of_a_year_keep_the_limit() -> None:
     assert sum(bool(each) for each in alarms) <= 0.05 * 300
 
 
-def test_a_shift_alarms_once_and_becomes_the_new_reference() -> None:
+def test_a_shift_alarms_once_and_the_test_begins_again() -> None:
     random = np.random.default_rng(0)
     live = np.concatenate([random.normal(size=100), random.normal(3, size=150)])
     result = exchangeability(random.normal(size=90), live, 0.01, seed=0)

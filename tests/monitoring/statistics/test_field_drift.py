@@ -106,6 +106,25 @@ def test_quiet_hours_are_not_drift() -> None:
         assert field_drift(spread, live).evidence.log_values.max() < np.log(20)
 
 
+def test_a_broken_field_shows_within_hours_of_the_night() -> None:
+    """Hours have three rows at night and two hundred at noon: a fault shows in the first hour, or after 30 rows."""
+    random = np.random.default_rng(0)
+    hours = np.arange(24 * 70)
+    rows = random.poisson(3 + 200 * np.clip(np.sin(2 * np.pi * hours / 24), 0, 1))
+    below = ndtr(EDGES - 0.5 * np.cos(2 * np.pi * hours / 24)[:, None])
+    shares = 0.995 * np.diff(below, axis=1, prepend=0, append=1)
+    counts = random.multinomial(rows, np.column_stack([shares, np.full(len(hours), 0.005)]))
+    spread = spread_of_units(counts[: 24 * 60], year=8760)
+    live = counts[24 * 60 :]
+    assert field_drift(spread, live, horizon=8760).evidence.log_values.max() < 0.1
+    for broken_at, hours_until in ((24 * 5 + 2, 1), (24 * 5 + 14, 12)):
+        broken = live.copy()
+        broken[broken_at:] = np.eye(11, dtype=np.int64)[MISSING] * live[broken_at:].sum(axis=1, keepdims=True)
+        alarm = field_drift(spread, broken, horizon=8760).evidence.alarm(1e-3)
+        assert alarm
+        assert broken_at <= alarm.period < broken_at + hours_until
+
+
 def test_too_few_units_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 5 units"):
         spread_of_units(traffic(4, 0))
