@@ -32,6 +32,7 @@ class Replay:
         alarm: The day of the first alarm of the fields; None if there is none.
         since: The day with which the change began, as the alarm says.
         moved: The fields that e-BH names on the day of the alarm.
+        moved_at_end: Those that it names on the last day.
     """
 
     start: str
@@ -41,6 +42,7 @@ class Replay:
     alarm: str | None
     since: str | None
     moved: tuple[str, ...]
+    moved_at_end: tuple[str, ...]
 
 
 def replays() -> Iterator[Replay]:
@@ -56,7 +58,8 @@ def _replay(frame: pl.DataFrame, start: date) -> Replay:
     table_days = (start - first).days
     evidence = _evidence(frame, days, table_days)
     alpha = budget()["fields"]
-    alarm = many_fields(evidence, alpha).alarm
+    at_end = many_fields(evidence, alpha)
+    alarm = at_end.alarm
     moved: tuple[str, ...] = ()
     if alarm:
         then = {
@@ -72,6 +75,7 @@ def _replay(frame: pl.DataFrame, start: date) -> Replay:
         alarm=(start + timedelta(alarm.period)).isoformat() if alarm else None,
         since=(start + timedelta(alarm.since)).isoformat() if alarm else None,
         moved=moved,
+        moved_at_end=at_end.moved,
     )
 
 

@@ -233,11 +233,18 @@ def _replayed_flights() -> Table:
             f"{each['table_days']} / {each['live_days']}",
             each["alarm"] or "-",
             each["since"] or "-",
-            ", ".join(f"`{name}`" for name in each["moved"]),
+            *(", ".join(f"`{name}`" for name in each[key]) for key in ("moved", "moved_at_end")),
         )
         for each in _monitoring()["replays"]
     ]
-    return ("live from", "days of the table / live", "first alarm", "since", "fields"), rows
+    return (
+        "live from",
+        "days of the table / live",
+        "first alarm",
+        "since",
+        "its fields",
+        "fields on the last day",
+    ), rows
 
 
 def _delays(quantiles: Sequence[int | None]) -> str:
