@@ -16,10 +16,13 @@ class Blocks:
     Attributes:
         means: The weighted mean over the rows of each block, float64 [blocks].
         weights: The sum of the weights of these rows, float64 [blocks]; positive.
+        rows: The number of rows with equal weights that say as much (Kish's effective sample size), float64 [blocks];
+            None if the weights count rows.
     """
 
     means: Floats
     weights: Floats
+    rows: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.means)
@@ -42,7 +45,8 @@ def block_means(values: Floats, blocks: Ints, weights: Floats | None = None) -> 
     values, blocks, weighted = values[weighted > 0], blocks[weighted > 0], weighted[weighted > 0]
     _, positions = np.unique(blocks, return_inverse=True)
     sums = np.asarray(np.bincount(positions, weighted), np.float64)
-    return Blocks(np.bincount(positions, weighted * values) / np.maximum(sums, np.finfo(float).tiny), sums)
+    means = np.bincount(positions, weighted * values) / np.maximum(sums, np.finfo(float).tiny)
+    return Blocks(means, sums, np.asarray(sums**2 / np.bincount(positions, weighted**2)))
 
 
 def resampled_rows(blocks: NDArray[Any], random: np.random.Generator) -> Ints:

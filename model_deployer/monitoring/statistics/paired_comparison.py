@@ -48,8 +48,7 @@ def paired_comparison(differences: Blocks, alpha: float = 0.05, bound: float = 1
     """Return which of two models is better.
 
     Args:
-        differences: The mean over the rows of each block of the candidate's loss minus the champion's; its weights
-            count rows.
+        differences: The mean over the rows of each block of the candidate's loss minus the champion's.
         alpha: The largest probability that the interval is ever wrong.
         bound: The largest possible loss of a row.
     """
@@ -78,7 +77,8 @@ def _running_intervals(differences: Blocks, alpha: float, bound: float) -> tuple
     if not len(differences):
         return np.empty(0), np.empty(0)
     centers, halves = running_intervals(differences, alpha)
-    halves = halves + bound * np.log(2 / alpha) / differences.weights.cumsum()
+    rows = differences.weights if differences.rows is None else differences.rows
+    halves = halves + bound * np.log(2 / alpha) / rows.cumsum()
     is_open = np.cumsum(differences.means != 0) < MIN_DIFFERENT_BLOCKS
     lows, highs = np.where(is_open, -bound, centers - halves), np.where(is_open, bound, centers + halves)
     if is_open[-1]:

@@ -106,6 +106,8 @@ def test_block_means_are_weighted_and_ordered() -> None:
     result = block_means(values, blocks, np.array([1.0, 1, 3, 1, 0]))
     assert result.means.tolist() == [2.75, 2.5]
     assert result.weights.tolist() == [4, 2]
+    assert result.rows is not None
+    assert result.rows.tolist() == [16 / 10, 2]
     assert result.mean == pytest.approx((2 + 9 + 1 + 4) / 6)
 
 
