@@ -20,7 +20,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model_deployer.api import Model, Reading, adopt, ledger, load, monitor, promote, read, replay, rollback, train
+    from model_deployer.api import (
+        Model,
+        Reading,
+        adopt,
+        ledger,
+        load,
+        monitor,
+        promote,
+        read,
+        recalibrate,
+        replay,
+        retrain,
+        rollback,
+        train,
+    )
     from model_deployer.contract.errors import DeployerError
 
 __all__ = [
@@ -33,7 +47,9 @@ __all__ = [
     "monitor",
     "promote",
     "read",
+    "recalibrate",
     "replay",
+    "retrain",
     "rollback",
     "train",
 ]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from model_deployer.monitoring.candidate.replay_report import ReplayReport
     from model_deployer.monitoring.monitor.monitor import MonitorReport
+    from model_deployer.monitoring.retraining import Retrained
     from model_deployer.prediction.file_prediction import Summary
     from model_deployer.serving.engines.offline import OfflineModel
     from model_deployer.training.data.values import Question
@@ -198,6 +199,73 @@ def ledger(name: str) -> tuple[Entry, ...]:
         ArtifactError: if an entry was altered.
     """
     return tuple(read_ledger(store.ledger_file(name)))
+
+
+def recalibrate(tag: str, *, traffic: str | Path, since: datetime | None = None) -> "Model":
+    """Fit the probabilities, or the interval, of a model to labelled rows of its traffic, as `deployer recalibrate`.
+
+    Args:
+        tag: ``name:version``, ``name@alias``, or ``name`` for its highest version.
+        traffic: The traffic store: a folder, or a URL of an object store.
+        since: The time of the first row, with a UTC offset; by default, all rows.
+
+    Returns:
+        The new patch version.
+
+    Raises:
+        DataError: if there are too few labelled rows.
+        CheckFailed: if no calibration is better than the present one; nothing is saved.
+        UsageError: if the model has nothing to calibrate.
+    """
+    with packages_of("train"):
+        from model_deployer.monitoring.traffic.labelled import labelled_rows  # noqa: PLC0415
+        from model_deployer.monitoring.traffic.traffic import read_traffic  # noqa: PLC0415
+        from model_deployer.monitoring.traffic.traffic_files import Window, open_files  # noqa: PLC0415
+        from model_deployer.training.recalibration_run import recalibrate as run  # noqa: PLC0415
+    artifact = store.load(tag)
+    captured = read_traffic(open_files(str(traffic)), artifact.manifest.name, Window(since=since))
+    return load(run(artifact, labelled_rows(captured, artifact.contract)).tag)
+
+
+def retrain(
+    tag: str,
+    *,
+    traffic: str | Path,
+    since: datetime | None = None,
+    folder: str | Path | None = None,
+    with_table: bool = True,
+) -> "Retrained":
+    """Train a model again with labelled rows of its traffic, and compare it with the champion on later ones.
+
+    ::
+
+        result = md.retrain("churn@champion", traffic="s3://bucket/traffic")
+        if result.trial.verdict == "won":
+            md.promote(result.tag)
+
+    Args:
+        tag: The champion, as ``name:version``, ``name@alias``, or ``name`` for its highest version.
+        traffic: The traffic store: a folder, or a URL of an object store.
+        since: The time of the first row, with a UTC offset; by default, all rows.
+        folder: The folder for the new model.yaml and its table; by default, ``NAME-retrained`` in the current folder.
+        with_table: Whether the table of the champion is a part of the training, where it is still there.
+
+    Returns:
+        The ``tag`` of the new model, which is in the store, and the ``trial``.
+
+    Raises:
+        DataError: if there are too few labelled rows.
+        UsageError: if the model was not trained here.
+        DeployerError: as :func:`train`.
+    """
+    with packages_of("train"):
+        from model_deployer.monitoring.retraining import retrain as run  # noqa: PLC0415
+        from model_deployer.monitoring.traffic.traffic import read_traffic  # noqa: PLC0415
+        from model_deployer.monitoring.traffic.traffic_files import Window, open_files  # noqa: PLC0415
+    champion = store.load(tag)
+    name = champion.manifest.name
+    captured = read_traffic(open_files(str(traffic)), name, Window(since=since))
+    return run(champion, captured, Path(folder or f"{name}-retrained"), with_table=with_table)
 
 
 def monitor(

@@ -21,6 +21,7 @@ from model_deployer.contract.errors import DataError, UsageError
 from model_deployer.contract.features import Boolean, Datetime, Integer
 from model_deployer.contract.number_format import count
 from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.promotion import CHALLENGER, promote
 from model_deployer.contract.trial import Finding, Trial, Verdict, overall, save_trial
 from model_deployer.contract.yaml_source import read_yaml
 from model_deployer.monitoring.statistics.blocks import block_means
@@ -65,6 +66,8 @@ class Retrained:
 def retrain(champion: Artifact, traffic: Traffic, folder: Path, *, with_table: bool = True) -> Retrained:
     """Train a model again, and compare it with the champion.
 
+    A candidate that does not win gets the alias ``challenger``, with the reason.
+
     Args:
         champion: The model that answers callers.
         traffic: Its captured traffic.
@@ -89,6 +92,9 @@ def retrain(champion: Artifact, traffic: Traffic, folder: Path, *, with_table: b
     candidate = store.load(fit(path).tag)
     trial = compare(champion, candidate, window)
     save_trial(store.trials_folder(), trial)
+    if trial.verdict != "won":
+        reasons = "; ".join(finding.text for finding in trial.findings if finding.verdict == trial.verdict)
+        promote(candidate.tag, CHALLENGER, reason=f"{trial.verdict}: {reasons}")
     return Retrained(candidate.tag, trial)
 
 

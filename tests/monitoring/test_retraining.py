@@ -60,6 +60,8 @@ def test_a_candidate_wins_where_the_world_has_changed(home: Path, tmp_path: Path
 def test_a_candidate_that_does_not_win_is_kept_with_the_reason(home: Path, tmp_path: Path) -> None:
     retrained = run(tmp_path, table(1600, 1), with_table=True)
     assert retrained.trial.verdict == "open"
+    assert store.resolve("colours@challenger") == retrained.tag
+    assert (md.ledger("colours")[-1].reason or "").startswith("open: on ")
     assert "of the candidate minus that of colours:1.0.0 is " in retrained.trial.findings[0].text
     assert len(pl.read_parquet(tmp_path / "again" / "table.parquet")) == 1200 + 1200
 

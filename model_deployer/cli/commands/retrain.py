@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
+from model_deployer import api
 from model_deployer.cli.output import Json, print_json
 from model_deployer.cli.traffic_options import Since, TrafficStore
 from model_deployer.contract import store
-from model_deployer.system.extras import packages_of
 
 
 def retrain(  # noqa: PLR0913, PLR0917 (the options of the command)
@@ -27,16 +27,8 @@ def retrain(  # noqa: PLR0913, PLR0917 (the options of the command)
 
     The new version is saved in any case. Exit code 1: it does not win.
     """
-    with packages_of("train"):
-        from model_deployer.monitoring.retraining import retrain as run  # noqa: PLC0415 (it loads polars)
-        from model_deployer.monitoring.traffic.traffic import read_traffic  # noqa: PLC0415
-        from model_deployer.monitoring.traffic.traffic_files import Window, open_files  # noqa: PLC0415
-
-    champion = store.load(model)
-    captured = read_traffic(open_files(traffic), champion.manifest.name, Window(since=since))
-    retrained = run(
-        champion, captured, folder or Path(f"{champion.manifest.name}-retrained"), with_table=not only_traffic
-    )
+    champion = store.resolve(model)
+    retrained = api.retrain(champion, traffic=traffic, since=since, folder=folder, with_table=not only_traffic)
     trial = retrained.trial
     if json:
         print_json(trial.to_json())
@@ -44,7 +36,7 @@ def retrain(  # noqa: PLR0913, PLR0917 (the options of the command)
         for finding in trial.findings:
             print(f"{finding.verdict:>5}  {finding.name}: {finding.text}")
         verdict = {"won": "wins", "lost": "loses", "open": "does not win yet"}[trial.verdict]
-        print(f"{retrained.tag} is in the model store. It {verdict} against {champion.tag}.")
+        print(f"{retrained.tag} is in the model store. It {verdict} against {champion}.")
         if trial.verdict == "won":
             print(f"Let it answer callers:  deployer promote {retrained.tag}")
     if trial.verdict != "won":
