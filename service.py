@@ -28,7 +28,6 @@ from model_deployer.serving.engines import engine
 from model_deployer.serving.engines.onnx import OnnxEngine
 from model_deployer.serving.engines.remote import RUNNER_TIMEOUT_SECONDS, RemoteEngine, run_batches
 from model_deployer.serving.engines.source import SOCKET_VARIABLE, SourceEngine
-from model_deployer.serving.engines.source_process import SourceProcess
 from model_deployer.serving.gateway import Gateway
 from model_deployer.serving.grpc import address
 from model_deployer.serving.http import connection, keys, listeners, problem_details
@@ -38,6 +37,7 @@ from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi, registry
 from model_deployer.serving.rollout import takeover
 from model_deployer.serving.rollout.alias_follower import AliasFollower
+from model_deployer.serving.rollout.source_processes import SourceProcesses
 from model_deployer.serving.shadow.shadow_process import ShadowProcess
 
 SERVICE_FILE = Path(__file__).resolve()
@@ -185,18 +185,17 @@ class ModelService:
         metric_files.create_folder()
         watch = workers.WorkerWatch()
         os.environ[MODEL_VARIABLE] = artifact.tag
-        sources = {}
-        gpus = engine.source_gpus(server_settings)
+        sources = SourceProcesses(watch, engine.source_gpus(server_settings))
         if artifact.runner:
-            sources[artifact.tag] = SourceProcess(artifact, artifact.runner, watch.count_source_ends(), gpus)
-            os.environ[SOCKET_VARIABLE] = sources[artifact.tag].start()
+            os.environ[SOCKET_VARIABLE] = sources.start(artifact, artifact.runner)
         predictor.replay(local_engine(0 if engine_name == "cuda" else None))
         if predictor.capture:
             predictor.capture.check()
-        if server_settings.shadow:
-            ShadowProcess(artifact, server_settings).start().pass_to_workers()
+        shadow = ShadowProcess(artifact, server_settings) if server_settings.shadow else None
+        if shadow:
+            shadow.start().pass_to_workers()
         alias = followed_alias(SERVICE_FILE, requested_tag, engine_name)
-        watch.start(AliasFollower(alias, watch, sources, gpus).start if alias else None)
+        watch.start(AliasFollower(alias, watch, sources, shadow).start if alias else None)
         listeners.install()
         if tls_settings := server_options.tls():
             tls_settings.check(has_grpc=server_settings.grpc_port is not None)

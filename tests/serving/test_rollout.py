@@ -98,6 +98,12 @@ def is_served(server: Server, version: str) -> float:
     return server.metric(f'model_info{{name="served",version="{version}"}}')
 
 
+def save_with_another_contract(folder: Path, home: Path, version: str) -> None:
+    """Save a version that answers with numbers."""
+    with model_store(home):
+        tiny.save(folder, "served", version, contract=tiny.OF_A_NUMBER)
+
+
 def save_with_other_golden_answers(folder: Path, home: Path, version: str) -> None:
     """Save a version whose golden answers are not those of its graph."""
     manifest = tiny.write(folder, "served", version)
@@ -144,21 +150,24 @@ def test_a_promotion_and_a_rollback_lose_no_request(tmp_path: Path) -> None:
 
 
 def test_killed_workers_do_not_stop_a_promotion(tmp_path: Path) -> None:
-    """The first worker with the new version is killed while it starts; another takes its place."""
-    home = tiny.home(tmp_path / "home", "1.0.0", "1.1.0")
+    """The first worker with a new contract is killed while it starts; another takes its place."""
+    home = tiny.home(tmp_path / "home", "1.0.0")
+    save_with_another_contract(tmp_path / "another", home, "2.0.0")
     set_champion(home, "1.0.0")
     with following(tmp_path, home, workers=2) as server:
         old = {worker.pid for worker in server.workers()}
         with load(server) as answers:
-            set_champion(home, "1.1.0")
+            set_champion(home, "2.0.0")
             until(lambda: len(server.workers()) == 3, seconds=60)
             (new,) = (worker for worker in server.workers() if worker.pid not in old)
             new.kill()
             until(lambda: rollouts(server, "done") == 1, seconds=120)
         assert answers.statuses == {200}
         assert {client[0] for client in answers.versions()} == {"1.0.0"}
-        assert {client[-1] for client in answers.versions()} == {"1.1.0"}
+        assert {client[-1] for client in answers.versions()} == {"2.0.0"}
         until(lambda: len(server.workers()) == 2)
+        answer = httpx.post(f"{server.url}/predict", json=tiny.ROW).json()
+        assert set(answer["predictions"][0]) == {"value", "lower", "upper"}
         assert old.isdisjoint(worker.pid for worker in server.workers())
         (ended,) = lines(server, "worker ended unexpectedly")
         assert (ended["pid"], ended["reason"]) == (new.pid, "SIGKILL")

@@ -56,7 +56,7 @@ def show_life_regularly(show_life: Callable[[], None]) -> None:
     Without its parent, a worker would hold the port, and no later server could listen there.
     """
     loop = asyncio.get_running_loop()
-    parent = os.getppid()
+    parent = int(os.environ.get(_PARENT_VARIABLE, os.getppid()))  # it may have ended before this call
 
     def show() -> None:
         if os.getppid() != parent:

@@ -7,22 +7,22 @@ present one goes on answering.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
 
 from circus.watcher import Watcher
 
 from model_deployer.contract import store
-from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import DeployerError
 from model_deployer.serving.config.model_selection import MODEL_VARIABLE
 from model_deployer.serving.engines.source import SOCKET_VARIABLE
-from model_deployer.serving.engines.source_process import SourceProcess
 from model_deployer.serving.observability.logs import logger
 from model_deployer.serving.observability.workers import WorkerWatch
+from model_deployer.serving.rollout.source_processes import SourceProcesses
 from model_deployer.serving.rollout.worker_rollout import WorkerRollout, is_ending, served_models
+from model_deployer.serving.shadow.shadow_process import SHADOW_VARIABLE, ShadowProcess
 
 T = TypeVar("T")
 
@@ -40,14 +40,14 @@ class AliasFollower:
     Args:
         alias: The alias as ``name@alias``.
         watch: What logs and counts the workers.
-        sources: The processes of models that their source serves, by the tag of the model.
-        gpus: The GPUs that such a process may use.
+        sources: The processes of models that their source serves.
+        shadow: The shadow of the server, which compares the candidate with the model that the server started with.
     """
 
     alias: str
     watch: WorkerWatch
-    sources: dict[str, SourceProcess] = field(default_factory=dict)
-    gpus: Sequence[str] = ()
+    sources: SourceProcesses
+    shadow: ShadowProcess | None = None
     _stamp: tuple[int, ...] | None = None
     _retry_time: float = 0.0
     _task: "asyncio.Task[None] | None" = None
@@ -83,50 +83,49 @@ class AliasFollower:
     async def _look(self, watcher: Watcher) -> None:
         """Serve the version that the alias names now; if that is not possible, log why."""
         self._retry_time = inf
-        start = time.monotonic()
-        present = watcher.env[MODEL_VARIABLE]
         try:
             model = store.resolve(self.alias)
-            if served_models(watcher) == {model}:
-                return
-            extra = {"alias": self.alias, "model": model, "before": present}
-            logger.info("the alias names another version; new workers are started", extra=extra)
-            await self._serve(watcher, model)
+            if served_models(watcher) != {model}:
+                await self._serve(watcher, model)
         except Exception as error:
-            if is_ending(watcher):
-                return
-            self._retry_time = time.monotonic() + _RETRY_SECONDS
-            self.watch.count_rollout("failed")
-            logger.error(
-                "the version that the alias names cannot be served, so that the one before answers",
-                extra={"alias": self.alias, "served": sorted(served_models(watcher)), "reason": str(error)},
-                exc_info=not isinstance(error, DeployerError),
-            )
-            return
+            if not is_ending(watcher):
+                self._record_failure(watcher, error)
         finally:
-            self._stop_unused_sources(watcher)
-        self.watch.count_rollout("done")
-        seconds = round(time.monotonic() - start, 1)
-        logger.info("all workers serve the version that the alias names", extra={"model": model, "seconds": seconds})
+            self.sources.stop_others(served_models(watcher))
+
+    def _record_failure(self, watcher: Watcher, error: Exception) -> None:
+        self._retry_time = time.monotonic() + _RETRY_SECONDS
+        self.watch.count_rollout("failed")
+        logger.error(
+            "the version that the alias names cannot be served, so that the one before answers",
+            extra={"alias": self.alias, "served": sorted(served_models(watcher)), "reason": str(error)},
+            exc_info=not isinstance(error, DeployerError),
+        )
 
     async def _serve(self, watcher: Watcher, model: str) -> None:
+        start = time.monotonic()
+        extra = {"alias": self.alias, "model": model, "before": watcher.env[MODEL_VARIABLE]}
+        logger.info("the alias names another version; new workers are started", extra=extra)
         artifact = await _in_thread(lambda: store.load(model).require_servable())
         environment = {**watcher.env, MODEL_VARIABLE: model}
-        environment.pop(SOCKET_VARIABLE, None)
-        if artifact.runner:
-            environment[SOCKET_VARIABLE] = await _in_thread(lambda: self._start_source(artifact))
+        for variable in (SOCKET_VARIABLE, SHADOW_VARIABLE):
+            environment.pop(variable, None)
+        if runner := artifact.runner:
+            environment[SOCKET_VARIABLE] = await _in_thread(lambda: self.sources.start(artifact, runner))
         await WorkerRollout(watcher, self.watch, environment).run()
+        if not is_ending(watcher):
+            self._stop_shadow()
+            self.watch.count_rollout("done")
+            extra = {"model": model, "seconds": round(time.monotonic() - start, 1)}
+            logger.info("all workers serve the version that the alias names", extra=extra)
 
-    def _start_source(self, artifact: Artifact) -> str:
-        assert artifact.runner
-        source = SourceProcess(artifact, artifact.runner, self.watch.count_source_ends(), self.gpus)
-        path = source.start()
-        self.sources[artifact.tag] = source
-        return path
-
-    def _stop_unused_sources(self, watcher: Watcher) -> None:
-        for model in self.sources.keys() - served_models(watcher):
-            self.sources.pop(model).stop()
+    def _stop_shadow(self) -> None:
+        if self.shadow:
+            self.shadow.stop()
+            self.shadow = None
+            logger.warning(
+                "the shadow has ended with the version that it compared with; start the server again for one"
+            )
 
 
 async def _in_thread(function: Callable[[], T]) -> T:

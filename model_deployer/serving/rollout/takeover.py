@@ -10,7 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 
 #: What a worker writes once it can answer.
@@ -24,7 +24,7 @@ VARIABLE = "MODEL_DEPLOYER_TAKEOVER"
 def failures_reported() -> Iterator[None]:
     """Report an error of the context to the parent and end this process; if it does not take over, pass the error on.
 
-    A worker without a parent that waits for it would write the traceback of an error that the parent reports in a line.
+    The parent logs the error in one line; BentoML would log its traceback.
     """
     try:
         yield
@@ -33,7 +33,8 @@ def failures_reported() -> Iterator[None]:
         if parent is None:
             raise
         reason = str(error).strip() or type(error).__name__
-        parent.sendall(reason.splitlines()[0].encode(errors="replace"))
+        with suppress(OSError):  # the parent has ended
+            parent.sendall(reason.splitlines()[0].encode(errors="replace"))
         sys.stderr.flush()
         os._exit(1)
 
@@ -45,9 +46,9 @@ async def wait_for_turn() -> None:
         return
     loop = asyncio.get_running_loop()
     parent.setblocking(False)
-    await loop.sock_sendall(parent, READY)
-    await loop.sock_recv(parent, 1)
-    parent.close()
+    with closing(parent), suppress(OSError):  # the parent has ended
+        await loop.sock_sendall(parent, READY)
+        await loop.sock_recv(parent, 1)
 
 
 @cache

@@ -9,11 +9,12 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 from circus.process import Process
 from circus.watcher import Watcher
+from psutil import NoSuchProcess
 
 from model_deployer.contract.errors import DeployerError
 from model_deployer.serving.config.model_selection import MODEL_VARIABLE
@@ -69,23 +70,29 @@ class WorkerRollout:
             self._watcher.numprocesses = self._size
 
     async def _replace_one(self) -> None:
-        connection = await self._start_worker()
-        self._watcher.env = self._environment
-        with closing(connection):  # which gives the new worker its turn
+        with ExitStack() as stack:
+            # Where a worker was killed meanwhile, circus may have started one more.
+            if len(self._workers()) <= self._size:
+                stack.enter_context(closing(await self._start_worker()))  # closing gives the new worker its turn
+                self._watcher.env = self._environment
             old = next(iter(self._old_workers()), None)
             if old:
                 await self._stop_accepting(old)
         if old:
             await self._reap(old, _DRAIN_SECONDS)
 
+    def _workers(self) -> list[Process]:
+        """Return the living workers, the oldest first. ``is_alive`` would hide the end of a worker from circus."""
+        workers: list[Process] = self._watcher.get_active_processes()
+        return sorted(workers, key=lambda worker: float(worker.started))
+
     def _old_workers(self) -> list[Process]:
-        """Return the living workers that serve another model and were not asked to stop, the oldest first."""
+        """Return those that serve another model and were not asked to stop."""
         model = self._environment[MODEL_VARIABLE]
-        workers = sorted(self._watcher.processes.values(), key=lambda process: process.started)
         return [
             worker
-            for worker in workers
-            if worker.env[MODEL_VARIABLE] != model and worker.pid not in self._stopping and worker.is_alive()
+            for worker in self._workers()
+            if worker.env[MODEL_VARIABLE] != model and worker.pid not in self._stopping
         ]
 
     async def _start_worker(self) -> socket.socket:
@@ -133,7 +140,8 @@ class WorkerRollout:
         except ConnectionError:
             return b""
         except TimeoutError:
-            worker.send_signal(signal.SIGKILL)
+            with suppress(NoSuchProcess):
+                worker.send_signal(signal.SIGKILL)
             return f"a new worker was not ready after {_START_SECONDS:g} seconds".encode()
 
     async def _stop_accepting(self, worker: Process) -> None:
@@ -143,14 +151,15 @@ class WorkerRollout:
         """
         self._stopping.add(worker.pid)
         self._watch.expect_end(worker.pid)
-        worker.send_signal(signal.SIGTERM)
+        with suppress(NoSuchProcess):
+            worker.send_signal(signal.SIGTERM)
         await _until(lambda: not self._is_listening(worker), _CLOSE_SECONDS)
 
     async def _reap(self, worker: Process, seconds: float) -> None:
         """Wait until a worker has ended, and have circus forget it without starting another one."""
-        await _until(lambda: not worker.is_alive(), seconds)
+        await _until(lambda: worker not in self._workers(), seconds)
         self._watcher.numprocesses = self._size
-        if not worker.is_alive():
+        if worker not in self._workers():
             self._watcher.reap_process(worker.pid)
 
     def _is_listening(self, worker: Process) -> bool:
@@ -159,7 +168,7 @@ class WorkerRollout:
         try:
             return not listeners.isdisjoint(str(file.readlink()) for file in Path(f"/proc/{worker.pid}/fd").iterdir())
         except OSError:
-            return bool(worker.is_alive())
+            return worker in self._workers()
 
 
 def is_ending(watcher: Watcher) -> bool:
@@ -169,8 +178,7 @@ def is_ending(watcher: Watcher) -> bool:
 
 def served_models(watcher: Watcher) -> set[str]:
     """Return the tags of the models that workers serve, or will serve when they are started again."""
-    workers = [worker for worker in watcher.processes.values() if worker.is_alive()]
-    return {watcher.env[MODEL_VARIABLE], *(worker.env[MODEL_VARIABLE] for worker in workers)}
+    return {watcher.env[MODEL_VARIABLE], *(worker.env[MODEL_VARIABLE] for worker in watcher.get_active_processes())}
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> None:
