@@ -12,6 +12,7 @@ from model_deployer.monitoring.candidate.replay_report import (
     Refusals,
     Reproduction,
 )
+from model_deployer.monitoring.candidate.row_blocks import MAX_COMPARED_BLOCKS
 from model_deployer.monitoring.candidate.row_losses import WorstRise
 
 #: A larger latency counts only if it is larger by this many milliseconds, too: a client's clock is not finer.
@@ -124,9 +125,11 @@ def _loss_text(loss: LossComparison, block: str) -> str:
 
 
 def _block_count(blocks: int, block: str) -> str:
-    noun = block if block in ("day", "hour", "request") else f"block by {block}"
-    plural = f"blocks by {block}" if noun != block else f"{noun}s"
-    return f"{blocks:,} {noun if blocks == 1 else plural}"
+    is_unit = block in ("day", "hour", "request")
+    singular, plural = (block, f"{block}s") if is_unit else (f"block by {block}", f"blocks by {block}")
+    if blocks >= MAX_COMPARED_BLOCKS:
+        return f"{blocks:,} groups of consecutive {plural}"
+    return f"{blocks:,} {singular if blocks == 1 else plural}"
 
 
 def _of_decisions(compared: Compared, limits: Limits) -> Iterator[Finding]:
@@ -155,10 +158,8 @@ def _of_refusals(refusals: Refusals, limits: Limits) -> Finding:
         f"'{reason.field}' {reason.code} ({reason.rows:,})" if reason.field else f"{reason.code} ({reason.rows:,})"
         for reason in refusals.reasons[:3]
     )
-    text = (
-        f"the candidate refuses {count(refusals.rows, 'row')} that the champion answers, {percent(refusals.share)}: "
-        f"{reasons}"
-    )
+    text = f"the candidate refuses {count(refusals.rows, 'row')} that the champion answers, {percent(refusals.share)}"
+    text += f": {reasons}" if reasons else ""
     return Finding(name="refusals", verdict=verdict, text=text)
 
 

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from model_deployer.adoption.cell.cell_worker import wire
 from model_deployer.contract.artifact import Artifact, open_artifact
-from model_deployer.contract.errors import DeployerError
 from model_deployer.serving.engines.offline import OfflineModel
 from model_deployer.serving.shadow.shadow_columns import table_columns
 
@@ -88,7 +87,7 @@ class ShadowModel:
                 _, columns = wire.receive(connection)
                 try:
                     header, answer = {}, self.answer(columns)
-                except (DeployerError, MemoryError, ValueError) as error:
+                except Exception as error:  # its text may have values of callers
                     header, answer = {"error": type(error).__name__}, {}
                 wire.send(connection, header, answer)
 
