@@ -117,7 +117,6 @@ class ShadowProcess:
     def _run(self, folder: Path) -> int:
         """Run the process until it ends, and return its exit code."""
         settings = ShadowSettings(
-            str(self.champion.path),
             str(self.candidate.path),
             str(folder / "answering"),
             self.settings.unknown_fields == "ignore",
