@@ -16,6 +16,7 @@ from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError, UsageError
 from model_deployer.contract.features import Categorical, Feature, Numeric
 from model_deployer.contract.outputs import Classification
+from model_deployer.contract.promotion import promote
 from model_deployer.contract.trial import last_trial
 from model_deployer.monitoring.candidate.findings import Limits
 from model_deployer.monitoring.candidate.replay import Replay, replay
@@ -186,6 +187,15 @@ def test_rows_of_older_versions_are_asked_again(tmp_path: Path, champion: str) -
     (left_out,) = report.left_out
     assert left_out.rows == ROWS
     assert "version 0.9.0 does not have the values of 'temp' (nothing of it)" in left_out.reason
+
+
+def test_the_champion_is_that_of_the_alias(tmp_path: Path, champion: str) -> None:
+    older = tiny.save(tmp_path / "older", name_of(tmp_path), "0.9.0", KEPT)
+    promote(older)
+    traffic = captured(tmp_path, champion, right, 1)
+    report = replay(Replay(traffic, candidate(tmp_path)))
+    assert (report.trial.champion, report.reproduction) == (older, None)
+    assert report.notes[0].startswith(f"{ROWS} rows were answered by other versions (1.0.0)")
 
 
 def test_models_that_predict_something_else_are_not_compared(tmp_path: Path, champion: str) -> None:
