@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.errors import ModelNotFound, UsageError
+from model_deployer.contract.errors import DataError, ModelNotFound, UsageError
 from model_deployer.contract.trial import save_trial
 from model_deployer.monitoring.candidate.captured_rows import CapturedRows, rows_to_ask
 from model_deployer.monitoring.candidate.comparison import Origin, compare
@@ -80,6 +80,10 @@ def _asked_again(
     job: Replay, files: TrafficFiles, named: Artifact | None, candidate: Artifact
 ) -> tuple[PairedRows, Origin]:
     traffic = read_traffic(files, (named or candidate).manifest.name, job.window)
+    if traffic.rows.is_empty():
+        raise DataError(
+            f"the traffic store has only refused requests of '{traffic.name}' in this time; check `--since`"
+        )
     champion = named or store.load(champion_of(traffic, candidate))
     check_same_prediction(champion, candidate)
     captured = rows_to_ask(traffic.rows, contracts(traffic), (champion.contract, candidate.contract), job.without)

@@ -134,7 +134,8 @@ def test_few_blocks_leave_it_open_and_say_how_many_rows_are_needed(tmp_path: Pat
     assert report.trial.verdict == "open"
     needed = report.losses[0].needed_rows
     assert needed is not None and needed > 3 * ROWS
-    assert f"a verdict takes about {needed:,} labelled rows" in verdict_text(report, "loss")
+    expected = f"a verdict takes about {needed:,} labelled rows and at least 10 days"
+    assert expected in verdict_text(report, "loss")
     assert replay(Replay(traffic, tag, limits=Limits(block="request"))).trial.verdict == "lost"
 
 
@@ -260,6 +261,7 @@ def test_a_running_server_is_asked_at_the_recorded_pace(tmp_path: Path, champion
     assert verdicts(report)["latency"] == "open"
     assert report.changes is not None and report.changes.flips == len(requests)
     assert "The candidate must not replace the champion" in page.read_text()
+    assert page.read_text().count("data:image/png") == 3
     assert other.returncode == 2
     assert f"serves {tag}, not {champion}" in other.stderr
 
