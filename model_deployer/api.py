@@ -327,7 +327,8 @@ def replay(  # noqa: PLR0913 (keywords)
     Args:
         traffic: The traffic store: a folder, or a URL of an object store.
         candidate: The tag of the model that may replace the champion.
-        champion: The tag of the model that answers callers; by default, the version that answered last.
+        champion: The tag of the model that answers callers; by default ``NAME@champion``, or without
+            this alias the version that answered last.
         since: The time of the first row, in UTC unless it has an offset; by default, all rows.
         until: The time before which the rows are.
         without: Optional fields that both models are asked without.

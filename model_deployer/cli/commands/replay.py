@@ -20,7 +20,8 @@ EXIT_CODES: dict[Verdict, int] = {"won": 0, "lost": 1, "open": 4}
 
 Candidate = Annotated[str, typer.Option(help="The model that may replace the champion.")]
 Champion = Annotated[
-    str | None, typer.Option(help="The model that answers callers; by default, the version that answered last.")
+    str | None,
+    typer.Option(help="The model that answers callers; by default NAME@champion, or the last one."),
 ]
 Until = Annotated[
     datetime | None,

@@ -14,11 +14,10 @@ from model_deployer.monitoring.candidate.paired_rows import PairedRows
 from model_deployer.monitoring.candidate.replay_report import (
     Latency,
     LeftOut,
-    LossComparison,
     ReplayReport,
     SliceChange,
 )
-from model_deployer.monitoring.candidate.row_blocks import block_numbers, compare_losses
+from model_deployer.monitoring.candidate.row_blocks import block_numbers, compare_losses, difference_interval
 from model_deployer.monitoring.candidate.row_losses import RowLosses, labelled_rows, row_losses, worst_rise
 from model_deployer.monitoring.candidate.traffic_slices import TrafficSlice, traffic_slices
 
@@ -54,7 +53,10 @@ def compare(rows: PairedRows, origin: Origin, limits: Limits) -> ReplayReport:
     labelled = labelled_rows(rows)
     losses = list(row_losses(rows, labelled)) if labelled.size else []
     compared = Compared(
-        losses=[_compared_loss(loss, blocks[labelled], rows.weights[labelled], limits) for loss in losses],
+        losses=[
+            compare_losses(loss, blocks[labelled], rows.weights[labelled], limits.tolerance, limits.alpha)
+            for loss in losses
+        ],
         changes=answer_changes.changes(rows),
         refusals=answer_changes.refusals(rows),
         latency=origin.latency,
@@ -93,12 +95,6 @@ def compare(rows: PairedRows, origin: Origin, limits: Limits) -> ReplayReport:
     )
 
 
-def _compared_loss(
-    loss: RowLosses, blocks: NDArray[np.int64], weights: NDArray[np.float64], limits: Limits
-) -> LossComparison:
-    return compare_losses(loss, blocks, weights, limits.tolerance, limits.alpha)
-
-
 def _label_notes(rows: PairedRows, labelled: Sequence[int] | NDArray[np.intp]) -> Iterator[str]:
     received = len(rows.table) - rows.table["label"].null_count()
     if received > len(labelled):
@@ -132,30 +128,29 @@ class _Slices:
         both = rows.both & part.rows
         weights = rows.weights[both]
         sizes = np.abs(rows.differences[both])
-        compared = self._loss_in(part)
-        has_interval = compared is not None and np.isfinite([compared.low, compared.high]).all()
+        inside = part.rows[self.labelled] if self.loss else np.zeros(0, np.bool_)
+        interval = self._interval(inside)
         return SliceChange(
             slice=part.name,
             rows=int(both.sum()),
             flip_share=None if rows.flips is None else answer_changes.share(rows.flips, both, rows.weights),
             mean_size=float(np.average(sizes, weights=weights)) if weights.sum() else 0.0,
             refusals=int((rows.new_refusals & part.rows).sum()),
-            labelled=compared.rows if compared else 0,
-            loss=compared.difference if compared else None,
-            low=compared.low if compared and has_interval else None,
-            high=compared.high if compared and has_interval else None,
+            labelled=int(inside.sum()),
+            loss=self._difference(inside),
+            low=interval and interval[0],
+            high=interval and interval[1],
         )
 
-    def _loss_in(self, part: TrafficSlice) -> LossComparison | None:
-        inside = part.rows[self.labelled]
+    def _difference(self, inside: NDArray[np.bool_]) -> float | None:
+        """Return the mean difference of the loss of some labelled rows; None without any."""
         if self.loss is None or not inside.any():
             return None
-        loss = RowLosses(
-            self.loss.name,
-            self.loss.meaning,
-            self.loss.champion[inside],
-            self.loss.candidate[inside],
-            self.loss.bound,
-        )
-        indices = self.labelled[inside]
-        return _compared_loss(loss, self.blocks[indices], self.rows.weights[indices], self.limits)
+        weights = self.rows.weights[self.labelled[inside]]
+        return float(np.average((self.loss.candidate - self.loss.champion)[inside], weights=weights))
+
+    def _interval(self, inside: NDArray[np.bool_]) -> tuple[float, float] | None:
+        if self.loss is None or not inside.any():
+            return None
+        loss, indices = self.loss.of_rows(inside), self.labelled[inside]
+        return difference_interval(loss, self.blocks[indices], self.rows.weights[indices], self.limits.alpha)

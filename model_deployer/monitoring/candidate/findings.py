@@ -12,7 +12,9 @@ from model_deployer.monitoring.candidate.replay_report import (
     Refusals,
     Reproduction,
 )
+from model_deployer.monitoring.candidate.row_blocks import MAX_COMPARED_BLOCKS
 from model_deployer.monitoring.candidate.row_losses import WorstRise
+from model_deployer.monitoring.statistics.paired_comparison import MIN_DIFFERENT_BLOCKS
 
 #: A larger latency counts only if it is larger by this many milliseconds, too: a client's clock is not finer.
 _MIN_MILLISECONDS = 5.0
@@ -115,6 +117,8 @@ def _loss_text(loss: LossComparison, block: str) -> str:
         "open": "the rows do not say yet",
     }[_verdict(loss)]
     needed = f"; a verdict takes about {loss.needed_rows:,} labelled rows" if loss.needed_rows else ""
+    if loss.blocks < MIN_DIFFERENT_BLOCKS and _verdict(loss) == "open":
+        needed += f"{' and' if needed else '; a verdict takes'} at least {_block_count(MIN_DIFFERENT_BLOCKS, block)}"
     blocks = _block_count(loss.blocks, block)
     return (
         f"{loss.meaning}: {number(loss.candidate)} instead of {number(loss.champion)} on {loss.rows:,} labelled rows "
@@ -124,9 +128,11 @@ def _loss_text(loss: LossComparison, block: str) -> str:
 
 
 def _block_count(blocks: int, block: str) -> str:
-    noun = block if block in ("day", "hour", "request") else f"block by {block}"
-    plural = f"blocks by {block}" if noun != block else f"{noun}s"
-    return f"{blocks:,} {noun if blocks == 1 else plural}"
+    is_unit = block in ("day", "hour", "request")
+    singular, plural = (block, f"{block}s") if is_unit else (f"block by {block}", f"blocks by {block}")
+    if blocks >= MAX_COMPARED_BLOCKS:
+        return f"{blocks:,} groups of consecutive {plural}"
+    return f"{blocks:,} {singular if blocks == 1 else plural}"
 
 
 def _of_decisions(compared: Compared, limits: Limits) -> Iterator[Finding]:
@@ -155,10 +161,8 @@ def _of_refusals(refusals: Refusals, limits: Limits) -> Finding:
         f"'{reason.field}' {reason.code} ({reason.rows:,})" if reason.field else f"{reason.code} ({reason.rows:,})"
         for reason in refusals.reasons[:3]
     )
-    text = (
-        f"the candidate refuses {count(refusals.rows, 'row')} that the champion answers, {percent(refusals.share)}: "
-        f"{reasons}"
-    )
+    text = f"the candidate refuses {count(refusals.rows, 'row')} that the champion answers, {percent(refusals.share)}"
+    text += f": {reasons}" if reasons else ""
     return Finding(name="refusals", verdict=verdict, text=text)
 
 
@@ -176,14 +180,16 @@ def _of_latency(latency: Latency, limits: Limits) -> Finding:
         return Finding(name="latency", verdict="lost", text=text)
     allowed = max(limits.max_latency * latency.recorded_p99, latency.recorded_p99 + _MIN_MILLISECONDS)
     verdict: Verdict = "lost" if latency.p99 > allowed else "won"
-    if latency.requests < _MIN_REQUESTS:
-        verdict = "open"
     text = (
         f"p99 {number(latency.p99, 3)} ms at {latency.speed:g} times the recorded pace, recorded "
         f"{number(latency.recorded_p99, 3)} ms; at most {number(allowed, 3)} ms may pass"
     )
-    few = f"; {latency.requests:,} requests are too few, at least {_MIN_REQUESTS}" if verdict == "open" else ""
-    return Finding(name="latency", verdict=verdict, text=text + few)
+    if latency.requests < _MIN_REQUESTS:
+        verdict, text = "open", f"{text}; {latency.requests:,} requests are too few, at least {_MIN_REQUESTS}"
+    elif verdict == "lost" and latency.delay_p99 > _MIN_MILLISECONDS:
+        delay = number(latency.delay_p99, 3)
+        verdict, text = "open", f"{text}; this client sent requests up to {delay} ms late, so use a lower --speed"
+    return Finding(name="latency", verdict=verdict, text=text)
 
 
 def _of_reproduction(reproduction: Reproduction) -> Finding:

@@ -1,12 +1,13 @@
 """Captured rows are asked again: the candidate's answers are compared with the champion's."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.errors import ModelNotFound, UsageError
+from model_deployer.contract.errors import DataError, ModelNotFound, UsageError
 from model_deployer.contract.trial import save_trial
 from model_deployer.monitoring.candidate.captured_rows import CapturedRows, rows_to_ask
 from model_deployer.monitoring.candidate.comparison import Origin, compare
@@ -27,7 +28,8 @@ class Replay:
     Attributes:
         traffic: The traffic store: a folder, or a URL of an object store.
         candidate: The tag of the model that may replace the champion.
-        champion: The tag of the model that answers callers; None for the version that answered last.
+        champion: The tag of the model that answers callers; None for that with the alias
+            ``champion``, or without one the version that answered last.
         window: The part of the traffic.
         without: Optional fields that the models are asked without, because their values were not captured.
         ignores_unknown: Whether servers leave fields out that a model does not have, as their setting says.
@@ -78,6 +80,10 @@ def _asked_again(
     job: Replay, files: TrafficFiles, named: Artifact | None, candidate: Artifact
 ) -> tuple[PairedRows, Origin]:
     traffic = read_traffic(files, (named or candidate).manifest.name, job.window)
+    if traffic.rows.is_empty():
+        raise DataError(
+            f"the traffic store has only refused requests of '{traffic.name}' in this time; check `--since`"
+        )
     champion = named or store.load(champion_of(traffic, candidate))
     check_same_prediction(champion, candidate)
     captured = rows_to_ask(traffic.rows, contracts(traffic), (champion.contract, candidate.contract), job.without)
@@ -102,11 +108,15 @@ def _ask_again(
 
 
 def champion_of(traffic: Traffic, candidate: Artifact) -> str:
-    """Return the tag of the version that answered last, apart from the candidate.
+    """Return the tag of the version with the alias ``champion``; without one, that of the version that answered last.
 
     Raises:
         UsageError: if only the candidate answered.
     """
+    with suppress(ModelNotFound):
+        champion = store.resolve(f"{traffic.name}@champion")
+        if champion != candidate.tag:
+            return champion
     others = traffic.rows.filter(traffic.rows["version"] != candidate.manifest.version)
     if others.is_empty():
         raise UsageError(f"all rows were answered by {candidate.tag} itself; name the other model with --champion")

@@ -169,6 +169,7 @@ class Latency(JsonObject):
         failures: Those without an answer, or with an error that is not about their rows.
         speed: How many times faster than recorded they were sent.
         p50, p99: Quantiles of the time from when a request was due to its answer, as its client saw it.
+        delay_p99: The 99th percentile of the part of it until this client sent a request.
         recorded_p50, recorded_p99: Quantiles of the time that the champion's server recorded.
         partial: The share of the requests with rows that were not captured, so that fewer rows were sent.
     """
@@ -178,6 +179,7 @@ class Latency(JsonObject):
     speed: float
     p50: float
     p99: float
+    delay_p99: float
     recorded_p50: float
     recorded_p99: float
     partial: float

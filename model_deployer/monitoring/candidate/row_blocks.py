@@ -25,6 +25,9 @@ _TIMES: Mapping[str, str] = {"day": "%Y-%m-%d", "hour": "%Y-%m-%dT%H"}
 #: The largest number of blocks that is estimated for a verdict.
 _MAX_BLOCKS = 20_000
 
+#: More blocks are merged, each with its neighbours in time: they are observations as well, and fewer are compared fast.
+MAX_COMPARED_BLOCKS = 500
+
 #: The points of a picture of the difference as labels came.
 _POINTS = 40
 
@@ -36,7 +39,8 @@ def block_numbers(table: pl.DataFrame, block: str) -> NDArray[np.int64]:
 
     Args:
         table: The rows in the order of their time.
-        block: ``day``, ``hour``, ``request``; or a captured field or ``row_id``, whose values are those of clients.
+        block: ``day``, ``hour``, ``request``; or ``row_id`` or a field that is captured with its values or their
+            hashes, as that of the client.
 
     Raises:
         UsageError: if there is no such column.
@@ -46,11 +50,12 @@ def block_numbers(table: pl.DataFrame, block: str) -> NDArray[np.int64]:
     elif block == "request":
         keys = table["request_id"]
     else:
-        column = block if block in table.columns else f"input.{block}"
-        if column not in table.columns:
+        names = (block, f"input.{block}", f"hash.{block}")
+        column = next((name for name in names if name in table.columns), None)
+        if column is None:
             fields = [name.removeprefix("input.") for name in table.columns if name.startswith("input.")]
             raise UsageError(
-                f"--block {block}: expected day, hour, request, row_id, or a field that is captured with its values"
+                f"--block {block}: expected day, hour, request, row_id, or a field that is kept or hashed"
                 f"{suggestion(block, fields)}"
             )
         keys = table[column].cast(pl.String)
@@ -80,7 +85,7 @@ def compare_losses(
         alpha: The largest probability that the interval of the difference is ever wrong.
     """
     champion, candidate = (float(np.average(each, weights=weights)) for each in (losses.champion, losses.candidate))
-    means = block_means(losses.candidate - losses.champion, blocks, weights)
+    means = _block_differences(losses, blocks, weights)
     result = paired_comparison(means, alpha, losses.bound)
     limit = tolerance * champion
     needed = _needed_blocks(means, result, limit, alpha)
@@ -97,8 +102,25 @@ def compare_losses(
         tolerance=limit,
         verdict=result.verdict,
         needed_rows=None if needed is None else round(len(blocks) / len(means) * needed),
-        progress=tuple(_progress(means, losses.bound, alpha)),
+        progress=tuple(_progress(means, losses.bound, alpha)) if means.means.any() else (),
     )
+
+
+def difference_interval(
+    losses: RowLosses, blocks: NDArray[np.int64], weights: Floats, alpha: float
+) -> tuple[float, float] | None:
+    """Return the interval of the difference of a loss; None if the models do not differ. As :func:`compare_losses`."""
+    means = _block_differences(losses, blocks, weights)
+    if not means.means.any():
+        return None
+    result = paired_comparison(means, alpha, losses.bound)
+    return result.low, result.high
+
+
+def _block_differences(losses: RowLosses, blocks: NDArray[np.int64], weights: Floats) -> Blocks:
+    values, positions = np.unique(blocks, return_inverse=True)
+    merged = positions * MAX_COMPARED_BLOCKS // len(values) if len(values) > MAX_COMPARED_BLOCKS else positions
+    return block_means(losses.candidate - losses.champion, merged, weights)
 
 
 def _needed_blocks(means: Blocks, result: PairedComparison, tolerance: float, alpha: float) -> int | None:

@@ -4,7 +4,7 @@ Every loss has an upper bound, as the confidence sequence needs it; that of a qu
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -39,6 +39,10 @@ class RowLosses:
     champion: Floats
     candidate: Floats
     bound: float
+
+    def of_rows(self, rows: NDArray[np.bool_]) -> "RowLosses":
+        """Return the losses of some of the rows."""
+        return replace(self, champion=self.champion[rows], candidate=self.candidate[rows])
 
 
 @dataclass(frozen=True)

@@ -44,11 +44,19 @@ class _Request(NamedTuple):
 
 
 class _Outcome(NamedTuple):
-    """The answer to a request: its status, 0 if it was lost; its content; and the milliseconds since it was due."""
+    """The answer to a request.
+
+    Attributes:
+        status: Its status; 0 if it was lost.
+        content: Its content.
+        milliseconds: The time since the request was due.
+        delay: The part of it until this client sent the request.
+    """
 
     status: int
     content: Mapping[str, Any]
     milliseconds: float
+    delay: float
 
 
 @dataclass(frozen=True)
@@ -115,13 +123,14 @@ async def _check_model(client: httpx.AsyncClient, url: str, model: Artifact) -> 
 
 
 async def _send(client: httpx.AsyncClient, rows: Sequence[Mapping[str, Any]], due: float) -> _Outcome:
+    sent = time.perf_counter()
     try:
         answer = await client.post("/predict", json={"rows": rows})
         content = answer.json()
         status = answer.status_code
     except (httpx.HTTPError, ValueError):
         status, content = 0, {}
-    return _Outcome(status, content, 1000 * (time.perf_counter() - due))
+    return _Outcome(status, content, 1000 * (time.perf_counter() - due), 1000 * (sent - due))
 
 
 def _requests(table: pl.DataFrame) -> list[_Request]:
@@ -195,6 +204,7 @@ def _latency(requests: Sequence[_Request], outcomes: Sequence[_Outcome], speed: 
         speed=speed,
         p50=float(np.quantile(actual, 0.5)),
         p99=float(np.quantile(actual, 0.99)),
+        delay_p99=float(np.quantile([outcome.delay for outcome in outcomes] or [0.0], 0.99)),
         recorded_p50=float(np.quantile(recorded, 0.5)),
         recorded_p99=float(np.quantile(recorded, 0.99)),
         partial=sum(request.is_partial for request in requests) / max(1, len(requests)),

@@ -68,7 +68,7 @@ class ShadowedModel(NamedTuple):
 
 
 def create_shadow(settings: Settings, model: ShadowedModel, metrics: Metrics) -> "Shadow | None":
-    """Return the shadow of a worker; None if its parent has started none.
+    """Return the shadow of a worker; None if its parent has started none, or the candidate answers callers itself.
 
     Args:
         settings: The settings of the server.
@@ -79,7 +79,7 @@ def create_shadow(settings: Settings, model: ShadowedModel, metrics: Metrics) ->
         UsageError, EnvironmentFault: if the traffic store cannot be used.
     """
     address = ShadowAddress.of_parent()
-    if address is None:
+    if address is None or address.candidate == model.artifact.tag:
         return None
     files = None
     if settings.capture:
@@ -110,7 +110,7 @@ class Shadow(TrafficListener):
         metrics: Metrics,
         files: ShadowFiles | None,
     ) -> None:
-        self._client = ShadowClient(address.socket)
+        self._client = ShadowClient(address.socket, model.artifact.path)
         self._output = model.artifact.contract.output
         self._sampler = RowSampler(share, 0.0, self._output)
         self._model, self._metrics, self._files = model, metrics, files

@@ -31,10 +31,12 @@ class ShadowClient:
 
     Args:
         path: The path of its socket.
+        champion: The folder of the model that answers callers, whose columns are sent.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, champion: Path) -> None:
         self._path = Path(path)
+        self._header = {"champion": str(champion)}
         self._connection: socket.socket | None = None
         self._rest_end = 0.0
 
@@ -52,7 +54,7 @@ class ShadowClient:
         """
         try:
             connection = self._connect()
-            wire.send(connection, {}, columns)
+            wire.send(connection, self._header, columns)
             header, answer = wire.receive(connection)
         except (OSError, wire.Disconnected, ValueError) as error:
             if isinstance(error, TimeoutError):

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from model_deployer.adoption.cell.cell_worker import wire
 from model_deployer.contract.artifact import Artifact, open_artifact
-from model_deployer.contract.errors import DeployerError
+from model_deployer.contract.features import Feature
 from model_deployer.serving.engines.offline import OfflineModel
 from model_deployer.serving.shadow.shadow_columns import table_columns
 
@@ -40,14 +41,12 @@ class ShadowSettings:
     """What the process of a shadow is started with.
 
     Attributes:
-        champion: The folder of the model that answers callers.
         candidate: The folder of the candidate.
         socket: The path of the socket that it listens at, in its working folder.
         ignores_unknown: Whether fields that the candidate does not have are left out; otherwise they are refused.
         memory_mb: The memory that it may take, in MiB.
     """
 
-    champion: str
     candidate: str
     socket: str
     ignores_unknown: bool
@@ -59,25 +58,28 @@ class ShadowSettings:
 
 
 class ShadowModel:
-    """Answers batches of rows that the champion answered.
+    """Answers batches of rows that another model answered.
 
     Args:
-        champion: The model that answers callers, whose columns come in.
         candidate: The model that answers here.
         ignores_unknown: Whether fields that the candidate does not have are left out.
     """
 
-    def __init__(self, champion: Artifact, candidate: Artifact, ignores_unknown: bool) -> None:
-        self._features = champion.contract.features
+    def __init__(self, candidate: Artifact, ignores_unknown: bool) -> None:
         self._output = candidate.contract.output
         self._model = OfflineModel(candidate, ignores_unknown=ignores_unknown, threads=1)
         self._model.check_golden()
         self._lock = threading.Lock()
 
-    def answer(self, columns: wire.Columns) -> dict[str, NDArray[Any]]:
-        """Return which rows of a batch are accepted, and the columns of their predictions, [accepted rows] each."""
+    def answer(self, champion: str, columns: wire.Columns) -> dict[str, NDArray[Any]]:
+        """Return which rows of a batch are accepted, and the columns of their predictions, [accepted rows] each.
+
+        Args:
+            champion: The folder of the model that answers callers. It changes where a server follows an alias.
+            columns: The columns of its graph, of :func:`serving.shadow.shadow_columns.message_columns`.
+        """
         with self._lock:
-            answers = self._model.answer(table_columns(self._features, columns))
+            answers = self._model.answer(table_columns(_features(champion), columns))
         predictions = self._output.columns(answers.outputs)
         return {ACCEPTED: answers.accepted, **{name: _array(values) for name, values in predictions.items()}}
 
@@ -85,10 +87,10 @@ class ShadowModel:
         """Answer the batches of one connection until its other side is gone."""
         with connection, suppress(OSError, wire.Disconnected):
             while True:
-                _, columns = wire.receive(connection)
+                request, columns = wire.receive(connection)
                 try:
-                    header, answer = {}, self.answer(columns)
-                except (DeployerError, MemoryError, ValueError) as error:
+                    header, answer = {}, self.answer(request["champion"], columns)
+                except Exception as error:  # its text may have values of callers
                     header, answer = {"error": type(error).__name__}, {}
                 wire.send(connection, header, answer)
 
@@ -96,9 +98,7 @@ class ShadowModel:
 def main(settings: ShadowSettings) -> None:
     """Load the candidate, and answer until this process is ended."""
     _take_little(settings.memory_mb)
-    model = ShadowModel(
-        open_artifact(Path(settings.champion)), open_artifact(Path(settings.candidate)), settings.ignores_unknown
-    )
+    model = ShadowModel(open_artifact(Path(settings.candidate)), settings.ignores_unknown)
     listener = socket.socket(socket.AF_UNIX)
     path = Path(settings.socket)
     starting = path.with_suffix(".starting")
@@ -109,6 +109,11 @@ def main(settings: ShadowSettings) -> None:
     while True:
         connection, _ = listener.accept()
         threading.Thread(target=model.serve, args=(connection,), daemon=True).start()
+
+
+@cache
+def _features(folder: str) -> tuple[Feature, ...]:
+    return open_artifact(Path(folder)).contract.features
 
 
 def _array(values: Sequence[str] | NDArray[Any]) -> NDArray[Any]:

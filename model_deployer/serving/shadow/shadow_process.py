@@ -18,6 +18,7 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import UsageError
 from model_deployer.contract.outputs import Classification, VectorOutput
 from model_deployer.serving.config.settings import Settings
+from model_deployer.serving.engines.source_process import ENVIRONMENTS_VARIABLE
 from model_deployer.serving.shadow.shadow_columns import images
 from model_deployer.serving.shadow.shadow_model import ShadowSettings
 from model_deployer.system.janitor import owned_group, temporary_folder
@@ -116,7 +117,6 @@ class ShadowProcess:
     def _run(self, folder: Path) -> int:
         """Run the process until it ends, and return its exit code."""
         settings = ShadowSettings(
-            str(self.champion.path),
             str(self.candidate.path),
             str(folder / "answering"),
             self.settings.unknown_fields == "ignore",
@@ -161,7 +161,7 @@ def _check(champion: Artifact, candidate: Artifact) -> None:
 def _variables() -> dict[str, str]:
     """Return the variables of the process: no secrets of the server, one thread, and where its packages are."""
     variables = worker_variables(Limits()) | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    for name in ("HOME", "TMPDIR", "BENTOML_HOME"):
+    for name in ("HOME", "TMPDIR", "BENTOML_HOME", ENVIRONMENTS_VARIABLE):
         if name in os.environ:
             variables[name] = os.environ[name]
     return variables

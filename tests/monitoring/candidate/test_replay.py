@@ -16,6 +16,7 @@ from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError, UsageError
 from model_deployer.contract.features import Categorical, Feature, Numeric
 from model_deployer.contract.outputs import Classification
+from model_deployer.contract.promotion import promote
 from model_deployer.contract.trial import last_trial
 from model_deployer.monitoring.candidate.findings import Limits
 from model_deployer.monitoring.candidate.replay import Replay, replay
@@ -133,7 +134,8 @@ def test_few_blocks_leave_it_open_and_say_how_many_rows_are_needed(tmp_path: Pat
     assert report.trial.verdict == "open"
     needed = report.losses[0].needed_rows
     assert needed is not None and needed > 3 * ROWS
-    assert f"a verdict takes about {needed:,} labelled rows" in verdict_text(report, "loss")
+    expected = f"a verdict takes about {needed:,} labelled rows and at least 10 days"
+    assert expected in verdict_text(report, "loss")
     assert replay(Replay(traffic, tag, limits=Limits(block="request"))).trial.verdict == "lost"
 
 
@@ -186,6 +188,15 @@ def test_rows_of_older_versions_are_asked_again(tmp_path: Path, champion: str) -
     (left_out,) = report.left_out
     assert left_out.rows == ROWS
     assert "version 0.9.0 does not have the values of 'temp' (nothing of it)" in left_out.reason
+
+
+def test_the_champion_is_that_of_the_alias(tmp_path: Path, champion: str) -> None:
+    older = tiny.save(tmp_path / "older", name_of(tmp_path), "0.9.0", KEPT)
+    promote(older)
+    traffic = captured(tmp_path, champion, right, 1)
+    report = replay(Replay(traffic, candidate(tmp_path)))
+    assert (report.trial.champion, report.reproduction) == (older, None)
+    assert report.notes[0].startswith(f"{ROWS} rows were answered by other versions (1.0.0)")
 
 
 def test_models_that_predict_something_else_are_not_compared(tmp_path: Path, champion: str) -> None:
@@ -250,6 +261,7 @@ def test_a_running_server_is_asked_at_the_recorded_pace(tmp_path: Path, champion
     assert verdicts(report)["latency"] == "open"
     assert report.changes is not None and report.changes.flips == len(requests)
     assert "The candidate must not replace the champion" in page.read_text()
+    assert page.read_text().count("data:image/png") == 3
     assert other.returncode == 2
     assert f"serves {tag}, not {champion}" in other.stderr
 
