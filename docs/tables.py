@@ -5,6 +5,7 @@ columns but the last one. The last column, the meaning, is written by hand; it i
 ``python docs/tables.py --check`` changes nothing and exits with 1 where a table is out of date or a meaning is missing.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -201,6 +202,40 @@ def _parameter(parameter: Any) -> Row:
     return name, "" if default is None or isinstance(default, bool | list) else f"`{default}`"
 
 
+def _false_alarms() -> Table:
+    years = _monitoring()["years"]
+    tests = tuple(next(iter(years.values()))["alarms"])
+    rows = [
+        (world, f"{each['years']:,}", *map(str, (each["years_with_alarms"], *(each["alarms"][test] for test in tests))))
+        for world, each in years.items()
+    ]
+    return ("years without a fault", "model-years", "with any alarm", *tests), rows
+
+
+def _detection_delays() -> Table:
+    faults = _monitoring()["detections"]
+    tests = tuple(test for test in next(iter(faults.values()))["days"] if test != "any")
+    rows = [
+        (
+            fault,
+            *map(_delays, (each["days"]["any"], each["rows"], *(each["days"][test] for test in tests))),
+            each["named"],
+        )
+        for fault, each in faults.items()
+    ]
+    return ("planted fault", "first alarm", "rows", *tests, "named"), rows
+
+
+def _delays(quantiles: Sequence[int | None]) -> str:
+    """The median and the 90 % quantile; a dash for what takes longer than the simulation."""
+    median, high = ("-" if each is None else f"{each:,}" for each in quantiles)
+    return "-" if median == "-" else f"{median} ({high})"
+
+
+def _monitoring() -> Any:
+    return json.loads((DOCS.parent / "benchmarks/results/monitoring.json").read_text())
+
+
 _NOT_OF_A_NETWORK = (
     "name", "parameters", "candidates", "budget_seconds", "refit", "trials", "accelerator", "devices", "nodes",
 )  # fmt: skip
@@ -232,6 +267,8 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "problems": _problems,
     "warnings": _warnings,
     "metrics": _metrics,
+    "false alarms": _false_alarms,
+    "detection delays": _detection_delays,
 }
 _COMMANDS: Any = typer.main.get_command(app)
 _TABLES |= {f"command {name}": partial(_command, command) for name, command in _COMMANDS.commands.items()}

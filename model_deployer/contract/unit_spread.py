@@ -28,8 +28,8 @@ WINDOW = 7
 #: Fewer units show no dispersion.
 MIN_UNITS = 5
 
-#: The range of levels is extended on both sides by this share of its half width: another year differs a little.
-MARGIN = 0.5
+#: The range of levels is extended on both sides by this share of its half width: another year differs.
+MARGIN = 0.75
 
 #: The level of the upper confidence limits of the variances of noise and of levels.
 CONFIDENCE = 0.9

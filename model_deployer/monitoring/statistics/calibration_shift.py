@@ -104,7 +104,7 @@ def calibration_shift(rows: LabelledRows, promised: PromisedRanking, alpha: floa
     return CalibrationShift(
         evidence=evidence,
         alarm=evidence.alarm(alpha),
-        bias=Estimate(excess.mean, *mean_interval(excess, alpha)),
+        bias=Estimate(excess.mean, *mean_interval(excess, alpha, _binomial_variances(rows))),
         slope=slope,
         auc=ranks,
         ranking=_ranking(ranks, promised.auc - promised.auc_tolerance),
@@ -122,8 +122,11 @@ def calibration_evidence(rows: LabelledRows, tolerance: float, horizon: int = YE
         horizon: The number of blocks of a budget of false alarms.
     """
     residuals = rows.labels - rows.probabilities
+    least = _binomial_variances(rows)
     parts = (residuals, residuals * _sides(rows))
-    return average_evidence([mean_evidence(block_means(each, rows.blocks), tolerance, horizon) for each in parts])
+    return average_evidence(
+        [mean_evidence(block_means(each, rows.blocks), tolerance, horizon, least) for each in parts]
+    )
 
 
 def recalibration(probabilities: Floats, labels: NDArray[np.bool_]) -> tuple[float, float]:
@@ -147,6 +150,15 @@ def recalibration(probabilities: Floats, labels: NDArray[np.bool_]) -> tuple[flo
         step = np.linalg.lstsq(information, columns.T @ (labels - fitted), rcond=None)[0]
         parameters = parameters + step.clip(-1, 1)
     return float(parameters[0]), float(parameters[1])
+
+
+def _binomial_variances(rows: LabelledRows) -> Floats:
+    """Return the variance of the share of the label in each block if probabilities are right, [blocks].
+
+    Days differ more than that; but before the first rare label, they seem not to differ at all.
+    """
+    single = block_means(rows.probabilities * (1 - rows.probabilities), rows.blocks)
+    return single.means / single.weights
 
 
 def _sides(rows: LabelledRows) -> Floats:

@@ -48,7 +48,8 @@ def paired_comparison(differences: Blocks, alpha: float = 0.05, bound: float = 1
     """Return which of two models is better.
 
     Args:
-        differences: The mean over the rows of each block of the candidate's loss minus the champion's.
+        differences: The mean over the rows of each block of the candidate's loss minus the champion's; its weights
+            count rows.
         alpha: The largest probability that the interval is ever wrong.
         bound: The largest possible loss of a row.
     """
@@ -70,13 +71,18 @@ def paired_comparison(differences: Blocks, alpha: float = 0.05, bound: float = 1
 def _running_intervals(differences: Blocks, alpha: float, bound: float) -> tuple[Floats, Floats]:
     """Return the interval after each block, [blocks] each: at most from -bound to bound.
 
-    As long as the models differ in few blocks, the interval is that of the mean size of a difference.
+    It is widened by what rows with the largest difference could add that have not been seen by chance, as in the "rule
+    of three": many small gains say nothing about a rare, large loss. As long as the models differ in few blocks, it is
+    open; the last one is then that of the mean size of a difference.
     """
+    if not len(differences):
+        return np.empty(0), np.empty(0)
     centers, halves = running_intervals(differences, alpha)
-    different = np.cumsum(differences.means != 0)
-    lows, highs = centers - halves, centers + halves
-    for last in np.flatnonzero(different < MIN_DIFFERENT_BLOCKS):
-        sizes = Blocks(np.abs(differences.means[: last + 1]) / bound, differences.weights[: last + 1])
-        highs[last] = bound * bounded_interval(sizes, alpha)[1]
-        lows[last] = -highs[last]
+    halves = halves + bound * np.log(2 / alpha) / differences.weights.cumsum()
+    is_open = np.cumsum(differences.means != 0) < MIN_DIFFERENT_BLOCKS
+    lows, highs = np.where(is_open, -bound, centers - halves), np.where(is_open, bound, centers + halves)
+    if is_open[-1]:
+        sizes = Blocks(np.abs(differences.means) / bound, differences.weights)
+        highs[-1] = bound * bounded_interval(sizes, alpha)[1]
+        lows[-1] = -highs[-1]
     return lows.clip(-bound, bound), highs.clip(-bound, bound)

@@ -10,6 +10,7 @@ from model_deployer.monitoring.statistics.blocks import Blocks
 from model_deployer.monitoring.statistics.calibration_shift import (
     LabelledRows,
     PromisedRanking,
+    calibration_evidence,
     calibration_shift,
     recalibration,
 )
@@ -113,6 +114,19 @@ def test_evidence_of_a_mean_is_the_bayes_factor_from_each_start() -> None:
 
     expected = [(sum(factor(values[start:end]) for start in range(end)) + 4 - end) / 4 for end in (1, 2, 3)]
     assert np.exp(logs) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("share", "rows"), [(0.3, 20), (0.02, 20), (0.002, 50), (0.5, 3)])
+def test_rare_labels_and_small_days_are_no_false_alarm(share: float, rows: int) -> None:
+    """All days without a rare label are alike, which says nothing."""
+    alarms = 0
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        blocks = np.repeat(np.arange(150), rows)
+        probabilities = random.beta(2, 2 / share - 2, len(blocks))
+        labels = random.random(len(blocks)) < probabilities
+        alarms += calibration_evidence(LabelledRows(probabilities, labels, blocks), 0.0).alarm(0.05) is not None
+    assert alarms <= 2
 
 
 def test_no_block_and_one_block_are_no_evidence() -> None:
