@@ -9,14 +9,12 @@ from model_deployer.contract.number_format import number
 from model_deployer.contract.outputs import Classification
 from model_deployer.contract.traffic import output_column
 from model_deployer.monitoring.monitor.days import Days
+from model_deployer.monitoring.monitor.even_rows import even_rows
 from model_deployer.monitoring.monitor.live_risk import MIN_DAYS, MIN_ROWS
 from model_deployer.monitoring.monitor.movements import log10_e
 from model_deployer.monitoring.observation import Alarm, Interval, LiveCalibration
 from model_deployer.monitoring.statistics.calibration_shift import LabelledRows, PromisedRanking, calibration_shift
 from model_deployer.monitoring.statistics.estimate import Estimate
-
-#: The rows that are compared at most, drawn at random from all days by their weights.
-_MAX_ROWS = 20_000
 
 #: The smallest tolerances: of the AUC, and of the mean probability.
 _AUC_TOLERANCE, _BIAS_TOLERANCE = 0.03, 0.01
@@ -45,7 +43,7 @@ def live_calibration(
     rows = rows.filter(pl.col(column).is_finite())
     if len(rows) < MIN_ROWS or rows["day"].n_unique() < MIN_DAYS:
         return None, None
-    rows = _unweighted(rows)
+    rows = even_rows(rows)
     numbers = np.unique(rows["day"].to_numpy())
     labelled = LabelledRows(
         rows[column].cast(pl.Float64).to_numpy(),
@@ -107,17 +105,6 @@ def _promised(artifact: Artifact) -> PromisedRanking | None:
         auc_tolerance=max(_AUC_TOLERANCE, ranking.value - ranking.low),
         bias_tolerance=max(_BIAS_TOLERANCE, error.high),
     )
-
-
-def _unweighted(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows that stand for one each: if they have different weights, a sample by these."""
-    weights = rows["weight"].to_numpy()
-    is_equal = weights.max() == weights.min()
-    if is_equal and len(rows) <= _MAX_ROWS:
-        return rows
-    random = np.random.default_rng(_SEED)
-    kept = random.random(len(rows)) < np.minimum(1, weights / weights.max() * min(1, _MAX_ROWS / len(rows)))
-    return rows.filter(kept) if is_equal or kept.sum() >= MIN_ROWS else rows
 
 
 def _interval(estimate: Estimate) -> Interval:

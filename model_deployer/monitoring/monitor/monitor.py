@@ -13,11 +13,13 @@ from model_deployer.contract.document import JsonDocument
 from model_deployer.contract.errors import DataError
 from model_deployer.monitoring.monitor.data_faults import data_faults
 from model_deployer.monitoring.monitor.days import Days, complete_days
+from model_deployer.monitoring.monitor.estimated_risk import estimated_risk
 from model_deployer.monitoring.monitor.labelled_rows import labelled_rows
 from model_deployer.monitoring.monitor.live_calibration import live_calibration
 from model_deployer.monitoring.monitor.live_risk import live_risk
 from model_deployer.monitoring.monitor.movements import RECENT_DAYS, by_name, movements, outside
 from model_deployer.monitoring.monitor.row_losses import row_loss
+from model_deployer.monitoring.monitor.slice_risks import slice_risks
 from model_deployer.monitoring.monitor.timeline import timeline
 from model_deployer.monitoring.monitor.watched import Watched, watched_fields, watched_predictions
 from model_deployer.monitoring.observation import Observation, TrafficSummary
@@ -147,6 +149,8 @@ def observe(artifact: Artifact, traffic: Traffic, options: MonitorOptions) -> Ob
         labels=labelled.labels,
         risk=risk,
         calibration=calibration,
+        estimated=estimated_risk(artifact, rows, labelled.rows, loss, calibration),
+        slices=slice_risks(watched, labelled.rows, loss),
         timeline=timeline(artifact, traffic, labelled.rows, loss),
     )
 

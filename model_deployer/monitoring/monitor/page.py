@@ -144,12 +144,9 @@ def _performance(observed: Observation) -> Html:
         if calibration.auc:
             rows.append(("AUC", _interval(calibration.auc), f"promise {number(calibration.promised_auc, 3)}"))
     if estimated and estimated.estimate:
-        record = (
-            f"{estimated.covered} of {estimated.weeks} earlier weeks were inside"
-            if estimated.weeks
-            else "no record yet"
-        )
-        rows.append((f"mean {estimated.loss} without labels, estimated", _interval(estimated.estimate), record))
+        inside = f"{estimated.covered} of {estimated.periods} earlier estimates were right"
+        name = f"mean {estimated.loss} of the last two weeks, estimated without labels"
+        rows.append((name, _interval(estimated.estimate), inside if estimated.periods else "no record yet"))
     notes = [element("p", f"The live {risk.loss} is not known: {risk.reason}.")] if risk.reason else []
     if estimated and estimated.reason:
         notes.append(element("p", f"There is no estimate without labels: {estimated.reason}.", css_class="soft"))
