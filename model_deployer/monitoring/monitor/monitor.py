@@ -14,6 +14,7 @@ from model_deployer.contract.errors import DataError
 from model_deployer.monitoring.monitor.data_faults import data_faults
 from model_deployer.monitoring.monitor.days import Days, complete_days
 from model_deployer.monitoring.monitor.estimated_risk import estimated_risk
+from model_deployer.monitoring.monitor.label_shares import label_shares
 from model_deployer.monitoring.monitor.labelled_rows import labelled_rows
 from model_deployer.monitoring.monitor.live_calibration import live_calibration
 from model_deployer.monitoring.monitor.live_risk import live_risk
@@ -151,6 +152,7 @@ def observe(artifact: Artifact, traffic: Traffic, options: MonitorOptions) -> Ob
         calibration=calibration,
         estimated=estimated_risk(artifact, rows, labelled.rows, loss, calibration),
         slices=slice_risks(watched, labelled.rows, loss),
+        label_shift=label_shares(artifact.contract.output, rows, labelled.rows, days),
         timeline=timeline(artifact, traffic, labelled.rows, loss),
     )
 

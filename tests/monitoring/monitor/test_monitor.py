@@ -118,6 +118,20 @@ def test_a_bad_slice_is_named_with_its_gap(parcel_model: Model, tmp_path: Path) 
     assert report.observed.slices[0].gap > 0.3
 
 
+def test_label_shares_are_estimated_before_labels_arrive(parcel_model: Model, tmp_path: Path) -> None:
+    """Three of four late parcels are not sent any more: their share falls, and rows of one label look as before."""
+    rows = parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=30))
+    gone = rows.filter((pl.col("day") >= 30) & (pl.col("label") == "late") & (pl.int_range(pl.len()) % 4 > 0))
+    for file in (tmp_path / "traffic").rglob("*.parquet"):
+        pl.read_parquet(file).join(gone, on="request_id", how="anti").write_parquet(file)
+    rest = rows.filter(pl.col("day") >= 33).join(gone, on="request_id", how="anti")
+    report = parcels.watched(parcel_model, tmp_path)
+    late = report.observed.label_shift[1]
+    assert late.label == "late"
+    assert late.now.low is not None and late.now.high is not None
+    assert late.now.low < (rest["label"] == "late").mean() < late.now.high < late.before  # type: ignore[operator]
+
+
 def test_labels_of_one_kind_that_come_first_raise_no_alarm(parcel_model: Model, tmp_path: Path) -> None:
     """Late parcels are reported after a day, others after a week: young days would have late parcels only."""
     rows = parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
