@@ -10,7 +10,7 @@ from model_deployer.contract.outputs import Classification
 from model_deployer.contract.traffic import output_column
 from model_deployer.monitoring.monitor.days import Days
 from model_deployer.monitoring.monitor.even_rows import even_rows
-from model_deployer.monitoring.monitor.live_risk import MIN_DAYS, MIN_ROWS
+from model_deployer.monitoring.monitor.live_risk import LAST_DAYS, MIN_DAYS, MIN_ROWS
 from model_deployer.monitoring.monitor.movements import log10_e
 from model_deployer.monitoring.observation import Alarm, Interval, LiveCalibration
 from model_deployer.monitoring.statistics.calibration_shift import LabelledRows, PromisedRanking, calibration_shift
@@ -53,10 +53,12 @@ def live_calibration(
     shift = calibration_shift(labelled, promised, alpha, _SEED)
     alarm, last = shift.alarm, float(shift.evidence.log_values[-1])
     since = days.date(int(numbers[alarm.since])) if alarm else None
+    is_over = False
     if alarm:  # what it is like now: rows from before the change would blur it
         shift = calibration_shift(_since(labelled, int(numbers[alarm.since])), promised, _LEVEL, _SEED)
+        is_over = _is_right(_since(labelled, int(numbers[-LAST_DAYS:][0])), promised)
     live = LiveCalibration(
-        has_shifted=alarm is not None,
+        has_shifted=alarm is not None and not is_over,
         since=since,
         bias=_interval(shift.bias),
         slope=_interval(shift.slope) if np.isfinite(shift.slope.value) else None,
@@ -72,7 +74,7 @@ def live_calibration(
         name=f"probability of {output.labels[1]}",
         raised=days.date(int(numbers[alarm.period])),
         since=since,
-        is_over=False,
+        is_over=is_over,
         text=calibration_text(live, output.labels[1]),
     )
 
@@ -92,6 +94,13 @@ def calibration_text(live: LiveCalibration, label: str) -> str:
 def _since(rows: LabelledRows, day: int) -> LabelledRows:
     is_after = rows.blocks >= day
     return LabelledRows(rows.probabilities[is_after], rows.labels[is_after], rows.blocks[is_after])
+
+
+def _is_right(rows: LabelledRows, promised: PromisedRanking) -> bool:
+    """Return whether probabilities agree with labels again."""
+    last = calibration_shift(rows, promised, _LEVEL, _SEED)
+    is_unbiased = abs(last.bias.value) <= promised.bias_tolerance
+    return is_unbiased and not (last.slope.high < 1 or last.slope.low > 1)
 
 
 def _promised(artifact: Artifact) -> PromisedRanking | None:

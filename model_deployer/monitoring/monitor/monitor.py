@@ -125,8 +125,7 @@ def observe(artifact: Artifact, traffic: Traffic, options: MonitorOptions) -> Ob
     days = complete_days(answered["time"], traffic.now)
     rows, refusals = days.of(answered), days.of(traffic.refusals)
     parts = _budget(options.alpha)
-    captured = [column for column in rows.columns if len(rows) and rows[column].null_count() < len(rows)]
-    watched, unwatched = watched_fields(artifact, captured or rows.columns)
+    watched, unwatched = watched_fields(artifact, rows.columns)
     fields = movements(watched, rows, days, "fields", parts["fields"])
     predictions = movements(
         watched_predictions(artifact, rows.columns), rows, days, "predictions", parts["predictions"]

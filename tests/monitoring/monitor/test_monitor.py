@@ -10,7 +10,12 @@ import pytest
 from model_deployer.api import Model
 from model_deployer.contract.errors import DataError
 from model_deployer.monitoring.monitor.days import complete_days
+from model_deployer.monitoring.monitor.metrics_text import metrics_text
+from model_deployer.monitoring.monitor.monitor import report as report_of
+from model_deployer.monitoring.monitor.page import page
 from model_deployer.monitoring.monitor.watched import effective_counts
+from model_deployer.monitoring.traffic.traffic import read_traffic
+from model_deployer.monitoring.traffic.traffic_files import open_files
 from tests.support import parcels
 from tests.support.parcels import NOW, START, World
 
@@ -176,3 +181,32 @@ def test_a_version_without_traffic_is_named(parcel_model: Model, tmp_path: Path)
     (folder / "version=1.0.0").rename(folder / "version=0.9.0")
     with pytest.raises(DataError, match=r"parcels:1\.0\.0 has not answered .* versions that have: 0\.9\.0"):
         parcels.watched(parcel_model, tmp_path)
+
+
+def test_a_field_that_is_missing_from_the_first_day_is_broken(parcel_model: Model, tmp_path: Path) -> None:
+    parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
+    rewrite(tmp_path, pl.lit(None, pl.Float64).alias("input.temperature"))
+    report = parcels.watched(parcel_model, tmp_path)
+    assert [(fault.field, fault.fault, fault.since) for fault in report.observed.faults] == [
+        ("temperature", "missing", START.date())
+    ]
+
+
+def test_before_the_first_complete_day_nothing_is_known(parcel_model: Model, tmp_path: Path) -> None:
+    parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
+    traffic = read_traffic(open_files(str(tmp_path)), "parcels", now=START + timedelta(hours=20))
+    early = report_of(parcel_model.artifact, traffic)
+    assert early.observed.traffic.days == 0
+    assert early.verdict.headline == "Keep the model: there is no complete day of traffic yet."
+    assert "no complete day yet" in page(early)
+    assert 'model_monitor_verdict{action="keep"' in metrics_text(early)
+
+
+def test_probabilities_that_are_right_again_ask_for_nothing(parcel_model: Model, tmp_path: Path) -> None:
+    def late_for_some_days(odds: np.ndarray, rows: pl.DataFrame) -> np.ndarray:
+        return np.asarray(odds + 2.5 * (rows["day"] < parcels.CHANGE + 4).to_numpy())
+
+    parcels.write_traffic(tmp_path, parcel_model, World(odds=late_for_some_days))
+    report = parcels.watched(parcel_model, tmp_path)
+    assert report.verdict.action == "keep"
+    assert all(alarm.is_over for alarm in report.observed.alarms)
