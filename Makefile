@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Two processes that take a file at a time, in the order of tests/conftest.py: the long ones first.
 PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run help lint test test-fast test-wheel test-clients image test-image bench-serving bench-interference bench-protocols bench-training bench-adoption bench-capture bench-monitoring bench-image format docs lock proto clean
+.PHONY: run help lint test test-fast test-wheel test-clients image test-image bench-serving bench-interference bench-protocols bench-training bench-adoption bench-monitoring bench-capture bench-image format docs lock proto clean
 
 run: $(INSTALLED) $(FLIGHTS) ## Train the example if the store has none, build a Bento, serve it on http://localhost:3000
 	@$(BIN)/deployer show flight_delay >/dev/null 2>&1 || $(BIN)/deployer train examples/flight_delay/model.yaml

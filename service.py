@@ -1,6 +1,7 @@
 """The BentoML service: `bentoml serve` serves a model of the store, and `bentoml build` pins that model in a Bento.
 
-`bentoml serve --arg model=flight_delay:1.0.0` selects the model; without it, the store's only model is served.
+`bentoml serve --arg model=flight_delay:1.0.0` selects the model; without it, the store's only model is served. With
+`model=flight_delay@champion`, the server follows the alias.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from model_deployer.contract.errors import DeployerError, MalformedBody, Request
 from model_deployer.serving import memory
 from model_deployer.serving.admission import AdmissionControl
 from model_deployer.serving.config import configuration, server_options, settings, startup_errors, tls, tracking
-from model_deployer.serving.config.model_selection import select_model
+from model_deployer.serving.config.model_selection import MODEL_VARIABLE, followed_alias, select_model
 from model_deployer.serving.engines import engine
 from model_deployer.serving.engines.onnx import OnnxEngine
 from model_deployer.serving.engines.remote import RUNNER_TIMEOUT_SECONDS, RemoteEngine, run_batches
@@ -35,6 +36,9 @@ from model_deployer.serving.http.access_log import AccessLog
 from model_deployer.serving.observability import logs, metric_files, workers
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi, registry
+from model_deployer.serving.rollout import takeover
+from model_deployer.serving.rollout.alias_follower import AliasFollower
+from model_deployer.serving.shadow.shadow_process import ShadowProcess
 
 SERVICE_FILE = Path(__file__).resolve()
 
@@ -46,24 +50,28 @@ class Arguments(BaseModel):
 
 
 tracking.disable()
+requested_tag = bentoml.use_arguments(Arguments).model
+tag = requested_tag
 if workers.is_worker():
     logs.configure_process()
+    tag = os.environ[MODEL_VARIABLE]
 try:
-    CONFIGURATION = settings.locate(SERVICE_FILE.parent / "configuration.yaml")
-    artifact = select_model(SERVICE_FILE, bentoml.use_arguments(Arguments).model)
-    server_settings = settings.load(CONFIGURATION)
-    configuration.refuse_unsupported(CONFIGURATION)
-    if server_settings.public_key_file:
-        signature.verify(artifact, server_settings.public_key_file)
-    api_keys = keys.load(server_settings.api_key_file)
-    logs.configure()
-    predictor = Predictor(artifact, server_settings)
+    with takeover.failures_reported():
+        CONFIGURATION = settings.locate(SERVICE_FILE.parent / "configuration.yaml")
+        artifact = select_model(SERVICE_FILE, tag)
+        server_settings = settings.load(CONFIGURATION)
+        configuration.refuse_unsupported(CONFIGURATION)
+        if server_settings.public_key_file:
+            signature.verify(artifact, server_settings.public_key_file)
+        api_keys = keys.load(server_settings.api_key_file)
+        logs.configure()
+        predictor = Predictor(artifact, server_settings)
+        engine_name = engine.choose_engine(server_settings, is_graph=artifact.runner is None)
 except DeployerError as error:
     raise BentoMLException(str(error)) from None
 
 access_log = AccessLog(predictor.metrics, server_settings, api_keys)
 connection.install(server_settings.keep_alive_seconds, AdmissionControl(predictor, access_log))
-engine_name = engine.choose_engine(server_settings, is_graph=artifact.runner is None)
 # By default BentoML reopens the connection to the runner every hundred calls, and loses the calls in progress.
 persistent_connection = {"max_requests": 10**9, "max_age": 1e9}
 gpu_resources = {"resources": {"gpu": engine.gpu_count()}} if engine.gpu_count() else {}
@@ -141,8 +149,9 @@ class ModelService:
     def __init__(self) -> None:
         memory.return_large_blocks()
         threads = None if server_settings.threads == "auto" else server_settings.threads
-        local = local_engine(0 if engine_name == "cuda" else None, threads)
-        predictor.start(self._remote_engine(local) if engine_name == "runner" else local)
+        with takeover.failures_reported():
+            local = local_engine(0 if engine_name == "cuda" else None, threads)
+            predictor.start(self._remote_engine(local) if engine_name == "runner" else local)
 
     def _remote_engine(self, local: engine.Engine) -> RemoteEngine:
         """Create the engine that uses the runner. BentoML's client of it has no methods before it is connected."""
@@ -175,14 +184,19 @@ class ModelService:
         registry.create_protocols(server_settings.protocols, predictor)
         metric_files.create_folder()
         watch = workers.WorkerWatch()
+        os.environ[MODEL_VARIABLE] = artifact.tag
+        sources = {}
+        gpus = engine.source_gpus(server_settings)
         if artifact.runner:
-            gpus = engine.source_gpus(server_settings)
-            source = SourceProcess(artifact, artifact.runner, watch.count_source_ends(), gpus)
-            os.environ[SOCKET_VARIABLE] = source.start()
+            sources[artifact.tag] = SourceProcess(artifact, artifact.runner, watch.count_source_ends(), gpus)
+            os.environ[SOCKET_VARIABLE] = sources[artifact.tag].start()
         predictor.replay(local_engine(0 if engine_name == "cuda" else None))
         if predictor.capture:
             predictor.capture.check()
-        watch.start()
+        if server_settings.shadow:
+            ShadowProcess(artifact, server_settings).start().pass_to_workers()
+        alias = followed_alias(SERVICE_FILE, requested_tag, engine_name)
+        watch.start(AliasFollower(alias, watch, sources, gpus).start if alias else None)
         listeners.install()
         if tls_settings := server_options.tls():
             tls_settings.check(has_grpc=server_settings.grpc_port is not None)
@@ -198,7 +212,8 @@ class ModelService:
     async def listen(self) -> None:
         """Show that this process is alive, and start the gRPC server if the settings have a port for it.
 
-        Without a port, the packages of gRPC are not loaded.
+        Without a port, the packages of gRPC are not loaded. A worker that takes over from another one accepts
+        connections after that one has stopped to.
         """
         workers.show_life_regularly(predictor.show_life)
         if server_settings.grpc_port:
@@ -206,6 +221,7 @@ class ModelService:
 
             self.grpc_server = GrpcServer(predictor, server_settings, api_keys)
             await self.grpc_server.start()
+        await takeover.wait_for_turn()
 
     @bentoml.on_shutdown
     async def close(self) -> None:

@@ -1,7 +1,8 @@
 """Count false alarms in simulated years, and measure how fast planted faults are detected: ``make bench-monitoring``.
 
 Every test of a model runs with its default budget: drift of fields, drift of predictions, risk, calibration, and
-exchangeability. A look is taken after each period. Labels of a day are known at its end.
+exchangeability. A look is taken after each period. Labels of a day are known at its end. Last, the flights of the
+example are replayed.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from rich.table import Table
 from scipy.special import expit
 
 from benchmarks.record import RESULTS, Target, target_table, write_results
+from benchmarks.replayed_flights import replays
 from benchmarks.simulated_traffic import (
     CLIENTS,
     DECILES,
@@ -125,15 +127,18 @@ def main() -> None:
                 alarms = pool.starmap(year_alarms, [(world, seed) for seed in range(YEARS[world])], chunksize=5)
                 document["years"][world] = asdict(_years(alarms))
                 _write(document)
+    if not document["replays"]:
+        document["replays"] = [asdict(each) for each in replays()]
+        _write(document)
     Console().print(_years_table(document), _detection_table(document), target_table(_targets(document)))
 
 
 def _read(is_again: bool) -> dict[str, Any]:
-    """Return the results so far: years by world, and detections by fault."""
+    """Return the results so far: years by world, detections by fault, and replays of the flights."""
     if is_again or not FILE.exists():
-        return {"years": {}, "detections": {}}
+        return {"years": {}, "detections": {}, "replays": []}
     document = json.loads(FILE.read_text())
-    return {name: document[name] for name in ("years", "detections")}
+    return {name: document[name] for name in ("years", "detections", "replays")}
 
 
 def _write(document: dict[str, Any]) -> None:

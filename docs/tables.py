@@ -226,6 +226,20 @@ def _detection_delays() -> Table:
     return ("planted fault", "first alarm", "rows", *tests, "named"), rows
 
 
+def _replayed_flights() -> Table:
+    rows = [
+        (
+            each["start"],
+            f"{each['table_days']} / {each['live_days']}",
+            each["alarm"] or "-",
+            each["since"] or "-",
+            ", ".join(f"`{name}`" for name in each["moved"]),
+        )
+        for each in _monitoring()["replays"]
+    ]
+    return ("live from", "days of the table / live", "first alarm", "since", "fields"), rows
+
+
 def _delays(quantiles: Sequence[int | None]) -> str:
     """The median and the 90 % quantile; a dash for what takes longer than the simulation."""
     median, high = ("-" if each is None else f"{each:,}" for each in quantiles)
@@ -269,6 +283,7 @@ _TABLES: dict[str, Callable[[], Table]] = {
     "metrics": _metrics,
     "false alarms": _false_alarms,
     "detection delays": _detection_delays,
+    "replayed flights": _replayed_flights,
 }
 _COMMANDS: Any = typer.main.get_command(app)
 _TABLES |= {f"command {name}": partial(_command, command) for name, command in _COMMANDS.commands.items()}

@@ -8,7 +8,9 @@
     model = md.adopt(pipeline, data=test, target="price")   # a fitted model of scikit-learn and others, or its file
     model = md.load("diamonds:1.0.0")
     model.predict(frame)
+    md.promote("diamonds:1.0.0")   # servers of diamonds@champion answer with it
     md.read("customers.csv").notes
+    md.replay("traffic", "diamonds:1.1.0").trial.verdict   # captured traffic is asked again
 
 :mod:`model_deployer.api` has the functions. They are imported when they are first used: a server imports this package,
 and neither torch nor polars.
@@ -18,10 +20,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model_deployer.api import Model, Reading, adopt, load, monitor, read, train
+    from model_deployer.api import Model, Reading, adopt, ledger, load, monitor, promote, read, replay, rollback, train
     from model_deployer.contract.errors import DeployerError
 
-__all__ = ["DeployerError", "Model", "Reading", "adopt", "load", "monitor", "read", "train"]
+__all__ = [
+    "DeployerError",
+    "Model",
+    "Reading",
+    "adopt",
+    "ledger",
+    "load",
+    "monitor",
+    "promote",
+    "read",
+    "replay",
+    "rollback",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,17 +1,17 @@
-"""Train, load, read and monitor from Python: the functions for programs and notebooks.
+"""Train, load, promote, monitor, replay and read from Python: the functions for programs and notebooks.
 
-``import model_deployer as md`` offers them as ``md.train``, ``md.load``, ``md.read`` and ``md.monitor``. The commands
-of `deployer` call the same code.
+``import model_deployer as md`` offers them as ``md.train``, ``md.load``, ``md.promote`` and others. The commands of
+`deployer` call the same code.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_deployer.contract import store
+from model_deployer.contract import promotion, store
 from model_deployer.contract.artifact import REPORT, Artifact
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.document import JsonObject
@@ -23,11 +23,15 @@ from model_deployer.contract.evaluation import (
     MetricValue,
     SliceResult,
 )
+from model_deployer.contract.ledger import Entry
+from model_deployer.contract.ledger import read as read_ledger
+from model_deployer.contract.promotion import CHAMPION
 from model_deployer.system.extras import packages_of
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from model_deployer.monitoring.candidate.replay_report import ReplayReport
     from model_deployer.monitoring.monitor.monitor import MonitorReport
     from model_deployer.prediction.file_prediction import Summary
     from model_deployer.serving.engines.offline import OfflineModel
@@ -134,7 +138,8 @@ def load(tag: str | None = None) -> "Model":
     """Open a model of the model store, and verify all its files.
 
     Args:
-        tag: ``name:version``; or ``name`` for its highest version; or None for the only model in the store.
+        tag: ``name:version`` or ``name@alias``; or ``name`` for its highest version; or None for the only model in the
+            store.
 
     Raises:
         ModelNotFound: if the store does not hold the model; the message lists what it holds.
@@ -142,6 +147,57 @@ def load(tag: str | None = None) -> "Model":
         ArtifactError: if a file of the model is missing or altered.
     """
     return Model(store.load(tag))
+
+
+def promote(tag: str, alias: str = CHAMPION, *, force: bool = False, reason: str | None = None) -> Entry:
+    """Make a version the champion of its model, or set another alias to it, as `deployer promote`.
+
+    ::
+
+        md.promote("churn:1.2.0")                                              # it won a trial against the champion
+        md.promote("churn:1.2.0", force=True, reason="the champion is wrong")  # it did not
+        md.promote("churn:1.3.0", "challenger")
+
+    Args:
+        tag: The version, as ``name:version`` or ``name@alias``.
+        alias: The alias. One other than ``champion`` needs no trial, nor does the first champion.
+        force: Whether to promote although a trial is missing or was not won, or callers must adapt.
+        reason: Why; it is kept in the ledger.
+
+    Returns:
+        The entry of the ledger.
+
+    Raises:
+        UsageError: if an argument is wrong, or the store does not hold the model.
+        CheckFailed: if something speaks against the promotion; the message says what.
+    """
+    return promotion.promote(tag, alias, force=force, reason=reason)
+
+
+def rollback(name: str, *, reason: str | None = None) -> Entry:
+    """Make the champion before the present one the champion again, as `deployer rollback`.
+
+    Args:
+        name: The name of the model.
+        reason: Why; it is kept in the ledger.
+
+    Returns:
+        The entry of the ledger.
+
+    Raises:
+        ModelNotFound: if the store does not hold the model, or not that version any more.
+        CheckFailed: if there is no champion before.
+    """
+    return promotion.rollback(name, reason=reason)
+
+
+def ledger(name: str) -> tuple[Entry, ...]:
+    """Return who set which alias of a model, when and why, the oldest entry first, as `deployer ledger`.
+
+    Raises:
+        ArtifactError: if an entry was altered.
+    """
+    return tuple(read_ledger(store.ledger_file(name)))
 
 
 def monitor(
@@ -180,6 +236,53 @@ def monitor(
     report = watch(tag, files, MonitorOptions(since=since))
     deliver(report, Targets(html=Path(html) if html else None), files)
     return report
+
+
+def replay(  # noqa: PLR0913 (keywords)
+    traffic: str | Path,
+    candidate: str,
+    *,
+    champion: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    without: Sequence[str] = (),
+    shadow: bool = False,
+    **limits: Any,
+) -> "ReplayReport":
+    """Ask captured traffic again in this process, and compare a candidate with the champion; as `deployer replay`.
+
+    ::
+
+        report = md.replay("traffic", "delays:1.1.0", block="customer")
+        report.trial.verdict, report.changes.flip_share
+
+    Args:
+        traffic: The traffic store: a folder, or a URL of an object store.
+        candidate: The tag of the model that may replace the champion.
+        champion: The tag of the model that answers callers; by default, the version that answered last.
+        since: The time of the first row, in UTC unless it has an offset; by default, all rows.
+        until: The time before which the rows are.
+        without: Optional fields that both models are asked without.
+        shadow: Whether the answers of a shadow are compared; nothing is asked again then.
+        limits: What the candidate may do and still win: ``tolerance``, ``max_refusals``, ``max_flips``, ``alpha``, and
+            ``block``, what is one observation.
+
+    Returns:
+        The report. Its ``trial`` is kept in the model store, too.
+
+    Raises:
+        DataError: if the store cannot be read, or no row can be asked again.
+        UsageError: if the models cannot be compared.
+        ModelNotFound: if the store does not hold one of them.
+    """
+    with packages_of("monitor"):
+        from model_deployer.monitoring.candidate.findings import Limits  # noqa: PLC0415
+        from model_deployer.monitoring.candidate.replay import Replay  # noqa: PLC0415
+        from model_deployer.monitoring.candidate.replay import replay as run  # noqa: PLC0415
+        from model_deployer.monitoring.traffic.traffic_files import Window  # noqa: PLC0415
+    window = Window(_utc(since), _utc(until))
+    job = Replay(str(traffic), candidate, champion, window, tuple(without), is_shadow=shadow, limits=Limits(**limits))
+    return run(job)
 
 
 def read(path: str | Path, **keys: Any) -> "Reading":
@@ -361,6 +464,10 @@ class Model:
             from model_deployer.prediction.table_predictor import predict_frame  # noqa: PLC0415
             from model_deployer.training.data.frames import like, to_polars  # noqa: PLC0415
         return like(predict_frame(self.artifact, self._offline, to_polars(data)), data)
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    return time.replace(tzinfo=UTC) if time and time.tzinfo is None else time
 
 
 def _frame_of(kind: type[JsonObject], items: Sequence[JsonObject]) -> "pl.DataFrame":

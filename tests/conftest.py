@@ -57,8 +57,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def home() -> Path:
-    """The BentoML home, with an empty model store."""
-    shutil.rmtree(HOME / "models", ignore_errors=True)
+    """The BentoML home, with an empty model store, and no aliases and trials next to it."""
+    for folder in ("models", "model-deployer-aliases", "model-deployer-trials"):
+        shutil.rmtree(HOME / folder, ignore_errors=True)
     (HOME / "models").mkdir(parents=True)
     return HOME
 

@@ -57,6 +57,8 @@ PRIVATE_NAMES = {
         "circus.sighandler:SysHandler.handle_hup",
         "circus.sighandler:SysHandler.quit",
         "circus.watcher:Watcher.notify_event",
+        "circus.watcher:Watcher.reap_process",
+        "circus.watcher:Watcher.spawn_process",
     ],
     "prometheus-client": [
         "prometheus_client.mmap_dict:MmapedDict._init_value",

@@ -17,11 +17,15 @@ from model_deployer.cli.commands.handoff import handoff
 from model_deployer.cli.commands.image import image
 from model_deployer.cli.commands.init import init
 from model_deployer.cli.commands.labels import labels
+from model_deployer.cli.commands.ledger import show_ledger
 from model_deployer.cli.commands.list import list_models
 from model_deployer.cli.commands.monitor import monitor
 from model_deployer.cli.commands.predict import predict
+from model_deployer.cli.commands.promote import promote
 from model_deployer.cli.commands.recalibrate import recalibrate
+from model_deployer.cli.commands.replay import replay
 from model_deployer.cli.commands.retrain import retrain
+from model_deployer.cli.commands.rollback import rollback
 from model_deployer.cli.commands.serve import serve
 from model_deployer.cli.commands.show import show
 from model_deployer.cli.commands.sign import sign
@@ -32,7 +36,8 @@ from model_deployer.contract.errors import Interrupted
 app = typer.Typer(
     help="Train a model from a table and a model.yaml, and put it behind an API.",
     epilog="Exit codes: 0 success; 1 the command ran and the result is negative, for example a gate failed; 2 the "
-    "input is wrong; 3 the machine cannot do it, for example a disk is full or a package is missing; 130 interrupted.",
+    "input is wrong; 3 the machine cannot do it, for example a disk is full or a package is missing; 4 the data do not "
+    "say; 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -63,8 +68,12 @@ app.command()(_with_interrupt_message(predict))
 app.command()(_with_interrupt_message(recalibrate))
 app.command()(_with_interrupt_message(retrain))
 app.command()(_with_interrupt_message(sign))
+app.command()(_with_interrupt_message(promote))
+app.command()(_with_interrupt_message(rollback))
+app.command("ledger")(_with_interrupt_message(show_ledger))
 app.command(context_settings=bentoml_options.SETTINGS)(_with_interrupt_message(serve))
 app.command(context_settings=bentoml_options.SETTINGS)(_with_interrupt_message(build))
+app.command()(_with_interrupt_message(replay))
 app.command()(_with_interrupt_message(handoff))
 app.command()(_with_interrupt_message(verify))
 app.command()(_with_interrupt_message(image))

@@ -1,7 +1,7 @@
 """The entry point of `deployer`: run a command, print its error and exit with its code.
 
 Exit codes: 0 success; 1 the command ran and the result is negative; 2 the input is wrong; 3 the machine cannot do it;
-130 interrupted.
+4 the data do not say; 130 interrupted.
 """
 
 import errno

@@ -4,7 +4,7 @@ import errno
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import yaml
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.models import ModelStore
 
+from model_deployer.contract import ledger
 from model_deployer.contract.artifact import MANIFEST, Artifact, Manifest, open_artifact, sha256
 from model_deployer.contract.errors import AmbiguousModel, ArtifactError, EnvironmentFault, ModelNotFound
 from model_deployer.contract.versions import Version
@@ -35,19 +36,26 @@ def resolve(tag: str | None = None) -> str:
     """Return the exact tag ``name:version`` of a model.
 
     Args:
-        tag: ``name:version``; or ``name`` or ``name:latest`` for its highest version; or None for the highest version
-            of the only model in the store.
+        tag: ``name:version``; ``name@alias``; ``name`` or ``name:latest`` for its highest version; or None for the
+            highest version of the only model in the store.
 
     Raises:
-        ModelNotFound: if the store does not hold the model; the message lists the models or versions that it holds.
+        ModelNotFound: if the store does not hold the model, or the model does not have the alias; the message lists
+            the models, versions and aliases that there are.
         AmbiguousModel: if ``tag`` is None and the store holds several models.
+        ArtifactError: if the ledger with the aliases was altered.
     """
-    name, _, version = (tag or _only_name()).partition(":")
+    name, at, alias = (tag or _only_name()).partition("@")
+    version = ""
+    if not at:
+        name, _, version = name.partition(":")
     stored_versions = versions(name)
     if not stored_versions:
         known = ", ".join(names())
         contents = f"it holds {known}" if known else "it is empty; train a model with `deployer train model.yaml`"
         raise ModelNotFound(f"the store does not hold a model '{name}'; {contents}")
+    if at:
+        return _resolve_alias(name, alias, stored_versions)
     if not version or version == "latest":
         return f"{name}:{stored_versions[-1]}"
     if version not in map(str, stored_versions):
@@ -64,7 +72,8 @@ def load(tag: str | None = None) -> Artifact:
 
     Raises:
         ModelNotFound, AmbiguousModel: as :func:`resolve`.
-        ArtifactError: if a file is missing or altered, or if the folder holds a model with a different tag.
+        ArtifactError: as :func:`resolve`; if a file is missing or altered, or if the folder holds a model with a
+            different tag.
     """
     exact = resolve(tag)
     model = bentoml.models.get(exact)
@@ -139,6 +148,39 @@ def source(tag: str) -> Path | None:
 def trials_folder() -> Path:
     """Return the folder of the trials of candidates, next to the store; it may not exist yet."""
     return _store_path().parent / "model-deployer-trials"
+
+
+def aliases(name: str) -> dict[str, str]:
+    """Return the version that each alias of a model names, which the store may not hold any more.
+
+    Raises:
+        ArtifactError: if the ledger of the model was altered.
+    """
+    return ledger.aliases(ledger.read(ledger_file(name)))
+
+
+def ledger_file(name: str) -> Path:
+    """Return the file with the aliases of a model and their history, next to the store; it may not exist yet."""
+    return _store_path().parent / "model-deployer-aliases" / f"{name}.jsonl"
+
+
+def _resolve_alias(name: str, alias: str, stored_versions: Sequence[Version]) -> str:
+    known_aliases, versions_text = aliases(name), ", ".join(map(str, stored_versions))
+    version = known_aliases.get(alias)
+    if version is None:
+        listed = ", ".join(f"{known} ({named})" for known, named in sorted(known_aliases.items()))
+        raise ModelNotFound(
+            f"'{name}' has no alias '{alias}'; it has the aliases {listed} and the versions {versions_text}"
+            if listed
+            else f"'{name}' has no aliases yet, but the versions {versions_text}; "
+            f"`deployer promote {name}:{stored_versions[-1]}` makes that version its champion"
+        )
+    if version not in map(str, stored_versions):
+        raise ModelNotFound(
+            f"{name}@{alias} is version {version}, which the store does not hold any more; it holds {versions_text}; "
+            f"restore that version, or set the alias to another one with `deployer promote` or `deployer rollback`"
+        )
+    return f"{name}:{version}"
 
 
 def _source_file(tag: str) -> Path:

@@ -1,11 +1,12 @@
 """The layout of captured traffic: the folders of a traffic store, and the columns of its Parquet files.
 
-A traffic store is a folder, or a prefix of an object store. It holds four tables, each cut into Parquet files:
+A traffic store is a folder, or a prefix of an object store. It holds five tables, each cut into Parquet files:
 
 ===============  ====================================================================================================
 ``traffic``      one line per captured row that was answered: what the model saw, and what it answered
 ``refusals``     one line per captured request that was refused: the error, and the fields and codes of its problems
 ``labels``       one line per label that came in: what really happened
+``shadow``       one line per row that a candidate answered in the shadow of the model, with the outputs of both
 ``losses``       one line per server process that was killed: the number of captured rows that it had not written
 ===============  ====================================================================================================
 
@@ -21,7 +22,7 @@ from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import CapturePolicy, Feature
 
 #: The tables of a traffic store.
-TableName = Literal["traffic", "refusals", "labels", "losses"]
+TableName = Literal["traffic", "refusals", "labels", "shadow", "losses"]
 
 #: The columns of ``traffic`` that every model has, before those of its fields and outputs:
 #: the request's id (text), the index of the row in the request (int64), the time of the answer (timestamp, UTC), the
@@ -47,6 +48,10 @@ REFUSAL_COLUMNS = ("request_id", "time", "protocol", "status", "code", "millisec
 #: The columns of ``labels``. A label names its row by ``request_id`` and ``row``, or by ``row_id``. ``label`` is a
 #: text, also that of a number. ``time`` is when it came to be known, ``received`` when it came in.
 LABEL_COLUMNS = ("request_id", "row", "row_id", "label", "time", "received")
+
+#: The columns of ``shadow``, before those of the outputs: ``output.NAME`` of the model, and ``candidate.NAME``. The
+#: candidate is a tag. The result is ``same``, ``flip`` or ``refused``. The others are as in ``traffic``.
+SHADOW_COLUMNS = (*TRAFFIC_COLUMNS, "candidate", "result")
 
 #: The columns of ``losses``.
 LOSS_COLUMNS = ("time", "worker", "rows")
@@ -79,6 +84,11 @@ def column_of(feature: Feature) -> str | None:
 def output_column(name: str) -> str:
     """Return the column of ``traffic`` with a column of a prediction, such as ``decision`` or ``value``."""
     return f"output.{name}"
+
+
+def candidate_column(name: str) -> str:
+    """Return the column of ``shadow`` with a column of the candidate's prediction."""
+    return f"candidate.{name}"
 
 
 def hashed_fields(contract: Contract) -> Sequence[Feature]:

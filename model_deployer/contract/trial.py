@@ -82,6 +82,11 @@ def last_trial(folder: Path, champion: str, candidate: str) -> Trial | None:
     Raises:
         ArtifactError: if its file cannot be read.
     """
+    file = last_trial_file(folder, champion, candidate)
+    return Trial.read(file) if file else None
+
+
+def last_trial_file(folder: Path, champion: str, candidate: str) -> Path | None:
+    """Return the file of the last trial of a candidate against a champion; None if there is none."""
     pair = f"{candidate}-against-{champion.partition(':')[2]}".replace(":", "-")
-    files = sorted(folder.glob(f"{pair}-*.json"))
-    return Trial.read(files[-1]) if files else None
+    return max(folder.glob(f"{pair}-*.json"), default=None)

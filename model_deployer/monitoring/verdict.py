@@ -146,11 +146,11 @@ _STEPS: dict[Action, tuple[str, ...]] = {
     "keep": (),
     "recalibrate": (
         "`deployer recalibrate {tag}` fits new calibration nodes to labelled rows: a patch version, the same ranks.",
-        "Compare it on captured traffic with `deployer replay` before it is promoted.",
+        "`deployer replay --candidate {name}` compares it on captured traffic; `deployer promote` follows if it wins.",
     ),
     "retrain": (
-        "`deployer retrain {tag}` fits the same model.yaml to newer rows with their labels.",
-        "Compare the challenger on captured traffic with `deployer replay` before it is promoted.",
+        "`deployer retrain {name}` fits the same model.yaml to newer rows with their labels.",
+        "`deployer replay --candidate {name}` compares it on captured traffic; `deployer promote` follows if it wins.",
     ),
     "ask a person": (
         "Show this to a person who knows the business: is it a new regime, a wrong label, or an event that ends?",

@@ -99,7 +99,7 @@ class Gateway:
         self._predictor = predictor
         self._limits = predictor.artifact.contract.limits
         self._keys = keys
-        self._access_log = AccessLog(predictor.metrics, settings, keys, predictor.capture)
+        self._access_log = AccessLog(predictor.metrics, settings, keys, predictor.traffic)
         protocols = [*create_protocols(settings.protocols, predictor), *_feedback(predictor)]
         self._find_route = build_router([WebPage(predictor), *protocols])
         document = openapi.document(

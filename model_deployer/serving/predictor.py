@@ -8,6 +8,7 @@ import gc
 import json
 import logging
 import sys
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -23,6 +24,7 @@ from model_deployer.contract.errors import ArtifactError, DeadlineExceeded, Inva
 from model_deployer.contract.image_file import require_pillow
 from model_deployer.serving.background import INLINE_BYTES, INLINE_ROWS, BackgroundThread
 from model_deployer.serving.capture.answered_rows import AnsweredRows, answered_rows
+from model_deployer.serving.capture.traffic_listener import TrafficListeners
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.batching import Arrays, Batcher, concatenate_columns
 from model_deployer.serving.engines.engine import Engine
@@ -43,6 +45,7 @@ from model_deployer.serving.rows.value_count import ValueCounter
 
 if TYPE_CHECKING:
     from model_deployer.serving.capture.capture import Capture
+    from model_deployer.serving.shadow.shadow import Shadow
 
 logger = logging.getLogger("model_deployer")
 
@@ -80,6 +83,8 @@ class Predictor:
         ignores_unknown_fields: Whether fields that the model does not have are left out; otherwise they are refused.
         row_id: The field with a caller's id of a row; None if rows have no id.
         capture: Captures the traffic; None if the settings name no traffic store.
+        shadow: Asks a candidate about sampled rows; None if the parent of this worker has started none.
+        traffic: Passes answered and refused requests on to both; None if there is neither.
 
     Raises:
         UsageError: if the setting of that field names another field of rows or predictions, or the traffic store
@@ -109,6 +114,9 @@ class Predictor:
         self._build_columns = ColumnBuilder(contract.features)
         self._find_warnings = WarningFinder(contract, artifact.reference)
         self.capture = self._create_capture() if settings.capture else None
+        self.shadow = self._create_shadow() if settings.shadow else None
+        listeners = [listener for listener in (self.shadow, self.capture) if listener]
+        self.traffic = TrafficListeners(listeners) if listeners else None
         self._prediction_rows = contract.output.predictions
         self._prediction_columns = contract.output.columns
         self._encode = msgspec.json.Encoder().encode
@@ -124,6 +132,16 @@ class Predictor:
         key = hash_key(settings, artifact)
         table = TrafficTable(artifact.contract, artifact.reference, key, self._batch_columns, self._ids)
         return Capture(settings, artifact, self.metrics, table, lambda: self.degraded is not None)
+
+    def _create_shadow(self) -> "Shadow | None":
+        from model_deployer.serving.shadow.shadow import ShadowedModel, create_shadow  # noqa: PLC0415 (as above)
+
+        model = ShadowedModel(self.artifact, self._batch_columns, self._ids, self._is_busy)
+        return create_shadow(self._settings, model, self.metrics)
+
+    def _is_busy(self) -> bool:
+        """Return whether rows wait for the engine, or a fallback answers."""
+        return self._batcher.queued_rows > 0 or self.degraded is not None
 
     def start(self, engine: Engine) -> None:
         """Warm the engine up, check that it reproduces the golden predictions, and accept requests.
@@ -143,6 +161,8 @@ class Predictor:
         self.background.start()
         if self.capture:
             self.capture.start()
+        if self.shadow:
+            self.shadow.start()
         # The objects that exist now are permanent. Without freeze(), each full collection would traverse them again and
         # delay requests by tens of milliseconds.
         gc.collect()
@@ -288,8 +308,8 @@ class Predictor:
         except InvalidRows as error:  # only the source of a model refuses what the contract accepts
             self.metrics.count_problems(error)
             raise
-        if self.capture:
-            answered_rows.set(AnsweredRows(rows, outputs))
+        if self.traffic:
+            answered_rows.set(AnsweredRows(rows, outputs, time.time()))
         return outputs
 
     async def predict_table(self, columns: Mapping[str, Column]) -> Arrays:
@@ -375,6 +395,8 @@ class Predictor:
         self.background.close()
         if self.capture:
             self.capture.close()
+        if self.shadow:
+            self.shadow.close()
 
     # The check before the first request
 

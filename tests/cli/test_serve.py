@@ -10,8 +10,10 @@ import httpx
 import pytest
 import yaml
 
+from model_deployer.contract import promotion
 from model_deployer.system.server_ready import wait_until_ready
 from tests.support import tiny
+from tests.support.in_process import deployer, model_store
 from tests.support.processes import BIN, ROOT, free_port, run
 
 
@@ -47,6 +49,19 @@ def test_serve_takes_a_version_and_the_settings_of_the_folder(tmp_path: Path, st
         key = {"X-API-Key": "0123456789abcdef"}
         assert httpx.get(f"{url}/model", headers=key).json()["version"] == "1.0.0"
         assert "/v2" not in httpx.get(f"{url}/docs.json", headers=key).json()["paths"]
+
+
+def test_serve_passes_an_alias_on(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server follows the alias itself; one that does not exist is refused before."""
+    commands: list[list[str]] = []
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: commands.append(command))
+    with model_store(store):
+        promotion.promote("served:1.0.0", "canary")
+    assert deployer("serve", "served@canary", cwd=tmp_path, home=store).returncode == 0
+    assert "model=served@canary" in commands[0]
+    refused = deployer("serve", "served@champion", cwd=tmp_path, home=store)
+    assert "'served' has no alias 'champion'; it has the aliases canary (1.0.0)" in refused.stderr
+    assert len(commands) == 1
 
 
 def test_serve_defaults_to_the_highest_version(tmp_path: Path, store: Path) -> None:

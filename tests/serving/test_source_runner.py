@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import tempfile
 from collections import Counter
@@ -18,10 +19,12 @@ import polars as pl
 import psutil
 import pytest
 
-from model_deployer.contract.artifact import Artifact
+from model_deployer.contract import promotion, store
+from model_deployer.contract.artifact import Artifact, seal
 from model_deployer.serving.engines.offline import OfflineModel
 from model_deployer.serving.rows.formats import STREAM
 from tests.serving.grpc.client import Client, outputs_of
+from tests.support.in_process import model_store
 from tests.support.processes import Server, free_port, serve, until
 from tests.support.sources import HANGING, REFUSED, adopt_source, rows, spending, variables
 
@@ -311,3 +314,32 @@ def test_nothing_of_the_source_outlives_the_server(
         server.process.wait(timeout=30)
     until(lambda: not source.is_running())
     until(lambda: not list((tmp_path / "tmp").glob("model-deployer-source-*")))
+
+
+def test_a_server_of_an_alias_starts_the_source_of_the_next_version_first(
+    artifact: Artifact, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Requests are answered by the one source or the other, and the old one is ended."""
+    home = tmp_path / "home"
+    shutil.copytree(artifact.path.parents[2], home)
+    shutil.copytree(artifact.path, tmp_path / "next", ignore=shutil.ignore_patterns("manifest.json", "model.yaml"))
+    with model_store(home):
+        manifest = seal(tmp_path / "next", artifact.manifest.model_copy(update={"version": "1.0.1"}))
+        store.save(tmp_path / "next", manifest)
+        promotion.promote("adopted:1.0.0")
+    (tmp_path / "tmp").mkdir()
+    changed = environment | {"TMPDIR": str(tmp_path / "tmp")}
+    with serve(["--arg", "model=adopted@champion"], home, tmp_path / "log", variables=changed) as server:
+        old = source_of(server)
+
+        def replace() -> None:
+            with model_store(home):
+                promotion.promote("adopted:1.0.1", force=True, reason="a test")
+            until(lambda: server.metric('model_rollouts_total{result="done"}') == 1, seconds=120)
+
+        assert set(_under_load(server, replace)) == {(200, None)}
+        answer = ask(server, ROW).json()
+        assert answer["model"]["version"] == "1.0.1"
+        assert answer["predictions"][0]["value"] == pytest.approx(spending(ROW))
+        until(lambda: not old.is_running())
+        assert source_of(server).pid != old.pid

@@ -202,7 +202,7 @@ def _write_golden(folder: Path, contract: Contract) -> None:
     """Write the golden request of the example row. Its columns are hand-written, independent of the serving code."""
     epoch = datetime(1970, 1, 1)
     columns = {
-        "distance": 733.5, "temp": 51.1, "seats": 149.0, "holiday": 0.0,
+        "distance": 733.5, "temp": 51.1, "seats": 149.0, "holiday": 0.0, "age": 3.0,
         "origin": "JFK", "carrier": "UA", "remark": "wheelchair",
         "departure": (datetime(2013, 11, 1, 17, 5) - epoch).total_seconds(),
         "booked": (datetime(2013, 10, 1, 8) - epoch).total_seconds(),

@@ -66,11 +66,20 @@ def draw(evaluation: Evaluation) -> dict[str, bytes]:
     Returns:
         A PNG image by the name of the part of the evaluation, for each part that was measured.
     """
+    return render(_plots(evaluation))
+
+
+def render(plots: Iterator[tuple[str, "Figure"]]) -> dict[str, bytes]:
+    """Return plots as PNG images by their names, all in one style.
+
+    Args:
+        plots: Yields the name and the figure of each; it is drawn as it is taken.
+    """
     import matplotlib  # noqa: PLC0415 (slow, and needed only here)
 
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a name may be in a script that the font does not have
-        return {name: _png(figure) for name, figure in _plots(evaluation)}
+        return {name: _png(figure) for name, figure in plots}
 
 
 def _plots(evaluation: Evaluation) -> Iterator[tuple[str, "Figure"]]:
@@ -93,7 +102,7 @@ def _plots(evaluation: Evaluation) -> Iterator[tuple[str, "Figure"]]:
 
 
 def _reliability(reliability: Reliability) -> "Figure":
-    figure, axes = _figure(4.2)
+    figure, axes = empty_figure(4.2)
     bins = reliability.bins
     predicted, low, high = [part.predicted for part in bins], [part.low for part in bins], [part.high for part in bins]
     if isinstance(reliability, ProbabilityReliability):
@@ -114,7 +123,7 @@ def _reliability(reliability: Reliability) -> "Figure":
 def _slices(slices: Sequence[SliceResult], loss: str, loss_of_all: MetricValue | None) -> "Figure":
     """Draw the loss of the worst slices, and the loss of all rows for comparison."""
     slices = slices[:MAX_BARS]
-    figure, axes = _bars([part.slice for part in slices])
+    figure, axes = empty_bars([part.slice for part in slices])
     if loss_of_all:
         axes.axvline(loss_of_all.value, color=MUTED, linestyle="--", label="all rows")
         axes.legend(loc="best")
@@ -128,7 +137,7 @@ def _slices(slices: Sequence[SliceResult], loss: str, loss_of_all: MetricValue |
 
 def _importance(importance: Importance) -> "Figure":
     features = importance.features[:MAX_BARS]
-    figure, axes = _bars([feature.feature for feature in features])
+    figure, axes = empty_bars([feature.feature for feature in features])
     rises, spreads = [feature.rise for feature in features], [feature.spread for feature in features]
     positions = range(len(features))
     axes.barh(positions, rises, xerr=spreads, color=ACCENT, height=0.62, error_kw={"ecolor": INK, "elinewidth": 1})
@@ -138,7 +147,7 @@ def _importance(importance: Importance) -> "Figure":
 
 def _thresholds(decisions: Decisions) -> "Figure":
     """Draw the cost of the decisions by their threshold, and that of the cheapest constant decision."""
-    figure, axes = _figure(3.2)
+    figure, axes = empty_figure(3.2)
     points = decisions.thresholds
     axes.plot([point.threshold for point in points], [point.cost for point in points], color=ACCENT, marker="o")
     constant = decisions.constants[0]
@@ -151,7 +160,7 @@ def _thresholds(decisions: Decisions) -> "Figure":
 
 def _errors(residuals: Residuals) -> "Figure":
     """Draw the mean true value by the mean predicted value, with the mean absolute error."""
-    figure, axes = _figure(3.6)
+    figure, axes = empty_figure(3.6)
     bins = residuals.bins
     predicted, observed = [part.predicted for part in bins], [part.observed for part in bins]
     ends = [side([*predicted, *observed]) for side in (min, max)]
@@ -167,7 +176,7 @@ def _curve(curve: LearningCurve, loss_of_model: MetricValue | None) -> "Figure":
     """Draw the loss by the number of training rows, and the loss of the model of the report for comparison."""
     from matplotlib.ticker import NullLocator  # noqa: PLC0415
 
-    figure, axes = _figure(3.6)
+    figure, axes = empty_figure(3.6)
     points, expected = curve.points, curve.next
     rows, losses = [point.rows for point in points], [point.loss for point in points]
     low, high = [point.low for point in points], [point.high for point in points]
@@ -189,7 +198,7 @@ def _curve(curve: LearningCurve, loss_of_model: MetricValue | None) -> "Figure":
 
 
 def _history(history: Sequence[Epoch]) -> "Figure":
-    figure, axes = _figure(3.2)
+    figure, axes = empty_figure(3.2)
     epochs = [epoch.epoch for epoch in history]
     best = min(history, key=lambda epoch: epoch.validation_loss)
     axes.plot(epochs, [epoch.train_loss for epoch in history], color=MUTED, label="training part")
@@ -200,17 +209,18 @@ def _history(history: Sequence[Epoch]) -> "Figure":
     return figure
 
 
-def _bars(names: Sequence[str]) -> tuple["Figure", "Axes"]:
+def empty_bars(names: Sequence[str]) -> tuple["Figure", "Axes"]:
     """Return an empty plot with one horizontal line per name, the first on top."""
     labels = _distinct([_short(name) for name in names])
-    figure, axes = _figure(1.1 + sum(0.3 + 0.13 * label.count("\n") for label in labels))
+    figure, axes = empty_figure(1.1 + sum(0.3 + 0.13 * label.count("\n") for label in labels))
     axes.set_yticks(range(len(names)), labels)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     return figure, axes
 
 
-def _figure(height: float) -> tuple["Figure", "Axes"]:
+def empty_figure(height: float) -> tuple["Figure", "Axes"]:
+    """Return an empty plot of this height in inches."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(7.2, height), layout="constrained")

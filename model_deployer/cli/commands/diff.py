@@ -26,7 +26,9 @@ _METRICS_PER_TABLE = 3
 
 Models = Annotated[
     list[str],
-    typer.Argument(metavar="MODEL...", help="NAME or NAME:VERSION of each model; one NAME: all its versions."),
+    typer.Argument(
+        metavar="MODEL...", help="NAME, NAME:VERSION or NAME@ALIAS of each model; one NAME: all its versions."
+    ),
 ]
 Changelog = Annotated[
     Path | None,
@@ -64,8 +66,8 @@ def _tags(models: list[str]) -> list[str]:
     tags = list(map(store.resolve, models))
     if len(models) > 1:
         return tags
-    name, _, version = models[0].partition(":")
-    if version:
+    name = tags[0].partition(":")[0]
+    if models[0] != name:
         raise UsageError(f"there is nothing to compare {tags[0]} with; name a second model, or all versions: {name}")
     return [f"{name}:{version}" for version in store.versions(name)]
 

@@ -1,5 +1,6 @@
 """`deployer list`."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import bentoml
@@ -20,8 +21,7 @@ def list_models(json: Json = False) -> None:
     the estimator that was chosen, or the class of its source if it was trained elsewhere. The highest version of each
     model comes first.
     """
-    tags = [f"{name}:{version}" for name in store.names() for version in reversed(store.versions(name))]
-    models = [_entry(tag) for tag in tags]
+    models = [entry for name in store.names() for entry in _entries(name)]
     if json:
         print_json(models)
     elif models:
@@ -33,9 +33,23 @@ def list_models(json: Json = False) -> None:
         print("The model store is empty. Train a model:  deployer train model.yaml")
 
 
-def _entry(tag: str) -> dict[str, Any]:
+def _entries(name: str) -> Iterator[dict[str, Any]]:
+    """Yield the entries of all versions of a model, the highest first."""
+    error = None
+    try:
+        aliases = store.aliases(name)
+    except ArtifactError as altered:
+        aliases, error = {}, str(altered)
+    for version in reversed(store.versions(name)):
+        names = sorted(alias for alias, named in aliases.items() if named == str(version))
+        entry = _entry(f"{name}:{version}", names)
+        yield entry | {"error": entry["error"] or error}
+
+
+def _entry(tag: str, aliases: list[str]) -> dict[str, Any]:
     model = bentoml.models.get(tag)
-    entry = {"name": model.tag.name, "version": model.tag.version, "created": model.creation_time.isoformat()}
+    entry = {"name": model.tag.name, "version": model.tag.version, "aliases": aliases}
+    entry |= {"created": model.creation_time.isoformat()}
     try:
         return entry | _results(store.load(tag)) | {"error": None}
     except ArtifactError as error:  # one damaged model must not hide the others
@@ -62,7 +76,7 @@ def _main_metric(artifact: Artifact) -> dict[str, Any] | None:
 
 
 def _table(models: list[dict[str, Any]]) -> Table:
-    names = ("Model", "Version", "Created", "Test part, 95 %", "Estimator", "Rows", "Data")
+    names = ("Model", "Version", "Alias", "Created", "Test part, 95 %", "Estimator", "Rows", "Data")
     table = Table(*names, box=None, pad_edge=False, collapse_padding=True)
     for column in table.columns:
         column.overflow = "fold"  # a name that is cut off cannot be typed
@@ -70,7 +84,8 @@ def _table(models: list[dict[str, Any]]) -> Table:
     for model in models:
         rows = "" if model["rows"] is None else f"{model['rows']:,}"
         cells = (_cell(model["metric"]), escape(_estimator(model)), rows, short_digest(model["data_version"]))
-        table.add_row(model["name"], model["version"], model["created"][:10], *cells)
+        aliases = ", ".join(model["aliases"])
+        table.add_row(model["name"], model["version"], aliases, model["created"][:10], *cells)
     return table
 
 

@@ -12,7 +12,11 @@ from model_deployer.contract import store
 from model_deployer.contract.errors import UsageError
 
 Tag = Annotated[
-    str | None, typer.Argument(metavar="[NAME[:VERSION]]", help="The model; default: the only model in the store.")
+    str | None,
+    typer.Argument(
+        metavar="[NAME[:VERSION]]",
+        help="The model; default: the only model in the store. With NAME@ALIAS, the server follows the alias.",
+    ),
 ]
 Configuration = Annotated[
     Path | None,
@@ -31,8 +35,9 @@ def serve(
     """
     tag, options = split_arguments(context, tag)
     exact_tag = store.resolve(tag)
+    model = tag if tag and "@" in tag else exact_tag
     variables = _settings_variable(configuration)
-    service = ["model_deployer.bundle.service:ModelService", "--arg", f"model={exact_tag}"]
+    service = ["model_deployer.bundle.service:ModelService", "--arg", f"model={model}"]
     address = ["--port", str(port), *(["--host", host] if host else [])]
     command = [sys.executable, "-m", "bentoml", "serve", *service, *address, *options]
     # The server replaces this process, so that it gets the signals and sets the exit code.

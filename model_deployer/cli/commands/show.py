@@ -22,12 +22,14 @@ Tag = Annotated[
 def show(tag: Tag = None, json: Json = False) -> None:
     """Show a model's features, metrics and example request."""
     artifact = store.load(tag)
+    aliases = _aliases(artifact)
     if json:
-        print_json(_document(artifact))
+        print_json(_document(artifact) | {"aliases": aliases})
         return
     manifest = artifact.manifest
     made = origin_text.made(artifact.evaluation)
-    console.print(f"[bold]{artifact.tag}[/]  {made} {manifest.created:%Y-%m-%d %H:%M} UTC")
+    names = f"  {', '.join(aliases)}" if aliases else ""
+    console.print(f"[bold]{artifact.tag}[/]{names}  {made} {manifest.created:%Y-%m-%d %H:%M} UTC")
     for text in (manifest.description, manifest.business_context):
         if text:
             console.print(text.strip(), markup=False)
@@ -45,6 +47,11 @@ def show(tag: Tag = None, json: Json = False) -> None:
         return
     console.print("\nAn example request, for the served model:\n")
     console.print(curl(artifact), markup=False)
+
+
+def _aliases(artifact: Artifact) -> list[str]:
+    named = store.aliases(artifact.manifest.name)
+    return sorted(alias for alias, version in named.items() if version == artifact.manifest.version)
 
 
 def _print_source(adoption: Adoption) -> None:

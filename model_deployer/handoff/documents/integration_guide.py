@@ -23,7 +23,7 @@ from model_deployer.package.package_data import OWN_ENDPOINTS, PackageData
 from model_deployer.package.readme_commands import LOCAL
 from model_deployer.package.samples import Sample
 from model_deployer.package.sizing import memory_load
-from model_deployer.serving.observability.metric_specs import GRAPH_METRIC_SPECS, METRIC_SPECS
+from model_deployer.serving.observability.metric_specs import GRAPH_METRIC_SPECS, PINNED_METRIC_SPECS
 from model_deployer.writing.markdown import Markdown, code, code_block, join_list, markdown, table
 
 #: A longer body of a request is written on several lines.
@@ -213,7 +213,7 @@ def warning_codes() -> Markdown:
 
 def metrics(package: PackageData) -> Markdown:
     """Return a table of the metrics of the service."""
-    specs = METRIC_SPECS if package.runner else GRAPH_METRIC_SPECS
+    specs = PINNED_METRIC_SPECS if package.runner else GRAPH_METRIC_SPECS
     rows = [[code(spec.name), Markdown(", ".join(map(code, spec.labels))), spec.about] for spec in specs]
     return table(["Metric", "Labels", "Meaning"], rows)
 

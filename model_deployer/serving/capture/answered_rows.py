@@ -13,10 +13,12 @@ class AnsweredRows(NamedTuple):
     Attributes:
         rows: The validated rows.
         outputs: The graph's output tensors, [rows, n] each.
+        time: When the model answered them, in seconds since 1970.
     """
 
     rows: Rows
     outputs: Arrays
+    time: float
 
 
 #: None as long as no row was answered.

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from arro3.core import RecordBatch
@@ -19,7 +18,7 @@ from model_deployer.contract.traffic import hashed_fields, partition
 from model_deployer.serving.capture.answered_rows import answered_rows
 from model_deployer.serving.capture.record_tables import Loss, Refusal, label_batch, loss_batch, refusal_batch
 from model_deployer.serving.capture.row_sampler import RowSampler, everything
-from model_deployer.serving.capture.spool import AbandonedSpool, Spool, abandoned_spools, write_part
+from model_deployer.serving.capture.spool import AbandonedSpool, Spool, abandoned_spools, default_spool, write_part
 from model_deployer.serving.capture.traffic_listener import TrafficListener
 from model_deployer.serving.capture.traffic_store import StoreFault, open_store
 from model_deployer.serving.capture.traffic_table import CapturedRequest, TrafficTable
@@ -87,7 +86,7 @@ class Capture(TrafficListener):
         self._is_degraded = is_degraded
         self._row_values = artifact.contract.row_elements
         self._store = open_store(location)
-        self._spool_root = settings.capture_spool or _default_spool(location)
+        self._spool_root = settings.capture_spool or default_spool(location)
         self._sampler = RowSampler(settings.capture_share, settings.capture_margin, artifact.contract.output)
         self._file_seconds = settings.capture_seconds
         self._days = settings.capture_days
@@ -135,7 +134,6 @@ class Capture(TrafficListener):
         answered = answered_rows.get()
         if answered is None or self._spool is None:
             return
-        answered_rows.set(None)  # the context of an idle connection must not keep the rows in memory
         rows, degraded = len(answered.rows), self._is_degraded()
         sample = everything(rows) if degraded else self._sampler.sample(rows, answered.outputs)
         if sample is None:
@@ -147,7 +145,7 @@ class Capture(TrafficListener):
         self._added_values += values
         self._spool.tally.add_captured(len(sample.indices))
         self._requests.append(
-            CapturedRequest(request_id.decode("latin-1"), time.time(), protocol, seconds, degraded, answered, sample)
+            CapturedRequest(request_id.decode("latin-1"), answered.time, protocol, seconds, degraded, answered, sample)
         )
 
     @override
@@ -336,7 +334,7 @@ class Capture(TrafficListener):
             return
         first_day = f"{datetime.now(UTC) - timedelta(days=self._days):date=%Y-%m-%d}"
         name, _, _version = self._model.partition(":")
-        tables = [f"{table}/model={name}" for table in ("traffic", "refusals", "losses")]
+        tables = [f"{table}/model={name}" for table in ("traffic", "refusals", "shadow", "losses")]
         folders = [folder for table in tables for folder in self._store.folders(table)]
         days = [day for folder in (*folders, f"labels/model={name}") for day in self._store.folders(folder)]
         for day in days:
@@ -365,13 +363,6 @@ def hash_key(settings: Settings, artifact: Artifact) -> bytes | None:
     if len(secret) < 16:
         raise UsageError("serving.capture_key_file: expected a key of at least 16 characters")
     return secret
-
-
-def _default_spool(location: str) -> Path:
-    """Return the folder of the spools: within the store if it is a folder, so that files are moved by renaming."""
-    if "://" in location:
-        return Path.home() / ".cache" / "model-deployer" / "capture"
-    return Path(location) / ".spool"
 
 
 def _hour(time: float) -> int:

@@ -157,6 +157,13 @@ def abandoned_spools(root: Path) -> Iterator[AbandonedSpool]:
         yield AbandonedSpool(folder, lock)
 
 
+def default_spool(location: str) -> Path:
+    """Return the folder of the spools of a traffic store: in it if it is a folder, so that files are only renamed."""
+    if "://" in location:
+        return Path.home() / ".cache" / "model-deployer" / "capture"
+    return Path(location) / ".spool"
+
+
 def write_part(folder: Path, path: str, batches: Sequence[RecordBatch]) -> None:
     """Write a finished Parquet file into a spool.
 

@@ -1,8 +1,12 @@
 """The interface of what captures answered and refused requests."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from typing_extensions import override
+
 from model_deployer.contract.errors import RequestError
+from model_deployer.serving.capture.answered_rows import answered_rows
 
 
 class TrafficListener(Protocol):
@@ -26,3 +30,25 @@ class TrafficListener(Protocol):
             seconds: The time from the request to its answer.
             error: The error that it was answered with.
         """
+
+
+class TrafficListeners(TrafficListener):
+    """Passes requests on to several listeners.
+
+    Args:
+        listeners: The listeners.
+    """
+
+    def __init__(self, listeners: Sequence[TrafficListener]) -> None:
+        self._listeners = listeners
+
+    @override
+    def add(self, request_id: bytes, protocol: str, seconds: float) -> None:
+        for listener in self._listeners:
+            listener.add(request_id, protocol, seconds)
+        answered_rows.set(None)  # the context of an idle connection must not keep the rows in memory
+
+    @override
+    def add_refusal(self, request_id: bytes, protocol: str, seconds: float, error: RequestError) -> None:
+        for listener in self._listeners:
+            listener.add_refusal(request_id, protocol, seconds, error)

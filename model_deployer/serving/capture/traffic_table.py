@@ -90,53 +90,64 @@ class TrafficTable:
         Args:
             requests: The requests, each with at least one captured row.
         """
-        parts = [_taken(request.answered.rows, request.sample.indices) for request in requests]
+        parts = [taken_rows(request) for request in requests]
         columns = self._build_columns(parts)
-        outputs = concatenate_columns([_taken_outputs(request) for request in requests])
+        outputs = concatenate_columns([taken_outputs(request) for request in requests])
         time = datetime.fromtimestamp(requests[0].time, UTC)
-        arrays: dict[str, Any] = self._request_arrays(requests)
+        arrays: dict[str, Any] = request_arrays(requests, self._ids)
         arrays |= {name: encode(columns[field], time) for name, (field, encode) in self._encoders.items()}
-        arrays |= {output_column(name): _output_array(values) for name, values in self._output.columns(outputs).items()}
+        arrays |= {output_column(name): output_array(values) for name, values in self._output.columns(outputs).items()}
         return RecordBatch.from_pydict(arrays)
 
-    def _request_arrays(self, requests: Sequence[CapturedRequest]) -> dict[str, Array]:
-        """Return the columns that every model has."""
-        sizes = [len(request.sample.indices) for request in requests]
 
-        def repeated(values: Iterable[T]) -> list[T]:
-            return [value for value, size in zip(values, sizes, strict=True) for _ in range(size)]
+def request_arrays(requests: Sequence[CapturedRequest], ids: Callable[[Rows], Ids | None]) -> dict[str, Array]:
+    """Return the columns that every model has, with a value for each captured row.
 
-        return {
-            "request_id": _texts(repeated(request.request_id for request in requests)),
-            "row": Array.from_numpy(np.concatenate([request.sample.indices for request in requests]).astype(np.int64)),
-            "time": _integers(repeated(round(request.time * 1e6) for request in requests)).cast(_TIME),
-            "protocol": _texts(repeated(request.protocol for request in requests)),
-            "status": _integers([200] * sum(sizes)),
-            "degraded": Array(repeated(request.degraded for request in requests), type=DataType.bool()),
-            "milliseconds": Array(repeated(1000 * request.seconds for request in requests), type=DataType.float64()),
-            "weight": Array.from_numpy(np.concatenate([request.sample.weights for request in requests])),
-            "row_id": _texts([row_id for request in requests for row_id in self._row_ids(request)]),
-        }
+    Args:
+        requests: The requests, each with at least one captured row.
+        ids: Returns the callers' ids of rows; None if they have none.
+    """
+    sizes = [len(request.sample.indices) for request in requests]
 
-    def _row_ids(self, request: CapturedRequest) -> list[str | None]:
-        indices = request.sample.indices.tolist()
-        ids = self._ids(request.answered.rows)
-        if ids is None:
-            return [None] * len(indices)
-        return [None if ids[index] is None else str(ids[index]) for index in indices]
+    def repeated(values: Iterable[T]) -> list[T]:
+        return [value for value, size in zip(values, sizes, strict=True) for _ in range(size)]
+
+    return {
+        "request_id": _texts(repeated(request.request_id for request in requests)),
+        "row": Array.from_numpy(np.concatenate([request.sample.indices for request in requests]).astype(np.int64)),
+        "time": _integers(repeated(round(request.time * 1e6) for request in requests)).cast(_TIME),
+        "protocol": _texts(repeated(request.protocol for request in requests)),
+        "status": _integers([200] * sum(sizes)),
+        "degraded": Array(repeated(request.degraded for request in requests), type=DataType.bool()),
+        "milliseconds": Array(repeated(1000 * request.seconds for request in requests), type=DataType.float64()),
+        "weight": Array.from_numpy(np.concatenate([request.sample.weights for request in requests])),
+        "row_id": _texts([row_id for request in requests for row_id in _row_ids(request, ids)]),
+    }
 
 
-def _taken_outputs(request: CapturedRequest) -> Arrays:
+def _row_ids(request: CapturedRequest, ids: Callable[[Rows], Ids | None]) -> list[str | None]:
+    indices = request.sample.indices.tolist()
+    row_ids = ids(request.answered.rows)
+    if row_ids is None:
+        return [None] * len(indices)
+    return [None if row_ids[index] is None else str(row_ids[index]) for index in indices]
+
+
+def taken_outputs(request: CapturedRequest) -> Arrays:
+    """Return the outputs of the captured rows of a request."""
     return {name: array[request.sample.indices] for name, array in request.answered.outputs.items()}
 
 
-def _taken(rows: Rows, indices: NDArray[np.intp]) -> Rows:
+def taken_rows(request: CapturedRequest) -> Rows:
+    """Return the captured rows of a request."""
+    rows, indices = request.answered.rows, request.sample.indices
     if isinstance(rows, Table):
         return Table({name: array[indices] for name, array in rows.columns.items()})
     return [rows[index] for index in indices.tolist()]
 
 
-def _output_array(values: Sequence[str] | NDArray[Any]) -> Array:
+def output_array(values: Sequence[str | None] | NDArray[Any]) -> Array:
+    """Return a column of predictions as an array of Arrow: texts, or numbers of [rows]."""
     if isinstance(values, np.ndarray):
         return Array.from_numpy(np.ascontiguousarray(values))
     return _texts(values)

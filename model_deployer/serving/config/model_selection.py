@@ -1,5 +1,6 @@
 """The choice of the model that a service serves."""
 
+import logging
 from pathlib import Path
 
 import yaml
@@ -8,21 +9,26 @@ from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import ModelNotFound
 
+logger = logging.getLogger("model_deployer")
+
+#: The variable that passes the tag of the model from the parent of a server to its workers: one that is started again
+#: serves what the others serve, also if the name or alias of the model means another version meanwhile.
+MODEL_VARIABLE = "MODEL_DEPLOYER_MODEL"
+
 
 def select_model(service_file: Path, tag: str | None) -> Artifact:
     """Load the model of a service and verify its files.
 
     Args:
         service_file: The path of service.py. In a Bento, the model that was pinned at its build is loaded.
-        tag: Elsewhere, the model to load: ``name:version``, or ``name`` for its highest version; None for the highest
-            version of the only model in the store.
+        tag: Elsewhere, the model to load, as for :func:`contract.store.resolve`.
 
     Raises:
         ModelNotFound: if the store does not have the model.
         AmbiguousModel: if there is no tag and the store has several models.
         ArtifactError: if the files of the model are missing or were altered, or it cannot be served.
     """
-    pinned_tag = _pinned_tag(service_file.parent.parent / "bento.yaml")
+    pinned_tag = _pinned_tag(service_file)
     if pinned_tag is None:
         return store.load(tag).require_servable()
     try:
@@ -34,7 +40,29 @@ def select_model(service_file: Path, tag: str | None) -> Artifact:
         ) from None
 
 
-def _pinned_tag(bento_file: Path) -> str | None:
+def followed_alias(service_file: Path, tag: str | None, engine: str) -> str | None:
+    """Return the alias that a server follows, as ``name@alias``; None if it follows none, with a line in the log.
+
+    Args:
+        service_file: The path of service.py.
+        tag: The model that the server was started with.
+        engine: The name of its engine.
+    """
+    if tag is None or "@" not in tag:
+        return None
+    reasons = {
+        "its model was pinned when the Bento was built; build another one after a promotion": _pinned_tag(service_file),
+        "the runner has loaded its model; start the server again after a promotion": engine == "runner",
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            logger.warning("the server does not follow %s: %s", tag, reason)
+            return None
+    return tag
+
+
+def _pinned_tag(service_file: Path) -> str | None:
+    bento_file = service_file.parent.parent / "bento.yaml"
     if not bento_file.is_file():
         return None
     services = yaml.safe_load(bento_file.read_text(encoding="utf-8")).get("services", [])

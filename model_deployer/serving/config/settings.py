@@ -71,6 +71,10 @@ class Settings(BaseModel):
         capture_spool: A local folder for what is not in the traffic store yet. By default it is in the traffic store
             if that is a folder, else in the home folder.
         capture_key_file: A file with the key for fields that are captured as a hash.
+        shadow: The tag of a candidate that answers sampled rows, too, in a process of its own: its answers are counted
+            and stored in the traffic store, and no caller gets them. None for no shadow.
+        shadow_share: The share of the answered rows that the candidate is asked about.
+        shadow_memory_mb: The memory in MiB that the process of the candidate may take.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -95,6 +99,9 @@ class Settings(BaseModel):
     capture_days: PositiveInt | None = 90
     capture_spool: Path | None = None
     capture_key_file: Path | None = None
+    shadow: Annotated[str, Field(min_length=1)] | None = None
+    shadow_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    shadow_memory_mb: PositiveInt = 2048
 
     @field_validator("protocols", mode="before")
     @classmethod

@@ -60,27 +60,31 @@ class Answers:
 
 
 class OfflineModel:
-    """A model that predicts in this process, on all cores that the process may use.
+    """A model that predicts in this process.
 
     Args:
         artifact: The model.
+        ignores_unknown: Whether fields that the model does not have are left out; otherwise they are refused.
+        threads: The batches that are answered at the same time; None for all cores that the process may use.
 
     Raises:
         EnvironmentFault: if a field is an image, and Pillow is not installed.
     """
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, *, ignores_unknown: bool = False, threads: int | None = None) -> None:
         require_pillow(artifact.contract.features)
         self._artifact = artifact
-        self._validator = Validator(artifact.contract)
-        self._read_table = TableReader(artifact.contract).table
+        self._validator = Validator(artifact.contract, ignores_unknown)
+        self._read_table = TableReader(artifact.contract, ignores_unknown).table
         self._build_columns = ColumnBuilder(artifact.contract.features)
         self._engine: Engine = (
             OwnSourceEngine(artifact, artifact.runner)
             if artifact.runner
             else OnnxEngine(artifact.model, artifact.contract.output)
         )
-        self._threads = ThreadPoolExecutor(1 if artifact.runner else cpu_count(), thread_name_prefix="engine")
+        self._threads = ThreadPoolExecutor(
+            1 if artifact.runner else threads or cpu_count(), thread_name_prefix="engine"
+        )
 
     def answer(self, rows: Rows) -> Answers:
         """Validate and answer rows: JSON objects as clients send them, or columns."""

@@ -56,7 +56,7 @@ class Calls:
         self._max_seconds, self._max_bytes = limits.timeout_seconds, limits.body_bytes
         self._elements = ElementCounter(predictor.artifact.contract)
         self._free_reads = asyncio.Semaphore(_MAX_READS)
-        self._access_log = AccessLog(predictor.metrics, settings, keys, predictor.capture)
+        self._access_log = AccessLog(predictor.metrics, settings, keys, predictor.traffic)
         self._keys = keys
         self._active_calls = 0
         self._idle = asyncio.Event()

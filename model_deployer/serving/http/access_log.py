@@ -85,7 +85,7 @@ class AccessLog:
         metrics: The metrics of the worker.
         settings: The settings of the server.
         keys: The valid API keys, whose names are logged; None if no key is required.
-        traffic: Captures each answered and refused request; None if nothing is captured.
+        traffic: Takes each answered and refused request; None if nothing does.
     """
 
     def __init__(

@@ -102,6 +102,7 @@ class Place:
             os.close(descriptor)
         self.number = number
         self._descriptor = descriptor
+        _remove_gauges(folder, str(number))
         with suppress(OSError):
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
@@ -138,8 +139,7 @@ def occupants(folder: Path) -> Iterator[Occupant]:
                 if not _lock(descriptor):
                     yield Occupant(file)
                 else:
-                    for gauges in folder.glob(f"gauge_live*_{file.stem}.db"):
-                        gauges.unlink(missing_ok=True)
+                    _remove_gauges(folder, file.stem)
             finally:
                 os.close(descriptor)
 
@@ -225,6 +225,13 @@ def _remove_abandoned(folder: Path) -> None:
                     shutil.rmtree(old, ignore_errors=True)
             finally:
                 os.close(descriptor)
+
+
+def _remove_gauges(folder: Path, number: str) -> None:
+    """Remove the gauges of the process that had a place before."""
+    for gauges in folder.glob(f"gauge_live*_{number}.db"):
+        with suppress(OSError):
+            gauges.unlink()
 
 
 def _lock_file(folder: Path, number: int) -> Path:

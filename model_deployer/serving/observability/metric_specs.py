@@ -63,6 +63,12 @@ CAPTURED_ROWS = MetricSpec(
     "lost with a killed worker.",
     ("state",),
 )
+SHADOW_ROWS = MetricSpec(
+    "model_shadow_rows_total",
+    "Rows for the candidate in the shadow: answered the same, with another decision (flip), refused by it, failed, or "
+    "dropped because the server or the candidate was busy.",
+    ("result",),
+)
 DEGRADED = MetricSpec("model_degraded", "1 while a fallback answers instead of the configured engine.")
 INFO = MetricSpec("model_info", "1 for the model that is served.", ("name", "version"))
 WORKER_STARTS = MetricSpec("model_worker_starts_total", "Workers that were started.")
@@ -75,6 +81,12 @@ SOURCE_ENDS = MetricSpec(
     "model_source_ends_total",
     "Processes of a model that its source serves that ended without being asked to, by signal or exit code.",
     ("reason",),
+)
+ROLLOUTS = MetricSpec(
+    "model_rollouts_total",
+    "Times that the alias of the server named another version, by result: done, or failed while the version before "
+    "goes on answering.",
+    ("result",),
 )
 PROCESS_CPU = MetricSpec("process_cpu_seconds_total", "CPU time of a process of the server.", ("process",))
 PROCESS_MEMORY = MetricSpec("process_resident_memory_bytes", "Memory of a process of the server.", ("process",))
@@ -95,6 +107,7 @@ METRIC_SPECS = (
     FEATURE_VALUES,
     PREDICTIONS,
     CAPTURED_ROWS,
+    SHADOW_ROWS,
     DEGRADED,
     INFO,
     WORKER_STARTS,
@@ -102,6 +115,7 @@ METRIC_SPECS = (
     WORKER_RESTARTS,
     WORKER_STALLS,
     SOURCE_ENDS,
+    ROLLOUTS,
     PROCESS_CPU,
     PROCESS_MEMORY,
     PROCESS_FILES,
@@ -114,5 +128,8 @@ def row_class(rows: int) -> str:
     return _ROW_LABELS[bisect_left(ROW_CLASSES, rows)] if rows else "0"
 
 
-#: The metrics of a server whose model is a graph.
-GRAPH_METRIC_SPECS = tuple(spec for spec in METRIC_SPECS if spec is not SOURCE_ENDS)
+#: The metrics of a server whose model is pinned, as that of every handoff package.
+PINNED_METRIC_SPECS = tuple(spec for spec in METRIC_SPECS if spec is not ROLLOUTS)
+
+#: Those of them whose model is a graph.
+GRAPH_METRIC_SPECS = tuple(spec for spec in PINNED_METRIC_SPECS if spec is not SOURCE_ENDS)

@@ -25,6 +25,9 @@ from model_deployer.serving.rows.columns import Columns
 
 M = TypeVar("M")
 
+#: What becomes of a row for the candidate in the shadow.
+ShadowResult = Literal["same", "flip", "refused", "failed", "dropped"]
+
 #: Under load, events are written to the metrics at this interval: so far may those of another worker lag behind.
 _WRITE_INTERVAL_SECONDS = 0.02
 
@@ -73,6 +76,7 @@ class Metrics:
         self._batch_rows = _create(Histogram, metric_specs.BATCH_ROWS, registry, buckets=_ROWS_BUCKETS)
         self._invalid_values = _create(Counter, metric_specs.INVALID_VALUES, registry)
         self._captured_rows = _create(Counter, metric_specs.CAPTURED_ROWS, registry)
+        self._shadow_rows = _create(Counter, metric_specs.SHADOW_ROWS, registry)
         self._degraded = _create(Gauge, metric_specs.DEGRADED, registry, multiprocess_mode="livemax")
         self._degraded.set(0)
         info = _create(Gauge, metric_specs.INFO, registry, multiprocess_mode="livemax")
@@ -150,6 +154,10 @@ class Metrics:
     def count_captured(self, state: Literal["written", "dropped", "lost"], rows: int) -> None:
         """Count captured rows by what became of them. Any thread may call it."""
         self._captured_rows.labels(state).inc(rows)
+
+    def count_shadow(self, result: ShadowResult, rows: int) -> None:
+        """Count rows for the candidate in the shadow by what became of them. Any thread may call it."""
+        self._shadow_rows.labels(result).inc(rows)
 
     def set_degraded(self, is_degraded: bool) -> None:
         """Set whether a fallback answers instead of the configured engine."""

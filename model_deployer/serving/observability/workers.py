@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 from circus.sighandler import SysHandler
@@ -30,6 +30,9 @@ _SIGN_INTERVAL_SECONDS = 1.0
 STALL_SECONDS = 10.0
 _CHECK_INTERVAL_SECONDS = 5.0
 
+
+#: BentoML's name of the watcher for the workers that answer requests.
+_SERVICE = "service"
 
 #: How workers usually end: these counts exist from the start, so that Prometheus sees the first end as an increase.
 _USUAL_REASONS = ("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT", "SIGTERM", "exit_1")
@@ -73,13 +76,18 @@ class WorkerWatch:
         self._folder = metric_files.shared_folder()
         self._counters = ParentCounters(self._folder) if self._folder else None
         self._stalled: set[int] = set()
+        self._expected_ends: set[int] = set()
         for spec in (metric_specs.WORKER_STARTS, metric_specs.WORKER_RESTARTS, metric_specs.WORKER_STALLS):
             self._count(spec, amount=0)
         for reason in _USUAL_REASONS:
             self._count(metric_specs.WORKER_ENDS, reason, amount=0)
 
-    def start(self) -> None:
-        """Watch the workers that circus starts from now on."""
+    def start(self, on_start: Callable[[Watcher], None] | None = None) -> None:
+        """Watch the workers that circus starts from now on.
+
+        Args:
+            on_start: Is called in the event loop of circus once it has started all workers of the service.
+        """
         notify = Watcher.notify_event
 
         def notify_event(watcher: Watcher, topic: str, event: Mapping[str, Any]) -> None:
@@ -88,6 +96,8 @@ class WorkerWatch:
                 self._record_start(watcher, event)
             elif topic == "reap":
                 self._record_end(watcher, event)
+            elif topic == "start" and watcher.name == _SERVICE and on_start:
+                on_start(watcher)
 
         Watcher.notify_event = notify_event
         # circus would restart all workers at the same time.
@@ -101,13 +111,22 @@ class WorkerWatch:
     def _record_end(self, watcher: Watcher, event: Mapping[str, Any]) -> None:
         reason = _reason(event.get("exit_code"))
         line = {"pid": event["process_pid"], "service": watcher.name, "reason": reason}
-        if watcher.is_stopping() or watcher.is_stopped():
+        if watcher.is_stopping() or watcher.is_stopped() or event["process_pid"] in self._expected_ends:
+            self._expected_ends.discard(event["process_pid"])
             logger.info("worker ended", extra=line)
             return
         logger.error("worker ended unexpectedly", extra=line | {"is_restarted": watcher.respawn})
         self._count(metric_specs.WORKER_ENDS, reason)
         if watcher.respawn:
             self._count(metric_specs.WORKER_RESTARTS)
+
+    def expect_end(self, pid: int) -> None:
+        """Note that a worker is about to end because it was asked to, or after it has reported why."""
+        self._expected_ends.add(pid)
+
+    def count_rollout(self, result: Literal["done", "failed"], amount: int = 1) -> None:
+        """Count a change of the model that the server serves."""
+        self._count(metric_specs.ROLLOUTS, result, amount=amount)
 
     def record_stalls(self, now: float) -> None:
         """Log and count the workers that show no sign of life any more.

@@ -99,6 +99,14 @@ def test_places_are_used_again(tmp_path: Path) -> None:
     assert Place(tmp_path).number == 1
 
 
+def test_a_place_keeps_counts_and_not_the_state_of_the_process_before(tmp_path: Path) -> None:
+    """Whatever version a worker served before, the next one with its place shows its own."""
+    for name in ("counter_1.db", "gauge_livemax_1.db", "gauge_livesum_1.db", "gauge_livemax_2.db"):
+        (tmp_path / name).touch()
+    assert Place(tmp_path).number == 1
+    assert {file.name for file in tmp_path.glob("*.db")} == {"counter_1.db", "gauge_livemax_2.db"}
+
+
 def test_a_worker_without_a_sign_of_life_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metric_files, "shared_folder", lambda: tmp_path)
     place, watch = Place(tmp_path), WorkerWatch()
