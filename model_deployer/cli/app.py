@@ -9,6 +9,7 @@ import typer
 from model_deployer.cli import bentoml_options
 from model_deployer.cli.commands.adopt import adopt
 from model_deployer.cli.commands.build import build
+from model_deployer.cli.commands.capture import delete
 from model_deployer.cli.commands.check import check
 from model_deployer.cli.commands.deploy import deploy
 from model_deployer.cli.commands.diff import diff
@@ -77,6 +78,10 @@ app.command()(_with_interrupt_message(handoff))
 app.command()(_with_interrupt_message(verify))
 app.command()(_with_interrupt_message(image))
 app.command()(_with_interrupt_message(deploy))
+capture = typer.Typer(help="Look after captured traffic.", no_args_is_help=True, rich_markup_mode=None)
+capture.command()(_with_interrupt_message(delete))
+capture.callback()(lambda: None)  # without it, an application with one command has no name for it
+app.add_typer(capture, name="capture")
 app.command()(_with_interrupt_message(labels))
 app.command()(_with_interrupt_message(monitor))
 app.command()(_with_interrupt_message(check))

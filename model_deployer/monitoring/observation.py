@@ -176,22 +176,22 @@ class LiveCalibration(JsonObject):
 
 
 class EstimatedRisk(JsonObject):
-    """The performance of rows whose labels have not arrived, from calibrated probabilities.
+    """The performance of the last two weeks without labels, from calibrated probabilities.
 
     Attributes:
         loss: ``cost`` or ``error``.
         estimate: The estimate; None if there is none.
         reason: Why there is none.
         rows: The number of these rows.
-        weeks, covered: The number of earlier weeks whose estimate can be compared with their labels, and of those whose
-            interval contained the value.
+        periods, covered: The number of earlier periods of two weeks whose estimate can be compared with their labels,
+            and of those whose interval contained the value.
     """
 
     loss: str
     estimate: Interval | None
     reason: str | None
     rows: int
-    weeks: int
+    periods: int
     covered: int
 
 

@@ -56,11 +56,13 @@ class Waiting(JsonObject):
 
     Attributes:
         a_day: The expected excess a day; None if it is not known.
+        so_far: The excess of the labelled days since the cause began; None if it is not known.
         unit: Its unit: ``cost`` as in model.yaml, ``wrong decisions``, or the loss of a quantity.
         text: The same as a sentence.
     """
 
     a_day: float | None
+    so_far: float | None
     unit: str
     text: str
 
@@ -123,7 +125,7 @@ def decide(tag: str, observed: Observation) -> Verdict:
         since=finding.since,
         steps=tuple(step.format(tag=tag, name=tag.partition(":")[0]) for step in _STEPS[finding.action]),
         evidence=(*finding.evidence, *_evidence(observed)),
-        waiting=_waiting(observed),
+        waiting=_waiting(observed, finding.since, tag.partition(":")[2]),
     )
 
 
@@ -144,11 +146,11 @@ _STEPS: dict[Action, tuple[str, ...]] = {
     "keep": (),
     "recalibrate": (
         "`deployer recalibrate {tag}` fits new calibration nodes to labelled rows: a patch version, the same ranks.",
-        "Compare it on captured traffic with `deployer replay` before it is promoted.",
+        "`deployer replay --candidate {name}` compares it on captured traffic; `deployer promote` follows if it wins.",
     ),
     "retrain": (
-        "`deployer retrain {tag}` fits the same model.yaml to newer rows with their labels.",
-        "Compare the challenger on captured traffic with `deployer replay` before it is promoted.",
+        "`deployer retrain {name}` fits the same model.yaml to newer rows with their labels.",
+        "`deployer replay --candidate {name}` compares it on captured traffic; `deployer promote` follows if it wins.",
     ),
     "ask a person": (
         "Show this to a person who knows the business: is it a new regime, a wrong label, or an event that ends?",
@@ -304,22 +306,40 @@ def e_text(log10_e: float) -> str:
     return f"10^{log10_e:.0f}" if log10_e >= 4 else number(10**log10_e, 2)
 
 
-def _waiting(observed: Observation) -> Waiting:
+def _waiting(observed: Observation, since: date | None, version: str) -> Waiting:
+    """Return what it costs to wait; ``since`` is the day with which the cause began."""
     risk = observed.risk
     unit = {"cost": "cost", "error": "wrong decisions"}.get(risk.loss, risk.loss)
     if risk.state == "unknown" or risk.recent is None or risk.promised is None:
-        return Waiting(a_day=None, unit=unit, text="What waiting costs is not known without enough labels.")
-    excess = max(0.0, risk.recent - risk.promised)
-    a_day = excess * observed.traffic.rows_a_day
+        text = "What waiting costs is not known without enough labels."
+        return Waiting(a_day=None, so_far=None, unit=unit, text=text)
+    so_far = _so_far(observed, since, version)
     if risk.state == "quiet":
         until = f", by the labels until {risk.last}" if risk.last else ""
-        return Waiting(a_day=0.0, unit=unit, text=f"Waiting costs nothing that is known: the promise is kept{until}.")
+        text = f"Waiting costs nothing that is known: the promise is kept{until}."
+        return Waiting(a_day=0.0, so_far=so_far, unit=unit, text=text)
+    excess = max(0.0, risk.recent - risk.promised)
+    a_day = excess * observed.traffic.rows_a_day
     doubt = ", if it is not chance" if risk.state == "unclear" else ""
     text = (
         f"Each day of waiting costs about {number(a_day, 3)} {unit}{_more(unit)}{doubt}: {number(excess, 3)} a row "
         f"more than promised, for {observed.traffic.rows_a_day:,.0f} rows a day."
     )
-    return Waiting(a_day=a_day, unit=unit, text=text)
+    if so_far is not None:
+        text += f" The labelled days since then have cost {number(so_far, 3)} more than promised."
+    return Waiting(a_day=a_day, so_far=so_far, unit=unit, text=text)
+
+
+def _so_far(observed: Observation, since: date | None, version: str) -> float | None:
+    promised = observed.risk.promised
+    if since is None or promised is None:
+        return None
+    excess = [
+        (day.risk - promised) * day.rows.get(version, 0.0)
+        for day in observed.timeline
+        if day.day >= since and day.risk is not None
+    ]
+    return max(0.0, sum(excess)) if excess else None
 
 
 def _more(unit: str) -> str:

@@ -58,6 +58,7 @@ def test_labels_change_a_verdict(store: Path, parcel_home: Path) -> None:  # noq
         (["monitor", "parcels", "--traffic", "absent"], "absent: there is no such folder"),
         (["monitor", "letters", "--traffic", "traffic"], "the traffic store has no traffic of 'letters'"),
         (["monitor", "parcels:2.0.0", "--traffic", "traffic"], "does not hold version '2.0.0'"),
+        (["monitor", "parcels@best", "--traffic", "traffic"], "'parcels' has no alias"),
         (["monitor", "parcels", "--traffic", "traffic", "--since", "monday"], "expected 24h, 14d, 6w"),
         (["monitor", "parcels", "--traffic", "traffic", "--format", "x"], "--format: expected slack"),
         (["labels", "absent.csv", "--traffic", "traffic"], "absent.csv: there is no such file"),

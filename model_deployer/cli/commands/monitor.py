@@ -1,4 +1,4 @@
-"""`deployer monitor [NAME[:VERSION]] --traffic STORE`."""
+"""`deployer monitor [NAME[:VERSION]|NAME@ALIAS] --traffic STORE`."""
 
 import time
 from pathlib import Path
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 Tag = Annotated[
     str | None,
-    typer.Argument(metavar="[NAME[:VERSION]]", help="The model; without a version, the one that answered last."),
+    typer.Argument(
+        metavar="[NAME[:VERSION]]", help="The model, or NAME@ALIAS; without a version, the one that answered last."
+    ),
 ]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - for standard output.")

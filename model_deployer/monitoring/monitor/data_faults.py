@@ -31,6 +31,9 @@ MIN_OUTSIDE = 0.5
 #: The share of the requests of the last days that are refused for one field, and their number, if callers are broken.
 MIN_REFUSED_SHARE, MIN_REFUSED = 0.05, 20
 
+#: What refusals count fields as that the model does not have.
+OTHER_FIELD = "other"
+
 #: The rows that are compared with other units at most.
 _MAX_ROWS = 20_000
 
@@ -127,5 +130,6 @@ def _refused(rows: pl.DataFrame, refusals: pl.DataFrame, days: Days) -> Iterator
     for field, count, day in by_field.group_by("fields").agg(pl.len(), pl.col("day").min()).sort("fields").iter_rows():
         share = count / (requests + recent.height)
         if count >= MIN_REFUSED and share >= MIN_REFUSED_SHARE:
-            text = f"{percent(share)} of the requests of the last week were refused because of '{field}'"
+            cause = "fields that the model does not have" if field == OTHER_FIELD else f"'{field}'"
+            text = f"{percent(share)} of the requests of the last week were refused because of {cause}"
             yield DataFault(field=field, fault="refused", since=days.date(day), share=round(share, 6), text=text)

@@ -30,12 +30,10 @@ class LabelledRows:
 
     Attributes:
         rows: The labelled rows of the days that count, with their columns and ``day``.
-        waiting: The rows without a label.
         labels: The labels, for the document.
     """
 
     rows: pl.DataFrame
-    waiting: pl.DataFrame
     labels: Labels
 
 
@@ -57,12 +55,10 @@ def labelled_rows(rows: pl.DataFrame, counts: LabelCounts, days: Days, now: date
     is_complete = np.array([_completeness(curve, age) >= COMPLETE for age in day_ages], np.bool_)
     labelled = rows.filter(pl.col("label").is_not_null())
     counting = labelled.filter(is_complete[labelled["day"].to_numpy()]) if len(labelled) else labelled
-    waiting = rows.filter(pl.col("label").is_null())
     is_waiting = ~np.isfinite(delays)
     expected = curve.expected(ages[is_waiting]).sum() if curve.labelled else 0.0
     return LabelledRows(
         counting,
-        waiting,
         Labels(
             received=counts.received,
             rows=len(rows),

@@ -9,14 +9,12 @@ from model_deployer.contract.number_format import number
 from model_deployer.contract.outputs import Classification
 from model_deployer.contract.traffic import output_column
 from model_deployer.monitoring.monitor.days import Days
-from model_deployer.monitoring.monitor.live_risk import MIN_DAYS, MIN_ROWS
+from model_deployer.monitoring.monitor.even_rows import even_rows
+from model_deployer.monitoring.monitor.live_risk import LAST_DAYS, MIN_DAYS, MIN_ROWS
 from model_deployer.monitoring.monitor.movements import log10_e
 from model_deployer.monitoring.observation import Alarm, Interval, LiveCalibration
 from model_deployer.monitoring.statistics.calibration_shift import LabelledRows, PromisedRanking, calibration_shift
 from model_deployer.monitoring.statistics.estimate import Estimate
-
-#: The rows that are compared at most, drawn at random from all days by their weights.
-_MAX_ROWS = 20_000
 
 #: The smallest tolerances: of the AUC, and of the mean probability.
 _AUC_TOLERANCE, _BIAS_TOLERANCE = 0.03, 0.01
@@ -45,7 +43,7 @@ def live_calibration(
     rows = rows.filter(pl.col(column).is_finite())
     if len(rows) < MIN_ROWS or rows["day"].n_unique() < MIN_DAYS:
         return None, None
-    rows = _unweighted(rows)
+    rows = even_rows(rows)
     numbers = np.unique(rows["day"].to_numpy())
     labelled = LabelledRows(
         rows[column].cast(pl.Float64).to_numpy(),
@@ -55,10 +53,12 @@ def live_calibration(
     shift = calibration_shift(labelled, promised, alpha, _SEED)
     alarm, last = shift.alarm, float(shift.evidence.log_values[-1])
     since = days.date(int(numbers[alarm.since])) if alarm else None
+    is_over = False
     if alarm:  # what it is like now: rows from before the change would blur it
         shift = calibration_shift(_since(labelled, int(numbers[alarm.since])), promised, _LEVEL, _SEED)
+        is_over = _is_right(_since(labelled, int(numbers[-LAST_DAYS:][0])), promised)
     live = LiveCalibration(
-        has_shifted=alarm is not None,
+        has_shifted=alarm is not None and not is_over,
         since=since,
         bias=_interval(shift.bias),
         slope=_interval(shift.slope) if np.isfinite(shift.slope.value) else None,
@@ -74,7 +74,7 @@ def live_calibration(
         name=f"probability of {output.labels[1]}",
         raised=days.date(int(numbers[alarm.period])),
         since=since,
-        is_over=False,
+        is_over=is_over,
         text=calibration_text(live, output.labels[1]),
     )
 
@@ -96,6 +96,13 @@ def _since(rows: LabelledRows, day: int) -> LabelledRows:
     return LabelledRows(rows.probabilities[is_after], rows.labels[is_after], rows.blocks[is_after])
 
 
+def _is_right(rows: LabelledRows, promised: PromisedRanking) -> bool:
+    """Return whether probabilities agree with labels again."""
+    last = calibration_shift(rows, promised, _LEVEL, _SEED)
+    is_unbiased = abs(last.bias.value) <= promised.bias_tolerance
+    return is_unbiased and not (last.slope.high < 1 or last.slope.low > 1)
+
+
 def _promised(artifact: Artifact) -> PromisedRanking | None:
     """Return what the evaluation promises; None if it was not measured."""
     metrics = artifact.evaluation.metrics_of(MODEL)
@@ -107,17 +114,6 @@ def _promised(artifact: Artifact) -> PromisedRanking | None:
         auc_tolerance=max(_AUC_TOLERANCE, ranking.value - ranking.low),
         bias_tolerance=max(_BIAS_TOLERANCE, error.high),
     )
-
-
-def _unweighted(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows that stand for one each: if they have different weights, a sample by these."""
-    weights = rows["weight"].to_numpy()
-    is_equal = weights.max() == weights.min()
-    if is_equal and len(rows) <= _MAX_ROWS:
-        return rows
-    random = np.random.default_rng(_SEED)
-    kept = random.random(len(rows)) < np.minimum(1, weights / weights.max() * min(1, _MAX_ROWS / len(rows)))
-    return rows.filter(kept) if is_equal or kept.sum() >= MIN_ROWS else rows
 
 
 def _interval(estimate: Estimate) -> Interval:

@@ -13,11 +13,14 @@ from model_deployer.contract.document import JsonDocument
 from model_deployer.contract.errors import DataError
 from model_deployer.monitoring.monitor.data_faults import data_faults
 from model_deployer.monitoring.monitor.days import Days, complete_days
+from model_deployer.monitoring.monitor.estimated_risk import estimated_risk
+from model_deployer.monitoring.monitor.label_shares import label_shares
 from model_deployer.monitoring.monitor.labelled_rows import labelled_rows
 from model_deployer.monitoring.monitor.live_calibration import live_calibration
 from model_deployer.monitoring.monitor.live_risk import live_risk
 from model_deployer.monitoring.monitor.movements import RECENT_DAYS, by_name, movements, outside
 from model_deployer.monitoring.monitor.row_losses import row_loss
+from model_deployer.monitoring.monitor.slice_risks import slice_risks
 from model_deployer.monitoring.monitor.timeline import timeline
 from model_deployer.monitoring.monitor.watched import Watched, watched_fields, watched_predictions
 from model_deployer.monitoring.observation import Observation, TrafficSummary
@@ -122,8 +125,7 @@ def observe(artifact: Artifact, traffic: Traffic, options: MonitorOptions) -> Ob
     days = complete_days(answered["time"], traffic.now)
     rows, refusals = days.of(answered), days.of(traffic.refusals)
     parts = _budget(options.alpha)
-    captured = [column for column in rows.columns if len(rows) and rows[column].null_count() < len(rows)]
-    watched, unwatched = watched_fields(artifact, captured or rows.columns)
+    watched, unwatched = watched_fields(artifact, rows.columns)
     fields = movements(watched, rows, days, "fields", parts["fields"])
     predictions = movements(
         watched_predictions(artifact, rows.columns), rows, days, "predictions", parts["predictions"]
@@ -147,6 +149,9 @@ def observe(artifact: Artifact, traffic: Traffic, options: MonitorOptions) -> Ob
         labels=labelled.labels,
         risk=risk,
         calibration=calibration,
+        estimated=estimated_risk(artifact, rows, labelled.rows, loss, calibration),
+        slices=slice_risks(watched, labelled.rows, loss),
+        label_shift=label_shares(artifact.contract.output, rows, labelled.rows, days),
         timeline=timeline(artifact, traffic, labelled.rows, loss),
     )
 

@@ -143,21 +143,20 @@ def _alarm(ordered: Sequence[Movement], together: ManyFields, days: Days, group:
     if together.alarm is None:
         return None
     moved = [movement for movement in ordered if movement.has_moved]
-    noun = {"fields": "fields", "predictions": "predictions"}[group] if group in ("fields", "predictions") else group
-    names = ", ".join(movement.about for movement in moved) or f"many {noun} a little"
+    names = ", ".join(movement.about for movement in moved) or f"many {group} a little"
     return Alarm(
         group=group,
         name=names,
         raised=days.date(together.alarm.period),
         since=days.date(together.alarm.since),
         is_over=bool(moved) and all(movement.is_over for movement in moved),
-        text=_sentence(moved, noun),
+        text=_sentence(moved, group),
     )
 
 
-def _sentence(moved: Sequence[Movement], noun: str) -> str:
+def _sentence(moved: Sequence[Movement], group: TestGroup) -> str:
     if not moved:
-        return f"Many {noun} moved a little: each is close to its usual range, all of them together are not."
+        return f"Many {group} moved a little: each is close to its usual range, all of them together are not."
     worst = moved[0]
     others = f", and {len(moved) - 1} more" if len(moved) > 1 else ""
     return f"{worst.text}{others}."

@@ -53,7 +53,8 @@ def page(report: MonitorReport) -> str:
 
 def _header(report: MonitorReport) -> Html:
     traffic = report.observed.traffic
-    period = f"{traffic.first} to {traffic.last}" if traffic.first else "no complete day yet"
+    days = f"{traffic.first} to {traffic.last}, {traffic.rows_a_day:,.0f} rows a day"
+    period = days if traffic.first else "no complete day yet"
     title = element("h1", report.name, " ", element("small", report.version))
     return element("header", title, element("p", f"{period} · {minute(report.observed.made)}", css_class="soft"))
 
@@ -90,13 +91,14 @@ def _cards(report: MonitorReport) -> Html:
     recent = number(risk.recent, 3) if risk.recent is not None else "not known"
     limit = f"limit {number(risk.limit, 3)}" if risk.limit is not None else "no promise"
     cost = number(waiting.a_day, 3) if waiting.a_day is not None else "not known"
+    so_far = number(waiting.so_far, 3) if waiting.so_far is not None else "none known"
     moved = sum(each.has_moved and not each.is_over for each in (*observed.fields, *observed.predictions))
     watched = len(observed.fields) + len(observed.predictions)
     cards = (
         (recent, f"mean {risk.loss} lately, {limit}"),
         (cost, f"{waiting.unit} a day, the cost of waiting"),
+        (so_far, f"{waiting.unit} so far, more than promised"),
         (f"{moved} of {watched}", "fields and predictions moved"),
-        (f"{observed.traffic.rows_a_day:,.0f}", "rows a day"),
     )
     return element(
         "div",
@@ -144,12 +146,9 @@ def _performance(observed: Observation) -> Html:
         if calibration.auc:
             rows.append(("AUC", _interval(calibration.auc), f"promise {number(calibration.promised_auc, 3)}"))
     if estimated and estimated.estimate:
-        record = (
-            f"{estimated.covered} of {estimated.weeks} earlier weeks were inside"
-            if estimated.weeks
-            else "no record yet"
-        )
-        rows.append((f"mean {estimated.loss} without labels, estimated", _interval(estimated.estimate), record))
+        inside = f"{estimated.covered} of {estimated.periods} earlier estimates were right"
+        name = f"mean {estimated.loss} of the last two weeks, estimated without labels"
+        rows.append((name, _interval(estimated.estimate), inside if estimated.periods else "no record yet"))
     notes = [element("p", f"The live {risk.loss} is not known: {risk.reason}.")] if risk.reason else []
     if estimated and estimated.reason:
         notes.append(element("p", f"There is no estimate without labels: {estimated.reason}.", css_class="soft"))
@@ -220,7 +219,7 @@ def _fields(observed: Observation) -> Html | None:
     movements = sorted((*observed.fields, *observed.predictions), key=lambda each: -each.log10_e)
     if not movements:
         return None
-    head = ("field or prediction", "state", "e-value", "missing", "usual days from")
+    head = ("field or prediction", "state", "e-value", "missing")
     first, others = movements[:_MAX_ROWS], movements[_MAX_ROWS:]
     folded = element("details", element("summary", f"{len(others)} more"), table(head, map(_row, others)))
     return section("All fields and predictions", table(head, map(_row, first)), folded if others else Html())
@@ -229,13 +228,12 @@ def _fields(observed: Observation) -> Html | None:
 def _row(movement: Movement) -> tuple[str, ...]:
     state = "over" if movement.is_over else "moved" if movement.has_moved else "as usual"
     css_class = {"moved": "bad", "as usual": "good", "over": "soft"}[state]
-    source = "the table" if movement.dispersion == "units" else "not known: a wide default"
+    dispersion = element("small", "dispersion unknown") if movement.dispersion == "unknown" else Html()
     return (
         movement.about,
-        element("td", element("span", state, css_class=css_class)),
+        element("td", element("span", state, css_class=css_class), dispersion),
         number_cell(e_text(movement.log10_e)),
         number_cell(percent(movement.now["missing"]) if "missing" in movement.now else ""),
-        source,
     )
 
 
@@ -327,6 +325,7 @@ table { width: 100%; font-size: .92rem; }
 th { font-size: .82rem; }
 td { overflow-wrap: break-word; min-width: 5.5rem; }
 tbody tr:last-child td { border-bottom: 0; }
+td small { display: block; color: var(--soft); }
 .n { font-variant-numeric: tabular-nums; white-space: nowrap; min-width: 0; }
 dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr; gap: .3rem 1.2rem; margin: .6rem 0;
   font-size: .95rem; }

@@ -56,6 +56,8 @@ def test_a_planted_world_gets_its_verdict(parcel_model: Model, tmp_path: Path, n
     report = parcels.watched(parcel_model, tmp_path)
     assert report.verdict.action == action, report.verdict
     assert report.verdict.since == since
+    waiting = report.verdict.waiting
+    assert action != "retrain" or (waiting.so_far or 0) > 10 * (waiting.a_day or 0)
     assert MonitorReport.model_validate_json(report.to_text()) == report
 
 

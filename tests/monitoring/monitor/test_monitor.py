@@ -1,0 +1,212 @@
+"""What a monitor observes: quiet years, policies of capture, weights, estimates, slices, versions, and late labels."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from model_deployer.api import Model
+from model_deployer.contract.errors import DataError
+from model_deployer.monitoring.monitor.days import complete_days
+from model_deployer.monitoring.monitor.metrics_text import metrics_text
+from model_deployer.monitoring.monitor.monitor import report as report_of
+from model_deployer.monitoring.monitor.page import page
+from model_deployer.monitoring.monitor.watched import effective_counts
+from model_deployer.monitoring.traffic.traffic import read_traffic
+from model_deployer.monitoring.traffic.traffic_files import open_files
+from tests.support import parcels
+from tests.support.parcels import NOW, START, World
+
+pytestmark = pytest.mark.slow
+
+
+def rewrite(store: Path, change: pl.Expr | list[pl.Expr], drop: tuple[str, ...] = ()) -> None:
+    """Change the columns of every file of traffic."""
+    for file in (store / "traffic").rglob("*.parquet"):
+        pl.read_parquet(file).with_columns(change).drop(drop).write_parquet(file)
+
+
+@pytest.mark.parametrize("seed", range(100, 400, 100))
+def test_a_quiet_world_is_quiet(parcel_model: Model, tmp_path: Path, seed: int) -> None:
+    parcels.write_traffic(tmp_path, parcel_model, World(), seed=seed)
+    report = parcels.watched(parcel_model, tmp_path)
+    assert (report.verdict.action, report.observed.alarms, report.observed.faults) == ("keep", (), ())
+    assert {each.dispersion for each in report.observed.fields} == {"units"}
+    assert sum(report.observed.budget.values()) == pytest.approx(0.05)
+    estimated = report.observed.estimated
+    assert estimated is not None and estimated.estimate is not None
+    assert (estimated.periods, estimated.covered) == (2, 2)
+    estimate, recent = estimated.estimate, report.observed.risk.recent
+    assert estimate.low is not None and estimate.high is not None and recent is not None
+    assert estimate.low < recent < estimate.high
+
+
+def test_bins_are_watched_as_values_and_other_policies_are_named(parcel_model: Model, tmp_path: Path) -> None:
+    """A field that is captured as its bin gives the evidence that its values give; a hash and nothing give none."""
+    world = World(real=lambda rows: rows.with_columns(pl.col("distance") * 1.3))
+    parcels.write_traffic(tmp_path, parcel_model, world)
+    values = parcels.watched(parcel_model, tmp_path)
+    artifact = parcel_model.artifact
+    assert artifact.reference is not None
+    distance = artifact.reference.features["distance"]
+    names = list(distance.shares())
+    rewrite(
+        tmp_path,
+        pl.col("input.distance")
+        .map_batches(lambda column: pl.Series([names[code] for code in distance.codes(column.to_numpy())]))
+        .alias("bin.distance"),
+        drop=("input.distance", "input.weight", "input.channel"),
+    )
+    policies = {"distance": "bin", "weight": "hash", "channel": "drop"}
+    features = tuple(
+        feature.model_copy(update={"capture": policies.get(feature.name)}) for feature in artifact.contract.features
+    )
+    private = Model(type(artifact)(artifact.path, artifact.manifest))
+    private.artifact.__dict__["contract"] = artifact.contract.model_copy(update={"features": features})
+    report = parcels.watched(private, tmp_path)
+    by_name = {each.name: each for each in report.observed.fields}
+    assert set(by_name) == {"distance", "temperature"}
+    assert by_name["distance"].log10_e == {each.name: each for each in values.observed.fields}["distance"].log10_e
+    assert by_name["distance"].has_moved
+    assert "hash" in report.observed.unwatched["weight"]
+    assert "drop" in report.observed.unwatched["channel"]
+
+
+def test_a_model_without_spreads_says_that_its_dispersion_is_unknown(parcel_model: Model, tmp_path: Path) -> None:
+    parcels.write_traffic(tmp_path, parcel_model, World())
+    artifact = parcel_model.artifact
+    assert artifact.reference is not None
+    older = Model(type(artifact)(artifact.path, artifact.manifest))
+    older.artifact.__dict__["reference"] = artifact.reference.model_copy(update={"spreads": None})
+    report = parcels.watched(older, tmp_path)
+    assert {each.dispersion for each in report.observed.fields} == {"unknown"}
+    assert report.verdict.action == "keep"
+
+
+def test_weights_count_as_rows_and_not_as_information() -> None:
+    sums, squares = np.array([[10.0, 30.0]]), np.array([[100.0, 300.0]])
+    assert effective_counts(sums, squares).tolist() == [[1, 3]]
+    uneven = effective_counts(np.array([[100.0, 10.0]]), np.array([[1000.0, 10.0]]))
+    assert uneven.tolist() == [[11, 1]]
+
+
+def test_refused_requests_are_the_callers(parcel_model: Model, tmp_path: Path) -> None:
+    rows = parcels.write_traffic(tmp_path, parcel_model, World(weight=1.0))
+    refused = rows.filter((pl.col("day") >= 36) & (pl.col("weight") > 10)).select(
+        pl.col("request_id") + "-refused",
+        "time",
+        protocol=pl.lit("native"),
+        status=pl.lit(422, pl.Int64),
+        code=pl.lit("invalid_rows"),
+        milliseconds=pl.lit(1.0),
+        fields=pl.lit("channel,weight"),
+        problem_codes=pl.lit("missing_field"),
+    )
+    parcels.write_file(tmp_path / "refusals/model=parcels/version=1.0.0/date=2024-04-06/hour=00/x.parquet", refused)
+    report = parcels.watched(parcel_model, tmp_path)
+    assert report.verdict.action == "fix the data"
+    assert [(fault.field, fault.fault) for fault in report.observed.faults] == [
+        ("channel", "refused"),
+        ("weight", "refused"),
+    ]
+
+
+def test_a_bad_slice_is_named_with_its_gap(parcel_model: Model, tmp_path: Path) -> None:
+    def worse_by_phone(odds: np.ndarray, rows: pl.DataFrame) -> np.ndarray:
+        return np.where(rows["channel"] == "phone", -odds, odds)
+
+    parcels.write_traffic(tmp_path, parcel_model, World(odds=worse_by_phone))
+    report = parcels.watched(parcel_model, tmp_path)
+    assert [each.slice for each in report.observed.slices] == ["channel = phone"]
+    assert report.observed.slices[0].gap > 0.3
+
+
+def test_label_shares_are_estimated_before_labels_arrive(parcel_model: Model, tmp_path: Path) -> None:
+    """Three of four late parcels are not sent any more: their share falls, and rows of one label look as before."""
+    rows = parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=30))
+    gone = rows.filter((pl.col("day") >= 30) & (pl.col("label") == "late") & (pl.int_range(pl.len()) % 4 > 0))
+    for file in (tmp_path / "traffic").rglob("*.parquet"):
+        pl.read_parquet(file).join(gone, on="request_id", how="anti").write_parquet(file)
+    rest = rows.filter(pl.col("day") >= 33).join(gone, on="request_id", how="anti")
+    report = parcels.watched(parcel_model, tmp_path)
+    late = report.observed.label_shift[1]
+    assert late.label == "late"
+    assert late.now.low is not None and late.now.high is not None
+    assert late.now.low < (rest["label"] == "late").mean() < late.now.high < late.before  # type: ignore[operator]
+
+
+def test_labels_of_one_kind_that_come_first_raise_no_alarm(parcel_model: Model, tmp_path: Path) -> None:
+    """Late parcels are reported after a day, others after a week: young days would have late parcels only."""
+    rows = parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
+    parcels.write_labels(tmp_path, rows.filter(pl.col("label") == "late"), delay=timedelta(days=1))
+    parcels.write_labels(tmp_path, rows.filter(pl.col("label") == "on_time"), delay=timedelta(days=7))
+    report = parcels.watched(parcel_model, tmp_path)
+    assert report.verdict.action == "keep"
+    assert report.observed.risk.state == "quiet"
+    assert report.observed.risk.last is not None
+    assert report.observed.risk.last <= (NOW - timedelta(days=8)).date()
+
+
+def test_a_repaired_field_is_over(parcel_model: Model, tmp_path: Path) -> None:
+    parcels.write_traffic(
+        tmp_path,
+        parcel_model,
+        World(
+            sent=lambda rows: rows.with_columns(
+                pl.when(pl.col("day") < 30).then(pl.col("distance") * 1000).otherwise("distance").alias("distance")
+            )
+        ),
+    )
+    report = parcels.watched(parcel_model, tmp_path)
+    assert report.observed.faults == ()
+    alarm = report.observed.alarms[0]
+    assert (alarm.group, alarm.name, alarm.is_over) == ("fields", "distance", True)
+    assert report.verdict.action == "keep"
+
+
+def test_only_complete_days_of_the_year_count() -> None:
+    hours = [START + timedelta(hours=hour) for hour in (20, 30, 40, 100, 118)]
+    days = complete_days(pl.Series(hours), NOW)
+    assert (days.first, days.count) == ((START + timedelta(days=1)).date(), 4)
+    long = pl.Series([START + timedelta(days=day) for day in range(400)])
+    assert complete_days(long, START + timedelta(days=401)).first == (START + timedelta(days=365)).date()
+    assert complete_days(pl.Series([START + timedelta(hours=20)]), START + timedelta(hours=21)).count == 0
+
+
+def test_a_version_without_traffic_is_named(parcel_model: Model, tmp_path: Path) -> None:
+    parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
+    folder = tmp_path / "traffic/model=parcels"
+    (folder / "version=1.0.0").rename(folder / "version=0.9.0")
+    with pytest.raises(DataError, match=r"parcels:1\.0\.0 has not answered .* versions that have: 0\.9\.0"):
+        parcels.watched(parcel_model, tmp_path)
+
+
+def test_a_field_that_is_missing_from_the_first_day_is_broken(parcel_model: Model, tmp_path: Path) -> None:
+    parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
+    rewrite(tmp_path, pl.lit(None, pl.Float64).alias("input.temperature"))
+    report = parcels.watched(parcel_model, tmp_path)
+    assert [(fault.field, fault.fault, fault.since) for fault in report.observed.faults] == [
+        ("temperature", "missing", START.date())
+    ]
+
+
+def test_before_the_first_complete_day_nothing_is_known(parcel_model: Model, tmp_path: Path) -> None:
+    parcels.write_traffic(tmp_path, parcel_model, World(labelled_days=0))
+    traffic = read_traffic(open_files(str(tmp_path)), "parcels", now=START + timedelta(hours=20))
+    early = report_of(parcel_model.artifact, traffic)
+    assert early.observed.traffic.days == 0
+    assert early.verdict.headline == "Keep the model: there is no complete day of traffic yet."
+    assert "no complete day yet" in page(early)
+    assert 'model_monitor_verdict{action="keep"' in metrics_text(early)
+
+
+def test_probabilities_that_are_right_again_ask_for_nothing(parcel_model: Model, tmp_path: Path) -> None:
+    def late_for_some_days(odds: np.ndarray, rows: pl.DataFrame) -> np.ndarray:
+        return np.asarray(odds + 2.5 * (rows["day"] < parcels.CHANGE + 4).to_numpy())
+
+    parcels.write_traffic(tmp_path, parcel_model, World(odds=late_for_some_days))
+    report = parcels.watched(parcel_model, tmp_path)
+    assert report.verdict.action == "keep"
+    assert all(alarm.is_over for alarm in report.observed.alarms)
