@@ -72,10 +72,11 @@ def test_a_killed_worker_loses_its_last_file_and_another_one_says_so(tmp_path: P
 
 
 def ask(server: Server, requests: int) -> None:
-    for index in range(requests):
-        until(lambda: httpx.get(f"{server.url}/readyz").status_code == 200)
-        answer = httpx.post(f"{server.url}/predict", json=tiny.ROW, headers={"x-request-id": f"request-{index}"})
-        assert answer.status_code == 200
+    with httpx.Client(base_url=server.url) as client:
+        until(lambda: client.get("/readyz").status_code == 200)
+        for index in range(requests):
+            answer = client.post("/predict", json=tiny.ROW, headers={"x-request-id": f"request-{index}"})
+            assert answer.status_code == 200
 
 
 async def test_captured_traffic_goes_to_an_object_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
