@@ -124,7 +124,7 @@ class AliasFollower:
             self.shadow.stop()
             self.shadow = None
             logger.warning(
-                "the shadow has ended with the version that it compared with; start the server again for one"
+                "the shadow has ended with the version that it compared with; start the server again for another"
             )
 
 
