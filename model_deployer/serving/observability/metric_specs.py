@@ -65,8 +65,8 @@ CAPTURED_ROWS = MetricSpec(
 )
 SHADOW_ROWS = MetricSpec(
     "model_shadow_rows_total",
-    "Rows for the candidate in the shadow: answered the same, with another decision (flip), refused by it, failed, or "
-    "dropped because the server or the candidate was busy.",
+    "Rows for the candidate in the shadow: answered the same or otherwise (flip), refused by it, failed, or dropped "
+    "because the server or the candidate had too much to do.",
     ("result",),
 )
 DEGRADED = MetricSpec("model_degraded", "1 while a fallback answers instead of the configured engine.")
