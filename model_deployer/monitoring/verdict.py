@@ -321,13 +321,19 @@ def _waiting(observed: Observation, since: date | None, version: str) -> Waiting
     excess = max(0.0, risk.recent - risk.promised)
     a_day = excess * observed.traffic.rows_a_day
     doubt = ", if it is not chance" if risk.state == "unclear" else ""
-    text = (
-        f"Each day of waiting costs about {number(a_day, 3)} {unit}{_more(unit)}{doubt}: {number(excess, 3)} a row "
-        f"more than promised, for {observed.traffic.rows_a_day:,.0f} rows a day."
-    )
+    rows = f"{observed.traffic.rows_a_day:,.0f} rows a day"
+    if risk.loss not in _COUNTED:
+        text = f"The mean {risk.loss} is {number(excess, 3)} above the promise{doubt}, for {rows}."
+        return Waiting(a_day=a_day, so_far=so_far, unit=unit, text=text)
+    figure = f"{number(a_day, 3)} {_COUNTED[risk.loss]}"
+    text = f"Each day of waiting costs about {figure}{doubt}: {rows}, {number(excess, 3)} each."
     if so_far is not None:
         text += f" The labelled days since then have cost {number(so_far, 3)} more than promised."
     return Waiting(a_day=a_day, so_far=so_far, unit=unit, text=text)
+
+
+#: What a day has more of, by the loss; the losses of quantities have no sum that means something.
+_COUNTED = {"cost": "in the costs of model.yaml", "error": "wrong decisions more than promised"}
 
 
 def _so_far(observed: Observation, since: date | None, version: str) -> float | None:
@@ -340,10 +346,6 @@ def _so_far(observed: Observation, since: date | None, version: str) -> float | 
         if day.day >= since and day.risk is not None
     ]
     return max(0.0, sum(excess)) if excess else None
-
-
-def _more(unit: str) -> str:
-    return " more" if unit == "wrong decisions" else ""
 
 
 def _since(moved: Sequence[Movement]) -> date | None:

@@ -1,13 +1,16 @@
 """`deployer monitor [NAME[:VERSION]|NAME@ALIAS] --traffic STORE`."""
 
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from model_deployer.cli.output import console
 from model_deployer.cli.traffic_options import Since, TrafficStore
+from model_deployer.contract.errors import DeployerError
 from model_deployer.system.extras import packages_of
 
 if TYPE_CHECKING:
@@ -63,16 +66,29 @@ def monitor(  # noqa: PLR0913 (each is an option)
         from model_deployer.monitoring.traffic.traffic_files import open_files  # noqa: PLC0415
     targets = delivery.Targets(json, html, textfile, push, webhook, message_format, state)
     options, files = MonitorOptions(since=since), open_files(traffic)
-    while True:
+
+    def run() -> bool:
+        """Watch once, and return whether a person has to do something."""
         report = monitor(tag, files, options)
         delivery.deliver(report, targets, files)
         if json != Path("-"):
             _print(report)
-        if watch is None:
-            break
-        time.sleep(watch)
-    if report.verdict.needs_action:
+        return report.verdict.needs_action
+
+    if watch is not None:
+        _repeat(run, watch)
+    if run():
         raise typer.Exit(1)
+
+
+def _repeat(run: Callable[[], bool], seconds: float) -> NoReturn:
+    """Run again and again; what fails once, such as a store that cannot be reached, is printed, and tried again."""
+    while True:
+        try:
+            run()
+        except DeployerError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        time.sleep(seconds)
 
 
 def _print(report: "MonitorReport") -> None:

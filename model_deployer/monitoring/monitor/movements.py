@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from model_deployer.contract.features import Integer, Numeric
+from model_deployer.contract.number_format import number
 from model_deployer.contract.reference import CategoryDistribution, NumberDistribution
 from model_deployer.monitoring.monitor.days import Days
 from model_deployer.monitoring.monitor.watched import Watched
@@ -65,9 +66,9 @@ def log10_e(log_value: float) -> float:
     return round(float(np.clip(log_value / np.log(10), -MAX_LOG10, MAX_LOG10)), 3)
 
 
-def bin_text(bins: Sequence[str], index: int, is_category: bool) -> str:
-    """Return the name of a bin for people: ``2 to 4``, ``up to 2``, ``above 4``, a category, ``missing``."""
-    if is_category or bins[index] == "missing":
+def bin_text(bins: Sequence[str], index: int) -> str:
+    """Return the name of a bin of numbers for people: ``2 to 4``, ``up to 2``, ``above 4``, ``missing``."""
+    if bins[index] == "missing":
         return bins[index]
     below = bins[index - 1] if index else None
     if bins[index] == "+Inf":
@@ -77,8 +78,12 @@ def bin_text(bins: Sequence[str], index: int, is_category: bool) -> str:
 
 def bin_texts(watched: Watched) -> list[str]:
     """Return the names of all bins of a field or prediction for people."""
-    is_category = isinstance(watched.distribution, CategoryDistribution)
-    return [bin_text(watched.bins, index, is_category) for index in range(len(watched.bins))]
+    bins = watched.bins
+    if isinstance(watched.distribution, CategoryDistribution):
+        return bins
+    edges = [name if name in ("missing", "+Inf") else number(float(name)).replace(",", "") for name in bins]
+    readable = edges if len(set(edges)) == len(edges) else bins
+    return [bin_text(readable, index) for index in range(len(bins))]
 
 
 def outside_share(watched: Watched, rows: pl.DataFrame) -> float | None:

@@ -9,7 +9,8 @@ import pytest
 
 from model_deployer.api import Model
 from model_deployer.contract.errors import DataError
-from model_deployer.monitoring.monitor.days import complete_days
+from model_deployer.monitoring.monitor.days import Days, complete_days
+from model_deployer.monitoring.monitor.live_calibration import live_calibration
 from model_deployer.monitoring.monitor.metrics_text import metrics_text
 from model_deployer.monitoring.monitor.monitor import report as report_of
 from model_deployer.monitoring.monitor.page import page
@@ -20,6 +21,8 @@ from tests.support import parcels
 from tests.support.parcels import NOW, START, World
 
 pytestmark = pytest.mark.slow
+
+CHANGE = (START + timedelta(days=parcels.CHANGE)).date()
 
 
 def rewrite(store: Path, change: pl.Expr | list[pl.Expr], drop: tuple[str, ...] = ()) -> None:
@@ -202,11 +205,21 @@ def test_before_the_first_complete_day_nothing_is_known(parcel_model: Model, tmp
     assert 'model_monitor_verdict{action="keep"' in metrics_text(early)
 
 
-def test_probabilities_that_are_right_again_ask_for_nothing(parcel_model: Model, tmp_path: Path) -> None:
-    def late_for_some_days(odds: np.ndarray, rows: pl.DataFrame) -> np.ndarray:
-        return np.asarray(odds + 2.5 * (rows["day"] < parcels.CHANGE + 4).to_numpy())
-
-    parcels.write_traffic(tmp_path, parcel_model, World(odds=late_for_some_days))
-    report = parcels.watched(parcel_model, tmp_path)
-    assert report.verdict.action == "keep"
-    assert all(alarm.is_over for alarm in report.observed.alarms)
+@pytest.mark.parametrize("last_bad_day", [40, 80])
+def test_probabilities_that_are_right_again_are_over(parcel_model: Model, last_bad_day: int) -> None:
+    random = np.random.default_rng(0)
+    day = np.repeat(np.arange(80), parcels.DAY_ROWS)
+    odds = random.normal(0, 1.5, len(day))
+    is_bad = (day >= 20) & (day < last_bad_day)
+    rows = pl.DataFrame(
+        {
+            "day": day,
+            "weight": 1.0,
+            "output.probabilities.late": 1 / (1 + np.exp(-odds)),
+            "label": parcels.labels(odds + 1.5 * is_bad, seed=1),
+        }
+    )
+    live, alarm = live_calibration(parcel_model.artifact, rows, Days(START.date(), 80), alpha=0.005)
+    assert live is not None and alarm is not None
+    assert alarm.since == CHANGE
+    assert alarm.is_over == (last_bad_day == 40) != live.has_shifted
