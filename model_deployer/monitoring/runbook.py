@@ -29,6 +29,8 @@ _SOURCE_ENDS = (
     'kubectl logs $POD | jq -Rc \'fromjson? | select((.message // "") | startswith("the process of the model"))\''
 )
 
+_CAPTURE_LOG = 'kubectl logs $POD | jq -Rc \'fromjson? | select((.message // "") | contains("captured"))\''
+
 
 class FirstLook(NamedTuple):
     """What to look at first when an alert fires.
@@ -78,6 +80,7 @@ def first_looks(package: PackageData) -> Mapping[str, FirstLook]:
         f"sum by (instance, reason) (increase(model_{process}_ends_total[1h]) {of_model})"
         for process in ("worker", "source")
     )
+    captured = f"sum by (instance, state) (increase(model_captured_rows_total[1h]) {of_model})"
     failing = FirstLook((by_status, by_instance), (_READY, _REFUSALS.format(status=500)))
     slow = FirstLook((f"histogram_quantile(0.99, {by_rows})", waiting, processors, load), (_READY,))
     versions = FirstLook((f"count by (job, version, instance) ({replicas})",), (_MODEL,))
@@ -90,6 +93,7 @@ def first_looks(package: PackageData) -> Mapping[str, FirstLook]:
         **dict.fromkeys(("ModelSlow", "ModelSlowForHours", "ModelSlowForDays"), slow),
         "ModelQueueLong": FirstLook((waiting, load, processors), (_READY,)),
         "ModelInvalidValues": FirstLook((invalid,), (_REFUSALS.format(status=422),)),
+        "ModelCaptureIncomplete": FirstLook((captured,), (_CAPTURE_LOG,)),
         **dict.fromkeys(("ModelVersionsMixed", "ModelVersionOther"), versions),
     }
     if package.runner:
