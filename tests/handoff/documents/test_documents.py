@@ -175,6 +175,7 @@ def test_same_facts_give_the_same_bytes(package: PackageData, tmp_path: Path) ->
 )
 def test_no_sentence_is_about_another_task(task: str, unrelated: list[str]) -> None:
     text = "\n".join(markdown_of(documents(TASKS[task])).values())
+    text = re.sub(r'"labels?"', "", text)  # what POST /feedback takes, for every task
     assert [words for words in unrelated if words in text] == []
 
 
