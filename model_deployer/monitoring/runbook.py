@@ -14,6 +14,7 @@ from model_deployer.monitoring.alerts import Alert
 from model_deployer.monitoring.drift import DriftMetric, drift_metrics, unwatched
 from model_deployer.monitoring.prometheus import quoted
 from model_deployer.monitoring.replay import UNITS, faults_found
+from model_deployer.monitoring.triggers import MIN_LABELLED, promise_text, verdict_guides
 from model_deployer.package.package_data import PackageData
 from model_deployer.writing.markdown import Markdown, anchor, code, code_block, markdown, table
 from model_deployer.writing.templates import jinja_environment, render
@@ -60,6 +61,9 @@ def runbook(package: PackageData) -> str:
         replayed=_replayed(package),
         left_out=table(["Field or prediction", "Why it has no alert"], map(tuple, _left_out(package))),
         callee=_callee,
+        verdicts=[(guide, code_block(guide.command, "sh")) for guide in verdict_guides(package)],
+        promise=promise_text(package),
+        min_labelled=MIN_LABELLED,
     )
 
 
@@ -201,4 +205,4 @@ def _callee(alert: Alert, owner: str | None) -> Markdown:
 
 
 _environment = jinja_environment(PackageLoader("model_deployer.monitoring"), finalize=markdown)
-_environment.globals |= {"anchor": anchor, "code": code, "days": _days, "unit": _unit}
+_environment.globals |= {"anchor": anchor, "code": code, "commands": Markdown, "days": _days, "unit": _unit}

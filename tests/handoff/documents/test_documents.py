@@ -47,6 +47,7 @@ FILES = {
     "model/predictor.py", "model/model_metadata.json", "model/parity.json", "model/changes.json",
     "examples/clients/go/client.go",
     "requirements.txt", "sbom.cdx.json", "deploy", "proto/open_inference.proto", "monitoring/RUNBOOK.md",
+    "monitoring/check_triggers.py",
     *(f"model/plots/{name}.png" for name in ("reliability", "slices", "importance", "curve")),
 }  # fmt: skip
 
