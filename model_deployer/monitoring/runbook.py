@@ -14,7 +14,7 @@ from model_deployer.monitoring.alerts import Alert
 from model_deployer.monitoring.drift import DriftMetric, drift_metrics, unwatched
 from model_deployer.monitoring.prometheus import quoted
 from model_deployer.monitoring.replay import UNITS, faults_found
-from model_deployer.monitoring.triggers import MIN_LABELLED, promise_text, verdict_guides
+from model_deployer.monitoring.triggers import MIN_LABELLED, promise_text, replacement, verdict_guides
 from model_deployer.package.package_data import PackageData
 from model_deployer.writing.markdown import Markdown, anchor, code, code_block, markdown, table
 from model_deployer.writing.templates import jinja_environment, render
@@ -63,6 +63,7 @@ def runbook(package: PackageData) -> str:
         callee=_callee,
         verdicts=[(guide, code_block(guide.command, "sh")) for guide in verdict_guides(package)],
         promise=promise_text(package),
+        replacement=code_block(replacement(package), "sh"),
         min_labelled=MIN_LABELLED,
     )
 

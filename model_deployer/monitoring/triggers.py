@@ -82,6 +82,16 @@ def _command(action: Action, tag: str) -> str:
     return f'deployer monitor {tag} --traffic "$TRAFFIC" --html report.html'
 
 
+def replacement(package: PackageData) -> str:
+    """Return the commands that compare a new version with the model, put it in its place, and go back."""
+    name = package.manifest.name
+    return (
+        f'deployer replay --traffic "$TRAFFIC" --champion {package.tag} --candidate {name}:VERSION\n'
+        f"deployer promote {name}:VERSION --reason REASON\n"
+        f"deployer rollback {name} --reason REASON"
+    )
+
+
 def triggers(package: PackageData) -> dict[str, Any]:
     """Return the content of triggers.json."""
     promise = promised_loss(package.evaluation, package.contract.output)

@@ -1,6 +1,7 @@
 """The triggers of a package, and the program that checks them in a report."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from model_deployer.cli.app import app
 from model_deployer.monitoring import check_triggers, retraining
 from model_deployer.monitoring.check_triggers import FIRED, NOTHING, UNUSABLE, check
 from model_deployer.monitoring.monitor.monitor import FORMAT
@@ -134,3 +137,12 @@ def test_a_model_without_a_measured_evaluation_promises_nothing() -> None:
     package = package_data(evaluation=tiny.EVALUATION | {"metrics": {}})
     assert triggers(package)["promise"] == {"loss": "error", "value": None, "limit": None}
     assert "The evaluation promises" not in runbook(package)
+
+
+@pytest.mark.parametrize("command", ["recalibrate", "retrain", "monitor", "replay", "promote", "rollback"])
+def test_the_commands_of_the_runbook_exist_with_their_options(command: str) -> None:
+    """Each option that the runbook shows is one of the command."""
+    options = {name for parameter in typer.main.get_command(app).commands[command].params for name in parameter.opts}  # type: ignore[attr-defined]
+    shown = [line for line in runbook(package_data()).splitlines() if line.startswith(f"deployer {command} ")]
+    assert shown
+    assert set(re.findall(r"--[a-z-]+", " ".join(shown))) <= options

@@ -45,7 +45,7 @@ def needs_key(package: PackageData) -> bool:
 
 def make_key() -> str:
     """Return the command that makes the key of hashes."""
-    return f'openssl rand -hex 32 > "{_KEY}"'
+    return f'umask 077 && openssl rand -hex 32 > "{_KEY}"'
 
 
 def serve(package: PackageData) -> str:
