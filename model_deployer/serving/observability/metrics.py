@@ -82,6 +82,8 @@ class Metrics:
         for state in get_args(CapturedState):
             self._captured_rows.labels(state)  # an alert sees an increase from 0 only
         self._shadow_rows = _create(Counter, metric_specs.SHADOW_ROWS, registry)
+        for result in get_args(ShadowResult):
+            self._shadow_rows.labels(result)
         self._degraded = _create(Gauge, metric_specs.DEGRADED, registry, multiprocess_mode="livemax")
         self._degraded.set(0)
         info = _create(Gauge, metric_specs.INFO, registry, multiprocess_mode="livemax")
