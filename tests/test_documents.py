@@ -41,7 +41,10 @@ OF_A_PACKAGE = {
     "docs/MODEL_CARD.md",
     "examples/inference_example.py",
     "monitoring/RUNBOOK.md",
+    "monitoring/check_triggers.py",
+    "monitoring/monitor-cronjob.yaml",
     "monitoring/replay.json",
+    "monitoring/triggers.json",
 }
 
 #: A path in code: a folder and a file with one of these suffixes, or a folder of the tests.

@@ -12,6 +12,7 @@ import yaml
 from model_deployer.contract.errors import CheckFailed, EnvironmentFault
 from model_deployer.handoff.api_parts import split
 from model_deployer.package.package_data import OTHER_SPECIFICATION, SPECIFICATION
+from model_deployer.serving.protocols.feedback import FEEDBACK_PATH
 from model_deployer.system.command import last_line, run
 from model_deployer.system.http_client import auth_header, connect
 
@@ -78,7 +79,7 @@ def check(folder: Path, url: str) -> str:
         from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError as error:
         raise EnvironmentFault(f"'{error.name}' is missing: pip install 'model-deployer[handoff]'") from None
-    served, paths = split(without_keys(fetch(url))), 0
+    served, paths = split(_without_choices(fetch(url))), 0
     for path in _files(folder):
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         errors = [error.message.splitlines()[0] for error in OpenAPIV31SpecValidator(document).iter_errors()]
@@ -146,8 +147,9 @@ def _fuzz(path: Path, url: str, folder: Path, program: Sequence[str | Path]) -> 
     return f"requests of {path.name}: {counts[-1]}" if counts else f"no answer contradicts {path.name}"
 
 
-def without_keys(document: dict[str, Any]) -> dict[str, Any]:
-    """Remove the API keys from a document: whether a deployment requires them is the operator's choice."""
+def _without_choices(document: dict[str, Any]) -> dict[str, Any]:
+    """Remove what the operator of a deployment chooses: API keys, and the route for labels of captured traffic."""
+    document["paths"].pop(FEEDBACK_PATH, None)
     for operations in document["paths"].values():
         for operation in operations.values():
             operation.pop("security", None)

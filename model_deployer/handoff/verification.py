@@ -19,6 +19,7 @@ from model_deployer.contract.errors import CheckFailed, DeployerError
 from model_deployer.contract.source_runner import SourceRunner
 from model_deployer.deployment.targets import definitions, write_definitions
 from model_deployer.handoff import specification
+from model_deployer.handoff.capture_check import check_capture
 from model_deployer.handoff.checksums import write_checksums
 from model_deployer.handoff.clients.clients import check_clients
 from model_deployer.handoff.documents.documents import documents, write_documents
@@ -432,6 +433,12 @@ def _monitoring(context: CheckContext) -> str:
     return f"the server exports every metric that the rules and the dashboard use; {replay_verdict(context.package)}"
 
 
+def _capture(context: CheckContext) -> str:
+    if context.deployment:
+        raise NotRun("whether a deployment captures traffic, and where, is the choice of its operator")
+    return check_capture(context.package, context.environment)
+
+
 def _container(context: CheckContext) -> str:
     if context.base is None:
         raise NotRun("this needs docker or podman, and `deployer verify --container BASE` with the image to build on")
@@ -487,6 +494,7 @@ CHECKS: tuple[tuple[str, Need, CheckFunction], ...] = (
     ("Run every client against the server.", "server", _clients),
     ("Compare the metrics of the alert rules and the dashboard with /metrics; run promtool.", "server", _monitoring),
     ("Stop the server with SIGTERM.", "server", _end),
+    ("Start the server with a traffic store, send the label of the guide, and read the store.", "program", _capture),
     ("Build the image of the package's Dockerfile, run it, and send every request again.", "program", _container),
 )
 

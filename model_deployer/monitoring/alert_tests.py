@@ -69,7 +69,8 @@ def _normal_traffic(package: PackageData) -> Traffic:
     traffic |= {_requests(status): _rising(count) for status, count in per_status.items()}
     traffic |= {_invalid(package): _rising(REQUESTS_PER_MINUTE / 100)}
     constant = (_ends("worker"), _ends("source") if package.runner else _degraded())
-    traffic |= dict.fromkeys(constant, f"0{_CONSTANT}")
+    traffic |= dict.fromkeys((*constant, _captured("dropped"), _captured("lost")), f"0{_CONSTANT}")
+    traffic |= {_captured("written"): _rising(REQUESTS_PER_MINUTE / 10)}
     traffic |= _request_seconds(package)
     traffic |= _queue_seconds(package, REQUESTS_PER_MINUTE)
     return traffic
@@ -99,6 +100,8 @@ def _cases(package: PackageData) -> Iterator[Case]:
     yield Case("ModelQueueLong", _queue_seconds(package, REQUESTS_PER_MINUTE / 2), _job())
     refused = {_requests("422"): _rising(REQUESTS_PER_MINUTE), _invalid(package): _rising(REQUESTS_PER_MINUTE)}
     yield Case("ModelInvalidValues", refused, _job(field=package.contract.names[0], code="wrong_type"))
+    for state in ("dropped", "lost"):
+        yield Case("ModelCaptureIncomplete", {_captured(state): _rising(1)}, _job(instance=FIRST, state=state))
     constant = f"1{_CONSTANT}"
     yield Case("ModelVersionsMixed", {second_other_version: constant}, _job(), missing=(second,))
     other_version = {first_other_version: constant, second_other_version: constant}
@@ -147,6 +150,10 @@ def _invalid(package: PackageData) -> str:
 
 def _degraded() -> str:
     return series_name("model_degraded")
+
+
+def _captured(state: str) -> str:
+    return series_name("model_captured_rows_total", state=state)
 
 
 def _ends(process: str) -> str:

@@ -95,6 +95,7 @@ def alerts(package: PackageData) -> list[Alert]:
         *_speed(package),
         *_requests(package),
         *_drift(package),
+        *_capture(package),
         *_versions(package),
     ]
 
@@ -342,6 +343,23 @@ _DRIFT: Mapping[str, tuple[Severity, str, str, str]] = {
         "the model, who can compare the predictions with the true values.",
     ),
 }
+
+
+def _capture(package: PackageData) -> Iterator[Alert]:
+    increase = 'increase(model_captured_rows_total{state=~"dropped|lost"}[1h])'
+    yield Alert(
+        name="ModelCaptureIncomplete",
+        severity="warning",
+        summary="captured rows of {{ $labels.instance }} were {{ $labels.state }}",
+        when="Captured rows of a replica were dropped, or lost with a killed worker, in the last hour. A replica that "
+        "captures nothing never fires it.",
+        meaning="Answers are not affected. Captured traffic lacks rows, so the monitor of the model has less evidence.",
+        action="If rows were dropped, memory or the disk for captured traffic was full: check whether the traffic "
+        "store can be reached and has free space, or capture a smaller share. If rows were lost, find out why the "
+        "worker was killed (ModelWorkerEnded).",
+        expression=f"sum by (job, instance, state) ({increase} and on (job, instance) {replica_selector(package)}) > 0",
+        for_duration="1m",
+    )
 
 
 def _versions(package: PackageData) -> Iterator[Alert]:

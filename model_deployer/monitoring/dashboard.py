@@ -154,6 +154,11 @@ def _processes(package: PackageData) -> Iterator[Panel]:
     yield _graph("Workers that ended unexpectedly", _ends("worker", package), "short")
     if package.runner:
         yield _graph("Ends of the model's process", _ends("source", package), "short")
+    yield _graph("Captured rows, by what became of them", {"{{state}}": _captured(package)}, "short")
+
+
+def _captured(package: PackageData) -> str:
+    return f"sum by (state) ({_rate('model_captured_rows_total', package)})"
 
 
 def _ends(process: Process, package: PackageData) -> Mapping[str, str]:

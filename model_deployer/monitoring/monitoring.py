@@ -20,6 +20,7 @@ from model_deployer.monitoring.drift_tests import drift_tests
 from model_deployer.monitoring.prometheus import query
 from model_deployer.monitoring.replay import replay, replay_problems
 from model_deployer.monitoring.runbook import RUNBOOK, first_looks, runbook
+from model_deployer.monitoring.triggers import program_problems, trigger_files
 from model_deployer.package.package_data import SAMPLES, PackageData
 from model_deployer.package.samples import Samples
 from model_deployer.system.command import run
@@ -51,12 +52,16 @@ def monitoring(package: PackageData) -> dict[str, str]:
     tests = {TESTS: to_yaml(alert_tests(package), _ABOUT_TESTS)}
     if drift_metrics(package):
         tests[DRIFT_TESTS] = to_yaml(drift_tests(package), _ABOUT_DRIFT_TESTS)
-    return tests | {
-        ALERTS: to_yaml({"groups": groups(package)}, _ABOUT_ALERTS.format(tag=package.tag)),
-        DASHBOARD: _json(dashboard(package)),
-        REPLAY: _json(replay(package)),
-        RUNBOOK: runbook(package),
-    }
+    return (
+        tests
+        | trigger_files(package)
+        | {
+            ALERTS: to_yaml({"groups": groups(package)}, _ABOUT_ALERTS.format(tag=package.tag)),
+            DASHBOARD: _json(dashboard(package)),
+            REPLAY: _json(replay(package)),
+            RUNBOOK: runbook(package),
+        }
+    )
 
 
 def _json(content: Mapping[str, Any]) -> str:
@@ -111,6 +116,7 @@ def check_monitoring(package: PackageData, folder: Path, url: str) -> list[str]:
         *_missing_bins(rules, exported),
         *replay_problems(package),
         *_promtool_errors(folder),
+        *program_problems(package, folder),
     ]
     return list(dict.fromkeys(problems))
 

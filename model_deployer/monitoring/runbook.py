@@ -14,6 +14,7 @@ from model_deployer.monitoring.alerts import Alert
 from model_deployer.monitoring.drift import DriftMetric, drift_metrics, unwatched
 from model_deployer.monitoring.prometheus import quoted
 from model_deployer.monitoring.replay import UNITS, faults_found
+from model_deployer.monitoring.triggers import MIN_LABELLED, promise_text, replacement, verdict_guides
 from model_deployer.package.package_data import PackageData
 from model_deployer.writing.markdown import Markdown, anchor, code, code_block, markdown, table
 from model_deployer.writing.templates import jinja_environment, render
@@ -28,6 +29,8 @@ _REFUSALS = f"kubectl logs $POD | jq -Rc 'fromjson? | select(.status == {{status
 _SOURCE_ENDS = (
     'kubectl logs $POD | jq -Rc \'fromjson? | select((.message // "") | startswith("the process of the model"))\''
 )
+
+_CAPTURE_LOG = 'kubectl logs $POD | jq -Rc \'fromjson? | select((.message // "") | contains("captured"))\''
 
 
 class FirstLook(NamedTuple):
@@ -58,6 +61,10 @@ def runbook(package: PackageData) -> str:
         replayed=_replayed(package),
         left_out=table(["Field or prediction", "Why it has no alert"], map(tuple, _left_out(package))),
         callee=_callee,
+        verdicts=[(guide, code_block(guide.command, "sh")) for guide in verdict_guides(package)],
+        promise=promise_text(package),
+        replacement=code_block(replacement(package), "sh"),
+        min_labelled=MIN_LABELLED,
     )
 
 
@@ -78,6 +85,7 @@ def first_looks(package: PackageData) -> Mapping[str, FirstLook]:
         f"sum by (instance, reason) (increase(model_{process}_ends_total[1h]) {of_model})"
         for process in ("worker", "source")
     )
+    captured = f"sum by (instance, state) (increase(model_captured_rows_total[1h]) {of_model})"
     failing = FirstLook((by_status, by_instance), (_READY, _REFUSALS.format(status=500)))
     slow = FirstLook((f"histogram_quantile(0.99, {by_rows})", waiting, processors, load), (_READY,))
     versions = FirstLook((f"count by (job, version, instance) ({replicas})",), (_MODEL,))
@@ -90,6 +98,7 @@ def first_looks(package: PackageData) -> Mapping[str, FirstLook]:
         **dict.fromkeys(("ModelSlow", "ModelSlowForHours", "ModelSlowForDays"), slow),
         "ModelQueueLong": FirstLook((waiting, load, processors), (_READY,)),
         "ModelInvalidValues": FirstLook((invalid,), (_REFUSALS.format(status=422),)),
+        "ModelCaptureIncomplete": FirstLook((captured,), (_CAPTURE_LOG,)),
         **dict.fromkeys(("ModelVersionsMixed", "ModelVersionOther"), versions),
     }
     if package.runner:
@@ -197,4 +206,4 @@ def _callee(alert: Alert, owner: str | None) -> Markdown:
 
 
 _environment = jinja_environment(PackageLoader("model_deployer.monitoring"), finalize=markdown)
-_environment.globals |= {"anchor": anchor, "code": code, "days": _days, "unit": _unit}
+_environment.globals |= {"anchor": anchor, "code": code, "commands": Markdown, "days": _days, "unit": _unit}

@@ -121,15 +121,16 @@ def decide(tag: str, observed: Observation) -> Verdict:
         action=finding.action,
         headline=finding.headline,
         cause=finding.cause,
-        owner=_OWNERS[finding.action],
+        owner=OWNERS[finding.action],
         since=finding.since,
-        steps=tuple(step.format(tag=tag, name=tag.partition(":")[0]) for step in _STEPS[finding.action]),
+        steps=tuple(step.format(tag=tag, name=tag.partition(":")[0]) for step in STEPS[finding.action]),
         evidence=(*finding.evidence, *_evidence(observed)),
         waiting=_waiting(observed, finding.since, tag.partition(":")[2]),
     )
 
 
-_OWNERS: dict[Action, Owner] = {
+#: Who does something about a verdict.
+OWNERS: dict[Action, Owner] = {
     "fix the data": "backend engineer",
     "keep": "data scientist",
     "recalibrate": "data scientist",
@@ -137,7 +138,8 @@ _OWNERS: dict[Action, Owner] = {
     "ask a person": "product owner",
 }
 
-_STEPS: dict[Action, tuple[str, ...]] = {
+#: What to do about a verdict, step by step; ``{tag}`` and ``{name}`` are those of the model.
+STEPS: dict[Action, tuple[str, ...]] = {
     "fix the data": (
         "Find what changed at the callers on that day: a release, a unit, a join, an upstream table.",
         "Correct the values there. Do not retrain: the model would learn the fault.",

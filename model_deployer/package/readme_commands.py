@@ -22,7 +22,7 @@ TEST_DEPLOYMENT = f"URL={LOCAL} .venv/bin/pytest tests"
 _BLOCK = re.compile(r"^(`{3,})sh (\w+)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 
 
-def commands(folder: Path, url: str = LOCAL) -> dict[str, str]:
-    """Return the shell blocks of README.md by name, with ``url`` in place of ``LOCAL``."""
-    text = (folder / "README.md").read_text(encoding="utf-8")
+def commands(folder: Path, url: str = LOCAL, document: str = "README.md") -> dict[str, str]:
+    """Return the shell blocks of a document by name, with ``url`` in place of ``LOCAL``."""
+    text = (folder / document).read_text(encoding="utf-8")
     return {name: block.replace(LOCAL, url) for _, name, block in _BLOCK.findall(text)}

@@ -29,7 +29,8 @@ TREE = {
     "docs/MODEL_CARD.md", "docs/MODEL_CARD.html", "docs/INTEGRATION_GUIDE.md", "docs/API_SPEC.yaml",
     "docs/API_OTHER_SERVERS.yaml",
     "examples/inference_example.py", "examples/sample_requests.json", "tests/test_inference.py",
-    "monitoring/alerts.yml", "monitoring/dashboard.json", "benchmarks/measurements.json",
+    "monitoring/alerts.yml", "monitoring/dashboard.json", "monitoring/check_triggers.py", "monitoring/triggers.json",
+    "benchmarks/measurements.json",
     "proto/open_inference.proto", "deploy/kubernetes/base/deployment.yaml", "deploy/compose/compose.yaml",
 }  # fmt: skip
 

@@ -43,3 +43,11 @@ def test_tensors_have_the_shortest_sequences(name: str, length: int, tmp_path: P
     flat, nested = properties["data"]["anyOf"]
     assert (size["minimum"], size["maximum"]) == (length, length)
     assert flat["minItems"] == flat["maxItems"] == nested["items"]["maxItems"] == length
+
+
+def test_the_operator_may_capture_traffic_and_require_keys() -> None:
+    """A deployment with the route for labels and with API keys has the document of the package."""
+    operation = {"security": [{"key": []}], "responses": {"200": {}, "401": {}}}
+    document = {"paths": {"/predict": {"post": operation}, "/feedback": {"post": {}}}, "security": [{"key": []}]}
+    expected = {"paths": {"/predict": {"post": {"responses": {"200": {}}}}}, "security": []}
+    assert specification._without_choices(document) == expected

@@ -9,6 +9,7 @@ from jinja2 import PackageLoader
 from model_deployer.contract import number_format
 from model_deployer.handoff.documents import (
     annex_iv,
+    captured_traffic,
     evaluation_text,
     field_tables,
     file_tree,
@@ -99,6 +100,7 @@ def _plot(package: PackageData, name: str, about: str) -> Markdown:
 _environment = jinja_environment(PackageLoader("model_deployer.handoff.documents"), finalize=markdown)
 _environment.globals |= {
     "annex_iv": annex_iv,
+    "captured_traffic": captured_traffic,
     "code": code,
     "code_block": code_block,
     "count": number_format.count,

@@ -71,12 +71,19 @@ def _lines(package: PackageData) -> Iterator[Line]:
     yield "benchmarks/", ""
     yield f"  {_name(MEASUREMENTS)}", "latency, throughput and memory, with the machine they were measured on"
     yield "  measure.py", "measures again, on your machine; src/ has its modules"
+    yield from _monitoring()
+    yield "deploy/", "deployment definitions for Kubernetes, clouds and Compose; a README.md in each folder"
+
+
+def _monitoring() -> Iterator[Line]:
     yield "monitoring/", ""
     yield "  RUNBOOK.md", "what to do when an alert fires, and how the alerts on drift were tried"
     yield "  alerts.yml", "alert rules for Prometheus; alerts_test.yml and drift_test.yml test them"
     yield "  replay.json", "the replay of the table with the alerts on drift"
     yield "  dashboard.json", "a dashboard for Grafana"
-    yield "deploy/", "deployment definitions for Kubernetes, clouds and Compose; a README.md in each folder"
+    yield "  triggers.json", "when to do something about the model, from its evaluation"
+    yield "  check_triggers.py", "checks the triggers in a report of deployer monitor; it needs nothing but Python"
+    yield "  monitor-cronjob.yaml", "runs deployer monitor once a day, as an example"
 
 
 def _predictor(package: PackageData) -> str:

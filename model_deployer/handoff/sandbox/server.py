@@ -5,7 +5,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,23 +46,26 @@ class Server:
 
 
 @contextmanager
-def run_server(command: str, folder: Path, has_grpc: bool = False) -> Iterator[Server]:
+def run_server(
+    command: str, folder: Path, has_grpc: bool = False, variables: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Run `bentoml serve` on a free port, with a BentoML home of its own, and yield the server once it is ready.
 
     Args:
         command: The command that starts the server.
         folder: The working folder.
         has_grpc: Whether to serve gRPC as well, on another free port.
+        variables: Environment variables of the command.
 
     Raises:
         EnvironmentFault: If the server does not become ready; the message ends with the last line of its log.
     """
     with temporary_folder("model-deployer-") as home, tempfile.TemporaryFile() as log, ExitStack() as stack:
         port, grpc_port = free_ports(2)
-        variables = {"BENTOML_HOME": str(home), "BENTOML_HOST": "127.0.0.1"}
-        variables |= {"PORT": str(port), "BENTOML_PORT": str(port)}  # the commands of README.md take the former
-        variables |= {"DEPLOYER_GRPC_PORT": str(grpc_port)} if has_grpc else {}
-        environment, start = clean_variables() | variables, time.monotonic()
+        own = {"BENTOML_HOME": str(home), "BENTOML_HOST": "127.0.0.1"}
+        own |= {"PORT": str(port), "BENTOML_PORT": str(port)}  # the commands of README.md take the former
+        own |= {"DEPLOYER_GRPC_PORT": str(grpc_port)} if has_grpc else {}
+        environment, start = clean_variables() | own | dict(variables or {}), time.monotonic()
         process = subprocess.Popen(
             ["sh", "-c", f"exec {command}"], cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
         )

@@ -10,8 +10,9 @@ from model_deployer.contract.outputs import Classification
 from model_deployer.contract.traffic import output_column
 from model_deployer.monitoring.monitor.even_rows import even_rows
 from model_deployer.monitoring.monitor.live_risk import LAST_DAYS, MIN_ROWS
-from model_deployer.monitoring.monitor.row_losses import RowLoss, weighs_errors
+from model_deployer.monitoring.monitor.row_losses import RowLoss
 from model_deployer.monitoring.observation import EstimatedRisk, Interval, LiveCalibration
+from model_deployer.monitoring.promise import weighs_errors
 from model_deployer.monitoring.statistics.estimate import Estimate
 from model_deployer.monitoring.statistics.estimated_performance import (
     DecisionRule,

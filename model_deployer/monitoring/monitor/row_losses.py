@@ -8,14 +8,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.evaluation import MODEL, Evaluation, MetricValue
+from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.outputs import Classification, Regression, VectorOutput
 from model_deployer.contract.traffic import output_column
+from model_deployer.monitoring.promise import PromisedLoss, promised_loss
 from model_deployer.monitoring.statistics.evidence import Floats
 from model_deployer.monitoring.statistics.losses import clipped_absolute_errors, decision_costs, decision_errors
-
-#: The live risk may exceed the promised one by the half width of its interval, and at least by this part of it.
-MIN_TOLERANCE = 0.1
 
 #: Errors of values are clipped at this multiple of the promised mean error: a few rows would otherwise decide alone.
 CLIPPED_AT = 8.0
@@ -41,40 +39,26 @@ class RowLoss:
 
 
 def row_loss(artifact: Artifact) -> RowLoss:
-    """Return how the rows of a model are counted.
-
-    Two labels have the cost of their errors if model.yaml weighs them, other classifications the share of wrong
-    decisions, quantities the absolute error, and quantiles the pinball loss. Labels are single values, so that several
-    numbers have no live risk.
-    """
-    evaluation, output = artifact.evaluation, artifact.contract.output
+    """Return how the rows of a model are counted: as its evaluation promises."""
+    output, promised = artifact.contract.output, promised_loss(artifact.evaluation, artifact.contract.output)
     if isinstance(output, Classification):
-        return _decision_loss(evaluation, output)
+        return _decision_loss(artifact.evaluation, output, promised)
     if isinstance(output, VectorOutput):
-        return RowLoss("error", None, 0.0, 1.0, lambda rows: np.zeros(len(rows)))
-    return _value_loss(evaluation, output)
+        return RowLoss(promised.loss, promised.value, promised.tolerance, 1.0, lambda rows: np.zeros(len(rows)))
+    return _value_loss(output, promised)
 
 
-def weighs_errors(evaluation: Evaluation) -> bool:
-    """Return whether model.yaml gives the two errors of a decision different costs, or a cost that is not 1."""
+def _decision_loss(evaluation: Evaluation, output: Classification, promised: PromisedLoss) -> RowLoss:
     decisions = evaluation.decisions
-    return decisions is not None and (decisions.false_positive, decisions.false_negative) not in ((None, None), (1, 1))
+    if promised.loss != "cost" or decisions is None:
+        return RowLoss(promised.loss, promised.value, promised.tolerance, 1.0, _errors)
+    false_positive, false_negative = decisions.false_positive or 1.0, decisions.false_negative or 1.0
 
+    def costs(rows: pl.DataFrame) -> Floats:
+        decided, true = _is_label(rows, output_column("decision"), output), _is_label(rows, "label", output)
+        return decision_costs(decided, true, false_positive, false_negative)
 
-def _decision_loss(evaluation: Evaluation, output: Classification) -> RowLoss:
-    metrics, decisions = evaluation.metrics_of(MODEL), evaluation.decisions
-    if weighs_errors(evaluation) and decisions and decisions.false_positive and decisions.false_negative:
-        false_positive, false_negative = decisions.false_positive, decisions.false_negative
-
-        def costs(rows: pl.DataFrame) -> Floats:
-            decided, true = _is_label(rows, output_column("decision"), output), _is_label(rows, "label", output)
-            return decision_costs(decided, true, false_positive, false_negative)
-
-        metric = metrics.get("cost")
-        return RowLoss("cost", *_promise(metric), max(false_positive, false_negative), costs)
-    accuracy = metrics.get("accuracy")
-    error = accuracy and MetricValue(value=1 - accuracy.value, low=1 - accuracy.high, high=1 - accuracy.low)
-    return RowLoss("error", *_promise(error), 1.0, _errors)
+    return RowLoss("cost", promised.value, promised.tolerance, max(false_positive, false_negative), costs)
 
 
 def _errors(rows: pl.DataFrame) -> Floats:
@@ -85,11 +69,9 @@ def _is_label(rows: pl.DataFrame, column: str, output: Classification) -> NDArra
     return np.asarray(rows[column] == output.labels[1], np.bool_)
 
 
-def _value_loss(evaluation: Evaluation, output: Regression) -> RowLoss:
+def _value_loss(output: Regression, promised: PromisedLoss) -> RowLoss:
     is_quantile = output.quantile is not None
-    metric = evaluation.metrics_of(MODEL).get("pinball" if is_quantile else "mae")
-    promised, tolerance = _promise(metric)
-    bound = CLIPPED_AT * promised if promised else 1.0
+    bound = CLIPPED_AT * promised.value if promised.value else 1.0
     quantile = output.quantile or 0.5
 
     def losses(rows: pl.DataFrame) -> Floats:
@@ -99,14 +81,8 @@ def _value_loss(evaluation: Evaluation, output: Regression) -> RowLoss:
         gap = labels - values
         return np.asarray(np.minimum(np.maximum(quantile * gap, (quantile - 1) * gap), bound), np.float64)
 
-    return RowLoss("pinball" if is_quantile else "absolute error", promised, tolerance, bound, losses)
+    return RowLoss(promised.loss, promised.value, promised.tolerance, bound, losses)
 
 
 def _numbers(rows: pl.DataFrame) -> Floats:
     return np.asarray(rows["label"].cast(pl.Float64).to_numpy(), np.float64)
-
-
-def _promise(metric: MetricValue | None) -> tuple[float | None, float]:
-    if metric is None:
-        return None, 0.0
-    return metric.value, max(metric.high - metric.value, MIN_TOLERANCE * metric.value)

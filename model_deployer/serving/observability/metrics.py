@@ -6,7 +6,7 @@ from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -45,6 +45,9 @@ _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 #: The labels of statuses by their first digit.
 _STATUS_CLASSES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")
 
+#: What became of captured rows.
+CapturedState = Literal["written", "dropped", "lost"]
+
 
 class Metrics:
     """The metrics of one worker, and the text that sums those of all workers of a server.
@@ -76,7 +79,11 @@ class Metrics:
         self._batch_rows = _create(Histogram, metric_specs.BATCH_ROWS, registry, buckets=_ROWS_BUCKETS)
         self._invalid_values = _create(Counter, metric_specs.INVALID_VALUES, registry)
         self._captured_rows = _create(Counter, metric_specs.CAPTURED_ROWS, registry)
+        for state in get_args(CapturedState):
+            self._captured_rows.labels(state)  # an alert sees an increase from 0 only
         self._shadow_rows = _create(Counter, metric_specs.SHADOW_ROWS, registry)
+        for result in get_args(ShadowResult):
+            self._shadow_rows.labels(result)
         self._degraded = _create(Gauge, metric_specs.DEGRADED, registry, multiprocess_mode="livemax")
         self._degraded.set(0)
         info = _create(Gauge, metric_specs.INFO, registry, multiprocess_mode="livemax")
@@ -151,7 +158,7 @@ class Metrics:
         for labels, count in Tally(labels_of_problems).items():
             self._invalid_values.labels(*labels).inc(count)
 
-    def count_captured(self, state: Literal["written", "dropped", "lost"], rows: int) -> None:
+    def count_captured(self, state: CapturedState, rows: int) -> None:
         """Count captured rows by what became of them. Any thread may call it."""
         self._captured_rows.labels(state).inc(rows)
 

@@ -47,6 +47,7 @@ FILES = {
     "model/predictor.py", "model/model_metadata.json", "model/parity.json", "model/changes.json",
     "examples/clients/go/client.go",
     "requirements.txt", "sbom.cdx.json", "deploy", "proto/open_inference.proto", "monitoring/RUNBOOK.md",
+    "monitoring/check_triggers.py",
     *(f"model/plots/{name}.png" for name in ("reliability", "slices", "importance", "curve")),
 }  # fmt: skip
 
@@ -175,6 +176,7 @@ def test_same_facts_give_the_same_bytes(package: PackageData, tmp_path: Path) ->
 )
 def test_no_sentence_is_about_another_task(task: str, unrelated: list[str]) -> None:
     text = "\n".join(markdown_of(documents(TASKS[task])).values())
+    text = re.sub(r'"labels?"', "", text)  # what POST /feedback takes, for every task
     assert [words for words in unrelated if words in text] == []
 
 

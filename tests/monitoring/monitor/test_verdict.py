@@ -1,5 +1,6 @@
 """Worlds with a planted change get the right verdict, from traffic and labels in a store."""
 
+import json
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -8,9 +9,13 @@ import polars as pl
 import pytest
 
 from model_deployer.api import Model
+from model_deployer.contract.artifact import Artifact
+from model_deployer.monitoring.check_triggers import check
 from model_deployer.monitoring.monitor.monitor import MonitorReport
+from model_deployer.monitoring.triggers import triggers
 from model_deployer.monitoring.verdict import Action
 from tests.support import parcels
+from tests.support.observed import package_data
 from tests.support.parcels import START, World
 
 pytestmark = pytest.mark.slow
@@ -59,6 +64,18 @@ def test_a_planted_world_gets_its_verdict(parcel_model: Model, tmp_path: Path, n
     waiting = report.verdict.waiting
     assert action != "retrain" or (waiting.so_far or 0) > 10 * (waiting.a_day or 0)
     assert MonitorReport.model_validate_json(report.to_text()) == report
+    assert bool(_fired(parcel_model, report)) == (action != "keep")
+
+
+def _fired(model: Model, report: MonitorReport) -> list[str]:
+    """Return the triggers of the model's package that a report fires."""
+    artifact = model.artifact
+    package = package_data(artifact.contract, None, artifact.evaluation.to_json(), **_named(artifact))
+    return list(check(triggers(package), json.loads(report.to_text()), None, report.observed.made))
+
+
+def _named(artifact: Artifact) -> dict[str, str]:
+    return {"name": artifact.manifest.name, "version": artifact.manifest.version}
 
 
 def test_labels_that_contradict_each_other_are_for_a_person(parcel_model: Model, tmp_path: Path) -> None:
