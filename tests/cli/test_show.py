@@ -18,7 +18,7 @@ def test_a_program_reads_the_files_of_a_stored_model_as_they_are(home: Path, fol
     document = {
         name.removesuffix(".json"): json_of(folder, name)
         for name in (artifact.MANIFEST, artifact.CONTRACT, artifact.EVALUATION)
-    }
+    } | {"aliases": []}
     shown = run("deployer", "show", tag, "--json")
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout == json.dumps(document, indent=2, ensure_ascii=False) + "\n"

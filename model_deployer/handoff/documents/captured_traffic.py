@@ -145,7 +145,7 @@ def _has_bins(feature: Feature, package: PackageData) -> bool:
 
 _KEPT: Mapping[CapturePolicy, str] = {
     "keep": "the value",
-    "bin": "the name of its bin among the reference rows, which is enough to see that values change, and no value",
+    "bin": "the name of its bin, which is enough to see that values change, and no value",
     "hash": "a keyed hash, which shows that two values of the same month are equal, and no value",
     "drop": "nothing",
 }
