@@ -129,7 +129,8 @@ class TorchServe(Protocol):
 
     def _predictions_route(self, **path_parameters: str) -> Route:
         rows, predictions = schemas.ROW_LIST, schemas.PREDICTIONS
-        body = {"anyOf": [schemas.ROW, rows, bodies.record({"instances": rows}), bodies.record({DATA: rows})]}
+        data = bodies.record({DATA: {"anyOf": [schemas.ROW, rows]}})
+        body = {"anyOf": [schemas.ROW, rows, bodies.record({"instances": rows}), data]}
         answer = {"anyOf": [schemas.PREDICTION, predictions, bodies.record({"predictions": predictions})]}
         parameters = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": [value]}}
