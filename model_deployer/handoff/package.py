@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from model_deployer.contract import store
-from model_deployer.contract.artifact import PLOTS, Artifact, write_json
+from model_deployer.contract.artifact import NO_TABLE, PLOTS, Artifact, write_json
 from model_deployer.contract.errors import UsageError
 from model_deployer.deployment.targets import write_definitions
 from model_deployer.handoff import specification
@@ -229,7 +229,7 @@ def _test_rows(artifact: Artifact, spec: Path | None) -> HoldoutRows | None:
     if spec is not None:
         return read_holdout_rows(artifact, spec)
     remembered = store.source(artifact.tag)
-    if remembered is None or not remembered.is_file():
+    if remembered is None or not remembered.is_file() or artifact.manifest.origin.data_version == NO_TABLE:
         return None
     try:
         return read_holdout_rows(artifact, remembered)
