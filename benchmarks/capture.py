@@ -17,7 +17,7 @@ from benchmarks.record import RESULTS, Target, target_table, write_results
 from benchmarks.running import PORT, Figures, server
 from benchmarks.wrk import WrkRequest, load_test
 
-ROUNDS = 7
+ROUNDS = 9
 
 #: The share of the rows that are captured.
 SHARE = 0.1
