@@ -69,6 +69,15 @@ class RowForms:
             for row in rows
         ]
 
+    def refuse_number(self, value: Any) -> None:
+        """Refuse a single number, or text, as the row of a model whose only field is a list of numbers.
+
+        Raises:
+            MalformedBody: if it is one.
+        """
+        if self._is_one_vector and not isinstance(value, list | dict):
+            raise MalformedBody("expected a row, a list of rows, or the list of numbers that is the only field")
+
     def is_row(self, values: Sequence[Any]) -> bool:
         """Return whether a list is one row, rather than a list of rows."""
         if not self._vectors:

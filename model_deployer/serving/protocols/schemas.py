@@ -82,11 +82,13 @@ def frame_components(contract: Contract) -> dict[str, Any]:
         if isinstance(feature, Datetime):
             references[feature.name] = {"anyOf": [references[feature.name], _MILLISECONDS]}
     row = contract.row_schema() | {"properties": references}
-    rows = {"anyOf": [reference("FrameRow"), reference("FrameValues")]}
+    rows = {"anyOf": [reference("FrameRow"), reference("FrameValues"), *_only_list(contract)]}
     return {
         "FrameRow": row,
         "FrameValues": _values(contract, references),
-        "FrameRowList": {"type": "array", "minItems": 1, "maxItems": contract.limits.rows, "items": rows},
+        "FrameRowList": _row_list(
+            contract, {"type": "array", "minItems": 1, "maxItems": contract.limits.rows, "items": rows}
+        ),
     }
 
 
@@ -140,7 +142,7 @@ def components(contract: Contract) -> dict[str, Any]:
                 {name: value if isinstance(value, list) else [value] for name, value in contract.example().items()}
             ],
         },
-        "RowList": {"type": "array", "items": {"anyOf": listed}} | limits,
+        "RowList": _row_list(contract, {"type": "array", "items": {"anyOf": listed}} | limits),
         "FieldColumns": {
             "type": "object",
             "description": "Lists of the same length, with one value per row.",
@@ -150,3 +152,15 @@ def components(contract: Contract) -> dict[str, Any]:
         },
         "Prediction": contract.output.json_schema(),
     }
+
+
+def _row_list(contract: Contract, rows: Schema) -> Schema:
+    """Return the schema of rows; a list of numbers is one row of a model whose only field is a list of numbers."""
+    values = _only_list(contract)
+    return {"anyOf": [rows, *values]} if values else rows
+
+
+def _only_list(contract: Contract) -> list[Schema]:
+    """Return the schema of the value of the only field, if it is a list of numbers; else none."""
+    (feature, *others) = contract.features
+    return [feature.value_schema()] if isinstance(feature, NumberList) and not others else []

@@ -50,6 +50,7 @@ class TorchServePredictions:
         if isinstance(value, dict) and isinstance(value.get("instances"), list):
             rows = self._forms.rows(value["instances"], DATA)
             return rows, lambda predicted: {"predictions": self._predictions(predicted)}
+        self._forms.refuse_number(value)
         return self._forms.rows([value], DATA), lambda predicted: self._predictions(predicted)[0]
 
 
