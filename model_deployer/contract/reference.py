@@ -201,7 +201,7 @@ class Spreads(JsonObject):
     Attributes:
         unit: What a unit is.
         units: The number of units.
-        rows: The median number of rows of a unit.
+        rows: The number of rows of the unit that an average row is in.
         freedom: The degrees of freedom of the noise.
         features: The spread of each feature except times, by name.
         predictions: The spread of each prediction, by tensor and column.

@@ -2,12 +2,12 @@
 
 import json
 import os
-import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from model_deployer.cli import output
 from tests.support import tiny
 from tests.support.in_process import deployer
 from tests.support.processes import BIN, run
@@ -48,9 +48,9 @@ def test_promote_rollback_and_ledger(home: Path, tmp_path: Path, monkeypatch: py
         ("promote", "challenger", None, "1.2.0", None),
         ("rollback", "champion", "1.1.0", "1.0.0", "too slow"),
     ]
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(output.console, "width", 200)
     text = run_here("ledger", "served").stdout
-    assert re.search(r"promote,\s.*forced", text, re.DOTALL)
+    assert "promote, forced" in text
     assert "a [test]" in text
     assert entries[-1]["sha256"] in text
 

@@ -96,8 +96,8 @@ def measure(url: str, pid: int, samples: Samples, cold_start_seconds: float, con
         EnvironmentFault: If no request of a load is answered with 200, or a request gets no answer in time.
     """
     processes = Processes(pid)
-    memory_ready = processes.memory()
     bench = _Bench(url, processes, _golden_rows(samples), contract.limits)
+    memory_ready = bench.peak_memory
     single = bench.measure(1, 1)
     measured = Measurements(
         machine=machine(),
@@ -162,7 +162,7 @@ class _Bench:
     """
 
     def __init__(self, url: str, processes: Processes, rows: Sequence[Mapping[str, Any]], limits: Limits) -> None:
-        self.peak_memory: int | None = None
+        self.peak_memory = processes.memory()
         self._url = url
         self._processes = processes
         self._clients = Processes(os.getpid(), has_children=False)

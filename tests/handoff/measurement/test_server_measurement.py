@@ -82,8 +82,7 @@ def test_memory_is_measured_with_the_largest_requests(server: Server) -> None:
     assert largest.answered > 0
     assert measured.memory_ready_bytes is not None
     assert measured.memory_loaded_bytes is not None
-    # The system may take back a little of what the start has needed.
-    assert measured.memory_loaded_bytes > 0.95 * measured.memory_ready_bytes
+    assert measured.memory_loaded_bytes >= measured.memory_ready_bytes
 
 
 def test_rows_are_fewer_if_the_bytes_do_not_suffice(server: Server) -> None:
