@@ -155,7 +155,8 @@ class Gateway:
         request_headers: Headers = dict(scope["headers"])
         record = RequestRecord(request_headers, headers.request_id(request_headers))
         request_rows.set(0)  # a pipelined request begins in the context of the one before it
-        answered_rows.set(None)
+        if self._predictor.traffic:
+            answered_rows.set(None)
         response_headers = [(b"x-request-id", record.request_id)]
         try:
             if not self._is_authorized(scope, request_headers, match):
