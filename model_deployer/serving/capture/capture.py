@@ -46,8 +46,9 @@ _FILE_ROWS = 100_000
 #: The size of the files that wait because the traffic store cannot be reached; then the oldest are deleted.
 _MAX_WAITING_BYTES = 256 * 1024**2
 
-#: How often the store is searched for partitions that are too old, and the spool for those of killed workers.
-_HOUSEKEEPING_SECONDS = 60.0
+#: How often the folder of spools is searched for those of killed workers, and the store for days that are too old. A
+#: search of an object store is some paid requests.
+_ABANDONED_SECONDS, _RETENTION_SECONDS = 60.0, 3600.0
 
 #: How long a server that stops waits for the last rows to be written.
 _CLOSE_SECONDS = 10.0
@@ -97,7 +98,7 @@ class Capture(TrafficListener):
         self._batch_time, self._batch_values, self._file_start = 0.0, 0, 0.0
         self._limit = LineLimit()
         self._stop = threading.Event()
-        self._next_housekeeping = 0.0
+        self._next_abandoned = self._next_retention = 0.0
         self._label_lock = threading.Lock()
         self._spool: Spool | None = None
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
@@ -223,9 +224,12 @@ class Capture(TrafficListener):
             self._write_rows(spool)
         self._write_records(spool)
         spool.publish(self._store)
-        if time.monotonic() >= self._next_housekeeping:
-            self._next_housekeeping = time.monotonic() + _HOUSEKEEPING_SECONDS
+        now = time.monotonic()
+        if now >= self._next_abandoned:
+            self._next_abandoned = now + _ABANDONED_SECONDS
             self._finish_abandoned()
+        if now >= self._next_retention:
+            self._next_retention = now + _RETENTION_SECONDS
             self._remove_old()
 
     def _finish(self, spool: Spool) -> None:
@@ -303,7 +307,7 @@ class Capture(TrafficListener):
             self._metrics.count_captured("dropped", rows)
             self._warn("captured traffic was deleted: the store could not be reached for too long", {"rows": rows})
 
-    # What it does once a minute
+    # What it does from time to time
 
     def _finish_abandoned(self) -> None:
         for spool in abandoned_spools(self._spool_root):

@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -196,6 +197,7 @@ def publish_parts(folder: Path, store: TrafficStore) -> None:
     """
     for file in _parts(folder):
         store.put(file.relative_to(folder / _PARTS).as_posix(), file)
+        _remove_empty(file.parent, folder)
 
 
 def read_labels(folder: Path) -> list[dict[str, Any]]:
@@ -204,6 +206,14 @@ def read_labels(folder: Path) -> list[dict[str, Any]]:
     if not log.exists():
         return []
     return [json.loads(line) for line in log.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def _remove_empty(partition: Path, folder: Path) -> None:
+    """Remove the folders of a partition that are empty now: a spool that lives for months is searched each second."""
+    with suppress(OSError):  # one is not empty
+        while partition != folder:
+            partition.rmdir()
+            partition = partition.parent
 
 
 def _parts(folder: Path) -> list[Path]:

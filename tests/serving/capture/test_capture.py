@@ -182,6 +182,7 @@ async def test_files_wait_while_the_store_cannot_be_reached(
     await until_true(lambda: any((tmp_path / "spool").rglob("*-1.parquet")))
     (tmp_path / "store").unlink()
     await until_true(lambda: any((tmp_path / "store").rglob("*.parquet")))
+    await until_true(lambda: not any((tmp_path / "spool").rglob("parts")))  # no folder of a partition stays
     predictor.close()
     assert len(read(tmp_path)) == 1
     assert not any((tmp_path / "spool").iterdir())
