@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model_deployer.adoption.equality.pooled_probes import with_pools
 from model_deployer.adoption.equality.probes import Probes
-from model_deployer.adoption.equality.vector_probes import MAX_NUMBERS, thinned
+from model_deployer.adoption.equality.vector_probes import MAX_NUMBERS
 from model_deployer.contract.features import Image
 from model_deployer.contract.image_file import png_file
 
@@ -31,28 +32,8 @@ def with_images(probes: Probes | None, images: Sequence[Image], table: pl.DataFr
         return probes
     random = np.random.default_rng(seed)
     pools = {image.name: [*_probe_images(image, random), *_of_table(image.name, table, random)] for image in images}
-    shown = [(name, index) for name, pool in pools.items() for index in range(len(pool))]
-    rows = max(len(shown), MAX_NUMBERS // sum(image.elements for image in images))
-    frame, cases = _others(probes, len(shown), rows, random)
-    chosen = {name: random.integers(len(pool), size=len(cases)) for name, pool in pools.items()}
-    for row, (name, index) in enumerate(shown):
-        chosen[name][row] = index
-        cases[row] = f"{name}: {pools[name][index][0]}"
-    files = [
-        pl.Series(name, [pool[index][1] for index in chosen[name]], dtype=pl.Binary) for name, pool in pools.items()
-    ]
-    return Probes(frame.with_columns(files) if frame.width else pl.DataFrame(files), tuple(cases))
-
-
-def _others(
-    probes: Probes | None, shown: int, rows: int, random: np.random.Generator
-) -> tuple[pl.DataFrame, list[str]]:
-    """Return the other fields: random rows for the probe images, then those rows that are probes themselves."""
-    if probes is None:
-        return pl.DataFrame(), [""] * shown
-    frame, cases = thinned(probes, max(1, rows - shown), random)
-    bases = random.integers(frame.height, size=shown)
-    return pl.concat([frame[bases], frame]), [*(cases[base] for base in bases), *cases]
+    rows = MAX_NUMBERS // sum(image.elements for image in images)
+    return with_pools(probes, pools, pl.Binary(), rows, random)
 
 
 def _probe_images(image: Image, random: np.random.Generator) -> Iterator[tuple[str, bytes]]:

@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model_deployer.adoption.equality.pooled_probes import with_pools
 from model_deployer.adoption.equality.probes import Probes
-from model_deployer.adoption.equality.vector_probes import MAX_NUMBERS, thinned
+from model_deployer.adoption.equality.vector_probes import MAX_NUMBERS
 from model_deployer.contract.features import NumberSequence
 
 #: How many rows have random sequences, and a bound of numbers that the contract does not bound.
@@ -30,29 +31,8 @@ def with_sequences(
         return probes
     random = np.random.default_rng(seed)
     pools = {each.name: [*_unusual(each, random), *_random(each, table, random)] for each in sequences}
-    shown = [(name, index) for name, pool in pools.items() for index in range(len(pool))]
     rows = MAX_NUMBERS // sum(each.elements for each in sequences)
-    frame, cases = _others(probes, len(shown), rows, random)
-    chosen = {name: random.integers(len(pool), size=len(cases)) for name, pool in pools.items()}
-    for row, (name, index) in enumerate(shown):
-        chosen[name][row] = index
-        cases[row] = f"{name}: {pools[name][index][0]}"
-    columns = [
-        pl.Series(name, [pool[index][1].tolist() for index in chosen[name]], dtype=pl.List(pl.Float64))
-        for name, pool in pools.items()
-    ]
-    return Probes(frame.with_columns(columns) if frame.width else pl.DataFrame(columns), tuple(cases))
-
-
-def _others(
-    probes: Probes | None, shown: int, rows: int, random: np.random.Generator
-) -> tuple[pl.DataFrame, list[str]]:
-    """Return the other fields: random rows for the shown sequences, then those rows that are probes themselves."""
-    if probes is None:
-        return pl.DataFrame(), [""] * shown
-    frame, cases = thinned(probes, max(1, rows - shown), random)
-    bases = random.integers(frame.height, size=shown)
-    return pl.concat([frame[bases], frame]), [*(cases[base] for base in bases), *cases]
+    return with_pools(probes, pools, pl.List(pl.Float64), rows, random)
 
 
 def _unusual(sequence: NumberSequence, random: np.random.Generator) -> Iterator[tuple[str, NDArray[np.float64]]]:
