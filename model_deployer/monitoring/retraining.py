@@ -20,11 +20,12 @@ from model_deployer.contract.artifact import SPEC, Artifact
 from model_deployer.contract.errors import DataError, UsageError
 from model_deployer.contract.features import Boolean, Datetime, Integer
 from model_deployer.contract.number_format import count
-from model_deployer.contract.outputs import Classification, Output, Regression
+from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.contract.promotion import CHALLENGER, promote
 from model_deployer.contract.trial import Finding, Trial, Verdict, overall, save_trial
 from model_deployer.contract.yaml_source import read_yaml
 from model_deployer.monitoring.statistics.blocks import block_means
+from model_deployer.monitoring.statistics.losses import half_brier_scores, pinball_losses
 from model_deployer.monitoring.statistics.paired_comparison import PairedComparison, paired_comparison
 from model_deployer.monitoring.traffic.labelled import labelled_rows
 from model_deployer.monitoring.traffic.traffic import Traffic
@@ -210,29 +211,19 @@ def _losses(champion: Artifact, candidate: Artifact, rows: pl.DataFrame, window:
 
 
 def _row_losses(artifact: Artifact, rows: pl.DataFrame, target: NDArray[Any]) -> NDArray[np.float64]:
-    answers = graph_predictor(onnx.load(artifact.model))(conform(rows, artifact.contract.features))
-    return row_losses(artifact.contract.output, answers, target)
-
-
-def row_losses(output: Output, answers: Mapping[str, NDArray[np.float32]], target: NDArray[Any]) -> NDArray[np.float64]:
     """Return the loss of each row, float64 [rows].
 
-    It is half of the Brier score of a classification (from 0 to 1), the pinball loss of a quantile, and the absolute
-    error of any other quantity.
-
-    Args:
-        output: The output of the model.
-        answers: Its output tensors, [rows, n] each.
-        target: The true labels as text, or the true values, [rows].
+    It is half of the Brier score of a classification, the pinball loss of a quantile, and the absolute error of any
+    other quantity.
     """
+    output = artifact.contract.output
+    answers = graph_predictor(onnx.load(artifact.model))(conform(rows, artifact.contract.features))
     if isinstance(output, Classification):
         truth = target[:, None] == np.array(output.labels, object)[None, :]
-        return np.asarray(((answers["probabilities"].astype(np.float64) - truth) ** 2).sum(axis=1) / 2)
+        return half_brier_scores(answers["probabilities"].astype(np.float64), truth)
     assert isinstance(output, Regression)
-    error = target.astype(np.float64) - answers["value"][:, 0].astype(np.float64)
-    if output.quantile is not None:
-        return np.asarray(np.maximum(output.quantile * error, (output.quantile - 1) * error))
-    return np.asarray(np.abs(error))
+    values, truth = answers["value"][:, 0].astype(np.float64), target.astype(np.float64)
+    return np.abs(truth - values) if output.quantile is None else pinball_losses(values, truth, output.quantile)
 
 
 def _loss_text(champion: Artifact, compared: PairedComparison, rows: int) -> str:

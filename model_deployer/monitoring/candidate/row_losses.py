@@ -14,7 +14,13 @@ from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.evaluation import MODEL
 from model_deployer.contract.outputs import Classification, Regression
 from model_deployer.monitoring.candidate.paired_rows import Floats, PairedRows
-from model_deployer.monitoring.statistics.losses import clipped_squared_errors, decision_costs, decision_errors
+from model_deployer.monitoring.statistics.losses import (
+    clipped_squared_errors,
+    decision_costs,
+    decision_errors,
+    half_brier_scores,
+    pinball_losses,
+)
 
 #: Errors of a quantity count up to this many times the champion's usual error.
 _MAX_ERRORS = 10
@@ -91,7 +97,7 @@ def row_losses(rows: PairedRows, labelled: NDArray[np.intp]) -> Iterator[RowLoss
 def _brier(rows: PairedRows, labelled: NDArray[np.intp], labels: pl.Series, output: Classification) -> RowLosses:
     truth = labels.to_numpy()[:, None] == np.array(output.labels, dtype=object)[None, :]
     arrays = (rows.of_champion.outputs, rows.candidate_outputs)
-    champion, candidate = (((each["probabilities"][labelled] - truth) ** 2).sum(axis=1) / 2 for each in arrays)
+    champion, candidate = (half_brier_scores(each["probabilities"][labelled], truth) for each in arrays)
     return RowLosses("brier", "squared error of the probabilities", champion, candidate, 1.0)
 
 
@@ -151,9 +157,7 @@ def _of_values(rows: PairedRows, labelled: NDArray[np.intp], truth: Floats, outp
     if share is None:
         champion, candidate = (clipped_squared_errors(each, truth, largest**2) for each in values)
         return RowLosses("squared_error", "squared error of the value", champion, candidate, largest**2)
-    champion, candidate = (
-        np.minimum(np.maximum(share * (truth - each), (share - 1) * (truth - each)), largest) for each in values
-    )
+    champion, candidate = (np.minimum(pinball_losses(each, truth, share), largest) for each in values)
     return RowLosses("pinball", "pinball loss of the quantile", champion, candidate, largest)
 
 

@@ -13,7 +13,12 @@ from model_deployer.contract.outputs import Classification, Regression, VectorOu
 from model_deployer.contract.traffic import output_column
 from model_deployer.monitoring.promise import PromisedLoss, promised_loss
 from model_deployer.monitoring.statistics.evidence import Floats
-from model_deployer.monitoring.statistics.losses import clipped_absolute_errors, decision_costs, decision_errors
+from model_deployer.monitoring.statistics.losses import (
+    clipped_absolute_errors,
+    decision_costs,
+    decision_errors,
+    pinball_losses,
+)
 
 #: Errors of values are clipped at this multiple of the promised mean error: a few rows would otherwise decide alone.
 CLIPPED_AT = 8.0
@@ -78,8 +83,7 @@ def _value_loss(output: Regression, promised: PromisedLoss) -> RowLoss:
         values, labels = rows[output_column("value")].cast(pl.Float64).to_numpy(), _numbers(rows)
         if not is_quantile:
             return clipped_absolute_errors(values, labels, bound)
-        gap = labels - values
-        return np.asarray(np.minimum(np.maximum(quantile * gap, (quantile - 1) * gap), bound), np.float64)
+        return np.minimum(pinball_losses(values, labels, quantile), bound)
 
     return RowLoss(promised.loss, promised.value, promised.tolerance, bound, losses)
 

@@ -34,6 +34,28 @@ def brier_scores(probabilities: Floats, labels: Bools) -> Floats:
     return (probabilities - labels) ** 2
 
 
+def half_brier_scores(probabilities: Floats, labels: Bools) -> Floats:
+    """Return half the sum of the squared errors of all probabilities of a row, float64 [rows]: its bound is 1.
+
+    Args:
+        probabilities: The probability of each label, float64 [rows, labels].
+        labels: Whether it is the true one, bool [rows, labels].
+    """
+    return np.asarray(((probabilities - labels) ** 2).sum(axis=1) / 2)
+
+
+def pinball_losses(predictions: Floats, values: Floats, share: float) -> Floats:
+    """Return the pinball loss of each predicted quantile, float64 [rows]; it has no bound.
+
+    Args:
+        predictions: The predicted quantiles, float64 [rows].
+        values: The true values, float64 [rows].
+        share: The share of cases whose value should be at most the prediction, from 0 to 1.
+    """
+    gap = values - predictions
+    return np.asarray(np.maximum(share * gap, (share - 1) * gap))
+
+
 def clipped_squared_errors(predictions: Floats, values: Floats, bound: float) -> Floats:
     """Return the squared error of each predicted value, at most ``bound``, float64 [rows]."""
     return np.minimum((predictions - values) ** 2, bound)
