@@ -205,7 +205,7 @@ def recalibrate(tag: str, *, traffic: str | Path, since: datetime | None = None)
     """Fit the probabilities, or the interval, of a model to labelled rows of its traffic, as `deployer recalibrate`.
 
     Args:
-        tag: ``name:version``, ``name@alias``, or ``name`` for its highest version.
+        tag: ``name:version``, ``name@alias``, or ``name`` for its champion, or without one for its highest version.
         traffic: The traffic store: a folder, or a URL of an object store.
         since: The time of the first row, with a UTC offset; by default, all rows.
 
@@ -222,7 +222,7 @@ def recalibrate(tag: str, *, traffic: str | Path, since: datetime | None = None)
         from model_deployer.monitoring.traffic.traffic import read_traffic  # noqa: PLC0415
         from model_deployer.monitoring.traffic.traffic_files import Window, open_files  # noqa: PLC0415
         from model_deployer.training.recalibration_run import recalibrate as run  # noqa: PLC0415
-    artifact = store.load(tag)
+    artifact = store.load(promotion.champion_of(tag))
     captured = read_traffic(open_files(str(traffic)), artifact.manifest.name, Window(since=since))
     return load(run(artifact, labelled_rows(captured, artifact.contract)).tag)
 
@@ -244,7 +244,7 @@ def retrain(
             md.promote(result.tag)
 
     Args:
-        tag: The champion, as ``name:version``, ``name@alias``, or ``name`` for its highest version.
+        tag: ``name:version``, ``name@alias``, or ``name`` for its champion, or without one for its highest version.
         traffic: The traffic store: a folder, or a URL of an object store.
         since: The time of the first row, with a UTC offset; by default, all rows.
         folder: The folder for the new model.yaml and its table; by default, ``NAME-retrained`` in the current folder.
@@ -262,7 +262,7 @@ def retrain(
         from model_deployer.monitoring.retraining import retrain as run  # noqa: PLC0415
         from model_deployer.monitoring.traffic.traffic import read_traffic  # noqa: PLC0415
         from model_deployer.monitoring.traffic.traffic_files import Window, open_files  # noqa: PLC0415
-    champion = store.load(tag)
+    champion = store.load(promotion.champion_of(tag))
     name = champion.manifest.name
     captured = read_traffic(open_files(str(traffic)), name, Window(since=since))
     return run(champion, captured, Path(folder or f"{name}-retrained"), with_table=with_table)

@@ -75,7 +75,9 @@ def _graph(artifact: Artifact) -> onnx.ModelProto:
 
 def _dataset(artifact: Artifact, rows: LabelledRows) -> Dataset:
     path = _spec_path(artifact)
-    spec = read_spec(path).model_copy(update={"data": rows.data, "split": SplitSpec(method="time", **_SHARES)})
+    spec = read_spec(path)
+    split = SplitSpec(method="time", **_SHARES)
+    spec = spec.model_copy(update={"data": rows.data, "split": split, "slices": rows.kept_slices(spec.slices)})
     output = artifact.contract.output
     labels = output.labels if isinstance(output, Classification) else None
     return known_dataset(rows.frame, spec, artifact.contract.features, labels, Origin(path, rows.version))

@@ -23,6 +23,16 @@ _ALIAS = re.compile(r"[a-z]+")
 _RESERVED = "latest"
 
 
+def champion_of(tag: str) -> str:
+    """Return the exact tag of a model; that of its champion, if only its name is given and it has one.
+
+    Raises:
+        ModelNotFound, ArtifactError: as :func:`contract.store.resolve`.
+    """
+    has_version = ":" in tag or "@" in tag
+    return store.resolve(tag if has_version or CHAMPION not in store.aliases(tag) else f"{tag}@{CHAMPION}")
+
+
 def promote(tag: str, alias: str = CHAMPION, *, force: bool = False, reason: str | None = None) -> Entry:
     """Set an alias to a version. The first champion, and other aliases than ``champion``, need no trial.
 

@@ -81,7 +81,7 @@ def retrain(champion: Artifact, traffic: Traffic, folder: Path, *, with_table: b
         DataError: if there are too few labelled rows.
         DeployerError: as a training.
     """
-    _require_trained(champion)
+    values = _read_values(champion)
     rows = labelled_rows(traffic, champion.contract)
     earlier, window = rows.split(WINDOW)
     if len(earlier.frame) < MIN_ROWS:
@@ -89,7 +89,11 @@ def retrain(champion: Artifact, traffic: Traffic, folder: Path, *, with_table: b
             f"{count(len(rows.frame), 'labelled row')}: the last ones compare the models, and a training needs at "
             f"least {MIN_ROWS} others; wait for more labels"
         )
-    path = _write_spec(champion, earlier, folder, with_table=with_table)
+    tables = [earlier.frame.drop(earlier.time)]
+    if with_table and (known := _training_table(champion, earlier)) is not None:
+        tables.insert(0, known)
+    print_stage("retrain", " and ".join(_sizes(tables)))
+    path = write_files(_values(values, earlier), pl.concat(tables, how="diagonal_relaxed"), folder)
     candidate = store.load(fit(path).tag)
     trial = compare(champion, candidate, window)
     save_trial(store.trials_folder(), trial)
@@ -122,21 +126,18 @@ def compare(champion: Artifact, candidate: Artifact, window: LabelledRows) -> Tr
     )
 
 
-def _require_trained(champion: Artifact) -> None:
-    if champion.evaluation.adoption and not champion.evaluation.adoption.recalibration:
+def _read_values(champion: Artifact) -> Mapping[str, Any]:
+    """Return the keys of the model.yaml of a model.
+
+    Raises:
+        UsageError: if the model was trained elsewhere.
+    """
+    values = read_yaml(champion.path / SPEC).values
+    if "adopt" in values:
         raise UsageError(
             f"{champion.tag} was trained elsewhere: train it there again, and adopt the result with `deployer adopt`"
         )
-
-
-def _write_spec(champion: Artifact, rows: LabelledRows, folder: Path, *, with_table: bool) -> Path:
-    """Write the table of the training and a model.yaml that names it; return the path of the model.yaml."""
-    tables = [rows.frame.drop(rows.time)]
-    if with_table and (known := _training_table(champion, rows)) is not None:
-        tables.insert(0, known)
-    print_stage("retrain", " and ".join(_sizes(tables)))
-    values = read_yaml(champion.path / SPEC).values
-    return write_files(_values(values, rows), pl.concat(tables, how="diagonal_relaxed"), folder)
+    return values
 
 
 def _sizes(tables: list[pl.DataFrame]) -> list[str]:
@@ -150,7 +151,8 @@ def _values(values: Mapping[str, Any], rows: LabelledRows) -> dict[str, Any]:
     Its rows are split at random: the later rows of the comparison are not among them.
     """
     kept = {name: value for name, value in values.items() if name not in ("data", "split", "holdout")}
-    return {**kept, "data": {"target": rows.target, "weight": rows.weight}}
+    slices = {"slices": list(rows.kept_slices(values.get("slices") or ()))}
+    return {**kept, **slices, "data": {"target": rows.target, "weight": rows.weight}}
 
 
 def _training_table(champion: Artifact, rows: LabelledRows) -> pl.DataFrame | None:

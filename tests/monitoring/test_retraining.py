@@ -1,6 +1,8 @@
 """A model is trained again with labelled rows of its traffic, and compared with the champion on later rows."""
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ import pytest
 
 import model_deployer as md
 from model_deployer.contract import store
-from model_deployer.contract.errors import DataError
+from model_deployer.contract.artifact import SPEC
+from model_deployer.contract.errors import DataError, UsageError
+from model_deployer.contract.promotion import champion_of
 from model_deployer.contract.trial import last_trial
 from model_deployer.monitoring.retraining import Retrained, retrain
 from model_deployer.monitoring.traffic.traffic import read_traffic
@@ -26,7 +30,8 @@ def table(rows: int, sign: float) -> pl.DataFrame:
     probability = 1 / (1 + np.exp(-2 * sign * (x + y)))
     colour = np.where(RANDOM.random(rows) < 0.5, "red", "blue")
     label = np.where(RANDOM.random(rows) < probability, "yes", "no")
-    return pl.DataFrame({"x": x, "y": y, "colour": colour, "label": label})
+    region = np.where(x > y, "north", "south")
+    return pl.DataFrame({"x": x, "y": y, "colour": colour, "region": region, "label": label})
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +40,20 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("home")
     with model_store(folder):
         md.train(
-            data=table(1200, 1), target="label", name="colours", estimator={"name": "linear"}, folder=folder / "spec"
+            data=table(1200, 1),
+            target="label",
+            name="colours",
+            ignore=["region"],
+            slices=["region", "colour"],  # callers do not send the region
+            estimator={"name": "linear"},
+            folder=folder / "spec",
         )
         yield folder
 
 
 def run(folder: Path, rows: pl.DataFrame, *, with_table: bool) -> Retrained:
     champion = store.load("colours:1.0.0")
-    capture_rows(folder / "traffic", champion, rows.drop("label"), rows["label"].to_list())
+    capture_rows(folder / "traffic", champion, rows.drop("label", "region"), rows["label"].to_list())
     traffic = read_traffic(open_files(str(folder / "traffic")), "colours")
     return retrain(champion, traffic, folder / "again", with_table=with_table)
 
@@ -55,6 +66,7 @@ def test_a_candidate_wins_where_the_world_has_changed(home: Path, tmp_path: Path
     assert (trial.rows, trial.champion, trial.candidate) == (1000, "colours:1.0.0", retrained.tag)
     assert last_trial(store.trials_folder(), trial.champion, trial.candidate) == trial
     assert store.load(retrained.tag).contract.names == ["x", "y", "colour"]
+    assert "slices:\n- colour\n" in (tmp_path / "again" / "model.yaml").read_text()
 
 
 def test_a_candidate_that_does_not_win_is_kept_with_the_reason(home: Path, tmp_path: Path) -> None:
@@ -64,6 +76,26 @@ def test_a_candidate_that_does_not_win_is_kept_with_the_reason(home: Path, tmp_p
     assert (md.ledger("colours")[-1].reason or "").startswith("open: on ")
     assert "of the candidate minus that of colours:1.0.0 is " in retrained.trial.findings[0].text
     assert len(pl.read_parquet(tmp_path / "again" / "table.parquet")) == 1200 + 1200
+
+
+def test_a_name_alone_means_the_champion_not_the_highest_version(home: Path, tmp_path: Path) -> None:
+    run(tmp_path, table(1600, 1), with_table=False)
+    assert store.resolve("colours") != "colours:1.0.0" == champion_of("colours:1.0.0")
+    assert champion_of("colours") == store.resolve("colours")
+    md.promote("colours:1.0.0")
+    assert champion_of("colours") == "colours:1.0.0"
+
+
+def test_a_model_that_was_trained_elsewhere_is_refused_also_after_a_calibration(home: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(store.load("colours:1.0.0").path, copy)
+    with (copy / SPEC).open("a") as spec:
+        spec.write("adopt: {source: model.joblib}\n")
+    champion = replace(store.load("colours:1.0.0"), path=copy)
+    capture_rows(tmp_path / "traffic", champion, table(10, 1).drop("label", "region"), ["yes"] * 10)
+    traffic = read_traffic(open_files(str(tmp_path / "traffic")), "colours")
+    with pytest.raises(UsageError, match="was trained elsewhere: train it there again"):
+        retrain(champion, traffic, tmp_path / "again")
 
 
 def test_too_few_labels_are_refused(home: Path, tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 data=frame,
                 target=target,
                 ignore=[other],
+                slices=[other],  # callers do not send it
                 name=f"of-{target}",
                 estimator={"name": "linear"},
                 folder=folder / target,

@@ -2,10 +2,12 @@
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from model_deployer.training.runtime.console import print_stage
 from model_deployer.training.spec import Data
 
 
@@ -36,6 +38,13 @@ class LabelledRows:
         content = io.BytesIO()
         self.frame.write_ipc(content)
         return f"sha256:{hashlib.sha256(content.getvalue()).hexdigest()}"
+
+    def kept_slices(self, slices: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns among ``slices`` of a model.yaml that the rows have, and print which are left out."""
+        kept = tuple(name for name in slices if name in self.frame.columns)
+        if absent := [name for name in slices if name not in kept]:
+            print_stage("slices", f"{', '.join(absent)}: not a field of the traffic, left out")
+        return kept
 
     def split(self, share: float) -> tuple["LabelledRows", "LabelledRows"]:
         """Return the first rows and the last ones, which are about a ``share`` of them; no time is in both."""

@@ -8,7 +8,7 @@ from model_deployer import api
 from model_deployer.cli.commands.show import print_metrics
 from model_deployer.cli.output import Json, print_json
 from model_deployer.cli.traffic_options import Since, TrafficStore
-from model_deployer.contract import store
+from model_deployer.contract import promotion, store
 
 
 def recalibrate(
@@ -22,7 +22,7 @@ def recalibrate(
     The fields, the threshold and the order of the answers stay. It is saved only if it is better on rows that it was
     not fitted on. Exit code 1: it is not.
     """
-    old = store.resolve(model)
+    old = promotion.champion_of(model)
     new = store.load(api.recalibrate(old, traffic=traffic, since=since).tag)
     if json:
         print_json({"tag": new.tag, "metrics": new.evaluation.to_json()["metrics"]})

@@ -8,7 +8,7 @@ import typer
 from model_deployer import api
 from model_deployer.cli.output import Json, print_json
 from model_deployer.cli.traffic_options import Since, TrafficStore
-from model_deployer.contract import store
+from model_deployer.contract import promotion
 
 
 def retrain(  # noqa: PLR0913, PLR0917 (the options of the command)
@@ -27,7 +27,7 @@ def retrain(  # noqa: PLR0913, PLR0917 (the options of the command)
 
     The new version is saved in any case. Exit code 1: it does not win.
     """
-    champion = store.resolve(model)
+    champion = promotion.champion_of(model)
     retrained = api.retrain(champion, traffic=traffic, since=since, folder=folder, with_table=not only_traffic)
     trial = retrained.trial
     if json:

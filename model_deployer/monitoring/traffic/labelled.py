@@ -3,8 +3,8 @@
 import polars as pl
 
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.errors import DataError
-from model_deployer.contract.outputs import Classification
+from model_deployer.contract.errors import DataError, UsageError
+from model_deployer.contract.outputs import Classification, VectorOutput
 from model_deployer.contract.traffic import column_of
 from model_deployer.monitoring.traffic.traffic import Traffic
 from model_deployer.training.data.labelled_rows import LabelledRows
@@ -20,8 +20,11 @@ def labelled_rows(traffic: Traffic, contract: Contract) -> LabelledRows:
         contract: The contract of the version that the rows are for.
 
     Raises:
+        UsageError: if the model answers several numbers.
         DataError: if the traffic lacks a field, or no row has a label.
     """
+    if isinstance(contract.output, VectorOutput):
+        raise UsageError(f"'{traffic.name}' answers several numbers, and no labels are taken for them")
     columns = {feature.name: column_of(feature) for feature in contract.features}
     not_kept = [feature.name for feature in contract.features if feature.capture_policy != "keep"]
     if not_kept:
