@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import boto3
 import httpx
@@ -71,6 +71,10 @@ def test_a_killed_worker_loses_its_last_file_and_another_one_says_so(tmp_path: P
     assert not any((store / ".spool").iterdir())
 
 
+def keys_of(bucket: Any) -> list[str]:
+    return [entry["Key"] for entry in bucket.list_objects_v2(Bucket="traffic").get("Contents", [])]
+
+
 def ask(server: Server, requests: int) -> None:
     with httpx.Client(base_url=server.url) as client:
         until(lambda: client.get("/readyz").status_code == 200)
@@ -94,13 +98,12 @@ async def test_captured_traffic_goes_to_an_object_store(tmp_path: Path, monkeypa
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
         predictor = start(tmp_path, capture="s3://traffic/live", capture_spool=tmp_path / "spool")
         assert (await ask_in_process(predictor, [tiny.ROW])).status_code == 200
+        until(lambda: old not in keys_of(bucket))
         predictor.close()
-        keys = [entry["Key"] for entry in bucket.list_objects_v2(Bucket="traffic")["Contents"]]
-        (key,) = [key for key in keys if key != old]
+        (key,) = keys_of(bucket)
         assert key.startswith("live/traffic/model=tiny/version=1.0.0/date=")
         table = pl.read_parquet(bucket.get_object(Bucket="traffic", Key=key)["Body"].read())
         assert table["input.origin"].to_list() == ["JFK"]
-        assert old not in keys
         assert not any((tmp_path / "spool").iterdir())
     finally:
         moto.stop()
