@@ -43,7 +43,15 @@ from model_deployer.serving.observability.request_rows import request_rows
 from model_deployer.serving.page.web_page import WebPage
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
-from model_deployer.serving.protocols.protocol import UNKNOWN_PATH, Protocol, Reply, Request, RouteMatch, build_router
+from model_deployer.serving.protocols.protocol import (
+    UNKNOWN_PATH,
+    Protocol,
+    Reply,
+    Request,
+    RouteMatch,
+    build_router,
+    problem_reply,
+)
 from model_deployer.serving.protocols.registry import create_protocols
 from model_deployer.serving.rows import formats
 
@@ -360,9 +368,7 @@ def _feedback(predictor: Predictor) -> list[Protocol]:
 
 def _error_reply(error: RequestError, request_id: str, match: RouteMatch | None) -> Reply:
     """Return the response for an error: a problem document, or the error format of the client's protocol."""
-    if match is None:
-        return Reply(problem_details.encode_problem(error, request_id), error.status, _PROBLEM)
-    return match.protocol.refusal(error, request_id)
+    return problem_reply(error, request_id) if match is None else match.protocol.refusal(error, request_id)
 
 
 def _replacement(message: Message) -> RequestError:

@@ -16,12 +16,11 @@ import httpx
 
 from model_deployer.contract.errors import DataError, SpecError
 from model_deployer.system.extras import packages_of
+from model_deployer.system.object_store import SCHEMES, first_line
 from model_deployer.training.reading.environment import with_variables
 from model_deployer.training.spec import Spec
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-
-_STORES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl")
 
 #: What the environment needs to hold for a store, by the first two letters of its URL.
 _CREDENTIALS = {
@@ -63,7 +62,7 @@ def copy_files(url: str, key: str, spec: Spec, is_table: Callable[[PurePosixPath
     folder = Path(_downloads().name) / str(next(_numbers)) / scheme
     if scheme in ("http", "https"):
         return str(_copy_page(url, folder, location))
-    if scheme in _STORES:
+    if scheme in SCHEMES:
         return _copy_objects(url, folder, location, is_table)
     raise SpecError(f"{location}: expected a path, or a URL that begins with https://, s3://, gs:// or az://")
 
@@ -119,8 +118,8 @@ def _copy_objects(url: str, folder: Path, location: str, is_table: Callable[[Pur
 
 
 def _reason(error: Exception, scheme: str) -> str:
-    """Return the message of a store in one line, without the page that came with it."""
-    message = str(error).splitlines()[0].partition("<")[0].strip(" :")[:300]
+    """Return the message of a store, or what it means."""
+    message = first_line(error)
     if _METADATA_SERVER in message:  # asked for credentials when the environment holds none
         return f"the environment holds no credentials; set {_CREDENTIALS.get(scheme[:2], _CREDENTIALS['az'])}"
     return f"{message}; check the name, and the credentials in the environment"

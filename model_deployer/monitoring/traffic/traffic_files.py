@@ -14,6 +14,7 @@ from typing_extensions import override
 from model_deployer.contract.errors import DataError
 from model_deployer.contract.traffic import TableName
 from model_deployer.system.extras import packages_of
+from model_deployer.system.object_store import first_line
 
 _URL = re.compile(r"(?!file:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -137,8 +138,7 @@ class ObjectFiles(TrafficFiles):
             raise self._error(error) from None
 
     def _error(self, error: Exception) -> DataError:
-        reason = (str(error) or type(error).__name__).splitlines()[0].partition("<")[0].strip(" :")[:300]
-        return DataError(f"{self._url}: {reason}; check the name, and the credentials in the environment")
+        return DataError(f"{self._url}: {first_line(error)}; check the name, and the credentials in the environment")
 
 
 def open_files(location: str) -> TrafficFiles:

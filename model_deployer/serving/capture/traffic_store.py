@@ -12,11 +12,9 @@ from typing_extensions import override
 
 from model_deployer.contract.errors import UsageError
 from model_deployer.system.extras import packages_of
+from model_deployer.system.object_store import SCHEMES, first_line
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-
-#: The object stores, by the scheme of their URLs: what obstore reads the credentials of from the environment.
-SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
 
 
 class StoreFault(Exception):
@@ -114,7 +112,7 @@ class ObjectStore(TrafficStore):
         try:
             self._store: Any = from_url(url)
         except (BaseError, ValueError) as error:
-            raise UsageError(f"serving.capture: the URL cannot be used: {_first_line(error)}") from None
+            raise UsageError(f"serving.capture: the URL cannot be used: {first_line(error)}") from None
 
     @override
     def put(self, path: str, file: Path) -> None:
@@ -122,14 +120,14 @@ class ObjectStore(TrafficStore):
             self._obstore.put(self._store, path, file)
             file.unlink()
         except self._errors as error:
-            raise StoreFault(_first_line(error)) from None
+            raise StoreFault(first_line(error)) from None
 
     @override
     def folders(self, path: str) -> Iterator[str]:
         try:
             yield from self._obstore.list_with_delimiter(self._store, path)["common_prefixes"]
         except self._errors as error:
-            raise StoreFault(_first_line(error)) from None
+            raise StoreFault(first_line(error)) from None
 
     @override
     def remove(self, path: str) -> None:
@@ -137,7 +135,7 @@ class ObjectStore(TrafficStore):
             for batch in self._obstore.list(self._store, f"{path}/"):
                 self._obstore.delete(self._store, [entry["path"] for entry in batch])
         except self._errors as error:
-            raise StoreFault(_first_line(error)) from None
+            raise StoreFault(first_line(error)) from None
 
 
 def open_store(location: str) -> TrafficStore:
@@ -156,7 +154,3 @@ def open_store(location: str) -> TrafficStore:
             f"serving.capture: expected a folder, or a URL that begins with s3://, gs:// or az://, not {scheme}://"
         )
     return ObjectStore(location)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].partition("<")[0].strip(" :")[:300]

@@ -20,11 +20,10 @@ from typing_extensions import override
 from model_deployer.contract.errors import NotFound, RequestError
 from model_deployer.contract.metric_catalog import HIGHER_IS_BETTER, LOWER_IS_BETTER, MEANING
 from model_deployer.contract.value_warnings import WARNING_CODES
-from model_deployer.serving.http import problem_details
 from model_deployer.serving.http.headers import Headers, entity_tag, matches_tag
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
-from model_deployer.serving.protocols.protocol import DOCUMENTATION_PATH, Protocol, Reply, Request, Route
+from model_deployer.serving.protocols.protocol import DOCUMENTATION_PATH, Protocol, Reply, Request, Route, problem_reply
 
 _FOLDER = Path(__file__).parent
 
@@ -93,8 +92,7 @@ class WebPage(Protocol):
 
     @override
     def refusal(self, error: RequestError, request_id: str) -> Reply:
-        body = problem_details.encode_problem(error, request_id)
-        return Reply(body, error.status, problem_details.MEDIA_TYPE.encode())
+        return problem_reply(error, request_id)
 
     @override
     def schemas(self) -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ from model_deployer.serving.capture.capture import Capture
 from model_deployer.serving.http import problem_details
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies, openapi, schemas
-from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route
+from model_deployer.serving.protocols.protocol import Protocol, Reply, Request, Route, problem_reply
 
 #: The route.
 FEEDBACK_PATH = "/feedback"
@@ -56,8 +56,7 @@ class Feedback(Protocol):
 
     @override
     def refusal(self, error: RequestError, request_id: str) -> Reply:
-        body = problem_details.encode_problem(error, request_id)
-        return Reply(body, error.status, problem_details.MEDIA_TYPE.encode())
+        return problem_reply(error, request_id)
 
     @override
     def schemas(self) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 
 from model_deployer.contract.errors import NotFound, RequestError
+from model_deployer.serving.http import problem_details
 from model_deployer.serving.http.headers import JSON, Headers
 from model_deployer.serving.predictor import Predicted, Predictor
 
@@ -158,6 +159,12 @@ class Protocol(ABC):
         Their names begin with the name of the protocol. The schema whose name ends with ``Error`` describes the error
         format.
         """
+
+
+def problem_reply(error: RequestError, request_id: str) -> Reply:
+    """Return the response for an error as a problem document, the service's own error format."""
+    body = problem_details.encode_problem(error, request_id)
+    return Reply(body, error.status, problem_details.MEDIA_TYPE.encode())
 
 
 @dataclass(frozen=True, slots=True)
