@@ -17,7 +17,7 @@ Field = Annotated[
 
 
 def delete(store: Store, row_id: RowId = None, request_id: RequestId = None, field: Field = None) -> None:
-    """Delete what a traffic store has of one subject: captured rows, refusals, and their labels."""
+    """Delete what a traffic store has of one subject: captured rows, refusals, labels, and rows of a shadow."""
     with packages_of("monitor"):
         from model_deployer.monitoring.traffic.deletion import Subject, delete  # noqa: PLC0415
         from model_deployer.monitoring.traffic.traffic_files import open_files  # noqa: PLC0415
@@ -25,7 +25,6 @@ def delete(store: Store, row_id: RowId = None, request_id: RequestId = None, fie
     if field and not (name and equals):
         raise UsageError("--field: expected NAME=VALUE, such as customer=4711")
     deleted = delete(open_files(store), Subject(row_id, request_id, (name, value) if field else None))
-    print(
-        f"{store}: {count(deleted.rows, 'row')}, {count(deleted.refusals, 'refusal')} and "
-        f"{count(deleted.labels, 'label')} deleted"
-    )
+    tables = {"row": deleted.rows, "refusal": deleted.refusals, "label": deleted.labels}
+    parts = ", ".join(count(lines, name) for name, lines in tables.items())
+    print(f"{store}: {parts} and {count(deleted.shadow, 'row')} of a shadow deleted")

@@ -1,4 +1,4 @@
-"""Delete what a traffic store has of one subject: captured rows, refusals, and labels."""
+"""Delete what a traffic store has of one subject: captured rows, refusals, labels, and rows of a shadow."""
 
 import io
 from collections.abc import Callable
@@ -49,19 +49,24 @@ class Deleted:
     """What was deleted.
 
     Attributes:
-        rows, refusals, labels: The number of lines of each table.
+        rows, refusals, labels, shadow: The number of lines of each table.
     """
 
     rows: int
     refusals: int
     labels: int
+    shadow: int
+
+
+#: What names a captured row in other tables.
+_KEYS = {"request_id": pl.String(), "row": pl.Int64(), "row_id": pl.String()}
 
 
 def delete(files: TrafficFiles, subject: Subject) -> Deleted:
     """Delete what a traffic store has of a subject.
 
     Each file is replaced as a whole, and one that becomes empty is removed. An interrupted deletion is finished by
-    the same call. Labels go first: without them, rows are still there to find labels by.
+    the same call. Captured rows go last: labels and rows of a shadow are found by them, too.
 
     Args:
         files: The traffic store.
@@ -71,21 +76,24 @@ def delete(files: TrafficFiles, subject: Subject) -> Deleted:
         DataError: if a file cannot be read, written or removed.
     """
     captured = [
-        rows.filter(subject.matches(rows)).select("request_id", "row")
+        rows.filter(subject.matches(rows)).select("request_id", "row", "row_id")
         for rows in (_read(files, path) for path in files.paths("traffic"))
     ]
-    keys = pl.concat(captured).unique() if captured else pl.DataFrame(schema={"request_id": pl.String, "row": pl.Int64})
+    keys = pl.concat(captured) if captured else pl.DataFrame(schema=_KEYS)
+    ids = keys["row_id"].drop_nulls().unique()
 
-    def of_labels(labels: pl.DataFrame) -> pl.Series:
-        is_row = labels.select("request_id", "row").with_row_index().join(keys, on=["request_id", "row"], how="semi")
-        by_row = pl.Series(range(len(labels))).is_in(is_row["index"].cast(pl.Int64).implode())
-        return by_row | subject.matches(labels)
+    def is_of_row(lines: pl.DataFrame) -> pl.Series:
+        of_requests = lines.select("request_id", "row").with_row_index()
+        matched = of_requests.join(keys, on=["request_id", "row"], how="semi")["index"].cast(pl.Int64)
+        by_row = pl.Series(range(len(lines)), dtype=pl.Int64).is_in(matched.implode())
+        return by_row | lines["row_id"].is_in(ids.implode()).fill_null(False) | subject.matches(lines)
 
-    labels = _remove(files, "labels", of_labels)
+    labels, shadow = _remove(files, "labels", is_of_row), _remove(files, "shadow", is_of_row)
     return Deleted(
         rows=_remove(files, "traffic", subject.matches),
         refusals=_remove(files, "refusals", subject.matches),
         labels=labels,
+        shadow=shadow,
     )
 
 
