@@ -187,7 +187,7 @@ def rollback(name: str, *, reason: str | None = None) -> Entry:
 
     Raises:
         ModelNotFound: if the store does not hold the model, or not that version any more.
-        CheckFailed: if there is no champion before.
+        CheckFailed: if no other version was the champion before.
     """
     return promotion.rollback(name, reason=reason)
 

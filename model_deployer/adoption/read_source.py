@@ -122,7 +122,7 @@ class ReadSource:
 
     @property
     def converted_library(self) -> str | None:
-        """The library that saves its model in a format which can be read, in its cell; None if there is no need."""
+        """The library that converts the model to a readable format in its cell; None if the model is readable."""
         if self.graph is not None or len(self.source.files) > 1:
             return None
         model = self.source.model

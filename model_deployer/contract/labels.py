@@ -49,7 +49,7 @@ class _LabelReader:
             self._problem(None, "unknown_field", f"expected only the fields {', '.join(sorted(LABEL_FIELDS))}")
 
     def label(self, received: float) -> dict[str, Any]:
-        """Return the label; it counts only if there are no problems."""
+        """Return the label, which is valid only if the reader has no problems afterwards."""
         request_id, row_id = self._id("request_id"), self._id("row_id")
         if (request_id is None) == (row_id is None) and not self.problems:
             self._problem(

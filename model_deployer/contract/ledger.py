@@ -77,7 +77,7 @@ class Entry(JsonObject):
 
 
 def read(file: Path) -> list[Entry]:
-    """Return the entries of a ledger, the oldest first; empty if there is no file.
+    """Return the entries of a ledger, the oldest first; empty without a file.
 
     Raises:
         ArtifactError: if a line was altered, removed or inserted; the message says which.
@@ -191,7 +191,7 @@ def _lock(file: Path, descriptor: int) -> None:
 
 
 def _complete(file: Path) -> bytes:
-    """Return the complete lines of a file; empty if there is no file."""
+    """Return the complete lines of a file; empty without a file."""
     try:
         content = file.read_bytes()
     except FileNotFoundError:

@@ -67,7 +67,7 @@ def metric_of_target(metric: str, target: str) -> str:
 
 
 def base_metric(name: str) -> str:
-    """Return the metric that a name stands for: ``rmse`` for ``rmse[weight]``, else the name itself."""
+    """Return the name of a metric without its target: ``rmse`` for ``rmse[weight]``."""
     return name.partition("[")[0]
 
 

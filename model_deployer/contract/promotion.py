@@ -82,7 +82,7 @@ def rollback(name: str, *, reason: str | None = None) -> Entry:
     Raises:
         UsageError: if the name has a version or an alias.
         ModelNotFound: if the store does not hold the model, or not the version before any more.
-        CheckFailed: if there is no version before, or a promotion is running.
+        CheckFailed: if no other version was the champion before, or a promotion is running.
         ArtifactError: if files of the version before are missing or altered.
     """
     if store.resolve(name).partition(":")[0] != name:

@@ -203,7 +203,7 @@ def _chosen(folder: Path, steps: Sequence[str], files: list[OpenedFile], texts: 
 
 
 def _only_model(parts: list[_Part], left_out: dict[str, str], folder: Path) -> SourceFile:
-    """Return the model of a set; weights without a network, functions and transformers count if there is no other."""
+    """Return the model of a set; weights without a network, functions and transformers count only without another."""
     whole = [part for part, role, _ in parts if role.kind == "model" and part.kind not in WEIGHTS]
     for models in (whole, *([part for part, role, _ in parts if role.kind == kind] for kind in _FALLBACKS)):
         if len(models) == 1:
