@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from model_deployer.contract.errors import (
+    HeadersTooLarge,
     InvalidRows,
+    MalformedRequest,
     MethodNotAllowed,
     NotFound,
     PredictionFailed,
@@ -38,7 +40,7 @@ _LOGGED_FRAMES = 5
 _PREDICTING_METHODS = frozenset({"POST", ""})
 
 #: The errors of requests that are not for the model.
-_NOT_CAPTURED = (Unauthorized, NotFound, MethodNotAllowed)
+_NOT_CAPTURED = (Unauthorized, NotFound, MethodNotAllowed, MalformedRequest, HeadersTooLarge)
 
 _FAILED = "the service failed; report this with the request id"
 

@@ -14,14 +14,16 @@ import pytest
 
 from model_deployer.contract.artifact import open_artifact
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.errors import UsageError
+from model_deployer.contract.errors import MalformedRequest, Overloaded, UsageError
 from model_deployer.contract.features import CapturePolicy, Feature
 from model_deployer.contract.outputs import Classification
 from model_deployer.contract.traffic import LABEL_COLUMNS, REFUSAL_COLUMNS, TRAFFIC_COLUMNS
+from model_deployer.serving.admission import AdmissionControl
 from model_deployer.serving.capture import capture
 from model_deployer.serving.capture.row_sampler import RowSampler
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.onnx import OnnxEngine
+from model_deployer.serving.http.access_log import AccessLog, RequestRecord
 from model_deployer.serving.predictor import Predictor
 from tests.serving.test_gateway import connect
 from tests.support import tiny
@@ -249,6 +251,17 @@ async def test_labels_that_cannot_be_used_are_named(tmp_path: Path, label: Any, 
     (problem, *_) = answer.json()["errors"]
     assert (problem["row"], problem["field"], problem["code"]) == (1, field, code)
     assert not (tmp_path / "store" / "labels").exists()
+
+
+async def test_requests_that_are_refused_unread_are_captured_too(tmp_path: Path) -> None:
+    predictor = start(tmp_path)
+    log = AccessLog(predictor.metrics, Settings(), None, predictor.traffic)
+    admission = AdmissionControl(predictor, log)
+    for error, route in ((Overloaded("later"), "/predict"), (MalformedRequest("not HTTP"), "other")):
+        admission.record_refusal(RequestRecord({}, b"request-1"), error, route, "POST")
+    predictor.close()
+    (refusal,) = read(tmp_path, "refusals").to_dicts()
+    assert (refusal["request_id"], refusal["status"], refusal["code"]) == ("request-1", 503, "overloaded")
 
 
 async def test_without_a_store_there_is_no_feedback(tmp_path: Path) -> None:
