@@ -324,10 +324,12 @@ class Capture(TrafficListener):
         if labels := spool.labels:
             path = partition("labels", spool.model, now)
             write_part(spool.folder, f"{path}/{spool.worker}-log.parquet", [label_batch(labels)])
+            spool.forget_labels()
         if rows := spool.counts.unwritten:
             loss = Loss(now.timestamp(), spool.worker, rows)
             path = partition("losses", spool.model, now)
             write_part(spool.folder, f"{path}/{spool.worker}.parquet", [loss_batch([loss])])
+            spool.forget_counts()
             self._metrics.count_captured("lost", rows)
             logger.warning("a killed worker had captured rows that are lost", extra={"rows": rows})
         spool.publish(self._store)

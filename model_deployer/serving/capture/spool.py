@@ -129,10 +129,18 @@ class AbandonedSpool:
         """The rows of the worker."""
         return Tally.read(self.folder / _TALLY)
 
+    def forget_counts(self) -> None:
+        """Delete the numbers, when a finished file has what they say: the folder may be read again."""
+        (self.folder / _TALLY).unlink(missing_ok=True)
+
     @property
     def labels(self) -> list[dict[str, Any]]:
-        """The labels of its log."""
+        """The labels of its log; call :meth:`forget_labels` when they are in a finished file."""
         return read_labels(self.folder)
+
+    def forget_labels(self) -> None:
+        """Empty the log."""
+        (self.folder / _LABELS).unlink(missing_ok=True)
 
     def publish(self, store: TrafficStore) -> None:
         """Move its finished files to the traffic store; see :meth:`Spool.publish`."""

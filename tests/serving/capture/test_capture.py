@@ -21,6 +21,7 @@ from model_deployer.contract.traffic import LABEL_COLUMNS, REFUSAL_COLUMNS, TRAF
 from model_deployer.serving.admission import AdmissionControl
 from model_deployer.serving.capture import capture
 from model_deployer.serving.capture.row_sampler import RowSampler
+from model_deployer.serving.capture.spool import Spool
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.onnx import OnnxEngine
 from model_deployer.serving.http.access_log import AccessLog, RequestRecord
@@ -188,6 +189,27 @@ async def test_files_wait_while_the_store_cannot_be_reached(
     predictor.close()
     assert len(read(tmp_path)) == 1
     assert not any((tmp_path / "spool").iterdir())
+
+
+async def test_the_loss_of_a_killed_worker_counts_once_while_the_store_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, until_true: Callable[[Callable[[], bool]], Any]
+) -> None:
+    monkeypatch.setattr(capture, "_INTERVAL_SECONDS", 0.02)
+    monkeypatch.setattr(capture, "_ABANDONED_SECONDS", 0.0)
+    killed = Spool(tmp_path / "spool", "tiny:1.0.0")
+    killed.tally.add_captured(7)
+    label = {"request_id": "a", "row": 0, "row_id": None, "label": "late", "time": None, "received": 1.0}
+    killed.append_labels([label])
+    killed.close()  # the labels are left, as those of a worker that was killed
+    (tmp_path / "store").write_text("a file where the folder should be")
+    predictor = start(tmp_path, capture_spool=tmp_path / "spool")
+    await until_true(lambda: len(list((tmp_path / "spool").rglob("parts/l*s"))) == 2)
+    (tmp_path / "store").unlink()
+    await until_true(lambda: not (tmp_path / "spool" / killed.worker).exists())
+    predictor.close()
+    assert read(tmp_path, "losses")["rows"].to_list() == [7]
+    assert read(tmp_path, "labels")["label"].to_list() == ["late"]
+    assert 'model_captured_rows_total{state="lost"} 7.0' in predictor.metrics.text().decode()
 
 
 async def test_old_partitions_are_removed(
