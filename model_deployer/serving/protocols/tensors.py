@@ -101,10 +101,10 @@ class Tensors:
             MalformedBody: if the shapes do not agree, or are not those of the model's inputs.
             TooManyRows: if there are more rows than the contract allows.
         """
-        if not shapes or not shapes[0]:
+        if not shapes or not all(shapes):
             raise MalformedBody("expected at least one input, each of the shape [rows] or [rows, 1]")
         rows = shapes[0][0]
-        if rows < 1:
+        if any(shape[0] < 1 for shape in shapes):  # not only the first: a map of tensors has no order
             raise MalformedBody("expected at least one row: the first number of a `shape`")
         self._limits.check_rows(rows)  # before allocating an array for them: the size of BYTES is not known
         if self._is_one_matrix(shapes):

@@ -214,7 +214,7 @@ def changed(client: Client, **change: Any) -> Any:
         ({"shape": []}, "malformed_body", "the shape [rows] or [rows, 1]"),
         ({"shape": [3, 2]}, "malformed_body", "the shape [rows] or [rows, 1]"),
         ({"shape": [2]}, "malformed_body", "the shape [rows] or [rows, 1]"),
-        ({"shape": [-1]}, "malformed_body", "the shape [rows] or [rows, 1]"),
+        ({"shape": [-1]}, "malformed_body", "expected at least one row"),
         ({"name": "SECRET"}, "invalid_rows", "row 0"),
         ({"double_val": [1e9, 1.0, 1.0]}, "invalid_rows", "row 0, distance: "),
     ],
