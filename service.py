@@ -70,7 +70,7 @@ try:
 except DeployerError as error:
     raise BentoMLException(str(error)) from None
 
-access_log = AccessLog(predictor.metrics, server_settings, api_keys, predictor.traffic)
+access_log = AccessLog(predictor.metrics, server_settings, api_keys, predictor.listeners)
 connection.install(server_settings.keep_alive_seconds, AdmissionControl(predictor, access_log))
 # By default BentoML reopens the connection to the runner every hundred calls, and loses the calls in progress.
 persistent_connection = {"max_requests": 10**9, "max_age": 1e9}

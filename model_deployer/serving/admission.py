@@ -2,8 +2,9 @@
 
 from model_deployer.contract.errors import RequestError
 from model_deployer.serving.http import headers
-from model_deployer.serving.http.access_log import AccessLog, Endpoint, RequestRecord
+from model_deployer.serving.http.access_log import AccessLog, Endpoint
 from model_deployer.serving.http.asgi import Scope
+from model_deployer.serving.http.request_record import RequestRecord
 from model_deployer.serving.predictor import Predictor
 
 #: Requests are not examined while the queued work takes less time than this: no client allows so little.

@@ -28,10 +28,9 @@ from model_deployer.contract.errors import (
 )
 from model_deployer.contract.image_file import is_image_file
 from model_deployer.contract.outputs import VectorOutput
-from model_deployer.serving.capture.answered_rows import answered_rows
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.http import asgi, connection, headers, middleware, problem_details, query
-from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, Endpoint, RequestRecord
+from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, Endpoint
 from model_deployer.serving.http.asgi import App, Message, Receive, Scope, Send
 from model_deployer.serving.http.compression import MIN_COMPRESSED_BYTES, accepted_encoding, compress, decompress
 from model_deployer.serving.http.connection import CONNECTION_KEY
@@ -39,7 +38,7 @@ from model_deployer.serving.http.deadlines import ClientDisconnected
 from model_deployer.serving.http.headers import JSON, Headers
 from model_deployer.serving.http.keys import ApiKeys
 from model_deployer.serving.http.media_types import parse_media_type
-from model_deployer.serving.observability.request_rows import request_rows
+from model_deployer.serving.http.request_record import RequestRecord, current_request
 from model_deployer.serving.page.web_page import WebPage
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import openapi
@@ -107,7 +106,7 @@ class Gateway:
         self._predictor = predictor
         self._limits = predictor.artifact.contract.limits
         self._keys = keys
-        self._access_log = AccessLog(predictor.metrics, settings, keys, predictor.traffic)
+        self._access_log = AccessLog(predictor.metrics, settings, keys, predictor.listeners)
         protocols = [*create_protocols(settings.protocols, predictor), *_feedback(predictor)]
         self._find_route = build_router([WebPage(predictor), *protocols])
         document = openapi.document(
@@ -162,9 +161,7 @@ class Gateway:
         """Answer a request: authorize it, compute the response or the error, count and log it, and send it."""
         request_headers: Headers = dict(scope["headers"])
         record = RequestRecord(request_headers, headers.request_id(request_headers))
-        request_rows.set(0)  # a pipelined request begins in the context of the one before it
-        if self._predictor.traffic:
-            answered_rows.set(None)
+        current_request.set(record)
         response_headers = [(b"x-request-id", record.request_id)]
         try:
             if not self._is_authorized(scope, request_headers, match):
@@ -324,6 +321,7 @@ class Gateway:
         """
         request_headers: Headers = dict(scope["headers"])
         record = RequestRecord(request_headers, headers.request_id(request_headers))
+        current_request.set(record)
         is_replaced = False
 
         async def forward(message: Message) -> None:

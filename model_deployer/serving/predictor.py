@@ -8,7 +8,6 @@ import gc
 import json
 import logging
 import sys
-import time
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -23,15 +22,14 @@ from model_deployer.contract.artifact import Artifact, Golden
 from model_deployer.contract.errors import ArtifactError, DeadlineExceeded, InvalidRows, Overloaded
 from model_deployer.contract.image_file import require_pillow
 from model_deployer.serving.background import INLINE_BYTES, INLINE_ROWS, BackgroundThread
-from model_deployer.serving.capture.answered_rows import AnsweredRows, answered_rows
-from model_deployer.serving.capture.traffic_listener import TrafficListeners
+from model_deployer.serving.capture.traffic_listener import TrafficListener
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.batching import Arrays, Batcher, concatenate_columns
 from model_deployer.serving.engines.engine import Engine
 from model_deployer.serving.http.deadlines import Deadlines
+from model_deployer.serving.http.request_record import RequestRecord, current_request
 from model_deployer.serving.memory import MemoryBudget
 from model_deployer.serving.observability.metrics import Metrics
-from model_deployer.serving.observability.request_rows import request_rows
 from model_deployer.serving.rows import formats, row_id
 from model_deployer.serving.rows.arrow import Column, CompressedStream
 from model_deployer.serving.rows.columns import ColumnBuilder, Columns, Table
@@ -84,7 +82,7 @@ class Predictor:
         row_id: The field with a caller's id of a row; None if rows have no id.
         capture: Captures the traffic; None if the settings name no traffic store.
         shadow: Asks a candidate about sampled rows; None if the parent of this worker has started none.
-        traffic: Passes answered and refused requests on to both; None if there is neither.
+        listeners: The ones of both that there are.
 
     Raises:
         UsageError: if the setting of that field names another field of rows or predictions, or the traffic store
@@ -115,8 +113,7 @@ class Predictor:
         self._find_warnings = WarningFinder(contract, artifact.reference)
         self.capture = self._create_capture() if settings.capture else None
         self.shadow = self._create_shadow() if settings.shadow else None
-        listeners = [listener for listener in (self.shadow, self.capture) if listener]
-        self.traffic = TrafficListeners(listeners) if listeners else None
+        self.listeners: Sequence[TrafficListener] = [each for each in (self.shadow, self.capture) if each]
         self._prediction_rows = contract.output.predictions
         self._prediction_columns = contract.output.columns
         self._encode = msgspec.json.Encoder().encode
@@ -131,7 +128,7 @@ class Predictor:
         artifact, settings = self.artifact, self._settings
         key = hash_key(settings, artifact)
         table = TrafficTable(artifact.contract, artifact.reference, key, self._batch_columns, self._ids)
-        return Capture(settings, artifact, self.metrics, table, lambda: self.degraded is not None)
+        return Capture(settings, artifact, self.metrics, table)
 
     def _create_shadow(self) -> "Shadow | None":
         from model_deployer.serving.shadow.shadow import ShadowedModel, create_shadow  # noqa: PLC0415 (as above)
@@ -302,15 +299,25 @@ class Predictor:
         Args:
             rows: Rows in the form that :class:`serving.rows.decoding.Decoder` returns; more than 64 of them as a table.
         """
-        request_rows.set(len(rows))
+        record = current_request.get()
+        if record:
+            record.rows = len(rows)
         try:
             outputs = await self._batcher(rows)
         except InvalidRows as error:  # only the source of a model refuses what the contract accepts
             self.metrics.count_problems(error)
             raise
-        if self.traffic:
-            answered_rows.set(AnsweredRows(rows, outputs, time.time()))
+        if record and self.listeners:
+            self._offer(record, rows, outputs)
         return outputs
+
+    def _offer(self, record: RequestRecord, rows: Rows, outputs: Arrays) -> None:
+        """Let the listeners take answered rows; they keep them when the answer is sent."""
+        degraded = self._engine.degraded is not None
+        record.taken = ()
+        for listener in self.listeners:
+            if taken := listener.take(rows, outputs, degraded):
+                record.taken += (taken,)
 
     async def predict_table(self, columns: Mapping[str, Column]) -> Arrays:
         """Return the output tensors for columns that are not validated yet; otherwise as :meth:`predict`.

@@ -8,11 +8,10 @@ from typing import Any
 
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.traffic import partition
-from model_deployer.serving.capture.answered_rows import AnsweredRows
 from model_deployer.serving.capture.record_tables import label_batch
 from model_deployer.serving.capture.row_sampler import everything
 from model_deployer.serving.capture.spool import write_part
-from model_deployer.serving.capture.traffic_table import CapturedRequest
+from model_deployer.serving.capture.traffic_listener import AnsweredRequest, TakenRows
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.onnx import OnnxEngine
 from model_deployer.serving.predictor import Predictor
@@ -47,8 +46,8 @@ def write_traffic(
             outputs = engine.run(predictor._batch_columns([decoded]))
             request_id = f"{model.manifest.version}-{number}-{index}"
             time = day.timestamp() + index / 10
-            answered = AnsweredRows(decoded, outputs, time)
-            requests.append(CapturedRequest(request_id, time, "native", 0.002, False, answered, everything(1)))
+            taken = TakenRows(predictor.capture, decoded, outputs, time, False, everything(1))
+            requests.append(AnsweredRequest(request_id, "native", 0.002, taken))
             (prediction,) = model.contract.output.predictions(outputs)
             value = label(row, prediction) if label else None
             if value is not None:

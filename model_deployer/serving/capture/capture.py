@@ -15,16 +15,17 @@ from typing_extensions import override
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import InvalidRows, RequestError, Unavailable, UsageError
 from model_deployer.contract.traffic import hashed_fields, partition
-from model_deployer.serving.capture.answered_rows import answered_rows
 from model_deployer.serving.capture.record_tables import Loss, Refusal, label_batch, loss_batch, refusal_batch
 from model_deployer.serving.capture.row_sampler import RowSampler, everything
 from model_deployer.serving.capture.spool import AbandonedSpool, Spool, abandoned_spools, default_spool, write_part
-from model_deployer.serving.capture.traffic_listener import TrafficListener
+from model_deployer.serving.capture.traffic_listener import AnsweredRequest, TakenRows, TrafficListener
 from model_deployer.serving.capture.traffic_store import StoreFault, open_store
-from model_deployer.serving.capture.traffic_table import CapturedRequest, TrafficTable
+from model_deployer.serving.capture.traffic_table import TrafficTable
 from model_deployer.serving.config.settings import Settings
+from model_deployer.serving.engines.batching import Arrays
 from model_deployer.serving.observability.line_limit import LineLimit
 from model_deployer.serving.observability.metrics import OTHER_FIELD, Metrics
+from model_deployer.serving.rows.decoding import Rows
 
 logger = logging.getLogger("model_deployer")
 
@@ -37,8 +38,8 @@ _MAX_VALUES = 2_000_000
 #: The refusals in memory; further ones are dropped.
 _MAX_REFUSALS = 100_000
 
-#: The rows of a record batch: building it keeps the event loop from running for about a millisecond.
-_BATCH_ROWS = 256
+#: The rows of a record batch, and the pause after each: without pauses, requests would wait for several of them.
+_BATCH_ROWS, _PAUSE_SECONDS = 256, 0.001
 
 #: The rows of a file.
 _FILE_ROWS = 100_000
@@ -65,7 +66,6 @@ class Capture(TrafficListener):
         artifact: The model.
         metrics: The metrics of the worker.
         table: Makes the record batches of the model.
-        is_degraded: Returns whether a fallback answers: all rows are then captured.
 
     Raises:
         UsageError: if the settings of the store cannot be used.
@@ -78,20 +78,18 @@ class Capture(TrafficListener):
         artifact: Artifact,
         metrics: Metrics,
         table: TrafficTable,
-        is_degraded: Callable[[], bool],
     ) -> None:
         location = str(settings.capture)
         self._model = artifact.tag
         self._metrics = metrics
         self._table = table
-        self._is_degraded = is_degraded
         self._row_values = artifact.contract.row_elements
         self._store = open_store(location)
         self._spool_root = settings.capture_spool or default_spool(location)
         self._sampler = RowSampler(settings.capture_share, settings.capture_margin, artifact.contract.output)
         self._file_seconds = settings.capture_seconds
         self._days = settings.capture_days
-        self._requests: deque[CapturedRequest] = deque()
+        self._requests: deque[AnsweredRequest] = deque()
         self._refusals: deque[Refusal] = deque()
         self._added_values = self._freed_values = 0
         self._batches: list[RecordBatch] = []
@@ -131,23 +129,22 @@ class Capture(TrafficListener):
     # What requests call
 
     @override
-    def add(self, request_id: bytes, protocol: str, seconds: float) -> None:
-        answered = answered_rows.get()
-        if answered is None or self._spool is None:
+    def take(self, rows: Rows, outputs: Arrays, degraded: bool) -> TakenRows | None:
+        sample = everything(len(rows)) if degraded else self._sampler.sample(len(rows), outputs)
+        return TakenRows(self, rows, outputs, time.time(), degraded, sample) if sample else None
+
+    @override
+    def add(self, request: AnsweredRequest) -> None:
+        if self._spool is None:
             return
-        rows, degraded = len(answered.rows), self._is_degraded()
-        sample = everything(rows) if degraded else self._sampler.sample(rows, answered.outputs)
-        if sample is None:
-            return
-        values = rows * self._row_values  # a table stays in memory as a whole
+        rows = request.taken.size
+        values = len(request.taken.rows) * self._row_values  # a table stays in memory as a whole
         if self._added_values - self._freed_values + values > _MAX_VALUES:
-            self._metrics.count_captured("dropped", len(sample.indices))
+            self._metrics.count_captured("dropped", rows)
             return
         self._added_values += values
-        self._spool.tally.add_captured(len(sample.indices))
-        self._requests.append(
-            CapturedRequest(request_id.decode("latin-1"), answered.time, protocol, seconds, degraded, answered, sample)
-        )
+        self._spool.tally.add_captured(rows)
+        self._requests.append(request)
 
     @override
     def add_refusal(self, request_id: bytes, protocol: str, seconds: float, error: RequestError) -> None:
@@ -242,37 +239,39 @@ class Capture(TrafficListener):
         """Turn the captured requests into record batches. A file has those of one hour."""
         while self._requests:
             requests = self._take_requests()
-            if self._batches and (_hour(requests[0].time) != _hour(self._batch_time) or self._rows >= _FILE_ROWS):
+            if self._batches and (_hour(requests[0].taken.time) != _hour(self._batch_time) or self._rows >= _FILE_ROWS):
                 self._write_rows(spool)
             if not self._batches:
-                self._file_start, self._batch_time = time.monotonic(), requests[0].time
+                self._file_start, self._batch_time = time.monotonic(), requests[0].taken.time
             self._batches.append(self._build(requests, spool))
             self._batch_values += self._values(requests)
+            self._stop.wait(_PAUSE_SECONDS)
 
-    def _build(self, requests: Sequence[CapturedRequest], spool: Spool) -> RecordBatch:
+    def _build(self, requests: Sequence[AnsweredRequest], spool: Spool) -> RecordBatch:
         try:
             return self._table.batch(requests)
         except Exception:
-            rows = sum(len(request.sample.indices) for request in requests)
+            rows = sum(request.taken.size for request in requests)
             spool.tally.add_dropped(rows)
             self._metrics.count_captured("dropped", rows)
             self._freed_values += self._values(requests)
             raise
 
-    def _values(self, requests: Sequence[CapturedRequest]) -> int:
-        return sum(len(request.answered.rows) for request in requests) * self._row_values
+    def _values(self, requests: Sequence[AnsweredRequest]) -> int:
+        return sum(len(request.taken.rows) for request in requests) * self._row_values
 
     @property
     def _rows(self) -> int:
         return sum(batch.num_rows for batch in self._batches)
 
-    def _take_requests(self) -> list[CapturedRequest]:
+    def _take_requests(self) -> list[AnsweredRequest]:
         """Take requests of one hour from the queue, with about as many rows as a record batch has."""
         taken = [self._requests.popleft()]
-        rows = len(taken[0].sample.indices)
-        while self._requests and rows < _BATCH_ROWS and _hour(self._requests[0].time) == _hour(taken[0].time):
+        rows = taken[0].taken.size
+        hour = _hour(taken[0].taken.time)
+        while self._requests and rows < _BATCH_ROWS and _hour(self._requests[0].taken.time) == hour:
             taken.append(self._requests.popleft())
-            rows += len(taken[-1].sample.indices)
+            rows += taken[-1].taken.size
         return taken
 
     def _write_rows(self, spool: Spool) -> None:

@@ -39,7 +39,8 @@ class RowSampler:
     def __init__(self, share: float, margin: float, output: Output) -> None:
         self._share = share
         self._is_near = _near_threshold(output, margin) if margin > 0 else None
-        self._random = random.Random()
+        self._random = random.Random().random
+        self._lone_row = Sample(np.array([0]), np.array([1 / share]))
         self._generator = np.random.default_rng()
 
     def sample(self, rows: int, outputs: Arrays) -> Sample | None:
@@ -50,7 +51,7 @@ class RowSampler:
             outputs: The graph's output tensors, [rows, n] each.
         """
         if rows == 1 and self._is_near is None:  # the common case, without numpy
-            return Sample(_FIRST, np.array([1 / self._share])) if self._random.random() < self._share else None
+            return self._lone_row if self._random() < self._share else None
         is_taken = self._generator.random(rows) < self._share
         weights = np.full(rows, 1 / self._share)
         if self._is_near is not None:
@@ -64,9 +65,6 @@ class RowSampler:
 def everything(rows: int) -> Sample:
     """Return a sample with every row."""
     return Sample(np.arange(rows), np.ones(rows))
-
-
-_FIRST = np.array([0])
 
 
 def _near_threshold(output: Output, margin: float) -> Callable[[Arrays], NDArray[np.bool_]] | None:

@@ -1,28 +1,88 @@
 """The interface of what captures answered and refused requests."""
 
-from collections.abc import Sequence
-from typing import Protocol
-
-from typing_extensions import override
+from typing import NamedTuple, Protocol
 
 from model_deployer.contract.errors import RequestError
-from model_deployer.serving.capture.answered_rows import answered_rows
+from model_deployer.serving.capture.row_sampler import Sample
+from model_deployer.serving.engines.batching import Arrays
+from model_deployer.serving.rows.columns import Table
+from model_deployer.serving.rows.decoding import Rows
+
+
+class TakenRows(NamedTuple):
+    """The rows of one request, as the model got them, of which a listener takes a sample.
+
+    Attributes:
+        listener: The listener.
+        rows: The validated rows, all of them.
+        outputs: The graph's output tensors, [rows, n] each.
+        time: When the model answered them, in seconds since 1970.
+        degraded: Whether a fallback answered.
+        sample: Those that are taken.
+    """
+
+    listener: "TrafficListener"
+    rows: Rows
+    outputs: Arrays
+    time: float
+    degraded: bool
+    sample: Sample
+
+    @property
+    def size(self) -> int:
+        """The number of rows that are taken."""
+        return len(self.sample.indices)
+
+    @property
+    def taken_rows(self) -> Rows:
+        """The rows that are taken."""
+        if self.size == len(self.rows):
+            return self.rows
+        if isinstance(self.rows, Table):
+            return Table({name: array[self.sample.indices] for name, array in self.rows.columns.items()})
+        return [self.rows[index] for index in self.sample.indices.tolist()]
+
+    @property
+    def taken_outputs(self) -> Arrays:
+        """The outputs of the rows that are taken."""
+        if self.size == len(self.rows):
+            return self.outputs
+        return {name: array[self.sample.indices] for name, array in self.outputs.items()}
+
+
+class AnsweredRequest(NamedTuple):
+    """A request of which a listener took rows.
+
+    Attributes:
+        request_id: Its id.
+        protocol: The protocol of the client.
+        seconds: The time from the request to its answer.
+        taken: The rows.
+    """
+
+    request_id: str
+    protocol: str
+    seconds: float
+    taken: TakenRows
 
 
 class TrafficListener(Protocol):
-    """Is called in the event loop, in the context of the request, before its answer is sent: it must not take time."""
+    """Is called in the event loop, before a request is answered: it must not take time."""
 
-    def add(self, request_id: bytes, protocol: str, seconds: float) -> None:
-        """Take an answered request; its rows are in :mod:`serving.capture.answered_rows`.
+    def take(self, rows: Rows, outputs: Arrays, degraded: bool) -> TakenRows | None:
+        """Choose rows of a request that the model has answered; None for none of them.
 
         Args:
-            request_id: Its id.
-            protocol: The protocol of the client.
-            seconds: The time from the request to its answer.
+            rows: Its validated rows.
+            outputs: The graph's output tensors, [rows, n] each.
+            degraded: Whether a fallback answered.
         """
 
+    def add(self, request: AnsweredRequest) -> None:
+        """Keep the rows that were taken: their answer is about to be sent."""
+
     def add_refusal(self, request_id: bytes, protocol: str, seconds: float, error: RequestError) -> None:
-        """Take a refused request; otherwise as :meth:`add`.
+        """Keep a refused request.
 
         Args:
             request_id: Its id.
@@ -30,25 +90,3 @@ class TrafficListener(Protocol):
             seconds: The time from the request to its answer.
             error: The error that it was answered with.
         """
-
-
-class TrafficListeners(TrafficListener):
-    """Passes requests on to several listeners.
-
-    Args:
-        listeners: The listeners.
-    """
-
-    def __init__(self, listeners: Sequence[TrafficListener]) -> None:
-        self._listeners = listeners
-
-    @override
-    def add(self, request_id: bytes, protocol: str, seconds: float) -> None:
-        for listener in self._listeners:
-            listener.add(request_id, protocol, seconds)
-        answered_rows.set(None)  # the context of an idle connection must not keep the rows in memory
-
-    @override
-    def add_refusal(self, request_id: bytes, protocol: str, seconds: float, error: RequestError) -> None:
-        for listener in self._listeners:
-            listener.add_refusal(request_id, protocol, seconds, error)

@@ -5,7 +5,7 @@ import hmac
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from arro3.core import Array, DataType, RecordBatch, list_array
@@ -22,10 +22,9 @@ from model_deployer.contract.reference import (
     norms,
 )
 from model_deployer.contract.traffic import column_of, output_column
-from model_deployer.serving.capture.answered_rows import AnsweredRows
-from model_deployer.serving.capture.row_sampler import Sample
-from model_deployer.serving.engines.batching import Arrays, concatenate_columns
-from model_deployer.serving.rows.columns import Columns, Table
+from model_deployer.serving.capture.traffic_listener import AnsweredRequest
+from model_deployer.serving.engines.batching import concatenate_columns
+from model_deployer.serving.rows.columns import Columns
 from model_deployer.serving.rows.decoding import Rows
 from model_deployer.serving.rows.row_id import Ids
 
@@ -36,28 +35,6 @@ _TIME = DataType.timestamp("us", tz="UTC")
 _LOCAL_TIME = DataType.timestamp("us")
 
 T = TypeVar("T")
-
-
-class CapturedRequest(NamedTuple):
-    """A request with rows that are captured.
-
-    Attributes:
-        request_id: Its id.
-        time: The time of its answer, in seconds since 1970.
-        protocol: The protocol of the client.
-        seconds: The time from the request to its answer.
-        degraded: Whether a fallback answered.
-        answered: All of its rows and their outputs.
-        sample: Those that are captured.
-    """
-
-    request_id: str
-    time: float
-    protocol: str
-    seconds: float
-    degraded: bool
-    answered: AnsweredRows
-    sample: Sample
 
 
 class TrafficTable:
@@ -84,66 +61,54 @@ class TrafficTable:
         self._ids = ids
         self._encoders = dict(_encoders(contract.features, reference, secret or b""))
 
-    def batch(self, requests: Sequence[CapturedRequest]) -> RecordBatch:
+    def batch(self, requests: Sequence[AnsweredRequest]) -> RecordBatch:
         """Return the captured rows of requests of one hour, in the columns of :mod:`model_deployer.contract.traffic`.
 
         Args:
             requests: The requests, each with at least one captured row.
         """
-        parts = [taken_rows(request) for request in requests]
+        parts = [request.taken.taken_rows for request in requests]
         columns = self._build_columns(parts)
-        outputs = concatenate_columns([taken_outputs(request) for request in requests])
-        time = datetime.fromtimestamp(requests[0].time, UTC)
+        outputs = concatenate_columns([request.taken.taken_outputs for request in requests])
+        time = datetime.fromtimestamp(requests[0].taken.time, UTC)
         arrays: dict[str, Any] = request_arrays(requests, self._ids)
         arrays |= {name: encode(columns[field], time) for name, (field, encode) in self._encoders.items()}
         arrays |= {output_column(name): output_array(values) for name, values in self._output.columns(outputs).items()}
         return RecordBatch.from_pydict(arrays)
 
 
-def request_arrays(requests: Sequence[CapturedRequest], ids: Callable[[Rows], Ids | None]) -> dict[str, Array]:
+def request_arrays(requests: Sequence[AnsweredRequest], ids: Callable[[Rows], Ids | None]) -> dict[str, Array]:
     """Return the columns that every model has, with a value for each captured row.
 
     Args:
         requests: The requests, each with at least one captured row.
         ids: Returns the callers' ids of rows; None if they have none.
     """
-    sizes = [len(request.sample.indices) for request in requests]
+    sizes = [request.taken.size for request in requests]
 
     def repeated(values: Iterable[T]) -> list[T]:
         return [value for value, size in zip(values, sizes, strict=True) for _ in range(size)]
 
     return {
         "request_id": _texts(repeated(request.request_id for request in requests)),
-        "row": Array.from_numpy(np.concatenate([request.sample.indices for request in requests]).astype(np.int64)),
-        "time": _integers(repeated(round(request.time * 1e6) for request in requests)).cast(_TIME),
+        "row": Array.from_numpy(
+            np.concatenate([request.taken.sample.indices for request in requests]).astype(np.int64)
+        ),
+        "time": _integers(repeated(round(request.taken.time * 1e6) for request in requests)).cast(_TIME),
         "protocol": _texts(repeated(request.protocol for request in requests)),
         "status": _integers([200] * sum(sizes)),
-        "degraded": Array(repeated(request.degraded for request in requests), type=DataType.bool()),
+        "degraded": Array(repeated(request.taken.degraded for request in requests), type=DataType.bool()),
         "milliseconds": Array(repeated(1000 * request.seconds for request in requests), type=DataType.float64()),
-        "weight": Array.from_numpy(np.concatenate([request.sample.weights for request in requests])),
+        "weight": Array.from_numpy(np.concatenate([request.taken.sample.weights for request in requests])),
         "row_id": _texts([row_id for request in requests for row_id in _row_ids(request, ids)]),
     }
 
 
-def _row_ids(request: CapturedRequest, ids: Callable[[Rows], Ids | None]) -> list[str | None]:
-    indices = request.sample.indices.tolist()
-    row_ids = ids(request.answered.rows)
+def _row_ids(request: AnsweredRequest, ids: Callable[[Rows], Ids | None]) -> list[str | None]:
+    row_ids = ids(request.taken.rows)
     if row_ids is None:
-        return [None] * len(indices)
-    return [None if row_ids[index] is None else str(row_ids[index]) for index in indices]
-
-
-def taken_outputs(request: CapturedRequest) -> Arrays:
-    """Return the outputs of the captured rows of a request."""
-    return {name: array[request.sample.indices] for name, array in request.answered.outputs.items()}
-
-
-def taken_rows(request: CapturedRequest) -> Rows:
-    """Return the captured rows of a request."""
-    rows, indices = request.answered.rows, request.sample.indices
-    if isinstance(rows, Table):
-        return Table({name: array[indices] for name, array in rows.columns.items()})
-    return [rows[index] for index in indices.tolist()]
+        return [None] * request.taken.size
+    return [None if row_ids[index] is None else str(row_ids[index]) for index in request.taken.sample.indices.tolist()]
 
 
 def output_array(values: Sequence[str | None] | NDArray[Any]) -> Array:

@@ -15,9 +15,10 @@ from model_deployer.serving.grpc import messages
 from model_deployer.serving.grpc.element_count import ElementCounter
 from model_deployer.serving.grpc.service import Method, Service
 from model_deployer.serving.http import headers
-from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, Endpoint, RequestRecord
+from model_deployer.serving.http.access_log import CLIENT_CLOSED_REQUEST, AccessLog, Endpoint
 from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.http.keys import ApiKeys
+from model_deployer.serving.http.request_record import RequestRecord, current_request
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.protocols import bodies
 
@@ -56,7 +57,7 @@ class Calls:
         self._max_seconds, self._max_bytes = limits.timeout_seconds, limits.body_bytes
         self._elements = ElementCounter(predictor.artifact.contract)
         self._free_reads = asyncio.Semaphore(_MAX_READS)
-        self._access_log = AccessLog(predictor.metrics, settings, keys, predictor.traffic)
+        self._access_log = AccessLog(predictor.metrics, settings, keys, predictor.listeners)
         self._keys = keys
         self._active_calls = 0
         self._idle = asyncio.Event()
@@ -94,6 +95,7 @@ class Calls:
         """Return the response to a call; None if it is refused."""
         metadata = _headers(context)
         record = RequestRecord(metadata, headers.request_id(metadata))
+        current_request.set(record)
         trailing_metadata = [("x-request-id", record.request_id.decode())]
         status, response = 200, None
         self._begin()

@@ -4,7 +4,7 @@ import logging
 import math
 import time
 import traceback
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from model_deployer.contract.errors import (
@@ -17,15 +17,14 @@ from model_deployer.contract.errors import (
     RequestError,
     Unauthorized,
 )
-from model_deployer.serving.capture.traffic_listener import TrafficListener
+from model_deployer.serving.capture.traffic_listener import AnsweredRequest, TrafficListener
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.http import headers
-from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.http.keys import ApiKeys
+from model_deployer.serving.http.request_record import RequestRecord
 from model_deployer.serving.observability.line_limit import LineLimit
 from model_deployer.serving.observability.logs import logger
 from model_deployer.serving.observability.metrics import OTHER_FIELD, Metrics
-from model_deployer.serving.observability.request_rows import request_rows
 
 #: The status of a response that has no reader, because the client has disconnected. nginx introduced the number.
 CLIENT_CLOSED_REQUEST = 499
@@ -43,25 +42,6 @@ _PREDICTING_METHODS = frozenset({"POST", ""})
 _NOT_CAPTURED = (Unauthorized, NotFound, MethodNotAllowed, MalformedRequest, HeadersTooLarge)
 
 _FAILED = "the service failed; report this with the request id"
-
-
-@dataclass(slots=True)
-class RequestRecord:
-    """A request in progress.
-
-    Attributes:
-        headers: Its headers.
-        request_id: Its id, which its response has, too.
-        start: Its arrival by time.perf_counter.
-        error: The error of its response; None as long as it is not refused.
-        cause: The exception behind that error.
-    """
-
-    headers: Headers
-    request_id: bytes
-    start: float = field(default_factory=time.perf_counter)
-    error: RequestError | None = None
-    cause: Exception | None = None
 
 
 class Endpoint(NamedTuple):
@@ -87,14 +67,14 @@ class AccessLog:
         metrics: The metrics of the worker.
         settings: The settings of the server.
         keys: The valid API keys, whose names are logged; None if no key is required.
-        traffic: Takes each answered and refused request; None if nothing does.
+        listeners: Take answered and refused requests.
     """
 
     def __init__(
-        self, metrics: Metrics, settings: Settings, keys: ApiKeys | None, traffic: TrafficListener | None = None
+        self, metrics: Metrics, settings: Settings, keys: ApiKeys | None, listeners: Sequence[TrafficListener] = ()
     ) -> None:
         self._metrics = metrics
-        self._traffic = traffic
+        self._listeners = listeners
         self._keys = keys
         self._known_fields = metrics.fields
         self._limit = LineLimit()
@@ -122,9 +102,9 @@ class AccessLog:
             status: The HTTP status; for gRPC, the status that the same error has over HTTP.
         """
         seconds = time.perf_counter() - record.start
-        self._metrics.count_response(endpoint.protocol, endpoint.route, status, seconds, request_rows.get())
-        if self._traffic:
-            self._pass_on(record, endpoint, status, seconds, self._traffic)
+        self._metrics.count_response(endpoint.protocol, endpoint.route, status, seconds, record.rows)
+        if self._listeners and (record.taken or record.error):
+            self._pass_on(record, endpoint, status, seconds)
         if status >= 400 and status != CLIENT_CLOSED_REQUEST:
             code = record.error.code if record.error else ""
             suppressed = self._limit.admit((status, code))
@@ -150,13 +130,14 @@ class AccessLog:
         level, message = _summary(status)
         logger.log(level, message, extra={name: value for name, value in line.items() if value not in ("", None)})
 
-    def _pass_on(
-        self, record: RequestRecord, endpoint: Endpoint, status: int, seconds: float, traffic: TrafficListener
-    ) -> None:
+    def _pass_on(self, record: RequestRecord, endpoint: Endpoint, status: int, seconds: float) -> None:
         if status < 300:
-            traffic.add(record.request_id, endpoint.protocol, seconds)
+            request_id = record.request_id.decode("latin-1")
+            for taken in record.taken:
+                taken.listener.add(AnsweredRequest(request_id, endpoint.protocol, seconds, taken))
         elif record.error and endpoint.method in _PREDICTING_METHODS and not isinstance(record.error, _NOT_CAPTURED):
-            traffic.add_refusal(record.request_id, endpoint.protocol, seconds, record.error)
+            for listener in self._listeners:
+                listener.add_refusal(record.request_id, endpoint.protocol, seconds, record.error)
 
     def _describe_error(self, record: RequestRecord) -> dict[str, Any]:
         """Return what a line says about an error: the fields of the contract, never a value or name that was sent."""

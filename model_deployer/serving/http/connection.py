@@ -19,9 +19,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from model_deployer.contract.errors import HeadersTooLarge, MalformedRequest, RequestError, RequestTimeout
 from model_deployer.serving.http import headers, problem_details
-from model_deployer.serving.http.access_log import RequestRecord
 from model_deployer.serving.http.asgi import App, Scope
 from model_deployer.serving.http.deadlines import RequestDeadline
+from model_deployer.serving.http.request_record import RequestRecord
 
 #: The key of the connection in the ASGI scope of a request.
 CONNECTION_KEY = "model_deployer.connection"

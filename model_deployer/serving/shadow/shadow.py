@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
@@ -13,12 +14,10 @@ from typing_extensions import override
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.errors import RequestError
 from model_deployer.contract.outputs import Arrays, Classification
-from model_deployer.serving.capture.answered_rows import answered_rows
 from model_deployer.serving.capture.row_sampler import RowSampler
 from model_deployer.serving.capture.spool import default_spool
-from model_deployer.serving.capture.traffic_listener import TrafficListener
+from model_deployer.serving.capture.traffic_listener import AnsweredRequest, TakenRows, TrafficListener
 from model_deployer.serving.capture.traffic_store import open_store
-from model_deployer.serving.capture.traffic_table import CapturedRequest, taken_outputs, taken_rows
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.batching import concatenate_columns
 from model_deployer.serving.observability.line_limit import LineLimit
@@ -114,7 +113,7 @@ class Shadow(TrafficListener):
         self._output = model.artifact.contract.output
         self._sampler = RowSampler(share, 0.0, self._output)
         self._model, self._metrics, self._files = model, metrics, files
-        self._requests: deque[CapturedRequest] = deque()
+        self._requests: deque[AnsweredRequest] = deque()
         self._added_rows = self._taken_rows = 0
         self._limit = LineLimit()
         self._stopped = threading.Event()
@@ -127,18 +126,18 @@ class Shadow(TrafficListener):
         self._thread.start()
 
     @override
-    def add(self, request_id: bytes, protocol: str, seconds: float) -> None:
-        answered = answered_rows.get()
-        sample = self._sampler.sample(len(answered.rows), answered.outputs) if answered else None
-        if answered is None or sample is None:
-            return
-        rows = len(sample.indices)
+    def take(self, rows: Rows, outputs: Arrays, degraded: bool) -> TakenRows | None:
+        sample = self._sampler.sample(len(rows), outputs)
+        return TakenRows(self, rows, outputs, time.time(), degraded, sample) if sample else None
+
+    @override
+    def add(self, request: AnsweredRequest) -> None:
+        rows = request.taken.size
         if self._model.is_busy() or not self._client.is_there or self._added_rows - self._taken_rows + rows > _MAX_ROWS:
             self._metrics.count_shadow("dropped", rows)
             return
         self._added_rows += rows
-        text = request_id.decode("latin-1")
-        self._requests.append(CapturedRequest(text, answered.time, protocol, seconds, False, answered, sample))
+        self._requests.append(request)
 
     @override
     def add_refusal(self, request_id: bytes, protocol: str, seconds: float, error: RequestError) -> None:
@@ -162,23 +161,23 @@ class Shadow(TrafficListener):
         if self._files:
             self._files.close()
 
-    def _take(self) -> list[CapturedRequest]:
+    def _take(self) -> list[AnsweredRequest]:
         """Take requests of one hour from the queue, with about as many rows as a batch has; at least one."""
         taken = [self._requests.popleft()]
-        rows = len(taken[0].sample.indices)
-        while self._requests and rows + len(self._requests[0].sample.indices) <= _BATCH_ROWS:
-            if self._requests[0].time // 3600 != taken[0].time // 3600:
+        rows = taken[0].taken.size
+        while self._requests and rows + self._requests[0].taken.size <= _BATCH_ROWS:
+            if self._requests[0].taken.time // 3600 != taken[0].taken.time // 3600:
                 break
             taken.append(self._requests.popleft())
-            rows += len(taken[-1].sample.indices)
+            rows += taken[-1].taken.size
         self._taken_rows += rows
         return taken
 
-    def _answer(self, requests: Sequence[CapturedRequest]) -> None:
+    def _answer(self, requests: Sequence[AnsweredRequest]) -> None:
         """Ask the candidate about requests; count and store its answers."""
-        rows = sum(len(request.sample.indices) for request in requests)
+        rows = sum(request.taken.size for request in requests)
         try:
-            columns = self._model.build_columns([taken_rows(request) for request in requests])
+            columns = self._model.build_columns([request.taken.taken_rows for request in requests])
             answer = self._client.ask(message_columns(columns))
             columns_of_candidate, results = self._compare(requests, answer)
             for result in RESULTS:
@@ -195,11 +194,11 @@ class Shadow(TrafficListener):
                 logger.warning("the shadow failed on some rows", extra={"error": reason})
 
     def _compare(
-        self, requests: Sequence[CapturedRequest], answer: Mapping[str, NDArray[Any]]
+        self, requests: Sequence[AnsweredRequest], answer: Mapping[str, NDArray[Any]]
     ) -> tuple[dict[str, NDArray[Any]], list[ShadowResult]]:
         """Return the columns of the candidate's predictions, and what became of each row."""
         accepted = answer[ACCEPTED]
-        ours = concatenate_columns([taken_outputs(request) for request in requests])
+        ours = concatenate_columns([request.taken.taken_outputs for request in requests])
         theirs = {name: _spread(array, accepted) for name, array in answer.items() if name != ACCEPTED}
         if isinstance(self._output, Classification):
             is_same = np.array(self._output.decisions(ours), dtype=object) == theirs["decision"]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from model_deployer.contract.outputs import Arrays, Output
 from model_deployer.contract.traffic import candidate_column, output_column, partition
 from model_deployer.serving.capture.spool import Spool
+from model_deployer.serving.capture.traffic_listener import AnsweredRequest
 from model_deployer.serving.capture.traffic_store import StoreFault, TrafficStore
-from model_deployer.serving.capture.traffic_table import CapturedRequest, output_array, request_arrays, taken_outputs
+from model_deployer.serving.capture.traffic_table import output_array, request_arrays
 from model_deployer.serving.engines.batching import concatenate_columns
 from model_deployer.serving.observability.line_limit import LineLimit
 from model_deployer.serving.rows.decoding import Rows
@@ -57,7 +58,7 @@ class ShadowFiles:
         self._hour = self._start = 0.0
         self._limit = LineLimit()
 
-    def add(self, requests: Sequence[CapturedRequest], output: Output, results: Sequence[str], answer: Arrays) -> None:
+    def add(self, requests: Sequence[AnsweredRequest], output: Output, results: Sequence[str], answer: Arrays) -> None:
         """Add the answers to a batch.
 
         Args:
@@ -66,12 +67,12 @@ class ShadowFiles:
             results: What became of each row.
             answer: The columns of the candidate's predictions, [rows] each: text with None, or numbers with NaN.
         """
-        hour = requests[0].time // 3600
+        hour = requests[0].taken.time // 3600
         if self._batches and (hour != self._hour or sum(batch.num_rows for batch in self._batches) >= _FILE_ROWS):
             self.flush()
         if not self._batches:
             self._hour, self._start = hour, time.monotonic()
-        outputs = concatenate_columns([taken_outputs(request) for request in requests])
+        outputs = concatenate_columns([request.taken.taken_outputs for request in requests])
         arrays: dict[str, Any] = request_arrays(requests, self._ids)
         arrays |= {"candidate": output_array([self._candidate] * len(results)), "result": output_array(results)}
         arrays |= {output_column(name): output_array(values) for name, values in output.columns(outputs).items()}

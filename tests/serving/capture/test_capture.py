@@ -24,7 +24,8 @@ from model_deployer.serving.capture.row_sampler import RowSampler
 from model_deployer.serving.capture.spool import Spool
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.onnx import OnnxEngine
-from model_deployer.serving.http.access_log import AccessLog, RequestRecord
+from model_deployer.serving.http.access_log import AccessLog
+from model_deployer.serving.http.request_record import RequestRecord
 from model_deployer.serving.predictor import Predictor
 from tests.serving.test_gateway import connect
 from tests.support import tiny
@@ -277,7 +278,7 @@ async def test_labels_that_cannot_be_used_are_named(tmp_path: Path, label: Any, 
 
 async def test_requests_that_are_refused_unread_are_captured_too(tmp_path: Path) -> None:
     predictor = start(tmp_path)
-    log = AccessLog(predictor.metrics, Settings(), None, predictor.traffic)
+    log = AccessLog(predictor.metrics, Settings(), None, predictor.listeners)
     admission = AdmissionControl(predictor, log)
     for error, route in ((Overloaded("later"), "/predict"), (MalformedRequest("not HTTP"), "other")):
         admission.record_refusal(RequestRecord({}, b"request-1"), error, route, "POST")

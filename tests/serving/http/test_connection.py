@@ -18,10 +18,10 @@ import uvicorn
 
 from model_deployer.contract.errors import Overloaded, RequestError
 from model_deployer.serving.http import connection as connections
-from model_deployer.serving.http.access_log import RequestRecord
 from model_deployer.serving.http.asgi import Scope, respond
 from model_deployer.serving.http.connection import CONNECTION_KEY, HEAD_TIMEOUT_SECONDS, MAX_HEAD_BYTES, HttpConnection
 from model_deployer.serving.http.deadlines import ClientDisconnected, Deadlines
+from model_deployer.serving.http.request_record import RequestRecord
 from tests.support import tiny
 from tests.support.processes import Server, free_port, until
 
