@@ -10,7 +10,7 @@ from model_deployer.serving.rows.decoding import Rows
 
 
 class TakenRows(NamedTuple):
-    """The rows of one request, as the model got them, of which a listener takes a sample.
+    """The rows of one request, as the model got them, with the sample that a listener took.
 
     Attributes:
         listener: The listener.
@@ -51,7 +51,7 @@ class TakenRows(NamedTuple):
 
 
 class AnsweredRequest(NamedTuple):
-    """A request of which a listener took rows.
+    """An answered request with rows that a listener took.
 
     Attributes:
         request_id: Its id.
