@@ -265,7 +265,8 @@ def _number(feature: Numeric | Integer, value: Any) -> float:
         raise InvalidValue("not_finite", f"NaN is not a number: send {feature.expected()}{_or_null(feature)}")
     if isinstance(value, float) and math.isinf(value):
         raise InvalidValue("not_finite", f"the number is too large or infinite: send {feature.expected()}")
-    number = value if isinstance(feature, Integer) else _float(feature, value)
+    as_float = _float(feature, value)  # refuses what no float can hold, whichever parser has read it
+    number = value if isinstance(feature, Integer) else as_float
     if feature.out_of_range == "reject":
         is_too_low = feature.minimum is not None and number < feature.minimum
         if is_too_low or (feature.maximum is not None and number > feature.maximum):
@@ -283,7 +284,7 @@ def _integer(value: float) -> int:
     return int(value)
 
 
-def _float(feature: Numeric, value: float) -> float:
+def _float(feature: Numeric | Integer, value: float) -> float:
     try:
         return float(value)
     except OverflowError:

@@ -191,6 +191,15 @@ def test_rows_with_few_changes(
     assert packages[name].answer([changed]) == packages[name].service.answer([changed])
 
 
+@pytest.mark.parametrize("text", ["x", "\ud800"])
+def test_a_huge_integer_is_refused_alike_whichever_parser_reads_it(package: Package, text: str) -> None:
+    """A lone surrogate makes the service use another parser."""
+    row = tiny.ROW | {"seats": 10**400, "origin": text}
+    problems, _ = package.answer([row])
+    assert (problems, 2) == package.service.answer([row])
+    assert problems[0][1:3] == ("seats", "not_finite")
+
+
 @pytest.mark.parametrize("name", ["usual", "sets", "number"])
 def test_valid_rows_get_the_answers_of_the_service(packages: dict[str, Package], name: str) -> None:
     rows = offline_tables.rows(90)

@@ -344,7 +344,8 @@ def number_check(feature: Mapping[str, Any]) -> Callable[[Any], Any]:
             raise InvalidValue("not_finite", f"NaN is not a number: send {text}{or_null(feature)}")
         if isinstance(value, float) and math.isinf(value):
             raise InvalidValue("not_finite", f"the number is too large or infinite: send {text}")
-        number = value if whole else to_float(value, text)
+        as_float = to_float(value, text)  # refuses what no float can hold
+        number = value if whole else as_float
         if (low is not None and number < low) or (high is not None and number > high):
             raise InvalidValue("out_of_range", f"expected {text}")
         return exact_integer(number, text) if whole else number
