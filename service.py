@@ -38,7 +38,7 @@ from model_deployer.serving.protocols import openapi, registry
 from model_deployer.serving.rollout import takeover
 from model_deployer.serving.rollout.alias_follower import AliasFollower
 from model_deployer.serving.rollout.source_processes import SourceProcesses
-from model_deployer.serving.shadow.shadow_process import ShadowProcess
+from model_deployer.serving.shadow.shadow_processes import ShadowProcesses
 
 SERVICE_FILE = Path(__file__).resolve()
 
@@ -121,13 +121,15 @@ class Runner:
 
     def __init__(self) -> None:
         gpus = engine.gpu_count()
-        self.engine = local_engine((bentoml.server_context.worker_index or 1) % gpus if gpus else None)
-        predictor.replay(self.engine)
+        with takeover.failures_reported():
+            self.engine = local_engine((bentoml.server_context.worker_index or 1) % gpus if gpus else None)
+            predictor.replay(self.engine)
 
     @bentoml.on_startup
     async def watch(self) -> None:
-        """Show that this process is alive."""
+        """Show that this process is alive, and that it can answer."""
         workers.show_life_regularly(lambda: predictor.metrics.show_life(requests=0, queued_rows=0))
+        await takeover.wait_for_turn()
 
     @bentoml.api(batchable=True, max_batch_size=16, max_latency_ms=int(1000 * RUNNER_TIMEOUT_SECONDS))
     def run(self, batches: list[Any]) -> list[Any]:
@@ -191,11 +193,10 @@ class ModelService:
         predictor.replay(local_engine(0 if engine_name == "cuda" else None))
         if predictor.capture:
             predictor.capture.check()
-        shadow = ShadowProcess(artifact, server_settings) if server_settings.shadow else None
-        if shadow:
-            shadow.start().pass_to_workers()
-        alias = followed_alias(SERVICE_FILE, requested_tag, engine_name)
-        watch.start(AliasFollower(alias, watch, sources, shadow).start if alias else None)
+        shadows = ShadowProcesses(server_settings)
+        os.environ.update(shadows.start(artifact))
+        alias = followed_alias(SERVICE_FILE, requested_tag)
+        watch.start(AliasFollower(alias, server_settings, watch, sources, shadows).start if alias else None)
         listeners.install()
         if tls_settings := server_options.tls():
             tls_settings.check(has_grpc=server_settings.grpc_port is not None)

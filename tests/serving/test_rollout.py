@@ -1,18 +1,22 @@
 """A server that follows an alias: another version takes over without a lost request, and only if it can be served."""
 
 import json
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
+import psutil
 import pytest
 
 from model_deployer.contract import artifact, promotion, store
+from model_deployer.serving.config.model_selection import MODEL_VARIABLE
 from tests.support import tiny
 from tests.support.in_process import model_store
 from tests.support.processes import Server, serve, until
@@ -29,11 +33,11 @@ def set_champion(home: Path, version: str) -> None:
 
 
 @contextmanager
-def following(folder: Path, home: Path, workers: int) -> Iterator[Server]:
+def following(folder: Path, home: Path, workers: int, **settings_of_server: str) -> Iterator[Server]:
     """Run a server of the champion."""
     settings = folder / "settings.yaml"
     settings.write_text(f"services: {{ModelService: {{workers: {workers}}}}}\n")
-    variables = {"BENTOML_CONFIG": str(settings), "TMPDIR": str(folder)}
+    variables = {"BENTOML_CONFIG": str(settings), "TMPDIR": str(folder), **settings_of_server}
     with serve(["--arg", "model=served@champion"], home, folder / "log", variables=variables) as server:
         yield server
 
@@ -171,3 +175,120 @@ def test_killed_workers_do_not_stop_a_promotion(tmp_path: Path) -> None:
         assert old.isdisjoint(worker.pid for worker in server.workers())
         (ended,) = lines(server, "worker ended unexpectedly")
         assert (ended["pid"], ended["reason"]) == (new.pid, "SIGKILL")
+
+
+def runners_of(server: Server) -> list[psutil.Process]:
+    """The processes of the runner."""
+    return [worker for worker in server.workers() if "Runner" in worker.cmdline()]
+
+
+def test_the_runner_of_the_next_version_is_ready_before_the_switch(tmp_path: Path) -> None:
+    """No batch of either version runs elsewhere, and only the runner of the version that is served is left.
+
+    The first new runner is killed while it starts, and one whose golden answers are wrong ends by itself.
+    """
+    home = tiny.home(tmp_path / "home", "1.0.0", "1.1.0")
+    save_with_other_golden_answers(tmp_path / "broken", home, "1.2.0")
+    set_champion(home, "1.0.0")
+    # The path of a socket has a limit that those of the folders of tests exceed.
+    variables = {"DEPLOYER_ENGINE": "runner", "TMPDIR": tempfile.gettempdir()}
+    with following(tmp_path, home, workers=1, **variables) as server:
+        (old,) = runners_of(server)
+        folder = Path(old.environ()["BENTOML_RUNNER_MAP"].partition("file://")[2].partition('"')[0]).parent
+        with load(server) as answers:
+            until(lambda: min(map(len, answers.answers)) > 20)
+            set_champion(home, "1.1.0")
+            until(lambda: len(runners_of(server)) == 2, seconds=60)
+            killed = next(runner for runner in runners_of(server) if runner != old)
+            killed.kill()
+            until(lambda: rollouts(server, "done") == 1, seconds=60)
+            until(lambda: not old.is_running(), seconds=60)
+            (new,) = runners_of(server)
+            set_champion(home, "1.2.0")
+            until(lambda: rollouts(server, "failed") == 1, seconds=60)
+            until(lambda: runners_of(server) == [new])
+            set_champion(home, "1.0.0")
+            until(lambda: rollouts(server, "done") == 2, seconds=60)
+        assert answers.statuses == {200}
+        assert answers.versions() == [["1.0.0", "1.1.0", "1.0.0"]] * CLIENTS
+        (line,) = lines(server, "the version that the alias names cannot be served")
+        assert "served:1.2.0 answers the golden case 'example' differently" in line["reason"]
+        assert not lines(server, "the runner does not answer")
+        assert [line["pid"] for line in lines(server, "worker ended unexpectedly")] == [killed.pid]
+        until(lambda: not new.is_running())
+        assert [runner.environ()[MODEL_VARIABLE] for runner in runners_of(server)] == ["served:1.0.0"]
+        assert len(list(folder.iterdir())) == 1
+
+        (present,) = runners_of(server)
+        present.kill()
+        until(lambda: any(runner != present for runner in runners_of(server)), seconds=60)
+        assert [runner.environ()[MODEL_VARIABLE] for runner in runners_of(server)] == ["served:1.0.0"]
+        until(lambda: httpx.get(f"{server.url}/readyz").text.strip() == "ready", seconds=60)
+
+
+def shadow_of(server: Server) -> int | None:
+    """The id of the process of the candidate in the shadow."""
+    for child in psutil.Process(server.process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if any("shadow_model" in part for part in child.cmdline()):
+                return int(child.pid)
+    return None
+
+
+def test_the_shadow_compares_with_the_next_version(tmp_path: Path) -> None:
+    """It goes on in the same process, ends while its candidate is the champion, and comes back after a rollback."""
+    home = tiny.home(tmp_path / "home", "1.0.0", "1.1.0")
+    with model_store(home):
+        tiny.save(tmp_path / "candidate", "served", "1.2.0", opposite=True)
+    set_champion(home, "1.0.0")
+    with model_store(home):
+        promotion.promote("served:1.2.0", "challenger")
+    store_folder = tmp_path / "store"
+    settings = {
+        "DEPLOYER_SHADOW": "served@challenger",
+        "DEPLOYER_SHADOW_SHARE": "1",
+        "DEPLOYER_CAPTURE": str(store_folder),
+        "DEPLOYER_CAPTURE_SECONDS": "0.1",
+    }
+
+    def flips() -> float:
+        return server.metric('model_shadow_rows_total{result="flip"}')
+
+    def until_more_flips() -> None:
+        before = flips()
+        until(lambda: flips() > before, seconds=60)
+
+    def has_shadow() -> bool:
+        return server.metric('model_shadow_info{name="served",version="1.2.0"}') == 1
+
+    with following(tmp_path, home, workers=1, **settings) as server:
+        with load(server) as answers:
+            until(lambda: flips() > 0, seconds=60)
+            process = shadow_of(server)
+            set_champion(home, "1.1.0")
+            until(lambda: rollouts(server, "done") == 1, seconds=60)
+            until_more_flips()
+            assert (has_shadow(), shadow_of(server)) == (True, process)
+
+            set_champion(home, "1.2.0")
+            until(lambda: rollouts(server, "done") == 2, seconds=60)
+            until(lambda: shadow_of(server) is None)
+            assert not has_shadow()
+
+            with model_store(home):
+                promotion.rollback("served")
+            until(lambda: rollouts(server, "done") == 3, seconds=60)
+            until_more_flips()
+            assert has_shadow()
+        assert answers.statuses == {200}
+        compared = [line["model"] for line in lines(server, "the shadow answers what the model answers")]
+        assert compared == ["served:1.0.0", "served:1.1.0", "served:1.1.0"]
+        (end,) = lines(server, "the model has no shadow")
+        assert (end["model"], end["candidate"], end["reason"]) == (
+            "served:1.2.0",
+            "served@challenger",
+            "it answers callers itself",
+        )
+    table = pl.read_parquet(store_folder / "shadow", hive_partitioning=True)
+    assert set(table["version"]) == {"1.0.0", "1.1.0"}
+    assert set(table["candidate"]) == {"served:1.2.0"}

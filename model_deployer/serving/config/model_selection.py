@@ -40,24 +40,24 @@ def select_model(service_file: Path, tag: str | None) -> Artifact:
         ) from None
 
 
-def followed_alias(service_file: Path, tag: str | None, engine: str) -> str | None:
-    """Return the alias that a server follows, as ``name@alias``; None if it follows none, with a line in the log.
+def followed_alias(service_file: Path, tag: str | None) -> str | None:
+    """Return the alias that a server follows, as ``name@alias``; None if it follows none.
+
+    A line in the log says so if the model was pinned by the Bento.
 
     Args:
         service_file: The path of service.py.
         tag: The model that the server was started with.
-        engine: The name of its engine.
     """
     if tag is None or "@" not in tag:
         return None
-    reasons = {
-        "its model was pinned when the Bento was built; build another one after a promotion": _pinned_tag(service_file),
-        "the runner has loaded its model; start the server again after a promotion": engine == "runner",
-    }
-    for reason, holds in reasons.items():
-        if holds:
-            logger.warning("the server does not follow %s: %s", tag, reason)
-            return None
+    if _pinned_tag(service_file):
+        logger.warning(
+            "the server does not follow %s: its model was pinned when the Bento was built; build another one after a "
+            "promotion",
+            tag,
+        )
+        return None
     return tag
 
 

@@ -69,6 +69,7 @@ SHADOW_ROWS = MetricSpec(
     "because the server or the candidate had too much to do.",
     ("result",),
 )
+SHADOW_INFO = MetricSpec("model_shadow_info", "1 for the candidate that answers in the shadow.", ("name", "version"))
 DEGRADED = MetricSpec("model_degraded", "1 while a fallback answers instead of the configured engine.")
 INFO = MetricSpec("model_info", "1 for the model that is served.", ("name", "version"))
 WORKER_STARTS = MetricSpec("model_worker_starts_total", "Workers that were started.")
@@ -108,6 +109,7 @@ METRIC_SPECS = (
     PREDICTIONS,
     CAPTURED_ROWS,
     SHADOW_ROWS,
+    SHADOW_INFO,
     DEGRADED,
     INFO,
     WORKER_STARTS,

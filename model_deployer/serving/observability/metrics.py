@@ -84,6 +84,7 @@ class Metrics:
         self._shadow_rows = _create(Counter, metric_specs.SHADOW_ROWS, registry)
         for result in get_args(ShadowResult):
             self._shadow_rows.labels(result)
+        self._shadow = _create(Gauge, metric_specs.SHADOW_INFO, registry, multiprocess_mode="livemax")
         self._degraded = _create(Gauge, metric_specs.DEGRADED, registry, multiprocess_mode="livemax")
         self._degraded.set(0)
         info = _create(Gauge, metric_specs.INFO, registry, multiprocess_mode="livemax")
@@ -165,6 +166,10 @@ class Metrics:
     def count_shadow(self, result: ShadowResult, rows: int) -> None:
         """Count rows for the candidate in the shadow by what became of them. Any thread may call it."""
         self._shadow_rows.labels(result).inc(rows)
+
+    def show_shadow(self, candidate: str) -> None:
+        """Show the candidate that answers in the shadow, by its tag."""
+        self._shadow.labels(*candidate.split(":")).set(1)
 
     def set_degraded(self, is_degraded: bool) -> None:
         """Set whether a fallback answers instead of the configured engine."""

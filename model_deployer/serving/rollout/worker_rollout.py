@@ -1,58 +1,22 @@
-"""The replacement of the workers of a server, one by one, by workers with another environment.
+"""The replacement of the workers of a server, one by one, by workers with another environment."""
 
-Each new worker is ready before an old one stops, and an old one finishes its requests. All workers share the sockets
-that the parent listens at, so connections that no worker has accepted yet wait meanwhile, and are not lost.
-"""
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
 
-import asyncio
-import os
-import signal
-import socket
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing, suppress
-from pathlib import Path
-
-from circus.process import Process
-from circus.watcher import Watcher
-from psutil import NoSuchProcess
-
-from model_deployer.contract.errors import DeployerError
 from model_deployer.serving.config.model_selection import MODEL_VARIABLE
-from model_deployer.serving.observability.workers import WorkerWatch
-from model_deployer.serving.rollout import takeover
-
-#: How often a new worker is started if it is killed before it is ready.
-_ATTEMPTS = 3
-
-#: How long a new worker may take until it is ready, and an old one to finish its requests before the next is replaced.
-_START_SECONDS = 600.0
-_DRAIN_SECONDS = 120.0
-
-#: How long a worker may take to close its listening sockets after it was asked to stop, or to end after its report.
-_CLOSE_SECONDS = 2.0
-
-_CHECK_SECONDS = 0.01
-
-_MAX_REASON_BYTES = 4096
-
-
-class RolloutFailed(DeployerError):
-    """A new worker did not become ready; the message says why."""
+from model_deployer.serving.rollout.process_group import ProcessGroup
 
 
 class WorkerRollout:
-    """One replacement of all workers that serve another model. It runs in the event loop of circus.
+    """One replacement of all workers that serve another model.
 
     Args:
-        watcher: The watcher of circus for the workers.
-        watch: What logs and counts their ends.
+        workers: The workers.
         environment: The variables of the new workers. Their model is that of ``MODEL_VARIABLE``.
     """
 
-    def __init__(self, watcher: Watcher, watch: WorkerWatch, environment: Mapping[str, str]) -> None:
-        self._watcher, self._watch, self._environment = watcher, watch, dict(environment)
-        self._size = watcher.numprocesses
-        self._stopping: set[int] = set()
+    def __init__(self, workers: ProcessGroup, environment: Mapping[str, str]) -> None:
+        self._workers, self._environment = workers, dict(environment)
 
     async def run(self) -> None:
         """Replace the workers.
@@ -64,126 +28,21 @@ class WorkerRollout:
             RolloutFailed: if a new worker does not become ready. If it is the first one, nothing has changed.
         """
         try:
-            while self._old_workers() and not is_ending(self._watcher):
+            while self._workers.serving_others([self._environment[MODEL_VARIABLE]]) and not self._workers.is_ending:
                 await self._replace_one()
         finally:
-            self._watcher.numprocesses = self._size
+            self._workers.settle()
 
     async def _replace_one(self) -> None:
+        workers = self._workers
         with ExitStack() as stack:
             # Where a worker was killed meanwhile, circus may have started one more.
-            if len(self._workers()) <= self._size:
-                stack.enter_context(closing(await self._start_worker()))  # closing gives the new worker its turn
-                self._watcher.env = self._environment
-            old = next(iter(self._old_workers()), None)
+            if len(workers.processes()) <= workers.size:
+                connection = await workers.start(self._environment, workers.watcher.sockets)
+                stack.enter_context(closing(connection))  # closing gives the new worker its turn
+                workers.watcher.env = self._environment
+            old = next(iter(workers.serving_others([self._environment[MODEL_VARIABLE]])), None)
             if old:
-                await self._stop_accepting(old)
+                await workers.stop_accepting(old)
         if old:
-            await self._reap(old, _DRAIN_SECONDS)
-
-    def _workers(self) -> list[Process]:
-        """Return the living workers, the oldest first. ``is_alive`` would hide the end of a worker from circus."""
-        workers: list[Process] = self._watcher.get_active_processes()
-        return sorted(workers, key=lambda worker: float(worker.started))
-
-    def _old_workers(self) -> list[Process]:
-        """Return those that serve another model and were not asked to stop."""
-        model = self._environment[MODEL_VARIABLE]
-        return [
-            worker
-            for worker in self._workers()
-            if worker.env[MODEL_VARIABLE] != model and worker.pid not in self._stopping
-        ]
-
-    async def _start_worker(self) -> socket.socket:
-        """Start a worker, and return the connection to it once it is ready; closing it gives the worker its turn."""
-        for _ in range(_ATTEMPTS):
-            self._watcher.numprocesses = self._size + 1
-            worker, connection = self._spawn()
-            report = await self._report(connection, worker)
-            if report == takeover.READY:
-                return connection
-            connection.close()
-            if report:
-                self._watch.expect_end(worker.pid)
-            await self._reap(worker, _CLOSE_SECONDS)
-            if report:
-                raise RolloutFailed(report.decode(errors="replace"))
-            if is_ending(self._watcher):
-                break
-        raise RolloutFailed(f"{_ATTEMPTS} new workers ended before they were ready; lines before this one may say why")
-
-    def _spawn(self) -> tuple[Process, socket.socket]:
-        connection, other_end = socket.socketpair()
-        connection.setblocking(False)
-        other_end.set_inheritable(True)
-        pids, environment = set(self._watcher.processes), self._watcher.env
-        # Only this worker takes over; one that circus starts has no use for the connection.
-        self._watcher.env = self._environment | {takeover.VARIABLE: str(other_end.fileno())}
-        try:
-            self._watcher.spawn_process()
-        finally:
-            self._watcher.env = environment
-            other_end.close()
-        started = self._watcher.processes.keys() - pids
-        if not started:
-            connection.close()
-            raise RolloutFailed("no new worker can be started")
-        return self._watcher.processes[started.pop()], connection
-
-    @staticmethod
-    async def _report(connection: socket.socket, worker: Process) -> bytes:
-        """Return what a new worker reports; empty if it ends before."""
-        loop = asyncio.get_running_loop()
-        try:
-            return await asyncio.wait_for(loop.sock_recv(connection, _MAX_REASON_BYTES), _START_SECONDS)
-        except ConnectionError:
-            return b""
-        except TimeoutError:
-            with suppress(NoSuchProcess):
-                worker.send_signal(signal.SIGKILL)
-            return f"a new worker was not ready after {_START_SECONDS:g} seconds".encode()
-
-    async def _stop_accepting(self, worker: Process) -> None:
-        """Have a worker finish its requests and end, and wait until it accepts no more connections.
-
-        Its own processes, which serve these requests, get no signal.
-        """
-        self._stopping.add(worker.pid)
-        self._watch.expect_end(worker.pid)
-        with suppress(NoSuchProcess):
-            worker.send_signal(signal.SIGTERM)
-        await _until(lambda: not self._is_listening(worker), _CLOSE_SECONDS)
-
-    async def _reap(self, worker: Process, seconds: float) -> None:
-        """Wait until a worker has ended, and have circus forget it without starting another one."""
-        await _until(lambda: worker not in self._workers(), seconds)
-        self._watcher.numprocesses = self._size
-        if worker not in self._workers():
-            self._watcher.reap_process(worker.pid)
-
-    def _is_listening(self, worker: Process) -> bool:
-        """Return whether a worker has a listening socket open; True where the system does not say."""
-        listeners = {f"socket:[{os.fstat(listener.fileno()).st_ino}]" for listener in self._watcher.sockets.values()}
-        try:
-            return not listeners.isdisjoint(str(file.readlink()) for file in Path(f"/proc/{worker.pid}/fd").iterdir())
-        except OSError:
-            return worker in self._workers()
-
-
-def is_ending(watcher: Watcher) -> bool:
-    """Return whether the server stops."""
-    return bool(watcher.is_stopping() or watcher.is_stopped())
-
-
-def served_models(watcher: Watcher) -> set[str]:
-    """Return the tags of the models that workers serve, or will serve when they are started again."""
-    return {watcher.env[MODEL_VARIABLE], *(worker.env[MODEL_VARIABLE] for worker in watcher.get_active_processes())}
-
-
-async def _until(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait until a condition is true, or the time is up."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while not condition() and loop.time() < deadline:
-        await asyncio.sleep(_CHECK_SECONDS)
+            await workers.retire(old)

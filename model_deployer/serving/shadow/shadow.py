@@ -67,7 +67,7 @@ class ShadowedModel(NamedTuple):
 
 
 def create_shadow(settings: Settings, model: ShadowedModel, metrics: Metrics) -> "Shadow | None":
-    """Return the shadow of a worker; None if its parent has started none, or the candidate answers callers itself.
+    """Return the shadow of a worker; None if its parent has started none.
 
     Args:
         settings: The settings of the server.
@@ -78,7 +78,7 @@ def create_shadow(settings: Settings, model: ShadowedModel, metrics: Metrics) ->
         UsageError, EnvironmentFault: if the traffic store cannot be used.
     """
     address = ShadowAddress.of_parent()
-    if address is None or address.candidate == model.artifact.tag:
+    if address is None:
         return None
     files = None
     if settings.capture:
@@ -109,6 +109,7 @@ class Shadow(TrafficListener):
         metrics: Metrics,
         files: ShadowFiles | None,
     ) -> None:
+        self._candidate = address.candidate
         self._client = ShadowClient(address.socket, model.artifact.path)
         self._output = model.artifact.contract.output
         self._sampler = RowSampler(share, 0.0, self._output)
@@ -123,6 +124,7 @@ class Shadow(TrafficListener):
 
     def start(self) -> None:
         """Start the thread."""
+        self._metrics.show_shadow(self._candidate)
         self._thread.start()
 
     @override

@@ -13,13 +13,9 @@ from pathlib import Path
 from signal import SIGKILL
 
 from model_deployer.adoption.cell.process import Limits, worker_variables
-from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.errors import UsageError
-from model_deployer.contract.outputs import Classification, VectorOutput
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.source_process import ENVIRONMENTS_VARIABLE
-from model_deployer.serving.shadow.shadow_columns import images
 from model_deployer.serving.shadow.shadow_model import ShadowSettings
 from model_deployer.system.janitor import owned_group, temporary_folder
 
@@ -52,9 +48,9 @@ class ShadowAddress:
         text = os.environ.get(SHADOW_VARIABLE)
         return cls(**json.loads(text)) if text else None
 
-    def pass_to_workers(self) -> None:
-        """Pass the address to the workers that this process starts."""
-        os.environ[SHADOW_VARIABLE] = json.dumps(asdict(self))
+    def variables(self) -> dict[str, str]:
+        """Return the variable that passes the address to workers."""
+        return {SHADOW_VARIABLE: json.dumps(asdict(self))}
 
 
 @dataclass
@@ -62,22 +58,13 @@ class ShadowProcess:
     """The process of a shadow. It ends with the process that starts it.
 
     Args:
-        champion: The model that answers callers.
-        settings: The settings of the server, with a shadow.
-
-    Raises:
-        ModelNotFound: if the store does not hold the candidate.
-        UsageError: if its answers cannot be compared, or it cannot be asked.
+        candidate: The model that answers in the shadow.
+        settings: The settings of the server.
     """
 
-    champion: Artifact
+    candidate: Artifact
     settings: Settings
-    candidate: Artifact = field(init=False)
     _stopped: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        self.candidate = store.load(self.settings.shadow).require_servable()
-        _check(self.champion, self.candidate)
 
     def start(self) -> ShadowAddress:
         """Begin to start the process from a thread, and return its address. Callers never wait for it."""
@@ -142,20 +129,6 @@ class ShadowProcess:
             code = process.wait()
         (folder / "answering").unlink(missing_ok=True)
         return code
-
-
-def _check(champion: Artifact, candidate: Artifact) -> None:
-    ours, theirs = champion.contract.output, candidate.contract.output
-    labels = [set(output.labels) if isinstance(output, Classification) else set() for output in (ours, theirs)]
-    if (ours.kind, ours.target) != (theirs.kind, theirs.target) or labels[0] != labels[1]:
-        raise UsageError(
-            f"serving.shadow: {candidate.tag} predicts something else than {champion.tag}, so their answers cannot be "
-            "compared"
-        )
-    if isinstance(ours, VectorOutput):
-        raise UsageError(f"serving.shadow: {champion.tag} answers several numbers, which a shadow does not compare")
-    if names := images((*champion.contract.features, *candidate.contract.features)):
-        raise UsageError(f"serving.shadow: a shadow cannot be asked about images, such as '{names[0]}'")
 
 
 def _variables() -> dict[str, str]:
