@@ -130,8 +130,8 @@ def row_class(rows: int) -> str:
     return _ROW_LABELS[bisect_left(ROW_CLASSES, rows)] if rows else "0"
 
 
-#: The metrics of a server whose model is pinned, as that of every handoff package.
-PINNED_METRIC_SPECS = tuple(spec for spec in METRIC_SPECS if spec is not ROLLOUTS)
+#: The metrics that a server has whose model is pinned, as that of every handoff package, and that has no shadow.
+PINNED_METRIC_SPECS = tuple(spec for spec in METRIC_SPECS if spec not in (ROLLOUTS, SHADOW_INFO))
 
 #: Those of them whose model is a graph.
 GRAPH_METRIC_SPECS = tuple(spec for spec in PINNED_METRIC_SPECS if spec is not SOURCE_ENDS)
