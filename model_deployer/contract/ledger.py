@@ -55,6 +55,7 @@ class Entry(JsonObject):
         reason: Why, in the words of the user; None if the user gave no reason.
         forced: Whether the promotion was forced although something spoke against it.
         trial: The trial of the two versions; None if there was none.
+        others: The version that other aliases name since this entry; None if it removed the alias.
         previous: The SHA-256 of the line before this one; empty in the first.
         sha256: The SHA-256 of this line without this field.
     """
@@ -68,12 +69,18 @@ class Entry(JsonObject):
     reason: str | None
     forced: bool
     trial: TrialFile | None
+    others: Mapping[str, str | None] = {}
     previous: str
     sha256: str
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of the line."""
         return self.model_dump(mode="json", by_alias=True)
+
+    def others_text(self) -> str:
+        """Return what the entry did to other aliases: ``challenger removed``, ``challenger is 1.2.0``."""
+        changes = self.others.items()
+        return ", ".join(f"{alias} is {to}" if to else f"{alias} removed" for alias, to in changes)
 
 
 def read(file: Path) -> list[Entry]:
@@ -95,17 +102,20 @@ def read(file: Path) -> list[Entry]:
 
 def aliases(entries: Sequence[Entry]) -> dict[str, str]:
     """Return the version that each alias names now."""
-    return {entry.alias: entry.to for entry in entries}
+    named: dict[str, str | None] = {}
+    for entry in entries:
+        named |= {entry.alias: entry.to, **entry.others}
+    return {alias: version for alias, version in named.items() if version is not None}
 
 
-def history(entries: Sequence[Entry], alias: str) -> list[str]:
-    """Return the versions that an alias can go back to, and the one that it names now as the last."""
-    versions: list[str] = []
+def history(entries: Sequence[Entry], alias: str) -> list[Entry]:
+    """Return the promotions of the versions that an alias can go back to; the last is that of its present version."""
+    promotions: list[Entry] = []
     for entry in entries:
         if entry.alias != alias:
             continue
-        versions = versions[:-1] if entry.action == "rollback" else [*versions, entry.to]
-    return versions
+        promotions = promotions[:-1] if entry.action == "rollback" else [*promotions, entry]
+    return promotions
 
 
 class Ledger:
@@ -126,7 +136,7 @@ class Ledger:
             action: What changes the alias.
             alias: The alias.
             to: The version that it names from now on.
-            details: ``reason``, ``forced`` and ``trial`` of the entry, as JSON.
+            details: ``reason``, ``forced``, ``trial`` and ``others`` of the entry, as JSON.
 
         Raises:
             EnvironmentFault: if the line cannot be written; the ledger is unchanged.
@@ -141,6 +151,7 @@ class Ledger:
             "reason": None,
             "forced": False,
             "trial": None,
+            "others": {},
             **details,
             "previous": self.entries[-1].sha256 if self.entries else "",
         }

@@ -36,6 +36,8 @@ def champion_of(tag: str) -> str:
 def promote(tag: str, alias: str = CHAMPION, *, force: bool = False, reason: str | None = None) -> Entry:
     """Set an alias to a version. The first champion, and other aliases than ``champion``, need no trial.
 
+    A version that becomes the champion is not its challenger any more: the same entry removes that alias.
+
     Args:
         tag: The version, as ``name:version`` or ``name@alias``.
         alias: The alias, lower-case letters.
@@ -60,8 +62,11 @@ def promote(tag: str, alias: str = CHAMPION, *, force: bool = False, reason: str
         present = ledger.aliases(book.entries).get(alias)
         if present == version:
             return next(entry for entry in reversed(book.entries) if entry.alias == alias)
-        if alias != CHAMPION or present is None:
+        if alias != CHAMPION:
             return book.append("promote", alias, version, reason=reason)
+        others = {CHALLENGER: None} if ledger.aliases(book.entries).get(CHALLENGER) == version else {}
+        if present is None:
+            return book.append("promote", alias, version, reason=reason, others=others)
         champion = f"{name}:{present}"
         file = trial.last_trial_file(store.trials_folder(), champion, artifact.tag)
         objections = [*_contract_objections(champion, artifact), *_trial_objections(champion, artifact.tag, file)]
@@ -69,11 +74,15 @@ def promote(tag: str, alias: str = CHAMPION, *, force: bool = False, reason: str
             advice = 'To promote it all the same, add --force --reason "...", which the ledger keeps.'
             raise CheckFailed("\n".join([f"{artifact.tag} was not promoted.", *objections, advice]))
         evidence = TrialFile(file=file.name, sha256=sha256(file)).to_json() if file else None
-        return book.append("promote", alias, version, reason=reason, forced=bool(objections), trial=evidence)
+        details = {"reason": reason, "forced": bool(objections), "trial": evidence, "others": others}
+        return book.append("promote", alias, version, **details)
 
 
 def rollback(name: str, *, reason: str | None = None) -> Entry:
     """Set the alias ``champion`` back to the version that it named before.
+
+    The version that was the champion until now is its challenger again, if it was that before its promotion and no
+    other version is.
 
     Args:
         name: The name of the model.
@@ -88,7 +97,8 @@ def rollback(name: str, *, reason: str | None = None) -> Entry:
     if store.resolve(name).partition(":")[0] != name:
         raise UsageError("name the model without a version; the champion before the present one becomes the champion")
     with ledger.locked(store.ledger_file(name)) as book:
-        versions = ledger.history(book.entries, CHAMPION)
+        promotions = ledger.history(book.entries, CHAMPION)
+        versions = [entry.to for entry in promotions]
         if len(versions) < 2:
             raise CheckFailed(
                 f"{name} has no champion to go back to: "
@@ -101,7 +111,9 @@ def rollback(name: str, *, reason: str | None = None) -> Entry:
                 f"or promote another version with `deployer promote {name}:VERSION`"
             )
         store.load(f"{name}:{versions[-2]}").require_servable()
-        return book.append("rollback", CHAMPION, versions[-2], reason=reason)
+        was_challenger = CHALLENGER in promotions[-1].others and CHALLENGER not in ledger.aliases(book.entries)
+        others = {CHALLENGER: versions[-1]} if was_challenger else {}
+        return book.append("rollback", CHAMPION, versions[-2], reason=reason, others=others)
 
 
 def _require_version(tag: str) -> str:

@@ -40,18 +40,24 @@ def test_promote_rollback_and_ledger(home: Path, tmp_path: Path, monkeypatch: py
     assert compared.stdout.startswith("served:1.1.0 to served:1.2.0"), compared.stderr
     assert "there is nothing to compare served:1.1.0 with" in run_here("diff", "served@champion").stderr
 
+    promoted = run_here("promote", "served@challenger", "--force", "--reason", "a test")
+    assert promoted.stdout.endswith("\nchallenger removed\n")
+    assert run_here("rollback", "served").stdout.endswith("\nchallenger is 1.2.0\n")
     assert run("deployer", "rollback", "served", "--reason", "too slow", BENTOML_HOME=str(home)).returncode == 0
     entries = json.loads(run("deployer", "ledger", "served", "--json", BENTOML_HOME=str(home)).stdout)
     assert [(each["action"], each["alias"], each["from"], each["to"], each["reason"]) for each in entries] == [
         ("promote", "champion", None, "1.0.0", None),
         ("promote", "champion", "1.0.0", "1.1.0", "a [test]"),
         ("promote", "challenger", None, "1.2.0", None),
+        ("promote", "champion", "1.1.0", "1.2.0", "a test"),
+        ("rollback", "champion", "1.2.0", "1.1.0", None),
         ("rollback", "champion", "1.1.0", "1.0.0", "too slow"),
     ]
     monkeypatch.setattr(output.console, "width", 200)
     text = run_here("ledger", "served").stdout
     assert "promote, forced" in text
     assert "a [test]" in text
+    assert "1.2.0; challenger removed" in text
     assert entries[-1]["sha256"] in text
 
 

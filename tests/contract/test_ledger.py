@@ -97,13 +97,47 @@ def test_one_process_writes_at_a_time(file: Path) -> None:
 
 
 def test_each_rollback_goes_one_version_further_back(file: Path) -> None:
+    def versions(alias: str) -> list[str]:
+        return [entry.to for entry in ledger.history(book.entries, alias)]
+
     with ledger.locked(file) as book:
         book.append("promote", "champion", "1.2.0")
-        assert ledger.history(book.entries, "champion") == ["1.0.0", "1.1.0", "1.2.0"]
+        assert versions("champion") == ["1.0.0", "1.1.0", "1.2.0"]
         book.append("rollback", "champion", "1.1.0")
         book.append("rollback", "champion", "1.0.0")
-        assert ledger.history(book.entries, "champion") == ["1.0.0"]
+        assert versions("champion") == ["1.0.0"]
         book.append("promote", "champion", "1.3.0")
-    assert ledger.history(book.entries, "champion") == ["1.0.0", "1.3.0"]
-    assert ledger.history(book.entries, "challenger") == ["1.2.0"]
-    assert ledger.history(book.entries, "other") == []
+    assert versions("champion") == ["1.0.0", "1.3.0"]
+    assert versions("challenger") == ["1.2.0"]
+    assert versions("other") == []
+
+
+def test_an_entry_changes_other_aliases_too(file: Path) -> None:
+    with ledger.locked(file) as book:
+        removal = book.append("promote", "champion", "1.2.0", others={"challenger": None})
+        assert ledger.aliases(book.entries) == {"champion": "1.2.0"}
+        return_ = book.append("rollback", "champion", "1.1.0", others={"challenger": "1.2.0"})
+        assert ledger.aliases(book.entries) == {"champion": "1.1.0", "challenger": "1.2.0"}
+    assert (removal.others_text(), return_.others_text()) == ("challenger removed", "challenger is 1.2.0")
+
+
+def test_lines_of_earlier_releases_are_read(tmp_path: Path) -> None:
+    """A line that was written before entries could change other aliases."""
+    line = {
+        "time": "2026-11-01T10:00:00+00:00",
+        "by": "user@host",
+        "action": "promote",
+        "alias": "champion",
+        "from": None,
+        "to": "1.0.0",
+        "reason": None,
+        "forced": False,
+        "trial": None,
+        "previous": "",
+        "sha256": "3368ca8b415a4cafdf6e7db816f2e47d182635d691a8c132ad5c48114e0896a9",
+    }
+    file = tmp_path / "churn.jsonl"
+    file.write_text(json.dumps(line) + "\n")
+    with ledger.locked(file) as book:
+        book.append("promote", "champion", "1.1.0")
+    assert [entry.to for entry in ledger.read(file)] == ["1.0.0", "1.1.0"]

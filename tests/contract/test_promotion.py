@@ -118,6 +118,26 @@ def test_rollback_goes_back_one_champion_at_a_time() -> None:
 
 
 @pytest.mark.usefixtures("models")
+def test_a_challenger_that_is_promoted_is_the_challenger_no_more() -> None:
+    """The same entry removes the alias, and a rollback restores it if no other version took it meanwhile."""
+    md.promote("tiny:1.0.0")
+    md.promote("tiny:1.1.0", "challenger")
+    entry = md.promote("tiny@challenger", force=True, reason="a test")
+    assert (entry.to, dict(entry.others)) == ("1.1.0", {"challenger": None})
+    assert store.aliases("tiny") == {"champion": "1.1.0"}
+    md.rollback("tiny")
+    assert store.aliases("tiny") == {"champion": "1.0.0", "challenger": "1.1.0"}
+
+    md.promote("tiny@challenger", force=True, reason="a test")
+    md.promote("tiny:1.2.0", "challenger")
+    assert not md.rollback("tiny").others
+    assert store.aliases("tiny") == {"champion": "1.0.0", "challenger": "1.2.0"}
+
+    md.promote("tiny:1.1.0", force=True, reason="a test")
+    assert store.aliases("tiny") == {"champion": "1.1.0", "challenger": "1.2.0"}
+
+
+@pytest.mark.usefixtures("models")
 def test_versions_that_were_deleted() -> None:
     """An alias of a deleted version is named as such; a rollback leaves it, and does not go back to one."""
     for version in ("1.0.0", "1.1.0", "1.2.0"):

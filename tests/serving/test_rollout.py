@@ -287,7 +287,7 @@ def test_the_shadow_compares_with_the_next_version(tmp_path: Path) -> None:
         assert (end["model"], end["candidate"], end["reason"]) == (
             "served:1.2.0",
             "served@challenger",
-            "it answers callers itself",
+            "no version has this alias now",
         )
     table = pl.read_parquet(store_folder / "shadow", hive_partitioning=True)
     assert set(table["version"]) == {"1.0.0", "1.1.0"}

@@ -34,7 +34,8 @@ def _table(entries: list[Entry]) -> Table:
         column.overflow = "fold"
     for entry in entries:
         action = f"{entry.action}, forced" if entry.forced else entry.action
-        names = (escape(entry.by), action, entry.alias, entry.before or "", entry.to)
+        to = f"{entry.to}; {entry.others_text()}" if entry.others else entry.to
+        names = (escape(entry.by), action, entry.alias, entry.before or "", to)
         trial = entry.trial.file if entry.trial else ""
         table.add_row(f"{entry.time:%Y-%m-%d %H:%M:%S}", *names, trial, escape(entry.reason or ""))
     return table

@@ -20,3 +20,5 @@ def promote(tag: Tag, alias: Alias = CHAMPION, force: Force = False, reason: Rea
     """
     entry = promotion.promote(tag, alias, force=force, reason=reason)
     print(f"{alias}: {entry.to}, before {entry.before or 'none'}, set {entry.time:%Y-%m-%d %H:%M:%S} UTC by {entry.by}")
+    if entry.others:
+        print(entry.others_text())

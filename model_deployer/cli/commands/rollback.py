@@ -14,3 +14,5 @@ def rollback(name: Name, reason: Reason = None) -> None:
     """Make the champion before the present one the champion again."""
     entry = promotion.rollback(name, reason=reason)
     print(f"{entry.alias}: {entry.to}, before {entry.before}, set {entry.time:%Y-%m-%d %H:%M:%S} UTC by {entry.by}")
+    if entry.others:
+        print(entry.others_text())
