@@ -41,6 +41,9 @@ TRAFFIC_COLUMNS = (
     "row_id",
 )
 
+#: The column of ``traffic`` with the name of the secret that hashes come from (text), if a field is captured as a hash.
+HASH_SECRET = "hash_secret"
+
 #: The columns of ``refusals``: the last two are texts, sorted and separated by commas. No value of a caller is in them,
 #: and a field that the model does not have counts as ``other``.
 REFUSAL_COLUMNS = ("request_id", "time", "protocol", "status", "code", "milliseconds", "fields", "problem_codes")

@@ -25,8 +25,8 @@ _VERSION = re.compile(r"/version=([^/]+)/")
 class TrafficFiles(Protocol):
     """The files of a traffic store by their paths relative to it."""
 
-    def paths(self, prefix: str) -> Iterator[str]:
-        """Yield the paths of the Parquet files below a folder; none if it does not exist.
+    def paths(self, prefix: str, suffix: str = ".parquet") -> Iterator[str]:
+        """Yield the paths of the files below a folder whose names have an ending; none if it does not exist.
 
         Raises:
             DataError: if the store cannot be read.
@@ -63,8 +63,8 @@ class FolderFiles(TrafficFiles):
         self._root = root
 
     @override
-    def paths(self, prefix: str) -> Iterator[str]:
-        for file in sorted((self._root / prefix).rglob("*.parquet")):
+    def paths(self, prefix: str, suffix: str = ".parquet") -> Iterator[str]:
+        for file in sorted((self._root / prefix).rglob(f"*{suffix}")):
             yield file.relative_to(self._root).as_posix()
 
     @override
@@ -77,7 +77,7 @@ class FolderFiles(TrafficFiles):
     @override
     def write(self, path: str, content: bytes) -> None:
         target = self._root / path
-        unfinished = target.with_name(f".{target.name}")
+        unfinished = target.with_name(f".{target.name}.unfinished")  # readers take every .parquet file
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             unfinished.write_bytes(content)
@@ -109,10 +109,10 @@ class ObjectFiles(TrafficFiles):
             raise self._error(error) from None
 
     @override
-    def paths(self, prefix: str) -> Iterator[str]:
+    def paths(self, prefix: str, suffix: str = ".parquet") -> Iterator[str]:
         try:
             for batch in self._obstore.list(self._store, f"{prefix}/"):
-                yield from [entry["path"] for entry in batch if entry["path"].endswith(".parquet")]
+                yield from [entry["path"] for entry in batch if entry["path"].endswith(suffix)]
         except self._errors as error:
             raise self._error(error) from None
 

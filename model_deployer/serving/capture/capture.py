@@ -13,8 +13,10 @@ from arro3.core import RecordBatch
 from typing_extensions import override
 
 from model_deployer.contract.artifact import Artifact
+from model_deployer.contract.deletion import FOLDER as DELETIONS
 from model_deployer.contract.errors import InvalidRows, RequestError, Unavailable, UsageError
 from model_deployer.contract.traffic import hashed_fields, partition
+from model_deployer.serving.capture.publisher import Publisher
 from model_deployer.serving.capture.record_tables import Loss, Refusal, label_batch, loss_batch, refusal_batch
 from model_deployer.serving.capture.row_sampler import RowSampler, everything
 from model_deployer.serving.capture.spool import AbandonedSpool, Spool, abandoned_spools, default_spool, write_part
@@ -85,6 +87,7 @@ class Capture(TrafficListener):
         self._table = table
         self._row_values = artifact.contract.row_elements
         self._store = open_store(location)
+        self._publisher = Publisher(self._store)
         self._spool_root = settings.capture_spool or default_spool(location)
         self._sampler = RowSampler(settings.capture_share, settings.capture_margin, artifact.contract.output)
         self._file_seconds = settings.capture_seconds
@@ -220,7 +223,7 @@ class Capture(TrafficListener):
         if self._batches and time.monotonic() - self._file_start >= self._file_seconds:
             self._write_rows(spool)
         self._write_records(spool)
-        spool.publish(self._store)
+        spool.publish(self._publisher)
         now = time.monotonic()
         if now >= self._next_abandoned:
             self._next_abandoned = now + _ABANDONED_SECONDS
@@ -233,7 +236,7 @@ class Capture(TrafficListener):
         self._build_batches(spool)
         self._write_rows(spool)
         self._write_records(spool)
-        spool.publish(self._store)
+        spool.publish(self._publisher)
 
     def _build_batches(self, spool: Spool) -> None:
         """Turn the captured requests into record batches. A file has those of one hour."""
@@ -331,7 +334,7 @@ class Capture(TrafficListener):
             spool.forget_counts()
             self._metrics.count_captured("lost", rows)
             logger.warning("a killed worker had captured rows that are lost", extra={"rows": rows})
-        spool.publish(self._store)
+        spool.publish(self._publisher)
 
     def _remove_old(self) -> None:
         """Remove the partitions of days that are past the retention."""
@@ -341,7 +344,8 @@ class Capture(TrafficListener):
         name, _, _version = self._model.partition(":")
         tables = [f"{table}/model={name}" for table in ("traffic", "refusals", "shadow", "losses")]
         folders = [folder for table in tables for folder in self._store.folders(table)]
-        days = [day for folder in (*folders, f"labels/model={name}") for day in self._store.folders(folder)]
+        others = (f"labels/model={name}", DELETIONS)
+        days = [day for folder in (*folders, *others) for day in self._store.folders(folder)]
         for day in days:
             if day.rpartition("/")[2] < first_day:
                 self._store.remove(day)

@@ -6,17 +6,16 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from arro3.core import RecordBatch, Table
 from arro3.io import write_parquet
 
+from model_deployer.serving.capture.publisher import PARTS, Publisher, parts
 from model_deployer.serving.capture.tally import Counts, Tally
-from model_deployer.serving.capture.traffic_store import TrafficStore
 
-_LOCK, _MODEL, _TALLY, _PARTS, _LABELS = "lock", "model", "tally", "parts", "labels.jsonl"
+_LOCK, _MODEL, _TALLY, _LABELS = "lock", "model", "tally", "labels.jsonl"
 
 
 class Spool:
@@ -53,23 +52,23 @@ class Spool:
         write_part(self._folder, f"{partition}/{self.worker}-{self._number:06d}-{rows}.parquet", batches)
         self._number += 1
 
-    def publish(self, store: TrafficStore) -> None:
+    def publish(self, publisher: Publisher) -> None:
         """Move the finished files to the traffic store, the oldest first.
 
         Raises:
             StoreFault: if one cannot be moved; it and those after it stay.
         """
-        publish_parts(self._folder, store)
+        publisher.publish(self._folder)
 
     @property
     def waiting_bytes(self) -> int:
         """The size of the finished files that are not in the traffic store yet."""
-        return sum(file.stat().st_size for file in _parts(self._folder))
+        return sum(file.stat().st_size for file in parts(self._folder))
 
     def drop_oldest(self) -> int:
         """Delete the oldest finished file that has no labels; return the number of its rows, 0 if there is none."""
-        for file in _parts(self._folder):
-            if file.relative_to(self._folder / _PARTS).parts[0] != "labels":
+        for file in parts(self._folder):
+            if file.relative_to(self._folder / PARTS).parts[0] != "labels":
                 file.unlink(missing_ok=True)
                 return int(file.stem.rpartition("-")[2])
         return 0
@@ -102,7 +101,7 @@ class Spool:
     def close(self) -> None:
         """Remove the folder if nothing is left in it; otherwise another worker finishes it."""
         self.tally.close()
-        if not (self._folder / _LABELS).exists() and not any(_parts(self._folder)):
+        if not (self._folder / _LABELS).exists() and not any(parts(self._folder)):
             shutil.rmtree(self._folder, ignore_errors=True)
         self._lock.close()
 
@@ -142,9 +141,9 @@ class AbandonedSpool:
         """Empty the log."""
         (self.folder / _LABELS).unlink(missing_ok=True)
 
-    def publish(self, store: TrafficStore) -> None:
+    def publish(self, publisher: Publisher) -> None:
         """Move its finished files to the traffic store; see :meth:`Spool.publish`."""
-        publish_parts(self.folder, store)
+        publisher.publish(self.folder)
 
     def remove(self) -> None:
         """Remove the folder."""
@@ -184,7 +183,7 @@ def write_part(folder: Path, path: str, batches: Sequence[RecordBatch]) -> None:
     Raises:
         OSError: if it cannot be written; nothing is left then.
     """
-    target = folder / _PARTS / path
+    target = folder / PARTS / path
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder / "unfinished.parquet"
     try:
@@ -197,35 +196,12 @@ def write_part(folder: Path, path: str, batches: Sequence[RecordBatch]) -> None:
         raise
 
 
-def publish_parts(folder: Path, store: TrafficStore) -> None:
-    """Move the finished files of a spool to the traffic store, the oldest first.
-
-    Raises:
-        StoreFault: if one cannot be moved; it and those after it stay.
-    """
-    for file in _parts(folder):
-        store.put(file.relative_to(folder / _PARTS).as_posix(), file)
-        _remove_empty(file.parent, folder)
-
-
 def read_labels(folder: Path) -> list[dict[str, Any]]:
     """Return the labels of the log in a spool. A last line that a killed worker began is left out."""
     log = folder / _LABELS
     if not log.exists():
         return []
     return [json.loads(line) for line in log.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
-
-
-def _remove_empty(partition: Path, folder: Path) -> None:
-    """Remove the folders of a partition that are empty now: a spool that lives for months is searched each second."""
-    with suppress(OSError):  # one is not empty
-        while partition != folder:
-            partition.rmdir()
-            partition = partition.parent
-
-
-def _parts(folder: Path) -> list[Path]:
-    return sorted((folder / _PARTS).rglob("*.parquet"), key=lambda file: (file.stat().st_mtime_ns, file.name))
 
 
 def _locked(path: Path, *, must_exist: bool = False) -> IO[bytes]:

@@ -25,10 +25,31 @@ class TrafficStore(Protocol):
     """A place for files by their paths relative to it, with ``/`` between folders."""
 
     def put(self, path: str, file: Path) -> None:
-        """Store a local file under a path and remove it. Readers see all of it or nothing.
+        """Store a local file under a path, also over another one. Readers see all of it or nothing.
 
         Raises:
-            StoreFault: if it cannot be stored; the local file is then still there.
+            StoreFault: if it cannot be stored.
+        """
+
+    def files(self, path: str) -> Iterator[str]:
+        """Yield the paths of the files in a folder and in those in it; none if it does not exist.
+
+        Raises:
+            StoreFault: if the store cannot be read.
+        """
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            StoreFault: if it cannot be read.
+        """
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file.
+
+        Raises:
+            StoreFault: if it cannot be removed.
         """
 
     def folders(self, path: str) -> Iterator[str]:
@@ -61,13 +82,33 @@ class FolderStore(TrafficStore):
         target = self.root / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            if target.parent.stat().st_dev != file.stat().st_dev:
-                copy = target.with_name(f".{target.name}")
+            copy = target.with_name(f".{target.name}.unfinished")
+            copy.unlink(missing_ok=True)
+            try:
+                copy.hardlink_to(file)
+            except OSError:  # on another device, or not on this file system
                 shutil.copyfile(file, copy)
-                copy.replace(target)
-                file.unlink()
-            else:
-                file.replace(target)
+            copy.replace(target)
+            copy.unlink(missing_ok=True)  # it stays where both were links to the same file
+        except OSError as error:
+            raise StoreFault(error.strerror or type(error).__name__) from None
+
+    @override
+    def files(self, path: str) -> Iterator[str]:
+        for folder, _, names in os.walk(self.root / path):
+            yield from [(Path(folder) / name).relative_to(self.root).as_posix() for name in names if name[0] != "."]
+
+    @override
+    def read(self, path: str) -> bytes:
+        try:
+            return (self.root / path).read_bytes()
+        except OSError as error:
+            raise StoreFault(error.strerror or type(error).__name__) from None
+
+    @override
+    def remove_file(self, path: str) -> None:
+        try:
+            (self.root / path).unlink(missing_ok=True)
         except OSError as error:
             raise StoreFault(error.strerror or type(error).__name__) from None
 
@@ -118,7 +159,28 @@ class ObjectStore(TrafficStore):
     def put(self, path: str, file: Path) -> None:
         try:
             self._obstore.put(self._store, path, file)
-            file.unlink()
+        except self._errors as error:
+            raise StoreFault(first_line(error)) from None
+
+    @override
+    def files(self, path: str) -> Iterator[str]:
+        try:
+            for batch in self._obstore.list(self._store, f"{path}/"):
+                yield from [entry["path"] for entry in batch]
+        except self._errors as error:
+            raise StoreFault(first_line(error)) from None
+
+    @override
+    def read(self, path: str) -> bytes:
+        try:
+            return bytes(self._obstore.get(self._store, path).bytes())
+        except self._errors as error:
+            raise StoreFault(first_line(error)) from None
+
+    @override
+    def remove_file(self, path: str) -> None:
+        try:
+            self._obstore.delete(self._store, path)
         except self._errors as error:
             raise StoreFault(first_line(error)) from None
 

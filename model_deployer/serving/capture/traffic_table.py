@@ -1,7 +1,5 @@
 """Turn captured rows into record batches of the table ``traffic``."""
 
-import hashlib
-import hmac
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.features import Boolean, Datetime, Feature, Integer, NumberList
+from model_deployer.contract.field_hash import field_key, hash_value, secret_id
 from model_deployer.contract.reference import (
     CountDistribution,
     Distribution,
@@ -21,15 +20,12 @@ from model_deployer.contract.reference import (
     counts,
     norms,
 )
-from model_deployer.contract.traffic import column_of, output_column
+from model_deployer.contract.traffic import HASH_SECRET, column_of, output_column
 from model_deployer.serving.capture.traffic_listener import AnsweredRequest
 from model_deployer.serving.engines.batching import concatenate_columns
 from model_deployer.serving.rows.columns import Columns
 from model_deployer.serving.rows.decoding import Rows
 from model_deployer.serving.rows.row_id import Ids
-
-#: The number of bytes of a keyed hash: two of a billion values are equal with a probability below 1e-20.
-_HASH_BYTES = 16
 
 _TIME = DataType.timestamp("us", tz="UTC")
 _LOCAL_TIME = DataType.timestamp("us")
@@ -59,6 +55,7 @@ class TrafficTable:
         self._output = contract.output
         self._build_columns = build_columns
         self._ids = ids
+        self._secret_id = secret_id(secret) if secret else None
         self._encoders = dict(_encoders(contract.features, reference, secret or b""))
 
     def batch(self, requests: Sequence[AnsweredRequest]) -> RecordBatch:
@@ -73,6 +70,8 @@ class TrafficTable:
         time = datetime.fromtimestamp(requests[0].taken.time, UTC)
         arrays: dict[str, Any] = request_arrays(requests, self._ids)
         arrays |= {name: encode(columns[field], time) for name, (field, encode) in self._encoders.items()}
+        if self._secret_id:
+            arrays[HASH_SECRET] = _texts([self._secret_id] * len(arrays["row"]))
         arrays |= {output_column(name): output_array(values) for name, values in self._output.columns(outputs).items()}
         return RecordBatch.from_pydict(arrays)
 
@@ -172,19 +171,11 @@ def _summary(distribution: Distribution, values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _hash_encoder(feature: Feature, secret: bytes) -> _Encoder:
-    """Return an encoder with HMAC-SHA256 (RFC 2104). The key changes each month, so that months cannot be joined."""
-
     def encode(values: NDArray[Any], time: datetime) -> Array:
-        key = hmac.digest(secret, f"{time:%Y-%m}/{feature.name}".encode(), hashlib.sha256)
-        return _texts([_hash(key, value) for value in values.reshape(len(values), -1).tolist()])
+        key = field_key(secret, time, feature.name)
+        return _texts([hash_value(key, value) for value in values.reshape(len(values), -1).tolist()])
 
     return encode
-
-
-def _hash(key: bytes, value: Sequence[Any]) -> str | None:
-    if all(part == "" or part is None or (isinstance(part, float) and math.isnan(part)) for part in value):
-        return None
-    return hmac.digest(key, repr(value).encode(), hashlib.sha256)[:_HASH_BYTES].hex()
 
 
 def _texts(values: Sequence[str | None]) -> Array:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.outputs import Arrays, Output
 from model_deployer.contract.traffic import candidate_column, output_column, partition
+from model_deployer.serving.capture.publisher import Publisher
 from model_deployer.serving.capture.spool import Spool
 from model_deployer.serving.capture.traffic_listener import AnsweredRequest
 from model_deployer.serving.capture.traffic_store import StoreFault, TrafficStore
@@ -50,7 +51,7 @@ class ShadowFiles:
         seconds: float,
         ids: Callable[[Rows], Ids | None],
     ) -> None:
-        self._store, self._spool_root = store, spool
+        self._publisher, self._spool_root = Publisher(store), spool
         self._model, self._candidate = models
         self._seconds, self._ids = seconds, ids
         self._spool: Spool | None = None
@@ -94,7 +95,7 @@ class ShadowFiles:
                 self._spool.write(path, batches)
             while self._spool.waiting_bytes > _MAX_WAITING_BYTES and self._spool.drop_oldest():
                 pass
-            self._spool.publish(self._store)
+            self._spool.publish(self._publisher)
         except (OSError, StoreFault) as error:
             if self._limit.admit((0, "shadow")) is not None:
                 reason = error.strerror if isinstance(error, OSError) else str(error)

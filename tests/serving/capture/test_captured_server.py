@@ -13,12 +13,12 @@ from moto.server import ThreadedMotoServer
 from model_deployer.serving.capture import capture
 from model_deployer.serving.config.settings import ProtocolName
 from tests.serving.capture.test_capture import ask as ask_in_process
-from tests.serving.capture.test_capture import start
+from tests.serving.capture.test_capture import start, with_policy
 from tests.serving.protocols.golden_rows import ROWS
 from tests.serving.protocols.served import served
 from tests.serving.protocols.speakers import SPEAKERS
 from tests.support import tiny
-from tests.support.processes import Server, serve, until
+from tests.support.processes import Server, run, serve, until
 from tests.support.servers import SharedServers
 
 #: The keys that moto takes.
@@ -69,6 +69,69 @@ def test_a_killed_worker_loses_its_last_file_and_another_one_says_so(tmp_path: P
     assert read(store, "labels")["request_id"].to_list() == ["request-3"]
     assert len(read(store, "traffic")) == 2  # a server that ends writes what it has
     assert not any((store / ".spool").iterdir())
+
+
+def bytes_of(folder: Path) -> bytes:
+    """The bytes of all files of a folder, those of the Parquet files also without compression."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    tables = [pl.read_parquet(file, hive_partitioning=False).write_csv() for file in files if file.suffix == ".parquet"]
+    return b"".join([*map(Path.read_bytes, files), *map(str.encode, tables)])
+
+
+@pytest.mark.slow
+def test_a_subject_is_deleted_from_what_servers_have_not_stored_yet(tmp_path: Path) -> None:
+    """Rows in memory, their labels, and the answers of a shadow; rows after a deletion are kept until the next one."""
+    store, key = tmp_path / "store", tmp_path / "key"
+    key.write_text("0123456789abcdef")
+    tiny.save(tmp_path / "champion", "served", "1.0.0", with_policy("hash", "origin"))
+    home = tiny.home(tmp_path / "home", "1.1.0")
+    settings = {
+        "DEPLOYER_CAPTURE": str(store),
+        "DEPLOYER_CAPTURE_SHARE": "1",
+        "DEPLOYER_CAPTURE_SECONDS": "3600",
+        "DEPLOYER_CAPTURE_KEY_FILE": str(key),
+        "DEPLOYER_ROW_ID": "order",
+        "DEPLOYER_SHADOW": "served:1.1.0",
+        "DEPLOYER_SHADOW_SHARE": "1",
+    }
+    subject, other, hashed = "subject-4711", "other-4712", "hashed-4713"
+
+    def send(server: Server, order: str, origin: str) -> None:
+        row = tiny.ROW | {"order": order, "origin": origin}
+        answer = httpx.post(f"{server.url}/predict", json={"rows": [row]}, headers={"x-request-id": f"of-{order}"})
+        assert answer.status_code == 200
+        label = {"row_id": order, "label": "late"}
+        assert httpx.post(f"{server.url}/feedback", json={"labels": [label]}).status_code == 202
+
+    def compared() -> float:
+        return server.metric('model_shadow_rows_total{result="same"}')
+
+    with serve(["--arg", "model=served:1.0.0"], home, tmp_path / "log", variables=settings) as server:
+        shadow_rows = 0
+
+        def shadow_answers() -> bool:
+            httpx.post(f"{server.url}/predict", json={"rows": [tiny.ROW]})
+            return compared() > shadow_rows
+
+        until(shadow_answers, seconds=60)
+        for order, origin in ((subject, "LGA"), (other, "LGA"), (hashed, "EWR")):
+            send(server, order, origin)
+        until(lambda: len(read(store, "labels")) == 3)
+        done = run("deployer", "capture", "delete", str(store), "--row-id", subject)
+        assert done.returncode == 0, done.stderr
+        assert ": 0 rows, 0 refusals, 1 label and 0 rows of a shadow deleted" in done.stdout
+        field = ("--field", "origin=EWR", "--key-file", str(key))
+        assert run("deployer", "capture", "delete", str(store), *field).returncode == 0
+        send(server, "later-4714", "EWR")
+    done = run("deployer", "capture", "delete", str(store), *field)
+    assert ": 1 row, 0 refusals, 2 labels and 1 row of a shadow deleted" in done.stdout, done.stdout
+    left = bytes_of(store)
+    assert not [each for each in (subject, hashed, "later-4714") if each.encode() in left]
+    assert left.count(other.encode()) >= 3
+    assert set(read(store, "traffic")["row_id"]) == {None, other}
+    assert other in set(read(store, "shadow")["row_id"])
+    assert list(read(store, "labels")["row_id"]) == [other]
+    assert "rows of a deleted subject were not stored" in (tmp_path / "log").read_text()
 
 
 def keys_of(bucket: Any) -> list[str]:
