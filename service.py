@@ -6,20 +6,16 @@
 
 import asyncio
 import os
-import uuid
-from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
 import bentoml
-import msgspec
 from bentoml.exceptions import BentoMLException
 from bentoml.models import BentoModel
 from pydantic import BaseModel, Field, WithJsonSchema
-from pydantic_core import to_json
 
 from model_deployer.contract import signature
-from model_deployer.contract.errors import DeployerError, MalformedBody, RequestError
+from model_deployer.contract.errors import DeployerError
 from model_deployer.serving import memory
 from model_deployer.serving.admission import AdmissionControl
 from model_deployer.serving.config import configuration, server_options, settings, startup_errors, tls, tracking
@@ -30,7 +26,7 @@ from model_deployer.serving.engines.remote import RUNNER_TIMEOUT_SECONDS, Remote
 from model_deployer.serving.engines.source import SOCKET_VARIABLE, SourceEngine
 from model_deployer.serving.gateway import Gateway
 from model_deployer.serving.grpc import address
-from model_deployer.serving.http import connection, keys, listeners, problem_details
+from model_deployer.serving.http import connection, keys, listeners
 from model_deployer.serving.http.access_log import AccessLog
 from model_deployer.serving.observability import logs, metric_files, workers
 from model_deployer.serving.predictor import Predictor
@@ -38,6 +34,7 @@ from model_deployer.serving.protocols import openapi, registry
 from model_deployer.serving.rollout import takeover
 from model_deployer.serving.rollout.alias_follower import AliasFollower
 from model_deployer.serving.rollout.source_processes import SourceProcesses
+from model_deployer.serving.service_calls import ServiceCalls
 from model_deployer.serving.shadow.shadow_processes import ShadowProcesses
 
 SERVICE_FILE = Path(__file__).resolve()
@@ -71,6 +68,7 @@ except DeployerError as error:
     raise BentoMLException(str(error)) from None
 
 access_log = AccessLog(predictor.metrics, server_settings, api_keys, predictor.listeners)
+service_calls = ServiceCalls(predictor, access_log)
 connection.install(server_settings.keep_alive_seconds, AdmissionControl(predictor, access_log))
 # By default BentoML reopens the connection to the runner every hundred calls, and loses the calls in progress.
 persistent_connection = {"max_requests": 10**9, "max_age": 1e9}
@@ -96,14 +94,6 @@ def local_engine(device: int | None, threads: int | None = 1) -> engine.Engine:
     if artifact.runner:
         return SourceEngine(artifact, artifact.runner, os.environ[SOCKET_VARIABLE])
     return OnnxEngine(artifact.model, artifact.contract.output, threads, device)
-
-
-def encode_body(rows: list[dict[str, Any]]) -> bytes:
-    """Return rows as the JSON body of a client. NaN stays NaN, so that it is refused as in other requests."""
-    try:
-        return to_json({"rows": rows}, inf_nan_mode="constants")
-    except ValueError:
-        raise MalformedBody("the rows have a value that JSON cannot represent") from None
 
 
 @bentoml.service(
@@ -167,12 +157,7 @@ class ModelService:
     @bentoml.api
     async def predict(self, rows: Annotated[list[Row], Field(examples=[[artifact.contract.example()]])]) -> Answer:
         """Return one prediction per row, in order."""
-        try:
-            answer: dict[str, Any] = msgspec.json.decode(await predictor.answer_in_time(encode_body(rows)))
-        except RequestError as error:
-            document = problem_details.encode_problem(error, request_id=uuid.uuid4().hex).decode()
-            raise BentoMLException(document, error_code=HTTPStatus(error.status)) from None
-        return answer
+        return await service_calls.predict(rows)
 
     @bentoml.on_deployment
     @staticmethod

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
 from tests.support import tiny
@@ -104,9 +105,23 @@ def without_id(answer: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in answer.items() if key != "request_id"}
 
 
-def test_a_call_in_the_same_process_answers_as_http_does(server: Server, tmp_path: Path) -> None:
-    home = tiny.home(tmp_path, "1.0.0")
+def check_captured(store: Path, answers: list[dict[str, Any]]) -> None:
+    """Check that a traffic store has the rows of all answers, and all refusals."""
+    rows = pl.read_parquet(store / "traffic")
+    assert set(rows["protocol"]) == {"python"}
+    assert len(rows) == sum(len(answer.get("predictions", ())) for answer in answers) == 3
+    refusals = pl.read_parquet(store / "refusals")
+    assert sorted(refusals["code"]) == sorted(answer["code"] for answer in answers if "code" in answer)
+
+
+def test_a_call_in_the_same_process_answers_as_http_does(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEPLOYER_CAPTURE", str(tmp_path / "store"))
+    monkeypatch.setenv("DEPLOYER_CAPTURE_SHARE", "1")
+    home = tiny.home(tmp_path / "home", "1.0.0")
     answers = json.loads(run_python(IN_PROCESS, home, json.dumps(CASES).encode()))
+    check_captured(tmp_path / "store", answers)
     assert [answer.pop("error_code", None) for answer in answers] == [answer.get("status") for answer in answers]
     assert [without_id(answer) for answer in answers] == list(over_http(server))
 
@@ -117,9 +132,11 @@ def test_another_service_gets_the_answers_that_http_gets(
     home = tiny.home(tmp_path / "home", "1.0.0")
     (tmp_path / "front.py").write_text(FRONT)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    with serve(["front:Front"], home, tmp_path / "log", cwd=tmp_path) as front:
-        answers = [httpx.post(f"{front.url}/ask", content=json.dumps({"rows": rows})) for rows in CASES]
-    assert [without_id(answer.json()) for answer in answers] == list(over_http(server))
+    variables = {"DEPLOYER_CAPTURE": str(tmp_path / "store"), "DEPLOYER_CAPTURE_SHARE": "1"}
+    with serve(["front:Front"], home, tmp_path / "log", cwd=tmp_path, variables=variables) as front:
+        answers = [httpx.post(f"{front.url}/ask", content=json.dumps({"rows": rows})).json() for rows in CASES]
+    assert [without_id(answer) for answer in answers] == list(over_http(server))
+    check_captured(tmp_path / "store", answers)
 
 
 def test_no_pickle_is_loaded_whoever_sends_it(server: Server, tmp_path: Path) -> None:

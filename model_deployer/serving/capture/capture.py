@@ -1,5 +1,6 @@
 """Captures the traffic of one worker. Start with :meth:`Capture.add`, which requests call; a thread does the rest."""
 
+import atexit
 import logging
 import threading
 import time
@@ -112,6 +113,7 @@ class Capture(TrafficListener):
         """
         self._spool = self._make_spool()
         self._thread.start()
+        atexit.register(self.close)  # a program that calls the service in its own process does not shut it down
 
     def check(self) -> None:
         """Check that a spool can be made, for the parent of the workers.
