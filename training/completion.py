@@ -5,7 +5,7 @@ Training (:mod:`training.run`) and adoption (:mod:`training.adoption_run`) both 
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from model_deployer.contract.features import Feature
 from model_deployer.contract.outputs import Arrays, Classification, Output, Regression, SingleTarget, VectorOutput
 from model_deployer.contract.prediction_shift import PredictionShift, exceeds_tolerance
 from model_deployer.contract.reference import Reference
+from model_deployer.contract.reference_rows import ReferenceRows
 from model_deployer.contract.versions import next_version
 from model_deployer.training.data.dataset import Dataset
 from model_deployer.training.data.split import method
@@ -48,6 +49,8 @@ from model_deployer.training.export.metadata import describe
 from model_deployer.training.export.prediction_shift import shift_since
 from model_deployer.training.export.provenance import provenance
 from model_deployer.training.export.reference import reference
+from model_deployer.training.export.reference_rows import reference_rows
+from model_deployer.training.export.table_units import table_units
 from model_deployer.training.export.unit_spreads import unit_spreads
 from model_deployer.training.preprocessing.sample import Sample
 from model_deployer.training.report.report import EvaluatedModel, write_report
@@ -121,8 +124,7 @@ def complete(dataset: Dataset, model: ReadyModel, *, is_patch: bool = False) -> 
         **model.evidence,
     )
     evaluation = _with_checked_gates(spec, evaluation)
-    distributions = _reference(dataset, answers, model)
-    files = _Files(dataset.path, model, contract, evaluation, distributions)
+    files = _Files(dataset.path, model, contract, evaluation, *_reference(dataset, answers, model, evaluation))
     manifest = _manifest(dataset.path, spec, model.tolerance, dataset.version, comparison.version(contract))
     return _save(files, manifest.model_copy(update={"transformers": dataset.transformed}), test)
 
@@ -191,7 +193,7 @@ def complete_without_table(
         behaviour=comparison.behaviour,
         **model.evidence,
     )
-    files = _Files(path, model, contract, _with_checked_gates(spec, evaluation), None)
+    files = _Files(path, model, contract, _with_checked_gates(spec, evaluation))
     manifest = _manifest(path, spec, model.tolerance, NO_TABLE, comparison.version(contract))
     return _save(files, manifest, rows)
 
@@ -204,7 +206,8 @@ class _Files:
     model: ReadyModel
     contract: Contract
     evaluation: Evaluation
-    reference: Reference | None
+    reference: Reference | None = None
+    reference_rows: ReferenceRows | None = None
 
     def write(self, folder: Path) -> None:
         """Write the files into an empty folder."""
@@ -216,15 +219,20 @@ class _Files:
         write_json(folder / artifact.EVALUATION, self.evaluation.to_json())
         if self.reference is not None:
             write_json(folder / artifact.REFERENCE, self.reference.to_json())
+        if self.reference_rows is not None:
+            self.reference_rows.write(folder / artifact.REFERENCE_ROWS)
 
 
-def _reference(dataset: Dataset, predictions: Arrays, model: ReadyModel) -> Reference:
-    """Return the expected distributions, and what a replay of the table says of drift: thresholds, and spreads of days.
+def _reference(
+    dataset: Dataset, predictions: Arrays, model: ReadyModel, evaluation: Evaluation
+) -> tuple[Reference, ReferenceRows | None]:
+    """Return the expected distributions with thresholds and spreads of days from a replay, and rows of the table.
 
     Args:
         dataset: The table.
         predictions: The outputs of the model for the test rows.
         model: The model.
+        evaluation: Its evaluation.
     """
     parts, frame, seed = dataset.parts, dataset.frame, dataset.spec.seed
     distributions = reference(dataset.features, frame[parts.train_and_validation], predictions, model.output)
@@ -234,8 +242,19 @@ def _reference(dataset: Dataset, predictions: Arrays, model: ReadyModel) -> Refe
     )
     drift = replay(dataset.features, distributions, training, test, len(parts.test))
     print_stage("replay", describe_drift(drift))
-    spreads = unit_spreads(dataset.features, distributions, training, test)
-    return distributions.model_copy(update={"drift": drift} | ({"spreads": spreads} if spreads else {}))
+    units = table_units(training, test)
+    if units is None:
+        return distributions.model_copy(update={"drift": drift}), None
+    spreads = unit_spreads(dataset.features, distributions, units)
+    rows = reference_rows(_by_importance(dataset.features, evaluation), distributions, units, seed)
+    return distributions.model_copy(update={"drift": drift, "spreads": spreads}), rows
+
+
+def _by_importance(features: Sequence[Feature], evaluation: Evaluation) -> list[Feature]:
+    """Return the features, the most important first; in their order as far as that was not measured."""
+    ranked = [each.feature for each in evaluation.importance.features] if evaluation.importance else []
+    ranks = {name: rank for rank, name in enumerate(ranked)}
+    return sorted(features, key=lambda feature: ranks.get(feature.name, len(ranks)))
 
 
 def _save(files: _Files, manifest: Manifest, test: pl.DataFrame) -> Completed:

@@ -8,6 +8,8 @@ weights.safetensors, architecture.json   the torch module, for a GPU and for fur
 estimator.onnx     the trees or another estimator alone, as inside model.onnx, if the model has one
 reference.json     :class:`contract.reference.Reference`: distribution of features and predictions in the training
                    data, the baseline for drift
+reference_rows.npz :class:`contract.reference_rows.ReferenceRows`: rows of the table as codes of the bins in
+                   reference.json, the baseline for combinations of values, if the table has days or groups
 golden.jsonl       rows with the predictions that every engine must reproduce within the manifest's tolerance
 evaluation.json    :class:`contract.evaluation.Evaluation`: metrics with intervals, baselines, candidates, slices,
                    gates, latency, findings about the data
@@ -38,6 +40,7 @@ from model_deployer.contract.errors import ArtifactError
 from model_deployer.contract.evaluation import Evaluation
 from model_deployer.contract.prediction_shift import TOLERANCE
 from model_deployer.contract.reference import Reference
+from model_deployer.contract.reference_rows import ReferenceRows
 from model_deployer.contract.source_runner import RUNNER, SourceRunner
 
 FORMAT = 1
@@ -49,6 +52,7 @@ WEIGHTS = "weights.safetensors"
 ARCHITECTURE = "architecture.json"
 ESTIMATOR = "estimator.onnx"
 REFERENCE = "reference.json"
+REFERENCE_ROWS = "reference_rows.npz"
 GOLDEN = "golden.jsonl"
 EVALUATION = "evaluation.json"
 REPORT = "report.html"
@@ -175,6 +179,17 @@ class Artifact:
             ArtifactError: if the file does not fit the model.
         """
         return Reference.read(self.path / REFERENCE) if REFERENCE in self.manifest.files else None
+
+    @cached_property
+    def reference_rows(self) -> ReferenceRows | None:
+        """The content of reference_rows.npz, or None if the model does not have this file.
+
+        Raises:
+            ArtifactError: if the file does not fit the model.
+        """
+        if REFERENCE_ROWS not in self.manifest.files or self.reference is None:
+            return None
+        return ReferenceRows.read(self.path / REFERENCE_ROWS, self.reference)
 
     @property
     def reason_not_to_serve(self) -> str | None:

@@ -96,8 +96,7 @@ def spread_of_units(counts: Ints, year: int = _YEAR_DAYS) -> UnitSpread:
     variance = (residuals**2).sum(axis=0) / freedom
     levels = anscombe(usual_rows * levels, usual_rows)
     center, extent = _range_of_levels(levels, variance / window, units // window)
-    growth = (1 + MARGIN) * np.sqrt(max(1, year / units))
-    extent = np.maximum(growth * extent, 2 * np.sqrt(variance / units))
+    extent = np.maximum(range_growth(units, year) * extent, 2 * np.sqrt(variance / units))
     return UnitSpread(
         lowest=center - extent,
         highest=center + extent,
@@ -106,6 +105,16 @@ def spread_of_units(counts: Ints, year: int = _YEAR_DAYS) -> UnitSpread:
         freedom=min(freedom, MAX_FREEDOM),
         dispersion="units",
     )
+
+
+def range_growth(units: int, year: int = _YEAR_DAYS) -> float:
+    """Return how many times as wide the range of levels of a year is as that of a table: another year differs.
+
+    Args:
+        units: The number of units of the table.
+        year: The number of periods for which the range has to hold.
+    """
+    return float((1 + MARGIN) * np.sqrt(max(1, year / units)))
 
 
 def _levels(counts: Ints, rows: Ints, window: int, usual_rows: float) -> Floats:

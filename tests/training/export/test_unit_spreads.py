@@ -10,6 +10,7 @@ from model_deployer.monitoring.statistics.field_drift import field_drift
 from model_deployer.training.data.traffic import Origins
 from model_deployer.training.export.drift_replay import replayed_rows
 from model_deployer.training.export.reference import reference
+from model_deployer.training.export.table_units import table_units
 from model_deployer.training.export.unit_spreads import unit_spreads
 from tests.training.export.test_drift_replay import DAYS, FEATURES, ROWS, predict, table
 
@@ -22,7 +23,8 @@ def stored(frame: pl.DataFrame, origins: Origins) -> Reference:
     parts = np.arange(first_test_row), np.arange(first_test_row, len(frame))
     expected = reference(FEATURES, frame[parts[0]], predict(frame[parts[1]]))
     training, test = (replayed_rows(origins, part, frame, predict, seed=0) for part in parts)
-    spreads = unit_spreads(FEATURES, expected, training, test)
+    units = table_units(training, test)
+    spreads = unit_spreads(FEATURES, expected, units) if units else None
     return Reference.parse(expected.model_copy(update={"spreads": spreads}).to_json(), "reference.json", "")
 
 
