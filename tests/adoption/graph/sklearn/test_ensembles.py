@@ -63,7 +63,7 @@ CLASSIFIERS = [
         if method != "temperature"
     ),
     CalibratedClassifierCV(LinearSVC(random_state=0), method="temperature", cv=3, ensemble=False),
-    # Leaves of one class give logits of which scipy's minimum is nan on some processors: leaves are large here.
+    # The minimum that scipy finds for logits of pure leaves is nan on some processors: leaves are large here.
     CalibratedClassifierCV(
         RandomForestClassifier(5, max_depth=2, min_samples_leaf=20, random_state=0), method="temperature", cv=3
     ),
