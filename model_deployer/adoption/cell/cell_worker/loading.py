@@ -39,8 +39,8 @@ def load(steps: list[dict[str, Any]]) -> Any:
     objects = [_LOADERS[step["kind"]](Path(step["path"]), step) for step in steps]
     last = objects[-1]
     if not hasattr(last, "describe"):
-        is_function = inspect.isroutine(last)
-        last = models.Function(getattr(last, "__name__", "function"), last) if is_function else models.Estimator(last)
+        name = getattr(last, "__name__", "function")
+        last = models.Function(name, last) if inspect.isroutine(last) else models.estimator_of(last)
     return models.Steps(objects[:-1], last) if len(objects) > 1 else last
 
 
@@ -156,7 +156,7 @@ def _catboost(path: Path, step: dict[str, Any]) -> Any:
     is_classifier = len(np.asarray(model.classes_)) > 0 or loss in ("Logloss", "MultiClass", "CrossEntropy")
     estimator = catboost.CatBoostClassifier() if is_classifier else catboost.CatBoostRegressor()
     estimator.load_model(str(path), format=form)
-    return models.Estimator(estimator)
+    return models.estimator_of(estimator)
 
 
 def _onnx(path: Path, step: dict[str, Any]) -> Any:
