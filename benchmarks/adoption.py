@@ -36,9 +36,8 @@ from model_deployer.adoption.interface import Kind
 from model_deployer.adoption.read_source import SourceHints, read_source
 from model_deployer.contract import store
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.errors import ArtifactError, CheckFailed, DeployerError
+from model_deployer.contract.errors import CheckFailed, DeployerError
 from model_deployer.contract.outputs import Arrays, Classification
-from model_deployer.serving.engines.batching import concatenate_columns
 from model_deployer.serving.engines.engine import Engine
 from model_deployer.serving.engines.offline import OfflineModel
 from model_deployer.serving.engines.onnx import OnnxEngine
@@ -184,28 +183,13 @@ class Adoption:
         """Return the rows that both answered, the largest difference, and the rows with other decisions."""
         rows = list(_rows(artifact, self.folder))
         with closing(OfflineModel(artifact)) as model:
-            parts = list(_answered(model, rows))
-        accepted = [row for answered, _ in parts for row in answered]
-        outputs = concatenate_columns([outputs for _, outputs in parts])
+            answers = model.answer(rows)
+        accepted = [row for row, is_accepted in zip(rows, answers.accepted.tolist(), strict=True) if is_accepted]
         columns = {name: [row[name] for row in accepted] for name in accepted[0]}
         (self.folder / "rows.json").write_text(json.dumps(columns))
         self._ask("answer")
         expected = json.loads((self.folder / "answers.json").read_text())
-        return _difference(artifact, outputs, expected)
-
-
-def _answered(model: OfflineModel, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[list[Any], Arrays]]:
-    """Yield rows that are answered, with their outputs; a row that is answered with NaN is an error of the service."""
-    try:
-        answers = model.answer(rows)
-    except ArtifactError:
-        if len(rows) > 1:
-            middle = len(rows) // 2
-            yield from _answered(model, rows[:middle])
-            yield from _answered(model, rows[middle:])
-        return
-    accepted = answers.accepted.tolist()
-    yield [row for row, is_accepted in zip(rows, accepted, strict=True) if is_accepted], answers.outputs
+        return _difference(artifact, answers.outputs, expected)
 
 
 def _rows(artifact: Artifact, folder: Path) -> Iterator[Mapping[str, Any]]:

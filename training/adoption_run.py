@@ -50,6 +50,7 @@ from model_deployer.contract.source_runner import RUNNER, SOURCE, SourceRunner
 from model_deployer.training.completion import Completed, ReadyModel, complete, complete_without_table
 from model_deployer.training.data.dataset import Dataset, read_evaluation_data
 from model_deployer.training.data.features import candidates
+from model_deployer.training.data.possible_categories import possible_categories
 from model_deployer.training.data.request_rows import legal
 from model_deployer.training.data.table import read_table
 from model_deployer.training.data.untabled_fields import untabled_features
@@ -107,17 +108,19 @@ def adopt(path: Path) -> Completed:
     if read.is_unnamed and not has_names and spec.data.has_table:
         hints = replace(hints, columns=_columns_of_table(spec, path, read))
         read = read_source(source_path, hints)
+    if read.converted_library == "catboost":
+        hints = replace(hints, categories=possible_categories(spec, path.parent))
     with open_source(read, hints, spec.adopt.trust, location) as source:
         print_stage("adopt", describe(source))
+        if hints.columns and hints.columns != spec.adopt.columns and not source.has_names:
+            names = ", ".join(hints.columns)
+            print_stage("adopt", f"the source has no names for its columns; it gets those of the table: {names}")
         for note in source.origin.notes:
             print_stage("adopt", note)
         for name, pixels in (source.runner.network.images if source.runner.network else {}).items():
             form = ", ".join(f"{key} {value}" for key, value in pixels.to_json().items())
             print_stage("adopt", f"{name}: the network gets its pixels with {form}")
         _check_numbers(source.interface, spec)
-        for name, pixels in (source.runner.network.images if source.runner.network else {}).items():
-            form = ", ".join(f"{key} {value}" for key, value in pixels.to_json().items())
-            print_stage("adopt", f"{name}: the network gets its pixels with {form}")
         if not spec.data.has_table:
             return _adopt_without_table(path, spec, source)
         return _adopt(read_evaluation_data(path, source.interface), source)
@@ -172,7 +175,6 @@ def _columns_of_table(spec: Spec, path: Path, read: ReadSource) -> tuple[str, ..
                 f"table has {', '.join(names)}, and {statement.place} has {', '.join(statement.value)}. List them in "
                 f"the order of the model under `adopt.columns`"
             )
-    print_stage("adopt", f"the source has no names for its columns; it gets those of the table: {', '.join(names)}")
     return names
 
 

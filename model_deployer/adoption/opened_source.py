@@ -52,6 +52,11 @@ class OpenedSource:
     cell: OpenCell
 
     @property
+    def has_names(self) -> bool:
+        """Whether the source itself names its columns."""
+        return self.runner.network is None and bool(self.cell.process.description["names"])
+
+    @property
     def is_converted_network(self) -> bool:
         """Whether its graph is that of an exporter, which may add in another order than the source."""
         return self.runner.network is not None and self.origin.format != "onnx"
@@ -100,8 +105,9 @@ def _converted(read: ReadSource, cell: OpenCell, hints: SourceHints) -> ReadSour
         return read
     step = cell.steps[-1]
     try:
-        content = cell.process.convert(step.kind, cell.files / step.path, key=step.key)
         is_catboost = read.converted_library == "catboost"
+        known = {"columns": hints.columns, "categories": dict(hints.categories)} if is_catboost else {}
+        content = cell.process.convert(step.kind, cell.files / step.path, key=step.key, **known)
         stored = read_catboost(content) if is_catboost else with_document(read.source.model.stored, content)
         return with_graph(read, write_model(stored, hints.columns))
     except SeveralDecisions as reason:

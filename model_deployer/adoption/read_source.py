@@ -61,6 +61,7 @@ class SourceHints:
         images: The fields that are images, and what model.yaml says of them.
         sequences: The fields that are sequences, and what model.yaml says of them.
         targets: What the numbers of an answer are called, in the order of the source; empty for one target.
+        categories: The texts of each column that may be categories, for a source that has only their hashes.
     """
 
     columns: Sequence[str] | None = None
@@ -72,6 +73,7 @@ class SourceHints:
     images: Mapping[str, StatedImage] = field(default_factory=dict)
     targets: Sequence[str] = ()
     sequences: Mapping[str, StatedSequence] = field(default_factory=dict)
+    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -92,10 +92,10 @@ def open_cell(
         definitions = find_definitions(copy, unknown) if copy.is_dir() else []
         files = copy if copy.is_dir() else folder
         steps = tuple(_step(file, root, source) for file in source.files)
-        scripts = tuple(SourceScript.model_validate(definition.script) for definition in definitions)
+        scripts = tuple(SourceScript(module=item.module, path=str(item.path), code=item.code) for item in definitions)
         with start_cell(environment, limits) as process:
             placed = [{**step.to_json(), "path": str(files / step.path)} for step in steps]
-            process.load(placed, [script.to_json() for script in scripts])
+            process.load(placed, [definition.script for definition in definitions])
             yield OpenCell(process, files, steps, scripts)
 
 

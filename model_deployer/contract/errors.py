@@ -122,7 +122,7 @@ PROBLEM_CODES: Mapping[ProblemCode, str] = {
     "wrong_length": "is an empty string, a string that is too long, or a list of another length than the field has",
     "invalid_text": "contains an unpaired surrogate, which is not a Unicode character",
     "invalid_image": "is not a PNG or JPEG file in base64, is damaged, or has another size than the field",
-    "refused_by_model": "is in a row that the model itself refuses; only a model that its source serves does so",
+    "refused_by_model": "is in a row that the model itself refuses, or answers with NaN or infinity",
 }
 
 

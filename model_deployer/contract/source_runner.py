@@ -40,7 +40,7 @@ class SourceScript(JsonObject):
     Attributes:
         module: The module that the files name, such as ``__main__``.
         path: The path of the script, for the messages of Python.
-        code: Its imports, classes, functions and constants.
+        code: Its imports, classes, functions and constants, at the lines of the script.
     """
 
     module: str = "__main__"

@@ -26,6 +26,7 @@ from model_deployer.serving.capture.traffic_listener import TrafficListener
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.batching import Arrays, Batcher, concatenate_columns
 from model_deployer.serving.engines.engine import Engine
+from model_deployer.serving.engines.refusal import require_numbers
 from model_deployer.serving.http.deadlines import Deadlines
 from model_deployer.serving.http.request_record import RequestRecord, current_request
 from model_deployer.serving.memory import MemoryBudget
@@ -258,9 +259,13 @@ class Predictor:
         return self._decoder.table(rows)
 
     def _run_batch(self, payloads: Sequence[Rows]) -> Arrays:
-        """Run the engine on the rows of several requests and return its output tensors, [rows, n] each."""
+        """Run the engine on the rows of several requests and return its output tensors, [rows, n] each.
+
+        Raises:
+            InvalidRows: if the model refuses rows, numbered within all of them.
+        """
         columns = self._batch_columns(payloads)
-        outputs = _require_finite(self._engine.run(columns))
+        outputs = require_numbers(self._engine.run(columns))
         self.metrics.sample(columns, outputs, sum(map(len, payloads)))
         return outputs
 
@@ -304,7 +309,7 @@ class Predictor:
             record.rows = len(rows)
         try:
             outputs = await self._batcher(rows)
-        except InvalidRows as error:  # only the source of a model refuses what the contract accepts
+        except InvalidRows as error:  # the model itself refuses what the contract accepts
             self.metrics.count_problems(error)
             raise
         if record and self.listeners:
@@ -442,14 +447,3 @@ def _to_lists(columns: Mapping[str, list[str] | NDArray[Any]]) -> dict[str, list
 def _repeat_rows(columns: Columns, rows: int) -> Columns:
     """Repeat the rows of columns until there are ``rows`` of them: arrays of [rows, *shape]."""
     return {name: np.resize(array, (rows, *array.shape[1:])) for name, array in columns.items()}
-
-
-def _require_finite(outputs: Arrays) -> Arrays:
-    """Return the outputs unchanged.
-
-    Raises:
-        ArithmeticError: if one is NaN or infinite. JSON has neither, and msgspec would write null.
-    """
-    if all(np.isfinite(array).all() for array in outputs.values()):
-        return outputs
-    raise ArithmeticError("the model's output is NaN or infinite")

@@ -14,8 +14,7 @@ import pytest
 from model_deployer.contract import artifact
 from model_deployer.contract.artifact import open_artifact
 from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.errors import InvalidRows, PredictionFailed
-from model_deployer.contract.features import Numeric
+from model_deployer.contract.errors import InvalidRows
 from model_deployer.serving.config.settings import Settings
 from model_deployer.serving.engines.onnx import OnnxEngine
 from model_deployer.serving.gateway import Gateway
@@ -81,12 +80,21 @@ async def test_a_long_wrong_body_holds_up_nobody_else(tmp_path: Path) -> None:
     assert completed == ["short", "long and invalid"]
 
 
-async def test_a_model_that_answers_nan_fails_instead_of_sending_null(tmp_path: Path) -> None:
-    unbounded = (Numeric(name="distance", example=733.5), Numeric(name="temp", example=51.1), *tiny.FEATURES[2:])
-    predictor = start(tmp_path, tiny.CONTRACT.model_copy(update={"features": unbounded}))
-    with pytest.raises(PredictionFailed):
-        await predictor.answer(json.dumps(tiny.ROW | {"distance": 1e308, "temp": -1e308}).encode())
-    assert b"null" not in await predictor.answer(json.dumps(tiny.ROW).encode())
+async def test_a_row_whose_answer_is_not_a_number_is_refused_alone(tmp_path: Path) -> None:
+    """The error names the row, and the other requests of the same batch are answered."""
+    predictor = start(tmp_path, tiny.UNBOUNDED)
+    requests = [[tiny.ROW], [tiny.ROW, tiny.UNANSWERED], [tiny.ROW, tiny.ROW], [tiny.UNANSWERED]]
+    bodies = [json.dumps({"rows": rows}).encode() for rows in requests]
+    first, second, third, fourth = await asyncio.gather(*map(predictor.answer, bodies), return_exceptions=True)
+    assert isinstance(first, bytes) and isinstance(third, bytes)
+    assert json.loads(third)["predictions"] == 2 * json.loads(first)["predictions"]
+    assert b"null" not in first
+    for refused, row in ((second, 1), (fourth, 0)):
+        assert isinstance(refused, InvalidRows)
+        assert [(problem.row, problem.field, problem.code) for problem in refused.problems] == [
+            (row, None, "refused_by_model")
+        ]
+    assert b'model_invalid_values_total{code="refused_by_model",field="other"} 2.0' in predictor.metrics.text()
 
 
 async def test_process_without_shared_folder_has_own_counters(tmp_path: Path) -> None:

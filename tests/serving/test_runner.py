@@ -91,6 +91,20 @@ def test_nobody_notices_that_the_runner_is_gone(
     assert log.count("the runner does not answer; this worker does") == log.count("the runner answers again")
 
 
+def test_a_row_whose_answer_is_not_a_number_fails_no_other_request(with_runner: Server) -> None:
+    requests = [[tiny.ROW]] * 8 + [[tiny.ROW, tiny.UNANSWERED]] + [[tiny.ROW]] * 8
+
+    def status_of(rows: list[dict[str, Any]]) -> tuple[int, list[int]]:
+        answer = httpx.post(f"{with_runner.url}/predict", json={"rows": rows}, timeout=30)
+        return answer.status_code, [problem["row"] for problem in answer.json().get("errors", [])]
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(status_of, requests))
+    assert outcomes.pop(8) == (422, [1])
+    assert outcomes == [(200, [])] * 16
+    assert with_runner.metric("model_degraded") == 0
+
+
 def test_the_runner_is_reached_by_no_network(with_runner: Server) -> None:
     connections = runner_of(with_runner).net_connections()
     ports = {connection.laddr.port for connection in connections if connection.status == "LISTEN"}

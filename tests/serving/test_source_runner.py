@@ -205,6 +205,18 @@ def test_a_refused_row_fails_no_other_request(shared: Server) -> None:
     }
 
 
+def test_a_row_whose_answer_is_not_a_number_fails_no_other_request(shared: Server) -> None:
+    """The quotient is larger than the largest number of an answer."""
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda row: ask(shared, row), [*ROWS[:20], ROW | {"income": 1e300}, *ROWS[20:]]))
+    refused = answers.pop(20)
+    assert [answer.status_code for answer in answers] == [200] * len(ROWS)
+    assert refused.status_code == 422
+    (problem,) = refused.json()["errors"]
+    assert (problem["row"], problem["code"]) == (0, "refused_by_model")
+    assert "NaN or infinite" in problem["message"]
+
+
 def test_refused_rows_are_numbered_within_a_long_request(shared: Server) -> None:
     many = [ROW] * 700
     many[600] = many[650] = ROW | {"income": REFUSED}
@@ -218,11 +230,12 @@ def test_a_table_keeps_its_other_rows(
 ) -> None:
     monkeypatch.setenv(*next(iter(environment.items())))
     model = OfflineModel(artifact)
-    answers = model.answer([ROW | {"age": age, "income": REFUSED if age == 50 else 1.0} for age in range(20, 80)])
+    unanswered = {50: REFUSED, 60: 1e300}
+    answers = model.answer([ROW | {"age": age, "income": unanswered.get(age, 1.0)} for age in range(20, 80)])
     model.close()
-    assert [problem.code for problem in answers.problems[30]] == ["refused_by_model"]
-    assert np.flatnonzero(~answers.accepted).tolist() == [30]
-    expected = [spending(ROW | {"age": age, "income": 1.0}) for age in range(20, 80) if age != 50]
+    assert [problem.code for row in (30, 40) for problem in answers.problems[row]] == ["refused_by_model"] * 2
+    assert np.flatnonzero(~answers.accepted).tolist() == [30, 40]
+    expected = [spending(ROW | {"age": age, "income": 1.0}) for age in range(20, 80) if age not in unanswered]
     assert np.allclose(answers.outputs["value"].ravel(), expected)
 
 

@@ -51,7 +51,7 @@ class Profile:
 
 
 #: The graph is in a service of its own.
-WITH_RUNNER = Profile(variables=(("DEPLOYER_ENGINE", "runner"),))
+WITH_RUNNER = Profile(tiny.UNBOUNDED, variables=(("DEPLOYER_ENGINE", "runner"),))
 
 
 class SharedServers:

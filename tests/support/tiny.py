@@ -45,6 +45,17 @@ WITH_SETS = CONTRACT.model_copy(
 #: A contract of a regression.
 OF_A_NUMBER = CONTRACT.model_copy(update={"output": Regression(target="delay")})
 
+#: A contract with two numbers of any size. The model answers :data:`UNANSWERED` with NaN.
+UNBOUNDED = CONTRACT.model_copy(
+    update={
+        "features": (
+            Numeric(name="distance", example=733.5),
+            Numeric(name="temp", required=False, missing="impute", example=51.1),
+            *FEATURES[2:],
+        )
+    }
+)
+
 REFERENCE: dict[str, Any] = {
     "features": {
         "distance": {"missing": 0.0, "quantiles": [50.0 * step for step in range(21)]},
@@ -59,6 +70,8 @@ REFERENCE: dict[str, Any] = {
 EVALUATION: dict[str, Any] = {"metrics": {}}
 
 ROW: dict[str, Any] = CONTRACT.example()
+
+UNANSWERED: dict[str, Any] = ROW | {"distance": 1e308, "temp": -1e308}
 
 
 def graph(contract: Contract, opposite: bool = False) -> onnx.ModelProto:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from model_deployer.adoption.interface import SourceField
+from model_deployer.adoption.interface import Interface, SourceField
 from model_deployer.adoption.network.image_input import PIXELS_EXAMPLE
 from model_deployer.adoption.read_source import ReadSource
 from model_deployer.adoption.source_place import is_reference
@@ -82,7 +82,7 @@ def _adopt(read: ReadSource, path: str, steps: Sequence[str], is_trusted: bool) 
         yield "  # outputs: logits  # or embedding: what its numbers mean, if the answers do not show it\n"
     interface = read.interface
     if interface is None or any(field.name == f"x{position}" for position, field in enumerate(interface.fields)):
-        yield "  # columns: [...]  # the columns that the model reads, in its order: the source has no names\n"
+        yield f"  # columns: [...]  # the columns that the model reads, in its order{_names(interface)}\n"
     if interface is not None and interface.labels is not None and _are_codes(interface.labels):
         yield f"  # labels: [...]  # what the classes {', '.join(interface.labels)} are called in the table\n"
     yield "  # seen: true  # whether the model was trained on rows of the table\n"
@@ -90,6 +90,11 @@ def _adopt(read: ReadSource, path: str, steps: Sequence[str], is_trusted: bool) 
         yield f"  serve: runner  # the source itself answers, in a process of its own: {read.reason}\n\n"
     else:
         yield "  # serve: runner  # serve the source itself, in a process of its own, in place of a graph\n\n"
+
+
+def _names(interface: Interface | None) -> str:
+    """Return when the columns have to be listed; a source without an interface may name them when it is loaded."""
+    return ", if it turns out to have no names" if interface is None else ": the source has no names"
 
 
 def _are_codes(labels: tuple[str, ...]) -> bool:

@@ -278,4 +278,14 @@ def _sentence(action: str, error: Mapping[str, Any]) -> str:
             )
         name = f"'{error['name']}' of the module '{module}'" if error.get("name") else f"the module '{module}'"
         return f"the source needs {name}, which is not there: hand over the folder with the script that defines it"
-    return f"the source cannot {action}: {error['type']}: {error['message']}"
+    place = f" ({error['place']})" if error.get("place") else ""
+    if not error.get("variable"):
+        return f"the source cannot {action}: {error['type']}: {error['message']}{place}"
+    needs = f"the source cannot {action}: {error['place']} needs the variable '{error['variable']}', which "
+    if not error["is_part"]:
+        return f"{needs}is not defined there"
+    how = f"is computed in {error['left_out']}" if error.get("left_out") else "the script does not define"
+    return (
+        f"{needs}{how}. Only imports, classes, functions and constants of a script run, not the script itself: write "
+        f"the value of '{error['variable']}' there as a constant, such as a number, a text or a list"
+    )

@@ -48,7 +48,8 @@ def output_tensors(output: Output, answers: Arrays, answer: str, half_width: flo
         if probabilities.shape[1:] != (len(output.labels),):
             raise ValueError(f"expected {len(output.labels)} probabilities for each row, one for each label")
         return {"probabilities": probabilities.astype(np.float32)}
-    numbers = values.reshape(len(values), -1).astype(np.float32)
+    with np.errstate(over="ignore"):  # such a row becomes infinite, and is refused
+        numbers = values.reshape(len(values), -1).astype(np.float32)
     if numbers.shape[1] != output.width:
         raise ValueError(f"expected {_numbers(output.width)} for each row, but the source gives {numbers.shape[1]}")
     if isinstance(output, VectorOutput):

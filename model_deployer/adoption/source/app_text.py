@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from model_deployer.adoption.cell.cell_worker.place import mark, place
 from model_deployer.adoption.source.pixel_statements import of_processor
 from model_deployer.adoption.source.statement import Origin, Statement, Subject
 
@@ -49,10 +50,14 @@ def decoded(content: bytes) -> str:
 
 
 def notebook_code(text: str) -> str:
-    """Return the code of a notebook, without commands of IPython; nothing if it is not a notebook."""
+    """Return the code of a notebook, without commands of IPython; nothing if it is not a notebook.
+
+    A comment in front of each cell has its number, see :func:`cell_worker.place.mark`.
+    """
     try:
-        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
-        lines = [line for cell in cells for line in [*"".join(cell["source"]).splitlines(), ""]]
+        cells = [(mark(number), cell) for number, cell in enumerate(json.loads(text)["cells"], 1)]
+        code = [(comment, "".join(cell["source"])) for comment, cell in cells if cell["cell_type"] == "code"]
+        lines = [line for comment, text in code for line in (comment, *text.splitlines())]
     except (ValueError, KeyError, TypeError):
         return ""
     return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
@@ -69,14 +74,14 @@ def _python(name: str, text: str, origin: Origin = "app") -> Iterator[Statement]
         return
     form: list[str] = []
     for node in ast.walk(tree):
-        place = f"{name} line {getattr(node, 'lineno', 0)}"
+        where = place(name, getattr(node, "lineno", 0), text)
         if isinstance(node, ast.Assign | ast.AnnAssign):
-            yield from _assignment(node, origin, place)
+            yield from _assignment(node, origin, where)
         elif isinstance(node, ast.Compare):
-            yield from _comparison(node, origin, place)
+            yield from _comparison(node, origin, where)
         elif isinstance(node, ast.ClassDef) and any("BaseModel" in ast.unparse(base) for base in node.bases):
             fields = [item.target for item in node.body if isinstance(item, ast.AnnAssign)]
-            yield Statement("columns", [item.id for item in fields if isinstance(item, ast.Name)], origin, place)
+            yield Statement("columns", [item.id for item in fields if isinstance(item, ast.Name)], origin, where)
         elif field := _form_field(node):
             form.append(field)
     if form:

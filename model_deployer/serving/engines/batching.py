@@ -8,10 +8,12 @@ runs where it is.
 """
 
 import asyncio
-from collections import deque
+from bisect import bisect_right
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -126,7 +128,7 @@ class Batcher(Generic[P]):
         self._large: deque[_Chunk] = deque()
         self._is_turn_of_large = False
         self._queued_rows = 0
-        self._retry_alone: deque[_Chunk] = deque()
+        self._retries: deque[list[_Chunk]] = deque()
         self._busy = False
         self._throughput = _ThroughputEstimate()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
@@ -225,10 +227,10 @@ class Batcher(Generic[P]):
             run.add_done_callback(lambda ended: self._complete(batch, ended.result(), rows, loop))
 
     def _take_batch(self) -> list[_Chunk]:
-        """Take the next batch from the queue: as many chunks as fit, or one chunk of a failed batch."""
-        while self._retry_alone:
-            if not (chunk := self._retry_alone.popleft()).result.done():
-                return [chunk]
+        """Take the next batch from the queue: as many chunks as fit, or chunks of a batch that failed."""
+        while self._retries:
+            if retried := [chunk for chunk in self._retries.popleft() if not chunk.result.done()]:
+                return retried
         batch: list[_Chunk] = []
         while not batch and (queue := self._next_queue()):
             free_rows = self._batch_rows
@@ -257,13 +259,16 @@ class Batcher(Generic[P]):
     def _complete(
         self, batch: list[_Chunk], outputs: Arrays | Exception, rows: int, loop: asyncio.AbstractEventLoop
     ) -> None:
-        """Deliver the outputs; if the batch failed, schedule each chunk alone, so that only the faulty one fails."""
+        """Deliver the outputs; if the batch failed, schedule its chunks again, so that only the faulty ones fail."""
         if not isinstance(outputs, Exception):
             self._deliver(batch, outputs)
-        elif len(batch) > 1:
-            self._retry_alone.extend(batch)
-        elif not batch[0].result.done():
-            batch[0].result.set_exception(_failure(outputs))
+        elif len(batch) == 1:
+            if not batch[0].result.done():
+                batch[0].result.set_exception(_failure(outputs))
+        elif refused := _refusals(batch, outputs):
+            self._refuse(batch, refused)
+        else:
+            self._retries.extend([chunk] for chunk in batch)
         self._throughput.record(rows, loop.time(), has_backlog=bool(self._small or self._large))
         loop.call_soon(self._run_next_batch, loop)
 
@@ -278,6 +283,29 @@ class Batcher(Generic[P]):
             if not chunk.result.done():
                 chunk.result.set_result({name: array[start:end] for name, array in outputs.items()})
             start = end
+
+    def _refuse(self, batch: list[_Chunk], refused: Mapping[int, InvalidRows]) -> None:
+        """Fail some chunks of a batch, by their index, and schedule the others again, together."""
+        for index, error in refused.items():
+            if not batch[index].result.done():
+                batch[index].result.set_exception(error)
+        if others := [chunk for index, chunk in enumerate(batch) if index not in refused]:
+            self._retries.append(others)
+
+
+def _refusals(batch: list[_Chunk], error: Exception) -> dict[int, InvalidRows]:
+    """Return the error of each chunk whose rows the model refuses, by its index.
+
+    There is none if the model did not refuse rows, or if not all of them are listed.
+    """
+    if not isinstance(error, InvalidRows) or error.total > len(error.problems):
+        return {}
+    starts = [0, *accumulate(len(chunk.payload) for chunk in batch)]
+    problems = defaultdict(list)
+    for problem in error.problems:
+        index = bisect_right(starts, problem.row) - 1
+        problems[index].append(replace(problem, row=problem.row - starts[index]))
+    return {index: InvalidRows(listed, len(listed)) for index, listed in problems.items() if 0 <= index < len(batch)}
 
 
 async def _of_part(result: "asyncio.Future[Arrays]", start: int) -> Arrays:

@@ -17,6 +17,7 @@ from model_deployer.contract.outputs import Arrays
 from model_deployer.serving.engines.batching import concatenate_columns
 from model_deployer.serving.engines.engine import Engine
 from model_deployer.serving.engines.onnx import OnnxEngine
+from model_deployer.serving.engines.refusal import require_numbers
 from model_deployer.serving.engines.source_process import OwnSourceEngine
 from model_deployer.serving.rows.arrow import Column
 from model_deployer.serving.rows.columns import ColumnBuilder, Columns
@@ -98,9 +99,6 @@ class OfflineModel:
 
         Returns:
             A function that waits for the answers and returns them.
-
-        Raises:
-            ArtifactError: by the function, if the model answers a valid row with NaN or infinity.
         """
         accepted = np.zeros(sum(len(part.numbers) for part in parts), dtype=bool)
         problems: dict[int, Sequence[Problem]] = {}
@@ -177,18 +175,14 @@ class OfflineModel:
     def _run(self, columns: Columns) -> tuple[Arrays, Sequence[Problem]]:
         """Return the outputs of the rows that the model answers, and the problems of those that it refuses itself."""
         try:
-            outputs = self._engine.run(columns)
+            return require_numbers(self._engine.run(columns)), ()
         except InvalidRows as error:
             refused = [problem.row for problem in error.problems]
-            left = {name: np.delete(array, refused, axis=0) for name, array in columns.items()}
-            is_any_left = len(refused) < len(next(iter(columns.values())))
-            return (self._run(left)[0] if is_any_left else self._no_outputs()), error.problems
-        if not all(np.isfinite(array).all() for array in outputs.values()):
-            raise ArtifactError(
-                f"{self._artifact.tag} answers a row that its contract accepts with NaN or infinity; narrow the fields "
-                f"under `features` in model.yaml, with `missing: reject`, `minimum` and `maximum`, and save it again"
-            )
-        return outputs, ()
+            left = np.delete(np.arange(len(next(iter(columns.values())))), refused)
+            if not len(left):
+                return self._no_outputs(), error.problems
+            outputs, further = self._run({name: array[left] for name, array in columns.items()})
+            return outputs, [*error.problems, *(replace(each, row=int(left[each.row])) for each in further)]
 
 
 def predict(artifact: Artifact, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:

@@ -21,10 +21,10 @@ from model_deployer.adoption.cell.cell_worker import wire
 from model_deployer.adoption.cell.socket_address import connect
 from model_deployer.adoption.cell.source_rows import output_tensors, source_columns
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.errors import InvalidRows, Overloaded, PredictionFailed, Problem, Unavailable
+from model_deployer.contract.errors import Overloaded, PredictionFailed, Unavailable
 from model_deployer.contract.source_runner import SourceRunner
+from model_deployer.serving.engines.refusal import refusal
 from model_deployer.serving.rows.columns import Columns
-from model_deployer.serving.rows.validation import MAX_LISTED_PROBLEMS
 
 #: The variable that passes the path of the socket from the parent to its workers.
 SOCKET_VARIABLE = "MODEL_DEPLOYER_SOURCE"
@@ -69,18 +69,14 @@ class SourceEngine:
         Raises:
             Unavailable: if the source has ended, or takes longer than a request may take.
             Overloaded: if it answers other workers for as long.
-            InvalidRows: if the source refuses some of the rows, or does not answer them with numbers.
+            InvalidRows: if the source raises an error for some of the rows.
             PredictionFailed: if it fails.
         """
         rows = source_columns(self._contract.features, columns)
         header, answers = self._ask(rows)
         if refused := header["refused"]:
-            raise _refusal({int(row): f"with the error {error.partition(':')[0]}" for row, error in refused.items()})
-        outputs = output_tensors(self._contract.output, answers, self._runner.answer, self._runner.half_width)
-        is_answered = np.all([np.isfinite(array).all(axis=1) for array in outputs.values()], axis=0)
-        if not is_answered.all():
-            raise _refusal(dict.fromkeys(np.flatnonzero(~is_answered).tolist(), "and gives NaN or infinity"))
-        return outputs
+            raise refusal({int(row): _refused_with(error) for row, error in refused.items()})
+        return output_tensors(self._contract.output, answers, self._runner.answer, self._runner.half_width)
 
     run_locally = run
 
@@ -145,14 +141,6 @@ def _is_ended(connection: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _refusal(reasons: Mapping[int, str]) -> InvalidRows:
-    """Return the error for rows that the source refuses.
-
-    Args:
-        reasons: For the index of each row, how: the type of an error without its text, which may have values.
-    """
-    problems = [
-        Problem(row, None, "refused_by_model", f"the model itself refuses this row {reason}")
-        for row, reason in reasons.items()
-    ]
-    return InvalidRows(problems[:MAX_LISTED_PROBLEMS], len(problems))
+def _refused_with(error: str) -> str:
+    """Return why the source refuses a row: the type of its error without the text, which may have values."""
+    return f"the model itself refuses this row with the error {error.partition(':')[0]}"

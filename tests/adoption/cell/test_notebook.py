@@ -46,7 +46,7 @@ def test_its_model_answers(cell: CellProcess, tmp_path: Path) -> None:
 
 
 def test_the_cell_that_fails_is_named(cell: CellProcess, tmp_path: Path) -> None:
-    with pytest.raises(CellError, match="cell 5: NameError: name 'modle' is not defined"):
+    with pytest.raises(CellError, match="cell 5 line 1: NameError: name 'modle' is not defined"):
         load(cell, write(tmp_path, [*CELLS, "modle.score(rows, rows)"]))
 
 

@@ -199,7 +199,7 @@ def test_a_module_that_is_missing(cell: CellProcess, tmp_path: Path) -> None:
         '{"cells": [{"cell_type": "code", "source": ["%time\\n", "class Model:\\n", "    classes_ = [0]"]}]}'
     )
     definitions = find_definitions(tmp_path, [("not_installed.models", "Model")])
-    assert definitions[0].lines == {"Model": 2}
+    assert definitions[0].lines == {"Model": 3}
     cell.load([step("pickle", tmp_path / "model.pkl")], [item.script for item in definitions])
     assert cell.description["classes"] == [0]
 

@@ -306,10 +306,14 @@ def test_predictors_and_refusals_can_be_pickled(package: Package) -> None:
     assert "row 0, distance: the field is required" in str(error)
 
 
-def test_an_infinite_output_is_an_error(package: Package) -> None:
-    inputs = package.model.transform([tiny.ROW])
-    with pytest.raises(ArithmeticError, match="NaN or infinite"):
-        package.model.predict({**inputs, "distance": np.array([[math.inf]]), "temp": np.array([[-math.inf]])})
+def test_a_row_with_an_infinite_output_is_refused(package: Package) -> None:
+    inputs = package.model.transform([tiny.ROW, tiny.ROW])
+    unusual = {"distance": np.array([[0], [math.inf]]), "temp": np.array([[0], [-math.inf]])}
+    with pytest.raises(package.library.module.InvalidRows) as refused:
+        package.model.predict({**inputs, **unusual})
+    (problem,) = refused.value.problems
+    assert (problem["row"], problem["code"]) == (1, "refused_by_model")
+    assert str(refused.value).startswith("1 problem: row 1: the answer of the model to this row is NaN or infinite")
 
 
 PROGRAM = """

@@ -12,19 +12,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_deployer.contract.errors import Overloaded, PredictionFailed
+from model_deployer.contract.errors import InvalidRows, Overloaded, PredictionFailed
 from model_deployer.serving.engines.batching import Arrays, Batch, Batcher
+from model_deployer.serving.engines.refusal import refusal
 
-POISON = -1.0
+#: Values for which the engine fails, and which it refuses.
+POISON, REFUSED = -1.0, -7.0
 
 Values = list[float]
 
 
 def double(payloads: Sequence[Values]) -> Arrays:
-    """An engine that doubles values. A poisoned row makes its whole batch fail."""
+    """An engine that doubles values. A poisoned row makes its whole batch fail, and refused rows are named."""
     values = list(chain.from_iterable(payloads))
     if POISON in values:
         raise ValueError("poison")
+    if REFUSED in values:
+        raise refusal({row: "refused" for row, value in enumerate(values) if value == REFUSED})
     return {"y": np.array(values).reshape(-1, 1) * 2}
 
 
@@ -152,10 +156,35 @@ async def test_a_failing_request_spares_its_neighbours() -> None:
     assert [answers[index]["y"].item() for index in (0, 1, 3)] == [0, 2, 6]  # type: ignore[index]
 
 
+async def test_requests_without_a_refused_row_run_once_more_together() -> None:
+    gate = Gate()
+    batcher = create_batcher(gate, inline_rows=0)
+    first = await occupy(gate, batcher)
+    payloads = [[1.0], [2.0, REFUSED, 3.0, REFUSED], [REFUSED], [4.0]]
+    tasks = [asyncio.create_task(batcher(payload)) for payload in payloads]
+    await asyncio.sleep(0)
+    gate.open.set()
+    _, one, two, three, four = await asyncio.gather(first, *tasks, return_exceptions=True)
+    assert gate.batches[1:] == [list(chain.from_iterable(payloads)), [1, 4]]
+    assert [answer["y"].item() for answer in (one, four)] == [2, 8]  # type: ignore[index]
+    assert isinstance(two, InvalidRows) and isinstance(three, InvalidRows)
+    assert [[problem.row for problem in error.problems] for error in (two, three)] == [[1, 3], [0]]
+    assert (two.total, three.total) == (2, 1)
+
+
+async def test_a_refusal_of_rows_that_do_not_exist_fails_each_request() -> None:
+    def confused(payloads: Sequence[Values]) -> Arrays:
+        raise refusal({-1: "refused", 7: "refused"})
+
+    batcher = create_batcher(confused)
+    answers = await asyncio.gather(batcher([1.0]), batcher([2.0]), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [InvalidRows] * 2
+
+
 REQUESTS = st.lists(
     st.tuples(
         st.integers(min_value=1, max_value=9),  # rows
-        st.booleans(),  # whether one of them is poisoned
+        st.sampled_from([None, POISON, REFUSED]),  # the value of the last one that the engine does not answer
         st.integers(min_value=0, max_value=3),  # iterations of the loop until it arrives
         st.booleans(),  # whether its client disconnects
     ),
@@ -167,7 +196,7 @@ REQUESTS = st.lists(
 @settings(max_examples=200)
 @given(REQUESTS, st.integers(min_value=1, max_value=6), st.integers(min_value=0, max_value=6))
 def test_every_request_gets_exactly_its_own_answer(
-    requests: list[tuple[int, bool, int, bool]], batch_rows: int, inline_rows: int
+    requests: list[tuple[int, float | None, int, bool]], batch_rows: int, inline_rows: int
 ) -> None:
     """For all arrivals, sizes, failures and cancellations; and no row is processed twice."""
     processed: list[float] = []
@@ -177,8 +206,9 @@ def test_every_request_gets_exactly_its_own_answer(
         processed.extend(chain.from_iterable(payloads))
         return outputs
 
-    def values(number: int, rows: int, is_poisoned: bool) -> Values:
-        return [100.0 * number + row for row in range(rows - is_poisoned)] + [POISON] * is_poisoned
+    def values(number: int, rows: int, last: float | None) -> Values:
+        answered = [100.0 * number + row for row in range(rows)]
+        return answered if last is None else [*answered[:-1], last]
 
     async def send(batcher: Batcher[Values], payload: Values, iterations: int) -> Values:
         for _ in range(iterations):
@@ -188,8 +218,8 @@ def test_every_request_gets_exactly_its_own_answer(
     async def scenario() -> list[Values | BaseException]:
         batcher = create_batcher(recording_double, batch_rows=batch_rows, inline_rows=inline_rows)
         tasks = [
-            asyncio.create_task(send(batcher, values(number, rows, is_poisoned), iterations))
-            for number, (rows, is_poisoned, iterations, _) in enumerate(requests)
+            asyncio.create_task(send(batcher, values(number, rows, last), iterations))
+            for number, (rows, last, iterations, _) in enumerate(requests)
         ]
         await asyncio.sleep(0)
         for task, (_, _, _, is_cancelled) in zip(tasks, requests, strict=True):
@@ -200,13 +230,13 @@ def test_every_request_gets_exactly_its_own_answer(
         return answers
 
     for number, answer in enumerate(asyncio.run(scenario())):
-        rows, is_poisoned, _, is_cancelled = requests[number]
+        rows, last, _, is_cancelled = requests[number]
         if is_cancelled:
             assert isinstance(answer, asyncio.CancelledError)
-        elif is_poisoned:
-            assert isinstance(answer, PredictionFailed)
+        elif last is not None:
+            assert isinstance(answer, PredictionFailed if last == POISON else InvalidRows)
         else:
-            assert answer == [2 * value for value in values(number, rows, is_poisoned)]
+            assert answer == [2 * value for value in values(number, rows, last)]
     assert len(set(processed)) == len(processed)
 
 

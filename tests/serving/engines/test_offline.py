@@ -1,9 +1,11 @@
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model_deployer.contract.artifact import open_artifact
-from model_deployer.serving.engines.offline import predict
+from model_deployer.serving.engines.offline import OfflineModel, predict
 from tests.support import tiny
 
 
@@ -28,6 +30,17 @@ def test_refused_row_leaves_the_others_in_place(tmp_path: Path) -> None:
     assert predict(model, [near]) != predict(model, [far])
     assert predict(model, invalid) == [None] * 3
     assert predict(model, []) == []
+
+
+def test_row_whose_answer_is_not_a_number_is_refused(tmp_path: Path) -> None:
+    """Rows of the same batch are answered."""
+    tiny.write(tmp_path, contract=tiny.UNBOUNDED)
+    with closing(OfflineModel(open_artifact(tmp_path))) as model:
+        answers = model.answer([tiny.UNANSWERED, tiny.ROW, tiny.UNANSWERED, tiny.ROW])
+        usual = model.answer([tiny.ROW])
+    assert answers.accepted.tolist() == [False, True, False, True]
+    assert [problem.code for row in (0, 2) for problem in answers.problems[row]] == ["refused_by_model"] * 2
+    assert np.allclose(answers.outputs["probabilities"], usual.outputs["probabilities"])
 
 
 def test_more_rows_are_answered_than_one_request_may_hold(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|-?\d[\d.e+-]*")
 def ask(model: Any, table: Table) -> tuple[Columns, dict[str, str]]:
     """Return the answers of a model.
 
-    A batch that raises an error is halved until each row that the model refuses is on its own.
+    A batch that raises an error is halved until each row that the model refuses is on its own. A variable that the code
+    of the model lacks is an error of the model.
 
     Args:
         model: A model of :mod:`cell_worker.models`.
@@ -25,6 +26,9 @@ def ask(model: Any, table: Table) -> tuple[Columns, dict[str, str]]:
 
     Returns:
         The answers by name, NaN or None in refused rows; and by the index of each refused row, the kind of its error.
+
+    Raises:
+        NameError: if the code of the model lacks a variable.
     """
     parts = list(_answered(model, table, 0, len(table)))
     answered = [(start, end, answer) for start, end, answer, _ in parts if answer is not None]
@@ -45,6 +49,8 @@ def _answered(model: Any, table: Table, start: int, end: int) -> Iterator[tuple[
     try:
         yield start, end, checked(model.predict(table.rows(start, end)), end - start), None
     except Exception as error:  # what a model raises is its answer
+        if type(error) is NameError:
+            raise
         if end - start <= 1:
             yield start, end, None, error_class(error)
         else:

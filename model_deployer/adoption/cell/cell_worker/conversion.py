@@ -15,7 +15,9 @@ def convert(step: dict[str, Any], folder: Path) -> bytes:
     """Return a model in another format: CatBoost and XGBoost as JSON, torch, Keras and SavedModel as ONNX.
 
     Args:
-        step: ``kind`` and ``path`` of the source, ``key`` within a pickle, and ``opset`` or ``width`` for ONNX.
+        step: ``kind`` and ``path`` of the source, ``key`` within a pickle, and ``opset`` or ``width`` for ONNX. For
+            CatBoost ``columns``, the names of the columns of a model without names, and ``categories``, the texts of
+            each column that may be categories.
         folder: A folder for files in between.
 
     Raises:
@@ -34,10 +36,26 @@ def convert(step: dict[str, Any], folder: Path) -> bytes:
 def _booster_json(step: dict[str, Any], folder: Path) -> bytes:
     loaded = loading.load([step])
     model = loaded.booster if hasattr(loaded, "booster") else loaded.estimator
-    form = {"format": "json"} if type(model).__module__.startswith("catboost") else {}
+    is_catboost = type(model).__module__.startswith("catboost")
+    form = {"format": "json", "pool": _categories(loaded, step)} if is_catboost else {}
     booster = model.get_booster() if hasattr(model, "get_booster") else model
     booster.save_model(str(folder / "model.json"), **form)
     return (folder / "model.json").read_bytes()
+
+
+def _categories(loaded: Any, step: dict[str, Any]) -> Any:
+    """Return rows with all categories that are known: a model has their hashes, and its file gets texts of a pool."""
+    names = loaded.names or step.get("columns") or []
+    categories, indices = step.get("categories") or {}, loaded.estimator.get_cat_feature_indices()
+    known = {index: categories.get(names[index]) for index in indices if index < len(names)}
+    count = max([len(texts) for texts in known.values() if texts], default=0)
+    if not count:
+        return None
+    columns: list[list[Any]] = [[0.0] * count for _ in loaded.estimator.feature_names_]
+    for index in indices:
+        texts = known.get(index) or [""]
+        columns[index] = [texts[row % len(texts)] for row in range(count)]
+    return import_module("catboost").Pool([list(row) for row in zip(*columns)], cat_features=indices)
 
 
 def _tensorflow_onnx(step: dict[str, Any], folder: Path) -> bytes:

@@ -39,12 +39,12 @@ def load(steps: list[dict[str, Any]]) -> Any:
     objects = [_LOADERS[step["kind"]](Path(step["path"]), step) for step in steps]
     last = objects[-1]
     if not hasattr(last, "describe"):
-        is_function = inspect.isroutine(last)
-        last = models.Function(getattr(last, "__name__", "function"), last) if is_function else models.Estimator(last)
+        name = getattr(last, "__name__", "function")
+        last = models.Function(name, last) if inspect.isroutine(last) else models.estimator_of(last)
     return models.Steps(objects[:-1], last) if len(objects) > 1 else last
 
 
-def define(definitions: list[dict[str, Any]]) -> None:
+def define(definitions: list[dict[str, Any]]) -> dict[str, Exception]:
     """Make classes and functions of a team's scripts those of ``__main__``, as when the script stored the model.
 
     Also those of other modules that cannot be imported here.
@@ -52,25 +52,34 @@ def define(definitions: list[dict[str, Any]]) -> None:
     Args:
         definitions: For each script the ``module`` that the model names, the ``path`` of the script, and the ``code``
             of its imports, classes, functions and constants.
+
+    Returns:
+        By name, the errors of classes and functions that cannot be defined; a model may not need them.
     """
-    modules = {"__main__": types.ModuleType("__main__")}
+    modules, failures = {"__main__": types.ModuleType("__main__")}, {}
     for definition in definitions:
         name = definition["module"]
         if name not in modules and not _is_importable(name):
             modules.update(_with_parents(name))
         if name in modules:
-            _execute(definition["code"], definition["path"], modules[name].__dict__)
+            failures.update(_execute(definition["code"], definition["path"], modules[name].__dict__))
     sys.modules.update(modules)
+    return failures
 
 
-def _execute(code: str, path: str, names: dict[str, Any]) -> None:
-    """Execute the statements of a script; a module that is not there is missed only by the classes that use it."""
+def _execute(code: str, path: str, names: dict[str, Any]) -> dict[str, Exception]:
+    """Execute the statements of a script, and return the errors of those that fail, by the names that they set.
+
+    A module that is not there is missed only by the classes that use it.
+    """
+    failures: dict[str, Exception] = {}
     for node in ast.parse(code).body:
         try:
             exec(compile(ast.Module([node], type_ignores=[]), path, "exec"), names)
-        except ImportError:
-            if not isinstance(node, (ast.Import, ast.ImportFrom)):
-                raise
+        except Exception as error:  # the code of a team may raise anything
+            failures[getattr(node, "name", "")] = error
+    failures.pop("", None)
+    return failures
 
 
 def _with_parents(name: str) -> dict[str, Any]:
@@ -156,7 +165,7 @@ def _catboost(path: Path, step: dict[str, Any]) -> Any:
     is_classifier = len(np.asarray(model.classes_)) > 0 or loss in ("Logloss", "MultiClass", "CrossEntropy")
     estimator = catboost.CatBoostClassifier() if is_classifier else catboost.CatBoostRegressor()
     estimator.load_model(str(path), format=form)
-    return models.Estimator(estimator)
+    return models.estimator_of(estimator)
 
 
 def _onnx(path: Path, step: dict[str, Any]) -> Any:

@@ -49,6 +49,23 @@ class Estimator:
         return answer
 
 
+class CatboostEstimator(Estimator):
+    """A model of CatBoost, which takes categories as texts and whole numbers, and refuses 1.0."""
+
+    def predict(self, table: Table) -> dict[str, Any]:
+        """Return the answers to rows."""
+        names, columns = list(table.columns), dict(table.columns)
+        for index in self.estimator.get_cat_feature_indices():
+            columns[names[index]] = _with_whole_numbers(columns[names[index]])
+        return super().predict(Table(columns, table.options))
+
+
+def estimator_of(estimator: Any) -> Estimator:
+    """Return a model with the methods of scikit-learn as one of this file."""
+    is_catboost = type(estimator).__module__.startswith("catboost")
+    return CatboostEstimator(estimator) if is_catboost else Estimator(estimator)
+
+
 class Steps:
     """Objects that follow each other: all but the last one transform the rows."""
 
@@ -265,14 +282,27 @@ class Function:
         return {"decision" if values.dtype.kind in "OUS" else "value": values}
 
 
+def _with_whole_numbers(column: Any) -> Any:
+    """Return a column of floats as objects: whole numbers are integers, and others stay."""
+    if column.dtype.kind != "f":
+        return column
+    return np.array([int(value) if value.is_integer() else value for value in column.tolist()], object)
+
+
 def _feature_names(estimator: Any) -> Any:
     for holder in (estimator, *(step for _, step in getattr(estimator, "steps", [])[:1])):
         names = getattr(holder, "feature_names_in_", None)
         for other in ("feature_name_", "feature_names_"):  # LightGBM, CatBoost
             names = getattr(holder, other, None) if names is None else names
         if names is not None:
-            return [str(name) for name in names]
+            return _named(holder, [str(name) for name in names])
     return None
+
+
+def _named(holder: Any, names: list[str]) -> Any:
+    """Return names of columns; None for the positions that CatBoost has in place of names."""
+    is_catboost = type(holder).__module__.startswith("catboost")
+    return None if is_catboost and names == [str(position) for position in range(len(names))] else names
 
 
 def _length(names: Any) -> Any:

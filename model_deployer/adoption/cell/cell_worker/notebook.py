@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,11 @@ def _run(code: str, number: int, variables: dict[str, Any]) -> None:
     try:
         exec(compile(code, f"cell {number}", "exec"), variables)
     except BaseException as error:
-        line = (str(error).splitlines() or [""])[0][:200]
-        raise NotebookError(f"cell {number}: {type(error).__name__}: {line}") from error
+        message = (str(error).splitlines() or [""])[0][:200]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == f"cell {number}"]
+        where = f"cell {number} line {lines[-1]}" if lines else f"cell {number}"
+        raise NotebookError(f"{where}: {type(error).__name__}: {message}") from error
 
 
 def _predicts(name: str, value: Any) -> bool:

@@ -17,7 +17,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from . import answers, conversion, loading, wire
+from . import answers, conversion, loading, torch_network, wire
+from .script_error import Scripts
 from .table import Table
 
 #: How Python 3.8 and 3.7 name a class that a pickle needs and a module lacks.
@@ -62,6 +63,7 @@ class Worker:
         self.model: Any = None
         self._batch_seconds = batch_seconds
         self._lock = Lock()
+        self._scripts = Scripts([], [])
 
     def serve(self, connection: socket.socket) -> None:
         """Answer until the other side ends the connection."""
@@ -79,7 +81,7 @@ class Worker:
                 return _VERBS[header["verb"]](self, header, columns)
         except Exception as error:  # the source may raise anything
             traceback.print_exc()
-            return {"error": _described(error)}, {}
+            return {"error": dict(_described(error), **self._scripts.described(error))}, {}
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -93,9 +95,14 @@ class Worker:
 
     def load(self, header: dict[str, Any], _: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
         """Load the source, and describe it."""
-        sys.path[:0] = header.get("folders", [])
-        loading.define(header.get("definitions", []))
-        self.model = loading.load(header["steps"])
+        folders, definitions = header.get("folders", []), header.get("definitions", [])
+        sys.path[:0] = folders
+        self._scripts = Scripts(definitions, folders)
+        failures = loading.define(definitions)
+        try:
+            self.model = loading.load(header["steps"])
+        except Exception as error:  # the source may raise anything
+            raise _reason(error, failures) from error.__cause__
         return self.describe(header, {})
 
     def describe(self, _: dict[str, Any], __: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
@@ -133,6 +140,15 @@ def _first_sentence(text: str) -> str:
     """Return the first line of a message, with the second one where the first one only announces it."""
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
     return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])[:300]
+
+
+def _reason(error: Exception, failures: dict[str, Exception]) -> Exception:
+    """Return the error of a source; where a class is missed that could not be defined, the error of its definition."""
+    name = _described(error).get("name")
+    if name in failures:
+        return failures[name]
+    is_network = isinstance(error, torch_network.NoNetwork) and error.__cause__ is None
+    return next(iter(failures.values()), error) if is_network else error
 
 
 def _described(error: Exception) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def _built(checkpoint: dict[str, Any], torch: Any) -> Any:
     """Return the network whose class fits the weights; the classes are those of the scripts that were handed over."""
     weights = next((checkpoint[key] for key in _WEIGHT_KEYS if isinstance(checkpoint.get(key), dict)), checkpoint)
     weights = {name[len("module.") :] if name.startswith("module.") else name: w for name, w in weights.items()}
-    reasons = []
+    reasons, cause = [], None
     settings = dict(checkpoint.get("hyper_parameters") or {})
     for name, value in list(vars(sys.modules["__main__"]).items()):
         if not (inspect.isclass(value) and issubclass(value, torch.nn.Module) and value.__module__ == "__main__"):
@@ -146,13 +146,15 @@ def _built(checkpoint: dict[str, Any], torch: Any) -> Any:
             network: Any = value(**_accepted(value, settings))
             network.load_state_dict(weights)
             return network
-        except (TypeError, RuntimeError) as error:
-            reasons.append(f"'{name}': {(str(error).splitlines() or [''])[0]}")
+        except Exception as error:  # the code of a team may raise anything
+            is_other = isinstance(error, (TypeError, RuntimeError))  # another class, whose settings or weights differ
+            kind, cause = ("", cause) if is_other else (f"{type(error).__name__}: ", cause or error)
+            reasons.append(f"'{name}': {kind}{(str(error).splitlines() or [''])[0]}")
     detail = f" ({'; '.join(reasons[:3])})" if reasons else ""
     raise NoNetwork(
         f"no class of the scripts can be built with these weights{detail}: hand over the network, exported with "
         f"'torch.export.save'"
-    )
+    ) from cause
 
 
 def _accepted(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:

@@ -161,7 +161,10 @@ def _categories(info: Mapping[str, Any], statistics: Sequence[Statistic]) -> lis
     return [_category(feature, sorted(values), texts) for feature, values in zip(features, seen, strict=True)]
 
 
-_INCOMPLETE = "the CatBoost file lists only some of the categories; save it again with pool= the whole training data"
+_INCOMPLETE = (
+    "the CatBoost file has only hashes of the categories, and there is no text for some of them: adopt it with the "
+    "table that it was fitted on, list them with `categories` under `features`, or save it again with pool= that table"
+)
 
 
 def _add_counted(statistic: Statistic, hashes: NDArray[np.uint64], seen: Sequence[set[int]]) -> None:

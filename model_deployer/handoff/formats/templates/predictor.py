@@ -39,6 +39,9 @@ MAX_EXACT_INTEGER = 2**53
 #: The numbers of problems that an error lists, and of unknown fields for which it names a similar one.
 MAX_LISTED_PROBLEMS, MAX_HINTS = 1_000, 20
 
+#: Why a row is refused that the model does not answer with numbers.
+NOT_A_NUMBER = "the answer of the model to this row is NaN or infinite; check whether its values are possible"
+
 #: The maximum number of rows, and of their values, that the model predicts at once.
 CHUNK_ROWS, CHUNK_NUMBERS = 4_096, 4 * 1024**2
 
@@ -70,12 +73,18 @@ class InvalidRows(ValueError):
     """
 
     def __init__(self, problems: list[dict[str, Any]], total: int) -> None:
-        first = "; ".join("row {row}, {field}: {message}".format(**problem) for problem in problems[:3])
+        first = "; ".join(map(problem_text, problems[:3]))
         super().__init__(f"{total} problem{'s' * (total != 1)}: {first}{'; ...' * (total > 3)}")
         self.problems, self.total = problems, total
 
     def __reduce__(self) -> Any:
         return InvalidRows, (self.problems, self.total)
+
+
+def problem_text(problem: Mapping[str, Any]) -> str:
+    """Return a problem of a row, or of one of its fields, as a text."""
+    field = "" if problem["field"] is None else f", {problem['field']}"
+    return f"row {problem['row']}{field}: {problem['message']}"
 
 
 class Preprocessor:
@@ -190,13 +199,10 @@ class Predictor:
             and for an embedding ``{"values": [number]}``.
 
         Raises:
-            InvalidRows: If rows break the contract.
-            ArithmeticError: If the model's output is NaN or infinite.
+            InvalidRows: If rows break the contract, or the answer to a row is NaN or infinite.
         """
         outputs = self.run(data if isinstance(data, Mapping) else self.transform(data))
-        if not all(np.isfinite(array).all() for array in outputs.values()):
-            raise ArithmeticError("the model's output is NaN or infinite")
-        return predictions(self._output, outputs)
+        return predictions(self._output, require_numbers(outputs))
 
     def run(self, arrays: Arrays) -> Arrays:
         """Return the outputs of the graph for its inputs, float32 [rows, n] each, without any check."""
@@ -219,6 +225,16 @@ class Graph:
     def __call__(self, arrays: Arrays) -> Arrays:
         """Return the outputs of the graph, [rows, n] each."""
         return dict(zip(self._outputs, self._session.run(self._outputs, dict(arrays)), strict=True))
+
+
+def require_numbers(outputs: Arrays) -> Arrays:
+    """Return outputs unchanged, or raise :class:`InvalidRows` for rows with NaN or infinity."""
+    is_answered = np.all([np.isfinite(array).all(axis=1) for array in outputs.values()], axis=0)
+    rows = np.flatnonzero(~is_answered).tolist()
+    if not rows:
+        return outputs
+    problem = {"field": None, "code": "refused_by_model", "message": NOT_A_NUMBER}
+    raise InvalidRows([{"row": row, **problem} for row in rows[:MAX_LISTED_PROBLEMS]], len(rows))
 
 
 # From data to rows of JSON values

@@ -205,11 +205,12 @@ def _catboost() -> Iterator[_Case]:
     pandas = importlib.import_module("pandas")
     small: dict[str, Any] = {"depth": 4, "verbose": False, "thread_count": 1, "allow_writing_files": False}
 
-    def fit(kind: str, target: Any, table: Rows = _MISSING, **parameters: Any) -> _Case:
-        categories = [name for name in table if name in "ts"]
+    def fit(kind: str, target: Any, table: Rows = _MISSING, has_names: bool = True, **parameters: Any) -> _Case:
+        categories = [index for index, name in enumerate(table) if name in "ts"]
 
         def pool(rows: Rows, label: Any = None) -> Any:
-            return catboost.Pool(pandas.DataFrame(rows), label, cat_features=categories)
+            frame = pandas.DataFrame(rows)
+            return catboost.Pool(frame if has_names else frame.values.tolist(), label, cat_features=categories)
 
         model = getattr(catboost, kind)(**{**small, "iterations": 3, **parameters}).fit(pool(table, target))
         with tempfile.TemporaryDirectory() as folder:
@@ -225,6 +226,7 @@ def _catboost() -> Iterator[_Case]:
     yield fit("CatBoostClassifier", _TEXT_TWO, _TEXTS, iterations=15, one_hot_max_size=2)
     yield fit("CatBoostClassifier", _TEXT_TWO, _TEXTS, grow_policy="Depthwise", one_hot_max_size=10)
     yield fit("CatBoostRegressor", _TEXT_NUMBER, _TEXTS, iterations=15, one_hot_max_size=2)
+    yield fit("CatBoostClassifier", _TEXT_TWO, _TEXTS, has_names=False, one_hot_max_size=3)
 
 
 _CASES: dict[str, Callable[[], Iterator[_Case]]] = {
