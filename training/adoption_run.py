@@ -115,9 +115,6 @@ def adopt(path: Path) -> Completed:
             form = ", ".join(f"{key} {value}" for key, value in pixels.to_json().items())
             print_stage("adopt", f"{name}: the network gets its pixels with {form}")
         _check_numbers(source.interface, spec)
-        for name, pixels in (source.runner.network.images if source.runner.network else {}).items():
-            form = ", ".join(f"{key} {value}" for key, value in pixels.to_json().items())
-            print_stage("adopt", f"{name}: the network gets its pixels with {form}")
         if not spec.data.has_table:
             return _adopt_without_table(path, spec, source)
         return _adopt(read_evaluation_data(path, source.interface), source)

@@ -1,10 +1,12 @@
 """Open the cell of a source: its own environment, a copy of the trusted files, and a process that has loaded it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.environment import CellEnvironment, prepare_environment
 from model_deployer.adoption.cell.process import CellProcess, Limits, start_cell
 from model_deployer.adoption.cell.requirements import requirements
@@ -95,8 +97,21 @@ def open_cell(
         scripts = tuple(SourceScript.model_validate(definition.script) for definition in definitions)
         with start_cell(environment, limits) as process:
             placed = [{**step.to_json(), "path": str(files / step.path)} for step in steps]
-            process.load(placed, [script.to_json() for script in scripts])
+            _load(process, placed, scripts, environment)
             yield OpenCell(process, files, steps, scripts)
+
+
+def _load(
+    process: CellProcess,
+    steps: list[dict[str, Any]],
+    scripts: Sequence[SourceScript],
+    environment: CellEnvironment,
+) -> None:
+    """Load a source; if it fails with other versions than its own, the error says so."""
+    try:
+        process.load(steps, [script.to_json() for script in scripts])
+    except CellError as error:
+        raise CellError(". ".join([str(error), *environment.notes])) from None
 
 
 def _step(file: SourceFile, root: Path, source: Source) -> SourceStep:

@@ -1,7 +1,5 @@
 """Convert a model to a file that can be read without its library."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from importlib import import_module
@@ -11,7 +9,7 @@ from typing import Any
 from . import loading, torch_network
 
 
-def convert(step: dict[str, Any], folder: Path) -> bytes:
+def convert(step: "dict[str, Any]", folder: Path) -> bytes:
     """Return a model in another format: CatBoost and XGBoost as JSON, torch, Keras and SavedModel as ONNX.
 
     Args:
@@ -31,7 +29,7 @@ def convert(step: dict[str, Any], folder: Path) -> bytes:
     raise ValueError(f"there is no conversion of {step['kind']}")
 
 
-def _booster_json(step: dict[str, Any], folder: Path) -> bytes:
+def _booster_json(step: "dict[str, Any]", folder: Path) -> bytes:
     loaded = loading.load([step])
     model = loaded.booster if hasattr(loaded, "booster") else loaded.estimator
     form = {"format": "json"} if type(model).__module__.startswith("catboost") else {}
@@ -40,7 +38,7 @@ def _booster_json(step: dict[str, Any], folder: Path) -> bytes:
     return (folder / "model.json").read_bytes()
 
 
-def _tensorflow_onnx(step: dict[str, Any], folder: Path) -> bytes:
+def _tensorflow_onnx(step: "dict[str, Any]", folder: Path) -> bytes:
     """Convert by way of a SavedModel: the direct export of Keras 3 loses its Normalization layers."""
     saved = step["path"]
     if step["kind"] != "saved_model":
