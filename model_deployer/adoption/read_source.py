@@ -10,7 +10,7 @@ import onnx
 from model_deployer.adoption.cell.trust import digest_of
 from model_deployer.adoption.graph.scores import remove_decision
 from model_deployer.adoption.graph.unsupported import SeveralDecisions, UnsupportedModel
-from model_deployer.adoption.graph.written_model import WrittenModel, write_model
+from model_deployer.adoption.graph.written_model import WrittenModel, reads_texts, write_model
 from model_deployer.adoption.interface import Interface
 from model_deployer.adoption.network.arrangement import StatedFields, arrange
 from model_deployer.adoption.network.image_input import StatedImage, UnknownSize
@@ -41,6 +41,9 @@ _WITHOUT_TRUTH = {
 
 #: Why a network is served by its source if other steps precede it.
 STEPS_BEFORE_A_NETWORK = "steps before a network have no graph writer"
+
+#: The kinds of sources that get a missing text as None; others get it as NaN, as pandas reads it from a table.
+_WITHOUT_NAN = NETWORKS | {"cog"}
 
 #: How many names a line lists.
 _MAX_LISTED = 12
@@ -98,7 +101,7 @@ class ReadSource:
     graph: onnx.ModelProto | None = None
     reason: str | None = None
     critical: Mapping[str, set[float | str]] = field(default_factory=dict)
-    missing: Literal["none", "nan"] = "none"
+    missing: Literal["none", "nan"] = "nan"
 
     @property
     def estimator(self) -> str | None:
@@ -140,7 +143,7 @@ class ReadSource:
     def form(self) -> Literal["texts"] | None:
         """How it gets rows, where it is known before it runs: a vectorizer gets a list of texts."""
         first = self.source.files[0].stored
-        return "texts" if first is not None and first.name.endswith("Vectorizer") else None
+        return "texts" if first is not None and reads_texts(first) else None
 
     @property
     def is_unnamed(self) -> bool:
@@ -213,7 +216,7 @@ def read_source(path: Path, hints: SourceHints) -> ReadSource:
     source = detect(path, hints.steps)
     _refuse_transformer(source, path)
     _refuse_without_truth(source, path)
-    read = ReadSource(source, path, digest_of(path))
+    read = ReadSource(source, path, digest_of(path), missing="none" if source.kind in _WITHOUT_NAN else "nan")
     columns = hints.columns or source_columns(source)
     if read.is_network:
         return _read_network(read, replace(hints, columns=columns))

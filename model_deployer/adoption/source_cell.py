@@ -1,15 +1,17 @@
 """Open the cell of a source: its own environment, a copy of the trusted files, and a process that has loaded it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.environment import CellEnvironment, prepare_environment
 from model_deployer.adoption.cell.process import CellProcess, Limits, start_cell
 from model_deployer.adoption.cell.requirements import requirements
 from model_deployer.adoption.cell.trust import copy_trusted
-from model_deployer.adoption.source.definitions import find_definitions, network_classes
+from model_deployer.adoption.source.definitions import Definition, find_definitions, network_classes
 from model_deployer.adoption.source.file_format import WEIGHTS
 from model_deployer.adoption.source.source import Source, SourceFile
 from model_deployer.contract.source_runner import SourceScript, SourceStep
@@ -95,8 +97,21 @@ def open_cell(
         scripts = tuple(SourceScript(module=item.module, path=str(item.path), code=item.code) for item in definitions)
         with start_cell(environment, limits) as process:
             placed = [{**step.to_json(), "path": str(files / step.path)} for step in steps]
-            process.load(placed, [definition.script for definition in definitions])
+            _load(process, placed, definitions, environment)
             yield OpenCell(process, files, steps, scripts)
+
+
+def _load(
+    process: CellProcess,
+    steps: list[dict[str, Any]],
+    definitions: Sequence[Definition],
+    environment: CellEnvironment,
+) -> None:
+    """Load a source; if it fails with other versions than its own, the error says so."""
+    try:
+        process.load(steps, [definition.script for definition in definitions])
+    except CellError as error:
+        raise CellError(". ".join([str(error), *environment.notes])) from None
 
 
 def _step(file: SourceFile, root: Path, source: Source) -> SourceStep:

@@ -12,9 +12,10 @@ import pytest
 from lightgbm import LGBMClassifier
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
@@ -68,6 +69,16 @@ def test_a_pipeline_answers_as_scikit_learn_does(model: Any, tmp_path: Path) -> 
     assert len(answers) == table.height
     assert np.allclose([answer["probabilities"]["yes"] for answer in answers], expected[:, 1], atol=1e-6)
     assert [answer["decision"] for answer in answers] == source.predict(_pandas(table)).tolist()
+
+
+def test_a_vectorizer_gets_a_list_of_texts(tmp_path: Path) -> None:
+    """A data frame of one row would be taken for one text, the name of its column."""
+    table = buyers().drop_nulls("city").select(pl.format("{} {}", "city", "age").alias("note"), "bought")
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(table["note"].to_list(), table["bought"])
+    artifact = adopted(write_adoption(tmp_path, model, "bought", table))
+    answers = predict(artifact, table.select("note").to_dicts())
+    expected = model.predict_proba(table["note"].to_list())
+    assert np.allclose([answer["probabilities"]["yes"] for answer in answers if answer], expected[:, 1], atol=1e-6)
 
 
 def test_the_evidence_is_in_the_evaluation(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model_deployer.adoption.cell.cell_error import CellError
-from model_deployer.adoption.cell.pythons import installed_pythons, ordered
+from model_deployer.adoption.cell.pythons import installed_pythons, known_versions, ordered
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.system.command import Completed, last_line, run
 from model_deployer.system.janitor import temporary_folder
@@ -74,7 +74,8 @@ def prepare_environment(
 ) -> CellEnvironment:
     """Return an environment with some packages; it is made if the cache does not have it.
 
-    If a version cannot be installed with any Python, the nearest newer one that can be is, and a note says so.
+    If a version cannot be installed with any Python, the nearest newer one that can be is, and a note says so; it is
+    tried again when this machine has other Pythons.
     Packages are never built here, because that would run code of theirs.
 
     Args:
@@ -87,30 +88,48 @@ def prepare_environment(
         EnvironmentFault: if there is no disk space, or neither uv nor pip.
     """
     folder = environment_folder(requirements, python, cache or default_cache())
-    if not (folder / _FACTS).exists():
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            _make(list(requirements), python, folder)
-        except OSError as error:
-            raise EnvironmentFault(f"the environment of the source cannot be written: {error.strerror}") from error
+    if (folder / _FACTS).exists():
+        return _read(folder)
+    nearest = _nearest_folder(folder)
+    if (nearest / _FACTS).exists():
+        return _read(nearest)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return _read(_make(list(requirements), python, folder))
+    except OSError as error:
+        raise EnvironmentFault(f"the environment of the source cannot be written: {error.strerror}") from error
+
+
+def _read(folder: Path) -> CellEnvironment:
     facts = json.loads((folder / _FACTS).read_bytes())
     return CellEnvironment(folder / "bin" / "python", facts["versions"], tuple(facts["notes"]))
 
 
-def _make(requirements: list[str], python: tuple[int, int] | None, folder: Path) -> None:
-    """Make an environment next to its place, and move it there when it is complete."""
+def _nearest_folder(folder: Path) -> Path:
+    """Return the folder of an environment with other versions than the required ones, for the Pythons of today."""
+    pythons = json.dumps(sorted(installed_pythons()))
+    return folder.with_name(f"{folder.name}-{hashlib.sha256(pythons.encode()).hexdigest()[:8]}")
+
+
+def _make(requirements: list[str], python: tuple[int, int] | None, folder: Path) -> Path:
+    """Make an environment next to its place, and move it there when it is complete; return the place."""
     installer = Installer.on_this_machine()
     with temporary_folder("new-", folder.parent) as parent:
         made, notes = parent / "environment", []
         faults = _first_that_works(installer, requirements, python, made)
         if faults:
+            needed = installer.missing_python(requirements, parent)
+            advice = f"they need Python {needed}: install it, and run this again" if needed else faults[0]
             if not installer.install_nearest(requirements, made):
-                raise CellError(f"the versions of the source cannot be installed here: {faults[0]}")
+                raise CellError(f"the versions of the source cannot be installed here: {advice}")
             notes = _replaced(requirements, installer.versions(made))
+            notes += [f"the versions of the source need Python {needed}, which is not installed"] if needed else []
         facts = {"versions": installer.versions(made), "notes": notes}
         (made / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
-        if not folder.exists():
-            made.rename(folder)
+        place = _nearest_folder(folder) if notes else folder
+        if not place.exists():
+            made.rename(place)
+        return place
 
 
 def _first_that_works(
@@ -188,6 +207,22 @@ class Installer:
             if lowest and self.install(python, lowest, folder) is None:
                 return True
         return False
+
+    def missing_python(self, requirements: list[str], folder: Path) -> str | None:
+        """Return the version of Python with which all requirements could be installed; None if there is none.
+
+        Args:
+            requirements: The packages.
+            folder: An empty folder; nothing is installed.
+        """
+        installed = installed_pythons()
+        own = [self.uv, "pip", "install", *self.options] if self.uv else [sys.executable, "-m", "pip", "install"]
+        options = ["--dry-run", "--quiet", "--only-binary", ":all:", "--target", str(folder / "target")]
+        for major, minor in ordered([version for version in known_versions() if version not in installed], None):
+            version = f"{major}.{minor}"
+            if self._run([*own, *options, "--python-version", version, *requirements]).returncode == 0:
+                return version
+        return None
 
     def _lowest(self, python: str, requirements: list[str], folder: Path) -> list[str]:
         """Return requirements with the lowest versions of those that state one; nothing if there are none."""

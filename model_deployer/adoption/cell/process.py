@@ -271,6 +271,12 @@ def worker_variables(limits: Limits) -> dict[str, str]:
 def _sentence(action: str, error: Mapping[str, Any]) -> str:
     """Return an error of the source as a sentence."""
     if module := error.get("module"):
+        if version := error.get("version"):
+            name = f"'{error['name']}' of '{module}'" if error.get("name") else f"'{module}'"
+            return (
+                f"the source needs {name}, which {module.partition('.')[0]} {version} does not have: list the version "
+                f"that it was made with under `adopt.environment`"
+            )
         if not error.get("name") and module != "__main__":
             return (
                 f"the source needs the module '{module}', which is not there: hand over the folder with it, or list "

@@ -8,9 +8,11 @@ from pathlib import Path
 from model_deployer.system.command import run
 
 #: The oldest version that the worker runs on.
-OLDEST = (3, 7)
+OLDEST = (3, 6)
 
-_NEWEST_MINOR = 14
+#: The newest version that is looked for.
+NEWEST = (3, 14)
+
 _PRINT_VERSION = "import sys; print(*sys.version_info[:2])"
 
 
@@ -23,6 +25,11 @@ def installed_pythons() -> dict[tuple[int, int], Path]:
         if completed.returncode == 0 and len(words) == 2:
             pythons.setdefault((int(words[0]), int(words[1])), path)
     return {version: path for version, path in pythons.items() if version >= OLDEST}
+
+
+def known_versions() -> list[tuple[int, int]]:
+    """Return the versions of Python that the worker runs on."""
+    return [(OLDEST[0], minor) for minor in range(OLDEST[1], NEWEST[1] + 1)]
 
 
 def ordered(versions: list[tuple[int, int]], preferred: tuple[int, int] | None) -> list[tuple[int, int]]:
@@ -38,6 +45,6 @@ def _candidates() -> Iterator[Path]:
     folders += sorted((Path.home() / ".pyenv/versions").glob("*/bin"))
     folders += sorted((Path.home() / ".local/share/uv/python").glob("*/bin"))
     for folder in folders:
-        for minor in range(OLDEST[1], _NEWEST_MINOR + 1):
-            if (path := folder / f"python3.{minor}").is_file():
+        for major, minor in known_versions():
+            if (path := folder / f"python{major}.{minor}").is_file():
                 yield path

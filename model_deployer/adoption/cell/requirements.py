@@ -34,6 +34,8 @@ _KINDS = {
 
 #: A package older than this version does not work with newer ones of another, and does not say so itself.
 _COMPANIONS = (
+    ("scikit-learn", "0.20", "numpy<1.17"),
+    ("scikit-learn", "0.20", "scipy<1.3"),
     ("scikit-learn", "0.24", "numpy<1.24"),
     ("scikit-learn", "1.4.2", "numpy<2"),
     ("scikit-learn", "1.7", "pandas<3"),

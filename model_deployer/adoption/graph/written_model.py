@@ -13,10 +13,12 @@ from model_deployer.adoption.graph.frame import Frame
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import write_predictor
 from model_deployer.adoption.graph.rounding import rounded_probabilities
+from model_deployer.adoption.graph.sklearn.encoder import encodes_some_columns
 from model_deployer.adoption.graph.trees.booster_files import booster_fields, booster_width
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.graph.writers import register_writers
 from model_deployer.adoption.interface import Interface, Kind, SourceField, label_text
+from model_deployer.adoption.source.pandas_index import index_names
 from model_deployer.adoption.stored_object import StoredObject
 
 register_writers()
@@ -197,6 +199,11 @@ _INNER = ("best_estimator_", "estimator_", "regressor_", "estimator", "base_esti
 _INNER_LISTS = ("estimators_", "calibrated_classifiers_")
 
 
+def reads_texts(stored: StoredObject) -> bool:
+    """Return whether a model gets a list of texts: one that begins with a vectorizer."""
+    return any(part.name.endswith("Vectorizer") for part in _first_readers(stored))
+
+
 def _first_readers(stored: StoredObject) -> Iterator[StoredObject]:
     """Yield a model, and those of its parts that read the raw fields, the outermost first."""
     yield stored
@@ -222,8 +229,8 @@ def _inner_parts(stored: StoredObject) -> Iterator[StoredObject]:
 
 def _stated_names(stored: StoredObject) -> list[str] | None:
     names = stored.get("feature_names_in_", stored.get("_feature_names_in"))
-    if names is None and isinstance(stored.get("_df_columns"), (list, tuple, np.ndarray)):
-        names = stored["_df_columns"]  # the column transformer of versions 0.20 to 0.23
+    if names is None and isinstance(index := stored.get("_df_columns"), StoredObject):
+        names = index_names(index)  # the column transformer of versions 0.20 to 0.23
     if names is None or isinstance(names, StoredObject):
         return booster_fields(stored)
     return [str(name) for name in names]
@@ -264,4 +271,6 @@ def _column_count(stored: StoredObject) -> int | None:
         return len(stored["coefs_"][0])
     if "X_thresholds_" in stored or "_necessary_X_" in stored:  # isotonic regression
         return 1
+    if encodes_some_columns(stored):
+        return None
     return len(stored["categories_"]) if isinstance(stored.get("categories_"), list) else None

@@ -77,8 +77,9 @@ def restore_array(array: Any, state: Any) -> int:
     """
     shape, dtype, is_fortran, elements = state[-4:]
     count = element_count(shape)
-    if isinstance(elements, str):
-        elements = elements.encode("latin-1")  # Python 2
+    is_python_2 = isinstance(elements, str)
+    if is_python_2:
+        elements = elements.encode("latin-1")
     if dtype.hasobject:
         is_complete = isinstance(elements, list) and len(elements) == count
     else:
@@ -87,7 +88,14 @@ def restore_array(array: Any, state: Any) -> int:
     if not is_complete:
         raise UnreadableSource("the file has an array whose shape does not fit its data; hand over the complete file")
     array.__setstate__((1, shape, dtype, bool(is_fortran), elements))
+    if is_python_2:
+        array.__setstate__(as_texts(array).__reduce__()[2])
     return count * max(int(dtype.itemsize), 1)
+
+
+def as_texts(array: NDArray[Any]) -> NDArray[Any]:
+    """Return the texts of Python 2, which are bytes, as texts; other arrays as they are."""
+    return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
 
 
 def element_count(shape: Any) -> int:

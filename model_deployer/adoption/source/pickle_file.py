@@ -28,6 +28,9 @@ STATE, ITEMS, CALLED = "__state__", "__items__", "__called__"
 #: The module of the stored objects that stand for references to data outside of the pickle, as torch writes them.
 PERSISTENT = "persistent_id"
 
+#: The newest protocol that Python 2 writes.
+_LAST_OF_PYTHON_2 = 2
+
 _PYTHON_2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 _PYTHON_2_NAMES = {
@@ -246,7 +249,8 @@ class PickleReader:
         if joblib_arrays.is_in_another_file(wrapper):
             return joblib_arrays.read_companion(wrapper, self._companion)
         self._spend(joblib_arrays.byte_count(wrapper))
-        return joblib_arrays.read_array(wrapper, self._stream)
+        array = joblib_arrays.read_array(wrapper, self._stream)
+        return array if self.protocol > _LAST_OF_PYTHON_2 else numpy_values.as_texts(array)
 
     def _persistent(self, identity: Any) -> None:
         parts = identity if isinstance(identity, tuple) else (identity,)

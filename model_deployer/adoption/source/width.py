@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from model_deployer.adoption.source.pandas_index import index_names
 from model_deployer.adoption.source.role import fitted_model
 from model_deployer.adoption.stored_object import StoredObject
 
@@ -58,6 +59,8 @@ def feature_names(stored: StoredObject) -> list[str] | None:
         for name in ("feature_names_in_", "feature_name_", "feature_names_"):
             if isinstance(holder, StoredObject) and isinstance(names := holder.get(name), np.ndarray | list):
                 return [str(item) for item in names]
+        if isinstance(holder, StoredObject) and isinstance(index := holder.get("_df_columns"), StoredObject):
+            return index_names(index)  # the column transformer of versions 0.20 to 0.23
     return None
 
 

@@ -1,8 +1,10 @@
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from model_deployer.adoption.cell import environment
 from model_deployer.adoption.cell.cell_error import CellError
 from model_deployer.adoption.cell.environment import prepare_environment
 from model_deployer.adoption.cell.pythons import installed_pythons, ordered
@@ -52,6 +54,19 @@ def test_the_nearest_version_takes_the_place_of_one_that_is_gone(index: Path, tm
     assert note.startswith("tiny-model-library 1.2 cannot be installed here; ")
 
 
+def test_a_python_that_is_missing_is_named(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment with other versions is not used any more as soon as there is another Python."""
+    here = {sys.version_info[:2]: Path(sys.executable)}
+    monkeypatch.setattr(environment, "installed_pythons", lambda: here)
+    write_wheel(index, "1.2", "cp38")
+    made = environment.prepare_environment(["tiny-model-library==1.2"], None, tmp_path / "cache")
+    assert made.notes[1:] == ("the versions of the source need Python 3.8, which is not installed",)
+    assert environment.prepare_environment(["tiny-model-library==1.2"], None, tmp_path / "cache") == made
+    write_wheel(index, "1.2")
+    monkeypatch.setattr(environment, "installed_pythons", lambda: here | {(3, 99): Path(sys.executable)})
+    assert environment.prepare_environment(["tiny-model-library==1.2"], None, tmp_path / "cache").notes == ()
+
+
 def test_a_package_that_does_not_exist(index: Path, tmp_path: Path) -> None:
     with pytest.raises(CellError, match="cannot be installed here: "):
         prepare_environment(["not-a-package==1.0"], None, tmp_path / "cache")
@@ -77,5 +92,6 @@ def test_old_boosters_get_what_was_there_in_their_time() -> None:
     assert {"xgboost-cpu<3.1", "pandas<3", "scikit-learn<1.8"} <= set(binary)
     pinned = requirements(["pickle"], ["xgboost"], {"xgboost": "<1", "scikit-learn": "0.22"})
     assert {"xgboost<1", "numpy<1.24", "scikit-learn==0.22"} <= set(pinned)
+    assert {"numpy<1.17", "scipy<1.3"} <= set(requirements(["pickle"], [], {"scikit-learn": "0.18.2"}))
     assert "scikit-learn<1.6" not in pinned
     assert "keras>=2.12,<3" in requirements(["keras_h5"], [], {"keras": "2.2.4"})

@@ -63,6 +63,28 @@ def test_classifier(cell: CellProcess, tmp_path: Path) -> None:
     assert list(answers) == ["probabilities"]
 
 
+def test_the_copy_of_joblib_within_old_versions(cell: CellProcess, tmp_path: Path) -> None:
+    """scikit-learn before 0.23 had joblib as a part of its own; the test environment has no such version."""
+    model = LogisticRegression().fit(X, Y)
+    joblib.dump(model, tmp_path / "model.joblib", protocol=2)
+    content = (tmp_path / "model.joblib").read_bytes()
+    (tmp_path / "old.joblib").write_bytes(content.replace(b"cjoblib.", b"csklearn.externals.joblib."))
+    assert b"sklearn.externals.joblib" in (tmp_path / "old.joblib").read_bytes()
+    cell.load([step("joblib", tmp_path / "old.joblib")])
+    answers, _ = cell.predict(COLUMNS)
+    np.testing.assert_array_equal(answers["probabilities"], model.predict_proba(X))
+
+
+def test_classes_of_python_2(cell: CellProcess, tmp_path: Path) -> None:
+    """Python 3 reads the texts of Python 2 in an array as bytes."""
+    model = LogisticRegression().fit(X, Y)
+    model.classes_ = model.classes_.astype("S3")
+    description = cell.load([step("pickle", dumped(model, tmp_path))])
+    assert description["classes"] == ["no", "yes"]
+    answers, _ = cell.predict(COLUMNS)
+    assert answers["decision"].tolist() == model.predict(X).astype(str).tolist()
+
+
 def test_rows_that_are_refused_are_named(cell: CellProcess, tmp_path: Path) -> None:
     """Each row that the source refuses has its error, without values of it; the others are answered."""
     model = LogisticRegression().fit(X, Y)
@@ -207,6 +229,13 @@ def test_a_module_that_is_missing(cell: CellProcess, tmp_path: Path) -> None:
 def team_code(folder: Path, body: str) -> dict[str, Any]:
     (folder / "service.py").write_text(f"import os, socket, time\ndef predict(df):\n    {body}\n    return df['a']\n")
     return step("python", folder / "service.py")
+
+
+def test_a_module_that_another_version_has(cell: CellProcess, tmp_path: Path) -> None:
+    (tmp_path / "model.pkl").write_bytes(b"csklearn.linear_model.logistic\nLogisticRegression\n.")
+    message = "'sklearn.linear_model.logistic', which sklearn .* does not have: list the version"
+    with pytest.raises(CellError, match=message):
+        cell.load([step("pickle", tmp_path / "model.pkl")])
 
 
 def test_no_network_and_no_files(cell: CellProcess, tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ With ``socket`` in place of ``fd``, it listens at that path and serves several c
 system ends the process if the answers to one batch take longer.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -20,7 +18,7 @@ from .isolation import isolate
 from .service import Worker
 
 
-def main(settings: dict[str, Any]) -> None:
+def main(settings: "dict[str, Any]") -> None:
     """Isolate this process, and serve until the other side is gone."""
     listener = _listener(settings["socket"]) if "socket" in settings else None
     isolation = isolate(settings)

@@ -1,7 +1,5 @@
 """Ask a model for the answers to rows, and go on when it refuses some of them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +12,7 @@ from .wire import Columns
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|-?\d[\d.e+-]*")
 
 
-def ask(model: Any, table: Table) -> tuple[Columns, dict[str, str]]:
+def ask(model: Any, table: Table) -> "tuple[Columns, dict[str, str]]":
     """Return the answers of a model.
 
     A batch that raises an error is halved until each row that the model refuses is on its own. A variable that the code
@@ -44,7 +42,7 @@ def ask(model: Any, table: Table) -> tuple[Columns, dict[str, str]]:
     return columns, refused
 
 
-def _answered(model: Any, table: Table, start: int, end: int) -> Iterator[tuple[int, int, Any, Any]]:
+def _answered(model: Any, table: Table, start: int, end: int) -> "Iterator[tuple[int, int, Any, Any]]":
     """Yield ranges of rows with their answers, or a single row with the error that refuses it."""
     try:
         yield start, end, checked(model.predict(table.rows(start, end)), end - start), None

@@ -1,7 +1,5 @@
 """Convert a model to a file that can be read without its library."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from importlib import import_module
@@ -11,7 +9,7 @@ from typing import Any
 from . import loading, torch_network
 
 
-def convert(step: dict[str, Any], folder: Path) -> bytes:
+def convert(step: "dict[str, Any]", folder: Path) -> bytes:
     """Return a model in another format: CatBoost and XGBoost as JSON, torch, Keras and SavedModel as ONNX.
 
     Args:
@@ -33,7 +31,7 @@ def convert(step: dict[str, Any], folder: Path) -> bytes:
     raise ValueError(f"there is no conversion of {step['kind']}")
 
 
-def _booster_json(step: dict[str, Any], folder: Path) -> bytes:
+def _booster_json(step: "dict[str, Any]", folder: Path) -> bytes:
     loaded = loading.load([step])
     model = loaded.booster if hasattr(loaded, "booster") else loaded.estimator
     is_catboost = type(model).__module__.startswith("catboost")
@@ -43,7 +41,7 @@ def _booster_json(step: dict[str, Any], folder: Path) -> bytes:
     return (folder / "model.json").read_bytes()
 
 
-def _categories(loaded: Any, step: dict[str, Any]) -> Any:
+def _categories(loaded: Any, step: "dict[str, Any]") -> Any:
     """Return rows with all categories that are known: a model has their hashes, and its file gets texts of a pool."""
     names = loaded.names or step.get("columns") or []
     categories, indices = step.get("categories") or {}, loaded.estimator.get_cat_feature_indices()
@@ -58,7 +56,7 @@ def _categories(loaded: Any, step: dict[str, Any]) -> Any:
     return import_module("catboost").Pool([list(row) for row in zip(*columns)], cat_features=indices)
 
 
-def _tensorflow_onnx(step: dict[str, Any], folder: Path) -> bytes:
+def _tensorflow_onnx(step: "dict[str, Any]", folder: Path) -> bytes:
     """Convert by way of a SavedModel: the direct export of Keras 3 loses its Normalization layers."""
     saved = step["path"]
     if step["kind"] != "saved_model":

@@ -3,8 +3,6 @@
 All of it is done before anything of the source is loaded, by Linux system calls, without any other program.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import resource
@@ -21,7 +19,7 @@ _NO_NEW_PRIVILEGES = 38
 _CAPABILITY_VERSION = 0x20080522
 
 
-def isolate(limits: dict[str, Any]) -> dict[str, bool]:
+def isolate(limits: "dict[str, Any]") -> "dict[str, bool]":
     """Isolate this process, as far as the machine allows it.
 
     Args:

@@ -1,7 +1,5 @@
 """Load a source by its kind. Only here, the code of a source runs."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import json
@@ -26,7 +24,7 @@ TORCH = ("torch", "torchscript", "torch_export", "torch_state_dict", "lightning_
 _HEAD_BYTES = 4096
 
 
-def load(steps: list[dict[str, Any]]) -> Any:
+def load(steps: "list[dict[str, Any]]") -> Any:
     """Load a source and return its model.
 
     Args:
@@ -44,7 +42,7 @@ def load(steps: list[dict[str, Any]]) -> Any:
     return models.Steps(objects[:-1], last) if len(objects) > 1 else last
 
 
-def define(definitions: list[dict[str, Any]]) -> dict[str, Exception]:
+def define(definitions: "list[dict[str, Any]]") -> "dict[str, Exception]":
     """Make classes and functions of a team's scripts those of ``__main__``, as when the script stored the model.
 
     Also those of other modules that cannot be imported here.
@@ -67,7 +65,7 @@ def define(definitions: list[dict[str, Any]]) -> dict[str, Exception]:
     return failures
 
 
-def _execute(code: str, path: str, names: dict[str, Any]) -> dict[str, Exception]:
+def _execute(code: str, path: str, names: "dict[str, Any]") -> "dict[str, Exception]":
     """Execute the statements of a script, and return the errors of those that fail, by the names that they set.
 
     A module that is not there is missed only by the classes that use it.
@@ -82,7 +80,7 @@ def _execute(code: str, path: str, names: dict[str, Any]) -> dict[str, Exception
     return failures
 
 
-def _with_parents(name: str) -> dict[str, Any]:
+def _with_parents(name: str) -> "dict[str, Any]":
     """Return an empty module, and the packages that it is in."""
     parts = name.split(".")
     names = [".".join(parts[: count + 1]) for count in range(len(parts))]
@@ -96,7 +94,7 @@ def _is_importable(module: str) -> bool:
         return False
 
 
-def _pickle(path: Path, step: dict[str, Any]) -> Any:
+def _pickle(path: Path, step: "dict[str, Any]") -> Any:
     read = _reader(path)
     try:
         value = read(str(path))
@@ -105,16 +103,19 @@ def _pickle(path: Path, step: dict[str, Any]) -> Any:
     return _part(value, step.get("key"))
 
 
-def _reader(path: Path) -> Callable[[str], Any]:
+def _reader(path: Path) -> "Callable[[str], Any]":
     """Return the function that reads a pickle: that of dill for functions by value, else joblib's."""
     with path.open("rb") as file:
         is_dill = b"dill._dill" in file.read(_HEAD_BYTES)
     if is_dill:
         return lambda name: import_module("dill").loads(Path(name).read_bytes())
     try:
-        return import_module("joblib").load  # type: ignore[no-any-return]
+        joblib = import_module("joblib")
     except ImportError:
         return _read_pickle
+    # scikit-learn before 0.23 has a copy of joblib, whose arrays joblib does not know by that name.
+    sys.modules["sklearn.externals.joblib.numpy_pickle"] = joblib.numpy_pickle
+    return joblib.load  # type: ignore[no-any-return]
 
 
 def _read_pickle(path: str, encoding: str = "ASCII") -> Any:
@@ -133,12 +134,12 @@ def _part(value: Any, key: Any) -> Any:
     return value
 
 
-def _skops(path: Path, step: dict[str, Any]) -> Any:
+def _skops(path: Path, step: "dict[str, Any]") -> Any:
     skops = import_module("skops.io")
     return _part(skops.load(path, trusted=skops.get_untrusted_types(file=path)), step.get("key"))
 
 
-def _xgboost(path: Path, step: dict[str, Any]) -> Any:
+def _xgboost(path: Path, step: "dict[str, Any]") -> Any:
     xgboost = import_module("xgboost")
     booster = xgboost.Booster(model_file=str(path))
     settings = json.loads(booster.attr("scikit_learn") or "{}")
@@ -150,13 +151,13 @@ def _xgboost(path: Path, step: dict[str, Any]) -> Any:
     return models.Booster(booster, json.loads(booster.save_config())["learner"]["objective"]["name"])
 
 
-def _lightgbm(path: Path, step: dict[str, Any]) -> Any:
+def _lightgbm(path: Path, step: "dict[str, Any]") -> Any:
     booster = import_module("lightgbm").Booster(model_file=str(path))
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("objective=")]
     return models.Booster(booster, lines[0].partition("=")[2] if lines else "custom")
 
 
-def _catboost(path: Path, step: dict[str, Any]) -> Any:
+def _catboost(path: Path, step: "dict[str, Any]") -> Any:
     catboost = import_module("catboost")
     form = "json" if path.read_bytes()[:1] == b"{" else "cbm"
     model = catboost.CatBoost()
@@ -168,14 +169,14 @@ def _catboost(path: Path, step: dict[str, Any]) -> Any:
     return models.estimator_of(estimator)
 
 
-def _onnx(path: Path, step: dict[str, Any]) -> Any:
+def _onnx(path: Path, step: "dict[str, Any]") -> Any:
     session = import_module("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
     kinds = {"double": "float64", "float": "float32", "string": "text"}
     inputs = {item.name: item.type[len("tensor(") : -1] for item in session.get_inputs()}
     outputs = [item.name for item in session.get_outputs()]
     is_single = any(item.shape[:1] == [1] for item in session.get_inputs())
 
-    def call(feeds: dict[str, Any]) -> dict[str, Any]:
+    def call(feeds: "dict[str, Any]") -> "dict[str, Any]":
         if not is_single:
             return dict(zip(outputs, session.run(outputs, feeds)))
         rows = range(len(next(iter(feeds.values()))))
@@ -190,29 +191,29 @@ def _onnx(path: Path, step: dict[str, Any]) -> Any:
     )
 
 
-def _stacked(parts: list[Any]) -> Any:
+def _stacked(parts: "list[Any]") -> Any:
     """Return the outputs of single rows as that of all rows: arrays, or lists of maps."""
     return [row for part in parts for row in part] if isinstance(parts[0], list) else np.concatenate(parts)
 
 
-def _sizes(shape: Any) -> list[int]:
+def _sizes(shape: Any) -> "list[int]":
     """Return dimensions as numbers; 0 for one of any size."""
     return [size if isinstance(size, int) and size > 0 else 0 for size in shape]
 
 
-def _keras(path: Path, step: dict[str, Any]) -> Any:
+def _keras(path: Path, step: "dict[str, Any]") -> Any:
     keras = import_module("keras")
     model = keras.models.load_model(str(path), compile=False)
     inputs = {item.name: _tensor_kind(item.dtype) for item in model.inputs}
 
-    def call(feeds: dict[str, Any]) -> dict[str, Any]:
+    def call(feeds: "dict[str, Any]") -> "dict[str, Any]":
         result = model.predict_on_batch(next(iter(feeds.values())) if len(feeds) == 1 else feeds)
         return {"output": np.asarray(result)} if not isinstance(result, dict) else result
 
     return models.Tensors("keras", call, inputs, {item.name: _sizes(item.shape[1:]) for item in model.inputs})
 
 
-def _saved_model(path: Path, step: dict[str, Any]) -> Any:
+def _saved_model(path: Path, step: "dict[str, Any]") -> Any:
     tensorflow = import_module("tensorflow")
     with suppress(ImportError):
         import_module("keras")  # its optimizers, which files of Keras 2 may hold
@@ -220,7 +221,7 @@ def _saved_model(path: Path, step: dict[str, Any]) -> Any:
     function = loaded.signatures[step.get("key") or "serving_default"]
     specifications = function.structured_input_signature[1]
 
-    def call(feeds: dict[str, Any]) -> dict[str, Any]:
+    def call(feeds: "dict[str, Any]") -> "dict[str, Any]":
         tensors = {name: tensorflow.constant(array) for name, array in feeds.items()}
         return {name: value.numpy() for name, value in function(**tensors).items()}
 
@@ -235,12 +236,12 @@ def _tensor_kind(name: str) -> str:
     return "text" if name == "string" else str(name)
 
 
-def _mlflow(path: Path, step: dict[str, Any]) -> Any:
+def _mlflow(path: Path, step: "dict[str, Any]") -> Any:
     loaded = import_module("mlflow.pyfunc").load_model(str(path))
     return models.Function("mlflow.pyfunc", loaded.predict)
 
 
-def _cog(path: Path, step: dict[str, Any]) -> Any:
+def _cog(path: Path, step: "dict[str, Any]") -> Any:
     _provide_cog()
     name = step.get("key") or "Predictor"
     predictor = getattr(_module(path), name)()
@@ -260,7 +261,7 @@ def _provide_cog() -> None:
         sys.modules["cog"] = module
 
 
-def _python(path: Path, step: dict[str, Any]) -> Any:
+def _python(path: Path, step: "dict[str, Any]") -> Any:
     name = step.get("key") or "predict"
     return models.Function(name, getattr(_module(path), name))
 
@@ -277,7 +278,7 @@ def _module(path: Path) -> Any:
     return module
 
 
-_LOADERS: dict[str, Callable[[Path, dict[str, Any]], Any]] = {
+_LOADERS: "dict[str, Callable[[Path, dict[str, Any]], Any]]" = {
     "pickle": _pickle,
     "joblib": _pickle,
     "skops": _skops,

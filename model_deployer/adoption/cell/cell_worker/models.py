@@ -3,8 +3,6 @@
 ``predict`` returns ``probabilities`` [rows, classes], ``decision`` [rows], ``scores`` or ``value`` [rows, outputs].
 """
 
-from __future__ import annotations
-
 import inspect
 from importlib import import_module
 from typing import Any
@@ -25,7 +23,7 @@ class Estimator:
         self.estimator = estimator
         self.names = _feature_names(estimator)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> "dict[str, Any]":
         """Return what the model says of its inputs and outputs."""
         return {
             "class": f"{type(self.estimator).__module__}.{type(self.estimator).__name__}",
@@ -35,7 +33,7 @@ class Estimator:
             "has_probabilities": hasattr(self.estimator, "predict_proba"),
         }
 
-    def predict(self, table: Table) -> dict[str, Any]:
+    def predict(self, table: Table) -> "dict[str, Any]":
         """Return the answers to rows."""
         rows, answer = table.input(bool(self.names)), {}
         wanted = table.options.get("outputs") or ("probabilities", "decision", "scores", "value")
@@ -69,15 +67,15 @@ def estimator_of(estimator: Any) -> Estimator:
 class Steps:
     """Objects that follow each other: all but the last one transform the rows."""
 
-    def __init__(self, transformers: list[Any], last: Any) -> None:
+    def __init__(self, transformers: "list[Any]", last: Any) -> None:
         self.transformers, self.last = transformers, last
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> "dict[str, Any]":
         """Return what the last object says of its outputs, and the first one of its inputs."""
         first = Estimator(self.transformers[0]).describe()
         return dict(self.last.describe(), features=first["features"], names=first["names"])
 
-    def predict(self, table: Table) -> dict[str, Any]:
+    def predict(self, table: Table) -> "dict[str, Any]":
         """Return the answers to rows."""
         rows = table.input(bool(_feature_names(self.transformers[0])))
         for transformer in self.transformers:
@@ -92,7 +90,7 @@ class Transformed:
         self.rows, self.options = rows, table.options
 
     @property
-    def columns(self) -> dict[str, Any]:
+    def columns(self) -> "dict[str, Any]":
         """The rows as one column of several numbers, for a network."""
         return {"rows": np.asarray(self.rows.toarray() if hasattr(self.rows, "toarray") else self.rows)}
 
@@ -117,7 +115,7 @@ class Booster:
         names = booster.feature_names if hasattr(booster, "feature_names") else booster.feature_name()
         self.names = list(names) if names else None
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> "dict[str, Any]":
         """Return what the booster says of its inputs and outputs."""
         kind = type(self.booster)
         features = self.booster.num_features() if hasattr(self.booster, "num_features") else self.booster.num_feature()
@@ -141,7 +139,7 @@ class Booster:
             "multi:softmax",
         )
 
-    def predict(self, table: Table) -> dict[str, Any]:
+    def predict(self, table: Table) -> "dict[str, Any]":
         """Return the answers to rows: probabilities of all classes, also for two of them."""
         rows = table.frame() if self.names and table.options.get("form") != "array" else table.array()
         if type(self.booster).__module__.startswith("xgboost"):
@@ -164,16 +162,16 @@ class Tensors:
         shapes: The dimensions of each input without that of the rows; none for inputs with columns.
     """
 
-    def __init__(self, name: str, call: Any, inputs: dict[str, str], shapes: dict[str, Any] | None = None) -> None:
+    def __init__(self, name: str, call: Any, inputs: "dict[str, str]", shapes: "dict[str, Any] | None" = None) -> None:
         self.name, self.call, self.inputs, self.shapes = name, call, inputs, shapes or {}
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> "dict[str, Any]":
         """Return the names and element types of the inputs."""
         names = list(self.inputs) if len(self.inputs) > 1 else None
         description = {"class": self.name, "classes": None, "features": None, "names": names}
         return dict(description, has_probabilities=False, inputs=self.inputs)
 
-    def predict(self, table: Table) -> dict[str, Any]:
+    def predict(self, table: Table) -> "dict[str, Any]":
         """Return the answer that the request describes; without a description, all tensors by name."""
         network = table.options.get("network") or {}
         outputs = self._outputs(table, network)
@@ -182,7 +180,7 @@ class Tensors:
             return {"value": next(iter(outputs.values()))}
         return _answer(outputs, network) if "tensor" in network else outputs
 
-    def _outputs(self, table: Table, network: dict[str, Any]) -> dict[str, Any]:
+    def _outputs(self, table: Table, network: "dict[str, Any]") -> "dict[str, Any]":
         """Return the tensors; sequences of one length are answered at a time, so that none needs padding."""
         sequences = network.get("sequences")
         if not sequences:
@@ -199,7 +197,7 @@ class Tensors:
                 outputs.setdefault(name, np.zeros((len(table), *array.shape[1:]), array.dtype))[rows] = array
         return outputs
 
-    def _feeds(self, table: Table, network: dict[str, Any]) -> dict[str, Any]:
+    def _feeds(self, table: Table, network: "dict[str, Any]") -> "dict[str, Any]":
         """Return the inputs; each takes some of the columns, one after the other, or an image."""
         names, feeds, start = list(table.columns), {}, 0
         counts = network.get("fields") or ([len(names)] if len(self.inputs) == 1 else [1] * len(self.inputs))
@@ -227,7 +225,7 @@ def _without_maps(values: Any, labels: Any) -> Any:
     return np.array([[row[label] for label in labels or maps[0]] for row in maps], np.float32)
 
 
-def _answer(outputs: dict[str, Any], network: dict[str, Any]) -> dict[str, Any]:
+def _answer(outputs: "dict[str, Any]", network: "dict[str, Any]") -> "dict[str, Any]":
     """Return the answer of a network in the words of all models; see ``NetworkAnswer`` of the contract."""
     values = outputs[network["tensor"]]
     values = values.reshape(len(values), -1)
@@ -260,13 +258,13 @@ class Function:
     def __init__(self, name: str, function: Any, takes_rows: bool = False) -> None:
         self.name, self.function, self.takes_rows = name, function, takes_rows
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> "dict[str, Any]":
         """Return the names that the function takes."""
         names = list(inspect.signature(self.function).parameters) if self.takes_rows else None
         description = {"class": self.name, "classes": None, "features": None, "names": names}
         return dict(description, has_probabilities=False)
 
-    def predict(self, table: Table) -> dict[str, Any]:
+    def predict(self, table: Table) -> "dict[str, Any]":
         """Return what the function gives: one column, or columns by name."""
         if self.takes_rows:
             result: Any = [self.function(**record) for record in table.records()]
@@ -292,14 +290,14 @@ def _with_whole_numbers(column: Any) -> Any:
 def _feature_names(estimator: Any) -> Any:
     for holder in (estimator, *(step for _, step in getattr(estimator, "steps", [])[:1])):
         names = getattr(holder, "feature_names_in_", None)
-        for other in ("feature_name_", "feature_names_"):  # LightGBM, CatBoost
+        for other in ("feature_name_", "feature_names_", "_df_columns"):  # LightGBM, CatBoost, scikit-learn 0.20
             names = getattr(holder, other, None) if names is None else names
         if names is not None:
             return _named(holder, [str(name) for name in names])
     return None
 
 
-def _named(holder: Any, names: list[str]) -> Any:
+def _named(holder: Any, names: "list[str]") -> Any:
     """Return names of columns; None for the positions that CatBoost has in place of names."""
     is_catboost = type(holder).__module__.startswith("catboost")
     return None if is_catboost and names == [str(position) for position in range(len(names))] else names
@@ -318,14 +316,19 @@ def _single(probabilities: Any) -> Any:
 def _classes(estimator: Any) -> Any:
     """Return the classes of a classifier; a regressor of CatBoost has an empty list of them."""
     classes = getattr(estimator, "classes_", None)
-    return None if classes is None or len(classes) == 0 else np.asarray(classes).tolist()
+    return None if classes is None or len(classes) == 0 else _decoded(np.asarray(classes)).tolist()
 
 
 def _values(values: Any, is_classifier: bool) -> Any:
-    values = np.asarray(values)
+    values = _decoded(np.asarray(values))
     if is_classifier and values.dtype.kind == "b":  # next to a refused row, 1.0 would stand for true
         values = np.where(values, "true", "false")
     return values[:, 0] if is_classifier and values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _decoded(values: Any) -> Any:
+    """Return texts of Python 2, which Python 3 reads as bytes, as texts."""
+    return np.char.decode(values, "utf-8", "replace") if values.dtype.kind == "S" else values
 
 
 def _cast(array: Any, kind: str) -> Any:

@@ -1,7 +1,5 @@
 """Run a notebook, and return the object in it that predicts."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import os
@@ -18,7 +16,7 @@ class NotebookError(Exception):
     """A notebook that does not run to its end, or that does not hold one model."""
 
 
-def load(path: Path, step: dict[str, Any]) -> Any:
+def load(path: Path, step: "dict[str, Any]") -> Any:
     """Run the code cells of a notebook in its folder, and return the object that predicts.
 
     Args:
@@ -44,12 +42,12 @@ def load(path: Path, step: dict[str, Any]) -> Any:
     return models[next(iter(distinct.values()))]
 
 
-def _code(cell: dict[str, Any]) -> str:
+def _code(cell: "dict[str, Any]") -> str:
     lines = "".join(cell["source"]).splitlines()
     return "\n".join("" if line.lstrip().startswith(_COMMANDS) else line for line in lines)
 
 
-def _run(code: str, number: int, variables: dict[str, Any]) -> None:
+def _run(code: str, number: int, variables: "dict[str, Any]") -> None:
     try:
         exec(compile(code, f"cell {number}", "exec"), variables)
     except BaseException as error:

@@ -1,13 +1,11 @@
 """The pixels of images as the input of a network."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
 
-def scaled(pixels: Any, form: dict[str, Any], kind: str) -> Any:
+def scaled(pixels: Any, form: "dict[str, Any]", kind: str) -> Any:
     """Return images as a network takes them: [rows, channels, height, width], or [rows, height, width, channels].
 
     Args:

@@ -1,7 +1,5 @@
 """Where a line of a script or of a notebook is, in words."""
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left
 from functools import lru_cache
@@ -35,7 +33,7 @@ def place(path: str, line: int, code: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _marks(code: str) -> tuple[list[int], list[str]]:
+def _marks(code: str) -> "tuple[list[int], list[str]]":
     """Return the lines of the comments in front of cells, and the numbers of the cells."""
     matches = [(line, _MARK.match(text)) for line, text in enumerate(code.split("\n"), 1)]
     marks = [(line, match.group(1)) for line, match in matches if match]

@@ -1,7 +1,5 @@
 """Where in the code of a team an error comes from, and which variable it lacks."""
 
-from __future__ import annotations
-
 import re
 import traceback
 from collections.abc import Iterator
@@ -22,12 +20,12 @@ class Scripts:
         folders: The folders of scripts that ran as a whole.
     """
 
-    def __init__(self, definitions: list[dict[str, Any]], folders: list[str]) -> None:
+    def __init__(self, definitions: "list[dict[str, Any]]", folders: "list[str]") -> None:
         self._codes = {item["path"]: item["code"] for item in definitions}
         self._left_out = {item["path"]: item.get("left_out") or {} for item in definitions}
         self._folders = folders
 
-    def described(self, error: BaseException) -> dict[str, Any]:
+    def described(self, error: BaseException) -> "dict[str, Any]":
         """Return what is known of an error.
 
         Returns:
@@ -52,7 +50,7 @@ class Scripts:
         return path in self._codes or any(str(folder) in map(str, Path(path).parents) for folder in self._folders)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _chain(error: "BaseException | None") -> "Iterator[BaseException]":
     """Yield an error, and then its causes."""
     while error is not None:
         yield error

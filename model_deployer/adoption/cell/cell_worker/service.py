@@ -4,8 +4,6 @@ Verbs: ``load`` (a source), ``describe``, ``predict`` (columns to answers) and `
 An answer with ``error`` says what went wrong; the worker goes on.
 """
 
-from __future__ import annotations
-
 import re
 import signal
 import socket
@@ -58,7 +56,7 @@ class Worker:
         batch_seconds: The time for the answers to one batch, also for the wait for those before it; None for no limit.
     """
 
-    def __init__(self, folder: Path, batch_seconds: float | None = None) -> None:
+    def __init__(self, folder: Path, batch_seconds: "float | None" = None) -> None:
         self.folder = folder
         self.model: Any = None
         self._batch_seconds = batch_seconds
@@ -74,7 +72,7 @@ class Worker:
                 return
             wire.send(connection, *self.answer(header, columns))
 
-    def answer(self, header: dict[str, Any], columns: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
+    def answer(self, header: "dict[str, Any]", columns: wire.Columns) -> "tuple[dict[str, Any], wire.Columns]":
         """Return the answer to a request; an error of the source is an answer."""
         try:
             with self._turn():
@@ -84,7 +82,7 @@ class Worker:
             return {"error": dict(_described(error), **self._scripts.described(error))}, {}
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self) -> "Iterator[None]":
         """Wait for the other requests: libraries need not be able to answer two batches at once."""
         if not self._lock.acquire(timeout=self._batch_seconds or -1):
             raise Busy
@@ -93,7 +91,7 @@ class Worker:
         finally:
             self._lock.release()
 
-    def load(self, header: dict[str, Any], _: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
+    def load(self, header: "dict[str, Any]", _: wire.Columns) -> "tuple[dict[str, Any], wire.Columns]":
         """Load the source, and describe it."""
         folders, definitions = header.get("folders", []), header.get("definitions", [])
         sys.path[:0] = folders
@@ -105,20 +103,20 @@ class Worker:
             raise _reason(error, failures) from error.__cause__
         return self.describe(header, {})
 
-    def describe(self, _: dict[str, Any], __: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
+    def describe(self, _: "dict[str, Any]", __: wire.Columns) -> "tuple[dict[str, Any], wire.Columns]":
         """Return what the model says of itself, and the versions that it answers with."""
         loaded = {package: getattr(sys.modules.get(name), "__version__", None) for name, package in _LIBRARIES.items()}
         versions = {package: str(version) for package, version in loaded.items() if version}
         versions["python"] = ".".join(map(str, sys.version_info[:3]))
         return dict(self.model.describe(), versions=versions), {}
 
-    def predict(self, header: dict[str, Any], columns: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
+    def predict(self, header: "dict[str, Any]", columns: wire.Columns) -> "tuple[dict[str, Any], wire.Columns]":
         """Return the answers to rows, and why rows are refused."""
         with _time_limit(self._batch_seconds):
             answer, refused = answers.ask(self.model, Table(columns, header))
         return {"refused": refused}, answer
 
-    def convert(self, header: dict[str, Any], _: wire.Columns) -> tuple[dict[str, Any], wire.Columns]:
+    def convert(self, header: "dict[str, Any]", _: wire.Columns) -> "tuple[dict[str, Any], wire.Columns]":
         """Return a file that a source is converted to."""
         return {}, {"content": conversion.convert(header["steps"][0], self.folder)}  # type: ignore[dict-item]
 
@@ -127,7 +125,7 @@ _VERBS = {"load": Worker.load, "describe": Worker.describe, "predict": Worker.pr
 
 
 @contextmanager
-def _time_limit(seconds: float | None) -> Iterator[None]:
+def _time_limit(seconds: "float | None") -> "Iterator[None]":
     """Have the system end this process if the context takes longer, whatever its code does."""
     signal.setitimer(signal.ITIMER_REAL, seconds or 0)
     try:
@@ -142,7 +140,7 @@ def _first_sentence(text: str) -> str:
     return " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])[:300]
 
 
-def _reason(error: Exception, failures: dict[str, Exception]) -> Exception:
+def _reason(error: Exception, failures: "dict[str, Exception]") -> Exception:
     """Return the error of a source; where a class is missed that could not be defined, the error of its definition."""
     name = _described(error).get("name")
     if name in failures:
@@ -151,11 +149,12 @@ def _reason(error: Exception, failures: dict[str, Exception]) -> Exception:
     return next(iter(failures.values()), error) if is_network else error
 
 
-def _described(error: Exception) -> dict[str, Any]:
+def _described(error: Exception) -> "dict[str, Any]":
     described: dict[str, Any] = {"type": type(error).__name__, "message": _first_sentence(str(error))}
     matches = [match for match in (pattern.search(str(error)) for pattern in _MISSING_NAMES) if match]
     if matches:
         described.update(matches[0].groupdict())
     elif isinstance(error, ModuleNotFoundError):
         described.update(module=error.name, name=None)
-    return described
+    library = str(described.get("module")).partition(".")[0]
+    return dict(described, version=getattr(sys.modules.get(library), "__version__", None))

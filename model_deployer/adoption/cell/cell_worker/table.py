@@ -1,7 +1,5 @@
 """Rows in the form that a model takes: a pandas data frame, an array, or a list of texts."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 
@@ -20,14 +18,14 @@ class Table:
             None.
     """
 
-    def __init__(self, columns: Columns, options: dict[str, Any]) -> None:
+    def __init__(self, columns: Columns, options: "dict[str, Any]") -> None:
         self.columns = {name: _with_missing(column, options) for name, column in columns.items()}
         self.options = options
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
-    def rows(self, start: int, end: int) -> Table:
+    def rows(self, start: int, end: int) -> "Table":
         """Return some of the rows."""
         return Table({name: column[start:end] for name, column in self.columns.items()}, self.options)
 
@@ -64,7 +62,7 @@ class Table:
         return (dict(zip(self.columns, row)) for row in zip(*lists))
 
 
-def joined(columns: list[Any]) -> Any:
+def joined(columns: "list[Any]") -> Any:
     """Return columns, [rows] or [rows, width] each, as one array [rows, all columns]."""
     kind = object if any(column.dtype == object for column in columns) else float
     return np.concatenate([column.reshape(len(column), -1).astype(kind) for column in columns], axis=1)
@@ -80,7 +78,7 @@ def _number(text: str) -> Any:
     return int(text) if text.lstrip("-").isdigit() else float(text)
 
 
-def _with_missing(column: Any, options: dict[str, Any]) -> Any:
+def _with_missing(column: Any, options: "dict[str, Any]") -> Any:
     if column.dtype != object or options.get("missing") != "nan":
         return column
     return np.array([np.nan if text is None else text for text in column], object)

@@ -1,7 +1,5 @@
 """Load networks of torch, and export them to ONNX."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import sys
@@ -28,7 +26,7 @@ class NoNetwork(Exception):
     """The network cannot be built from what was handed over."""
 
 
-def load(path: Path, step: dict[str, Any]) -> Any:
+def load(path: Path, step: "dict[str, Any]") -> Any:
     """Return a network of torch as a model of :mod:`cell_worker.models`."""
     torch = import_module("torch")
     module = _module(path, step)
@@ -36,7 +34,7 @@ def load(path: Path, step: dict[str, Any]) -> Any:
     device = "cuda" if torch.cuda.is_available() else "cpu"  # the process sees no GPU that it may not use
     module = module.to(device) if device != "cpu" else module
 
-    def call(feeds: dict[str, Any]) -> dict[str, Any]:
+    def call(feeds: "dict[str, Any]") -> "dict[str, Any]":
         tensors = [torch.from_numpy(array).to(device) for array in feeds.values()]
         with torch.no_grad():
             if getattr(module, "fixed_rows", None) != 1:
@@ -53,14 +51,14 @@ def load(path: Path, step: dict[str, Any]) -> Any:
     return models.Tensors(_name(module), call, kinds, {name: sizes for name, (_, sizes) in inputs.items() if sizes})
 
 
-def _joined(parts: list[Any], torch: Any) -> Any:
+def _joined(parts: "list[Any]", torch: Any) -> Any:
     """Return the results for single rows as that for all rows."""
     if isinstance(parts[0], (tuple, list)):
         return [torch.cat(list(tensors)) for tensors in zip(*parts)]
     return torch.cat(parts)
 
 
-def export(path: Path, step: dict[str, Any], folder: Path) -> bytes:
+def export(path: Path, step: "dict[str, Any]", folder: Path) -> bytes:
     """Return a network as a graph in ONNX with any number of rows.
 
     Args:
@@ -97,13 +95,13 @@ def export(path: Path, step: dict[str, Any], folder: Path) -> bytes:
     return bytes(program.model_proto.SerializeToString())
 
 
-def _free(sizes: list[int], dimension: Any) -> dict[int, Any]:
+def _free(sizes: "list[int]", dimension: Any) -> "dict[int, Any]":
     """Return the dimensions of an input that are free: the rows, and the length of sequences."""
     free = {place: dimension("length") for place, size in enumerate(sizes, 1) if not size}
     return {0: dimension("rows"), **free}
 
 
-def _module(path: Path, step: dict[str, Any]) -> Any:
+def _module(path: Path, step: "dict[str, Any]") -> Any:
     torch = import_module("torch")
     if step["kind"] == "torchscript":
         return torch.jit.load(str(path), map_location="cpu").eval()
@@ -133,7 +131,7 @@ def _of_program(program: Any) -> Any:
     return module
 
 
-def _built(checkpoint: dict[str, Any], torch: Any) -> Any:
+def _built(checkpoint: "dict[str, Any]", torch: Any) -> Any:
     """Return the network whose class fits the weights; the classes are those of the scripts that were handed over."""
     weights = next((checkpoint[key] for key in _WEIGHT_KEYS if isinstance(checkpoint.get(key), dict)), checkpoint)
     weights = {name[len("module.") :] if name.startswith("module.") else name: w for name, w in weights.items()}
@@ -157,14 +155,14 @@ def _built(checkpoint: dict[str, Any], torch: Any) -> Any:
     ) from cause
 
 
-def _accepted(kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
+def _accepted(kind: Any, settings: "dict[str, Any]") -> "dict[str, Any]":
     """Return the settings that the constructor of a class takes."""
     names = inspect.signature(kind).parameters
     takes_all = any(parameter.kind == parameter.VAR_KEYWORD for parameter in names.values())
     return settings if takes_all else {name: value for name, value in settings.items() if name in names}
 
 
-def _inputs(module: Any, step: dict[str, Any]) -> dict[str, tuple[str, list[int]]]:
+def _inputs(module: Any, step: "dict[str, Any]") -> "dict[str, tuple[str, list[int]]]":
     """Return the element type and the sizes of each input, as the exporter's example or the first layer shows them."""
     stated = getattr(module, "inputs", None)
     if stated:
@@ -183,14 +181,14 @@ def _inputs(module: Any, step: dict[str, Any]) -> dict[str, tuple[str, list[int]
     return {"input": (kind, [width] if width else [])}
 
 
-def _argument_names(module: Any) -> list[str]:
+def _argument_names(module: Any) -> "list[str]":
     """Return the names of the tensors that a network takes."""
     if hasattr(module, "forward") and hasattr(module.forward, "schema"):  # TorchScript
         return [argument.name for argument in module.forward.schema.arguments][1:]
     return list(inspect.signature(module.forward).parameters)
 
 
-def _first_layer(module: Any) -> tuple[str, int, int]:
+def _first_layer(module: Any) -> "tuple[str, int, int]":
     """Return what the first layer with weights takes: the element type, and how many columns and channels.
 
     The numbers are 0 if they are not known.

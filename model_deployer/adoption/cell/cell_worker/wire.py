@@ -9,8 +9,6 @@
              than rows, then a byte each that is 0 for a missing text, then the texts in UTF-8
 """
 
-from __future__ import annotations
-
 import json
 import socket
 import struct
@@ -34,7 +32,7 @@ class Disconnected(Exception):
     """The other side is gone."""
 
 
-def send(connection: socket.socket, header: dict[str, Any], columns: Columns) -> None:
+def send(connection: socket.socket, header: "dict[str, Any]", columns: Columns) -> None:
     """Send one message.
 
     Args:
@@ -52,7 +50,7 @@ def send(connection: socket.socket, header: dict[str, Any], columns: Columns) ->
     connection.sendall(b"".join([_LENGTHS.pack(len(text), len(body)), text, body]))
 
 
-def receive(connection: socket.socket) -> tuple[dict[str, Any], Columns]:
+def receive(connection: socket.socket) -> "tuple[dict[str, Any], Columns]":
     """Wait for one message, and return its header and its columns.
 
     Raises:
@@ -83,7 +81,7 @@ def _receive_exactly(connection: socket.socket, size: int) -> bytearray:
     return content
 
 
-def _encode(column: Any) -> tuple[dict[str, Any], bytes]:
+def _encode(column: Any) -> "tuple[dict[str, Any], bytes]":
     if isinstance(column, bytes):
         return {"kind": "bytes"}, column
     if column.dtype.kind in "OUS":
@@ -94,7 +92,7 @@ def _encode(column: Any) -> tuple[dict[str, Any], bytes]:
     return {"kind": kind, "shape": list(column.shape)}, content
 
 
-def _encode_texts(texts: list[Any]) -> bytes:
+def _encode_texts(texts: "list[Any]") -> bytes:
     parts = [b"" if text is None else str(text).encode("utf-8", "surrogatepass") for text in texts]
     offsets = np.zeros(len(parts) + 1, "<i4")
     np.cumsum([len(part) for part in parts], out=offsets[1:])
@@ -102,7 +100,7 @@ def _encode_texts(texts: list[Any]) -> bytes:
     return b"".join([offsets.tobytes(), present.tobytes(), *parts])
 
 
-def _decode(description: dict[str, Any], content: memoryview) -> Any:
+def _decode(description: "dict[str, Any]", content: memoryview) -> Any:
     if description["kind"] == "bytes":
         return bytes(content)
     if description["kind"] == "text":

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.adoption.graph.expression import Expression, concat
-from model_deployer.adoption.graph.frame import Frame, Origin, refuse_missing
+from model_deployer.adoption.graph.frame import Frame, Origin, refuse_missing, refuse_outside
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import transformer
 from model_deployer.adoption.graph.sklearn.categories import Categories, look_up, note_encoder
@@ -16,15 +16,24 @@ from model_deployer.adoption.graph.sklearn.version import version_of
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
+#: The smallest and the largest number that become a whole number from 0 when their fraction is cut off.
+_WHOLE_NUMBERS = (float(np.nextafter(-1.0, 0.0)), float(np.nextafter(2.0**63, 0.0)))
+
 
 @transformer("sklearn.OneHotEncoder")
 def write_one_hot_encoder(stored: StoredObject, frame: Frame, graph: GraphWriter) -> Frame:
-    """Write one column of zeros and ones per category, without the dropped ones."""
+    """Write one column of zeros and ones per category, without the dropped ones.
+
+    Before version 0.22, the encoder may leave columns as they are; they come last.
+    """
+    encoded = _encoded_positions(stored, frame.width)
+    columns = frame if len(encoded) == frame.width else frame.select(encoded, graph)
     parts = [
         _one_hot_column(stored, index, column, graph)
-        for index, column in enumerate(_encoder_columns(stored, frame, graph))
+        for index, column in enumerate(_encoder_columns(stored, columns, graph))
     ]
-    return reduce(Frame.__add__, parts, Frame(()))
+    others = [position for position in range(frame.width) if position not in encoded]
+    return reduce(Frame.__add__, parts, Frame(())) + frame.select(others, graph)
 
 
 @transformer("sklearn.OrdinalEncoder")
@@ -68,9 +77,23 @@ def write_target_encoder(stored: StoredObject, frame: Frame, graph: GraphWriter)
     return Frame.of_numbers(concat(columns).tensor, names)
 
 
+def encodes_some_columns(stored: StoredObject) -> bool:
+    """Return whether an encoder of version 0.21 and older reads more columns than it encodes."""
+    chosen = stored.get("_categorical_features", stored.get("categorical_features"))
+    return chosen is not None and not (isinstance(chosen, str) and chosen == "all")
+
+
 def one_hot(positions: Expression, width: int) -> Expression:
     """Return a row of zeros with a one at a position, double [rows, width]; only zeros for a position outside."""
     return positions.equals(np.arange(width, dtype=np.float64).reshape(1, -1)).number()
+
+
+def _encoded_positions(stored: StoredObject, width: int) -> list[int]:
+    if not encodes_some_columns(stored):
+        return list(range(width))
+    chosen = np.zeros(width, bool)
+    chosen[np.asarray(stored.get("_categorical_features", stored.get("categorical_features")))] = True
+    return [int(position) for position in np.flatnonzero(chosen)]
 
 
 def _one_hot_column(stored: StoredObject, index: int, column: Frame, graph: GraphWriter) -> Frame:
@@ -114,9 +137,14 @@ def _infrequent(stored: StoredObject, index: int) -> NDArray[Any] | None:
 
 
 def _categories(stored: StoredObject, index: int) -> Categories:
-    if "categories_" in stored and not stored.get("_legacy_mode"):
-        return Categories.of(stored["categories_"][index])
-    return _whole_numbers(stored, index)
+    if _reads_whole_numbers(stored):
+        return _whole_numbers(stored, index)
+    return Categories.of(stored["categories_"][index])
+
+
+def _reads_whole_numbers(stored: StoredObject) -> bool:
+    """Return whether the encoder takes numbers without their fraction: those of version 0.19 and older do."""
+    return "categories_" not in stored or bool(stored.get("_legacy_mode"))
 
 
 def _whole_numbers(stored: StoredObject, index: int) -> Categories:
@@ -133,13 +161,21 @@ def _attribute(stored: StoredObject, name: str) -> Any:
 
 
 def _encoder_columns(stored: StoredObject, frame: Frame, graph: GraphWriter) -> list[Frame]:
-    if "categories_" in stored and not stored.get("_legacy_mode"):
-        count = len(stored["categories_"])
-    else:
-        count = len(_attribute(stored, "feature_indices_")) - 1
+    is_old = _reads_whole_numbers(stored)
+    count = len(_attribute(stored, "feature_indices_")) - 1 if is_old else len(stored["categories_"])
     if count != frame.width:
         raise UnsupportedModel(f"{stored.name} was fitted on {count} columns, but gets {frame.width}")
-    return frame.columns(graph)
+    columns = frame.columns(graph)
+    return [_without_fractions(column, graph) for column in columns] if is_old else columns
+
+
+def _without_fractions(column: Frame, graph: GraphWriter) -> Frame:
+    """Return numbers without their fraction, as the library casts them; it refuses those that are negative then."""
+    block = column.numbers(graph)
+    assert block.tensor is not None
+    refuse_outside(block.origins[0], *_WHOLE_NUMBERS, graph)
+    refuse_missing(block.origins, graph)
+    return Frame.of_numbers(Expression(graph, block.tensor).integer().number().tensor, block.names, block.origins)
 
 
 def _origin(column: Frame) -> Origin | None:

@@ -15,6 +15,7 @@ from model_deployer.adoption.graph.sklearn.kernel import Kernel
 from model_deployer.adoption.graph.sklearn.labels import labels_of
 from model_deployer.adoption.graph.sklearn.missing import complete_numbers
 from model_deployer.adoption.graph.sklearn.multiclass import pairwise_scores
+from model_deployer.adoption.graph.sklearn.version import version_of
 from model_deployer.adoption.graph.unsupported import UnsupportedModel
 from model_deployer.adoption.stored_object import StoredObject
 
@@ -59,7 +60,8 @@ def _scores(stored: StoredObject, votes: Expression, decisions: Expression, coun
     if stored.get("break_ties") and each_label:
         return by_label.tensor, by_label.argmax().tensor
     winner = pairwise_scores(votes, votes * 0.0, count).argmax()
-    return by_label.tensor if each_label else None, winner.tensor
+    is_of_row = version_of(stored) >= (0, 21)  # before, the scores depend on the other rows of the batch
+    return by_label.tensor if each_label and is_of_row else None, winner.tensor
 
 
 def _pair_decisions(stored: StoredObject, frame: Frame, graph: GraphWriter, count: int) -> Expression:

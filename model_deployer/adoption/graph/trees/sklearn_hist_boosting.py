@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.adoption.graph.answer import Answer
-from model_deployer.adoption.graph.frame import Block, Frame, note_thresholds
+from model_deployer.adoption.graph.frame import Block, Frame, note_thresholds, refuse_missing
 from model_deployer.adoption.graph.graph_writer import GraphWriter
 from model_deployer.adoption.graph.registry import predictor
 from model_deployer.adoption.graph.trees.links import sigmoid, softmax, two_columns
@@ -62,6 +62,8 @@ def _scores(stored: StoredObject, frame: Frame, graph: GraphWriter) -> str:
             ensemble.add(_tree(predictor_, known), output)
     block = _columns(stored, frame, graph)
     ensemble.note_thresholds(block, graph)
+    if sklearn_version(stored) < (0, 22):  # it refuses missing values
+        refuse_missing(block.origins, graph)
     assert block.tensor is not None
     start = np.reshape(np.asarray(stored["_baseline_prediction"], np.float64), (1, -1))
     return graph.add("Add", ensemble.sums(graph, block.tensor, start.shape[1]), graph.constant(start))
@@ -71,7 +73,9 @@ def _tree(predictor_: StoredObject, known: dict[int, Integers]) -> Tree:
     nodes = predictor_["nodes"]
     names = nodes.dtype.names or ()
     leaf = nodes["is_leaf"].astype(bool)
-    column, missing_left = nodes["feature_idx"].astype(np.int64), nodes["missing_go_to_left"].astype(bool)
+    column = nodes["feature_idx"].astype(np.int64)
+    has_missing = "missing_go_to_left" in names  # since 0.22
+    missing_left = nodes["missing_go_to_left"].astype(bool) if has_missing else np.zeros(len(leaf), bool)
     categories = {}
     if "is_categorical" in names:
         bits = predictor_["raw_left_cat_bitsets"]
