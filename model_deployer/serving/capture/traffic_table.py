@@ -12,7 +12,7 @@ from arro3.core import Array, DataType, RecordBatch, list_array
 from numpy.typing import NDArray
 
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import Boolean, Datetime, Feature, Integer, NumberList
+from model_deployer.contract.features import Boolean, Datetime, Feature, Integer, NumberArray
 from model_deployer.contract.reference import (
     CountDistribution,
     Distribution,
@@ -21,6 +21,7 @@ from model_deployer.contract.reference import (
     counts,
     norms,
 )
+from model_deployer.contract.tensor_batch import shapes_of, unpadded
 from model_deployer.contract.traffic import column_of, output_column
 from model_deployer.serving.capture.answered_rows import AnsweredRows
 from model_deployer.serving.capture.row_sampler import Sample
@@ -174,7 +175,7 @@ def _encoders(
 
 
 def _value_encoder(feature: Feature) -> _Encoder:
-    if isinstance(feature, NumberList):
+    if isinstance(feature, NumberArray):
         return lambda values, _: _lists(values)
     if feature.dtype == "string":
         return lambda values, _: _texts([value or None for value in values[:, 0].tolist()])
@@ -211,6 +212,8 @@ def _hash_encoder(feature: Feature, secret: bytes) -> _Encoder:
 
     def encode(values: NDArray[Any], time: datetime) -> Array:
         key = hmac.digest(secret, f"{time:%Y-%m}/{feature.name}".encode(), hashlib.sha256)
+        if isinstance(feature, NumberArray):  # the padding depends on the other rows of a batch
+            return _texts([None if value is None else _digest(key, value.tolist()) for value in unpadded(values)])
         return _texts([_hash(key, value) for value in values.reshape(len(values), -1).tolist()])
 
     return encode
@@ -219,6 +222,10 @@ def _hash_encoder(feature: Feature, secret: bytes) -> _Encoder:
 def _hash(key: bytes, value: Sequence[Any]) -> str | None:
     if all(part == "" or part is None or (isinstance(part, float) and math.isnan(part)) for part in value):
         return None
+    return _digest(key, value)
+
+
+def _digest(key: bytes, value: Sequence[Any]) -> str:
     return hmac.digest(key, repr(value).encode(), hashlib.sha256)[:_HASH_BYTES].hex()
 
 
@@ -241,8 +248,16 @@ def _whole(values: NDArray[np.float64]) -> list[int | None]:
 
 
 def _lists(values: NDArray[np.float64]) -> Array:
-    """Return the numbers of each row; a row without any is null. NaN fills the end of shorter sequences."""
-    is_number = ~np.isnan(values)
-    ends = np.concatenate([[0], is_number.sum(axis=1).cumsum()]).astype(np.int32)
-    numbers = Array.from_numpy(np.ascontiguousarray(values[is_number]))
-    return list_array(Array.from_numpy(ends), numbers, mask=Array.from_numpy(np.asarray(~is_number.any(axis=1))))
+    """Return the numbers of each row in nested lists, null for a missing row. NaN fills the places after the ends."""
+    shapes = shapes_of(values)
+    flat = Array.from_numpy(np.ascontiguousarray(values[~np.isnan(values)]))
+    for axis in reversed(range(1, shapes.shape[1])):
+        lists = np.repeat(shapes[:, axis], shapes[:, :axis].prod(axis=1))
+        flat = list_array(Array.from_numpy(_ends(lists)), flat)
+    mask = Array.from_numpy(np.asarray(shapes[:, 0] == 0))
+    return list_array(Array.from_numpy(_ends(shapes[:, 0])), flat, mask=mask)
+
+
+def _ends(lengths: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the offsets of lists of these lengths in an array of Arrow."""
+    return np.concatenate([[0], lengths.cumsum()]).astype(np.int32)
