@@ -24,6 +24,7 @@ from model_deployer.adoption.stored_model import source_columns as stated_column
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.features import Feature, Image, NumberSequence, Numeric, Text, Vector
 from model_deployer.contract.source_runner import NetworkAnswer
+from model_deployer.contract.tensor_batch import Graph
 
 #: The numbers of rows that a graph is tried with; one that is fixed to some number fails with another.
 BATCHES = (1, 2, 17)
@@ -202,9 +203,8 @@ def _try_batches(graph: onnx.ModelProto, sample: Arrays) -> None:
     """Check that a graph answers any number of rows, each row as on its own."""
     try:
         session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-        sizes = [
-            session.run(None, {name: column[:rows] for name, column in sample.items()})[0].shape[0] for rows in BATCHES
-        ]
+        (name, *_), run = [value.name for value in session.get_outputs()], Graph(session)
+        sizes = [len(run({field: column[:rows] for field, column in sample.items()})[name]) for rows in BATCHES]
     except Exception as error:  # onnxruntime has no class of errors of its own for graphs
         line = str(error).strip().splitlines()[0][:160]
         raise UnsupportedModel(f"ONNX Runtime does not answer several rows with its graph: {line}") from error

@@ -77,7 +77,7 @@ class Contract(BaseModel):
     def example(self) -> dict[str, Any]:
         """Return a row that a client could send: every feature that has an example."""
         examples = {feature.name: feature.example for feature in self.features if feature.example is not None}
-        return {name: list(example) if isinstance(example, tuple) else example for name, example in examples.items()}
+        return {name: _as_json(example) for name, example in examples.items()}
 
     def row_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of one row of a request."""
@@ -88,3 +88,8 @@ class Contract(BaseModel):
             "properties": {feature.name: feature.json_schema() for feature in self.features},
             "examples": [self.example()],
         }
+
+
+def _as_json(example: Any) -> Any:
+    """Return an example as JSON has it: tuples as lists."""
+    return [_as_json(item) for item in example] if isinstance(example, tuple | list) else example

@@ -119,7 +119,7 @@ PROBLEM_CODES: Mapping[ProblemCode, str] = {
     "out_of_range": "is outside the range, and the contract refuses such values",
     "unknown_category": "is not one of the categories, and the contract refuses other values",
     "invalid_datetime": "is not a valid time, lacks a required UTC offset, or has an offset that the field refuses",
-    "wrong_length": "is an empty string, a string that is too long, or a list of another length than the field has",
+    "wrong_length": "is an empty string, a string that is too long, or a list of another shape than the field has",
     "invalid_text": "contains an unpaired surrogate, which is not a Unicode character",
     "invalid_image": "is not a PNG or JPEG file in base64, is damaged, or has another size than the field",
     "refused_by_model": "is in a row that the model itself refuses, or answers with NaN or infinity",

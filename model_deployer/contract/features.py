@@ -24,6 +24,7 @@ from typing_extensions import override
 from model_deployer.contract import value_form
 from model_deployer.contract.category_spelling import CategorySpelling, NormalizationStep, ignored_differences
 from model_deployer.contract.number_format import exact
+from model_deployer.contract.tensor_batch import padded
 
 #: The largest integer that float64 represents exactly (IEEE 754); the graph takes every number as float64.
 MAX_EXACT_INTEGER = 2**53
@@ -42,6 +43,9 @@ MAX_CATEGORY_CHARACTERS = 1_000
 
 #: The maximum number of numbers in one value.
 MAX_ELEMENTS = 1_000_000
+
+#: The maximum number of axes of a tensor.
+MAX_AXES = 8
 
 #: What captured traffic has of a field: its value; only the name of its bin in reference.json, which is enough to see
 #: drift; a keyed hash, which is enough to see that two values are equal; nothing.
@@ -391,51 +395,42 @@ class Text(_Feature):
         return {"type": "string", "maxLength": self.longest}
 
 
-class NumberList(_Feature):
-    """Several numbers in one value: the base of vectors and sequences.
+class NumberArray(_Feature):
+    """Several numbers in one value: the base of vectors, sequences and tensors.
 
     Attributes:
         integers: Whether all of them are whole numbers.
-        minimum: The lower bound of each number, or None. A list with a number outside the bounds is refused.
+        minimum: The lower bound of each number, or None. A value with a number outside the bounds is refused.
         maximum: The upper bound of each number, or None.
     """
 
     _default_capture: ClassVar[CapturePolicy] = "bin"
 
+    kind: str
     integers: bool = False
     minimum: float | None = None
     maximum: float | None = None
-    example: tuple[int | float, ...] | None = None
 
     @model_validator(mode="after")
-    def _bounds_in_order(self) -> "NumberList":
+    def _bounds_in_order(self) -> "NumberArray":
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError("`minimum` is above `maximum`")
         return self
 
-    @model_validator(mode="after")
-    def _example_has_a_legal_length(self) -> "NumberList":
-        low, high = self.lengths
-        if low > high:
-            raise ValueError("`shortest` is above `longest`")
-        if self.example is not None and not low <= len(self.example) <= high:
-            raise ValueError(f"the example has {len(self.example)} numbers; expected {self.expected()}")
-        return self
-
     @property
-    def lengths(self) -> tuple[int, int]:
-        """The smallest and the largest number of numbers."""
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """The smallest and the largest size of each axis."""
         raise NotImplementedError
 
     @property
-    def has_fixed_length(self) -> bool:
-        """Whether every value has the same number of numbers."""
-        return self.lengths[0] == self.lengths[1]
+    def has_fixed_shape(self) -> bool:
+        """Whether the input of the graph always has the same shape for each row."""
+        return all(low == high for low, high in self.sizes)
 
     @property
     @override
     def shape(self) -> tuple[int, ...]:
-        return (self.lengths[1],)
+        return tuple(high for _, high in self.sizes)
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -444,43 +439,44 @@ class NumberList(_Feature):
         minimum = -largest if self.minimum is None else self.minimum
         return minimum, largest if self.maximum is None else self.maximum
 
-    def accepts_length(self, length: int) -> bool:
-        """Return whether a list may have this number of numbers."""
-        low, high = self.lengths
-        return low <= length <= high
+    def accepts_shape(self, shape: Sequence[int]) -> bool:
+        """Return whether a value may have this shape."""
+        return len(shape) == len(self.sizes) and all(
+            low <= size <= high for size, (low, high) in zip(shape, self.sizes, strict=True)
+        )
 
     def accepts(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        """Return which lists of an array of numbers, [rows, length], have legal numbers only: bool [rows]."""
+        """Return which values of an array of numbers, [rows, *shape], have legal numbers only: bool [rows]."""
         low, high = self.bounds
         numbers = values.astype(np.float64, copy=False) if values.dtype.kind == "f" else values
         is_legal = (numbers >= low) & (numbers <= high)  # false for NaN
         if self.integers and numbers.dtype.kind == "f":
             is_legal &= np.floor(numbers) == numbers
-        return np.asarray(is_legal.all(axis=1))
+        return np.asarray(is_legal.reshape(len(values), -1).all(axis=1))
 
-    def column(self, lists: Sequence[Any]) -> NDArray[np.float64]:
-        """Return lists as an input of the graph, float64 [rows, length of the longest].
+    def column(self, values: Sequence[Any]) -> NDArray[np.float64]:
+        """Return values as an input of the graph, float64 [rows, *shape]: lists or arrays, None for a missing one.
 
-        A shorter list, and None in place of a list, have NaN in the remaining places. The column of a vector has its
-        length.
+        A free axis has the largest size of these values. A smaller value, and None in place of one, have NaN in the
+        remaining places.
         """
-        width = (
-            self.lengths[1]
-            if self.has_fixed_length
-            else max((len(each) for each in lists if each is not None), default=1)
-        )
-        column = np.full((len(lists), max(1, width)), np.nan)
-        for row, numbers in zip(column, lists, strict=True):
-            if numbers is not None:
-                row[: len(numbers)] = numbers
-        return column
+        arrays = [None if value is None else np.asarray(value, np.float64) for value in values]
+        return padded(arrays, self.missing_shape)
 
-    @override
-    def expected(self) -> str:
-        bounds = f", each{self._range()}" if self._range() else ""
-        low, high = self.lengths
-        count = f"{low}" if low == high else f"{low} to {high}"
-        return f"a list of {count} {'whole ' * self.integers}numbers{bounds}"
+    @property
+    def open_shape(self) -> tuple[int, ...]:
+        """The shape of a value for the metadata of protocols: -1 for a free axis."""
+        return tuple(low if low == high else -1 for low, high in self.sizes)
+
+    @property
+    def shape_text(self) -> str:
+        """The shape of a value for people, such as ``1 to 500, 80``."""
+        return ", ".join(f"{low}" if low == high else f"{low} to {high}" for low, high in self.sizes)
+
+    @property
+    def missing_shape(self) -> tuple[int, ...]:
+        """The shape of a missing value in the input of the graph: one place in each free axis."""
+        return self.shape if self.has_fixed_shape else tuple(low if low == high else 1 for low, high in self.sizes)
 
     def element(self) -> str:
         """Return what one of the numbers must be, as the noun phrase after "expected"."""
@@ -500,9 +496,46 @@ class NumberList(_Feature):
         limits = {name: bound for name, bound in bounds.items() if bound is not None}
         if self.integers:
             limits = dict(zip(bounds, self.bounds, strict=True))
-        items = {"type": "integer" if self.integers else "number"} | limits
+        schema: dict[str, Any] = {"type": "integer" if self.integers else "number"} | limits
+        for low, high in reversed(self.sizes):
+            schema = {"type": "array", "items": schema, "minItems": low, "maxItems": high}
+        return schema
+
+
+class NumberList(NumberArray):
+    """Numbers in one list: the base of vectors and sequences."""
+
+    example: tuple[int | float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _example_has_a_legal_length(self) -> "NumberList":
         low, high = self.lengths
-        return {"type": "array", "items": items, "minItems": low, "maxItems": high}
+        if low > high:
+            raise ValueError("`shortest` is above `longest`")
+        if self.example is not None and not low <= len(self.example) <= high:
+            raise ValueError(f"the example has {len(self.example)} numbers; expected {self.expected()}")
+        return self
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """The smallest and the largest number of numbers."""
+        raise NotImplementedError
+
+    @property
+    @override
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        return (self.lengths,)
+
+    def accepts_length(self, length: int) -> bool:
+        """Return whether a list may have this number of numbers."""
+        return self.accepts_shape((length,))
+
+    @override
+    def expected(self) -> str:
+        bounds = f", each{self._range()}" if self._range() else ""
+        low, high = self.lengths
+        count = f"{low}" if low == high else f"{low} to {high}"
+        return f"a list of {count} {'whole ' * self.integers}numbers{bounds}"
 
 
 class Vector(NumberList):
@@ -548,12 +581,82 @@ class NumberSequence(NumberList):
 
     @property
     @override
-    def has_fixed_length(self) -> bool:
+    def has_fixed_shape(self) -> bool:
         return False
 
     @override
     def encoding(self) -> str:
         return "The numbers, and NaN after their end; NaN in all places if it is missing."
+
+
+class Tensor(NumberArray):
+    """Numbers in several axes, such as a spectrogram of any duration or a matrix. A value is nested lists in JSON.
+
+    The graph takes [rows, *shape], and never rows of different shapes: the rows of a batch are grouped by their shape,
+    and the graph runs once for each (:mod:`model_deployer.contract.tensor_batch`).
+
+    Attributes:
+        dimensions: The size of each axis, or the smallest and the largest size of a free one; in JSON it is ``shape``.
+    """
+
+    # The attribute `shape` is that of the input of the graph, as for every feature.
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
+
+    kind: Literal["tensor"] = "tensor"
+    dimensions: tuple[int | tuple[int, int], ...] = Field(alias="shape")
+    example: Any = None
+
+    @field_validator("dimensions")
+    @classmethod
+    def _sizes_are_legal(cls, dimensions: tuple[int | tuple[int, int], ...]) -> tuple[int | tuple[int, int], ...]:
+        check_dimensions(dimensions)
+        return dimensions
+
+    @model_validator(mode="after")
+    def _example_has_a_legal_shape(self) -> "Tensor":
+        if self.example is None:
+            return self
+        try:
+            numbers = np.array(self.example, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"the example is not {self.expected()}") from None
+        if not self.accepts_shape(numbers.shape):
+            raise ValueError(f"the example has the shape {list(numbers.shape)}; expected {self.expected()}")
+        return self
+
+    @property
+    @override
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        return tuple((each, each) if isinstance(each, int) else each for each in self.dimensions)
+
+    @override
+    def expected(self) -> str:
+        bounds = f", each{self._range()}" if self._range() else ""
+        return f"nested lists of {'whole ' * self.integers}numbers of the shape [{self.shape_text}]{bounds}"
+
+    @override
+    def encoding(self) -> str:
+        missing = "NaN in all places, with one place in each free axis, if it is missing"
+        return f"The numbers in their axes; in one call of the graph, all rows have the same shape. {missing}."
+
+
+def check_dimensions(dimensions: Sequence[int | tuple[int, int]]) -> None:
+    """Check the sizes of the axes of a tensor: a whole number, or the smallest and the largest one, for each.
+
+    Raises:
+        ValueError: if they are not legal.
+    """
+    if len(dimensions) < 2:
+        raise ValueError("a tensor has at least two axes; make a field with one axis a `vector` or a `sequence`")
+    if len(dimensions) > MAX_AXES:
+        raise ValueError(f"a tensor has at most {MAX_AXES} axes")
+    sizes = [(each, each) if isinstance(each, int) else each for each in dimensions]
+    if any(not 1 <= low <= high for low, high in sizes):
+        raise ValueError(
+            "each axis of a tensor is a size of at least 1, or the pair [smallest, largest] of a free axis"
+        )
+    if (elements := math.prod(high for _, high in sizes)) > MAX_ELEMENTS:
+        raise ValueError(f"the largest tensor has {elements:,} numbers; at most {MAX_ELEMENTS:,} are allowed")
 
 
 class Image(_Feature):
@@ -619,6 +722,6 @@ class Image(_Feature):
 
 
 Feature = Annotated[
-    Numeric | Integer | Boolean | Categorical | Datetime | Text | Vector | NumberSequence | Image,
+    Numeric | Integer | Boolean | Categorical | Datetime | Text | Vector | NumberSequence | Tensor | Image,
     Field(discriminator="kind"),
 ]

@@ -75,11 +75,13 @@ class TextDistribution(JsonObject):
 
 
 class NormDistribution(JsonObject):
-    """The distribution of the length of a vector: its Euclidean norm. Its single numbers are not watched.
+    """The distribution of the Euclidean norm of a vector or a tensor. The single numbers are not watched.
+
+    The norm of a tensor with a free shape shows both: larger numbers, and more of them.
 
     Attributes:
-        missing: The share of rows without a vector, from 0 to 1.
-        norms: The 21 quantiles from 0 to 1 in steps of 0.05 of the norm, of the rows with a vector; empty if no row has
+        missing: The share of rows without a value, from 0 to 1.
+        norms: The 21 quantiles from 0 to 1 in steps of 0.05 of the norm, of the rows with a value; empty if no row has
             one.
     """
 
@@ -135,10 +137,18 @@ def counts(sequences: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(numbers > 0, numbers, np.nan)
 
 
-def norms(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the Euclidean norm of each vector, float64 [rows, length], NaN if it is missing: float64 [rows]."""
+def norms(arrays: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the Euclidean norm of each vector, or of all numbers of each tensor, NaN if it is missing: float64 [rows].
+
+    Args:
+        arrays: Float64 [rows, *shape]; tensors have NaN after their ends.
+    """
+    flat = arrays.reshape(len(arrays), -1)
+    if arrays.ndim > 2:
+        is_missing = np.isnan(flat[:, 0])
+        flat = np.where(np.isnan(flat) & ~is_missing[:, None], 0.0, flat)
     with np.errstate(over="ignore"):
-        return np.asarray(np.minimum(np.linalg.norm(vectors, axis=1), sys.float_info.max))
+        return np.asarray(np.minimum(np.linalg.norm(flat, axis=1), sys.float_info.max))
 
 
 class CategoryDistribution(JsonObject):

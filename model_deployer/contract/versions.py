@@ -15,7 +15,7 @@ from model_deployer.contract.features import (
     Feature,
     Image,
     Integer,
-    NumberList,
+    NumberArray,
     Numeric,
     Text,
 )
@@ -169,8 +169,8 @@ def _feature_changes(old: Feature, new: Feature) -> list[Change]:
             changes.append(
                 Change(step, old.name, f"maximum length changed from {old.longest} to {new.longest} characters")
             )
-        case NumberList(), NumberList():
-            changes += _list_changes(old, new)
+        case NumberArray(), NumberArray():
+            changes += _array_changes(old, new)
         case Image(), Image():
             changes += _image_changes(old, new)
         case Boolean(), _:
@@ -220,11 +220,14 @@ def _image_changes(old: Image, new: Image) -> list[Change]:
     return [Change(step, old.name, f"each value must now be {new.expected()}, and no longer {old.expected()}")]
 
 
-def _list_changes(old: NumberList, new: NumberList) -> list[Change]:
+def _array_changes(old: NumberArray, new: NumberArray) -> list[Change]:
     if old.expected() == new.expected():
         return []
-    has_wider_lengths = new.lengths[0] <= old.lengths[0] and old.lengths[1] <= new.lengths[1]
-    is_wider = has_wider_lengths and (old.integers or not new.integers)
+    has_wider_sizes = len(old.sizes) == len(new.sizes) and all(
+        new_low <= old_low and old_high <= new_high
+        for (old_low, old_high), (new_low, new_high) in zip(old.sizes, new.sizes, strict=True)
+    )
+    is_wider = has_wider_sizes and (old.integers or not new.integers)
     (old_low, old_high), (new_low, new_high) = old.bounds, new.bounds
     step = Step.MINOR if is_wider and new_low <= old_low and old_high <= new_high else Step.MAJOR
     return [Change(step, old.name, f"each value must now be {new.expected()}, and no longer {old.expected()}")]

@@ -3,7 +3,6 @@
 Every value is read on its own, so that the batches of a table are read like the whole table.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model_deployer.adoption.tensor_column import axes_of, tensor_type, tensor_values
 from model_deployer.contract import value_form
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DataError
@@ -21,7 +21,7 @@ from model_deployer.contract.features import (
     Feature,
     Image,
     Integer,
-    NumberList,
+    NumberArray,
     Text,
 )
 from model_deployer.contract.value_form import TimeForm
@@ -39,7 +39,7 @@ class _Field(NamedTuple):
     """The values of a field.
 
     Attributes:
-        values: The values: Float64, Boolean, Datetime, String, Binary or List of Float64; null for a missing one.
+        values: The values: Float64, Boolean, Datetime, String, Binary or Lists of Float64; null for a missing one.
         column: The values as the table has them.
         is_unread: Which values are left as text, because they cannot be read as the field, bool; None for none.
     """
@@ -97,9 +97,8 @@ class FieldReader:
             return _Field(texts, texts, None)
         if isinstance(feature, Image):
             return _Field(column, column, None)
-        if isinstance(feature, NumberList):
-            vectors = column.cast(pl.List(pl.Float64))
-            return _Field(vectors, vectors, None)
+        if isinstance(feature, NumberArray):
+            return _field(_arrays(feature, column), column, column.is_not_null())
         if column.dtype != pl.String and not _has_numeric_times(feature, column.dtype):
             values = times(column) if isinstance(feature, Datetime) else _usual(feature, column)
             return _field(values, column, ~missing(column))
@@ -145,18 +144,14 @@ def _errors(feature: Feature, schema: Mapping[str, pl.DataType]) -> list[str]:
 def _can_hold(feature: Feature, dtype: pl.DataType) -> bool:
     if isinstance(feature, Image):
         return dtype in (pl.Binary, pl.String, pl.Null)
-    if isinstance(feature, NumberList):
-        return dtype == pl.Null or (isinstance(dtype, pl.List | pl.Array) and _is_number(dtype.inner))
+    if isinstance(feature, NumberArray):
+        return dtype in (pl.Null, pl.String) or axes_of(dtype) == len(feature.sizes)
     if isinstance(feature, Categorical | Text) or dtype in (pl.String, pl.Null):
         return is_readable(pl.Series(dtype=dtype))
     if isinstance(feature, Datetime):
         is_zoned = getattr(dtype, "time_zone", None) is not None
         return (dtype in (pl.Date, pl.Datetime) and is_zoned == feature.zoned) or _has_numeric_times(feature, dtype)
     return dtype.is_numeric() or dtype == pl.Boolean
-
-
-def _is_number(dtype: object) -> bool:
-    return isinstance(dtype, pl.DataType) and dtype.is_numeric()
 
 
 def _has_numeric_times(feature: Feature, dtype: pl.DataType) -> bool:
@@ -196,8 +191,8 @@ def _texts(feature: Categorical | Text, column: pl.Series) -> pl.Series:
 
 
 def _is_validated(feature: Feature, values: pl.Series) -> bool:
-    """Return whether only the validation knows which values keep the contract: vectors, images, times in text."""
-    return isinstance(feature, NumberList | Image) or (isinstance(feature, Datetime) and values.dtype == pl.String)
+    """Return whether only the validation knows which values keep the contract: lists, images, times in text."""
+    return isinstance(feature, NumberArray | Image) or (isinstance(feature, Datetime) and values.dtype == pl.String)
 
 
 def _conformed(values: pl.Series) -> pl.Series:
@@ -215,7 +210,7 @@ def _column(values: pl.Series) -> Column:
     if values.dtype == pl.Binary:
         return Column("bytes", values.fill_null(b"").to_numpy(), is_missing)
     if isinstance(values.dtype, pl.List):
-        return Column("list", _vectors(values), is_missing)
+        return Column("list", _objects(tensor_values(values)), is_missing)
     if values.dtype == pl.String:
         return Column("text", values.fill_null("").to_numpy(), is_missing)
     if values.dtype == pl.Boolean:
@@ -226,9 +221,28 @@ def _column(values: pl.Series) -> Column:
     return Column("number", values.fill_null(float("nan")).to_numpy())
 
 
-def _vectors(values: pl.Series) -> NDArray[Any]:
-    """Return lists of numbers as the validation reads them: NaN for a null in a list."""
-    vectors = np.empty(len(values), dtype=object)
-    for row, vector in enumerate(values):
-        vectors[row] = np.empty(0) if vector is None else vector.fill_null(math.nan).to_numpy()
-    return vectors
+def _arrays(feature: NumberArray, column: pl.Series) -> pl.Series:
+    """Return a column of lists, or of their text in JSON, as nested lists; null for a text that is not such a list."""
+    dtype = tensor_type(len(feature.sizes))
+    if column.dtype != pl.String:
+        return column.cast(dtype)
+    try:
+        return column.str.json_decode(dtype)
+    except pl.exceptions.ComputeError:
+        return pl.Series(column.name, [_list_of_json(text, dtype) for text in column], dtype=dtype)
+
+
+def _list_of_json(text: str | None, dtype: pl.DataType) -> list[Any] | None:
+    try:
+        values: list[list[Any] | None] = pl.Series([text], dtype=pl.String).str.json_decode(dtype).to_list()
+        return values[0]
+    except pl.exceptions.ComputeError:
+        return None
+
+
+def _objects(values: Sequence[Any]) -> NDArray[Any]:
+    """Return the values of lists as the validation reads them: arrays; an absent one is empty."""
+    objects = np.empty(len(values), dtype=object)
+    for row, value in enumerate(values):
+        objects[row] = np.empty(0) if value is None else value
+    return objects

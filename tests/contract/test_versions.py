@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from model_deployer.contract.artifact import open_artifact
 from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.features import Categorical, Feature, Image, Integer, NumberSequence, Numeric, Text, Vector
+from model_deployer.contract.features import (
+    Categorical,
+    Feature,
+    Image,
+    Integer,
+    NumberSequence,
+    Numeric,
+    Tensor,
+    Text,
+    Vector,
+)
 from model_deployer.contract.outputs import Classification, Output, Regression, VectorOutput
 from model_deployer.contract.versions import (
     FIRST_VERSION,
@@ -57,6 +67,10 @@ def test_the_first_version_is_one() -> None:
     assert next_version(None, tiny.CONTRACT) == FIRST_VERSION == Version(1, 0, 0)
 
 
+def tensor(*dimensions: int | tuple[int, int]) -> Tensor:
+    return Tensor(name="x", dimensions=dimensions)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "step"),
     [
@@ -80,6 +94,12 @@ def test_the_first_version_is_one() -> None:
         (contract(Vector(name="x", length=2)), contract(Vector(name="x", length=3)), Step.MAJOR),
         (contract(Vector(name="x", length=2, minimum=0)), contract(Vector(name="x", length=2)), Step.MINOR),
         (contract(Vector(name="x", length=2)), contract(Vector(name="x", length=2, integers=True)), Step.MAJOR),
+        (contract(tensor((1, 5), 3)), contract(tensor((1, 5), 3)), Step.PATCH),
+        (contract(tensor((1, 5), 3)), contract(tensor((1, 6), 3)), Step.MINOR),
+        (contract(tensor((2, 5), 3)), contract(tensor(2, 3)), Step.MAJOR),
+        (contract(tensor((1, 5), 3)), contract(tensor((1, 5), 4)), Step.MAJOR),
+        (contract(tensor(5, 3)), contract(tensor(5, 3, 1)), Step.MAJOR),
+        (contract(tensor(5, 3)), contract(Vector(name="x", length=15)), Step.MAJOR),
         (contract(NORMALIZED), contract(NORMALIZED.model_copy(update={"normalize": ("trim", "case")})), Step.MINOR),
         (contract(NORMALIZED), contract(NORMALIZED.model_copy(update={"categories": ("a",)})), Step.MAJOR),
         (contract(RANGED), contract(RANGED.model_copy(update={"maximum": 9})), Step.MAJOR),

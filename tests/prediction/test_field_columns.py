@@ -21,6 +21,7 @@ from model_deployer.contract.features import (
     Image,
     Integer,
     Numeric,
+    Tensor,
     Text,
     Vector,
 )
@@ -143,8 +144,23 @@ def test_other_lists_are_refused() -> None:
     with pytest.raises(InvalidRows) as refusal:
         TableReader(contract).table(part.rows)
     assert [problem.code for problem in refusal.value.problems] == ["wrong_length", "not_finite"]
-    with pytest.raises(DataError, match="column 'x' holds values of type String; expected a list of 2 numbers"):
-        FieldReader(contract, {"x": pl.String()})
+    with pytest.raises(DataError, match="column 'x' holds values of type Float64; expected a list of 2 numbers"):
+        FieldReader(contract, {"x": pl.Float64()})
+
+
+def test_lists_in_json_are_read_from_text() -> None:
+    """A table in CSV has no lists."""
+    features = (Vector(name="x", length=2), Tensor(name="t", dimensions=((1, 3), 2), missing="impute"))
+    contract = Contract(features=features, output=Regression(target="y"))
+    frame = pl.DataFrame({"x": ["[1, 2]", "[3, 4]", "three"], "t": ["[[1, 2], [3, 4]]", None, "[[5, 6]]"]})
+    readable, other = FieldReader(contract, frame.schema).parts(frame)
+    assert isinstance(readable.rows, dict) and isinstance(other.rows, dict)
+    columns = TableReader(contract).table(readable.rows).columns
+    np.testing.assert_array_equal(columns["x"], [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(columns["t"], [[[1, 2], [3, 4]], [[NAN, NAN], [NAN, NAN]]])
+    with pytest.raises(InvalidRows) as refusal:
+        TableReader(contract).table(other.rows)
+    assert [(problem.field, problem.code) for problem in refusal.value.problems] == [("x", "wrong_type")]
 
 
 def test_images_are_read_from_bytes_and_from_base64() -> None:

@@ -17,7 +17,7 @@ from PIL import Image as Pillow
 from model_deployer.contract import artifact
 from model_deployer.contract.artifact import Manifest, Provenance, write_json
 from model_deployer.contract.contract import Contract, Limits
-from model_deployer.contract.features import Image, NumberSequence, Numeric, Vector
+from model_deployer.contract.features import Image, NumberSequence, Numeric, Tensor, Vector
 from model_deployer.contract.image_file import example_image
 from model_deployer.contract.outputs import Classification, VectorOutput
 from model_deployer.training.data.request_rows import frame_of_requests
@@ -340,3 +340,86 @@ def sequence_arrays(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> di
         width = max(1, *map(len, lists))
         arrays[name] = np.array([each + [np.nan] * (width - len(each)) for each in lists], np.float64)
     return arrays
+
+
+SPECTROGRAM = Tensor(
+    name="spectrogram", dimensions=((1, 6), 4), example=((0.5, -1, 2, 0), (1, 1, 0.25, 3)),
+    description="The energy of four bands over time.",
+)  # fmt: skip
+
+MATRIX = Tensor(
+    name="matrix", dimensions=(2, 3), integers=True, minimum=0, maximum=9, missing="impute", required=False,
+    example=((1, 2, 3), (4, 5, 6)),
+)  # fmt: skip
+
+#: A tensor with a free axis, a matrix that may be missing, and a number.
+WITH_TENSORS = CONTRACT.model_copy(
+    update={"features": (SPECTROGRAM, MATRIX, Numeric(name="age", missing="impute", required=False, example=3.5))}
+)
+
+#: A tensor alone.
+ONE_TENSOR = CONTRACT.model_copy(update={"features": (SPECTROGRAM,)})
+
+
+def tensor_graph(contract: Contract) -> onnx.ModelProto:
+    """Return a graph of the probabilities: the mean over time of each tensor, times a matrix, and softmax.
+
+    It divides by the size of the whole batch, and so shows padding that it should not get. Missing counts as 0.
+    """
+    random = np.random.default_rng(3)
+    constants = [*_numbers(), helper.make_tensor("_axis", TensorProto.INT64, [1], [1])]
+    nodes, terms, inputs = [], [], []
+    for index, feature in enumerate(contract.features):
+        last = f"_float{index}"
+        nodes += [
+            helper.make_node("IsNaN", [feature.name], [f"_nan{index}"]),
+            helper.make_node("Where", [f"_nan{index}", "_zero", feature.name], [f"_value{index}"]),
+            helper.make_node("Clip", [f"_value{index}", "_low", "_high"], [f"_clipped{index}"]),
+            helper.make_node("Cast", [f"_clipped{index}"], [last], to=TensorProto.FLOAT),
+        ]
+        if isinstance(feature, Tensor):
+            nodes.append(helper.make_node("ReduceMean", [last, "_axis"], [f"_mean{index}"], keepdims=0))
+            last = f"_mean{index}"
+        weights = random.normal(size=(feature.shape[-1], len(LABELS))).astype(np.float32)
+        constants.append(numpy_helper.from_array(weights, f"_weights{index}"))
+        nodes.append(helper.make_node("MatMul", [last, f"_weights{index}"], [f"_term{index}"]))
+        terms.append(f"_term{index}")
+        sizes = feature.open_shape if isinstance(feature, Tensor) else feature.shape
+        shape = ["rows", *(f"{feature.name}_{axis}" if size < 0 else size for axis, size in enumerate(sizes))]
+        inputs.append(helper.make_tensor_value_info(feature.name, TensorProto.DOUBLE, shape))
+    nodes += [helper.make_node("Sum", terms, ["_logits"]), _last_node(contract)]
+    graph = helper.make_graph(nodes, "tensors", inputs, [_output(contract)], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def tensor_rows(contract: Contract, count: int) -> list[dict[str, Any]]:
+    """Return random rows with tensors of all shapes; some have no matrix and no number."""
+    random = np.random.default_rng(4)
+    rows = []
+    for number in range(count):
+        row: dict[str, Any] = {"spectrogram": (random.integers(-64, 65, (random.integers(1, 7), 4)) / 8).tolist()}
+        row |= {"matrix": random.integers(0, 10, (2, 3)).tolist(), "age": round(float(random.normal()), 3)}
+        if number % 4 == 3:
+            row |= {"matrix": None, "age": None}
+        rows.append({name: row[name] for name in contract.names})
+    return rows
+
+
+def write_tensors(folder: Path, contract: Contract = WITH_TENSORS) -> Manifest:
+    """Write the files of the model, named "served", into ``folder`` and seal them."""
+    return write(folder, contract, tensor_graph(contract), tensor_rows(contract, 40))
+
+
+def tensor_answers(folder: Path, contract: Contract, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.float32]:
+    """Return the numbers of the model from ONNX Runtime itself, row by row, so that no tensor is padded."""
+    session = onnxruntime.InferenceSession(folder / artifact.MODEL)
+    answers = []
+    for row in rows:
+        inputs = {
+            feature.name: np.full((1, *feature.shape), np.nan)
+            if row[feature.name] is None
+            else np.array([row[feature.name]], np.float64).reshape(1, *(np.shape(row[feature.name]) or feature.shape))
+            for feature in contract.features
+        }
+        answers.append(session.run(None, inputs)[0])
+    return np.concatenate(answers)

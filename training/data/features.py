@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+import numpy as np
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
+from model_deployer.adoption.tensor_column import tensor_values
 from model_deployer.contract import value_form
 from model_deployer.contract.errors import DataError, SpecError
-from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, Image, NumberList, Text
+from model_deployer.contract.features import MAX_EXACT_INTEGER, Feature, Image, NumberArray, Tensor, Text
 from model_deployer.contract.value_form import NumberForm
 from model_deployer.contract.yaml_source import suggestion
 from model_deployer.training.data import expression
@@ -28,7 +30,7 @@ from model_deployer.training.data.images import conformed_images
 from model_deployer.training.data.request_rows import legal, request
 from model_deployer.training.data.shaping import lags
 from model_deployer.training.data.target import MAX_INTEGER_CLASSES
-from model_deployer.training.data.vectors import conformed_lists
+from model_deployer.training.data.vectors import conformed_arrays
 from model_deployer.training.spec import FeatureOverride, Spec
 
 #: A contract does not list the categories of a column that has more than this.
@@ -101,15 +103,18 @@ def with_examples_of_one_row(features: list[Feature], train: pl.DataFrame, spec:
     """
     columns = pl.DataFrame([_with_gaps(train, feature) for feature in features])
     frame = columns.with_columns(pl.col(pl.Float64).fill_null(float("nan")), pl.col(pl.String).fill_null(""))
-    many = [feature for feature in features if isinstance(feature, NumberList | Image)]
+    many = [feature for feature in features if isinstance(feature, NumberArray | Image)]
     frame = frame.with_columns(_conformed_column(train, feature, 0) for feature in many)
     is_valid = legal(features, frame)
     if not is_valid.any():
         return tuple(features)
     gaps = columns.select(pl.sum_horizontal(pl.all().is_null())).to_series()
     fullest = (is_valid & (gaps == gaps.filter(is_valid).min())).arg_true()
+    if any(isinstance(feature, Tensor) for feature in features):
+        sizes = _tensor_elements(features, frame[fullest])
+        fullest = fullest[sizes.arg_sort()[:1]]  # the smallest one: examples are in every document
     row = request(features, frame.row(fullest[len(fullest) // 2], named=True))
-    row |= {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
+    row |= {name: _as_tuples(value) for name, value in row.items()}
     overridden = {name for name, override in spec.features.items() if override.example is not None}
     examples = {name: value for name, value in row.items() if value is not None and name not in overridden}
     return tuple(
@@ -117,9 +122,19 @@ def with_examples_of_one_row(features: list[Feature], train: pl.DataFrame, spec:
     )
 
 
+def _tensor_elements(features: Sequence[Feature], frame: pl.DataFrame) -> pl.Series:
+    """Return how many numbers the tensors of each row have."""
+    columns = [tensor_values(frame[feature.name]) for feature in features if isinstance(feature, Tensor)]
+    return pl.Series([sum(np.size(value) for value in row if value is not None) for row in zip(*columns, strict=True)])
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+
+
 def _with_gaps(train: pl.DataFrame, feature: Feature) -> pl.Series:
     """Return the values of a column, null for missing ones."""
-    if isinstance(feature, NumberList | Image):
+    if isinstance(feature, NumberArray | Image):
         return train[feature.name]
     return canonical(train[feature.name], feature.kind)
 
@@ -215,7 +230,7 @@ def conform(frame: pl.DataFrame, features: Sequence[Feature], offset: int = 0) -
         One column per feature and one row per row. Numbers, booleans (1 and 0) and times (seconds since
         1970-01-01T00:00:00) are Float64, with NaN for a missing or infinite value; categories and texts are String,
         with "" for a missing value. A vector is an Array of Float64, with NaN in all places if it is missing; a
-        sequence a List of Float64, empty if it is missing; an image the bytes of its file.
+        sequence a List of Float64, and a tensor nested Lists, empty if it is missing; an image the bytes of its file.
 
     Raises:
         DataError: if a column is absent, or a value cannot be read as its feature's kind; the message counts rows
@@ -237,8 +252,8 @@ def _conformed_column(frame: pl.DataFrame, feature: Feature, offset: int) -> pl.
     if feature.name not in frame.columns:
         raise DataError(f"the table has no column '{feature.name}'{suggestion(feature.name, frame.columns)}")
     column = frame[feature.name]
-    if isinstance(feature, NumberList):
-        return conformed_lists(column, feature, offset)
+    if isinstance(feature, NumberArray):
+        return conformed_arrays(column, feature, offset)
     if isinstance(feature, Image):
         return conformed_images(column, feature, offset)
     values = canonical(column, feature.kind)

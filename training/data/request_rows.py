@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model_deployer.adoption.tensor_column import tensor_type, tensor_values
 from model_deployer.contract.features import (
     MAX_CATEGORY_CHARACTERS,
     MAX_EXACT_INTEGER,
@@ -21,9 +22,11 @@ from model_deployer.contract.features import (
     Feature,
     Image,
     Integer,
+    NumberArray,
     NumberList,
     NumberSequence,
     Numeric,
+    Tensor,
     Text,
 )
 from model_deployer.contract.image_file import InvalidImage, read_image
@@ -64,27 +67,31 @@ def frame_of_requests(features: Sequence[Feature], rows: Sequence[Row]) -> pl.Da
 def column_type(feature: Feature) -> pl.DataType:
     """Return the type of the column of a feature in a conformed frame.
 
-    It is Float64, String, an Array of Float64 for a vector, a List of it for a sequence, or Binary for the file of an
-    image.
+    It is Float64, String, an Array of Float64 for a vector, a List of it for a sequence, nested Lists for a tensor, or
+    Binary for the file of an image.
     """
     if isinstance(feature, Image):
         return pl.Binary()
+    if isinstance(feature, Tensor):
+        return tensor_type(len(feature.sizes))
     if isinstance(feature, NumberList):
-        is_fixed = feature.has_fixed_length
+        is_fixed = feature.has_fixed_shape
         return pl.Array(pl.Float64, feature.lengths[1]) if is_fixed else pl.List(pl.Float64)
     return pl.String() if feature.dtype == "string" else pl.Float64()
 
 
-def frame_value(feature: Feature, value: Any) -> float | str | list[float] | bytes:
+def frame_value(feature: Feature, value: Any) -> float | str | list[Any] | bytes:
     """Return a JSON value as a conformed frame holds it: NaN or "" for None, seconds for a time.
 
-    A vector is a list of numbers; for None it is NaN in all places. A sequence is a list, empty for None. An image is
-    the bytes of its file.
+    A vector is a list of numbers; for None it is NaN in all places. A sequence or a tensor is a list, empty for None.
+    An image is the bytes of its file.
     """
+    if isinstance(feature, Tensor):
+        return [] if value is None else np.asarray(value, np.float64).tolist()
     if isinstance(feature, Image):
         return base64.b64decode(value) if value else b""
     if isinstance(feature, NumberList):
-        return list(map(float, value or ([math.nan] * feature.lengths[1] if feature.has_fixed_length else ())))
+        return list(map(float, value or ([math.nan] * feature.lengths[1] if feature.has_fixed_shape else ())))
     if value is None:
         return "" if feature.dtype == "string" else math.nan
     if isinstance(feature, Datetime):
@@ -101,6 +108,8 @@ def graph_column(feature: Feature, values: pl.Series) -> NDArray[Any]:
     """Return a column of a conformed frame as an input of the graph: [rows, *shape], float64, strings or uint8."""
     if isinstance(feature, Image):
         return np.stack([read_image(feature, content) for content in values])
+    if isinstance(feature, Tensor):
+        return feature.column(tensor_values(values))
     if isinstance(feature, NumberSequence):
         return feature.column([numbers.to_numpy() for numbers in values])
     return values.to_numpy().reshape(-1, *feature.shape)
@@ -109,6 +118,8 @@ def graph_column(feature: Feature, values: pl.Series) -> NDArray[Any]:
 def _legal(feature: Feature, values: pl.Series) -> pl.Series:
     if isinstance(feature, Image):
         return pl.Series([_is_image(feature, content) for content in values], dtype=pl.Boolean)
+    if isinstance(feature, Tensor):
+        return pl.Series([_is_legal_tensor(feature, value) for value in tensor_values(values)], dtype=pl.Boolean)
     if isinstance(feature, NumberList):
         return _legal_lists(feature, values)
     if feature.dtype == "string":
@@ -119,7 +130,7 @@ def _legal(feature: Feature, values: pl.Series) -> pl.Series:
 
 
 def _legal_lists(feature: NumberList, values: pl.Series) -> pl.Series:
-    if not feature.has_fixed_length:
+    if not feature.has_fixed_shape:
         is_legal = [
             feature.accepts_length(len(numbers)) and bool(feature.accepts(numbers.to_numpy()[None])[0])
             for numbers in values
@@ -127,6 +138,12 @@ def _legal_lists(feature: NumberList, values: pl.Series) -> pl.Series:
         return pl.Series(is_legal, dtype=pl.Boolean) | ((values.list.len() == 0) & feature.nullable)
     vectors = values.to_numpy()
     return pl.Series(feature.accepts(vectors) | (np.isnan(vectors).all(axis=1) & feature.nullable))
+
+
+def _is_legal_tensor(feature: Tensor, value: Any) -> bool:
+    if not isinstance(value, np.ndarray):
+        return value is None and feature.nullable
+    return feature.accepts_shape(value.shape) and bool(feature.accepts(value[None])[0])
 
 
 def _is_image(feature: Image, content: bytes) -> bool:
@@ -161,9 +178,9 @@ def _legal_numbers(feature: Feature, values: pl.Series) -> pl.Series:
 def _json(feature: Feature, value: Any) -> Any:
     if isinstance(feature, Image):
         return base64.b64encode(value).decode()
-    if isinstance(feature, NumberList):
-        is_missing = not value or math.isnan(value[0])
-        return None if is_missing else [int(number) if feature.integers else number for number in value]
+    if isinstance(feature, NumberArray):
+        is_missing = not value or (isinstance(value[0], float) and math.isnan(value[0]))
+        return None if is_missing else _numbers(feature, value)
     if value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
     match feature:
@@ -174,3 +191,10 @@ def _json(feature: Feature, value: Any) -> Any:
         case Datetime():
             return (EPOCH + timedelta(seconds=value)).isoformat() + ("Z" if feature.zoned else "")
     return value
+
+
+def _numbers(feature: NumberArray, value: Any) -> Any:
+    """Return a number, or nested lists of numbers, as JSON has them."""
+    if isinstance(value, list):
+        return [_numbers(feature, item) for item in value]
+    return int(value) if feature.integers else value

@@ -18,7 +18,7 @@ from model_deployer.training.data.columns import holds_strings, is_readable
 from model_deployer.training.data.features import infer_feature, with_examples_of_one_row
 from model_deployer.training.data.images import conformed_images
 from model_deployer.training.data.source_range import within_source_range
-from model_deployer.training.data.vectors import conformed_lists
+from model_deployer.training.data.vectors import conformed_arrays
 from model_deployer.training.spec import FeatureOverride, Spec
 
 #: How many names a message lists.
@@ -86,7 +86,7 @@ def _list(column: pl.Series, field: SourceField, spec: Spec) -> Vector | NumberS
         feature = NumberSequence(name=field.name, shortest=low, longest=high, integers=field.is_whole, missing=missing)
         override = override.model_copy(update=bounds)
     try:
-        vectors = conformed_lists(column.drop_nulls().head(1), feature).to_list()
+        vectors = conformed_arrays(column.drop_nulls().head(1), feature).to_list()
     except DataError as error:
         raise DataError(f"{spec.location('data', 'path')}: {error}") from None
     stated = override.model_dump(include={"description", "unit", "minimum", "maximum"})

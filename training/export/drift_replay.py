@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model_deployer.adoption.tensor_column import axes_of, padded_tensors
 from model_deployer.contract.drift import (
     Drift,
     FaultName,
@@ -68,6 +69,8 @@ class ReplayedRows:
     def values(self, name: str) -> Values:
         """Return the values of a feature (norms, counts), or of a prediction by tensor and column, [arrivals]."""
         if name in self.frame.columns:
+            if axes_of(self.frame[name].dtype) > 1:
+                return norms(padded_tensors(self.frame[name]))
             if self.frame[name].dtype == pl.List:
                 numbers = self.frame[name].list.len().to_numpy().astype(np.float64)
                 return np.where(numbers > 0, numbers, np.nan)

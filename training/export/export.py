@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, compose, helper
 from torch import Tensor, nn
 
+from model_deployer.adoption.tensor_column import axes_of, tensor_values
 from model_deployer.contract.errors import CheckFailed
 from model_deployer.contract.features import MAX_ELEMENTS, Feature, Image, NumberSequence
 from model_deployer.contract.image_file import read_image
+from model_deployer.contract.tensor_batch import Graph, padded, padded_elements
 from model_deployer.training.models.model import Model, rows_at_once
 from model_deployer.training.models.onnx_estimator import COLUMNS, IR_VERSION, OPSETS, SCORES
 from model_deployer.training.preprocessing.derived import derived_nodes
@@ -64,17 +66,23 @@ def graph_predictor(graph: onnx.ModelProto) -> Callable[[pl.DataFrame], dict[str
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_outputs()]
 
+    run = Graph(session)
+
     def predict(frame: pl.DataFrame) -> dict[str, NDArray[np.float32]]:
-        rows = rows_at_once(sum(_width(dtype) for dtype in frame.dtypes))
+        rows = rows_at_once(sum(map(_width, frame)))
         chunks = [frame[first : first + rows] for first in range(0, max(1, frame.height), rows)]
-        arrays = zip(*(session.run(names, feeds(session, chunk)) for chunk in chunks), strict=True)
-        return {name: np.concatenate(parts) for name, parts in zip(names, arrays, strict=True)}
+        parts = [run(feeds(session, chunk)) for chunk in chunks]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     return predict
 
 
-def _width(dtype: pl.DataType) -> int:
+def _width(column: pl.Series) -> int:
     """Return the numbers in a value of a column; those of an image and of a sequence are estimated."""
+    dtype = column.dtype
+    if axes_of(dtype) > 1:
+        shapes = [value.shape for value in tensor_values(column) if value is not None]
+        return padded_elements(shapes) // max(1, len(shapes))
     if isinstance(dtype, pl.List):
         return _SEQUENCE_ELEMENTS
     if dtype == pl.Binary:
@@ -85,7 +93,8 @@ def _width(dtype: pl.DataType) -> int:
 def feeds(session: onnxruntime.InferenceSession, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
     """Return the rows of a conformed frame as the inputs of a session: [rows, 1] for each, float64 or strings.
 
-    A vector or a sequence is float64 [rows, length], and an image uint8 [rows, height, width, channels].
+    Vectors, sequences and tensors are float64 [rows, *shape], with NaN after the ends of smaller ones, and images uint8
+    [rows, height, width, channels].
     """
     return {value.name: _feed(frame[value.name], value.shape) for value in session.get_inputs()}
 
@@ -96,6 +105,8 @@ def _feed(column: pl.Series, shape: Sequence[Any]) -> NDArray[Any]:
         _, height, width, channels = shape
         image = Image(name=column.name, height=height, width=width, channels=channels, resize=True)
         return np.stack([read_image(image, content) for content in column])
+    if axes_of(column.dtype) > 1:
+        return padded(tensor_values(column), [size if isinstance(size, int) else 1 for size in shape[1:]])
     if isinstance(column.dtype, pl.List):
         sequences = [numbers.to_numpy() for numbers in column]
         return NumberSequence(name=column.name, longest=MAX_ELEMENTS).column(sequences)

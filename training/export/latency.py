@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model_deployer.contract.evaluation import CallTimes, Latency
+from model_deployer.contract.tensor_batch import Graph
 from model_deployer.training.export.export import feeds
 
 #: The number of rows in a batch, unless a row has very many numbers.
@@ -44,7 +45,7 @@ def measure(graph: onnx.ModelProto, frame: pl.DataFrame, batch_rows: int = BATCH
     session = _session(content)
     batch = feeds(session, frame[np.resize(np.arange(frame.height), batch_rows)])
     rows = [{name: column[row : row + 1] for name, column in batch.items()} for row in range(batch_rows)]
-    predict: Callable[[Feeds], Any] = lambda inputs: session.run(None, inputs)  # noqa: E731
+    predict = Graph(session)
     one_row, batches = _times(predict, rows, MAX_SINGLE_CALLS), _times(predict, [batch], MAX_BATCH_CALLS)
     return Latency(
         one_row_ms=_milliseconds(one_row),

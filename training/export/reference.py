@@ -19,6 +19,7 @@ from model_deployer.contract.reference import (
     norms,
     watched_numbers,
 )
+from model_deployer.training.data.request_rows import graph_column
 
 #: The levels of the quantiles that describe the distribution of a number.
 QUANTILES = np.linspace(0, 1, 21)
@@ -37,7 +38,7 @@ def reference(
     Args:
         features: The features, which are columns of ``train``.
         train: The conformed rows that the model was fitted on: float64 columns with NaN and string columns with "" for
-            missing values, and arrays or lists of float64 for vectors and sequences.
+            missing values, and arrays or lists of float64 for vectors, sequences and tensors.
         predictions: The output tensors for the test part, float32 [rows, columns]; each column has a distribution.
         output: The output of the contract; of an embedding, only the norm has a distribution.
     """
@@ -61,8 +62,8 @@ def _feature(feature: Feature, values: pl.Series) -> Distribution:
     if feature.kind == "sequence":
         numbers = values.list.len().to_numpy()
         return CountDistribution(missing=float(np.mean(numbers == 0)), counts=_quantiles(numbers[numbers > 0]))
-    if feature.kind == "vector":
-        lengths = norms(values.to_numpy())
+    if feature.kind in ("vector", "tensor"):
+        lengths = norms(graph_column(feature, values))
         is_present = np.isfinite(lengths)
         return NormDistribution(missing=float(np.mean(~is_present)), norms=_quantiles(lengths[is_present]))
     is_missing = values == "" if feature.dtype == "string" else ~values.is_finite()

@@ -162,6 +162,7 @@ _DEFAULT_REASONS: Mapping[str, str] = {
     "text": ": a text may contain names and other personal data",
     "vector": ": from an embedding, the text or image behind it can be guessed",
     "sequence": ": the numbers may be the tokens of a text",
+    "tensor": ": the numbers may be a recording of a person",
     "image": ": an image may show a person",
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model_deployer.adoption.tensor_column import axes_of
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.features import Feature
 from model_deployer.contract.outputs import Classification, Output, VectorOutput
@@ -165,6 +166,8 @@ def _spread(reference: Reference, name: str, distribution: Distribution | None =
 def _values(column: pl.Series, distribution: Distribution) -> NDArray[np.float64] | NDArray[np.object_]:
     """Return captured values as :meth:`Distribution.codes` takes them, [rows]."""
     if isinstance(distribution, NormDistribution):
+        for _ in range(axes_of(column.dtype) - 1):  # the numbers of tensors
+            column = column.list.eval(pl.element().list.explode())
         return column.list.eval(pl.element() ** 2).list.sum().sqrt().fill_null(np.nan).cast(pl.Float64).to_numpy()
     if isinstance(distribution, CountDistribution):
         return column.list.len().cast(pl.Float64).fill_null(np.nan).to_numpy()

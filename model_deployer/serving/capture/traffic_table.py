@@ -10,7 +10,7 @@ from arro3.core import Array, DataType, RecordBatch, list_array
 from numpy.typing import NDArray
 
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import Boolean, Datetime, Feature, Integer, NumberList
+from model_deployer.contract.features import Boolean, Datetime, Feature, Integer, NumberArray
 from model_deployer.contract.field_hash import field_key, hash_value, secret_id
 from model_deployer.contract.reference import (
     CountDistribution,
@@ -20,6 +20,7 @@ from model_deployer.contract.reference import (
     counts,
     norms,
 )
+from model_deployer.contract.tensor_batch import shapes_of, unpadded
 from model_deployer.contract.traffic import HASH_SECRET, column_of, output_column
 from model_deployer.serving.capture.traffic_listener import AnsweredRequest
 from model_deployer.serving.engines.batching import concatenate_columns
@@ -138,7 +139,7 @@ def _encoders(
 
 
 def _value_encoder(feature: Feature) -> _Encoder:
-    if isinstance(feature, NumberList):
+    if isinstance(feature, NumberArray):
         return lambda values, _: _lists(values)
     if feature.dtype == "string":
         return lambda values, _: _texts([value or None for value in values[:, 0].tolist()])
@@ -173,6 +174,8 @@ def _summary(distribution: Distribution, values: NDArray[Any]) -> NDArray[Any]:
 def _hash_encoder(feature: Feature, secret: bytes) -> _Encoder:
     def encode(values: NDArray[Any], time: datetime) -> Array:
         key = field_key(secret, time, feature.name)
+        if isinstance(feature, NumberArray):  # the padding depends on the other rows of a batch
+            return _texts([None if value is None else hash_value(key, value.tolist()) for value in unpadded(values)])
         return _texts([hash_value(key, value) for value in values.reshape(len(values), -1).tolist()])
 
     return encode
@@ -197,8 +200,16 @@ def _whole(values: NDArray[np.float64]) -> list[int | None]:
 
 
 def _lists(values: NDArray[np.float64]) -> Array:
-    """Return the numbers of each row; a row without any is null. NaN fills the end of shorter sequences."""
-    is_number = ~np.isnan(values)
-    ends = np.concatenate([[0], is_number.sum(axis=1).cumsum()]).astype(np.int32)
-    numbers = Array.from_numpy(np.ascontiguousarray(values[is_number]))
-    return list_array(Array.from_numpy(ends), numbers, mask=Array.from_numpy(np.asarray(~is_number.any(axis=1))))
+    """Return the numbers of each row in nested lists, null for a missing row. NaN fills the places after the ends."""
+    shapes = shapes_of(values)
+    flat = Array.from_numpy(np.ascontiguousarray(values[~np.isnan(values)]))
+    for axis in reversed(range(1, shapes.shape[1])):
+        lists = np.repeat(shapes[:, axis], shapes[:, :axis].prod(axis=1))
+        flat = list_array(Array.from_numpy(_ends(lists)), flat)
+    mask = Array.from_numpy(np.asarray(shapes[:, 0] == 0))
+    return list_array(Array.from_numpy(_ends(shapes[:, 0])), flat, mask=mask)
+
+
+def _ends(lengths: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the offsets of lists of these lengths in an array of Arrow."""
+    return np.concatenate([[0], lengths.cumsum()]).astype(np.int32)

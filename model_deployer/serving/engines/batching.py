@@ -16,10 +16,10 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import InvalidRows, Overloaded, PredictionFailed, RequestError
+from model_deployer.contract.tensor_batch import concatenated
 from model_deployer.serving.engines.event_loop import running_loop
 
 #: Arrays by name, all with the same number of rows in the first dimension.
@@ -329,21 +329,8 @@ def _failure(error: Exception) -> RequestError:
 def concatenate_columns(parts: Sequence[Arrays]) -> Arrays:
     """Concatenate arrays of the same names along the rows (the first dimension).
 
-    Shorter sequences get NaN at the end of their second dimension.
+    Smaller sequences and tensors get NaN after their ends.
     """
     if len(parts) == 1:
         return parts[0]
-    return {name: _concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _concatenate(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    try:
-        return np.concatenate(arrays)
-    except ValueError:  # sequences of different lengths
-        width = max(array.shape[1] for array in arrays)
-        ends = [(0, 0), (0, 0)]
-        padded = []
-        for array in arrays:
-            ends[1] = (0, width - array.shape[1])
-            padded.append(np.pad(array, ends, constant_values=np.nan))
-        return np.concatenate(padded)
+    return {name: concatenated([part[name] for part in parts]) for name in parts[0]}

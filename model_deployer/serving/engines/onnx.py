@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.errors import EnvironmentFault
 from model_deployer.contract.outputs import Output
+from model_deployer.contract.tensor_batch import Graph
 from model_deployer.serving.rows.columns import Columns
 from model_deployer.system.cpus import cpu_count
 
@@ -56,7 +57,7 @@ class OnnxEngine:
         self._tensors = list(output.tensors)
         self._device = device
         self._threads = threads
-        self._session = self._load(threads or 1)
+        self._graph = self._load(threads or 1)
 
     def tune(self, columns: Columns) -> None:
         """Choose the number of threads, if it is not fixed, and the number of rows that may run in the event loop.
@@ -70,15 +71,18 @@ class OnnxEngine:
             self.inline_rows = self._measure_inline_rows(columns)
 
     def run(self, columns: Columns) -> dict[str, NDArray[Any]]:
-        """Return the output tensors by name, [rows, n] float32, one row for each row of ``columns``."""
-        return dict(zip(self._tensors, self._session.run(self._tensors, columns), strict=True))
+        """Return the output tensors by name, [rows, n] float32, one row for each row of ``columns``.
+
+        Tensors with a free shape may differ in it; the graph runs once for each shape.
+        """
+        return self._graph(columns)
 
     run_locally = run
 
     def close(self) -> None:
         """Do nothing: this engine has no background work."""
 
-    def _load(self, threads: int) -> onnxruntime.InferenceSession:
+    def _load(self, threads: int) -> Graph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -88,17 +92,17 @@ class OnnxEngine:
         providers: list[Any] = ["CPUExecutionProvider"]
         if self._device is not None:
             providers = [(_CUDA, {"device_id": self._device}), *providers]
-        return onnxruntime.InferenceSession(str(self._model), options, providers=providers)
+        return Graph(onnxruntime.InferenceSession(str(self._model), options, providers=providers), self._tensors)
 
     def _choose_threads(self, columns: Columns) -> None:
         """Double the number of threads while each doubling reaches the minimum speedup."""
         threads, seconds = 1, _best_of(3, lambda: self.run(columns))
         while 2 * threads <= cpu_count():
-            previous_session = self._session
-            self._session = self._load(2 * threads)
+            previous_graph = self._graph
+            self._graph = self._load(2 * threads)
             doubled_seconds = _best_of(3, lambda: self.run(columns))
             if doubled_seconds * _MIN_SPEEDUP > seconds:
-                self._session = previous_session
+                self._graph = previous_graph
                 break
             threads, seconds = 2 * threads, doubled_seconds
         self._threads = threads

@@ -1,10 +1,14 @@
 """TensorFlow's examples: the message Input of TensorFlow Serving as rows."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import MalformedBody
-from model_deployer.contract.features import Boolean, Image, NumberList
+from model_deployer.contract.features import Boolean, Image, NumberArray
 
 
 class ExampleReader:
@@ -17,7 +21,7 @@ class ExampleReader:
     def __init__(self, contract: Contract) -> None:
         self._limits = contract.limits
         self._names = frozenset(contract.names)
-        self._vectors = frozenset(feature.name for feature in contract.features if isinstance(feature, NumberList))
+        self._arrays = {feature.name: feature for feature in contract.features if isinstance(feature, NumberArray)}
         self._images = frozenset(feature.name for feature in contract.features if isinstance(feature, Image))
         self._booleans = frozenset(feature.name for feature in contract.features if isinstance(feature, Boolean))
 
@@ -25,7 +29,7 @@ class ExampleReader:
         """Read the examples, each of them with the fields of the context, if there is one.
 
         Raises:
-            MalformedBody: if there are no examples, or if a feature other than a vector has several values.
+            MalformedBody: if there are no examples, or if a feature other than a list or a tensor has several values.
             TooManyRows: if there are more examples than the contract allows.
         """
         kind = message.WhichOneof("kind")
@@ -42,8 +46,8 @@ class ExampleReader:
     def _value(self, index: int, name: str, feature: Any) -> Any:
         kind = feature.WhichOneof("kind")
         values = getattr(feature, kind).value if kind else ()
-        if name in self._vectors and values:
-            return list(values)
+        if name in self._arrays and values:
+            return _nested(list(values), self._arrays[name].open_shape)
         if len(values) > 1:
             raise MalformedBody(
                 f"{self._place(index, name)}: expected one value in a feature, or none if it is missing"
@@ -65,3 +69,16 @@ class ExampleReader:
 
     def _place(self, index: int, name: str) -> str:
         return f"row {index}, {name}" if name in self._names else f"row {index}"
+
+
+def _nested(values: list[Any], shape: Sequence[int]) -> list[Any]:
+    """Return the numbers of an example, which are in one list, as nested lists; unchanged if they do not fill them.
+
+    Only one axis may be free (-1): an example does not say the sizes of several.
+    """
+    fixed = -math.prod(shape) if -1 in shape else math.prod(shape)
+    is_known = shape.count(-1) <= 1 and (len(values) % fixed == 0 if -1 in shape else len(values) == fixed)
+    if len(shape) == 1 or not is_known:
+        return values
+    nested: list[Any] = np.array(values).reshape(shape).tolist()
+    return nested

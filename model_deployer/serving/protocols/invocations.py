@@ -27,7 +27,7 @@ from model_deployer.contract.errors import (
     UnsupportedMediaType,
     UsageError,
 )
-from model_deployer.contract.features import Boolean, Feature, Image, Integer, NumberList, Numeric
+from model_deployer.contract.features import Boolean, Feature, Image, Integer, NumberArray, Numeric
 from model_deployer.serving.http import problem_details
 from model_deployer.serving.http.headers import Headers
 from model_deployer.serving.http.media_types import negotiate, parse_media_type
@@ -267,7 +267,7 @@ class CSVReader:
 
     def __init__(self, features: Sequence[Feature], row_id: RowId | None = None) -> None:
         self._names = [feature.name for feature in features]
-        self._refused = next((feature for feature in features if isinstance(feature, NumberList | Image)), None)
+        self._refused = next((feature for feature in features if isinstance(feature, NumberArray | Image)), None)
         self._readers = {field.name: _reader(field) for field in with_id(features, row_id)}
         self._frames = DataFrames(features, row_id)
 
@@ -277,7 +277,7 @@ class CSVReader:
         MLflow sends a header and expects JSON; SageMaker sends none and expects CSV.
 
         Raises:
-            UnsupportedMediaType: if one of the fields is a vector or an image.
+            UnsupportedMediaType: if one of the fields is a list, a tensor or an image.
             MalformedBody: if it is not CSV, or a line has more or fewer values than fields.
         """
         if field := self._refused:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.contract import Limits
 from model_deployer.contract.errors import MalformedBody
-from model_deployer.contract.features import Feature, Image, NumberSequence, Vector
+from model_deployer.contract.features import Feature, Image, NumberArray
 from model_deployer.contract.outputs import Arrays, Output
 
 #: The kinds of dtypes that hold values of JSON: booleans, integers, floating-point numbers and texts.
@@ -26,20 +26,21 @@ def read(body: bytes, features: Sequence[Feature], limits: Limits) -> dict[str, 
 
     Args:
         body: An array of [rows, fields]; of [rows] for a model of one field, or else of [fields] for one row. A
-            structured array of [rows] has the names of the columns. For a model whose only field is a vector
-            or an image, it is [rows, *shape], or [*shape] for one row.
+            structured array of [rows] has the names of the columns. For a model whose only field is a list, a
+            tensor or an image, it is [rows, *shape], or [*shape] for one row.
         features: The fields, in the order of the columns.
         limits: The limits of a request.
 
     Returns:
-        Arrays of [rows] by name: numbers, booleans or str objects; [rows, *shape] for a vector or an image.
+        Arrays of [rows] by name: numbers, booleans or str objects; [rows, *shape] for a list, a tensor or an image.
 
     Raises:
-        MalformedBody: if it is not such an array, or the model has a vector or an image in addition to other fields.
+        MalformedBody: if it is not such an array, or the model has a list, a tensor or an image in addition to other
+            fields.
         TooManyRows: if there are more rows than the limit.
     """
     names, array = [feature.name for feature in features], _array(body)
-    if many := next((feature for feature in features if isinstance(feature, Vector | NumberSequence | Image)), None):
+    if many := next((feature for feature in features if isinstance(feature, NumberArray | Image)), None):
         return {many.name: _only_field(many, array, len(features), limits)}
     if array.dtype.names:
         if array.ndim != 1:
@@ -54,10 +55,8 @@ def read(body: bytes, features: Sequence[Feature], limits: Limits) -> dict[str, 
     return {name: _plain(array[:, index]) for index, name in enumerate(names)}
 
 
-def _only_field(
-    feature: Vector | NumberSequence | Image, array: NDArray[Any], fields: int, limits: Limits
-) -> NDArray[Any]:
-    """Return the vectors or the images of a model without other fields, [rows, *shape]."""
+def _only_field(feature: NumberArray | Image, array: NDArray[Any], fields: int, limits: Limits) -> NDArray[Any]:
+    """Return the lists, the tensors or the images of a model without other fields, [rows, *shape]."""
     if fields > 1:
         raise MalformedBody(
             f"an array cannot hold the {feature.kind} `{feature.name}` and the other fields; send JSON or Parquet"
@@ -65,10 +64,9 @@ def _only_field(
     if array.ndim == len(feature.shape):
         array = array[None]
     shape = array.shape[1:]
-    if isinstance(feature, NumberSequence) and len(shape) == 1 and feature.accepts_length(shape[0]):
-        shape = feature.shape
-    if shape != feature.shape or array.dtype.kind not in "fiu":
-        sizes = "length" if isinstance(feature, NumberSequence) else ", ".join(map(str, feature.shape))
+    is_legal = feature.accepts_shape(shape) if isinstance(feature, NumberArray) else shape == feature.shape
+    if not is_legal or array.dtype.kind not in "fiu":
+        sizes = feature.shape_text if isinstance(feature, NumberArray) else ", ".join(map(str, feature.shape))
         raise MalformedBody(f"expected an array of numbers of the shape [rows, {sizes}]")
     limits.check_rows(len(array))
     return _plain(array)

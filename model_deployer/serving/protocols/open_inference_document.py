@@ -1,11 +1,14 @@
 """The OpenAPI description of the Open Inference Protocol: operations by path, and the schemas to which they refer."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from model_deployer.contract.artifact import Artifact
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import Feature, NumberList
+from model_deployer.contract.features import Feature, NumberArray
 from model_deployer.serving.protocols import bodies
 from model_deployer.serving.protocols import schemas as model_schemas
 from model_deployer.serving.protocols.bodies import array, record
@@ -171,8 +174,10 @@ def _request_content(contract: Contract) -> dict[str, Any]:
 
 
 def _input_example(feature: Feature, value: Any) -> dict[str, Any]:
-    is_vector = isinstance(feature, NumberList)
-    shape, data = ([1, len(value)], value) if is_vector else ([1], [value])
+    shape, data = [1], [value]
+    if isinstance(feature, NumberArray):
+        numbers = np.array(value)
+        shape, data = [1, *numbers.shape], numbers.ravel().tolist()
     return {"name": feature.name, "shape": shape, "datatype": datatypes(feature)[0], "data": data}
 
 
@@ -210,16 +215,24 @@ def _value(contract: Contract) -> Schema:
 def _input_schema(feature: Feature, field: Schema) -> dict[str, Any]:
     data: Schema = array(field) | {"minItems": 1, "maxItems": 1}
     shape = array({"type": "integer", "enum": [1]}) | {"minItems": 1, "maxItems": 2}
-    if isinstance(feature, NumberList):
+    if isinstance(feature, NumberArray):
         # A tensor has no null, and its numbers may be nested by row.
-        numbers, (low, high) = feature.value_schema(), feature.lengths
-        data = {"anyOf": [numbers, array(numbers) | {"minItems": 1, "maxItems": 1}]}
-        lengths = {"type": "integer", "minimum": low, "maximum": high}
-        shape = model_schemas.nameless([{"const": 1}, lengths], {"type": "integer"})
+        data = {"anyOf": [_flat(feature), array(feature.value_schema()) | {"minItems": 1, "maxItems": 1}]}
+        sizes = [{"type": "integer", "minimum": low, "maximum": high} for low, high in feature.sizes]
+        shape = model_schemas.nameless([{"const": 1}, *sizes], {"type": "integer"})
     is_number = len(datatypes(feature)) > 1
     datatype = reference(_NUMBER) if is_number else {"type": "string", "enum": datatypes(feature)}
     name = {"type": "string", "const": feature.name}
     return record({"name": name, "shape": shape, "datatype": datatype, "data": data})
+
+
+def _flat(feature: NumberArray) -> Schema:
+    """Return the schema of the numbers of a value in one list."""
+    items = feature.value_schema()
+    for _ in feature.sizes:
+        items = items["items"]
+    lowest, highest = (math.prod(sizes) for sizes in zip(*feature.sizes, strict=True))
+    return array(items) | {"minItems": lowest, "maxItems": highest}
 
 
 def _input_name(field: str) -> str:

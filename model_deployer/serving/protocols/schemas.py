@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_deployer.contract.contract import Contract
-from model_deployer.contract.features import Datetime, Feature, NumberList
+from model_deployer.contract.features import Datetime, Feature, NumberArray
 from model_deployer.serving.protocols.dataframes import MAX_MILLISECONDS, MIN_MILLISECONDS
 from model_deployer.serving.rows.row_id import RowId, json_schema
 from model_deployer.serving.rows.vectors import has_vectors
@@ -114,7 +114,7 @@ def _values(contract: Contract, references: Mapping[str, Schema]) -> dict[str, A
 
 
 def _row_of_tensor(feature: Feature, schema: Schema) -> Schema:
-    if isinstance(feature, NumberList):
+    if isinstance(feature, NumberArray):
         return schema
     return {"type": "array", "items": schema, "minItems": 1, "maxItems": 1}
 
@@ -134,7 +134,7 @@ def components(contract: Contract) -> dict[str, Any]:
         "Values": _values(contract, references),
         "TensorRow": row
         | {
-            "description": "A row in which each value is a list of one value, or a vector.",
+            "description": "A row in which each value is a list of one value, a vector or a tensor.",
             "properties": {
                 feature.name: _row_of_tensor(feature, references[feature.name]) for feature in contract.features
             },
@@ -155,12 +155,12 @@ def components(contract: Contract) -> dict[str, Any]:
 
 
 def _row_list(contract: Contract, rows: Schema) -> Schema:
-    """Return the schema of rows; a list of numbers is one row of a model whose only field is a list of numbers."""
+    """Return the schema of rows; a list of numbers, or a tensor, is one row of a model that has no other field."""
     values = _only_list(contract)
     return {"anyOf": [rows, *values]} if values else rows
 
 
 def _only_list(contract: Contract) -> list[Schema]:
-    """Return the schema of the value of the only field, if it is a list of numbers; else none."""
+    """Return the schema of the value of the only field, if it is a list of numbers or a tensor; else none."""
     (feature, *others) = contract.features
-    return [feature.value_schema()] if isinstance(feature, NumberList) and not others else []
+    return [feature.value_schema()] if isinstance(feature, NumberArray) and not others else []

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from model_deployer.contract.artifact import Artifact
-from model_deployer.contract.features import Boolean, Feature, Integer, NumberList, NumberSequence, Numeric
+from model_deployer.contract.features import Boolean, Feature, Integer, NumberArray, Numeric
 from model_deployer.contract.outputs import Classification, Output, VectorOutput
 
 #: The name of the only signature.
@@ -49,9 +49,9 @@ def _dtype(feature: Feature) -> str:
     match feature:
         case Numeric():
             return "DT_DOUBLE"
-        case Integer() | NumberList(integers=True):
+        case Integer() | NumberArray(integers=True):
             return "DT_INT64"
-        case NumberList():
+        case NumberArray():
             return "DT_FLOAT"
         case Boolean():
             return "DT_BOOL"
@@ -60,9 +60,7 @@ def _dtype(feature: Feature) -> str:
 
 def _shape(feature: Feature) -> tuple[int, ...]:
     """Return the shape of a field without the rows; a field of one value has none."""
-    if isinstance(feature, NumberSequence):
-        return (-1,)
-    return feature.shape if isinstance(feature, NumberList) else ()
+    return feature.open_shape if isinstance(feature, NumberArray) else ()
 
 
 def _tensor_info(name: str, dtype: str, *shape: int) -> dict[str, Any]:

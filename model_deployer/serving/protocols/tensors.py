@@ -1,8 +1,8 @@
 """A model's fields and outputs as tensors of the Open Inference Protocol, as JSON, bytes or protobuf lists.
 
-A field is an input of the shape [rows] or [rows, 1], a vector one of [rows, length]. If all fields are numbers, one
-input of any name may hold all of them, [rows, fields] in the order of the contract. Values are passed on unchanged: the
-predictor validates them.
+A field is an input of the shape [rows] or [rows, 1], a vector or a tensor one of [rows, *shape]. If all fields are
+numbers, one input of any name may hold all of them, [rows, fields] in the order of the contract. Values are passed on
+unchanged: the predictor validates them.
 """
 
 import math
@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import DeadlineExceeded, MalformedBody
-from model_deployer.contract.features import Boolean, Feature, Image, Integer, NumberList, NumberSequence, Numeric
+from model_deployer.contract.features import (
+    Boolean,
+    Feature,
+    Image,
+    Integer,
+    NumberArray,
+    NumberSequence,
+    Numeric,
+    Tensor,
+)
 from model_deployer.contract.outputs import Arrays, Classification, VectorOutput
 from model_deployer.serving.predictor import Predictor
 from model_deployer.serving.rows.arrow import Column, Kind
@@ -68,8 +77,8 @@ class Tensors:
 
     Attributes:
         inputs: The datatype of each field in the model's metadata.
-        shapes: The shape of each field without the rows: [1], [length] for a vector, or [-1] for a
-            sequence.
+        shapes: The shape of each field without the rows: [1], or the sizes of a vector, a sequence or a tensor, with -1
+            for a free one.
         images: The names of the images: a file in BYTES, or the pixels of the shape [rows, height, width, channels].
         outputs: The tensors of the response, by name.
         is_matrix: Whether one input may hold all fields.
@@ -81,7 +90,7 @@ class Tensors:
         self.shapes: Mapping[str, list[int]] = {feature.name: _shape(feature) for feature in contract.features}
         self.images = frozenset(feature.name for feature in contract.features if isinstance(feature, Image))
         self._arrays = {
-            feature.name: feature for feature in contract.features if isinstance(feature, NumberList | Image)
+            feature.name: feature for feature in contract.features if isinstance(feature, NumberArray | Image)
         }
         self.outputs: Mapping[str, Output] = dict(_outputs(contract))
         self.is_matrix = len(self.inputs) > 1 and all(
@@ -164,19 +173,12 @@ class Tensors:
             return rows
         if isinstance(feature, Image) and list(shape) in ([rows], [rows, 1]):
             return rows
-        if isinstance(feature, NumberSequence) and list(shape[:1]) == [rows] and len(shape) == 2:
-            if not feature.accepts_length(shape[1]):
-                low, high = feature.lengths
-                expected = f"[rows, length], with a length from {low} to {high}"
-                raise MalformedBody(f"expected the input `{name}` to have the shape {expected}")
-            return rows * shape[1]
-        if list(shape) != [rows, *feature.shape]:
-            sizes = "length" if isinstance(feature, NumberSequence) else ", ".join(map(str, feature.shape))
-            raise MalformedBody(f"expected the input `{name}` to have the shape [rows, {sizes}]")
-        return rows * feature.elements
+        if shape[0] != rows or not _accepts(feature, shape[1:]):
+            raise MalformedBody(f"expected the input `{name}` to have the shape {_expected_shape(feature)}")
+        return math.prod(shape)
 
     def _by_row(self, name: str, shape: Sequence[int], values: Values) -> Values:
-        """Return the values of a vector or an image as one list or array for each row, and others unchanged."""
+        """Return the values of a list, a tensor or an image as one list or array for each row, and others unchanged."""
         feature = self._arrays.get(name)
         if feature is None or (isinstance(feature, Image) and len(shape) <= 2):
             return values
@@ -184,6 +186,9 @@ class Tensors:
             return values.reshape(shape)
         size = math.prod(shape[1:])
         rows = [values[start : start + size] for start in range(0, len(values), size)]
+        if isinstance(feature, Tensor):
+            nested: list[Any] = np.array(values, object).reshape(shape).tolist()
+            return nested
         return [_pixels(row, feature.shape) for row in rows] if isinstance(feature, Image) else rows
 
     def _is_one_matrix(self, shapes: Sequence[Sequence[int]]) -> bool:
@@ -193,7 +198,19 @@ class Tensors:
 def _shape(feature: Feature) -> list[int]:
     if isinstance(feature, Image):
         return [1]
-    return [-1] if isinstance(feature, NumberSequence) else list(feature.shape)
+    return list(feature.open_shape if isinstance(feature, NumberArray) else feature.shape)
+
+
+def _accepts(feature: NumberArray | Image, shape: Sequence[int]) -> bool:
+    return feature.accepts_shape(shape) if isinstance(feature, NumberArray) else tuple(shape) == feature.shape
+
+
+def _expected_shape(feature: NumberArray | Image) -> str:
+    if isinstance(feature, NumberSequence):
+        low, high = feature.lengths
+        return f"[rows, length], with a length from {low} to {high}"
+    sizes = feature.shape_text if isinstance(feature, NumberArray) else ", ".join(map(str, feature.shape))
+    return f"[rows, {sizes}]"
 
 
 def _pixels(values: list[Any], shape: tuple[int, ...]) -> Any:
@@ -211,9 +228,9 @@ def datatypes(feature: Feature) -> list[Datatype]:
             names = ["FP64", *_NUMBERS[:-1]]
         case Integer():
             names = ["INT64", *(name for name in _NUMBERS if name != "INT64")]
-        case NumberList(integers=False):
+        case NumberArray(integers=False):
             names = ["FP32", *(name for name in _NUMBERS if name != "FP32")]
-        case NumberList():
+        case NumberArray():
             names = ["INT64", *(name for name in _NUMBERS if name != "INT64")]
         case Image():
             names = ["BYTES", "UINT8"]

@@ -3,11 +3,13 @@
 https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc
 
 Decoders for trusted data can crash on malicious data, and the server with them. Therefore this one reads only the types
-that a feature can have (numbers, booleans, text, bytes, timestamps; dictionaries of them; lists of numbers), checks
+that a feature can have (numbers, booleans, text, bytes, timestamps; dictionaries of them; lists of numbers, and of such
+lists), checks
 every length before it is used, and accepts neither compressed buffers nor a buffer that is used twice: the content of a
 stream cannot be larger than the stream.
 """
 
+import json
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
@@ -19,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_deployer.contract.errors import MalformedBody, TooManyRows
+from model_deployer.contract.features import MAX_AXES
+from model_deployer.contract.nested_lists import Level, NestedLists
 from model_deployer.serving.rows.flatbuffer import Table
 
 #: The message about a column of another type.
@@ -26,6 +30,9 @@ UNKNOWN_TYPE = "a column is of a type that no feature has; send numbers, boolean
 
 #: The maximum number of bytes of all strings in string views: many views may refer to the same bytes.
 _MAX_VIEWED_BYTES = 64 * 1024**2
+
+#: The maximum number of entries of metadata of a column that are read.
+_MAX_METADATA = 16
 
 _SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
 _NULL, _INT, _FLOAT, _UTF8, _BOOL, _TIMESTAMP, _LARGE_UTF8, _UTF8_VIEW = 1, 2, 3, 5, 6, 10, 20, 24
@@ -49,7 +56,8 @@ class Column:
         kind: The kind of the values.
         values: An array of [rows]: numbers of any dtype, booleans as bool or uint8, times as int64 counts of a unit
             since 1970, text as str objects, bytes as bytes objects. For lists of numbers, numbers of [rows, *shape],
-            or if the lengths differ objects, each an array of numbers; a missing number in a list is NaN.
+            or if the shapes differ objects, each an array of numbers, or nested lists if they are not rectangular; a
+            missing number in a list is NaN.
         missing: An array of [rows], bool: True for a missing value; None if no value is missing.
         units: For times, the number of units per second.
         zoned: For times, whether they are points in time (UTC) rather than local times.
@@ -72,6 +80,7 @@ class _Field:
     dictionary: int | None = None
     index: "_Field | None" = None
     items: "_Field | None" = None
+    shape: tuple[int, ...] = ()
 
 
 @dataclass
@@ -149,7 +158,7 @@ def read(body: bytes, max_rows: int, max_columns: int) -> dict[str, Column]:
     """
     try:
         fields, batches = _batches(body, max_rows, max_columns)
-    except (struct.error, ValueError, KeyError, IndexError, StopIteration, TypeError, OverflowError):
+    except (struct.error, ValueError, KeyError, IndexError, StopIteration, TypeError, OverflowError, RecursionError):
         raise MalformedBody("the body cannot be read as an Arrow stream") from None
     if len({field.name for field in fields}) < len(fields):
         raise MalformedBody("two columns of the table have the same name")
@@ -204,19 +213,34 @@ def _messages(body: bytes) -> Iterator[tuple[int, Table, memoryview]]:
         raise ValueError
 
 
-def _read_field(table: Table) -> _Field:
-    """Read a field of the schema, as in Schema.fbs. For a dictionary, the type is that of its values."""
+def _read_field(table: Table, depth: int = MAX_AXES) -> _Field:
+    """Read a field of the schema, as in Schema.fbs, with at most this number of lists in each other.
+
+    For a dictionary, the type is that of its values.
+    """
     details = table.table(3)
     encoding = table.table(4)
     name, kind = table.text(0), table.number(2, "<B")
     if kind in _LISTS:
-        if encoding is not None:
+        if encoding is not None or not depth:
             raise ValueError
         (items,) = table.tables(5, 2)
-        return _Field(name, kind, details, items=_Field("", items.number(2, "<B"), items.table(3)))
+        return _Field(name, kind, details, items=_read_field(items, depth - 1), shape=_tensor_shape(table))
     if encoding is None:
         return _Field(name, kind, details)
     return _Field(name, kind, details, encoding.number(0), _Field(name, _INT, encoding.table(1)))
+
+
+def _tensor_shape(table: Table) -> tuple[int, ...]:
+    """Return the shape of a column of the extension type ``arrow.fixed_shape_tensor``; empty for another column."""
+    metadata = {entry.text(0): entry.text(1) for entry in table.tables(6, _MAX_METADATA)}
+    if metadata.get("ARROW:extension:name") != "arrow.fixed_shape_tensor":
+        return ()
+    description = json.loads(metadata["ARROW:extension:metadata"])
+    shape = tuple(description["shape"])
+    if len(shape) > MAX_AXES or description.get("permutation") not in (None, list(range(len(shape)))):
+        raise MalformedBody("a column has tensors whose axes are permuted; send them in their own order")
+    return shape
 
 
 def _batch(header: Table, content: memoryview, view_budget: _ByteBudget, dictionaries: Mapping[int, Column]) -> _Batch:
@@ -245,7 +269,7 @@ def _column(field: _Field, batch: _Batch) -> Column:
     if field.type == _NULL:
         return null_column(batch.rows)
     if field.items is not None:
-        return _list_column(field, field.items, batch)
+        return _list_column(field, batch)
     read = _READERS.get(field.type)
     if read is None:
         raise MalformedBody(UNKNOWN_TYPE)
@@ -273,33 +297,46 @@ def _dictionary_column(field: _Field, batch: _Batch) -> Column:
     return Column(dictionary.kind, dictionary.values[indices], missing, dictionary.units, dictionary.zoned)
 
 
-def _list_column(field: _Field, items: _Field, batch: _Batch) -> Column:
-    """Read lists of numbers: an array of [rows, length] if all of them have the same length."""
+def _list_column(field: _Field, batch: _Batch) -> Column:
+    """Read lists of numbers, or of such lists: an array of [rows, *shape] if all of them have the same shape."""
+    missing = batch.missing()
+    levels, rows = [Level(_offsets(field, batch))], batch.rows
+    items = _require(field.items)
+    while items.items is not None:
+        batch = _items(levels[-1], batch, batch.body)
+        levels.append(Level(missing=batch.missing(), offsets=_offsets(items, batch)))
+        items = items.items
     if items.type not in (_INT, _FLOAT):
         raise MalformedBody("a column has lists of a type that no feature has; send lists of numbers")
-    missing = batch.missing()
+    numbers = _numbers_of_lists(items, _items(levels[-1], batch, batch.body))
+    values = NestedLists(levels, numbers).values()
+    if field.shape and values.dtype != object:
+        values = values.reshape(rows, *field.shape)
+    return Column("list", values, missing)
+
+
+def _offsets(field: _Field, batch: _Batch) -> NDArray[np.int64]:
+    """Return where the lists of a level begin and end among their items, int64 [lists + 1]."""
     if field.type == _FIXED_SIZE_LIST:
-        length = _require(field.details).number(0, "<i")
-        numbers = _numbers_of_lists(items, batch, batch.rows * length)
-        return Column("list", numbers.reshape(batch.rows, length), missing)
-    offset_dtype = "<i4" if field.type == _LIST else "<i8"
-    offsets = batch.array(offset_dtype, batch.rows + 1).astype(np.int64) if batch.rows else np.zeros(1, np.int64)
-    lengths = np.diff(offsets)
-    numbers = _numbers_of_lists(items, batch, None)
-    if offsets[0] < 0 or offsets[-1] > len(numbers) or (lengths < 0).any():
+        return np.arange(batch.rows + 1) * int(_require(field.details).number(0, "<i"))
+    dtype = "<i4" if field.type == _LIST else "<i8"
+    offsets = batch.array(dtype, batch.rows + 1).astype(np.int64) if batch.rows else np.zeros(1, np.int64)
+    if offsets[0] < 0 or (np.diff(offsets) < 0).any():
         raise ValueError
-    if batch.rows and (lengths == lengths[0]).all():
-        return Column("list", numbers[offsets[0] : offsets[-1]].reshape(batch.rows, lengths[0]), missing)
-    parts = [numbers[start:end] for start, end in pairwise(offsets.tolist())]
-    return Column("list", _ragged(parts), missing)
+    return offsets
 
 
-def _numbers_of_lists(items: _Field, batch: _Batch, count: int | None) -> NDArray[Any]:
-    """Return the numbers of all lists of a column, NaN for missing ones; ``count`` is their number if it is known."""
+def _items(level: Level, batch: _Batch, body: memoryview) -> _Batch:
+    """Return the batch of the items of lists. A list without a number would take no byte, but no value has one."""
     length, _ = next(batch.nodes)
-    if length < 0 or count not in (None, length):
+    if not level.offsets[-1] <= length <= len(body):
         raise ValueError
-    column = _READERS[items.type](items.details, batch.of_items(length))
+    return batch.of_items(length)
+
+
+def _numbers_of_lists(items: _Field, batch: _Batch) -> NDArray[Any]:
+    """Return the numbers of all lists of a column, NaN for missing ones."""
+    column = _READERS[items.type](items.details, batch)
     return column.values if column.missing is None else np.where(column.missing, np.nan, column.values)
 
 

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_deployer.contract.features import Datetime, Feature, Image, NumberList
+from model_deployer.contract.features import Datetime, Feature, Image, NumberArray
+from model_deployer.contract.tensor_batch import padded_elements
+from model_deployer.serving import memory
 from model_deployer.serving.rows.images import image_column
 
-#: The graph's inputs by feature: arrays of [rows, 1], float64 or str objects; of a vector or a sequence [rows, length],
-#: float64; of an image [rows, height, width, channels], uint8.
+#: The graph's inputs by feature: arrays of [rows, 1], float64 or str objects; of a vector, a sequence or a tensor
+#: [rows, *shape], float64, with NaN after the ends; of an image [rows, height, width, channels], uint8.
 Columns = Mapping[str, NDArray[Any]]
 
 #: The validated values of a row in the contract's order, or of a feature in the order of the rows; None for missing.
@@ -50,6 +52,11 @@ class ColumnBuilder:
             for index, feature in enumerate(features)
             if not _is_numeric(feature)
         ]
+        self._padded = [
+            index
+            for index, feature in enumerate(features)
+            if isinstance(feature, NumberArray) and not feature.has_fixed_shape
+        ]
 
     def __call__(self, rows: Sequence[Values]) -> Columns:
         """Return the columns of at least one row.
@@ -61,6 +68,18 @@ class ColumnBuilder:
             One array per feature, [rows, *shape]: float64 with NaN for missing, or str objects with "" for missing.
         """
         return self.columns(list(zip(*rows, strict=True)))
+
+    def reserve(self, values: Sequence[Values]) -> None:
+        """Reserve the memory that sequences and tensors take as columns, in which all are as large as the largest.
+
+        Args:
+            values: The values of each feature, in the contract's order, as for :meth:`columns`.
+
+        Raises:
+            RequestError: as :func:`model_deployer.serving.memory.reserve`.
+        """
+        for index in self._padded:
+            memory.reserve(8 * padded_elements([np.shape(value) for value in values[index] if value is not None]))
 
     def columns(self, values: Sequence[Values]) -> Columns:
         """Return the columns for the values of each feature, in the contract's order; otherwise as a call."""
@@ -74,7 +93,7 @@ class ColumnBuilder:
 
 def _is_numeric(feature: Feature) -> bool:
     """Return whether numpy converts the values of a feature by itself: None to NaN, True to 1.0."""
-    return feature.dtype == "float64" and not isinstance(feature, Datetime | NumberList)
+    return feature.dtype == "float64" and not isinstance(feature, Datetime | NumberArray)
 
 
 def _converter(feature: Feature) -> Callable[[Values], NDArray[Any]]:
@@ -82,7 +101,7 @@ def _converter(feature: Feature) -> Callable[[Values], NDArray[Any]]:
         return _zoned_times if feature.zoned else _local_times
     if isinstance(feature, Image):
         return image_column
-    if isinstance(feature, NumberList):
+    if isinstance(feature, NumberArray):
         return feature.column
     return _strings
 

@@ -30,12 +30,14 @@ from model_deployer.contract.features import (
     Image,
     Integer,
     NumberList,
+    Tensor,
     Text,
 )
 from model_deployer.serving.rows import vectors
 from model_deployer.serving.rows.columns import ColumnBuilder, Table, Values
 from model_deployer.serving.rows.images import image_type
 from model_deployer.serving.rows.row_id import MAX_ID, MAX_ID_CHARACTERS, MIN_ID, Field, RowId, present, with_id
+from model_deployer.serving.rows.tensors import tensor_type
 from model_deployer.serving.rows.validation import Validator
 
 #: Validated rows: a list with the values of each row in the contract's order, or a table.
@@ -115,7 +117,9 @@ class Decoder:
     def table(self, rows: Sequence[Values]) -> Table:
         """Return validated rows as columns."""
         ids = present([row[-1] for row in rows]) if self._row_id else None
-        return Table(self._build_columns(rows), ids)
+        columns = list(zip(*rows, strict=True))
+        self._build_columns.reserve(columns)
+        return Table(self._build_columns.columns(columns), ids)
 
     def _columns(self, body: bytes) -> Rows:
         try:
@@ -129,7 +133,9 @@ class Decoder:
             return []
         (length,) = lengths
         self._limits.check_rows(length)
-        table = self._build_columns.columns([[None] * length if column is None else column for column in columns])
+        values = [[None] * length if column is None else column for column in columns]
+        self._build_columns.reserve(values)
+        table = self._build_columns.columns(values)
         ids = present(columns[-1]) if self._row_id and columns[-1] is not None else None
         return Table(table, ids)
 
@@ -261,6 +267,8 @@ def _required_type(feature: Feature) -> Any:
             return image_type(feature)
         case NumberList():
             return vectors.vector_type(feature)
+        case Tensor():
+            return tensor_type(feature)
         case Categorical() if feature.unknown == "reject":
             return Literal[feature.categories]
         case Categorical():

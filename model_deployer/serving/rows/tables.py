@@ -25,10 +25,11 @@ from model_deployer.contract.features import (
     Feature,
     Image,
     Integer,
-    NumberList,
+    NumberArray,
     Numeric,
     Text,
 )
+from model_deployer.contract.tensor_batch import padded_elements
 from model_deployer.serving import memory
 from model_deployer.serving.rows import arrow
 from model_deployer.serving.rows.arrow import Column, null_column
@@ -110,7 +111,10 @@ class TableReader:
             return self._validated_table(columns, rows)
         except (_NeedsRowCheck, InvalidIds):
             values = self._validator.check(_to_rows(columns))
-            return Table(self._build_columns(values), present([row[-1] for row in values]) if self._row_id else None)
+            ids = present([row[-1] for row in values]) if self._row_id else None
+            by_field = list(zip(*values, strict=True))
+            self._build_columns.reserve(by_field)
+            return Table(self._build_columns.columns(by_field), ids)
 
     def _validated_table(self, columns: Mapping[str, Column], rows: int) -> Table:
         if self._row_id is None or self._row_id not in columns:
@@ -196,8 +200,8 @@ def _valid_values(feature: Feature, column: Column) -> NDArray[Any]:
     """Return the values of a field that is not a number, as the graph takes them, if all of them are valid."""
     if isinstance(feature, Categorical | Text):
         return _valid_texts(feature, column)
-    if isinstance(feature, NumberList):
-        return _valid_lists(feature, column)
+    if isinstance(feature, NumberArray):
+        return _valid_arrays(feature, column)
     if isinstance(feature, Image):
         return _valid_images(feature, column)
     values = _valid_times(feature, column) if isinstance(feature, Datetime) else _to_numbers(column, "boolean")
@@ -206,8 +210,8 @@ def _valid_values(feature: Feature, column: Column) -> NDArray[Any]:
     return values
 
 
-def _valid_lists(feature: NumberList, column: Column) -> NDArray[np.float64]:
-    """Return lists of numbers, float64 [rows, length], NaN for missing ones and after the end of shorter ones."""
+def _valid_arrays(feature: NumberArray, column: Column) -> NDArray[np.float64]:
+    """Return lists of numbers or tensors, float64 [rows, *shape], NaN for missing ones and after their ends."""
     rows = len(column.values)
     is_missing = np.zeros(rows, dtype=bool) if column.missing is None else column.missing
     if is_missing.any() and not feature.nullable:
@@ -218,23 +222,23 @@ def _valid_lists(feature: NumberList, column: Column) -> NDArray[np.float64]:
         raise _NeedsRowCheck
     if column.values.dtype == object:
         return _padded(feature, column.values, is_missing)
-    length = column.values.shape[1]
-    memory.reserve(8 * rows * length)
-    if not feature.accepts_length(length) or not (feature.accepts(column.values) | is_missing).all():
+    memory.reserve(8 * column.values.size)
+    shape = column.values.shape[1:]
+    if not feature.accepts_shape(shape) or not (feature.accepts(column.values) | is_missing).all():
         raise _NeedsRowCheck
     values = column.values.astype(np.float64)
     values[is_missing] = np.nan
     return values
 
 
-def _padded(feature: NumberList, lists: NDArray[Any], is_missing: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return lists of different lengths, each of them an array of numbers, as one array."""
-    present = [None if is_missing[row] else numbers for row, numbers in enumerate(lists)]
-    lengths = [len(numbers) for numbers in present if numbers is not None]
-    if not all(map(feature.accepts_length, lengths)):
+def _padded(feature: NumberArray, values: NDArray[Any], is_missing: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return values of different shapes, each of them an array of numbers, as one array."""
+    present = [None if is_missing[row] else value for row, value in enumerate(values)]
+    arrays = [value for value in present if value is not None]
+    if not all(isinstance(value, np.ndarray) and feature.accepts_shape(value.shape) for value in arrays):
         raise _NeedsRowCheck
-    memory.reserve(8 * (sum(lengths) + len(present) * max(lengths, default=1)))
-    numbers = np.concatenate([numbers for numbers in present if numbers is not None] or [np.empty(0)])
+    memory.reserve(8 * (sum(value.size for value in arrays) + padded_elements([value.shape for value in arrays])))
+    numbers = np.concatenate([value.reshape(-1) for value in arrays] or [np.empty(0)])
     if not feature.accepts(numbers[:, None]).all():
         raise _NeedsRowCheck
     return feature.column(present)

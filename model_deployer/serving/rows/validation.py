@@ -23,6 +23,7 @@ from model_deployer.contract.features import (
     Integer,
     NumberList,
     Numeric,
+    Tensor,
     Text,
 )
 from model_deployer.contract.value_form import BooleanForm, NumberForm, TimeForm
@@ -30,6 +31,7 @@ from model_deployer.serving.rows.columns import Values
 from model_deployer.serving.rows.images import check_image
 from model_deployer.serving.rows.invalid_value import InvalidValue
 from model_deployer.serving.rows.row_id import MAX_ID, MAX_ID_CHARACTERS, MIN_ID, Field, RowId, with_id
+from model_deployer.serving.rows.tensors import check_tensor
 from model_deployer.serving.rows.vectors import check_vector
 
 #: The maximum number of problems that a response lists; the others are counted. A million invalid values would
@@ -253,6 +255,8 @@ def _usual_check(field: Field) -> Callable[[Any], Any]:
             return lambda value: check_image(field, value)
         case NumberList():
             return lambda value: check_vector(field, value)
+        case Tensor():
+            return lambda value: check_tensor(field, value)
         case RowId():
             return _id
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from model_deployer.contract.contract import Contract
 from model_deployer.contract.errors import TooManyRows
-from model_deployer.contract.features import Image
+from model_deployer.contract.features import Image, Tensor
 from model_deployer.serving import memory
 
 #: The memory of a parsed value: the object, its key, and its places in a row and in a column.
@@ -18,6 +18,9 @@ _VALUE_BYTES = 100
 
 #: The memory of a number in a vector: the object, its place in a list, and its places in an array and in a batch.
 _ELEMENT_BYTES = 48
+
+#: The memory of a list in a tensor.
+_LIST_BYTES = 72
 
 #: Values of a row in addition to the fields: those of unknown fields, and of the lists and objects around the rows.
 _SPARE_VALUES_PER_ROW = 8
@@ -47,7 +50,9 @@ class ValueCounter:
         values_per_row = sum(elements_of_fields) + _SPARE_VALUES_PER_ROW
         scalars = elements_of_fields.count(1) + _SPARE_VALUES_PER_ROW
         elements = values_per_row - scalars
-        self._value_bytes = (scalars * _VALUE_BYTES + elements * _ELEMENT_BYTES) // values_per_row
+        tensors = [feature.sizes[-1][0] for feature in contract.features if isinstance(feature, Tensor)]
+        element_bytes = _ELEMENT_BYTES + _LIST_BYTES // min(tensors) if tensors else _ELEMENT_BYTES
+        self._value_bytes = (scalars * _VALUE_BYTES + elements * element_bytes) // values_per_row
         self._max_values = (contract.limits.rows + 1) * values_per_row + _SPARE_VALUES
 
     def reserve(self, body: bytes) -> None:

@@ -1,4 +1,7 @@
-"""The values of vectors and sequences: the type as which msgspec decodes them, and their checks."""
+"""The values of vectors and sequences: the type as which msgspec decodes them, and their checks.
+
+Those of tensors are in :mod:`serving.rows.tensors`.
+"""
 
 import math
 import sys
@@ -9,25 +12,28 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from model_deployer.contract.features import MAX_EXACT_INTEGER, NumberList
+from model_deployer.contract.features import MAX_EXACT_INTEGER, NumberArray, NumberList
 from model_deployer.serving.rows.invalid_value import InvalidValue
 
 
 def has_vectors(features: Sequence[Any]) -> bool:
-    """Return whether one of the fields is a vector or a sequence."""
-    return any(isinstance(feature, NumberList) for feature in features)
+    """Return whether one of the fields is a vector, a sequence or a tensor."""
+    return any(isinstance(feature, NumberArray) for feature in features)
 
 
 def vector_type(feature: NumberList) -> Any:
     """Return the type as which msgspec decodes a list of numbers: of a legal length, and numbers within its bounds."""
-    low, high = feature.bounds
-    if feature.integers:
-        number: Any = Annotated[int, Meta(ge=math.ceil(low), le=math.floor(high))]
-    else:
-        number = Annotated[float, Meta(ge=feature.minimum, le=feature.maximum)]
     shortest, longest = feature.lengths
     size = Meta(min_length=shortest, max_length=longest)
-    return Annotated[list.__class_getitem__(number), size]
+    return Annotated[list.__class_getitem__(number_type(feature)), size]
+
+
+def number_type(feature: NumberArray) -> Any:
+    """Return the type as which msgspec decodes one of the numbers: within its bounds."""
+    low, high = feature.bounds
+    if feature.integers:
+        return Annotated[int, Meta(ge=math.ceil(low), le=math.floor(high))]
+    return Annotated[float, Meta(ge=feature.minimum, le=feature.maximum)]
 
 
 def is_finite(value: Any) -> bool:
@@ -50,7 +56,7 @@ def check_vector(feature: NumberList, value: Any) -> list[float] | NDArray[np.fl
     if not isinstance(value, list):
         raise InvalidValue("wrong_type")
     _check_length(feature, len(value))
-    return [_check_number(feature, index, number) for index, number in enumerate(value)]
+    return [check_number(feature, number, f"at index {index}") for index, number in enumerate(value)]
 
 
 def _check_array(feature: NumberList, array: NDArray[Any]) -> NDArray[np.float64]:
@@ -59,7 +65,7 @@ def _check_array(feature: NumberList, array: NDArray[Any]) -> NDArray[np.float64
     _check_length(feature, len(array))
     if not feature.accepts(array[None])[0]:
         for index, number in enumerate(array.tolist()):
-            _check_number(feature, index, number)
+            check_number(feature, number, f"at index {index}")
     return array.astype(np.float64)
 
 
@@ -68,8 +74,17 @@ def _check_length(feature: NumberList, length: int) -> None:
         raise InvalidValue("wrong_length", f"expected {feature.expected()}; it has {length:,}")
 
 
-def _check_number(feature: NumberList, index: int, number: Any) -> float:
-    where = f"at index {index}"
+def check_number(feature: NumberArray, number: Any, where: str) -> float:
+    """Return a valid number of a value.
+
+    Args:
+        feature: The field.
+        number: A value of JSON.
+        where: Its place in the value, for messages: "at ...".
+
+    Raises:
+        InvalidValue: if it breaks the contract.
+    """
     if number is None:
         raise InvalidValue("not_nullable", f"null {where} is not accepted: send {feature.element()}")
     if isinstance(number, bool) or not isinstance(number, int | float):
@@ -88,7 +103,7 @@ def _is_finite_number(number: float) -> bool:
     return abs(number) <= sys.float_info.max
 
 
-def _out_of_range(feature: NumberList, where: str) -> str:
+def _out_of_range(feature: NumberArray, where: str) -> str:
     if feature.minimum is None and feature.maximum is None:
         return f"expected a whole number from -{MAX_EXACT_INTEGER:,} to {MAX_EXACT_INTEGER:,} {where}"
     return f"expected {feature.element()} {where}"

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_deployer.contract.features import Boolean, Datetime, Feature, Image, NumberList
+from model_deployer.contract.features import Boolean, Datetime, Feature, Image, NumberArray
+from model_deployer.contract.tensor_batch import unpadded
 from model_deployer.serving.rows.arrow import Column
 from model_deployer.serving.rows.columns import Columns
 
@@ -31,8 +32,8 @@ def table_columns(features: Sequence[Feature], columns: Mapping[str, NDArray[Any
 def _column(feature: Feature, values: NDArray[Any]) -> Column:
     if feature.dtype == "string":
         return Column("text", values, values == "")
-    if isinstance(feature, NumberList):
-        return _lists(feature, values)
+    if isinstance(feature, NumberArray):
+        return _arrays(feature, values)
     numbers = values[:, 0]
     missing = np.isnan(numbers)
     if isinstance(feature, Boolean):
@@ -43,13 +44,14 @@ def _column(feature: Feature, values: NDArray[Any]) -> Column:
     return Column("number", numbers)
 
 
-def _lists(feature: NumberList, values: NDArray[Any]) -> Column:
-    """Return lists of numbers. NaN fills the end of shorter sequences, and all places of a missing list."""
-    missing = np.isnan(values).all(axis=1)
-    if feature.has_fixed_length:
+def _arrays(feature: NumberArray, values: NDArray[Any]) -> Column:
+    """Return lists or tensors. NaN fills the places after their ends, and all places of a missing one."""
+    missing = np.isnan(values.reshape(len(values), -1)[:, 0])
+    if feature.has_fixed_shape:
         return Column("list", np.nan_to_num(values), missing)
     rows = np.empty(len(values), dtype=object)
-    rows[:] = [row[~np.isnan(row)] for row in values]
+    for row, value in enumerate(unpadded(values)):
+        rows[row] = np.empty(0) if value is None else value
     return Column("list", rows, missing)
 
 

@@ -28,7 +28,7 @@ from model_deployer.serving.http.access_log import AccessLog
 from model_deployer.serving.http.request_record import RequestRecord
 from model_deployer.serving.predictor import Predictor
 from tests.serving.test_gateway import connect
-from tests.support import tiny
+from tests.support import tensor_models, tiny
 
 
 def start(folder: Path, contract: Contract = tiny.CONTRACT, **settings: Any) -> Predictor:
@@ -133,6 +133,37 @@ async def test_hashes_tell_equal_values_only(tmp_path: Path) -> None:
     assert len(first) == 32
     assert table["hash.temp"].to_list()[2] is None
     assert table["hash.temp"][0] != first
+
+
+@pytest.mark.parametrize("policy", ["keep", "bin", "hash"])
+async def test_tensors_are_captured(tmp_path: Path, policy: CapturePolicy) -> None:
+    """Nested lists, their norms, and hashes that do not depend on the other rows of a batch."""
+    rows = tensor_models.tensor_rows(tensor_models.WITH_TENSORS, 8)
+    features = [feature.model_copy(update={"capture": policy}) for feature in tensor_models.WITH_TENSORS.features]
+    contract = tensor_models.WITH_TENSORS.model_copy(update={"features": tuple(features)})
+    tensor_models.write_tensors(tmp_path / "model", contract)
+    model = open_artifact(tmp_path / "model")
+    (key := tmp_path / "key").write_text("0123456789abcdef")
+    settings = {"capture": str(tmp_path / "store"), "capture_share": 1.0, "capture_key_file": key}
+    predictor = Predictor(model, Settings.model_validate(settings))
+    predictor.start(OnnxEngine(model.model, model.contract.output))
+    await ask(predictor, rows)
+    await ask(predictor, rows[:1])
+    predictor.close()
+    table = read(tmp_path)
+    for name in ("spectrogram", "matrix"):
+        values = [row[name] for row in (*rows, rows[0])]
+        if policy == "keep":
+            assert table[f"input.{name}"].to_list() == values
+        elif policy == "hash":
+            assert table[f"hash.{name}"][0] == table[f"hash.{name}"][-1]
+            assert table[f"hash.{name}"].is_null().to_list() == [value is None for value in values]
+        else:
+            assert model.reference is not None
+            distribution = model.reference.features[name]
+            lengths = np.array([np.nan if value is None else np.linalg.norm(np.ravel(value)) for value in values])
+            names = list(distribution.shares())
+            assert table[f"bin.{name}"].to_list() == [names[code] for code in distribution.codes(lengths)]
 
 
 def test_a_hash_needs_a_key(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from model_deployer.serving.rows.columns import ColumnBuilder, Columns
 from model_deployer.serving.rows.validation import Validator
 from model_deployer.serving.shadow.shadow_columns import message_columns
 from model_deployer.serving.shadow.shadow_model import ACCEPTED, ShadowModel
-from tests.support import tiny
+from tests.support import tensor_models, tiny
 
 LISTS: tuple[Feature, ...] = (
     Vector(name="embedding", length=3, required=False, missing="impute", example=[1.0, 2.0, 3.0]),
@@ -62,6 +62,19 @@ def test_the_contract_of_the_candidate_refuses_rows(tmp_path: Path) -> None:
     answer = ShadowModel(candidate, ignores_unknown=False).answer(str(model.path), message_columns(columns(model)))
     assert answer[ACCEPTED].tolist() == [True, False, True]
     assert len(answer["decision"]) == 2
+
+
+def test_tensors_reach_the_candidate(tmp_path: Path) -> None:
+    contract = tensor_models.WITH_TENSORS
+    tensor_models.write_tensors(tmp_path / "model")
+    model = open_artifact(tmp_path / "model")
+    rows = tensor_models.tensor_rows(contract, 12)
+    inputs = ColumnBuilder(contract.features)(Validator(contract).check(rows))
+    answer = ShadowModel(model, ignores_unknown=False).answer(str(model.path), message_columns(inputs))
+    expected = tensor_models.tensor_answers(model.path, contract, rows)
+    assert answer[ACCEPTED].all()
+    for index, label in enumerate(tensor_models.LABELS):
+        np.testing.assert_array_equal(answer[f"probabilities.{label}"], expected[:, index])
 
 
 def test_unknown_fields_are_refused_or_left_out_as_the_server_does(tmp_path: Path) -> None:

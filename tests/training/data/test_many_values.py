@@ -1,13 +1,14 @@
 """Columns of lists as vectors of a conformed frame."""
 
 import base64
+import json
 
 import numpy as np
 import polars as pl
 import pytest
 
 from model_deployer.contract.errors import DataError
-from model_deployer.contract.features import Feature, Image, NumberSequence, Numeric, Vector
+from model_deployer.contract.features import Feature, Image, NumberSequence, Numeric, Tensor, Vector
 from model_deployer.training.data.features import conform, with_examples_of_one_row
 from model_deployer.training.data.request_rows import frame_of_requests, graph_column, legal, request
 from model_deployer.training.spec import Spec
@@ -32,7 +33,8 @@ def test_lists_of_the_length_are_conformed(dtype: pl.DataType) -> None:
     [
         ([[1.0, 2.0], [3.0]], "column 'v', row 12: expected a list of 2 numbers"),
         ([[1.0, 2.0], [3.0, None]], "column 'v', row 12: expected a list of 2 numbers"),
-        (["[1, 2]", "[3, 4]"], "column 'v' holds String; expected a list of 2 numbers"),
+        ([1.0, 2.0], "column 'v' holds Float64; expected a list of 2 numbers"),
+        (["[1, 2]", "three"], "column 'v', row 12: expected a list of 2 numbers"),
     ],
 )
 def test_other_columns_are_refused(column: list[object], reason: str) -> None:
@@ -57,6 +59,46 @@ def test_sequences_are_lists_of_a_legal_length() -> None:
     with pytest.raises(DataError, match="column 's', row 2: expected a list of 2 to 3 numbers"):
         conform(pl.DataFrame({"s": [[1.0, 2.0], [1.0]]}), features)
     assert not legal(features, pl.DataFrame({"s": [[1.0, float("nan")]]})).any()
+
+
+def test_text_in_json_is_a_list() -> None:
+    frame = conform(pl.DataFrame({"v": ["[1, 2]", None], "n": [1.0, 2.0]}), FEATURES)
+    np.testing.assert_array_equal(frame["v"].to_numpy(), [[1, 2], [np.nan, np.nan]])
+
+
+@pytest.mark.parametrize("is_json", [True, False])
+def test_tensors_are_nested_lists(is_json: bool) -> None:
+    feature = Tensor(name="t", dimensions=((1, 3), 2), integers=True, missing="impute")
+    values = [[[1, 2]], None, [[3, 4], [5, 6]]]
+    column = [None if value is None else json.dumps(value) for value in values] if is_json else values
+    frame = conform(pl.DataFrame({"t": column}), (feature,))
+    assert frame["t"].to_list() == [[[1.0, 2.0]], [], [[3.0, 4.0], [5.0, 6.0]]]
+    assert legal((feature,), frame).to_list() == [True, True, True]
+    rows = [request((feature,), row) for row in frame.iter_rows(named=True)]
+    assert rows == [{"t": value} for value in values]
+    assert frame_of_requests((feature,), rows).equals(frame)
+    expected = np.full((3, 2, 2), np.nan)
+    expected[0, :1], expected[2] = [[1, 2]], [[3, 4], [5, 6]]
+    np.testing.assert_array_equal(graph_column(feature, frame["t"]), expected)
+    assert not legal((feature,), pl.DataFrame({"t": [[[0.5, 1.0]]]})).any()
+    (example,) = with_examples_of_one_row(
+        [feature],
+        pl.DataFrame({"t": values}),
+        Spec.model_validate({"name": "t", "data": {"path": "t.csv", "target": "y"}}),
+    )
+    assert example.example == ((1, 2),)
+
+
+@pytest.mark.parametrize(
+    "value", [[[1.0, 2.0], [3.0]], [[1.0, None]], [[1.0]], [], [[1.0, 2.0]] * 4, [None, [1.0, 2.0]]]
+)
+def test_other_tensors_are_refused(value: list[object]) -> None:
+    feature = Tensor(name="t", dimensions=((1, 3), 2), missing="impute")
+    frame = pl.DataFrame({"t": [[[1.0, 2.0]], value]}, schema={"t": pl.List(pl.List(pl.Float64))})
+    with pytest.raises(
+        DataError, match=r"column 't', row 2: expected nested lists of numbers of the shape \[1 to 3, 2\]"
+    ):
+        conform(frame, (feature,))
 
 
 def test_images_are_bytes_or_base64() -> None:
